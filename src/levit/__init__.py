@@ -1,0 +1,101 @@
+"""LeViT: checkpoints, network, and a runtime that classifies images without torch.
+
+Names are loaded on first use, so that `import levit` is instant and needs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from levit.checkpoints.checkpoint import Checkpoint
+    from levit.checkpoints.reading import read_checkpoint
+    from levit.errors import (
+        CheckpointError,
+        ConfigError,
+        DataError,
+        EngineError,
+        ExportError,
+        ImageError,
+        LevitError,
+    )
+    from levit.exporting.export import export
+    from levit.model.backbone import LevitModel
+    from levit.model.classifier import (
+        LevitForImageClassification,
+        LevitForImageClassificationWithTeacher,
+        LevitForImageClassificationWithTeacherOutput,
+    )
+    from levit.model.config import LevitConfig
+    from levit.model.pretrained import LevitPreTrainedModel
+    from levit.runtime.classifier import Classifier, Label, Prediction
+    from levit.spec.architecture import Architecture
+
+__version__ = "0.1.0"
+
+# Public name -> the module that has it.
+_HOMES = {
+    "Architecture": "levit.spec.architecture",
+    "Checkpoint": "levit.checkpoints.checkpoint",
+    "CheckpointError": "levit.errors",
+    "Classifier": "levit.runtime.classifier",
+    "ConfigError": "levit.errors",
+    "DataError": "levit.errors",
+    "EngineError": "levit.errors",
+    "ExportError": "levit.errors",
+    "ImageError": "levit.errors",
+    "Label": "levit.runtime.classifier",
+    "LevitConfig": "levit.model.config",
+    "LevitError": "levit.errors",
+    "LevitForImageClassification": "levit.model.classifier",
+    "LevitForImageClassificationWithTeacher": "levit.model.classifier",
+    "LevitForImageClassificationWithTeacherOutput": "levit.model.classifier",
+    "LevitModel": "levit.model.backbone",
+    "LevitPreTrainedModel": "levit.model.pretrained",
+    "Prediction": "levit.runtime.classifier",
+    "export": "levit.exporting.export",
+    "read_checkpoint": "levit.checkpoints.reading",
+}
+
+__all__ = [
+    "Architecture",
+    "Checkpoint",
+    "CheckpointError",
+    "Classifier",
+    "ConfigError",
+    "DataError",
+    "EngineError",
+    "ExportError",
+    "ImageError",
+    "Label",
+    "LevitConfig",
+    "LevitError",
+    "LevitForImageClassification",
+    "LevitForImageClassificationWithTeacher",
+    "LevitForImageClassificationWithTeacherOutput",
+    "LevitModel",
+    "LevitPreTrainedModel",
+    "Prediction",
+    "__version__",
+    "export",
+    "read_checkpoint",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'levit' has no attribute {name!r}")
+    try:
+        value = getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "transformers"):
+            raise
+        raise ImportError(f'levit.{name} needs {error.name}: pip install "levit[torch]"') from error
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,154 @@
+"""transformers' config.json and preprocessor_config.json <-> architecture, labels and preprocessing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from levit.checkpoints.checkpoint import default_labels
+from levit.errors import ConfigError
+from levit.spec.architecture import Architecture, Downsample, Grid
+from levit.spec.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+
+JsonObject = Mapping[str, Any]
+
+# The documentation names two fields in the plural, the code of transformers in the singular: both are read.
+SPELLINGS = {"mlp_ratios": "mlp_ratio", "attention_ratios": "attention_ratio"}
+
+_FIELDS = ("num_channels", "kernel_size", "stride", "padding", "patch_size", "activation")
+_PER_STAGE = ("hidden_sizes", "num_attention_heads", "depths", "key_dim", "mlp_ratio", "attention_ratio")
+
+
+def architecture_from_config(config: JsonObject, *, num_classifiers: int) -> Architecture:
+    """The architecture that a transformers configuration describes; absent fields have the documented defaults.
+
+    Args:
+        config: the content of a config.json.
+        num_classifiers: how many heads the network has, which the configuration does not tell.
+
+    Raises:
+        ConfigError: a field has a value that describes no network.
+    """
+    config = {SPELLINGS.get(name, name): value for name, value in config.items()}
+    values: dict[str, Any] = {name: config[name] for name in _FIELDS if name in config}
+    values |= {name: _tuple(name, config[name]) for name in _PER_STAGE if name in config}
+    if isinstance(values.get("patch_size"), list | tuple):
+        values["patch_size"] = _one_patch_size(values["patch_size"])
+    if "image_size" in config:
+        size = config["image_size"]
+        values["image_size"] = tuple(size) if isinstance(size, list | tuple) else size
+    if config.get("down_ops"):
+        values["downsamples"] = _downsamples(config["down_ops"])
+    return Architecture(num_labels=count_labels(config), num_classifiers=num_classifiers, **values)  # type: ignore[arg-type]
+
+
+def config_from_architecture(architecture: Architecture) -> dict[str, Any]:
+    """The fields of a transformers configuration for an architecture: the inverse of `architecture_from_config`.
+
+    `num_labels` stands for the labels, which a configuration writes as `id2label`.
+    """
+    height, width = architecture.image_height_width
+    values: dict[str, Any] = {name: getattr(architecture, name) for name in _FIELDS}
+    values |= {name: list(getattr(architecture, name)) for name in _PER_STAGE}
+    values["image_size"] = height if height == width else [height, width]
+    values["down_ops"] = [
+        ["Subsample", one.key_dim, one.num_attention_heads, one.attention_ratio, one.mlp_ratio, one.stride]
+        for one in architecture.downsamples or ()
+    ]
+    values["num_labels"] = architecture.num_labels
+    return values
+
+
+def count_labels(config: JsonObject) -> int:
+    """The number of classes that a configuration states; 2 where it states none, as in transformers."""
+    if config.get("id2label") is not None:
+        return len(config["id2label"])
+    return int(config.get("num_labels", 2))
+
+
+def labels_from_config(config: JsonObject) -> tuple[str, ...]:
+    """The class names in the order of their numbers.
+
+    Raises:
+        ConfigError: the numbers are not 0, 1, 2, …
+    """
+    id2label = config.get("id2label")
+    if id2label is None:
+        return default_labels(count_labels(config))
+    try:
+        by_number = {int(number): str(name) for number, name in id2label.items()}
+        return tuple(by_number[number] for number in range(len(by_number)))
+    except (AttributeError, KeyError, ValueError):
+        raise ConfigError("id2label must map the numbers 0, 1, 2, … to names, without a gap") from None
+
+
+def preprocessing_from_config(config: JsonObject, image_size: Grid) -> Preprocessing:
+    """What a preprocessor_config.json describes; absent fields have the defaults of `LevitImageProcessor`.
+
+    `size: {"shortest_edge": s}` means int(256 / 224 * s) pixels, as in transformers.
+
+    Args:
+        config: the content of the file; empty for the defaults.
+        image_size: height and width of the network's input, the default of `crop_size`.
+
+    Raises:
+        ConfigError: a field has a value that describes no preprocessing.
+    """
+    if not config:
+        return Preprocessing.for_image_size(image_size)
+    normalize = config.get("do_normalize", True)
+    return Preprocessing(
+        resize=_resize(config.get("size", {"shortest_edge": 224})) if config.get("do_resize", True) else None,
+        crop=_crop(config.get("crop_size", image_size)) if config.get("do_center_crop", True) else None,
+        resample=config.get("resample", 3),
+        rescale=config.get("rescale_factor", 1 / 255) if config.get("do_rescale", True) else None,
+        mean=tuple(config.get("image_mean", IMAGENET_MEAN)) if normalize else None,
+        std=tuple(config.get("image_std", IMAGENET_STD)) if normalize else None,
+    )
+
+
+def _tuple(name: str, value: object) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise ConfigError(f"{name} is {value!r}: give a list with one value per stage")
+    return tuple(value)
+
+
+def _one_patch_size(sizes: list[int] | tuple[int, ...]) -> int:
+    if len(set(sizes)) != 1:
+        raise ConfigError(f"patch_size is {sizes!r}: the stem shrinks height and width by the same factor")
+    return sizes[0]
+
+
+def _downsamples(down_ops: object) -> tuple[Downsample, ...]:
+    # transformers appends [""] to the list each time it builds a model, and saves it: those entries say nothing.
+    operations = [one for one in down_ops if one and one[0]] if isinstance(down_ops, list | tuple) else [None]
+    for one in operations:
+        if not isinstance(one, list | tuple) or one[0] != "Subsample" or len(one) != 6:
+            raise ConfigError(
+                f"down_ops has the entry {one!r}: write "
+                '["Subsample", key_dim, num_heads, attention_ratio, mlp_ratio, stride]'
+            )
+    return tuple(
+        Downsample(key_dim=key_dim, num_attention_heads=heads, attention_ratio=ratio, mlp_ratio=mlp, stride=stride)
+        for _, key_dim, heads, ratio, mlp, stride in operations  # type: ignore[misc]  # checked above
+    )
+
+
+def _resize(size: Any) -> int | Grid:
+    if isinstance(size, int):
+        return int(256 / 224 * size)
+    if isinstance(size, Mapping) and isinstance(size.get("shortest_edge"), int):
+        return int(256 / 224 * size["shortest_edge"])
+    return _height_width("size", size)
+
+
+def _crop(size: Any) -> Grid:
+    return (size, size) if isinstance(size, int) else _height_width("crop_size", size)
+
+
+def _height_width(name: str, size: Any) -> Grid:
+    if isinstance(size, Mapping):
+        size = (size.get("height"), size.get("width"))
+    if not (isinstance(size, list | tuple) and len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size)):
+        raise ConfigError(f'{name} is {size!r}: write {{"height": …, "width": …}}')
+    return size[0], size[1]

@@ -1,0 +1,1 @@
+"""Canonical weights to the deployment network, without torch."""

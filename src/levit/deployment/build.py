@@ -1,0 +1,35 @@
+"""Checkpoint -> artifact: folded, written as a graph, with everything it carries in its metadata."""
+
+from __future__ import annotations
+
+import onnx
+
+from levit.checkpoints.checkpoint import Checkpoint
+from levit.deployment.folding import fold
+from levit.deployment.graph import Storage, build_graph
+from levit.spec.artifact import Artifact
+
+
+def build_artifact(checkpoint: Checkpoint, *, storage: Storage = "fp32", producer: str = "") -> onnx.ModelProto:
+    """The one-file artifact of a checkpoint, in memory.
+
+    Args:
+        checkpoint: what `levit.read_checkpoint` gives; it must have a head.
+        storage: "fp16" keeps the matrices in half precision, which halves the file.
+        producer: name and version of the program, for the metadata.
+
+    Raises:
+        ConfigError: the preprocessing does not give what the network takes.
+        ExportError: the network has no head.
+    """
+    checkpoint.preprocessing.check_fits(checkpoint.architecture.image_height_width)
+    artifact = Artifact(
+        architecture=checkpoint.architecture,
+        preprocessing=checkpoint.preprocessing,
+        labels=checkpoint.labels,
+        precision=storage,
+        source=checkpoint.source,
+        producer=producer,
+    )
+    folded = fold(checkpoint.weights, checkpoint.architecture)
+    return build_graph(folded, checkpoint.architecture, storage=storage, metadata=artifact.to_metadata())

@@ -1,0 +1,128 @@
+"""Checkpoint -> a verified ONNX file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import onnx
+
+from levit import __version__
+from levit.checkpoints.checkpoint import Checkpoint
+from levit.checkpoints.from_model import TorchModel, checkpoint_from_model
+from levit.checkpoints.reading import read_checkpoint
+from levit.deployment.build import build_artifact
+from levit.deployment.graph import Storage
+from levit.errors import ExportError
+from levit.exporting.verify import TOLERANCE, verify
+from levit.spec.artifact import Accuracy, Artifact
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportReport:
+    """What an export wrote.
+
+    Attributes:
+        path: the file.
+        artifact: what it carries.
+        max_difference: largest difference of a logit to the checkpoint's, as a share of the largest logit.
+        num_bytes: size of the file.
+    """
+
+    path: Path
+    artifact: Artifact
+    max_difference: float
+    num_bytes: int
+
+
+def export(
+    checkpoint: str | Path | Checkpoint | TorchModel, path: str | Path, *, precision: Storage = "fp32"
+) -> ExportReport:
+    """Write one ONNX file that runs anywhere, and verify it before it is called done.
+
+    Input `pixel_values` float32 [N, 3, height, width], output `logits` float32 [N, classes], opset 17, dynamic batch,
+    with labels, preprocessing and source in the metadata. The file runs in forced fp32 against the reference; if it
+    differs, nothing is left behind.
+
+    Args:
+        checkpoint: what `levit.read_checkpoint` takes or gives, or a network of levit or transformers in memory.
+        path: the file to write, `….onnx`; an existing one is replaced when the new one is complete and verified.
+        precision: how the weights are kept; "fp16" halves the file, and the arithmetic stays float32.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read.
+        ExportError: the file cannot be written, or computes something else than the checkpoint.
+
+    Example:
+        >>> import levit, tempfile, pathlib
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> report = levit.export("tests/golden/tiny/transformers", folder / "tiny.onnx")
+        >>> report.max_difference < 1e-4, [file.name for file in folder.iterdir()]
+        (True, ['tiny.onnx'])
+    """
+    target = Path(path)
+    if target.suffix != ".onnx":
+        raise ExportError(f"{target}: give a file name that ends in .onnx")
+    if precision not in TOLERANCE:
+        raise ExportError(f"precision is {precision!r}: use {' or '.join(TOLERANCE)}")
+    loaded = _load(checkpoint)
+    model = build_artifact(loaded, storage=precision, producer=f"levit {__version__}")
+    partial = _write_partial(model, target)
+    try:
+        max_difference = verify(partial, loaded, storage=precision)
+        _replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+    metadata = {pair.key: pair.value for pair in model.metadata_props}
+    return ExportReport(
+        path=target,
+        artifact=Artifact.from_metadata(metadata),
+        max_difference=max_difference,
+        num_bytes=target.stat().st_size,
+    )
+
+
+def record_accuracy(path: str | Path, accuracy: Accuracy) -> Artifact:
+    """Write a measured accuracy into the metadata of an artifact.
+
+    Raises:
+        CheckpointError: the file was not exported by levit.
+        ExportError: it cannot be written.
+    """
+    target = Path(path)
+    model = onnx.load(target)
+    artifact = Artifact.from_metadata({pair.key: pair.value for pair in model.metadata_props}).with_accuracy(accuracy)
+    onnx.helper.set_model_props(model, artifact.to_metadata())
+    partial = _write_partial(model, target)
+    try:
+        _replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return artifact
+
+
+def _load(checkpoint: str | Path | Checkpoint | TorchModel) -> Checkpoint:
+    if isinstance(checkpoint, Checkpoint):
+        return checkpoint
+    if isinstance(checkpoint, str | Path):
+        return read_checkpoint(checkpoint)
+    return checkpoint_from_model(checkpoint)
+
+
+def _write_partial(model: onnx.ModelProto, target: Path) -> Path:
+    """Write beside the target under a temporary name, so that renaming is all that is left to do."""
+    partial = target.with_name(f".{target.stem}.{uuid4().hex}.onnx")
+    try:
+        partial.write_bytes(model.SerializeToString())
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise ExportError(f"{target}: cannot be written ({error.strerror})") from error
+    return partial
+
+
+def _replace(partial: Path, target: Path) -> None:
+    try:
+        partial.replace(target)
+    except OSError as error:
+        raise ExportError(f"{target}: cannot be replaced ({error.strerror})") from error

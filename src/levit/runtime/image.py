@@ -1,0 +1,199 @@
+"""Bytes -> RGB array -> model input."""
+
+from __future__ import annotations
+
+import io
+import threading
+import warnings
+from functools import lru_cache
+from os import PathLike, fspath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from levit.errors import ImageError
+from levit.spec.preprocessing import Preprocessing
+
+ImageSource = str | PathLike[str] | bytes | Image.Image | NDArray[Any]
+
+MAX_PIXELS = 100_000_000
+
+# Pillow's warning about large images is no news: the limit here is checked anyway. Its filter list is global state,
+# so only one thread at a time may change it.
+_WARNING_FILTER = threading.Lock()
+
+
+def source_name(source: ImageSource) -> str:
+    """What to call an image in a result or an error: its path, or what kind of thing it is."""
+    if isinstance(source, str | PathLike):
+        return fspath(source)
+    if isinstance(source, bytes):
+        return f"<{len(source)} bytes>"
+    shape = source.shape if isinstance(source, np.ndarray) else source.size[::-1]
+    return f"<{type(source).__name__} {'x'.join(map(str, shape))}>"
+
+
+def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode an image to RGB, upright.
+
+    The EXIF orientation is applied; transparency is laid on white; palette, gray, 1-bit and CMYK images are converted;
+    16-bit gray is scaled to 8 bits, where Pillow and with it all other implementations clip at 255.
+
+    Args:
+        source: a path, the bytes of an image file, a PIL image, or an array: uint8 or uint16 [height, width] (gray), or
+            uint8 [height, width, 3] (RGB) or [height, width, 4] (RGBA).
+        max_pixels: refuse larger images before they are decoded.
+
+    Returns:
+        An RGB image.
+
+    Raises:
+        ImageError: the source is no image, is damaged, too large, or a URL; the message starts with its name.
+
+    Example:
+        >>> import numpy as np
+        >>> read_image(np.zeros((4, 6), np.uint16)).size
+        (6, 4)
+    """
+    name = source_name(source)
+    try:
+        image = _open(source, name)
+        if image.width * image.height > max_pixels:
+            megapixels = image.width * image.height / 1e6
+            raise ImageError(
+                f"{name}: {megapixels:.0f} megapixels are more than the limit of {max_pixels / 1e6:.0f}: "
+                "make it smaller, or raise max_pixels"
+            )
+        return _to_rgb(ImageOps.exif_transpose(image), name)
+    except ImageError:
+        raise
+    except Exception as error:  # a damaged file makes Pillow's decoders raise almost anything
+        raise ImageError(f"{name}: {_reason(error)}") from error
+
+
+def preprocess(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Resize and crop an RGB image, bit for bit as Pillow and `LevitImageProcessorPil` do.
+
+    Returns:
+        uint8 [height, width, 3].
+    """
+    if preprocessing.resize is not None:
+        image = _resize(image, preprocessing)
+    if preprocessing.crop is not None:
+        height, width = preprocessing.crop
+        left, top = (image.width - width) // 2, (image.height - height) // 2
+        image = image.crop((left, top, left + width, top + height))
+    return np.asarray(image)
+
+
+def normalize(images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """Rescale and normalise, in the arithmetic of `LevitImageProcessorPil`.
+
+    Args:
+        images: [B, height, width, 3].
+        preprocessing: what to do.
+
+    Returns:
+        float32 [B, 3, height, width].
+    """
+    table = _normalization_table(preprocessing)
+    normalized = np.empty((len(images), 3, *images.shape[1:3]), np.float32)
+    for channel in range(3):
+        np.take(table[channel], images[..., channel], out=normalized[:, channel])
+    return normalized
+
+
+@lru_cache(maxsize=8)
+def _normalization_table(preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """The result for each of the 256 values in each channel: [3, 256]."""
+    values = np.tile(np.arange(256, dtype=np.float64), (3, 1))
+    table = (values * preprocessing.rescale if preprocessing.rescale is not None else values).astype(np.float32)
+    if preprocessing.mean is not None and preprocessing.std is not None:
+        mean, std = (np.array(one, np.float32)[:, None] for one in (preprocessing.mean, preprocessing.std))
+        table = (table - mean) / std
+    return table
+
+
+def _open(source: ImageSource, name: str) -> Image.Image:
+    if isinstance(source, Image.Image):
+        return source
+    if isinstance(source, np.ndarray):
+        return _from_array(source, name)
+    if isinstance(source, str) and source.partition("://")[0] in ("http", "https", "ftp", "s3", "gs"):
+        raise ImageError(f"{name}: addresses are not fetched: download the image and give the file")
+    if not isinstance(source, str | bytes | PathLike):
+        raise ImageError(f"{name}: give a path, bytes, a PIL image or an array")
+    with _WARNING_FILTER, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+
+
+def _from_array(array: NDArray[Any], name: str) -> Image.Image:
+    is_gray = array.ndim == 2 and array.dtype in (np.uint8, np.uint16)
+    is_color = array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8
+    if not (is_gray or is_color):
+        raise ImageError(
+            f"{name}: an array must be uint8 [height, width, 3 or 4] or uint8 or uint16 [height, width], "
+            f"not {array.dtype} {list(array.shape)}"
+        )
+    return Image.fromarray(array)
+
+
+def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+    image.load()
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I"):  # 16 and 32 bits: Pillow would clip them at 255
+        values = np.asarray(image).astype(np.float64) / 257
+        return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise ImageError(f"{name}: floating-point pixels have no known range: convert it to 8 bits")
+    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
+
+
+def _resize(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    resample = Image.Resampling(preprocessing.resample)
+    if isinstance(preprocessing.resize, tuple):
+        height, width = preprocessing.resize
+        return image.resize((width, height), resample)
+    short, long = sorted(image.size)
+    resized_short = preprocessing.resize or short
+    resized_long = int(resized_short * long / short)
+    portrait = image.width <= image.height
+    size = (resized_short, resized_long) if portrait else (resized_long, resized_short)
+    if resized_short * resized_long > MAX_PIXELS and preprocessing.crop is not None:
+        return _resize_center(image, size, preprocessing.crop[::-1], resample)
+    return image.resize(size, resample)
+
+
+def _resize_center(
+    image: Image.Image, size: tuple[int, int], crop: tuple[int, int], resample: Image.Resampling
+) -> Image.Image:
+    """Only the part of a resized image that the crop keeps: a line a million pixels long must not fill the memory."""
+    kept = [min(crop[axis], size[axis]) for axis in (0, 1)]
+    starts = [(size[axis] - kept[axis]) // 2 for axis in (0, 1)]
+    scale = [image.size[axis] / size[axis] for axis in (0, 1)]
+    left, top = (starts[axis] * scale[axis] for axis in (0, 1))
+    right, bottom = ((starts[axis] + kept[axis]) * scale[axis] for axis in (0, 1))
+    box = (left, top, min(right, image.width), min(bottom, image.height))
+    return image.resize((kept[0], kept[1]), resample, box=box)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, IsADirectoryError):
+        return "a folder, not an image"
+    if isinstance(error, PermissionError):
+        return "not readable: permission denied"
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "not an image, or of a format that Pillow cannot read"
+    if isinstance(error, Image.DecompressionBombError):
+        return "more pixels than Pillow accepts: make it smaller"
+    return f"damaged or incomplete ({' '.join(str(error).split()) or type(error).__name__})"

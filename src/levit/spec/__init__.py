@@ -1,0 +1,1 @@
+"""Facts that all rooms share, in the standard library alone."""

@@ -1,0 +1,116 @@
+"""What an exported model carries: labels, preprocessing, provenance, measured accuracy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from levit.errors import CheckpointError
+from levit.spec.architecture import Architecture
+from levit.spec.preprocessing import Preprocessing
+
+FORMAT_VERSION = 1
+PREFIX = "levit."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where the weights came from: a name for people, and the hash of the file that was read."""
+
+    name: str
+    dialect: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracy:
+    """One measurement of an artifact: top-1 and top-5 in per cent on `images` labelled images.
+
+    `data` is the name and `sha256` the hash of the file with the images; `engine` and `precision` are those that
+    the measurement ran with.
+    """
+
+    top1: float
+    top5: float
+    images: int
+    data: str
+    sha256: str
+    engine: str
+    precision: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """Everything about an exported model but its weights; kept in the metadata of the ONNX file.
+
+    Example:
+        >>> card = Artifact(
+        ...     architecture=Architecture(num_labels=2, num_classifiers=1),
+        ...     preprocessing=Preprocessing.for_image_size((224, 224)),
+        ...     labels=("cat", "dog"),
+        ...     precision="fp32",
+        ...     source=Source(name="pets", dialect="transformers"),
+        ... )
+        >>> Artifact.from_metadata(card.to_metadata()) == card
+        True
+    """
+
+    architecture: Architecture
+    preprocessing: Preprocessing
+    labels: tuple[str, ...]
+    precision: str
+    source: Source
+    accuracy: Accuracy | None = None
+    producer: str = ""
+
+    def with_accuracy(self, accuracy: Accuracy) -> Artifact:
+        """The same with a measured accuracy."""
+        return replace(self, accuracy=accuracy)
+
+    def to_metadata(self) -> dict[str, str]:
+        """The key-value pairs for the metadata of an ONNX file."""
+        values: dict[str, Any] = {
+            "format_version": FORMAT_VERSION,
+            "architecture": self.architecture.to_dict(),
+            "preprocessing": self.preprocessing.to_dict(),
+            "labels": self.labels,
+            "precision": self.precision,
+            "source": asdict(self.source),
+            "accuracy": asdict(self.accuracy) if self.accuracy else None,
+            "producer": self.producer,
+        }
+        return {PREFIX + name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> Artifact:
+        """The inverse of `to_metadata`; other keys are passed over.
+
+        Raises:
+            CheckpointError: this is no artifact of levit, or one of a newer format, or it is damaged.
+        """
+        if PREFIX + "format_version" not in metadata:
+            raise CheckpointError("not exported by levit (no levit.* metadata): export the checkpoint with `levit export`")
+        try:
+            values = {
+                name.removeprefix(PREFIX): json.loads(value)
+                for name, value in metadata.items()
+                if name.startswith(PREFIX)
+            }
+            if values["format_version"] > FORMAT_VERSION:
+                raise CheckpointError(
+                    f"artifact format {values['format_version']} is newer than this levit reads ({FORMAT_VERSION}): "
+                    "pip install --upgrade levit"
+                )
+            return cls(
+                architecture=Architecture.from_dict(values["architecture"]),
+                preprocessing=Preprocessing.from_dict(values["preprocessing"]),
+                labels=tuple(values["labels"]),
+                precision=values["precision"],
+                source=Source(**values["source"]),
+                accuracy=Accuracy(**values["accuracy"]) if values["accuracy"] else None,
+                producer=values["producer"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"damaged levit.* metadata ({error}): export the checkpoint again") from error

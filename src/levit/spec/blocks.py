@@ -1,0 +1,258 @@
+"""The blocks of a LeViT in order, the shapes of their weights under canonical names, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+
+from levit.spec.architecture import Architecture, Grid
+
+Shape = tuple[int, ...]
+Shapes = dict[str, Shape]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StemLayer:
+    """One convolution of the stem with its batch norm; an activation follows all but the last."""
+
+    key: str
+    name: str
+    input_channels: int
+    output_channels: int
+    kernel_size: int
+    stride: int
+    padding: int
+    output_grid: Grid
+
+    def weight_shapes(self) -> Shapes:
+        """Canonical names and shapes of the weights."""
+        kernel = (self.output_channels, self.input_channels, self.kernel_size, self.kernel_size)
+        return {f"{self.key}.convolution.weight": kernel} | _batch_norm(f"{self.key}.batch_norm", kernel[0])
+
+    def flops(self) -> int:
+        """Multiply-adds for one image."""
+        kernel = self.input_channels * self.output_channels * self.kernel_size**2
+        return kernel * prod(self.output_grid)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionBlock:
+    """Multi-head attention with a bias per offset: inside a stage, or shrinking the grid between two stages.
+
+    Inside a stage it is a residual branch and one linear layer makes queries, keys and values; a shrinking one
+    takes its queries from every `stride`-th token, changes the width, and is no residual.
+    """
+
+    key: str
+    name: str
+    input_width: int
+    output_width: int
+    num_heads: int
+    key_dim: int
+    value_dim: int
+    input_grid: Grid
+    output_grid: Grid
+    stride: int
+    is_residual: bool
+
+    def weight_shapes(self) -> Shapes:
+        """Canonical names and shapes of the weights."""
+        keys, values = self.num_heads * self.key_dim, self.num_heads * self.value_dim
+        shapes: Shapes = {f"{self.key}.attention_biases": (self.num_heads, prod(self.input_grid))}
+        if self.is_residual:
+            shapes |= _linear(f"{self.key}.queries_keys_values", self.input_width, 2 * keys + values)
+        else:
+            shapes |= _linear(f"{self.key}.keys_values", self.input_width, keys + values)
+            shapes |= _linear(f"{self.key}.queries", self.input_width, keys)
+        return shapes | _linear(f"{self.key}.projection", values, self.output_width)
+
+    def flops(self) -> int:
+        """Multiply-adds for one image; the softmax counts one for each entry, as in the paper's code."""
+        inputs, outputs = prod(self.input_grid), prod(self.output_grid)
+        keys, values = self.num_heads * self.key_dim, self.num_heads * self.value_dim
+        linear = self.input_width * ((keys + values) * inputs + keys * outputs) + values * self.output_width * outputs
+        attention = outputs * inputs * (keys + self.num_heads + values)
+        return linear + attention
+
+
+@dataclass(frozen=True, kw_only=True)
+class MlpBlock:
+    """A residual branch of two linear layers with an activation between them, for each token alone."""
+
+    key: str
+    name: str
+    width: int
+    hidden_width: int
+    grid: Grid
+
+    def weight_shapes(self) -> Shapes:
+        """Canonical names and shapes of the weights."""
+        up = _linear(f"{self.key}.linear_up", self.width, self.hidden_width)
+        return up | _linear(f"{self.key}.linear_down", self.hidden_width, self.width)
+
+    def flops(self) -> int:
+        """Multiply-adds for one image."""
+        return 2 * self.width * self.hidden_width * prod(self.grid)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadBlock:
+    """A batch norm and a linear layer on the mean of the tokens."""
+
+    key: str
+    name: str
+    width: int
+    num_labels: int
+
+    def weight_shapes(self) -> Shapes:
+        """Canonical names and shapes of the weights."""
+        linear: Shapes = {
+            f"{self.key}.linear.weight": (self.num_labels, self.width),
+            f"{self.key}.linear.bias": (self.num_labels,),
+        }
+        return _batch_norm(f"{self.key}.batch_norm", self.width) | linear
+
+    def flops(self) -> int:
+        """Multiply-adds for one image."""
+        return self.width * self.num_labels
+
+
+EncoderBlock = AttentionBlock | MlpBlock
+Block = StemLayer | EncoderBlock | HeadBlock
+
+
+def stem_layers(architecture: Architecture) -> list[StemLayer]:
+    """The convolutions of the stem, in order."""
+    inputs = (architecture.num_channels, *architecture.stem_widths[:-1])
+    return [
+        StemLayer(
+            key=f"levit.patch_embeddings.embedding_layer_{index}",
+            name=f"stem.convolution{index}",
+            input_channels=input_channels,
+            output_channels=output_channels,
+            kernel_size=architecture.kernel_size,
+            stride=architecture.stride,
+            padding=architecture.padding,
+            output_grid=grid,
+        )
+        for index, (input_channels, output_channels, grid) in enumerate(
+            zip(inputs, architecture.stem_widths, architecture.stem_grids, strict=True), start=1
+        )
+    ]
+
+
+def stage_blocks(architecture: Architecture, stage: int) -> Iterator[EncoderBlock]:
+    """The blocks of one stage (from 0) in order, ending with those that lead to the next stage."""
+    width, grid = architecture.hidden_sizes[stage], architecture.stage_grids[stage]
+    layers = f"levit.encoder.stages.{stage}.layers"
+    position = 0
+    for block in range(1, architecture.depths[stage] + 1):
+        yield AttentionBlock(
+            key=f"{layers}.{position}.module",
+            name=f"stage{stage + 1}.block{block}.attention",
+            input_width=width,
+            output_width=width,
+            num_heads=architecture.num_attention_heads[stage],
+            key_dim=architecture.key_dim[stage],
+            value_dim=int(architecture.attention_ratio[stage] * architecture.key_dim[stage]),
+            input_grid=grid,
+            output_grid=grid,
+            stride=1,
+            is_residual=True,
+        )
+        position += 1
+        hidden_width = int(width * architecture.mlp_ratio[stage])
+        if hidden_width:
+            name = f"stage{stage + 1}.block{block}.mlp"
+            yield MlpBlock(
+                key=f"{layers}.{position}.module", name=name, width=width, hidden_width=hidden_width, grid=grid
+            )
+            position += 1
+    if stage + 1 < architecture.num_stages:
+        yield from _downsample_blocks(architecture, stage, f"{layers}.{position}", f"{layers}.{position + 1}.module")
+
+
+def _downsample_blocks(architecture: Architecture, stage: int, key: str, mlp_key: str) -> Iterator[EncoderBlock]:
+    downsample = (architecture.downsamples or ())[stage]
+    output_width, output_grid = architecture.hidden_sizes[stage + 1], architecture.stage_grids[stage + 1]
+    yield AttentionBlock(
+        key=key,
+        name=f"stage{stage + 1}.downsample.attention",
+        input_width=architecture.hidden_sizes[stage],
+        output_width=output_width,
+        num_heads=downsample.num_attention_heads,
+        key_dim=downsample.key_dim,
+        value_dim=int(downsample.attention_ratio * downsample.key_dim),
+        input_grid=architecture.stage_grids[stage],
+        output_grid=output_grid,
+        stride=downsample.stride,
+        is_residual=False,
+    )
+    hidden_width = int(output_width * downsample.mlp_ratio)
+    if hidden_width:
+        name = f"stage{stage + 1}.downsample.mlp"
+        yield MlpBlock(key=mlp_key, name=name, width=output_width, hidden_width=hidden_width, grid=output_grid)
+
+
+def encoder_blocks(architecture: Architecture) -> list[EncoderBlock]:
+    """The blocks of all stages, in order."""
+    return [block for stage in range(architecture.num_stages) for block in stage_blocks(architecture, stage)]
+
+
+def heads(architecture: Architecture) -> list[HeadBlock]:
+    """The classification head, and the one that learned from a teacher where there is one."""
+    keys = ("classifier", "classifier_distill")[: architecture.num_classifiers]
+    if not architecture.num_labels:
+        return []
+    return [
+        HeadBlock(key=key, name=key, width=architecture.hidden_sizes[-1], num_labels=architecture.num_labels)
+        for key in keys
+    ]
+
+
+def all_blocks(architecture: Architecture) -> list[Block]:
+    """Stem, encoder and heads, in order."""
+    return [*stem_layers(architecture), *encoder_blocks(architecture), *heads(architecture)]
+
+
+def weight_shapes(architecture: Architecture) -> Shapes:
+    """Canonical name and shape of every weight, running statistics included.
+
+    The canonical names are those of transformers' `LevitForImageClassificationWithTeacher`;
+    `num_batches_tracked` has the empty shape.
+
+    Example:
+        >>> shapes = weight_shapes(Architecture(num_labels=10))
+        >>> shapes["classifier.linear.weight"], shapes["levit.patch_embeddings.embedding_layer_1.convolution.weight"]
+        ((10, 384), (16, 3, 3, 3))
+    """
+    return {name: shape for block in all_blocks(architecture) for name, shape in block.weight_shapes().items()}
+
+
+def is_statistic(name: str) -> bool:
+    """Whether a canonical name is a running statistic of a batch norm and no parameter."""
+    return name.rpartition(".")[2] in ("running_mean", "running_var", "num_batches_tracked")
+
+
+def count_parameters(architecture: Architecture) -> int:
+    """The number of trainable parameters, batch norms included (the convention of all implementations)."""
+    return sum(prod(shape) for name, shape in weight_shapes(architecture).items() if not is_statistic(name))
+
+
+def count_flops(architecture: Architecture) -> int:
+    """Multiply-adds for one image as the paper counts them.
+
+    Convolutions, linear layers, query-key and attention-value products, and one for each entry of a softmax; no
+    biases, activations or batch norms (facebookresearch/LeViT, `speed_test.py`'s counter).
+    """
+    return sum(block.flops() for block in all_blocks(architecture))
+
+
+def _linear(key: str, inputs: int, outputs: int) -> Shapes:
+    return {f"{key}.linear.weight": (outputs, inputs)} | _batch_norm(f"{key}.batch_norm", outputs)
+
+
+def _batch_norm(key: str, channels: int) -> Shapes:
+    vectors = dict.fromkeys(("weight", "bias", "running_mean", "running_var"), (channels,))
+    return {f"{key}.{name}": shape for name, shape in vectors.items()} | {f"{key}.num_batches_tracked": ()}

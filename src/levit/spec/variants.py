@@ -1,0 +1,65 @@
+"""The table of published sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from levit.errors import ConfigError
+from levit.spec.architecture import Architecture
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row: what distinguishes a published size, and its published ImageNet top-1 accuracy in per cent.
+
+    The accuracy is the one that the authors' repository states for its released weights, which learned from a
+    teacher (facebookresearch/LeViT, README).
+    """
+
+    name: str
+    hidden_sizes: tuple[int, ...]
+    num_attention_heads: tuple[int, ...]
+    depths: tuple[int, ...]
+    key_dim: int
+    drop_path_rate: float
+    published_top1: float
+
+    def architecture(self, *, num_labels: int = 1000, num_classifiers: int = 2, image_size: int = 224) -> Architecture:
+        """The full description of this size."""
+        return Architecture(
+            image_size=image_size,
+            hidden_sizes=self.hidden_sizes,
+            num_attention_heads=self.num_attention_heads,
+            depths=self.depths,
+            key_dim=(self.key_dim,) * len(self.depths),
+            num_labels=num_labels,
+            num_classifiers=num_classifiers,  # type: ignore[arg-type]  # checked by Architecture
+        )
+
+
+VARIANTS = {
+    variant.name: variant
+    for variant in (
+        Variant("levit-128s", (128, 256, 384), (4, 6, 8), (2, 3, 4), 16, 0.0, 76.6),
+        Variant("levit-128", (128, 256, 384), (4, 8, 12), (4, 4, 4), 16, 0.0, 78.6),
+        Variant("levit-192", (192, 288, 384), (3, 5, 6), (4, 4, 4), 32, 0.0, 80.0),
+        Variant("levit-256", (256, 384, 512), (4, 6, 8), (4, 4, 4), 32, 0.0, 81.6),
+        Variant("levit-384", (384, 512, 768), (6, 9, 12), (4, 4, 4), 32, 0.1, 82.6),
+    )
+}
+
+
+def find_variant(name: str) -> Variant:
+    """The variant of that name; upper and lower case and `_` for `-` are the same.
+
+    Raises:
+        ConfigError: there is no such variant; the message lists them.
+
+    Example:
+        >>> find_variant("LeViT-128S").depths
+        (2, 3, 4)
+    """
+    variant = VARIANTS.get(name.lower().replace("_", "-"))
+    if variant is None:
+        raise ConfigError(f"no variant is called {name!r}: use one of {', '.join(VARIANTS)}")
+    return variant
