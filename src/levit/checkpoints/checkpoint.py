@@ -29,6 +29,7 @@ class Checkpoint:
         labels: one name per class, `LABEL_0` … where the file has none.
         preprocessing: what an image goes through before the network.
         source: where the weights were read.
+        stored_as: precision of the matrices in the file: fp32, fp16, bf16 or fp64.
         drop_path_rate: probability of leaving out a residual branch in training.
         initializer_range: standard deviation of freshly initialised heads.
 
@@ -41,6 +42,7 @@ class Checkpoint:
     labels: tuple[str, ...]
     preprocessing: Preprocessing
     source: Source
+    stored_as: str = "fp32"
     drop_path_rate: float = 0.0
     initializer_range: float = 0.02
 

@@ -64,6 +64,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             read_json(file.with_name(PREPROCESSOR_FILE)), architecture.image_height_width
         ),
         source=Source(name=_name(path, file), dialect=dialect.name, sha256=hash_file(file)),
+        stored_as=_precision(arrays),
         drop_path_rate=float(config.get("levit_drop_path_rate", config.get("drop_path_rate", 0.0))),
         initializer_range=float(config.get("initializer_range", 0.02)),
     )
@@ -121,6 +122,13 @@ def _widen(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     if array.dtype == np.float64 or np.issubdtype(array.dtype, np.integer):
         return array
     return array.astype(np.float32, copy=False)
+
+
+def _precision(arrays: Weights) -> str:
+    """The narrowest floating-point type in the file, by its short name."""
+    names = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32", "float64": "fp64"}
+    found = {array.dtype.name for array in arrays.values()}
+    return next((short for name, short in names.items() if name in found), "fp32")
 
 
 def _architecture(config: dict[str, Any], weights: Weights, name: str) -> Architecture:

@@ -1,0 +1,53 @@
+"""The command line: one file per command; `--help` imports nothing heavy."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+import levit
+from levit.cli.export import export
+from levit.cli.info import info
+from levit.cli.predict import predict
+from levit.errors import LevitError
+
+app = typer.Typer(
+    name="levit",
+    help="LeViT: classify images on ordinary CPUs, read its checkpoints, export them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(predict)
+app.command()(info)
+app.command()(export)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"levit {levit.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """LeViT: classify images on ordinary CPUs, read its checkpoints, export them."""
+
+
+def main() -> None:
+    """Run the command line; the exit code is 0 for success, 1 where some inputs failed, 2 for wrong usage."""
+    try:
+        app()
+    except LevitError as error:
+        print(f"levit: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # `levit predict … | head`
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,75 @@
+"""`levit info`: what is this model?"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from levit.spec.artifact import Artifact
+
+
+def info(
+    model: Annotated[
+        str | None,
+        typer.Argument(help="An exported .onnx file or a checkpoint; by default the model inside the package."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, with every label.")] = False,
+) -> None:
+    """Show a model's size, input, labels, source and measured accuracy."""
+    from levit.runtime.describe import describe
+
+    description, num_bytes = describe(model)
+    if as_json:
+        typer.echo(json.dumps(_values(description, num_bytes), ensure_ascii=False))
+        return
+    from levit.cli.output import print_fields
+
+    print_fields(_fields(description, num_bytes))
+
+
+def _values(artifact: Artifact, num_bytes: int) -> dict[str, Any]:
+    from levit.spec.blocks import count_flops, count_parameters
+
+    height, width = artifact.architecture.image_height_width
+    metadata = {name.removeprefix("levit."): json.loads(value) for name, value in artifact.to_metadata().items()}
+    return {
+        "source": metadata["source"],
+        "parameters": count_parameters(artifact.architecture),
+        "flops": count_flops(artifact.architecture),
+        "input": [artifact.architecture.num_channels, height, width],
+        "precision": artifact.precision,
+        "bytes": num_bytes,
+        "accuracy": metadata["accuracy"],
+        "preprocessing": metadata["preprocessing"],
+        "architecture": metadata["architecture"],
+        "labels": metadata["labels"],
+        "producer": artifact.producer,
+    }
+
+
+def _fields(artifact: Artifact, num_bytes: int) -> dict[str, str]:
+    values = _values(artifact, num_bytes)
+    architecture, accuracy = artifact.architecture, artifact.accuracy
+    labels = ", ".join(artifact.labels[:4]) + (", …" if len(artifact.labels) > 4 else "")
+    measured = "not recorded"
+    if accuracy is not None:
+        measured = (
+            f"{accuracy.top1:.2f} % top-1, {accuracy.top5:.2f} % top-5 of {accuracy.images:,} images of {accuracy.data} "
+            f"({accuracy.engine}, {accuracy.precision})"
+        )
+    return {
+        "model": f"{artifact.source.name} ({artifact.source.dialect})",
+        "input": "x".join(map(str, values["input"])),
+        "stages": " - ".join(map(str, architecture.hidden_sizes)) + f" wide, {list(architecture.depths)} deep",
+        "parameters": f"{values['parameters']:,}",
+        "FLOPs": f"{values['flops'] / 1e6:,.0f} M multiply-adds",
+        "classes": f"{len(artifact.labels)}: {labels}",
+        "weights": f"{artifact.precision}, {num_bytes / 1e6:.1f} MB",
+        "accuracy": measured,
+        "sha256": artifact.source.sha256 or "unknown",
+    }
+
+

@@ -1,0 +1,57 @@
+"""What the user names on the command line -> image files, one at a time."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .dib .tif .tiff .jp2 .j2k .avif .ppm .pgm .pbm .pnm .tga .ico".split()
+)
+
+
+@dataclass(frozen=True)
+class NoImages:
+    """Something the user named that leads to no image: reported like an image that cannot be read."""
+
+    name: str
+    reason: str
+
+
+def expand(names: Iterable[str]) -> Iterator[str | NoImages]:
+    """The files that names on a command line mean, lazily and in order.
+
+    A file is itself, a folder all images below it (sorted), a pattern its matches, `-` a list of files on standard
+    input, one a line. A file that is not there is passed on, so that reading it gives the error.
+    """
+    for name in names:
+        if name == "-":
+            yield from (line for line in (line.rstrip("\r\n") for line in sys.stdin) if line)
+        elif os.path.isdir(name):
+            yield from _or_none(_below(name), name, "no images in this folder")
+        elif glob.has_magic(name) and not os.path.exists(name):
+            matches = sorted(glob.iglob(name, recursive=True))
+            found = (file for match in matches for file in ([match] if os.path.isfile(match) else _below(match)))
+            yield from _or_none(found, name, "no file matches this pattern")
+        else:
+            yield name
+
+
+def _below(folder: str) -> Iterator[str]:
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            if os.path.splitext(name)[1].lower() in SUFFIXES:
+                yield os.path.join(parent, name)
+
+
+def _or_none(files: Iterator[str], name: str, reason: str) -> Iterator[str | NoImages]:
+    first = next(files, None)
+    if first is None:
+        yield NoImages(name, reason)
+        return
+    yield first
+    yield from files

@@ -1,0 +1,119 @@
+"""Predictions as a table, as JSON lines or as CSV, written as they come."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from levit.runtime.classifier import Label
+
+ERROR_STYLE = "red"
+
+
+class Writer(Protocol):
+    """Takes one answer after the other."""
+
+    def write(self, file: str, labels: list[Label], error: str | None) -> None:
+        """One image's labels, or why there are none."""
+        ...
+
+    def close(self) -> None:
+        """Write what is still held back."""
+        ...
+
+
+class JsonWriter:
+    """One object a line."""
+
+    def write(self, file: str, labels: list[Label], error: str | None) -> None:
+        """One image's labels, or why there are none."""
+        record = {"file": file, "labels": [label._asdict() for label in labels], "error": error}
+        print(json.dumps(record, ensure_ascii=False), flush=True)
+
+    def close(self) -> None:
+        """Nothing is held back."""
+
+
+class CsvWriter:
+    """One line for each label of each image, and one for each image without labels."""
+
+    def __init__(self) -> None:
+        self._csv = csv.writer(sys.stdout, lineterminator="\n")
+        self._csv.writerow(["file", "rank", "name", "index", "score", "error"])
+
+    def write(self, file: str, labels: list[Label], error: str | None) -> None:
+        """One image's labels, or why there are none."""
+        for rank, label in enumerate(labels, start=1):
+            self._csv.writerow([file, rank, label.name, label.index, f"{label.score:.6f}", ""])
+        if error is not None:
+            self._csv.writerow([file, "", "", "", "", error])
+
+    def close(self) -> None:
+        """Nothing is held back."""
+
+
+class TableWriter:
+    """A table for people, in sections, so that a long run shows its first answers at once."""
+
+    SECTION = 32
+    BAR = 12
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False)
+        self._rows: list[tuple[Text, Text, Text]] = []
+        self._header = True
+
+    def write(self, file: str, labels: list[Label], error: str | None) -> None:
+        """One image's labels, or why there are none."""
+        if error is not None:
+            reason = error.removeprefix(f"{file}: ")
+            self._rows.append((Text(file), Text(reason, ERROR_STYLE), Text("")))
+        else:
+            names, scores = Text(), Text()
+            for rank, label in enumerate(labels):
+                style, end = ("bold" if rank == 0 else "dim"), ("\n" if rank + 1 < len(labels) else "")
+                names.append(label.name + end, style)
+                scores.append(f"{100 * label.score:5.1f} % {self._bar(label.score)}{end}", style)
+            self._rows.append((Text(file), names, scores))
+        if len(self._rows) == self.SECTION:
+            self.close()
+
+    def close(self) -> None:
+        """Write what is still held back."""
+        if not self._rows:
+            return
+        width = max(self._console.width, 60)
+        numbers = 9 + self.BAR
+        table = Table(box=None, show_header=self._header, header_style="dim", padding=(0, 2, 1, 0), pad_edge=False)
+        table.add_column("image", width=(width - numbers) // 2 - 3, overflow="fold")
+        table.add_column("label", width=(width - numbers) // 2 - 3, overflow="fold")
+        table.add_column("score", width=numbers, no_wrap=True)
+        for row in self._rows:
+            table.add_row(*row)
+        self._console.print(table)
+        self._rows, self._header = [], False
+
+    def _bar(self, score: float) -> str:
+        eighths = round(score * self.BAR * 8)
+        return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+
+
+WRITERS: dict[str, Callable[[], Writer]] = {"json": JsonWriter, "csv": CsvWriter, "table": TableWriter}
+
+
+def print_fields(fields: dict[str, str]) -> None:
+    """A small table of names and values."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in fields.items():
+        table.add_row(name, Text(value))
+    Console(highlight=False).print(table)

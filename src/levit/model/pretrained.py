@@ -1,0 +1,53 @@
+"""What all networks of this package share: loading and saving by transformers, and how weights start."""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+from transformers import PreTrainedModel
+from transformers import initialization as init
+
+from levit.model.attention import Attention, ShrinkingAttention
+from levit.model.config import LevitConfig
+from levit.model.layers import ImageBatchNorm, Residual, TokenBatchNorm
+from levit.model.position_bias import offset_table
+
+
+class LevitPreTrainedModel(PreTrainedModel):
+    """Base of the networks: `from_pretrained`, `save_pretrained` and initialisation.
+
+    | weights | start as |
+    | --- | --- |
+    | convolutions and linear layers | uniform, Kaiming with a = √5 (torch's default) |
+    | batch norms | weight 1, bias 0; the last of each residual branch weight 0 |
+    | attention biases | 0 |
+    | heads | truncated normal with `initializer_range`, bias 0 |
+
+    This is the initialisation of the paper's code; transformers draws every weight from a normal distribution and
+    starts no branch at zero.
+    """
+
+    config_class = LevitConfig
+    config: LevitConfig
+    base_model_prefix = "levit"
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)
+    _no_split_modules = [Residual.__name__]  # noqa: RUF012  # transformers compares it as a list
+
+    def _init_weights(self, module: nn.Module) -> None:
+        # transformers calls this for modules that have weights of their own, and the functions of `init` leave alone
+        # what was loaded from a file.
+        if isinstance(module, nn.Linear) and module.bias is not None:  # only the heads have a bias
+            init.trunc_normal_(module.weight, std=self.config.initializer_range)
+            init.zeros_(module.bias)
+        elif isinstance(module, nn.Conv2d | nn.Linear):
+            init.kaiming_uniform_(module.weight, a=math.sqrt(5))
+        elif isinstance(module, TokenBatchNorm | ImageBatchNorm):
+            super()._init_weights(module)
+            if isinstance(module, TokenBatchNorm) and module.starts_at_zero:
+                init.zeros_(module.weight)
+        elif isinstance(module, Attention | ShrinkingAttention):
+            init.zeros_(module.attention_biases)
+            # Not in the file, and from_pretrained builds networks without memory: fill it again.
+            init.copy_(module.attention_bias_idxs, offset_table(module.grid, module.stride))

@@ -1,0 +1,52 @@
+"""What a model is, without compiling it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from levit.checkpoints.checkpoint import Checkpoint
+from levit.checkpoints.reading import find_weights, read_checkpoint
+from levit.errors import CheckpointError
+from levit.runtime.opening import find_artifact
+from levit.spec.artifact import Artifact
+
+
+def describe(model: str | Path | None) -> tuple[Artifact, int]:
+    """What an artifact carries, or what an artifact of a checkpoint would; and the size of the file in bytes.
+
+    Args:
+        model: as for `levit.Classifier`.
+
+    Raises:
+        CheckpointError: there is no such model, or it is damaged.
+    """
+    if model is not None and Path(model).suffix != ".onnx":
+        checkpoint = read_checkpoint(model)
+        return _would_be(checkpoint), find_weights(model).stat().st_size
+    artifact = find_artifact(model)
+    content = artifact.read_bytes() if isinstance(artifact, Path) else artifact
+    return _read_metadata(content, str(model)), len(content)
+
+
+def _read_metadata(content: bytes, name: str) -> Artifact:
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        network = onnx.load_from_string(content)
+    except DecodeError as error:
+        raise CheckpointError(f"{name}: not an ONNX file ({error})") from error
+    try:
+        return Artifact.from_metadata({pair.key: pair.value for pair in network.metadata_props})
+    except CheckpointError as error:
+        raise CheckpointError(f"{name}: {error}") from error
+
+
+def _would_be(checkpoint: Checkpoint) -> Artifact:
+    return Artifact(
+        architecture=checkpoint.architecture,
+        preprocessing=checkpoint.preprocessing,
+        labels=checkpoint.labels,
+        precision=checkpoint.stored_as,
+        source=checkpoint.source,
+    )
