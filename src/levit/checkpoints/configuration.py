@@ -121,7 +121,9 @@ def _one_patch_size(sizes: list[int] | tuple[int, ...]) -> int:
 
 def _downsamples(down_ops: object) -> tuple[Downsample, ...]:
     # transformers appends [""] to the list each time it builds a model, and saves it: those entries say nothing.
-    operations = [one for one in down_ops if one and one[0]] if isinstance(down_ops, list | tuple) else [None]
+    operations: list[Any] = [down_ops]
+    if isinstance(down_ops, list | tuple):
+        operations = [one for one in down_ops if one and one[0]]
     for one in operations:
         if not isinstance(one, list | tuple) or one[0] != "Subsample" or len(one) != 6:
             raise ConfigError(
@@ -130,7 +132,7 @@ def _downsamples(down_ops: object) -> tuple[Downsample, ...]:
             )
     return tuple(
         Downsample(key_dim=key_dim, num_attention_heads=heads, attention_ratio=ratio, mlp_ratio=mlp, stride=stride)
-        for _, key_dim, heads, ratio, mlp, stride in operations  # type: ignore[misc]  # checked above
+        for _, key_dim, heads, ratio, mlp, stride in operations
     )
 
 
@@ -149,6 +151,8 @@ def _crop(size: Any) -> Grid:
 def _height_width(name: str, size: Any) -> Grid:
     if isinstance(size, Mapping):
         size = (size.get("height"), size.get("width"))
-    if not (isinstance(size, list | tuple) and len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size)):
+    if not (
+        isinstance(size, list | tuple) and len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size)
+    ):
         raise ConfigError(f'{name} is {size!r}: write {{"height": …, "width": …}}')
     return size[0], size[1]

@@ -7,7 +7,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from levit.checkpoints.checkpoint import Checkpoint, Weights
-from levit.checkpoints.configuration import architecture_from_config, labels_from_config, preprocessing_from_config
+from levit.checkpoints.configuration import (
+    architecture_from_config,
+    labels_from_config,
+    preprocessing_from_config,
+)
 from levit.checkpoints.dialects import find_dialect
 from levit.spec.artifact import Source
 

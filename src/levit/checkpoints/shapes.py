@@ -41,7 +41,14 @@ def _infer(shapes: Mapping[str, Shape]) -> Architecture:
     width, tokens = stem[-1][0], 0
     while len(stages) <= len(downsamples):  # every stage but the last ends with a downsampling
         stage = f"levit.encoder.stages.{len(stages)}.layers"
-        found: dict[str, Any] = {"width": width, "heads": 1, "depth": 0, "key_dim": 1, "attention": 1, "mlp": 0}
+        found: dict[str, Any] = {
+            "width": width,
+            "heads": 1,
+            "depth": 0,
+            "key_dim": 1,
+            "attention": 1,
+            "mlp": 0,
+        }
         stages.append(found)
         for position in range(sum(layer.startswith(f"{stage}.") for layer in layers)):
             layer = f"{stage}.{position}"
@@ -73,7 +80,9 @@ _LAYER = re.compile(r"levit\.encoder\.stages\.\d+\.layers\.\d+")
 
 def _stem(shapes: Mapping[str, Shape]) -> list[Shape]:
     keys = [key for key in shapes if key.startswith("levit.patch_embeddings.") and key.endswith("convolution.weight")]
-    return [shapes[f"levit.patch_embeddings.embedding_layer_{index + 1}.convolution.weight"] for index in range(len(keys))]
+    return [
+        shapes[f"levit.patch_embeddings.embedding_layer_{index + 1}.convolution.weight"] for index in range(len(keys))
+    ]
 
 
 def _stem_fields(stem: list[Shape], tokens: int) -> dict[str, Any]:

@@ -20,7 +20,8 @@ def export(
     checkpoint: Annotated[str, typer.Argument(help="A folder with model.safetensors, or a .safetensors file.")],
     output: Annotated[str, typer.Argument(metavar="OUT.onnx", help="The file to write.")],
     precision: Annotated[
-        Precision, typer.Option(help="How the weights are kept; fp16 halves the file, the arithmetic stays float32.")
+        Precision,
+        typer.Option(help="How the weights are kept; fp16 halves the file, the arithmetic stays float32."),
     ] = Precision.FP32,
     as_json: Annotated[bool, typer.Option("--json", help="The report as one JSON object.")] = False,
 ) -> None:

@@ -57,8 +57,8 @@ def _fields(artifact: Artifact, num_bytes: int) -> dict[str, str]:
     measured = "not recorded"
     if accuracy is not None:
         measured = (
-            f"{accuracy.top1:.2f} % top-1, {accuracy.top5:.2f} % top-5 of {accuracy.images:,} images of {accuracy.data} "
-            f"({accuracy.engine}, {accuracy.precision})"
+            f"{accuracy.top1:.2f} % top-1, {accuracy.top5:.2f} % top-5 of {accuracy.images:,} images "
+            f"of {accuracy.data} ({accuracy.engine}, {accuracy.precision})"
         )
     return {
         "model": f"{artifact.source.name} ({artifact.source.dialect})",
@@ -71,5 +71,3 @@ def _fields(artifact: Artifact, num_bytes: int) -> dict[str, str]:
         "accuracy": measured,
         "sha256": artifact.source.sha256 or "unknown",
     }
-
-

@@ -6,6 +6,7 @@ import csv
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
@@ -35,7 +36,7 @@ class JsonWriter:
 
     def write(self, file: str, labels: list[Label], error: str | None) -> None:
         """One image's labels, or why there are none."""
-        record = {"file": file, "labels": [label._asdict() for label in labels], "error": error}
+        record = {"file": file, "labels": [asdict(label) for label in labels], "error": error}
         print(json.dumps(record, ensure_ascii=False), flush=True)
 
     def close(self) -> None:

@@ -15,7 +15,8 @@ def predict(
     paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="PATH...", help="Images, folders (searched recursively), patterns, or - for a list on stdin."
+            metavar="PATH...",
+            help="Images, folders (searched recursively), patterns, or - for a list on stdin.",
         ),
     ],
     model: Annotated[

@@ -77,7 +77,7 @@ def _attention(weights: Mapping[str, Array], block: AttentionBlock) -> FoldedWei
         "projection": _linear(weights, f"{block.key}.projection"),
     }
     bias = weights[f"{block.key}.attention_biases"][:, offset_table(block)]
-    return _named(block.name, layers) | {f"{block.name}.position_bias": bias}
+    return _named(layers, f"{block.name}.") | {f"{block.name}.position_bias": bias}
 
 
 def offset_table(block: AttentionBlock) -> NDArray[np.int64]:
@@ -90,12 +90,12 @@ def offset_table(block: AttentionBlock) -> NDArray[np.int64]:
     rows = np.abs(np.arange(0, height, stride)[:, None] - np.arange(height))
     columns = np.abs(np.arange(0, width, stride)[:, None] - np.arange(width))
     table = rows[:, None, :, None] * width + columns[None, :, None, :]
-    return table.reshape(rows.shape[0] * columns.shape[0], height * width)
+    return np.asarray(table.reshape(rows.shape[0] * columns.shape[0], height * width), np.int64)
 
 
 def _mlp(weights: Mapping[str, Array], block: MlpBlock) -> FoldedWeights:
     layers = {name: _linear(weights, f"{block.key}.linear_{name}") for name in ("up", "down")}
-    return _named(block.name, layers)
+    return _named(layers, f"{block.name}.")
 
 
 def _head(weights: Mapping[str, Array], architecture: Architecture) -> FoldedWeights:
@@ -108,7 +108,7 @@ def _head(weights: Mapping[str, Array], architecture: Architecture) -> FoldedWei
         return {}
     weight = np.mean([weight for weight, _ in layers], axis=0)
     bias = np.mean([bias for _, bias in layers], axis=0)
-    return _named("", {"head": (weight, bias)})
+    return _named({"head": (weight, bias)})
 
 
 def _linear(weights: Mapping[str, Array], key: str) -> tuple[Array, Array]:
@@ -131,9 +131,8 @@ def _split_heads(weight: Array, bias: Array, num_heads: int, sizes: list[int]) -
     return [(w.reshape(len(w), -1), b.reshape(-1)) for w, b in zip(weights, biases, strict=True)]
 
 
-def _named(prefix: str, layers: Mapping[str, tuple[Array, Array]]) -> FoldedWeights:
+def _named(layers: Mapping[str, tuple[Array, Array]], prefix: str = "") -> FoldedWeights:
     named: FoldedWeights = {}
     for name, (weight, bias) in layers.items():
-        layer = f"{prefix}.{name}" if prefix else name
-        named |= {f"{layer}.weight": weight, f"{layer}.bias": bias}
+        named |= {f"{prefix}{name}.weight": weight, f"{prefix}{name}.bias": bias}
     return named

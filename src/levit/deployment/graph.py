@@ -124,7 +124,9 @@ class _Writer:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
 
-    def node(self, operation: str, name: str, inputs: list[str], *, output: str | None = None, **attributes: Any) -> str:
+    def node(
+        self, operation: str, name: str, inputs: list[str], *, output: str | None = None, **attributes: Any
+    ) -> str:
         output = output or name
         self.nodes.append(helper.make_node(operation, inputs, [output], name, **attributes))
         return output

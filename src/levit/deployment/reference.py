@@ -21,7 +21,9 @@ Array = NDArray[np.float64]
 _EPSILON = 1e-5  # of every batch norm
 
 
-def evaluate(weights: Mapping[str, NDArray[Any]], architecture: Architecture, pixel_values: NDArray[Any]) -> dict[str, Array]:
+def evaluate(
+    weights: Mapping[str, NDArray[Any]], architecture: Architecture, pixel_values: NDArray[Any]
+) -> dict[str, Array]:
     """Run the network on preprocessed images.
 
     Args:
@@ -53,7 +55,9 @@ class _Network:
         for stage, depth in enumerate(a.depths):
             key, position = f"levit.encoder.stages.{stage}.layers", 0
             for _ in range(depth):
-                x = seen[f"{key}.{position}"] = x + self.attention(f"{key}.{position}.module", x, grid, a.key_dim[stage])
+                x = seen[f"{key}.{position}"] = x + self.attention(
+                    f"{key}.{position}.module", x, grid, a.key_dim[stage]
+                )
                 position += 1
                 if int(a.mlp_ratio[stage] * a.hidden_sizes[stage]):
                     x = seen[f"{key}.{position}"] = x + self.mlp(f"{key}.{position}.module", x)
@@ -123,6 +127,5 @@ class _Network:
         return x * self.weights[f"{key}.weight"] + self.weights[f"{key}.bias"]
 
     def activate(self, x: Array) -> Array:
-        if self.architecture.activation == "silu":
-            return x / (1 + np.exp(-x))
-        return x * np.clip(x + 3, 0, 6) / 6
+        gate: Array = 1 / (1 + np.exp(-x)) if self.architecture.activation == "silu" else np.clip(x + 3, 0, 6) / 6
+        return x * gate

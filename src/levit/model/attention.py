@@ -28,9 +28,7 @@ class Attention(nn.Module):
             input_width=width, output_width=num_heads * (2 * key_dim + value_dim)
         )
         self.activation = ACTIVATIONS[activation]()
-        self.projection = LinearBatchNorm(
-            input_width=num_heads * value_dim, output_width=width, starts_at_zero=True
-        )
+        self.projection = LinearBatchNorm(input_width=num_heads * value_dim, output_width=width, starts_at_zero=True)
         self.attention_biases = nn.Parameter(torch.zeros(num_heads, grid[0] * grid[1]))
         self.register_buffer("attention_bias_idxs", offset_table(grid), persistent=False)
 

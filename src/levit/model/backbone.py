@@ -109,8 +109,9 @@ def build_block(block: EncoderBlock, *, activation: str, drop_path_rate: float) 
     }
     if block.is_residual:
         return Residual(Attention(width=block.input_width, **sizes), drop_path_rate=drop_path_rate)
-    widths = {"input_width": block.input_width, "output_width": block.output_width}
-    return ShrinkingAttention(**widths, **sizes, stride=block.stride)
+    return ShrinkingAttention(
+        input_width=block.input_width, output_width=block.output_width, stride=block.stride, **sizes
+    )
 
 
 class LevitModel(LevitPreTrainedModel):

@@ -88,9 +88,7 @@ class LevitForImageClassification(LevitPreTrainedModel):
         features = self.levit(pixel_values, output_hidden_states=output_hidden_states, return_dict=True)
         logits = self.classifier(features.pooler_output)
         loss = None if labels is None else self.loss_function(labels, logits, self.config)
-        output = ImageClassifierOutputWithNoAttention(
-            loss=loss, logits=logits, hidden_states=features.hidden_states
-        )
+        output = ImageClassifierOutputWithNoAttention(loss=loss, logits=logits, hidden_states=features.hidden_states)
         return output if _wants_dict(self.config, return_dict) else output.to_tuple()
 
 

@@ -75,7 +75,14 @@ class LevitConfig(PreTrainedConfig):
         if not 0 <= self.drop_path_rate < 1:
             raise ConfigError(f"drop_path_rate is {self.drop_path_rate!r}: it must be at least 0 and below 1")
         super().__post_init__(**kwargs)
-        for name in ("hidden_sizes", "num_attention_heads", "depths", "key_dim", "mlp_ratio", "attention_ratio"):
+        for name in (
+            "hidden_sizes",
+            "num_attention_heads",
+            "depths",
+            "key_dim",
+            "mlp_ratio",
+            "attention_ratio",
+        ):
             value = getattr(self, name)
             setattr(self, name, list(value) if isinstance(value, tuple) else value)
         # Checked here, so that a mistake is named where it was made; [""] entries that transformers saves go.
@@ -143,7 +150,11 @@ class LevitConfig(PreTrainedConfig):
     def is_stock(self) -> bool:
         """Whether stock transformers computes this network as it is."""
         size = self.architecture().image_height_width
-        whole = [*self.mlp_ratio, *self.attention_ratio, *(value for one in self.down_ops for value in one[1:])]
+        whole = [
+            *self.mlp_ratio,
+            *self.attention_ratio,
+            *(value for one in self.down_ops for value in one[1:]),
+        ]
         return (
             self.activation == "hardswish"
             and self.patch_size == 16

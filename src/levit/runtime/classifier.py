@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,8 @@ from levit.spec.artifact import Artifact
 DEFAULT_BATCH_SIZE = 16
 
 
-class Label(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Label:
     """One class with its probability."""
 
     name: str
@@ -138,9 +139,7 @@ class Classifier:
         logits = self.engine.run(normalize(self._prepare(images)[None], self.artifact.preprocessing))
         return Prediction(source_name(images), logits[0], self.labels)
 
-    def stream(
-        self, images: Iterable[ImageSource], *, batch_size: int = DEFAULT_BATCH_SIZE
-    ) -> Iterator[Prediction]:
+    def stream(self, images: Iterable[ImageSource], *, batch_size: int = DEFAULT_BATCH_SIZE) -> Iterator[Prediction]:
         """Classify any number of images, in order and in bounded memory.
 
         The next images are decoded while a batch is computed. At most three batches are in memory at a time, and no
@@ -182,5 +181,5 @@ class Classifier:
         if prepared:
             logits = iter(self.engine.run(normalize(np.stack(prepared), self.artifact.preprocessing)))
         nothing = np.empty(0, np.float32)
-        for (name, _), error in zip(batch, errors, strict=True):
-            yield Prediction(name, nothing if error else next(logits), self.labels, error)
+        for (name, _), failure in zip(batch, errors, strict=True):
+            yield Prediction(name, nothing if failure else next(logits), self.labels, failure)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from levit.errors import ImageError
 from levit.spec.preprocessing import Preprocessing
@@ -192,7 +192,7 @@ def _reason(error: Exception) -> str:
         return "a folder, not an image"
     if isinstance(error, PermissionError):
         return "not readable: permission denied"
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return "not an image, or of a format that Pillow cannot read"
     if isinstance(error, Image.DecompressionBombError):
         return "more pixels than Pillow accepts: make it smaller"

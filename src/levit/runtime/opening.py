@@ -42,7 +42,7 @@ def _fold_checkpoint(path: Path) -> Path | bytes:
         return cached
     from levit.deployment.build import build_artifact  # imports onnx, which a cached checkpoint does without
 
-    content = build_artifact(read_checkpoint(path), producer=f"levit {__version__}").SerializeToString()
+    content: bytes = build_artifact(read_checkpoint(path), producer=f"levit {__version__}").SerializeToString()
     if cached is not None and keep(content, cached):
         return cached
     return content

@@ -25,7 +25,12 @@ class OpenVinoEngine:
     name = "openvino"
 
     def __init__(
-        self, model: Path | bytes, *, precision: str = "auto", threads: int | None = None, cache_dir: Path | None = None
+        self,
+        model: Path | bytes,
+        *,
+        precision: str = "auto",
+        threads: int | None = None,
+        cache_dir: Path | None = None,
     ) -> None:
         core = openvino.Core()
         self.precision = precision if precision != "auto" else _native_precision(core)
@@ -51,7 +56,9 @@ class OpenVinoEngine:
             request = self._compiled.create_infer_request()
             logits = request.infer([pixel_values], share_inputs=True)[0]
         except RuntimeError as error:
-            raise EngineError(f"OpenVINO cannot run a batch of shape {list(pixel_values.shape)}: {_first_line(error)}") from error
+            raise EngineError(
+                f"OpenVINO cannot run a batch of shape {list(pixel_values.shape)}: {_first_line(error)}"
+            ) from error
         return np.asarray(logits, np.float32)
 
 

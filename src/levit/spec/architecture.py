@@ -110,7 +110,7 @@ class Architecture:
         if self.stem_widths[0] < 1:
             raise ConfigError(
                 f"hidden_sizes[0] is {self.hidden_sizes[0]}: it must be at least "
-                f"{2 ** (self.num_stem_layers - 1)}, because the stem doubles its width {self.num_stem_layers - 1} times"
+                f"{2 ** (self.num_stem_layers - 1)}, because the stem doubles its width up to it"
             )
         if min(self.stem_grids[-1]) < 1:
             height, width = self.image_height_width
@@ -218,17 +218,13 @@ def _pair(name: str, value: Grid | int | Sequence[int]) -> Grid:
     return pair[0], pair[1]
 
 
-def _per_stage(
-    name: str, value: object, stages: int, kind: type[int] | type[float], least: int
-) -> tuple[float, ...]:
+def _per_stage(name: str, value: object, stages: int, kind: type[int] | type[float], least: int) -> tuple[float, ...]:
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise ConfigError(f"{name} is {value!r}: give a list with one value per stage")
     if not stages:
         raise ConfigError("hidden_sizes is empty: a network has at least one stage")
     if len(value) != stages:
-        raise ConfigError(
-            f"{name} has {len(value)} entries, but hidden_sizes has {stages}: give one value per stage"
-        )
+        raise ConfigError(f"{name} has {len(value)} entries, but hidden_sizes has {stages}: give one value per stage")
     for index, entry in enumerate(value):
         if kind is int:
             _check_integer(f"{name}[{index}]", entry, least=least)

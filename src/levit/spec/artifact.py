@@ -91,7 +91,9 @@ class Artifact:
             CheckpointError: this is no artifact of levit, or one of a newer format, or it is damaged.
         """
         if PREFIX + "format_version" not in metadata:
-            raise CheckpointError("not exported by levit (no levit.* metadata): export the checkpoint with `levit export`")
+            raise CheckpointError(
+                "not exported by levit (no levit.* metadata): export the checkpoint with `levit export`"
+            )
         try:
             values = {
                 name.removeprefix(PREFIX): json.loads(value)

@@ -166,7 +166,11 @@ def stage_blocks(architecture: Architecture, stage: int) -> Iterator[EncoderBloc
         if hidden_width:
             name = f"stage{stage + 1}.block{block}.mlp"
             yield MlpBlock(
-                key=f"{layers}.{position}.module", name=name, width=width, hidden_width=hidden_width, grid=grid
+                key=f"{layers}.{position}.module",
+                name=name,
+                width=width,
+                hidden_width=hidden_width,
+                grid=grid,
             )
             position += 1
     if stage + 1 < architecture.num_stages:

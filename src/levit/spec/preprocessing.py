@@ -70,7 +70,10 @@ class Preprocessing:
     @classmethod
     def for_image_size(cls, image_size: Grid) -> Preprocessing:
         """The usual evaluation preprocessing: shorter side to 256/224 of the crop, bicubic, ImageNet statistics."""
-        return cls(resize=int(256 / 224 * min(image_size)) if image_size[0] == image_size[1] else image_size, crop=image_size)
+        return cls(
+            resize=int(256 / 224 * min(image_size)) if image_size[0] == image_size[1] else image_size,
+            crop=image_size,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain JSON values, for `from_dict`."""
@@ -79,4 +82,7 @@ class Preprocessing:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
         """The inverse of `to_dict`."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        }
+        return cls(**fields)

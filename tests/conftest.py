@@ -1,0 +1,83 @@
+"""What the tests share: where the golden data is, and checkpoints of random weights."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Before anything imports a library that would look for it: no test may reach for a hub.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import numpy as np
+import pytest
+
+from levit.checkpoints.checkpoint import Checkpoint, default_labels
+from levit.spec.architecture import Architecture
+from levit.spec.artifact import Source
+from levit.spec.blocks import weight_shapes
+from levit.spec.preprocessing import Preprocessing
+
+ROOT = Path(__file__).parent.parent
+GOLDEN = Path(__file__).parent / "golden"
+EXAMPLES = ROOT / "examples"
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or fills the user's cache."""
+    monkeypatch.setenv("LEVIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The data sets and photos that are never part of the repository."""
+    folder = SHARED / "data"
+    if not folder.is_dir():
+        pytest.skip(f"needs the data sets and photos in {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_golden() -> Path:
+    """Reference outputs on photographs that are never part of the repository."""
+    folder = SHARED / "golden"
+    if not folder.is_dir():
+        pytest.skip(f"needs the reference outputs in {folder}")
+    return folder
+
+
+def random_weights(architecture: Architecture, seed: int = 0) -> dict[str, np.ndarray]:
+    """Weights that make every part of the network matter, and keep its values near one."""
+    generator = np.random.default_rng(seed)
+    weights = {}
+    for name, shape in weight_shapes(architecture).items():
+        kind = name.rpartition(".")[2]
+        if kind == "num_batches_tracked":
+            weights[name] = np.array(7)
+        elif kind == "running_var":
+            weights[name] = generator.uniform(0.5, 1.5, shape).astype(np.float32)
+        elif kind == "weight" and len(shape) > 1:
+            fan_in = int(np.prod(shape[1:]))
+            weights[name] = generator.normal(0, fan_in**-0.5, shape).astype(np.float32)
+        elif kind == "weight":
+            signs = generator.choice([-1, 1], shape)
+            weights[name] = (signs * generator.uniform(0.5, 1.5, shape)).astype(np.float32)
+        else:
+            weights[name] = generator.normal(0, 0.3, shape).astype(np.float32)
+    return weights
+
+
+def random_checkpoint(architecture: Architecture, seed: int = 0) -> Checkpoint:
+    return Checkpoint(
+        weights=random_weights(architecture, seed),
+        architecture=architecture,
+        labels=default_labels(architecture.num_labels),
+        preprocessing=Preprocessing.for_image_size(architecture.image_height_width),
+        source=Source(name="random", dialect="transformers"),
+    )
+
+
+def relative(found: np.ndarray, expected: np.ndarray) -> float:
+    """The largest difference, as a share of the largest expected value."""
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
