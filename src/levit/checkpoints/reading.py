@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes  # noqa: F401  # teaches numpy, and with it safetensors, what bfloat16 is
 import numpy as np
 from safetensors import SafetensorError, safe_open
 

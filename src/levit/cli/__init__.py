@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -44,6 +46,9 @@ def options(
 
 def main() -> None:
     """Run the command line; the exit code is 0 for success, 1 where some inputs failed, 2 for wrong usage."""
+    _prepare_streams()
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # those of libraries, on a photo's metadata say, are for programmers
     try:
         app()
     except LevitError as error:
@@ -52,3 +57,11 @@ def main() -> None:
     except BrokenPipeError:  # `levit predict … | head`
         sys.stderr.close()
         sys.exit(0)
+
+
+def _prepare_streams() -> None:
+    """Take file names that are not valid in the terminal's encoding, and print them escaped instead of failing."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

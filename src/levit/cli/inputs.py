@@ -33,11 +33,18 @@ def expand(names: Iterable[str]) -> Iterator[str | NoImages]:
         elif os.path.isdir(name):
             yield from _or_none(_below(name), name, "no images in this folder")
         elif glob.has_magic(name) and not os.path.exists(name):
-            matches = sorted(glob.iglob(name, recursive=True))
-            found = (file for match in matches for file in ([match] if os.path.isfile(match) else _below(match)))
-            yield from _or_none(found, name, "no file matches this pattern")
+            yield from _or_none(_matching(name), name, "no file matches this pattern")
         else:
             yield name
+
+
+def _matching(pattern: str) -> Iterator[str]:
+    seen: set[str] = set()  # `**` matches a folder and what is in it
+    for match in sorted(glob.iglob(pattern, recursive=True)):
+        for file in [match] if os.path.isfile(match) else _below(match):
+            if file not in seen:
+                seen.add(file)
+                yield file
 
 
 def _below(folder: str) -> Iterator[str]:

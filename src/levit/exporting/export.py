@@ -55,11 +55,12 @@ def export(
         ExportError: the file cannot be written, or computes something else than the checkpoint.
 
     Example:
-        >>> import levit, tempfile, pathlib
-        >>> folder = pathlib.Path(tempfile.mkdtemp())
-        >>> report = levit.export("tests/golden/tiny/transformers", folder / "tiny.onnx")
-        >>> report.max_difference < 1e-4, [file.name for file in folder.iterdir()]
-        (True, ['tiny.onnx'])
+        >>> import levit, tempfile
+        >>> model = levit.LevitForImageClassification(levit.LevitConfig.from_variant("levit-128s"))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     report = levit.export(model, f"{folder}/model.onnx")
+        >>> report.max_difference < 1e-4, report.artifact.precision
+        (True, 'fp32')
     """
     target = Path(path)
     if target.suffix != ".onnx":

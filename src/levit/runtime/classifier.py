@@ -14,7 +14,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from levit.errors import ImageError
+from levit.errors import CheckpointError, ImageError
 from levit.runtime.cache import cache_folder
 from levit.runtime.engine import Engine, Precision, open_engine
 from levit.runtime.image import MAX_PIXELS, ImageSource, normalize, preprocess, read_image, source_name
@@ -106,7 +106,7 @@ class Classifier:
             )
         else:
             self.engine = model
-        self.artifact = Artifact.from_metadata(self.engine.metadata)
+        self.artifact = _read_artifact(self.engine, model)
         self.artifact.preprocessing.check_fits(self.artifact.architecture.image_height_width)
         self._workers = threads or os.cpu_count() or 1
         self._max_pixels = max_pixels
@@ -183,3 +183,12 @@ class Classifier:
         nothing = np.empty(0, np.float32)
         for (name, _), failure in zip(batch, errors, strict=True):
             yield Prediction(name, nothing if failure else next(logits), self.labels, failure)
+
+
+def _read_artifact(engine: Engine, model: str | Path | Engine | None) -> Artifact:
+    try:
+        return Artifact.from_metadata(engine.metadata)
+    except CheckpointError as error:
+        if isinstance(model, str | Path):
+            raise CheckpointError(f"{model}: {error}") from error
+        raise

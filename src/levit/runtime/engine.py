@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,13 +63,15 @@ def open_engine(
         cache_dir: where the engine may keep the compiled model for the next start.
 
     Raises:
-        EngineError: the engine is unknown or missing, or cannot open the model.
+        EngineError: the engine or the precision is unknown, the engine is missing, or cannot open the model.
     """
     name = next(iter(ENGINES)) if engine == "auto" else engine
     if name not in ENGINES:
         raise EngineError(f"no engine is called {engine!r}: use auto, {', '.join(ENGINES)}")
     if threads is not None and threads < 1:
         raise EngineError(f"threads is {threads}: give at least 1")
+    if precision not in get_args(Precision):
+        raise EngineError(f"precision is {precision!r}: use one of {', '.join(get_args(Precision))}")
     module, class_name, advice = ENGINES[name]
     try:
         opener: Any = getattr(import_module(module), class_name)

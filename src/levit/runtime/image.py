@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from os import PathLike, fspath
 from typing import Any
@@ -31,8 +32,11 @@ def source_name(source: ImageSource) -> str:
         return fspath(source)
     if isinstance(source, bytes):
         return f"<{len(source)} bytes>"
-    shape = source.shape if isinstance(source, np.ndarray) else source.size[::-1]
-    return f"<{type(source).__name__} {'x'.join(map(str, shape))}>"
+    kind = type(source).__name__
+    if isinstance(source, np.ndarray | Image.Image):
+        shape = source.shape if isinstance(source, np.ndarray) else source.size[::-1]
+        return f"<{kind} {'x'.join(map(str, shape))}>"
+    return f"<{kind}>"
 
 
 def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -59,14 +63,9 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Im
     """
     name = source_name(source)
     try:
-        image = _open(source, name)
-        if image.width * image.height > max_pixels:
-            megapixels = image.width * image.height / 1e6
-            raise ImageError(
-                f"{name}: {megapixels:.0f} megapixels are more than the limit of {max_pixels / 1e6:.0f}: "
-                "make it smaller, or raise max_pixels"
-            )
-        return _to_rgb(ImageOps.exif_transpose(image), name)
+        with _open(source, name) as image:  # closed also after an error, which may live on in a list of results
+            _check_size(image, name, max_pixels)
+            return _to_rgb(ImageOps.exif_transpose(image), name)
     except ImageError:
         raise
     except Exception as error:  # a damaged file makes Pillow's decoders raise almost anything
@@ -116,9 +115,9 @@ def _normalization_table(preprocessing: Preprocessing) -> NDArray[np.float32]:
     return table
 
 
-def _open(source: ImageSource, name: str) -> Image.Image:
+def _open(source: ImageSource, name: str) -> AbstractContextManager[Image.Image]:
     if isinstance(source, Image.Image):
-        return source
+        return nullcontext(source)  # its owner closes it
     if isinstance(source, np.ndarray):
         return _from_array(source, name)
     if isinstance(source, str) and source.partition("://")[0] in ("http", "https", "ftp", "s3", "gs"):
@@ -128,6 +127,17 @@ def _open(source: ImageSource, name: str) -> Image.Image:
     with _WARNING_FILTER, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+
+
+def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
+    pixels = image.width * image.height
+    if not pixels:
+        raise ImageError(f"{name}: there are no pixels in it")
+    if pixels > max_pixels:
+        raise ImageError(
+            f"{name}: {pixels / 1e6:.0f} megapixels are more than the limit of {max_pixels / 1e6:.0f}: "
+            "make it smaller, or raise max_pixels"
+        )
 
 
 def _from_array(array: NDArray[Any], name: str) -> Image.Image:

@@ -1,0 +1,79 @@
+"""How long until the first answer? One photo, whole process, side by side with transformers' pipeline.
+
+    python benchmarks/first_answer.py [--rounds 7]
+
+Each run is a new process; the rounds alternate between the two, and the medians are compared. The same weights on
+both sides: the embedded model here, ../shared/data/starter for the pipeline (without it only levit is measured).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+STARTER = ROOT.parent / "shared" / "data" / "starter"
+PHOTO = ROOT / "examples" / "espresso.jpg"
+RESULTS = Path(__file__).parent / "results"
+
+PIPELINE = f"""
+from transformers import pipeline
+print(pipeline("image-classification", model={str(STARTER)!r}, top_k=5)({str(PHOTO)!r}))
+"""
+COMMANDS = {
+    "levit predict": [sys.executable, "-m", "levit", "predict", str(PHOTO), "--json"],
+    "transformers.pipeline": [sys.executable, "-c", PIPELINE],
+}
+
+
+def main() -> None:
+    """Measure, print, record."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7)
+    rounds = parser.parse_args().rounds
+    commands = {name: command for name, command in COMMANDS.items() if name == "levit predict" or STARTER.exists()}
+    runs: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+    with tempfile.TemporaryDirectory() as cache:
+        environment = {**os.environ, "LEVIT_CACHE": cache, "HF_HUB_OFFLINE": "1"}
+        first = run(COMMANDS["levit predict"], environment)
+        print(f"levit predict, the very first start (nothing cached): {first[0]:.2f} s")
+        for _ in range(rounds):
+            for name, command in commands.items():
+                runs[name].append(run(command, environment))
+    table = {
+        name: {
+            "seconds": statistics.median(seconds for seconds, _ in values),
+            "peak_megabytes": statistics.median(megabytes for _, megabytes in values),
+        }
+        for name, values in runs.items()
+    }
+    print(f"\nmedian of {rounds} rounds, {os.cpu_count()} cores\n\n| one photo, whole process | seconds | peak memory |")
+    print("| --- | --- | --- |")
+    for name, values in table.items():
+        print(f"| `{name}` | {values['seconds']:.2f} | {values['peak_megabytes']:.0f} MB |")
+    record = {"rounds": rounds, "cores": os.cpu_count(), "first_start_seconds": first[0], "medians": table}
+    (RESULTS / "first_answer.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def run(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
+    """Seconds and peak megabytes of one process."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # noqa: S603
+    output = process.stdout.read() if process.stdout else b""
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.perf_counter() - start
+    if process.returncode or b"espresso" not in output:
+        raise RuntimeError(f"{command[:4]} failed with exit code {process.returncode}")
+    return seconds, usage.ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+import torch
+import transformers
+
+import levit
+from levit.checkpoints.from_model import checkpoint_from_model
+from tests.conftest import GOLDEN
+
+TINY = GOLDEN / "tiny" / "transformers"
+
+
+@pytest.mark.parametrize("library", [levit, transformers])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_network_in_memory_is_what_it_would_be_saved_as(library, dtype):
+    model = library.LevitForImageClassificationWithTeacher.from_pretrained(TINY, dtype=dtype)
+    checkpoint, saved = checkpoint_from_model(model), levit.read_checkpoint(TINY)
+    assert checkpoint.architecture == saved.architecture
+    assert checkpoint.labels == saved.labels
+    for name, array in saved.weights.items():
+        expected = torch.from_numpy(array).to(dtype).float().numpy() if array.dtype == np.float32 else array
+        assert np.array_equal(checkpoint.weights[name], expected), name
+
+
+def test_a_later_change_of_the_network_does_not_reach_the_checkpoint():
+    model = levit.LevitForImageClassification.from_pretrained(GOLDEN / "tiny" / "transformers-single")
+    checkpoint = checkpoint_from_model(model)
+    before = checkpoint.weights["classifier.linear.bias"].copy()
+    with torch.no_grad():
+        model.classifier.linear.bias.add_(1)
+    assert np.array_equal(checkpoint.weights["classifier.linear.bias"], before)
+
+
+def test_another_network_is_refused():
+    model = torch.nn.Linear(2, 2)
+    model.config = levit.LevitConfig()
+    with pytest.raises(levit.CheckpointError, match="not the keys of a LeViT"):
+        checkpoint_from_model(model)

@@ -1,0 +1,181 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+import levit
+from levit.checkpoints.reading import hash_file, read_checkpoint
+from levit.errors import CheckpointError, ConfigError
+from tests.conftest import GOLDEN
+
+TINY = GOLDEN / "tiny" / "transformers"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return shutil.copytree(TINY, tmp_path / "tiny")
+
+
+def rewrite(folder, name, **changes):
+    config = json.loads((folder / name).read_text()) | changes
+    (folder / name).write_text(json.dumps({key: value for key, value in config.items() if value is not ...}))
+
+
+def test_reads_weights_configuration_and_preprocessing():
+    checkpoint = levit.read_checkpoint(TINY)
+    assert checkpoint.architecture.depths == (1, 2, 1)
+    assert checkpoint.architecture.num_classifiers == 2
+    assert checkpoint.labels[3] == "LABEL_3"
+    assert checkpoint.preprocessing.resize == 128
+    assert checkpoint.preprocessing.crop == (112, 112)
+    assert checkpoint.source.dialect == "transformers"
+    assert checkpoint.source.sha256 == hash_file(TINY / "model.safetensors")
+    assert checkpoint.num_parameters == 147730
+    assert checkpoint.stored_as == "fp32"
+
+
+def test_a_file_is_read_with_the_configuration_beside_it():
+    assert read_checkpoint(TINY / "model.safetensors").architecture == read_checkpoint(TINY).architecture
+
+
+def test_files_of_older_transformers_are_read_without_their_offset_tables():
+    old, new = read_checkpoint(GOLDEN / "tiny" / "transformers-legacy"), read_checkpoint(TINY)
+    assert old.architecture == new.architecture
+    assert old.weights.keys() == new.weights.keys()
+    assert all(np.array_equal(array, new.weights[name]) for name, array in old.weights.items())
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_halves_are_widened_exactly(folder, precision):
+    import torch
+    from safetensors.torch import save_file as save_torch_file
+
+    arrays = load_file(TINY / "model.safetensors")
+    halves = {
+        name: torch.from_numpy(array).to(getattr(torch, precision)) if array.dtype == np.float32 else torch.tensor(11)
+        for name, array in arrays.items()
+    }
+    save_torch_file(halves, folder / "model.safetensors")
+    checkpoint = read_checkpoint(folder)
+    assert checkpoint.stored_as == {"float16": "fp16", "bfloat16": "bf16"}[precision]
+    for name, tensor in halves.items():
+        assert np.array_equal(checkpoint.weights[name], tensor.float().numpy()), name
+    assert checkpoint.weights["classifier.linear.weight"].dtype == np.float32
+
+
+def test_a_backbone_alone_is_read(folder):
+    arrays = load_file(TINY / "model.safetensors")
+    backbone = {name.removeprefix("levit."): array for name, array in arrays.items() if name.startswith("levit.")}
+    save_file(backbone, folder / "model.safetensors")
+    checkpoint = read_checkpoint(folder)
+    assert checkpoint.architecture.num_classifiers == 0
+    assert set(checkpoint.weights) == {name for name in arrays if name.startswith("levit.")}
+
+
+def test_without_a_configuration_the_architecture_comes_from_the_shapes(tmp_path):
+    shutil.copy(TINY / "model.safetensors", tmp_path)
+    checkpoint = read_checkpoint(tmp_path)
+    assert checkpoint.architecture == read_checkpoint(TINY).architecture
+    assert checkpoint.preprocessing.crop == (112, 112)
+
+
+def test_labels_are_in_the_order_of_their_numbers(folder):
+    rewrite(folder, "config.json", id2label={str(number): f"class {number}" for number in reversed(range(10))})
+    assert read_checkpoint(folder).labels[9] == "class 9"
+
+
+def test_missing_unexpected_and_mis_shaped_weights_are_counted_and_named(folder):
+    arrays = load_file(TINY / "model.safetensors")
+    for stage in (0, 1, 2):
+        arrays.pop(f"levit.encoder.stages.{stage}.layers.0.module.queries_keys_values.batch_norm.bias")
+    arrays.pop("classifier.linear.bias")
+    arrays["classifier.extra"] = np.zeros(1, np.float32)
+    arrays["classifier.linear.weight"] = np.zeros((7, 64), np.float32)
+    save_file(arrays, folder / "model.safetensors")
+    with pytest.raises(CheckpointError) as caught:
+        read_checkpoint(folder)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "4 missing (levit.encoder.stages.0" in message
+    assert "…" in message
+    assert "1 unexpected (classifier.extra)" in message
+    assert "1 mis-shaped (classifier.linear.weight is [7, 64], not [10, 64])" in message
+
+
+def test_weights_that_are_not_finite_are_refused(folder):
+    arrays = load_file(TINY / "model.safetensors")
+    arrays["classifier.linear.bias"][3] = np.nan
+    save_file(arrays, folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"1 not finite \(classifier\.linear\.bias\)"):
+        read_checkpoint(folder)
+
+
+@pytest.mark.parametrize("keep", [0, 5, 100, 100_000])
+def test_a_truncated_file_is_one_clear_line(folder, keep):
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:keep])
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: not a complete safetensors file") as caught:
+        read_checkpoint(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    save_file({"bert.embeddings.weight": np.zeros((2, 2), np.float32)}, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"not the keys of a LeViT.*bert\.embeddings\.weight"):
+        read_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "match"),
+    [
+        ("nowhere", "no such file or folder"),
+        (".", r"no model\.safetensors in this folder"),
+        ("weights.bin", "not a .safetensors file"),
+    ],
+)
+def test_a_wrong_path_says_what_is_expected(tmp_path, monkeypatch, path, match):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weights.bin").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=match):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "error", "match"),
+    [
+        ("config.json", {"depths": [1, 2]}, ConfigError, "depths has 2 entries"),
+        ("config.json", {"model_type": "vit"}, ConfigError, "'vit'"),
+        ("config.json", {"down_ops": [["Conv", 1]]}, ConfigError, "down_ops"),
+        ("config.json", {"id2label": {"1": "a"}}, ConfigError, "id2label"),
+        ("config.json", {"id2label": {"0": "a"}}, CheckpointError, "mis-shaped"),
+        ("preprocessor_config.json", {"crop_size": "big"}, ConfigError, "crop_size"),
+        ("preprocessor_config.json", {"resample": 17}, ConfigError, "resample"),
+    ],
+)
+def test_a_wrong_configuration_names_the_field(folder, file, changes, error, match):
+    rewrite(folder, file, **changes)
+    with pytest.raises(error, match=match):
+        read_checkpoint(folder)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "\xff"])
+def test_a_damaged_configuration_names_the_file(folder, content):
+    (folder / "config.json").write_text(content, encoding="latin-1")
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        read_checkpoint(folder)
+
+
+def test_both_documented_spellings_of_the_ratios_are_read(folder):
+    rewrite(folder, "config.json", mlp_ratio=..., mlp_ratios=[2, 2, 2])
+    assert read_checkpoint(folder).architecture.mlp_ratio == (2, 2, 2)
+    rewrite(folder, "config.json", mlp_ratios=[4, 4, 4])
+    with pytest.raises(CheckpointError, match="mis-shaped"):
+        read_checkpoint(folder)
+
+
+def test_the_empty_entries_that_transformers_saves_are_passed_over(folder):
+    operations = json.loads((folder / "config.json").read_text())["down_ops"]
+    rewrite(folder, "config.json", down_ops=[*operations, [""], [""]])
+    assert read_checkpoint(folder).architecture == read_checkpoint(TINY).architecture

@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+
+from levit.checkpoints.reading import read_checkpoint
+from levit.deployment.folding import fold, offset_table
+from levit.deployment.reference import _Network, evaluate
+from levit.spec.blocks import AttentionBlock
+from tests.conftest import GOLDEN, relative
+from tests.deployment.folded_network import FoldedNetwork
+
+IMAGES = np.load(GOLDEN / "tiny" / "input.npy")
+
+
+@pytest.mark.parametrize("name", ["transformers", "transformers-single"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 1e-5)])
+def test_computes_the_same_function(name, dtype, tolerance):
+    checkpoint = read_checkpoint(GOLDEN / "tiny" / name)
+    expected = evaluate(checkpoint.weights, checkpoint.architecture, IMAGES)["logits"]
+    folded = fold(checkpoint.weights, checkpoint.architecture)
+    assert relative(FoldedNetwork(folded, checkpoint.architecture, dtype)(IMAGES), expected) < tolerance
+
+
+def test_leaves_no_batch_norm_and_one_head():
+    checkpoint = read_checkpoint(GOLDEN / "tiny" / "transformers")
+    folded = fold(checkpoint.weights, checkpoint.architecture)
+    kinds = {name.rpartition(".")[2] for name in folded}
+    assert kinds == {"weight", "bias", "position_bias"}
+    assert [name for name in folded if name.startswith("head")] == ["head.weight", "head.bias"]
+
+
+def test_does_not_change_the_weights_it_is_given():
+    checkpoint = read_checkpoint(GOLDEN / "tiny" / "transformers")
+    before = {name: array.copy() for name, array in checkpoint.weights.items()}
+    fold(checkpoint.weights, checkpoint.architecture)
+    assert all(np.array_equal(before[name], array) for name, array in checkpoint.weights.items())
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (4, 4), (7, 7), (3, 5), (6, 1)])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_numbers_offsets_as_they_are_first_met(grid, stride):
+    """The closed form against the enumeration of the reference."""
+    block = AttentionBlock(
+        key="",
+        name="",
+        input_width=1,
+        output_width=1,
+        num_heads=1,
+        key_dim=1,
+        value_dim=1,
+        input_grid=grid,
+        output_grid=(-(-grid[0] // stride), -(-grid[1] // stride)),
+        stride=stride,
+        is_residual=False,
+    )
+    queries = [(row, column) for row in range(0, grid[0], stride) for column in range(0, grid[1], stride)]
+    assert np.array_equal(offset_table(block), _Network.offsets(queries, grid))

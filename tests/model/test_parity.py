@@ -1,0 +1,129 @@
+"""The network against the golden outputs of the reference implementations."""
+
+import numpy as np
+import pytest
+import torch
+
+import levit
+from tests.conftest import GOLDEN
+
+TINY = GOLDEN / "tiny"
+EXPECTED = np.load(TINY / "expected.npz")
+BY_FACEBOOK_NAME = {"c": "linear", "l": "linear", "bn": "batch_norm"}
+
+
+@pytest.fixture
+def model():
+    return levit.LevitForImageClassificationWithTeacher.from_pretrained(TINY / "transformers")
+
+
+def images(name="input.npy", dtype=torch.float32):
+    return torch.from_numpy(np.load(TINY / name)).to(dtype)
+
+
+@torch.no_grad()
+def test_every_intermediate_equals_the_references_to_the_last_bit(model):
+    blocks = []
+    for stage in model.levit.encoder.stages:
+        for layer in stage.layers:
+            layer.register_forward_hook(lambda module, inputs, output: blocks.append(output))
+    output = model(images(), output_hidden_states=True)
+    assert len(blocks) == 12
+    for index, block in enumerate(blocks):
+        assert np.array_equal(block, EXPECTED[f"block_{index}"]), f"block {index} is the first that differs"
+    for index, state in enumerate(output.hidden_states):
+        assert np.array_equal(state, EXPECTED[f"hidden_states_{index}"])
+    for name in ("logits", "cls_logits", "distillation_logits"):
+        assert np.array_equal(output[name], EXPECTED[name]), name
+
+
+@torch.no_grad()
+def test_features_equal_the_references(model):
+    output = model.levit(images())
+    assert np.array_equal(output.last_hidden_state, EXPECTED["last_hidden_state"])
+    assert np.array_equal(output.pooler_output, EXPECTED["pooled_output"])
+
+
+@torch.no_grad()
+def test_double_precision(model):
+    output = model.double()(images(dtype=torch.float64))
+    for name in ("logits", "cls_logits", "distillation_logits"):
+        np.testing.assert_allclose(output[name], EXPECTED[f"{name}_f64"], atol=1e-9, rtol=0)
+
+
+@torch.no_grad()
+def test_one_head():
+    model = levit.LevitForImageClassification.from_pretrained(TINY / "transformers-single")
+    assert np.array_equal(model(images()).logits, EXPECTED["cls_logits"])
+
+
+def to_facebook(names):
+    """Canonical name -> the name under which the golden file keeps gradients and statistics."""
+    facebook, running = {}, -1
+    last = None
+    for name in names:
+        parts = name.split(".")
+        if parts[:2] == ["levit", "patch_embeddings"]:
+            index = 2 * (int(parts[2].rpartition("_")[2]) - 1)
+            kind = {"convolution": "c", "batch_norm": "bn"}[parts[3]]
+            facebook[name] = ".".join(["patch_embed", str(index), kind, *parts[4:]])
+        elif parts[0] == "levit":
+            block, inside = parts[:6], parts[6:]
+            running += block != last
+            last = block
+            prefix = ["blocks", str(running)] + (["m"] if inside[0] == "module" else [])
+            inside = inside[1:] if inside[0] == "module" else inside
+            renamed = {
+                "queries_keys_values": "qkv",
+                "keys_values": "kv",
+                "queries": "q.1",
+                "projection": "proj.1",
+                "linear_up": "0",
+                "linear_down": "2",
+                "linear": "c",
+                "batch_norm": "bn",
+            }
+            facebook[name] = ".".join(prefix + [renamed.get(part, part) for part in inside])
+        else:
+            head = {"classifier": "head", "classifier_distill": "head_dist"}[parts[0]]
+            facebook[name] = ".".join([head, {"linear": "l", "batch_norm": "bn"}[parts[1]], *parts[2:]])
+    return facebook
+
+
+@pytest.mark.parametrize(
+    ("step", "file", "tolerance"), [("train6", "input_train6.npy", 1e-3), ("train", "input.npy", 1e-2)]
+)
+def test_a_training_step_equals_the_references(model, step, file, tolerance):
+    """Logits, loss, gradients and running statistics, within the tolerances that the golden data states."""
+    model.train()
+    labels = torch.from_numpy(EXPECTED[f"{step}/y"])
+    output = model(images(file), labels=labels)
+    for name in ("cls_logits", "distillation_logits"):
+        np.testing.assert_allclose(output[name].detach(), EXPECTED[f"{step}/{name}"], atol=tolerance, rtol=0)
+    loss = 2 * output.loss  # the golden loss is the sum over the heads, this one their mean
+    np.testing.assert_allclose(loss.item(), EXPECTED[f"{step}/loss"], atol=tolerance)
+    loss.backward()
+    compared = 0
+    names = to_facebook(model.state_dict())
+    for name, parameter in model.named_parameters():
+        expected = float(EXPECTED[f"{step}/grad_norm/{names[name]}"])
+        exact = float(EXPECTED[f"{step}/grad_norm_f64/{names[name]}"])
+        compared += 1
+        if exact < 1e-9:  # zero in exact arithmetic: only rounding is left
+            assert float(parameter.grad.norm()) < 1e-3
+        else:
+            assert abs(float(parameter.grad.norm()) - expected) < 2 * tolerance * expected, name
+    assert compared == sum(name.startswith(f"{step}/grad_norm/") for name in EXPECTED)
+    for name, buffer in model.named_buffers():
+        if "attention_bias_idxs" not in name:
+            np.testing.assert_allclose(buffer, EXPECTED[f"{step}/after/{names[name]}"], atol=tolerance, err_msg=name)
+
+
+def test_whole_gradients_in_double_precision(model):
+    model.train().double()
+    output = model(images("input_train6.npy", torch.float64), labels=torch.from_numpy(EXPECTED["train6/y"]))
+    (2 * output.loss).backward()
+    names = to_facebook(model.state_dict())
+    for name, parameter in model.named_parameters():
+        expected = EXPECTED[f"train6/grad_f64/{names[name]}"]  # computed in double, stored in single precision
+        np.testing.assert_allclose(parameter.grad, expected, atol=1e-6 * max(1, np.abs(expected).max()), err_msg=name)

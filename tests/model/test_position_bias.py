@@ -1,0 +1,19 @@
+import numpy as np
+import pytest
+
+from levit.deployment.folding import offset_table as folded_table
+from levit.model.position_bias import offset_table
+from levit.spec.blocks import AttentionBlock, encoder_blocks
+from levit.spec.variants import VARIANTS
+
+
+def test_the_downsampling_of_the_tiny_network():
+    """golden/behaviours.json: 7x7 -> 4x4, the first row of the second query."""
+    assert offset_table((7, 7), 2)[1, :14].tolist() == [2, 1, 0, 1, 2, 3, 4, 9, 8, 7, 8, 9, 10, 11]
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_equals_the_table_that_folding_gathers_by(name):
+    for block in encoder_blocks(VARIANTS[name].architecture()):
+        if isinstance(block, AttentionBlock):
+            assert np.array_equal(offset_table(block.input_grid, block.stride), folded_table(block)), block.name

@@ -1,0 +1,99 @@
+"""Loading, saving and initialisation."""
+
+import pytest
+import torch
+import transformers
+
+import levit
+from tests.conftest import GOLDEN
+
+NAMES = ("LevitForImageClassification", "LevitForImageClassificationWithTeacher", "LevitModel")
+
+
+def randomized(model):
+    """A network in which every weight matters, as initialisation leaves branches at zero."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+        for name, buffer in model.named_buffers():
+            if name.endswith("running_var"):
+                buffer.add_(torch.rand(buffer.shape, generator=generator))
+    return model.eval()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("writer", "reader"), [(levit, transformers), (transformers, levit)])
+def test_round_trips_with_stock_transformers(tmp_path, name, writer, reader):
+    config = writer.LevitConfig(
+        image_size=64, hidden_sizes=[16, 24, 32], key_dim=[4, 4, 4], depths=[1, 2, 1], num_labels=5
+    )
+    model = randomized(getattr(writer, name)(config))
+    model.save_pretrained(tmp_path)
+    again, report = getattr(reader, name).from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    images = torch.randn(2, 3, 64, 64)
+    assert torch.equal(again(images)[0], model(images)[0])
+
+
+@torch.no_grad()
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["levit-128s", "levit-384"])
+def test_the_published_sizes_equal_stock_transformers(tmp_path, variant):
+    model = randomized(levit.LevitForImageClassificationWithTeacher(levit.LevitConfig.from_variant(variant)))
+    model.save_pretrained(tmp_path)
+    stock = transformers.LevitForImageClassificationWithTeacher.from_pretrained(tmp_path)
+    images = torch.randn(2, 3, 224, 224)
+    assert torch.equal(stock(images).logits, model(images).logits)
+
+
+def test_a_missing_head_is_initialised_and_the_rest_is_left_alone(caplog):
+    model = levit.LevitForImageClassificationWithTeacher.from_pretrained(GOLDEN / "tiny" / "transformers-single")
+    saved = levit.read_checkpoint(GOLDEN / "tiny" / "transformers-single").weights
+    for name, tensor in model.state_dict().items():
+        if not name.startswith("classifier_distill"):
+            assert torch.equal(tensor, torch.from_numpy(saved[name])), name
+    assert 0.01 < model.classifier_distill.linear.weight.std() < 0.03
+    assert not model.classifier_distill.linear.bias.any()
+
+
+def test_offset_tables_are_filled_after_loading():
+    """They are not in the file, and from_pretrained builds networks without memory."""
+    model = levit.LevitModel.from_pretrained(GOLDEN / "tiny" / "transformers")
+    fresh = levit.LevitModel(model.config)
+    for (name, loaded), (_, built) in zip(model.named_buffers(), fresh.named_buffers(), strict=True):
+        if name.endswith("attention_bias_idxs"):
+            assert torch.equal(loaded, built), name
+
+
+@pytest.fixture(scope="module")
+def new():
+    torch.manual_seed(0)
+    return levit.LevitForImageClassificationWithTeacher(levit.LevitConfig.from_variant("levit-128s"))
+
+
+def test_residual_branches_start_at_zero(new):
+    zero = [name for name, parameter in new.named_parameters() if "batch_norm.weight" in name and not parameter.any()]
+    assert len(zero) == 20
+    assert all(".module.projection." in name or ".module.linear_down." in name for name in zero)
+
+
+def test_weights_start_as_in_the_paper_s_code(new):
+    """Standard deviations of golden/behaviours.json: 0.1077, 0.051, 0.02 and a bias of 0."""
+    first = new.levit.patch_embeddings.embedding_layer_1.convolution.weight
+    qkv = new.levit.encoder.stages[0].layers[0].module.queries_keys_values.linear.weight
+    assert first.std().item() == pytest.approx(0.11, rel=0.1)
+    assert qkv.std().item() == pytest.approx(0.051, rel=0.05)
+    assert new.classifier.linear.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert new.classifier.linear.weight.abs().max() < 2
+    assert not new.classifier.linear.bias.any()
+    assert not any(parameter.any() for name, parameter in new.named_parameters() if "attention_biases" in name)
+
+
+def test_initializer_range_governs_the_heads_alone():
+    config = levit.LevitConfig.from_variant("levit-128s", initializer_range=0.5)
+    torch.manual_seed(0)
+    model = levit.LevitForImageClassification(config)
+    assert model.classifier.linear.weight.std().item() == pytest.approx(0.5, rel=0.05)
+    assert model.levit.encoder.stages[0].layers[0].module.queries_keys_values.linear.weight.std() < 0.06

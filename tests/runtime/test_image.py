@@ -1,0 +1,311 @@
+import io
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from levit.errors import ImageError
+from levit.runtime.image import _resize_center, normalize, preprocess, read_image, source_name
+from levit.spec.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from tests.conftest import EXAMPLES, GOLDEN
+
+USUAL = Preprocessing.for_image_size((224, 224))
+PHOTO = EXAMPLES / "cat.jpg"
+
+OPAQUE = ["edge_1bit.png", "edge_300x1.png", "edge_cmyk.jpg", "edge_exact224.png", "edge_exif6.jpg"]
+TRANSPARENT = ["edge_la.png", "edge_palette.png", "edge_rgba.png"]
+PHOTOGRAPHS = ["portrait", "landscape", "landscape_odd", "strip", "gray", "tiny", "exif6"]
+
+
+def reference(folder: Path, name: str, key: str) -> np.ndarray:
+    """What `LevitImageProcessorPil` made of an image: float16 [3, 224, 224]."""
+    with np.load(folder / f"{name}.npz") as arrays:
+        return arrays[key]
+
+
+def assert_equals_reference(image: Path, expected: np.ndarray) -> None:
+    pixels = preprocess(read_image(image), USUAL)
+    mean, std = (np.array(one)[:, None, None] for one in (IMAGENET_MEAN, IMAGENET_STD))
+    levels = np.rint((expected.astype(np.float64) * std + mean) * 255).astype(np.uint8)
+    np.testing.assert_array_equal(pixels.transpose(2, 0, 1), levels)
+    np.testing.assert_array_equal(normalize(pixels[None], USUAL)[0].astype(np.float16), expected)
+
+
+@pytest.mark.parametrize("file", OPAQUE)
+def test_odd_images_equal_the_reference_bit_for_bit(file):
+    folder = GOLDEN / "preprocess"
+    assert_equals_reference(folder / "images" / file, reference(folder, file.partition(".")[0], "transformers_pil"))
+
+
+@pytest.mark.parametrize("file", TRANSPARENT)
+def test_transparent_images_equal_the_reference_that_lays_them_on_white(file):
+    folder = GOLDEN / "preprocess"
+    expected = reference(folder, file.partition(".")[0], "transformers_pil_convert_rgb")
+    assert_equals_reference(folder / "images" / file, expected)
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_photographs_equal_the_reference_bit_for_bit(shared_golden, name):
+    folder = shared_golden / "preprocess"
+    assert_equals_reference(folder / "images" / f"{name}.jpg", reference(folder, name, "transformers_pil"))
+
+
+def test_sixteen_bit_gray_is_scaled_and_not_clipped_as_the_reference_does():
+    file = GOLDEN / "preprocess" / "images" / "edge_gray16.png"
+    with Image.open(file) as stored:
+        values = np.asarray(stored).astype(np.float64)
+    assert values.max() > 60_000
+    pixels = np.asarray(read_image(file))
+    np.testing.assert_array_equal(pixels, np.repeat(np.rint(values / 257)[:, :, None], 3, axis=2))
+    clipped = reference(GOLDEN / "preprocess", "edge_gray16", "transformers_pil")
+    ours = normalize(preprocess(read_image(file), USUAL)[None], USUAL)[0]
+    assert np.abs(ours - clipped).max() > 1
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I"])
+def test_every_kind_of_deep_gray_is_scaled(mode):
+    values = np.array([[0, 257, 65535]], np.uint16)
+    image = Image.frombytes(mode, (3, 1), values.astype({"I;16": "<u2", "I;16B": ">u2", "I": "<i4"}[mode]).tobytes())
+    assert np.asarray(read_image(image))[0, :, 0].tolist() == [0, 1, 255]
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def test_every_kind_of_source_gives_the_same_image(tmp_path):
+    array = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    file = tmp_path / "photo.png"
+    Image.fromarray(array).save(file)
+    for source in (str(file), file, file.read_bytes(), Image.fromarray(array), array):
+        image = read_image(source)
+        assert image.mode == "RGB"
+        np.testing.assert_array_equal(np.asarray(image), array)
+
+
+def test_gray_arrays_of_eight_and_sixteen_bits_become_rgb():
+    gray = np.array([[0, 100, 255]], np.uint8)
+    expected = np.repeat(gray[:, :, None], 3, axis=2)
+    np.testing.assert_array_equal(np.asarray(read_image(gray)), expected)
+    np.testing.assert_array_equal(np.asarray(read_image(gray.astype(np.uint16) * 257)), expected)
+
+
+def test_a_transparent_array_is_laid_on_white():
+    array = np.array([[[10, 20, 30, 255], [10, 20, 30, 0], [0, 0, 0, 51]]], np.uint8)
+    assert np.asarray(read_image(array))[0].tolist() == [[10, 20, 30], [255, 255, 255], [204, 204, 204]]
+
+
+@pytest.mark.parametrize(("mode", "color"), [("RGB", (10, 20, 30)), ("L", 40), ("P", 0)])
+def test_a_transparent_color_is_laid_on_white(mode, color):
+    content = encoded(Image.new(mode, (4, 4), color), transparency=color)
+    assert np.unique(np.asarray(read_image(content))).tolist() == [255]
+
+
+@pytest.mark.parametrize("mode", ["YCbCr", "HSV", "CMYK", "LAB", "PA", "RGBX", "RGBa"])
+def test_rare_kinds_of_image_become_rgb(mode):
+    assert read_image(Image.new(mode, (5, 4))).mode == "RGB"
+
+
+def test_the_orientation_of_an_image_in_memory_is_applied_and_the_image_left_alone():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned to the right
+    photo = Image.open(io.BytesIO(encoded(Image.new("RGB", (30, 20)), "JPEG", exif=exif)))
+    assert read_image(photo).size == (20, 30)
+    assert photo.size == (30, 20)
+    assert photo.getexif()[0x0112] == 6
+
+
+def test_a_damaged_description_does_not_spoil_the_picture():
+    content = encoded(Image.new("RGB", (30, 20), (9, 9, 9)), "JPEG", exif=b"Exif\0\0no such thing")
+    assert read_image(content).size == (30, 20)
+
+
+def test_of_an_animation_the_first_frame_is_read():
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "lime")]
+    content = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert read_image(content).getpixel((0, 0)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("https://example.com/cat.jpg", "addresses are not fetched: download the image and give the file"),
+        ("s3://bucket/cat.jpg", "addresses are not fetched"),
+        (np.zeros((8, 8, 3), np.float32), r"must be uint8 .* not float32 \[8, 8, 3\]"),
+        (np.zeros((3, 8, 8), np.uint8), r"an array must be .* not uint8 \[3, 8, 8\]"),
+        (np.zeros((8, 8, 2), np.uint8), r"not uint8 \[8, 8, 2\]"),
+        (np.zeros((1, 8, 8, 3), np.uint8), r"not uint8 \[1, 8, 8, 3\]"),
+        (np.zeros((8, 8, 3), np.uint16), r"not uint16 \[8, 8, 3\]"),
+        (np.zeros(8, np.uint8), r"not uint8 \[8\]"),
+        (7, "give a path, bytes, a PIL image or an array"),
+        (None, "give a path, bytes, a PIL image or an array"),
+        (bytearray(b"abc"), "give a path, bytes, a PIL image or an array"),
+        (io.BytesIO(b"abc"), "give a path, bytes, a PIL image or an array"),
+        (Image.new("F", (4, 4)), "floating-point pixels have no known range: convert it to 8 bits"),
+        (Image.new("RGB", (0, 5)), "there are no pixels in it"),
+        (np.zeros((0, 5, 3), np.uint8), "there are no pixels in it"),
+        ("no/such/photo.jpg", "no such file"),
+        ("a\0b.jpg", "damaged or incomplete"),
+        (b"", "not an image, or of a format that Pillow cannot read"),
+        (b"Dear diary, today I saw a cat.\n\nIt was gray.", "not an image, or of a format that Pillow cannot read"),
+        (encoded(Image.new("RGB", (64, 64)))[:60], "damaged or incomplete"),
+        (PHOTO.read_bytes()[:5000], "damaged or incomplete"),
+    ],
+    ids=str,
+)
+def test_what_is_no_image_is_refused_in_one_line_that_starts_with_its_name(source, message):
+    with pytest.raises(ImageError, match=message) as caught:
+        read_image(source)
+    assert str(caught.value).startswith(f"{source_name(source)}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_damaged_files_are_refused_by_their_path(tmp_path):
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "half.jpg").write_bytes(PHOTO.read_bytes()[: PHOTO.stat().st_size // 2])
+    for name, reason in (("empty.jpg", "not an image"), ("half.jpg", "damaged"), ("", "a folder, not an image")):
+        with pytest.raises(ImageError) as caught:
+            read_image(tmp_path / name)
+        assert str(caught.value).startswith(f"{tmp_path / name}: {reason}")
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files where Linux lists them")
+def test_no_file_stays_open_after_an_answer_or_while_an_error_is_kept(tmp_path):
+    (tmp_path / "half.jpg").write_bytes(PHOTO.read_bytes()[: PHOTO.stat().st_size // 2])
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "lime")]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    read_image(tmp_path / "moving.gif")  # Pillow opens things of its own the first time
+    before = os.listdir("/proc/self/fd")  # noqa: PTH208
+    kept = []
+    for _ in range(3):
+        kept.append(read_image(tmp_path / "moving.gif"))
+        for problem, limit in (("half.jpg", 10**8), ("moving.gif", 10)):
+            with pytest.raises(ImageError) as caught:
+                read_image(tmp_path / problem, max_pixels=limit)
+            kept.append(caught.value)
+    assert len(os.listdir("/proc/self/fd")) == len(before)  # noqa: PTH208
+
+
+def png_of(width: int, height: int) -> bytes:
+    """A PNG that claims to be large and holds next to nothing."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"0")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "message"),
+    [
+        (12_000, 10_000, "120 megapixels are more than the limit of 100: make it smaller, or raise max_pixels"),
+        (30_000, 30_000, "more pixels than Pillow accepts: make it smaller"),
+        (9_500, 10_000, "damaged or incomplete"),  # below the limit, so it is decoded
+    ],
+)
+def test_a_bomb_is_refused_before_it_is_decoded(width, height, message):
+    content = png_of(width, height)
+    with pytest.raises(ImageError) as caught:
+        read_image(content)
+    assert str(caught.value).startswith(f"<{len(content)} bytes>: {message}")
+
+
+@pytest.mark.parametrize("source", [PHOTO, Image.new("L", (11, 10)), np.zeros((11, 10), np.uint8)], ids=str)
+def test_the_limit_of_pixels_holds_for_every_kind_of_source(source):
+    with pytest.raises(ImageError, match=r"more than the limit of 0: make it smaller, or raise max_pixels"):
+        read_image(source, max_pixels=109)
+
+
+def test_an_image_of_exactly_the_limit_is_read():
+    assert read_image(np.zeros((11, 10), np.uint8), max_pixels=110).size == (10, 11)
+
+
+def test_without_resizing_the_crop_takes_the_middle():
+    array = np.arange(5 * 8 * 3, dtype=np.uint8).reshape(5, 8, 3)
+    pixels = preprocess(Image.fromarray(array), Preprocessing(resize=None, crop=(3, 4)))
+    np.testing.assert_array_equal(pixels, array[1:4, 2:6])
+
+
+def test_without_resizing_and_crop_the_image_stays_as_it_is():
+    array = np.arange(5 * 8 * 3, dtype=np.uint8).reshape(5, 8, 3)
+    np.testing.assert_array_equal(preprocess(Image.fromarray(array), Preprocessing(resize=None, crop=None)), array)
+
+
+def test_an_exact_size_is_height_and_width():
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8))
+    pixels = preprocess(image, Preprocessing(resize=(20, 30), crop=None))
+    np.testing.assert_array_equal(pixels, np.asarray(image.resize((30, 20), Image.Resampling.BICUBIC)))
+
+
+def test_a_crop_larger_than_the_image_is_padded_with_zeros():
+    pixels = preprocess(Image.new("RGB", (4, 3), (9, 9, 9)), Preprocessing(resize=None, crop=(6, 6)))
+    expected = np.zeros((6, 6, 3), np.uint8)
+    expected[2:5, 1:5] = 9  # where the surplus is odd the wider border comes first, as in transformers
+    np.testing.assert_array_equal(pixels, expected)
+
+
+@pytest.mark.parametrize("size", [(1_000_000, 1), (1, 1_000_000)])
+def test_a_line_a_million_pixels_long_is_answered_without_filling_the_memory(size):
+    line = np.linspace(0, 255, 1_000_000).astype(np.uint8).reshape(size[1], size[0], 1)
+    pixels = preprocess(read_image(np.repeat(line, 3, axis=2)), USUAL)  # resized as a whole: 65 gigapixels
+    np.testing.assert_array_equal(pixels, np.full((224, 224, 3), 127, np.uint8))
+
+
+@pytest.mark.parametrize("filter_", [Image.Resampling.BICUBIC, Image.Resampling.BILINEAR])
+@pytest.mark.parametrize("size", [(3, 500), (500, 3), (40, 30), (301, 299), (20, 21)])
+@pytest.mark.parametrize("crop", [(224, 224), (50, 301)])
+def test_resizing_only_the_middle_gives_what_resizing_everything_gives(size, crop, filter_):
+    # Of mild contrast: Pillow may resize height or width first, and clips what overshoots in between.
+    image = Image.fromarray(np.random.default_rng(1).integers(80, 176, (size[1], size[0], 3), np.uint8))
+    scale = 256 / min(size)
+    whole = image.resize((int(size[0] * scale), int(size[1] * scale)), filter_)
+    left, top = (max(whole.size[axis] - crop[axis], 0) // 2 for axis in (0, 1))
+    kept = [min(whole.size[axis], crop[axis]) for axis in (0, 1)]
+    expected = np.asarray(whole.crop((left, top, left + kept[0], top + kept[1])), np.int16)
+    found = np.asarray(_resize_center(image, whole.size, crop, filter_), np.int16)
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max() <= 1
+
+
+def test_the_steps_of_normalisation_can_be_left_out():
+    pixels = np.array([[[[0, 51, 255]]]], np.uint8)
+    size: dict = {"resize": None, "crop": (1, 1)}
+
+    def result(**steps) -> list[float]:
+        return normalize(pixels, Preprocessing(**size, **steps)).ravel().tolist()
+
+    assert result(rescale=None, mean=None, std=None) == [0, 51, 255]
+    assert result(rescale=None, mean=(1, 1, 5), std=(1, 2, 10)) == [-1, 25, 25]
+    assert result(mean=None, std=None) == pytest.approx([0, 0.2, 1])
+
+
+def test_channels_are_normalised_each_by_its_own_and_put_first():
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3), np.uint8)
+    normalized = normalize(pixels, USUAL)
+    assert normalized.dtype == np.float32
+    assert normalized.flags.c_contiguous
+    expected = (pixels / 255 - IMAGENET_MEAN) / IMAGENET_STD
+    np.testing.assert_allclose(normalized, expected.transpose(0, 3, 1, 2), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("a/b.jpg", "a/b.jpg"),
+        (Path("a/b.jpg"), str(Path("a/b.jpg"))),
+        (b"1234", "<4 bytes>"),
+        (Image.new("RGB", (640, 480)), "<Image 480x640>"),
+        (np.zeros((480, 640, 3), np.uint8), "<ndarray 480x640x3>"),
+        (7, "<int>"),
+    ],
+    ids=str,
+)
+def test_a_source_is_called_by_its_path_or_its_kind(source, name):
+    assert source_name(source) == name

@@ -1,0 +1,49 @@
+import json
+
+import pytest
+
+from levit.errors import CheckpointError
+from levit.spec.architecture import Architecture
+from levit.spec.artifact import Accuracy, Artifact, Source
+from levit.spec.preprocessing import Preprocessing
+
+ARTIFACT = Artifact(
+    architecture=Architecture(num_labels=2),
+    preprocessing=Preprocessing.for_image_size((224, 224)),
+    labels=("Käfer", "bee"),
+    precision="fp16",
+    source=Source(name="insects", dialect="transformers", sha256="0" * 64),
+    producer="levit 0",
+)
+ACCURACY = Accuracy(
+    top1=41.5, top5=68.3, images=10_000, data="val.parquet", sha256="1" * 64, engine="openvino", precision="bf16"
+)
+
+
+def test_survives_metadata_beside_keys_of_others():
+    artifact = ARTIFACT.with_accuracy(ACCURACY)
+    assert Artifact.from_metadata({"author": "somebody", **artifact.to_metadata()}) == artifact
+
+
+def test_metadata_is_text_that_people_can_read():
+    metadata = ARTIFACT.to_metadata()
+    assert all(isinstance(value, str) for value in metadata.values())
+    assert metadata["levit.labels"] == '["Käfer", "bee"]'
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"levit.format_version": None}, "not exported by levit"),
+        ({"levit.format_version": "99"}, "pip install --upgrade levit"),
+        ({"levit.labels": None}, "damaged"),
+        ({"levit.labels": "[oops"}, "damaged"),
+        ({"levit.source": json.dumps({"nam": "x"})}, "damaged"),
+        ({"levit.architecture": json.dumps({"depths": [1]})}, "damaged"),
+    ],
+)
+def test_what_cannot_be_read_is_said_in_one_line(change, match):
+    metadata = {name: value for name, value in (ARTIFACT.to_metadata() | change).items() if value is not None}
+    with pytest.raises(CheckpointError, match=match) as caught:
+        Artifact.from_metadata(metadata)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,34 @@
+import json
+
+import pytest
+
+from levit.errors import ConfigError
+from levit.spec.preprocessing import Preprocessing
+
+
+@pytest.mark.parametrize(
+    "preprocessing",
+    [
+        Preprocessing.for_image_size((224, 224)),
+        Preprocessing(resize=(10, 20), crop=None, mean=None, std=None, rescale=None),
+        Preprocessing(resize=None, crop=(5, 6), resample=2),
+    ],
+)
+def test_survives_json(preprocessing):
+    assert Preprocessing.from_dict(json.loads(json.dumps(preprocessing.to_dict()))) == preprocessing
+
+
+def test_must_give_what_the_network_takes():
+    Preprocessing(resize=300, crop=(64, 64)).check_fits((64, 64))
+    Preprocessing(resize=(64, 32), crop=None).check_fits((64, 32))
+    for resize, crop, size in ((300, (64, 64), (64, 32)), (64, None, (64, 64)), (None, None, (64, 64))):
+        with pytest.raises(ConfigError, match="crop_size"):
+            Preprocessing(resize=resize, crop=crop).check_fits(size)
+
+
+@pytest.mark.parametrize(
+    ("fields", "match"), [({"resample": 9}, "resample"), ({"mean": None}, "go together"), ({"std": (1, 0, 1)}, "std")]
+)
+def test_an_error_names_the_field(fields, match):
+    with pytest.raises(ConfigError, match=match):
+        Preprocessing(resize=64, crop=(64, 64), **fields)
