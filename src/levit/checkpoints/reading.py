@@ -45,7 +45,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         CheckpointError: there is no such file, it is damaged, or its weights do not fit its configuration.
         ConfigError: a configuration file describes no network.
 
-    Example:
+    Examples:
         >>> import levit
         >>> checkpoint = levit.read_checkpoint("tests/golden/tiny/transformers")
         >>> checkpoint.architecture.hidden_sizes, checkpoint.num_parameters

@@ -67,8 +67,8 @@ class TableWriter:
     SECTION = 32
     BAR = 12
 
-    def __init__(self) -> None:
-        self._console = Console(highlight=False)
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False)
         self._rows: list[tuple[Text, Text, Text]] = []
         self._header = True
 

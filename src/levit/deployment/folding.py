@@ -39,7 +39,7 @@ def fold(weights: Mapping[str, NDArray[Any]], architecture: Architecture) -> Fol
         for each attention `<name>.position_bias` [heads, queries, keys]; `head.weight` and `head.bias` where the
         network has a head.
 
-    Example:
+    Examples:
         >>> import levit
         >>> checkpoint = levit.read_checkpoint("tests/golden/tiny/transformers")
         >>> folded = fold(checkpoint.weights, checkpoint.architecture)

@@ -54,7 +54,7 @@ def export(
         CheckpointError: the checkpoint cannot be read.
         ExportError: the file cannot be written, or computes something else than the checkpoint.
 
-    Example:
+    Examples:
         >>> import levit, tempfile
         >>> model = levit.LevitForImageClassification(levit.LevitConfig.from_variant("levit-128s"))
         >>> with tempfile.TemporaryDirectory() as folder:

@@ -120,7 +120,7 @@ class LevitModel(LevitPreTrainedModel):
     Args:
         config: what to build.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from levit import LevitConfig, LevitModel
         >>> model = LevitModel(LevitConfig.from_variant("levit-128s")).eval()

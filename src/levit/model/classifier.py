@@ -45,7 +45,7 @@ class LevitForImageClassification(LevitPreTrainedModel):
     Args:
         config: what to build; `num_labels` 0 returns the features as logits.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from levit import LevitConfig, LevitForImageClassification
         >>> model = LevitForImageClassification(LevitConfig.from_variant("levit-128s", num_labels=10)).eval()
@@ -98,7 +98,7 @@ class LevitForImageClassificationWithTeacher(LevitPreTrainedModel):
     Args:
         config: what to build; `num_labels` 0 returns the features as logits.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from levit import LevitConfig, LevitForImageClassificationWithTeacher
         >>> config = LevitConfig.from_variant("levit-128s", num_labels=10)

@@ -42,7 +42,7 @@ class LevitConfig(PreTrainedConfig):
     Raises:
         ConfigError: the values describe no network; the message names the field.
 
-    Example:
+    Examples:
         >>> from levit import LevitConfig
         >>> LevitConfig().hidden_sizes, LevitConfig.from_variant("levit-128s").depths
         ([128, 256, 384], [2, 3, 4])

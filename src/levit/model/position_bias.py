@@ -18,7 +18,7 @@ def offset_table(grid: Grid, stride: int = 1) -> Tensor:
     The queries are every `stride`-th token of the grid in both directions, the keys all of them. A distance of r rows
     and c columns has the number `r * columns + c`, the order in which the references first meet it.
 
-    Example:
+    Examples:
         >>> offset_table((2, 2)).tolist()
         [[0, 1, 2, 3], [1, 0, 3, 2], [2, 3, 0, 1], [3, 2, 1, 0]]
     """

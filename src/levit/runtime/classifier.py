@@ -80,7 +80,7 @@ class Classifier:
         ConfigError: its preprocessing does not give what the network takes.
         EngineError: the engine is missing, or cannot open the model.
 
-    Example:
+    Examples:
         >>> import levit
         >>> classify = levit.Classifier()
         >>> [label.name for label in classify("examples/espresso.jpg").top(1)]

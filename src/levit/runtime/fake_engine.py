@@ -19,7 +19,7 @@ class FakeEngine:
         artifact: what the model pretends to carry.
         logits: float32 [B, 3, height, width] -> float32 [B, classes].
 
-    Example:
+    Examples:
         >>> import levit, numpy as np
         >>> from levit.spec.artifact import Source
         >>> from levit.spec.preprocessing import Preprocessing

@@ -56,7 +56,7 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Im
     Raises:
         ImageError: the source is no image, is damaged, too large, or a URL; the message starts with its name.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> read_image(np.zeros((4, 6), np.uint16)).size
         (6, 4)

@@ -40,7 +40,7 @@ class Architecture:
     Raises:
         ConfigError: a field has a value that describes no network; the message names the field.
 
-    Example:
+    Examples:
         >>> architecture = Architecture(hidden_sizes=(128, 256, 384), depths=(2, 3, 4), num_attention_heads=(4, 6, 8))
         >>> architecture.stage_grids
         ((14, 14), (7, 7), (4, 4))

@@ -45,7 +45,7 @@ class Accuracy:
 class Artifact:
     """Everything about an exported model but its weights; kept in the metadata of the ONNX file.
 
-    Example:
+    Examples:
         >>> card = Artifact(
         ...     architecture=Architecture(num_labels=2, num_classifiers=1),
         ...     preprocessing=Preprocessing.for_image_size((224, 224)),

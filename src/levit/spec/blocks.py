@@ -226,7 +226,7 @@ def weight_shapes(architecture: Architecture) -> Shapes:
     The canonical names are those of transformers' `LevitForImageClassificationWithTeacher`;
     `num_batches_tracked` has the empty shape.
 
-    Example:
+    Examples:
         >>> shapes = weight_shapes(Architecture(num_labels=10))
         >>> shapes["classifier.linear.weight"], shapes["levit.patch_embeddings.embedding_layer_1.convolution.weight"]
         ((10, 384), (16, 3, 3, 3))

@@ -27,7 +27,7 @@ class Preprocessing:
         rescale: factor from 8-bit values, usually 1/255.
         mean, std: per channel, subtracted and divided by after rescaling.
 
-    Example:
+    Examples:
         >>> Preprocessing.for_image_size((224, 224)).resize
         256
     """

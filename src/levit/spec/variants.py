@@ -55,7 +55,7 @@ def find_variant(name: str) -> Variant:
     Raises:
         ConfigError: there is no such variant; the message lists them.
 
-    Example:
+    Examples:
         >>> find_variant("LeViT-128S").depths
         (2, 3, 4)
     """

@@ -31,7 +31,7 @@ configurations = st.fixed_dictionaries(
 
 
 def both(image: Image.Image, config: dict) -> tuple[np.ndarray, np.ndarray]:
-    preprocessing = preprocessing_from_config(config or {"do_resize": True}, (224, 224))
+    preprocessing = preprocessing_from_config(config, (224, 224))
     ours = normalize(preprocess(read_image(image), preprocessing)[None], preprocessing)
     return ours, LevitImageProcessorPil(**config)(image, return_tensors="np")["pixel_values"]
 

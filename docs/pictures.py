@@ -1,0 +1,34 @@
+"""Draw docs/images/predict.svg: what `levit predict examples --top-k 3` prints, as a picture.
+
+    python docs/pictures.py
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rich.console import Console
+
+import levit
+from levit.cli.output import TableWriter
+
+ROOT = Path(__file__).parent.parent
+PICTURE = ROOT / "docs" / "images" / "predict.svg"
+
+
+def main() -> None:
+    """Classify the examples and draw the table."""
+    os.chdir(ROOT)
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        console = Console(record=True, width=76, file=nowhere, force_terminal=True, color_system="truecolor")
+        console.print("[bold green]$[/] levit predict examples --top-k 3\n", highlight=False)
+        writer = TableWriter(console)
+        for prediction in levit.Classifier(precision="fp32").stream(sorted(Path("examples").glob("*.jpg"))):
+            writer.write(prediction.source, prediction.top(3), None)
+        writer.close()
+    PICTURE.write_text(console.export_svg(title="levit"), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import openvino
+import pytest
+
+from levit.checkpoints.reading import read_checkpoint
+from levit.deployment.build import build_artifact
+from levit.deployment.reference import evaluate
+from levit.errors import EngineError
+from levit.runtime.openvino_engine import OpenVinoEngine
+from levit.spec.artifact import Artifact
+from tests.conftest import GOLDEN, random_checkpoint, relative
+from tests.runtime.small_model import SMALL
+
+TINY = GOLDEN / "tiny"
+NOISE = np.random.default_rng(0).standard_normal((6, 3, 32, 32), np.float32)
+
+
+@pytest.fixture(scope="module")
+def content() -> bytes:
+    return build_artifact(random_checkpoint(SMALL)).SerializeToString()
+
+
+def expected(batch: np.ndarray) -> np.ndarray:
+    return evaluate(random_checkpoint(SMALL).weights, SMALL, batch)["logits"]
+
+
+def test_single_precision_equals_the_reference_on_the_golden_network():
+    checkpoint = read_checkpoint(TINY / "transformers")
+    pixel_values = np.load(TINY / "input.npy")
+    engine = OpenVinoEngine(build_artifact(checkpoint).SerializeToString(), precision="fp32")
+    logits = engine.run(pixel_values)
+    assert logits.dtype == np.float32
+    assert relative(logits, evaluate(checkpoint.weights, checkpoint.architecture, pixel_values)["logits"]) < 1e-4
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("bf16", 0.1), ("fp16", 0.1), ("auto", 0.1)])
+def test_every_precision_gives_the_reference_within_its_own(content, precision, tolerance):
+    engine = OpenVinoEngine(content, precision=precision)
+    assert relative(engine.run(NOISE), expected(NOISE)) < tolerance
+
+
+def test_a_precision_is_what_it_says(content):
+    assert OpenVinoEngine(content, precision="fp32").precision == "fp32"
+    capable = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    assert OpenVinoEngine(content).precision == ("bf16" if capable else "fp32")
+    rounded = OpenVinoEngine(content, precision="bf16").run(NOISE)
+    assert not capable or not np.array_equal(rounded, OpenVinoEngine(content, precision="fp32").run(NOISE))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_number_of_threads_does_not_change_the_answer(content, threads):
+    engine = OpenVinoEngine(content, precision="fp32", threads=threads)
+    assert relative(engine.run(NOISE), expected(NOISE)) < 1e-5
+
+
+def test_the_size_of_the_batch_does_not_change_the_answer(content):
+    engine = OpenVinoEngine(content, precision="fp32")
+    together = engine.run(NOISE)
+    alone = np.concatenate([engine.run(NOISE[index : index + 1]) for index in range(len(NOISE))])
+    assert relative(alone, together) < 1e-5
+
+
+def test_a_model_is_opened_from_a_file_as_from_its_content(content, tmp_path):
+    file = tmp_path / "größe.onnx"
+    file.write_bytes(content)
+    from_file, from_content = (OpenVinoEngine(model, precision="fp32") for model in (file, content))
+    assert from_file.metadata == from_content.metadata
+    np.testing.assert_array_equal(from_file.run(NOISE), from_content.run(NOISE))
+
+
+def test_the_compiled_model_is_kept_and_gives_the_same_answer(content, tmp_path):
+    first = OpenVinoEngine(content, precision="fp32", cache_dir=tmp_path)
+    assert any(tmp_path.iterdir())
+    second = OpenVinoEngine(content, precision="fp32", cache_dir=tmp_path)
+    assert second.metadata == first.metadata
+    np.testing.assert_array_equal(second.run(NOISE), first.run(NOISE))
+
+
+def test_the_metadata_comes_through_whole(content):
+    artifact = Artifact.from_metadata(OpenVinoEngine(content).metadata)
+    assert artifact.architecture == SMALL
+    assert artifact.labels == ("LABEL_0", "LABEL_1", "LABEL_2", "LABEL_3", "LABEL_4")
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 33, 32), (1, 1, 32, 32), (3, 32, 32)])
+def test_a_batch_of_another_shape_is_refused_in_one_line(content, shape):
+    with pytest.raises(EngineError) as caught:
+        OpenVinoEngine(content).run(np.zeros(shape, np.float32))
+    assert str(caught.value).startswith(f"OpenVINO cannot run a batch of shape {list(shape)}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_array_of_another_layout_gives_the_same_answer(content):
+    engine = OpenVinoEngine(content, precision="fp32")
+    np.testing.assert_array_equal(engine.run(np.asfortranarray(NOISE)), engine.run(NOISE))
+
+
+def test_many_threads_get_the_answers_that_one_gets(content):
+    engine = OpenVinoEngine(content, precision="fp32")
+    batches = np.random.default_rng(1).standard_normal((60, 2, 3, 32, 32), np.float32)
+    serial = [engine.run(batch) for batch in batches]
+    with ThreadPoolExecutor(8) as pool:
+        concurrent = list(pool.map(engine.run, batches))
+    assert relative(np.stack(concurrent), np.stack(serial)) < 1e-5
+
+
+def test_an_answer_stays_what_it_is_when_the_next_one_is_computed(content):
+    engine = OpenVinoEngine(content, precision="fp32")
+    first = engine.run(NOISE)
+    copy = first.copy()
+    engine.run(-NOISE)
+    np.testing.assert_array_equal(first, copy)
+
+
+def test_a_damaged_model_is_refused_by_its_name_in_one_line(content, tmp_path):
+    file = tmp_path / "half.onnx"
+    file.write_bytes(content[: len(content) // 2])
+    for model, name in ((file, str(file)), (content[: len(content) // 2], "the model")):
+        with pytest.raises(EngineError) as caught:
+            OpenVinoEngine(model)
+        assert str(caught.value).startswith(f"{name}: OpenVINO cannot open it (")
+        assert "\n" not in str(caught.value)
