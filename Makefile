@@ -28,6 +28,7 @@ check: $(VENV)/.dev  ## Lint, formatting, types and who may import whom.
 bench: $(VENV)/.dev  ## Measure accuracy and speed of the embedded model here, side by side with transformers.
 	$(BIN)/python benchmarks/embedded_accuracy.py
 	$(BIN)/python benchmarks/first_answer.py
+	$(BIN)/python benchmarks/build_graph.py
 
 docs: $(VENV)/.docs  ## Build the documentation site into site/.
 	$(BIN)/mkdocs build --strict

@@ -54,7 +54,9 @@ def main() -> None:
         }
         for name, values in runs.items()
     }
-    print(f"\nmedian of {rounds} rounds, {os.cpu_count()} cores\n\n| one photo, whole process | seconds | peak memory |")
+    print(
+        f"\nmedian of {rounds} rounds, {os.cpu_count()} cores\n\n| one photo, whole process | seconds | peak memory |"
+    )
     print("| --- | --- | --- |")
     for name, values in table.items():
         print(f"| `{name}` | {values['seconds']:.2f} | {values['peak_megabytes']:.0f} MB |")
@@ -65,7 +67,7 @@ def main() -> None:
 def run(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
     """Seconds and peak megabytes of one process."""
     start = time.perf_counter()
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # noqa: S603
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     output = process.stdout.read() if process.stdout else b""
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -1,6 +1,6 @@
 """Draw docs/images/predict.svg: what `levit predict examples --top-k 3` prints, as a picture.
 
-    python docs/pictures.py
+python docs/pictures.py
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PICTURE = ROOT / "docs" / "images" / "predict.svg"
 def main() -> None:
     """Classify the examples and draw the table."""
     os.chdir(ROOT)
-    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         console = Console(record=True, width=76, file=nowhere, force_terminal=True, color_system="truecolor")
         console.print("[bold green]$[/] levit predict examples --top-k 3\n", highlight=False)
         writer = TableWriter(console)

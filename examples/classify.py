@@ -1,6 +1,6 @@
 """Classify photos from Python, and report what cannot be read.
 
-    python examples/classify.py examples/*.jpg
+python examples/classify.py examples/*.jpg
 """
 
 import sys

@@ -58,7 +58,13 @@ def test_importing_levit_imports_nothing_heavy():
 
 @pytest.mark.parametrize(
     "module",
-    ["levit.runtime.classifier", "levit.exporting.export", "levit.exporting.verify", "levit.cli", "levit.deployment.build"],
+    [
+        "levit.runtime.classifier",
+        "levit.exporting.export",
+        "levit.exporting.verify",
+        "levit.cli",
+        "levit.deployment.build",
+    ],
 )
 def test_only_the_model_room_imports_torch(module):
     """In a process of its own, and in an environment that has torch."""

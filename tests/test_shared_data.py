@@ -34,9 +34,7 @@ def test_the_embedded_model_is_as_accurate_as_it_says(shared_data):
     targets = table.column("label").to_pylist()
     images = (image["bytes"] for image in table.column("image").to_pylist())
     predictions = levit.Classifier().stream(images, batch_size=32)
-    correct = sum(
-        prediction.top(1)[0].index == target for prediction, target in zip(predictions, targets, strict=True)
-    )
+    correct = sum(prediction.top(1)[0].index == target for prediction, target in zip(predictions, targets, strict=True))
     assert 38 < correct / 10 < 45
 
 

@@ -15,11 +15,12 @@ from levit.spec.artifact import Accuracy
 from tests.conftest import EXAMPLES, GOLDEN, random_checkpoint, random_weights
 
 
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A checkpoint of random weights. (The golden one amplifies rounding on purpose, beyond the tolerance.)"""
-    config = levit.LevitConfig(image_size=64, hidden_sizes=[16, 24, 32], key_dim=[4, 4, 4], depths=[1, 2, 1], num_labels=5)
+    config = levit.LevitConfig(
+        image_size=64, hidden_sizes=[16, 24, 32], key_dim=[4, 4, 4], depths=[1, 2, 1], num_labels=5
+    )
     model = levit.LevitForImageClassificationWithTeacher(config)
     weights = random_weights(config.architecture(num_classifiers=2))
     model.load_state_dict({name: torch.from_numpy(np.asarray(array)) for name, array in weights.items()})

@@ -85,7 +85,14 @@ def test_a_fractional_drop_path_rate_survives_saving_and_does_not_stop_stock_tra
         {"image_size": [224, 192]},
         {"image_size": 100},
         {"mlp_ratio": [1.5, 2, 2]},
-        dict.fromkeys(("hidden_sizes", "num_attention_heads", "depths", "key_dim", "mlp_ratio", "attention_ratio"), [16]),
+        {
+            "hidden_sizes": [16],
+            "num_attention_heads": [2],
+            "depths": [1],
+            "key_dim": [8],
+            "mlp_ratio": [2],
+            "attention_ratio": [2],
+        },
     ],
 )
 def test_what_stock_would_compute_wrongly_is_saved_so_that_stock_refuses_it(tmp_path, values, recwarn):

@@ -87,9 +87,12 @@ def test_without_a_cache_a_checkpoint_is_folded_in_memory(checkpoint, tmp_path, 
     assert labels_of(find_artifact(checkpoint)) == LABELS
 
 
-def test_a_cache_on_a_full_disk_is_done_without(checkpoint, monkeypatch):
-    monkeypatch.setattr("levit.runtime.opening.keep", lambda content, file: False)
-    assert isinstance(find_artifact(checkpoint), bytes)
+def test_a_cache_that_takes_nothing_more_is_done_without(checkpoint):
+    kept = find_artifact(checkpoint)
+    kept.unlink()
+    kept.mkdir()
+    assert labels_of(find_artifact(checkpoint)) == LABELS
+    assert list(kept.parent.iterdir()) == [kept]
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,10 @@ def test_grids_follow_the_convolutions_and_not_a_division():
         ({"mlp_ratio": (2, 2, -1)}, r"mlp_ratio\[2\]"),
         ({"attention_ratio": (2, 0, 2)}, r"attention_ratio\[1\]"),
         ({"downsamples": ()}, "downsamples"),
-        ({"downsamples": (Downsample(key_dim=16, num_attention_heads=0),) * 2}, r"downsamples\[0\].num_attention_heads"),
+        (
+            {"downsamples": (Downsample(key_dim=16, num_attention_heads=0),) * 2},
+            r"downsamples\[0\].num_attention_heads",
+        ),
         ({"activation": "relu"}, "activation"),
         ({"num_labels": -1}, "num_labels"),
         ({"num_classifiers": 3}, "num_classifiers"),
