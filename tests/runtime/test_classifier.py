@@ -135,6 +135,28 @@ def test_closing_a_stream_early_ends_its_threads():
     assert_decoding_threads_end()
 
 
+class SlowPhoto(os.PathLike):
+    """A file that takes its time."""
+
+    looks = 0
+
+    def __fspath__(self) -> str:
+        if threading.current_thread() in decoding_threads():
+            time.sleep(0.01)
+            self.looks += 1
+        return str(EXAMPLES / "cat.jpg")
+
+
+def test_closing_a_stream_early_leaves_the_waiting_images_unread():
+    one, many = SlowPhoto(), SlowPhoto()
+    list(colors_classifier(threads=1).stream([one]))
+    stream = colors_classifier(threads=1).stream(itertools.repeat(many), batch_size=8)
+    next(stream)
+    stream.close()
+    assert_decoding_threads_end()
+    assert 8 <= many.looks / one.looks < 14  # 16 were taken
+
+
 def test_a_stream_that_breaks_passes_the_error_on_and_ends_its_threads():
     def breaking():
         yield PRIMARY["red"]
@@ -169,7 +191,7 @@ def test_scores_are_probabilities_also_of_huge_logits():
         scores = prediction_of(*logits).scores
         assert scores.dtype == np.float32
         assert scores.sum() == pytest.approx(1)
-        assert list(np.argsort(scores, kind="stable")) == list(np.argsort(logits, kind="stable"))
+        assert scores.argmax() == np.argmax(logits)
     np.testing.assert_allclose(prediction_of(0, np.log(3)).scores, [0.25, 0.75], rtol=1e-6)
 
 
@@ -225,7 +247,7 @@ def test_an_opened_engine_can_be_given(checkpoint):
     np.testing.assert_array_equal(again(PRIMARY["red"]).logits, opened(PRIMARY["red"]).logits)
 
 
-def test_a_second_opening_finds_the_folded_and_the_compiled_model(checkpoint, monkeypatch):
+def test_a_second_opening_finds_the_folded_and_the_compiled_model(checkpoint):
     first = Classifier(checkpoint)(PRIMARY["red"])
     cache = Path(os.environ["LEVIT_CACHE"])
 
@@ -277,7 +299,7 @@ def test_an_onnx_file_of_others_is_refused_by_its_name_in_one_line(tmp_path):
 def test_an_engine_of_others_is_refused():
     engine = FakeEngine(colors_card(), lambda batch: batch)
     engine.metadata = {"author": "somebody else"}
-    with pytest.raises(CheckpointError, match="^not exported by levit"):
+    with pytest.raises(CheckpointError, match=r"^not exported by levit"):
         Classifier(engine)
 
 

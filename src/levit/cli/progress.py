@@ -24,7 +24,13 @@ def track(items: Iterable[Item], description: str) -> Iterator[Item]:
     from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn(description), MofNCompleteColumn(), TimeElapsedColumn())
-    progress = Progress(*columns, console=Console(stderr=True), transient=True)
+    progress = Progress(
+        *columns,
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,  # the answers go where the user sent them
+        redirect_stderr=False,
+    )
     task = progress.add_task(description, total=None)
     started, shown = time.monotonic(), False
     try:

@@ -1,0 +1,32 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.cli.console import Console
+from tests.runtime.small_model import write_checkpoint
+
+
+@pytest.fixture
+def console(monkeypatch, capsys) -> Console:
+    return Console(monkeypatch, capsys)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory) -> Path:
+    """A checkpoint that compiles in a blink."""
+    return write_checkpoint(tmp_path_factory.mktemp("models") / "fruit")
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch) -> Path:
+    """The current folder: a.png, b.jpg, deep/er/c.png and notes.txt."""
+    generator = np.random.default_rng(0)
+    folder = tmp_path / "album"
+    (folder / "deep" / "er").mkdir(parents=True)
+    for name in ("a.png", "b.jpg", "deep/er/c.png"):
+        Image.fromarray(generator.integers(0, 256, (40, 50, 3), np.uint8)).save(folder / name)
+    (folder / "notes.txt").write_text("no photo")
+    monkeypatch.chdir(folder)
+    return folder

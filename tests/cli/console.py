@@ -1,0 +1,40 @@
+"""The command line, in this process as people start it."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from levit.cli import main
+
+
+@dataclass(frozen=True)
+class Answer:
+    code: int
+    out: str
+    err: str
+
+
+class Console:
+    """Calls `main()`, which unlike typer's CliRunner also shows what becomes of an error."""
+
+    def __init__(self, monkeypatch, capsys) -> None:
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+        monkeypatch.setenv("COLUMNS", "100")
+        monkeypatch.delenv("FORCE_COLOR", raising=False)
+
+    def __call__(self, *arguments: object) -> Answer:
+        self._monkeypatch.setattr(sys, "argv", ["levit", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code
+        return Answer(code, *self._capsys.readouterr())
+
+
+def start(*arguments: object, **options) -> subprocess.CompletedProcess:
+    """`python -m levit`, in a process of its own."""
+    command = [sys.executable, "-m", "levit", *map(str, arguments)]
+    environment = os.environ | {"COLUMNS": "100", "PYTHONIOENCODING": "utf-8:strict"}
+    return subprocess.run(command, capture_output=True, timeout=60, check=False, env=environment, **options)

@@ -1,0 +1,93 @@
+import json
+
+import pytest
+
+import levit
+from levit.runtime.describe import describe
+from tests.cli.console import start
+from tests.runtime.small_model import LABELS
+
+
+def fields(output: str) -> dict[str, str]:
+    shown: dict[str, str] = {}
+    for line in output.splitlines():
+        name, _, value = line.partition(" ")
+        if not name:  # what did not fit the line above
+            name, value = list(shown)[-1], f"{list(shown.values())[-1]} {value.strip()}"
+        shown[name] = value.strip()
+    return shown
+
+
+def test_the_model_inside_the_package_is_shown(console):
+    answer = console("info")
+    artifact, num_bytes = describe(None)
+    shown = fields(answer.out)
+    assert shown["model"] == f"{artifact.source.name} ({artifact.source.dialect})"
+    assert shown["classes"].startswith(f"{len(artifact.labels)}: {artifact.labels[0]}, ")
+    assert shown["weights"] == f"{artifact.precision}, {num_bytes / 1e6:.1f} MB"
+    assert shown["sha256"] == artifact.source.sha256
+    assert (answer.code, answer.err) == (0, "")
+
+
+def test_a_checkpoint_is_shown(console, model):
+    shown = fields(console("info", model).out)
+    assert shown["model"] == "fruit (transformers)"
+    assert shown["input"] == "3x32x32"
+    assert shown["stages"] == "16 - 24 - 32 wide, [1, 1, 1] deep"
+    assert shown["parameters"] == f"{levit.read_checkpoint(model).num_parameters:,}"
+    assert shown["classes"] == "5: apple, pear, plum, fig, …"
+    assert shown["accuracy"] == "not recorded"
+
+
+def test_json_tells_everything_in_one_object(console, model):
+    answer = console("info", model, "--json")
+    assert len(answer.out.splitlines()) == 1
+    shown = json.loads(answer.out)
+    checkpoint = levit.read_checkpoint(model)
+    assert shown["labels"] == list(LABELS)
+    assert shown["parameters"] == checkpoint.num_parameters
+    assert shown["flops"] > 0
+    assert shown["input"] == [3, 32, 32]
+    assert shown["precision"] == "fp32"
+    assert shown["bytes"] == (model / "model.safetensors").stat().st_size
+    assert shown["source"] == {"name": "fruit", "dialect": "transformers", "sha256": checkpoint.source.sha256}
+    assert shown["preprocessing"]["crop"] == [32, 32]
+    assert shown["architecture"]["hidden_sizes"] == [16, 24, 32]
+    assert shown["accuracy"] is None
+
+
+def test_a_measured_accuracy_is_shown_with_what_it_was_measured_on(console, model, tmp_path):
+    from levit.exporting.export import record_accuracy
+    from levit.spec.artifact import Accuracy
+
+    file = tmp_path / "fruit.onnx"
+    levit.export(model, file)
+    record_accuracy(
+        file,
+        Accuracy(
+            top1=41.5, top5=70.25, images=10_000, data="bowl", sha256="0" * 64, engine="openvino", precision="bf16"
+        ),
+    )
+    assert fields(console("info", file).out)["accuracy"] == (
+        "41.50 % top-1, 70.25 % top-5 of 10,000 images of bowl (openvino, bf16)"
+    )
+    assert json.loads(console("info", file, "--json").out)["accuracy"]["top5"] == 70.25
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("missing.onnx", "no such file"), ("missing", "no such file or folder"), ("text.onnx", "not an ONNX file")],
+)
+def test_what_is_no_model_is_one_line_and_the_exit_code_is_two(console, tmp_path, monkeypatch, name, reason):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.onnx").write_text("this is no model")
+    answer = console("info", name)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"levit: {name}: {reason}")
+    assert answer.err.count("\n") == 1
+
+
+def test_a_process_of_its_own_says_the_same(console, model):
+    found = start("info", model)
+    assert (found.returncode, found.stderr) == (0, b"")
+    assert fields(found.stdout.decode()) == fields(console("info", model).out)

@@ -1,0 +1,98 @@
+import csv
+import io
+import json
+
+import pytest
+
+from levit.cli.output import WRITERS, CsvWriter, JsonWriter, TableWriter, print_fields
+from levit.runtime.classifier import Label
+
+CAT = Label("cat", 3, 0.75)
+FOX = Label("fox, red", 1, 0.0625)
+
+
+@pytest.fixture(autouse=True)
+def _width(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+def test_every_format_has_a_writer():
+    assert list(WRITERS.values()) == [JsonWriter, CsvWriter, TableWriter]
+
+
+def test_json_lines_are_written_at_once_and_readable_by_people(capsys):
+    writer = JsonWriter()
+    writer.write("größe.jpg", [CAT], None)
+    assert capsys.readouterr().out == (
+        '{"file": "größe.jpg", "labels": [{"name": "cat", "index": 3, "score": 0.75}], "error": null}\n'
+    )
+    writer.write("b.jpg", [], "b.jpg: no such file")
+    assert json.loads(capsys.readouterr().out) == {"file": "b.jpg", "labels": [], "error": "b.jpg: no such file"}
+    writer.close()
+    assert capsys.readouterr().out == ""
+
+
+def test_csv_quotes_what_needs_it(capsys):
+    writer = CsvWriter()
+    writer.write("a, b.jpg", [CAT, FOX], None)
+    writer.write('say "no".jpg', [], "gone")
+    writer.close()
+    assert list(csv.reader(io.StringIO(capsys.readouterr().out))) == [
+        ["file", "rank", "name", "index", "score", "error"],
+        ["a, b.jpg", "1", "cat", "3", "0.750000", ""],
+        ["a, b.jpg", "2", "fox, red", "1", "0.062500", ""],
+        ['say "no".jpg', "", "", "", "", "gone"],
+    ]
+
+
+def test_the_table_has_one_header_and_comes_in_sections(capsys):
+    writer = TableWriter()
+    for index in range(TableWriter.SECTION):
+        assert capsys.readouterr().out == ""
+        writer.write(f"{index}.jpg", [CAT], None)
+    first = capsys.readouterr().out
+    writer.write("last.jpg", [CAT], None)
+    writer.close()
+    second = capsys.readouterr().out
+    assert first.split()[:3] == ["image", "label", "score"]
+    assert first.count("cat") == TableWriter.SECTION
+    assert second.split()[:2] == ["last.jpg", "cat"]
+    assert first.splitlines()[2].index("cat") == second.splitlines()[0].index("cat")
+    writer.close()
+    assert capsys.readouterr().out == ""
+
+
+def test_the_table_shows_scores_as_numbers_and_bars(capsys):
+    writer = TableWriter()
+    writer.write("a.jpg", [Label("all", 0, 1.0), CAT, FOX, Label("none", 2, 0.0)], None)
+    writer.close()
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[2:] if line.strip()]
+    assert rows == [
+        ["a.jpg", "all", "100.0", "%", "█" * 12],
+        ["cat", "75.0", "%", "█" * 9],
+        ["fox,", "red", "6.2", "%", "▊"],
+        ["none", "0.0", "%"],
+    ]
+
+
+def test_the_table_says_why_without_repeating_the_name(capsys):
+    writer = TableWriter()
+    writer.write("a.jpg", [], "a.jpg: no such file")
+    writer.close()
+    assert capsys.readouterr().out.split() == ["image", "label", "score", "a.jpg", "no", "such", "file"]
+
+
+def test_long_names_are_folded_and_none_of_them_is_lost(capsys):
+    writer = TableWriter()
+    name = "folder/" * 20 + "[bold]photo[/bold].jpg"
+    writer.write(name, [CAT], None)
+    writer.close()
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 100
+    column = lines[0].index("label")
+    assert "".join(line[:column].strip() for line in lines[1:]) == name
+
+
+def test_fields_are_shown_one_a_line_as_they_are(capsys):
+    print_fields({"model": "a [b] c", "size": "12 MB"})
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == ["model  a [b] c", "size   12 MB"]
