@@ -37,4 +37,5 @@ def start(*arguments: object, **options) -> subprocess.CompletedProcess:
     """`python -m levit`, in a process of its own."""
     command = [sys.executable, "-m", "levit", *map(str, arguments)]
     environment = os.environ | {"COLUMNS": "100", "PYTHONIOENCODING": "utf-8:strict"}
-    return subprocess.run(command, capture_output=True, timeout=60, check=False, env=environment, **options)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.run(command, timeout=60, check=False, env=environment, **(streams | options))

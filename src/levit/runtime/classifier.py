@@ -33,7 +33,7 @@ class Label:
     score: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no one truth value, so predictions are compared by identity
 class Prediction:
     """What the model says of one image; `error` is set where there was none to be classified.
 
