@@ -27,12 +27,12 @@ class Terminal:
     def read(self) -> str:
         """What was written since the last time."""
         self.stream.flush()
-        self.stream.write("\0")  # so that there is something to read, and its end is known
+        self.stream.write("\0")  # so that there is something to read; the bar may write behind it
         self.stream.flush()
         content = b""
-        while not content.endswith(b"\0"):
+        while b"\0" not in content:
             content += os.read(self._master, 65536)
-        return content[:-1].decode()
+        return content.replace(b"\0", b"").decode(errors="replace")
 
     def close(self) -> None:
         self.stream.close()
