@@ -111,14 +111,16 @@ def test_a_network_that_gives_no_numbers_is_refused(tmp_path, folder, monkeypatc
     [
         ("model.bin", "fp32", "ends in .onnx"),
         ("no/such/folder/model.onnx", "fp32", "cannot be written"),
+        ("file/model.onnx", "fp32", "cannot be written"),
         ("model.onnx", "int3", "precision is 'int3'"),
     ],
 )
 def test_what_cannot_be_written_is_one_clear_line(tmp_path, folder, path, precision, match):
+    (tmp_path / "file").touch()
     with pytest.raises(ExportError, match=match) as caught:
         export(folder, tmp_path / path, precision=precision)
     assert "\n" not in str(caught.value)
-    assert not list(tmp_path.iterdir())
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_folder_in_the_place_of_the_file_is_left_alone(tmp_path, folder):

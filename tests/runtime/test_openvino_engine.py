@@ -122,3 +122,12 @@ def test_a_damaged_model_is_refused_by_its_name_in_one_line(content, tmp_path):
             OpenVinoEngine(model)
         assert str(caught.value).startswith(f"{name}: OpenVINO cannot open it (")
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("start", [b"", b"\0" * 100, b"text, not a network"])
+def test_what_is_no_onnx_file_is_refused_before_openvino_complains(tmp_path, capfd, start):
+    file = tmp_path / "no.onnx"
+    file.write_bytes(start)
+    with pytest.raises(EngineError, match=r"no\.onnx: not an ONNX file$"):
+        OpenVinoEngine(file)
+    assert capfd.readouterr() == ("", "")

@@ -37,6 +37,7 @@ def test_metadata_is_text_that_people_can_read():
         ({"levit.format_version": None}, "not exported by levit"),
         ({"levit.format_version": "99"}, "pip install --upgrade levit"),
         ({"levit.labels": None}, "damaged"),
+        ({"levit.architecture": "[]"}, "damaged"),
         ({"levit.labels": "[oops"}, "damaged"),
         ({"levit.source": json.dumps({"nam": "x"})}, "damaged"),
         ({"levit.architecture": json.dumps({"depths": [1]})}, "damaged"),

@@ -54,9 +54,6 @@ def main() -> None:
     except LevitError as error:
         print(f"levit: {error}", file=sys.stderr)
         sys.exit(2)
-    except BrokenPipeError:  # `levit predict … | head`
-        sys.stderr.close()
-        sys.exit(0)
 
 
 def _prepare_streams() -> None:

@@ -56,6 +56,7 @@ class CsvWriter:
             self._csv.writerow([file, rank, label.name, label.index, f"{label.score:.6f}", ""])
         if error is not None:
             self._csv.writerow([file, "", "", "", "", error])
+        sys.stdout.flush()
 
     def close(self) -> None:
         """Nothing is held back."""

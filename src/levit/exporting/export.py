@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -117,7 +118,8 @@ def _write_partial(model: onnx.ModelProto, target: Path) -> Path:
     try:
         partial.write_bytes(model.SerializeToString())
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # where not even the folder is one
+            partial.unlink()
         raise ExportError(f"{target}: cannot be written ({error.strerror})") from error
     return partial
 

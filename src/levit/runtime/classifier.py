@@ -59,6 +59,8 @@ class Prediction:
 
     def top(self, k: int = 5) -> list[Label]:
         """The k most probable classes, best first; fewer where there are fewer classes, none after an error."""
+        if k < 1:
+            raise ValueError(f"k is {k}: give at least 1")
         scores = self.scores
         best = np.argsort(-scores, kind="stable")[:k]
         return [Label(self.labels[index], int(index), float(scores[index])) for index in best]

@@ -50,7 +50,8 @@ def _fold_checkpoint(path: Path) -> Path | bytes:
 
 def _content_key(path: Path) -> str:
     weights = find_weights(path)
-    parts = [__version__, weights.resolve().parent.name, hash_file(weights)]
+    # The name is in the artifact, and differs where a file and not its folder is named.
+    parts = [__version__, path.name, weights.resolve().parent.name, hash_file(weights)]
     for name in (CONFIG_FILE, PREPROCESSOR_FILE):
         file = weights.with_name(name)
         parts.append(hash_file(file) if file.is_file() else "")

@@ -32,6 +32,7 @@ class OpenVinoEngine:
         threads: int | None = None,
         cache_dir: Path | None = None,
     ) -> None:
+        _check_is_onnx(model)
         core = openvino.Core()
         self.precision = precision if precision != "auto" else _native_precision(core)
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _ELEMENT_TYPES[self.precision]}
@@ -60,6 +61,21 @@ class OpenVinoEngine:
                 f"OpenVINO cannot run a batch of shape {list(pixel_values.shape)}: {_first_line(error)}"
             ) from error
         return np.asarray(logits, np.float32)
+
+
+def _check_is_onnx(model: Path | bytes) -> None:
+    """Refuse what is no ONNX file before OpenVINO asks all of its readers, some of which complain on stderr."""
+    try:
+        start = model[:1] if isinstance(model, bytes) else _first_byte(model)
+    except OSError as error:
+        raise EngineError(f"{model!s}: cannot be read ({error.strerror})") from error
+    if start != b"\x08":  # the version of the format, which comes first
+        raise EngineError(f"{_name(model)}: not an ONNX file")
+
+
+def _first_byte(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        return stream.read(1)
 
 
 def _native_precision(core: openvino.Core) -> str:

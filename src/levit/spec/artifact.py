@@ -114,5 +114,5 @@ class Artifact:
                 accuracy=Accuracy(**values["accuracy"]) if values["accuracy"] else None,
                 producer=values["producer"],
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"damaged levit.* metadata ({error}): export the checkpoint again") from error
