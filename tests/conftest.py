@@ -61,7 +61,9 @@ def random_weights(architecture: Architecture, seed: int = 0) -> dict[str, np.nd
             fan_in = int(np.prod(shape[1:]))
             weights[name] = generator.normal(0, fan_in**-0.5, shape).astype(np.float32)
         elif kind == "weight":
-            signs = generator.choice([-1, 1], shape)
+            # Branches that are small beside their shortcut, as in trained networks, so that rounding does not grow.
+            size = 0.3 if "projection" in name or "linear_down" in name else 1.0
+            signs = generator.choice([-size, size], shape)
             weights[name] = (signs * generator.uniform(0.5, 1.5, shape)).astype(np.float32)
         else:
             weights[name] = generator.normal(0, 0.3, shape).astype(np.float32)

@@ -58,5 +58,5 @@ class FoldedNetwork:
 
     def activate(self, x: np.ndarray) -> np.ndarray:
         if self.architecture.activation == "silu":
-            return x / (1 + np.exp(-x))
+            return x * np.exp(-np.logaddexp(0, -x))
         return x * np.clip(x + 3, 0, 6) / 6

@@ -16,10 +16,20 @@ from levit.model.config import LevitConfig
 from levit.runtime.engine import open_engine
 from levit.spec.architecture import Architecture
 from tests.architectures import architectures
-from tests.conftest import random_weights, relative
+from tests.conftest import random_weights
 from tests.deployment.folded_network import FoldedNetwork
 
-THOROUGH = int(os.environ.get("LEVIT_EXAMPLES", "60"))
+# The same networks in each run, so that a change is what makes it fail; LEVIT_EXAMPLES=1000 tries as many new ones.
+EXAMPLES = os.environ.get("LEVIT_EXAMPLES")
+
+
+def logit_scale(weights: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> float:
+    """How large the largest logit is before its terms cancel: random heads of one class often leave next to nothing."""
+    norm = {
+        name: weights[f"classifier.batch_norm.{name}"] for name in ("weight", "bias", "running_mean", "running_var")
+    }
+    features = (outputs["pooler_output"] - norm["running_mean"]) / np.sqrt(norm["running_var"]) * norm["weight"]
+    return float((np.abs(features + norm["bias"]) @ np.abs(weights["classifier.linear.weight"].T)).max())
 
 
 def torch_network(architecture: Architecture, weights: dict[str, np.ndarray]):
@@ -31,19 +41,28 @@ def torch_network(architecture: Architecture, weights: dict[str, np.ndarray]):
 
 @pytest.mark.slow
 @given(architecture=architectures())
-@settings(max_examples=THOROUGH, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=int(EXAMPLES or 60),
+    derandomize=EXAMPLES is None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 def test_every_form_equals_the_reference(architecture):
     weights = random_weights(architecture)
     shape = (2, architecture.num_channels, *architecture.image_height_width)
     images = np.random.default_rng(1).standard_normal(shape, np.float32)
-    expected = evaluate(weights, architecture, images)["logits"]
+    outputs = evaluate(weights, architecture, images)
+    expected, scale = outputs["logits"], logit_scale(weights, outputs)
+
+    def error(found: np.ndarray) -> float:
+        return float(np.abs(found - expected).max() / scale)
 
     folded = fold(weights, architecture)
-    assert relative(FoldedNetwork(folded, architecture)(images), expected) < 1e-12
+    assert error(FoldedNetwork(folded, architecture)(images)) < 1e-12
     model = build_graph(folded, architecture)
-    assert relative(open_engine(model.SerializeToString(), precision="fp32").run(images), expected) < 1e-4
+    assert error(open_engine(model.SerializeToString(), precision="fp32").run(images)) < 1e-4
     network = torch_network(architecture, weights)
     with torch.no_grad():
-        assert relative(network(torch.from_numpy(images)).logits.numpy(), expected) < 1e-4
+        assert error(network(torch.from_numpy(images)).logits.numpy()) < 1e-4
         double = network.double()(torch.from_numpy(images).double())
-    assert relative(double.logits.numpy(), expected) < 1e-9
+    assert error(double.logits.numpy()) < 1e-9

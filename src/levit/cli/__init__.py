@@ -54,6 +54,9 @@ def main() -> None:
     except LevitError as error:
         print(f"levit: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:  # a full disk, for instance
+        print(f"levit: {error.strerror or error}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _prepare_streams() -> None:

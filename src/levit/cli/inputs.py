@@ -7,6 +7,9 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+
+from levit.errors import DataError
 
 SUFFIXES = frozenset(
     ".avif .bmp .dib .gif .ico .j2k .jfif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tga .tif .tiff .webp".split()  # noqa: SIM905
@@ -24,38 +27,60 @@ class NoImages:
 def expand(names: Iterable[str]) -> Iterator[str | NoImages]:
     """The files that names on a command line mean, lazily and in order.
 
-    A file is itself, a folder all images below it (sorted), a pattern its matches, `-` a list of files on standard
-    input, one a line. A file that is not there is passed on, so that reading it gives the error.
+    A file is itself, a folder all images below it (sorted), a pattern its matches, `-` a list of files and folders on
+    standard input, one a line. A file that is not there is passed on, so that reading it gives the error.
+
+    Raises:
+        DataError: standard input is no list of names.
     """
     for name in names:
         if name == "-":
-            yield from (line for line in (line.rstrip("\r\n") for line in sys.stdin) if line)
-        elif os.path.isdir(name):
-            yield from _or_none(_below(name), name, "no images in this folder")
-        elif glob.has_magic(name) and not os.path.exists(name):
+            yield from _or_none(_listed(), name, "no file names on standard input")
+        elif glob.has_magic(name) and not os.path.lexists(name):
             yield from _or_none(_matching(name), name, "no file matches this pattern")
         else:
-            yield name
+            yield from _file_or_folder(name)
 
 
-def _matching(pattern: str) -> Iterator[str]:
-    seen: set[str] = set()  # `**` matches a folder and what is in it
-    for match in sorted(glob.iglob(pattern, recursive=True)):
+def _listed() -> Iterator[str | NoImages]:
+    for line in sys.stdin:
+        if "\0" in line:
+            raise DataError("standard input is no list of file names, one a line: give the image itself as a path")
+        if line.strip():
+            yield from _file_or_folder(line.rstrip("\r\n"))
+
+
+def _file_or_folder(name: str) -> Iterator[str | NoImages]:
+    if os.path.isdir(name):
+        yield from _or_none(_below(name), name, "no images in this folder")
+    else:
+        yield name
+
+
+def _matching(pattern: str) -> Iterator[str | NoImages]:
+    path = Path(pattern)
+    root, below = Path(path.anchor), pattern[len(path.anchor) :]
+    seen: set[str | NoImages] = set()  # `**` matches a folder and what is in it
+    # pathlib, because its `**` does not follow links: those may lead in a circle.
+    for match in sorted(map(str, root.glob(below))):
         for file in [match] if os.path.isfile(match) else _below(match):
             if file not in seen:
                 seen.add(file)
                 yield file
 
 
-def _below(folder: str) -> Iterator[str]:
-    for parent, folders, names in os.walk(folder):
+def _below(folder: str) -> Iterator[str | NoImages]:
+    unreadable: list[OSError] = []
+    for parent, folders, names in os.walk(folder, onerror=unreadable.append):
         folders.sort()
         for name in sorted(names):
             if os.path.splitext(name)[1].lower() in SUFFIXES:
                 yield os.path.join(parent, name)
+    for error in unreadable:
+        yield NoImages(str(error.filename), f"cannot be listed: {error.strerror}")
 
 
-def _or_none(files: Iterator[str], name: str, reason: str) -> Iterator[str | NoImages]:
+def _or_none(files: Iterator[str | NoImages], name: str, reason: str) -> Iterator[str | NoImages]:
     first = next(files, None)
     if first is None:
         yield NoImages(name, reason)

@@ -70,38 +70,37 @@ class TableWriter:
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False)
-        self._rows: list[tuple[Text, Text, Text]] = []
+        self._images: list[tuple[str, list[tuple[Text, Text]]]] = []
         self._header = True
 
     def write(self, file: str, labels: list[Label], error: str | None) -> None:
         """One image's labels, or why there are none."""
-        if error is not None:
-            reason = error.removeprefix(f"{file}: ")
-            self._rows.append((Text(file), Text(reason, ERROR_STYLE), Text("")))
-        else:
-            names, scores = Text(), Text()
-            for rank, label in enumerate(labels):
-                style, end = ("bold" if rank == 0 else "dim"), ("\n" if rank + 1 < len(labels) else "")
-                names.append(label.name + end, style)
-                scores.append(f"{100 * label.score:5.1f} % {self._bar(label.score)}{end}", style)
-            self._rows.append((Text(file), names, scores))
-        if len(self._rows) == self.SECTION:
+        lines = [(Text((error or "").removeprefix(f"{file}: "), ERROR_STYLE), Text())]
+        if error is None:
+            lines = [self._line(label, "bold" if rank == 0 else "dim") for rank, label in enumerate(labels)]
+        self._images.append((file, lines))
+        if len(self._images) == self.SECTION:
             self.close()
 
     def close(self) -> None:
         """Write what is still held back."""
-        if not self._rows:
+        if not self._images:
             return
-        width = max(self._console.width, 60)
         numbers = 9 + self.BAR
-        table = Table(box=None, show_header=self._header, header_style="dim", padding=(0, 2, 1, 0), pad_edge=False)
-        table.add_column("image", width=(width - numbers) // 2 - 3, overflow="fold")
-        table.add_column("label", width=(width - numbers) // 2 - 3, overflow="fold")
+        names = (max(self._console.width, 60) - numbers) // 2 - 3
+        table = Table(box=None, show_header=self._header, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
+        table.add_column("image", width=names, overflow="fold")
+        table.add_column("label", width=names, overflow="fold")
         table.add_column("score", width=numbers, no_wrap=True)
-        for row in self._rows:
-            table.add_row(*row)
+        for file, lines in self._images:
+            for number, line in enumerate(lines):
+                table.add_row(Text(file if number == 0 else ""), *line)
+            table.add_row()
         self._console.print(table)
-        self._rows, self._header = [], False
+        self._images, self._header = [], False
+
+    def _line(self, label: Label, style: str) -> tuple[Text, Text]:
+        return Text(label.name, style), Text(f"{100 * label.score:5.1f} % {self._bar(label.score)}", style)
 
     def _bar(self, score: float) -> str:
         eighths = round(score * self.BAR * 8)

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from levit.cli.inputs import NoImages, expand
+
+
+class Precision(StrEnum):
+    """Precision of the arithmetic."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
 
 
 def predict(
@@ -27,6 +36,9 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="One CSV line for each label.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="How many images to compute at once.")] = 16,
+    precision: Annotated[
+        Precision, typer.Option(help="Of the arithmetic; auto is bf16 where the processor has it, otherwise fp32.")
+    ] = Precision.AUTO,
     threads: Annotated[int | None, typer.Option(min=1, help="How many threads to use; default: all cores.")] = None,
 ) -> None:
     """Classify images.
@@ -39,7 +51,7 @@ def predict(
     from levit.cli.progress import track
     from levit.runtime.classifier import Classifier
 
-    classifier = Classifier(model, threads=threads)
+    classifier = Classifier(model, precision=precision.value, threads=threads)
     writer = WRITERS["json" if as_json else "csv" if as_csv else "table"]()
     nothing: deque[tuple[int, NoImages]] = deque()  # with the number of images that were read before it
     taken = answered = failed = 0

@@ -127,5 +127,7 @@ class _Network:
         return x * self.weights[f"{key}.weight"] + self.weights[f"{key}.bias"]
 
     def activate(self, x: Array) -> Array:
-        gate: Array = 1 / (1 + np.exp(-x)) if self.architecture.activation == "silu" else np.clip(x + 3, 0, 6) / 6
+        if self.architecture.activation == "silu":
+            return x * np.exp(-np.logaddexp(0, -x))  # the sigmoid, without overflow
+        gate: Array = np.clip(x + 3, 0, 6) / 6
         return x * gate

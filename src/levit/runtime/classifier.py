@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from levit.errors import CheckpointError, ImageError
 from levit.runtime.cache import cache_folder
 from levit.runtime.engine import Engine, Precision, open_engine
-from levit.runtime.image import MAX_PIXELS, ImageSource, normalize, preprocess, read_image, source_name
+from levit.runtime.image import IMAGE_TYPES, MAX_PIXELS, ImageSource, normalize, preprocess, read_image, source_name
 from levit.runtime.opening import find_artifact
 from levit.spec.artifact import Artifact
 
@@ -73,7 +73,7 @@ class Classifier:
         model: an exported `.onnx` file; a checkpoint (a folder or a `.safetensors` file), which is folded and compiled
             on the fly and cached; an opened engine; or None for the embedded model.
         engine: "auto" or "openvino".
-        precision: of the arithmetic: "fp32", "bf16", "fp16", or "auto" for bf16 where the processor has it.
+        precision: of the arithmetic: "fp32", "bf16", or "auto" for bf16 where the processor has it.
         threads: how many to use; None leaves it to the engine.
         max_pixels: refuse larger images before they are decoded.
 
@@ -151,8 +151,13 @@ class Classifier:
             images: anything that yields what `__call__` takes; a generator may be endless.
             batch_size: how many images to compute at once.
         """
+        if isinstance(images, IMAGE_TYPES):
+            raise TypeError("stream takes many images: for one, call the classifier, or give a list of it")
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}: give at least 1")
+        return self._stream(images, batch_size)
+
+    def _stream(self, images: Iterable[ImageSource], batch_size: int) -> Iterator[Prediction]:
         sources = iter(images)
         pending: deque[tuple[str, Future[NDArray[np.uint8]]]] = deque()
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="levit-decode")

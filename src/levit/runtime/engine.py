@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from levit.errors import EngineError
 
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Precision = Literal["auto", "fp32", "bf16"]
 
 
 @runtime_checkable
@@ -21,7 +21,7 @@ class Engine(Protocol):
 
     Attributes:
         name: of the engine, as in `open_engine(engine=…)`.
-        precision: that of the arithmetic: fp32, bf16 or fp16.
+        precision: that of the arithmetic: fp32 or bf16.
         metadata: the key-value pairs of the model file.
     """
 
@@ -68,8 +68,8 @@ def open_engine(
     name = next(iter(ENGINES)) if engine == "auto" else engine
     if name not in ENGINES:
         raise EngineError(f"no engine is called {engine!r}: use auto, {', '.join(ENGINES)}")
-    if threads is not None and threads < 1:
-        raise EngineError(f"threads is {threads}: give at least 1")
+    if threads is not None and (not isinstance(threads, int) or threads < 1):
+        raise EngineError(f"threads is {threads!r}: give a whole number of at least 1")
     if precision not in get_args(Precision):
         raise EngineError(f"precision is {precision!r}: use one of {', '.join(get_args(Precision))}")
     module, class_name, advice = ENGINES[name]

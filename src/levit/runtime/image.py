@@ -19,6 +19,8 @@ from levit.spec.preprocessing import Preprocessing
 
 ImageSource = str | PathLike[str] | bytes | Image.Image | NDArray[Any]
 
+IMAGE_TYPES = (str, PathLike, bytes, Image.Image, np.ndarray)
+
 MAX_PIXELS = 100_000_000
 
 # Pillow's warning about large images is no news: the limit here is checked anyway. Its filter list is global state,

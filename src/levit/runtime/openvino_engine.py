@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from levit.errors import EngineError
 
 _DEVICE = "CPU"
-_ELEMENT_TYPES = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+_ELEMENT_TYPES = {"fp32": "f32", "bf16": "bf16"}
 
 
 class OpenVinoEngine:
