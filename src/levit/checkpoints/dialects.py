@@ -1,79 +1,305 @@
-"""One key table per dialect: how a library's weight names correspond to the canonical ones, both directions.
+"""One key table per dialect: how a library names its weights, read in both directions.
 
-Canonical names are those of transformers' `LevitForImageClassificationWithTeacher`, so its own table only says what
-to pass over: the offset tables that older releases stored beside each bias, which follow from the grid. A further
-dialect is one more row here; nothing else in the package knows a library's names.
+A dialect says where the blocks of a network stand (patterns) and what their parts are called. Walking through a file
+by the patterns of one dialect finds its blocks and their places, and with a place the patterns of any other dialect
+say what the same block is called there. So one table serves for reading and for writing, and needs no configuration.
+
+The canonical names are those of transformers' `LevitForImageClassificationWithTeacher`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from levit.errors import CheckpointError
+
+Kind = Literal["stem", "attention", "mlp", "downsample", "downsample_mlp", "classifier", "classifier_distill"]
+
+HEADS: tuple[Kind, Kind] = ("classifier", "classifier_distill")
+BIASES = "attention_biases"
+OFFSETS = "attention_bias_idxs"  # follows from the grid: never read, written where the library insists on it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
     """The names of one library.
 
+    Patterns may hold, counted from 0 but for `{number}`: `{stage}` and `{next_stage}`; `{layer}`, the position in the
+    stage, and `{shifted}`, the same where the blocks that lead into a stage are its first; `{block}`, counting
+    attentions alone; `{running}`, through all stages; for stem layers `{number}` = 1, 2, 3, … and `{even}` = 0, 2, 4, …
+
     Attributes:
-        name: what people call it.
-        signature: a key that every file of this dialect has, once `prefixes` are taken into account, and no other.
-        prefixes: what may stand before every key of the file, longest first ("" for nothing).
-        canonical_prefix: what the canonical names have in its place.
-        ignored_suffixes: keys that carry nothing that can be learned.
+        name: what people call it, and `levit convert --to`.
+        patterns: where each kind of block stands.
+        parts: canonical name of a part of a block -> name here.
+        layers, head_layers: canonical name of the layers of a part, and of a head -> name here; "" for none.
+        prefix: what stands before the backbone's names, and is absent where a file holds the backbone alone.
+        is_convolutional: whether linear weights have two trailing dimensions of size 1.
+        stores_offsets: whether each attention also stores its offset table.
+        is_fused: whether batch norms are folded into the layers before them; such files are read and not written.
     """
 
     name: str
-    signature: str
-    prefixes: tuple[str, ...]
-    canonical_prefix: str
-    ignored_suffixes: tuple[str, ...] = ()
+    patterns: Mapping[Kind, str]
+    parts: Mapping[str, str] = field(default_factory=dict)
+    layers: Mapping[str, str] = field(default_factory=dict)
+    head_layers: Mapping[str, str] = field(default_factory=dict)
+    prefix: str = ""
+    is_convolutional: bool = False
+    stores_offsets: bool = False
+    is_fused: bool = False
 
-    def names(self, keys: Collection[str]) -> dict[str, str] | None:
-        """Canonical name of each key worth reading, or None where the keys are of another dialect."""
-        for prefix in self.prefixes:
-            if prefix + self.signature in keys:
-                return {
-                    key: self._canonical(key, prefix)
-                    for key in keys
-                    if not key.endswith(self.ignored_suffixes or ("\0",))
-                }
-        return None
+    def name_of(self, place: Place, tensor: Tensor) -> str:
+        """The name here of one tensor of a block."""
+        is_head = place.kind in HEADS
+        layers = self.head_layers if is_head else self.layers
+        names = (
+            self.patterns[place.kind].format(**place.numbers),
+            self.parts.get(tensor.part, tensor.part),
+            layers.get(tensor.layer, tensor.layer),
+            tensor.name,
+        )
+        return ("" if is_head else self.prefix) + ".".join(name for name in names if name)
 
-    def _canonical(self, key: str, prefix: str) -> str:
-        # The heads stand outside the backbone's prefix in every file that has one.
-        if key.startswith(("classifier.", "classifier_distill.")):
-            return key
-        return self.canonical_prefix + key.removeprefix(prefix) if key.startswith(prefix) else key
+    def has(self, place: Place, keys: Collection[str]) -> bool:
+        """Whether a file with these keys has a block at that place."""
+        return self.name_of(place, _FIRST[place.kind]) in keys
 
+
+@dataclass(frozen=True)
+class Place:
+    """Where a block stands: its kind, and the numbers that patterns may hold."""
+
+    kind: Kind
+    numbers: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor of a block: the part it is in, the layer of that part, its own name; "" for none."""
+
+    part: str
+    layer: str
+    name: str
+
+
+def _normalized(part: str, layer: str) -> tuple[Tensor, ...]:
+    statistics = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    return (Tensor(part, layer, "weight"), *(Tensor(part, "batch_norm", name) for name in statistics))
+
+
+def _attention(*parts: str) -> tuple[Tensor, ...]:
+    return (Tensor("", "", BIASES), *(tensor for part in parts for tensor in _normalized(part, "linear")))
+
+
+_MLP = (*_normalized("linear_up", "linear"), *_normalized("linear_down", "linear"))
+_HEAD = (*_normalized("", "linear")[1:], Tensor("", "linear", "weight"), Tensor("", "linear", "bias"))
+TENSORS: dict[Kind, tuple[Tensor, ...]] = {
+    "stem": _normalized("", "convolution"),
+    "attention": _attention("queries_keys_values", "projection"),
+    "mlp": _MLP,
+    "downsample": _attention("keys_values", "queries", "projection"),
+    "downsample_mlp": _MLP,
+    "classifier": _HEAD,
+    "classifier_distill": _HEAD,
+}
+# The tensor that shows that a block is there: none that a fused file lacks.
+_FIRST: dict[Kind, Tensor] = {
+    kind: next(tensor for tensor in tensors if tensor.layer != "batch_norm") for kind, tensors in TENSORS.items()
+}
 
 TRANSFORMERS = Dialect(
     name="transformers",
-    signature="patch_embeddings.embedding_layer_1.convolution.weight",
-    prefixes=("levit.", ""),  # a file of LevitModel alone has no "levit."
-    canonical_prefix="levit.",
-    ignored_suffixes=(".attention_bias_idxs",),
+    patterns={
+        "stem": "patch_embeddings.embedding_layer_{number}",
+        "attention": "encoder.stages.{stage}.layers.{layer}.module",
+        "mlp": "encoder.stages.{stage}.layers.{layer}.module",
+        "downsample": "encoder.stages.{stage}.layers.{layer}",
+        "downsample_mlp": "encoder.stages.{stage}.layers.{layer}.module",
+        "classifier": "classifier",
+        "classifier_distill": "classifier_distill",
+    },
+    prefix="levit.",
+)
+TIMM = Dialect(
+    name="timm",
+    patterns={
+        "stem": "stem.conv{number}",
+        "attention": "stages.{stage}.blocks.{block}.attn",
+        "mlp": "stages.{stage}.blocks.{block}.mlp",
+        "downsample": "stages.{next_stage}.downsample.attn_downsample",
+        "downsample_mlp": "stages.{next_stage}.downsample.mlp",
+        "classifier": "head",
+        "classifier_distill": "head_dist",
+    },
+    parts={
+        "queries_keys_values": "qkv",
+        "keys_values": "kv",
+        "queries": "q.ln",
+        "projection": "proj.ln",
+        "linear_up": "ln1",
+        "linear_down": "ln2",
+    },
+    layers={"convolution": "linear", "linear": "linear", "batch_norm": "bn"},
+    head_layers={"linear": "linear", "batch_norm": "bn"},
+)
+FACEBOOK = Dialect(
+    name="facebook",
+    patterns={
+        "stem": "patch_embed.{even}",
+        "attention": "blocks.{running}.m",
+        "mlp": "blocks.{running}.m",
+        "downsample": "blocks.{running}",
+        "downsample_mlp": "blocks.{running}.m",
+        "classifier": "head",
+        "classifier_distill": "head_dist",
+    },
+    parts={
+        "queries_keys_values": "qkv",
+        "keys_values": "kv",
+        "queries": "q.1",
+        "projection": "proj.1",
+        "linear_up": "0",
+        "linear_down": "2",
+    },
+    layers={"convolution": "c", "linear": "c", "batch_norm": "bn"},
+    head_layers={"linear": "l", "batch_norm": "bn"},
+    stores_offsets=True,
+)
+MMPRETRAIN = Dialect(
+    name="mmpretrain",
+    patterns={
+        "stem": "patch_embed.patch_embed.{even}",
+        "attention": "stages.{stage}.{shifted}.block",
+        "mlp": "stages.{stage}.{shifted}.block",
+        "downsample": "stages.{next_stage}.0",
+        "downsample_mlp": "stages.{next_stage}.1.block",
+        "classifier": "head.head",
+        "classifier_distill": "head.head_dist",
+    },
+    parts=dict(FACEBOOK.parts) | {"linear_up": "linear1", "linear_down": "linear2"},
+    layers={"convolution": "conv", "linear": "linear", "batch_norm": "bn"},
+    head_layers={"linear": "linear", "batch_norm": "bn"},
+    prefix="backbone.",
+    stores_offsets=True,
+)
+_FUSED = {"convolution": "", "linear": "", "batch_norm": ""}
+
+WRITABLE = (
+    TRANSFORMERS,
+    TIMM,
+    replace(TIMM, name="timm-conv", is_convolutional=True),
+    FACEBOOK,
+    replace(FACEBOOK, name="facebook-conv", is_convolutional=True),
+    MMPRETRAIN,
+)
+DIALECTS = (
+    *WRITABLE,
+    replace(FACEBOOK, name="facebook-fused", layers=_FUSED, head_layers=_FUSED, is_fused=True),
+    replace(FACEBOOK, name="facebook-conv-fused", layers=_FUSED, head_layers=_FUSED, is_fused=True, is_convolutional=True),
+    replace(MMPRETRAIN, name="mmpretrain-fused", layers=_FUSED, head_layers=_FUSED, is_fused=True),
 )
 
-DIALECTS = (TRANSFORMERS,)
+
+def walk(dialect: Dialect, keys: Collection[str]) -> Iterator[Place]:
+    """The places of all blocks of a file, in the order of the network."""
+    number = 1
+    while dialect.has(place := Place("stem", {"number": number, "even": 2 * (number - 1)}), keys):
+        yield place
+        number += 1
+    stage = running = lead = 0  # lead: how many blocks led into this stage
+    while True:
+        blocks: list[Place] = []
+        while place := _next_block(dialect, keys, blocks, {"stage": stage, "running": running + len(blocks), "lead": lead}):
+            blocks.append(place)
+        yield from blocks
+        running += len(blocks)
+        leading = list(_next_stage(dialect, keys, {"stage": stage, "layer": len(blocks), "running": running}))
+        yield from leading
+        if not leading:
+            break
+        stage, running, lead = stage + 1, running + len(leading), len(leading)
+    yield from (Place(head) for head in HEADS if dialect.has(Place(head), keys))
 
 
-def find_dialect(keys: Collection[str], name: str) -> tuple[Dialect, dict[str, str]]:
-    """The dialect of a file, found out from its keys, and the canonical name of each key worth reading.
+def _next_block(
+    dialect: Dialect, keys: Collection[str], blocks: list[Place], numbers: dict[str, int]
+) -> Place | None:
+    """The block after those of a stage that were found: an attention, or the MLP of the attention before."""
+    layer, attentions = len(blocks), sum(place.kind == "attention" for place in blocks)
+    numbers = {**numbers, "layer": layer, "shifted": layer + numbers["lead"]}
+    candidates = [Place("attention", {**numbers, "block": attentions})]
+    if blocks and blocks[-1].kind == "attention":
+        candidates.insert(0, Place("mlp", {**numbers, "block": attentions - 1}))
+    return next((place for place in candidates if dialect.has(place, keys)), None)
+
+
+def _next_stage(dialect: Dialect, keys: Collection[str], numbers: dict[str, int]) -> Iterator[Place]:
+    """The blocks that lead from a stage to the next."""
+    numbers = {**numbers, "next_stage": numbers["stage"] + 1}
+    if dialect.has(place := Place("downsample", numbers), keys):
+        yield place
+        following = {**numbers, "layer": numbers["layer"] + 1, "running": numbers["running"] + 1}
+        if dialect.has(place := Place("downsample_mlp", following), keys):
+            yield place
+
+
+def translate(keys: Collection[str], source: Dialect, target: Dialect) -> dict[str, str]:
+    """Name in the target's dialect for each key in the source's; keys that are no weight of a LeViT are left out.
+
+    Examples:
+        >>> translate(["patch_embed.0.c.weight"], FACEBOOK, TIMM)
+        {'patch_embed.0.c.weight': 'stem.conv1.linear.weight'}
+    """
+    names = {}
+    for place in walk(source, keys):
+        for tensor in TENSORS[place.kind]:
+            if source.is_fused and _is_absorbed(place, tensor):
+                continue
+            name = source.name_of(place, tensor)
+            if name in keys:
+                names[name] = target.name_of(place, tensor)
+    return names
+
+
+def _is_absorbed(place: Place, tensor: Tensor) -> bool:
+    """Whether fusing leaves nothing of a tensor: of a batch norm only the bias remains, as the layer's own."""
+    return tensor.layer == "batch_norm" and (place.kind in HEADS or tensor.name != "bias")
+
+
+def find_dialect(shapes: Mapping[str, tuple[int, ...]], name: str) -> tuple[Dialect, dict[str, str]]:
+    """The dialect of a file, found out from its keys, and the canonical name of each weight.
+
+    `module.`, which data-parallel training puts before every key, is passed over, and so are offset tables. Keys that
+    no table knows keep their name, so that they are reported as unexpected.
 
     Args:
-        keys: all keys of the file.
+        shapes: key -> shape, of the whole file.
         name: what to call the file in an error.
 
     Raises:
         CheckpointError: no dialect has these keys.
     """
+    wrapped = "module." if shapes and all(key.startswith("module.") for key in shapes) else ""
+    keys = {key.removeprefix(wrapped): shape for key, shape in shapes.items()}
     for dialect in DIALECTS:
-        names = dialect.names(keys)
-        if names is not None:
-            return dialect, names
+        for variant in (dialect, replace(dialect, prefix="")):
+            names = translate(keys, variant, TRANSFORMERS)
+            if names and dialect.is_convolutional == _has_convolutions(keys, names):
+                known = {key: names.get(key, key) for key in keys if not key.endswith(OFFSETS)}
+                return dialect, {wrapped + key: canonical for key, canonical in known.items()}
     some = ", ".join(sorted(keys)[:3]) or "none at all"
-    known = ", ".join(dialect.name for dialect in DIALECTS)
-    raise CheckpointError(f"{name}: not the keys of a LeViT that levit reads ({known}); it has {some}")
+    raise CheckpointError(
+        f"{name}: not the keys of a LeViT (known: {', '.join(one.name for one in DIALECTS)}); it has {some}"
+    )
+
+
+def is_linear(canonical: str) -> bool:
+    """Whether a canonical name is that of a linear weight in a block, which some dialects keep as a 1x1 convolution."""
+    return canonical.endswith(".linear.weight") and canonical.startswith(TRANSFORMERS.prefix)
+
+
+def _has_convolutions(shapes: Mapping[str, tuple[int, ...]], names: Mapping[str, str]) -> bool:
+    return any(len(shapes[key]) == 4 for key, canonical in names.items() if is_linear(canonical))

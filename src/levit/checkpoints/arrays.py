@@ -1,0 +1,114 @@
+"""Files of weights -> named arrays, safely: safetensors, and pickles that may hold nothing but data."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes  # noqa: F401  # teaches numpy, and with it safetensors, what bfloat16 is
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from levit.checkpoints.checkpoint import Weights
+from levit.errors import CheckpointError
+
+PICKLE_SUFFIXES = (".pth", ".pt", ".bin")
+# Under which of its entries a training checkpoint keeps the weights: facebook's, mmpretrain's.
+_WEIGHT_ENTRIES = ("model", "state_dict")
+
+
+def read_arrays(file: Path) -> Weights:
+    """All arrays of a file, under its own keys.
+
+    Raises:
+        CheckpointError: it is damaged, of another format, or a pickle that holds more than data.
+    """
+    if file.suffix == ".safetensors":
+        return _read_safetensors(file)
+    if file.suffix in PICKLE_SUFFIXES:
+        return _read_pickle(file)
+    raise CheckpointError(f"{file}: give a .safetensors file, a {', '.join(PICKLE_SUFFIXES)} file, or their folder")
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty where there is no such file.
+
+    Raises:
+        CheckpointError: it is damaged or holds something else.
+    """
+    if not file.exists():
+        return {}
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file}: cannot be read as JSON ({error})") from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{file}: holds a {type(content).__name__}, not an object")
+    return content
+
+
+def hash_file(file: Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _read_safetensors(file: Path) -> Weights:
+    try:
+        with safe_open(file, framework="numpy") as stream:
+            return {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118  # no mapping
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{file}: not a complete safetensors file ({error}): fetch it again") from None
+
+
+def _read_pickle(file: Path) -> Weights:
+    """A file that torch wrote, read by its loader for data alone: no code in it is ever run."""
+    try:
+        import torch
+    except ImportError as error:
+        raise CheckpointError(
+            f'{file}: reading a {file.suffix} file needs torch: pip install "levit[torch]", or convert it to '
+            "safetensors where torch is installed"
+        ) from error
+    try:
+        # The files of facebookresearch/LeViT keep their training arguments in a Namespace, which is plain data.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(f"{file}: {_pickle_reason(str(error))}") from None
+    except (OSError, RuntimeError, EOFError, ValueError) as error:
+        raise CheckpointError(f"{file}: not a complete file of torch ({_one_line(error)}): fetch it again") from None
+    return {key: _to_array(tensor) for key, tensor in _weights_in(content, file).items()}
+
+
+def _weights_in(content: Any, file: Path) -> Mapping[str, Any]:
+    for entry in _WEIGHT_ENTRIES:
+        if isinstance(content, Mapping) and isinstance(content.get(entry), Mapping):
+            content = content[entry]
+            break
+    if not isinstance(content, Mapping) or not all(hasattr(value, "detach") for value in content.values()):
+        kind = "entries that are no tensors" if isinstance(content, Mapping) else f"a {type(content).__name__}"
+        raise CheckpointError(f"{file}: holds {kind}, not the weights of a network")
+    return content
+
+
+def _pickle_reason(message: str) -> str:
+    if "Unsupported global" in message or "Unsupported operand" in message or "not an allowed" in message:
+        named = message.partition("GLOBAL ")[2].split(" ")[0]
+        return f"refused, because it holds code and not only weights ({named or 'an unknown object'})"
+    return "not a file of torch, or an incomplete one: fetch it again"
+
+
+def _to_array(tensor: Any) -> np.ndarray[Any, Any]:
+    if tensor.is_floating_point() and tensor.element_size() < 4:
+        tensor = tensor.float()  # numpy has no bfloat16
+    return np.asarray(tensor.detach().numpy())
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__
