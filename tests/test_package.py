@@ -40,7 +40,9 @@ def test_the_public_names_are_these():
         "LevitPreTrainedModel",
         "Prediction",
         "__version__",
+        "convert",
         "export",
+        "load_checkpoint",
         "read_checkpoint",
     ]
     assert dir(levit) == levit.__all__

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from levit.checkpoints.checkpoint import Checkpoint
     from levit.checkpoints.reading import read_checkpoint
+    from levit.checkpoints.writing import convert
     from levit.errors import (
         CheckpointError,
         ConfigError,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         LevitForImageClassificationWithTeacherOutput,
     )
     from levit.model.config import LevitConfig
+    from levit.model.loading import load_checkpoint
     from levit.model.pretrained import LevitPreTrainedModel
     from levit.runtime.classifier import Classifier, Label, Prediction
     from levit.spec.architecture import Architecture
@@ -54,7 +56,9 @@ _HOMES = {
     "LevitModel": "levit.model.backbone",
     "LevitPreTrainedModel": "levit.model.pretrained",
     "Prediction": "levit.runtime.classifier",
+    "convert": "levit.checkpoints.writing",
     "export": "levit.exporting.export",
+    "load_checkpoint": "levit.model.loading",
     "read_checkpoint": "levit.checkpoints.reading",
 }
 
@@ -78,7 +82,9 @@ __all__ = [
     "LevitPreTrainedModel",
     "Prediction",
     "__version__",
+    "convert",
     "export",
+    "load_checkpoint",
     "read_checkpoint",
 ]
 

@@ -131,13 +131,14 @@ def test_weights_of_another_network_are_refused(tmp_path):
     ("path", "match"),
     [
         ("nowhere", "no such file or folder"),
-        (".", r"no model\.safetensors in this folder"),
-        ("weights.bin", "not a .safetensors file"),
+        (".", r"not a complete file of torch"),
+        ("weights.h5", "give a .safetensors file"),
     ],
 )
 def test_a_wrong_path_says_what_is_expected(tmp_path, monkeypatch, path, match):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "weights.bin").write_bytes(b"")
+    (tmp_path / "weights.h5").write_bytes(b"")
     with pytest.raises(CheckpointError, match=match):
         read_checkpoint(path)
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from levit.checkpoints.reading import read_checkpoint
-from levit.deployment.folding import fold, offset_table
+from levit.deployment.folding import fold
 from levit.deployment.reference import _Network, evaluate
 from levit.spec.blocks import AttentionBlock
 from tests.conftest import GOLDEN, relative
@@ -53,4 +53,4 @@ def test_numbers_offsets_as_they_are_first_met(grid, stride):
         is_residual=False,
     )
     queries = [(row, column) for row in range(0, grid[0], stride) for column in range(0, grid[1], stride)]
-    assert np.array_equal(offset_table(block), _Network.offsets(queries, grid))
+    assert np.array_equal(block.offset_table(), _Network.offsets(queries, grid))

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from levit.deployment.folding import offset_table as folded_table
 from levit.model.position_bias import offset_table
 from levit.spec.blocks import AttentionBlock, encoder_blocks
 from levit.spec.variants import VARIANTS
@@ -16,4 +15,4 @@ def test_the_downsampling_of_the_tiny_network():
 def test_equals_the_table_that_folding_gathers_by(name):
     for block in encoder_blocks(VARIANTS[name].architecture()):
         if isinstance(block, AttentionBlock):
-            assert np.array_equal(offset_table(block.input_grid, block.stride), folded_table(block)), block.name
+            assert np.array_equal(offset_table(block.input_grid, block.stride), block.offset_table()), block.name

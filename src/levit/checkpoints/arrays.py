@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import json
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,8 @@ def _read_pickle(file: Path) -> Weights:
         ) from error
     try:
         # The files of facebookresearch/LeViT keep their training arguments in a Namespace, which is plain data.
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that an old file has another pickle protocol
             content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(f"{file}: {_pickle_reason(str(error))}") from None
@@ -98,7 +100,7 @@ def _weights_in(content: Any, file: Path) -> Mapping[str, Any]:
 
 
 def _pickle_reason(message: str) -> str:
-    if "Unsupported global" in message or "Unsupported operand" in message or "not an allowed" in message:
+    if "Unsupported global" in message or "Unsupported class" in message:
         named = message.partition("GLOBAL ")[2].split(" ")[0]
         return f"refused, because it holds code and not only weights ({named or 'an unknown object'})"
     return "not a file of torch, or an incomplete one: fetch it again"

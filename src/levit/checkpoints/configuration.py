@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from levit.checkpoints.checkpoint import default_labels
+from levit.checkpoints.checkpoint import Checkpoint, default_labels
 from levit.errors import ConfigError
 from levit.spec.architecture import Architecture, Downsample, Grid
 from levit.spec.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+
+CONFIG_FILE = "config.json"
+PREPROCESSOR_FILE = "preprocessor_config.json"
+
+# The second is written for networks that stock transformers would compute wrongly, so that it refuses them.
+MODEL_TYPES = ("levit", "levit_extended")
 
 JsonObject = Mapping[str, Any]
 
@@ -56,6 +62,67 @@ def config_from_architecture(architecture: Architecture) -> dict[str, Any]:
         for one in architecture.downsamples or ()
     ]
     values["num_labels"] = architecture.num_labels
+    return values
+
+
+def config_from_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The config.json that transformers would have written beside these weights."""
+    values = config_from_architecture(checkpoint.architecture)
+    del values["num_labels"], values["activation"]
+    heads = ("LevitModel", "LevitForImageClassification", "LevitForImageClassificationWithTeacher")
+    drop_path = {"levit_drop_path_rate": checkpoint.drop_path_rate} if checkpoint.drop_path_rate else {}
+    return {
+        "architectures": [heads[checkpoint.architecture.num_classifiers]],
+        "model_type": MODEL_TYPES[0],
+        **values,
+        **drop_path,
+        "drop_path_rate": 0,  # stock transformers takes whole numbers only
+        "initializer_range": checkpoint.initializer_range,
+        "dtype": "float32",
+        "id2label": {str(number): name for number, name in enumerate(checkpoint.labels)},
+        "label2id": {name: number for number, name in enumerate(checkpoint.labels)},
+    }
+
+
+def is_stock(architecture: Architecture) -> bool:
+    """Whether stock transformers computes this network as it is."""
+    height, width = architecture.image_height_width
+    ratios = [*architecture.mlp_ratio, *architecture.attention_ratio]
+    for downsample in architecture.downsamples or ():
+        ratios += [downsample.attention_ratio, downsample.mlp_ratio]
+    return (
+        architecture.activation == "hardswish"
+        and architecture.num_stages == 3
+        and (architecture.patch_size, architecture.stride) == (16, 2)
+        and height == width
+        and height % architecture.patch_size == 0
+        and all(isinstance(ratio, int) for ratio in ratios)
+    )
+
+
+def preprocessor_config(preprocessing: Preprocessing) -> dict[str, Any]:
+    """The preprocessor_config.json for a preprocessing: the inverse of `preprocessing_from_config`."""
+    values: dict[str, Any] = {
+        "image_processor_type": "LevitImageProcessor",
+        "do_resize": preprocessing.resize is not None,
+        "do_center_crop": preprocessing.crop is not None,
+        "do_rescale": preprocessing.rescale is not None,
+        "do_normalize": preprocessing.mean is not None,
+        "resample": preprocessing.resample,
+    }
+    if isinstance(preprocessing.resize, int):
+        # transformers multiplies by 256/224 and rounds down, which skips every eighth size: then the one below.
+        values["size"] = {"shortest_edge": -(-preprocessing.resize * 224 // 256)}
+        if int(256 / 224 * values["size"]["shortest_edge"]) > preprocessing.resize:
+            values["size"]["shortest_edge"] -= 1
+    elif preprocessing.resize is not None:
+        values["size"] = dict(zip(("height", "width"), preprocessing.resize, strict=True))
+    if preprocessing.crop is not None:
+        values["crop_size"] = dict(zip(("height", "width"), preprocessing.crop, strict=True))
+    if preprocessing.rescale is not None:
+        values["rescale_factor"] = preprocessing.rescale
+    if preprocessing.mean is not None and preprocessing.std is not None:
+        values |= {"image_mean": list(preprocessing.mean), "image_std": list(preprocessing.std)}
     return values
 
 

@@ -19,6 +19,7 @@ Kind = Literal["stem", "attention", "mlp", "downsample", "downsample_mlp", "clas
 
 HEADS: tuple[Kind, Kind] = ("classifier", "classifier_distill")
 BIASES = "attention_biases"
+BATCH_NORM_EPSILON = 1e-5  # of every library
 OFFSETS = "attention_bias_idxs"  # follows from the grid: never read, written where the library insists on it
 
 
@@ -269,6 +270,10 @@ def _is_absorbed(place: Place, tensor: Tensor) -> bool:
     return tensor.layer == "batch_norm" and (place.kind in HEADS or tensor.name != "bias")
 
 
+# The weight by which a file is recognised: every dialect, fused or not, calls it something else.
+_SIGNATURE = TRANSFORMERS.name_of(Place("stem", {"number": 1}), _FIRST["stem"])
+
+
 def find_dialect(shapes: Mapping[str, tuple[int, ...]], name: str) -> tuple[Dialect, dict[str, str]]:
     """The dialect of a file, found out from its keys, and the canonical name of each weight.
 
@@ -287,7 +292,7 @@ def find_dialect(shapes: Mapping[str, tuple[int, ...]], name: str) -> tuple[Dial
     for dialect in DIALECTS:
         for variant in (dialect, replace(dialect, prefix="")):
             names = translate(keys, variant, TRANSFORMERS)
-            if names and dialect.is_convolutional == _has_convolutions(keys, names):
+            if _SIGNATURE in names.values() and dialect.is_convolutional == _has_convolutions(keys, names):
                 known = {key: names.get(key, key) for key in keys if not key.endswith(OFFSETS)}
                 return dialect, {wrapped + key: canonical for key, canonical in known.items()}
     some = ", ".join(sorted(keys)[:3]) or "none at all"

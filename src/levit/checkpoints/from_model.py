@@ -12,7 +12,7 @@ from levit.checkpoints.configuration import (
     labels_from_config,
     preprocessing_from_config,
 )
-from levit.checkpoints.dialects import find_dialect
+from levit.checkpoints.dialects import HEADS, find_dialect
 from levit.spec.artifact import Source
 
 
@@ -37,10 +37,10 @@ def checkpoint_from_model(model: TorchModel) -> Checkpoint:
     """
     tensors = model.state_dict()
     name = type(model).__name__
-    dialect, names = find_dialect(tensors.keys(), name)
+    dialect, names = find_dialect({key: tuple(tensor.shape) for key, tensor in tensors.items()}, name)
     weights: Weights = {canonical: _to_array(tensors[key]) for key, canonical in names.items()}
     config = model.config.to_dict()
-    num_classifiers = sum(f"{key}.linear.weight" in weights for key in ("classifier", "classifier_distill"))
+    num_classifiers = sum(f"{key}.linear.weight" in weights for key in HEADS)
     architecture = architecture_from_config(config, num_classifiers=num_classifiers)
     return Checkpoint(
         weights=weights,

@@ -2,47 +2,67 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes  # noqa: F401  # teaches numpy, and with it safetensors, what bfloat16 is
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
+from levit.checkpoints.arrays import hash_file, read_arrays, read_json
 from levit.checkpoints.checkpoint import Checkpoint, Weights, default_labels
 from levit.checkpoints.configuration import (
+    CONFIG_FILE,
+    MODEL_TYPES,
+    PREPROCESSOR_FILE,
     architecture_from_config,
     labels_from_config,
     preprocessing_from_config,
 )
-from levit.checkpoints.dialects import find_dialect
+from levit.checkpoints.dialects import BATCH_NORM_EPSILON, HEADS, find_dialect, is_linear
+from levit.checkpoints.hub import find_weights
 from levit.checkpoints.shapes import architecture_from_shapes
-from levit.errors import CheckpointError, ConfigError
-from levit.spec.architecture import Architecture
+from levit.checkpoints.timm_configuration import (
+    is_timm,
+    timm_activation,
+    timm_image_size,
+    timm_labels,
+    timm_preprocessing,
+)
+from levit.errors import ConfigError
+from levit.spec.architecture import Architecture, Grid
 from levit.spec.artifact import Source
+from levit.spec.preprocessing import Preprocessing
 
-WEIGHTS_FILE = "model.safetensors"
-CONFIG_FILE = "config.json"
-PREPROCESSOR_FILE = "preprocessor_config.json"
+_STATISTICS = {"weight": 1.0, "running_mean": 0.0, "running_var": 1 - BATCH_NORM_EPSILON}
 
 
-def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Read weights and configuration, without torch.
+def read_checkpoint(
+    path_or_id: str | Path,
+    *,
+    activation: str | None = None,
+    image_size: int | Grid | None = None,
+    revision: str | None = None,
+) -> Checkpoint:
+    """Read weights and configuration of any dialect.
 
-    The dialect is found out from the keys. `config.json` and `preprocessor_config.json` are read where they stand
-    beside the weights; without the first the architecture is inferred from the shapes, without the second the
-    preprocessing is the usual one for the image size.
+    The dialect is found out from the keys. The configuration files of transformers and timm are read where they stand
+    beside the weights. Without one, the architecture is inferred from the shapes; what those cannot tell has the
+    published networks' value, unless an argument says otherwise.
 
     Args:
-        path: a folder with `model.safetensors`, or a safetensors file (fp32, fp16 or bf16).
+        path_or_id: a folder or a file (.safetensors; .pth, .pt or .bin, for which torch must be installed), a name on
+            the hub (`facebook/levit-128S`), a published size (`levit-128s`), or an address of one of the authors'.
+        activation: "hardswish" or "silu"; default: what the configuration says, "silu" for the sizes that timm has
+            with it, otherwise "hardswish".
+        image_size: of the input, in pixels, which must give the grid that the weights have; default: what the
+            configuration says, otherwise square and a whole number of patches.
+        revision: branch, tag or commit on the hub.
 
     Returns:
         The checkpoint; weights float32 (halves are widened, which is exact) under canonical names.
 
     Raises:
-        CheckpointError: there is no such file, it is damaged, or its weights do not fit its configuration.
+        CheckpointError: there is no such file, it is damaged or holds code, or its weights do not fit.
         ConfigError: a configuration file describes no network.
 
     Examples:
@@ -51,78 +71,108 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         >>> checkpoint.architecture.hidden_sizes, checkpoint.num_parameters
         ((32, 48, 64), 147730)
     """
-    file = find_weights(path)
-    arrays = _read_safetensors(file)
-    dialect, names = find_dialect(arrays.keys(), str(path))
-    weights = {canonical: _widen(arrays[key]) for key, canonical in names.items()}
-    config = read_json(file.with_name(CONFIG_FILE))
-    architecture = _architecture(config, weights, str(path))
+    file = find_weights(path_or_id, revision=revision)
+    return read_weights(file, path_or_id, activation=activation, image_size=image_size)
+
+
+def read_weights(
+    file: Path, path_or_id: str | Path, *, activation: str | None = None, image_size: int | Grid | None = None
+) -> Checkpoint:
+    """The same for the file that a path or name has been found to mean."""
+    name = str(path_or_id)
+    arrays = read_arrays(file)
+    dialect, names = find_dialect({key: array.shape for key, array in arrays.items()}, name)
+    weights = {canonical: _canonical(arrays[key], canonical) for key, canonical in names.items()}
+    if dialect.is_fused:
+        weights |= _identity_batch_norms(weights)
+    settings = _settings(file, weights, name, activation, image_size)
     return Checkpoint(
         weights=weights,
-        architecture=architecture,
-        labels=_labels(config, architecture),
-        preprocessing=preprocessing_from_config(
-            read_json(file.with_name(PREPROCESSOR_FILE)), architecture.image_height_width
-        ),
-        source=Source(name=_name(path, file), dialect=dialect.name, sha256=hash_file(file)),
+        architecture=settings.architecture,
+        labels=settings.labels or default_labels(settings.architecture.num_labels),
+        preprocessing=settings.preprocessing,
+        source=Source(name=_name(path_or_id, file), dialect=dialect.name, sha256=hash_file(file)),
         stored_as=_precision(arrays),
+        drop_path_rate=settings.drop_path_rate,
+        initializer_range=settings.initializer_range,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Settings:
+    """What is not in the weights."""
+
+    architecture: Architecture
+    labels: tuple[str, ...] | None
+    preprocessing: Preprocessing
+    drop_path_rate: float = 0.0
+    initializer_range: float = 0.02
+
+
+def _settings(
+    file: Path, weights: Weights, name: str, activation: str | None, image_size: int | Grid | None
+) -> _Settings:
+    config = read_json(file.with_name(CONFIG_FILE))
+    processor = read_json(file.with_name(PREPROCESSOR_FILE))
+    try:
+        if config and not is_timm(config):
+            return _transformers_settings(config, processor, weights)
+        architecture = architecture_from_shapes(
+            {key: array.shape for key, array in weights.items()},
+            name,
+            activation=activation or timm_activation(config),
+            image_size=image_size or timm_image_size(config),
+        )
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from None
+    size = architecture.image_height_width
+    if is_timm(config):
+        return _Settings(
+            architecture=architecture, labels=timm_labels(config), preprocessing=timm_preprocessing(config, size)
+        )
+    return _Settings(
+        architecture=architecture, labels=None, preprocessing=preprocessing_from_config(processor, size)
+    )
+
+
+def _transformers_settings(config: dict[str, Any], processor: dict[str, Any], weights: Weights) -> _Settings:
+    if config.get("model_type", MODEL_TYPES[0]) not in MODEL_TYPES:
+        raise ConfigError(f"{CONFIG_FILE} is of model_type {config['model_type']!r}, not of a LeViT")
+    num_classifiers = sum(f"{head}.linear.weight" in weights for head in HEADS)
+    architecture = architecture_from_config(config, num_classifiers=num_classifiers)
+    return _Settings(
+        architecture=architecture,
+        labels=labels_from_config(config) if config.get("id2label") else None,
+        preprocessing=preprocessing_from_config(processor, architecture.image_height_width),
         drop_path_rate=float(config.get("levit_drop_path_rate", config.get("drop_path_rate", 0.0))),
         initializer_range=float(config.get("initializer_range", 0.02)),
     )
 
 
-def find_weights(path: str | Path) -> Path:
-    """The safetensors file that a path means.
-
-    Raises:
-        CheckpointError: there is none.
-    """
-    path = Path(path)
-    file = path / WEIGHTS_FILE if path.is_dir() else path
-    if not file.exists():
-        what = f"no {WEIGHTS_FILE} in this folder" if path.is_dir() else "no such file or folder"
-        raise CheckpointError(f"{path}: {what}")
-    if file.suffix != ".safetensors":
-        raise CheckpointError(f"{path}: not a .safetensors file: give one, or a folder with {WEIGHTS_FILE}")
-    return file
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty where there is no such file.
-
-    Raises:
-        CheckpointError: it is damaged or holds something else.
-    """
-    if not file.exists():
-        return {}
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{file}: cannot be read as JSON ({error})") from None
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{file}: holds a {type(content).__name__}, not an object")
-    return content
-
-
-def hash_file(file: Path) -> str:
-    """The SHA-256 of a file's content, in hexadecimal."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _read_safetensors(file: Path) -> Weights:
-    try:
-        with safe_open(file, framework="numpy") as stream:
-            return {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118  # no mapping
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{file}: not a complete safetensors file ({error}): fetch it again") from None
-
-
-def _widen(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Half precision to single; whole numbers and higher precision as they are."""
+def _canonical(array: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
+    """Half precision to single, 1x1 convolutions to linear layers; whole numbers and higher precision as they are."""
+    if is_linear(name) and array.ndim == 4:
+        array = array[:, :, 0, 0]
     if array.dtype == np.float64 or np.issubdtype(array.dtype, np.integer):
         return array
     return array.astype(np.float32, copy=False)
+
+
+def _identity_batch_norms(weights: Weights) -> Weights:
+    """Batch norms that only add a bias, for each layer of a fused file."""
+    found: Weights = {}
+    for name, array in weights.items():
+        layer, _, tensor = name.rpartition(".")
+        if name.endswith(".batch_norm.bias"):
+            found |= {f"{layer}.{one}": np.full_like(array, value) for one, value in _STATISTICS.items()}
+            found[f"{layer}.num_batches_tracked"] = np.array(0)
+        elif tensor == "weight" and layer in (f"{head}.linear" for head in HEADS):
+            width = array[0]
+            batch_norm = layer.replace(".linear", ".batch_norm")
+            values = {**_STATISTICS, "bias": 0.0}
+            found |= {f"{batch_norm}.{one}": np.full_like(width, value) for one, value in values.items()}
+            found[f"{batch_norm}.num_batches_tracked"] = np.array(0)
+    return found
 
 
 def _precision(arrays: Weights) -> str:
@@ -132,26 +182,8 @@ def _precision(arrays: Weights) -> str:
     return next((short for name, short in names.items() if name in found), "fp32")
 
 
-def _architecture(config: dict[str, Any], weights: Weights, name: str) -> Architecture:
-    if not config:
-        return architecture_from_shapes({key: array.shape for key, array in weights.items()}, name)
-    num_classifiers = sum(f"{key}.linear.weight" in weights for key in ("classifier", "classifier_distill"))
-    try:
-        architecture = architecture_from_config(config, num_classifiers=num_classifiers)
-    except ConfigError as error:
-        raise ConfigError(f"{name}: {CONFIG_FILE}: {error}") from None
-    if config.get("model_type", "levit") not in MODEL_TYPES:
-        raise ConfigError(f"{name}: {CONFIG_FILE} is of model_type {config['model_type']!r}, not of a LeViT")
-    return architecture
-
-
-# The second is written for networks that stock transformers would compute wrongly, so that it refuses them.
-MODEL_TYPES = ("levit", "levit_extended")
-
-
-def _labels(config: dict[str, Any], architecture: Architecture) -> tuple[str, ...]:
-    return labels_from_config(config) if config.get("id2label") else default_labels(architecture.num_labels)
-
-
-def _name(path: str | Path, file: Path) -> str:
-    return file.resolve().parent.name if Path(path).is_dir() else file.name
+def _name(path_or_id: str | Path, file: Path) -> str:
+    path = Path(path_or_id)
+    if not path.exists():
+        return str(path_or_id)
+    return path.resolve().name if path.is_dir() else file.name

@@ -4,36 +4,52 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from math import inf, isqrt, nextafter
+from dataclasses import replace
+from math import inf, isqrt, nextafter, prod
 from typing import Any
 
-from levit.errors import CheckpointError
-from levit.spec.architecture import Architecture, Downsample
+from levit.errors import CheckpointError, ConfigError
+from levit.spec.architecture import Architecture, Downsample, Grid
 from levit.spec.blocks import Shape
+from levit.spec.variants import ALL_VARIANTS, Variant
 
 
-def architecture_from_shapes(shapes: Mapping[str, Shape], name: str) -> Architecture:
+def architecture_from_shapes(
+    shapes: Mapping[str, Shape], name: str, *, activation: str | None = None, image_size: int | Grid | None = None
+) -> Architecture:
     """The architecture of a network with these weights.
 
-    What shapes cannot tell has the published networks' value: Hardswish, a stem that halves the image in each
-    convolution, a square image of a whole number of patches, a downsampling stride of 2.
+    What shapes cannot tell has the published networks' value: a stem that halves the image in each convolution, a
+    square image of a whole number of patches, a downsampling stride of 2, and Hardswish, but SiLU for those of timm's
+    sizes that have it.
 
     Args:
         shapes: canonical name -> shape.
         name: what to call the file in an error.
+        activation: "hardswish" or "silu", where it is known.
+        image_size: of the input in pixels, where it is known: another size with the same grid, or not square.
 
     Raises:
         CheckpointError: the weights are not those of a LeViT.
+        ConfigError: the image size does not give the grid that the weights have.
     """
     try:
-        return _infer(shapes)
+        found = _infer(shapes, image_size)
+        return replace(found, activation=activation or _usual_activation(found))
     except (KeyError, IndexError, ZeroDivisionError) as error:
         raise CheckpointError(
             f"{name}: cannot tell the architecture from the weights ({error}): put its config.json beside it"
         ) from None
 
 
-def _infer(shapes: Mapping[str, Shape]) -> Architecture:
+def _usual_activation(found: Architecture) -> str:
+    def sizes(one: Architecture | Variant) -> tuple[object, ...]:
+        return one.hidden_sizes, one.depths, one.num_attention_heads, one.patch_size
+
+    return next((one.activation for one in ALL_VARIANTS.values() if sizes(one) == sizes(found)), "hardswish")
+
+
+def _infer(shapes: Mapping[str, Shape], image_size: int | Grid | None) -> Architecture:
     stem = _stem(shapes)
     layers = {match.group() for match in map(_LAYER.match, shapes) if match}
     stages: list[dict[str, Any]] = []
@@ -63,7 +79,7 @@ def _infer(shapes: Mapping[str, Shape]) -> Architecture:
             else:
                 found["mlp"] = _ratio(shapes[f"{layer}.module.linear_up.linear.weight"][0], width)
     return Architecture(
-        **_stem_fields(stem, tokens),
+        **_stem_fields(stem, tokens, image_size),
         hidden_sizes=tuple(stage["width"] for stage in stages),
         num_attention_heads=tuple(stage["heads"] for stage in stages),
         depths=tuple(stage["depth"] for stage in stages),
@@ -85,14 +101,34 @@ def _stem(shapes: Mapping[str, Shape]) -> list[Shape]:
     ]
 
 
-def _stem_fields(stem: list[Shape], tokens: int) -> dict[str, Any]:
+def _stem_fields(stem: list[Shape], tokens: int, image_size: int | Grid | None) -> dict[str, Any]:
     patch_size, kernel_size = 2 ** len(stem), stem[0][2]
-    fields = {"num_channels": stem[0][1], "kernel_size": kernel_size, "padding": kernel_size // 2}
     side = isqrt(tokens)
-    if side * side != tokens:
-        raise KeyError(f"{tokens} tokens are no square grid")
-    size = {"image_size": (side * patch_size, side * patch_size)} if tokens else {}
-    return {**fields, "patch_size": patch_size, **size}
+    if image_size is None and side * side != tokens:
+        raise KeyError(f"{tokens} tokens are no square grid, and no image_size was given")
+    fields: dict[str, Any] = {
+        "num_channels": stem[0][1],
+        "kernel_size": kernel_size,
+        "padding": kernel_size // 2,
+        "patch_size": patch_size,
+        "image_size": image_size or side * patch_size or 224,
+    }
+    grid = Architecture(**fields, hidden_sizes=(stem[-1][0],), **_ONE_STAGE).stem_grids[-1]
+    if tokens and prod(grid) != tokens:
+        raise ConfigError(
+            f"image_size {fields['image_size']} gives {grid[0]}x{grid[1]} tokens, but the weights are for {tokens}"
+        )
+    return fields
+
+
+# Enough of a network to ask for the grid of its stem.
+_ONE_STAGE: dict[str, Any] = {
+    "num_attention_heads": (1,),
+    "depths": (0,),
+    "key_dim": (1,),
+    "mlp_ratio": (0,),
+    "attention_ratio": (1,),
+}
 
 
 def _head_fields(shapes: Mapping[str, Shape]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from levit.checkpoints.checkpoint import Checkpoint
 from levit.errors import CheckpointError
 from levit.spec.architecture import Grid
 from levit.spec.preprocessing import IMAGENET_MEAN, IMAGENET_STD, RESAMPLE_FILTERS, Preprocessing
-from levit.spec.variants import ALL_VARIANTS, VARIANTS
+from levit.spec.variants import ALL_VARIANTS
 
 _FILTER_NUMBERS = {name: number for number, name in RESAMPLE_FILTERS.items()}
 _CROP_SHARE = 0.9  # of timm's LeViTs, where a configuration does not say it
@@ -63,10 +63,11 @@ def timm_config(checkpoint: Checkpoint, *, is_convolutional: bool) -> dict[str, 
     architecture, preprocessing = checkpoint.architecture, checkpoint.preprocessing
     if len(set(architecture.key_dim)) > 1:
         raise CheckpointError("timm has no LeViT with another key_dim in each stage: use another dialect")
-    name = "levit_384_s8" if architecture.patch_size == 8 else "levit_128s"
-    known = next((one for one in VARIANTS.values() if one.hidden_sizes == architecture.hidden_sizes), None)
-    if known is not None and known.depths == architecture.depths:
-        name = known.name.replace("-", "_")
+    # timm's registered networks differ in what model_args cannot change: the number of heads and the stem.
+    bases = {(2, 16): "levit_128s", (1, 16): "levit_256d", (2, 8): "levit_384_s8", (1, 8): "levit_512_s8"}
+    name = bases.get((architecture.num_classifiers, architecture.patch_size))
+    if name is None:
+        raise CheckpointError("timm has no LeViT with such a stem, or without a head: use another dialect")
     height, width = architecture.image_height_width
     resize = preprocessing.resize if isinstance(preprocessing.resize, int) else height
     return {
@@ -82,6 +83,7 @@ def timm_config(checkpoint: Checkpoint, *, is_convolutional: bool) -> dict[str, 
             "key_dim": architecture.key_dim[0],
             "num_heads": list(architecture.num_attention_heads),
             "depth": list(architecture.depths),
+            "act_layer": {"hardswish": "hard_swish", "silu": "silu"}[architecture.activation],
         },
         "label_names": list(checkpoint.labels),
         "pretrained_cfg": {

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 import levit
+from levit.cli.convert import convert
 from levit.cli.export import export
 from levit.cli.info import info
 from levit.cli.predict import predict
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.command()(predict)
 app.command()(info)
+app.command()(convert)
 app.command()(export)
 
 

@@ -76,21 +76,8 @@ def _attention(weights: Mapping[str, Array], block: AttentionBlock) -> FoldedWei
         "value": value,
         "projection": _linear(weights, f"{block.key}.projection"),
     }
-    bias = weights[f"{block.key}.attention_biases"][:, offset_table(block)]
+    bias = weights[f"{block.key}.attention_biases"][:, block.offset_table()]
     return _named(layers, f"{block.name}.") | {f"{block.name}.position_bias": bias}
-
-
-def offset_table(block: AttentionBlock) -> NDArray[np.int64]:
-    """Which of the attention biases each query [rows] gives each key [columns].
-
-    A bias belongs to a distance in rows and columns; the references number the distances as they first meet them,
-    and the first query meets them all in row-major order, so the number is `rows * width + columns`.
-    """
-    (height, width), stride = block.input_grid, block.stride
-    rows = np.abs(np.arange(0, height, stride)[:, None] - np.arange(height))
-    columns = np.abs(np.arange(0, width, stride)[:, None] - np.arange(width))
-    table = rows[:, None, :, None] * width + columns[None, :, None, :]
-    return np.asarray(table.reshape(rows.shape[0] * columns.shape[0], height * width), np.int64)
 
 
 def _mlp(weights: Mapping[str, Array], block: MlpBlock) -> FoldedWeights:

@@ -6,8 +6,13 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
-from levit.checkpoints.configuration import SPELLINGS, architecture_from_config, config_from_architecture
-from levit.checkpoints.reading import MODEL_TYPES
+from levit.checkpoints.configuration import (
+    MODEL_TYPES,
+    SPELLINGS,
+    architecture_from_config,
+    config_from_architecture,
+    is_stock,
+)
 from levit.errors import ConfigError
 from levit.spec.architecture import Architecture
 from levit.spec.variants import find_variant
@@ -149,21 +154,7 @@ class LevitConfig(PreTrainedConfig):
 
     def is_stock(self) -> bool:
         """Whether stock transformers computes this network as it is."""
-        size = self.architecture().image_height_width
-        whole = [
-            *self.mlp_ratio,
-            *self.attention_ratio,
-            *(value for one in self.down_ops for value in one[1:]),
-        ]
-        return (
-            self.activation == "hardswish"
-            and self.patch_size == 16
-            and self.stride == 2
-            and len(self.hidden_sizes) == 3
-            and size[0] == size[1]
-            and size[0] % 16 == 0
-            and all(isinstance(value, int) for value in whole)
-        )
+        return is_stock(self.architecture())
 
     _ARCHITECTURE_FIELDS = (
         "image_size",

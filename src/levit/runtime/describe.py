@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from levit.checkpoints.checkpoint import Checkpoint
-from levit.checkpoints.reading import find_weights, read_checkpoint
+from levit.checkpoints.hub import find_weights
+from levit.checkpoints.reading import read_weights
 from levit.errors import CheckpointError
 from levit.runtime.opening import find_artifact
 from levit.spec.artifact import Artifact
@@ -21,8 +22,8 @@ def describe(model: str | Path | None) -> tuple[Artifact, int]:
         CheckpointError: there is no such model, or it is damaged.
     """
     if model is not None and Path(model).suffix != ".onnx":
-        checkpoint = read_checkpoint(model)
-        return _would_be(checkpoint), find_weights(model).stat().st_size
+        weights = find_weights(model)
+        return _would_be(read_weights(weights, model)), weights.stat().st_size
     artifact = find_artifact(model)
     content = artifact.read_bytes() if isinstance(artifact, Path) else artifact
     return _read_metadata(content, str(model)), len(content)

@@ -67,6 +67,18 @@ class AttentionBlock:
             shapes |= _linear(f"{self.key}.queries", self.input_width, keys)
         return shapes | _linear(f"{self.key}.projection", values, self.output_width)
 
+    def offset_table(self) -> list[list[int]]:
+        """Which of the attention biases each query (rows of the table) gives each key (columns).
+
+        A bias belongs to a distance in rows and columns of the grid. The references number the distances as they
+        first meet them, and the first query meets them all in row-major order, so the number is `rows * width +
+        columns`.
+        """
+        (height, width), stride = self.input_grid, self.stride
+        queries = [(row, column) for row in range(0, height, stride) for column in range(0, width, stride)]
+        keys = [(row, column) for row in range(height) for column in range(width)]
+        return [[abs(q[0] - k[0]) * width + abs(q[1] - k[1]) for k in keys] for q in queries]
+
     def flops(self) -> int:
         """Multiply-adds for one image; the softmax counts one for each entry, as in the paper's code."""
         inputs, outputs = prod(self.input_grid), prod(self.output_grid)

@@ -13,7 +13,7 @@ class Variant:
     """One row: what distinguishes a published size, and its published ImageNet top-1 accuracy in per cent.
 
     The accuracy is the one that the authors' repository states for its released weights, which learned from a
-    teacher (facebookresearch/LeViT, README).
+    teacher (facebookresearch/LeViT, README); None where no weights were released.
     """
 
     name: str
@@ -21,13 +21,17 @@ class Variant:
     num_attention_heads: tuple[int, ...]
     depths: tuple[int, ...]
     key_dim: int
-    drop_path_rate: float
-    published_top1: float
+    drop_path_rate: float = 0.0
+    published_top1: float | None = None
+    activation: str = "hardswish"
+    patch_size: int = 16
 
     def architecture(self, *, num_labels: int = 1000, num_classifiers: int = 2, image_size: int = 224) -> Architecture:
         """The full description of this size."""
         return Architecture(
             image_size=image_size,
+            patch_size=self.patch_size,
+            activation=self.activation,
             hidden_sizes=self.hidden_sizes,
             num_attention_heads=self.num_attention_heads,
             depths=self.depths,
@@ -48,6 +52,20 @@ VARIANTS = {
     )
 }
 
+# timm registers further sizes, for which no weights were published.
+TIMM_VARIANTS = {
+    variant.name: variant
+    for variant in (
+        Variant("levit-256d", (256, 384, 512), (4, 6, 8), (4, 8, 6), 32, activation="silu"),
+        Variant("levit-512", (512, 768, 1024), (8, 12, 16), (4, 4, 4), 64, activation="silu"),
+        Variant("levit-512d", (512, 640, 768), (8, 10, 12), (4, 8, 6), 64, activation="silu"),
+        Variant("levit-384-s8", (384, 512, 768), (6, 9, 12), (4, 4, 4), 32, activation="silu", patch_size=8),
+        Variant("levit-512-s8", (512, 640, 896), (8, 10, 14), (4, 4, 4), 64, activation="silu", patch_size=8),
+    )
+}
+
+ALL_VARIANTS = VARIANTS | TIMM_VARIANTS
+
 
 def find_variant(name: str) -> Variant:
     """The variant of that name; upper and lower case and `_` for `-` are the same.
@@ -59,7 +77,7 @@ def find_variant(name: str) -> Variant:
         >>> find_variant("LeViT-128S").depths
         (2, 3, 4)
     """
-    variant = VARIANTS.get(name.lower().replace("_", "-"))
+    variant = ALL_VARIANTS.get(name.lower().replace("_", "-"))
     if variant is None:
-        raise ConfigError(f"no variant is called {name!r}: use one of {', '.join(VARIANTS)}")
+        raise ConfigError(f"no variant is called {name!r}: use one of {', '.join(ALL_VARIANTS)}")
     return variant

@@ -3,7 +3,7 @@ import os
 import platformdirs
 import pytest
 
-from levit.runtime.cache import cache_folder, keep
+from levit.checkpoints.cache import cache_folder, keep
 
 
 def test_the_variable_moves_the_cache(tmp_path, monkeypatch):

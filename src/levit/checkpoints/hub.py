@@ -1,0 +1,160 @@
+"""Names -> files: local paths, the hub of Hugging Face, and the addresses of facebook and OpenMMLab."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import re
+import sys
+import tempfile
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from levit.checkpoints.arrays import PICKLE_SUFFIXES
+from levit.checkpoints.cache import cache_folder
+from levit.checkpoints.configuration import CONFIG_FILE, PREPROCESSOR_FILE
+from levit.errors import CheckpointError
+
+SAFETENSORS_FILE = "model.safetensors"
+WEIGHTS_FILES = (SAFETENSORS_FILE, "pytorch_model.bin")
+
+# Published names and where they are. The last eight digits of a file's name begin the SHA-256 of its content.
+HUB_NAMES = {
+    "levit-128s": "facebook/levit-128S",
+    "levit-128": "facebook/levit-128",
+    "levit-192": "facebook/levit-192",
+    "levit-256": "facebook/levit-256",
+    "levit-384": "facebook/levit-384",
+}
+_FACEBOOK = "https://dl.fbaipublicfiles.com/LeViT"
+_OPENMMLAB = "https://download.openmmlab.com/mmclassification/v0/levit"
+ADDRESSES = {
+    "LeViT-128S.pth": f"{_FACEBOOK}/LeViT-128S-96703c44.pth",
+    "LeViT-128.pth": f"{_FACEBOOK}/LeViT-128-b88c2750.pth",
+    "LeViT-192.pth": f"{_FACEBOOK}/LeViT-192-92712e41.pth",
+    "LeViT-256.pth": f"{_FACEBOOK}/LeViT-256-13b5763e.pth",
+    "LeViT-384.pth": f"{_FACEBOOK}/LeViT-384-9bdaf2e2.pth",
+    "levit-128s_3rdparty_in1k": f"{_OPENMMLAB}/levit-128s_3rdparty_in1k_20230117-e9fbd209.pth",
+    "levit-128_3rdparty_in1k": f"{_OPENMMLAB}/levit-128_3rdparty_in1k_20230117-3be02a02.pth",
+    "levit-192_3rdparty_in1k": f"{_OPENMMLAB}/levit-192_3rdparty_in1k_20230117-8217a0f9.pth",
+    "levit-256_3rdparty_in1k": f"{_OPENMMLAB}/levit-256_3rdparty_in1k_20230117-5ae2ce7d.pth",
+    "levit-384_3rdparty_in1k": f"{_OPENMMLAB}/levit-384_3rdparty_in1k_20230117-f3539cce.pth",
+}
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_HASH = re.compile(r"-([0-9a-f]{8,64})\.\w+$")
+_CHUNK = 1 << 20
+_TIMEOUT = 30  # seconds without an answer
+
+
+def find_weights(path_or_id: str | Path, *, revision: str | None = None) -> Path:
+    """The file of weights that a path, name or address means; fetched where it is not here yet.
+
+    Args:
+        path_or_id: as for `levit.read_checkpoint`.
+        revision: branch, tag or commit on the hub; passed over elsewhere.
+
+    Raises:
+        CheckpointError: there is no such thing, or it cannot be fetched; the message says what to do.
+    """
+    path, name = Path(path_or_id), str(path_or_id)
+    if path.exists():
+        return _weights_in(path)
+    if name.startswith(("http://", "https://")):
+        return _fetch(name)
+    if name in ADDRESSES:
+        return _fetch(ADDRESSES[name])
+    hub_id = HUB_NAMES.get(name.lower(), name)
+    if isinstance(path_or_id, str) and _HUB_ID.fullmatch(hub_id):
+        return _weights_in(_fetch_from_hub(hub_id, revision))
+    raise CheckpointError(f"{name}: no such file or folder, and no name that is known ({', '.join(HUB_NAMES)}, …)")
+
+
+def _weights_in(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    for name in WEIGHTS_FILES:
+        if (path / name).is_file():
+            return path / name
+    found = [file for file in sorted(path.iterdir()) if file.suffix in (".safetensors", *PICKLE_SUFFIXES)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise CheckpointError(f"{path}: {len(found)} files of weights in this folder: name one, {found[0]} for instance")
+    raise CheckpointError(f"{path}: no {' or '.join(WEIGHTS_FILES)} in this folder")
+
+
+def _fetch_from_hub(hub_id: str, revision: str | None) -> Path:
+    """A folder of the hub's cache with configuration and weights: safetensors, or what else there is."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
+
+    folder = Path()
+    try:
+        for weights in WEIGHTS_FILES:
+            wanted = [CONFIG_FILE, PREPROCESSOR_FILE, weights]
+            folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=wanted))
+            if (folder / weights).is_file():
+                break
+    except RepositoryNotFoundError as error:
+        raise CheckpointError(
+            f"{hub_id}: no such file or folder, and no such model on the hub (or a private one: run `hf auth login`)"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise CheckpointError(f"{hub_id}: no revision {revision!r} on the hub") from error
+    except (OSError, HFValidationError, http.client.HTTPException) as error:
+        raise CheckpointError(
+            f"{hub_id}: no such file or folder, and it cannot be fetched from the hub: check the network (and "
+            "HF_HUB_OFFLINE), or download the model elsewhere and give its folder"
+        ) from error
+    return folder
+
+
+def _fetch(address: str) -> Path:
+    """A file from an address whose name carries its hash, kept in the cache."""
+    name = Path(urlsplit(address).path).name
+    digits = _HASH.search(name)
+    if digits is None:
+        raise CheckpointError(f"{address}: the name does not end in a hash, so the file could not be checked: download it")
+    folder = cache_folder("downloads") or Path(tempfile.mkdtemp(prefix="levit-"))
+    file = folder / name
+    if file.is_file():
+        return file
+    partial = folder / f".{name}.partial"
+    try:
+        found = _download(address, partial)
+        if not found.startswith(digits[1]):
+            raise CheckpointError(f"{address}: the file has the hash {found[:8]}…, not {digits[1]}: try again later")
+        partial.replace(file)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise CheckpointError(
+            f"{address}: cannot be fetched ({' '.join(str(error).split())}): check the network, or download it "
+            f"elsewhere and give the file (or put it at {file})"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return file
+
+
+def _download(address: str, file: Path) -> str:
+    """Write what is at an address to a file, with a progress bar on a terminal; its SHA-256."""
+    from huggingface_hub.utils import tqdm
+
+    digest = hashlib.sha256()
+    with (
+        urllib.request.urlopen(address, timeout=_TIMEOUT) as response,  # noqa: S310  # http and https only: see find_weights
+        file.open("wb") as stream,
+        tqdm(
+            total=int(response.headers.get("Content-Length") or 0) or None,
+            unit="B",
+            unit_scale=True,
+            desc=Path(address).name,
+            disable=not sys.stderr.isatty(),
+        ) as progress,
+    ):
+        while chunk := response.read(_CHUNK):
+            digest.update(chunk)
+            stream.write(chunk)
+            progress.update(len(chunk))
+    return digest.hexdigest()

@@ -1,0 +1,156 @@
+"""Canonical weights -> files of any dialect."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from levit.checkpoints.checkpoint import Checkpoint, Weights
+from levit.checkpoints.configuration import (
+    CONFIG_FILE,
+    PREPROCESSOR_FILE,
+    config_from_checkpoint,
+    is_stock,
+    preprocessor_config,
+)
+from levit.checkpoints.dialects import BIASES, OFFSETS, TRANSFORMERS, WRITABLE, Dialect, is_linear, translate
+from levit.checkpoints.hub import SAFETENSORS_FILE
+from levit.checkpoints.reading import read_checkpoint
+from levit.checkpoints.timm_configuration import timm_config
+from levit.errors import CheckpointError
+from levit.spec.blocks import AttentionBlock, all_blocks, weight_shapes
+
+_BY_NAME = {dialect.name: dialect for dialect in WRITABLE}
+
+
+def convert(source: str | Path, target: str | Path, *, to: str) -> Path:
+    """Rewrite a checkpoint in another library's names and layout.
+
+    transformers and timm get a folder with configuration files, as they write it themselves. facebook and mmpretrain
+    get one `.pth` file (for which torch must be installed), or a `.safetensors` file where `target` ends so.
+
+    Args:
+        source: what `levit.read_checkpoint` takes.
+        target: the folder or file to write; an existing one is replaced when the new one is complete.
+        to: transformers, timm, timm-conv, facebook, facebook-conv or mmpretrain.
+
+    Returns:
+        The path that was written.
+
+    Raises:
+        CheckpointError: the source cannot be read, the dialect is unknown, or its library has no such network.
+
+    Examples:
+        >>> import levit, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = levit.convert("tests/golden/tiny/transformers", f"{folder}/timm", to="timm")
+        ...     sorted(file.name for file in path.iterdir())
+        ['config.json', 'model.safetensors']
+    """
+    if to not in _BY_NAME:
+        raise CheckpointError(f"no dialect is called {to!r}: use {', '.join(_BY_NAME)}")
+    return write_checkpoint(read_checkpoint(source), target, to=to)
+
+
+def write_checkpoint(checkpoint: Checkpoint, target: str | Path, *, to: str = TRANSFORMERS.name) -> Path:
+    """Write a checkpoint in a dialect; see `convert`."""
+    dialect, path = _BY_NAME[to], Path(target)
+    arrays = arrays_in(checkpoint, dialect)
+    if path.suffix == ".safetensors":
+        return _replace(path, lambda partial: save_file(arrays, partial))
+    if dialect.name.startswith("transformers"):
+        files = _transformers_files(checkpoint)
+    elif dialect.name.startswith("timm"):
+        files = {CONFIG_FILE: timm_config(checkpoint, is_convolutional=dialect.is_convolutional)}
+    else:
+        return _write_pickle(arrays, path, dialect)
+    return _replace(path, lambda partial: _write_folder(partial, arrays, files))
+
+
+def arrays_in(checkpoint: Checkpoint, dialect: Dialect) -> Weights:
+    """The weights under a dialect's names, in its shapes and in the order of its networks."""
+    order = weight_shapes(checkpoint.architecture)
+    names = translate(order, TRANSFORMERS, dialect)
+    offsets = _offset_tables(checkpoint) if dialect.stores_offsets else {}
+    arrays: Weights = {}
+    for canonical in order:
+        array = checkpoint.weights[canonical]
+        if dialect.is_convolutional and is_linear(canonical):
+            array = array[:, :, None, None]
+        arrays[names[canonical]] = np.array(array, order="C")
+        if canonical in offsets:
+            arrays[names[canonical].removesuffix(BIASES) + OFFSETS] = offsets[canonical]
+    return arrays
+
+
+def _offset_tables(checkpoint: Checkpoint) -> Weights:
+    """For each attention's biases, which of them each query gives each key."""
+    return {
+        f"{block.key}.{BIASES}": np.array(block.offset_table(), np.int64)
+        for block in all_blocks(checkpoint.architecture)
+        if isinstance(block, AttentionBlock)
+    }
+
+
+def _transformers_files(checkpoint: Checkpoint) -> dict[str, dict[str, Any]]:
+    if not is_stock(checkpoint.architecture):
+        raise CheckpointError(
+            f"{checkpoint.source.name}: stock transformers would compute this network wrongly (it knows only Hardswish, "
+            "three stages, a stem of four convolutions, square images of whole patches): use another dialect"
+        )
+    return {
+        CONFIG_FILE: config_from_checkpoint(checkpoint),
+        PREPROCESSOR_FILE: preprocessor_config(checkpoint.preprocessing),
+    }
+
+
+def _write_folder(folder: Path, arrays: Weights, files: dict[str, dict[str, Any]]) -> None:
+    folder.mkdir()
+    save_file(arrays, folder / SAFETENSORS_FILE, metadata={"format": "pt"})
+    for name, content in files.items():
+        (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _write_pickle(arrays: Weights, path: Path, dialect: Dialect) -> Path:
+    if path.suffix not in (".pth", ".pt"):
+        raise CheckpointError(f"{path}: {dialect.name} keeps its weights in one file: give a name that ends in .pth")
+    try:
+        import torch
+    except ImportError as error:
+        raise CheckpointError(
+            f'{path}: writing a .pth file needs torch: pip install "levit[torch]", or give a name that ends in .safetensors'
+        ) from error
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    content = {"meta": {}, "state_dict": tensors} if dialect.name == "mmpretrain" else {"model": tensors}
+    return _replace(path, lambda partial: torch.save(content, partial))
+
+
+def _replace(target: Path, write: Callable[[Path], object]) -> Path:
+    """Write beside the target under a temporary name, then rename: it is complete, or what it was before."""
+    partial = target.with_name(f".{target.name}.{uuid4().hex}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write(partial)
+        if partial.is_dir() and target.is_dir():
+            for file in partial.iterdir():  # a folder that exists keeps its other files
+                file.replace(target / file.name)
+            partial.rmdir()
+        else:
+            partial.replace(target)
+    except OSError as error:
+        raise CheckpointError(f"{target}: cannot be written ({error.strerror or error})") from error
+    finally:
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            with suppress(OSError):  # where not even the folder is one
+                partial.unlink()
+    return target

@@ -1,0 +1,83 @@
+"""A checkpoint of any dialect -> the network."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from levit.checkpoints.checkpoint import Checkpoint
+from levit.checkpoints.configuration import config_from_architecture
+from levit.checkpoints.dialects import HEADS
+from levit.checkpoints.reading import read_checkpoint
+from levit.model.backbone import LevitModel
+from levit.model.classifier import LevitForImageClassification, LevitForImageClassificationWithTeacher
+from levit.model.config import LevitConfig
+from levit.model.pretrained import LevitPreTrainedModel
+
+_CLASSES: tuple[type[LevitPreTrainedModel], ...] = (
+    LevitModel,
+    LevitForImageClassification,
+    LevitForImageClassificationWithTeacher,
+)
+
+
+def load_checkpoint(
+    path_or_id: str | Path | Checkpoint, num_labels: int | None = None, **kwargs: Any
+) -> LevitPreTrainedModel:
+    """Load a checkpoint of any dialect into the network, in evaluation mode.
+
+    Args:
+        path_or_id: what `levit.read_checkpoint` takes or gives.
+        num_labels: for another number of classes than the checkpoint has: the heads are initialised anew, and a
+            warning says so.
+        **kwargs: `activation`, `image_size` and `revision`, for `levit.read_checkpoint`.
+
+    Returns:
+        `LevitForImageClassificationWithTeacher` for two heads, `LevitForImageClassification` for one, `LevitModel` for
+        none.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read.
+
+    Examples:
+        >>> import levit
+        >>> model = levit.load_checkpoint("tests/golden/tiny/facebook.pth")
+        >>> type(model).__name__, model.config.depths
+        ('LevitForImageClassificationWithTeacher', [1, 2, 1])
+    """
+    checkpoint = path_or_id if isinstance(path_or_id, Checkpoint) else read_checkpoint(path_or_id, **kwargs)
+    num_heads = checkpoint.architecture.num_classifiers
+    is_new_head = num_labels is not None and num_heads > 0 and num_labels != checkpoint.architecture.num_labels
+    model = _CLASSES[num_heads](_config(checkpoint, num_labels if is_new_head else None))
+    tensors = {
+        name.removeprefix("levit.") if num_heads == 0 else name: torch.from_numpy(np.array(array))
+        for name, array in checkpoint.weights.items()
+        if not (is_new_head and name.startswith(HEADS))
+    }
+    model.load_state_dict(tensors, strict=not is_new_head)
+    if is_new_head:
+        warnings.warn(
+            f"{checkpoint.source.name}: {num_heads} head{'s' if num_heads > 1 else ''} for {num_labels} classes instead "
+            f"of {checkpoint.architecture.num_labels}, initialised anew: train before use",
+            stacklevel=2,
+        )
+    return model.eval()
+
+
+def _config(checkpoint: Checkpoint, num_labels: int | None) -> LevitConfig:
+    values = config_from_architecture(checkpoint.architecture)
+    if num_labels is None:
+        del values["num_labels"]
+        values["id2label"] = dict(enumerate(checkpoint.labels))
+        values["label2id"] = {name: number for number, name in enumerate(checkpoint.labels)}
+    else:
+        values["num_labels"] = num_labels
+    return LevitConfig(
+        **values,
+        drop_path_rate=checkpoint.drop_path_rate,
+        initializer_range=checkpoint.initializer_range,
+    )

@@ -1,0 +1,190 @@
+from itertools import permutations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+
+import levit
+from levit.checkpoints.dialects import WRITABLE
+from levit.checkpoints.reading import read_checkpoint
+from levit.checkpoints.writing import arrays_in, convert, write_checkpoint
+from levit.deployment.reference import evaluate
+from levit.errors import CheckpointError
+from levit.spec.architecture import Architecture
+from levit.spec.variants import TIMM_VARIANTS, VARIANTS
+from tests.architectures import architectures
+from tests.conftest import GOLDEN, random_checkpoint, relative
+
+TINY = GOLDEN / "tiny"
+EXPECTED = np.load(TINY / "expected.npz")
+NAMES = [dialect.name for dialect in WRITABLE]
+FILES = {
+    "transformers": "transformers",
+    "transformers of old": "transformers-legacy",
+    "old pickle": "transformers-legacy/pytorch_model.bin",
+    "timm": "timm",
+    "timm-conv": "timm-conv",
+    "facebook": "facebook.pth",
+    "facebook-conv": "facebook-conv.pth",
+    "mmpretrain": "mmpretrain.pth",
+    "mmpretrain without a level": "mmpretrain-flat.pth",
+}
+
+
+def target(folder, dialect, name="out"):
+    return folder / (f"{name}.pth" if dialect.startswith(("facebook", "mmpretrain")) else name)
+
+
+def assert_same_weights(found, expected):
+    assert found.weights.keys() == expected.weights.keys()
+    for name, array in expected.weights.items():
+        assert np.array_equal(found.weights[name], array), name
+        assert found.weights[name].dtype == array.dtype, name
+
+
+@pytest.mark.parametrize("file", FILES.values(), ids=FILES)
+def test_the_same_weights_are_read_from_every_dialect(file):
+    checkpoint = read_checkpoint(TINY / file)
+    assert_same_weights(checkpoint, read_checkpoint(TINY / "transformers"))
+    assert checkpoint.architecture == read_checkpoint(TINY / "transformers").architecture
+
+
+@pytest.mark.parametrize(
+    ("file", "dialect"), [("facebook-fused.pth", "facebook-fused"), ("mmpretrain-deploy.pth", "mmpretrain-fused")]
+)
+def test_fused_files_are_read_with_identity_batch_norms(file, dialect):
+    checkpoint = read_checkpoint(TINY / file)
+    assert checkpoint.source.dialect == dialect
+    logits = evaluate(checkpoint.weights, checkpoint.architecture, np.load(TINY / "input.npy"))["logits"]
+    assert relative(logits, EXPECTED["logits_f64"]) < 1e-4  # they were fused in single precision
+
+
+@pytest.mark.parametrize("heads", ["two heads", "one head"])
+@pytest.mark.parametrize(("first", "second"), list(permutations(NAMES, 2)))
+def test_every_pair_of_dialects_round_trips_to_the_bit(tmp_path, heads, first, second):
+    source = TINY / ("transformers" if heads == "two heads" else "transformers-single")
+    start = target(tmp_path, first, "a")
+    convert(source, start, to=first)
+    middle = convert(start, target(tmp_path, second, "b"), to=second)
+    end = convert(middle, target(tmp_path, first, "c"), to=first)
+    assert read_checkpoint(middle).source.dialect == second
+    assert_same_weights(read_checkpoint(end), read_checkpoint(source))
+
+
+@given(architecture=architectures())
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.parametrize("dialect", WRITABLE, ids=NAMES)
+def test_any_network_has_names_in_every_dialect(dialect, architecture):
+    checkpoint = random_checkpoint(architecture)
+    arrays = arrays_in(checkpoint, dialect)
+    assert len(arrays) >= len(checkpoint.weights)
+
+
+@pytest.mark.parametrize("dialect", ["facebook", "facebook-conv", "mmpretrain"])
+def test_what_is_written_is_what_the_library_wrote(tmp_path, dialect):
+    """Same keys, order, shapes, types and values, the offset tables included."""
+    convert(TINY / "transformers", tmp_path / "out.pth", to=dialect)
+    level = "state_dict" if dialect == "mmpretrain" else "model"
+    ours = torch.load(tmp_path / "out.pth", weights_only=True)[level]
+    theirs = torch.load(TINY / f"{dialect}.pth", weights_only=True)[level]
+    assert list(ours) == list(theirs)
+    for key, tensor in theirs.items():
+        assert ours[key].dtype == tensor.dtype, key
+        assert torch.equal(ours[key], tensor), key
+
+
+@torch.no_grad()
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_real_transformers_loads_it_without_a_complaint(tmp_path, variant):
+    import transformers
+
+    checkpoint = random_checkpoint(VARIANTS[variant].architecture())
+    write_checkpoint(checkpoint, tmp_path, to="transformers")
+    model, report = transformers.LevitForImageClassificationWithTeacher.from_pretrained(
+        tmp_path, output_loading_info=True
+    )
+    assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    processor = transformers.AutoImageProcessor.from_pretrained(tmp_path)
+    assert processor.size.shortest_edge == 224
+    images = np.random.default_rng(0).standard_normal((1, 3, 224, 224), np.float32)
+    logits = model.eval()(torch.from_numpy(images)).logits.numpy()
+    assert relative(logits, evaluate(checkpoint.weights, checkpoint.architecture, images)["logits"]) < 1e-5
+
+
+@torch.no_grad()
+@pytest.mark.slow
+@pytest.mark.parametrize("dialect", ["timm", "timm-conv"])
+@pytest.mark.parametrize("variant", [*VARIANTS, *TIMM_VARIANTS])
+def test_the_real_timm_loads_it_without_a_complaint(tmp_path, variant, dialect):
+    timm = pytest.importorskip("timm")
+    heads = 1 if variant in TIMM_VARIANTS and variant != "levit-384-s8" else 2
+    known = (VARIANTS | TIMM_VARIANTS)[variant]
+    checkpoint = random_checkpoint(known.architecture(num_classifiers=heads, num_labels=12))
+    write_checkpoint(checkpoint, tmp_path, to=dialect)
+    model = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
+    images = np.random.default_rng(0).standard_normal((1, 3, 224, 224), np.float32)
+    expected = evaluate(checkpoint.weights, checkpoint.architecture, images)["logits"]
+    assert relative(model(torch.from_numpy(images)).numpy(), expected) < 1e-4
+    again = read_checkpoint(tmp_path)
+    assert again.architecture == checkpoint.architecture
+    assert again.labels == checkpoint.labels
+
+
+def test_preprocessing_survives_where_the_library_has_it(tmp_path):
+    for dialect in ("transformers", "timm"):
+        path = convert(TINY / "transformers", tmp_path / dialect, to=dialect)
+        assert read_checkpoint(path).preprocessing == read_checkpoint(TINY / "transformers").preprocessing
+
+
+def test_safetensors_need_no_torch(tmp_path):
+    path = convert(TINY / "transformers", tmp_path / "weights.safetensors", to="facebook-conv")
+    assert read_checkpoint(path).source.dialect == "facebook-conv"
+
+
+def test_an_existing_folder_keeps_its_other_files(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    convert(TINY / "timm", tmp_path, to="transformers")
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "config.json",
+        "model.safetensors",
+        "notes.txt",
+        "preprocessor_config.json",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "to", "match"),
+    [
+        ("out", "keras", "no dialect is called 'keras': use transformers, timm"),
+        ("out", "facebook", "ends in .pth"),
+        ("file/out", "timm", "cannot be written"),
+    ],
+)
+def test_what_cannot_be_written_is_one_clear_line(tmp_path, name, to, match):
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match=match) as caught:
+        convert(TINY / "transformers", tmp_path / name, to=to)
+    assert "\n" not in str(caught.value)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"activation": "silu"}, {"image_size": (64, 96)}, {"patch_size": 8}, {"mlp_ratio": (2, 2, 1.5)}],
+)
+def test_networks_that_stock_transformers_would_compute_wrongly_are_not_written_for_it(tmp_path, changes):
+    checkpoint = random_checkpoint(Architecture(**{"image_size": 64, "hidden_sizes": (16, 24, 32), **changes}))
+    with pytest.raises(CheckpointError, match="stock transformers would compute this network wrongly"):
+        write_checkpoint(checkpoint, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_levit_reads_what_it_writes_into_its_own_network(tmp_path):
+    convert(TINY / "facebook.pth", tmp_path, to="transformers")
+    model = levit.LevitForImageClassificationWithTeacher.from_pretrained(tmp_path)
+    with torch.no_grad():
+        logits = model(torch.from_numpy(np.load(TINY / "input.npy"))).logits
+    assert np.array_equal(logits, EXPECTED["logits"])

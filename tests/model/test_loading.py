@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+import torch
+
+import levit
+from levit.spec.variants import TIMM_VARIANTS
+from tests.conftest import GOLDEN, random_checkpoint
+
+TINY = GOLDEN / "tiny"
+EXPECTED = np.load(TINY / "expected.npz")
+IMAGES = torch.from_numpy(np.load(TINY / "input.npy"))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "file", ["facebook.pth", "facebook-conv.pth", "timm", "timm-conv", "mmpretrain.pth", "transformers", "transformers-legacy"]
+)
+def test_every_dialect_gives_the_golden_logits(file):
+    model = levit.load_checkpoint(TINY / file)
+    assert not model.training
+    assert np.array_equal(model(IMAGES).logits, EXPECTED["logits"])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("file", ["facebook-fused.pth", "mmpretrain-deploy.pth"])
+def test_fused_files_give_their_own_logits(file):
+    np.testing.assert_allclose(levit.load_checkpoint(TINY / file)(IMAGES).logits, EXPECTED["fused_logits"], atol=1e-4)
+
+
+def test_one_head_and_none():
+    assert type(levit.load_checkpoint(TINY / "transformers-single")) is levit.LevitForImageClassification
+    backbone = levit.LevitModel.from_pretrained(TINY / "transformers")
+    from levit.checkpoints.from_model import checkpoint_from_model
+
+    loaded = levit.load_checkpoint(checkpoint_from_model(backbone))
+    assert type(loaded) is levit.LevitModel
+    with torch.no_grad():
+        assert torch.equal(loaded(IMAGES).pooler_output, backbone(IMAGES).pooler_output)
+
+
+@torch.no_grad()
+def test_another_number_of_classes_gives_new_heads_and_says_so():
+    with pytest.warns(UserWarning, match="2 heads for 3 classes instead of 10, initialised anew"):
+        model = levit.load_checkpoint(TINY / "facebook.pth", num_labels=3)
+    output = model(IMAGES, output_hidden_states=True)
+    assert output.logits.shape == (2, 3)
+    assert np.array_equal(output.hidden_states[-1], EXPECTED["last_hidden_state"])
+    assert 0.01 < model.classifier.linear.weight.std() < 0.03
+
+
+def test_labels_come_along():
+    checkpoint = random_checkpoint(TIMM_VARIANTS["levit-256d"].architecture(num_labels=2))
+    model = levit.load_checkpoint(checkpoint)
+    assert model.config.id2label == {0: "LABEL_0", 1: "LABEL_1"}
+    assert model.config.activation == "silu"
