@@ -70,7 +70,9 @@ def test_a_backbone_alone_is_recognised(dialect):
     backbone = {key.removeprefix(prefix): shape for key, shape in shapes.items() if key.startswith(prefix)}
     found, names = find_dialect(backbone, "file")
     assert found.name == dialect
-    assert set(names.values()) == {name for name in golden_shapes("transformers", "levit-128s") if "classifier" not in name}
+    assert set(names.values()) == {
+        name for name in golden_shapes("transformers", "levit-128s") if "classifier" not in name
+    }
 
 
 def test_a_key_that_no_table_knows_keeps_its_name():

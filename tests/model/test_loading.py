@@ -13,7 +13,8 @@ IMAGES = torch.from_numpy(np.load(TINY / "input.npy"))
 
 @torch.no_grad()
 @pytest.mark.parametrize(
-    "file", ["facebook.pth", "facebook-conv.pth", "timm", "timm-conv", "mmpretrain.pth", "transformers", "transformers-legacy"]
+    "file",
+    ["facebook.pth", "facebook-conv.pth", "timm", "timm-conv", "mmpretrain.pth", "transformers", "transformers-legacy"],
 )
 def test_every_dialect_gives_the_golden_logits(file):
     model = levit.load_checkpoint(TINY / file)

@@ -199,7 +199,9 @@ WRITABLE = (
 DIALECTS = (
     *WRITABLE,
     replace(FACEBOOK, name="facebook-fused", layers=_FUSED, head_layers=_FUSED, is_fused=True),
-    replace(FACEBOOK, name="facebook-conv-fused", layers=_FUSED, head_layers=_FUSED, is_fused=True, is_convolutional=True),
+    replace(
+        FACEBOOK, name="facebook-conv-fused", layers=_FUSED, head_layers=_FUSED, is_fused=True, is_convolutional=True
+    ),
     replace(MMPRETRAIN, name="mmpretrain-fused", layers=_FUSED, head_layers=_FUSED, is_fused=True),
 )
 
@@ -213,7 +215,9 @@ def walk(dialect: Dialect, keys: Collection[str]) -> Iterator[Place]:
     stage = running = lead = 0  # lead: how many blocks led into this stage
     while True:
         blocks: list[Place] = []
-        while place := _next_block(dialect, keys, blocks, {"stage": stage, "running": running + len(blocks), "lead": lead}):
+        while place := _next_block(
+            dialect, keys, blocks, {"stage": stage, "running": running + len(blocks), "lead": lead}
+        ):
             blocks.append(place)
         yield from blocks
         running += len(blocks)
@@ -225,9 +229,7 @@ def walk(dialect: Dialect, keys: Collection[str]) -> Iterator[Place]:
     yield from (Place(head) for head in HEADS if dialect.has(Place(head), keys))
 
 
-def _next_block(
-    dialect: Dialect, keys: Collection[str], blocks: list[Place], numbers: dict[str, int]
-) -> Place | None:
+def _next_block(dialect: Dialect, keys: Collection[str], blocks: list[Place], numbers: dict[str, int]) -> Place | None:
     """The block after those of a stage that were found: an attention, or the MLP of the attention before."""
     layer, attentions = len(blocks), sum(place.kind == "attention" for place in blocks)
     numbers = {**numbers, "layer": layer, "shifted": layer + numbers["lead"]}

@@ -81,7 +81,9 @@ def _weights_in(path: Path) -> Path:
     if len(found) == 1:
         return found[0]
     if found:
-        raise CheckpointError(f"{path}: {len(found)} files of weights in this folder: name one, {found[0]} for instance")
+        raise CheckpointError(
+            f"{path}: {len(found)} files of weights in this folder: name one, {found[0]} for instance"
+        )
     raise CheckpointError(f"{path}: no {' or '.join(WEIGHTS_FILES)} in this folder")
 
 
@@ -116,7 +118,9 @@ def _fetch(address: str) -> Path:
     name = Path(urlsplit(address).path).name
     digits = _HASH.search(name)
     if digits is None:
-        raise CheckpointError(f"{address}: the name does not end in a hash, so the file could not be checked: download it")
+        raise CheckpointError(
+            f"{address}: the name does not end in a hash, so the file could not be checked: download it"
+        )
     folder = cache_folder("downloads") or Path(tempfile.mkdtemp(prefix="levit-"))
     file = folder / name
     if file.is_file():

@@ -130,9 +130,7 @@ def _settings(
         return _Settings(
             architecture=architecture, labels=timm_labels(config), preprocessing=timm_preprocessing(config, size)
         )
-    return _Settings(
-        architecture=architecture, labels=None, preprocessing=preprocessing_from_config(processor, size)
-    )
+    return _Settings(architecture=architecture, labels=None, preprocessing=preprocessing_from_config(processor, size))
 
 
 def _transformers_settings(config: dict[str, Any], processor: dict[str, Any], weights: Weights) -> _Settings:

@@ -20,7 +20,9 @@ class Dialect(StrEnum):
 
 
 def convert(
-    source: Annotated[str, typer.Argument(metavar="SRC", help="A folder, a file, or a name such as facebook/levit-128S.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SRC", help="A folder, a file, or a name such as facebook/levit-128S.")
+    ],
     target: Annotated[
         str, typer.Argument(metavar="DST", help="A folder for transformers and timm, a .pth file for the others.")
     ],
