@@ -20,7 +20,7 @@ from pathlib import Path
 import pyarrow.parquet
 
 import levit
-from levit.checkpoints.reading import hash_file
+from levit.checkpoints.arrays import hash_file
 from levit.exporting.export import record_accuracy
 from levit.runtime.engine import Precision
 from levit.runtime.opening import find_artifact

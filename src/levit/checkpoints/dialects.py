@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Literal
 
 from levit.errors import CheckpointError
@@ -208,10 +209,11 @@ DIALECTS = (
 
 def walk(dialect: Dialect, keys: Collection[str]) -> Iterator[Place]:
     """The places of all blocks of a file, in the order of the network."""
-    number = 1
-    while dialect.has(place := Place("stem", {"number": number, "even": 2 * (number - 1)}), keys):
-        yield place
-        number += 1
+    for number in count(1):
+        layer = Place("stem", {"number": number, "even": 2 * (number - 1)})
+        if not dialect.has(layer, keys):
+            break
+        yield layer
     stage = running = lead = 0  # lead: how many blocks led into this stage
     while True:
         blocks: list[Place] = []

@@ -7,6 +7,7 @@ import http.client
 import re
 import sys
 import tempfile
+import urllib.error
 import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -141,13 +142,22 @@ def _fetch(address: str) -> Path:
     return file
 
 
+def _open(address: str) -> http.client.HTTPResponse:
+    try:
+        response: http.client.HTTPResponse = urllib.request.urlopen(address, timeout=_TIMEOUT)  # noqa: S310  # http(s)
+    except urllib.error.HTTPError as error:
+        error.close()  # it is a response, too
+        raise
+    return response
+
+
 def _download(address: str, file: Path) -> str:
     """Write what is at an address to a file, with a progress bar on a terminal; its SHA-256."""
-    from huggingface_hub.utils import tqdm
+    from tqdm.auto import tqdm
 
     digest = hashlib.sha256()
     with (
-        urllib.request.urlopen(address, timeout=_TIMEOUT) as response,  # noqa: S310  # http and https only: see find_weights
+        _open(address) as response,
         file.open("wb") as stream,
         tqdm(
             total=int(response.headers.get("Content-Length") or 0) or None,

@@ -42,7 +42,7 @@ def timm_labels(config: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 
 def timm_preprocessing(config: Mapping[str, Any], image_size: Grid) -> Preprocessing:
-    """timm's evaluation transform: shorter side to the crop by the crop share, rounded down."""
+    """The evaluation transform of timm: shorter side to the crop by the crop share, rounded down."""
     settings = config.get("pretrained_cfg", {})
     share = settings.get("crop_pct", _CROP_SHARE)
     return Preprocessing(

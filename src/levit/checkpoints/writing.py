@@ -103,8 +103,8 @@ def _offset_tables(checkpoint: Checkpoint) -> Weights:
 def _transformers_files(checkpoint: Checkpoint) -> dict[str, dict[str, Any]]:
     if not is_stock(checkpoint.architecture):
         raise CheckpointError(
-            f"{checkpoint.source.name}: stock transformers would compute this network wrongly (it knows only Hardswish, "
-            "three stages, a stem of four convolutions, square images of whole patches): use another dialect"
+            f"{checkpoint.source.name}: stock transformers would compute this network wrongly (it knows only "
+            "Hardswish, three stages, a stem of four convolutions, square images of whole patches): use another dialect"
         )
     return {
         CONFIG_FILE: config_from_checkpoint(checkpoint),
@@ -126,7 +126,7 @@ def _write_pickle(arrays: Weights, path: Path, dialect: Dialect) -> Path:
         import torch
     except ImportError as error:
         raise CheckpointError(
-            f'{path}: writing a .pth file needs torch: pip install "levit[torch]", or give a name that ends in .safetensors'
+            f'{path}: writing a .pth file needs torch: pip install "levit[torch]", or give a .safetensors file'
         ) from error
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     content = {"meta": {}, "state_dict": tensors} if dialect.name == "mmpretrain" else {"model": tensors}

@@ -40,7 +40,8 @@ def verify(artifact: Path, checkpoint: Checkpoint, *, storage: str) -> float:
     if not worst <= TOLERANCE[storage]:  # also where it is not a number
         raise ExportError(
             f"{checkpoint.source.name}: the exported network differs from the checkpoint by {worst:.1e} of the largest "
-            f"logit (allowed: {TOLERANCE[storage]:.0e}), so nothing was written: it amplifies rounding, or levit has a bug to report"
+            f"logit (allowed: {TOLERANCE[storage]:.0e}), so nothing was written: "
+            "it amplifies rounding, or levit has a bug to report"
         )
     return worst
 

@@ -61,8 +61,8 @@ def load_checkpoint(
     model.load_state_dict(tensors, strict=not is_new_head)
     if is_new_head:
         warnings.warn(
-            f"{checkpoint.source.name}: {num_heads} head{'s' if num_heads > 1 else ''} for {num_labels} classes instead "
-            f"of {checkpoint.architecture.num_labels}, initialised anew: train before use",
+            f"{checkpoint.source.name}: {num_heads} head{'s' if num_heads > 1 else ''} for {num_labels} classes "
+            f"instead of {checkpoint.architecture.num_labels}, initialised anew: train before use",
             stacklevel=2,
         )
     return model.eval()

@@ -14,8 +14,8 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from levit.errors import CheckpointError, ImageError
 from levit.checkpoints.cache import cache_folder
+from levit.errors import CheckpointError, ImageError
 from levit.runtime.engine import Engine, Precision, open_engine
 from levit.runtime.image import IMAGE_TYPES, MAX_PIXELS, ImageSource, normalize, preprocess, read_image, source_name
 from levit.runtime.opening import find_artifact

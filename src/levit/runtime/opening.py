@@ -8,11 +8,11 @@ from pathlib import Path
 
 from levit import __version__
 from levit.checkpoints.arrays import hash_file
+from levit.checkpoints.cache import cache_folder, keep
 from levit.checkpoints.configuration import CONFIG_FILE, PREPROCESSOR_FILE
 from levit.checkpoints.hub import find_weights
 from levit.checkpoints.reading import read_weights
 from levit.errors import CheckpointError
-from levit.checkpoints.cache import cache_folder, keep
 
 EMBEDDED_MODEL = "default.onnx"
 
