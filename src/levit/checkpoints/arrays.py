@@ -46,7 +46,7 @@ def read_json(file: Path) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{file}: cannot be read as JSON ({error})") from None
     if not isinstance(content, dict):
         raise CheckpointError(f"{file}: holds a {type(content).__name__}, not an object")
@@ -63,8 +63,12 @@ def _read_safetensors(file: Path) -> Weights:
     try:
         with safe_open(file, framework="numpy") as stream:
             return {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118  # no mapping
+    except PermissionError as error:
+        raise CheckpointError(f"{file}: cannot be read ({error.strerror or error})") from None
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{file}: not a complete safetensors file ({error}): fetch it again") from None
+    except (AttributeError, TypeError) as error:
+        raise CheckpointError(f"{file}: has a type of numbers that numpy does not know ({error})") from None
 
 
 def _read_pickle(file: Path) -> Weights:

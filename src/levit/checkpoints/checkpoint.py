@@ -81,6 +81,7 @@ def check_weights(weights: Weights, architecture: Architecture, name: str) -> No
             if key in weights and weights[key].shape != shape
         ],
         "not finite": [key for key, array in weights.items() if not np.isfinite(array).all()],
+        "negative": [key for key, array in weights.items() if key.endswith("running_var") and (array < 0).any()],
     }
     found = "; ".join(
         f"{len(keys)} {kind} ({', '.join(keys[:_NAMED_IN_ERRORS])}{', …' if len(keys) > _NAMED_IN_ERRORS else ''})"

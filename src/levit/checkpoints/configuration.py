@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 from levit.checkpoints.checkpoint import Checkpoint, default_labels
@@ -22,7 +23,7 @@ JsonObject = Mapping[str, Any]
 SPELLINGS = {"mlp_ratios": "mlp_ratio", "attention_ratios": "attention_ratio"}
 
 _FIELDS = ("num_channels", "kernel_size", "stride", "padding", "patch_size", "activation")
-_PER_STAGE = ("hidden_sizes", "num_attention_heads", "depths", "key_dim", "mlp_ratio", "attention_ratio")
+PER_STAGE = ("hidden_sizes", "num_attention_heads", "depths", "key_dim", "mlp_ratio", "attention_ratio")
 
 
 def architecture_from_config(config: JsonObject, *, num_classifiers: int) -> Architecture:
@@ -37,7 +38,7 @@ def architecture_from_config(config: JsonObject, *, num_classifiers: int) -> Arc
     """
     config = {SPELLINGS.get(name, name): value for name, value in config.items()}
     values: dict[str, Any] = {name: config[name] for name in _FIELDS if name in config}
-    values |= {name: _tuple(name, config[name]) for name in _PER_STAGE if name in config}
+    values |= {name: _tuple(name, config[name]) for name in PER_STAGE if name in config}
     if isinstance(values.get("patch_size"), list | tuple):
         values["patch_size"] = _one_patch_size(values["patch_size"])
     if "image_size" in config:
@@ -55,7 +56,7 @@ def config_from_architecture(architecture: Architecture) -> dict[str, Any]:
     """
     height, width = architecture.image_height_width
     values: dict[str, Any] = {name: getattr(architecture, name) for name in _FIELDS}
-    values |= {name: list(getattr(architecture, name)) for name in _PER_STAGE}
+    values |= {name: list(getattr(architecture, name)) for name in PER_STAGE}
     values["image_size"] = height if height == width else [height, width]
     values["down_ops"] = [
         ["Subsample", one.key_dim, one.num_attention_heads, one.attention_ratio, one.mlp_ratio, one.stride]
@@ -95,7 +96,7 @@ def is_stock(architecture: Architecture) -> bool:
         and architecture.num_stages == 3
         and (architecture.patch_size, architecture.stride) == (16, 2)
         and height == width
-        and height % architecture.patch_size == 0
+        and architecture.stem_grids[-1] == (height // 16, width // 16)  # what stock takes the stem to give
         and all(isinstance(ratio, int) for ratio in ratios)
     )
 
@@ -129,8 +130,13 @@ def preprocessor_config(preprocessing: Preprocessing) -> dict[str, Any]:
 def count_labels(config: JsonObject) -> int:
     """The number of classes that a configuration states; 2 where it states none, as in transformers."""
     if config.get("id2label") is not None:
+        if not isinstance(config["id2label"], Mapping):
+            raise ConfigError("id2label must map the numbers 0, 1, 2, … to names, without a gap")
         return len(config["id2label"])
-    return int(config.get("num_labels", 2))
+    num_labels = config.get("num_labels", 2)
+    if isinstance(num_labels, bool) or not isinstance(num_labels, int) or num_labels < 0:
+        raise ConfigError(f"num_labels is {num_labels!r}: it must be a whole number of at least 0")
+    return num_labels
 
 
 def labels_from_config(config: JsonObject) -> tuple[str, ...]:
@@ -169,9 +175,31 @@ def preprocessing_from_config(config: JsonObject, image_size: Grid) -> Preproces
         crop=_crop(config.get("crop_size", image_size)) if config.get("do_center_crop", True) else None,
         resample=config.get("resample", 3),
         rescale=config.get("rescale_factor", 1 / 255) if config.get("do_rescale", True) else None,
-        mean=tuple(config.get("image_mean", IMAGENET_MEAN)) if normalize else None,
-        std=tuple(config.get("image_std", IMAGENET_STD)) if normalize else None,
+        mean=_channels("image_mean", config.get("image_mean", IMAGENET_MEAN)) if normalize else None,
+        std=_channels("image_std", config.get("image_std", IMAGENET_STD)) if normalize else None,
     )
+
+
+def training_fields(config: JsonObject) -> dict[str, float]:
+    """What a configuration says of training: `drop_path_rate` and `initializer_range`, as a checkpoint keeps them.
+
+    Raises:
+        ConfigError: one of them is no number from 0.
+    """
+    fields = {
+        "drop_path_rate": config.get("levit_drop_path_rate", config.get("drop_path_rate", 0)),
+        "initializer_range": config.get("initializer_range", 0.02),
+    }
+    for name, value in fields.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < inf:
+            raise ConfigError(f"{name} is {value!r}: it must be a number of at least 0")
+    return fields
+
+
+def _channels(name: str, values: object) -> tuple[Any, ...]:
+    if not isinstance(values, list | tuple):
+        raise ConfigError(f"{name} is {values!r}: give a list with one number per channel")
+    return tuple(values)
 
 
 def _tuple(name: str, value: object) -> tuple[Any, ...]:
@@ -190,7 +218,7 @@ def _downsamples(down_ops: object) -> tuple[Downsample, ...]:
     # transformers appends [""] to the list each time it builds a model, and saves it: those entries say nothing.
     operations: list[Any] = [down_ops]
     if isinstance(down_ops, list | tuple):
-        operations = [one for one in down_ops if one and one[0]]
+        operations = [one for one in down_ops if one not in ([""], ("",))]
     for one in operations:
         if not isinstance(one, list | tuple) or one[0] != "Subsample" or len(one) != 6:
             raise ConfigError(

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from levit.checkpoints.checkpoint import Checkpoint, Weights
+from levit.checkpoints.arrays import read_json
 from levit.checkpoints.configuration import (
+    PREPROCESSOR_FILE,
     architecture_from_config,
     labels_from_config,
     preprocessing_from_config,
+    training_fields,
 )
 from levit.checkpoints.dialects import HEADS, find_dialect
+from levit.errors import CheckpointError
 from levit.spec.artifact import Source
 
 
@@ -29,27 +34,31 @@ class TorchModel(Protocol):
 def checkpoint_from_model(model: TorchModel) -> Checkpoint:
     """The checkpoint that a network would be saved as: its present weights and configuration.
 
+    The preprocessing is that of the folder it was loaded from, or the usual one for its image size.
+
     Args:
         model: any of levit's networks, or transformers' own LeViT.
 
     Raises:
         CheckpointError: its weights are not those of a LeViT.
     """
+    if not hasattr(model, "state_dict") or not hasattr(model, "config"):
+        raise CheckpointError(f"a {type(model).__name__} is no network: give one, or the path of a checkpoint")
     tensors = model.state_dict()
     name = type(model).__name__
     dialect, names = find_dialect({key: tuple(tensor.shape) for key, tensor in tensors.items()}, name)
     weights: Weights = {canonical: _to_array(tensors[key]) for key, canonical in names.items()}
     config = model.config.to_dict()
+    origin = Path(getattr(model.config, "name_or_path", None) or "")  # where it was loaded from, if anywhere
     num_classifiers = sum(f"{key}.linear.weight" in weights for key in HEADS)
     architecture = architecture_from_config(config, num_classifiers=num_classifiers)
     return Checkpoint(
         weights=weights,
         architecture=architecture,
         labels=labels_from_config(config),
-        preprocessing=preprocessing_from_config({}, architecture.image_height_width),
-        source=Source(name=config.get("_name_or_path") or name, dialect=dialect.name),
-        drop_path_rate=float(config.get("levit_drop_path_rate", config.get("drop_path_rate", 0.0))),
-        initializer_range=float(config.get("initializer_range", 0.02)),
+        preprocessing=preprocessing_from_config(read_json(origin / PREPROCESSOR_FILE), architecture.image_height_width),
+        source=Source(name=origin.name or name, dialect=dialect.name),
+        **training_fields(config),
     )
 
 

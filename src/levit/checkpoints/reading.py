@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from levit.checkpoints.configuration import (
     architecture_from_config,
     labels_from_config,
     preprocessing_from_config,
+    training_fields,
 )
 from levit.checkpoints.dialects import BATCH_NORM_EPSILON, HEADS, find_dialect, is_linear
 from levit.checkpoints.hub import find_weights
@@ -28,11 +29,12 @@ from levit.checkpoints.timm_configuration import (
     timm_labels,
     timm_preprocessing,
 )
-from levit.errors import ConfigError
+from levit.errors import CheckpointError, ConfigError
 from levit.spec.architecture import Architecture, Grid
 from levit.spec.artifact import Source
 from levit.spec.preprocessing import Preprocessing
 
+_KEPT = ("float32", "float64", "int64")
 _STATISTICS = {"weight": 1.0, "running_mean": 0.0, "running_var": 1 - BATCH_NORM_EPSILON}
 
 
@@ -93,8 +95,7 @@ def read_weights(
         preprocessing=settings.preprocessing,
         source=Source(name=_name(path_or_id, file), dialect=dialect.name, sha256=hash_file(file)),
         stored_as=_precision(arrays),
-        drop_path_rate=settings.drop_path_rate,
-        initializer_range=settings.initializer_range,
+        **settings.training,
     )
 
 
@@ -105,8 +106,7 @@ class _Settings:
     architecture: Architecture
     labels: tuple[str, ...] | None
     preprocessing: Preprocessing
-    drop_path_rate: float = 0.0
-    initializer_range: float = 0.02
+    training: dict[str, float] = field(default_factory=dict)
 
 
 def _settings(
@@ -142,8 +142,7 @@ def _transformers_settings(config: dict[str, Any], processor: dict[str, Any], we
         architecture=architecture,
         labels=labels_from_config(config) if config.get("id2label") else None,
         preprocessing=preprocessing_from_config(processor, architecture.image_height_width),
-        drop_path_rate=float(config.get("levit_drop_path_rate", config.get("drop_path_rate", 0.0))),
-        initializer_range=float(config.get("initializer_range", 0.02)),
+        training=training_fields(config),
     )
 
 
@@ -151,9 +150,11 @@ def _canonical(array: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
     """Half precision to single, 1x1 convolutions to linear layers; whole numbers and higher precision as they are."""
     if is_linear(name) and array.ndim == 4:
         array = array[:, :, 0, 0]
-    if array.dtype == np.float64 or np.issubdtype(array.dtype, np.integer):
+    if array.dtype.name in _KEPT:
         return array
-    return array.astype(np.float32, copy=False)
+    if array.dtype.name not in ("float16", "bfloat16"):
+        raise CheckpointError(f"{name} is of type {array.dtype.name}: convert it to float32, float16 or bfloat16")
+    return array.astype(np.float32)
 
 
 def _identity_batch_norms(weights: Weights) -> Weights:

@@ -36,7 +36,9 @@ def architecture_from_shapes(
     try:
         found = _infer(shapes, image_size)
         return replace(found, activation=activation or _usual_activation(found))
-    except (KeyError, IndexError, ZeroDivisionError) as error:
+    except ConfigError:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
         raise CheckpointError(
             f"{name}: cannot tell the architecture from the weights ({error}): put its config.json beside it"
         ) from None

@@ -8,10 +8,12 @@ from transformers import PreTrainedConfig
 
 from levit.checkpoints.configuration import (
     MODEL_TYPES,
+    PER_STAGE,
     SPELLINGS,
     architecture_from_config,
     config_from_architecture,
     is_stock,
+    training_fields,
 )
 from levit.errors import ConfigError
 from levit.spec.architecture import Architecture
@@ -54,6 +56,7 @@ class LevitConfig(PreTrainedConfig):
     """
 
     model_type = MODEL_TYPES[0]
+    attribute_map = SPELLINGS  # noqa: RUF012  # transformers' own way of giving a field a second name
 
     image_size: Any = 224
     num_channels: int = 3
@@ -77,31 +80,15 @@ class LevitConfig(PreTrainedConfig):
             if plural in kwargs:
                 setattr(self, singular, kwargs.pop(plural))
         self.drop_path_rate = kwargs.pop("levit_drop_path_rate", self.drop_path_rate)
-        if not 0 <= self.drop_path_rate < 1:
+        training_fields({"drop_path_rate": self.drop_path_rate, "initializer_range": self.initializer_range})
+        if self.drop_path_rate >= 1:
             raise ConfigError(f"drop_path_rate is {self.drop_path_rate!r}: it must be at least 0 and below 1")
         super().__post_init__(**kwargs)
-        for name in (
-            "hidden_sizes",
-            "num_attention_heads",
-            "depths",
-            "key_dim",
-            "mlp_ratio",
-            "attention_ratio",
-        ):
-            value = getattr(self, name)
-            setattr(self, name, list(value) if isinstance(value, tuple) else value)
-        # Checked here, so that a mistake is named where it was made; [""] entries that transformers saves go.
-        self.down_ops = config_from_architecture(self.architecture())["down_ops"]
-
-    @property
-    def mlp_ratios(self) -> list[float]:
-        """The documented spelling of `mlp_ratio`."""
-        return list(self.mlp_ratio)
-
-    @property
-    def attention_ratios(self) -> list[float]:
-        """The documented spelling of `attention_ratio`."""
-        return list(self.attention_ratio)
+        # Checked here, so that a mistake is named where it was made. What is kept is plain: lists, 2 for 2.0, one
+        # patch size, and none of the [""] entries that transformers saves.
+        values = config_from_architecture(self.architecture())
+        for name in (*PER_STAGE, "patch_size", "down_ops"):
+            setattr(self, name, values[name])
 
     def architecture(self, *, num_classifiers: int = 1) -> Architecture:
         """What this configuration describes, for a network with that many heads.

@@ -33,6 +33,7 @@ class LevitPreTrainedModel(PreTrainedModel):
     base_model_prefix = "levit"
     main_input_name = "pixel_values"
     input_modalities = ("image",)
+    accepts_loss_kwargs = False  # so that Trainer divides the loss by the number of accumulated batches
     _no_split_modules = [Residual.__name__]  # noqa: RUF012  # transformers compares it as a list
 
     def _init_weights(self, module: nn.Module) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from math import isfinite
 from typing import Any, Literal
 
 from levit.errors import ConfigError
 
 ACTIVATIONS = ("hardswish", "silu")
+
+MOST_BLOCKS = 1000  # in a stage: a damaged file must not be unrolled for ever
 
 Grid = tuple[int, int]
 
@@ -72,8 +75,10 @@ class Architecture:
             _check_integer(name, getattr(self, name), least=1)
         _check_integer("padding", self.padding, least=0)
         _check_integer("num_labels", self.num_labels, least=0)
+        stages = len(self.hidden_sizes) if isinstance(self.hidden_sizes, Sequence) else 0
         for name, kind, least in _PER_STAGE:
-            _set(self, name, _per_stage(name, getattr(self, name), len(tuple(self.hidden_sizes)), kind, least))
+            _set(self, name, _per_stage(name, getattr(self, name), stages, kind, least))
+        self._check_stages()
         if self.downsamples is None:
             _set(self, "downsamples", self._default_downsamples())
         self._check_downsamples()
@@ -83,13 +88,21 @@ class Architecture:
         if self.num_classifiers not in (0, 1, 2):
             raise ConfigError(f"num_classifiers is {self.num_classifiers!r}: use 0, 1 or 2")
 
+    def _check_stages(self) -> None:
+        for index, (ratio, key_dim) in enumerate(zip(self.attention_ratio, self.key_dim, strict=True)):
+            _check_value_channels(f"attention_ratio[{index}]", ratio, key_dim)
+        if max(self.depths) > MOST_BLOCKS:
+            raise ConfigError(f"depths is {list(self.depths)}: more than {MOST_BLOCKS} blocks in a stage")
+
     def _default_downsamples(self) -> tuple[Downsample, ...]:
         heads = [width // self.key_dim[0] for width in self.hidden_sizes[:-1]]
         return tuple(Downsample(key_dim=self.key_dim[0], num_attention_heads=max(count, 1)) for count in heads)
 
     def _check_downsamples(self) -> None:
-        downsamples = tuple(self.downsamples or ())
-        _set(self, "downsamples", downsamples)
+        downsamples = self.downsamples or ()
+        if not isinstance(downsamples, Sequence) or not all(isinstance(one, Downsample) for one in downsamples):
+            raise ConfigError(f"downsamples is {downsamples!r}: give a list of Downsample, or None")
+        _set(self, "downsamples", tuple(downsamples))
         if len(downsamples) != len(self.hidden_sizes) - 1:
             raise ConfigError(
                 f"downsamples has {len(downsamples)} entries for {len(self.hidden_sizes)} stages: "
@@ -98,7 +111,9 @@ class Architecture:
         for index, downsample in enumerate(downsamples):
             for name in ("key_dim", "num_attention_heads", "stride"):
                 _check_integer(f"downsamples[{index}].{name}", getattr(downsample, name), least=1)
-            _check_number(f"downsamples[{index}].attention_ratio", downsample.attention_ratio, above=0)
+            name = f"downsamples[{index}].attention_ratio"
+            _check_number(name, downsample.attention_ratio, above=0)
+            _check_value_channels(name, downsample.attention_ratio, downsample.key_dim)
             _check_number(f"downsamples[{index}].mlp_ratio", downsample.mlp_ratio, least=0)
 
     def _check_stem(self) -> None:
@@ -202,7 +217,7 @@ def _check_integer(name: str, value: object, *, least: int) -> None:
 
 
 def _check_number(name: str, value: object, *, least: float | None = None, above: float | None = None) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
         raise ConfigError(f"{name} is {value!r}: it must be a number")
     if (least is not None and value < least) or (above is not None and value <= above):
         bound = f"at least {least}" if least is not None else f"greater than {above}"
@@ -210,8 +225,8 @@ def _check_number(name: str, value: object, *, least: float | None = None, above
 
 
 def _pair(name: str, value: Grid | int | Sequence[int]) -> Grid:
-    pair = (value, value) if isinstance(value, int) else tuple(value)
-    if len(pair) != 2:
+    pair = (value, value) if isinstance(value, int) else value
+    if not isinstance(pair, Sequence) or len(pair) != 2:
         raise ConfigError(f"{name} is {value!r}: give one number, or height and width")
     for size in pair:
         _check_integer(name, size, least=1)
@@ -232,4 +247,9 @@ def _per_stage(name: str, value: object, stages: int, kind: type[int] | type[flo
             _check_number(f"{name}[{index}]", entry, above=0)
         else:
             _check_number(f"{name}[{index}]", entry, least=least)
-    return tuple(value)
+    return tuple(int(entry) if entry == int(entry) else entry for entry in value)  # 2.0 and 2 are the same ratio
+
+
+def _check_value_channels(name: str, ratio: float, key_dim: int) -> None:
+    if int(ratio * key_dim) < 1:
+        raise ConfigError(f"{name} is {ratio!r}: with key_dim {key_dim} it leaves no value channel")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import Any
 
 from levit.errors import ConfigError
@@ -14,6 +15,10 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 # Pillow's numbers for its filters, which preprocessor_config.json uses too.
 RESAMPLE_FILTERS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +45,20 @@ class Preprocessing:
     std: tuple[float, ...] | None = IMAGENET_STD
 
     def __post_init__(self) -> None:
-        if self.resample not in RESAMPLE_FILTERS:
+        if not isinstance(self.resample, int) or self.resample not in RESAMPLE_FILTERS:
             raise ConfigError(f"resample is {self.resample!r}: use one of Pillow's filters, 0 to 5 (3 is bicubic)")
+        for name, size in (("resize", self.resize), ("crop", self.crop)):
+            sides = size if isinstance(size, tuple) else () if size is None else (size,)
+            if not all(isinstance(side, int) and side > 0 for side in sides):
+                raise ConfigError(f"{name} is {size!r}: give whole numbers of pixels")
+        if self.rescale is not None and not _is_number(self.rescale):
+            raise ConfigError(f"rescale is {self.rescale!r}: give a number")
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if values is not None and (len(values) != 3 or not all(map(_is_number, values))):
+                raise ConfigError(f"{name} is {values!r}: give one number for each of the three channels")
         if (self.mean is None) != (self.std is None):
             raise ConfigError("mean and std go together: give both, or neither")
-        if self.std is not None and not all(self.std):
+        if self.std is not None and 0 in self.std:
             raise ConfigError(f"std is {self.std}: no channel may be 0")
 
     @property
