@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from levit.model.config import LevitConfig
     from levit.model.loading import load_checkpoint
     from levit.model.pretrained import LevitPreTrainedModel
-    from levit.runtime.classifier import Classifier, Label, Prediction
+    from levit.runtime.classifier import Classifier
+    from levit.runtime.prediction import Label, Prediction
     from levit.spec.architecture import Architecture
 
 __version__ = "0.1.0"
@@ -47,7 +48,7 @@ _HOMES = {
     "EngineError": "levit.errors",
     "ExportError": "levit.errors",
     "ImageError": "levit.errors",
-    "Label": "levit.runtime.classifier",
+    "Label": "levit.runtime.prediction",
     "LevitConfig": "levit.model.config",
     "LevitError": "levit.errors",
     "LevitForImageClassification": "levit.model.classifier",
@@ -55,7 +56,7 @@ _HOMES = {
     "LevitForImageClassificationWithTeacherOutput": "levit.model.classifier",
     "LevitModel": "levit.model.backbone",
     "LevitPreTrainedModel": "levit.model.pretrained",
-    "Prediction": "levit.runtime.classifier",
+    "Prediction": "levit.runtime.prediction",
     "convert": "levit.checkpoints.writing",
     "export": "levit.exporting.export",
     "load_checkpoint": "levit.model.loading",

@@ -4,6 +4,7 @@ import itertools
 import pytest
 
 from levit.cli.inputs import NoImages, expand
+from levit.errors import DataError
 
 
 @pytest.fixture
@@ -45,7 +46,15 @@ def test_a_pattern_is_its_matches_and_the_images_below_them(files, pattern, foun
 
 
 def test_a_pattern_that_matches_a_folder_and_what_is_in_it_names_each_file_once(files):
-    assert sorted(expand(["sub/**"])) == ["sub/c.webp", "sub/data.csv", "sub/deep/d.Tiff"]
+    assert sorted(expand(["sub/**"])) == ["sub/c.webp", "sub/deep/d.Tiff"]
+
+
+def test_a_pattern_does_not_follow_links_in_circles(files):
+    (files / "sub" / "up").symlink_to("..")
+    (files / "sub" / "self").symlink_to(".")
+    assert list(expand(["**/*.webp"])) == ["sub/c.webp"]
+    assert list(expand(["sub/**"])) == ["sub/c.webp", "sub/deep/d.Tiff"]
+    assert list(expand(["sub"])) == ["sub/c.webp", "sub/deep/d.Tiff"]
 
 
 def test_a_pattern_without_matches_is_told(files):
@@ -63,7 +72,24 @@ def test_a_file_that_looks_like_a_pattern_is_itself(files):
 
 def test_a_dash_is_the_lines_of_standard_input(files, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("b.jpg\n\nsub\r\nwith space.jpg \n*.jpg"))
-    assert list(expand(["A.PNG", "-"])) == ["A.PNG", "b.jpg", "sub", "with space.jpg ", "*.jpg"]
+    found = ["A.PNG", "b.jpg", "sub/c.webp", "sub/deep/d.Tiff", "with space.jpg ", "*.jpg"]
+    assert list(expand(["A.PNG", "-"])) == found
+
+
+def test_a_list_may_begin_with_a_byte_order_mark(files, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("\ufeffb.jpg\n  \nA.PNG\n"))
+    assert list(expand(["-"])) == ["b.jpg", "A.PNG"]
+
+
+def test_an_empty_list_is_told(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert list(expand(["-"])) == [NoImages("-", "no file names on standard input")]
+
+
+def test_an_image_on_standard_input_is_told_from_a_list(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("\xff\xd8\0\n"))
+    with pytest.raises(DataError, match="no list of file names"):
+        list(expand(["-"]))
 
 
 def test_nothing_is_looked_at_before_it_is_needed(files):

@@ -1,11 +1,14 @@
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
 from levit.cli.output import WRITERS, CsvWriter, JsonWriter, TableWriter, print_fields
-from levit.runtime.classifier import Label
+from levit.runtime.prediction import Label
 
 CAT = Label("cat", 3, 0.75)
 FOX = Label("fox, red", 1, 0.0625)
@@ -96,3 +99,27 @@ def test_long_names_are_folded_and_none_of_them_is_lost(capsys):
 def test_fields_are_shown_one_a_line_as_they_are(capsys):
     print_fields({"model": "a [b] c", "size": "12 MB"})
     assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == ["model  a [b] c", "size   12 MB"]
+
+
+def test_a_long_label_keeps_its_score_on_its_line(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    writer = TableWriter()
+    writer.write("a.jpg", [Label("Labrador retriever, a dog", 0, 0.75), CAT], None)
+    writer.close()
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["a.jpg", "Labrador", "75.0", "%", "█" * 9] in lines
+    assert ["cat", "75.0", "%", "█" * 9] in lines
+
+
+def test_names_cannot_steer_the_terminal(capsys):
+    writer = TableWriter()
+    writer.write("a\x1b[2J.jpg", [CAT], None)
+    writer.close()
+    assert "a\\x1b[2J.jpg" in capsys.readouterr().out
+
+
+def test_json_is_valid_where_the_output_holds_ascii_alone():
+    command = "from levit.cli.output import JsonWriter; JsonWriter().write('é😀.jpg', [], None)"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii:backslashreplace"}
+    out = subprocess.run([sys.executable, "-c", command], env=environment, capture_output=True, check=True).stdout
+    assert json.loads(out)["file"] == "é😀.jpg"

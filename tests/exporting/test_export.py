@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import onnx
@@ -67,6 +68,31 @@ def test_a_network_in_memory(tmp_path, folder, library):
     export(folder, tmp_path / "file.onnx")
     memory, file = (onnx.load(tmp_path / f"{name}.onnx").graph for name in ("memory", "file"))
     assert memory.SerializeToString() == file.SerializeToString()
+
+
+def test_a_network_in_memory_keeps_the_preprocessing_it_came_with(tmp_path, folder):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (copy / "preprocessor_config.json").write_text('{"size": {"shortest_edge": 56}, "image_mean": [0.5, 0.5, 0.5]}')
+    model = levit.LevitForImageClassificationWithTeacher.from_pretrained(copy)
+    artifact = export(model, tmp_path / "x.onnx").artifact
+    assert artifact.preprocessing.resize == 64
+    assert artifact.preprocessing.mean == (0.5, 0.5, 0.5)
+    assert artifact.source.name == "copy"
+
+
+@pytest.mark.parametrize("thing", [{"a": 1}, 5])
+def test_what_is_no_network_is_one_clear_line(tmp_path, thing):
+    with pytest.raises(CheckpointError, match="is no network"):
+        export(thing, tmp_path / "x.onnx")
+
+
+def test_an_accuracy_cannot_be_recorded_in_what_is_no_artifact(tmp_path):
+    accuracy = Accuracy(top1=1, top5=2, images=3, data="d", sha256="s", engine="e", precision="p")
+    (tmp_path / "x.onnx").write_text("nothing")
+    for name in ("x.onnx", "missing.onnx"):
+        with pytest.raises(CheckpointError, match="not an ONNX file"):
+            record_accuracy(tmp_path / name, accuracy)
 
 
 def test_other_than_three_channels(tmp_path):

@@ -58,6 +58,9 @@ def test_a_variant_may_be_given_labels():
         ({"depths": [1, 2]}, "depths has 2 entries"),
         ({"drop_path_rate": 1.0}, "drop_path_rate is 1.0"),
         ({"drop_path_rate": -0.1}, "drop_path_rate"),
+        ({"drop_path_rate": "0.1"}, "drop_path_rate"),
+        ({"initializer_range": -1}, "initializer_range"),
+        ({"image_size": None}, "image_size"),
         ({"patch_size": 10}, "patch_size"),
         ({"patch_size": [16, 8]}, "patch_size"),
         ({"key_dim": "16"}, "key_dim"),
@@ -106,6 +109,25 @@ def test_what_stock_would_compute_wrongly_is_saved_so_that_stock_refuses_it(tmp_
     with pytest.raises(Exception, match="drop_path_rate"):
         transformers.LevitConfig.from_pretrained(tmp_path)
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("values", [{"mlp_ratio": [2.0, 2, 2]}, {"patch_size": [16, 16]}, {"image_size": [224, 224]}])
+def test_other_ways_of_writing_a_stock_network_are_saved_so_that_stock_reads_it(tmp_path, values):
+    LevitConfig(**values).save_pretrained(tmp_path)
+    transformers.LevitModel(transformers.LevitConfig.from_pretrained(tmp_path))
+
+
+@pytest.mark.parametrize("values", [{"padding": 0}, {"kernel_size": 5}])
+def test_a_stem_that_gives_another_grid_is_not_stock(values):
+    assert not LevitConfig(**values).is_stock()
+
+
+def test_the_plural_spellings_are_second_names(tmp_path):
+    LevitConfig().save_pretrained(tmp_path)
+    assert LevitConfig.from_pretrained(tmp_path, mlp_ratios=[4, 4, 4]).mlp_ratio == [4, 4, 4]
+    config = LevitConfig()
+    config.attention_ratios = [3, 3, 3]
+    assert config.attention_ratio == [3, 3, 3]
 
 
 def test_files_of_stock_transformers_are_read(tmp_path):

@@ -1,20 +1,24 @@
+import gc
 import itertools
 import json
 import os
 import shutil
 import threading
 import time
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 
 import levit
 from levit.errors import CheckpointError, ConfigError, EngineError, ImageError
-from levit.runtime.classifier import Classifier, Label, Prediction
+from levit.runtime.classifier import Classifier
 from levit.runtime.fake_engine import FakeEngine
+from levit.runtime.prediction import Label, Prediction
 from levit.spec.preprocessing import Preprocessing
 from tests.conftest import EXAMPLES, GOLDEN, relative
 from tests.runtime.small_model import LABELS, colors_card, colors_classifier, plain, write_checkpoint
@@ -345,3 +349,90 @@ def test_the_preprocessing_of_the_model_is_the_one_that_is_done(checkpoint):
     seen = FakeEngine(card, lambda batch: np.zeros((len(batch), len(LABELS)), np.float32))
     Classifier(seen)(PRIMARY["red"])
     np.testing.assert_array_equal(seen.batches[0][0], np.broadcast_to(np.array([1, 0, 0])[:, None, None], (3, 32, 32)))
+
+
+@pytest.fixture
+def shared_jpeg(tmp_path):
+    file = tmp_path / "large.jpg"
+    pixels = np.random.default_rng(0).integers(0, 256, (900, 1200, 3), np.uint8)
+    Image.fromarray(pixels).save(file)
+    return file
+
+
+def test_one_opened_image_may_be_given_many_times(checkpoint, shared_jpeg):
+    """It is decoded when it is first needed, and its file can be read by one thread at a time."""
+    classify = Classifier(checkpoint, threads=4)
+    expected = classify(shared_jpeg).logits
+    with Image.open(shared_jpeg) as image:
+        for prediction in classify([image] * 12):
+            assert prediction.error is None
+            np.testing.assert_allclose(prediction.logits, expected, atol=1e-5 + 0.05 * np.abs(expected).max())
+
+
+def test_an_array_may_be_filled_again_while_it_waits(checkpoint):
+    classify = Classifier(checkpoint, precision="fp32")
+    frame = np.empty((80, 90, 3), np.uint8)
+
+    def frames():
+        for value in range(40):
+            frame[:] = value * 6
+            yield frame
+
+    found = [prediction.logits for prediction in classify.stream(frames(), batch_size=8)]
+    for value, logits in enumerate(found):
+        alone = classify(np.full_like(frame, value * 6)).logits
+        np.testing.assert_allclose(logits, alone, atol=1e-4)
+
+
+def test_a_failed_prediction_does_not_keep_its_image(checkpoint):
+    references = []
+
+    def sources():
+        for _ in range(3):
+            source = Image.new("F", (9, 9))  # refused: floating-point pixels have no known range
+            references.append(weakref.ref(source))
+            yield source
+
+    predictions = list(Classifier(checkpoint).stream(sources()))
+    gc.collect()
+    assert all(prediction.error for prediction in predictions)
+    assert [reference() for reference in references] == [None] * 3
+
+
+def test_stream_takes_no_single_image(checkpoint):
+    classify = Classifier(checkpoint)
+    with pytest.raises(TypeError, match="stream takes many images"):
+        classify.stream("photo.jpg")
+    with pytest.raises(ValueError, match="batch_size is 0"):
+        classify.stream([], batch_size=0)
+
+
+def test_what_is_no_model_is_a_type_error():
+    with pytest.raises(TypeError, match="model is a int"):
+        Classifier(5)
+
+
+def test_a_checkpoint_in_memory_is_opened(checkpoint):
+    loaded = levit.read_checkpoint(checkpoint)
+    photo = np.zeros((70, 80, 3), np.uint8)
+    np.testing.assert_array_equal(Classifier(loaded)(photo).logits, Classifier(checkpoint)(photo).logits)
+
+
+def test_a_damaged_copy_in_the_cache_is_made_anew(checkpoint):
+    from levit.runtime.opening import find_artifact
+
+    photo = np.zeros((70, 80, 3), np.uint8)
+    expected = Classifier(checkpoint)(photo).logits
+    cached = find_artifact(checkpoint)
+    cached.write_bytes(cached.read_bytes()[:1000])
+    np.testing.assert_array_equal(Classifier(checkpoint)(photo).logits, expected)
+
+
+def test_an_artifact_whose_labels_do_not_fit_is_refused(checkpoint, tmp_path):
+    levit.export(checkpoint, tmp_path / "x.onnx")
+    model = onnx.load(tmp_path / "x.onnx")
+    values = {pair.key: pair.value for pair in model.metadata_props} | {"levit.labels": '["one"]'}
+    onnx.helper.set_model_props(model, values)
+    onnx.save(model, tmp_path / "x.onnx")
+    with pytest.raises(EngineError, match="1 labels"):
+        Classifier(tmp_path / "x.onnx")(np.zeros((70, 80, 3), np.uint8))

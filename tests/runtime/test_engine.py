@@ -30,8 +30,8 @@ def test_the_fake_is_an_engine():
     ("options", "message"),
     [
         ({"engine": "abacus"}, "no engine is called 'abacus': use auto, openvino"),
-        ({"threads": 0}, "threads is 0: give at least 1"),
-        ({"precision": "int8"}, "precision is 'int8': use one of auto, fp32, bf16, fp16"),
+        ({"threads": 0}, "threads is 0: give a whole number of at least 1"),
+        ({"precision": "int8"}, "precision is 'int8': use one of auto, fp32, bf16"),
     ],
     ids=str,
 )

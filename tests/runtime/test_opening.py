@@ -99,10 +99,10 @@ def test_a_cache_that_takes_nothing_more_is_done_without(checkpoint):
     ("name", "message"),
     [
         ("missing.onnx", "no such file"),
-        ("folder.onnx", "no such file"),
+        ("folder.onnx", "no model.safetensors"),
         ("missing", "no such file or folder"),
-        ("folder.onnx/empty", r"no model\.safetensors in this folder"),
-        ("notes.txt", r"not a \.safetensors file: give one, or a folder with model\.safetensors"),
+        ("folder.onnx/empty", r"no model\.safetensors or pytorch_model\.bin in this folder"),
+        ("notes.txt", r"give a \.safetensors file"),
     ],
 )
 def test_what_is_no_model_is_refused_by_its_name(tmp_path, name, message):

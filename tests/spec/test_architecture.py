@@ -74,3 +74,27 @@ def test_an_error_names_the_field_in_one_line(fields, field):
 def test_a_field_of_a_newer_version_is_named():
     with pytest.raises(ConfigError, match="'window'"):
         Architecture.from_dict({"window": 7})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"image_size": None},
+        {"image_size": "224"},
+        {"hidden_sizes": 5},
+        {"downsamples": 5},
+        {"downsamples": ({"key_dim": 8},) * 2},
+        {"mlp_ratio": (float("nan"), 2, 2)},
+        {"mlp_ratio": (float("inf"), 2, 2)},
+        {"depths": (3_000_000, 1, 1)},
+        {"attention_ratio": (0.01, 2, 2)},
+        {"downsamples": (Downsample(key_dim=2, num_attention_heads=1, attention_ratio=0.1),) * 2},
+    ],
+)
+def test_strange_values_are_errors_of_the_configuration(fields):
+    with pytest.raises(ConfigError, match=next(iter(fields))):
+        Architecture(**fields)
+
+
+def test_whole_ratios_are_the_same_whether_they_have_a_point():
+    assert Architecture(mlp_ratio=(2.0, 2, 2)) == Architecture()

@@ -27,8 +27,20 @@ def test_must_give_what_the_network_takes():
 
 
 @pytest.mark.parametrize(
-    ("fields", "match"), [({"resample": 9}, "resample"), ({"mean": None}, "go together"), ({"std": (1, 0, 1)}, "std")]
+    ("fields", "match"),
+    [
+        ({"resample": 9}, "resample"),
+        ({"resample": [3]}, "resample"),
+        ({"mean": None}, "go together"),
+        ({"std": (1, 0, 1)}, "std"),
+        ({"std": (1, float("nan"), 1)}, "std"),
+        ({"mean": (0.5, 0.5)}, "mean"),
+        ({"mean": ("a", "b", "c")}, "mean"),
+        ({"rescale": "x"}, "rescale"),
+        ({"resize": -5}, "resize"),
+        ({"crop": (0, 5)}, "crop"),
+    ],
 )
 def test_an_error_names_the_field(fields, match):
     with pytest.raises(ConfigError, match=match):
-        Preprocessing(resize=64, crop=(64, 64), **fields)
+        Preprocessing(**{"resize": 64, "crop": (64, 64), **fields})

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-import tempfile
+from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
 
 import platformdirs
 
 # Set it to move the cache, or to an empty string to do without one.
 VARIABLE = "LEVIT_CACHE"
+
+# Bytes that one kind of cached file may take.
+LIMIT = 1_000_000_000
 
 
 def cache_folder(name: str) -> Path | None:
@@ -22,7 +26,10 @@ def cache_folder(name: str) -> Path | None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         return None
-    return folder if os.access(folder, os.W_OK) else None
+    if not os.access(folder, os.W_OK):
+        return None
+    _prune(folder)
+    return folder
 
 
 def keep(content: bytes, file: Path) -> bool:
@@ -30,14 +37,24 @@ def keep(content: bytes, file: Path) -> bool:
 
     A cache that cannot be written, on a full disk say, slows the next start down and is no error.
     """
-    partial: Path | None = None
+    partial = file.with_name(f".{uuid4().hex}.partial")
     try:
-        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}.", delete=False) as stream:
-            partial = Path(stream.name)
-            stream.write(content)
+        partial.write_bytes(content)
         partial.replace(file)
     except OSError:
-        if partial is not None:
-            partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
         return False
     return True
+
+
+def _prune(folder: Path) -> None:
+    """Delete the oldest files where they take too much room; another process may be doing the same."""
+    with suppress(OSError):
+        found = [(entry.stat(), entry) for entry in folder.iterdir() if entry.is_file()]
+        excess = sum(status.st_size for status, _ in found) - LIMIT
+        for status, entry in sorted(found, key=lambda pair: pair[0].st_mtime):
+            if excess <= 0:
+                break
+            entry.unlink(missing_ok=True)
+            excess -= status.st_size

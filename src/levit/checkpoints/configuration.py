@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import inf
-from typing import Any
+from typing import Any, TypedDict
 
 from levit.checkpoints.checkpoint import Checkpoint, default_labels
 from levit.errors import ConfigError
@@ -180,13 +180,20 @@ def preprocessing_from_config(config: JsonObject, image_size: Grid) -> Preproces
     )
 
 
-def training_fields(config: JsonObject) -> dict[str, float]:
+class TrainingFields(TypedDict):
+    """What a checkpoint keeps of training."""
+
+    drop_path_rate: float
+    initializer_range: float
+
+
+def training_fields(config: JsonObject) -> TrainingFields:
     """What a configuration says of training: `drop_path_rate` and `initializer_range`, as a checkpoint keeps them.
 
     Raises:
         ConfigError: one of them is no number from 0.
     """
-    fields = {
+    fields: TrainingFields = {
         "drop_path_rate": config.get("levit_drop_path_rate", config.get("drop_path_rate", 0)),
         "initializer_range": config.get("initializer_range", 0.02),
     }

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from levit.checkpoints.checkpoint import Checkpoint, Weights
 from levit.checkpoints.arrays import read_json
+from levit.checkpoints.checkpoint import Checkpoint, Weights
 from levit.checkpoints.configuration import (
     PREPROCESSOR_FILE,
     architecture_from_config,

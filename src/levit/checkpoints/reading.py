@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from levit.checkpoints.configuration import (
     CONFIG_FILE,
     MODEL_TYPES,
     PREPROCESSOR_FILE,
+    TrainingFields,
     architecture_from_config,
     labels_from_config,
     preprocessing_from_config,
@@ -93,7 +94,7 @@ def read_weights(
         architecture=settings.architecture,
         labels=settings.labels or default_labels(settings.architecture.num_labels),
         preprocessing=settings.preprocessing,
-        source=Source(name=_name(path_or_id, file), dialect=dialect.name, sha256=hash_file(file)),
+        source=Source(name=short_name(path_or_id, file), dialect=dialect.name, sha256=hash_file(file)),
         stored_as=_precision(arrays),
         **settings.training,
     )
@@ -106,7 +107,7 @@ class _Settings:
     architecture: Architecture
     labels: tuple[str, ...] | None
     preprocessing: Preprocessing
-    training: dict[str, float] = field(default_factory=dict)
+    training: TrainingFields
 
 
 def _settings(
@@ -128,9 +129,17 @@ def _settings(
     size = architecture.image_height_width
     if is_timm(config):
         return _Settings(
-            architecture=architecture, labels=timm_labels(config), preprocessing=timm_preprocessing(config, size)
+            architecture=architecture,
+            labels=timm_labels(config),
+            preprocessing=timm_preprocessing(config, size),
+            training=training_fields({}),
         )
-    return _Settings(architecture=architecture, labels=None, preprocessing=preprocessing_from_config(processor, size))
+    return _Settings(
+        architecture=architecture,
+        labels=None,
+        preprocessing=preprocessing_from_config(processor, size),
+        training=training_fields({}),
+    )
 
 
 def _transformers_settings(config: dict[str, Any], processor: dict[str, Any], weights: Weights) -> _Settings:
@@ -181,7 +190,8 @@ def _precision(arrays: Weights) -> str:
     return next((short for name, short in names.items() if name in found), "fp32")
 
 
-def _name(path_or_id: str | Path, file: Path) -> str:
+def short_name(path_or_id: str | Path, file: Path) -> str:
+    """What to call a checkpoint: its folder's name, its file's, or the name by which it was asked for."""
     path = Path(path_or_id)
     if not path.exists():
         return str(path_or_id)

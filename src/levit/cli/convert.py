@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from typing import Annotated
 
@@ -27,8 +28,10 @@ def convert(
         str, typer.Argument(metavar="DST", help="A folder for transformers and timm, a .pth file for the others.")
     ],
     to: Annotated[Dialect, typer.Option(help="The library to write for.")],
+    as_json: Annotated[bool, typer.Option("--json", help="What was written as one JSON object.")] = False,
 ) -> None:
     """Rewrite a checkpoint in another library's names and layout."""
     from levit.checkpoints.writing import convert as run
 
-    typer.echo(run(source, target, to=to.value))
+    path = run(source, target, to=to.value)
+    typer.echo(json.dumps({"path": str(path), "dialect": to.value}) if as_json else path)

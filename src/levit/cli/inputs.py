@@ -27,7 +27,8 @@ class NoImages:
 def expand(names: Iterable[str]) -> Iterator[str | NoImages]:
     """The files that names on a command line mean, lazily and in order.
 
-    A file is itself, a folder all images below it (sorted), a pattern its matches, `-` a list of files and folders on
+    A file is itself, a folder all images below it (sorted), a pattern its matches (the images among them, where
+    it ends in `**`), `-` a list of files and folders on
     standard input, one a line. A file that is not there is passed on, so that reading it gives the error.
 
     Raises:
@@ -43,7 +44,8 @@ def expand(names: Iterable[str]) -> Iterator[str | NoImages]:
 
 
 def _listed() -> Iterator[str | NoImages]:
-    for line in sys.stdin:
+    for number, line in enumerate(sys.stdin):
+        line = line.removeprefix("\ufeff") if number == 0 else line  # what some editors put before a list
         if "\0" in line:
             raise DataError("standard input is no list of file names, one a line: give the image itself as a path")
         if line.strip():
@@ -62,9 +64,10 @@ def _matching(pattern: str) -> Iterator[str | NoImages]:
     root, below = Path(path.anchor), pattern[len(path.anchor) :]
     seen: set[str | NoImages] = set()  # `**` matches a folder and what is in it
     # pathlib, because its `**` does not follow links: those may lead in a circle.
+    only_images = path.name == "**"
     for match in sorted(map(str, root.glob(below))):
         for file in [match] if os.path.isfile(match) else _below(match):
-            if file not in seen:
+            if file not in seen and not (only_images and isinstance(file, str) and not _is_image(file)):
                 seen.add(file)
                 yield file
 
@@ -74,10 +77,14 @@ def _below(folder: str) -> Iterator[str | NoImages]:
     for parent, folders, names in os.walk(folder, onerror=unreadable.append):
         folders.sort()
         for name in sorted(names):
-            if os.path.splitext(name)[1].lower() in SUFFIXES:
+            if _is_image(name):
                 yield os.path.join(parent, name)
     for error in unreadable:
         yield NoImages(str(error.filename), f"cannot be listed: {error.strerror}")
+
+
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in SUFFIXES
 
 
 def _or_none(files: Iterator[str | NoImages], name: str, reason: str) -> Iterator[str | NoImages]:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from levit.runtime.classifier import Label
+    from levit.runtime.prediction import Label
 
 ERROR_STYLE = "red"
 
@@ -37,7 +37,8 @@ class JsonWriter:
     def write(self, file: str, labels: list[Label], error: str | None) -> None:
         """One image's labels, or why there are none."""
         record = {"file": file, "labels": [asdict(label) for label in labels], "error": error}
-        print(json.dumps(record, ensure_ascii=False), flush=True)
+        # Escapes are valid everywhere; the names themselves are nicer where the output can hold them.
+        print(json.dumps(record, ensure_ascii=not _is_utf8()), flush=True)
 
     def close(self) -> None:
         """Nothing is held back."""
@@ -75,7 +76,7 @@ class TableWriter:
 
     def write(self, file: str, labels: list[Label], error: str | None) -> None:
         """One image's labels, or why there are none."""
-        lines = [(Text((error or "").removeprefix(f"{file}: "), ERROR_STYLE), Text())]
+        lines = [(Text(_printable((error or "").removeprefix(f"{file}: ")), ERROR_STYLE), Text())]
         if error is None:
             lines = [self._line(label, "bold" if rank == 0 else "dim") for rank, label in enumerate(labels)]
         self._images.append((file, lines))
@@ -92,9 +93,11 @@ class TableWriter:
         table.add_column("image", width=names, overflow="fold")
         table.add_column("label", width=names, overflow="fold")
         table.add_column("score", width=numbers, no_wrap=True)
+        if self._header:
+            table.add_row()
         for file, lines in self._images:
             for number, line in enumerate(lines):
-                table.add_row(Text(file if number == 0 else ""), *line)
+                table.add_row(Text(_printable(file) if number == 0 else ""), *line)
             table.add_row()
         self._console.print(table)
         self._images, self._header = [], False
@@ -105,6 +108,15 @@ class TableWriter:
     def _bar(self, score: float) -> str:
         eighths = round(score * self.BAR * 8)
         return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+
+
+def _is_utf8() -> bool:
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+
+
+def _printable(text: str) -> str:
+    """The text without what would steer the terminal: file names may hold anything."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 WRITERS: dict[str, Callable[[], Writer]] = {"json": JsonWriter, "csv": CsvWriter, "table": TableWriter}

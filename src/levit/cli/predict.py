@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from levit.cli.inputs import NoImages, expand
+
+if TYPE_CHECKING:
+    from levit.cli.output import Writer
 
 
 class Precision(StrEnum):
@@ -53,34 +56,47 @@ def predict(
 
     classifier = Classifier(model, precision=precision.value, threads=threads)
     writer = WRITERS["json" if as_json else "csv" if as_csv else "table"]()
-    nothing: deque[tuple[int, NoImages]] = deque()  # with the number of images that were read before it
-    taken = answered = failed = 0
-
-    def images() -> Iterator[str]:
-        nonlocal taken
-        for item in expand(paths):
-            if isinstance(item, NoImages):
-                nothing.append((taken, item))
-            else:
-                taken += 1
-                yield item
-
-    def report_nothing() -> None:
-        nonlocal failed
-        while nothing and nothing[0][0] <= answered:
-            item = nothing.popleft()[1]
-            writer.write(item.name, [], f"{item.name}: {item.reason}")
-            failed += 1
-
+    named = _Named(paths)
+    failed = 0
     try:
-        for prediction in track(classifier.stream(images(), batch_size=batch_size), "images"):
-            report_nothing()
+        for prediction in track(classifier.stream(named, batch_size=batch_size), "images"):
+            failed += _write_missing(writer, named.missing_before_next())
             error = str(prediction.error) if prediction.error else None
-            writer.write(prediction.source, prediction.top(top_k), error)
-            answered += 1
+            writer.write(prediction.source, [] if error else prediction.top(top_k), error)
             failed += error is not None
-        report_nothing()
+        failed += _write_missing(writer, named.missing_before_next())
     finally:
         writer.close()
     if failed:
         raise typer.Exit(1)
+
+
+class _Named:
+    """The files that the user named, for a stream; what led to no file is kept in its place among the answers."""
+
+    def __init__(self, paths: list[str]) -> None:
+        self._paths = paths
+        self._missing: deque[tuple[int, NoImages]] = deque()  # with the number of files that came before it
+        self._taken = self._answered = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for item in expand(self._paths):
+            if isinstance(item, NoImages):
+                self._missing.append((self._taken, item))
+            else:
+                self._taken += 1
+                yield item
+
+    def missing_before_next(self) -> Iterator[NoImages]:
+        """What is to be reported before the next answer."""
+        while self._missing and self._missing[0][0] <= self._answered:
+            yield self._missing.popleft()[1]
+        self._answered += 1
+
+
+def _write_missing(writer: Writer, missing: Iterable[NoImages]) -> int:
+    """Report what led to no file; how many that were."""
+    items = list(missing)
+    for item in items:
+        writer.write(item.name, [], f"{item.name}: {item.reason}")
+    return len(items)

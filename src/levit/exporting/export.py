@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import onnx
+from google.protobuf.message import DecodeError
 
 from levit import __version__
 from levit.checkpoints.checkpoint import Checkpoint
@@ -15,7 +16,7 @@ from levit.checkpoints.from_model import TorchModel, checkpoint_from_model
 from levit.checkpoints.reading import read_checkpoint
 from levit.deployment.build import build_artifact
 from levit.deployment.graph import Storage
-from levit.errors import ExportError
+from levit.errors import CheckpointError, ExportError
 from levit.exporting.verify import TOLERANCE, verify
 from levit.spec.artifact import Accuracy, Artifact
 
@@ -93,7 +94,10 @@ def record_accuracy(path: str | Path, accuracy: Accuracy) -> Artifact:
         ExportError: it cannot be written.
     """
     target = Path(path)
-    model = onnx.load(target)
+    try:
+        model = onnx.load(target)
+    except (OSError, DecodeError) as error:
+        raise CheckpointError(f"{target}: not an ONNX file ({error})") from error
     artifact = Artifact.from_metadata({pair.key: pair.value for pair in model.metadata_props}).with_accuracy(accuracy)
     onnx.helper.set_model_props(model, artifact.to_metadata())
     partial = _write_partial(model, target)

@@ -33,7 +33,7 @@ def verify(artifact: Path, checkpoint: Checkpoint, *, storage: str) -> float:
     worst = 0.0
     for pixel_values in (_photos(checkpoint), _noise(checkpoint)):
         expected = evaluate(checkpoint.weights, checkpoint.architecture, pixel_values)["logits"]
-        largest = np.abs(expected).max()
+        largest = np.abs(expected).max() or 1.0
         for batch in (pixel_values[:1], pixel_values):
             difference = np.abs(engine.run(batch) - expected[: len(batch)]).max() / largest
             worst = max(worst, float(difference)) if np.isfinite(difference) else float("nan")

@@ -56,7 +56,7 @@ class LevitConfig(PreTrainedConfig):
     """
 
     model_type = MODEL_TYPES[0]
-    attribute_map = SPELLINGS  # noqa: RUF012  # transformers' own way of giving a field a second name
+    attribute_map = SPELLINGS  # transformers' own way of giving a field a second name
 
     image_size: Any = 224
     num_channels: int = 3
@@ -87,7 +87,7 @@ class LevitConfig(PreTrainedConfig):
         # Checked here, so that a mistake is named where it was made. What is kept is plain: lists, 2 for 2.0, one
         # patch size, and none of the [""] entries that transformers saves.
         values = config_from_architecture(self.architecture())
-        for name in (*PER_STAGE, "patch_size", "down_ops"):
+        for name in (*PER_STAGE, "image_size", "patch_size", "down_ops"):
             setattr(self, name, values[name])
 
     def architecture(self, *, num_classifiers: int = 1) -> Architecture:

@@ -8,7 +8,7 @@ from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.hub import find_weights
 from levit.checkpoints.reading import read_weights
 from levit.errors import CheckpointError
-from levit.runtime.opening import find_artifact
+from levit.runtime.opening import find_artifact, is_artifact
 from levit.spec.artifact import Artifact
 
 
@@ -21,11 +21,14 @@ def describe(model: str | Path | None) -> tuple[Artifact, int]:
     Raises:
         CheckpointError: there is no such model, or it is damaged.
     """
-    if model is not None and Path(model).suffix != ".onnx":
+    if model is not None and not is_artifact(model):
         weights = find_weights(model)
         return _would_be(read_weights(weights, model)), weights.stat().st_size
     artifact = find_artifact(model)
-    content = artifact.read_bytes() if isinstance(artifact, Path) else artifact
+    try:
+        content = artifact.read_bytes() if isinstance(artifact, Path) else artifact
+    except OSError as error:
+        raise CheckpointError(f"{model}: cannot be read ({error.strerror})") from error
     return _read_metadata(content, str(model)), len(content)
 
 

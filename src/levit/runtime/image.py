@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 import warnings
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import lru_cache
 from os import PathLike, fspath
 from typing import Any
@@ -22,6 +23,8 @@ ImageSource = str | PathLike[str] | bytes | Image.Image | NDArray[Any]
 IMAGE_TYPES = (str, PathLike, bytes, Image.Image, np.ndarray)
 
 MAX_PIXELS = 100_000_000
+
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://|data:", re.IGNORECASE)
 
 # Pillow's warning about large images is no news: the limit here is checked anyway. Its filter list is global state,
 # so only one thread at a time may change it.
@@ -74,6 +77,34 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Im
         raise ImageError(f"{name}: {_reason(error)}") from error
 
 
+def prepare(source: ImageSource, preprocessing: Preprocessing, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """Read, resize and crop: `read_image` and `preprocess` in one, so that whatever goes wrong is an `ImageError`.
+
+    Raises:
+        ImageError: the image cannot be decoded, resized or is refused.
+    """
+    image = read_image(source, max_pixels=max_pixels)
+    try:
+        return preprocess(image, preprocessing)
+    except Exception as error:  # no memory, for instance
+        raise ImageError(f"{source_name(source)}: cannot be resized ({error or type(error).__name__})") from error
+
+
+def own(source: ImageSource) -> ImageSource:
+    """A source that stays what it is when it is read later, in another thread.
+
+    An array is copied, because its owner may fill it with the next frame. A PIL image that was opened and not loaded
+    is loaded, because its file can only be read by one thread at a time; one that cannot be loaded is left, and says
+    so when it is read.
+    """
+    if isinstance(source, np.ndarray):
+        return source.copy()
+    if isinstance(source, Image.Image):
+        with suppress(Exception):
+            source.load()
+    return source
+
+
 def preprocess(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     """Resize and crop an RGB image, bit for bit as Pillow and `LevitImageProcessorPil` do.
 
@@ -122,7 +153,7 @@ def _open(source: ImageSource, name: str) -> AbstractContextManager[Image.Image]
         return nullcontext(source)  # its owner closes it
     if isinstance(source, np.ndarray):
         return _from_array(source, name)
-    if isinstance(source, str) and source.partition("://")[0] in ("http", "https", "ftp", "s3", "gs"):
+    if isinstance(source, str) and _ADDRESS.match(source):
         raise ImageError(f"{name}: addresses are not fetched: download the image and give the file")
     if not isinstance(source, str | bytes | PathLike):
         raise ImageError(f"{name}: give a path, bytes, a PIL image or an array")
@@ -158,7 +189,9 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I"):  # 16 and 32 bits: Pillow would clip them at 255
-        values = np.asarray(image).astype(np.float64) / 257
+        values = np.asarray(image).astype(np.float64)
+        if image.mode != "I" or values.max() > 255:  # 32 bits are also what 8-bit values are sometimes kept in
+            values /= 257
         return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
         raise ImageError(f"{name}: floating-point pixels have no known range: convert it to 8 bits")
@@ -207,5 +240,5 @@ def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "not an image, or of a format that Pillow cannot read"
     if isinstance(error, Image.DecompressionBombError):
-        return "more pixels than Pillow accepts: make it smaller"
+        return "more pixels than Pillow accepts: make it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS too"
     return f"damaged or incomplete ({' '.join(str(error).split()) or type(error).__name__})"

@@ -3,18 +3,52 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from importlib.resources import files
 from pathlib import Path
 
 from levit import __version__
 from levit.checkpoints.arrays import hash_file
 from levit.checkpoints.cache import cache_folder, keep
+from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.configuration import CONFIG_FILE, PREPROCESSOR_FILE
 from levit.checkpoints.hub import find_weights
-from levit.checkpoints.reading import read_weights
-from levit.errors import CheckpointError
+from levit.checkpoints.reading import read_weights, short_name
+from levit.errors import CheckpointError, EngineError
+from levit.runtime.engine import Engine, Precision, open_engine
 
 EMBEDDED_MODEL = "default.onnx"
+
+
+def open_model(
+    model: str | Path | Checkpoint | None,
+    *,
+    engine: str = "auto",
+    precision: Precision = "auto",
+    threads: int | None = None,
+) -> Engine:
+    """Open what a name means in an inference engine; see `find_artifact` and `levit.runtime.engine.open_engine`.
+
+    Raises:
+        CheckpointError: there is no such model, or it is damaged.
+        EngineError: the engine is missing, or cannot open it.
+    """
+    compiled = cache_folder("compiled")
+    artifact = _fold(model) if isinstance(model, Checkpoint) else find_artifact(model)
+    try:
+        return open_engine(artifact, engine=engine, precision=precision, threads=threads, cache_dir=compiled)
+    except EngineError:
+        folded = cache_folder("folded")
+        if isinstance(model, Checkpoint) or not isinstance(artifact, Path) or artifact.parent != folded:
+            raise
+        artifact.unlink(missing_ok=True)  # a copy in the cache that was damaged: fold the checkpoint again
+        again = find_artifact(model)
+        return open_engine(again, engine=engine, precision=precision, threads=threads, cache_dir=compiled)
+
+
+def is_artifact(model: str | Path) -> bool:
+    """Whether a name means an exported file and no checkpoint."""
+    return Path(model).suffix.lower() == ".onnx" and not Path(model).is_dir()
 
 
 def find_artifact(model: str | Path | None) -> Path | bytes:
@@ -30,30 +64,30 @@ def find_artifact(model: str | Path | None) -> Path | bytes:
     """
     if model is None:
         return Path(str(files("levit.runtime.embedded") / EMBEDDED_MODEL))
-    if (path := Path(model)).suffix == ".onnx":
-        if not path.is_file():
+    if is_artifact(model):
+        if not Path(model).is_file():
             raise CheckpointError(f"{model}: no such file")
-        return path
-    return _fold_checkpoint(model)
-
-
-def _fold_checkpoint(model: str | Path) -> Path | bytes:
+        return Path(model)
     weights, folder = find_weights(model), cache_folder("folded")
     cached = folder / f"{_content_key(model, weights)}.onnx" if folder else None
     if cached is not None and cached.is_file():
         return cached
-    from levit.deployment.build import build_artifact  # imports onnx, which a cached checkpoint does without
-
-    content: bytes = build_artifact(read_weights(weights, model), producer=f"levit {__version__}").SerializeToString()
+    content = _fold(read_weights(weights, model))
     if cached is not None and keep(content, cached):
         return cached
     return content
 
 
+def _fold(checkpoint: Checkpoint) -> bytes:
+    from levit.deployment.build import build_artifact  # imports onnx, which a cached checkpoint does without
+
+    content: bytes = build_artifact(checkpoint, producer=f"levit {__version__}").SerializeToString()
+    return content
+
+
 def _content_key(model: str | Path, weights: Path) -> str:
-    # The name is in the artifact, and differs where a file and not its folder is named.
-    parts = [__version__, Path(model).name, weights.resolve().parent.name, hash_file(weights)]
+    parts = [__version__, short_name(model, weights), hash_file(weights)]  # the name is in the artifact
     for name in (CONFIG_FILE, PREPROCESSOR_FILE):
         file = weights.with_name(name)
         parts.append(hash_file(file) if file.is_file() else "")
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return hashlib.sha256(os.fsencode("\n".join(parts))).hexdigest()

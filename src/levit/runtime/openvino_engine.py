@@ -19,7 +19,7 @@ _ELEMENT_TYPES = {"fp32": "f32", "bf16": "bf16"}
 class OpenVinoEngine:
     """An ONNX model in OpenVINO; see `levit.runtime.engine.open_engine` for the arguments.
 
-    It may be shared between threads: each call makes an inference request of its own where the first is busy.
+    It may be shared between threads: each call makes an inference request of its own.
     """
 
     name = "openvino"
@@ -34,8 +34,8 @@ class OpenVinoEngine:
     ) -> None:
         _check_is_onnx(model)
         core = openvino.Core()
-        self.precision = precision if precision != "auto" else _native_precision(core)
-        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _ELEMENT_TYPES[self.precision]}
+        wanted = precision if precision != "auto" else _native_precision(core)
+        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _ELEMENT_TYPES[wanted]}
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = threads
         if cache_dir is not None:
@@ -44,6 +44,7 @@ class OpenVinoEngine:
             network = core.read_model(model)
             self.metadata: Mapping[str, str] = _metadata(network)
             self._compiled = core.compile_model(network, _DEVICE, settings)
+            self.precision = _precision_of(self._compiled)  # what it really is, whatever was asked for
         except RuntimeError as error:
             raise EngineError(f"{_name(model)}: OpenVINO cannot open it ({_first_line(error)})") from error
 
@@ -80,6 +81,11 @@ def _first_byte(file: Path) -> bytes:
 
 def _native_precision(core: openvino.Core) -> str:
     return "bf16" if "BF16" in core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES") else "fp32"
+
+
+def _precision_of(compiled: openvino.CompiledModel) -> str:
+    element_type = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    return next((name for name, short in _ELEMENT_TYPES.items() if short == element_type), str(element_type))
 
 
 def _metadata(network: openvino.Model) -> dict[str, str]:

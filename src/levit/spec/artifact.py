@@ -81,7 +81,9 @@ class Artifact:
             "accuracy": asdict(self.accuracy) if self.accuracy else None,
             "producer": self.producer,
         }
-        return {PREFIX + name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}
+        texts = {PREFIX + name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}
+        # A file name that is no valid UTF-8 must not make the metadata so.
+        return {name: text.encode(errors="replace").decode() for name, text in texts.items()}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Artifact:
@@ -100,6 +102,9 @@ class Artifact:
                 for name, value in metadata.items()
                 if name.startswith(PREFIX)
             }
+            labels = values["labels"]
+            if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+                raise TypeError("labels are no list of names")
             if values["format_version"] > FORMAT_VERSION:
                 raise CheckpointError(
                     f"artifact format {values['format_version']} is newer than this levit reads ({FORMAT_VERSION}): "
@@ -108,11 +113,11 @@ class Artifact:
             return cls(
                 architecture=Architecture.from_dict(values["architecture"]),
                 preprocessing=Preprocessing.from_dict(values["preprocessing"]),
-                labels=tuple(values["labels"]),
+                labels=tuple(labels),
                 precision=values["precision"],
                 source=Source(**values["source"]),
                 accuracy=Accuracy(**values["accuracy"]) if values["accuracy"] else None,
                 producer=values["producer"],
             )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise CheckpointError(f"damaged levit.* metadata ({error}): export the checkpoint again") from error

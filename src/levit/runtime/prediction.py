@@ -1,0 +1,52 @@
+"""What the model says of one image: Prediction and its Labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from levit.errors import ImageError
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One class with its probability."""
+
+    name: str
+    index: int
+    score: float
+
+
+@dataclass(frozen=True, eq=False)  # arrays have no one truth value, so predictions are compared by identity
+class Prediction:
+    """What the model says of one image; `error` is set where there was none to be classified.
+
+    Attributes:
+        source: the image's path, or what kind of thing it is.
+        logits: float32 [classes]; empty where there is an error.
+        labels: the names of the classes.
+        error: why the image could not be classified.
+    """
+
+    source: str
+    logits: NDArray[np.float32] = field(repr=False)
+    labels: tuple[str, ...] = field(repr=False)
+    error: ImageError | None = None
+
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """Probability of each class, float32 [classes]: the softmax of the logits."""
+        if self.error is not None:
+            return self.logits
+        exponentials = np.exp(self.logits - self.logits.max())
+        return np.asarray(exponentials / exponentials.sum(), np.float32)
+
+    def top(self, k: int = 5) -> list[Label]:
+        """The k most probable classes, best first; fewer where there are fewer classes, none after an error."""
+        if k < 1:
+            raise ValueError(f"k is {k}: give at least 1")
+        scores = self.scores
+        best = np.argsort(-scores, kind="stable")[:k]
+        return [Label(self.labels[index], int(index), float(scores[index])) for index in best]
