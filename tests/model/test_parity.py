@@ -5,11 +5,11 @@ import pytest
 import torch
 
 import levit
+from levit.checkpoints.dialects import FACEBOOK, TRANSFORMERS, translate
 from tests.conftest import GOLDEN
 
 TINY = GOLDEN / "tiny"
 EXPECTED = np.load(TINY / "expected.npz")
-BY_FACEBOOK_NAME = {"c": "linear", "l": "linear", "bn": "batch_norm"}
 
 
 @pytest.fixture
@@ -59,35 +59,7 @@ def test_one_head():
 
 def to_facebook(names):
     """Canonical name -> the name under which the golden file keeps gradients and statistics."""
-    facebook, running = {}, -1
-    last = None
-    for name in names:
-        parts = name.split(".")
-        if parts[:2] == ["levit", "patch_embeddings"]:
-            index = 2 * (int(parts[2].rpartition("_")[2]) - 1)
-            kind = {"convolution": "c", "batch_norm": "bn"}[parts[3]]
-            facebook[name] = ".".join(["patch_embed", str(index), kind, *parts[4:]])
-        elif parts[0] == "levit":
-            block, inside = parts[:6], parts[6:]
-            running += block != last
-            last = block
-            prefix = ["blocks", str(running)] + (["m"] if inside[0] == "module" else [])
-            inside = inside[1:] if inside[0] == "module" else inside
-            renamed = {
-                "queries_keys_values": "qkv",
-                "keys_values": "kv",
-                "queries": "q.1",
-                "projection": "proj.1",
-                "linear_up": "0",
-                "linear_down": "2",
-                "linear": "c",
-                "batch_norm": "bn",
-            }
-            facebook[name] = ".".join(prefix + [renamed.get(part, part) for part in inside])
-        else:
-            head = {"classifier": "head", "classifier_distill": "head_dist"}[parts[0]]
-            facebook[name] = ".".join([head, {"linear": "l", "batch_norm": "bn"}[parts[1]], *parts[2:]])
-    return facebook
+    return translate(names, TRANSFORMERS, FACEBOOK)
 
 
 @pytest.mark.parametrize(
