@@ -11,10 +11,11 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import numpy as np
 import pytest
 
-from levit.checkpoints.checkpoint import Checkpoint, default_labels
+from levit.checkpoints.checkpoint import Checkpoint
 from levit.spec.architecture import Architecture
 from levit.spec.artifact import Source
 from levit.spec.blocks import weight_shapes
+from levit.spec.labels import default_labels
 from levit.spec.preprocessing import Preprocessing
 
 ROOT = Path(__file__).parent.parent

@@ -188,3 +188,39 @@ def test_the_empty_entries_that_transformers_saves_are_passed_over(folder):
     operations = json.loads((folder / "config.json").read_text())["down_ops"]
     rewrite(folder, "config.json", down_ops=[*operations, [""], [""]])
     assert read_checkpoint(folder).architecture == read_checkpoint(TINY).architecture
+
+
+def test_a_thousand_classes_without_names_are_imagenet_s(tmp_path):
+    from levit.spec.variants import VARIANTS
+    from tests.conftest import random_weights
+
+    save_file(random_weights(VARIANTS["levit-128s"].architecture()), tmp_path / "model.safetensors")
+    assert read_checkpoint(tmp_path).labels[967] == "espresso"
+
+
+def test_what_shapes_cannot_tell_may_be_given(tmp_path):
+    shutil.copy(TINY / "model.safetensors", tmp_path)
+    checkpoint = read_checkpoint(tmp_path, activation="silu", image_size=(110, 105))
+    assert checkpoint.architecture.activation == "silu"
+    assert checkpoint.architecture.image_height_width == (110, 105)
+    with pytest.raises(ConfigError, match="image_size 64 gives 4x4 tokens, but the weights are for 49"):
+        read_checkpoint(tmp_path, image_size=64)
+
+
+@pytest.mark.parametrize("dtype", [np.complex64, np.int8, np.bool_])
+def test_weights_of_another_type_are_refused(folder, dtype):
+    arrays = load_file(TINY / "model.safetensors")
+    if dtype is np.complex64:
+        pytest.importorskip("safetensors", minversion="0.6")
+    arrays["classifier.linear.bias"] = arrays["classifier.linear.bias"].astype(dtype)
+    save_file(arrays, folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match=f"classifier.linear.bias is of type {np.dtype(dtype).name}"):
+        read_checkpoint(folder)
+
+
+def test_a_variance_below_zero_is_refused(folder):
+    arrays = load_file(TINY / "model.safetensors")
+    arrays["classifier.batch_norm.running_var"][0] = -1
+    save_file(arrays, folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"1 negative \(classifier\.batch_norm\.running_var\)"):
+        read_checkpoint(folder)

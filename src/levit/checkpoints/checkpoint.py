@@ -26,7 +26,7 @@ class Checkpoint:
     Attributes:
         weights: canonical name -> array; float32 (float64 stays), `num_batches_tracked` int64.
         architecture: what the network is.
-        labels: one name per class, `LABEL_0` … where the file has none.
+        labels: one name per class; see `levit.spec.labels.default_labels` for files that have none.
         preprocessing: what an image goes through before the network.
         source: where the weights were read.
         stored_as: precision of the matrices in the file: fp32, fp16, bf16 or fp64.
@@ -58,11 +58,6 @@ class Checkpoint:
     def num_parameters(self) -> int:
         """The number of trainable parameters."""
         return sum(array.size for name, array in self.weights.items() if not is_statistic(name))
-
-
-def default_labels(num_labels: int) -> tuple[str, ...]:
-    """`LABEL_0`, `LABEL_1`, …: the names that transformers gives to unnamed classes."""
-    return tuple(f"LABEL_{index}" for index in range(num_labels))
 
 
 def check_weights(weights: Weights, architecture: Architecture, name: str) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from math import inf
 from typing import Any, TypedDict
 
-from levit.checkpoints.checkpoint import Checkpoint, default_labels
+from levit.checkpoints.checkpoint import Checkpoint
 from levit.errors import ConfigError
 from levit.spec.architecture import Architecture, Downsample, Grid
+from levit.spec.labels import default_labels
 from levit.spec.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
 CONFIG_FILE = "config.json"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from levit.checkpoints.arrays import hash_file, read_arrays, read_json
-from levit.checkpoints.checkpoint import Checkpoint, Weights, default_labels
+from levit.checkpoints.checkpoint import Checkpoint, Weights
 from levit.checkpoints.configuration import (
     CONFIG_FILE,
     MODEL_TYPES,
@@ -33,6 +33,7 @@ from levit.checkpoints.timm_configuration import (
 from levit.errors import CheckpointError, ConfigError
 from levit.spec.architecture import Architecture, Grid
 from levit.spec.artifact import Source
+from levit.spec.labels import default_labels
 from levit.spec.preprocessing import Preprocessing
 
 _KEPT = ("float32", "float64", "int64")
