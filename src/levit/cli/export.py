@@ -17,7 +17,7 @@ class Precision(StrEnum):
 
 
 def export(
-    checkpoint: Annotated[str, typer.Argument(help="A folder with model.safetensors, or a .safetensors file.")],
+    checkpoint: Annotated[str, typer.Argument(help="A folder, a file, or a name such as facebook/levit-128S.")],
     output: Annotated[str, typer.Argument(metavar="OUT.onnx", help="The file to write.")],
     precision: Annotated[
         Precision,
