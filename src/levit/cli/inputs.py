@@ -63,9 +63,11 @@ def _matching(pattern: str) -> Iterator[str | NoImages]:
     path = Path(pattern)
     root, below = Path(path.anchor), pattern[len(path.anchor) :]
     seen: set[str | NoImages] = set()  # `**` matches a folder and what is in it
-    # pathlib, because its `**` does not follow links: those may lead in a circle.
     only_images = path.name == "**"
+    # pathlib, because its `**` does not follow links: those may lead in a circle. (Python 3.13 names them all the same.)
     for match in sorted(map(str, root.glob(below))):
+        if only_images and os.path.islink(match) and os.path.isdir(match):
+            continue
         for file in [match] if os.path.isfile(match) else _below(match):
             if file not in seen and not (only_images and isinstance(file, str) and not _is_image(file)):
                 seen.add(file)
