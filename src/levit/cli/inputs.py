@@ -64,7 +64,7 @@ def _matching(pattern: str) -> Iterator[str | NoImages]:
     root, below = Path(path.anchor), pattern[len(path.anchor) :]
     seen: set[str | NoImages] = set()  # `**` matches a folder and what is in it
     only_images = path.name == "**"
-    # pathlib, because its `**` does not follow links: those may lead in a circle. (Python 3.13 names them all the same.)
+    # pathlib, because its `**` does not follow links, which may lead in a circle (Python 3.13 names them, though).
     for match in sorted(map(str, root.glob(below))):
         if only_images and os.path.islink(match) and os.path.isdir(match):
             continue
