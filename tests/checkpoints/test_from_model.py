@@ -31,6 +31,14 @@ def test_a_later_change_of_the_network_does_not_reach_the_checkpoint():
     assert np.array_equal(checkpoint.weights["classifier.linear.bias"], before)
 
 
+def test_a_network_built_in_memory_does_not_depend_on_the_folder_one_is_in(tmp_path, monkeypatch):
+    (tmp_path / "preprocessor_config.json").write_text('{"size": {"shortest_edge": 500}, "do_normalize": false}')
+    monkeypatch.chdir(tmp_path)
+    checkpoint = checkpoint_from_model(levit.LevitForImageClassification(levit.LevitConfig(num_labels=2)))
+    assert checkpoint.preprocessing.resize == 256
+    assert checkpoint.source.name == "<LevitForImageClassification in memory>"
+
+
 def test_another_network_is_refused():
     model = torch.nn.Linear(2, 2)
     model.config = levit.LevitConfig()

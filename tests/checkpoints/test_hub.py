@@ -158,3 +158,21 @@ def test_a_name_that_means_nothing_lists_those_that_do(tmp_path, monkeypatch):
 def test_the_cached_configuration_is_the_one_that_counts(hub_cache):
     config = json.loads((hub_cache / "config.json").read_text())
     assert levit.read_checkpoint("levit-128s").labels == tuple(config["id2label"].values())
+
+
+def test_a_damaged_file_in_the_cache_is_fetched_again(server, monkeypatch, tmp_path):
+    folder, address, asked = server
+    monkeypatch.setenv("LEVIT_CACHE", str(tmp_path / "cache"))
+    name = serve(folder)
+    file = find_weights(f"{address}/{name}")
+    file.write_bytes(file.read_bytes()[:1000])
+    assert find_weights(f"{address}/{name}").read_bytes() == (folder / name).read_bytes()
+    assert len(asked) == 2
+
+
+def test_without_a_cache_downloads_share_one_temporary_folder(server, monkeypatch):
+    folder, address, asked = server
+    monkeypatch.setenv("LEVIT_CACHE", "")
+    name = serve(folder)
+    assert find_weights(f"{address}/{name}") == find_weights(f"{address}/{name}")
+    assert len(asked) == 1

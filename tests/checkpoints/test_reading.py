@@ -224,3 +224,21 @@ def test_a_variance_below_zero_is_refused(folder):
     save_file(arrays, folder / "model.safetensors")
     with pytest.raises(CheckpointError, match=r"1 negative \(classifier\.batch_norm\.running_var\)"):
         read_checkpoint(folder)
+
+
+def test_arguments_count_more_than_the_configuration(folder):
+    assert read_checkpoint(folder, activation="silu").architecture.activation == "silu"
+    assert read_checkpoint(folder, image_size=(110, 105)).architecture.image_height_width == (110, 105)
+    with pytest.raises(ConfigError, match="activation is 'bogus'"):
+        read_checkpoint(folder, activation="bogus")
+
+
+def test_a_convolution_of_another_size_is_no_linear_layer(tmp_path):
+    import torch
+
+    content = torch.load(GOLDEN / "tiny" / "facebook-conv.pth", weights_only=True)
+    weight = content["model"]["blocks.0.m.qkv.c.weight"]
+    content["model"]["blocks.0.m.qkv.c.weight"] = weight.expand(-1, -1, 3, 3).clone()
+    torch.save(content, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match=r"x\.pth"):
+        read_checkpoint(tmp_path / "x.pth")

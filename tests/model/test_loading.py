@@ -54,3 +54,19 @@ def test_labels_come_along():
     model = levit.load_checkpoint(checkpoint)
     assert model.config.id2label == {0: "LABEL_0", 1: "LABEL_1"}
     assert model.config.activation == "silu"
+
+
+def test_a_backbone_gets_a_head_and_says_so():
+    from levit.checkpoints.from_model import checkpoint_from_model
+
+    checkpoint = checkpoint_from_model(levit.LevitModel.from_pretrained(TINY / "transformers"))
+    with pytest.warns(UserWarning, match="1 head for 3 classes"):
+        model = levit.load_checkpoint(checkpoint, num_labels=3)
+    assert model(IMAGES).logits.shape == (2, 3)
+
+
+def test_wrong_arguments_are_named():
+    with pytest.raises(levit.ConfigError, match="num_labels is 0"):
+        levit.load_checkpoint(TINY / "timm", num_labels=0)
+    with pytest.raises(TypeError, match="activation: only for a checkpoint that is yet to be read"):
+        levit.load_checkpoint(levit.read_checkpoint(TINY / "timm"), activation="silu")

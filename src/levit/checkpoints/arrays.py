@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes  # noqa: F401  # teaches numpy, and with it safetensors, what bfloat16 is
+import ml_dtypes  # teaches numpy, and with it safetensors, what bfloat16 is
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
@@ -19,8 +19,8 @@ from levit.checkpoints.checkpoint import Weights
 from levit.errors import CheckpointError
 
 PICKLE_SUFFIXES = (".pth", ".pt", ".bin")
-# Under which of its entries a training checkpoint keeps the weights: facebook's, mmpretrain's.
-_WEIGHT_ENTRIES = ("model", "state_dict")
+# Under which of its entries a training checkpoint keeps the weights: facebook's, mmpretrain's, timm's moving average.
+_WEIGHT_ENTRIES = ("model", "state_dict", "state_dict_ema", "model_ema")
 
 
 def read_arrays(file: Path) -> Weights:
@@ -87,9 +87,14 @@ def _read_pickle(file: Path) -> Weights:
             content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(f"{file}: {_pickle_reason(str(error))}") from None
-    except (OSError, RuntimeError, EOFError, ValueError) as error:
+    except PermissionError as error:
+        raise CheckpointError(f"{file}: cannot be read ({error.strerror or error})") from None
+    except Exception as error:  # a damaged file makes torch raise almost anything
         raise CheckpointError(f"{file}: not a complete file of torch ({_one_line(error)}): fetch it again") from None
-    return {key: _to_array(tensor) for key, tensor in _weights_in(content, file).items()}
+    try:
+        return {str(key): _to_array(tensor) for key, tensor in _weights_in(content, file).items()}
+    except (RuntimeError, TypeError) as error:
+        raise CheckpointError(f"{file}: holds tensors that are no plain numbers ({_one_line(error)})") from None
 
 
 def _weights_in(content: Any, file: Path) -> Mapping[str, Any]:
@@ -104,16 +109,17 @@ def _weights_in(content: Any, file: Path) -> Mapping[str, Any]:
 
 
 def _pickle_reason(message: str) -> str:
-    if "Unsupported global" in message or "Unsupported class" in message:
+    if "unsupported global" in message.lower() or "unsupported class" in message.lower():
         named = message.partition("GLOBAL ")[2].split(" ")[0]
         return f"refused, because it holds code and not only weights ({named or 'an unknown object'})"
     return "not a file of torch, or an incomplete one: fetch it again"
 
 
 def _to_array(tensor: Any) -> np.ndarray[Any, Any]:
-    if tensor.is_floating_point() and tensor.element_size() < 4:
-        tensor = tensor.float()  # numpy has no bfloat16
-    return np.asarray(tensor.detach().numpy())
+    tensor = tensor.detach()
+    if str(tensor.dtype) == "torch.bfloat16":  # which torch does not give to numpy
+        return np.asarray(tensor.float().numpy()).astype(ml_dtypes.bfloat16)
+    return np.asarray(tensor.numpy())
 
 
 def _one_line(error: Exception) -> str:

@@ -274,6 +274,8 @@ def _is_absorbed(place: Place, tensor: Tensor) -> bool:
     return tensor.layer == "batch_norm" and (place.kind in HEADS or tensor.name != "bias")
 
 
+_WRAPPERS = ("module.", "_orig_mod.")
+
 # The weight by which a file is recognised: every dialect, fused or not, calls it something else.
 _SIGNATURE = TRANSFORMERS.name_of(Place("stem", {"number": 1}), _FIRST["stem"])
 
@@ -281,8 +283,8 @@ _SIGNATURE = TRANSFORMERS.name_of(Place("stem", {"number": 1}), _FIRST["stem"])
 def find_dialect(shapes: Mapping[str, tuple[int, ...]], name: str) -> tuple[Dialect, dict[str, str]]:
     """The dialect of a file, found out from its keys, and the canonical name of each weight.
 
-    `module.`, which data-parallel training puts before every key, is passed over, and so are offset tables. Keys that
-    no table knows keep their name, so that they are reported as unexpected.
+    What data-parallel training and torch.compile put before every key is passed over, and so are offset tables. Keys
+    that no table knows keep their name, so that they are reported as unexpected.
 
     Args:
         shapes: key -> shape, of the whole file.
@@ -291,7 +293,7 @@ def find_dialect(shapes: Mapping[str, tuple[int, ...]], name: str) -> tuple[Dial
     Raises:
         CheckpointError: no dialect has these keys.
     """
-    wrapped = "module." if shapes and all(key.startswith("module.") for key in shapes) else ""
+    wrapped = next((one for one in _WRAPPERS if shapes and all(key.startswith(one) for key in shapes)), "")
     keys = {key.removeprefix(wrapped): shape for key, shape in shapes.items()}
     for dialect in DIALECTS:
         for variant in (dialect, replace(dialect, prefix="")):

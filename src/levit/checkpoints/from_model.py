@@ -49,7 +49,7 @@ def checkpoint_from_model(model: TorchModel) -> Checkpoint:
     dialect, names = find_dialect({key: tuple(tensor.shape) for key, tensor in tensors.items()}, name)
     weights: Weights = {canonical: _to_array(tensors[key]) for key, canonical in names.items()}
     config = model.config.to_dict()
-    origin = Path(getattr(model.config, "name_or_path", None) or "")  # where it was loaded from, if anywhere
+    origin = Path(getattr(model.config, "name_or_path", None) or f"<{name} in memory>")  # where it was loaded from
     num_classifiers = sum(f"{key}.linear.weight" in weights for key in HEADS)
     architecture = architecture_from_config(config, num_classifiers=num_classifiers)
     return Checkpoint(
@@ -57,7 +57,7 @@ def checkpoint_from_model(model: TorchModel) -> Checkpoint:
         architecture=architecture,
         labels=labels_from_config(config),
         preprocessing=preprocessing_from_config(read_json(origin / PREPROCESSOR_FILE), architecture.image_height_width),
-        source=Source(name=origin.name or name, dialect=dialect.name),
+        source=Source(name=origin.name, dialect=dialect.name),
         **training_fields(config),
     )
 

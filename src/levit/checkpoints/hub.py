@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import http.client
 import re
@@ -9,10 +10,12 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
+from uuid import uuid4
 
-from levit.checkpoints.arrays import PICKLE_SUFFIXES
+from levit.checkpoints.arrays import PICKLE_SUFFIXES, hash_file
 from levit.checkpoints.cache import cache_folder
 from levit.checkpoints.configuration import CONFIG_FILE, PREPROCESSOR_FILE
 from levit.errors import CheckpointError
@@ -60,7 +63,7 @@ def find_weights(path_or_id: str | Path, *, revision: str | None = None) -> Path
         CheckpointError: there is no such thing, or it cannot be fetched; the message says what to do.
     """
     path, name = Path(path_or_id), str(path_or_id)
-    if path.exists():
+    if _exists(path):
         return _weights_in(path)
     if name.startswith(("http://", "https://")):
         return _fetch(name)
@@ -70,6 +73,13 @@ def find_weights(path_or_id: str | Path, *, revision: str | None = None) -> Path
     if isinstance(path_or_id, str) and _HUB_ID.fullmatch(hub_id):
         return _weights_in(_fetch_from_hub(hub_id, revision))
     raise CheckpointError(f"{name}: no such file or folder, and no name that is known ({', '.join(HUB_NAMES)}, …)")
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name too long for a file
+        return False
 
 
 def _weights_in(path: Path) -> Path:
@@ -105,11 +115,11 @@ def _fetch_from_hub(hub_id: str, revision: str | None) -> Path:
             f"{hub_id}: no such file or folder, and no such model on the hub (or a private one: run `hf auth login`)"
         ) from error
     except RevisionNotFoundError as error:
-        raise CheckpointError(f"{hub_id}: no revision {revision!r} on the hub") from error
+        raise CheckpointError(f"{hub_id}: the hub has no revision {revision!r} of it") from error
     except (OSError, HFValidationError, http.client.HTTPException) as error:
         raise CheckpointError(
-            f"{hub_id}: no such file or folder, and it cannot be fetched from the hub: check the network (and "
-            "HF_HUB_OFFLINE), or download the model elsewhere and give its folder"
+            f"{hub_id}{f' at {revision}' if revision else ''}: no such file or folder, and it cannot be fetched from the "
+            "hub: check the network (and HF_HUB_OFFLINE), or download the model elsewhere and give its folder"
         ) from error
     return folder
 
@@ -122,11 +132,11 @@ def _fetch(address: str) -> Path:
         raise CheckpointError(
             f"{address}: the name does not end in a hash, so the file could not be checked: download it"
         )
-    folder = cache_folder("downloads") or Path(tempfile.mkdtemp(prefix="levit-"))
+    folder = cache_folder("downloads") or _temporary_folder()
     file = folder / name
-    if file.is_file():
+    if file.is_file() and hash_file(file).startswith(digits[1]):
         return file
-    partial = folder / f".{name}.partial"
+    partial = folder / f".{uuid4().hex}.partial"  # of this download alone: another may be under way
     try:
         found = _download(address, partial)
         if not found.startswith(digits[1]):
@@ -140,6 +150,14 @@ def _fetch(address: str) -> Path:
     finally:
         partial.unlink(missing_ok=True)
     return file
+
+
+@cache
+def _temporary_folder() -> Path:
+    """Where downloads go without a cache: one folder, which is deleted when the program ends."""
+    folder = tempfile.TemporaryDirectory(prefix="levit-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
 
 
 def _open(address: str) -> http.client.HTTPResponse:

@@ -36,7 +36,6 @@ from levit.spec.artifact import Source
 from levit.spec.labels import default_labels
 from levit.spec.preprocessing import Preprocessing
 
-_KEPT = ("float32", "float64", "int64")
 _STATISTICS = {"weight": 1.0, "running_mean": 0.0, "running_var": 1 - BATCH_NORM_EPSILON}
 
 
@@ -56,14 +55,14 @@ def read_checkpoint(
     Args:
         path_or_id: a folder or a file (.safetensors; .pth, .pt or .bin, for which torch must be installed), a name on
             the hub (`facebook/levit-128S`), a published size (`levit-128s`), or an address of one of the authors'.
-        activation: "hardswish" or "silu"; default: what the configuration says, "silu" for the sizes that timm has
-            with it, otherwise "hardswish".
-        image_size: of the input, in pixels, which must give the grid that the weights have; default: what the
+        activation: "hardswish" or "silu", whatever a configuration says; default: what it says, "silu" for the sizes
+            that timm has with it, otherwise "hardswish".
+        image_size: of the input, in pixels, which must give the grid that the weights have; default: what a
             configuration says, otherwise square and a whole number of patches.
         revision: branch, tag or commit on the hub.
 
     Returns:
-        The checkpoint; weights float32 (halves are widened, which is exact) under canonical names.
+        The checkpoint; weights under canonical names, float32 (halves are widened, which is exact) or float64.
 
     Raises:
         CheckpointError: there is no such file, it is damaged or holds code, or its weights do not fit.
@@ -84,6 +83,7 @@ def read_weights(
 ) -> Checkpoint:
     """The same for the file that a path or name has been found to mean."""
     name = str(path_or_id)
+    sha256 = _hash(file)
     arrays = read_arrays(file)
     dialect, names = find_dialect({key: array.shape for key, array in arrays.items()}, name)
     weights = {canonical: _canonical(arrays[key], canonical) for key, canonical in names.items()}
@@ -95,7 +95,7 @@ def read_weights(
         architecture=settings.architecture,
         labels=settings.labels or default_labels(settings.architecture.num_labels),
         preprocessing=settings.preprocessing,
-        source=Source(name=short_name(path_or_id, file), dialect=dialect.name, sha256=hash_file(file)),
+        source=Source(name=short_name(path_or_id, file), dialect=dialect.name, sha256=sha256),
         stored_as=_precision(arrays),
         **settings.training,
     )
@@ -116,31 +116,25 @@ def _settings(
 ) -> _Settings:
     config = read_json(file.with_name(CONFIG_FILE))
     processor = read_json(file.with_name(PREPROCESSOR_FILE))
+    arguments = {"activation": activation, "image_size": image_size}
+    given: dict[str, Any] = {key: value for key, value in arguments.items() if value is not None}
     try:
         if config and not is_timm(config):
-            return _transformers_settings(config, processor, weights)
-        architecture = architecture_from_shapes(
-            {key: array.shape for key, array in weights.items()},
-            name,
-            activation=activation or timm_activation(config),
-            image_size=image_size or timm_image_size(config),
-        )
-    except ConfigError as error:
-        raise ConfigError(f"{name}: {error}") from None
-    size = architecture.image_height_width
-    if is_timm(config):
+            return _transformers_settings(config | given, processor, weights)
+        said: dict[str, Any] = {"activation": timm_activation(config), "image_size": timm_image_size(config)} | given
+        shapes = {key: array.shape for key, array in weights.items()}
+        architecture = architecture_from_shapes(shapes, name, **said)
+        size = architecture.image_height_width
         return _Settings(
             architecture=architecture,
             labels=timm_labels(config),
-            preprocessing=timm_preprocessing(config, size),
+            preprocessing=timm_preprocessing(config, size)
+            if is_timm(config)
+            else preprocessing_from_config(processor, size),
             training=training_fields({}),
         )
-    return _Settings(
-        architecture=architecture,
-        labels=None,
-        preprocessing=preprocessing_from_config(processor, size),
-        training=training_fields({}),
-    )
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from None
 
 
 def _transformers_settings(config: dict[str, Any], processor: dict[str, Any], weights: Weights) -> _Settings:
@@ -158,9 +152,10 @@ def _transformers_settings(config: dict[str, Any], processor: dict[str, Any], we
 
 def _canonical(array: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
     """Half precision to single, 1x1 convolutions to linear layers; whole numbers and higher precision as they are."""
-    if is_linear(name) and array.ndim == 4:
+    if is_linear(name) and array.shape[2:] == (1, 1):
         array = array[:, :, 0, 0]
-    if array.dtype.name in _KEPT:
+    kept = ("int64",) if name.endswith("num_batches_tracked") else ("float32", "float64")
+    if array.dtype.name in kept:
         return array
     if array.dtype.name not in ("float16", "bfloat16"):
         raise CheckpointError(f"{name} is of type {array.dtype.name}: convert it to float32, float16 or bfloat16")
@@ -175,13 +170,20 @@ def _identity_batch_norms(weights: Weights) -> Weights:
         if name.endswith(".batch_norm.bias"):
             found |= {f"{layer}.{one}": np.full_like(array, value) for one, value in _STATISTICS.items()}
             found[f"{layer}.num_batches_tracked"] = np.array(0)
-        elif tensor == "weight" and layer in (f"{head}.linear" for head in HEADS):
+        elif tensor == "weight" and array.ndim == 2 and layer in (f"{head}.linear" for head in HEADS):
             width = array[0]
             batch_norm = layer.replace(".linear", ".batch_norm")
             values = {**_STATISTICS, "bias": 0.0}
             found |= {f"{batch_norm}.{one}": np.full_like(width, value) for one, value in values.items()}
             found[f"{batch_norm}.num_batches_tracked"] = np.array(0)
     return found
+
+
+def _hash(file: Path) -> str:
+    try:
+        return hash_file(file)
+    except OSError as error:
+        raise CheckpointError(f"{file}: cannot be read ({error.strerror})") from error
 
 
 def _precision(arrays: Weights) -> str:

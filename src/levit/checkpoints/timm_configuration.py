@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from levit.checkpoints.checkpoint import Checkpoint
-from levit.errors import CheckpointError
-from levit.spec.architecture import Grid
+from levit.errors import CheckpointError, ConfigError
+from levit.spec.architecture import Architecture, Grid
 from levit.spec.preprocessing import IMAGENET_MEAN, IMAGENET_STD, RESAMPLE_FILTERS, Preprocessing
 from levit.spec.variants import ALL_VARIANTS
 
@@ -22,17 +23,24 @@ def is_timm(config: Mapping[str, Any]) -> bool:
 
 def timm_activation(config: Mapping[str, Any]) -> str | None:
     """The activation that a configuration says, or None."""
-    layer = config.get("model_args", {}).get("act_layer")
+    layer = _section(config, "model_args").get("act_layer")
     if layer is not None:
         return "silu" if str(layer).lower() in ("silu", "swish") else "hardswish"
     name = str(config.get("architecture", "")).replace("levit_conv_", "levit_").replace("_", "-")
     return next((variant.activation for variant in ALL_VARIANTS.values() if variant.name == name), None)
 
 
-def timm_image_size(config: Mapping[str, Any]) -> Grid | None:
-    """Height and width of the input that a configuration says, or None."""
-    size = config.get("model_args", {}).get("img_size") or config.get("pretrained_cfg", {}).get("input_size", [])[1:]
-    return (int(size[0]), int(size[1])) if isinstance(size, list) and len(size) == 2 else None
+def timm_image_size(config: Mapping[str, Any]) -> int | Grid | None:
+    """Height and width of the input (one number for both) that a configuration says, or None."""
+    size = _section(config, "model_args").get("img_size")
+    if size is None:
+        size = _section(config, "pretrained_cfg").get("input_size", [None])[1:] or None
+    return tuple(size) if isinstance(size, list) else size
+
+
+def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    section = config.get(name)
+    return section if isinstance(section, Mapping) else {}
 
 
 def timm_labels(config: Mapping[str, Any]) -> tuple[str, ...] | None:
@@ -43,14 +51,19 @@ def timm_labels(config: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 def timm_preprocessing(config: Mapping[str, Any], image_size: Grid) -> Preprocessing:
     """The evaluation transform of timm: shorter side to the crop by the crop share, rounded down."""
-    settings = config.get("pretrained_cfg", {})
+    settings = _section(config, "pretrained_cfg")
     share = settings.get("crop_pct", _CROP_SHARE)
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+        raise ConfigError(f"crop_pct is {share!r}: it must be a number above 0 and at most 1")
+    mean, std = settings.get("mean", IMAGENET_MEAN), settings.get("std", IMAGENET_STD)
+    if not isinstance(mean, list | tuple) or not isinstance(std, list | tuple):
+        raise ConfigError("mean and std must be lists with one number per channel")
     return Preprocessing(
         resize=int(image_size[0] / share) if image_size[0] == image_size[1] else image_size,
         crop=image_size,
-        resample=_FILTER_NUMBERS.get(settings.get("interpolation", "bicubic"), 3),
-        mean=tuple(settings.get("mean", IMAGENET_MEAN)),
-        std=tuple(settings.get("std", IMAGENET_STD)),
+        resample=_FILTER_NUMBERS.get(str(settings.get("interpolation")), 3),
+        mean=tuple(mean),
+        std=tuple(std),
     )
 
 
@@ -61,13 +74,13 @@ def timm_config(checkpoint: Checkpoint, *, is_convolutional: bool) -> dict[str, 
         CheckpointError: timm has no such network.
     """
     architecture, preprocessing = checkpoint.architecture, checkpoint.preprocessing
-    if len(set(architecture.key_dim)) > 1:
-        raise CheckpointError("timm has no LeViT with another key_dim in each stage: use another dialect")
-    # timm's registered networks differ in what model_args cannot change: the number of heads and the stem.
-    bases = {(2, 16): "levit_128s", (1, 16): "levit_256d", (2, 8): "levit_384_s8", (1, 8): "levit_512_s8"}
-    name = bases.get((architecture.num_classifiers, architecture.patch_size))
-    if name is None:
-        raise CheckpointError("timm has no LeViT with such a stem, or without a head: use another dialect")
+    # timm's registered networks differ in what model_args cannot change: the number of heads.
+    name = {2: "levit_128s", 1: "levit_256d"}.get(architecture.num_classifiers)
+    if name is None or not _is_timms(architecture):
+        raise CheckpointError(
+            f"{checkpoint.source.name}: timm has no such LeViT (it knows one key_dim, its own downsampling, MLPs in "
+            "every stage, and stems of 3x3 convolutions that shrink by 8 or 16): use another dialect"
+        )
     height, width = architecture.image_height_width
     resize = preprocessing.resize if isinstance(preprocessing.resize, int) else height
     return {
@@ -83,6 +96,9 @@ def timm_config(checkpoint: Checkpoint, *, is_convolutional: bool) -> dict[str, 
             "key_dim": architecture.key_dim[0],
             "num_heads": list(architecture.num_attention_heads),
             "depth": list(architecture.depths),
+            "attn_ratio": list(architecture.attention_ratio),
+            "mlp_ratio": list(architecture.mlp_ratio),
+            "stem_type": f"s{architecture.patch_size}",
             "act_layer": {"hardswish": "hard_swish", "silu": "silu"}[architecture.activation],
         },
         "label_names": list(checkpoint.labels),
@@ -99,3 +115,15 @@ def timm_config(checkpoint: Checkpoint, *, is_convolutional: bool) -> dict[str, 
             "classifier": ["head.linear", "head_dist.linear"][: architecture.num_classifiers],
         },
     }
+
+
+def _is_timms(architecture: Architecture) -> bool:
+    """Whether timm's network has these blocks for some arguments."""
+    stem = (architecture.kernel_size, architecture.stride, architecture.padding)
+    return (
+        len(set(architecture.key_dim)) == 1
+        and architecture.patch_size in (8, 16)
+        and stem == (3, 2, 1)
+        and min(architecture.mlp_ratio) > 0
+        and architecture.downsamples == replace(architecture, downsamples=None).downsamples
+    )

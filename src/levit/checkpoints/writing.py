@@ -11,8 +11,10 @@ from typing import Any
 from uuid import uuid4
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
+from levit.checkpoints.arrays import PICKLE_SUFFIXES
 from levit.checkpoints.checkpoint import Checkpoint, Weights
 from levit.checkpoints.configuration import (
     CONFIG_FILE,
@@ -39,7 +41,8 @@ def convert(source: str | Path, target: str | Path, *, to: str) -> Path:
 
     Args:
         source: what `levit.read_checkpoint` takes.
-        target: the folder or file to write; an existing one is replaced when the new one is complete.
+        target: the folder or file to write. An existing file is replaced when the new one is complete; an existing
+            folder keeps what is not written anew, and its configuration is replaced last.
         to: transformers, timm, timm-conv, facebook, facebook-conv or mmpretrain.
 
     Returns:
@@ -55,24 +58,29 @@ def convert(source: str | Path, target: str | Path, *, to: str) -> Path:
         ...     sorted(file.name for file in path.iterdir())
         ['config.json', 'model.safetensors']
     """
-    if to not in _BY_NAME:
-        raise CheckpointError(f"no dialect is called {to!r}: use {', '.join(_BY_NAME)}")
     return write_checkpoint(read_checkpoint(source), target, to=to)
 
 
 def write_checkpoint(checkpoint: Checkpoint, target: str | Path, *, to: str = TRANSFORMERS.name) -> Path:
     """Write a checkpoint in a dialect; see `convert`."""
-    dialect, path = _BY_NAME[to], Path(target)
+    if to not in _BY_NAME:
+        raise CheckpointError(f"no dialect is called {to!r}: use {', '.join(_BY_NAME)}")
+    dialect, path = _BY_NAME[to], Path(target).absolute()
     arrays = arrays_in(checkpoint, dialect)
-    if path.suffix == ".safetensors":
-        return _replace(path, lambda partial: save_file(arrays, partial))
-    if dialect.name.startswith("transformers"):
+    if dialect.name not in ("transformers", "timm", "timm-conv"):
+        if path.suffix == ".safetensors":
+            _replace(path, lambda partial: save_file(arrays, partial))
+        else:
+            _write_pickle(arrays, path, dialect)
+        return Path(target)
+    if path.suffix in (".safetensors", *PICKLE_SUFFIXES):
+        raise CheckpointError(f"{path}: {dialect.name} keeps its configuration beside the weights: give a folder")
+    if dialect is TRANSFORMERS:
         files = _transformers_files(checkpoint)
-    elif dialect.name.startswith("timm"):
-        files = {CONFIG_FILE: timm_config(checkpoint, is_convolutional=dialect.is_convolutional)}
     else:
-        return _write_pickle(arrays, path, dialect)
-    return _replace(path, lambda partial: _write_folder(partial, arrays, files))
+        files = {CONFIG_FILE: timm_config(checkpoint, is_convolutional=dialect.is_convolutional)}
+    _replace(path, lambda partial: _write_folder(partial, arrays, files))
+    return Path(target)
 
 
 def arrays_in(checkpoint: Checkpoint, dialect: Dialect) -> Weights:
@@ -119,7 +127,7 @@ def _write_folder(folder: Path, arrays: Weights, files: dict[str, dict[str, Any]
         (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _write_pickle(arrays: Weights, path: Path, dialect: Dialect) -> Path:
+def _write_pickle(arrays: Weights, path: Path, dialect: Dialect) -> None:
     if path.suffix not in (".pth", ".pt"):
         raise CheckpointError(f"{path}: {dialect.name} keeps its weights in one file: give a name that ends in .pth")
     try:
@@ -130,27 +138,27 @@ def _write_pickle(arrays: Weights, path: Path, dialect: Dialect) -> Path:
         ) from error
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     content = {"meta": {}, "state_dict": tensors} if dialect.name == "mmpretrain" else {"model": tensors}
-    return _replace(path, lambda partial: torch.save(content, partial))
+    _replace(path, lambda partial: torch.save(content, partial))
 
 
-def _replace(target: Path, write: Callable[[Path], object]) -> Path:
+def _replace(target: Path, write: Callable[[Path], object]) -> None:
     """Write beside the target under a temporary name, then rename: it is complete, or what it was before."""
     partial = target.with_name(f".{target.name}.{uuid4().hex}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write(partial)
         if partial.is_dir() and target.is_dir():
-            for file in partial.iterdir():  # a folder that exists keeps its other files
+            for file in sorted(partial.iterdir(), reverse=True):  # the weights before the configuration
                 file.replace(target / file.name)
             partial.rmdir()
         else:
             partial.replace(target)
-    except OSError as error:
-        raise CheckpointError(f"{target}: cannot be written ({error.strerror or error})") from error
+    except (OSError, RuntimeError, SafetensorError) as error:  # each writer's own way of saying that a disk is full
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise CheckpointError(f"{target}: cannot be written ({reason})") from error
     finally:
         if partial.is_dir():
             shutil.rmtree(partial, ignore_errors=True)
         else:
             with suppress(OSError):  # where not even the folder is one
                 partial.unlink()
-    return target

@@ -13,6 +13,7 @@ from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.configuration import config_from_architecture
 from levit.checkpoints.dialects import HEADS
 from levit.checkpoints.reading import read_checkpoint
+from levit.errors import ConfigError
 from levit.model.backbone import LevitModel
 from levit.model.classifier import LevitForImageClassification, LevitForImageClassificationWithTeacher
 from levit.model.config import LevitConfig
@@ -49,9 +50,13 @@ def load_checkpoint(
         >>> type(model).__name__, model.config.depths
         ('LevitForImageClassificationWithTeacher', [1, 2, 1])
     """
+    if isinstance(path_or_id, Checkpoint) and kwargs:
+        raise TypeError(f"{', '.join(kwargs)}: only for a checkpoint that is yet to be read")
+    if num_labels is not None and num_labels < 1:
+        raise ConfigError(f"num_labels is {num_labels}: give at least 1")
     checkpoint = path_or_id if isinstance(path_or_id, Checkpoint) else read_checkpoint(path_or_id, **kwargs)
-    num_heads = checkpoint.architecture.num_classifiers
-    is_new_head = num_labels is not None and num_heads > 0 and num_labels != checkpoint.architecture.num_labels
+    is_new_head = num_labels is not None and num_labels != checkpoint.architecture.num_labels
+    num_heads = checkpoint.architecture.num_classifiers or int(is_new_head)
     model = _CLASSES[num_heads](_config(checkpoint, num_labels if is_new_head else None))
     tensors = {
         name.removeprefix("levit.") if num_heads == 0 else name: torch.from_numpy(np.array(array))
@@ -62,7 +67,7 @@ def load_checkpoint(
     if is_new_head:
         warnings.warn(
             f"{checkpoint.source.name}: {num_heads} head{'s' if num_heads > 1 else ''} for {num_labels} classes "
-            f"instead of {checkpoint.architecture.num_labels}, initialised anew: train before use",
+            f"instead of {checkpoint.architecture.num_labels or 'none'}, initialised anew: train before use",
             stacklevel=2,
         )
     return model.eval()
