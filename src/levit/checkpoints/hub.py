@@ -118,8 +118,8 @@ def _fetch_from_hub(hub_id: str, revision: str | None) -> Path:
         raise CheckpointError(f"{hub_id}: the hub has no revision {revision!r} of it") from error
     except (OSError, HFValidationError, http.client.HTTPException) as error:
         raise CheckpointError(
-            f"{hub_id}{f' at {revision}' if revision else ''}: no such file or folder, and it cannot be fetched from the "
-            "hub: check the network (and HF_HUB_OFFLINE), or download the model elsewhere and give its folder"
+            f"{hub_id}{f' at {revision}' if revision else ''}: no such file or folder, and it cannot be fetched from "
+            "the hub: check the network (and HF_HUB_OFFLINE), or download the model elsewhere and give its folder"
         ) from error
     return folder
 

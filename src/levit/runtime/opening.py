@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
@@ -38,12 +39,13 @@ def open_model(
     try:
         return open_engine(artifact, engine=engine, precision=precision, threads=threads, cache_dir=compiled)
     except EngineError:
-        folded = cache_folder("folded")
-        if isinstance(model, Checkpoint) or not isinstance(artifact, Path) or artifact.parent != folded:
+        if model is None or isinstance(model, Checkpoint) or is_artifact(model) or not isinstance(artifact, Path):
             raise
-        artifact.unlink(missing_ok=True)  # a copy in the cache that was damaged: fold the checkpoint again
-        again = find_artifact(model)
-        return open_engine(again, engine=engine, precision=precision, threads=threads, cache_dir=compiled)
+        content = _fold(read_weights(find_weights(model), model))
+        if artifact.read_bytes() == content:
+            raise
+        keep(content, artifact)  # the copy in the cache was damaged
+        return open_engine(content, engine=engine, precision=precision, threads=threads, cache_dir=compiled)
 
 
 def is_artifact(model: str | Path) -> bool:
@@ -71,6 +73,8 @@ def find_artifact(model: str | Path | None) -> Path | bytes:
     weights, folder = find_weights(model), cache_folder("folded")
     cached = folder / f"{_content_key(model, weights)}.onnx" if folder else None
     if cached is not None and cached.is_file():
+        with suppress(OSError):
+            os.utime(cached)  # the oldest copies are the first to go
         return cached
     content = _fold(read_weights(weights, model))
     if cached is not None and keep(content, cached):
