@@ -113,8 +113,11 @@ def test_what_stock_would_compute_wrongly_is_saved_so_that_stock_refuses_it(tmp_
 
 @pytest.mark.parametrize("values", [{"mlp_ratio": [2.0, 2, 2]}, {"patch_size": [16, 16]}, {"image_size": [224, 224]}])
 def test_other_ways_of_writing_a_stock_network_are_saved_so_that_stock_reads_it(tmp_path, values):
-    LevitConfig(**values).save_pretrained(tmp_path)
-    transformers.LevitModel(transformers.LevitConfig.from_pretrained(tmp_path))
+    config = LevitConfig(**values)
+    config.save_pretrained(tmp_path)
+    stock = transformers.LevitModel(transformers.LevitConfig.from_pretrained(tmp_path))
+    ours = levit.LevitModel(config)
+    assert stock.state_dict().keys() == ours.state_dict().keys()
 
 
 @pytest.mark.parametrize("values", [{"padding": 0}, {"kernel_size": 5}])

@@ -1,0 +1,10 @@
+from pathlib import Path
+
+import pytest
+
+from tests.runtime.small_model import write_checkpoint
+
+
+@pytest.fixture
+def checkpoint(tmp_path) -> Path:
+    return write_checkpoint(tmp_path / "fruit")

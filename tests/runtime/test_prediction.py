@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+from levit.runtime.prediction import Label, Prediction
+
+
+def prediction_of(*logits: float) -> Prediction:
+    return Prediction("image", np.array(logits, np.float32), tuple("abcdefgh"[: len(logits)]))
+
+
+def test_scores_are_probabilities_also_of_huge_logits():
+    for logits in ([1, 2, 3], [1000, 0, -1000], [-5000, -5000.5, -6000]):
+        scores = prediction_of(*logits).scores
+        assert scores.dtype == np.float32
+        assert scores.sum() == pytest.approx(1)
+        assert scores.argmax() == np.argmax(logits)
+    np.testing.assert_allclose(prediction_of(0, np.log(3)).scores, [0.25, 0.75], rtol=1e-6)
+
+
+def test_the_top_is_best_first_and_of_equals_the_first():
+    top = prediction_of(0, 2, 1, 2, 2).top(4)
+    assert [(label.name, label.index) for label in top] == [("b", 1), ("d", 3), ("e", 4), ("c", 2)]
+    assert top[0] == Label("b", 1, top[1].score)
+    assert all(isinstance(label.index, int) and isinstance(label.score, float) for label in top)
+
+
+def test_the_top_holds_no_more_than_there_are_classes():
+    prediction = prediction_of(3, 1, 2)
+    assert [label.name for label in prediction.top(100)] == ["a", "c", "b"]
+    assert sum(label.score for label in prediction.top(100)) == pytest.approx(1)
+    assert len(prediction.top()) == 3
+    assert len(prediction.top(2)) == 2
+
+
+def test_predictions_can_be_looked_up_in_lists_and_sets():
+    first, second = prediction_of(1, 2), prediction_of(1, 2)
+    assert [second, first].index(first) == 1
+    assert len({first, second}) == 2
