@@ -8,7 +8,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 import levit
-from levit.checkpoints import hub
+from levit.checkpoints.download import HASH
 from levit.checkpoints.hub import ADDRESSES, HUB_NAMES, find_weights
 from levit.errors import CheckpointError
 from levit.spec.variants import VARIANTS
@@ -67,7 +67,7 @@ def test_a_local_folder_comes_before_the_hub(tmp_path, monkeypatch):
 def test_every_published_size_has_a_name_and_addresses():
     assert set(HUB_NAMES) == set(VARIANTS)
     assert len(ADDRESSES) == 2 * len(VARIANTS)
-    assert all(hub._HASH.search(address) for address in ADDRESSES.values())
+    assert all(HASH.search(address) for address in ADDRESSES.values())
 
 
 @pytest.fixture

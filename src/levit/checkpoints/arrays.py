@@ -92,7 +92,7 @@ def _read_pickle(file: Path) -> Weights:
     except Exception as error:  # a damaged file makes torch raise almost anything
         raise CheckpointError(f"{file}: not a complete file of torch ({_one_line(error)}): fetch it again") from None
     try:
-        return {str(key): _to_array(tensor) for key, tensor in _weights_in(content, file).items()}
+        return {str(key): to_array(tensor) for key, tensor in _weights_in(content, file).items()}
     except (RuntimeError, TypeError) as error:
         raise CheckpointError(f"{file}: holds tensors that are no plain numbers ({_one_line(error)})") from None
 
@@ -115,8 +115,9 @@ def _pickle_reason(message: str) -> str:
     return "not a file of torch, or an incomplete one: fetch it again"
 
 
-def _to_array(tensor: Any) -> np.ndarray[Any, Any]:
-    tensor = tensor.detach()
+def to_array(tensor: Any) -> np.ndarray[Any, Any]:
+    """A tensor of torch as an array of the same type; it may share the tensor's memory."""
+    tensor = tensor.detach().cpu()
     if str(tensor.dtype) == "torch.bfloat16":  # which torch does not give to numpy
         return np.asarray(tensor.float().numpy()).astype(ml_dtypes.bfloat16)
     return np.asarray(tensor.numpy())

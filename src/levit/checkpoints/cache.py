@@ -1,4 +1,4 @@
-"""Where folded checkpoints and compiled models are kept between runs."""
+"""Where downloads, folded checkpoints and compiled models are kept between runs."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from levit.checkpoints.arrays import read_json
+from levit.checkpoints.arrays import read_json, to_array
 from levit.checkpoints.checkpoint import Checkpoint, Weights
 from levit.checkpoints.configuration import (
     PREPROCESSOR_FILE,
@@ -17,6 +17,7 @@ from levit.checkpoints.configuration import (
     training_fields,
 )
 from levit.checkpoints.dialects import HEADS, find_dialect
+from levit.checkpoints.reading import canonical_array
 from levit.errors import CheckpointError
 from levit.spec.artifact import Source
 
@@ -47,7 +48,9 @@ def checkpoint_from_model(model: TorchModel) -> Checkpoint:
     tensors = model.state_dict()
     name = type(model).__name__
     dialect, names = find_dialect({key: tuple(tensor.shape) for key, tensor in tensors.items()}, name)
-    weights: Weights = {canonical: _to_array(tensors[key]) for key, canonical in names.items()}
+    weights: Weights = {
+        canonical: np.array(canonical_array(to_array(tensors[key]), canonical)) for key, canonical in names.items()
+    }
     config = model.config.to_dict()
     origin = Path(getattr(model.config, "name_or_path", None) or f"<{name} in memory>")  # where it was loaded from
     num_classifiers = sum(f"{key}.linear.weight" in weights for key in HEADS)
@@ -60,10 +63,3 @@ def checkpoint_from_model(model: TorchModel) -> Checkpoint:
         source=Source(name=origin.name, dialect=dialect.name),
         **training_fields(config),
     )
-
-
-def _to_array(tensor: Any) -> Any:
-    tensor = tensor.detach().cpu()
-    if tensor.is_floating_point() and tensor.element_size() < 4:
-        tensor = tensor.float()  # numpy has no bfloat16
-    return np.array(tensor.numpy())

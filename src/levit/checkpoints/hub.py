@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
-import hashlib
-import http.client
 import re
-import sys
-import tempfile
-import urllib.error
-import urllib.request
-from functools import cache
 from pathlib import Path
-from urllib.parse import urlsplit
-from uuid import uuid4
 
-from levit.checkpoints.arrays import PICKLE_SUFFIXES, hash_file
-from levit.checkpoints.cache import cache_folder
+from levit.checkpoints.arrays import PICKLE_SUFFIXES
 from levit.checkpoints.configuration import CONFIG_FILE, PREPROCESSOR_FILE
 from levit.errors import CheckpointError
 
@@ -47,9 +36,6 @@ ADDRESSES = {
 }
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_HASH = re.compile(r"-([0-9a-f]{8,64})\.\w+$")
-_CHUNK = 1 << 20
-_TIMEOUT = 30  # seconds without an answer
 
 
 def find_weights(path_or_id: str | Path, *, revision: str | None = None) -> Path:
@@ -65,10 +51,11 @@ def find_weights(path_or_id: str | Path, *, revision: str | None = None) -> Path
     path, name = Path(path_or_id), str(path_or_id)
     if _exists(path):
         return _weights_in(path)
-    if name.startswith(("http://", "https://")):
-        return _fetch(name)
-    if name in ADDRESSES:
-        return _fetch(ADDRESSES[name])
+    address = ADDRESSES.get(name, name)
+    if address.startswith(("http://", "https://")):
+        from levit.checkpoints.download import fetch  # urllib, which local files do without
+
+        return fetch(address)
     hub_id = HUB_NAMES.get(name.lower(), name)
     if isinstance(path_or_id, str) and _HUB_ID.fullmatch(hub_id):
         return _weights_in(_fetch_from_hub(hub_id, revision))
@@ -116,77 +103,9 @@ def _fetch_from_hub(hub_id: str, revision: str | None) -> Path:
         ) from error
     except RevisionNotFoundError as error:
         raise CheckpointError(f"{hub_id}: the hub has no revision {revision!r} of it") from error
-    except (OSError, HFValidationError, http.client.HTTPException) as error:
+    except (OSError, HFValidationError) as error:
         raise CheckpointError(
             f"{hub_id}{f' at {revision}' if revision else ''}: no such file or folder, and it cannot be fetched from "
             "the hub: check the network (and HF_HUB_OFFLINE), or download the model elsewhere and give its folder"
         ) from error
     return folder
-
-
-def _fetch(address: str) -> Path:
-    """A file from an address whose name carries its hash, kept in the cache."""
-    name = Path(urlsplit(address).path).name
-    digits = _HASH.search(name)
-    if digits is None:
-        raise CheckpointError(
-            f"{address}: the name does not end in a hash, so the file could not be checked: download it"
-        )
-    folder = cache_folder("downloads") or _temporary_folder()
-    file = folder / name
-    if file.is_file() and hash_file(file).startswith(digits[1]):
-        return file
-    partial = folder / f".{uuid4().hex}.partial"  # of this download alone: another may be under way
-    try:
-        found = _download(address, partial)
-        if not found.startswith(digits[1]):
-            raise CheckpointError(f"{address}: the file has the hash {found[:8]}…, not {digits[1]}: try again later")
-        partial.replace(file)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise CheckpointError(
-            f"{address}: cannot be fetched ({' '.join(str(error).split())}): check the network, or download it "
-            f"elsewhere and give the file (or put it at {file})"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return file
-
-
-@cache
-def _temporary_folder() -> Path:
-    """Where downloads go without a cache: one folder, which is deleted when the program ends."""
-    folder = tempfile.TemporaryDirectory(prefix="levit-")
-    atexit.register(folder.cleanup)
-    return Path(folder.name)
-
-
-def _open(address: str) -> http.client.HTTPResponse:
-    try:
-        response: http.client.HTTPResponse = urllib.request.urlopen(address, timeout=_TIMEOUT)  # noqa: S310  # http(s)
-    except urllib.error.HTTPError as error:
-        error.close()  # it is a response, too
-        raise
-    return response
-
-
-def _download(address: str, file: Path) -> str:
-    """Write what is at an address to a file, with a progress bar on a terminal; its SHA-256."""
-    from tqdm.auto import tqdm
-
-    digest = hashlib.sha256()
-    with (
-        _open(address) as response,
-        file.open("wb") as stream,
-        tqdm(
-            total=int(response.headers.get("Content-Length") or 0) or None,
-            unit="B",
-            unit_scale=True,
-            desc=Path(address).name,
-            disable=not sys.stderr.isatty(),
-        ) as progress,
-    ):
-        while chunk := response.read(_CHUNK):
-            digest.update(chunk)
-            stream.write(chunk)
-            progress.update(len(chunk))
-    return digest.hexdigest()

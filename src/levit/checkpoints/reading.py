@@ -86,7 +86,7 @@ def read_weights(
     sha256 = _hash(file)
     arrays = read_arrays(file)
     dialect, names = find_dialect({key: array.shape for key, array in arrays.items()}, name)
-    weights = {canonical: _canonical(arrays[key], canonical) for key, canonical in names.items()}
+    weights = {canonical: canonical_array(arrays[key], canonical) for key, canonical in names.items()}
     if dialect.is_fused:
         weights |= _identity_batch_norms(weights)
     settings = _settings(file, weights, name, activation, image_size)
@@ -150,7 +150,7 @@ def _transformers_settings(config: dict[str, Any], processor: dict[str, Any], we
     )
 
 
-def _canonical(array: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
+def canonical_array(array: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
     """Half precision to single, 1x1 convolutions to linear layers; whole numbers and higher precision as they are."""
     if is_linear(name) and array.shape[2:] == (1, 1):
         array = array[:, :, 0, 0]

@@ -101,7 +101,7 @@ class LevitConfig(PreTrainedConfig):
 
     @classmethod
     def from_variant(cls, name: str, **kwargs: Any) -> LevitConfig:
-        """The configuration of a published size: levit-128s, levit-128, levit-192, levit-256 or levit-384.
+        """The configuration of a published size (levit-128s, levit-128, levit-192, levit-256, levit-384), or of timm.
 
         Args:
             name: of the size; upper and lower case are the same.
