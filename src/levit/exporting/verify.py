@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.deployment.reference import evaluate
 from levit.errors import ExportError
+from levit.images.reading import read_image
+from levit.images.transform import normalize, preprocess
 from levit.runtime.engine import open_engine
-from levit.runtime.image import normalize, preprocess, read_image
 
 # Largest difference of a logit, as a share of the largest logit, for each way of keeping the weights.
 TOLERANCE = {"fp32": 1e-4, "fp16": 1e-2}

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.errors import CheckpointError, ConfigError, EngineError, ImageError
+from levit.images.reading import IMAGE_TYPES, MAX_PIXELS, ImageSource, own, source_name
+from levit.images.transform import normalize, prepare
 from levit.runtime.engine import Engine, Precision
-from levit.runtime.image import IMAGE_TYPES, MAX_PIXELS, ImageSource, normalize, own, prepare, source_name
 from levit.runtime.opening import open_model
 from levit.runtime.prediction import Prediction
 from levit.spec.artifact import Artifact
@@ -81,7 +82,7 @@ class Classifier:
         """Classify one image, or a list of them.
 
         Args:
-            images: a path, bytes, a PIL image or an array (see `levit.runtime.image.read_image`), or a list of these.
+            images: a path, bytes, a PIL image or an array (see `levit.images.reading.read_image`), or a list of these.
 
         Returns:
             One prediction, or a list in the same order, in which a bad image is reported and not raised.

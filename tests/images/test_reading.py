@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from levit.errors import ImageError
-from levit.runtime.image import _resize_center, normalize, preprocess, read_image, source_name
+from levit.images.reading import read_image, source_name
+from levit.images.transform import _resize_center, normalize, preprocess
 from levit.spec.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from tests.conftest import EXAMPLES, GOLDEN
 

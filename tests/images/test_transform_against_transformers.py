@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from levit.checkpoints.configuration import preprocessing_from_config
-from levit.runtime.image import normalize, preprocess, read_image
+from levit.images.reading import read_image
+from levit.images.transform import normalize, preprocess
 
 LevitImageProcessorPil = pytest.importorskip("transformers").LevitImageProcessorPil
 

@@ -1,4 +1,4 @@
-"""Bytes -> RGB array -> model input."""
+"""An image from wherever it is -> RGB, upright."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 import threading
 import warnings
 from contextlib import AbstractContextManager, nullcontext, suppress
-from functools import lru_cache
 from os import PathLike, fspath
 from typing import Any
 
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from levit.errors import ImageError
-from levit.spec.preprocessing import Preprocessing
 
 ImageSource = str | PathLike[str] | bytes | Image.Image | NDArray[Any]
 
@@ -77,19 +75,6 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Im
         raise ImageError(f"{name}: {_reason(error)}") from error
 
 
-def prepare(source: ImageSource, preprocessing: Preprocessing, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-    """Read, resize and crop: `read_image` and `preprocess` in one, so that whatever goes wrong is an `ImageError`.
-
-    Raises:
-        ImageError: the image cannot be decoded, resized or is refused.
-    """
-    image = read_image(source, max_pixels=max_pixels)
-    try:
-        return preprocess(image, preprocessing)
-    except Exception as error:  # no memory, for instance
-        raise ImageError(f"{source_name(source)}: cannot be resized ({error or type(error).__name__})") from error
-
-
 def own(source: ImageSource) -> ImageSource:
     """A source that stays what it is when it is read later, in another thread.
 
@@ -103,49 +88,6 @@ def own(source: ImageSource) -> ImageSource:
         with suppress(Exception):
             source.load()
     return source
-
-
-def preprocess(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """Resize and crop an RGB image, bit for bit as Pillow and `LevitImageProcessorPil` do.
-
-    Returns:
-        uint8 [height, width, 3].
-    """
-    if preprocessing.resize is not None:
-        image = _resize(image, preprocessing)
-    if preprocessing.crop is not None:
-        height, width = preprocessing.crop
-        left, top = (image.width - width) // 2, (image.height - height) // 2
-        image = image.crop((left, top, left + width, top + height))
-    return np.asarray(image)
-
-
-def normalize(images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """Rescale and normalise, in the arithmetic of `LevitImageProcessorPil`.
-
-    Args:
-        images: [B, height, width, 3].
-        preprocessing: what to do.
-
-    Returns:
-        float32 [B, 3, height, width].
-    """
-    table = _normalization_table(preprocessing)
-    normalized = np.empty((len(images), 3, *images.shape[1:3]), np.float32)
-    for channel in range(3):
-        np.take(table[channel], images[..., channel], out=normalized[:, channel])
-    return normalized
-
-
-@lru_cache(maxsize=8)
-def _normalization_table(preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """The result for each of the 256 values in each channel: [3, 256]."""
-    values = np.tile(np.arange(256, dtype=np.float64), (3, 1))
-    table = (values * preprocessing.rescale if preprocessing.rescale is not None else values).astype(np.float32)
-    if preprocessing.mean is not None and preprocessing.std is not None:
-        mean, std = (np.array(one, np.float32)[:, None] for one in (preprocessing.mean, preprocessing.std))
-        table = (table - mean) / std
-    return table
 
 
 def _open(source: ImageSource, name: str) -> AbstractContextManager[Image.Image]:
@@ -200,34 +142,6 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         image = Image.alpha_composite(white, image)
     return image.convert("RGB")
-
-
-def _resize(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
-    resample = Image.Resampling(preprocessing.resample)
-    if isinstance(preprocessing.resize, tuple):
-        height, width = preprocessing.resize
-        return image.resize((width, height), resample)
-    short, long = sorted(image.size)
-    resized_short = preprocessing.resize or short
-    resized_long = int(resized_short * long / short)
-    portrait = image.width <= image.height
-    size = (resized_short, resized_long) if portrait else (resized_long, resized_short)
-    if resized_short * resized_long > MAX_PIXELS and preprocessing.crop is not None:
-        return _resize_center(image, size, preprocessing.crop[::-1], resample)
-    return image.resize(size, resample)
-
-
-def _resize_center(
-    image: Image.Image, size: tuple[int, int], crop: tuple[int, int], resample: Image.Resampling
-) -> Image.Image:
-    """Only the part of a resized image that the crop keeps: a line a million pixels long must not fill the memory."""
-    kept = [min(crop[axis], size[axis]) for axis in (0, 1)]
-    starts = [(size[axis] - kept[axis]) // 2 for axis in (0, 1)]
-    scale = [image.size[axis] / size[axis] for axis in (0, 1)]
-    left, top = (starts[axis] * scale[axis] for axis in (0, 1))
-    right, bottom = ((starts[axis] + kept[axis]) * scale[axis] for axis in (0, 1))
-    box = (left, top, min(right, image.width), min(bottom, image.height))
-    return image.resize((kept[0], kept[1]), resample, box=box)
 
 
 def _reason(error: Exception) -> str:

@@ -1,0 +1,1 @@
+"""Files of images -> RGB -> model input, with Pillow."""

@@ -1,0 +1,97 @@
+"""An RGB image -> what the network takes: resized, cropped, normalised."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from levit.errors import ImageError
+from levit.images.reading import MAX_PIXELS, ImageSource, read_image, source_name
+from levit.spec.preprocessing import Preprocessing
+
+
+def prepare(source: ImageSource, preprocessing: Preprocessing, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """Read, resize and crop: `read_image` and `preprocess` in one, so that whatever goes wrong is an `ImageError`.
+
+    Raises:
+        ImageError: the image cannot be decoded, resized or is refused.
+    """
+    image = read_image(source, max_pixels=max_pixels)
+    try:
+        return preprocess(image, preprocessing)
+    except Exception as error:  # no memory, for instance
+        raise ImageError(f"{source_name(source)}: cannot be resized ({error or type(error).__name__})") from error
+
+
+def preprocess(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Resize and crop an RGB image, bit for bit as Pillow and `LevitImageProcessorPil` do.
+
+    Returns:
+        uint8 [height, width, 3].
+    """
+    if preprocessing.resize is not None:
+        image = _resize(image, preprocessing)
+    if preprocessing.crop is not None:
+        height, width = preprocessing.crop
+        left, top = (image.width - width) // 2, (image.height - height) // 2
+        image = image.crop((left, top, left + width, top + height))
+    return np.asarray(image)
+
+
+def normalize(images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """Rescale and normalise, in the arithmetic of `LevitImageProcessorPil`.
+
+    Args:
+        images: [B, height, width, 3].
+        preprocessing: what to do.
+
+    Returns:
+        float32 [B, 3, height, width].
+    """
+    table = _normalization_table(preprocessing)
+    normalized = np.empty((len(images), 3, *images.shape[1:3]), np.float32)
+    for channel in range(3):
+        np.take(table[channel], images[..., channel], out=normalized[:, channel])
+    return normalized
+
+
+@lru_cache(maxsize=8)
+def _normalization_table(preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """The result for each of the 256 values in each channel: [3, 256]."""
+    values = np.tile(np.arange(256, dtype=np.float64), (3, 1))
+    table = (values * preprocessing.rescale if preprocessing.rescale is not None else values).astype(np.float32)
+    if preprocessing.mean is not None and preprocessing.std is not None:
+        mean, std = (np.array(one, np.float32)[:, None] for one in (preprocessing.mean, preprocessing.std))
+        table = (table - mean) / std
+    return table
+
+
+def _resize(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    resample = Image.Resampling(preprocessing.resample)
+    if isinstance(preprocessing.resize, tuple):
+        height, width = preprocessing.resize
+        return image.resize((width, height), resample)
+    short, long = sorted(image.size)
+    resized_short = preprocessing.resize or short
+    resized_long = int(resized_short * long / short)
+    portrait = image.width <= image.height
+    size = (resized_short, resized_long) if portrait else (resized_long, resized_short)
+    if resized_short * resized_long > MAX_PIXELS and preprocessing.crop is not None:
+        return _resize_center(image, size, preprocessing.crop[::-1], resample)
+    return image.resize(size, resample)
+
+
+def _resize_center(
+    image: Image.Image, size: tuple[int, int], crop: tuple[int, int], resample: Image.Resampling
+) -> Image.Image:
+    """Only the part of a resized image that the crop keeps: a line a million pixels long must not fill the memory."""
+    kept = [min(crop[axis], size[axis]) for axis in (0, 1)]
+    starts = [(size[axis] - kept[axis]) // 2 for axis in (0, 1)]
+    scale = [image.size[axis] / size[axis] for axis in (0, 1)]
+    left, top = (starts[axis] * scale[axis] for axis in (0, 1))
+    right, bottom = ((starts[axis] + kept[axis]) * scale[axis] for axis in (0, 1))
+    box = (left, top, min(right, image.width), min(bottom, image.height))
+    return image.resize((kept[0], kept[1]), resample, box=box)
