@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         LevitError,
     )
     from levit.exporting.export import export
-    from levit.model.backbone import LevitModel
+    from levit.model.backbone import LevitBackbone, LevitModel
     from levit.model.classifier import (
         LevitForImageClassification,
         LevitForImageClassificationWithTeacher,
@@ -49,6 +49,7 @@ _HOMES = {
     "ExportError": "levit.errors",
     "ImageError": "levit.errors",
     "Label": "levit.runtime.prediction",
+    "LevitBackbone": "levit.model.backbone",
     "LevitConfig": "levit.model.config",
     "LevitError": "levit.errors",
     "LevitForImageClassification": "levit.model.classifier",
@@ -74,6 +75,7 @@ __all__ = [
     "ExportError",
     "ImageError",
     "Label",
+    "LevitBackbone",
     "LevitConfig",
     "LevitError",
     "LevitForImageClassification",

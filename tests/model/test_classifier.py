@@ -2,21 +2,16 @@ import pytest
 import torch
 
 import levit
-from levit import ConfigError, LevitConfig, LevitForImageClassification, LevitForImageClassificationWithTeacher
+from levit import LevitForImageClassification, LevitForImageClassificationWithTeacher
 from tests.conftest import GOLDEN
+from tests.model.networks import small_config
 
 CLASSES = (LevitForImageClassification, LevitForImageClassificationWithTeacher)
 
 
-def small(**values):
-    return LevitConfig(
-        **{"image_size": 64, "hidden_sizes": [16, 24, 32], "key_dim": [4] * 3, "depths": [1] * 3, **values}
-    )
-
-
 @pytest.mark.parametrize("model_class", CLASSES)
 def test_tuples_hold_the_same_as_the_output(model_class):
-    model = model_class(small(num_labels=3)).eval()
+    model = model_class(small_config(num_labels=3)).eval()
     inputs = {"pixel_values": torch.randn(2, 3, 64, 64), "labels": torch.tensor([0, 2])}
     output = model(**inputs, output_hidden_states=True)
     plain = model(**inputs, output_hidden_states=True, return_dict=False)
@@ -34,7 +29,7 @@ def test_tuples_hold_the_same_as_the_output(model_class):
 
 
 def test_the_configuration_decides_where_the_call_does_not():
-    model = LevitForImageClassification(small(return_dict=False, output_hidden_states=True)).eval()
+    model = LevitForImageClassification(small_config(return_dict=False, output_hidden_states=True)).eval()
     logits, hidden_states = model(torch.zeros(1, 3, 64, 64))
     assert logits.shape == (1, 2)
     assert [tuple(state.shape) for state in hidden_states] == [(1, 16, 16), (1, 4, 24), (1, 1, 32), (1, 1, 32)]
@@ -42,7 +37,7 @@ def test_the_configuration_decides_where_the_call_does_not():
 
 
 def test_the_base_model_returns_features():
-    model = levit.LevitModel(small()).eval()
+    model = levit.LevitModel(small_config()).eval()
     output = model(torch.zeros(2, 3, 64, 64))
     assert output.last_hidden_state.shape == (2, 1, 32)
     assert output.pooler_output.shape == (2, 32)
@@ -60,7 +55,7 @@ def test_the_base_model_returns_features():
     ],
 )
 def test_the_loss_follows_the_labels(model_class, num_labels, labels, loss):
-    model = model_class(small(num_labels=num_labels)).eval()
+    model = model_class(small_config(num_labels=num_labels)).eval()
     with torch.no_grad():
         for parameter in model.parameters():  # so that the two heads differ
             parameter.add_(torch.randn_like(parameter) * 0.1)
@@ -73,7 +68,7 @@ def test_the_loss_follows_the_labels(model_class, num_labels, labels, loss):
 @pytest.mark.parametrize("model_class", CLASSES)
 def test_trains_on_a_batch_of_one(model_class):
     """Where the references stop: one row has no variance. The statistics stay as they were."""
-    model = model_class(small(num_labels=3)).train()
+    model = model_class(small_config(num_labels=3)).train()
     before = {name: buffer.clone() for name, buffer in model.classifier.named_buffers()}
     output = model(torch.randn(1, 3, 64, 64), labels=torch.tensor([1]))
     output.loss.backward()
@@ -83,26 +78,12 @@ def test_trains_on_a_batch_of_one(model_class):
 
 
 def test_no_labels_give_features():
-    model = LevitForImageClassificationWithTeacher(small(num_labels=0)).eval()
+    model = LevitForImageClassificationWithTeacher(small_config(num_labels=0)).eval()
     assert model(torch.zeros(2, 3, 64, 64)).logits.shape == (2, 32)
 
 
-@pytest.mark.parametrize(
-    ("pixel_values", "match"),
-    [
-        (None, "pixel_values is missing"),
-        (torch.zeros(1, 1, 64, 64), r"give \[batch, 3, height, width\]"),
-        (torch.zeros(3, 64, 64), r"give \[batch, 3, height, width\]"),
-        (torch.zeros(1, 3, 96, 64), "6x4 tokens, but the network was built for 4x4"),
-    ],
-)
-def test_unusable_input_is_named(pixel_values, match):
-    with pytest.raises(ConfigError, match=match):
-        LevitForImageClassification(small())(pixel_values)
-
-
 def test_drop_path_leaves_out_whole_images_in_training_only():
-    model = levit.LevitModel(small(drop_path_rate=0.5))
+    model = levit.LevitModel(small_config(drop_path_rate=0.5))
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm1d):
             torch.nn.init.ones_(module.weight)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from transformers.modeling_layers import GradientCheckpointingLayer
 
+from levit.model.attending import Attend
 from levit.model.layers import ACTIVATIONS, LinearBatchNorm
-from levit.model.position_bias import gather_position_bias, offset_table
+from levit.model.position_bias import gather_position_bias, offset_table, resize_position_bias
 from levit.spec.architecture import Grid
 
 
@@ -32,15 +34,15 @@ class Attention(nn.Module):
         self.attention_biases = nn.Parameter(torch.zeros(num_heads, grid[0] * grid[1]))
         self.register_buffer("attention_bias_idxs", offset_table(grid), persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, N, C] -> [B, N, C]."""
-        packed = self.queries_keys_values(x).view(*x.shape[:2], self.num_heads, -1)  # [B, N, H, K + K + V]
-        query, key, value = packed.split([self.key_dim, self.key_dim, self.value_dim], dim=3)
-        bias = gather_position_bias(self.attention_biases, self.attention_bias_idxs)
-        return self.projection(self.activation(attend(query, key, value, bias)))
+    def forward(self, x: Tensor, attend: Attend) -> Tensor:
+        """[B, rows, columns, C] -> [B, rows, columns, C]."""
+        packed = self.queries_keys_values(x).view(x.shape[0], -1, self.num_heads, 2 * self.key_dim + self.value_dim)
+        query, key, value = packed.split([self.key_dim, self.key_dim, self.value_dim], dim=3)  # [B, N, H, channels]
+        context = attend(query, key, value, position_bias(self, x))  # [B, N, H * V]
+        return self.projection(self.activation(context)).view_as(x)
 
 
-class ShrinkingAttention(nn.Module):
+class ShrinkingAttention(GradientCheckpointingLayer):
     """Attention whose queries are every `stride`-th token in both directions, and which changes the width."""
 
     attention_bias_idxs: Tensor
@@ -67,30 +69,23 @@ class ShrinkingAttention(nn.Module):
         self.attention_biases = nn.Parameter(torch.zeros(num_heads, grid[0] * grid[1]))
         self.register_buffer("attention_bias_idxs", offset_table(grid, stride), persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, N, C] -> [B, M, output width]."""
-        batch, tokens, width = x.shape
-        packed = self.keys_values(x).view(batch, tokens, self.num_heads, -1)  # [B, N, H, K + V]
-        key, value = packed.split([self.key_dim, self.value_dim], dim=3)
-        sampled = x.view(batch, *self.grid, width)[:, :: self.stride, :: self.stride].reshape(batch, -1, width)
-        query = self.queries(sampled).view(*sampled.shape[:2], self.num_heads, self.key_dim)
-        bias = gather_position_bias(self.attention_biases, self.attention_bias_idxs)
-        return self.projection(self.activation(attend(query, key, value, bias)))
+    def forward(self, x: Tensor, attend: Attend) -> Tensor:
+        """[B, rows, columns, C] -> [B, rows / stride, columns / stride, output width], rounded up."""
+        packed = self.keys_values(x).view(x.shape[0], -1, self.num_heads, self.key_dim + self.value_dim)
+        key, value = packed.split([self.key_dim, self.value_dim], dim=3)  # [B, N, H, channels]
+        sampled = x[:, :: self.stride, :: self.stride]
+        query = self.queries(sampled).view(x.shape[0], -1, self.num_heads, self.key_dim)  # [B, M, H, K]
+        context = attend(query, key, value, position_bias(self, x))  # [B, M, H * V]
+        return self.projection(self.activation(context)).view(*sampled.shape[:3], -1)
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-    """Scaled dot-product attention with a bias on the scores.
+def position_bias(attention: Attention | ShrinkingAttention, x: Tensor) -> Tensor:
+    """The bias between all queries and keys of an input [B, rows, columns, C]: [H, M, N].
 
-    Args:
-        query: [B, M, H, K].
-        key: [B, N, H, K].
-        value: [B, N, H, V].
-        bias: [H, M, N].
-
-    Returns:
-        [B, M, H * V].
+    For another grid than the trained one it is interpolated.
     """
-    query, key, value = (x.permute(0, 2, 1, 3) for x in (query, key, value))  # [B, H, tokens, channels]
-    scores = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5 + bias  # [B, H, M, N]
-    context = scores.softmax(dim=-1) @ value  # [B, H, M, V]
-    return context.transpose(1, 2).flatten(2)
+    grid = (x.shape[1], x.shape[2])
+    if grid == attention.grid:
+        return gather_position_bias(attention.attention_biases, attention.attention_bias_idxs)
+    biases = resize_position_bias(attention.attention_biases, attention.grid, grid)
+    return gather_position_bias(biases, offset_table(grid, attention.stride, device=x.device))

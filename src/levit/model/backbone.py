@@ -1,4 +1,4 @@
-"""Stem, stages, LevitModel.
+"""The network without a head: LevitModel for features, LevitBackbone for feature maps.
 
 Shapes: B images, N tokens, C channels.
 """
@@ -7,115 +7,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor, nn
-from transformers.modeling_outputs import BaseModelOutputWithPoolingAndNoAttention
+from torch import Tensor
+from transformers.backbone_utils import BackboneMixin
+from transformers.modeling_outputs import BackboneOutput, BaseModelOutputWithPooling
 
-from levit.errors import ConfigError
-from levit.model.attention import Attention, ShrinkingAttention
+from levit.model.attending import ATTEND, AttendAndRecord
 from levit.model.config import LevitConfig
-from levit.model.layers import ACTIVATIONS, ConvolutionBatchNorm, Mlp, Residual
+from levit.model.encoder import Encoder, StageOutput, build_stem
 from levit.model.pretrained import LevitPreTrainedModel
-from levit.spec.architecture import Architecture, Grid
-from levit.spec.blocks import EncoderBlock, MlpBlock, StemLayer, stage_blocks, stem_layers
 
-
-class PatchEmbeddings(nn.Module):
-    """The stem: convolutions with stride, an activation between each two."""
-
-    def __init__(self, layers: list[StemLayer], *, activation: str) -> None:
-        super().__init__()
-        self.num_channels, self.grid = layers[0].input_channels, layers[-1].output_grid
-        self.num_layers = len(layers)
-        for index, layer in enumerate(layers, start=1):
-            self.add_module(
-                f"embedding_layer_{index}",
-                ConvolutionBatchNorm(
-                    input_channels=layer.input_channels,
-                    output_channels=layer.output_channels,
-                    kernel_size=layer.kernel_size,
-                    stride=layer.stride,
-                    padding=layer.padding,
-                ),
-            )
-        self.activation = ACTIVATIONS[activation]()
-
-    def forward(self, pixel_values: Tensor) -> Tensor:
-        """[B, channels, height, width] -> [B, N, C]."""
-        if pixel_values.ndim != 4 or pixel_values.shape[1] != self.num_channels:
-            raise ConfigError(
-                f"pixel_values has shape {list(pixel_values.shape)}: give [batch, {self.num_channels}, height, width]"
-            )
-        x = pixel_values
-        for index in range(1, self.num_layers + 1):
-            x = self.get_submodule(f"embedding_layer_{index}")(x if index == 1 else self.activation(x))
-        if tuple(x.shape[2:]) != self.grid:
-            raise ConfigError(
-                f"pixel_values of {pixel_values.shape[2]}x{pixel_values.shape[3]} give {x.shape[2]}x{x.shape[3]} "
-                f"tokens, but the network was built for {self.grid[0]}x{self.grid[1]}: "
-                "resize the images, or build it with that image_size"
-            )
-        return x.flatten(2).transpose(1, 2)
-
-
-class Stage(nn.Module):
-    """The blocks of one resolution, and those that lead to the next."""
-
-    def __init__(self, blocks: list[EncoderBlock], *, activation: str, drop_path_rate: float) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(
-            build_block(block, activation=activation, drop_path_rate=drop_path_rate) for block in blocks
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, N, C] -> [B, N of the next stage, C of the next stage]."""
-        for layer in self.layers:
-            x = layer(x)
-        return x
-
-
-class Encoder(nn.Module):
-    """All stages."""
-
-    def __init__(self, architecture: Architecture, *, drop_path_rate: float) -> None:
-        super().__init__()
-        self.stages = nn.ModuleList(
-            Stage(
-                list(stage_blocks(architecture, stage)),
-                activation=architecture.activation,
-                drop_path_rate=drop_path_rate,
-            )
-            for stage in range(architecture.num_stages)
-        )
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """[B, N, C] -> the input and the output of each stage."""
-        states = [x]
-        for stage in self.stages:
-            states.append(stage(states[-1]))
-        return states
-
-
-def build_block(block: EncoderBlock, *, activation: str, drop_path_rate: float) -> nn.Module:
-    """The module that a block of the specification describes."""
-    if isinstance(block, MlpBlock):
-        mlp = Mlp(width=block.width, hidden_width=block.hidden_width, activation=activation)
-        return Residual(mlp, drop_path_rate=drop_path_rate)
-    sizes: dict[str, Any] = {
-        "num_heads": block.num_heads,
-        "key_dim": block.key_dim,
-        "value_dim": block.value_dim,
-        "grid": block.input_grid,
-        "activation": activation,
-    }
-    if block.is_residual:
-        return Residual(Attention(width=block.input_width, **sizes), drop_path_rate=drop_path_rate)
-    return ShrinkingAttention(
-        input_width=block.input_width, output_width=block.output_width, stride=block.stride, **sizes
-    )
+# Files of whole classifiers are what features are usually taken from, so their heads are no surprise.
+HEADS_PATTERN = [r"^classifier"]
 
 
 class LevitModel(LevitPreTrainedModel):
     """The network without a head.
+
+    Images need not have the size that the network was built for: the attention bias is interpolated (see
+    `levit.model.position_bias.resize_position_bias`), and for the trained size it is what it is.
 
     Args:
         config: what to build.
@@ -126,50 +35,132 @@ class LevitModel(LevitPreTrainedModel):
         >>> model = LevitModel(LevitConfig.from_variant("levit-128s")).eval()
         >>> model(torch.zeros(1, 3, 224, 224)).last_hidden_state.shape
         torch.Size([1, 16, 384])
+        >>> model(torch.zeros(1, 3, 256, 192)).last_hidden_state.shape
+        torch.Size([1, 12, 384])
     """
+
+    _keys_to_ignore_on_load_unexpected = HEADS_PATTERN
 
     def __init__(self, config: LevitConfig) -> None:
         super().__init__(config)
         architecture = config.architecture()
-        self.patch_embeddings = PatchEmbeddings(stem_layers(architecture), activation=architecture.activation)
+        self.patch_embeddings = build_stem(architecture)
         self.encoder = Encoder(architecture, drop_path_rate=config.drop_path_rate)
         self.post_init()
-
-    @property
-    def grid(self) -> Grid:
-        """Rows and columns of tokens after the stem."""
-        return self.patch_embeddings.grid
 
     def forward(
         self,
         pixel_values: Tensor | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        output_attentions: bool | None = None,
         **kwargs: Any,
-    ) -> tuple[Any, ...] | BaseModelOutputWithPoolingAndNoAttention:
+    ) -> tuple[Any, ...] | BaseModelOutputWithPooling:
         """Features of a batch of images.
 
         Args:
             pixel_values: [B, channels, height, width], normalised.
             output_hidden_states: also return the stem's tokens and those after each stage (and its shrinking).
             return_dict: False for a plain tuple; default `config.return_dict`.
+            output_attentions: also return the attention probabilities of every block, computed step by step also where
+                `attn_implementation` is "sdpa".
             **kwargs: passed over, for transformers' pipelines and Trainer.
 
         Returns:
-            `last_hidden_state` [B, N, C], `pooler_output` [B, C] (the mean of the tokens), and `hidden_states`, a
-            tuple of [B, N, C], where asked for.
+            `last_hidden_state` [B, N, C], `pooler_output` [B, C] (the mean of the tokens), and, where asked for,
+            `hidden_states`, a tuple of [B, N, C], and `attentions`, a tuple of [B, heads, queries, keys].
 
         Raises:
-            ConfigError: pixel_values is missing, or has a shape that the network was not built for.
+            ConfigError: pixel_values is missing, or has another number of axes or channels.
         """
-        if pixel_values is None:
-            raise ConfigError("pixel_values is missing: give the images as [batch, channels, height, width]")
-        states = self.encoder(self.patch_embeddings(pixel_values))
-        pooled = states[-1].mean(dim=1)  # [B, C]
-        wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
-        hidden_states = tuple(states) if wanted else None
-        if not (self.config.return_dict if return_dict is None else return_dict):
-            return (states[-1], pooled) + ((hidden_states,) if hidden_states else ())
-        return BaseModelOutputWithPoolingAndNoAttention(
-            last_hidden_state=states[-1], pooler_output=pooled, hidden_states=hidden_states
+        states, attentions = encode(self, pixel_values, output_attentions)
+        tokens = [state.tokens for state in states]  # [B, N, C]
+        output = BaseModelOutputWithPooling(
+            last_hidden_state=tokens[-1],
+            pooler_output=tokens[-1].mean(dim=1),
+            hidden_states=tuple(tokens) if wanted(self.config.output_hidden_states, output_hidden_states) else None,
+            attentions=attentions,
         )
+        return output if wanted(self.config.return_dict, return_dict) else output.to_tuple()
+
+
+class LevitBackbone(BackboneMixin, LevitPreTrainedModel):
+    """The network as a backbone of detectors and segmenters: feature maps of the stages that `config` names.
+
+    The maps are those of timm (`features_only=True`) and mmpretrain: a stage's last tokens before the shrinking that
+    leads to the next stage. As in all backbones of transformers, index 0 is the stem and index i stage i, so timm's
+    and mmpretrain's `out_indices=(0, 1, 2)` are (1, 2, 3) here.
+
+    Args:
+        config: what to build; `out_features` ("stem", "stage1", …) or `out_indices` say what to return, by default the
+            last stage.
+
+    Examples:
+        >>> import torch
+        >>> from levit import LevitBackbone, LevitConfig
+        >>> backbone = LevitBackbone(LevitConfig.from_variant("levit-128s", out_indices=[1, 2, 3])).eval()
+        >>> [tuple(map.shape) for map in backbone(torch.zeros(1, 3, 224, 224)).feature_maps]
+        [(1, 128, 14, 14), (1, 256, 7, 7), (1, 384, 4, 4)]
+        >>> backbone.channels
+        [128, 256, 384]
+    """
+
+    _keys_to_ignore_on_load_unexpected = HEADS_PATTERN
+
+    def __init__(self, config: LevitConfig) -> None:
+        super().__init__(config)
+        architecture = config.architecture()
+        self.num_features = [config.hidden_sizes[0], *config.hidden_sizes]
+        self.patch_embeddings = build_stem(architecture)
+        self.encoder = Encoder(architecture, drop_path_rate=config.drop_path_rate)
+        self.post_init()
+
+    def forward(
+        self,
+        pixel_values: Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+        return_dict: bool | None = None,
+        **kwargs: Any,
+    ) -> tuple[Any, ...] | BackboneOutput:
+        """Feature maps of a batch of images, of any size.
+
+        Args:
+            pixel_values: [B, channels, height, width], normalised.
+            output_hidden_states: also return the feature maps of the stem and of all stages.
+            output_attentions: also return the attention probabilities of every block.
+            return_dict: False for a plain tuple; default `config.return_dict`.
+            **kwargs: passed over.
+
+        Returns:
+            `feature_maps`, a tuple of [B, C, rows, columns], and, where asked for, `hidden_states`, likewise, and
+            `attentions`, a tuple of [B, heads, queries, keys].
+
+        Raises:
+            ConfigError: pixel_values is missing, or has another number of axes or channels.
+        """
+        states, attentions = encode(self, pixel_values, output_attentions)
+        maps = [state.features.permute(0, 3, 1, 2) for state in states]  # [B, C, rows, columns]
+        output = BackboneOutput(
+            feature_maps=tuple(
+                map_ for name, map_ in zip(self.stage_names, maps, strict=True) if name in self.out_features
+            ),
+            hidden_states=tuple(maps) if wanted(self.config.output_hidden_states, output_hidden_states) else None,
+            attentions=attentions,
+        )
+        return output if wanted(self.config.return_dict, return_dict) else output.to_tuple()
+
+
+def encode(
+    model: LevitModel | LevitBackbone, pixel_values: Tensor | None, output_attentions: bool | None
+) -> tuple[list[StageOutput], tuple[Tensor, ...] | None]:
+    """Run stem and stages: what each of them computes, and the attention probabilities where they are wanted."""
+    recorder = AttendAndRecord() if wanted(model.config.output_attentions, output_attentions) else None
+    attend = recorder or ATTEND[model.config._attn_implementation or "eager"]
+    states = model.encoder(model.patch_embeddings(pixel_values), attend)
+    return states, tuple(recorder.probabilities) if recorder else None
+
+
+def wanted(configured: bool | None, asked: bool | None) -> bool:
+    """Whether a call wants something: what it asks for, or else what the configuration says."""
+    return bool(configured if asked is None else asked)

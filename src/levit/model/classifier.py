@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
-from transformers.modeling_outputs import ImageClassifierOutputWithNoAttention, ModelOutput
+from transformers.modeling_outputs import ImageClassifierOutput, ModelOutput
 
-from levit.model.backbone import LevitModel
+from levit.errors import ConfigError
+from levit.model.backbone import LevitModel, wanted
 from levit.model.config import LevitConfig
+from levit.model.distillation import distillation_loss
 from levit.model.layers import ClassificationHead
 from levit.model.pretrained import LevitPreTrainedModel
 
@@ -24,6 +26,7 @@ class LevitForImageClassificationWithTeacherOutput(ModelOutput):
         cls_logits: [B, classes], of the head that learned from the labels.
         distillation_logits: [B, classes], of the head that learned from the teacher.
         hidden_states: tuple of [B, N, C]; where asked for.
+        attentions: tuple of [B, heads, queries, keys], of every block; where asked for.
     """
 
     loss: Tensor | None = None
@@ -31,6 +34,7 @@ class LevitForImageClassificationWithTeacherOutput(ModelOutput):
     cls_logits: Tensor | None = None
     distillation_logits: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
 
 
 def _build_head(config: LevitConfig) -> nn.Module:
@@ -66,8 +70,9 @@ class LevitForImageClassification(LevitPreTrainedModel):
         labels: Tensor | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        output_attentions: bool | None = None,
         **kwargs: Any,
-    ) -> tuple[Any, ...] | ImageClassifierOutputWithNoAttention:
+    ) -> tuple[Any, ...] | ImageClassifierOutput:
         """Logits of a batch of images.
 
         Args:
@@ -77,19 +82,22 @@ class LevitForImageClassification(LevitPreTrainedModel):
                 the shapes leave it open).
             output_hidden_states: also return the tokens after the stem and after each stage.
             return_dict: False for a plain tuple; default `config.return_dict`.
+            output_attentions: also return the attention probabilities of every block.
             **kwargs: passed over, for transformers' pipelines and Trainer.
 
         Returns:
-            `loss` where labels were given, `logits` [B, classes], `hidden_states` where asked for.
+            `loss` where labels were given, `logits` [B, classes], `hidden_states` and `attentions` where asked for.
 
         Raises:
-            ConfigError: pixel_values is missing, or has a shape that the network was not built for.
+            ConfigError: pixel_values is missing, or has another number of axes or channels.
         """
-        features = self.levit(pixel_values, output_hidden_states=output_hidden_states, return_dict=True)
+        features = self.levit(pixel_values, output_hidden_states, True, output_attentions)
         logits = self.classifier(features.pooler_output)
         loss = None if labels is None else self.loss_function(labels, logits, self.config)
-        output = ImageClassifierOutputWithNoAttention(loss=loss, logits=logits, hidden_states=features.hidden_states)
-        return output if _wants_dict(self.config, return_dict) else output.to_tuple()
+        output = ImageClassifierOutput(
+            loss=loss, logits=logits, hidden_states=features.hidden_states, attentions=features.attentions
+        )
+        return output if wanted(self.config.return_dict, return_dict) else output.to_tuple()
 
 
 class LevitForImageClassificationWithTeacher(LevitPreTrainedModel):
@@ -121,41 +129,58 @@ class LevitForImageClassificationWithTeacher(LevitPreTrainedModel):
         labels: Tensor | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        output_attentions: bool | None = None,
+        teacher_logits: Tensor | None = None,
         **kwargs: Any,
     ) -> tuple[Any, ...] | LevitForImageClassificationWithTeacherOutput:
         """Logits of a batch of images.
 
         Args:
             pixel_values: [B, channels, height, width], normalised.
-            labels: for the loss, as for `LevitForImageClassification`; both heads learn from them, and the loss is the
-                mean of theirs.
+            labels: for the loss, as for `LevitForImageClassification`. Without a teacher both heads learn from them.
             output_hidden_states: also return the tokens after the stem and after each stage.
             return_dict: False for a plain tuple; default `config.return_dict`.
+            output_attentions: also return the attention probabilities of every block.
+            teacher_logits: [B, classes], a teacher's logits for the same images, from which the second head learns:
+                see `levit.model.distillation.distillation_loss`, and `distillation_type`, `distillation_alpha` and
+                `distillation_tau` of the configuration. Needs labels.
             **kwargs: passed over, for transformers' pipelines and Trainer.
 
         Returns:
             `loss` where labels were given, `logits` (the mean of the heads), `cls_logits` and `distillation_logits`
-            [B, classes], `hidden_states` where asked for.
+            [B, classes], `hidden_states` and `attentions` where asked for.
 
         Raises:
-            ConfigError: pixel_values is missing, or has a shape that the network was not built for.
+            ConfigError: pixel_values is missing, or has another number of axes or channels; teacher_logits does not
+                fit, or comes without labels.
         """
-        features = self.levit(pixel_values, output_hidden_states=output_hidden_states, return_dict=True)
+        features = self.levit(pixel_values, output_hidden_states, True, output_attentions)
         cls_logits = self.classifier(features.pooler_output)
         distillation_logits = self.classifier_distill(features.pooler_output)
-        loss = None
-        if labels is not None:
-            losses = (self.loss_function(labels, logits, self.config) for logits in (cls_logits, distillation_logits))
-            loss = sum(losses) / 2
         output = LevitForImageClassificationWithTeacherOutput(
-            loss=loss,
+            loss=self._loss(cls_logits, distillation_logits, labels, teacher_logits),
             logits=(cls_logits + distillation_logits) / 2,
             cls_logits=cls_logits,
             distillation_logits=distillation_logits,
             hidden_states=features.hidden_states,
+            attentions=features.attentions,
         )
-        return output if _wants_dict(self.config, return_dict) else output.to_tuple()
+        return output if wanted(self.config.return_dict, return_dict) else output.to_tuple()
 
-
-def _wants_dict(config: LevitConfig, return_dict: bool | None) -> bool:
-    return bool(config.return_dict if return_dict is None else return_dict)
+    def _loss(
+        self, cls_logits: Tensor, distillation_logits: Tensor, labels: Tensor | None, teacher_logits: Tensor | None
+    ) -> Tensor | None:
+        if labels is None:
+            if teacher_logits is not None:
+                raise ConfigError("teacher_logits without labels: give both, since the first head learns from labels")
+            return None
+        return distillation_loss(
+            cls_logits=cls_logits,
+            distillation_logits=distillation_logits,
+            labels=labels,
+            teacher_logits=teacher_logits,
+            loss_function=lambda targets, logits: self.loss_function(targets, logits, self.config),
+            kind=self.config.distillation_type,
+            alpha=self.config.distillation_alpha,
+            tau=self.config.distillation_tau,
+        )

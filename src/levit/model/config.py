@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from transformers import PreTrainedConfig
+from transformers.backbone_utils import BackboneConfigMixin
 
 from levit.checkpoints.configuration import (
     MODEL_TYPES,
@@ -16,11 +17,12 @@ from levit.checkpoints.configuration import (
     training_fields,
 )
 from levit.errors import ConfigError
+from levit.model.distillation import DISTILLATION_DEFAULTS, check_distillation
 from levit.spec.architecture import Architecture
 from levit.spec.variants import find_variant
 
 
-class LevitConfig(PreTrainedConfig):
+class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
     """The configuration of a LeViT.
 
     The documented defaults are those of LeViT-128 (the documentation of transformers calls them 128S, which has
@@ -44,6 +46,12 @@ class LevitConfig(PreTrainedConfig):
             `["Subsample", key_dim, num_heads, attention_ratio, mlp_ratio, stride]` each; by default
             `hidden_sizes[i] // key_dim[0]` heads, attention ratio 4, MLP ratio 2, stride 2.
         activation: "hardswish", or "silu" as in some of timm's networks.
+        distillation_type: what the second head of …WithTeacher learns from a teacher: "hard", its decisions, or
+            "soft", its distribution (see `levit.model.distillation.distillation_loss`).
+        distillation_alpha: share of the teacher in the loss, 0 to 1.
+        distillation_tau: temperature of the soft loss, above 0.
+        out_features, out_indices: what `LevitBackbone` returns: names ("stem", "stage1", …) or numbers (0 is the
+            stem), in order; default the last stage.
         **kwargs: everything else that a `PreTrainedConfig` takes (`id2label`, `num_labels`, `return_dict`, …).
 
     Raises:
@@ -74,6 +82,9 @@ class LevitConfig(PreTrainedConfig):
     initializer_range: float = 0.02
     down_ops: Any = None
     activation: str = "hardswish"
+    distillation_type: str = DISTILLATION_DEFAULTS["distillation_type"]
+    distillation_alpha: float = DISTILLATION_DEFAULTS["distillation_alpha"]
+    distillation_tau: float = DISTILLATION_DEFAULTS["distillation_tau"]
 
     def __post_init__(self, **kwargs: Any) -> None:
         for plural, singular in SPELLINGS.items():
@@ -83,12 +94,22 @@ class LevitConfig(PreTrainedConfig):
         training_fields({"drop_path_rate": self.drop_path_rate, "initializer_range": self.initializer_range})
         if self.drop_path_rate >= 1:
             raise ConfigError(f"drop_path_rate is {self.drop_path_rate!r}: it must be at least 0 and below 1")
+        check_distillation(self.distillation_type, self.distillation_alpha, self.distillation_tau)
+        kwargs.pop("stage_names", None)  # follow from the depths
+        features, indices = kwargs.pop("out_features", None), kwargs.pop("out_indices", None)
         super().__post_init__(**kwargs)
         # Checked here, so that a mistake is named where it was made. What is kept is plain: lists, 2 for 2.0, one
         # patch size, and none of the [""] entries that transformers saves.
         values = config_from_architecture(self.architecture())
         for name in (*PER_STAGE, "image_size", "patch_size", "down_ops"):
             setattr(self, name, values[name])
+        self.set_output_features_output_indices(features, indices)
+        self.architectures = self.architectures or []  # over which AutoModel… loops without looking
+
+    @property
+    def stage_names(self) -> list[str]:
+        """What `out_features` may name: "stem", "stage1", …."""
+        return ["stem", *(f"stage{number}" for number in range(1, len(self.depths) + 1))]
 
     def architecture(self, *, num_classifiers: int = 1) -> Architecture:
         """What this configuration describes, for a network with that many heads.
@@ -137,7 +158,12 @@ class LevitConfig(PreTrainedConfig):
             values["drop_path_rate"] = 0
         else:
             values |= {"model_type": MODEL_TYPES[1], "drop_path_rate": float(self.drop_path_rate)}
-        return values
+        # What stock does not know is left out where it says nothing.
+        defaults = DISTILLATION_DEFAULTS | {
+            "out_features": self.stage_names[-1:],
+            "out_indices": [len(self.depths)],
+        }
+        return {name: value for name, value in values.items() if name not in defaults or value != defaults[name]}
 
     def is_stock(self) -> bool:
         """Whether stock transformers computes this network as it is."""

@@ -1,6 +1,6 @@
-"""Conv and linear layers with batch norm, MLP, residual with drop path.
+"""Conv and linear layers with batch norm, MLP, residual with drop path, head.
 
-Shapes: B images, N tokens, C channels.
+Shapes: B images, C channels.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"hardswish": nn.Hardswish, "silu": nn.SiLU}
 
@@ -67,9 +68,9 @@ class LinearBatchNorm(nn.Module):
         self.batch_norm = TokenBatchNorm(output_width, starts_at_zero=starts_at_zero)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, N, C] -> [B, N, C]."""
+        """[B, ..., C] -> [B, ..., C]."""
         x = self.linear(x)
-        return self.batch_norm(x.flatten(0, 1)).reshape_as(x)
+        return self.batch_norm(x.flatten(0, -2)).reshape_as(x)
 
 
 class Mlp(nn.Module):
@@ -81,13 +82,13 @@ class Mlp(nn.Module):
         self.activation = ACTIVATIONS[activation]()
         self.linear_down = LinearBatchNorm(input_width=hidden_width, output_width=width, starts_at_zero=True)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, N, C] -> [B, N, C]."""
+    def forward(self, x: Tensor, *_: object) -> Tensor:
+        """[B, ..., C] -> [B, ..., C]; what attention needs beside is given to every branch, and left here."""
         x = self.activation(self.linear_up(x))
         return self.linear_down(x)
 
 
-class Residual(nn.Module):
+class Residual(GradientCheckpointingLayer):
     """Adds a branch to its input; in training leaves it out for a share of the images (drop path)."""
 
     def __init__(self, module: nn.Module, *, drop_path_rate: float) -> None:
@@ -95,11 +96,11 @@ class Residual(nn.Module):
         self.module = module
         self.drop_path_rate = drop_path_rate
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, N, C] -> [B, N, C]."""
-        branch = self.module(x)
+    def forward(self, x: Tensor, *context: object) -> Tensor:
+        """[B, rows, columns, C] -> [B, rows, columns, C]."""
+        branch = self.module(x, *context)
         if self.training and self.drop_path_rate > 0:
-            kept = torch.rand(len(x), 1, 1, device=x.device) >= self.drop_path_rate
+            kept = torch.rand(x.shape[0], 1, 1, 1, device=x.device) >= self.drop_path_rate
             branch = branch * (kept / (1 - self.drop_path_rate)).to(x.dtype)
         return x + branch
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 from transformers import initialization as init
 
 from levit.model.attention import Attention, ShrinkingAttention
+from levit.model.checkpointing import Checkpoint, count_batches_once
 from levit.model.config import LevitConfig
 from levit.model.layers import ImageBatchNorm, Residual, TokenBatchNorm
 from levit.model.position_bias import offset_table
@@ -33,8 +36,23 @@ class LevitPreTrainedModel(PreTrainedModel):
     base_model_prefix = "levit"
     main_input_name = "pixel_values"
     input_modalities = ("image",)
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
     accepts_loss_kwargs = False  # so that Trainer divides the loss by the number of accumulated batches
     _no_split_modules = [Residual.__name__]  # noqa: RUF012  # transformers compares it as a list
+
+    def get_correct_attn_implementation(self, requested_attention: str | None, is_init_check: bool = False) -> str:
+        """What `attn_implementation` means here: "eager" unless "sdpa" is asked for.
+
+        Both are equally fast at these sizes, and only the first equals the references to the last bit.
+        """
+        implementation: str = super().get_correct_attn_implementation(requested_attention or "eager", is_init_check)
+        return implementation
+
+    def _set_gradient_checkpointing(
+        self, enable: bool = True, gradient_checkpointing_func: Checkpoint = checkpoint, **kwargs: Any
+    ) -> None:
+        super()._set_gradient_checkpointing(enable, count_batches_once(gradient_checkpointing_func), **kwargs)
 
     def _init_weights(self, module: nn.Module) -> None:
         # transformers calls this for modules that have weights of their own, and the functions of `init` leave alone

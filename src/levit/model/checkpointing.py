@@ -1,0 +1,58 @@
+"""Gradient checkpointing that leaves the statistics of batch norm as they would be without it.
+
+A checkpointed block runs twice: forwards, and again in the backward pass to recompute what it did not keep. Batch norm
+would count the batch both times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial, wraps
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+Checkpoint = Callable[..., Any]
+
+
+def count_batches_once(checkpoint: Checkpoint) -> Checkpoint:
+    """Wrap `torch.utils.checkpoint.checkpoint`, so that only the first run of a block updates its statistics.
+
+    Args:
+        checkpoint: takes a `partial(forward, block)` and its inputs, as transformers calls it.
+    """
+
+    @wraps(checkpoint)
+    def checkpoint_block(run: partial[Any], *inputs: Any) -> Any:
+        if torch.compiler.is_compiling():  # there the recomputation is a graph, which updates nothing
+            return checkpoint(run, *inputs)
+        runs = 0
+
+        def run_block(*inputs: Any) -> Any:
+            nonlocal runs
+            runs += 1
+            if runs == 1:
+                return run(*inputs)
+            with _fixed_statistics(run.args[0]):
+                return run(*inputs)
+
+        return checkpoint(run_block, *inputs)
+
+    return checkpoint_block
+
+
+@contextmanager
+def _fixed_statistics(block: nn.Module) -> Iterator[None]:
+    """Batch norm by the batch, as in training, but without a trace of it."""
+    norms = [module for module in block.modules() if isinstance(module, _BatchNorm)]
+    kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, kept, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, count

@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+import torch
+
+import levit
+from tests.conftest import GOLDEN
+from tests.model.networks import randomized, small_config
+
+TINY = GOLDEN / "tiny"
+EXPECTED = np.load(TINY / "expected.npz")
+IMAGES = torch.from_numpy(np.load(TINY / "input.npy"))
+
+
+def open_tiny(**options):
+    return levit.LevitForImageClassificationWithTeacher.from_pretrained(TINY / "transformers", **options)
+
+
+@torch.no_grad()
+def test_sdpa_gives_the_golden_logits_in_double_precision():
+    model = open_tiny(attn_implementation="sdpa").double()
+    assert model.config._attn_implementation == "sdpa"
+    np.testing.assert_allclose(model(IMAGES.double()).logits, EXPECTED["logits_f64"], atol=1e-9, rtol=0)
+
+
+@torch.no_grad()
+def test_sdpa_is_really_used(monkeypatch):
+    called = []
+    original = torch.nn.functional.scaled_dot_product_attention
+    monkeypatch.setattr(
+        torch.nn.functional,
+        "scaled_dot_product_attention",
+        lambda *args, **options: called.append(1) or original(*args, **options),
+    )
+    open_tiny()(IMAGES)
+    assert not called
+    open_tiny(attn_implementation="sdpa")(IMAGES)
+    assert len(called) == 6
+
+
+@torch.no_grad()
+def test_the_implementation_can_be_changed_afterwards():
+    model = open_tiny()
+    assert model.config._attn_implementation == "eager"
+    eager = model(IMAGES).logits
+    model.set_attn_implementation("sdpa")
+    np.testing.assert_allclose(model(IMAGES).logits, eager, atol=1e-4)
+    model.set_attn_implementation("eager")
+    assert torch.equal(model(IMAGES).logits, eager)
+
+
+def test_an_implementation_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match="flex"):
+        open_tiny(attn_implementation="flex")
+
+
+@torch.no_grad()
+def test_attentions_are_computed_under_sdpa_too():
+    output = open_tiny(attn_implementation="sdpa")(IMAGES, output_attentions=True)
+    assert torch.equal(output.attentions[0], open_tiny()(IMAGES, output_attentions=True).attentions[0])
+    np.testing.assert_array_equal(output.logits, EXPECTED["logits"])
+
+
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+def test_gradients_are_the_same(implementation):
+    model = randomized(levit.LevitForImageClassification(small_config(attn_implementation="eager"))).double()
+    images = torch.randn(3, 3, 64, 64, dtype=torch.float64)
+    gradients = {}
+    for name in ("eager", implementation):
+        model.zero_grad()
+        model.set_attn_implementation(name)
+        model(images).logits.square().sum().backward()
+        gradients[name] = [parameter.grad.clone() for parameter in model.parameters()]
+    for expected, found in zip(gradients["eager"], gradients[implementation], strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision(implementation, dtype):
+    model = randomized(levit.LevitForImageClassification(small_config(attn_implementation=implementation)))
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        expected = model(images).logits
+        half = model.to(dtype)(images.to(dtype)).logits
+    assert half.dtype == dtype
+    scale = expected.abs().max()
+    assert (half.float() - expected).abs().max() / scale < (0.02 if dtype == torch.float16 else 0.1)
+
+
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+def test_trains_under_autocast(implementation):
+    model = levit.LevitForImageClassificationWithTeacher(small_config(attn_implementation=implementation)).train()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = model(torch.randn(4, 3, 64, 64), labels=torch.tensor([0, 1, 0, 1])).loss
+    loss.backward()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())

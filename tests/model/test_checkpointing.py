@@ -1,0 +1,74 @@
+import copy
+
+import pytest
+import torch
+
+import levit
+from levit.model.layers import Residual
+from tests.model.networks import small_config
+
+WAYS = [None, {"use_reentrant": False}, {"use_reentrant": True}]
+
+
+def enable(model, options):
+    if hasattr(model, "activation_checkpointing_enable"):
+        model.activation_checkpointing_enable(options)
+    else:  # before transformers 5.23
+        model.gradient_checkpointing_enable(options)
+
+
+def train_step(model, images, labels):
+    torch.manual_seed(1)
+    output = model(images, labels=labels)
+    output.loss.backward()
+    return output
+
+
+@pytest.mark.parametrize("options", WAYS)
+@pytest.mark.parametrize("drop_path_rate", [0, 0.3])
+@pytest.mark.parametrize("batch", [1, 5])
+def test_a_step_is_the_same_with_and_without(options, drop_path_rate, batch):
+    """Loss, gradients, and the statistics of batch norm, which a plain recomputation would count twice."""
+    torch.manual_seed(0)
+    plain = levit.LevitForImageClassificationWithTeacher(small_config(drop_path_rate=drop_path_rate)).train()
+    checkpointed = copy.deepcopy(plain)
+    enable(checkpointed, options)
+    images, labels = torch.randn(batch, 3, 64, 64), torch.arange(batch) % 2
+    expected, found = train_step(plain, images, labels), train_step(checkpointed, images, labels)
+    assert torch.equal(found.loss, expected.loss)
+    for (name, parameter), other in zip(plain.named_parameters(), checkpointed.parameters(), strict=True):
+        torch.testing.assert_close(other.grad, parameter.grad, msg=name)
+    for (name, buffer), other in zip(plain.named_buffers(), checkpointed.buffers(), strict=True):
+        assert torch.equal(buffer, other), name
+
+
+def test_blocks_really_run_twice():
+    model = levit.LevitForImageClassification(small_config()).train()
+    enable(model, None)
+    runs = []
+    block = next(module for module in model.modules() if isinstance(module, Residual))
+    block.module.register_forward_pre_hook(lambda *_: runs.append(1))
+    train_step(model, torch.randn(2, 3, 64, 64), torch.tensor([0, 1]))
+    assert len(runs) == 2
+
+
+def test_a_failed_recomputation_leaves_batch_norm_as_it_was():
+    model = levit.LevitForImageClassification(small_config()).train()
+    enable(model, {"use_reentrant": False})
+    block = next(module for module in model.modules() if isinstance(module, Residual))
+    norm = block.module.projection.batch_norm
+    loss = model(torch.randn(2, 3, 64, 64), labels=torch.tensor([0, 1])).loss
+    block.module.projection.register_forward_pre_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        loss.backward()
+    assert norm.momentum == 0.1
+    assert norm.num_batches_tracked == 1
+
+
+def test_attentions_and_evaluation_are_as_ever():
+    model = levit.LevitForImageClassification(small_config())
+    enable(model, None)
+    model.train()
+    assert len(model(torch.randn(2, 3, 64, 64), output_attentions=True).attentions) == 5
+    model.eval()
+    assert torch.isfinite(model(torch.randn(2, 3, 64, 64)).logits).all()

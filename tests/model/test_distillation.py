@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from levit import ConfigError, LevitConfig, LevitForImageClassificationWithTeacher
+from tests.model.networks import randomized, small_config
+
+IMAGES = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+LABELS = torch.tensor([0, 2, 1, 0])
+
+
+def network(**values):
+    return randomized(LevitForImageClassificationWithTeacher(small_config(num_labels=3, **values)))
+
+
+def teacher():
+    return torch.randn(4, 3, requires_grad=True)
+
+
+def test_hard_distillation_learns_the_decisions_of_the_teacher():
+    model, logits = network(), teacher()
+    output = model(IMAGES, labels=LABELS, teacher_logits=logits)
+    expected = (
+        functional.cross_entropy(output.cls_logits, LABELS)
+        + functional.cross_entropy(output.distillation_logits, logits.argmax(dim=1))
+    ) / 2
+    torch.testing.assert_close(output.loss, expected)
+
+
+def test_soft_distillation_is_the_divergence_of_the_paper():
+    model, logits = network(distillation_type="soft", distillation_alpha=0.3, distillation_tau=2.5), teacher()
+    output = model(IMAGES, labels=LABELS, teacher_logits=logits)
+    student, target = (
+        functional.softmax(x.detach().double() / 2.5, dim=1).numpy() for x in (output.distillation_logits, logits)
+    )
+    divergence = np.mean(np.sum(target * np.log(target / student), axis=1))
+    expected = 0.7 * functional.cross_entropy(output.cls_logits, LABELS).item() + 0.3 * 2.5**2 * divergence
+    np.testing.assert_allclose(output.loss.item(), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["hard", "soft"])
+def test_both_heads_learn_and_the_teacher_does_not(kind):
+    model, logits = network(distillation_type=kind).train(), teacher()
+    model(IMAGES, labels=LABELS, teacher_logits=logits).loss.backward()
+    for head in (model.classifier, model.classifier_distill):
+        assert head.linear.weight.grad.abs().sum() > 0
+    assert logits.grad is None
+
+
+@pytest.mark.parametrize("kind", ["hard", "soft"])
+def test_several_labels_an_image(kind):
+    model, logits = network(distillation_type=kind, distillation_tau=2.0), teacher()
+    labels = torch.randint(0, 2, (4, 3)).float()
+    output = model(IMAGES, labels=labels, teacher_logits=logits)
+    cls_loss = functional.binary_cross_entropy_with_logits(output.cls_logits, labels)
+    student = output.distillation_logits
+    if kind == "hard":
+        distilled = functional.binary_cross_entropy_with_logits(student, (logits > 0).float())
+    else:
+        p, q = (logits / 2).sigmoid(), (student / 2).sigmoid()
+        distilled = 4 * (p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()).mean()
+    torch.testing.assert_close(output.loss, (cls_loss + distilled) / 2)
+
+
+def test_a_teacher_that_agrees_costs_nothing():
+    model = network(distillation_type="soft", distillation_alpha=1.0)
+    with torch.no_grad():
+        logits = model(IMAGES).distillation_logits
+        assert abs(model(IMAGES, labels=LABELS, teacher_logits=logits).loss) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("inputs", "match"),
+    [
+        ({"teacher_logits": torch.zeros(4, 3)}, "teacher_logits without labels"),
+        ({"labels": LABELS, "teacher_logits": torch.zeros(4, 5)}, "the teacher must know the same classes"),
+    ],
+)
+def test_what_does_not_fit_is_named(inputs, match):
+    with pytest.raises(ConfigError, match=match):
+        network()(IMAGES, **inputs)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"distillation_type": "firm"},
+        {"distillation_alpha": 1.5},
+        {"distillation_alpha": "half"},
+        {"distillation_tau": 0},
+        {"distillation_tau": float("nan")},
+    ],
+)
+def test_impossible_settings_are_named(values):
+    with pytest.raises(ConfigError, match=next(iter(values))):
+        LevitConfig(**values)
+
+
+def test_settings_are_saved_where_they_say_something(tmp_path):
+    LevitConfig(distillation_type="soft", distillation_tau=3.0).save_pretrained(tmp_path)
+    assert "distillation_alpha" not in (tmp_path / "config.json").read_text()
+    loaded = LevitConfig.from_pretrained(tmp_path)
+    assert (loaded.distillation_type, loaded.distillation_alpha, loaded.distillation_tau) == ("soft", 0.5, 3.0)
