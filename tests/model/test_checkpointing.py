@@ -1,4 +1,5 @@
 import copy
+import pickle
 
 import pytest
 import torch
@@ -63,6 +64,15 @@ def test_a_failed_recomputation_leaves_batch_norm_as_it_was():
         loss.backward()
     assert norm.momentum == 0.1
     assert norm.num_batches_tracked == 1
+
+
+def test_a_copy_checkpoints_its_own_blocks():
+    model = levit.LevitForImageClassification(small_config()).train()
+    enable(model, None)
+    for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        train_step(copied, torch.randn(2, 3, 64, 64), torch.tensor([0, 1]))
+        counts = [module.num_batches_tracked for module in copied.modules() if hasattr(module, "num_batches_tracked")]
+        assert all(count == 1 for count in counts)
 
 
 def test_attentions_and_evaluation_are_as_ever():

@@ -13,7 +13,7 @@ from transformers.modeling_outputs import BackboneOutput, BaseModelOutputWithPoo
 
 from levit.model.attending import ATTEND, AttendAndRecord
 from levit.model.config import LevitConfig
-from levit.model.encoder import Encoder, StageOutput, build_stem
+from levit.model.encoder import Encoder, PatchEmbeddings, StageOutput, build_stem
 from levit.model.pretrained import LevitPreTrainedModel
 
 # Files of whole classifiers are what features are usually taken from, so their heads are no surprise.
@@ -47,6 +47,10 @@ class LevitModel(LevitPreTrainedModel):
         self.patch_embeddings = build_stem(architecture)
         self.encoder = Encoder(architecture, drop_path_rate=config.drop_path_rate)
         self.post_init()
+
+    def get_input_embeddings(self) -> PatchEmbeddings:
+        """The stem, which peft makes require gradients under gradient checkpointing."""
+        return self.patch_embeddings
 
     def forward(
         self,
@@ -114,6 +118,10 @@ class LevitBackbone(BackboneMixin, LevitPreTrainedModel):
         self.patch_embeddings = build_stem(architecture)
         self.encoder = Encoder(architecture, drop_path_rate=config.drop_path_rate)
         self.post_init()
+
+    def get_input_embeddings(self) -> PatchEmbeddings:
+        """The stem, which peft makes require gradients under gradient checkpointing."""
+        return self.patch_embeddings
 
     def forward(
         self,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial, wraps
 from typing import Any
 
 import torch
@@ -18,30 +17,28 @@ from torch.nn.modules.batchnorm import _BatchNorm
 Checkpoint = Callable[..., Any]
 
 
-def count_batches_once(checkpoint: Checkpoint) -> Checkpoint:
-    """Wrap `torch.utils.checkpoint.checkpoint`, so that only the first run of a block updates its statistics.
+def checkpoint_once(block: nn.Module, checkpoint: Checkpoint, run: Callable[..., Any], *inputs: Any) -> Any:
+    """Checkpoint a block, so that only its first run updates the statistics of batch norm.
 
     Args:
-        checkpoint: takes a `partial(forward, block)` and its inputs, as transformers calls it.
+        block: what runs.
+        checkpoint: `torch.utils.checkpoint.checkpoint`, with its options.
+        run: the forward pass of the block.
+        *inputs: of the block.
     """
+    if torch.compiler.is_compiling():  # there the recomputation is a graph, which updates nothing
+        return checkpoint(run, *inputs)
+    runs = 0
 
-    @wraps(checkpoint)
-    def checkpoint_block(run: partial[Any], *inputs: Any) -> Any:
-        if torch.compiler.is_compiling():  # there the recomputation is a graph, which updates nothing
-            return checkpoint(run, *inputs)
-        runs = 0
+    def run_block(*inputs: Any) -> Any:
+        nonlocal runs
+        runs += 1
+        if runs == 1:
+            return run(*inputs)
+        with _fixed_statistics(block):
+            return run(*inputs)
 
-        def run_block(*inputs: Any) -> Any:
-            nonlocal runs
-            runs += 1
-            if runs == 1:
-                return run(*inputs)
-            with _fixed_statistics(run.args[0]):
-                return run(*inputs)
-
-        return checkpoint(run_block, *inputs)
-
-    return checkpoint_block
+    return checkpoint(run_block, *inputs)
 
 
 @contextmanager

@@ -65,6 +65,8 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
 
     model_type = MODEL_TYPES[0]
     attribute_map = SPELLINGS  # transformers' own way of giving a field a second name
+    # What Trainer is to leave out of the predictions, so that those of two heads are their mean.
+    keys_to_ignore_at_inference = ("cls_logits", "distillation_logits", "hidden_states", "attentions")
 
     image_size: Any = 224
     num_channels: int = 3

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 from transformers import initialization as init
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from levit.model.attention import Attention, ShrinkingAttention
-from levit.model.checkpointing import Checkpoint, count_batches_once
+from levit.model.checkpointing import Checkpoint, checkpoint_once
 from levit.model.config import LevitConfig
 from levit.model.layers import ImageBatchNorm, Residual, TokenBatchNorm
 from levit.model.position_bias import offset_table
@@ -52,7 +54,10 @@ class LevitPreTrainedModel(PreTrainedModel):
     def _set_gradient_checkpointing(
         self, enable: bool = True, gradient_checkpointing_func: Checkpoint = checkpoint, **kwargs: Any
     ) -> None:
-        super()._set_gradient_checkpointing(enable, count_batches_once(gradient_checkpointing_func), **kwargs)
+        super()._set_gradient_checkpointing(enable, gradient_checkpointing_func, **kwargs)
+        for module in self.modules():
+            if isinstance(module, GradientCheckpointingLayer):  # a partial, which copies and pickles with its block
+                module._gradient_checkpointing_func = partial(checkpoint_once, module, gradient_checkpointing_func)
 
     def _init_weights(self, module: nn.Module) -> None:
         # transformers calls this for modules that have weights of their own, and the functions of `init` leave alone
