@@ -10,6 +10,8 @@ and the way out::
     ├── ImageError                             one image that cannot be decoded or is refused
     ├── ExportError                            an artifact that could not be written or did not verify
     └── EngineError                            an inference engine that is missing or failed
+
+What is done, but not quite as one would expect, is a `LevitWarning` of one line.
 """
 
 
@@ -39,3 +41,7 @@ class ExportError(LevitError):
 
 class EngineError(LevitError):
     """An inference engine is missing, or could not open or run a model."""
+
+
+class LevitWarning(UserWarning):
+    """Something is done, but with a change or a loss that the message names."""

@@ -1,9 +1,7 @@
-import hashlib
 import json
+import re
 import shutil
-import threading
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -11,6 +9,7 @@ import levit
 from levit.checkpoints.download import HASH
 from levit.checkpoints.hub import ADDRESSES, HUB_NAMES, find_weights
 from levit.errors import CheckpointError
+from levit.runtime.describe import describe
 from levit.spec.variants import VARIANTS
 from tests.conftest import EXAMPLES, GOLDEN
 
@@ -51,6 +50,82 @@ def test_a_name_predicts_on_the_fly(hub_cache):
     assert len(prediction.top(5)) == 5
 
 
+def test_a_revision_reaches_the_hub_from_every_function(hub_cache, tmp_path, monkeypatch):
+    name, other = "facebook/levit-128S", "0" * 40
+    other_snapshot = shutil.copytree(TINY / "transformers-single", hub_cache.with_name(other))
+    assert find_weights(name, revision=other).parent == other_snapshot
+    assert levit.read_checkpoint(name, revision=other).architecture.num_classifiers == 1
+    assert levit.load_checkpoint(name, revision=other).num_labels == 10
+    assert levit.Classifier(name, revision=other).artifact.architecture.num_classifiers == 1
+    assert levit.Classifier(name).artifact.architecture.num_classifiers == 2
+    assert describe(name, revision=other)[0].architecture.num_classifiers == 1
+    converted = levit.convert(name, tmp_path / "out", to="transformers", revision=other)
+    assert levit.read_checkpoint(converted).architecture.num_classifiers == 1
+    monkeypatch.setattr("levit.exporting.export.verify", lambda *_, **__: 0.0)  # the golden weights amplify rounding
+    report = levit.export(name, tmp_path / "out.onnx", revision=other)
+    assert report.artifact.architecture.num_classifiers == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [
+        (TINY / "transformers", "a local file or folder"),
+        (str(TINY / "facebook.pth"), "a local file or folder"),
+        ("https://example.org/LeViT-tiny-01234567.pth", "an address"),
+        ("LeViT-128S.pth", "an address"),
+        ("model.onnx", "an exported file"),
+        (None, "the model inside the package"),
+    ],
+)
+def test_only_what_is_on_the_hub_has_a_revision(tmp_path, monkeypatch, model, kind):
+    monkeypatch.chdir(tmp_path)
+    uses = [levit.Classifier, describe]
+    if model not in (None, "model.onnx"):
+        convert, export = (partial(levit.convert, target="out", to="timm"), partial(levit.export, path="out.onnx"))
+        uses += [levit.read_checkpoint, convert, export, levit.load_checkpoint]
+    for use in uses:
+        with pytest.raises(CheckpointError, match=f"{kind} has no revision 'v1': give a name on the hub") as caught:
+            use(model, revision="v1")
+        assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_in_memory_has_no_revision(tmp_path):
+    checkpoint = levit.read_checkpoint(TINY / "transformers")
+    for model in (checkpoint, levit.load_checkpoint(checkpoint)):
+        with pytest.raises(CheckpointError, match="what is in memory has no revision 'v1'"):
+            levit.export(model, tmp_path / "out.onnx", revision="v1")
+    with pytest.raises(CheckpointError, match="what is in memory has no revision 'v1'"):
+        levit.Classifier(checkpoint, revision="v1")
+    with pytest.raises(CheckpointError, match="an opened engine has no revision 'v1'"):
+        levit.Classifier(levit.Classifier().engine, revision="v1")
+
+
+@pytest.mark.parametrize(
+    ("names", "advice"),
+    [
+        (["README.md", "config.json", "levit_128s.pth"], r"run `hf download facebook/levit-128S levit_128s\.pth`"),
+        (["a", "b", "c", "d", "e", "f"], r"only a, b, c, d, e, …: name another model"),
+        ([], "which is empty: name another model"),
+    ],
+)
+def test_a_model_on_the_hub_without_weights_says_what_it_has(hub_cache, monkeypatch, names, advice):
+    (hub_cache / "model.safetensors").unlink()
+    monkeypatch.setattr("huggingface_hub.HfApi.list_repo_files", lambda *_, **__: names)
+    with pytest.raises(CheckpointError, match=r"no model\.safetensors or pytorch_model\.bin on the hub, ") as caught:
+        levit.read_checkpoint("levit-128s")
+    assert re.search(advice, str(caught.value))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_in_the_hub_s_cache_without_weights_says_what_is_there(hub_cache):
+    (hub_cache / "model.safetensors").unlink()
+    with pytest.raises(
+        CheckpointError, match=r"in the hub's cache, only config\.json, preprocessor_config\.json: name"
+    ):
+        levit.read_checkpoint("levit-128s")
+
+
 def test_what_is_not_in_the_cache_says_what_to_do(hub_cache):
     for arguments in ({"path_or_id": "timm/levit_128s.fb_dist_in1k"}, {"path_or_id": "levit-128s", "revision": "v9"}):
         with pytest.raises(CheckpointError, match="check the network") as caught:
@@ -70,75 +145,11 @@ def test_every_published_size_has_a_name_and_addresses():
     assert all(HASH.search(address) for address in ADDRESSES.values())
 
 
-@pytest.fixture
-def server(tmp_path):
-    """A server of files, and the list of what was asked for."""
-    folder = tmp_path / "served"
-    folder.mkdir()
-    asked = []
-
-    class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, format, *arguments):  # noqa: A002  # the name is the base class's
-            asked.append(self.path)
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = False  # closing it waits for them
-
-    with Server(("127.0.0.1", 0), partial(Handler, directory=folder)) as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        yield folder, f"http://127.0.0.1:{running.server_port}", asked
-        running.shutdown()
-        thread.join()
-
-
-def serve(folder, digits=None):
-    content = (TINY / "facebook.pth").read_bytes()
-    digits = digits or hashlib.sha256(content).hexdigest()[:8]
-    (folder / f"LeViT-tiny-{digits}.pth").write_bytes(content)
-    return f"LeViT-tiny-{digits}.pth"
-
-
-def test_an_address_is_fetched_once_and_checked_by_the_hash_in_its_name(server):
-    folder, address, asked = server
-    name = serve(folder)
-    for _ in range(2):
-        checkpoint = levit.read_checkpoint(f"{address}/{name}")
-        assert checkpoint.source.dialect == "facebook"
-    assert asked == [f"/{name}"]
-
-
-def test_a_published_name_means_an_address(server, monkeypatch):
-    folder, address, _ = server
-    monkeypatch.setitem(ADDRESSES, "levit-128s_3rdparty_in1k", f"{address}/{serve(folder)}")
-    assert levit.read_checkpoint("levit-128s_3rdparty_in1k").architecture.depths == (1, 2, 1)
-
-
-def test_a_file_with_another_hash_is_refused_and_not_kept(server, monkeypatch, tmp_path):
-    folder, address, _ = server
-    monkeypatch.setenv("LEVIT_CACHE", str(tmp_path / "cache"))
-    with pytest.raises(CheckpointError, match=r"has the hash [0-9a-f]{8}…, not deadbeef"):
-        find_weights(f"{address}/{serve(folder, 'deadbeef')}")
-    assert not list((tmp_path / "cache" / "downloads").iterdir())
-
-
-@pytest.mark.parametrize(
-    ("path", "match"),
-    [("missing-01234567.pth", "404"), ("no-hash.pth", "does not end in a hash")],
-)
-def test_an_address_that_cannot_be_fetched_says_why(server, path, match):
-    with pytest.raises(CheckpointError, match=match) as caught:
-        find_weights(f"{server[1]}/{path}")
-    assert "\n" not in str(caught.value)
-
-
-def test_no_network_says_what_to_do():
-    with pytest.raises(CheckpointError, match="check the network, or download it elsewhere"):
-        find_weights("http://127.0.0.1:1/LeViT-tiny-01234567.pth")
-
-
 def test_what_is_in_a_folder(tmp_path):
-    with pytest.raises(CheckpointError, match=r"no model\.safetensors or pytorch_model\.bin in this folder"):
+    with pytest.raises(CheckpointError, match=r"no model\.safetensors or pytorch_model\.bin in this folder, which is"):
+        find_weights(tmp_path)
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(CheckpointError, match=r"in this folder, only notes\.txt"):
         find_weights(tmp_path)
     (tmp_path / "LeViT-128S.pth").touch()
     assert find_weights(tmp_path).name == "LeViT-128S.pth"
@@ -158,21 +169,3 @@ def test_a_name_that_means_nothing_lists_those_that_do(tmp_path, monkeypatch):
 def test_the_cached_configuration_is_the_one_that_counts(hub_cache):
     config = json.loads((hub_cache / "config.json").read_text())
     assert levit.read_checkpoint("levit-128s").labels == tuple(config["id2label"].values())
-
-
-def test_a_damaged_file_in_the_cache_is_fetched_again(server, monkeypatch, tmp_path):
-    folder, address, asked = server
-    monkeypatch.setenv("LEVIT_CACHE", str(tmp_path / "cache"))
-    name = serve(folder)
-    file = find_weights(f"{address}/{name}")
-    file.write_bytes(file.read_bytes()[:1000])
-    assert find_weights(f"{address}/{name}").read_bytes() == (folder / name).read_bytes()
-    assert len(asked) == 2
-
-
-def test_without_a_cache_downloads_share_one_temporary_folder(server, monkeypatch):
-    folder, address, asked = server
-    monkeypatch.setenv("LEVIT_CACHE", "")
-    name = serve(folder)
-    assert find_weights(f"{address}/{name}") == find_weights(f"{address}/{name}")
-    assert len(asked) == 1

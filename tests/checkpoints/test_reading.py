@@ -131,7 +131,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
     ("path", "match"),
     [
         ("nowhere", "no such file or folder"),
-        (".", r"not a complete file of torch"),
+        (".", r"not a file of torch, or an incomplete one"),
         ("weights.h5", "give a .safetensors file"),
     ],
 )

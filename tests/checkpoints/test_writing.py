@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -10,7 +11,7 @@ from levit.checkpoints.dialects import WRITABLE
 from levit.checkpoints.reading import read_checkpoint
 from levit.checkpoints.writing import arrays_in, convert, write_checkpoint
 from levit.deployment.reference import evaluate
-from levit.errors import CheckpointError
+from levit.errors import CheckpointError, ConfigError, LevitWarning
 from levit.spec.architecture import Architecture, Downsample
 from levit.spec.variants import TIMM_VARIANTS, VARIANTS
 from tests.architectures import architectures
@@ -136,6 +137,45 @@ def test_preprocessing_survives_where_the_library_has_it(tmp_path):
     for dialect in ("transformers", "timm"):
         path = convert(TINY / "transformers", tmp_path / dialect, to=dialect)
         assert read_checkpoint(path).preprocessing == read_checkpoint(TINY / "transformers").preprocessing
+
+
+def test_what_shapes_cannot_tell_may_be_given(tmp_path):
+    path = convert(TINY / "facebook.pth", tmp_path / "out", to="timm", activation="silu", image_size=(110, 105))
+    architecture = read_checkpoint(path).architecture
+    assert architecture.activation == "silu"
+    assert architecture.image_height_width == (110, 105)
+    with pytest.raises(ConfigError, match="image_size 64 gives 4x4 tokens"):
+        convert(TINY / "facebook.pth", tmp_path / "other", to="timm", image_size=64)
+
+
+def test_class_names_survive_mmpretrain(tmp_path):
+    names = tuple(f"kind {number}" for number in range(10))
+    checkpoint = replace(read_checkpoint(TINY / "transformers"), labels=names)
+    write_checkpoint(checkpoint, tmp_path / "out.pth", to="mmpretrain")
+    assert read_checkpoint(tmp_path / "out.pth").labels == names
+    content = torch.load(tmp_path / "out.pth", weights_only=True)
+    assert content["meta"] == {"dataset_meta": {"classes": list(names)}}
+
+
+def test_mmpretrain_is_told_no_names_where_there_are_none(tmp_path):
+    """An empty `dataset_meta` would keep it from looking for them in its own configuration."""
+    convert(TINY / "transformers", tmp_path / "out.pth", to="mmpretrain")
+    assert torch.load(tmp_path / "out.pth", weights_only=True)["meta"] == {}
+
+
+def test_class_names_of_another_head_are_left_out_with_a_warning(tmp_path):
+    content = torch.load(TINY / "mmpretrain.pth", weights_only=True)
+    torch.save(content | {"meta": {"CLASSES": ["cat", "dog"]}}, tmp_path / "mm.pth")
+    with pytest.warns(LevitWarning, match=r"mm\.pth: its meta data name 2 classes, and the head has 10"):
+        labels = read_checkpoint(tmp_path / "mm.pth").labels
+    assert labels == read_checkpoint(TINY / "mmpretrain.pth").labels
+
+
+def test_a_backbone_has_no_class_names(tmp_path):
+    weights = torch.load(TINY / "mmpretrain.pth", weights_only=True)["state_dict"]
+    backbone = {key: tensor for key, tensor in weights.items() if key.startswith("backbone.")}
+    torch.save({"meta": {"CLASSES": ["cat", "dog"]}, "state_dict": backbone}, tmp_path / "mm.pth")
+    assert read_checkpoint(tmp_path / "mm.pth").labels == ()
 
 
 def test_safetensors_need_no_torch(tmp_path):

@@ -1,13 +1,10 @@
-"""Files of weights -> named arrays, safely: safetensors, and pickles that may hold nothing but data."""
+"""Files of weights -> named arrays: safetensors, and what torch writes."""
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
-import pickle
-import warnings
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +13,46 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from levit.checkpoints.checkpoint import Weights
+from levit.checkpoints.pickles import PICKLE_SUFFIXES, is_pickle, read_pickle
+from levit.checkpoints.training_state import class_names, select_weights
 from levit.errors import CheckpointError
 
-PICKLE_SUFFIXES = (".pth", ".pt", ".bin")
-# Under which of its entries a training checkpoint keeps the weights: facebook's, mmpretrain's, timm's moving average.
-_WEIGHT_ENTRIES = ("model", "state_dict", "state_dict_ema", "model_ema")
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """What a file of weights holds.
+
+    Attributes:
+        arrays: the weights of the network, under its own names.
+        class_names: one per class, or None where the file has none.
+    """
+
+    arrays: Weights
+    class_names: tuple[str, ...] | None
 
 
-def read_arrays(file: Path) -> Weights:
-    """All arrays of a file, under its own keys.
+def read_stored(file: Path, *, use_ema: bool = False) -> Stored:
+    """The arrays of a file, and the class names in it.
+
+    Args:
+        file: safetensors, or what torch writes.
+        use_ema: of a training checkpoint, the moving average of the weights; see `select_weights`.
 
     Raises:
         CheckpointError: it is damaged, of another format, or a pickle that holds more than data.
     """
     if file.suffix == ".safetensors":
-        return _read_safetensors(file)
-    if file.suffix in PICKLE_SUFFIXES:
-        return _read_pickle(file)
-    raise CheckpointError(f"{file}: give a .safetensors file, a {', '.join(PICKLE_SUFFIXES)} file, or their folder")
+        content: Any = _read_safetensors(file)
+    elif is_pickle(file):
+        content = read_pickle(file)
+    else:
+        kinds = ", ".join(PICKLE_SUFFIXES)
+        raise CheckpointError(f"{file}: give a .safetensors file, a {kinds} file, or their folder")
+    weights = select_weights(content, str(file), use_ema=use_ema)
+    return Stored(
+        arrays={key: _plain_array(key, value, file) for key, value in weights.items()},
+        class_names=class_names(content),
+    )
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -71,48 +90,17 @@ def _read_safetensors(file: Path) -> Weights:
         raise CheckpointError(f"{file}: has a type of numbers that numpy does not know ({error})") from None
 
 
-def _read_pickle(file: Path) -> Weights:
-    """A file that torch wrote, read by its loader for data alone: no code in it is ever run."""
+def _plain_array(key: str, value: Any, file: Path) -> np.ndarray[Any, Any]:
+    if isinstance(value, np.ndarray):
+        return value
+    if not hasattr(value, "detach"):
+        kind = f"{key} is a {type(value).__name__}"
+        raise CheckpointError(f"{file}: holds entries that are no tensors ({kind}), not the weights of a network")
     try:
-        import torch
-    except ImportError as error:
-        raise CheckpointError(
-            f'{file}: reading a {file.suffix} file needs torch: pip install "levit[torch]", or convert it to '
-            "safetensors where torch is installed"
-        ) from error
-    try:
-        # The files of facebookresearch/LeViT keep their training arguments in a Namespace, which is plain data.
-        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # that an old file has another pickle protocol
-            content = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(f"{file}: {_pickle_reason(str(error))}") from None
-    except PermissionError as error:
-        raise CheckpointError(f"{file}: cannot be read ({error.strerror or error})") from None
-    except Exception as error:  # a damaged file makes torch raise almost anything
-        raise CheckpointError(f"{file}: not a complete file of torch ({_one_line(error)}): fetch it again") from None
-    try:
-        return {str(key): to_array(tensor) for key, tensor in _weights_in(content, file).items()}
+        return to_array(value)
     except (RuntimeError, TypeError) as error:
-        raise CheckpointError(f"{file}: holds tensors that are no plain numbers ({_one_line(error)})") from None
-
-
-def _weights_in(content: Any, file: Path) -> Mapping[str, Any]:
-    for entry in _WEIGHT_ENTRIES:
-        if isinstance(content, Mapping) and isinstance(content.get(entry), Mapping):
-            content = content[entry]
-            break
-    if not isinstance(content, Mapping) or not all(hasattr(value, "detach") for value in content.values()):
-        kind = "entries that are no tensors" if isinstance(content, Mapping) else f"a {type(content).__name__}"
-        raise CheckpointError(f"{file}: holds {kind}, not the weights of a network")
-    return content
-
-
-def _pickle_reason(message: str) -> str:
-    if "unsupported global" in message.lower() or "unsupported class" in message.lower():
-        named = message.partition("GLOBAL ")[2].split(" ")[0]
-        return f"refused, because it holds code and not only weights ({named or 'an unknown object'})"
-    return "not a file of torch, or an incomplete one: fetch it again"
+        reason = " ".join(str(error).split())[:120]
+        raise CheckpointError(f"{file}: holds tensors that are no plain numbers ({key}: {reason})") from None
 
 
 def to_array(tensor: Any) -> np.ndarray[Any, Any]:
@@ -121,7 +109,3 @@ def to_array(tensor: Any) -> np.ndarray[Any, Any]:
     if str(tensor.dtype) == "torch.bfloat16":  # which torch does not give to numpy
         return np.asarray(tensor.float().numpy()).astype(ml_dtypes.bfloat16)
     return np.asarray(tensor.numpy())
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__

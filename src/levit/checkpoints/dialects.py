@@ -14,8 +14,6 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Literal
 
-from levit.errors import CheckpointError
-
 Kind = Literal["stem", "attention", "mlp", "downsample", "downsample_mlp", "classifier", "classifier_distill"]
 
 HEADS: tuple[Kind, Kind] = ("classifier", "classifier_distill")
@@ -65,9 +63,15 @@ class Dialect:
         )
         return ("" if is_head else self.prefix) + ".".join(name for name in names if name)
 
+    def tensors(self, place: Place) -> Iterator[tuple[Tensor, str]]:
+        """The tensors of a block, each with its name here."""
+        for tensor in TENSORS[place.kind]:
+            if not (self.is_fused and _is_absorbed(place, tensor)):
+                yield tensor, self.name_of(place, tensor)
+
     def has(self, place: Place, keys: Collection[str]) -> bool:
-        """Whether a file with these keys has a block at that place."""
-        return self.name_of(place, _FIRST[place.kind]) in keys
+        """Whether a file with these keys has a block at that place, or at least a part of one."""
+        return any(name in keys for _, name in self.tensors(place))
 
 
 @dataclass(frozen=True)
@@ -106,10 +110,6 @@ TENSORS: dict[Kind, tuple[Tensor, ...]] = {
     "downsample_mlp": _MLP,
     "classifier": _HEAD,
     "classifier_distill": _HEAD,
-}
-# The tensor that shows that a block is there: none that a fused file lacks.
-_FIRST: dict[Kind, Tensor] = {
-    kind: next(tensor for tensor in tensors if tensor.layer != "batch_norm") for kind, tensors in TENSORS.items()
 }
 
 TRANSFORMERS = Dialect(
@@ -260,10 +260,7 @@ def translate(keys: Collection[str], source: Dialect, target: Dialect) -> dict[s
     """
     names = {}
     for place in walk(source, keys):
-        for tensor in TENSORS[place.kind]:
-            if source.is_fused and _is_absorbed(place, tensor):
-                continue
-            name = source.name_of(place, tensor)
+        for tensor, name in source.tensors(place):
             if name in keys:
                 names[name] = target.name_of(place, tensor)
     return names
@@ -274,43 +271,6 @@ def _is_absorbed(place: Place, tensor: Tensor) -> bool:
     return tensor.layer == "batch_norm" and (place.kind in HEADS or tensor.name != "bias")
 
 
-_WRAPPERS = ("module.", "_orig_mod.")
-
-# The weight by which a file is recognised: every dialect, fused or not, calls it something else.
-_SIGNATURE = TRANSFORMERS.name_of(Place("stem", {"number": 1}), _FIRST["stem"])
-
-
-def find_dialect(shapes: Mapping[str, tuple[int, ...]], name: str) -> tuple[Dialect, dict[str, str]]:
-    """The dialect of a file, found out from its keys, and the canonical name of each weight.
-
-    What data-parallel training and torch.compile put before every key is passed over, and so are offset tables. Keys
-    that no table knows keep their name, so that they are reported as unexpected.
-
-    Args:
-        shapes: key -> shape, of the whole file.
-        name: what to call the file in an error.
-
-    Raises:
-        CheckpointError: no dialect has these keys.
-    """
-    wrapped = next((one for one in _WRAPPERS if shapes and all(key.startswith(one) for key in shapes)), "")
-    keys = {key.removeprefix(wrapped): shape for key, shape in shapes.items()}
-    for dialect in DIALECTS:
-        for variant in (dialect, replace(dialect, prefix="")):
-            names = translate(keys, variant, TRANSFORMERS)
-            if _SIGNATURE in names.values() and dialect.is_convolutional == _has_convolutions(keys, names):
-                known = {key: names.get(key, key) for key in keys if not key.endswith(OFFSETS)}
-                return dialect, {wrapped + key: canonical for key, canonical in known.items()}
-    some = ", ".join(sorted(keys)[:3]) or "none at all"
-    raise CheckpointError(
-        f"{name}: not the keys of a LeViT (known: {', '.join(one.name for one in DIALECTS)}); it has {some}"
-    )
-
-
 def is_linear(canonical: str) -> bool:
     """Whether a canonical name is that of a linear weight in a block, which some dialects keep as a 1x1 convolution."""
     return canonical.endswith(".linear.weight") and canonical.startswith(TRANSFORMERS.prefix)
-
-
-def _has_convolutions(shapes: Mapping[str, tuple[int, ...]], names: Mapping[str, str]) -> bool:
-    return any(len(shapes[key]) == 4 for key, canonical in names.items() if is_linear(canonical))

@@ -19,7 +19,8 @@ from levit.checkpoints.arrays import hash_file
 from levit.checkpoints.cache import cache_folder
 from levit.errors import CheckpointError
 
-HASH = re.compile(r"-([0-9a-f]{8,64})\.\w+$")  # at the end of a file's name: the first digits of its SHA-256
+# At the end of a file's name the first digits of its SHA-256, which are no date such as 20230117.
+HASH = re.compile(r"-(?!(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\.)([0-9a-f]{8,64})\.\w+$")
 
 _CHUNK = 1 << 20
 _TIMEOUT = 30  # seconds without an answer
@@ -66,8 +67,20 @@ def _temporary_folder() -> Path:
 
 
 def _open(address: str) -> http.client.HTTPResponse:
+    opener = urllib.request.OpenerDirector()
+    # The usual handlers but those of files and ftp, to which a server might send us on.
+    for handler in (
+        urllib.request.ProxyHandler,
+        urllib.request.HTTPHandler,
+        urllib.request.HTTPSHandler,
+        urllib.request.HTTPRedirectHandler,
+        urllib.request.HTTPDefaultErrorHandler,
+        urllib.request.HTTPErrorProcessor,
+        urllib.request.UnknownHandler,
+    ):
+        opener.add_handler(handler())
     try:
-        response: http.client.HTTPResponse = urllib.request.urlopen(address, timeout=_TIMEOUT)  # noqa: S310  # http(s)
+        response: http.client.HTTPResponse = opener.open(address, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
         error.close()  # it is a response, too
         raise

@@ -16,8 +16,9 @@ from levit.checkpoints.configuration import (
     preprocessing_from_config,
     training_fields,
 )
-from levit.checkpoints.dialects import HEADS, find_dialect
-from levit.checkpoints.reading import canonical_array
+from levit.checkpoints.reading import canonical_array, count_heads
+from levit.checkpoints.recognition import recognize
+from levit.checkpoints.training_state import unwrap
 from levit.errors import CheckpointError
 from levit.spec.artifact import Source
 
@@ -45,21 +46,21 @@ def checkpoint_from_model(model: TorchModel) -> Checkpoint:
     """
     if not hasattr(model, "state_dict") or not hasattr(model, "config"):
         raise CheckpointError(f"a {type(model).__name__} is no network: give one, or the path of a checkpoint")
-    tensors = model.state_dict()
+    tensors = unwrap(model.state_dict())
     name = type(model).__name__
-    dialect, names = find_dialect({key: tuple(tensor.shape) for key, tensor in tensors.items()}, name)
+    found = recognize({key: tuple(tensor.shape) for key, tensor in tensors.items()}, name)
     weights: Weights = {
-        canonical: np.array(canonical_array(to_array(tensors[key]), canonical)) for key, canonical in names.items()
+        canonical: np.array(canonical_array(to_array(tensors[key]), canonical))
+        for key, canonical in found.names.items()
     }
     config = model.config.to_dict()
     origin = Path(getattr(model.config, "name_or_path", None) or f"<{name} in memory>")  # where it was loaded from
-    num_classifiers = sum(f"{key}.linear.weight" in weights for key in HEADS)
-    architecture = architecture_from_config(config, num_classifiers=num_classifiers)
+    architecture = architecture_from_config(config, num_classifiers=count_heads(weights))
     return Checkpoint(
         weights=weights,
         architecture=architecture,
         labels=labels_from_config(config),
         preprocessing=preprocessing_from_config(read_json(origin / PREPROCESSOR_FILE), architecture.image_height_width),
-        source=Source(name=origin.name, dialect=dialect.name),
+        source=Source(name=origin.name, dialect=found.dialect.name),
         **training_fields(config),
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from levit.checkpoints.arrays import PICKLE_SUFFIXES
 from levit.checkpoints.configuration import CONFIG_FILE, PREPROCESSOR_FILE
+from levit.checkpoints.pickles import is_pickle
 from levit.errors import CheckpointError
 
 SAFETENSORS_FILE = "model.safetensors"
@@ -36,6 +36,7 @@ ADDRESSES = {
 }
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_NAMED_IN_ERRORS = 5  # files
 
 
 def find_weights(path_or_id: str | Path, *, revision: str | None = None) -> Path:
@@ -43,23 +44,36 @@ def find_weights(path_or_id: str | Path, *, revision: str | None = None) -> Path
 
     Args:
         path_or_id: as for `levit.read_checkpoint`.
-        revision: branch, tag or commit on the hub; passed over elsewhere.
+        revision: branch, tag or commit, for a name on the hub.
 
     Raises:
-        CheckpointError: there is no such thing, or it cannot be fetched; the message says what to do.
+        CheckpointError: there is no such thing, it cannot be fetched, or it is not on the hub and has no revisions; the
+            message says what to do.
     """
     path, name = Path(path_or_id), str(path_or_id)
     if _exists(path):
+        check_no_revision(revision, name, "a local file or folder")
         return _weights_in(path)
     address = ADDRESSES.get(name, name)
     if address.startswith(("http://", "https://")):
+        check_no_revision(revision, name, "an address")
         from levit.checkpoints.download import fetch  # urllib, which local files do without
 
         return fetch(address)
     hub_id = HUB_NAMES.get(name.lower(), name)
     if isinstance(path_or_id, str) and _HUB_ID.fullmatch(hub_id):
-        return _weights_in(_fetch_from_hub(hub_id, revision))
+        return _fetch_from_hub(hub_id, revision)
     raise CheckpointError(f"{name}: no such file or folder, and no name that is known ({', '.join(HUB_NAMES)}, …)")
+
+
+def check_no_revision(revision: str | None, name: str, kind: str) -> None:
+    """Raise if a revision is given for something that has none.
+
+    Raises:
+        CheckpointError: there is one.
+    """
+    if revision is not None:
+        raise CheckpointError(f"{name}: {kind} has no revision {revision!r}: give a name on the hub, or no revision")
 
 
 def _exists(path: Path) -> bool:
@@ -75,18 +89,32 @@ def _weights_in(path: Path) -> Path:
     for name in WEIGHTS_FILES:
         if (path / name).is_file():
             return path / name
-    found = [file for file in sorted(path.iterdir()) if file.suffix in (".safetensors", *PICKLE_SUFFIXES)]
+    names = sorted(file.name for file in path.iterdir())
+    found = [path / name for name in names if _holds_weights(name)]
     if len(found) == 1:
         return found[0]
     if found:
         raise CheckpointError(
             f"{path}: {len(found)} files of weights in this folder: name one, {found[0]} for instance"
         )
-    raise CheckpointError(f"{path}: no {' or '.join(WEIGHTS_FILES)} in this folder")
+    raise CheckpointError(f"{path}: no {' or '.join(WEIGHTS_FILES)} in this folder, {_only(names)}")
+
+
+def _holds_weights(name: str) -> bool:
+    return name.endswith(".safetensors") or is_pickle(Path(name))
+
+
+def _only(names: list[str]) -> str:
+    some = ", ".join(names[:_NAMED_IN_ERRORS]) + (", …" if len(names) > _NAMED_IN_ERRORS else "")
+    return f"only {some}" if names else "which is empty"
 
 
 def _fetch_from_hub(hub_id: str, revision: str | None) -> Path:
-    """A folder of the hub's cache with configuration and weights: safetensors, or what else there is."""
+    """The weights of a model on the hub, beside its configuration in the hub's cache: safetensors, or what else it has.
+
+    Raises:
+        CheckpointError: there is no such model, it has no weights, or it cannot be fetched.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
@@ -96,7 +124,7 @@ def _fetch_from_hub(hub_id: str, revision: str | None) -> Path:
             wanted = [CONFIG_FILE, PREPROCESSOR_FILE, weights]
             folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=wanted))
             if (folder / weights).is_file():
-                break
+                return folder / weights
     except RepositoryNotFoundError as error:
         raise CheckpointError(
             f"{hub_id}: no such file or folder, and no such model on the hub (or a private one: run `hf auth login`)"
@@ -108,4 +136,17 @@ def _fetch_from_hub(hub_id: str, revision: str | None) -> Path:
             f"{hub_id}{f' at {revision}' if revision else ''}: no such file or folder, and it cannot be fetched from "
             "the hub: check the network (and HF_HUB_OFFLINE), or download the model elsewhere and give its folder"
         ) from error
-    return folder
+    raise _without_weights(hub_id, revision, folder)
+
+
+def _without_weights(hub_id: str, revision: str | None, folder: Path) -> CheckpointError:
+    """What to say of a model without a file of weights by a usual name."""
+    from huggingface_hub import HfApi
+
+    try:
+        place, names = "on the hub", sorted(HfApi().list_repo_files(hub_id, revision=revision))
+    except OSError:  # no network
+        place, names = "in the hub's cache", sorted(file.name for file in folder.iterdir())
+    found = [name for name in names if _holds_weights(name)]
+    advice = f"run `hf download {hub_id} {found[0]}` and give that file" if found else "name another model"
+    return CheckpointError(f"{hub_id}: no {' or '.join(WEIGHTS_FILES)} {place}, {_only(names)}: {advice}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from levit.checkpoints.arrays import hash_file, read_arrays, read_json
+from levit.checkpoints.arrays import Stored, hash_file, read_json, read_stored
 from levit.checkpoints.checkpoint import Checkpoint, Weights
 from levit.checkpoints.configuration import (
     CONFIG_FILE,
@@ -20,17 +21,19 @@ from levit.checkpoints.configuration import (
     preprocessing_from_config,
     training_fields,
 )
-from levit.checkpoints.dialects import BATCH_NORM_EPSILON, HEADS, find_dialect, is_linear
+from levit.checkpoints.dialects import BATCH_NORM_EPSILON, HEADS, is_linear
 from levit.checkpoints.hub import find_weights
+from levit.checkpoints.recognition import Recognition, recognize
 from levit.checkpoints.shapes import architecture_from_shapes
 from levit.checkpoints.timm_configuration import (
     is_timm,
     timm_activation,
+    timm_difference,
     timm_image_size,
     timm_labels,
     timm_preprocessing,
 )
-from levit.errors import CheckpointError, ConfigError
+from levit.errors import CheckpointError, ConfigError, LevitWarning
 from levit.spec.architecture import Architecture, Grid
 from levit.spec.artifact import Source
 from levit.spec.labels import default_labels
@@ -45,6 +48,7 @@ def read_checkpoint(
     activation: str | None = None,
     image_size: int | Grid | None = None,
     revision: str | None = None,
+    use_ema: bool = False,
 ) -> Checkpoint:
     """Read weights and configuration of any dialect.
 
@@ -53,19 +57,24 @@ def read_checkpoint(
     published networks' value, unless an argument says otherwise.
 
     Args:
-        path_or_id: a folder or a file (.safetensors; .pth, .pt or .bin, for which torch must be installed), a name on
-            the hub (`facebook/levit-128S`), a published size (`levit-128s`), or an address of one of the authors'.
+        path_or_id: a folder or a file (.safetensors; .pth, .pt, .bin, .ckpt or .pth.tar, for which torch must be
+            installed), a name on the hub (`facebook/levit-128S`), a published size (`levit-128s`), or an address of
+            one of the authors'.
         activation: "hardswish" or "silu", whatever a configuration says; default: what it says, "silu" for the sizes
             that timm has with it, otherwise "hardswish".
         image_size: of the input, in pixels, which must give the grid that the weights have; default: what a
             configuration says, otherwise square and a whole number of patches.
-        revision: branch, tag or commit on the hub.
+        revision: branch, tag or commit, for a name on the hub.
+        use_ema: of a training checkpoint, take the moving average of the weights (facebook's `model_ema`, timm's
+            `state_dict_ema`, torch's `AveragedModel`); default: the trained weights, or the average where there is
+            nothing else. Where mmengine or Lightning averages, `state_dict` is the average already.
 
     Returns:
         The checkpoint; weights under canonical names, float32 (halves are widened, which is exact) or float64.
 
     Raises:
-        CheckpointError: there is no such file, it is damaged or holds code, or its weights do not fit.
+        CheckpointError: there is no such file, it is damaged or holds code, its weights do not fit, it has no moving
+            average that is asked for, or a revision is given for something that is not on the hub.
         ConfigError: a configuration file describes no network.
 
     Examples:
@@ -75,30 +84,49 @@ def read_checkpoint(
         ((32, 48, 64), 147730)
     """
     file = find_weights(path_or_id, revision=revision)
-    return read_weights(file, path_or_id, activation=activation, image_size=image_size)
+    return read_weights(file, path_or_id, activation=activation, image_size=image_size, use_ema=use_ema)
 
 
 def read_weights(
-    file: Path, path_or_id: str | Path, *, activation: str | None = None, image_size: int | Grid | None = None
+    file: Path,
+    path_or_id: str | Path,
+    *,
+    activation: str | None = None,
+    image_size: int | Grid | None = None,
+    use_ema: bool = False,
 ) -> Checkpoint:
     """The same for the file that a path or name has been found to mean."""
     name = str(path_or_id)
     sha256 = _hash(file)
-    arrays = read_arrays(file)
-    dialect, names = find_dialect({key: array.shape for key, array in arrays.items()}, name)
-    weights = {canonical: canonical_array(arrays[key], canonical) for key, canonical in names.items()}
-    if dialect.is_fused:
+    stored = read_stored(file, use_ema=use_ema)
+    found = recognize({key: array.shape for key, array in stored.arrays.items()}, name)
+    weights = {canonical: canonical_array(stored.arrays[key], canonical) for key, canonical in found.names.items()}
+    if found.dialect.is_fused:
         weights |= _identity_batch_norms(weights)
-    settings = _settings(file, weights, name, activation, image_size)
+    settings = _settings(file, weights, found, name, activation, image_size)
+    num_labels = settings.architecture.num_labels
     return Checkpoint(
         weights=weights,
         architecture=settings.architecture,
-        labels=settings.labels or default_labels(settings.architecture.num_labels),
+        labels=settings.labels or _stored_labels(stored, num_labels, name) or default_labels(num_labels),
         preprocessing=settings.preprocessing,
-        source=Source(name=short_name(path_or_id, file), dialect=dialect.name, sha256=sha256),
-        stored_as=_precision(arrays),
+        source=Source(name=short_name(path_or_id, file), dialect=found.dialect.name, sha256=sha256),
+        stored_as=_precision(stored.arrays),
         **settings.training,
     )
+
+
+def _stored_labels(stored: Stored, num_labels: int, name: str) -> tuple[str, ...] | None:
+    """The class names in the file, unless there is no head, or they are those of other classes than its own."""
+    if num_labels and stored.class_names is not None and len(stored.class_names) != num_labels:
+        warnings.warn(
+            f"{name}: its meta data name {len(stored.class_names)} classes, and the head has {num_labels}: the names "
+            "are left out",
+            LevitWarning,
+            stacklevel=2,
+        )
+        return None
+    return stored.class_names if num_labels else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +140,12 @@ class _Settings:
 
 
 def _settings(
-    file: Path, weights: Weights, name: str, activation: str | None, image_size: int | Grid | None
+    file: Path,
+    weights: Weights,
+    found: Recognition,
+    name: str,
+    activation: str | None,
+    image_size: int | Grid | None,
 ) -> _Settings:
     config = read_json(file.with_name(CONFIG_FILE))
     processor = read_json(file.with_name(PREPROCESSOR_FILE))
@@ -121,6 +154,7 @@ def _settings(
     try:
         if config and not is_timm(config):
             return _transformers_settings(config | given, processor, weights)
+        found.check_complete(name)
         said: dict[str, Any] = {"activation": timm_activation(config), "image_size": timm_image_size(config)} | given
         shapes = {key: array.shape for key, array in weights.items()}
         architecture = architecture_from_shapes(shapes, name, **said)
@@ -128,7 +162,7 @@ def _settings(
         return _Settings(
             architecture=architecture,
             labels=timm_labels(config),
-            preprocessing=timm_preprocessing(config, size)
+            preprocessing=_timm_preprocessing(config, size, name)
             if is_timm(config)
             else preprocessing_from_config(processor, size),
             training=training_fields({}),
@@ -137,17 +171,27 @@ def _settings(
         raise ConfigError(f"{name}: {error}") from None
 
 
+def _timm_preprocessing(config: dict[str, Any], image_size: Grid, name: str) -> Preprocessing:
+    if difference := timm_difference(config, image_size):
+        warnings.warn(f"{name}: {difference}", LevitWarning, stacklevel=2)
+    return timm_preprocessing(config, image_size)
+
+
 def _transformers_settings(config: dict[str, Any], processor: dict[str, Any], weights: Weights) -> _Settings:
     if config.get("model_type", MODEL_TYPES[0]) not in MODEL_TYPES:
         raise ConfigError(f"{CONFIG_FILE} is of model_type {config['model_type']!r}, not of a LeViT")
-    num_classifiers = sum(f"{head}.linear.weight" in weights for head in HEADS)
-    architecture = architecture_from_config(config, num_classifiers=num_classifiers)
+    architecture = architecture_from_config(config, num_classifiers=count_heads(weights))
     return _Settings(
         architecture=architecture,
         labels=labels_from_config(config) if config.get("id2label") else None,
         preprocessing=preprocessing_from_config(processor, architecture.image_height_width),
         training=training_fields(config),
     )
+
+
+def count_heads(weights: Weights) -> int:
+    """How many heads there are, or at least a part of: what it lacks is then reported as missing."""
+    return sum(any(name.startswith(f"{head}.") for name in weights) for head in HEADS)
 
 
 def canonical_array(array: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:

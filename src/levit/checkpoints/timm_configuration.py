@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import floor, inf, nextafter
 from typing import Any
 
 from levit.checkpoints.checkpoint import Checkpoint
@@ -13,7 +14,8 @@ from levit.spec.preprocessing import IMAGENET_MEAN, IMAGENET_STD, RESAMPLE_FILTE
 from levit.spec.variants import ALL_VARIANTS
 
 _FILTER_NUMBERS = {name: number for number, name in RESAMPLE_FILTERS.items()}
-_CROP_SHARE = 0.9  # of timm's LeViTs, where a configuration does not say it
+_USUAL_SHARES = (1.0, 0.9, 0.875, 0.95)
+_CROP_SHARE = 0.875  # which timm takes where a file does not say it, although its own LeViTs have 0.9
 
 
 def is_timm(config: Mapping[str, Any]) -> bool:
@@ -50,21 +52,52 @@ def timm_labels(config: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 
 def timm_preprocessing(config: Mapping[str, Any], image_size: Grid) -> Preprocessing:
-    """The evaluation transform of timm: shorter side to the crop by the crop share, rounded down."""
-    settings = _section(config, "pretrained_cfg")
-    share = settings.get("crop_pct", _CROP_SHARE)
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
-        raise ConfigError(f"crop_pct is {share!r}: it must be a number above 0 and at most 1")
-    mean, std = settings.get("mean", IMAGENET_MEAN), settings.get("std", IMAGENET_STD)
+    """The evaluation transform of timm, or the nearest there is here; see `timm_difference`.
+
+    Raises:
+        ConfigError: a field has a value that describes no preprocessing.
+    """
+    settings = _transform_section(config)
+    mean, std = settings.get("mean") or IMAGENET_MEAN, settings.get("std") or IMAGENET_STD
     if not isinstance(mean, list | tuple) or not isinstance(std, list | tuple):
         raise ConfigError("mean and std must be lists with one number per channel")
+    interpolation = settings.get("interpolation") or "bicubic"
+    if interpolation not in _FILTER_NUMBERS:
+        raise ConfigError(f"interpolation is {interpolation!r}: use one of {', '.join(_FILTER_NUMBERS)}")
+    height, width = _resized(settings, image_size)
+    is_exact = settings.get("crop_mode") == "squash" or height != width
     return Preprocessing(
-        resize=int(image_size[0] / share) if image_size[0] == image_size[1] else image_size,
+        resize=(height, width) if is_exact else height,
         crop=image_size,
-        resample=_FILTER_NUMBERS.get(str(settings.get("interpolation")), 3),
+        resample=_FILTER_NUMBERS[interpolation],
         mean=tuple(mean),
         std=tuple(std),
     )
+
+
+def timm_difference(config: Mapping[str, Any], image_size: Grid) -> str | None:
+    """What timm does to an image that `timm_preprocessing` cannot say, in a sentence; None where there is nothing."""
+    settings = _transform_section(config)
+    height, width = _resized(settings, image_size)
+    mode = settings.get("crop_mode")
+    if mode == "border":
+        return "timm fits the whole image into a frame (crop_mode border), which levit cannot: it crops the image"
+    if mode != "squash" and height != width:
+        return f"timm resizes an image to cover {height}x{width}, which levit cannot: it squashes the image to that"
+    return None
+
+
+def _transform_section(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The fields of preprocessing; older files have no section for them."""
+    return _section(config, "pretrained_cfg") or config
+
+
+def _resized(settings: Mapping[str, Any], image_size: Grid) -> Grid:
+    """What timm resizes to: the shorter side, where both are the same, or in crop_mode squash both."""
+    share = settings.get("crop_pct") or _CROP_SHARE
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < inf:
+        raise ConfigError(f"crop_pct is {share!r}: it must be a number above 0")
+    return int(image_size[0] / share), int(image_size[1] / share)
 
 
 def timm_config(checkpoint: Checkpoint, *, is_convolutional: bool) -> dict[str, Any]:
@@ -73,7 +106,7 @@ def timm_config(checkpoint: Checkpoint, *, is_convolutional: bool) -> dict[str, 
     Raises:
         CheckpointError: timm has no such network.
     """
-    architecture, preprocessing = checkpoint.architecture, checkpoint.preprocessing
+    architecture = checkpoint.architecture
     # timm's registered networks differ in what model_args cannot change: the number of heads.
     name = {2: "levit_128s", 1: "levit_256d"}.get(architecture.num_classifiers)
     if name is None or not _is_timms(architecture):
@@ -82,7 +115,6 @@ def timm_config(checkpoint: Checkpoint, *, is_convolutional: bool) -> dict[str, 
             "every stage, and stems of 3x3 convolutions that shrink by 8 or 16): use another dialect"
         )
     height, width = architecture.image_height_width
-    resize = preprocessing.resize if isinstance(preprocessing.resize, int) else height
     return {
         "architecture": name.replace("levit_", "levit_conv_") if is_convolutional else name,
         "num_classes": architecture.num_labels,
@@ -105,16 +137,45 @@ def timm_config(checkpoint: Checkpoint, *, is_convolutional: bool) -> dict[str, 
         "pretrained_cfg": {
             "input_size": [architecture.num_channels, height, width],
             "fixed_input_size": True,
-            "interpolation": RESAMPLE_FILTERS[preprocessing.resample],
-            "crop_pct": min(height / resize, 1.0),
-            "crop_mode": "center",
-            "mean": list(preprocessing.mean or IMAGENET_MEAN),
-            "std": list(preprocessing.std or IMAGENET_STD),
+            **_transform_settings(checkpoint.preprocessing, (height, width)),
             "num_classes": architecture.num_labels,
             "first_conv": "stem.conv1.linear",
             "classifier": ["head.linear", "head_dist.linear"][: architecture.num_classifiers],
         },
     }
+
+
+def _transform_settings(preprocessing: Preprocessing, image_size: Grid) -> dict[str, Any]:
+    """The fields with which timm transforms an image the same, or as nearly as it can."""
+    resize, mode = preprocessing.resize, "center"
+    if isinstance(resize, tuple):
+        mode = "squash"
+    elif isinstance(resize, int):
+        resize = (resize, resize)
+    return {
+        "interpolation": RESAMPLE_FILTERS[preprocessing.resample],
+        "crop_pct": _crop_share(image_size, resize or image_size),
+        "crop_mode": mode,
+        # Without a normalisation, one that changes nothing.
+        "mean": list(preprocessing.mean or (0.0, 0.0, 0.0)),
+        "std": list(preprocessing.std or (1.0, 1.0, 1.0)),
+    }
+
+
+def _crop_share(image_size: Grid, resized: Grid) -> float:
+    """A usual or else the shortest number by which timm gets from an input's sides to those of the resized image.
+
+    Examples:
+        >>> _crop_share((224, 224), (248, 248)), _crop_share((224, 224), (239, 239))
+        (0.9, 0.937)
+    """
+    pairs = list(zip(image_size, resized, strict=True))
+    largest: float = min(side / length for side, length in pairs)
+    while any(int(side / largest) < length for side, length in pairs):  # where the quotient was rounded up
+        largest = nextafter(largest, 0)
+    shares = (*_USUAL_SHARES, *(floor(largest * 10**digits) / 10**digits for digits in range(1, 17)))
+    exact = (share for share in shares if share and all(int(side / share) == length for side, length in pairs))
+    return next(exact, largest)
 
 
 def _is_timms(architecture: Architecture) -> bool:

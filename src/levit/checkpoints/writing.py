@@ -14,36 +14,55 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from levit.checkpoints.arrays import PICKLE_SUFFIXES
+from levit.checkpoints.changes import warn_of_changes
 from levit.checkpoints.checkpoint import Checkpoint, Weights
 from levit.checkpoints.configuration import (
     CONFIG_FILE,
     PREPROCESSOR_FILE,
     config_from_checkpoint,
     is_stock,
+    preprocessing_from_config,
     preprocessor_config,
 )
 from levit.checkpoints.dialects import BIASES, OFFSETS, TRANSFORMERS, WRITABLE, Dialect, is_linear, translate
 from levit.checkpoints.hub import SAFETENSORS_FILE
+from levit.checkpoints.pickles import is_pickle
 from levit.checkpoints.reading import read_checkpoint
-from levit.checkpoints.timm_configuration import timm_config
+from levit.checkpoints.timm_configuration import timm_config, timm_preprocessing
 from levit.errors import CheckpointError
+from levit.spec.architecture import Grid
 from levit.spec.blocks import AttentionBlock, all_blocks, weight_shapes
+from levit.spec.preprocessing import Preprocessing
 
 _BY_NAME = {dialect.name: dialect for dialect in WRITABLE}
 
 
-def convert(source: str | Path, target: str | Path, *, to: str) -> Path:
+def convert(
+    source: str | Path,
+    target: str | Path,
+    *,
+    to: str,
+    activation: str | None = None,
+    image_size: int | Grid | None = None,
+    revision: str | None = None,
+    use_ema: bool = False,
+) -> Path:
     """Rewrite a checkpoint in another library's names and layout.
 
     transformers and timm get a folder with configuration files, as they write it themselves. facebook and mmpretrain
     get one `.pth` file (for which torch must be installed), or a `.safetensors` file where `target` ends so.
+
+    What these files cannot say of the preprocessing is named in a `LevitWarning`.
 
     Args:
         source: what `levit.read_checkpoint` takes.
         target: the folder or file to write. An existing file is replaced when the new one is complete; an existing
             folder keeps what is not written anew, and its configuration is replaced last.
         to: transformers, timm, timm-conv, facebook, facebook-conv or mmpretrain.
+        activation: "hardswish" or "silu", which weights do not tell; default: as for `levit.read_checkpoint`.
+        image_size: of the input, in pixels, likewise.
+        revision: branch, tag or commit, for a source on the hub.
+        use_ema: of a training checkpoint, take the moving average of the weights.
 
     Returns:
         The path that was written.
@@ -58,7 +77,10 @@ def convert(source: str | Path, target: str | Path, *, to: str) -> Path:
         ...     sorted(file.name for file in path.iterdir())
         ['config.json', 'model.safetensors']
     """
-    return write_checkpoint(read_checkpoint(source), target, to=to)
+    checkpoint = read_checkpoint(
+        source, activation=activation, image_size=image_size, revision=revision, use_ema=use_ema
+    )
+    return write_checkpoint(checkpoint, target, to=to)
 
 
 def write_checkpoint(checkpoint: Checkpoint, target: str | Path, *, to: str = TRANSFORMERS.name) -> Path:
@@ -67,19 +89,24 @@ def write_checkpoint(checkpoint: Checkpoint, target: str | Path, *, to: str = TR
         raise CheckpointError(f"no dialect is called {to!r}: use {', '.join(_BY_NAME)}")
     dialect, path = _BY_NAME[to], Path(target).absolute()
     arrays = arrays_in(checkpoint, dialect)
+    size = checkpoint.architecture.image_height_width
     if dialect.name not in ("transformers", "timm", "timm-conv"):
         if path.suffix == ".safetensors":
             _replace(path, lambda partial: save_file(arrays, partial))
         else:
-            _write_pickle(arrays, path, dialect)
+            _write_pickle(checkpoint, arrays, path, dialect)
+        warn_of_changes(checkpoint, Preprocessing.for_image_size(size), str(target))  # which a file without it means
         return Path(target)
-    if path.suffix in (".safetensors", *PICKLE_SUFFIXES):
+    if path.suffix == ".safetensors" or is_pickle(path):
         raise CheckpointError(f"{path}: {dialect.name} keeps its configuration beside the weights: give a folder")
     if dialect is TRANSFORMERS:
         files = _transformers_files(checkpoint)
+        kept = preprocessing_from_config(files[PREPROCESSOR_FILE], size)
     else:
         files = {CONFIG_FILE: timm_config(checkpoint, is_convolutional=dialect.is_convolutional)}
+        kept = timm_preprocessing(files[CONFIG_FILE], size)
     _replace(path, lambda partial: _write_folder(partial, arrays, files))
+    warn_of_changes(checkpoint, kept, str(target))
     return Path(target)
 
 
@@ -127,7 +154,7 @@ def _write_folder(folder: Path, arrays: Weights, files: dict[str, dict[str, Any]
         (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _write_pickle(arrays: Weights, path: Path, dialect: Dialect) -> None:
+def _write_pickle(checkpoint: Checkpoint, arrays: Weights, path: Path, dialect: Dialect) -> None:
     if path.suffix not in (".pth", ".pt"):
         raise CheckpointError(f"{path}: {dialect.name} keeps its weights in one file: give a name that ends in .pth")
     try:
@@ -137,8 +164,16 @@ def _write_pickle(arrays: Weights, path: Path, dialect: Dialect) -> None:
             f'{path}: writing a .pth file needs torch: pip install "levit[torch]", or give a .safetensors file'
         ) from error
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    content = {"meta": {}, "state_dict": tensors} if dialect.name == "mmpretrain" else {"model": tensors}
+    content: dict[str, Any] = {"model": tensors}
+    if dialect.name == "mmpretrain":
+        content = {"meta": _mmpretrain_meta(checkpoint.labels), "state_dict": tensors}
     _replace(path, lambda partial: torch.save(content, partial))
+
+
+def _mmpretrain_meta(labels: tuple[str, ...]) -> dict[str, Any]:
+    """What mmpretrain looks up beside the weights; without class names it looks further, in its own configuration."""
+    is_named = any(label != f"LABEL_{number}" for number, label in enumerate(labels))
+    return {"dataset_meta": {"classes": list(labels)}} if is_named else {}
 
 
 def _replace(target: Path, write: Callable[[Path], object]) -> None:

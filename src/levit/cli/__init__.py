@@ -14,7 +14,7 @@ from levit.cli.convert import convert
 from levit.cli.export import export
 from levit.cli.info import info
 from levit.cli.predict import predict
-from levit.errors import LevitError
+from levit.errors import LevitError, LevitWarning
 
 app = typer.Typer(
     name="levit",
@@ -51,6 +51,8 @@ def main() -> None:
     _prepare_streams()
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # those of libraries, on a photo's metadata say, are for programmers
+        warnings.simplefilter("always", LevitWarning)
+        warnings.showwarning = _print_warning
     try:
         app()
     except LevitError as error:
@@ -59,6 +61,10 @@ def main() -> None:
     except OSError as error:  # a full disk, for instance
         print(f"levit: {error.strerror or error}", file=sys.stderr)
         sys.exit(1)
+
+
+def _print_warning(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"levit: {message}", file=sys.stderr)
 
 
 def _prepare_streams() -> None:

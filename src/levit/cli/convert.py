@@ -9,6 +9,13 @@ from typing import Annotated
 import typer
 
 
+class Activation(StrEnum):
+    """What the network may compute between its layers."""
+
+    HARDSWISH = "hardswish"
+    SILU = "silu"
+
+
 class Dialect(StrEnum):
     """The libraries that a checkpoint can be written for."""
 
@@ -25,13 +32,42 @@ def convert(
         str, typer.Argument(metavar="SRC", help="A folder, a file, or a name such as facebook/levit-128S.")
     ],
     target: Annotated[
-        str, typer.Argument(metavar="DST", help="A folder for transformers and timm, a .pth file for the others.")
+        str,
+        typer.Argument(
+            metavar="DST", help="A folder for transformers and timm, a .pth or .safetensors file for the others."
+        ),
     ],
     to: Annotated[Dialect, typer.Option(help="The library to write for.")],
+    activation: Annotated[
+        Activation | None, typer.Option(help="Where no configuration says it; hardswish in the published networks.")
+    ] = None,
+    image_size: Annotated[
+        str | None, typer.Option(metavar="SIDE or HEIGHTxWIDTH", help="Of the input in pixels, likewise.")
+    ] = None,
+    use_ema: Annotated[
+        bool, typer.Option("--use-ema", help="Of a training checkpoint, the moving average of the weights.")
+    ] = False,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit, for a name on the hub.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="What was written as one JSON object.")] = False,
 ) -> None:
     """Rewrite a checkpoint in another library's names and layout."""
     from levit.checkpoints.writing import convert as run
 
-    path = run(source, target, to=to.value)
+    path = run(
+        source,
+        target,
+        to=to.value,
+        activation=activation and activation.value,
+        image_size=None if image_size is None else _sides(image_size),
+        revision=revision,
+        use_ema=use_ema,
+    )
     typer.echo(json.dumps({"path": str(path), "dialect": to.value}) if as_json else path)
+
+
+def _sides(size: str) -> int | tuple[int, int]:
+    """What `224` and `256x192` mean."""
+    height, separator, width = size.partition("x")
+    if not height.isdecimal() or bool(separator) != width.isdecimal():
+        raise typer.BadParameter(f"--image-size is {size!r}: give 224, or height and width as in 256x192")
+    return (int(height), int(width)) if separator else int(height)

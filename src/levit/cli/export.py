@@ -23,12 +23,13 @@ def export(
         Precision,
         typer.Option(help="How the weights are kept; fp16 halves the file, the arithmetic stays float32."),
     ] = Precision.FP32,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit, for a name on the hub.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The report as one JSON object.")] = False,
 ) -> None:
     """Export a checkpoint to one ONNX file that runs anywhere, and verify it."""
     from levit.exporting.export import export as run
 
-    report = run(checkpoint, output, precision=precision.value)
+    report = run(checkpoint, output, precision=precision.value, revision=revision)
     if as_json:
         values = {
             "path": str(report.path),

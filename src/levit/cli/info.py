@@ -16,12 +16,13 @@ def info(
         str | None,
         typer.Argument(help="An exported .onnx file or a checkpoint; by default the model inside the package."),
     ] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit, for a name on the hub.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, with every label.")] = False,
 ) -> None:
     """Show a model's size, input, labels, source and measured accuracy."""
     from levit.runtime.describe import describe
 
-    description, num_bytes = describe(model)
+    description, num_bytes = describe(model, revision=revision)
     if as_json:
         typer.echo(json.dumps(_values(description, num_bytes), ensure_ascii=False))
         return

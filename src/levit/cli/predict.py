@@ -35,6 +35,7 @@ def predict(
         str | None,
         typer.Option(help="An exported .onnx file or a checkpoint; by default the model inside the package."),
     ] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit, for a name on the hub.")] = None,
     top_k: Annotated[int, typer.Option(min=1, help="How many labels to give for each image.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="One CSV line for each label.")] = False,
@@ -54,7 +55,7 @@ def predict(
     from levit.cli.progress import track
     from levit.runtime.classifier import Classifier
 
-    classifier = Classifier(model, precision=precision.value, threads=threads)
+    classifier = Classifier(model, precision=precision.value, threads=threads, revision=revision)
     writer = WRITERS["json" if as_json else "csv" if as_csv else "table"]()
     named = _Named(paths)
     failed = 0

@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 from levit import __version__
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.from_model import TorchModel, checkpoint_from_model
+from levit.checkpoints.hub import check_no_revision
 from levit.checkpoints.reading import read_checkpoint
 from levit.deployment.build import build_artifact
 from levit.deployment.graph import Storage
@@ -39,7 +40,11 @@ class ExportReport:
 
 
 def export(
-    checkpoint: str | Path | Checkpoint | TorchModel, path: str | Path, *, precision: Storage = "fp32"
+    checkpoint: str | Path | Checkpoint | TorchModel,
+    path: str | Path,
+    *,
+    precision: Storage = "fp32",
+    revision: str | None = None,
 ) -> ExportReport:
     """Write one ONNX file that runs anywhere, and verify it before it is called done.
 
@@ -51,9 +56,10 @@ def export(
         checkpoint: what `levit.read_checkpoint` takes or gives, or a network of levit or transformers in memory.
         path: the file to write, `….onnx`; an existing one is replaced when the new one is complete and verified.
         precision: how the weights are kept; "fp16" halves the file, and the arithmetic stays float32.
+        revision: branch, tag or commit, for a checkpoint on the hub.
 
     Raises:
-        CheckpointError: the checkpoint cannot be read.
+        CheckpointError: the checkpoint cannot be read, or has no revisions.
         ExportError: the file cannot be written, or computes something else than the checkpoint.
 
     Examples:
@@ -69,7 +75,7 @@ def export(
         raise ExportError(f"{target}: give a file name that ends in .onnx")
     if precision not in TOLERANCE:
         raise ExportError(f"precision is {precision!r}: use {' or '.join(TOLERANCE)}")
-    loaded = _load(checkpoint)
+    loaded = _load(checkpoint, revision)
     model = build_artifact(loaded, storage=precision, producer=f"levit {__version__}")
     partial = _write_partial(model, target)
     try:
@@ -108,12 +114,12 @@ def record_accuracy(path: str | Path, accuracy: Accuracy) -> Artifact:
     return artifact
 
 
-def _load(checkpoint: str | Path | Checkpoint | TorchModel) -> Checkpoint:
-    if isinstance(checkpoint, Checkpoint):
-        return checkpoint
+def _load(checkpoint: str | Path | Checkpoint | TorchModel, revision: str | None) -> Checkpoint:
     if isinstance(checkpoint, str | Path):
-        return read_checkpoint(checkpoint)
-    return checkpoint_from_model(checkpoint)
+        return read_checkpoint(checkpoint, revision=revision)
+    loaded = checkpoint if isinstance(checkpoint, Checkpoint) else checkpoint_from_model(checkpoint)
+    check_no_revision(revision, loaded.source.name, "what is in memory")
+    return loaded
 
 
 def _write_partial(model: onnx.ModelProto, target: Path) -> Path:

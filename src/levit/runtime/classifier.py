@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levit.checkpoints.checkpoint import Checkpoint
+from levit.checkpoints.hub import check_no_revision
 from levit.errors import CheckpointError, ConfigError, EngineError, ImageError
 from levit.images.reading import IMAGE_TYPES, MAX_PIXELS, ImageSource, own, source_name
 from levit.images.transform import normalize, prepare
@@ -35,9 +36,10 @@ class Classifier:
         precision: of the arithmetic: "fp32", "bf16", or "auto" for bf16 where the processor has it.
         threads: how many to use; None leaves it to the engine.
         max_pixels: refuse larger images before they are decoded.
+        revision: branch, tag or commit, for a checkpoint on the hub.
 
     Raises:
-        CheckpointError: there is no such model, or it is damaged.
+        CheckpointError: there is no such model, it is damaged, or it has no revisions.
         ConfigError: its preprocessing does not give what the network takes.
         EngineError: the engine is missing, or cannot open the model.
 
@@ -56,10 +58,12 @@ class Classifier:
         precision: Precision = "auto",
         threads: int | None = None,
         max_pixels: int = MAX_PIXELS,
+        revision: str | None = None,
     ) -> None:
         if model is None or isinstance(model, str | Path | Checkpoint):
-            self.engine = open_model(model, engine=engine, precision=precision, threads=threads)
+            self.engine = open_model(model, engine=engine, precision=precision, threads=threads, revision=revision)
         elif isinstance(model, Engine):
+            check_no_revision(revision, type(model).__name__, "an opened engine")
             self.engine = model
         else:
             raise TypeError(f"model is a {type(model).__name__}: give a path, a name, a checkpoint or an engine")

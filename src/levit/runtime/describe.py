@@ -12,19 +12,20 @@ from levit.runtime.opening import find_artifact, is_artifact
 from levit.spec.artifact import Artifact
 
 
-def describe(model: str | Path | None) -> tuple[Artifact, int]:
+def describe(model: str | Path | None, *, revision: str | None = None) -> tuple[Artifact, int]:
     """What an artifact carries, or what an artifact of a checkpoint would; and the size of the file in bytes.
 
     Args:
         model: as for `levit.Classifier`.
+        revision: likewise.
 
     Raises:
-        CheckpointError: there is no such model, or it is damaged.
+        CheckpointError: there is no such model, it is damaged, or it has no revisions.
     """
     if model is not None and not is_artifact(model):
-        weights = find_weights(model)
+        weights = find_weights(model, revision=revision)
         return _would_be(read_weights(weights, model)), weights.stat().st_size
-    artifact = find_artifact(model)
+    artifact = find_artifact(model, revision=revision)
     try:
         content = artifact.read_bytes() if isinstance(artifact, Path) else artifact
     except OSError as error:

@@ -13,7 +13,7 @@ from levit.checkpoints.arrays import hash_file
 from levit.checkpoints.cache import cache_folder, keep
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.configuration import CONFIG_FILE, PREPROCESSOR_FILE
-from levit.checkpoints.hub import find_weights
+from levit.checkpoints.hub import check_no_revision, find_weights
 from levit.checkpoints.reading import read_weights, short_name
 from levit.errors import CheckpointError, EngineError
 from levit.runtime.engine import Engine, Precision, open_engine
@@ -27,21 +27,26 @@ def open_model(
     engine: str = "auto",
     precision: Precision = "auto",
     threads: int | None = None,
+    revision: str | None = None,
 ) -> Engine:
     """Open what a name means in an inference engine; see `find_artifact` and `levit.runtime.engine.open_engine`.
 
     Raises:
-        CheckpointError: there is no such model, or it is damaged.
+        CheckpointError: there is no such model, it is damaged, or it has no revisions.
         EngineError: the engine is missing, or cannot open it.
     """
     compiled = cache_folder("compiled")
-    artifact = _fold(model) if isinstance(model, Checkpoint) else find_artifact(model)
+    if isinstance(model, Checkpoint):
+        check_no_revision(revision, model.source.name, "what is in memory")
+        artifact: Path | bytes = _fold(model)
+    else:
+        artifact = find_artifact(model, revision=revision)
     try:
         return open_engine(artifact, engine=engine, precision=precision, threads=threads, cache_dir=compiled)
     except EngineError:
         if model is None or isinstance(model, Checkpoint) or is_artifact(model) or not isinstance(artifact, Path):
             raise
-        content = _fold(read_weights(find_weights(model), model))
+        content = _fold(read_weights(find_weights(model, revision=revision), model))
         if artifact.read_bytes() == content:
             raise
         keep(content, artifact)  # the copy in the cache was damaged
@@ -53,24 +58,27 @@ def is_artifact(model: str | Path) -> bool:
     return Path(model).suffix.lower() == ".onnx" and not Path(model).is_dir()
 
 
-def find_artifact(model: str | Path | None) -> Path | bytes:
+def find_artifact(model: str | Path | None, *, revision: str | None = None) -> Path | bytes:
     """The ONNX artifact that a name means: a file, or its content.
 
     A checkpoint is folded on the fly; what that gives is cached under the hash of its files.
 
     Args:
         model: an `.onnx` file; what `levit.read_checkpoint` takes; or None for the embedded model.
+        revision: branch, tag or commit, for a checkpoint on the hub.
 
     Raises:
-        CheckpointError: there is no such file, or it is no checkpoint.
+        CheckpointError: there is no such file, it is no checkpoint, or it has no revisions.
     """
     if model is None:
+        check_no_revision(revision, EMBEDDED_MODEL, "the model inside the package")
         return Path(str(files("levit.runtime.embedded") / EMBEDDED_MODEL))
     if is_artifact(model):
+        check_no_revision(revision, str(model), "an exported file")
         if not Path(model).is_file():
             raise CheckpointError(f"{model}: no such file")
         return Path(model)
-    weights, folder = find_weights(model), cache_folder("folded")
+    weights, folder = find_weights(model, revision=revision), cache_folder("folded")
     cached = folder / f"{_content_key(model, weights)}.onnx" if folder else None
     if cached is not None and cached.is_file():
         with suppress(OSError):

@@ -1,0 +1,187 @@
+import json
+import shutil
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from levit.checkpoints.changes import warn_of_changes
+from levit.checkpoints.reading import read_checkpoint
+from levit.checkpoints.timm_configuration import _crop_share, timm_config, timm_difference, timm_preprocessing
+from levit.checkpoints.writing import convert, write_checkpoint
+from levit.errors import ConfigError, LevitWarning
+from levit.images.transform import normalize, preprocess
+from levit.spec.architecture import Architecture
+from levit.spec.preprocessing import Preprocessing
+from tests.conftest import GOLDEN, random_checkpoint
+
+TINY = GOLDEN / "tiny"
+
+
+@cache
+def configuration(image_size):
+    """A checkpoint for an image size, and timm's configuration of it."""
+    architecture = Architecture(
+        image_size=image_size, hidden_sizes=(16, 24, 32), key_dim=(4, 4, 4), depths=(1, 1, 1), num_labels=3
+    )
+    checkpoint = random_checkpoint(architecture)
+    return checkpoint, timm_config(checkpoint, is_convolutional=False)
+
+
+def configured(image_size, **fields):
+    config = json.loads(json.dumps(configuration(image_size)[1]))
+    config["pretrained_cfg"].update(fields)
+    config["pretrained_cfg"] = {name: value for name, value in config["pretrained_cfg"].items() if value is not ...}
+    return config
+
+
+def timms_own(config, image):
+    """What timm makes of an image, in its own code, by its own reading of the configuration."""
+    data = pytest.importorskip("timm.data")
+    from timm.models._pretrained import PretrainedCfg
+
+    settings = PretrainedCfg(**config["pretrained_cfg"]).to_dict()
+    transform = data.create_transform(**data.resolve_data_config(pretrained_cfg=settings))
+    return transform(image).numpy()
+
+
+# Of a surplus of 4n + 3 pixels timm crops one less on the other side: see the golden README. There is none here.
+@pytest.mark.parametrize(
+    ("image_size", "fields"),
+    [
+        ((64, 64), {"crop_pct": 0.8}),
+        ((64, 64), {"crop_pct": 1.0}),
+        ((64, 64), {"crop_pct": 0.94, "interpolation": "bilinear"}),
+        ((64, 64), {"crop_pct": ...}),
+        ((64, 64), {"crop_pct": None, "interpolation": None, "mean": None, "std": [0.5, 0.5, 0.5]}),
+        ((64, 64), {"crop_pct": 1.0, "crop_mode": "squash"}),
+        ((64, 64), {"crop_pct": 0.8, "crop_mode": "squash"}),
+        ((64, 96), {"crop_pct": 1.0, "crop_mode": "squash"}),
+        ((64, 96), {"crop_pct": 0.8, "crop_mode": "squash"}),
+    ],
+)
+def test_images_are_prepared_as_timm_prepares_them(image_size, fields):
+    config = configured(image_size, **fields)
+    assert timm_difference(config, image_size) is None
+    preprocessing = timm_preprocessing(config, image_size)
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (128, 256, 3), np.uint8))
+    found = normalize(preprocess(image, preprocessing)[None], preprocessing)[0]
+    assert np.abs(found - timms_own(config, image)).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("image_size", "fields", "difference"),
+    [
+        ((64, 64), {"crop_mode": "border"}, "crop_mode border"),
+        ((64, 96), {"crop_mode": "center", "crop_pct": 0.8}, "to cover 80x120"),
+    ],
+)
+def test_what_levit_cannot_do_is_a_warning(tmp_path, image_size, fields, difference):
+    write_checkpoint(configuration(image_size)[0], tmp_path, to="timm")
+    (tmp_path / "config.json").write_text(json.dumps(configured(image_size, **fields)))
+    with pytest.warns(LevitWarning, match=difference) as caught:
+        checkpoint = read_checkpoint(tmp_path)
+    assert len(caught) == 1
+    assert str(caught[0].message).startswith(f"{tmp_path}: ")
+    assert "\n" not in str(caught[0].message)
+    assert checkpoint.preprocessing.crop == image_size
+
+
+@pytest.mark.parametrize(
+    ("fields", "match"),
+    [
+        ({"crop_pct": -1}, "crop_pct is -1"),
+        ({"crop_pct": "all"}, "crop_pct is 'all'"),
+        ({"interpolation": "random"}, "interpolation is 'random': use one of nearest"),
+        ({"mean": 0.5}, "mean and std must be lists"),
+    ],
+)
+def test_what_describes_no_preprocessing_is_named(fields, match):
+    with pytest.raises(ConfigError, match=match):
+        timm_preprocessing(configured((64, 64), **fields), (64, 64))
+
+
+def test_older_files_have_no_section_for_it():
+    config = {"architecture": "levit_128s", "crop_pct": 1.0, "interpolation": "bilinear"}
+    assert timm_preprocessing(config, (64, 64)) == Preprocessing(resize=64, crop=(64, 64), resample=2)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("resize", [*range(50, 110, 7), 224, (64, 64), (71, 71), (80, 80), (91, 91)])
+def test_a_preprocessing_survives_timm_s_configuration(resize):
+    checkpoint, _ = configuration((64, 64))
+    preprocessing = Preprocessing(resize=resize, crop=(64, 64), resample=2, mean=(0.5, 0.4, 0.3), std=(1, 1, 0.5))
+    config = timm_config(replace(checkpoint, preprocessing=preprocessing), is_convolutional=True)
+    assert timm_preprocessing(json.loads(json.dumps(config)), (64, 64)) == preprocessing
+
+
+@pytest.mark.parametrize("resize", range(200, 300))
+def test_every_size_has_a_crop_share(resize):
+    share = _crop_share((224, 224), (resize, resize))
+    assert int(224 / share) == resize
+    assert len(str(share)) <= 5
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"crop_pct": 0.9},
+        {"crop_pct": 1.0},
+        {"crop_pct": 0.875, "interpolation": "bilinear"},
+        {"crop_mode": "squash", "crop_pct": 1.0},
+        {"crop_mode": "squash", "crop_pct": 0.9, "mean": [0, 0, 0], "std": [1, 1, 1]},
+    ],
+)
+def test_a_configuration_of_timm_survives_transformers_and_back(tmp_path, fields):
+    folder = shutil.copytree(TINY / "timm", tmp_path / "timm")
+    config = json.loads((folder / "config.json").read_text())
+    config["pretrained_cfg"] |= fields
+    (folder / "config.json").write_text(json.dumps(config))
+    there = convert(folder, tmp_path / "there", to="transformers")
+    back = convert(there, tmp_path / "back", to="timm-conv")
+    assert read_checkpoint(there).preprocessing == read_checkpoint(folder).preprocessing
+    assert read_checkpoint(back).preprocessing == read_checkpoint(folder).preprocessing
+    written = json.loads((back / "config.json").read_text())["pretrained_cfg"]
+    assert {name: written[name] for name in fields} == fields
+
+
+@pytest.mark.parametrize(
+    ("changes", "to", "match"),
+    [
+        ({"resize": 127}, "transformers", "resize 127 becomes 126"),
+        ({"resize": 124}, "facebook", "resize 124 becomes 128"),
+        ({"resize": 124}, "mmpretrain", "resize 124 becomes 128"),
+        ({"resize": None}, "timm", "resize None becomes 112"),
+        ({"rescale": 1.0}, "timm", "rescale 1.0 becomes 0.0039"),
+        ({"resize": (120, 130)}, "timm", r"resize 120x130 becomes "),
+        ({"resample": 2, "mean": None, "std": None}, "facebook-conv", r"resample 2 becomes 3, mean .* std "),
+    ],
+)
+def test_what_a_library_s_files_cannot_say_is_a_warning(tmp_path, changes, to, match):
+    checkpoint = read_checkpoint(TINY / "transformers")
+    changed = replace(checkpoint, preprocessing=replace(checkpoint.preprocessing, **changes))
+    target = tmp_path / ("out" if to in ("transformers", "timm") else "out.pth")
+    with pytest.warns(LevitWarning, match=match) as caught:
+        write_checkpoint(changed, target, to=to)
+    assert len(caught) == 1
+    assert str(caught[0].message).startswith(f"{target}: ")
+    assert target.exists()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("changes", [{"resize": (112, 112), "crop": None}, {"mean": None, "std": None}])
+def test_steps_that_change_nothing_may_be_spelled_out(tmp_path, changes):
+    checkpoint = read_checkpoint(TINY / "transformers")
+    for to in ("transformers", "timm"):
+        write_checkpoint(
+            replace(checkpoint, preprocessing=replace(checkpoint.preprocessing, **changes)), tmp_path / to, to=to
+        )
+
+
+def test_nothing_is_said_where_nothing_changes(recwarn):
+    checkpoint = read_checkpoint(TINY / "transformers")
+    warn_of_changes(checkpoint, checkpoint.preprocessing, "out")
+    assert not recwarn
