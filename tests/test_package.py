@@ -31,11 +31,16 @@ def test_the_public_names_are_these():
         "ExportError",
         "ImageError",
         "Label",
+        "LevitBackbone",
         "LevitConfig",
         "LevitError",
+        "LevitFeatureExtractor",
         "LevitForImageClassification",
         "LevitForImageClassificationWithTeacher",
         "LevitForImageClassificationWithTeacherOutput",
+        "LevitImageProcessor",
+        "LevitImageProcessorFast",
+        "LevitImageProcessorPil",
         "LevitModel",
         "LevitPreTrainedModel",
         "Prediction",
@@ -43,7 +48,9 @@ def test_the_public_names_are_these():
         "convert",
         "export",
         "load_checkpoint",
+        "load_image_processor",
         "read_checkpoint",
+        "register",
     ]
     assert dir(levit) == levit.__all__
     assert all(getattr(levit, name) is not None for name in levit.__all__)

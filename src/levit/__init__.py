@@ -29,8 +29,15 @@ if TYPE_CHECKING:
         LevitForImageClassificationWithTeacherOutput,
     )
     from levit.model.config import LevitConfig
-    from levit.model.loading import load_checkpoint
+    from levit.model.image_processor import (
+        LevitFeatureExtractor,
+        LevitImageProcessor,
+        LevitImageProcessorFast,
+        LevitImageProcessorPil,
+    )
+    from levit.model.loading import load_checkpoint, load_image_processor
     from levit.model.pretrained import LevitPreTrainedModel
+    from levit.model.registration import register
     from levit.runtime.classifier import Classifier
     from levit.runtime.prediction import Label, Prediction
     from levit.spec.architecture import Architecture
@@ -52,16 +59,22 @@ _HOMES = {
     "LevitBackbone": "levit.model.backbone",
     "LevitConfig": "levit.model.config",
     "LevitError": "levit.errors",
+    "LevitFeatureExtractor": "levit.model.image_processor",
     "LevitForImageClassification": "levit.model.classifier",
     "LevitForImageClassificationWithTeacher": "levit.model.classifier",
     "LevitForImageClassificationWithTeacherOutput": "levit.model.classifier",
+    "LevitImageProcessor": "levit.model.image_processor",
+    "LevitImageProcessorFast": "levit.model.image_processor",
+    "LevitImageProcessorPil": "levit.model.image_processor",
     "LevitModel": "levit.model.backbone",
     "LevitPreTrainedModel": "levit.model.pretrained",
     "Prediction": "levit.runtime.prediction",
     "convert": "levit.checkpoints.writing",
     "export": "levit.exporting.export",
     "load_checkpoint": "levit.model.loading",
+    "load_image_processor": "levit.model.loading",
     "read_checkpoint": "levit.checkpoints.reading",
+    "register": "levit.model.registration",
 }
 
 __all__ = [
@@ -78,9 +91,13 @@ __all__ = [
     "LevitBackbone",
     "LevitConfig",
     "LevitError",
+    "LevitFeatureExtractor",
     "LevitForImageClassification",
     "LevitForImageClassificationWithTeacher",
     "LevitForImageClassificationWithTeacherOutput",
+    "LevitImageProcessor",
+    "LevitImageProcessorFast",
+    "LevitImageProcessorPil",
     "LevitModel",
     "LevitPreTrainedModel",
     "Prediction",
@@ -88,7 +105,9 @@ __all__ = [
     "convert",
     "export",
     "load_checkpoint",
+    "load_image_processor",
     "read_checkpoint",
+    "register",
 ]
 
 

@@ -9,62 +9,19 @@ import pytest
 from PIL import Image
 
 from levit.errors import ImageError
-from levit.images.reading import read_image, source_name
-from levit.images.transform import _resize_center, normalize, preprocess
-from levit.spec.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from levit.images.reading import read_image, source_name, to_rgb
 from tests.conftest import EXAMPLES, GOLDEN
 
-USUAL = Preprocessing.for_image_size((224, 224))
 PHOTO = EXAMPLES / "cat.jpg"
 
-OPAQUE = ["edge_1bit.png", "edge_300x1.png", "edge_cmyk.jpg", "edge_exact224.png", "edge_exif6.jpg"]
-TRANSPARENT = ["edge_la.png", "edge_palette.png", "edge_rgba.png"]
-PHOTOGRAPHS = ["portrait", "landscape", "landscape_odd", "strip", "gray", "tiny", "exif6"]
 
-
-def reference(folder: Path, name: str, key: str) -> np.ndarray:
-    """What `LevitImageProcessorPil` made of an image: float16 [3, 224, 224]."""
-    with np.load(folder / f"{name}.npz") as arrays:
-        return arrays[key]
-
-
-def assert_equals_reference(image: Path, expected: np.ndarray) -> None:
-    pixels = preprocess(read_image(image), USUAL)
-    mean, std = (np.array(one)[:, None, None] for one in (IMAGENET_MEAN, IMAGENET_STD))
-    levels = np.rint((expected.astype(np.float64) * std + mean) * 255).astype(np.uint8)
-    np.testing.assert_array_equal(pixels.transpose(2, 0, 1), levels)
-    np.testing.assert_array_equal(normalize(pixels[None], USUAL)[0].astype(np.float16), expected)
-
-
-@pytest.mark.parametrize("file", OPAQUE)
-def test_odd_images_equal_the_reference_bit_for_bit(file):
-    folder = GOLDEN / "preprocess"
-    assert_equals_reference(folder / "images" / file, reference(folder, file.partition(".")[0], "transformers_pil"))
-
-
-@pytest.mark.parametrize("file", TRANSPARENT)
-def test_transparent_images_equal_the_reference_that_lays_them_on_white(file):
-    folder = GOLDEN / "preprocess"
-    expected = reference(folder, file.partition(".")[0], "transformers_pil_convert_rgb")
-    assert_equals_reference(folder / "images" / file, expected)
-
-
-@pytest.mark.parametrize("name", PHOTOGRAPHS)
-def test_photographs_equal_the_reference_bit_for_bit(shared_golden, name):
-    folder = shared_golden / "preprocess"
-    assert_equals_reference(folder / "images" / f"{name}.jpg", reference(folder, name, "transformers_pil"))
-
-
-def test_sixteen_bit_gray_is_scaled_and_not_clipped_as_the_reference_does():
+def test_sixteen_bit_gray_is_scaled_and_not_clipped():
     file = GOLDEN / "preprocess" / "images" / "edge_gray16.png"
     with Image.open(file) as stored:
         values = np.asarray(stored).astype(np.float64)
     assert values.max() > 60_000
     pixels = np.asarray(read_image(file))
     np.testing.assert_array_equal(pixels, np.repeat(np.rint(values / 257)[:, :, None], 3, axis=2))
-    clipped = reference(GOLDEN / "preprocess", "edge_gray16", "transformers_pil")
-    ours = normalize(preprocess(read_image(file), USUAL)[None], USUAL)[0]
-    assert np.abs(ours - clipped).max() > 1
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I;16B", "I"])
@@ -120,6 +77,29 @@ def test_the_orientation_of_an_image_in_memory_is_applied_and_the_image_left_alo
     assert read_image(photo).size == (20, 30)
     assert photo.size == (30, 20)
     assert photo.getexif()[0x0112] == 6
+
+
+def test_an_opened_image_becomes_rgb_as_it_lies():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo = Image.open(io.BytesIO(encoded(Image.new("L", (30, 20), 7), "JPEG", exif=exif)))
+    assert to_rgb(photo).size == (30, 20)
+    assert to_rgb(photo).getpixel((0, 0)) == (7, 7, 7)
+    assert to_rgb(Image.new("RGBA", (2, 2))).getpixel((0, 0)) == (255, 255, 255)
+    assert to_rgb(Image.new("I;16", (2, 2), 65535)).getpixel((0, 0)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (Image.new("RGB", (0, 5)), "<Image 5x0>: there are no pixels in it"),
+        (Image.new("F", (4, 4)), "<Image 4x4>: floating-point pixels have no known range"),
+        (Image.open(io.BytesIO(PHOTO.read_bytes()[:5000])), "<JpegImageFile .*>: damaged or incomplete"),
+    ],
+)
+def test_an_opened_image_that_cannot_become_rgb_is_refused_in_one_line(image, message):
+    with pytest.raises(ImageError, match=f"^{message}"):
+        to_rgb(image)
 
 
 def test_a_damaged_description_does_not_spoil_the_picture():
@@ -226,74 +206,6 @@ def test_the_limit_of_pixels_holds_for_every_kind_of_source(source):
 
 def test_an_image_of_exactly_the_limit_is_read():
     assert read_image(np.zeros((11, 10), np.uint8), max_pixels=110).size == (10, 11)
-
-
-def test_without_resizing_the_crop_takes_the_middle():
-    array = np.arange(5 * 8 * 3, dtype=np.uint8).reshape(5, 8, 3)
-    pixels = preprocess(Image.fromarray(array), Preprocessing(resize=None, crop=(3, 4)))
-    np.testing.assert_array_equal(pixels, array[1:4, 2:6])
-
-
-def test_without_resizing_and_crop_the_image_stays_as_it_is():
-    array = np.arange(5 * 8 * 3, dtype=np.uint8).reshape(5, 8, 3)
-    np.testing.assert_array_equal(preprocess(Image.fromarray(array), Preprocessing(resize=None, crop=None)), array)
-
-
-def test_an_exact_size_is_height_and_width():
-    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8))
-    pixels = preprocess(image, Preprocessing(resize=(20, 30), crop=None))
-    np.testing.assert_array_equal(pixels, np.asarray(image.resize((30, 20), Image.Resampling.BICUBIC)))
-
-
-def test_a_crop_larger_than_the_image_is_padded_with_zeros():
-    pixels = preprocess(Image.new("RGB", (4, 3), (9, 9, 9)), Preprocessing(resize=None, crop=(6, 6)))
-    expected = np.zeros((6, 6, 3), np.uint8)
-    expected[2:5, 1:5] = 9  # where the surplus is odd the wider border comes first, as in transformers
-    np.testing.assert_array_equal(pixels, expected)
-
-
-@pytest.mark.parametrize("size", [(1_000_000, 1), (1, 1_000_000)])
-def test_a_line_a_million_pixels_long_is_answered_without_filling_the_memory(size):
-    line = np.linspace(0, 255, 1_000_000).astype(np.uint8).reshape(size[1], size[0], 1)
-    pixels = preprocess(read_image(np.repeat(line, 3, axis=2)), USUAL)  # resized as a whole: 65 gigapixels
-    np.testing.assert_array_equal(pixels, np.full((224, 224, 3), 127, np.uint8))
-
-
-@pytest.mark.parametrize("filter_", [Image.Resampling.BICUBIC, Image.Resampling.BILINEAR])
-@pytest.mark.parametrize("size", [(12, 500), (500, 12), (40, 30), (301, 299), (20, 21)])
-@pytest.mark.parametrize("crop", [(224, 224), (50, 301)])
-def test_resizing_only_the_middle_gives_what_resizing_everything_gives(size, crop, filter_):
-    # Of mild contrast: Pillow resizes height or width first as it likes, and clips in between what overshoots.
-    image = Image.fromarray(np.random.default_rng(1).integers(80, 176, (size[1], size[0], 3), np.uint8))
-    scale = 256 / min(size)
-    whole = image.resize((int(size[0] * scale), int(size[1] * scale)), filter_)
-    left, top = (max(whole.size[axis] - crop[axis], 0) // 2 for axis in (0, 1))
-    kept = [min(whole.size[axis], crop[axis]) for axis in (0, 1)]
-    expected = np.asarray(whole.crop((left, top, left + kept[0], top + kept[1])), np.int16)
-    found = np.asarray(_resize_center(image, whole.size, crop, filter_), np.int16)
-    assert found.shape == expected.shape
-    assert np.abs(found - expected).max() <= 1
-
-
-def test_the_steps_of_normalisation_can_be_left_out():
-    pixels = np.array([[[[0, 51, 255]]]], np.uint8)
-    size: dict = {"resize": None, "crop": (1, 1)}
-
-    def result(**steps) -> list[float]:
-        return normalize(pixels, Preprocessing(**size, **steps)).ravel().tolist()
-
-    assert result(rescale=None, mean=None, std=None) == [0, 51, 255]
-    assert result(rescale=None, mean=(1, 1, 5), std=(1, 2, 10)) == [-1, 25, 25]
-    assert result(mean=None, std=None) == pytest.approx([0, 0.2, 1])
-
-
-def test_channels_are_normalised_each_by_its_own_and_put_first():
-    pixels = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3), np.uint8)
-    normalized = normalize(pixels, USUAL)
-    assert normalized.dtype == np.float32
-    assert normalized.flags.c_contiguous
-    expected = (pixels / 255 - IMAGENET_MEAN) / IMAGENET_STD
-    np.testing.assert_allclose(normalized, expected.transpose(0, 3, 1, 2), atol=1e-6)
 
 
 def test_a_source_is_called_by_its_path_or_its_kind():

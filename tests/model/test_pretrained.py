@@ -97,3 +97,19 @@ def test_initializer_range_governs_the_heads_alone():
     model = levit.LevitForImageClassification(config)
     assert model.classifier.linear.weight.std().item() == pytest.approx(0.5, rel=0.05)
     assert model.levit.encoder.stages[0].layers[0].module.queries_keys_values.linear.weight.std() < 0.06
+
+
+def test_another_number_of_classes_makes_both_heads_anew_and_keeps_the_rest():
+    folder = GOLDEN / "tiny" / "transformers"
+    trained = levit.LevitForImageClassificationWithTeacher.from_pretrained(folder).state_dict()
+    model = levit.LevitForImageClassificationWithTeacher.from_pretrained(
+        folder, num_labels=3, ignore_mismatched_sizes=True
+    )
+    for name, tensor in model.state_dict().items():
+        if name.endswith("classifier.linear.weight") or name.endswith("classifier_distill.linear.weight"):
+            assert tensor.shape == (3, 64)
+            assert 0 < tensor.std() < 0.03
+        elif name.endswith("linear.bias"):
+            assert not tensor.any()
+        else:
+            assert torch.equal(tensor, trained[name]), name

@@ -6,7 +6,8 @@ import io
 import re
 import threading
 import warnings
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from os import PathLike, fspath
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from levit.errors import ImageError
+from levit.errors import ConfigError, ImageError
 
 ImageSource = str | PathLike[str] | bytes | Image.Image | NDArray[Any]
 
@@ -65,11 +66,45 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Im
         (6, 4)
     """
     name = source_name(source)
+    # The image is closed also after an error, which may live on in a list of results.
+    with image_errors(name), _open(source, name) as image:
+        _check_size(image, name, max_pixels)
+        return _to_rgb(ImageOps.exif_transpose(image), name)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Convert an opened image to RGB as `read_image` does, but leave it lying as it lies.
+
+    Args:
+        image: of any mode but "F".
+
+    Returns:
+        An RGB image; the same one where nothing is to be done.
+
+    Raises:
+        ImageError: the image is damaged, empty, or of floating-point pixels.
+
+    Examples:
+        >>> from PIL import Image
+        >>> to_rgb(Image.new("LA", (2, 1), (0, 0))).getpixel((0, 0))
+        (255, 255, 255)
+    """
+    name = source_name(image)
+    with image_errors(name):
+        _check_size(image, name, max_pixels=None)
+        return _to_rgb(image, name)
+
+
+@contextmanager
+def image_errors(name: str) -> Iterator[None]:
+    """Turn whatever goes wrong with an image inside into an `ImageError` that starts with its name."""
     try:
-        with _open(source, name) as image:  # closed also after an error, which may live on in a list of results
-            _check_size(image, name, max_pixels)
-            return _to_rgb(ImageOps.exif_transpose(image), name)
-    except ImageError:
+        yield
+    except ImageError as error:
+        if str(error).startswith(f"{name}: "):
+            raise
+        raise ImageError(f"{name}: {error}") from error
+    except (ConfigError, Warning):  # an option is at fault, or the caller wants warnings raised
         raise
     except Exception as error:  # a damaged file makes Pillow's decoders raise almost anything
         raise ImageError(f"{name}: {_reason(error)}") from error
@@ -104,11 +139,11 @@ def _open(source: ImageSource, name: str) -> AbstractContextManager[Image.Image]
         return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
 
 
-def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
+def _check_size(image: Image.Image, name: str, max_pixels: int | None) -> None:
     pixels = image.width * image.height
     if not pixels:
         raise ImageError(f"{name}: there are no pixels in it")
-    if pixels > max_pixels:
+    if max_pixels is not None and pixels > max_pixels:
         raise ImageError(
             f"{name}: {pixels / 1e6:.0f} megapixels are more than the limit of {max_pixels / 1e6:.0f}: "
             "make it smaller, or raise max_pixels"

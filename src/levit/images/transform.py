@@ -10,6 +10,7 @@ from PIL import Image
 
 from levit.errors import ImageError
 from levit.images.reading import MAX_PIXELS, ImageSource, read_image, source_name
+from levit.spec.architecture import Grid
 from levit.spec.preprocessing import Preprocessing
 
 
@@ -71,17 +72,23 @@ def _normalization_table(preprocessing: Preprocessing) -> NDArray[np.float32]:
 
 def _resize(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     resample = Image.Resampling(preprocessing.resample)
-    if isinstance(preprocessing.resize, tuple):
-        height, width = preprocessing.resize
-        return image.resize((width, height), resample)
-    short, long = sorted(image.size)
-    resized_short = preprocessing.resize or short
-    resized_long = int(resized_short * long / short)
-    portrait = image.width <= image.height
-    size = (resized_short, resized_long) if portrait else (resized_long, resized_short)
-    if resized_short * resized_long > MAX_PIXELS and preprocessing.crop is not None:
-        return _resize_center(image, size, preprocessing.crop[::-1], resample)
-    return image.resize(size, resample)
+    height, width = resized_size(image.height, image.width, preprocessing.resize or min(image.size))
+    if height * width > MAX_PIXELS and preprocessing.crop is not None:
+        return _resize_center(image, (width, height), preprocessing.crop[::-1], resample)
+    return image.resize((width, height), resample)
+
+
+def resized_size(height: int, width: int, resize: int | Grid) -> Grid:
+    """Height and width of an image once it is resized to a shorter side, or to an exact height and width.
+
+    Examples:
+        >>> resized_size(480, 640, 256)
+        (256, 341)
+    """
+    if isinstance(resize, tuple):
+        return resize
+    long = int(resize * max(height, width) / min(height, width))  # rounded down
+    return (long, resize) if width <= height else (resize, long)
 
 
 def _resize_center(

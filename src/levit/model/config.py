@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import PreTrainedConfig
 from transformers.backbone_utils import BackboneConfigMixin
@@ -26,7 +26,9 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
     """The configuration of a LeViT.
 
     The documented defaults are those of LeViT-128 (the documentation of transformers calls them 128S, which has
-    other heads and depths: use `from_variant`). What is saved is what stock transformers reads; see `to_dict`.
+    other heads and depths: use `from_variant`). What is saved is what stock transformers reads; see `to_dict`. The
+    published configurations can be had by name, as that of
+    [facebook/levit-128S](https://huggingface.co/facebook/levit-128S).
 
     Args:
         image_size: height and width of the input in pixels, or one number for both.
@@ -66,7 +68,12 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
     model_type = MODEL_TYPES[0]
     attribute_map = SPELLINGS  # transformers' own way of giving a field a second name
     # What Trainer is to leave out of the predictions, so that those of two heads are their mean.
-    keys_to_ignore_at_inference = ("cls_logits", "distillation_logits", "hidden_states", "attentions")
+    keys_to_ignore_at_inference: ClassVar[list[str]] = [
+        "cls_logits",
+        "distillation_logits",
+        "hidden_states",
+        "attentions",
+    ]
 
     image_size: Any = 224
     num_channels: int = 3
@@ -106,7 +113,7 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
         for name in (*PER_STAGE, "image_size", "patch_size", "down_ops"):
             setattr(self, name, values[name])
         self.set_output_features_output_indices(features, indices)
-        self.architectures = self.architectures or []  # over which AutoModel… loops without looking
+        self.architectures: list[str] = self.architectures or []  # over which AutoModel… loops without looking
 
     @property
     def stage_names(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""A checkpoint of any dialect -> the network."""
+"""A checkpoint of any dialect -> the network, and its image processor."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import numpy as np
 import torch
 
 from levit.checkpoints.checkpoint import Checkpoint
-from levit.checkpoints.configuration import config_from_architecture
+from levit.checkpoints.configuration import config_from_architecture, preprocessor_config
 from levit.checkpoints.dialects import HEADS
 from levit.checkpoints.reading import read_checkpoint
 from levit.errors import ConfigError
 from levit.model.backbone import LevitModel
 from levit.model.classifier import LevitForImageClassification, LevitForImageClassificationWithTeacher
 from levit.model.config import LevitConfig
+from levit.model.image_processor import LevitImageProcessor
 from levit.model.pretrained import LevitPreTrainedModel
 
 _CLASSES: tuple[type[LevitPreTrainedModel], ...] = (
@@ -35,7 +36,7 @@ def load_checkpoint(
         path_or_id: what `levit.read_checkpoint` takes or gives.
         num_labels: for another number of classes than the checkpoint has: the heads are initialised anew, and a
             warning says so.
-        **kwargs: `activation`, `image_size` and `revision`, for `levit.read_checkpoint`.
+        **kwargs: `activation`, `image_size`, `revision` and `use_ema`, for `levit.read_checkpoint`.
 
     Returns:
         `LevitForImageClassificationWithTeacher` for two heads, `LevitForImageClassification` for one, `LevitModel` for
@@ -71,6 +72,28 @@ def load_checkpoint(
             stacklevel=2,
         )
     return model.eval()
+
+
+def load_image_processor(path_or_id: str | Path | Checkpoint, **kwargs: Any) -> LevitImageProcessor:
+    """The image processor for a checkpoint of any dialect: what its library does to images before the network.
+
+    Args:
+        path_or_id: what `levit.read_checkpoint` takes or gives.
+        **kwargs: options of `LevitImageProcessor` that are to differ; and `revision`, for `levit.read_checkpoint`.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read.
+
+    Examples:
+        >>> import levit
+        >>> levit.load_image_processor("tests/golden/tiny/timm").to_dict()["crop_size"]
+        {'height': 112, 'width': 112}
+    """
+    reading = {name: kwargs.pop(name) for name in ("image_size", "revision") if name in kwargs}
+    checkpoint = path_or_id if isinstance(path_or_id, Checkpoint) else read_checkpoint(path_or_id, **reading)
+    values = preprocessor_config(checkpoint.preprocessing)
+    del values["image_processor_type"]
+    return LevitImageProcessor(**(values | kwargs))
 
 
 def _config(checkpoint: Checkpoint, num_labels: int | None) -> LevitConfig:

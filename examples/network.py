@@ -1,0 +1,24 @@
+"""Classify one photo with the network in torch, and look at its features and attention.
+
+python examples/network.py examples/cat.jpg facebook/levit-128S
+"""
+
+import sys
+
+import torch
+from PIL import Image
+
+import levit
+
+image, name = Image.open(sys.argv[1]), sys.argv[2]
+processor = levit.load_image_processor(name)
+model = levit.load_checkpoint(name)
+
+inputs = processor(image, return_tensors="pt")
+with torch.no_grad():
+    output = model(**inputs, output_hidden_states=True, output_attentions=True)
+
+for score, index in zip(*output.logits.softmax(dim=-1)[0].topk(5), strict=True):
+    print(f"{score:6.1%}  {model.config.id2label[int(index)]}")
+print("tokens after each stage:", [tuple(state.shape[1:]) for state in output.hidden_states])
+print("attention (heads, queries, keys):", [tuple(one.shape[1:]) for one in output.attentions])

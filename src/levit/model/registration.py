@@ -1,0 +1,46 @@
+"""levit.register(): transformers' automatic classes, pipelines and Trainer use the networks of this package."""
+
+from __future__ import annotations
+
+from transformers import (
+    AutoBackbone,
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModel,
+)
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING
+
+from levit.checkpoints.configuration import MODEL_TYPES
+from levit.model.backbone import LevitBackbone, LevitModel
+from levit.model.classifier import LevitForImageClassification, LevitForImageClassificationWithTeacher
+from levit.model.config import LevitConfig
+from levit.model.image_processor import LevitImageProcessor, LevitImageProcessorFast
+
+
+def register() -> None:
+    """Let transformers' automatic classes open LeViTs with the classes of this package.
+
+    Afterwards `AutoConfig`, `AutoModel`, `AutoModelForImageClassification`, `AutoBackbone`, `AutoImageProcessor` and
+    `pipeline` give them, for this process, in place of transformers' own. A file that was saved with two heads opens
+    as `LevitForImageClassificationWithTeacher`. Calling it again changes nothing; without it, both libraries work
+    side by side, each with its own classes.
+
+    Examples:
+        >>> import levit, transformers
+        >>> levit.register()
+        >>> model = transformers.AutoModelForImageClassification.from_pretrained("tests/golden/tiny/transformers")
+        >>> isinstance(model, levit.LevitForImageClassificationWithTeacher)
+        True
+    """
+    AutoConfig.register(LevitConfig.model_type, LevitConfig, exist_ok=True)
+    CONFIG_MAPPING.register(
+        MODEL_TYPES[1], LevitConfig, exist_ok=True
+    )  # one class for two types, which AutoConfig refuses
+    AutoModel.register(LevitConfig, LevitModel, exist_ok=True)
+    # Two classes for one task, among which the file's `architectures` decides: AutoModel… would take only one.
+    classifiers = (LevitForImageClassification, LevitForImageClassificationWithTeacher)
+    MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING.register(LevitConfig, classifiers, exist_ok=True)
+    AutoBackbone.register(LevitConfig, LevitBackbone, exist_ok=True)
+    backends = {"torchvision": LevitImageProcessorFast, "pil": LevitImageProcessor}
+    AutoImageProcessor.register(LevitConfig, image_processor_classes=backends, exist_ok=True)

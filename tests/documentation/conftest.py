@@ -1,0 +1,64 @@
+"""A place where the documentation's examples run: a hub's cache with one network under every name, and a photo."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from levit.checkpoints.writing import write_checkpoint
+from levit.spec.preprocessing import Preprocessing
+from levit.spec.variants import VARIANTS
+from tests.conftest import EXAMPLES, ROOT, random_checkpoint
+
+TIMM_PREPROCESSING = Preprocessing(resize=248, crop=(224, 224))
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+Run = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory) -> Path:
+    """The same LeViT-128S with random weights in the formats of four libraries, and a hub's cache with two of them."""
+    folder = tmp_path_factory.mktemp("weights")
+    checkpoint = random_checkpoint(VARIANTS["levit-128s"].architecture())
+    for name, to in (("facebook/levit-128S", "transformers"), ("timm/levit_128s.fb_dist_in1k", "timm")):
+        # timm's own preprocessing, as its hub has it: a crop of 0.9.
+        given = checkpoint if to == "transformers" else replace(checkpoint, preprocessing=TIMM_PREPROCESSING)
+        repository = folder / "hub" / f"models--{name.replace('/', '--')}"
+        write_checkpoint(given, repository / "snapshots" / COMMIT, to=to)
+        (repository / "refs").mkdir()
+        (repository / "refs" / "main").write_text(COMMIT)
+    write_checkpoint(checkpoint, folder / "LeViT-128S-96703c44.pth", to="facebook")
+    write_checkpoint(checkpoint, folder / "levit-128s_3rdparty_in1k.pth", to="mmpretrain")
+    return folder
+
+
+@pytest.fixture
+def run(weights, tmp_path) -> Run:
+    """Run a Python program as a reader would, in a folder with a photo and the files of weights, without a network."""
+    shutil.copy(EXAMPLES / "cat.jpg", tmp_path)
+    for file in weights.glob("*.pth"):
+        (tmp_path / file.name).symlink_to(file)
+    environment = os.environ | {
+        "HF_HUB_CACHE": str(weights / "hub"),
+        "HF_HUB_OFFLINE": "1",
+        "HF_DATASETS_CACHE": str(tmp_path / "datasets"),
+        "LEVIT_CACHE": str(tmp_path / "cache"),
+        "PYTHONPATH": str(ROOT / "src"),
+        "PYTHONWARNINGS": "default",
+    }
+
+    def run_program(*arguments: str | Path) -> str:
+        command = [sys.executable, *map(str, arguments)]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+        return done.stdout
+
+    return run_program

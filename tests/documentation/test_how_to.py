@@ -1,0 +1,82 @@
+"""The programs of docs/how-to run, as their first lines say."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from PIL import Image
+from safetensors.torch import load_file
+
+import levit
+from tests.conftest import EXAMPLES, ROOT
+
+HOW_TO = ROOT / "docs" / "how-to"
+
+
+def test_every_program_is_on_a_page_and_every_page_shows_programs_that_exist():
+    shown = {name for page in HOW_TO.glob("*.md") for name in re.findall(r'--8<-- "examples/(.*)"', page.read_text())}
+    assert shown == {file.name for file in EXAMPLES.glob("*.py")}
+
+
+@pytest.mark.slow
+def test_network(run):
+    output = run(EXAMPLES / "network.py", "cat.jpg", "facebook/levit-128S")
+    assert len(re.findall(r"^ *[\d.]+%  \w+", output, re.MULTILINE)) == 5
+    assert "[(196, 128), (49, 256), (16, 384), (16, 384)]" in output
+    assert "(4, 196, 196)" in output
+
+
+@pytest.mark.slow
+def test_distill(run):
+    assert re.fullmatch(r"loss: \d+\.\d+\n", run(EXAMPLES / "distill.py"))
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Forty small pictures of two kinds that are told apart by their color."""
+    generator = np.random.default_rng(0)
+    for name, color in (("sea", (30, 60, 180)), ("sand", (200, 170, 90))):
+        folder = tmp_path / "photos" / name
+        folder.mkdir(parents=True)
+        for number in range(20):
+            pixels = np.clip(generator.normal(color, 25, (40, 48, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number}.png")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def start(tmp_path):
+    """A small network that has never been trained, with three classes that the photos do not have."""
+    torch.manual_seed(0)
+    config = levit.LevitConfig(
+        image_size=32, hidden_sizes=[32, 48, 64], key_dim=[8] * 3, depths=[1] * 3, num_labels=3, drop_path_rate=0.1
+    )
+    levit.LevitForImageClassificationWithTeacher(config).save_pretrained(tmp_path / "start")
+    processor = levit.LevitImageProcessor(size={"shortest_edge": 32}, crop_size=32)
+    processor.save_pretrained(tmp_path / "start")
+    return tmp_path / "start"
+
+
+@pytest.mark.slow
+def test_fine_tune(run, photos, start, tmp_path):
+    """The way of transformers' run_image_classification, from the photos to what other programs open."""
+    options = ("--model", start, "--epochs", "8", "--batch-size", "8", "--learning-rate", "3e-3")
+    output = run(EXAMPLES / "fine_tune.py", photos, tmp_path / "out", *options)
+    assert float(re.search(r"^accuracy: ([\d.]+)%", output, re.MULTILINE)[1]) >= 75
+
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert config["architectures"] == ["LevitForImageClassificationWithTeacher"]
+    assert config["id2label"] == {"0": "sand", "1": "sea"}
+    assert load_file(tmp_path / "out" / "model.safetensors")["classifier_distill.linear.weight"].shape == (2, 64)
+
+    images = torch.randn(2, 3, 32, 32)
+    ours = levit.LevitForImageClassificationWithTeacher.from_pretrained(tmp_path / "out")
+    stock = transformers.LevitForImageClassificationWithTeacher.from_pretrained(tmp_path / "out")
+    with torch.no_grad():
+        assert torch.equal(stock(images).logits, ours(images).logits)
+    predict = levit.Classifier(tmp_path / "out")
+    predicted = [predict(photos / name / "0.png").top(1)[0].name for name in ("sand", "sea")]
+    assert predicted == ["sand", "sea"]
