@@ -29,6 +29,7 @@ bench: $(VENV)/.dev  ## Measure accuracy and speed of the embedded model here, s
 	$(BIN)/python benchmarks/embedded_accuracy.py
 	$(BIN)/python benchmarks/first_answer.py
 	$(BIN)/python benchmarks/build_graph.py
+	$(BIN)/python benchmarks/attention.py
 
 docs: $(VENV)/.docs  ## Build the documentation site into site/.
 	$(BIN)/mkdocs build --strict

@@ -205,8 +205,10 @@ def training_fields(config: JsonObject) -> TrainingFields:
 
 
 def _channels(name: str, values: object) -> tuple[Any, ...]:
+    if isinstance(values, int | float) and not isinstance(values, bool):
+        return (values,) * 3  # one number for all channels
     if not isinstance(values, list | tuple):
-        raise ConfigError(f"{name} is {values!r}: give a list with one number per channel")
+        raise ConfigError(f"{name} is {values!r}: give one number for each channel")
     return tuple(values)
 
 
