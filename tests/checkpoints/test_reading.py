@@ -157,7 +157,7 @@ def test_a_wrong_path_says_what_is_expected(tmp_path, monkeypatch, path, match):
         ("config.json", {"id2label": None, "num_labels": "x"}, ConfigError, "num_labels"),
         ("config.json", {"down_ops": [1, 2]}, ConfigError, "down_ops"),
         ("preprocessor_config.json", {"image_mean": None}, ConfigError, "image_mean"),
-        ("preprocessor_config.json", {"image_std": 0.5}, ConfigError, "image_std"),
+        ("preprocessor_config.json", {"image_std": [0.5, 0.5]}, ConfigError, "std is"),
         ("preprocessor_config.json", {"size": {"shortest_edge": -5}}, ConfigError, "resize"),
         ("preprocessor_config.json", {"crop_size": "big"}, ConfigError, "crop_size"),
         ("preprocessor_config.json", {"resample": 17}, ConfigError, "resample"),

@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
+import torchvision
+from packaging.version import Version
 from PIL import Image
 from transformers.image_utils import ChannelDimension, SizeDict
 from transformers.utils import TensorType
@@ -65,6 +67,8 @@ def test_every_entry_of_the_references_is_looked_at(recorded):
 @pytest.mark.parametrize("entry", SAME_AS_REFERENCE)
 def test_what_the_references_do_with_options_is_done_here(recorded, shared_golden, key, entry):
     file = shared_golden / "preprocess" / "images" / "portrait.jpg"
+    if "lanczos" in entry and key == "transformers" and Version(torchvision.__version__) < Version("0.27"):
+        pytest.skip("transformers resizes bicubically there: lanczos of tensors came with torchvision 0.27")
     found = OURS[key]()(str(file), return_tensors="np", **SAME_AS_REFERENCE[entry])["pixel_values"]
     expected = recorded[entry][key]
     assert list(found.shape) == expected["shape"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from levit.checkpoints.configuration import CONFIG_FILE, PREPROCESSOR_FILE
@@ -115,14 +116,13 @@ def _fetch_from_hub(hub_id: str, revision: str | None) -> Path:
     Raises:
         CheckpointError: there is no such model, it has no weights, or it cannot be fetched.
     """
-    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
     folder = Path()
     try:
         for weights in WEIGHTS_FILES:
             wanted = [CONFIG_FILE, PREPROCESSOR_FILE, weights]
-            folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=wanted))
+            folder = _fetch_snapshot(hub_id, revision, wanted)
             if (folder / weights).is_file():
                 return folder / weights
     except RepositoryNotFoundError as error:
@@ -137,6 +137,21 @@ def _fetch_from_hub(hub_id: str, revision: str | None) -> Path:
             "the hub: check the network (and HF_HUB_OFFLINE), or download the model elsewhere and give its folder"
         ) from error
     raise _without_weights(hub_id, revision, folder)
+
+
+def _fetch_snapshot(hub_id: str, revision: str | None, wanted: list[str]) -> Path:
+    """The folder of a model in the hub's cache, brought up to date where the hub can be reached."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=wanted))
+    except Exception as error:
+        # huggingface_hub 1.x asks the hub even for a commit that is in the cache, and fails where it cannot.
+        with suppress(OSError):
+            return Path(snapshot_download(hub_id, revision=revision, allow_patterns=wanted, local_files_only=True))
+        if isinstance(error, OSError | ValueError):
+            raise
+        raise ConnectionError(str(error)) from error  # of the library below, which has several
 
 
 def _without_weights(hub_id: str, revision: str | None, folder: Path) -> CheckpointError:
