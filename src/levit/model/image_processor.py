@@ -131,16 +131,17 @@ class LevitImageProcessor(BaseLevitImageProcessor, PilBackend):
     Values are 0 to 255. Floats of 0 to 1 need `do_rescale=False`, and a warning says so.
 
     Args:
-        do_resize: whether to resize.
+        do_resize: whether to resize; by default True.
         size: `{"shortest_edge": s}` or s: the shorter side becomes int(256 / 224 * s) pixels and the longer one
-            follows, rounded down; or exactly `{"height": h, "width": w}`.
-        resample: Pillow's filter, 0 to 5: nearest, Lanczos, bilinear, bicubic, box, Hamming.
-        do_center_crop: whether to crop the middle. A smaller image gets a border of zeros.
-        crop_size: `{"height": h, "width": w}`, or one number for both, in pixels.
-        do_rescale: whether to multiply with `rescale_factor`.
-        rescale_factor: usually 1/255. Below 1/1000 it is meant for 16-bit values, which then stay 16 bits deep.
-        do_normalize: whether to subtract `image_mean` and divide by `image_std`.
-        image_mean, image_std: one number per channel, or one for all, in the values after rescaling.
+            follows, rounded down; or exactly `{"height": h, "width": w}`. By default `{"shortest_edge": 224}`.
+        resample: Pillow's filter, 0 to 5: nearest, Lanczos, bilinear, bicubic (the default), box, Hamming.
+        do_center_crop: whether to crop the middle, by default True. A smaller image gets a border of zeros.
+        crop_size: `{"height": h, "width": w}`, or one number for both, in pixels; by default 224.
+        do_rescale: whether to multiply with `rescale_factor`; by default True.
+        rescale_factor: by default 1/255. Below 1/1000 it is meant for 16-bit values, which then stay 16 bits deep.
+        do_normalize: whether to subtract `image_mean` and divide by `image_std`; by default True.
+        image_mean, image_std: one number per channel, or one for all, in the values after rescaling; by default
+            those of ImageNet.
         do_convert_rgb: True also converts images with as many channels as `image_mean`; False converts none, so
             that their values stay as they are.
         return_tensors: "pt" (torch), "np" (numpy), or None: a list with one result per image.
