@@ -169,3 +169,9 @@ def test_a_name_that_means_nothing_lists_those_that_do(tmp_path, monkeypatch):
 def test_the_cached_configuration_is_the_one_that_counts(hub_cache):
     config = json.loads((hub_cache / "config.json").read_text())
     assert levit.read_checkpoint("levit-128s").labels == tuple(config["id2label"].values())
+
+
+def test_shards_are_named(tmp_path):
+    (tmp_path / "model.safetensors.index.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="in several files: save them in one"):
+        find_weights(tmp_path)

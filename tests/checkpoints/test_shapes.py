@@ -3,12 +3,14 @@ import dataclasses
 import pytest
 from hypothesis import assume, given
 
+from levit.checkpoints.reading import read_checkpoint
 from levit.checkpoints.shapes import architecture_from_shapes
-from levit.errors import CheckpointError
+from levit.errors import CheckpointError, ConfigError
 from levit.spec.architecture import Architecture
 from levit.spec.blocks import weight_shapes
 from levit.spec.variants import VARIANTS
 from tests.architectures import architectures
+from tests.conftest import GOLDEN
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -40,3 +42,8 @@ def test_what_is_no_levit_is_one_clear_line():
     del shapes["levit.encoder.stages.0.layers.0.module.projection.linear.weight"]
     with pytest.raises(CheckpointError, match=r"broken.*config\.json beside it"):
         architecture_from_shapes(shapes, "broken")
+
+
+def test_an_image_of_no_pixels_is_refused():
+    with pytest.raises(ConfigError, match="image_size"):
+        read_checkpoint(GOLDEN / "tiny" / "facebook.pth", image_size=0)

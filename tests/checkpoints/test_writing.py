@@ -1,3 +1,5 @@
+import os
+import shutil
 from dataclasses import replace
 from itertools import permutations
 
@@ -260,3 +262,25 @@ def test_levit_reads_what_it_writes_into_its_own_network(tmp_path):
     with torch.no_grad():
         logits = model(torch.from_numpy(np.load(TINY / "input.npy"))).logits
     assert np.array_equal(logits, EXPECTED["logits"])
+
+
+@pytest.mark.parametrize("target", [".", "model.safetensors"])
+def test_what_is_converted_is_not_written_over(tmp_path, target):
+    shutil.copytree(TINY / "transformers", tmp_path, dirs_exist_ok=True)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    with pytest.raises(CheckpointError, match="this is what is to be converted"):
+        convert(tmp_path, tmp_path / target, to="facebook" if target != "." else "timm")
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(("to", "name"), [("facebook", "out.pth"), ("mmpretrain", "out.safetensors")])
+def test_class_names_that_a_file_cannot_hold_are_a_warning(tmp_path, to, name):
+    checkpoint = replace(read_checkpoint(TINY / "transformers"), labels=tuple(f"kind {number}" for number in range(10)))
+    with pytest.warns(LevitWarning, match=r"cannot name the 10 classes \(kind 0, …\)"):
+        write_checkpoint(checkpoint, tmp_path / name, to=to)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_whoever_may_read_the_configuration_may_read_the_weights(tmp_path):
+    folder = convert(TINY / "facebook.pth", tmp_path / "out", to="timm")
+    assert len({file.stat().st_mode for file in folder.iterdir()}) == 1

@@ -112,3 +112,15 @@ def test_gradients_reach_attentions_and_hidden_states():
 def test_unusable_input_is_named(model_class, pixel_values, match):
     with pytest.raises(ConfigError, match=match):
         model_class(small_config())(pixel_values)
+
+
+def test_a_batch_may_be_empty_and_bytes_are_refused():
+    model = levit.LevitForImageClassification(small_config()).eval()
+    assert model(torch.zeros(0, 3, 64, 64)).logits.shape[0] == 0
+    with pytest.raises(ConfigError, match=r"pixel_values are torch\.uint8: normalise them first"):
+        model(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
+
+
+def test_a_folder_of_timm_says_how_to_open_it():
+    with pytest.raises(ConfigError, match=r"timm's configuration of .*: open it with levit\.load_checkpoint"):
+        levit.LevitForImageClassification.from_pretrained(GOLDEN / "tiny" / "timm")

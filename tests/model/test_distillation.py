@@ -102,3 +102,9 @@ def test_settings_are_saved_where_they_say_something(tmp_path):
     assert "distillation_alpha" not in (tmp_path / "config.json").read_text()
     loaded = LevitConfig.from_pretrained(tmp_path)
     assert (loaded.distillation_type, loaded.distillation_alpha, loaded.distillation_tau) == ("soft", 0.5, 3.0)
+
+
+def test_one_number_has_no_teacher():
+    model = LevitForImageClassificationWithTeacher(small_config(num_labels=1))
+    with pytest.raises(ConfigError, match="no distillation of one number"):
+        model(IMAGES, labels=torch.rand(4), teacher_logits=torch.rand(4, 1))

@@ -1,4 +1,4 @@
-"""What a library's files cannot say of the preprocessing, as a warning."""
+"""What a library's files cannot say of the preprocessing and the classes, as a warning."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.errors import LevitWarning
+from levit.spec.labels import default_labels
 from levit.spec.preprocessing import Preprocessing
 
 
@@ -29,6 +30,17 @@ def warn_of_changes(checkpoint: Checkpoint, kept: Preprocessing, target: str) ->
         warnings.warn(
             f"{target}: these files cannot say how images were prepared for {checkpoint.source.name} ({changes}): "
             "prepare them so in your program",
+            LevitWarning,
+            stacklevel=4,
+        )
+
+
+def warn_of_lost_labels(checkpoint: Checkpoint, target: str) -> None:
+    """Warn where a file without names of classes is written, and its readers will assume others."""
+    if checkpoint.labels != default_labels(len(checkpoint.labels)):
+        warnings.warn(
+            f"{target}: this file cannot name the {len(checkpoint.labels)} classes ({checkpoint.labels[0]}, …): "
+            "keep the names elsewhere, or convert to transformers or timm",
             LevitWarning,
             stacklevel=4,
         )

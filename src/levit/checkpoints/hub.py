@@ -91,6 +91,10 @@ def _weights_in(path: Path) -> Path:
         if (path / name).is_file():
             return path / name
     names = sorted(file.name for file in path.iterdir())
+    if f"{SAFETENSORS_FILE}.index.json" in names:
+        raise CheckpointError(
+            f"{path}: these weights are in several files: save them in one, save_pretrained(…, max_shard_size='1GB')"
+        )
     found = [path / name for name in names if _holds_weights(name)]
     if len(found) == 1:
         return found[0]

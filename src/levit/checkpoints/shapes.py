@@ -113,7 +113,7 @@ def _stem_fields(stem: list[Shape], tokens: int, image_size: int | Grid | None) 
         "kernel_size": kernel_size,
         "padding": kernel_size // 2,
         "patch_size": patch_size,
-        "image_size": image_size or side * patch_size or 224,
+        "image_size": side * patch_size or 224 if image_size is None else image_size,
     }
     grid = Architecture(**fields, hidden_sizes=(stem[-1][0],), **_ONE_STAGE).stem_grids[-1]
     if tokens and prod(grid) != tokens:

@@ -12,9 +12,9 @@ from uuid import uuid4
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
-from levit.checkpoints.changes import warn_of_changes
+from levit.checkpoints.changes import warn_of_changes, warn_of_lost_labels
 from levit.checkpoints.checkpoint import Checkpoint, Weights
 from levit.checkpoints.configuration import (
     CONFIG_FILE,
@@ -25,7 +25,7 @@ from levit.checkpoints.configuration import (
     preprocessor_config,
 )
 from levit.checkpoints.dialects import BIASES, OFFSETS, TRANSFORMERS, WRITABLE, Dialect, is_linear, translate
-from levit.checkpoints.hub import SAFETENSORS_FILE
+from levit.checkpoints.hub import SAFETENSORS_FILE, WEIGHTS_FILES, find_weights
 from levit.checkpoints.pickles import is_pickle
 from levit.checkpoints.reading import read_checkpoint
 from levit.checkpoints.timm_configuration import timm_config, timm_preprocessing
@@ -68,7 +68,8 @@ def convert(
         The path that was written.
 
     Raises:
-        CheckpointError: the source cannot be read, the dialect is unknown, or its library has no such network.
+        CheckpointError: the source cannot be read, the dialect is unknown, its library has no such network, or the
+            target is the source.
 
     Examples:
         >>> import levit, tempfile
@@ -77,10 +78,19 @@ def convert(
         ...     sorted(file.name for file in path.iterdir())
         ['config.json', 'model.safetensors']
     """
+    _check_is_elsewhere(source, target)
     checkpoint = read_checkpoint(
         source, activation=activation, image_size=image_size, revision=revision, use_ema=use_ema
     )
     return write_checkpoint(checkpoint, target, to=to)
+
+
+def _check_is_elsewhere(source: str | Path, target: str | Path) -> None:
+    """Raise if what is read would be written over."""
+    with suppress(OSError):  # a name that is no file
+        weights = find_weights(source).resolve() if Path(source).exists() else None
+        if weights in {path.resolve() for path in (Path(target), *(Path(target) / name for name in WEIGHTS_FILES))}:
+            raise CheckpointError(f"{target}: this is what is to be converted: give another place to write to")
 
 
 def write_checkpoint(checkpoint: Checkpoint, target: str | Path, *, to: str = TRANSFORMERS.name) -> Path:
@@ -92,9 +102,11 @@ def write_checkpoint(checkpoint: Checkpoint, target: str | Path, *, to: str = TR
     size = checkpoint.architecture.image_height_width
     if dialect.name not in ("transformers", "timm", "timm-conv"):
         if path.suffix == ".safetensors":
-            _replace(path, lambda partial: save_file(arrays, partial))
+            _replace(path, lambda partial: partial.write_bytes(save(arrays)))
         else:
             _write_pickle(checkpoint, arrays, path, dialect)
+        if path.suffix == ".safetensors" or dialect.name != "mmpretrain":
+            warn_of_lost_labels(checkpoint, str(target))
         warn_of_changes(checkpoint, Preprocessing.for_image_size(size), str(target))  # which a file without it means
         return Path(target)
     if path.suffix == ".safetensors" or is_pickle(path):
@@ -149,7 +161,8 @@ def _transformers_files(checkpoint: Checkpoint) -> dict[str, dict[str, Any]]:
 
 def _write_folder(folder: Path, arrays: Weights, files: dict[str, dict[str, Any]]) -> None:
     folder.mkdir()
-    save_file(arrays, folder / SAFETENSORS_FILE, metadata={"format": "pt"})
+    # Not by save_file, whose files nobody else may read.
+    (folder / SAFETENSORS_FILE).write_bytes(save(arrays, metadata={"format": "pt"}))
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -36,7 +36,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, attend: Attend) -> Tensor:
         """[B, rows, columns, C] -> [B, rows, columns, C]."""
-        packed = self.queries_keys_values(x).view(x.shape[0], -1, self.num_heads, 2 * self.key_dim + self.value_dim)
+        packed = self.queries_keys_values(x).flatten(1, 2).unflatten(2, (self.num_heads, -1))
         query, key, value = packed.split([self.key_dim, self.key_dim, self.value_dim], dim=3)  # [B, N, H, channels]
         context = attend(query, key, value, position_bias(self, x))  # [B, N, H * V]
         return self.projection(self.activation(context)).view_as(x)
@@ -71,12 +71,12 @@ class ShrinkingAttention(GradientCheckpointingLayer):
 
     def forward(self, x: Tensor, attend: Attend) -> Tensor:
         """[B, rows, columns, C] -> [B, rows / stride, columns / stride, output width], rounded up."""
-        packed = self.keys_values(x).view(x.shape[0], -1, self.num_heads, self.key_dim + self.value_dim)
+        packed = self.keys_values(x).flatten(1, 2).unflatten(2, (self.num_heads, -1))
         key, value = packed.split([self.key_dim, self.value_dim], dim=3)  # [B, N, H, channels]
         sampled = x[:, :: self.stride, :: self.stride]
-        query = self.queries(sampled).view(x.shape[0], -1, self.num_heads, self.key_dim)  # [B, M, H, K]
+        query = self.queries(sampled).flatten(1, 2).unflatten(2, (self.num_heads, -1))  # [B, M, H, K]
         context = attend(query, key, value, position_bias(self, x))  # [B, M, H * V]
-        return self.projection(self.activation(context)).view(*sampled.shape[:3], -1)
+        return self.projection(self.activation(context)).unflatten(1, sampled.shape[1:3])
 
 
 def position_bias(attention: Attention | ShrinkingAttention, x: Tensor) -> Tensor:

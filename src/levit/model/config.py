@@ -104,6 +104,11 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
         if self.drop_path_rate >= 1:
             raise ConfigError(f"drop_path_rate is {self.drop_path_rate!r}: it must be at least 0 and below 1")
         check_distillation(self.distillation_type, self.distillation_alpha, self.distillation_tau)
+        if isinstance(kwargs.get("architecture"), str):
+            raise ConfigError(
+                f"this is timm's configuration of {kwargs['architecture']}: open it with levit.load_checkpoint, or "
+                "rewrite it with `levit convert … --to transformers`"
+            )
         kwargs.pop("stage_names", None)  # follow from the depths
         features, indices = kwargs.pop("out_features", None), kwargs.pop("out_indices", None)
         super().__post_init__(**kwargs)

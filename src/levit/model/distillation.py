@@ -60,7 +60,8 @@ def distillation_loss(
     Args:
         cls_logits: [B, classes], of the head that learns from the labels.
         distillation_logits: [B, classes], of the head that learns from the teacher.
-        labels: what `loss_function` takes.
+        labels: what `loss_function` takes; floats mean several labels an image, and the teacher then decides on
+            each of them.
         teacher_logits: [B, classes], of the teacher for the same images; no gradient flows into them.
         loss_function: takes labels and logits.
         kind: "hard" or "soft".
@@ -71,7 +72,7 @@ def distillation_loss(
         A scalar.
 
     Raises:
-        ConfigError: teacher_logits has another shape than the student's.
+        ConfigError: teacher_logits has another shape than the student's, or the network gives one number.
     """
     cls_loss = loss_function(labels, cls_logits)
     if teacher_logits is None:
@@ -81,6 +82,8 @@ def distillation_loss(
             f"teacher_logits has shape {list(teacher_logits.shape)}, the network's logits "
             f"{list(distillation_logits.shape)}: the teacher must know the same classes"
         )
+    if labels.is_floating_point() and distillation_logits.shape[-1] == 1:
+        raise ConfigError("teacher_logits: there is no distillation of one number (regression): give labels alone")
     teacher = teacher_logits.detach()
     if kind == "soft":
         loss = _divergence(distillation_logits, teacher, tau, independent=labels.is_floating_point())

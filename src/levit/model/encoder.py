@@ -41,7 +41,7 @@ class PatchEmbeddings(nn.Module):
         """[B, channels, height, width] -> [B, rows, columns, C].
 
         Raises:
-            ConfigError: pixel_values is missing or has another number of axes or channels.
+            ConfigError: pixel_values is missing, no floats, or has another number of axes or channels.
         """
         if pixel_values is None:
             raise ConfigError("pixel_values is missing: give the images as [batch, channels, height, width]")
@@ -49,6 +49,8 @@ class PatchEmbeddings(nn.Module):
             raise ConfigError(
                 f"pixel_values has shape {list(pixel_values.shape)}: give [batch, {self.num_channels}, height, width]"
             )
+        if not pixel_values.is_floating_point():
+            raise ConfigError(f"pixel_values are {pixel_values.dtype}: normalise them first, with the image processor")
         x = pixel_values
         for index in range(1, self.num_layers + 1):
             x = self.get_submodule(f"embedding_layer_{index}")(x if index == 1 else self.activation(x))
