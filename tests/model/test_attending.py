@@ -60,17 +60,16 @@ def test_attentions_are_computed_under_sdpa_too():
     np.testing.assert_array_equal(output.logits, EXPECTED["logits"])
 
 
-@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
-def test_gradients_are_the_same(implementation):
+def test_gradients_are_the_same():
     model = randomized(levit.LevitForImageClassification(small_config(attn_implementation="eager"))).double()
     images = torch.randn(3, 3, 64, 64, dtype=torch.float64)
     gradients = {}
-    for name in ("eager", implementation):
+    for name in ("eager", "sdpa"):
         model.zero_grad()
         model.set_attn_implementation(name)
         model(images).logits.square().sum().backward()
         gradients[name] = [parameter.grad.clone() for parameter in model.parameters()]
-    for expected, found in zip(gradients["eager"], gradients[implementation], strict=True):
+    for expected, found in zip(gradients["eager"], gradients["sdpa"], strict=True):
         torch.testing.assert_close(found, expected)
 
 

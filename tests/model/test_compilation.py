@@ -111,7 +111,7 @@ def test_copies_and_pickles_compute_the_same(model_class, clone):
 
 
 @torch.no_grad()
-def test_a_pickle_of_checkpointing_and_hooks_survives(tmp_path):
+def test_a_whole_network_may_be_saved(tmp_path):
     model = network(levit.LevitForImageClassification)
     torch.save(model, tmp_path / "whole.pt")
     loaded = torch.load(tmp_path / "whole.pt", weights_only=False)

@@ -24,7 +24,8 @@ def register() -> None:
     Afterwards `AutoConfig`, `AutoModel`, `AutoModelForImageClassification`, `AutoBackbone`, `AutoImageProcessor` and
     `pipeline` give them, for this process, in place of transformers' own. A file that was saved with two heads opens
     as `LevitForImageClassificationWithTeacher`. Calling it again changes nothing; without it, both libraries work
-    side by side, each with its own classes.
+    side by side, each with its own classes. (`AutoBackbone.from_pretrained` itself asks the hub, whatever the name:
+    open a folder with `LevitBackbone.from_pretrained`.)
 
     Examples:
         >>> import levit, transformers
