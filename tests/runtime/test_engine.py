@@ -29,9 +29,14 @@ def test_the_fake_is_an_engine():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"engine": "abacus"}, "no engine is called 'abacus': use auto, openvino"),
+        ({"engine": "abacus"}, "no engine for ONNX files is called 'abacus': use auto, openvino, onnxruntime"),
         ({"threads": 0}, "threads is 0: give a whole number of at least 1"),
-        ({"precision": "int8"}, "precision is 'int8': use one of auto, fp32, bf16"),
+        ({"precision": "fp8"}, "precision is 'fp8': use one of auto, fp32, bf16, int8"),
+        ({"precision": "int8"}, "the model: not quantised: export it with `levit export --precision int8`"),
+        (
+            {"provider": "cuda", "engine": "openvino"},
+            "provider is an option of onnxruntime, not of openvino: leave it out, or change the engine",
+        ),
     ],
     ids=str,
 )
@@ -42,6 +47,8 @@ def test_wrong_options_are_named_with_the_right_ones(content, options, message):
 
 
 def test_a_missing_engine_says_what_to_install(content, monkeypatch):
-    monkeypatch.setitem(ENGINES, "other", ("levit.no_such_module", "OtherEngine", 'pip install "levit[other]"'))
+    monkeypatch.setitem(
+        ENGINES, "other", ("levit.no_such_module", "OtherEngine", "other", 'pip install "levit[other]"')
+    )
     with pytest.raises(EngineError, match=r'engine other is not installed \(.*\): pip install "levit\[other\]"'):
         open_engine(content, engine="other")

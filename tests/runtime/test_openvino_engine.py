@@ -1,4 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import openvino
@@ -8,6 +9,7 @@ from levit.checkpoints.reading import read_checkpoint
 from levit.deployment.build import build_artifact
 from levit.deployment.reference import evaluate
 from levit.errors import EngineError
+from levit.images.transform import normalize
 from levit.runtime.openvino_engine import OpenVinoEngine
 from levit.spec.artifact import Artifact
 from tests.conftest import GOLDEN, random_checkpoint, relative
@@ -72,10 +74,12 @@ def test_a_model_is_opened_from_a_file_as_from_its_content(content, tmp_path):
 
 def test_the_compiled_model_is_kept_and_gives_the_same_answer(content, tmp_path):
     first = OpenVinoEngine(content, precision="fp32", cache_dir=tmp_path)
-    assert any(tmp_path.iterdir())
+    answer = first.run(NOISE)
+    (kept,) = tmp_path.iterdir()
     second = OpenVinoEngine(content, precision="fp32", cache_dir=tmp_path)
     assert second.metadata == first.metadata
-    np.testing.assert_array_equal(second.run(NOISE), first.run(NOISE))
+    np.testing.assert_array_equal(second.run(NOISE), answer)
+    assert list(tmp_path.iterdir()) == [kept]
 
 
 def test_the_metadata_comes_through_whole(content):
@@ -131,3 +135,52 @@ def test_what_is_no_onnx_file_is_refused_before_openvino_complains(tmp_path, cap
     with pytest.raises(EngineError, match=r"no\.onnx: not an ONNX file$"):
         OpenVinoEngine(file)
     assert capfd.readouterr() == ("", "")
+
+
+IMAGES = np.random.default_rng(2).integers(0, 256, (5, 32, 32, 3), np.uint8)
+
+
+def test_images_are_normalised_inside_as_they_are_outside(content):
+    engine = OpenVinoEngine(content, precision="fp32")
+    preprocessing = Artifact.from_metadata(engine.metadata).preprocessing
+    outside = engine.run(normalize(IMAGES, preprocessing))
+    assert relative(engine.run_images(IMAGES), outside) < 1e-5
+    batches = [engine.submit(IMAGES[start : start + 2], 2) for start in (0, 2, 4)]
+    assert relative(np.concatenate([batch.result() for batch in batches]), outside) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "changes", [{"mean": None, "std": None}, {"rescale": None}, {"rescale": 0.5, "mean": (1, 2, 3)}]
+)
+def test_every_kind_of_normalisation_is_computed(changes):
+    checkpoint = random_checkpoint(SMALL)
+    checkpoint = replace(checkpoint, preprocessing=replace(checkpoint.preprocessing, **changes))
+    engine = OpenVinoEngine(build_artifact(checkpoint).SerializeToString(), precision="fp32")
+    outside = engine.run(normalize(IMAGES, checkpoint.preprocessing))
+    assert relative(engine.run_images(IMAGES), outside) < 1e-4
+
+
+def test_many_batches_at_once_are_not_confused(content):
+    engine = OpenVinoEngine(content, precision="fp32")
+    images = np.random.default_rng(3).integers(0, 256, (90, 32, 32, 3), np.uint8)
+    alone = engine.run_images(images)
+    with ThreadPoolExecutor(6) as pool:
+        futures = list(pool.map(lambda start: engine.submit(images[start : start + 3], 3), range(0, 90, 3)))
+    together = np.concatenate([future.result() for future in futures])
+    assert relative(together, alone) < 1e-5
+
+
+def test_it_says_what_it_chose_and_why(content):
+    capable = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    assert OpenVinoEngine(content, precision="fp32").reason == ("fp32, as asked for")
+    if capable:
+        assert OpenVinoEngine(content).reason == "bf16, which this processor computes natively"
+
+
+@pytest.mark.parametrize("shape", [(1, 33, 32, 3), (1, 32, 32, 4)])
+def test_images_of_another_shape_are_refused_in_one_line(content, shape):
+    engine = OpenVinoEngine(content)
+    for compute in (engine.run_images, lambda images: engine.submit(images, 1).result()):
+        with pytest.raises(EngineError) as caught:
+            compute(np.zeros(shape, np.uint8))
+        assert str(caught.value).startswith(f"OpenVINO cannot run a batch of shape {list(shape)}: ")

@@ -57,8 +57,9 @@ def build_graph(
         x = _stem_layer(writer, layer, x)
         x = writer.activation(x, architecture.activation) if layer is not layers[-1] else x
     width, tokens = architecture.hidden_sizes[0], prod(architecture.stem_grids[-1])
-    x = writer.reshape("stem.flatten", x, [0, width, tokens])
-    x = writer.node("Transpose", "stem.tokens", [x], perm=[0, 2, 1])  # [B, N, C]
+    # In this order, engines that keep channels last anyway have nothing to move.
+    x = writer.node("Transpose", "stem.grid", [x], perm=[0, 2, 3, 1])
+    x = writer.reshape("stem.tokens", x, [0, tokens, width])  # [B, N, C]
     for block in encoder_blocks(architecture):
         if isinstance(block, AttentionBlock):
             x = _attention(writer, block, x, architecture.activation)

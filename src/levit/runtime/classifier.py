@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +17,8 @@ from levit.checkpoints.hub import check_no_revision
 from levit.errors import CheckpointError, ConfigError, EngineError, ImageError
 from levit.images.reading import IMAGE_TYPES, MAX_PIXELS, ImageSource, own, source_name
 from levit.images.transform import normalize, prepare
-from levit.runtime.engine import Engine, Precision
+from levit.runtime.cores import usable_cores
+from levit.runtime.engine import Engine, ImageEngine, Precision
 from levit.runtime.opening import open_model
 from levit.runtime.prediction import Prediction
 from levit.spec.artifact import Artifact
@@ -68,7 +68,7 @@ class Classifier:
         else:
             raise TypeError(f"model is a {type(model).__name__}: give a path, a name, a checkpoint or an engine")
         self.artifact = _read_artifact(self.engine, model)
-        self._workers = threads or _usable_cores()
+        self._workers = threads or usable_cores()
         self._max_pixels = max_pixels
 
     @property
@@ -102,9 +102,9 @@ class Classifier:
     def stream(self, images: Iterable[ImageSource], *, batch_size: int = DEFAULT_BATCH_SIZE) -> Iterator[Prediction]:
         """Classify any number of images, in order and in bounded memory.
 
-        The next images are decoded while a batch is computed. At most three batches are in memory at a time, and no
-        more is taken from `images` than that. Bad images are reported in `Prediction.error`, not raised; what
-        `images` itself raises ends the stream.
+        The next images are decoded while others are computed. At most two batches are being decoded and one on each
+        core computed, and no more is taken from `images` than that. Bad images are reported in `Prediction.error`, not
+        raised; what `images` itself raises ends the stream.
 
         Args:
             images: anything that yields what `__call__` takes; a generator may be endless, and may fill the same array
@@ -122,44 +122,85 @@ class Classifier:
         return self._stream(iter(images), batch_size)
 
     def _stream(self, sources: Iterator[ImageSource], batch_size: int) -> Iterator[Prediction]:
-        pending: deque[tuple[str, Future[NDArray[np.uint8]]]] = deque()
-        pool = ThreadPoolExecutor(self._workers, thread_name_prefix="levit-decode")
+        decoding: deque[tuple[str, Future[NDArray[np.uint8]]]] = deque()
+        computing: deque[_Batch] = deque()
+        decoders = ThreadPoolExecutor(self._workers, thread_name_prefix="levit-decode")
+        computer = ThreadPoolExecutor(1, thread_name_prefix="levit-compute")
         try:
             while True:
-                for source in islice(sources, 2 * batch_size - len(pending)):
-                    pending.append((source_name(source), pool.submit(self._prepare, own(source))))
-                if not pending:
-                    return
-                batch = [pending.popleft() for _ in range(min(batch_size, len(pending)))]
-                yield from self._classify(batch)
+                for source in islice(sources, 2 * batch_size - len(decoding)):
+                    decoding.append((source_name(source), decoders.submit(self._prepare, own(source))))
+                if not decoding:
+                    break
+                batch = _Batch([decoding.popleft() for _ in range(min(batch_size, len(decoding)))])
+                alone = not computing and not decoding and len(batch.images) < batch_size
+                batch.logits = self._submit(batch.images, None if alone else batch_size, computer)
+                computing.append(batch)
+                while computing and (computing[0].is_done() or len(computing) > self._workers):
+                    yield from self._predictions(computing.popleft())
+            for batch in computing:
+                yield from self._predictions(batch)
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for pool in (decoders, computer):
+                pool.shutdown(wait=False, cancel_futures=True)
 
     def _prepare(self, source: ImageSource) -> NDArray[np.uint8]:
         return prepare(source, self.artifact.preprocessing, max_pixels=self._max_pixels)
 
-    def _classify(self, batch: list[tuple[str, Future[NDArray[np.uint8]]]]) -> Iterator[Prediction]:
-        prepared: list[NDArray[np.uint8]] = []
-        failures: list[ImageError | None] = []
-        for _, future in batch:
-            try:
-                prepared.append(future.result())
-                failures.append(None)
-            except ImageError as error:
-                failures.append(_without_history(error))
-        logits = iter(self._run(prepared) if prepared else ())
+    def _submit(
+        self, images: list[NDArray[np.uint8]], batch_size: int | None, computer: ThreadPoolExecutor
+    ) -> Future[NDArray[np.float32]] | None:
+        """Start to compute a batch; one without a batch size is the only one, and its answer is wanted soon."""
+        if not images:
+            return None
+        if batch_size is not None and isinstance(self.engine, ImageEngine):
+            return self.engine.submit(np.stack(images), batch_size)
+        return computer.submit(self._run, images)
+
+    def _predictions(self, batch: _Batch) -> Iterator[Prediction]:
+        logits = iter(self._checked(batch.logits.result(), len(batch.images)) if batch.logits else ())
         nothing = np.empty(0, np.float32)
-        for (name, _), failure in zip(batch, failures, strict=True):
+        for name, failure in zip(batch.names, batch.failures, strict=True):
             yield Prediction(name, nothing if failure else next(logits), self.labels, failure)
 
     def _run(self, images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        logits = self.engine.run(normalize(np.stack(images), self.artifact.preprocessing))
-        if logits.shape != (len(images), len(self.labels)):
+        """Logits of a few images, as soon as possible."""
+        stacked = np.stack(images)
+        if isinstance(self.engine, ImageEngine):
+            return self._checked(self.engine.run_images(stacked), len(images))
+        return self._checked(self.engine.run(normalize(stacked, self.artifact.preprocessing)), len(images))
+
+    def _checked(self, logits: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+        if logits.shape != (count, len(self.labels)):
             raise EngineError(
-                f"{self.artifact.source.name}: the network gives {list(logits.shape)} for {len(images)} images and "
+                f"{self.artifact.source.name}: the network gives {list(logits.shape)} for {count} images and "
                 f"{len(self.labels)} labels: export the checkpoint again"
             )
         return logits
+
+
+class _Batch:
+    """Images that are computed together, and those among them that could not be decoded.
+
+    Args:
+        decoding: name and result of each, waited for here.
+    """
+
+    def __init__(self, decoding: list[tuple[str, Future[NDArray[np.uint8]]]]) -> None:
+        self.names = [name for name, _ in decoding]
+        self.images: list[NDArray[np.uint8]] = []
+        self.failures: list[ImageError | None] = []
+        self.logits: Future[NDArray[np.float32]] | None = None
+        for _, future in decoding:
+            try:
+                self.images.append(future.result())
+                self.failures.append(None)
+            except ImageError as error:
+                self.failures.append(_without_history(error))
+
+    def is_done(self) -> bool:
+        """Whether its answers can be had without waiting."""
+        return self.logits is None or self.logits.done()
 
 
 def _read_artifact(engine: Engine, model: object) -> Artifact:
@@ -179,9 +220,3 @@ def _without_history(error: ImageError) -> ImageError:
     """The error without the frames that led to it, which would keep the image in memory as long as the prediction."""
     error.__cause__ = error.__context__ = None
     return error.with_traceback(None)
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

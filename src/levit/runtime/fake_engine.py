@@ -38,6 +38,7 @@ class FakeEngine:
 
     name = "fake"
     precision = "fp32"
+    reason = "nothing is computed"
 
     def __init__(self, artifact: Artifact, logits: Logits) -> None:
         self.metadata: Mapping[str, str] = artifact.to_metadata()

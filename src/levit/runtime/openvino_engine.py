@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,9 @@ import openvino
 from numpy.typing import NDArray
 
 from levit.errors import EngineError
+from levit.runtime.cores import usable_cores, visible_cores
+from levit.runtime.openvino_graph import is_quantized, own_quantization, take_pixels
+from levit.spec.artifact import Artifact
 
 _DEVICE = "CPU"
 _ELEMENT_TYPES = {"fp32": "f32", "bf16": "bf16"}
@@ -19,7 +25,9 @@ _ELEMENT_TYPES = {"fp32": "f32", "bf16": "bf16"}
 class OpenVinoEngine:
     """An ONNX model in OpenVINO; see `levit.runtime.engine.open_engine` for the arguments.
 
-    It may be shared between threads: each call makes an inference request of its own.
+    The model is compiled when it is first needed, for each use in its own way: normalised values in batches of any
+    size (`run`), one image as soon as possible (`run_images`), batch after batch (`submit`). Compiled models are kept
+    in `cache_dir`. An engine may be shared between threads.
     """
 
     name = "openvino"
@@ -33,35 +41,124 @@ class OpenVinoEngine:
         cache_dir: Path | None = None,
     ) -> None:
         _check_is_onnx(model)
-        core = openvino.Core()
-        wanted = precision if precision != "auto" else _native_precision(core)
-        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _ELEMENT_TYPES[wanted]}
-        if threads is not None:
-            settings["INFERENCE_NUM_THREADS"] = threads
-        if cache_dir is not None:
-            settings["CACHE_DIR"] = str(cache_dir)
+        self._name = _name(model)
+        self._core = openvino.Core()
         try:
-            network = core.read_model(model)
-            self.metadata: Mapping[str, str] = _metadata(network)
-            self._compiled = core.compile_model(network, _DEVICE, settings)
-            self.precision = _precision_of(self._compiled)  # what it really is, whatever was asked for
+            self._network = self._core.read_model(model)
         except RuntimeError as error:
-            raise EngineError(f"{_name(model)}: OpenVINO cannot open it ({_first_line(error)})") from error
+            raise EngineError(f"{self._name}: OpenVINO cannot open it ({_first_line(error)})") from error
+        self.metadata: Mapping[str, str] = _metadata(self._network)
+        quantized = is_quantized(self._network)
+        native = "BF16" in self._core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+        self.precision, in_float, self.reason = _choose(precision, quantized=quantized, native=native, name=self._name)
+        if quantized:
+            own_quantization(self._network)
+        self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _ELEMENT_TYPES[in_float]}
+        if threads is not None or usable_cores() < visible_cores():
+            self._settings["INFERENCE_NUM_THREADS"] = threads or usable_cores()
+        if cache_dir is not None:
+            self._settings["CACHE_DIR"] = str(cache_dir)
+        self._lock = threading.Lock()
+        self._compiled: dict[int | None, openvino.CompiledModel] = {}  # by the size of its batch
+        self._idle: dict[int | None, deque[openvino.InferRequest]] = {}
+        self._queues: dict[int, _Queue] = {}
 
     def run(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits of a batch: float32 [B, channels, height, width] -> float32 [B, classes].
 
         Raises:
-            EngineError: the batch does not fit the network.
+            EngineError: the batch does not fit the network, or OpenVINO cannot compile it.
         """
+        return self._infer(None, pixel_values)
+
+    def run_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Logits of a few images, one after the other: uint8 [B, height, width, 3] -> float32 [B, classes].
+
+        Raises:
+            EngineError: the images do not fit the network, or OpenVINO cannot compile it.
+        """
+        return np.concatenate([self._infer(1, images[index : index + 1]) for index in range(len(images))])
+
+    def submit(self, images: NDArray[np.uint8], batch_size: int) -> Future[NDArray[np.float32]]:
+        """Logits of one batch among many: uint8 [B, height, width, 3] -> the future of float32 [B, classes].
+
+        Raises:
+            EngineError: the images do not fit the network, or OpenVINO cannot compile it.
+        """
+        with self._lock:
+            if batch_size not in self._queues:
+                self._queues[batch_size] = _Queue(self._compile("THROUGHPUT", batch_size), batch_size)
         try:
-            request = self._compiled.create_infer_request()
-            logits = request.infer([pixel_values], share_inputs=True)[0]
+            return self._queues[batch_size].submit(images)
         except RuntimeError as error:
-            raise EngineError(
-                f"OpenVINO cannot run a batch of shape {list(pixel_values.shape)}: {_first_line(error)}"
-            ) from error
-        return np.asarray(logits, np.float32)
+            raise _cannot_run(images, error) from error
+
+    def _infer(self, batch: int | None, values: NDArray[Any]) -> NDArray[np.float32]:
+        with self._lock:
+            if batch not in self._compiled:
+                self._compiled[batch], self._idle[batch] = self._compile("LATENCY", batch), deque()
+            idle = self._idle[batch]
+            request = idle.pop() if idle else self._compiled[batch].create_infer_request()
+        try:
+            logits = np.array(request.infer([values], share_inputs=True)[0], np.float32)
+        except RuntimeError as error:
+            raise _cannot_run(values, error) from error
+        idle.append(request)
+        return logits
+
+    def _compile(self, hint: str, batch: int | None) -> openvino.CompiledModel:
+        """The network for normalised batches of any size (None), or for a fixed number of images."""
+        network = self._network
+        if batch is not None:
+            preprocessing = Artifact.from_metadata(self.metadata).preprocessing
+            network = take_pixels(network.clone(), preprocessing, batch)
+        try:
+            return self._core.compile_model(network, _DEVICE, {**self._settings, "PERFORMANCE_HINT": hint})
+        except RuntimeError as error:
+            raise EngineError(f"{self._name}: OpenVINO cannot compile it ({_first_line(error)})") from error
+
+
+class _Queue:
+    """As many requests at once as the processor computes best together."""
+
+    def __init__(self, compiled: openvino.CompiledModel, batch_size: int) -> None:
+        self._requests = openvino.AsyncInferQueue(compiled)
+        self._requests.set_callback(self._finish)
+        self._batch_size = batch_size
+        self._lock = threading.Lock()
+
+    def submit(self, images: NDArray[np.uint8]) -> Future[NDArray[np.float32]]:
+        missing = self._batch_size - len(images)
+        if missing > 0:  # of the last batch: it is filled up, and what that gives is thrown away
+            images = np.concatenate([images, np.zeros((missing, *images.shape[1:]), np.uint8)])
+        future: Future[NDArray[np.float32]] = Future()
+        with self._lock:  # the images travel along, because the request reads them where they are
+            self._requests.start_async([images], (future, images, self._batch_size - missing), share_inputs=True)
+        return future
+
+    @staticmethod
+    def _finish(request: openvino.InferRequest, userdata: tuple[Future[NDArray[np.float32]], Any, int]) -> None:
+        future, _, count = userdata
+        future.set_result(np.array(request.get_output_tensor(0).data[:count], np.float32))
+
+
+def _choose(wanted: str, *, quantized: bool, native: bool, name: str) -> tuple[str, str, str]:
+    """The precision, that of what is not quantised, and the reason."""
+    if wanted == "int8" and not quantized:
+        raise EngineError(f"{name}: not quantised: export it with `levit export --precision int8`")
+    if wanted in ("auto", "int8"):
+        in_float = "bf16" if native else "fp32"
+        why = "which this processor computes natively" if native else "because this processor has no native bf16"
+    else:
+        in_float = wanted if native else "fp32"
+        why = "as asked for" if in_float == wanted else "because this processor has no native bf16"
+    if quantized:
+        return "int8", in_float, f"the file is quantised; the rest is computed in {in_float}, {why}"
+    return in_float, in_float, f"{in_float}, {why}"
+
+
+def _cannot_run(values: NDArray[Any], error: RuntimeError) -> EngineError:
+    return EngineError(f"OpenVINO cannot run a batch of shape {list(values.shape)}: {_first_line(error)}")
 
 
 def _check_is_onnx(model: Path | bytes) -> None:
@@ -77,15 +174,6 @@ def _check_is_onnx(model: Path | bytes) -> None:
 def _first_byte(file: Path) -> bytes:
     with file.open("rb") as stream:
         return stream.read(1)
-
-
-def _native_precision(core: openvino.Core) -> str:
-    return "bf16" if "BF16" in core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES") else "fp32"
-
-
-def _precision_of(compiled: openvino.CompiledModel) -> str:
-    element_type = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
-    return next((name for name, short in _ELEMENT_TYPES.items() if short == element_type), str(element_type))
 
 
 def _metadata(network: openvino.Model) -> dict[str, str]:
