@@ -31,7 +31,13 @@ def test_json_reports_what_was_written(console, model, tmp_path):
     report = json.loads(console("export", model, tmp_path / "fruit.onnx", "--json").out)
     assert report.pop("max_difference") < 1e-4
     size = (tmp_path / "fruit.onnx").stat().st_size
-    assert report == {"path": str(tmp_path / "fruit.onnx"), "bytes": size, "precision": "fp32"}
+    assert report == {
+        "path": str(tmp_path / "fruit.onnx"),
+        "bytes": size,
+        "precision": "fp32",
+        "accuracy": None,
+        "quantization": None,
+    }
 
 
 def test_half_precision_makes_a_smaller_file(console, model, tmp_path):

@@ -44,6 +44,7 @@ def _values(artifact: Artifact, num_bytes: int) -> dict[str, Any]:
         "precision": artifact.precision,
         "bytes": num_bytes,
         "accuracy": metadata["accuracy"],
+        "quantization": metadata["quantization"],
         "preprocessing": metadata["preprocessing"],
         "architecture": metadata["architecture"],
         "labels": metadata["labels"],
@@ -52,15 +53,11 @@ def _values(artifact: Artifact, num_bytes: int) -> dict[str, Any]:
 
 
 def _fields(artifact: Artifact, num_bytes: int) -> dict[str, str]:
+    from levit.cli.output import accuracy_fields
+
     values = _values(artifact, num_bytes)
-    architecture, accuracy = artifact.architecture, artifact.accuracy
+    architecture = artifact.architecture
     labels = ", ".join(artifact.labels[:4]) + (", …" if len(artifact.labels) > 4 else "")
-    measured = "not recorded"
-    if accuracy is not None:
-        measured = (
-            f"{accuracy.top1:.2f} % top-1, {accuracy.top5:.2f} % top-5 of {accuracy.images:,} images "
-            f"of {accuracy.data} ({accuracy.engine}, {accuracy.precision})"
-        )
     return {
         "model": f"{artifact.source.name} ({artifact.source.dialect})",
         "input": "x".join(map(str, values["input"])),
@@ -69,6 +66,6 @@ def _fields(artifact: Artifact, num_bytes: int) -> dict[str, str]:
         "FLOPs": f"{values['flops'] / 1e6:,.0f} M multiply-adds",
         "classes": f"{len(artifact.labels)}: {labels}",
         "weights": f"{artifact.precision}, {num_bytes / 1e6:.1f} MB",
-        "accuracy": measured,
+        **(accuracy_fields(artifact) or {"accuracy": "not recorded"}),
         "sha256": artifact.source.sha256 or "unknown",
     }

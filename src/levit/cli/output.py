@@ -15,6 +15,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from levit.runtime.prediction import Label
+    from levit.spec.artifact import Artifact
 
 ERROR_STYLE = "red"
 
@@ -130,3 +131,24 @@ def print_fields(fields: dict[str, str]) -> None:
     for name, value in fields.items():
         table.add_row(name, Text(value))
     Console(highlight=False).print(table)
+
+
+def accuracy_fields(artifact: Artifact) -> dict[str, str]:
+    """What is known of how good a model is, and of what int8 cost it."""
+    fields, accuracy, quantization = {}, artifact.accuracy, artifact.quantization
+    if accuracy is not None:
+        fields["accuracy"] = (
+            f"{accuracy.top1:.2f} % top-1, {accuracy.top5:.2f} % top-5 of {accuracy.images:,} images "
+            f"of {accuracy.data} ({accuracy.engine}, {accuracy.precision})"
+        )
+    if quantization is None:
+        return fields
+    if quantization.fp32 is not None:
+        fields["in fp32"] = f"{quantization.fp32.top1:.2f} % top-1, {quantization.fp32.top5:.2f} % top-5"
+    fields["quantised"] = (
+        f"on {quantization.images:,} images of {quantization.data}; {quantization.agreement:.1f} % of the answers are "
+        f"those of fp32, logits within {quantization.max_logit_difference:.2g}"
+    )
+    kept = quantization.float_layers
+    fields["left in float"] = f"{len(kept)} layers: {', '.join(kept)}" if kept else "no layer but the head"
+    return fields

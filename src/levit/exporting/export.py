@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 from uuid import uuid4
 
 import onnx
@@ -15,11 +16,17 @@ from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.from_model import TorchModel, checkpoint_from_model
 from levit.checkpoints.hub import check_no_revision
 from levit.checkpoints.reading import read_checkpoint
+from levit.data.labelled import open_data
 from levit.deployment.build import build_artifact
-from levit.deployment.graph import Storage
+from levit.deployment.resizing import resize_checkpoint
 from levit.errors import CheckpointError, ExportError
-from levit.exporting.verify import TOLERANCE, verify
+from levit.exporting.int8 import CALIBRATION_IMAGES, artifact_of, make_int8
+from levit.exporting.verify import verify
+from levit.spec.architecture import Grid
 from levit.spec.artifact import Accuracy, Artifact
+
+Storage = Literal["fp32", "fp16", "int8"]
+MAX_DROP = 0.5  # points of top-1, where they are measured and nothing else is asked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +35,9 @@ class ExportReport:
 
     Attributes:
         path: the file.
-        artifact: what it carries.
-        max_difference: largest difference of a logit to the checkpoint's, as a share of the largest logit.
+        artifact: what it carries; for int8 with the accuracy before and after and the layers left in floating point.
+        max_difference: largest difference of a logit to the checkpoint's, as a share of the largest logit; for int8
+            that of the network before it was quantised.
         num_bytes: size of the file.
     """
 
@@ -44,23 +52,40 @@ def export(
     path: str | Path,
     *,
     precision: Storage = "fp32",
+    size: int | Grid | None = None,
+    calibration: str | Path | None = None,
+    calibration_images: int = CALIBRATION_IMAGES,
+    evaluation: str | Path | None = None,
+    max_drop: float | None = None,
     revision: str | None = None,
 ) -> ExportReport:
     """Write one ONNX file that runs anywhere, and verify it before it is called done.
 
     Input `pixel_values` float32 [N, 3, height, width], output `logits` float32 [N, classes], opset 17, dynamic batch,
     with labels, preprocessing and source in the metadata. The file runs in forced fp32 against the reference; if it
-    differs, nothing is left behind.
+    differs, nothing is left behind. One in int8 is compared with fp32 on real images besides.
 
     Args:
         checkpoint: what `levit.read_checkpoint` takes or gives, or a network of levit or transformers in memory.
         path: the file to write, `….onnx`; an existing one is replaced when the new one is complete and verified.
-        precision: how the weights are kept; "fp16" halves the file, and the arithmetic stays float32.
+        precision: how the weights are kept. "fp16" halves the file, and the arithmetic stays float32; "int8" computes
+            in int8 too.
+        size: another image size than the trained one, as its side or (height, width): the attention biases are
+            interpolated.
+        calibration: for int8: images like those that the network will see, a folder or a parquet file.
+        calibration_images: how many of them to use at most.
+        evaluation: for int8: labelled images, a folder with one subfolder for each class or a parquet file; the
+            accuracy before and after goes into the file. Where it is the same as `calibration`, the images that
+            calibrated are left out.
+        max_drop: for int8, with `evaluation`: how many points of top-1 may be lost before layers are returned to
+            floating point; 0.5 where nothing is given.
         revision: branch, tag or commit, for a checkpoint on the hub.
 
     Raises:
         CheckpointError: the checkpoint cannot be read, or has no revisions.
-        ExportError: the file cannot be written, or computes something else than the checkpoint.
+        ConfigError: the size is too small.
+        DataError: the images cannot be used.
+        ExportError: the file cannot be written, computes something else than the checkpoint, or loses too much in int8.
 
     Examples:
         >>> import levit, tempfile
@@ -73,22 +98,24 @@ def export(
     target = Path(path)
     if target.suffix != ".onnx":
         raise ExportError(f"{target}: give a file name that ends in .onnx")
-    if precision not in TOLERANCE:
-        raise ExportError(f"precision is {precision!r}: use {' or '.join(TOLERANCE)}")
+    _check_options(precision, calibration, evaluation, max_drop)
     loaded = _load(checkpoint, revision)
-    model = build_artifact(loaded, storage=precision, producer=f"levit {__version__}")
-    partial = _write_partial(model, target)
-    try:
-        max_difference = verify(partial, loaded, storage=precision)
-        _replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
-    metadata = {pair.key: pair.value for pair in model.metadata_props}
+    if size is not None:
+        loaded = resize_checkpoint(loaded, (size, size) if isinstance(size, int) else size)
+    storage: Literal["fp32", "fp16"] = "fp16" if precision == "fp16" else "fp32"
+    model = build_artifact(loaded, storage=storage, producer=f"levit {__version__}")
+    max_difference = verify(model.SerializeToString(), loaded, storage=storage)
+    if precision == "int8" and calibration is not None:
+        model, _ = make_int8(
+            model,
+            calibration=open_data(calibration),
+            calibration_images=calibration_images,
+            evaluation=open_data(evaluation) if evaluation is not None else None,
+            max_drop=MAX_DROP if max_drop is None and evaluation is not None else max_drop,
+        )
+    _write(model, target)
     return ExportReport(
-        path=target,
-        artifact=Artifact.from_metadata(metadata),
-        max_difference=max_difference,
-        num_bytes=target.stat().st_size,
+        path=target, artifact=artifact_of(model), max_difference=max_difference, num_bytes=target.stat().st_size
     )
 
 
@@ -104,14 +131,23 @@ def record_accuracy(path: str | Path, accuracy: Accuracy) -> Artifact:
         model = onnx.load(target)
     except (OSError, DecodeError) as error:
         raise CheckpointError(f"{target}: not an ONNX file ({error})") from error
-    artifact = Artifact.from_metadata({pair.key: pair.value for pair in model.metadata_props}).with_accuracy(accuracy)
+    artifact = artifact_of(model).with_accuracy(accuracy)
     onnx.helper.set_model_props(model, artifact.to_metadata())
-    partial = _write_partial(model, target)
-    try:
-        _replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    _write(model, target)
     return artifact
+
+
+def _check_options(
+    precision: str, calibration: str | Path | None, evaluation: str | Path | None, max_drop: float | None
+) -> None:
+    if precision not in get_args(Storage):
+        raise ExportError(f"precision is {precision!r}: use one of {', '.join(get_args(Storage))}")
+    if precision == "int8" and calibration is None:
+        raise ExportError("int8 needs images to calibrate on: give calibration, a folder or a .parquet file")
+    if precision != "int8" and (calibration, evaluation, max_drop) != (None, None, None):
+        raise ExportError(f"calibration, evaluation and max_drop belong to precision int8, not to {precision}")
+    if max_drop is not None and evaluation is None:
+        raise ExportError("max_drop needs labelled images to be measured on: give evaluation")
 
 
 def _load(checkpoint: str | Path | Checkpoint | TorchModel, revision: str | None) -> Checkpoint:
@@ -122,20 +158,15 @@ def _load(checkpoint: str | Path | Checkpoint | TorchModel, revision: str | None
     return loaded
 
 
-def _write_partial(model: onnx.ModelProto, target: Path) -> Path:
-    """Write beside the target under a temporary name, so that renaming is all that is left to do."""
+def _write(model: onnx.ModelProto, target: Path) -> None:
+    """Write beside the target under a temporary name, and rename."""
     partial = target.with_name(f".{target.stem}.{uuid4().hex}.onnx")
+    done = "written"
     try:
         partial.write_bytes(model.SerializeToString())
+        done = "replaced"
+        partial.replace(target)
     except OSError as error:
         with suppress(OSError):  # where not even the folder is one
             partial.unlink()
-        raise ExportError(f"{target}: cannot be written ({error.strerror})") from error
-    return partial
-
-
-def _replace(partial: Path, target: Path) -> None:
-    try:
-        partial.replace(target)
-    except OSError as error:
-        raise ExportError(f"{target}: cannot be replaced ({error.strerror})") from error
+        raise ExportError(f"{target}: cannot be {done} ({error.strerror})") from error

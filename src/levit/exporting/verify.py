@@ -19,7 +19,7 @@ from levit.runtime.engine import open_engine
 TOLERANCE = {"fp32": 1e-4, "fp16": 1e-2}
 
 
-def verify(artifact: Path, checkpoint: Checkpoint, *, storage: str) -> float:
+def verify(artifact: Path | bytes, checkpoint: Checkpoint, *, storage: str) -> float:
     """Run an artifact in forced fp32 against the float64 reference.
 
     On the packaged photos and on seeded noise, in batches of 1 and of 3.

@@ -42,6 +42,30 @@ class Accuracy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Quantization:
+    """How a network was brought to int8, and what that cost.
+
+    Attributes:
+        data: name of the images that it was calibrated on.
+        sha256: their hash.
+        images: how many of them were used.
+        float_layers: layers that were returned to floating point, because the accuracy asked for it.
+        agreement: how often the answer is that of the same network in fp32, in per cent of the images of `accuracy`,
+            or of the calibration images where no accuracy was measured.
+        max_logit_difference: the largest difference of a logit to fp32 on them.
+        fp32: the accuracy before, on the same images as the artifact's own.
+    """
+
+    data: str
+    sha256: str
+    images: int
+    float_layers: tuple[str, ...]
+    agreement: float
+    max_logit_difference: float
+    fp32: Accuracy | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Artifact:
     """Everything about an exported model but its weights; kept in the metadata of the ONNX file.
 
@@ -63,6 +87,7 @@ class Artifact:
     precision: str
     source: Source
     accuracy: Accuracy | None = None
+    quantization: Quantization | None = None
     producer: str = ""
 
     def with_accuracy(self, accuracy: Accuracy) -> Artifact:
@@ -79,6 +104,7 @@ class Artifact:
             "precision": self.precision,
             "source": asdict(self.source),
             "accuracy": asdict(self.accuracy) if self.accuracy else None,
+            "quantization": asdict(self.quantization) if self.quantization else None,
             "producer": self.producer,
         }
         texts = {PREFIX + name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}
@@ -116,8 +142,20 @@ class Artifact:
                 labels=tuple(labels),
                 precision=values["precision"],
                 source=Source(**values["source"]),
-                accuracy=Accuracy(**values["accuracy"]) if values["accuracy"] else None,
+                accuracy=_accuracy(values["accuracy"]),
+                quantization=_quantization(values.get("quantization")),  # files of levit 0.1 have none
                 producer=values["producer"],
             )
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise CheckpointError(f"damaged levit.* metadata ({error}): export the checkpoint again") from error
+
+
+def _accuracy(values: Mapping[str, Any] | None) -> Accuracy | None:
+    return Accuracy(**values) if values else None
+
+
+def _quantization(values: Mapping[str, Any] | None) -> Quantization | None:
+    if not values:
+        return None
+    fields = {**values, "float_layers": tuple(values["float_layers"]), "fp32": _accuracy(values["fp32"])}
+    return Quantization(**fields)

@@ -1,0 +1,86 @@
+"""How good is a model on labelled images, and how far are two models apart?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from levit.data.labelled import LabelledImages, match_classes
+from levit.errors import DataError
+from levit.images.reading import ImageSource
+from levit.runtime.classifier import Classifier
+from levit.runtime.engine import Engine
+from levit.spec.artifact import Accuracy
+
+Logits = NDArray[np.float32]
+Targets = NDArray[np.int64]
+
+
+def compute_logits(engine: Engine, data: LabelledImages, *, skip: int = 0) -> Logits:
+    """Logits of labelled images, prepared as in prediction: float32 [images, classes].
+
+    Args:
+        engine: an opened model.
+        data: what `levit.data.labelled.open_data` gives.
+        skip: leave out as many images at the beginning.
+
+    Raises:
+        ImageError: an image cannot be read.
+        DataError: no image is left.
+    """
+    rows = []
+    for prediction in Classifier(engine).stream(_images(data, skip)):
+        if prediction.error is not None:
+            raise prediction.error
+        rows.append(prediction.logits)
+    if not rows:
+        raise DataError(f"{data.name}: none of its {len(data)} images is left after the {skip} used for calibration")
+    return np.stack(rows)
+
+
+def read_targets(data: LabelledImages, labels: tuple[str, ...], *, skip: int = 0) -> Targets:
+    """The model's index of each image's class, matched by name: int64 [images].
+
+    Raises:
+        DataError: the images have no labels, or the model has none of that name.
+    """
+    places = match_classes(data.classes, labels, data.name)
+    found = []
+    for row, item in enumerate(islice(data, skip, None), start=skip):
+        if item.label is None or not 0 <= item.label < len(places):
+            raise DataError(f"{data.name}: image {row} has no label: measuring accuracy needs labelled images")
+        found.append(places[item.label])
+    return np.array(found, np.int64)
+
+
+def judge(engine: Engine, logits: Logits, targets: Targets, data: LabelledImages) -> Accuracy:
+    """Top-1 and top-5 in per cent.
+
+    Args:
+        engine: that computed the logits.
+        logits: [images, classes].
+        targets: [images].
+        data: the images.
+    """
+    best = np.argsort(-logits, axis=1, kind="stable")[:, :5]
+    return Accuracy(
+        top1=float(100 * np.mean(best[:, 0] == targets)),
+        top5=float(100 * np.mean((best == targets[:, None]).any(axis=1))),
+        images=len(targets),
+        data=data.name,
+        sha256=data.sha256(),
+        engine=engine.name,
+        precision=engine.precision,
+    )
+
+
+def agreement(logits: Logits, others: Logits) -> float:
+    """How often two models give the same answer, in per cent."""
+    return float(100 * np.mean(logits.argmax(axis=1) == others.argmax(axis=1)))
+
+
+def _images(data: LabelledImages, skip: int) -> Iterator[ImageSource]:
+    return (item.image for item in islice(data, skip, None))

@@ -1,0 +1,97 @@
+"""Images with labels, from folders and from parquet."""
+
+import io
+import json
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+from PIL import Image
+
+from levit.data.labelled import LabelledImage, match_classes, open_data
+from levit.errors import DataError
+
+
+def png(value: int) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(np.full((4, 4, 3), value, np.uint8)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def write_parquet(path, *, names=("cat", "dog"), labels=(1, 0, 1)):
+    table = pyarrow.table(
+        {
+            "image": [{"bytes": png(index), "path": f"{index}.png"} for index in range(len(labels))],
+            "label": list(labels),
+        }
+    )
+    features = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel"} | ({"names": names} if names else {})}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("zebra/1.PNG", "ant/deep/2.png", "ant/1.png", "ant/notes.txt", "empty/notes.txt"):
+        file = tmp_path / "pets" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(png(len(name)))
+    return tmp_path / "pets"
+
+
+def test_the_subfolders_with_images_are_the_classes(folder):
+    data = open_data(folder)
+    assert (data.name, data.classes, len(data)) == ("pets", ("ant", "zebra"), 3)
+    names = [(item.image.relative_to(folder).as_posix(), item.label) for item in data]
+    assert names == [("ant/1.png", 0), ("ant/deep/2.png", 0), ("zebra/1.PNG", 1)]
+    assert list(data) == list(data)
+
+
+def test_images_without_subfolders_have_no_labels(folder):
+    data = open_data(folder / "zebra")
+    assert data.classes == ()
+    assert [item.label for item in data] == [None]
+
+
+def test_the_hash_tells_folders_apart(folder):
+    before = open_data(folder).sha256()
+    assert before == open_data(folder).sha256()
+    (folder / "zebra/1.PNG").rename(folder / "zebra/2.png")
+    renamed = open_data(folder).sha256()
+    (folder / "zebra/2.png").write_bytes(png(99))
+    assert len({before, renamed, open_data(folder).sha256()}) == 3
+
+
+def test_parquet_gives_the_bytes_and_the_names(tmp_path):
+    data = open_data(write_parquet(tmp_path / "pets.parquet"))
+    assert (data.name, data.classes, len(data)) == ("pets.parquet", ("cat", "dog"), 3)
+    assert list(data) == [LabelledImage(png(0), 1), LabelledImage(png(1), 0), LabelledImage(png(2), 1)]
+    assert len(data.sha256()) == 64
+
+
+def test_what_is_no_data_is_named(tmp_path, folder):
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 no")
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["a"]}), tmp_path / "text.parquet")
+    write_parquet(tmp_path / "nameless.parquet", names=None)
+    for name, message in {
+        "missing": "no such file or folder",
+        "pets/ant/notes.txt": "give a folder of images or a .parquet file",
+        "pets/empty": "no images in it",
+        "broken.parquet": "not a parquet file",
+        "text.parquet": "no column 'image' \\(it has text\\)",
+        "nameless.parquet": "its labels have no names",
+    }.items():
+        with pytest.raises(DataError, match=message) as caught:
+            open_data(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def test_classes_are_matched_by_name_never_by_position():
+    assert match_classes(["b", "a"], ["a", "b", "c"], "x") == [1, 0]
+    with pytest.raises(DataError, match=r"no label for 2 of 3 classes \('d', 'e'\)"):
+        match_classes(["a", "d", "e"], ["a", "b"], "x")
+    with pytest.raises(DataError, match="two labels called 'a'"):
+        match_classes(["a"], ["a", "a"], "x")
+    assert match_classes(["b"], ["a", "a", "b"], "x") == [2]

@@ -1,0 +1,206 @@
+"""int8: calibrated, judged, brought back to the accuracy that was asked for, or refused."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+
+import levit
+from levit.data.labelled import open_data
+from levit.deployment.build import build_artifact
+from levit.errors import DataError, ExportError
+from levit.exporting import int8
+from levit.exporting.export import export
+from levit.exporting.quantization import quantizable_layers, quantize, restore
+from levit.runtime.engine import open_engine
+from tests.conftest import EXAMPLES, random_checkpoint, relative
+from tests.exporting.hues import train, write_pictures
+from tests.runtime.small_model import SMALL
+
+NOISE = np.random.default_rng(0).standard_normal((8, 3, 32, 32), np.float32)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("hues"))
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    return write_pictures(tmp_path_factory.mktemp("pictures"))
+
+
+@pytest.fixture(scope="module")
+def original():
+    return build_artifact(random_checkpoint(SMALL))
+
+
+@pytest.fixture(scope="module")
+def quantized(original):
+    return quantize(original, list(np.random.default_rng(1).integers(0, 256, (16, 32, 32, 3), np.uint8)))
+
+
+def precisions(model: onnx.ModelProto) -> dict[str, bool]:
+    """For each layer that can be quantised whether its input is."""
+    made_by = {node.output[0]: node for node in model.graph.node}
+
+    def is_quantized(name: str) -> bool:
+        while made_by[name].op_type in ("Reshape", "Slice"):
+            name = made_by[name].input[0]
+        return made_by[name].op_type == "DequantizeLinear"
+
+    return {
+        node.name.removesuffix(".matmul"): node.input[0] in made_by and is_quantized(node.input[0])
+        for node in model.graph.node
+        if node.op_type in ("Conv", "MatMul")
+    }
+
+
+def test_all_layers_but_the_head_and_attention_are_quantised(original, quantized):
+    found = precisions(quantized)
+    assert {name for name, is_quantized in found.items() if is_quantized} == set(quantizable_layers(original))
+    others = {name.rpartition(".")[2] for name, is_quantized in found.items() if not is_quantized}
+    assert others == {"scores", "context", "head"}
+
+
+def test_activations_are_unsigned_and_weights_signed(quantized):
+    kinds = {tensor.name: tensor.data_type for tensor in quantized.graph.initializer}
+    activations = {kinds[node.input[2]] for node in quantized.graph.node if node.op_type == "QuantizeLinear"}
+    assert activations == {onnx.TensorProto.UINT8}
+
+
+def test_both_engines_compute_the_same_and_not_far_from_fp32(original, quantized):
+    content = quantized.SerializeToString()
+    expected = open_engine(original.SerializeToString(), precision="fp32").run(NOISE)
+    openvino = open_engine(content, precision="fp32").run(NOISE)
+    onnxruntime = open_engine(content, engine="onnxruntime").run(NOISE)
+    assert 1e-4 < relative(openvino, expected) < 0.15
+    assert relative(openvino, onnxruntime) < 0.05
+
+
+def test_pixels_and_normalised_values_give_the_same(original, quantized):
+    from levit.images.transform import normalize
+
+    engine = open_engine(quantized.SerializeToString(), precision="fp32")
+    assert engine.precision == "int8"
+    assert engine.reason == "the file is quantised; the rest is computed in fp32, as asked for"
+    images = np.random.default_rng(2).integers(0, 256, (4, 32, 32, 3), np.uint8)
+    outside = engine.run(normalize(images, random_checkpoint(SMALL).preprocessing))
+    assert relative(engine.run_images(images), outside) < 0.02  # a value between two levels may fall to either
+    assert relative(engine.submit(images, 4).result(), outside) < 0.02
+
+
+def test_returning_every_layer_gives_the_original(original, quantized):
+    restored = restore(quantized, original, quantizable_layers(original))
+    assert not any("Quantize" in node.op_type for node in restored.graph.node)
+    expected = open_engine(original.SerializeToString(), precision="fp32").run(NOISE)
+    np.testing.assert_array_equal(open_engine(restored.SerializeToString(), precision="fp32").run(NOISE), expected)
+
+
+def test_returning_one_layer_brings_its_weights_and_its_bias_back(original, quantized):
+    layer = "stage2.block1.mlp.up"
+    restored = restore(quantized, original, [layer])
+    assert [name for name in quantizable_layers(original) if not precisions(restored)[name]] == [layer]
+    tensors = {tensor.name: tensor for tensor in restored.graph.initializer}
+    for tensor in original.graph.initializer:
+        if tensor.name in (f"{layer}.weight", f"{layer}.bias"):
+            assert tensors[tensor.name] == tensor
+
+
+def test_an_export_in_int8_is_judged_and_says_so(tmp_path, checkpoint, pictures):
+    report = export(checkpoint, tmp_path / "x.onnx", precision="int8", calibration=pictures, evaluation=pictures,
+                    calibration_images=40, max_drop=100)  # fmt: skip
+    artifact = levit.Classifier(tmp_path / "x.onnx").artifact
+    assert artifact == report.artifact
+    assert artifact.precision == "int8"
+    assert artifact.quantization.fp32.top1 > 90
+    assert artifact.accuracy.top1 > artifact.quantization.fp32.top1 - 5
+    assert artifact.quantization.fp32.images == artifact.accuracy.images == 150 - 40
+    assert artifact.quantization.agreement > 90
+    assert artifact.quantization.images == 40
+    assert artifact.quantization.float_layers == ()
+    assert 0 < artifact.quantization.max_logit_difference < 10
+    assert report.num_bytes < 0.7 * export(checkpoint, tmp_path / "y.onnx").num_bytes
+
+
+def test_layers_are_returned_until_the_accuracy_holds(tmp_path, checkpoint, pictures, monkeypatch):
+    def spoiled(model, images):
+        """Quantised so that one layer computes next to nothing."""
+        good = quantize(model, images)
+        for tensor in good.graph.initializer:
+            if tensor.name == "scale_stem.convolution4.weight_1":
+                tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor) / 1e6, tensor.name))
+        return good
+
+    monkeypatch.setattr(int8, "quantize", spoiled)
+    options = {"precision": "int8", "calibration": pictures, "evaluation": pictures, "calibration_images": 20}
+    with pytest.raises(ExportError, match=r"only .* % of the answers stay the same"):
+        export(checkpoint, tmp_path / "bad.onnx", **options, max_drop=100)
+    assert list(tmp_path.iterdir()) == []
+    report = export(checkpoint, tmp_path / "good.onnx", **options, max_drop=8)
+    returned = report.artifact.quantization.float_layers
+    assert returned == ("stem.convolution4",)
+    assert report.artifact.quantization.fp32.top1 - report.artifact.accuracy.top1 <= 8
+    assert levit.Classifier(tmp_path / "good.onnx").engine.precision == "int8"
+
+
+def test_an_accuracy_that_cannot_be_had_leaves_nothing(tmp_path, checkpoint, pictures, monkeypatch):
+    monkeypatch.setattr(int8._Judged, "drop", lambda before, after: 3.0)
+    with pytest.raises(ExportError, match="even with every layer in floating point \\(allowed: 0\\)"):
+        export(
+            checkpoint, tmp_path / "x.onnx", precision="int8", calibration=pictures, evaluation=pictures,
+            calibration_images=20, max_drop=0,
+        )  # fmt: skip
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"precision": "int8"}, "int8 needs images to calibrate on"),
+        ({"precision": "int4"}, "precision is 'int4': use one of fp32, fp16, int8"),
+        ({"precision": "fp16", "calibration": "x"}, "belong to precision int8, not to fp16"),
+        ({"precision": "int8", "calibration": EXAMPLES, "max_drop": 1.0}, "max_drop needs labelled images"),
+    ],
+    ids=str,
+)
+def test_options_that_do_not_go_together_are_named(tmp_path, checkpoint, options, message):
+    with pytest.raises(ExportError, match=message):
+        export(checkpoint, tmp_path / "x.onnx", **options)
+
+
+def test_images_without_labels_cannot_judge(tmp_path, checkpoint):
+    with pytest.raises(DataError, match="image 2 has no label"):
+        export(checkpoint, tmp_path / "x.onnx", precision="int8", calibration=EXAMPLES, evaluation=EXAMPLES,
+               calibration_images=2)  # fmt: skip
+
+
+def test_nncf_needs_no_torch_and_standard_output_is_the_report_alone(tmp_path, checkpoint):
+    command = [sys.executable, "-m", "levit", "export", str(checkpoint), str(tmp_path / "x.onnx"), "--json"]
+    options = ["--precision", "int8", "--calibration", str(EXAMPLES), "--size", "64x48"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
+    report = json.loads(done.stdout)
+    assert report["precision"] == "int8"
+    assert report["quantization"]["images"] == 4
+    assert open_data(EXAMPLES).sha256() == report["quantization"]["sha256"]
+    assert levit.Classifier(tmp_path / "x.onnx").artifact.architecture.image_height_width == (64, 48)
+
+
+@pytest.mark.slow
+def test_the_starter_loses_nothing_in_int8(tmp_path, shared_data):
+    images = shared_data / "tiny-imagenet-val.parquet"
+    report = export(
+        shared_data / "starter",
+        tmp_path / "x.onnx",
+        precision="int8",
+        calibration=images,
+        evaluation=images,
+        max_drop=0.5,
+    )
+    assert report.artifact.quantization.float_layers == ()
+    assert report.artifact.accuracy.images == 9000
+    assert report.artifact.quantization.fp32.top1 - report.artifact.accuracy.top1 < 0.3
+    assert report.artifact.quantization.agreement > 89
