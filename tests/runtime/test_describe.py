@@ -13,7 +13,7 @@ from tests.runtime.small_model import LABELS, SMALL, write_checkpoint
 def test_the_model_inside_the_package_is_described():
     artifact, num_bytes = describe(None)
     assert artifact.architecture.num_labels == len(artifact.labels)
-    assert artifact.precision in ("fp32", "fp16")
+    assert artifact.precision in ("fp32", "fp16", "int8")
     assert num_bytes == find_artifact(None).stat().st_size
 
 

@@ -34,7 +34,7 @@ def test_a_classifier_stands_on_it(tmp_path):
     for one, another in zip(quick.stream(photos, batch_size=4), other.stream(photos, batch_size=4), strict=True):
         assert (one.error is None) == (another.error is None)
         if one.error is None:
-            assert relative(one.logits, another.logits) < 1e-4
+            assert relative(one.logits, another.logits) < 0.05  # int8, rounded in another order
 
 
 @pytest.mark.parametrize(

@@ -13,15 +13,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from levit.errors import ConfigError, ImageError
+from levit.spec.architecture import Grid
 
 ImageSource = str | PathLike[str] | bytes | Image.Image | NDArray[Any]
 
 IMAGE_TYPES = (str, PathLike, bytes, Image.Image, np.ndarray)
 
 MAX_PIXELS = 100_000_000
+
+_ON_THE_SIDE = (5, 6, 7, 8)  # the orientations that exchange height and width
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://|data:", re.IGNORECASE)
 
@@ -65,11 +68,33 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Im
         >>> read_image(np.zeros((4, 6), np.uint16)).size
         (6, 4)
     """
+    return read_reduced(source, None, max_pixels=max_pixels)[0]
+
+
+def read_reduced(source: ImageSource, enough: int | None, *, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image, Grid]:
+    """Decode an image as `read_image` does, but no larger than it is needed.
+
+    A JPEG file can be decoded at a half, a quarter or an eighth of its size in a fraction of the time.
+
+    Args:
+        source: what `read_image` takes.
+        enough: no side becomes shorter than this by it; None for the whole image.
+        max_pixels: refuse larger images before they are decoded.
+
+    Returns:
+        An RGB image, and the height and width of the whole: a reduced image may end in part of a pixel.
+    """
     name = source_name(source)
     # The image is closed also after an error, which may live on in a list of results.
     with image_errors(name), _open(source, name) as image:
         _check_size(image, name, max_pixels)
-        return _to_rgb(ImageOps.exif_transpose(image), name)
+        whole = image.height, image.width
+        if enough is not None and image is not source:  # a caller's own image is left as it is
+            image.draft(image.mode, (enough, enough))
+        upright = ImageOps.exif_transpose(image)
+        if image.getexif().get(ExifTags.Base.Orientation) in _ON_THE_SIDE:
+            whole = whole[::-1]
+        return _to_rgb(upright, name), whole
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

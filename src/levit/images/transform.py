@@ -9,20 +9,38 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from levit.errors import ImageError
-from levit.images.reading import MAX_PIXELS, ImageSource, read_image, source_name
+from levit.images.reading import MAX_PIXELS, ImageSource, read_reduced, source_name
 from levit.spec.architecture import Grid
 from levit.spec.preprocessing import Preprocessing
 
+_ENOUGH = 2.9  # a reduced image is still so many times as large as what it is resized to: no photo's answer changes
+_SUPPORT = 3  # pixels on either side that the widest filter, Lanczos, reads
 
-def prepare(source: ImageSource, preprocessing: Preprocessing, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-    """Read, resize and crop: `read_image` and `preprocess` in one, so that whatever goes wrong is an `ImageError`.
+
+def prepare(
+    source: ImageSource, preprocessing: Preprocessing, *, max_pixels: int = MAX_PIXELS, exact: bool = False
+) -> NDArray[np.uint8]:
+    """Read, resize and crop in one, so that whatever goes wrong is an `ImageError`.
+
+    Args:
+        source: what `levit.images.reading.read_image` takes.
+        preprocessing: what to do.
+        max_pixels: refuse larger images before they are decoded.
+        exact: bit for bit as Pillow; otherwise only what the crop keeps is resized (in the mean at most 0.05 grey
+            levels away), and a JPEG file several times as large as needed is decoded at a fraction of its size (at
+            most 1 grey level).
+
+    Returns:
+        uint8 [height, width, 3].
 
     Raises:
         ImageError: the image cannot be decoded, resized or is refused.
     """
-    image = read_image(source, max_pixels=max_pixels)
+    resize = preprocessing.resize
+    enough = int(_ENOUGH * resize) if isinstance(resize, int) and not exact else None
+    image, whole = read_reduced(source, enough, max_pixels=max_pixels)
     try:
-        return preprocess(image, preprocessing)
+        return preprocess(image, preprocessing) if exact else preprocess_quickly(image, preprocessing, whole)
     except Exception as error:  # no memory, for instance
         raise ImageError(f"{source_name(source)}: cannot be resized ({error or type(error).__name__})") from error
 
@@ -40,6 +58,39 @@ def preprocess(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.u
         left, top = (image.width - width) // 2, (image.height - height) // 2
         image = image.crop((left, top, left + width, top + height))
     return np.asarray(image)
+
+
+def preprocess_quickly(
+    image: Image.Image, preprocessing: Preprocessing, whole: Grid | None = None
+) -> NDArray[np.uint8]:
+    """Resize to a shorter side and crop an RGB image, computing only what the crop keeps; else as `preprocess`.
+
+    In two passes, first the rows, as Pillow does it for a whole photo; for a part it chooses the order anew.
+
+    Args:
+        image: RGB, possibly of reduced size.
+        preprocessing: what to do.
+        whole: height and width before the reduction.
+
+    Returns:
+        uint8 [height, width, 3]; of an image that is not reduced at most 0.05 grey levels in the mean away from
+        `preprocess`.
+    """
+    whole = whole or (image.height, image.width)
+    resize, crop = preprocessing.resize, preprocessing.crop
+    resized = resized_size(*whole, resize) if resize is not None else whole
+    is_nearest = preprocessing.resample == Image.Resampling.NEAREST
+    if not isinstance(resize, int) or crop is None or is_nearest or crop[0] > resized[0] or crop[1] > resized[1]:
+        return preprocess(image, preprocessing)
+    sizes = image.height, image.width
+    reduction = max(1, round(max(whole) / max(sizes)))
+    scales = [whole[axis] / resized[axis] / reduction for axis in (0, 1)]
+    starts = [(resized[axis] - crop[axis]) // 2 * scales[axis] for axis in (0, 1)]
+    ends = [min(starts[axis] + crop[axis] * scales[axis], sizes[axis]) for axis in (0, 1)]
+    resample, margin = Image.Resampling(preprocessing.resample), _SUPPORT * max(scales[0], 1)
+    top, bottom = max(0, int(starts[0] - margin)), min(sizes[0], int(ends[0] + margin) + 1)
+    rows = image.resize((crop[1], bottom - top), resample, box=(starts[1], top, ends[1], bottom))
+    return np.asarray(rows.resize((crop[1], crop[0]), resample, box=(0, starts[0] - top, crop[1], ends[0] - top)))
 
 
 def normalize(images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import overload
+from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +32,14 @@ class Classifier:
     Args:
         model: an exported `.onnx` file; a checkpoint (what `levit.read_checkpoint` takes or gives), which is folded and
             compiled on the fly and cached; an opened engine; or None for the embedded model.
-        engine: "auto" or "openvino".
-        precision: of the arithmetic: "fp32", "bf16", or "auto" for bf16 where the processor has it.
-        threads: how many to use; None leaves it to the engine.
+        engine: "openvino", "onnxruntime", for checkpoints also "torch", or "auto" for the fastest that is installed.
+        precision: of the arithmetic; "auto" is int8 where the file is quantised, otherwise bf16 where the processor
+            has it, or else "fp32".
+        threads: how many to use; None for the cores that this process may use.
+        provider: where onnxruntime runs ("cpu", "cuda"), or the device of torch ("cpu", "cuda", "mps").
         max_pixels: refuse larger images before they are decoded.
+        preprocessing: "fast", within 0.05 grey levels of Pillow in the mean (1 for JPEG files several times as large
+            as needed, which are decoded at a fraction of their size); or "exact", bit for bit as Pillow.
         revision: branch, tag or commit, for a checkpoint on the hub.
 
     Raises:
@@ -58,10 +62,14 @@ class Classifier:
         precision: Precision = "auto",
         threads: int | None = None,
         max_pixels: int = MAX_PIXELS,
+        preprocessing: Literal["fast", "exact"] = "fast",
+        provider: str | None = None,
         revision: str | None = None,
     ) -> None:
         if model is None or isinstance(model, str | Path | Checkpoint):
-            self.engine = open_model(model, engine=engine, precision=precision, threads=threads, revision=revision)
+            self.engine = open_model(
+                model, engine=engine, precision=precision, threads=threads, provider=provider, revision=revision
+            )
         elif isinstance(model, Engine):
             check_no_revision(revision, type(model).__name__, "an opened engine")
             self.engine = model
@@ -70,6 +78,9 @@ class Classifier:
         self.artifact = _read_artifact(self.engine, model)
         self._workers = threads or usable_cores()
         self._max_pixels = max_pixels
+        if preprocessing not in ("fast", "exact"):
+            raise ConfigError(f"preprocessing is {preprocessing!r}: use fast or exact")
+        self._exact = preprocessing == "exact"
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -145,7 +156,7 @@ class Classifier:
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def _prepare(self, source: ImageSource) -> NDArray[np.uint8]:
-        return prepare(source, self.artifact.preprocessing, max_pixels=self._max_pixels)
+        return prepare(source, self.artifact.preprocessing, max_pixels=self._max_pixels, exact=self._exact)
 
     def _submit(
         self, images: list[NDArray[np.uint8]], batch_size: int | None, computer: ThreadPoolExecutor

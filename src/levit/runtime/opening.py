@@ -7,6 +7,7 @@ import os
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from levit import __version__
 from levit.checkpoints.arrays import hash_file
@@ -27,6 +28,7 @@ def open_model(
     engine: str = "auto",
     precision: Precision = "auto",
     threads: int | None = None,
+    provider: str | None = None,
     revision: str | None = None,
 ) -> Engine:
     """Open what a name means in an inference engine; see `find_artifact` and `levit.runtime.engine.open_engine`.
@@ -35,14 +37,15 @@ def open_model(
         CheckpointError: there is no such model, it is damaged, or it has no revisions.
         EngineError: the engine is missing, or cannot open it.
     """
-    compiled = cache_folder("compiled")
+    options: dict[str, Any] = {"engine": engine, "precision": precision, "threads": threads, "provider": provider}
+    options["cache_dir"] = cache_folder("compiled")
     if isinstance(model, Checkpoint):
         check_no_revision(revision, model.source.name, "what is in memory")
         artifact: Path | bytes = _fold(model)
     else:
         artifact = find_artifact(model, revision=revision)
     try:
-        return open_engine(artifact, engine=engine, precision=precision, threads=threads, cache_dir=compiled)
+        return open_engine(artifact, **options)
     except EngineError:
         if model is None or isinstance(model, Checkpoint) or is_artifact(model) or not isinstance(artifact, Path):
             raise
@@ -50,7 +53,7 @@ def open_model(
         if artifact.read_bytes() == content:
             raise
         keep(content, artifact)  # the copy in the cache was damaged
-        return open_engine(content, engine=engine, precision=precision, threads=threads, cache_dir=compiled)
+        return open_engine(content, **options)
 
 
 def is_artifact(model: str | Path) -> bool:

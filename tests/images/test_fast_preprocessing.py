@@ -1,0 +1,133 @@
+"""Fast preprocessing keeps its error budget; exact preprocessing is Pillow's to the bit."""
+
+import io
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import levit
+from levit.errors import ConfigError
+from levit.images.reading import read_image, read_reduced
+from levit.images.transform import prepare, preprocess, preprocess_quickly
+from levit.spec.preprocessing import Preprocessing
+from tests.conftest import EXAMPLES, ROOT
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+from large_photos import draw_scene
+
+USUAL = Preprocessing.for_image_size((224, 224))
+LARGE = [Preprocessing.for_image_size((384, 384)), Preprocessing(resize=(300, 200), crop=(260, 190))]
+
+
+def difference(one: np.ndarray, another: np.ndarray) -> float:
+    return float(np.abs(one.astype(int) - another).mean())
+
+
+def jpeg(image: Image.Image, **options) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=90, subsampling="4:2:0", **options)
+    return stream.getvalue()
+
+
+@pytest.fixture(scope="module")
+def large() -> bytes:
+    return jpeg(draw_scene(0, 2016, 1512))
+
+
+@pytest.mark.parametrize("preprocessing", [USUAL, *LARGE], ids=str)
+def test_photos_stay_within_the_budget(preprocessing):
+    for photo in sorted(EXAMPLES.glob("*.jpg")):
+        image = read_image(photo)
+        assert difference(preprocess_quickly(image, preprocessing), preprocess(image, preprocessing)) < 0.05
+
+
+def test_every_photo_of_the_shared_data_stays_within_the_budget(shared_data):
+    photos = sorted((shared_data / "photos").iterdir())
+    assert len(photos) == 100
+    for photo in photos:
+        assert difference(prepare(photo, USUAL), prepare(photo, USUAL, exact=True)) < 0.05, photo.name
+
+
+def test_the_answers_stay_the_same(shared_data):
+    photos = [str(photo) for photo in sorted((shared_data / "photos").iterdir())]
+    fast, exact = (levit.Classifier(precision="fp32", preprocessing=one) for one in ("fast", "exact"))
+    pairs = list(zip(fast.stream(photos), exact.stream(photos), strict=True))
+    assert all(one.top(1)[0].index == other.top(1)[0].index for one, other in pairs)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    height=st.integers(64, 400),
+    width=st.integers(64, 400),
+    resize=st.integers(48, 300),
+    crop=st.tuples(st.integers(4, 300), st.integers(4, 300)),
+    resample=st.integers(0, 5),
+)
+def test_any_size_and_filter_differs_by_rounding_alone(height, width, resize, crop, resample):
+    image = read_image(EXAMPLES / "officer.jpg").crop((20, 30, 20 + width, 30 + height))
+    preprocessing = Preprocessing(resize=resize, crop=crop, resample=resample)
+    fast, exact = preprocess_quickly(image, preprocessing), preprocess(image, preprocessing)
+    assert fast.shape == exact.shape
+    assert difference(fast, exact) < 0.3  # where Pillow takes the columns first, rounding differs
+
+
+@pytest.mark.parametrize("size", [(1333, 2001), (2003, 1331), (1999, 1999)])
+@pytest.mark.parametrize("preprocessing", [USUAL, LARGE[1]], ids=str)
+def test_a_last_pixel_that_is_no_whole_one_moves_nothing(size, preprocessing):
+    content = jpeg(draw_scene(3, *size))
+    assert difference(prepare(content, preprocessing), prepare(content, preprocessing, exact=True)) < 1
+
+
+def test_large_files_are_reduced_within_a_budget_of_their_own(large):
+    fast, exact = prepare(large, USUAL), prepare(large, USUAL, exact=True)
+    assert 0 < difference(fast, exact) < 1
+    assert [read_reduced(large, enough)[0].size for enough in (512, 200, 757)] == [
+        (1008, 756),
+        (504, 378),
+        (2016, 1512),
+    ]
+    assert [read_reduced(large, enough)[1] for enough in (512, 200, None)] == [(1512, 2016)] * 3
+
+
+def test_a_turned_photo_is_reduced_and_upright():
+    scene = draw_scene(1, 1600, 1200)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    turned = jpeg(scene, exif=exif)
+    image, whole = read_reduced(turned, 300)
+    assert (image.size, whole) == ((300, 400), (1600, 1200))
+    assert difference(prepare(turned, USUAL), prepare(turned, USUAL, exact=True)) < 1
+
+
+def test_an_image_that_the_caller_opened_is_not_reduced(large):
+    opened = Image.open(io.BytesIO(large))
+    prepare(opened, USUAL)
+    assert opened.size == (2016, 1512)
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_gray_and_printers_colors_are_reduced_too(mode):
+    content = jpeg(draw_scene(2, 1600, 1200).convert(mode))
+    assert difference(prepare(content, USUAL), prepare(content, USUAL, exact=True)) < 1
+
+
+def test_a_truncated_large_file_is_an_error_as_before(large):
+    for exact in (False, True):
+        with pytest.raises(levit.LevitError, match="damaged or incomplete"):
+            prepare(large[: len(large) // 2], USUAL, exact=exact)
+
+
+def test_exact_is_pillow_to_the_bit(large):
+    content = levit.Classifier(preprocessing="exact")._prepare(large)
+    with Image.open(io.BytesIO(large)) as image:
+        expected = image.convert("RGB").resize((85, 64), Image.Resampling.BICUBIC).crop((10, 0, 74, 64))
+    np.testing.assert_array_equal(content, np.asarray(expected))
+
+
+def test_another_kind_of_preprocessing_is_refused():
+    with pytest.raises(ConfigError, match="preprocessing is 'quick': use fast or exact"):
+        levit.Classifier(preprocessing="quick")
