@@ -24,7 +24,7 @@ def main() -> None:
         console = Console(record=True, width=76, file=nowhere, force_terminal=True, color_system="truecolor")
         console.print("[bold green]$[/] levit predict examples --top-k 3\n", highlight=False)
         writer = TableWriter(console)
-        for prediction in levit.Classifier(precision="fp32").stream(sorted(Path("examples").glob("*.jpg"))):
+        for prediction in levit.Classifier().stream(sorted(Path("examples").glob("*.jpg"))):
             writer.write(prediction.source, prediction.top(3), None)
         writer.close()
     PICTURE.write_text(console.export_svg(title="levit"), encoding="utf-8")

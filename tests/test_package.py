@@ -123,8 +123,8 @@ def test_the_readme_s_table_of_variants_is_the_specification_s():
 def test_the_embedded_model_is_small_and_says_how_good_it_is():
     from levit.runtime.opening import find_artifact
 
-    assert find_artifact(None).stat().st_size <= 16_000_000
+    assert find_artifact(None).stat().st_size <= 8_000_000
     artifact = levit.Classifier().artifact
-    assert artifact.accuracy.images == 10_000
+    assert artifact.accuracy.images == 9_000  # the other 1,000 calibrated it
     assert f"{artifact.accuracy.top1:.2f} %" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(artifact.labels) == 200

@@ -13,7 +13,7 @@ def test_the_starter_weights_export_and_answer_as_in_transformers(shared_data, t
 
     report = levit.export(shared_data / "starter", tmp_path / "starter.onnx")
     assert report.max_difference < 1e-5
-    classify = levit.Classifier(tmp_path / "starter.onnx", precision="fp32")
+    classify = levit.Classifier(tmp_path / "starter.onnx", precision="fp32", preprocessing="exact")
     stock = transformers.LevitForImageClassification.from_pretrained(shared_data / "starter").eval()
     processor = transformers.LevitImageProcessorPil.from_pretrained(shared_data / "starter")
     photos = sorted((shared_data / "photos").iterdir())[:12]

@@ -1,6 +1,6 @@
 """`python -m levit`: the command line."""
 
-from levit.cli import main
+from levit.cli import run
 
 if __name__ == "__main__":
-    main()
+    run()

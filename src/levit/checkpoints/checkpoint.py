@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from levit.errors import CheckpointError
 from levit.spec.architecture import Architecture
-from levit.spec.artifact import Source
+from levit.spec.artifact import Artifact, Source
 from levit.spec.blocks import is_statistic, weight_shapes
 from levit.spec.preprocessing import Preprocessing
 
@@ -58,6 +58,23 @@ class Checkpoint:
     def num_parameters(self) -> int:
         """The number of trainable parameters."""
         return sum(array.size for name, array in self.weights.items() if not is_statistic(name))
+
+
+    def as_artifact(self, precision: str, *, producer: str = "") -> Artifact:
+        """What an exported model of this checkpoint carries.
+
+        Args:
+            precision: of the weights in the exported file, as in `levit.spec.artifact.Artifact`.
+            producer: name and version of the program that exports it.
+        """
+        return Artifact(
+            architecture=self.architecture,
+            preprocessing=self.preprocessing,
+            labels=self.labels,
+            precision=precision,
+            source=self.source,
+            producer=producer,
+        )
 
 
 def check_weights(weights: Weights, architecture: Architecture, name: str) -> None:

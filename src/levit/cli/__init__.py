@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -58,9 +59,26 @@ def main() -> None:
     except LevitError as error:
         print(f"levit: {error}", file=sys.stderr)
         sys.exit(2)
+    except ImportError as error:  # an extra that is not installed
+        print(f"levit: {error}", file=sys.stderr)
+        sys.exit(2)
     except OSError as error:  # a full disk, for instance
         print(f"levit: {error.strerror or error}", file=sys.stderr)
         sys.exit(1)
+
+
+def run() -> NoReturn:
+    """`main()` as a process of its own, which ends at once."""
+    try:
+        main()
+        code: str | int | None = 0
+    except SystemExit as ended:
+        code = ended.code
+    if not isinstance(code, int):
+        sys.exit(code)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # freeing a compiled network piece by piece takes a tenth of a second
 
 
 def _print_warning(message: Warning | str, *_: object, **__: object) -> None:

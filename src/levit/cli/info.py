@@ -32,6 +32,7 @@ def info(
 
 
 def _values(artifact: Artifact, num_bytes: int) -> dict[str, Any]:
+    from levit.runtime.describe import explain
     from levit.spec.blocks import count_flops, count_parameters
 
     height, width = artifact.architecture.image_height_width
@@ -49,11 +50,13 @@ def _values(artifact: Artifact, num_bytes: int) -> dict[str, Any]:
         "architecture": metadata["architecture"],
         "labels": metadata["labels"],
         "producer": artifact.producer,
+        "runs_in": dict(zip(("engine", "precision", "reason"), explain(artifact), strict=True)),
     }
 
 
 def _fields(artifact: Artifact, num_bytes: int) -> dict[str, str]:
     from levit.cli.output import accuracy_fields
+    from levit.runtime.describe import explain
 
     values = _values(artifact, num_bytes)
     architecture = artifact.architecture
@@ -67,5 +70,6 @@ def _fields(artifact: Artifact, num_bytes: int) -> dict[str, str]:
         "classes": f"{len(artifact.labels)}: {labels}",
         "weights": f"{artifact.precision}, {num_bytes / 1e6:.1f} MB",
         **(accuracy_fields(artifact) or {"accuracy": "not recorded"}),
+        "runs in": "{}, {} ({})".format(*explain(artifact)),
         "sha256": artifact.source.sha256 or "unknown",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
@@ -15,12 +16,29 @@ if TYPE_CHECKING:
     from levit.cli.output import Writer
 
 
+class Engine(StrEnum):
+    """What computes the network."""
+
+    AUTO = "auto"
+    OPENVINO = "openvino"
+    ONNXRUNTIME = "onnxruntime"
+    TORCH = "torch"
+
+
 class Precision(StrEnum):
     """Precision of the arithmetic."""
 
     AUTO = "auto"
     FP32 = "fp32"
     BF16 = "bf16"
+    INT8 = "int8"
+
+
+class Preprocessing(StrEnum):
+    """How images are decoded and resized."""
+
+    FAST = "fast"
+    EXACT = "exact"
 
 
 def predict(
@@ -41,9 +59,23 @@ def predict(
     as_csv: Annotated[bool, typer.Option("--csv", help="One CSV line for each label.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="How many images to compute at once.")] = 16,
     precision: Annotated[
-        Precision, typer.Option(help="Of the arithmetic; auto is bf16 where the processor has it, otherwise fp32.")
+        Precision, typer.Option(help="Of the arithmetic; auto is int8 where the model is quantised, or bf16, or fp32.")
     ] = Precision.AUTO,
-    threads: Annotated[int | None, typer.Option(min=1, help="How many threads to use; default: all cores.")] = None,
+    engine: Annotated[
+        Engine, typer.Option(help="What computes the network; auto is the fastest that is installed.")
+    ] = Engine.AUTO,
+    provider: Annotated[
+        str | None, typer.Option(help="Where onnxruntime runs (cpu, cuda), or the device of torch (cpu, cuda, mps).")
+    ] = None,
+    preprocessing: Annotated[
+        Preprocessing, typer.Option(help="fast, or exact: bit for bit as Pillow.")
+    ] = Preprocessing.FAST,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="How many threads to use; default: the cores that this process may use.")
+    ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say on standard error what was chosen, and why.")
+    ] = False,
 ) -> None:
     """Classify images.
 
@@ -51,11 +83,25 @@ def predict(
     """
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv exclude each other: give one of them")
+    # OpenVINO imports its model converter where it finds it: a tenth of a second that a prediction can do without.
+    sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
     from levit.cli.output import WRITERS
     from levit.cli.progress import track
     from levit.runtime.classifier import Classifier
 
-    classifier = Classifier(model, precision=precision.value, threads=threads, revision=revision)
+    classifier = Classifier(
+        model,
+        engine=engine.value,
+        precision=precision.value,
+        threads=threads,
+        provider=provider,
+        preprocessing=preprocessing.value,
+        revision=revision,
+    )
+    if verbose:
+        chosen = classifier.engine
+        name = classifier.artifact.source.name
+        typer.echo(f"levit: {name}: {chosen.name}, {chosen.precision} ({chosen.reason})", err=True)
     writer = WRITERS["json" if as_json else "csv" if as_csv else "table"]()
     named = _Named(paths)
     failed = 0

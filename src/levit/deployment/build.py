@@ -7,7 +7,6 @@ import onnx
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.deployment.folding import fold
 from levit.deployment.graph import Storage, build_graph
-from levit.spec.artifact import Artifact
 
 
 def build_artifact(checkpoint: Checkpoint, *, storage: Storage = "fp32", producer: str = "") -> onnx.ModelProto:
@@ -23,13 +22,6 @@ def build_artifact(checkpoint: Checkpoint, *, storage: Storage = "fp32", produce
         ExportError: the network has no head.
     """
     checkpoint.preprocessing.check_fits(checkpoint.architecture.image_height_width)
-    artifact = Artifact(
-        architecture=checkpoint.architecture,
-        preprocessing=checkpoint.preprocessing,
-        labels=checkpoint.labels,
-        precision=storage,
-        source=checkpoint.source,
-        producer=producer,
-    )
     folded = fold(checkpoint.weights, checkpoint.architecture)
-    return build_graph(folded, checkpoint.architecture, storage=storage, metadata=artifact.to_metadata())
+    metadata = checkpoint.as_artifact(storage, producer=producer).to_metadata()
+    return build_graph(folded, checkpoint.architecture, storage=storage, metadata=metadata)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.hub import find_weights
 from levit.checkpoints.reading import read_weights
 from levit.errors import CheckpointError
@@ -24,7 +23,8 @@ def describe(model: str | Path | None, *, revision: str | None = None) -> tuple[
     """
     if model is not None and not is_artifact(model):
         weights = find_weights(model, revision=revision)
-        return _would_be(read_weights(weights, model)), weights.stat().st_size
+        checkpoint = read_weights(weights, model)
+        return checkpoint.as_artifact(checkpoint.stored_as), weights.stat().st_size
     artifact = find_artifact(model, revision=revision)
     try:
         content = artifact.read_bytes() if isinstance(artifact, Path) else artifact
@@ -47,11 +47,10 @@ def _read_metadata(content: bytes, name: str) -> Artifact:
         raise CheckpointError(f"{name}: {error}") from error
 
 
-def _would_be(checkpoint: Checkpoint) -> Artifact:
-    return Artifact(
-        architecture=checkpoint.architecture,
-        preprocessing=checkpoint.preprocessing,
-        labels=checkpoint.labels,
-        precision=checkpoint.stored_as,
-        source=checkpoint.source,
-    )
+def explain(artifact: Artifact) -> tuple[str, str, str]:
+    """The engine and the precision that `levit.Classifier` chooses here for a model, and why."""
+    from levit.runtime.engine import fastest_installed
+    from levit.runtime.openvino_engine import choose_precision
+
+    precision, _, reason = choose_precision("auto", quantized=artifact.precision == "int8")
+    return fastest_installed(), precision, reason

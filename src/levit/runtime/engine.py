@@ -113,7 +113,7 @@ def open_engine(
         raise EngineError(f"no engine for ONNX files is called {engine!r}: use auto, {', '.join(ENGINES)}")
     check_options(precision, threads)
     if engine == "auto":
-        engine = "onnxruntime" if provider is not None else _fastest_installed()
+        engine = "onnxruntime" if provider is not None else fastest_installed()
     if provider is not None and engine != "onnxruntime":
         raise EngineError(f"provider is an option of onnxruntime, not of {engine}: leave it out, or change the engine")
     module, class_name, _, advice = ENGINES[engine]
@@ -138,7 +138,8 @@ def check_options(precision: str, threads: int | None) -> None:
         raise EngineError(f"precision is {precision!r}: use one of {', '.join(get_args(Precision))}")
 
 
-def _fastest_installed() -> str:
+def fastest_installed() -> str:
+    """The engine that "auto" means here."""
     for name, (_, _, package, _) in ENGINES.items():
         if find_spec(package) is not None:
             return name

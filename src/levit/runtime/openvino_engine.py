@@ -49,8 +49,7 @@ class OpenVinoEngine:
             raise EngineError(f"{self._name}: OpenVINO cannot open it ({_first_line(error)})") from error
         self.metadata: Mapping[str, str] = _metadata(self._network)
         quantized = is_quantized(self._network)
-        native = "BF16" in self._core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
-        self.precision, in_float, self.reason = _choose(precision, quantized=quantized, native=native, name=self._name)
+        self.precision, in_float, self.reason = choose_precision(precision, quantized=quantized, name=self._name)
         if quantized:
             own_quantization(self._network)
         self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _ELEMENT_TYPES[in_float]}
@@ -142,8 +141,21 @@ class _Queue:
         future.set_result(np.array(request.get_output_tensor(0).data[:count], np.float32))
 
 
-def _choose(wanted: str, *, quantized: bool, native: bool, name: str) -> tuple[str, str, str]:
-    """The precision, that of what is not quantised, and the reason."""
+def choose_precision(wanted: str, *, quantized: bool, name: str = "the model") -> tuple[str, str, str]:
+    """In what OpenVINO computes a model here.
+
+    Args:
+        wanted: auto, fp32, bf16 or int8.
+        quantized: whether the model is.
+        name: of the model, for errors.
+
+    Returns:
+        The precision, that of what is not quantised, and the reason.
+
+    Raises:
+        EngineError: int8 is wanted, and the model is not quantised.
+    """
+    native = "BF16" in openvino.Core().get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
     if wanted == "int8" and not quantized:
         raise EngineError(f"{name}: not quantised: export it with `levit export --precision int8`")
     if wanted in ("auto", "int8"):
