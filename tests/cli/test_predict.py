@@ -183,3 +183,34 @@ def test_a_reader_that_leaves_early_ends_it_quietly(model, photos, style):
     finally:
         os.close(writer)
     assert found.stderr == b""
+
+
+def test_it_says_what_computes_the_network_where_it_is_asked(console, model, photos):
+    quiet = console("predict", "a.png", "--model", model, "--json")
+    verbose = console("predict", "a.png", "--model", model, "--json", "--verbose", "--precision", "fp32")
+    assert quiet.err == ""
+    assert verbose.err == "levit: fruit: openvino, fp32 (fp32, as asked for)\n"
+
+
+def test_every_engine_gives_the_same_answer(console, model, photos):
+    answers = {
+        engine: records(
+            console("predict", "a.png", "--model", model, "--engine", engine, "--precision", "fp32", "--json").out
+        )
+        for engine in ("openvino", "onnxruntime", "torch")
+    }
+    first, *others = ([label["index"] for label in answer[0]["labels"]] for answer in answers.values())
+    assert all(other == first for other in others)
+
+
+def test_exact_preprocessing_is_that_of_pillow(console, model, photos):
+    expected = Classifier(model, preprocessing="exact")("a.png").top(1)[0]
+    (record,) = records(console("predict", "a.png", "--model", model, "--preprocessing", "exact", "--json").out)
+    assert record["labels"][0]["score"] == pytest.approx(expected.score)
+
+
+def test_a_wrong_engine_is_one_line(console, photos):
+    answer = console("predict", "a.png", "--engine", "torch")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("levit: engine torch opens checkpoints, and ")
+    assert answer.err.count("\n") == 1

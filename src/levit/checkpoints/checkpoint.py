@@ -59,7 +59,6 @@ class Checkpoint:
         """The number of trainable parameters."""
         return sum(array.size for name, array in self.weights.items() if not is_statistic(name))
 
-
     def as_artifact(self, precision: str, *, producer: str = "") -> Artifact:
         """What an exported model of this checkpoint carries.
 

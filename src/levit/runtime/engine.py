@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from importlib import import_module
 from importlib.util import find_spec
@@ -73,8 +73,9 @@ class ImageEngine(Engine, Protocol):
         ...
 
 
-# Engines by name: module, class, the package that they stand on, and what to install where it is missing. Loaded when
-# asked for, the first that is installed by "auto": OpenVINO is the fastest in every precision (docs/speed.md).
+# Engines for ONNX files by name: module, class, the package that they stand on, and what to install where it is
+# missing. Loaded when asked for, the first that is installed by "auto": OpenVINO is the fastest in every precision on
+# CPUs (docs/speed.md).
 ENGINES = {
     "openvino": ("levit.runtime.openvino_engine", "OpenVinoEngine", "openvino", "pip install levit"),
     "onnxruntime": (
@@ -83,6 +84,12 @@ ENGINES = {
         "onnxruntime",
         'pip install "levit[onnxruntime]"',
     ),
+}
+
+
+# Likewise those that open checkpoints.
+CHECKPOINT_ENGINES = {
+    "torch": ("levit.model.torch_engine", "TorchEngine", "torch", 'pip install "levit[torch]"'),
 }
 
 
@@ -109,21 +116,31 @@ def open_engine(
     Raises:
         EngineError: the engine or the precision is unknown, the engine is missing, or cannot open the model.
     """
+    if engine in CHECKPOINT_ENGINES:
+        raise EngineError(f"engine {engine} opens checkpoints, not ONNX files: use auto, {', '.join(ENGINES)}")
     if engine != "auto" and engine not in ENGINES:
-        raise EngineError(f"no engine for ONNX files is called {engine!r}: use auto, {', '.join(ENGINES)}")
+        raise EngineError(f"no engine is called {engine!r}: use auto, {', '.join([*ENGINES, *CHECKPOINT_ENGINES])}")
     check_options(precision, threads)
     if engine == "auto":
         engine = "onnxruntime" if provider is not None else fastest_installed()
     if provider is not None and engine != "onnxruntime":
         raise EngineError(f"provider is an option of onnxruntime, not of {engine}: leave it out, or change the engine")
-    module, class_name, _, advice = ENGINES[engine]
-    try:
-        opener: Any = getattr(import_module(module), class_name)
-    except ImportError as error:
-        raise EngineError(f"engine {engine} is not installed ({error}): {advice}") from error
     options: dict[str, Any] = {} if provider is None else {"provider": provider}
-    opened: Engine = opener(model, precision=precision, threads=threads, cache_dir=cache_dir, **options)
-    return opened
+    return find_engine(engine)(model, precision=precision, threads=threads, cache_dir=cache_dir, **options)
+
+
+def find_engine(name: str) -> Callable[..., Engine]:
+    """The class of an engine.
+
+    Raises:
+        EngineError: it is not installed.
+    """
+    module, class_name, _, advice = (ENGINES | CHECKPOINT_ENGINES)[name]
+    try:
+        found: Callable[..., Engine] = getattr(import_module(module), class_name)
+    except ImportError as error:
+        raise EngineError(f"engine {name} is not installed ({error}): {advice}") from error
+    return found
 
 
 def check_options(precision: str, threads: int | None) -> None:

@@ -17,7 +17,8 @@ from levit.checkpoints.configuration import CONFIG_FILE, PREPROCESSOR_FILE
 from levit.checkpoints.hub import check_no_revision, find_weights
 from levit.checkpoints.reading import read_weights, short_name
 from levit.errors import CheckpointError, EngineError
-from levit.runtime.engine import Engine, Precision, open_engine
+from levit.runtime.cores import usable_cores
+from levit.runtime.engine import CHECKPOINT_ENGINES, Engine, Precision, check_options, find_engine, open_engine
 
 EMBEDDED_MODEL = "default.onnx"
 
@@ -37,6 +38,12 @@ def open_model(
         CheckpointError: there is no such model, it is damaged, or it has no revisions.
         EngineError: the engine is missing, or cannot open it.
     """
+    if engine in CHECKPOINT_ENGINES:
+        checkpoint = _read_checkpoint(model, engine, revision)
+        check_options(precision, threads)
+        return find_engine(engine)(
+            checkpoint, precision=precision, threads=threads or usable_cores(), provider=provider
+        )
     options: dict[str, Any] = {"engine": engine, "precision": precision, "threads": threads, "provider": provider}
     options["cache_dir"] = cache_folder("compiled")
     if isinstance(model, Checkpoint):
@@ -54,6 +61,17 @@ def open_model(
             raise
         keep(content, artifact)  # the copy in the cache was damaged
         return open_engine(content, **options)
+
+
+def _read_checkpoint(model: str | Path | Checkpoint | None, engine: str, revision: str | None) -> Checkpoint:
+    """A checkpoint for an engine that opens no ONNX files."""
+    if isinstance(model, Checkpoint):
+        check_no_revision(revision, model.source.name, "what is in memory")
+        return model
+    if model is None or is_artifact(model):
+        name = "the model inside the package" if model is None else str(model)
+        raise EngineError(f"engine {engine} opens checkpoints, and {name} is an exported file: use another engine")
+    return read_weights(find_weights(model, revision=revision), model)
 
 
 def is_artifact(model: str | Path) -> bool:

@@ -1,0 +1,120 @@
+"""The deployment network in torch: pixels in, logits out, nothing left to train."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from levit.checkpoints.checkpoint import Checkpoint
+from levit.deployment.folding import fold
+from levit.errors import ConfigError
+from levit.spec.blocks import AttentionBlock, encoder_blocks, stem_layers
+from levit.spec.preprocessing import Preprocessing
+
+
+class FoldedNetwork(nn.Module):
+    """Classifies resized images, or pixels that are normalised already.
+
+    B images, N tokens, C channels, H heads, D dimensions of a head.
+
+    Args:
+        checkpoint: what `levit.read_checkpoint` gives; it must have a head.
+        dtype: of weights and arithmetic; logits are always float32.
+
+    Raises:
+        ConfigError: the checkpoint has no head.
+
+    Examples:
+        >>> import levit
+        >>> network = FoldedNetwork(levit.read_checkpoint("tests/golden/tiny/transformers"))
+        >>> network(torch.zeros(2, 112, 112, 3, dtype=torch.uint8)).shape
+        torch.Size([2, 10])
+    """
+
+    def __init__(self, checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.architecture, self.dtype = checkpoint.architecture, dtype
+        folded = fold(checkpoint.weights, checkpoint.architecture)
+        if "head.weight" not in folded:
+            raise ConfigError(f"{checkpoint.source.name}: the network has no head: open a checkpoint of a classifier")
+        for name, array in folded.items():
+            self.register_buffer(_key(name), _tensor(name, array).to(dtype))
+        scale, shift = _normalization(checkpoint.preprocessing)
+        self.register_buffer("pixel_scale", scale)
+        self.register_buffer("pixel_shift", shift)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of a batch.
+
+        Args:
+            images: uint8 [B, height, width, 3], resized and cropped; or float32 [B, channels, height, width],
+                normalised.
+
+        Returns:
+            float32 [B, classes].
+        """
+        if images.dtype == torch.uint8:
+            images = (images * self.get_buffer("pixel_scale") + self.get_buffer("pixel_shift")).permute(0, 3, 1, 2)
+        x = self._stem(images.to(self.dtype, memory_format=torch.channels_last))
+        for block in encoder_blocks(self.architecture):
+            if isinstance(block, AttentionBlock):
+                branch = self._attention(block, x)
+                x = x + branch if block.is_residual else branch
+            else:
+                x = x + self._linear(f"{block.name}.down", self._activate(self._linear(f"{block.name}.up", x)))
+        return self._linear("head", x.mean(1)).float()
+
+    def _stem(self, x: Tensor) -> Tensor:
+        layers = stem_layers(self.architecture)
+        for layer in layers:
+            weight, bias = self._get(f"{layer.name}.weight"), self._get(f"{layer.name}.bias")
+            x = F.conv2d(x, weight, bias, layer.stride, layer.padding)
+            x = x if layer is layers[-1] else self._activate(x)
+        return x.flatten(2).transpose(1, 2)  # [B, N, C]
+
+    def _attention(self, block: AttentionBlock, x: Tensor) -> Tensor:
+        sampled = x
+        if not block.is_residual:
+            grid = x.unflatten(1, block.input_grid)
+            sampled = grid[:, :: block.stride, :: block.stride].reshape(len(x), prod(block.output_grid), -1)
+        query, key, value = (
+            self._linear(f"{block.name}.{name}", tokens).unflatten(2, (block.num_heads, -1)).transpose(1, 2)
+            for name, tokens in (("query", sampled), ("key", x), ("value", x))
+        )  # [B, H, N, D]
+        bias = self._get(f"{block.name}.position_bias")
+        scores = query @ key.transpose(-2, -1) + bias
+        context = scores.softmax(-1) @ value
+        context = context.transpose(1, 2).flatten(2)
+        return self._linear(f"{block.name}.projection", self._activate(context))
+
+    def _linear(self, name: str, x: Tensor) -> Tensor:
+        return F.linear(x, self._get(f"{name}.weight"), self._get(f"{name}.bias"))
+
+    def _activate(self, x: Tensor) -> Tensor:
+        return F.silu(x) if self.architecture.activation == "silu" else F.hardswish(x)
+
+    def _get(self, name: str) -> Tensor:
+        return self.get_buffer(_key(name))
+
+
+def _key(name: str) -> str:
+    return name.replace(".", "/")  # which a buffer's name may have, and a dot not
+
+
+def _tensor(name: str, array: np.ndarray) -> Tensor:
+    """A folded array as torch keeps it: linear weights [outputs, inputs], kernels with their channels last."""
+    tensor = torch.from_numpy(np.ascontiguousarray(array.T if array.ndim == 2 else array))
+    return (
+        tensor.contiguous(memory_format=torch.channels_last) if name.startswith("stem") and tensor.ndim == 4 else tensor
+    )
+
+
+def _normalization(preprocessing: Preprocessing) -> tuple[Tensor, Tensor]:
+    """Scale and shift of each channel, so that a value is `pixel * scale + shift`: [3] and [3]."""
+    rescale = preprocessing.rescale if preprocessing.rescale is not None else 1.0
+    mean, std = (np.array(one, np.float64) for one in (preprocessing.mean or [0.0] * 3, preprocessing.std or [1.0] * 3))
+    return torch.from_numpy(rescale / std).float(), torch.from_numpy(-mean / std).float()

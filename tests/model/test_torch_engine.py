@@ -1,0 +1,103 @@
+"""A checkpoint in torch answers as the exported file does, and one line says what it cannot do."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+import levit
+from levit.deployment.build import build_artifact
+from levit.errors import ConfigError, EngineError
+from levit.model.torch_engine import TorchEngine
+from levit.runtime.engine import ImageEngine
+from levit.runtime.openvino_engine import OpenVinoEngine
+from levit.spec.architecture import Architecture
+from tests.conftest import random_checkpoint, relative
+from tests.runtime.small_model import SMALL
+
+PIXELS = np.random.default_rng(0).standard_normal((3, 3, 32, 32), np.float32)
+IMAGES = np.random.default_rng(1).integers(0, 256, (5, 32, 32, 3), np.uint8)
+
+
+@pytest.fixture(scope="module", params=["hardswish", "silu"])
+def checkpoint(request):
+    values = {name: getattr(SMALL, name) for name in SMALL.__dataclass_fields__}
+    return random_checkpoint(Architecture(**(values | {"activation": request.param})))
+
+
+def test_it_answers_as_openvino_does(checkpoint):
+    engine = TorchEngine(checkpoint, precision="fp32", provider="cpu")
+    other = OpenVinoEngine(build_artifact(checkpoint).SerializeToString(), precision="fp32")
+    assert isinstance(engine, ImageEngine)
+    assert (engine.name, engine.precision) == ("torch", "fp32")
+    assert relative(engine.run(PIXELS), other.run(PIXELS)) < 1e-5
+    assert relative(engine.run_images(IMAGES), other.run_images(IMAGES)) < 1e-5
+    assert relative(engine.submit(IMAGES, 8).result(), other.submit(IMAGES, 8).result()) < 1e-5
+
+
+def test_bf16_answers_nearly_the_same(checkpoint):
+    exact = TorchEngine(checkpoint, precision="fp32", provider="cpu").run_images(IMAGES)
+    rounded = TorchEngine(checkpoint, precision="bf16", provider="cpu").run_images(IMAGES)
+    assert rounded.dtype == np.float32
+    assert 0 < relative(rounded, exact) < 0.1
+
+
+@pytest.mark.slow
+def test_compiled_it_answers_the_same():
+    checkpoint = random_checkpoint(SMALL)
+    engine = TorchEngine(checkpoint, precision="fp32", provider="cpu")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what compiling says of the machine
+        compiled = TorchEngine(checkpoint, precision="fp32", provider="cpu", compiled=True)
+        assert relative(compiled.run_images(IMAGES[:2]), engine.run_images(IMAGES[:2])) < 1e-5
+        for count in (4, 1):  # the last one is filled up
+            answer = compiled.submit(IMAGES[:count], 4).result()
+            assert relative(answer, engine.run_images(IMAGES[:count])) < 1e-5
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_cuda_it_answers_the_same():
+    checkpoint = random_checkpoint(SMALL)
+    engine = TorchEngine(checkpoint, precision="fp32", provider="cpu")
+    graphed = TorchEngine(checkpoint, precision="fp32", provider="cuda")
+    for count in (4, 4, 1):
+        answer = graphed.submit(IMAGES[:count], 4).result()
+        assert relative(answer, engine.run_images(IMAGES[:count])) < 1e-3
+
+
+def test_a_classifier_stands_on_it(checkpoint):
+    classify = levit.Classifier(checkpoint, engine="torch", precision="fp32", provider="cpu")
+    other = levit.Classifier(checkpoint, precision="fp32")
+    assert (classify.engine.name, classify.labels) == ("torch", checkpoint.labels)
+    photos = ["examples/espresso.jpg", "no such file", *["examples/cat.jpg"] * 5]
+    for one, another in zip(classify.stream(photos, batch_size=2), other.stream(photos, batch_size=2), strict=True):
+        assert (one.error is None) == (another.error is None)
+        if one.error is None:
+            assert relative(one.logits, another.logits) < 1e-5
+    assert relative(classify(photos[0]).logits, other(photos[0]).logits) < 1e-5
+
+
+def test_what_it_cannot_do_it_says(checkpoint, tmp_path):
+    for options, message in (
+        ({"precision": "int8"}, "torch has no int8 here"),
+        ({"precision": "fp8"}, "precision is 'fp8'"),
+        ({"threads": 0}, "threads is 0"),
+        ({"provider": "abacus"}, "torch knows no device 'abacus'"),
+        ({"provider": "cuda:99"}, "torch has no device 'cuda:99' here"),
+    ):
+        with pytest.raises(EngineError, match=message):
+            levit.Classifier(checkpoint, engine="torch", **options)
+    with pytest.raises(EngineError, match="the model inside the package is an exported file"):
+        levit.Classifier(engine="torch")
+    with pytest.raises(EngineError, match=r"x\.onnx is an exported file"):
+        levit.Classifier("x.onnx", engine="torch")
+    with pytest.raises(EngineError, match="torch cannot run a batch of shape"):
+        TorchEngine(checkpoint, provider="cpu").run_images(np.zeros((1, 40, 40, 3), np.uint8))
+
+
+def test_a_network_without_a_head_is_refused():
+    values = {name: getattr(SMALL, name) for name in SMALL.__dataclass_fields__}
+    headless = random_checkpoint(Architecture(**(values | {"num_labels": 0, "num_classifiers": 0})))
+    with pytest.raises(ConfigError, match="the network has no head"):
+        TorchEngine(headless, provider="cpu")
