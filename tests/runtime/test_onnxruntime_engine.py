@@ -6,7 +6,7 @@ import pytest
 import levit
 from levit.deployment.build import build_artifact
 from levit.errors import EngineError
-from levit.runtime.engine import open_engine
+from levit.runtime.engine import ImageEngine, open_engine
 from levit.runtime.onnxruntime_engine import OnnxRuntimeEngine
 from levit.runtime.openvino_engine import OpenVinoEngine
 from tests.conftest import random_checkpoint, relative
@@ -25,6 +25,16 @@ def test_it_answers_as_openvino_does(content):
     assert (engine.name, engine.precision) == ("onnxruntime", "fp32")
     assert relative(engine.run(NOISE), OpenVinoEngine(content, precision="fp32").run(NOISE)) < 1e-5
     assert engine.metadata == OpenVinoEngine(content).metadata
+
+
+def test_it_normalises_images_itself(content):
+    engine, other = OnnxRuntimeEngine(content), OpenVinoEngine(content, precision="fp32")
+    images = np.random.default_rng(1).integers(0, 256, (5, 32, 32, 3), np.uint8)
+    assert isinstance(engine, ImageEngine)
+    assert relative(engine.run_images(images), other.run_images(images)) < 1e-5
+    assert relative(engine.submit(images, 8).result(), other.run_images(images)) < 1e-5
+    with pytest.raises(EngineError, match="ONNX Runtime cannot run a batch of shape"):
+        engine.submit(images[:, :, :31], 8).result()
 
 
 def test_a_classifier_stands_on_it(tmp_path):

@@ -13,7 +13,6 @@ from levit.checkpoints.checkpoint import Checkpoint
 from levit.deployment.folding import fold
 from levit.errors import ConfigError
 from levit.spec.blocks import AttentionBlock, encoder_blocks, stem_layers
-from levit.spec.preprocessing import Preprocessing
 
 
 class FoldedNetwork(nn.Module):
@@ -43,9 +42,9 @@ class FoldedNetwork(nn.Module):
             raise ConfigError(f"{checkpoint.source.name}: the network has no head: open a checkpoint of a classifier")
         for name, array in folded.items():
             self.register_buffer(_key(name), _tensor(name, array).to(dtype))
-        scale, shift = _normalization(checkpoint.preprocessing)
-        self.register_buffer("pixel_scale", scale)
-        self.register_buffer("pixel_shift", shift)
+        scale, shift = checkpoint.preprocessing.scale_and_shift()
+        self.register_buffer("pixel_scale", torch.tensor(scale))
+        self.register_buffer("pixel_shift", torch.tensor(shift))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of a batch.
@@ -111,10 +110,3 @@ def _tensor(name: str, array: np.ndarray) -> Tensor:
     return (
         tensor.contiguous(memory_format=torch.channels_last) if name.startswith("stem") and tensor.ndim == 4 else tensor
     )
-
-
-def _normalization(preprocessing: Preprocessing) -> tuple[Tensor, Tensor]:
-    """Scale and shift of each channel, so that a value is `pixel * scale + shift`: [3] and [3]."""
-    rescale = preprocessing.rescale if preprocessing.rescale is not None else 1.0
-    mean, std = (np.array(one, np.float64) for one in (preprocessing.mean or [0.0] * 3, preprocessing.std or [1.0] * 3))
-    return torch.from_numpy(rescale / std).float(), torch.from_numpy(-mean / std).float()

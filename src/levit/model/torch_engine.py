@@ -62,13 +62,13 @@ class TorchEngine:
         self._device = _find_device(provider)
         self.precision, self.reason = _choose_precision(precision, self._device)
         self._compiled = self._device.type == "cuda" if compiled is None else compiled
-        if threads is not None and self._device.type == "cpu":
-            torch.set_num_threads(threads)
-        self._network = FoldedNetwork(checkpoint, _DTYPES[self.precision]).to(self._device).eval()
         self.metadata: Mapping[str, str] = checkpoint.as_artifact(self.precision).to_metadata()
         self._programs: dict[int, Program] = {}  # by the size of the batch
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="levit-torch")  # CUDA graphs stay in their thread
+        # A CUDA graph stays in its thread; and with a second thread that computes, OpenMP lets all of them sleep after
+        # every operation, which makes single images a third slower.
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="levit-torch")
         self._free = threading.Semaphore(_BATCHES_AT_ONCE)
+        self._network = self._worker.submit(self._build, checkpoint, threads).result()
 
     def run(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits of a batch: float32 [B, channels, height, width] -> float32 [B, classes].
@@ -98,6 +98,11 @@ class TorchEngine:
         future = self._worker.submit(self._compute, images, batch_size if self._compiled else None)
         future.add_done_callback(lambda _: self._free.release())
         return future
+
+    def _build(self, checkpoint: Checkpoint, threads: int | None) -> FoldedNetwork:
+        if threads is not None and self._device.type == "cpu":
+            torch.set_num_threads(threads)
+        return FoldedNetwork(checkpoint, _DTYPES[self.precision]).to(self._device).eval()
 
     @torch.inference_mode()
     def _compute(self, batch: NDArray[Any], size: int | None) -> NDArray[np.float32]:

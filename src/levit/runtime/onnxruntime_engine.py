@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,12 @@ from numpy.typing import NDArray
 
 from levit.errors import EngineError
 from levit.runtime.cores import usable_cores
+from levit.spec.artifact import Artifact
+from levit.spec.preprocessing import Preprocessing
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "coreml": "CoreMLExecutionProvider"}
+
+_BATCHES_AT_ONCE = 2  # one is computed, the next one waits
 
 
 class OnnxRuntimeEngine:
@@ -38,20 +45,20 @@ class OnnxRuntimeEngine:
         if precision == "bf16":
             raise EngineError("onnxruntime has no bf16: use precision auto, or engine openvino")
         chosen = _find_provider(provider or "cpu")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or usable_cores()
-        options.log_severity_level = 3  # errors only; they are raised anyway
+        self._options = onnxruntime.SessionOptions()
+        self._options.intra_op_num_threads = threads or usable_cores()
+        self._options.log_severity_level = 3  # errors only; they are raised anyway
+        self._model, self._providers = model, [chosen]
         try:
-            self._session = onnxruntime.InferenceSession(
-                str(model) if isinstance(model, Path) else model, options, providers=[chosen]
-            )
+            self._session = self._open(str(model) if isinstance(model, Path) else model)
         except Exception as error:  # its exceptions share no class
             raise EngineError(f"{name}: ONNX Runtime cannot open it ({_first_line(error)})") from error
         if self._session.get_providers()[0] != chosen:
             raise EngineError(f"{name}: ONNX Runtime cannot use {chosen} here: are its libraries installed?")
         self.metadata: Mapping[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         self.precision, self.reason = _precision(precision, self.metadata, name)
-        self._input = self._session.get_inputs()[0].name
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="levit-onnxruntime")
+        self._free = threading.Semaphore(_BATCHES_AT_ONCE)
 
     def run(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits of a batch: float32 [B, channels, height, width] -> float32 [B, classes].
@@ -59,13 +66,80 @@ class OnnxRuntimeEngine:
         Raises:
             EngineError: the batch does not fit the network.
         """
-        try:
-            (logits,) = self._session.run(None, {self._input: pixel_values})
-        except Exception as error:
-            raise EngineError(
-                f"ONNX Runtime cannot run a batch of shape {list(pixel_values.shape)}: {_first_line(error)}"
-            ) from error
-        return np.asarray(logits, np.float32)
+        return _run(self._session, pixel_values)
+
+    def run_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Logits of a few images, as soon as possible: uint8 [B, height, width, 3] -> float32 [B, classes].
+
+        Raises:
+            EngineError: the images do not fit the network.
+        """
+        return _run(self._images_session, images.reshape(*images.shape[:2], -1))
+
+    def submit(self, images: NDArray[np.uint8], batch_size: int) -> Future[NDArray[np.float32]]:
+        """Logits of one batch among many: uint8 [B, height, width, 3] -> the future of float32 [B, classes].
+
+        The future raises EngineError where the images do not fit the network.
+        """
+        self._free.acquire()
+        future = self._worker.submit(self.run_images, images)
+        future.add_done_callback(lambda _: self._free.release())
+        return future
+
+    @cached_property
+    def _images_session(self) -> onnxruntime.InferenceSession:
+        content = self._model.read_bytes() if isinstance(self._model, Path) else self._model
+        return self._open(take_pixels(content, Artifact.from_metadata(self.metadata).preprocessing))
+
+    def _open(self, model: str | bytes) -> onnxruntime.InferenceSession:
+        return onnxruntime.InferenceSession(model, self._options, providers=self._providers)
+
+
+def take_pixels(content: bytes, preprocessing: Preprocessing) -> bytes:
+    """The network behind its own normalisation: uint8 [B, height, width * 3] instead of `pixel_values`.
+
+    Args:
+        content: an ONNX model whose only input is float32 [B, 3, height, width].
+        preprocessing: whose rescaling, mean and standard deviation to use.
+    """
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load_from_string(content)
+    graph, values = model.graph, model.graph.input[0]
+    batch, _, height, width = values.type.tensor_type.shape.dim
+    scale, shift = preprocessing.scale_and_shift()
+    constants = {
+        "pixels.scale": np.tile(np.array(scale, np.float32), width.dim_value),
+        "pixels.shift": np.tile(np.array(shift, np.float32), width.dim_value),
+        "pixels.shape": np.array([0, 0, width.dim_value, 3], np.int64),
+    }
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["pixels.float"], "pixels.float", to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["pixels.float", "pixels.scale"], ["pixels.scaled"], "pixels.scaled"),
+        helper.make_node("Add", ["pixels.scaled", "pixels.shift"], ["pixels.rows"], "pixels.rows"),
+        helper.make_node("Reshape", ["pixels.rows", "pixels.shape"], ["pixels.grid"], "pixels.grid"),
+        helper.make_node("Transpose", ["pixels.grid"], [values.name], "pixels.planes", perm=[0, 3, 1, 2]),
+        *graph.node,
+    ]
+    shape = [batch.dim_param or batch.dim_value, height.dim_value, width.dim_value * 3]
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, shape)
+    del graph.node[:], graph.input[:]
+    graph.node.extend(nodes)
+    graph.input.append(pixels)
+    graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in constants.items())
+    taking: bytes = model.SerializeToString()
+    return taking
+
+
+def _run(session: onnxruntime.InferenceSession, values: NDArray[Any]) -> NDArray[np.float32]:
+    try:
+        (logits,) = session.run(None, {session.get_inputs()[0].name: values})
+    except Exception as error:
+        raise EngineError(
+            f"ONNX Runtime cannot run a batch of shape {list(values.shape)}: {_first_line(error)}"
+        ) from error
+    return np.asarray(logits, np.float32)
 
 
 def _find_provider(provider: str) -> str:

@@ -50,8 +50,9 @@ def take_pixels(model: openvino.Model, preprocessing: Preprocessing, batch: int)
     pixels = operations.parameter([batch, height, width, 3], np.uint8, name="pixels")
     # Rows of interleaved channels: as images, with three values in the last axis, this would be ten times slower.
     rows = operations.convert(_reshape(pixels, [batch, height, width * 3]), "f32")
-    scale, shift = _normalization(preprocessing)
-    rows = operations.multiply(operations.subtract(rows, np.tile(shift, width)), np.tile(scale, width))
+    scale, shift = (np.array(values) for values in preprocessing.scale_and_shift())
+    zero = np.tile((-shift / scale).astype(np.float32), width)
+    rows = operations.multiply(operations.subtract(rows, zero), np.tile(scale.astype(np.float32), width))
     readers = list(normalized.output(0).get_target_inputs())
     first = readers[0].get_node()
     if len(readers) == 1 and first.get_type_name() == "FakeQuantize":
@@ -62,13 +63,6 @@ def take_pixels(model: openvino.Model, preprocessing: Preprocessing, batch: int)
     for reader in readers:
         reader.replace_source_output(images.output(0))
     return openvino.Model(model.get_results(), [pixels], model.get_friendly_name())
-
-
-def _normalization(preprocessing: Preprocessing) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Scale and shift of each channel, so that a value is `(pixel - shift) * scale`: [3] and [3]."""
-    rescale = preprocessing.rescale if preprocessing.rescale is not None else 1.0
-    mean, std = (np.array(one, np.float64) for one in (preprocessing.mean or [0.0] * 3, preprocessing.std or [1.0] * 3))
-    return (rescale / std).astype(np.float32), (mean / rescale).astype(np.float32)
 
 
 def _reshape(node: Node, shape: list[int]) -> Node:

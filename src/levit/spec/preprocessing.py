@@ -68,6 +68,17 @@ class Preprocessing:
             return self.crop
         return self.resize if isinstance(self.resize, tuple) else None
 
+    def scale_and_shift(self) -> tuple[list[float], list[float]]:
+        """Rescaling, mean and standard deviation in one: a value is `pixel * scale + shift`, for each channel.
+
+        Examples:
+            >>> Preprocessing(resize=None, crop=None, mean=(0.5,) * 3, std=(0.5,) * 3).scale_and_shift()[1]
+            [-1.0, -1.0, -1.0]
+        """
+        rescale = 1.0 if self.rescale is None else self.rescale
+        mean, std = self.mean or (0.0,) * 3, self.std or (1.0,) * 3
+        return [rescale / value for value in std], [-center / value for center, value in zip(mean, std, strict=True)]
+
     def check_fits(self, image_size: Grid) -> None:
         """Raise unless the result has the size that the network takes.
 

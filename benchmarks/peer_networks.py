@@ -1,0 +1,140 @@
+"""The networks of other libraries as files: ONNX graphs, and OpenVINO's int8 by NNCF. Random weights.
+
+    python benchmarks/peer_networks.py transformers:levit-128s int8
+
+The graphs are those that each library's own network gives (TorchScript's exporter, after the library has folded what
+it folds itself); int8 is what NNCF recommends, calibrated on drawn scenes. Weights are random: these files say how
+fast an architecture is, and nothing of its accuracy.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from levit.images.transform import normalize, prepare
+from levit.spec.preprocessing import Preprocessing
+from levit.spec.variants import VARIANTS
+from work import WORK, random_checkpoint, scenes
+
+# The published sizes, and their top-1.
+LEVITS = {name: variant.published_top1 for name, variant in VARIANTS.items() if variant.published_top1 is not None}
+
+# timm's name of each network that a user would pick instead: image size, published top-1, and where it is published.
+COMPETITORS: dict[str, tuple[int, float, str]] = {
+    "efficientnet_b0": (224, 77.1, "arXiv 1905.11946, table 2"),
+    "efficientnet_b1": (240, 79.1, "arXiv 1905.11946, table 2"),
+    "efficientnet_b2": (260, 80.1, "arXiv 1905.11946, table 2"),
+    "mobilenetv4_conv_small": (224, 73.8, "arXiv 2404.10518, table 5"),
+    "mobilenetv4_conv_medium": (256, 79.9, "arXiv 2404.10518, table 5"),
+    "fastvit_t8": (256, 76.7, "arXiv 2303.14189, table 7, distilled"),
+    "repvit_m0_9": (224, 78.7, "arXiv 2307.09283, table 1, distilled, 300 epochs"),
+    "efficientformerv2_s0": (224, 75.7, "arXiv 2212.08059, table 1, distilled, 300 epochs"),
+    "resnet18": (224, 69.8, "torchvision, IMAGENET1K_V1"),
+    "resnet50": (224, 80.9, "torchvision, IMAGENET1K_V2"),
+}
+
+
+def peer_file(name: str, precision: str) -> Path:
+    """The file of a network, made in a process of its own where it is missing.
+
+    Args:
+        name: "transformers:levit-128s", "timm:levit_128s", or another of timm's names with its library.
+        precision: fp32 gives an ONNX file, int8 one of OpenVINO's.
+    """
+    file = WORK / f"{name.replace(':', '-')}-{precision}.{'xml' if precision == 'int8' else 'onnx'}"
+    if not file.exists():
+        print(f"making {file.name} …", file=sys.stderr)
+        subprocess.run([sys.executable, __file__, name, precision], check=True, stdout=subprocess.DEVNULL)
+    return file
+
+
+def peer_size(name: str) -> int:
+    """Height and width of its images."""
+    return COMPETITORS.get(name.partition(":")[2], (224,))[0]
+
+
+def build_network(name: str) -> Any:
+    """The network of a library in torch, with random weights, in evaluation mode."""
+    library, _, network = name.partition(":")
+    if library == "transformers":
+        from transformers import LevitForImageClassificationWithTeacher
+
+        return LevitForImageClassificationWithTeacher.from_pretrained(random_checkpoint(network)).eval()
+    import timm
+
+    return timm.create_model(network, pretrained=False).eval()
+
+
+def fuse(network: Any) -> Any:
+    """The network with batch norms and branches folded, as timm does it."""
+    from timm.utils.model import reparameterize_model
+
+    return reparameterize_model(network)
+
+
+def _export(name: str, file: Path) -> None:
+    import torch
+
+    network = build_network(name)
+    if name.startswith("timm:"):
+        network = fuse(network)
+
+    class Logits(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+            answer = self.network(pixel_values)
+            return answer if isinstance(answer, torch.Tensor) else answer.logits
+
+    network.requires_grad_(False)
+    example = torch.zeros(2, 3, peer_size(name), peer_size(name))
+    with torch.no_grad():
+        network(example)  # which fills the caches of attention biases, so that the graph has them as constants
+        torch.onnx.export(
+            Logits(),
+            (example,),
+            str(file),
+            input_names=["pixel_values"],
+            output_names=["logits"],
+            dynamic_axes={"pixel_values": {0: "batch"}, "logits": {0: "batch"}},
+            dynamo=False,
+            opset_version=17,
+        )
+
+
+def _quantize(name: str, source: Path, file: Path) -> None:
+    import nncf
+    import openvino
+
+    size = peer_size(name)
+    preprocessing = Preprocessing.for_image_size((size, size))
+    images = [prepare(picture, preprocessing) for picture in sorted(scenes().iterdir())]
+    network = openvino.Core().read_model(source)
+    options: dict[str, Any] = {}
+    if "levit" in name:  # the same care that this package takes: the head stays in floating point
+        linear = [node.get_friendly_name() for node in network.get_ordered_ops() if node.get_type_name() == "MatMul"]
+        options = {"ignored_scope": nncf.IgnoredScope(names=linear[-2:]), "model_type": nncf.ModelType.TRANSFORMER}
+    batches = nncf.Dataset([normalize(np.stack([image]), preprocessing) for image in images])
+    openvino.save_model(nncf.quantize(network, batches, subset_size=len(images), **options), file)
+
+
+def main() -> None:
+    """Make one file."""
+    name, precision = sys.argv[1:]
+    source = WORK / f"{name.replace(':', '-')}-fp32.onnx"
+    WORK.mkdir(exist_ok=True)
+    if not source.exists():
+        _export(name, source)
+    if precision == "int8":
+        _quantize(name, source, source.with_name(source.name.replace("-fp32.onnx", "-int8.xml")))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Where benchmarks keep what they make: networks with random weights, pictures. Nothing here is committed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import levit
+from large_photos import draw_scene
+
+WORK = Path(__file__).parent / ".work"
+
+
+def random_checkpoint(variant: str) -> Path:
+    """A checkpoint of random weights with two heads for 1000 classes, as transformers writes it."""
+    folder = WORK / variant
+    if not (folder / "config.json").exists():
+        import torch
+
+        torch.manual_seed(0)
+        config = levit.LevitConfig.from_variant(variant, num_labels=1000)
+        network = levit.LevitForImageClassificationWithTeacher(config)
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+                torch.nn.init.uniform_(module.weight, 0.5, 1.5)  # residual branches start at zero
+        network.save_pretrained(folder)
+        levit.LevitImageProcessor().save_pretrained(folder)
+    return folder
+
+
+def export_random(variant: str, precision: str) -> Path:
+    """The same exported; int8 by the recipe of the embedded model, calibrated on drawn scenes."""
+    file = WORK / f"{variant}-{precision}.onnx"
+    if not file.exists():
+        options = {} if precision != "int8" else {"calibration": scenes()}
+        levit.export(random_checkpoint(variant), file, precision=precision, **options)  # type: ignore[arg-type]
+    return file
+
+
+def scenes(count: int = 64) -> Path:
+    """A folder of drawn pictures of the size that photos have in data sets."""
+    folder = WORK / "scenes"
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        file = folder / f"scene{number:02}.jpg"
+        if not file.exists():
+            draw_scene(number, 500, 375).save(file, quality=90)
+    return folder

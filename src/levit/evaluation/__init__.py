@@ -1,0 +1,1 @@
+"""Judges anything with the Engine protocol; so far its speed."""
