@@ -112,11 +112,15 @@ def _export(name: str, file: Path) -> None:
 def _quantize(name: str, source: Path, file: Path) -> None:
     import nncf
     import openvino
+    import openvino.passes
 
     size = peer_size(name)
     preprocessing = Preprocessing.for_image_size((size, size))
     images = [prepare(picture, preprocessing) for picture in sorted(scenes().iterdir())]
     network = openvino.Core().read_model(source)
+    passes = openvino.passes.Manager()
+    passes.register_pass(openvino.passes.ConstantFolding())  # NNCF stumbles over gathered attention biases
+    passes.run_passes(network)
     options: dict[str, Any] = {}
     if "levit" in name:  # the same care that this package takes: the head stays in floating point
         linear = [node.get_friendly_name() for node in network.get_ordered_ops() if node.get_type_name() == "MatMul"]

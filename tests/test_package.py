@@ -128,3 +128,22 @@ def test_the_embedded_model_is_small_and_says_how_good_it_is():
     assert artifact.accuracy.images == 9_000  # the other 1,000 calibrated it
     assert f"{artifact.accuracy.top1:.2f} %" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(artifact.labels) == 200
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="does not fork")
+def test_nothing_is_reported_to_anybody():
+    run = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import os, socket; os.register_at_fork(before=lambda: print('forks'))\n"
+            "socket.socket.connect = lambda *_: print('connects')\n"
+            "import levit.evaluation.peak, levit, nncf\n"
+            f"levit.Classifier(engine='openvino')({str(EXAMPLES / 'cat.jpg')!r})\n"
+            "print('done')",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.split() == ["done"]

@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import levit
+from levit.cli.benchmark import benchmark
 from levit.cli.convert import convert
 from levit.cli.export import export
 from levit.cli.info import info
@@ -29,6 +30,7 @@ app.command()(predict)
 app.command()(info)
 app.command()(convert)
 app.command()(export)
+app.command()(benchmark)
 
 
 def _print_version(wanted: bool) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,8 @@ from types import TracebackType
 from typing import Any
 
 from levit.errors import EngineError
+
+_CLASS = re.compile(r"^[\w.]+(Error|Exception): ")  # before an exception's message
 
 Request = Mapping[str, Any]
 Answer = dict[str, Any]
@@ -69,7 +72,11 @@ class Contender:
             encoding="utf-8",
             env={**os.environ, **(environment or {})},
         )
-        self.greeting = self._read()
+        try:
+            self.greeting = self._read()
+        except BaseException:
+            self.close()
+            raise
         self.start_seconds = time.perf_counter() - started
 
     def ask(self, **request: Any) -> Answer:
@@ -88,10 +95,16 @@ class Contender:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process."""
         self._process.kill()
-        with suppress(OSError):  # what could not be sent any more
-            self._process.communicate()
-        self._errors.close()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._errors):
+            with suppress(OSError):  # what could not be sent any more
+                if stream is not None:
+                    stream.close()
 
     def _read(self) -> Answer:
         line = self._process.stdout.readline() if self._process.stdout else ""
@@ -100,7 +113,7 @@ class Contender:
             self._errors.seek(0)
             said = [text.strip() for text in self._errors if text.strip()]
             why = said[-1] if said else f"ended with exit code {code}"
-            raise EngineError(f"{self.name}: {why.removeprefix('levit.errors.').removeprefix('EngineError: ')}")
+            raise EngineError(f"{self.name}: {_CLASS.sub('', why)}")
         answer: Answer = json.loads(line)
         return answer
 
