@@ -16,11 +16,11 @@ from tests.runtime.small_model import SMALL, write_checkpoint
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     folder = write_checkpoint(tmp_path_factory.mktemp("models") / "fruit")
-    engines = ("openvino", "onnxruntime")
+    engines = ("openvino", "auto", "onnxruntime")
     return measure_speed([folder], batch_sizes=[1, 4], engines=engines, precisions=["fp32"], rounds=2, seconds=0.05)
 
 
-def test_there_is_a_row_for_each_engine_and_batch_size(report):
+def test_there_is_one_row_for_each_engine_and_batch_size(report):
     rows = [(one.model, one.engine, one.precision, one.batch_size) for one in report.speeds]
     engines = ("openvino", "onnxruntime")
     assert rows == [("fruit", engine, "fp32", size) for engine in engines for size in (1, 4)]
