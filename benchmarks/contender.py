@@ -124,10 +124,10 @@ class Torch:
 
         torch.set_num_threads(threads)
         self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        built = build_network(network).requires_grad_(False).to(self._dtype)
+        built = build_network(network).requires_grad_(False)
         built = fuse(built) if "fused" in form else built
         self._forms: dict[int, Any] = {}
-        self._built, self._form = built, form
+        self._built, self._form = built.to(self._dtype), form  # last, since what fuses makes float32
 
     def images(self, batch_size: int, seconds: float) -> float:
         """Images a second."""

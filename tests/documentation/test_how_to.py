@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 import levit
 from tests.conftest import EXAMPLES, ROOT
+from tests.exporting.hues import train, write_pictures
 
 HOW_TO = ROOT / "docs" / "how-to"
 
@@ -32,6 +33,16 @@ def test_network(run):
 @pytest.mark.slow
 def test_distill(run):
     assert re.fullmatch(r"loss: \d+\.\d+\n", run(EXAMPLES / "distill.py"))
+
+
+@pytest.mark.slow
+def test_quantize(run, tmp_path):
+    data = {"calibration": 60, "evaluation": 150}
+    options = (part for name in data for part in (f"--{name}", write_pictures(tmp_path / name, count=data[name])))
+    output = run(EXAMPLES / "quantize.py", train(tmp_path / "hues"), "fast.onnx", *options)
+    before, after, count = re.search(r"^top-1 (.+) % in fp32, (.+) % in int8, of (\d+) photos$", output, re.MULTILINE).groups()
+    assert float(after) >= float(before) - 0.5
+    assert levit.Classifier(tmp_path / "fast.onnx").artifact.accuracy.images == int(count)
 
 
 @pytest.fixture

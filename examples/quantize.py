@@ -1,0 +1,34 @@
+"""Export a checkpoint to int8, judge it on labelled photos, and show what that cost.
+
+python examples/quantize.py my-levit/ fast.onnx --calibration photos/ --evaluation validation/
+"""
+
+import argparse
+
+import levit
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("checkpoint")
+parser.add_argument("output")
+parser.add_argument("--calibration", required=True, help="images like those that the network will see")
+parser.add_argument("--evaluation", required=True, help="a folder with one subfolder for each class")
+arguments = parser.parse_args()
+
+report = levit.export(
+    arguments.checkpoint,
+    arguments.output,
+    precision="int8",
+    calibration=arguments.calibration,
+    evaluation=arguments.evaluation,
+    max_drop=0.5,  # points of top-1
+)
+print(f"{report.path}: {report.num_bytes / 1e6:.1f} MB")
+after, quantization = report.artifact.accuracy, report.artifact.quantization
+if after and quantization and quantization.fp32:  # measured, since there are labelled photos
+    before = quantization.fp32
+    print(f"top-1 {before.top1:.2f} % in fp32, {after.top1:.2f} % in int8, of {after.images} photos")
+    print(f"the same answer for {quantization.agreement:.1f} %")
+    print(f"returned to floating point: {', '.join(quantization.float_layers) or 'nothing'}")
+
+classify = levit.Classifier(report.path)  # from here on without torch and NNCF
+print(classify.engine.reason)
