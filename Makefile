@@ -25,11 +25,13 @@ check: $(VENV)/.dev  ## Lint, formatting, types and who may import whom.
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.dev  ## Measure accuracy and speed of the embedded model here, side by side with transformers.
+bench: $(VENV)/.dev  ## Measure accuracy and speed here, side by side with everybody else (about 40 minutes).
 	$(BIN)/python benchmarks/embedded_accuracy.py
 	$(BIN)/python benchmarks/first_answer.py
 	$(BIN)/python benchmarks/build_graph.py
 	$(BIN)/python benchmarks/attention.py
+	$(BIN)/python benchmarks/where_time_goes.py
+	$(BIN)/python benchmarks/peers.py
 
 docs: $(VENV)/.docs  ## Build the documentation site into site/.
 	$(BIN)/mkdocs build --strict

@@ -33,7 +33,7 @@ def markdown(record: Mapping[str, Any]) -> str:
 
 def published() -> dict[str, tuple[int, float, str]]:
     """Image size, top-1 and its source of every network in the comparison."""
-    return {name: (224, top1, "arXiv 2104.01136, table 2") for name, top1 in LEVITS.items()} | COMPETITORS
+    return {name: (224, top1, "facebookresearch/LeViT") for name, top1 in LEVITS.items()} | COMPETITORS
 
 
 def _ways(rates: Rates) -> list[str]:

@@ -3,7 +3,9 @@
     python benchmarks/where_time_goes.py [--variant levit-128s] [--batch-size 16]
 
 OpenVINO counts the time of each operation (PERF_COUNT) in one stream on all cores; weights are random, which changes
-no speed. The peak is that of large matrix products, measured in the same process between the passes.
+no speed. The peak is that of large matrix products, measured in the same process between the passes. Softmax and what
+stands around it is fused into one operation with the products of the attention, which count among the rest where that
+is so. Writes results/where_time_goes.md.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections import defaultdict
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from typing import Any
 import numpy as np
 import openvino
 
+from levit.evaluation.machine import describe_machine
 from levit.evaluation.peak import measure_peak
 from levit.runtime.cores import usable_cores
 from levit.runtime.openvino_graph import own_quantization, take_pixels
@@ -28,6 +32,7 @@ from levit.spec.variants import VARIANTS
 from work import WORK, export_random
 
 KINDS = {"Convolution": "stem", "FullyConnected": "linear layers", "MatMul": "attention products", "Softmax": "softmax"}
+RESULT = Path(__file__).parent / "results" / "where_time_goes.md"
 REST = "moving and element by element"
 
 
@@ -41,23 +46,33 @@ def main() -> None:
         kind: count * arguments.batch_size for kind, count in _flops(VARIANTS[arguments.variant].architecture()).items()
     }
     WORK.mkdir(exist_ok=True)
+    lines = [f"# Where the time of {arguments.variant} goes", "", f"On {', '.join(describe_machine().values())}."]
     for precision in ("fp32", "bf16", "int8"):
         file = export_random(arguments.variant, "int8" if precision == "int8" else "fp32")
         taken = _profile(file, precision, arguments.batch_size)
         peak = measure_peak(precision, 2)
-        whole = sum(taken.values())
-        print(
-            f"\n{arguments.variant}, {precision}, batch {arguments.batch_size}: {1e3 * whole:.1f} ms, "
-            f"{arguments.batch_size / whole:,.0f} images/s, {100 * sum(work.values()) / whole / peak / 1e9:.0f} % of "
-            f"the peak ({peak:.0f} G multiply-adds/s)"
-        )
-        print("| kind | ms | share of the time | share of the work | of the peak |\n| --- | --- | --- | --- | --- |")
-        for kind in sorted(taken, key=lambda name: -taken[name]):
-            done = work.get(kind, 0)
-            print(
-                f"| {kind} | {1e3 * taken[kind]:.2f} | {100 * taken[kind] / whole:.0f} % | "
-                f"{100 * done / sum(work.values()):.0f} % | {100 * done / taken[kind] / peak / 1e9:.0f} % |"
-            )
+        lines += _table(precision, taken, work, peak, arguments.batch_size)
+    print(*lines, sep="\n")
+    RESULT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _table(
+    precision: str, taken: Mapping[str, float], work: Mapping[str, int], peak: float, batch_size: int
+) -> list[str]:
+    """Seconds by kind of operation as Markdown, beside the multiply-adds of each."""
+    whole, all_work = sum(taken.values()), sum(work.values())
+    lines = ["", f"## {precision}, batches of {batch_size}", ""]
+    lines += [
+        f"{1e3 * whole:.1f} ms, {batch_size / whole:,.0f} images/s, {100 * all_work / whole / peak / 1e9:.0f} % of the "
+        f"peak ({peak:,.0f} G multiply-adds/s).",
+        "",
+    ]
+    lines += ["| kind | ms | share of the time | share of the work | of the peak |", "| --- | --- | --- | --- | --- |"]
+    for kind in sorted(taken, key=lambda name: -taken[name]):
+        done, seconds = work.get(kind, 0), taken[kind]
+        shares = [seconds / whole, done / all_work, done / seconds / peak / 1e9]
+        lines += [" | ".join([f"| {kind}", f"{1e3 * seconds:.2f}", *(f"{100 * share:.0f} %" for share in shares)]) + " |"]
+    return lines
 
 
 def _flops(architecture: Architecture) -> dict[str, int]:
