@@ -71,7 +71,9 @@ def _table(
     for kind in sorted(taken, key=lambda name: -taken[name]):
         done, seconds = work.get(kind, 0), taken[kind]
         shares = [seconds / whole, done / all_work, done / seconds / peak / 1e9]
-        lines += [" | ".join([f"| {kind}", f"{1e3 * seconds:.2f}", *(f"{100 * share:.0f} %" for share in shares)]) + " |"]
+        lines += [
+            " | ".join([f"| {kind}", f"{1e3 * seconds:.2f}", *(f"{100 * share:.0f} %" for share in shares)]) + " |"
+        ]
     return lines
 
 

@@ -40,7 +40,9 @@ def test_quantize(run, tmp_path):
     data = {"calibration": 60, "evaluation": 150}
     options = (part for name in data for part in (f"--{name}", write_pictures(tmp_path / name, count=data[name])))
     output = run(EXAMPLES / "quantize.py", train(tmp_path / "hues"), "fast.onnx", *options)
-    before, after, count = re.search(r"^top-1 (.+) % in fp32, (.+) % in int8, of (\d+) photos$", output, re.MULTILINE).groups()
+    before, after, count = re.search(
+        r"^top-1 (.+) % in fp32, (.+) % in int8, of (\d+) photos$", output, re.MULTILINE
+    ).groups()
     assert float(after) >= float(before) - 0.5
     assert levit.Classifier(tmp_path / "fast.onnx").artifact.accuracy.images == int(count)
 

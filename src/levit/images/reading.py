@@ -24,6 +24,7 @@ IMAGE_TYPES = (str, PathLike, bytes, Image.Image, np.ndarray)
 
 MAX_PIXELS = 100_000_000
 
+_UPRIGHT = 1
 _ON_THE_SIDE = (5, 6, 7, 8)  # the orientations that exchange height and width
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://|data:", re.IGNORECASE)
@@ -91,10 +92,11 @@ def read_reduced(source: ImageSource, enough: int | None, *, max_pixels: int = M
         whole = image.height, image.width
         if enough is not None and image is not source:  # a caller's own image is left as it is
             image.draft(image.mode, (enough, enough))
-        upright = ImageOps.exif_transpose(image)
-        if image.getexif().get(ExifTags.Base.Orientation) in _ON_THE_SIDE:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+        if orientation in _ON_THE_SIDE:
             whole = whole[::-1]
-        return _to_rgb(upright, name), whole
+        is_upright = orientation in (None, _UPRIGHT) and image is not source  # nothing to turn, and nobody else's
+        return _to_rgb(image if is_upright else ImageOps.exif_transpose(image), name), whole
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

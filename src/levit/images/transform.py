@@ -10,11 +10,11 @@ from PIL import Image
 
 from levit.errors import ImageError
 from levit.images.reading import MAX_PIXELS, ImageSource, read_reduced, source_name
+from levit.images.resizing import resize_part
 from levit.spec.architecture import Grid
 from levit.spec.preprocessing import Preprocessing
 
-_ENOUGH = 2.9  # a reduced image is still so many times as large as what it is resized to: no photo's answer changes
-_SUPPORT = 3  # pixels on either side that the widest filter, Lanczos, reads
+_ENOUGH = 2.9  # a reduced image is still so many times as large as what it is resized to: no answer in fp32 changes
 
 
 def prepare(
@@ -65,8 +65,6 @@ def preprocess_quickly(
 ) -> NDArray[np.uint8]:
     """Resize to a shorter side and crop an RGB image, computing only what the crop keeps; else as `preprocess`.
 
-    In two passes, first the rows, as Pillow does it for a whole photo; for a part it chooses the order anew.
-
     Args:
         image: RGB, possibly of reduced size.
         preprocessing: what to do.
@@ -87,10 +85,8 @@ def preprocess_quickly(
     scales = [whole[axis] / resized[axis] / reduction for axis in (0, 1)]
     starts = [(resized[axis] - crop[axis]) // 2 * scales[axis] for axis in (0, 1)]
     ends = [min(starts[axis] + crop[axis] * scales[axis], sizes[axis]) for axis in (0, 1)]
-    resample, margin = Image.Resampling(preprocessing.resample), _SUPPORT * max(scales[0], 1)
-    top, bottom = max(0, int(starts[0] - margin)), min(sizes[0], int(ends[0] + margin) + 1)
-    rows = image.resize((crop[1], bottom - top), resample, box=(starts[1], top, ends[1], bottom))
-    return np.asarray(rows.resize((crop[1], crop[0]), resample, box=(0, starts[0] - top, crop[1], ends[0] - top)))
+    box = (starts[1], starts[0], ends[1], ends[0])
+    return resize_part(image, (crop[1], crop[0]), Image.Resampling(preprocessing.resample), box)
 
 
 def normalize(images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
