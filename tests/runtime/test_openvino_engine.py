@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -184,3 +186,14 @@ def test_images_of_another_shape_are_refused_in_one_line(content, shape):
         with pytest.raises(EngineError) as caught:
             compute(np.zeros(shape, np.uint8))
         assert str(caught.value).startswith(f"OpenVINO cannot run a batch of shape {list(shape)}: ")
+
+
+def test_a_process_ends_well_while_batches_are_computed():
+    program = """
+import numpy, levit
+engine = levit.Classifier().engine
+for _ in range(8):
+    engine.submit(numpy.zeros((16, 64, 64, 3), numpy.uint8), 16)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -125,6 +126,8 @@ class _Queue:
         self._requests.set_callback(self._finish)
         self._batch_size = batch_size
         self._lock = threading.Lock()
+        # A thread of OpenVINO that returns from `_finish` while Python goes down would take the process with it.
+        weakref.finalize(self, self._requests.wait_all)
 
     def submit(self, images: NDArray[np.uint8]) -> Future[NDArray[np.float32]]:
         missing = self._batch_size - len(images)
