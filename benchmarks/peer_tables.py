@@ -39,9 +39,8 @@ def published() -> dict[str, tuple[int, float, str]]:
 def _ways(rates: Rates) -> list[str]:
     base = rates["transformers eager fp32"]
     header = ["", "batch 16", "against transformers", "one at a time", "against transformers"]
-    return _table(
-        "LeViT-128S, 224 pixels, images a second", header, [_row(name, row, base) for name, row in rates.items()]
-    )
+    rows = [_row(name, row, base) for name, row in rates.items()]
+    return _table("ways", "LeViT-128S, 224 pixels, images a second", header, rows)
 
 
 def _shares(rates: Rates, peaks: Mapping[str, float]) -> list[str]:
@@ -52,7 +51,7 @@ def _shares(rates: Rates, peaks: Mapping[str, float]) -> list[str]:
         for rate in [rates[f"levit {precision}"]["batch 16"]]
     ]
     header = ["precision", "peak, G multiply-adds/s", "levit, images a second", "share"]
-    return _table("Share of the machine's matrix-product peak, LeViT-128S, batch 16", header, rows)
+    return _table("shares", "Share of the machine's matrix-product peak, LeViT-128S, batch 16", header, rows)
 
 
 def _frontier(rates: Rates) -> list[str]:
@@ -62,15 +61,14 @@ def _frontier(rates: Rates) -> list[str]:
         for name, (pixels, top1, source) in published().items()
     ]
     header = ["network", "pixels", "published top-1 (%)", "source", *PRECISIONS]
-    return _table("Every network in OpenVINO, batch 16, images a second", header, rows)
+    return _table("frontier", "Every network in OpenVINO, batch 16, images a second", header, rows)
 
 
 def _files(rates: Rates) -> list[str]:
     base = rates["transformers.pipeline(batch_size=16)"]
     header = ["", *(column for request in base for column in (f"{request}, images a second", "against pipeline"))]
-    return _table(
-        "From JPEG files to labels, LeViT-128S", header, [_row(name, row, base) for name, row in rates.items()]
-    )
+    rows = [_row(name, row, base) for name, row in rates.items()]
+    return _table("files", "From JPEG files to labels, LeViT-128S", header, rows)
 
 
 def _row(name: str, rates: Mapping[str, float], base: Mapping[str, float]) -> list[str]:
@@ -81,6 +79,8 @@ def _row(name: str, rates: Mapping[str, float], base: Mapping[str, float]) -> li
     return [name, *(cell for pair in cells for cell in pair)]
 
 
-def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def _table(name: str, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table under its title, between marks by which docs/speed.md takes it over."""
     lines = [" | ".join(["", *row, ""]).strip() for row in [header, ["---"] * len(header), *rows]]
-    return [f"## {title}", "", *lines, ""]
+    start, end = (f"<!-- --8<-- [{mark}:{name}] -->" for mark in ("start", "end"))
+    return [f"## {title}", "", start, "", *lines, "", end, ""]

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import statistics
 import sys
 from collections.abc import Mapping
@@ -36,6 +37,7 @@ from work import WORK, export_random, random_checkpoint
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
+DOCS = HERE.parent / "docs"
 PHOTOS = HERE.parents[1] / "shared" / "data" / "photos"
 TF, TIMM = "transformers:levit-128s", "timm:levit_128s"
 
@@ -177,6 +179,7 @@ def main() -> None:
     print(text)
     if "frontier" in record:
         draw_frontier(record["frontier"], published(), set(LEVITS), RESULTS / "frontier.png")
+        shutil.copy(RESULTS / "frontier.png", DOCS / "images")
 
 
 if __name__ == "__main__":

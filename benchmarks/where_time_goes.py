@@ -3,9 +3,9 @@
     python benchmarks/where_time_goes.py [--variant levit-128s] [--batch-size 16]
 
 OpenVINO counts the time of each operation (PERF_COUNT) in one stream on all cores; weights are random, which changes
-no speed. The peak is that of large matrix products, measured in the same process between the passes. Softmax and what
-stands around it is fused into one operation with the products of the attention, which count among the rest where that
-is so. Writes results/where_time_goes.md.
+no speed. The peak is that of large matrix products, measured in the same process between the passes. The softmax and
+the products of the attention are often fused into one operation; then both count among the rest.
+Writes results/where_time_goes.md.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from levit.spec.preprocessing import Preprocessing
 from levit.spec.variants import VARIANTS
 from work import WORK, export_random
 
-KINDS = {"Convolution": "stem", "FullyConnected": "linear layers", "MatMul": "attention products", "Softmax": "softmax"}
+PRODUCTS, REST = "attention products", "fused attention, moving, element by element"
+KINDS = {"Convolution": "stem", "FullyConnected": "linear layers", "MatMul": PRODUCTS, "Softmax": "softmax"}
 RESULT = Path(__file__).parent / "results" / "where_time_goes.md"
-REST = "moving and element by element"
 
 
 def main() -> None:
@@ -47,11 +47,13 @@ def main() -> None:
     }
     WORK.mkdir(exist_ok=True)
     lines = [f"# Where the time of {arguments.variant} goes", "", f"On {', '.join(describe_machine().values())}."]
+    lines += ["", "<!-- --8<-- [start:all] -->"]
     for precision in ("fp32", "bf16", "int8"):
         file = export_random(arguments.variant, "int8" if precision == "int8" else "fp32")
         taken = _profile(file, precision, arguments.batch_size)
         peak = measure_peak(precision, 2)
         lines += _table(precision, taken, work, peak, arguments.batch_size)
+    lines += ["", "<!-- --8<-- [end:all] -->"]
     print(*lines, sep="\n")
     RESULT.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -61,15 +63,16 @@ def _table(
 ) -> list[str]:
     """Seconds by kind of operation as Markdown, beside the multiply-adds of each."""
     whole, all_work = sum(taken.values()), sum(work.values())
-    lines = ["", f"## {precision}, batches of {batch_size}", ""]
-    lines += [
-        f"{1e3 * whole:.1f} ms, {batch_size / whole:,.0f} images/s, {100 * all_work / whole / peak / 1e9:.0f} % of the "
-        f"peak ({peak:,.0f} G multiply-adds/s).",
+    lines = [
+        "",
+        f"**{precision}**, batches of {batch_size}: {1e3 * whole:.1f} ms, {batch_size / whole:,.0f} images/s, "
+        f"{100 * all_work / whole / peak / 1e9:.0f} % of the peak ({peak:,.0f} G multiply-adds/s).",
         "",
     ]
     lines += ["| kind | ms | share of the time | share of the work | of the peak |", "| --- | --- | --- | --- | --- |"]
+    fused = PRODUCTS not in taken  # with the softmax into one operation
     for kind in sorted(taken, key=lambda name: -taken[name]):
-        done, seconds = work.get(kind, 0), taken[kind]
+        done, seconds = work[PRODUCTS] if fused and kind == REST else work.get(kind, 0), taken[kind]
         shares = [seconds / whole, done / all_work, done / seconds / peak / 1e9]
         lines += [
             " | ".join([f"| {kind}", f"{1e3 * seconds:.2f}", *(f"{100 * share:.0f} %" for share in shares)]) + " |"
@@ -87,7 +90,7 @@ def _flops(architecture: Architecture) -> dict[str, int]:
     stem = sum(layer.flops() for layer in stem_layers(architecture))
     return {
         "stem": stem,
-        "attention products": products,
+        PRODUCTS: products,
         "linear layers": count_flops(architecture) - stem - products,
     }
 
