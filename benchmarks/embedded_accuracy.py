@@ -18,7 +18,7 @@ from pathlib import Path
 
 import levit
 from levit.data.labelled import open_data
-from levit.exporting.accuracy import compute_logits, judge, read_targets
+from levit.evaluation.accuracy import compute_logits, judge, read_targets
 from levit.exporting.int8 import CALIBRATION_IMAGES
 from levit.runtime.engine import Precision, open_engine
 from levit.runtime.opening import find_artifact

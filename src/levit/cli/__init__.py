@@ -13,6 +13,7 @@ import typer
 import levit
 from levit.cli.benchmark import benchmark
 from levit.cli.convert import convert
+from levit.cli.evaluate import evaluate
 from levit.cli.export import export
 from levit.cli.info import info
 from levit.cli.predict import predict
@@ -30,6 +31,7 @@ app.command()(predict)
 app.command()(info)
 app.command()(convert)
 app.command()(export)
+app.command()(evaluate)
 app.command()(benchmark)
 
 

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from levit.data.file_list import FileList
 from levit.data.labelled import LabelledImage
 from levit.errors import DataError
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".avif"})
+
+# What a part of the data is called, by what it is asked for as; where nothing is asked for, the first that is there.
+SPLITS = {
+    "validation": ("validation", "val", "valid"),
+    "test": ("test", "testing"),
+    "train": ("train", "training"),
+}
 
 
 class ImageFolder:
@@ -19,33 +28,76 @@ class ImageFolder:
         DataError: there are no images.
     """
 
+    is_multi_label = False
+
     def __init__(self, folder: Path) -> None:
         self.name = folder.name or str(folder)
-        folders = sorted(one for one in folder.iterdir() if one.is_dir() and any(_images(one)))
-        self.classes = tuple(one.name for one in folders)
-        self._folder = folder
-        self._files: list[tuple[Path, int | None]] = [
-            (file, label) for label, one in enumerate(folders) for file in sorted(_images(one))
-        ] or [(file, None) for file in sorted(_images(folder))]
-        if not self._files:
+        subfolders = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+        self._files = FileList(folder)
+        classes: list[str] = []
+        for name in subfolders:
+            before = len(self._files)
+            for file in list_images(folder, name):
+                self._files.add(file, (len(classes),))
+            if len(self._files) > before:
+                classes.append(name)
+        self.classes = tuple(classes)
+        if not classes:
+            for file in list_images(folder):
+                self._files.add(file, ())
+        if not len(self._files):
             raise DataError(f"{folder}: no images in it ({', '.join(sorted(EXTENSIONS))})")
 
     def __len__(self) -> int:
         return len(self._files)
 
     def __iter__(self) -> Iterator[LabelledImage]:
-        for file, label in self._files:
-            yield LabelledImage(file, label)
+        return iter(self._files)
 
     def sha256(self) -> str:
         """Of the files' names and contents, in order."""
-        digest = hashlib.sha256()
-        for file, _ in self._files:
-            digest.update(file.relative_to(self._folder).as_posix().encode(errors="surrogateescape") + b"\0")
-            with file.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
-        return digest.hexdigest()
+        return hash_files(self._files)
 
 
-def _images(folder: Path) -> Iterator[Path]:
-    return (file for file in folder.rglob("*") if file.suffix.lower() in EXTENSIONS and file.is_file())
+def list_images(folder: Path, below: str = "") -> Iterator[str]:
+    """The names of all images in a folder and below it, sorted folder by folder, relative to the first."""
+    entries = sorted(os.scandir(folder / below), key=lambda entry: entry.name)
+    for entry in entries:
+        name = f"{below}/{entry.name}" if below else entry.name
+        if entry.is_dir():
+            yield from list_images(folder, name)
+        elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS and entry.is_file():  # noqa: PTH122 (no object each)
+            yield name
+
+
+def find_split(folder: Path, split: str | None) -> Path:
+    """The folder of one part of the data: `train`, `val`, … where there are such folders, otherwise the folder itself.
+
+    Args:
+        folder: of the whole data.
+        split: validation, test, train, or the name of a folder; None for the first of those three that is there.
+
+    Raises:
+        DataError: there is no such part.
+    """
+    present = {entry.name for entry in os.scandir(folder) if entry.is_dir()}
+    parts = {name: wanted for wanted, names in SPLITS.items() for name in names if name in present}
+    if split is None:
+        return next((folder / name for names in SPLITS.values() for name in names if name in parts), folder)
+    candidates: Sequence[str] = (split, *SPLITS.get(split, ()), *(SPLITS[parts[split]] if split in parts else ()))
+    found = next((name for name in candidates if name in present), None)
+    if found is None:
+        there = ", ".join(sorted(parts)) or "none"
+        raise DataError(f"{folder}: no split {split!r} (there: {there})")
+    return folder / found
+
+
+def hash_files(files: FileList) -> str:
+    """Of the names and contents of files, in order."""
+    digest = hashlib.sha256()
+    for index in range(len(files)):
+        name = files.name(index)
+        digest.update(name.encode(errors="surrogateescape") + b"\0")
+        with (files.folder / name).open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()

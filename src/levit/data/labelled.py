@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -11,10 +11,17 @@ from levit.images.reading import ImageSource
 
 
 class LabelledImage(NamedTuple):
-    """One image as it is stored, and its class; None where it has none."""
+    """One image as it is stored.
+
+    Attributes:
+        image: its path, or the bytes of its file.
+        labels: the indices of its classes: none where nobody labelled it, several where several are right.
+        name: what to call it.
+    """
 
     image: ImageSource
-    label: int | None
+    labels: tuple[int, ...]
+    name: str
 
 
 class LabelledImages(Protocol):
@@ -23,10 +30,12 @@ class LabelledImages(Protocol):
     Attributes:
         name: of the file or folder.
         classes: the names that labels are indices of; empty where there are no labels.
+        is_multi_label: whether an image may have any number of labels, of which all are right.
     """
 
     name: str
     classes: tuple[str, ...]
+    is_multi_label: bool
 
     def __len__(self) -> int: ...
 
@@ -37,11 +46,20 @@ class LabelledImages(Protocol):
         ...
 
 
-def open_data(path: str | Path) -> LabelledImages:
-    """Open a folder of images, one subfolder for each class, or a parquet file in the Hugging Face image layout.
+def open_data(path: str | Path, *, split: str | None = None) -> LabelledImages:
+    """Open labelled images.
+
+    - a folder with one subfolder for each class, or such folders in `train`, `val`, `validation`, `test`;
+    - a folder with a `metadata.csv` or `metadata.jsonl` beside the images, with `file_name` and `label` or `labels`;
+    - a list of files and numbers as mmpretrain's `meta/val.txt`;
+    - a parquet file in the Hugging Face image layout, or a folder of them.
+
+    Args:
+        path: the file or folder.
+        split: which part, where there are several: validation, test, train; None for the first of these.
 
     Raises:
-        DataError: it is neither, or has no images.
+        DataError: it is none of these, has no images, or not this part.
 
     Examples:
         >>> photos = open_data("examples")
@@ -50,35 +68,30 @@ def open_data(path: str | Path) -> LabelledImages:
     """
     source = Path(path)
     if source.is_dir():
-        from levit.data.folder import ImageFolder
-
-        return ImageFolder(source)
+        return _open_folder(source, split)
     if not source.exists():
         raise DataError(f"{source}: no such file or folder")
+    if split is not None:
+        raise DataError(f"{source}: a file has no splits: leave out split {split!r}")
+    if source.suffix == ".txt":
+        from levit.data.annotations import AnnotationList
+
+        return AnnotationList(source)
     if source.suffix != ".parquet":
-        raise DataError(f"{source}: give a folder of images or a .parquet file")
+        raise DataError(f"{source}: give a folder of images, a .parquet file or a .txt list")
     from levit.data.parquet import ImageParquet
 
-    return ImageParquet(source)
+    return ImageParquet([source])
 
 
-def match_classes(classes: Sequence[str], labels: Sequence[str], name: str) -> list[int]:
-    """For each class of the data the index of the model's label of the same name.
+def _open_folder(folder: Path, split: str | None) -> LabelledImages:
+    from levit.data.folder import ImageFolder, find_split
+    from levit.data.metadata import ImageTable, find_table
 
-    Raises:
-        DataError: a class has no label of its name, or several.
+    if shards := sorted(folder.glob("*.parquet")) or sorted(folder.glob("data/*.parquet")):
+        from levit.data.parquet import ImageParquet, of_split
 
-    Examples:
-        >>> match_classes(["dog", "cat"], ["cat", "dog", "fish"], "pets")
-        [1, 0]
-    """
-    places: dict[str, int] = {}
-    for index, label in enumerate(labels):
-        if label in classes and label in places:
-            raise DataError(f"{name}: the model has two labels called {label!r}, so classes cannot be matched by name")
-        places[label] = index
-    unknown = [one for one in classes if one not in places]
-    if unknown:
-        first = ", ".join(map(repr, unknown[:3])) + (", …" if len(unknown) > 3 else "")
-        raise DataError(f"{name}: the model has no label for {len(unknown)} of {len(classes)} classes ({first})")
-    return [places[one] for one in classes]
+        return ImageParquet(of_split(shards, split), name=folder.name)
+    part = find_split(folder, split)
+    table = find_table(part)
+    return ImageFolder(part) if table is None else ImageTable(table)

@@ -1,61 +1,102 @@
-"""A parquet file in the Hugging Face image layout: a column `image` of bytes and a column `label`."""
+"""Parquet files in the Hugging Face image layout: a column `image` of bytes, and `label` or `labels`."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from levit.checkpoints.arrays import hash_file
+from levit.data.folder import SPLITS
 from levit.data.labelled import LabelledImage
 from levit.errors import DataError
 
 
 class ImageParquet:
-    """The rows of a parquet file; images are read from it as they are wanted.
+    """The rows of one file or several, in order; images are read from them as they are wanted.
+
+    Args:
+        files: of the same columns.
+        name: what to call them; None for the name of the one file.
 
     Raises:
-        DataError: it is no parquet file, or has no column of images, or its labels have no names.
+        DataError: one is no parquet file, or has no column of images, or its labels have no names.
+        ImportError: pyarrow is not installed.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, files: Sequence[Path], *, name: str | None = None) -> None:
         try:
             import pyarrow.parquet as parquet
         except ImportError as error:
-            raise ImportError('reading parquet needs pyarrow: pip install "levit[quantization]"') from error
-        self.name = file.name
-        self._path = file
-        try:
-            self._file: Any = parquet.ParquetFile(file)
-        except Exception as error:  # pyarrow's errors and the system's
-            raise DataError(f"{file}: not a parquet file ({str(error).splitlines()[0]})") from error
-        columns = self._file.schema_arrow.names
-        if "image" not in columns:
-            raise DataError(f"{file}: no column 'image' (it has {', '.join(columns)})")
-        self._columns = ["image", "label"] if "label" in columns else ["image"]
-        self.classes = _class_names(self._file.schema_arrow.metadata or {}) if "label" in columns else ()
-        if "label" in columns and not self.classes:
-            raise DataError(f"{file}: its labels have no names: write it with datasets and a ClassLabel column")
+            raise ImportError('reading parquet needs pyarrow: pip install "levit[evaluation]"') from error
+        self.name = name or files[0].name
+        self._paths, self._files = list(files), []
+        for file in files:
+            try:
+                self._files.append(parquet.ParquetFile(file))
+            except Exception as error:  # pyarrow's errors and the system's
+                raise DataError(f"{file}: not a parquet file ({str(error).splitlines()[0]})") from error
+        schema = self._files[0].schema_arrow
+        if "image" not in schema.names:
+            raise DataError(f"{files[0]}: no column 'image' (it has {', '.join(schema.names)})")
+        self._label = next((column for column in ("labels", "label") if column in schema.names), None)
+        self.is_multi_label = self._label == "labels"
+        self.classes = _class_names(schema.metadata or {}, self._label) if self._label else ()
+        if self._label and not self.classes:
+            raise DataError(f"{files[0]}: its labels have no names: write it with datasets and a ClassLabel column")
 
     def __len__(self) -> int:
-        return int(self._file.metadata.num_rows)
+        return sum(int(file.metadata.num_rows) for file in self._files)
 
     def __iter__(self) -> Iterator[LabelledImage]:
-        for batch in self._file.iter_batches(batch_size=256, columns=self._columns):
-            rows = batch.to_pydict()
-            labels = rows.get("label") or [None] * len(rows["image"])
-            for image, label in zip(rows["image"], labels, strict=True):
-                yield LabelledImage(image["bytes"] if isinstance(image, dict) else image, label)
+        columns = ["image"] if self._label is None else ["image", self._label]
+        number = 0
+        for file in self._files:
+            for batch in file.iter_batches(batch_size=256, columns=columns):
+                rows = batch.to_pydict()
+                labels = rows.get(self._label or "") or [None] * len(rows["image"])
+                for image, label in zip(rows["image"], labels, strict=True):
+                    content, path = (image["bytes"], image.get("path")) if isinstance(image, dict) else (image, None)
+                    yield LabelledImage(content, _indices(label), path or f"row {number}")
+                    number += 1
 
     def sha256(self) -> str:
-        """Of the file."""
-        return hash_file(self._path)
+        """Of the file, or of the hashes of the files."""
+        hashes = [hash_file(path) for path in self._paths]
+        return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
-def _class_names(metadata: dict[bytes, bytes]) -> tuple[str, ...]:
+def of_split(files: Sequence[Path], split: str | None) -> list[Path]:
+    """The files of one part, by the beginning of their names, as `validation-00000-of-00002.parquet`.
+
+    Raises:
+        DataError: there are none.
+    """
+    parts: dict[str, list[Path]] = {}
+    for file in files:
+        start = file.stem.partition("-")[0]
+        wanted = next((name for name, names in SPLITS.items() if start in names), start)
+        parts.setdefault(wanted, []).append(file)
+    if split is None:
+        return next((parts[name] for name in SPLITS if name in parts), list(files))
+    if split not in parts:
+        raise DataError(f"{files[0].parent}: no split {split!r} (there: {', '.join(sorted(parts))})")
+    return parts[split]
+
+
+def _indices(label: Any) -> tuple[int, ...]:
+    """No label is none, or a negative number."""
+    values = label if isinstance(label, list) else [] if label is None else [label]
+    return tuple(int(value) for value in values if value >= 0)
+
+
+def _class_names(metadata: dict[bytes, bytes], column: str) -> tuple[str, ...]:
     try:
-        features = json.loads(metadata[b"huggingface"])["info"]["features"]
-        return tuple(features["label"]["names"])
-    except (KeyError, TypeError, ValueError):
+        feature = json.loads(metadata[b"huggingface"])["info"]["features"][column]
+        while "names" not in feature:  # a sequence of them
+            feature = feature.get("feature") or feature[0]
+        return tuple(feature["names"])
+    except (AttributeError, KeyError, TypeError, ValueError):
         return ()

@@ -10,7 +10,7 @@ import onnx
 
 from levit.data.labelled import LabelledImages
 from levit.errors import ExportError
-from levit.exporting.accuracy import Logits, Targets, agreement, compute_logits, judge, read_targets
+from levit.evaluation.accuracy import Logits, Targets, agreement, compute_logits, judge, read_targets
 from levit.exporting.quantization import quantizable_layers, quantize, restore
 from levit.images.transform import normalize, prepare
 from levit.runtime.engine import Precision, open_engine

@@ -8,7 +8,8 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from levit.data.labelled import LabelledImages, match_classes
+from levit.data.labelled import LabelledImages
+from levit.data.matching import match_classes
 from levit.errors import DataError
 from levit.images.reading import ImageSource
 from levit.runtime.classifier import Classifier
@@ -47,12 +48,14 @@ def read_targets(data: LabelledImages, labels: tuple[str, ...], *, skip: int = 0
     Raises:
         DataError: the images have no labels, or the model has none of that name.
     """
-    places = match_classes(data.classes, labels, data.name)
+    places = match_classes(data.classes, labels, data.name).places
     found = []
-    for row, item in enumerate(islice(data, skip, None), start=skip):
-        if item.label is None or not 0 <= item.label < len(places):
-            raise DataError(f"{data.name}: image {row} has no label: measuring accuracy needs labelled images")
-        found.append(places[item.label])
+    for item in islice(data, skip, None):
+        if len(item.labels) != 1 or not 0 <= item.labels[0] < len(places):
+            raise DataError(
+                f"{data.name}: {item.name} has no label, or several: measuring accuracy needs images with one"
+            )
+        found.append(places[item.labels[0]])
     return np.array(found, np.int64)
 
 

@@ -1,0 +1,133 @@
+"""`levit evaluate`: how good is a model on labelled images?"""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from levit.evaluation.evaluate import Evaluation
+    from levit.evaluation.metrics import Share
+
+
+class OnBadImage(StrEnum):
+    """What happens to an image that cannot be used."""
+
+    SKIP = "skip"
+    FAIL = "fail"
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="An exported file, a checkpoint or a name; - is the model inside.")],
+    data: Annotated[str, typer.Argument(help="A folder, a parquet file, or a list of files.")],
+    split: Annotated[
+        str | None, typer.Option(help="Which part: validation, test or train; default: the first that is there.")
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Also write report.html, metrics.json, tables and predictions.")
+    ] = None,
+    class_map: Annotated[
+        str | None, typer.Option(metavar="FILE.json", help="For classes of other names: the label that is meant.")
+    ] = None,
+    on_bad_image: Annotated[
+        OnBadImage, typer.Option(help="Count and name what cannot be used, or fail.")
+    ] = OnBadImage.SKIP,
+    skip: Annotated[int, typer.Option(min=0, help="Leave out as many images at the beginning.")] = 0,
+    engine: Annotated[str, typer.Option(help="auto, openvino, onnxruntime or, for checkpoints, torch.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or int8.")] = "auto",
+    preprocessing: Annotated[str, typer.Option(help="fast, or exact: bit for bit as Pillow.")] = "fast",
+    batch_size: Annotated[int, typer.Option(min=1, help="How many images to compute at once.")] = 16,
+    save_accuracy: Annotated[
+        bool, typer.Option("--save-accuracy", help="Write the accuracy into the exported file.")
+    ] = False,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit, for a name on the hub.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The figures as one JSON object.")] = False,
+) -> None:
+    """Judge a model on labelled images, by the same runtime that predicts.
+
+    The exit code is 1 when some images could not be used; the others are judged all the same.
+    """
+    if save_accuracy and not (Path(model).suffix == ".onnx" and Path(model).exists()):
+        raise typer.BadParameter(f"--save-accuracy: {model} is no exported file: export the checkpoint first")
+    from levit.cli.progress import track
+    from levit.data.labelled import open_data
+    from levit.evaluation.evaluate import evaluate as run
+    from levit.evaluation.folder import evaluation_folder, metrics
+    from levit.runtime.classifier import Classifier
+
+    images = open_data(data, split=split)
+    classifier = Classifier(
+        None if model == "-" else model,
+        engine=engine,
+        precision=precision,  # type: ignore[arg-type]
+        preprocessing=preprocessing,  # type: ignore[arg-type]
+        revision=revision,
+    )
+    with ExitStack() as stack:
+        folder = stack.enter_context(evaluation_folder(Path(out))) if out is not None else None
+        evaluation = run(
+            classifier,
+            images,
+            class_map=_read_map(class_map),
+            on_bad_image=on_bad_image.value,
+            batch_size=batch_size,
+            skip=skip,
+            watch=lambda predictions: track(predictions, f"judging {images.name}"),
+            on_prediction=folder.add if folder is not None else None,
+        )
+        if folder is not None:
+            folder.finish(evaluation)
+    if save_accuracy:
+        from levit.exporting.export import record_accuracy
+
+        record_accuracy(model, evaluation.accuracy)
+    if as_json:
+        typer.echo(json.dumps(metrics(evaluation), ensure_ascii=False))
+    else:
+        _print(evaluation, out)
+    if evaluation.bad:
+        raise typer.Exit(1)
+
+
+def _read_map(file: str | None) -> dict[str, str] | None:
+    if file is None:
+        return None
+    from levit.errors import DataError
+
+    try:
+        mapping = json.loads(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file}: cannot be read ({error})") from error
+    if not isinstance(mapping, dict) or not all(isinstance(label, str) for label in mapping.values()):
+        raise DataError(f'{file}: give one object of class names and labels, as {{"moggy": "tabby, tabby cat"}}')
+    return mapping
+
+
+def _print(one: Evaluation, out: str | None) -> None:
+    from levit.cli.output import print_fields
+
+    fields = {
+        "model": f"{one.model} ({one.engine}, {one.precision})",
+        "data": f"{one.data}: {one.found:,} images, {one.judged:,} judged, {one.unlabelled:,} without a label, "
+        f"{len(one.bad):,} could not be used",
+        "classes": ", ".join(f"{count} matched by {way}" for way, count in one.matched.items()),
+        "top-1": _percent(one.top1),
+        "top-5": _percent(one.top5),
+        "calibration": f"scores are {100 * one.calibration.error:.1f} points away from the accuracy, in the mean",
+        "speed": f"{one.images_per_second:,.0f} images a second, from file to label",
+    }
+    fields |= {f"bad image {number}": f"{bad.name}: {bad.reason}" for number, bad in enumerate(one.bad[:5], start=1)}
+    if len(one.bad) > 5:
+        fields["bad images"] = f"… and {len(one.bad) - 5:,} more" + ("" if out else ": --out DIR names them all")
+    if out is not None:
+        fields["written"] = str(Path(out) / "report.html")
+    print_fields(fields)
+
+
+def _percent(one: Share) -> str:
+    return f"{one.percent:.2f} % (95 % interval {one.low:.2f} to {one.high:.2f})"

@@ -1,0 +1,146 @@
+"""A folder with everything that an evaluation found: for scripts, for spreadsheets, for people."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from uuid import uuid4
+
+from levit.data.labelled import LabelledImage
+from levit.errors import DataError
+from levit.evaluation.evaluate import Evaluation
+from levit.evaluation.report import write_report
+from levit.runtime.prediction import Prediction
+
+_ROWS = 4096  # of predictions that are written at once
+_BEST = 5
+
+
+@contextmanager
+def evaluation_folder(folder: Path) -> Iterator[EvaluationFolder]:
+    """A folder that gets its name when it is complete; what was there under this name is replaced.
+
+    Only a folder that an evaluation wrote is replaced.
+
+    Raises:
+        DataError: there is something else under this name, or it cannot be written.
+        ImportError: pyarrow is not installed.
+    """
+    if folder.exists() and not (folder.is_dir() and ((folder / "metrics.json").exists() or not any(folder.iterdir()))):
+        raise DataError(f"{folder}: there is something else: give a new folder, or one of an earlier evaluation")
+    temporary = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}")
+    try:
+        temporary.mkdir(parents=True)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be written ({error.strerror})") from error
+    try:
+        with EvaluationFolder(temporary) as written:
+            yield written
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+class EvaluationFolder:
+    """Predictions as they come, and the rest at the end."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError as error:
+            raise ImportError('writing predictions needs pyarrow: pip install "levit[evaluation]"') from error
+        self._folder, self._arrow = folder, pyarrow
+        best = [(f"{what}{rank}", kind) for rank in range(1, _BEST + 1)
+                for what, kind in (("answer", pyarrow.string()), ("score", pyarrow.float32()))]  # fmt: skip
+        self._schema = pyarrow.schema([("image", pyarrow.string()), ("label", pyarrow.string()), *best])
+        self._writer = pyarrow.parquet.ParquetWriter(folder / "predictions.parquet", self._schema)
+        self._rows: list[dict[str, Any]] = []
+
+    def add(self, item: LabelledImage, prediction: Prediction, truth: int) -> None:
+        """One judged image."""
+        row: dict[str, Any] = {"image": item.name, "label": prediction.labels[truth]}
+        for rank, label in enumerate(prediction.top(_BEST), start=1):
+            row |= {f"answer{rank}": label.name, f"score{rank}": label.score}
+        self._rows.append(row)
+        if len(self._rows) == _ROWS:
+            self._flush()
+
+    def finish(self, evaluation: Evaluation) -> None:
+        """metrics.json, per_class.csv, confusion.csv, report.html."""
+        text = json.dumps(metrics(evaluation), indent=1, ensure_ascii=False)
+        (self._folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
+        scores, present = evaluation.per_class, evaluation.classes
+        self._write_csv("per_class.csv", ["class", "support", "answers", "precision", "recall", "f1"], (
+            [evaluation.labels[index], int(scores.support[index]), int(scores.answers[index]),
+             *(_number(values[index]) for values in (scores.precision, scores.recall, scores.f1))]
+            for index in present
+        ))  # fmt: skip
+        self._write_csv("confusion.csv", ["class", *evaluation.labels], (
+            [evaluation.labels[index], *evaluation.tally.confusion[index].tolist()] for index in present
+        ))  # fmt: skip
+        (self._folder / "report.html").write_text(write_report(evaluation), encoding="utf-8")
+
+    def __enter__(self) -> EvaluationFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._writer.write_table(self._arrow.Table.from_pylist(self._rows, schema=self._schema))
+            self._rows = []
+
+    def _write_csv(self, name: str, header: list[str], rows: Iterator[list[Any]]) -> None:
+        with (self._folder / name).open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream, lineterminator="\n")
+            writer.writerow(header)
+            writer.writerows(rows)
+
+
+def metrics(evaluation: Evaluation) -> dict[str, Any]:
+    """The figures as plain JSON values."""
+    one, present = evaluation, list(evaluation.classes)
+    return {
+        "model": one.model,
+        "engine": one.engine,
+        "precision": one.precision,
+        "data": {"name": one.data, "sha256": one.sha256, "classes": len(present), "matched": dict(one.matched)},
+        "images": {
+            "found": one.found,
+            "judged": one.judged,
+            "unlabelled": one.unlabelled,
+            "bad": [asdict(bad) for bad in one.bad],
+        },
+        "top1": asdict(one.top1),
+        "top5": asdict(one.top5),
+        "mean_recall": _mean(one.per_class.recall[present]),
+        "mean_precision": _mean(one.per_class.precision[present]),
+        "mean_f1": _mean(one.per_class.f1[present]),
+        "calibration_error": one.calibration.error,
+        "images_per_second": one.images_per_second,
+    }
+
+
+def _mean(values: Any) -> float | None:
+    """Of the classes that have images or answers; a class that is never answered counts as 0."""
+    numbers = [0.0 if math.isnan(value) else float(value) for value in values]
+    return sum(numbers) / len(numbers) if numbers else None
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.6f}"

@@ -1,0 +1,171 @@
+"""An evaluation: what is right, what is wrong, what could not be judged, and that the totals reconcile."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+
+from levit.data.labelled import LabelledImage, open_data
+from levit.errors import ConfigError, DataError, ImageError, LevitError
+from levit.evaluation.evaluate import evaluate
+from levit.evaluation.folder import evaluation_folder
+from levit.evaluation.tally import KEPT_MISTAKES
+from tests.runtime.small_model import colors_classifier, plain
+
+
+class Colors:
+    """Images of one color each; what is called green is blue."""
+
+    name, classes, is_multi_label = "colors", ("blue", "green", "red"), False
+
+    def __init__(self, extra: list[LabelledImage] | None = None) -> None:
+        right = [LabelledImage(plain(255 - 10 * index, 0, 0), (2,), f"red{index}") for index in range(6)]
+        wrong = [LabelledImage(plain(0, 0, 100 + index), (1,), f"green{index}") for index in range(3)]
+        self.items = [*right, *wrong, LabelledImage(plain(0, 0, 255), (0,), "blue0"), *(extra or [])]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self):
+        return iter(self.items)
+
+    def sha256(self) -> str:
+        return "0" * 64
+
+
+BAD = [
+    LabelledImage(b"no image", (0,), "broken"),
+    LabelledImage(plain(1, 2, 3), (7,), "strange"),
+    LabelledImage(plain(1, 2, 3), (0, 1), "double"),
+    LabelledImage(plain(1, 2, 3), (), "unknown"),
+]
+
+
+def test_classes_are_compared_by_name():
+    one = evaluate(colors_classifier(), Colors())
+    assert one.top1.percent == pytest.approx(70)
+    assert one.top5.percent == 100
+    assert one.tally.confusion.tolist() == [[6, 0, 0], [0, 0, 3], [0, 0, 1]]  # red, green, blue
+    assert (one.found, one.judged, one.unlabelled, one.bad) == (10, 10, 0, ())
+    np.testing.assert_allclose(one.per_class.recall, [1, 0, 1])
+    assert (one.model, one.engine, one.precision, one.data) == ("colors", "fake", "fp32", "colors")
+    assert one.accuracy.images == 10
+
+
+def test_the_surest_mistakes_come_first():
+    extra = [LabelledImage(plain(0, 0, 120 + index), (1,), f"more{index}") for index in range(100)]
+    mistakes = evaluate(colors_classifier(), Colors(extra)).mistakes
+    assert [mistake.name for mistake in mistakes[:2]] == ["more99", "more98"]
+    assert len(mistakes) == KEPT_MISTAKES
+    scores = [mistake.score for mistake in mistakes]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_what_cannot_be_used_is_counted_and_named_and_the_totals_reconcile():
+    one = evaluate(colors_classifier(), Colors(BAD), batch_size=3)
+    assert one.found == one.judged + one.unlabelled + len(one.bad) == 14
+    assert (one.judged, one.unlabelled) == (10, 1)
+    assert {bad.name: bad.reason for bad in one.bad} == {
+        "broken": "not an image, or of a format that Pillow cannot read",
+        "strange": "label 7 is none of 3 classes",
+        "double": "more than one label",
+    }
+
+
+@pytest.mark.parametrize(
+    ("bad", "kind", "message"),
+    [(BAD[0], ImageError, "not an image"), (BAD[1], DataError, "strange: label 7 is none of 3 classes")],
+)
+def test_or_it_fails(bad, kind, message):
+    with pytest.raises(kind, match=message):
+        evaluate(colors_classifier(), Colors([bad]), on_bad_image="fail")
+
+
+def test_a_part_that_calibrated_can_be_left_out():
+    one = evaluate(colors_classifier(), Colors(), skip=9)
+    assert (one.found, one.judged, one.top1.percent) == (1, 1, 100)
+
+
+def test_what_cannot_be_evaluated_is_one_line(tmp_path):
+    with pytest.raises(ConfigError, match="on_bad_image is 'ignore': use skip or fail"):
+        evaluate(colors_classifier(), Colors(), on_bad_image="ignore")
+    with pytest.raises(DataError, match="none of its 0 images could be judged"):
+        evaluate(colors_classifier(), Colors(), skip=100)
+    nameless = Colors()
+    nameless.classes = ()
+    with pytest.raises(DataError, match="no labels: put the images into one folder for each class"):
+        evaluate(colors_classifier(), nameless)
+
+
+def test_the_folder_has_everything_and_its_figures_agree(tmp_path):
+    with evaluation_folder(tmp_path / "out") as folder:
+        one = evaluate(colors_classifier(), Colors(BAD), on_prediction=folder.add)
+        folder.finish(one)
+    metrics = json.loads((tmp_path / "out/metrics.json").read_text())
+    assert metrics["top1"]["percent"] == one.top1.percent
+    assert metrics["images"]["found"] == 14
+    assert metrics["mean_recall"] == pytest.approx(2 / 3)
+    rows = pyarrow.parquet.read_table(tmp_path / "out/predictions.parquet").to_pylist()
+    assert len(rows) == 10
+    assert sum(row["label"] == row["answer1"] for row in rows) == 7
+    assert (rows[6]["image"], rows[6]["label"], rows[6]["answer1"]) == ("green0", "green", "blue")
+    with (tmp_path / "out/per_class.csv").open() as stream:
+        classes = {row["class"]: row for row in csv.DictReader(stream)}
+    assert (classes["green"]["support"], classes["green"]["recall"], classes["green"]["precision"]) == (
+        "3",
+        "0.000000",
+        "",
+    )
+    with (tmp_path / "out/confusion.csv").open() as stream:
+        assert list(csv.reader(stream))[2] == ["green", "0", "0", "3"]
+
+
+def test_the_report_stands_alone_and_escapes_what_it_shows(tmp_path):
+    colors = Colors(BAD)
+    colors.name = "<b>colors</b>"
+    with evaluation_folder(tmp_path / "out") as folder:
+        folder.finish(evaluate(colors_classifier(), colors))
+    page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    assert "<b>colors</b>" not in page
+    assert "70.00 %" in page
+    assert page.count("<figure>") == 3
+    assert not re.search(r"https?://|<script|<link|url\(", page)
+    assert {source.partition(",")[0] for source in re.findall(r'src="([^"]*)"', page)} == {
+        "data:image/jpeg;base64",
+        "data:image/png;base64",
+    }
+
+
+def test_a_folder_of_something_else_is_not_replaced(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.txt").write_text("mine")
+    with pytest.raises(DataError, match="there is something else"), evaluation_folder(tmp_path / "photos"):
+        pass
+    assert (tmp_path / "photos" / "a.txt").read_text() == "mine"
+
+
+def test_a_failed_evaluation_leaves_the_last_one(tmp_path):
+    def write(data: Colors) -> None:
+        with evaluation_folder(tmp_path / "out") as folder:
+            folder.finish(evaluate(colors_classifier(), data, on_bad_image="fail", on_prediction=folder.add))
+
+    write(Colors())
+    before = (tmp_path / "out/metrics.json").read_bytes()
+    with pytest.raises(LevitError):
+        write(Colors(BAD))
+    assert (tmp_path / "out/metrics.json").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_the_embedded_model_is_as_good_as_its_file_says(shared_data):
+    from levit.runtime.classifier import Classifier
+
+    one = evaluate(None, open_data(Path(shared_data / "tiny-imagenet-val.parquet")), skip=1000)
+    recorded = Classifier().artifact.accuracy
+    assert (one.judged, one.sha256) == (recorded.images, recorded.sha256)
+    assert abs(one.top1.percent - recorded.top1) < 0.3  # another processor computes bf16 in between otherwise
+    assert one.calibration.error < 0.1
