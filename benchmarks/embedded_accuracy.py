@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 import levit
-from levit.data.labelled import open_data
+from levit.data.opening import open_data
 from levit.evaluation.accuracy import compute_logits, judge, read_targets
 from levit.exporting.int8 import CALIBRATION_IMAGES
 from levit.runtime.engine import Precision, open_engine

@@ -9,7 +9,8 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
-from levit.data.labelled import LabelledImage, open_data
+from levit.data.labelled import LabelledImage
+from levit.data.opening import open_data
 from levit.errors import DataError
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from levit.data.labelled import open_data
+from levit.data.opening import open_data
 from levit.errors import DataError
 from tests.data.test_labelled import png, write_parquet
 

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from levit.data.labelled import LabelledImage, open_data
+from levit.data.labelled import LabelledImage
+from levit.data.opening import open_data
 from levit.errors import ConfigError, DataError, ImageError, LevitError
 from levit.evaluation.evaluate import evaluate
 from levit.evaluation.folder import evaluation_folder
@@ -20,7 +21,7 @@ from tests.runtime.small_model import colors_classifier, plain
 class Colors:
     """Images of one color each; what is called green is blue."""
 
-    name, classes, is_multi_label = "colors", ("blue", "green", "red"), False
+    name, classes, is_multi_label, any_is_right = "colors", ("blue", "green", "red"), False, False
 
     def __init__(self, extra: list[LabelledImage] | None = None) -> None:
         right = [LabelledImage(plain(255 - 10 * index, 0, 0), (2,), f"red{index}") for index in range(6)]
@@ -83,6 +84,14 @@ def test_what_cannot_be_used_is_counted_and_named_and_the_totals_reconcile():
 def test_or_it_fails(bad, kind, message):
     with pytest.raises(kind, match=message):
         evaluate(colors_classifier(), Colors([bad]), on_bad_image="fail")
+
+
+def test_of_several_labels_one_may_be_enough():
+    data = Colors([LabelledImage(plain(0, 0, 9), (1, 0), "either"), LabelledImage(plain(0, 0, 9), (1, 2), "neither")])
+    data.any_is_right = True
+    one = evaluate(colors_classifier(), data)
+    assert (one.judged, one.tally.right) == (12, 8)
+    assert one.tally.confusion.tolist() == [[6, 0, 0], [0, 0, 4], [0, 0, 2]]
 
 
 def test_a_part_that_calibrated_can_be_left_out():

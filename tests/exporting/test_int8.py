@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 import levit
-from levit.data.labelled import open_data
+from levit.data.opening import open_data
 from levit.deployment.build import build_artifact
 from levit.errors import DataError, ExportError
 from levit.exporting import int8

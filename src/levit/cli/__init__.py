@@ -13,6 +13,7 @@ import typer
 import levit
 from levit.cli.benchmark import benchmark
 from levit.cli.convert import convert
+from levit.cli.data import data
 from levit.cli.evaluate import evaluate
 from levit.cli.export import export
 from levit.cli.info import info
@@ -31,6 +32,7 @@ app.command()(predict)
 app.command()(info)
 app.command()(convert)
 app.command()(export)
+app.command()(data)
 app.command()(evaluate)
 app.command()(benchmark)
 

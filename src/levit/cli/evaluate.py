@@ -55,7 +55,7 @@ def evaluate(
     if save_accuracy and not (Path(model).suffix == ".onnx" and Path(model).exists()):
         raise typer.BadParameter(f"--save-accuracy: {model} is no exported file: export the checkpoint first")
     from levit.cli.progress import track
-    from levit.data.labelled import open_data
+    from levit.data.opening import open_data
     from levit.evaluation.evaluate import evaluate as run
     from levit.evaluation.folder import evaluation_folder, metrics
     from levit.runtime.classifier import Classifier

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from levit.data.class_names import read_class_names
 from levit.data.file_list import FileList
 from levit.data.folder import hash_files
 from levit.data.labelled import LabelledImage
 from levit.errors import DataError
-from levit.spec.labels import imagenet_classes
-
-_CLASS_LISTS = ("classes.txt", "synsets.txt", "labels.txt")
 
 
 class AnnotationList:
@@ -25,7 +23,7 @@ class AnnotationList:
         DataError: a line is no path and number, or the classes have no names.
     """
 
-    is_multi_label = False
+    is_multi_label = any_is_right = False
 
     def __init__(self, file: Path) -> None:
         self.name = file.name
@@ -42,7 +40,7 @@ class AnnotationList:
                 self._files.add(path.strip(), (int(label),))
         if not len(self._files):
             raise DataError(f"{file}: no lines")
-        self.classes = _class_names(file, 1 + max(max(item.labels) for item in self._files))
+        self.classes = read_class_names(file, 1 + max(max(item.labels) for item in self._files))
 
     def __len__(self) -> int:
         return len(self._files)
@@ -60,16 +58,3 @@ def _image_folder(file: Path) -> Path:
         return file.parent
     split = file.parent.parent / file.stem
     return split if split.is_dir() else split.parent
-
-
-def _class_names(file: Path, count: int) -> tuple[str, ...]:
-    for name in _CLASS_LISTS:
-        beside = file.parent / name
-        if beside.is_file():
-            names = tuple(line.strip() for line in beside.read_text(encoding="utf-8").splitlines() if line.strip())
-            if len(names) < count:
-                raise DataError(f"{beside}: {len(names)} names for {count} classes")
-            return names
-    if 900 < count <= 1000:  # the highest number need not be there
-        return tuple(identifier for identifier, _ in imagenet_classes())
-    raise DataError(f"{file}: its {count} classes have no names: write them into {_CLASS_LISTS[0]} beside it, in order")

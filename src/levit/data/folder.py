@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from levit.data.file_list import FileList
-from levit.data.labelled import LabelledImage
+from levit.data.labelled import LabelledImage, NoSplitError
 from levit.errors import DataError
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".avif"})
@@ -28,7 +28,7 @@ class ImageFolder:
         DataError: there are no images.
     """
 
-    is_multi_label = False
+    is_multi_label = any_is_right = False
 
     def __init__(self, folder: Path) -> None:
         self.name = folder.name or str(folder)
@@ -88,8 +88,26 @@ def find_split(folder: Path, split: str | None) -> Path:
     found = next((name for name in candidates if name in present), None)
     if found is None:
         there = ", ".join(sorted(parts)) or "none"
-        raise DataError(f"{folder}: no split {split!r} (there: {there})")
+        raise NoSplitError(f"{folder}: no split {split!r} (there: {there})")
     return folder / found
+
+
+def files_of_split(files: Sequence[Path], split: str | None) -> list[Path]:
+    """The files of one part, by the beginning of their names, as `validation-00000-of-00002.parquet`.
+
+    Raises:
+        DataError: there are none.
+    """
+    parts: dict[str, list[Path]] = {}
+    for file in files:
+        start = file.stem.partition("-")[0]
+        wanted = next((name for name, names in SPLITS.items() if start in names), start)
+        parts.setdefault(wanted, []).append(file)
+    if split is None:
+        return next((parts[name] for name in SPLITS if name in parts), list(files))
+    if split not in parts:
+        raise NoSplitError(f"{files[0].parent}: no split {split!r} (there: {', '.join(sorted(parts))})")
+    return parts[split]
 
 
 def hash_files(files: FileList) -> str:

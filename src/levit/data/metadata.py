@@ -31,6 +31,8 @@ class ImageTable:
         DataError: a row names no file, or no label where others do, or the table cannot be read.
     """
 
+    any_is_right = False
+
     def __init__(self, table: Path) -> None:
         self.name = table.parent.name
         rows = list(_read(table))

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from levit.checkpoints.arrays import hash_file
-from levit.data.folder import SPLITS
 from levit.data.labelled import LabelledImage
 from levit.errors import DataError
 
@@ -25,6 +24,8 @@ class ImageParquet:
         DataError: one is no parquet file, or has no column of images, or its labels have no names.
         ImportError: pyarrow is not installed.
     """
+
+    any_is_right = False
 
     def __init__(self, files: Sequence[Path], *, name: str | None = None) -> None:
         try:
@@ -66,24 +67,6 @@ class ImageParquet:
         """Of the file, or of the hashes of the files."""
         hashes = [hash_file(path) for path in self._paths]
         return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
-
-
-def of_split(files: Sequence[Path], split: str | None) -> list[Path]:
-    """The files of one part, by the beginning of their names, as `validation-00000-of-00002.parquet`.
-
-    Raises:
-        DataError: there are none.
-    """
-    parts: dict[str, list[Path]] = {}
-    for file in files:
-        start = file.stem.partition("-")[0]
-        wanted = next((name for name, names in SPLITS.items() if start in names), start)
-        parts.setdefault(wanted, []).append(file)
-    if split is None:
-        return next((parts[name] for name in SPLITS if name in parts), list(files))
-    if split not in parts:
-        raise DataError(f"{files[0].parent}: no split {split!r} (there: {', '.join(sorted(parts))})")
-    return parts[split]
 
 
 def _indices(label: Any) -> tuple[int, ...]:

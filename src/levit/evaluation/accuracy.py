@@ -25,7 +25,7 @@ def compute_logits(engine: Engine, data: LabelledImages, *, skip: int = 0) -> Lo
 
     Args:
         engine: an opened model.
-        data: what `levit.data.labelled.open_data` gives.
+        data: what `levit.data.opening.open_data` gives.
         skip: leave out as many images at the beginning.
 
     Raises:

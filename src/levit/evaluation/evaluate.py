@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from levit.data.labelled import LabelledImage, LabelledImages, open_data
+from levit.data.labelled import LabelledImage, LabelledImages
 from levit.data.matching import ClassMatch, match_classes
+from levit.data.opening import open_data
 from levit.errors import ConfigError, DataError
 from levit.evaluation.metrics import Calibration, PerClass, Share, calibration, per_class, share
 from levit.evaluation.tally import BadImage, Mistake, Tally
@@ -92,7 +93,7 @@ def evaluate(
 
     Args:
         model: what `levit.Classifier` takes, or a classifier.
-        data: what `levit.data.labelled.open_data` takes, or labelled images.
+        data: what `levit.data.opening.open_data` takes, or labelled images.
         split: which part, where the data has several.
         class_map: for some classes of the data, the label of the model that is meant.
         on_bad_image: what happens to an image that cannot be read or whose label is out of range: it is counted and
@@ -110,7 +111,7 @@ def evaluate(
     Examples:
         >>> from levit.data.labelled import LabelledImage
         >>> class Cups:
-        ...     name, classes = "cups", ("espresso",)
+        ...     name, classes, any_is_right = "cups", ("espresso",), False
         ...     def __len__(self): return 1
         ...     def __iter__(self): return iter([LabelledImage("examples/espresso.jpg", (0,), "espresso.jpg")])
         ...     def sha256(self): return "0" * 64
@@ -128,11 +129,11 @@ def evaluate(
     tally = Tally(len(classifier.labels))
     start = time.perf_counter()
     for prediction in watch(classifier.stream(run.sources(), batch_size=batch_size)):
-        item, truth = run.given.popleft()
+        item, truths = run.given.popleft()
         if prediction.error is not None:
             run.refuse(item.name, str(prediction.error).removeprefix(f"{prediction.source}: "), prediction.error)
             continue
-        tally.add(prediction, truth, name=item.name, image=item.image)
+        truth = tally.add(prediction, truths, name=item.name, image=item.image)
         if on_prediction is not None:
             on_prediction(item, prediction, truth)
     if tally.images == 0:
@@ -145,7 +146,7 @@ class _Run:
 
     def __init__(self, data: LabelledImages, match: ClassMatch, *, fails: bool, skip: int) -> None:
         self._data, self._places, self._fails, self._skip = data, match.places, fails, skip
-        self.given: deque[tuple[LabelledImage, int]] = deque()  # to the classifier, and not yet answered
+        self.given: deque[tuple[LabelledImage, list[int]]] = deque()  # to the classifier, and not yet answered
         self.found, self.unlabelled = 0, 0
         self.bad: list[BadImage] = []
 
@@ -157,12 +158,12 @@ class _Run:
             self.found += 1
             if not item.labels:
                 self.unlabelled += 1
-            elif len(item.labels) > 1:
+            elif len(item.labels) > 1 and not self._data.any_is_right:
                 self.refuse(item.name, "more than one label")
-            elif not 0 <= item.labels[0] < len(self._places):
-                self.refuse(item.name, f"label {item.labels[0]} is none of {len(self._places)} classes")
+            elif strange := [label for label in item.labels if not 0 <= label < len(self._places)]:
+                self.refuse(item.name, f"label {strange[0]} is none of {len(self._places)} classes")
             else:
-                self.given.append((item, self._places[item.labels[0]]))
+                self.given.append((item, [self._places[label] for label in item.labels]))
                 yield item.image
 
     def refuse(self, name: str, reason: str, error: Exception | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -37,7 +38,7 @@ class BadImage:
 
 @dataclass
 class Tally:
-    """Counts of the answers to images with one class each.
+    """Counts of the answers to images of one class each.
 
     Attributes:
         classes: how many classes the model has.
@@ -58,13 +59,18 @@ class Tally:
         self._mistakes: list[tuple[float, int, Mistake]] = []
         self._order = count()
 
-    def add(self, prediction: Prediction, truth: int, *, name: str, image: ImageSource) -> None:
-        """Count one answer."""
+    def add(self, prediction: Prediction, truths: Sequence[int], *, name: str, image: ImageSource) -> int:
+        """Count one answer to an image that is any of some classes.
+
+        Returns:
+            Which of them it counts as: the one that is answered, otherwise the first.
+        """
         scores = prediction.scores
         best = np.argsort(-scores, kind="stable")[:5]
         answer, score = int(best[0]), float(scores[best[0]])
+        truth = answer if answer in truths else truths[0]
         self.confusion[truth, answer] += 1
-        self.top5 += int(truth in best)
+        self.top5 += any(one in best for one in truths)
         place = min(int(score * BINS), BINS - 1)
         self.images_in_bins[place] += 1
         self.scores_in_bins[place] += score
@@ -75,6 +81,7 @@ class Tally:
                 heapq.heappush(self._mistakes, entry)
             else:
                 heapq.heappushpop(self._mistakes, entry)
+        return truth
 
     @property
     def images(self) -> int:

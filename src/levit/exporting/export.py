@@ -16,7 +16,7 @@ from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.from_model import TorchModel, checkpoint_from_model
 from levit.checkpoints.hub import check_no_revision
 from levit.checkpoints.reading import read_checkpoint
-from levit.data.labelled import open_data
+from levit.data.opening import open_data
 from levit.deployment.build import build_artifact
 from levit.deployment.resizing import resize_checkpoint
 from levit.errors import CheckpointError, ExportError

@@ -1,0 +1,121 @@
+"""What a path to labelled images means: which reader opens it."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from pathlib import Path
+
+from levit.data.labelled import LabelledImages, NoSplitError
+from levit.errors import DataError
+
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+$")
+
+
+def open_data(path: str | Path, *, split: str | None = None) -> LabelledImages:
+    """Open labelled images, in whichever layout they are.
+
+    A folder may be
+
+    - one with a subfolder for each class, or such folders in `train`, `val`, `validation`, `test`;
+    - one with a `metadata.csv` or `metadata.jsonl` beside the images, with `file_name` and `label` or `labels`;
+    - one of parquet files in the Hugging Face image layout, or of tar shards as WebDataset writes them;
+    - CIFAR-10, Flowers-102 or Stanford Cars as their authors distribute them, ImageNet's flat validation folder with
+      the devkit or a list of synsets, or ImageNet-V2.
+
+    A file may be one parquet file or tar shard; a list of files and numbers, as mmpretrain's `meta/val.txt`; the labels
+    of ImageNet-ReaL (`real.json`) or of iNaturalist (`val2018.json`) beside their images. A name such as
+    `user/flowers` that is no path is a data set of the hub, which needs `datasets`.
+
+    Args:
+        path: the file or folder, or the name on the hub.
+        split: which part, where there are several: validation, test, train; None for the first of these.
+
+    Raises:
+        DataError: it is none of these, has no images, or not this part.
+        ImportError: what reads it is not installed.
+
+    Examples:
+        >>> photos = open_data("examples")
+        >>> len(photos), photos.classes
+        (4, ())
+    """
+    source = Path(path)
+    if source.is_dir():
+        return _open_folder(source, split)
+    if not source.exists():
+        if isinstance(path, str) and _HUB_NAME.match(path):
+            from levit.data.hub_data import HubData
+
+            return HubData(path, split)
+        raise DataError(f"{source}: no such file or folder")
+    if split is not None:
+        raise NoSplitError(f"{source}: a file has no splits: leave out split {split!r}")
+    return _open_file(source)
+
+
+def open_splits(path: str | Path) -> dict[str, LabelledImages]:
+    """All parts of the data by name; where there are none, the whole under the name "all".
+
+    Raises:
+        DataError, ImportError: as `open_data` does.
+
+    Examples:
+        >>> list(open_splits("examples"))
+        ['all']
+    """
+    parts = {}
+    for split in ("train", "validation", "test"):
+        with suppress(NoSplitError):
+            parts[split] = open_data(path, split=split)
+    return parts or {"all": open_data(path)}
+
+
+def _open_folder(folder: Path, split: str | None) -> LabelledImages:
+    from levit.data import cifar, imagenet, matlab_sets, metadata
+    from levit.data import folder as folders
+
+    if shards := sorted(folder.glob("*.parquet")) or sorted(folder.glob("data/*.parquet")):
+        from levit.data.parquet import ImageParquet
+
+        return ImageParquet(folders.files_of_split(shards, split), name=folder.name)
+    if shards := sorted(folder.glob("*.tar")):
+        from levit.data.tar_shards import TarShards
+
+        return TarShards(folders.files_of_split(shards, split), name=folder.name)
+    if cifar.is_cifar(folder):
+        return cifar.Cifar10(folder, split)
+    if matlab_sets.is_flowers(folder):
+        return matlab_sets.open_flowers(folder, split)
+    if matlab_sets.is_cars(folder):
+        return matlab_sets.open_cars(folder, split)
+    part = folders.find_split(folder, split)
+    if imagenet.is_flat_validation(part):
+        return imagenet.open_flat_validation(part)
+    if imagenet.is_version_2(part):
+        return imagenet.open_version_2(part)
+    table = metadata.find_table(part)
+    return folders.ImageFolder(part) if table is None else metadata.ImageTable(table)
+
+
+def _open_file(file: Path) -> LabelledImages:
+    if file.suffix == ".txt":
+        from levit.data.annotations import AnnotationList
+
+        return AnnotationList(file)
+    if file.suffix == ".json":
+        from levit.data.coco import CocoLabels
+        from levit.data.imagenet import open_reassessed
+
+        with file.open("rb") as stream:
+            is_list = stream.read(64).lstrip().startswith(b"[")
+        return open_reassessed(file) if is_list else CocoLabels(file)
+    if file.suffix == ".tar":
+        from levit.data.tar_shards import TarShards
+
+        return TarShards([file])
+    if file.suffix != ".parquet":
+        raise DataError(f"{file}: give a folder of images, a .parquet or .tar file, or a list (.txt, .json)")
+    from levit.data.parquet import ImageParquet
+
+    return ImageParquet([file])
