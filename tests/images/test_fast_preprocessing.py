@@ -129,6 +129,28 @@ def test_an_image_that_the_caller_opened_is_not_reduced(large):
     assert opened.size == (2016, 1512)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("size", [(2017, 1513), (2016, 1512)])
+def test_a_turned_photo_moves_by_no_part_of_a_pixel(orientation, size):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = jpeg(draw_scene(4, *size), exif=exif)
+    assert difference(prepare(content, USUAL), prepare(content, USUAL, exact=True)) < 0.5
+
+
+@pytest.mark.parametrize("resample", [0, 4])
+def test_a_filter_that_jumps_is_given_the_whole_image(large, resample):
+    preprocessing = Preprocessing(resize=100, crop=(90, 80), resample=resample)
+    np.testing.assert_array_equal(prepare(large, preprocessing), prepare(large, preprocessing, exact=True))
+
+
+@settings(max_examples=30, deadline=None)
+@given(width=st.integers(100, 400), ratio=st.floats(0.3, 6), seed=st.integers(0, 9))
+def test_images_of_any_shape_stay_within_the_budget(width, ratio, seed):
+    image = draw_scene(seed, width, int(width * ratio))
+    assert difference(preprocess_quickly(image, USUAL), preprocess(image, USUAL)) < 0.05
+
+
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
 def test_gray_and_printers_colors_are_reduced_too(mode):
     content = jpeg(draw_scene(2, 1600, 1200).convert(mode))

@@ -25,6 +25,7 @@ IMAGE_TYPES = (str, PathLike, bytes, Image.Image, np.ndarray)
 MAX_PIXELS = 100_000_000
 
 _UPRIGHT = 1
+_MOST_REDUCED = 8  # times smaller is the smallest that a JPEG file can be decoded to
 _ON_THE_SIDE = (5, 6, 7, 8)  # the orientations that exchange height and width
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://|data:", re.IGNORECASE)
@@ -90,13 +91,16 @@ def read_reduced(source: ImageSource, enough: int | None, *, max_pixels: int = M
     with image_errors(name), _open(source, name) as image:
         _check_size(image, name, max_pixels)
         whole = image.height, image.width
-        if enough is not None and image is not source:  # a caller's own image is left as it is
-            image.draft(image.mode, (enough, enough))
         orientation = image.getexif().get(ExifTags.Base.Orientation)
+        is_upright = orientation in (None, _UPRIGHT)
+        # A reduced image may end in part of a pixel; turned, it would begin with it.
+        is_even = is_upright or not (image.width % _MOST_REDUCED or image.height % _MOST_REDUCED)
+        if enough is not None and is_even and image is not source:  # a caller's own image is left as it is
+            image.draft(image.mode, (enough, enough))
         if orientation in _ON_THE_SIDE:
             whole = whole[::-1]
-        is_upright = orientation in (None, _UPRIGHT) and image is not source  # nothing to turn, and nobody else's
-        return _to_rgb(image if is_upright else ImageOps.exif_transpose(image), name), whole
+        is_ready = is_upright and image is not source  # nothing to turn, and nobody else's
+        return _to_rgb(image if is_ready else ImageOps.exif_transpose(image), name), whole
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -1,6 +1,6 @@
 """Part of an RGB image, resized: several times faster than Pillow, and but for rounding the same.
 
-Both passes have the order of Pillow, rows first, because the values in between are rounded. What computes them is
+Both passes have the order that Pillow has for all but tall images, rows first: the values in between are rounded. What computes them is
 `cykooz_resizer`, which uses the vector instructions of the processor; it reads Pillow's images where they lie in
 memory, so it is asked only where it knows how they lie, and otherwise Pillow does it.
 """
@@ -25,7 +25,6 @@ _SUPPORT = 3  # pixels on either side that the widest filter, Lanczos, reads
 
 # The names that its filters have there.
 _FILTERS = {
-    Image.Resampling.BOX: "box",
     Image.Resampling.BILINEAR: "bilinear",
     Image.Resampling.BICUBIC: "catmull_rom",
     Image.Resampling.LANCZOS: "lanczos3",

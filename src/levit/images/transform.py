@@ -15,6 +15,8 @@ from levit.spec.architecture import Grid
 from levit.spec.preprocessing import Preprocessing
 
 _ENOUGH = 2.9  # a reduced image is still so many times as large as what it is resized to: no answer in fp32 changes
+_SHARP = (Image.Resampling.NEAREST, Image.Resampling.BOX)  # filters that jump where a pixel begins
+_TALL = 2  # of an image higher than so many times its width, Pillow resizes the columns first
 
 
 def prepare(
@@ -37,7 +39,8 @@ def prepare(
         ImageError: the image cannot be decoded, resized or is refused.
     """
     resize = preprocessing.resize
-    enough = int(_ENOUGH * resize) if isinstance(resize, int) and not exact else None
+    is_smooth = preprocessing.resample not in _SHARP
+    enough = int(_ENOUGH * resize) if isinstance(resize, int) and is_smooth and not exact else None
     image, whole = read_reduced(source, enough, max_pixels=max_pixels)
     try:
         return preprocess(image, preprocessing) if exact else preprocess_quickly(image, preprocessing, whole)
@@ -77,8 +80,10 @@ def preprocess_quickly(
     whole = whole or (image.height, image.width)
     resize, crop = preprocessing.resize, preprocessing.crop
     resized = resized_size(*whole, resize) if resize is not None else whole
-    is_nearest = preprocessing.resample == Image.Resampling.NEAREST
-    if not isinstance(resize, int) or crop is None or is_nearest or crop[0] > resized[0] or crop[1] > resized[1]:
+    is_tall = whole[0] > _TALL * whole[1]
+    if not isinstance(resize, int) or crop is None or preprocessing.resample in _SHARP or is_tall:
+        return preprocess(image, preprocessing)
+    if crop[0] > resized[0] or crop[1] > resized[1]:
         return preprocess(image, preprocessing)
     sizes = image.height, image.width
     reduction = max(1, round(max(whole) / max(sizes)))
