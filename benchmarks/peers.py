@@ -130,7 +130,7 @@ def compare(specifications: Mapping[str, Specification], requests: Mapping[str, 
 
 def measure_peaks(rounds: int) -> dict[str, float]:
     """Multiply-adds a second in large matrix products, times 1e-9, by precision."""
-    command = [sys.executable, "-m", "levit.evaluation.peak"]
+    command = [sys.executable, "-P", "-m", "levit.evaluation.peak"]
     with Contender("peak", command) as peak:
         requests = [{"precision": precision, "seconds": 1.0} for precision in PRECISIONS]
         (answers,) = take_turns([peak], requests, rounds).values()

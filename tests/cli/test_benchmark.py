@@ -25,3 +25,18 @@ def test_wrong_usage_is_one_line(console, model):
     answer = console("benchmark", "missing.onnx")
     assert (answer.code, answer.out) == (2, "")
     assert answer.err == "levit: missing.onnx in auto, auto: missing.onnx: no such file\n"
+
+
+def test_a_picture_that_cannot_be_is_refused_before_anything_is_measured(console, model, tmp_path):
+    for name, message in (("x.xyz", "give a name that ends in .png, .svg, .pdf"), ("no/x.png", "there is no folder")):
+        answer = console("benchmark", model, *OPTIONS, "--picture", tmp_path / name)
+        assert (answer.code, answer.out) == (2, "")
+        assert message in answer.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_models_of_one_name_are_told_apart(console, model, tmp_path):
+    for name in ("one.onnx", "two.onnx"):
+        assert console("export", model, tmp_path / name).code == 0
+    values = json.loads(console("benchmark", tmp_path / "one.onnx", tmp_path / "two.onnx", *OPTIONS, "--json").out)
+    assert {one["model"] for one in values["speeds"]} == {str(tmp_path / "one.onnx"), str(tmp_path / "two.onnx")}

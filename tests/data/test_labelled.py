@@ -88,3 +88,9 @@ def test_what_is_no_data_is_named(tmp_path, folder):
         with pytest.raises(DataError, match=message) as caught:
             open_data(tmp_path / name)
         assert "\n" not in str(caught.value)
+
+
+def test_images_beside_folders_of_images_are_not_passed_over(folder):
+    (folder / "stray.png").write_bytes(png(1))
+    with pytest.raises(DataError, match=r"stray\.png stands beside folders of images"):
+        open_data(folder)

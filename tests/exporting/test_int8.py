@@ -173,7 +173,7 @@ def test_options_that_do_not_go_together_are_named(tmp_path, checkpoint, options
 
 
 def test_images_without_labels_cannot_judge(tmp_path, checkpoint):
-    with pytest.raises(DataError, match=r"officer\.jpg has no label, or several"):
+    with pytest.raises(DataError, match=r"espresso\.jpg has no label, or several"):
         export(checkpoint, tmp_path / "x.onnx", precision="int8", calibration=EXAMPLES, evaluation=EXAMPLES,
                calibration_images=2)  # fmt: skip
 

@@ -76,3 +76,12 @@ def test_a_wrong_shape_is_refused_in_one_line(content):
         OnnxRuntimeEngine(content).run(np.zeros((1, 3, 33, 32), np.float32))
     assert str(caught.value).startswith("ONNX Runtime cannot run a batch of shape [1, 3, 33, 32]: ")
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_changes_after_it_was_opened_changes_nothing(content, tmp_path):
+    file = tmp_path / "model.onnx"
+    file.write_bytes(content)
+    engine = OnnxRuntimeEngine(file)
+    file.unlink()
+    assert engine.run_images(np.zeros((0, 32, 32, 3), np.uint8)).shape == (0, 5)
+    assert engine.run_images(np.zeros((2, 32, 32, 3), np.uint8)).shape == (2, 5)

@@ -197,3 +197,26 @@ for _ in range(8):
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_batch_that_is_refused_costs_nothing(content):
+    engine = OpenVinoEngine(content)
+    good, answers = np.zeros((2, 32, 32, 3), np.uint8), []
+    for wrong in [np.zeros((3, 32, 32, 3), np.uint8), np.zeros((2, 32, 32, 3), np.float32)] * 4:
+        with pytest.raises(EngineError, match="OpenVINO cannot run a batch of shape"):
+            engine.submit(wrong, 2)
+        answers.append(engine.submit(good, 2).result(timeout=30))
+    assert all(np.array_equal(answer, answers[0]) for answer in answers)
+
+
+def test_a_batch_that_is_computed_cannot_be_taken_back(content):
+    engine = OpenVinoEngine(content)
+    futures = [engine.submit(np.zeros((2, 32, 32, 3), np.uint8), 2) for _ in range(4)]
+    assert not any(future.cancel() for future in futures)
+    assert [future.result(timeout=30).shape for future in futures] == [(2, 5)] * 4
+
+
+def test_no_images_give_no_logits(content):
+    engine = OpenVinoEngine(content)
+    nothing = np.zeros((0, 32, 32, 3), np.uint8)
+    assert engine.run_images(nothing).shape == engine.submit(nothing, 2).result(timeout=30).shape == (0, 5)

@@ -82,8 +82,9 @@ def run() -> NoReturn:
         code = ended.code
     if not isinstance(code, int):
         sys.exit(code)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # closed by whoever started this
+            stream.flush()
     os._exit(code)  # freeing a compiled network piece by piece takes a tenth of a second
 
 

@@ -39,7 +39,10 @@ def benchmark(
     Every model, engine and precision has a process of its own, and the rounds alternate between them.
     """
     from levit.evaluation.speed import measure_speed
+    from levit.evaluation.speed_picture import check_picture, draw_speed
 
+    if picture is not None:
+        check_picture(picture)
     report = measure_speed(
         models or [None],
         batch_sizes=[_whole_number(text) for text in batch_sizes.split(",")],
@@ -55,8 +58,6 @@ def benchmark(
     else:
         _print(report)
     if picture is not None:
-        from levit.evaluation.speed_picture import draw_speed
-
         draw_speed(report, picture)
 
 

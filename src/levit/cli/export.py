@@ -31,7 +31,9 @@ def export(
     calibration: Annotated[
         str | None, typer.Option(metavar="DIR|PARQUET", help="For int8: images like those it will see.")
     ] = None,
-    calibration_images: Annotated[int, typer.Option(min=1, help="How many of them to use at most.")] = 1000,
+    calibration_images: Annotated[
+        int | None, typer.Option(min=1, help="How many of them to use at most; default: 1000.")
+    ] = None,
     evaluation: Annotated[
         str | None,
         typer.Option(metavar="DIR|PARQUET", help="For int8: labelled images, to measure accuracy on."),
@@ -95,8 +97,9 @@ def _values(report: ExportReport) -> dict[str, Any]:
 def _fields(report: ExportReport) -> dict[str, str]:
     from levit.cli.output import accuracy_fields
 
+    before = ", before it was quantised" if report.artifact.quantization else ""
     fields = {
         "written": f"{report.path} ({report.num_bytes / 1e6:.1f} MB, weights in {report.artifact.precision})",
-        "verified": f"logits within {report.max_difference:.1e} of the largest, against the float64 reference",
+        "verified": f"logits within {report.max_difference:.1e} of the largest, against the float64 reference{before}",
     }
     return fields | accuracy_fields(report.artifact) | {"try it": f"levit predict PHOTO --model {report.path}"}

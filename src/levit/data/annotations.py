@@ -23,7 +23,7 @@ class AnnotationList:
         DataError: a line is no path and number, or the classes have no names.
     """
 
-    is_multi_label = any_is_right = False
+    is_multi_label = any_is_right = is_grouped = False
 
     def __init__(self, file: Path) -> None:
         self.name = file.name

@@ -23,7 +23,7 @@ class CocoLabels:
         DataError: the file is of another kind, or an annotation points nowhere.
     """
 
-    any_is_right = False
+    any_is_right = is_grouped = False
 
     def __init__(self, file: Path) -> None:
         self.name = file.name

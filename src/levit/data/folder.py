@@ -29,6 +29,7 @@ class ImageFolder:
     """
 
     is_multi_label = any_is_right = False
+    is_grouped = True
 
     def __init__(self, folder: Path) -> None:
         self.name = folder.name or str(folder)
@@ -42,6 +43,9 @@ class ImageFolder:
             if len(self._files) > before:
                 classes.append(name)
         self.classes = tuple(classes)
+        beside = next(list_images(folder, depth=0), None)
+        if classes and beside is not None:
+            raise DataError(f"{folder}: {beside} stands beside folders of images: put it into the folder of its class")
         if not classes:
             for file in list_images(folder):
                 self._files.add(file, ())
@@ -59,13 +63,20 @@ class ImageFolder:
         return hash_files(self._files)
 
 
-def list_images(folder: Path, below: str = "") -> Iterator[str]:
-    """The names of all images in a folder and below it, sorted folder by folder, relative to the first."""
+def list_images(folder: Path, below: str = "", *, depth: int | None = None) -> Iterator[str]:
+    """The names of all images in a folder and below it, sorted folder by folder, relative to the first.
+
+    Args:
+        folder: what names are relative to.
+        below: a folder in it, the only one to list.
+        depth: how many levels of folders to go down; None for all.
+    """
     entries = sorted(os.scandir(folder / below), key=lambda entry: entry.name)
     for entry in entries:
         name = f"{below}/{entry.name}" if below else entry.name
         if entry.is_dir():
-            yield from list_images(folder, name)
+            if depth != 0:
+                yield from list_images(folder, name, depth=None if depth is None else depth - 1)
         elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS and entry.is_file():  # noqa: PTH122 (no object each)
             yield name
 

@@ -38,7 +38,7 @@ class HubData:
             raise DataError(f"{name}: no column of images (it has {', '.join(kinds)})")
         self._image, self._label = image, label
         self.classes: tuple[str, ...] = tuple(rows.features[label].names) if label else ()
-        self.is_multi_label = self.any_is_right = False
+        self.is_multi_label = self.any_is_right = self.is_grouped = False
         self._rows: Any = rows.cast_column(image, datasets.Image(decode=False))
 
     def __len__(self) -> int:

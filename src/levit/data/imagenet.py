@@ -23,6 +23,7 @@ class ImageNetImages:
 
     classes = tuple(identifier for identifier, _ in imagenet_classes())
     is_multi_label = False
+    is_grouped = True  # ImageNet-V2 comes class by class
 
     def __init__(self, name: str, files: FileList, *, any_is_right: bool = False) -> None:
         self.name, self._files, self.any_is_right = name, files, any_is_right

@@ -20,7 +20,7 @@ _CAR_ANNOTATIONS = {"train": "cars_train_annos.mat", "test": "cars_test_annos_wi
 class MatlabImages:
     """Images whose labels came from `.mat` files."""
 
-    is_multi_label = any_is_right = False
+    is_multi_label = any_is_right = is_grouped = False
 
     def __init__(self, name: str, classes: tuple[str, ...], files: FileList) -> None:
         self.name, self.classes, self._files = name, classes, files

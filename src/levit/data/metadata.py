@@ -31,7 +31,7 @@ class ImageTable:
         DataError: a row names no file, or no label where others do, or the table cannot be read.
     """
 
-    any_is_right = False
+    any_is_right = is_grouped = False
 
     def __init__(self, table: Path) -> None:
         self.name = table.parent.name

@@ -25,7 +25,7 @@ class ImageParquet:
         ImportError: pyarrow is not installed.
     """
 
-    any_is_right = False
+    any_is_right = is_grouped = False
 
     def __init__(self, files: Sequence[Path], *, name: str | None = None) -> None:
         try:
@@ -55,7 +55,7 @@ class ImageParquet:
         columns = ["image"] if self._label is None else ["image", self._label]
         number = 0
         for file in self._files:
-            for batch in file.iter_batches(batch_size=256, columns=columns):
+            for batch in _batches(file, columns, self.name):
                 rows = batch.to_pydict()
                 labels = rows.get(self._label or "") or [None] * len(rows["image"])
                 for image, label in zip(rows["image"], labels, strict=True):
@@ -67,6 +67,13 @@ class ImageParquet:
         """Of the file, or of the hashes of the files."""
         hashes = [hash_file(path) for path in self._paths]
         return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def _batches(file: Any, columns: list[str], name: str) -> Iterator[Any]:
+    try:
+        yield from file.iter_batches(batch_size=256, columns=columns)
+    except Exception as error:  # pyarrow's errors and the system's
+        raise DataError(f"{name}: damaged ({str(error).splitlines()[0]})") from error
 
 
 def _indices(label: Any) -> tuple[int, ...]:

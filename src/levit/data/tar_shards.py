@@ -26,7 +26,7 @@ class TarShards:
         DataError: a file is no tar file, or there are no images, or the classes have no names.
     """
 
-    any_is_right = False
+    any_is_right = is_grouped = False
 
     def __init__(self, shards: Sequence[Path], *, name: str | None = None) -> None:
         self.name = name or shards[0].name

@@ -38,7 +38,7 @@ def compute_logits(engine: Engine, data: LabelledImages, *, skip: int = 0) -> Lo
             raise prediction.error
         rows.append(prediction.logits)
     if not rows:
-        raise DataError(f"{data.name}: none of its {len(data)} images is left after the {skip} used for calibration")
+        raise DataError(f"{data.name}: no image is left to judge: those that calibrate are no part of it")
     return np.stack(rows)
 
 

@@ -35,7 +35,8 @@ def share(count: int, whole: int) -> Share:
     part = count / whole
     center = (part + _Z**2 / (2 * whole)) / (1 + _Z**2 / whole)
     half = _Z / (1 + _Z**2 / whole) * sqrt(part * (1 - part) / whole + _Z**2 / (4 * whole**2))
-    return Share(100 * part, 100 * max(0.0, center - half), 100 * min(1.0, center + half))
+    low, high = max(0.0, center - half), min(1.0, center + half)
+    return Share(100 * part, 100 * min(low, part), 100 * max(high, part))  # rounding aside, the share lies between
 
 
 @dataclass(frozen=True)

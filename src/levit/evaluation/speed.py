@@ -106,31 +106,39 @@ def measure_speed(
         True
     """
     _check(models, batch_sizes, engines, precisions, rounds, seconds)
+    asked = [None if model is None else str(model) for model in models]
     wanted = [
-        {"model": None if model is None else str(model), "engine": engine, "precision": precision, "threads": threads}
-        for model, engine, precision in product(models, engines, precisions)
+        (model, {"model": model, "engine": engine, "precision": precision, "threads": threads})
+        for model, engine, precision in product(asked, engines, precisions)
     ]
     with ExitStack() as stack:
-        cache = stack.enter_context(tempfile.TemporaryDirectory(prefix="levit-benchmark-", ignore_cleanup_errors=True))
-        peak = stack.enter_context(Contender("peak", [sys.executable, "-m", "levit.evaluation.peak"]))
-        contenders, first_starts, seen = [], [], set()
-        for options in wanted:
-            name = f"{options['model'] or 'the embedded model'} in {options['engine']}, {options['precision']}"
+        caches = stack.enter_context(tempfile.TemporaryDirectory(prefix="levit-benchmark-", ignore_cleanup_errors=True))
+        peak = stack.enter_context(Contender("peak", [sys.executable, "-P", "-m", "levit.evaluation.peak"]))
+        contenders: list[Contender] = []
+        first_starts: list[float] = []
+        names: dict[str | None, str] = {}  # of the models, by what was asked for
+        seen: set[tuple[str | None, str, str]] = set()
+        for number, (model, options) in enumerate(wanted):
+            name = f"{model or 'the embedded model'} in {options['engine']}, {options['precision']}"
             on_progress(f"starting {name}")
-            with Contender(name, _command(options), {VARIABLE: cache}) as first:
-                key = (options["model"], first.greeting["engine"], first.greeting["precision"])
+            cache = {VARIABLE: str(Path(caches) / str(number))}  # its own: nothing in it the first time
+            with Contender(name, _command(options), cache) as first:
+                key = (model, first.greeting["engine"], first.greeting["precision"])
             if key in seen:  # a quantised file is int8 whatever is asked for
                 continue
             seen.add(key)
+            names[model] = first.greeting["name"]
             first_starts.append(first.start_seconds)
-            contenders.append(stack.enter_context(Contender(name, _command(options), {VARIABLE: cache})))
+            contenders.append(stack.enter_context(Contender(name, _command(options), cache)))
         on_progress(f"measuring {len(contenders)} side by side, {rounds} rounds")
         needed = sorted({one.greeting["precision"] for one in contenders} & {"fp32", "bf16", "int8"})
         peaks = _peaks(peak, needed, threads, rounds)
         requests = [{"batch_size": size, "seconds": seconds} for size in batch_sizes]
         answers = take_turns(contenders, requests, rounds)
+    shared = {name for name in names.values() if list(names.values()).count(name) > 1}
+    shown = {model: str(model or name) if name in shared else name for model, name in names.items()}
     speeds = [
-        _speed(contender, size, first_start, of_rounds, peaks)
+        _speed(contender, shown[contender.greeting["model"]], size, first_start, of_rounds, peaks)
         for contender, first_start in zip(contenders, first_starts, strict=True)
         for size, of_rounds in zip(batch_sizes, answers[contender.name], strict=True)
     ]
@@ -154,7 +162,7 @@ def _check(
 
 
 def _command(options: dict[str, Any]) -> list[str]:
-    return [sys.executable, "-m", "levit.evaluation.speed_worker", json.dumps(options)]
+    return [sys.executable, "-P", "-m", "levit.evaluation.speed_worker", json.dumps(options)]
 
 
 def _peaks(peak: Contender, precisions: Sequence[str], threads: int | None, rounds: int) -> dict[str, float]:
@@ -167,13 +175,18 @@ def _peaks(peak: Contender, precisions: Sequence[str], threads: int | None, roun
 
 
 def _speed(
-    contender: Contender, batch_size: int, first_start: float, answers: Sequence[Answer], peaks: dict[str, float]
+    contender: Contender,
+    model: str,
+    batch_size: int,
+    first_start: float,
+    answers: Sequence[Answer],
+    peaks: dict[str, float],
 ) -> Speed:
     greeting = contender.greeting
     rate = statistics.median(answer["images_per_second"] for answer in answers)
     flops = count_flops(Architecture.from_dict(greeting["architecture"]))
     return Speed(
-        model=greeting["name"],
+        model=model,
         engine=greeting["engine"],
         precision=greeting["precision"],
         batch_size=batch_size,

@@ -6,9 +6,31 @@ import os
 from pathlib import Path
 from uuid import uuid4
 
+from levit.errors import ConfigError
 from levit.evaluation.speed import SpeedReport
 
+_FORMATS = (".png", ".svg", ".pdf")
 _COLORS = ("#0b6e4f", "#7bb274", "#c3a35b", "#8a8f98")
+
+
+def check_picture(file: str | Path) -> Path:
+    """Find out before the measuring whether a picture can be written.
+
+    Raises:
+        ConfigError: the folder is not there, or the suffix says no format.
+        ImportError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib as mpl
+    except ImportError as error:
+        raise ImportError('a picture needs matplotlib: pip install "levit[plots]"') from error
+    mpl.use("agg")
+    file = Path(file)
+    if file.suffix.lower() not in _FORMATS:
+        raise ConfigError(f"{file}: give a name that ends in {', '.join(_FORMATS)}")
+    if not file.parent.is_dir():
+        raise ConfigError(f"{file}: there is no folder {file.parent}")
+    return file
 
 
 def draw_speed(report: SpeedReport, file: str | Path) -> Path:
@@ -19,16 +41,12 @@ def draw_speed(report: SpeedReport, file: str | Path) -> Path:
         file: what to write; its suffix says the format, as .png or .svg. It is complete or absent.
 
     Raises:
+        ConfigError: there can be no such file.
         ImportError: matplotlib is not installed.
     """
-    try:
-        import matplotlib as mpl
-    except ImportError as error:
-        raise ImportError('a picture needs matplotlib: pip install "levit[plots]"') from error
-    mpl.use("agg")
+    file = check_picture(file)
     from matplotlib import pyplot
 
-    file = Path(file)
     groups = list(dict.fromkeys((speed.model, speed.engine, speed.precision) for speed in report.speeds))
     sizes = list(dict.fromkeys(speed.batch_size for speed in report.speeds))
     figure, axes = pyplot.subplots(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,8 @@ _WARM_UP = 0.3  # seconds
 def main() -> None:
     """Open the model, classify one image, say so, and serve."""
     options: dict[str, Any] = json.loads(sys.argv[1])
-    classify = Classifier(options.pop("model"), **options)
+    model = options.pop("model")
+    classify = Classifier(model, **options)
     height, width = classify.artifact.architecture.image_height_width
     images = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     classify(images)
@@ -40,6 +43,7 @@ def main() -> None:
         }
 
     greeting = {
+        "model": model,
         "name": classify.artifact.source.name,
         "engine": engine.name,
         "precision": engine.precision,
@@ -51,6 +55,9 @@ def main() -> None:
 
 def _peak_memory() -> int | None:
     """The most memory that this process has had, in bytes, where the system counts it."""
+    with suppress(OSError):  # on Linux, what is asked for below counts the process that started this one, too
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
     try:
         import resource
     except ImportError:  # on Windows

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levit.images.transform import normalize
+from levit.runtime.cores import usable_cores
 from levit.runtime.engine import Engine, ImageEngine
 from levit.spec.artifact import Artifact
 
-_AHEAD = 4  # batches that are submitted before the first of them is waited for
+_AHEAD = 2  # batches beyond one for each core that are submitted before the first of them is waited for
 
 
 def measure_throughput(engine: Engine, images: NDArray[np.uint8], seconds: float) -> float:
@@ -26,12 +27,12 @@ def measure_throughput(engine: Engine, images: NDArray[np.uint8], seconds: float
         images: uint8 [B, height, width, 3].
         seconds: for how long.
     """
-    submit = submitter(engine, images)
+    submit, most = submitter(engine, images), usable_cores() + _AHEAD
     waiting: deque[Future[Any]] = deque()
     count, start = 0, time.perf_counter()
     while time.perf_counter() - start < seconds:
         waiting.append(submit())
-        if len(waiting) > _AHEAD:
+        if len(waiting) > most:
             waiting.popleft().result()
         count += len(images)
     for future in waiting:

@@ -54,7 +54,7 @@ def export(
     precision: Storage = "fp32",
     size: int | Grid | None = None,
     calibration: str | Path | None = None,
-    calibration_images: int = CALIBRATION_IMAGES,
+    calibration_images: int | None = None,
     evaluation: str | Path | None = None,
     max_drop: float | None = None,
     revision: str | None = None,
@@ -73,7 +73,7 @@ def export(
         size: another image size than the trained one, as its side or (height, width): the attention biases are
             interpolated.
         calibration: for int8: images like those that the network will see, a folder or a parquet file.
-        calibration_images: how many of them to use at most.
+        calibration_images: how many of them to use at most; None for 1000.
         evaluation: for int8: labelled images, a folder with one subfolder for each class or a parquet file; the
             accuracy before and after goes into the file. Where it is the same as `calibration`, the images that
             calibrated are left out.
@@ -98,7 +98,7 @@ def export(
     target = Path(path)
     if target.suffix != ".onnx":
         raise ExportError(f"{target}: give a file name that ends in .onnx")
-    _check_options(precision, calibration, evaluation, max_drop)
+    _check_options(precision, calibration, calibration_images, evaluation, max_drop)
     loaded = _load(checkpoint, revision)
     if size is not None:
         loaded = resize_checkpoint(loaded, (size, size) if isinstance(size, int) else size)
@@ -109,7 +109,7 @@ def export(
         model, _ = make_int8(
             model,
             calibration=open_data(calibration),
-            calibration_images=calibration_images,
+            calibration_images=CALIBRATION_IMAGES if calibration_images is None else calibration_images,
             evaluation=open_data(evaluation) if evaluation is not None else None,
             max_drop=MAX_DROP if max_drop is None and evaluation is not None else max_drop,
         )
@@ -138,14 +138,20 @@ def record_accuracy(path: str | Path, accuracy: Accuracy) -> Artifact:
 
 
 def _check_options(
-    precision: str, calibration: str | Path | None, evaluation: str | Path | None, max_drop: float | None
+    precision: str,
+    calibration: str | Path | None,
+    calibration_images: int | None,
+    evaluation: str | Path | None,
+    max_drop: float | None,
 ) -> None:
     if precision not in get_args(Storage):
         raise ExportError(f"precision is {precision!r}: use one of {', '.join(get_args(Storage))}")
     if precision == "int8" and calibration is None:
         raise ExportError("int8 needs images to calibrate on: give calibration, a folder or a .parquet file")
-    if precision != "int8" and (calibration, evaluation, max_drop) != (None, None, None):
+    if precision != "int8" and any(one is not None for one in (calibration, calibration_images, evaluation, max_drop)):
         raise ExportError(f"calibration, evaluation and max_drop belong to precision int8, not to {precision}")
+    if calibration_images is not None and calibration_images < 1:
+        raise ExportError(f"calibration_images is {calibration_images}: give at least 1")
     if max_drop is not None and evaluation is None:
         raise ExportError("max_drop needs labelled images to be measured on: give evaluation")
 

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 
 from levit.data.labelled import LabelledImages
+from levit.data.parts import divide
 from levit.errors import ExportError
 from levit.evaluation.accuracy import Logits, Targets, agreement, compute_logits, judge, read_targets
 from levit.exporting.quantization import quantizable_layers, quantize, restore
@@ -36,15 +37,14 @@ class _Judged:
 
 @dataclass(frozen=True)
 class _Judge:
-    """The images that networks are judged by: all but the first few, with labels or without."""
+    """The images that networks are judged by, with labels or without."""
 
     data: LabelledImages
-    skip: int
-    targets: Targets | None
+    targets: Targets | None = None
 
     def __call__(self, model: onnx.ModelProto, precision: Precision = "auto") -> _Judged:
         engine = open_engine(model.SerializeToString(), precision=precision)
-        logits = compute_logits(engine, self.data, skip=self.skip)
+        logits = compute_logits(engine, self.data)
         accuracy = judge(engine, logits, self.targets, self.data) if self.targets is not None else None
         return _Judged(model, logits, accuracy)
 
@@ -74,12 +74,13 @@ def make_int8(
         ExportError: it is broken, or loses more than `max_drop` with every layer in floating point.
     """
     card = artifact_of(original)
-    images = [prepare(item.image, card.preprocessing) for item in islice(calibration, calibration_images)]
+    calibrating, others = divide(calibration, calibration_images)
+    images = [prepare(item.image, card.preprocessing) for item in calibrating]
     if evaluation is None:
-        judged_by = _Judge(calibration, 0, None)
+        judged_by = _Judge(calibrating)
     else:
-        skip = len(images) if evaluation.sha256() == calibration.sha256() else 0
-        judged_by = _Judge(evaluation, skip, read_targets(evaluation, card.labels, skip=skip))
+        judging = others if evaluation.sha256() == calibration.sha256() else evaluation
+        judged_by = _Judge(judging, read_targets(judging, card.labels))
     before = judged_by(original, "fp32")
     quantized = quantize(original, images)
     after = judged_by(quantized)
@@ -129,7 +130,7 @@ def _return_layers(
 def _rank(quantized: onnx.ModelProto, before: _Judged, judged_by: _Judge) -> list[str]:
     """The quantised layers, first the one whose return to floating point brings the logits closest to those of fp32."""
     preprocessing = artifact_of(before.model).preprocessing
-    items = islice(judged_by.data, judged_by.skip, judged_by.skip + _RANKING_IMAGES)
+    items = islice(judged_by.data, _RANKING_IMAGES)
     pixel_values = normalize(np.stack([prepare(item.image, preprocessing) for item in items]), preprocessing)
     expected = before.logits[: len(pixel_values)]
 

@@ -1,8 +1,8 @@
 """Part of an RGB image, resized: several times faster than Pillow, and but for rounding the same.
 
-Both passes have the order that Pillow has for all but tall images, rows first: the values in between are rounded. What computes them is
-`cykooz_resizer`, which uses the vector instructions of the processor; it reads Pillow's images where they lie in
-memory, so it is asked only where it knows how they lie, and otherwise Pillow does it.
+Both passes have the order that Pillow has for all but tall images, rows first: the values in between are rounded. What
+computes them is `cykooz_resizer`, which uses the vector instructions of the processor; it reads Pillow's images where
+they lie in memory, so it is asked only where it knows how they lie, and otherwise Pillow does it.
 """
 
 from __future__ import annotations

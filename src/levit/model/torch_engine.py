@@ -84,7 +84,7 @@ class TorchEngine:
         Raises:
             EngineError: the images do not fit the network.
         """
-        if not self._compiled:
+        if not self._compiled or not len(images):
             return self._worker.submit(self._compute, images, None).result()
         # A program for one image, instead of one for each number of them.
         return np.concatenate([self._worker.submit(self._compute, image[None], 1).result() for image in images])

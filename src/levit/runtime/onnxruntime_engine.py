@@ -48,9 +48,10 @@ class OnnxRuntimeEngine:
         self._options = onnxruntime.SessionOptions()
         self._options.intra_op_num_threads = threads or usable_cores()
         self._options.log_severity_level = 3  # errors only; they are raised anyway
-        self._model, self._providers = model, [chosen]
+        self._providers = [chosen]
         try:
-            self._session = self._open(str(model) if isinstance(model, Path) else model)
+            self._model = model.read_bytes() if isinstance(model, Path) else model
+            self._session = self._open(self._model)
         except Exception as error:  # its exceptions share no class
             raise EngineError(f"{name}: ONNX Runtime cannot open it ({_first_line(error)})") from error
         if self._session.get_providers()[0] != chosen:
@@ -74,7 +75,7 @@ class OnnxRuntimeEngine:
         Raises:
             EngineError: the images do not fit the network.
         """
-        return _run(self._images_session, images.reshape(*images.shape[:2], -1))
+        return _run(self._images_session, images.reshape(*images.shape[:2], images.shape[2] * images.shape[3]))
 
     def submit(self, images: NDArray[np.uint8], batch_size: int) -> Future[NDArray[np.float32]]:
         """Logits of one batch among many: uint8 [B, height, width, 3] -> the future of float32 [B, classes].
@@ -88,10 +89,9 @@ class OnnxRuntimeEngine:
 
     @cached_property
     def _images_session(self) -> onnxruntime.InferenceSession:
-        content = self._model.read_bytes() if isinstance(self._model, Path) else self._model
-        return self._open(take_pixels(content, Artifact.from_metadata(self.metadata).preprocessing))
+        return self._open(take_pixels(self._model, Artifact.from_metadata(self.metadata).preprocessing))
 
-    def _open(self, model: str | bytes) -> onnxruntime.InferenceSession:
+    def _open(self, model: bytes) -> onnxruntime.InferenceSession:
         return onnxruntime.InferenceSession(model, self._options, providers=self._providers)
 
 

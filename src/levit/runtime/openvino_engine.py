@@ -77,6 +77,8 @@ class OpenVinoEngine:
         Raises:
             EngineError: the images do not fit the network, or OpenVINO cannot compile it.
         """
+        if not len(images):
+            return self._infer(1, np.zeros((1, *images.shape[1:]), np.uint8))[:0]
         return np.concatenate([self._infer(1, images[index : index + 1]) for index in range(len(images))])
 
     def submit(self, images: NDArray[np.uint8], batch_size: int) -> Future[NDArray[np.float32]]:
@@ -88,10 +90,7 @@ class OpenVinoEngine:
         with self._lock:
             if batch_size not in self._queues:
                 self._queues[batch_size] = _Queue(self._compile("THROUGHPUT", batch_size), batch_size)
-        try:
-            return self._queues[batch_size].submit(images)
-        except RuntimeError as error:
-            raise _cannot_run(images, error) from error
+        return self._queues[batch_size].submit(images)
 
     def _infer(self, batch: int | None, values: NDArray[Any]) -> NDArray[np.float32]:
         with self._lock:
@@ -124,18 +123,25 @@ class _Queue:
     def __init__(self, compiled: openvino.CompiledModel, batch_size: int) -> None:
         self._requests = openvino.AsyncInferQueue(compiled)
         self._requests.set_callback(self._finish)
-        self._batch_size = batch_size
+        self._shape = (batch_size, *(size.get_length() for size in compiled.input(0).get_partial_shape()[1:]))
         self._lock = threading.Lock()
         # A thread of OpenVINO that returns from `_finish` while Python goes down would take the process with it.
         weakref.finalize(self, self._requests.wait_all)
 
     def submit(self, images: NDArray[np.uint8]) -> Future[NDArray[np.float32]]:
-        missing = self._batch_size - len(images)
-        if missing > 0:  # of the last batch: it is filled up, and what that gives is thrown away
-            images = np.concatenate([images, np.zeros((missing, *images.shape[1:]), np.uint8)])
+        count, size = len(images), self._shape[0]
+        # Checked here, because a request that is refused does not come back.
+        if images.shape[1:] != self._shape[1:] or count > size or images.dtype != np.uint8:
+            raise EngineError(
+                f"OpenVINO cannot run a batch of shape {list(images.shape)}: it takes at most {list(self._shape)} of "
+                f"uint8, and this is {images.dtype}"
+            )
+        if count < size:  # the last batch: it is filled up, and what that gives is thrown away
+            images = np.concatenate([images, np.zeros((size - count, *images.shape[1:]), np.uint8)])
         future: Future[NDArray[np.float32]] = Future()
+        future.set_running_or_notify_cancel()  # nobody can take it back from the request
         with self._lock:  # the images travel along, because the request reads them where they are
-            self._requests.start_async([images], (future, images, self._batch_size - missing), share_inputs=True)
+            self._requests.start_async([images], (future, images, count), share_inputs=True)
         return future
 
     @staticmethod
