@@ -17,17 +17,17 @@ Rates = Mapping[str, Mapping[str, float]]  # by contender, by request: images a 
 def markdown(record: Mapping[str, Any]) -> str:
     """Everything that was measured, as Markdown."""
     lines = ["# levit against its peers", ""]
-    lines += [
-        f"Measured by `python benchmarks/peers.py` on {', '.join(record['machine'].values())}: every contender in"
-    ]
-    lines += [f"a process of its own, {record['rounds']} alternating rounds of {record['seconds']} seconds, medians."]
-    lines += ["Weights are random: these figures are about speed alone.", ""]
-    if "ways" in record:
-        lines += _ways(record["ways"]) + _shares(record["ways"], record["peaks"])
-    if "frontier" in record:
-        lines += _frontier(record["frontier"])
-    if "files" in record:
-        lines += _files(record["files"])
+    lines += ["Measured by `python benchmarks/peers.py`: every contender in a process of its own, alternating rounds,"]
+    lines += ["medians. Weights are random: these figures are about speed alone.", ""]
+    for part, tables in (("ways", _ways), ("frontier", _frontier), ("files", _files)):
+        if part in record:
+            how = record["measured"][part]
+            lines += tables(record[part])
+            lines += _shares(record[part], record["peaks"]) if part == "ways" else []
+            lines += [
+                f"{how['rounds']} rounds of {how['seconds']} seconds on {', '.join(how['machine'].values())}.",
+                "",
+            ]
     return "\n".join(lines)
 
 

@@ -156,8 +156,8 @@ def main() -> None:
     os.environ["HF_HUB_OFFLINE"] = "1"
     file = RESULTS / "peers.json"
     record = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    record["machine"] = describe_machine()
-    record |= {"rounds": arguments.rounds, "seconds": arguments.seconds}
+    how = {"machine": describe_machine(), "rounds": arguments.rounds, "seconds": arguments.seconds}
+    record["measured"] = record.get("measured", {}) | dict.fromkeys(parts, how)
     batches = {f"batch {size}": {"batch_size": size, "seconds": arguments.seconds} for size in (16, 1)}
     if "ways" in parts:
         record["peaks"] = measure_peaks(arguments.rounds)

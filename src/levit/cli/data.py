@@ -32,9 +32,10 @@ def data(
     from levit.cli.progress import track
     from levit.data.inspection import draw_contact_sheet, inspect
     from levit.data.opening import open_data, open_splits
+    from levit.runtime.cores import usable_cores
 
     parts = open_splits(source) if split is None else {split: open_data(source, split=split)}
-    summaries = inspect(parts, threads=threads, watch=lambda looked: track(looked, "reading"))
+    summaries = inspect(parts, threads=threads or usable_cores(), watch=lambda looked: track(looked, "reading"))
     if contact_sheet is not None:
         draw_contact_sheet(next(reversed(parts.values())), Path(contact_sheet))
     if as_json:

@@ -20,7 +20,6 @@ from PIL import Image
 from levit.data.labelled import LabelledImage, LabelledImages
 from levit.errors import ImageError
 from levit.images.reading import ImageSource, read_image, source_name
-from levit.runtime.cores import usable_cores
 
 _AT_ONCE = 64
 _KEPT = 100  # bad images and duplicates that are named; all are counted
@@ -83,7 +82,7 @@ class _Looked:
 def inspect(
     parts: Mapping[str, LabelledImages],
     *,
-    threads: int | None = None,
+    threads: int = 1,
     watch: Callable[[Iterator[_Looked]], Iterable[_Looked]] = lambda looked: looked,
 ) -> list[SplitSummary]:
     """Read every image of some parts of the data once.
@@ -92,7 +91,7 @@ def inspect(
 
     Args:
         parts: name -> images.
-        threads: how many to use; None for the cores that this process may use.
+        threads: how many images to read at once.
         watch: what the images pass through, to show progress.
 
     Examples:
@@ -103,7 +102,7 @@ def inspect(
     """
     seen: dict[bytes, str] = {}  # 8 bytes of a hash, and where it was: what is kept of each image
     summaries = []
-    with ThreadPoolExecutor(threads or usable_cores(), thread_name_prefix="levit-inspect") as pool:
+    with ThreadPoolExecutor(threads, thread_name_prefix="levit-inspect") as pool:
         for name, data in parts.items():
             summary = SplitSummary(name, data.classes, per_class=[0] * len(data.classes))
             for looked in watch(_look_at_all(data, pool)):
