@@ -67,3 +67,12 @@ def test_classes_of_other_names_can_be_mapped(console, model, photos, tmp_path):
     answer = console("evaluate", model, photos, "--class-map", mapping)
     assert answer.code == 2
     assert "give one object of class names and labels" in answer.err
+
+
+def test_another_model_is_judged_beside_it(console, model, photos, tmp_path):
+    answer = console("evaluate", model, photos, "--compare", model, "--out", tmp_path / "out")
+    assert (answer.code, answer.err) == (0, "")
+    assert "100.00 % the same answer" in answer.out
+    values = json.loads((tmp_path / "out/metrics.json").read_text())["compared"]
+    assert values["gain"]["percent"] == 0
+    assert "Against fruit" in (tmp_path / "out/report.html").read_text(encoding="utf-8")

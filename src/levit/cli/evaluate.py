@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from levit.evaluation.evaluate import Evaluation
+    from levit.data.labelled import LabelledImage
+    from levit.evaluation.comparison import Comparison
+    from levit.evaluation.evaluate import Evaluation, OnPrediction
     from levit.evaluation.metrics import Share
+    from levit.runtime.prediction import Prediction
 
 
 class OnBadImage(StrEnum):
@@ -42,6 +45,9 @@ def evaluate(
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or int8.")] = "auto",
     preprocessing: Annotated[str, typer.Option(help="fast, or exact: bit for bit as Pillow.")] = "fast",
     batch_size: Annotated[int, typer.Option(min=1, help="How many images to compute at once.")] = 16,
+    compare: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Also judge another model, and say where they differ.")
+    ] = None,
     save_accuracy: Annotated[
         bool, typer.Option("--save-accuracy", help="Write the accuracy into the exported file.")
     ] = False,
@@ -56,40 +62,53 @@ def evaluate(
         raise typer.BadParameter(f"--save-accuracy: {model} is no exported file: export the checkpoint first")
     from levit.cli.progress import track
     from levit.data.opening import open_data
+    from levit.evaluation.comparison import Answers, Comparer
     from levit.evaluation.evaluate import evaluate as run
     from levit.evaluation.folder import evaluation_folder, metrics
     from levit.runtime.classifier import Classifier
 
     images = open_data(data, split=split)
-    classifier = Classifier(
-        None if model == "-" else model,
-        engine=engine,
-        precision=precision,  # type: ignore[arg-type]
-        preprocessing=preprocessing,  # type: ignore[arg-type]
-        revision=revision,
-    )
-    with ExitStack() as stack:
-        folder = stack.enter_context(evaluation_folder(Path(out))) if out is not None else None
-        evaluation = run(
+
+    def judge(name: str, *told: OnPrediction) -> Evaluation:
+        def tell(item: LabelledImage, prediction: Prediction, truth: int) -> None:
+            for one in told:
+                one(item, prediction, truth)
+
+        classifier = Classifier(
+            None if name == "-" else name,
+            engine=engine,
+            precision=precision,  # type: ignore[arg-type]
+            preprocessing=preprocessing,  # type: ignore[arg-type]
+            revision=revision if name == model else None,
+        )
+        return run(
             classifier,
             images,
-            class_map=_read_map(class_map),
+            class_map=mapping,
             on_bad_image=on_bad_image.value,
             batch_size=batch_size,
             skip=skip,
             watch=lambda predictions: track(predictions, f"judging {images.name}"),
-            on_prediction=folder.add if folder is not None else None,
+            on_prediction=tell,
         )
+
+    mapping, answers, comparison = _read_map(class_map), Answers(), None
+    with ExitStack() as stack:
+        folder = stack.enter_context(evaluation_folder(Path(out))) if out is not None else None
+        evaluation = judge(model, answers.add, *([folder.add] if folder is not None else []))
+        if compare is not None:
+            comparer = Comparer(answers)
+            comparison = comparer.finish(evaluation, judge(compare, comparer.add))
         if folder is not None:
-            folder.finish(evaluation)
+            folder.finish(evaluation, comparison)
     if save_accuracy:
         from levit.exporting.export import record_accuracy
 
         record_accuracy(model, evaluation.accuracy)
     if as_json:
-        typer.echo(json.dumps(metrics(evaluation), ensure_ascii=False))
+        typer.echo(json.dumps(metrics(evaluation, comparison), ensure_ascii=False))
     else:
-        _print(evaluation, out)
+        _print(evaluation, comparison, out)
     if evaluation.bad:
         raise typer.Exit(1)
 
@@ -108,7 +127,7 @@ def _read_map(file: str | None) -> dict[str, str] | None:
     return mapping
 
 
-def _print(one: Evaluation, out: str | None) -> None:
+def _print(one: Evaluation, comparison: Comparison | None, out: str | None) -> None:
     from levit.cli.output import print_fields
 
     fields = {
@@ -124,6 +143,17 @@ def _print(one: Evaluation, out: str | None) -> None:
     fields |= {f"bad image {number}": f"{bad.name}: {bad.reason}" for number, bad in enumerate(one.bad[:5], start=1)}
     if len(one.bad) > 5:
         fields["bad images"] = f"… and {len(one.bad) - 5:,} more" + ("" if out else ": --out DIR names them all")
+    if comparison is not None:
+        other, gain = comparison.second, comparison.gain
+        fields["compared"] = (
+            f"{other.model} ({other.engine}, {other.precision}): {_percent(other.top1)}, {gain.percent:+.2f} points "
+            f"(95 % interval {gain.low:+.2f} to {gain.high:+.2f})"
+        )
+        fields["agreement"] = (
+            f"{comparison.agreement.percent:.2f} % the same answer; both right {comparison.both_right:,}, "
+            f"only the first {comparison.only_first:,}, only the second {comparison.only_second:,}, "
+            f"neither {comparison.neither:,}"
+        )
     if out is not None:
         fields["written"] = str(Path(out) / "report.html")
     print_fields(fields)

@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from levit.data.labelled import LabelledImage
 from levit.errors import DataError
+from levit.evaluation.comparison import Comparison
 from levit.evaluation.evaluate import Evaluation
 from levit.evaluation.report import write_report
 from levit.runtime.prediction import Prediction
@@ -76,9 +77,9 @@ class EvaluationFolder:
         if len(self._rows) == _ROWS:
             self._flush()
 
-    def finish(self, evaluation: Evaluation) -> None:
+    def finish(self, evaluation: Evaluation, comparison: Comparison | None = None) -> None:
         """metrics.json, per_class.csv, confusion.csv, report.html."""
-        text = json.dumps(metrics(evaluation), indent=1, ensure_ascii=False)
+        text = json.dumps(metrics(evaluation, comparison), indent=1, ensure_ascii=False)
         (self._folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
         scores, present = evaluation.per_class, evaluation.classes
         self._write_csv("per_class.csv", ["class", "support", "answers", "precision", "recall", "f1"], (
@@ -89,7 +90,7 @@ class EvaluationFolder:
         self._write_csv("confusion.csv", ["class", *evaluation.labels], (
             [evaluation.labels[index], *evaluation.tally.confusion[index].tolist()] for index in present
         ))  # fmt: skip
-        (self._folder / "report.html").write_text(write_report(evaluation), encoding="utf-8")
+        (self._folder / "report.html").write_text(write_report(evaluation, comparison), encoding="utf-8")
 
     def __enter__(self) -> EvaluationFolder:
         return self
@@ -112,10 +113,11 @@ class EvaluationFolder:
             writer.writerows(rows)
 
 
-def metrics(evaluation: Evaluation) -> dict[str, Any]:
+def metrics(evaluation: Evaluation, comparison: Comparison | None = None) -> dict[str, Any]:
     """The figures as plain JSON values."""
     one, present = evaluation, list(evaluation.classes)
     return {
+        **({"compared": _compared(comparison)} if comparison is not None else {}),
         "model": one.model,
         "engine": one.engine,
         "precision": one.precision,
@@ -133,6 +135,23 @@ def metrics(evaluation: Evaluation) -> dict[str, Any]:
         "mean_f1": _mean(one.per_class.f1[present]),
         "calibration_error": one.calibration.error,
         "images_per_second": one.images_per_second,
+    }
+
+
+def _compared(both: Comparison) -> dict[str, Any]:
+    return {
+        "model": both.second.model,
+        "engine": both.second.engine,
+        "precision": both.second.precision,
+        "top1": asdict(both.second.top1),
+        "gain": asdict(both.gain),
+        "agreement": asdict(both.agreement),
+        "images": {
+            "both_right": both.both_right,
+            "only_first": both.only_first,
+            "only_second": both.only_second,
+            "neither": both.neither,
+        },
     }
 
 

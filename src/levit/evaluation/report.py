@@ -6,6 +6,7 @@ from html import escape
 
 import numpy as np
 
+from levit.evaluation.comparison import Comparison
 from levit.evaluation.drawing import draw_confusion, draw_reliability, draw_thumbnail
 from levit.evaluation.evaluate import Evaluation
 from levit.evaluation.metrics import Share
@@ -44,11 +45,17 @@ details { margin: .5rem 0; } summary { cursor: pointer; }
 """
 
 
-def write_report(evaluation: Evaluation) -> str:
-    """The page as HTML: figures, the hardest classes, confusions, calibration, mistakes, bad images, every class."""
+def write_report(evaluation: Evaluation, comparison: Comparison | None = None) -> str:
+    """The page as HTML: figures, the hardest classes, confusions, calibration, mistakes, bad images, every class.
+
+    Args:
+        evaluation: of the model that the page is about.
+        comparison: of this model with another one.
+    """
     sections = [
         _head(evaluation),
         _cards(evaluation),
+        _comparison(comparison) if comparison is not None else "",
         _mistakes(evaluation),
         _confusions(evaluation),
         _calibration(evaluation),
@@ -93,6 +100,28 @@ def _card(value: str, text: str) -> str:
 
 def _interval(one: Share) -> str:
     return f"95 % interval {one.low:.1f} to {one.high:.1f}"
+
+
+def _comparison(both: Comparison) -> str:
+    one, other, gain = both.first, both.second, both.gain
+    rows = [
+        ["both right", f"{both.both_right:,}"],
+        [f"only {one.model}", f"{both.only_first:,}"],
+        [f"only {other.model}", f"{both.only_second:,}"],
+        ["neither", f"{both.neither:,}"],
+    ]
+    photos = "".join(
+        f'<figure><img loading="lazy" alt="{escape(one.truth)}" src="{draw_thumbnail(one.image)}"><figcaption>'
+        f"{escape(one.truth)}: {escape(one.first)}, the other: {escape(one.second)}</figcaption></figure>"
+        for one in both.differences
+    )
+    return (
+        f"<h2>Against {escape(other.model)}</h2><p>{escape(other.model)} ({escape(other.engine)}, "
+        f"{escape(other.precision)}) has {other.top1.percent:.2f} % top-1: {gain.percent:+.2f} points, 95 % interval "
+        f"{gain.low:+.2f} to {gain.high:+.2f}. Both give the same answer for {both.agreement.percent:.1f} % of the "
+        f"images.</p>{_table(['right', 'images'], rows)}"
+        f'<p>Images that one of them alone has right, first those where the other model is surest of its answer:</p><div class="photos">{photos}</div>'
+    )
 
 
 def _mistakes(one: Evaluation) -> str:
