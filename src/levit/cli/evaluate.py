@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,11 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from levit.data.labelled import LabelledImage
     from levit.evaluation.comparison import Comparison
     from levit.evaluation.evaluate import Evaluation, OnPrediction
     from levit.evaluation.metrics import Share
-    from levit.runtime.prediction import Prediction
 
 
 class OnBadImage(StrEnum):
@@ -62,18 +59,15 @@ def evaluate(
         raise typer.BadParameter(f"--save-accuracy: {model} is no exported file: export the checkpoint first")
     from levit.cli.progress import track
     from levit.data.opening import open_data
-    from levit.evaluation.comparison import Answers, Comparer
     from levit.evaluation.evaluate import evaluate as run
-    from levit.evaluation.folder import evaluation_folder, metrics
+    from levit.evaluation.folder import judge_and_write, metrics
     from levit.runtime.classifier import Classifier
 
     images = open_data(data, split=split)
 
-    def judge(name: str, *told: OnPrediction) -> Evaluation:
-        def tell(item: LabelledImage, prediction: Prediction, truth: int) -> None:
-            for one in told:
-                one(item, prediction, truth)
+    mapping = _read_map(class_map)
 
+    def judge(name: str, told: OnPrediction) -> Evaluation:
         classifier = Classifier(
             None if name == "-" else name,
             engine=engine,
@@ -89,18 +83,10 @@ def evaluate(
             batch_size=batch_size,
             skip=skip,
             watch=lambda predictions: track(predictions, f"judging {images.name}"),
-            on_prediction=tell,
+            on_prediction=told,
         )
 
-    mapping, answers, comparison = _read_map(class_map), Answers(), None
-    with ExitStack() as stack:
-        folder = stack.enter_context(evaluation_folder(Path(out))) if out is not None else None
-        evaluation = judge(model, answers.add, *([folder.add] if folder is not None else []))
-        if compare is not None:
-            comparer = Comparer(answers)
-            comparison = comparer.finish(evaluation, judge(compare, comparer.add))
-        if folder is not None:
-            folder.finish(evaluation, comparison)
+    evaluation, comparison = judge_and_write(judge, model, compare, Path(out) if out is not None else None)
     if save_accuracy:
         from levit.exporting.export import record_accuracy
 

@@ -6,8 +6,8 @@ import csv
 import json
 import math
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -16,13 +16,42 @@ from uuid import uuid4
 
 from levit.data.labelled import LabelledImage
 from levit.errors import DataError
-from levit.evaluation.comparison import Comparison
-from levit.evaluation.evaluate import Evaluation
+from levit.evaluation.comparison import Answers, Comparer, Comparison
+from levit.evaluation.evaluate import Evaluation, OnPrediction
 from levit.evaluation.report import write_report
 from levit.runtime.prediction import Prediction
 
 _ROWS = 4096  # of predictions that are written at once
 _BEST = 5
+
+
+def judge_and_write(
+    judge: Callable[[str, OnPrediction], Evaluation], model: str, other: str | None, out: Path | None
+) -> tuple[Evaluation, Comparison | None]:
+    """Judge a model, compare it with another one, and write what was found into a folder.
+
+    Args:
+        judge: judges the model of a name, and tells of every judged image.
+        model: its name.
+        other: the model to compare it with, if any.
+        out: the folder, if any.
+    """
+    answers, comparison = Answers(), None
+    with ExitStack() as stack:
+        folder = stack.enter_context(evaluation_folder(out)) if out is not None else None
+
+        def tell(item: LabelledImage, prediction: Prediction, truth: int) -> None:
+            answers.add(item, prediction, truth)
+            if folder is not None:
+                folder.add(item, prediction, truth)
+
+        evaluation = judge(model, tell)
+        if other is not None:
+            comparer = Comparer(answers)
+            comparison = comparer.finish(evaluation, judge(other, comparer.add))
+        if folder is not None:
+            folder.finish(evaluation, comparison)
+    return evaluation, comparison
 
 
 @contextmanager

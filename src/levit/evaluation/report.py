@@ -120,7 +120,8 @@ def _comparison(both: Comparison) -> str:
         f"{escape(other.precision)}) has {other.top1.percent:.2f} % top-1: {gain.percent:+.2f} points, 95 % interval "
         f"{gain.low:+.2f} to {gain.high:+.2f}. Both give the same answer for {both.agreement.percent:.1f} % of the "
         f"images.</p>{_table(['right', 'images'], rows)}"
-        f'<p>Images that one of them alone has right, first those where the other model is surest of its answer:</p><div class="photos">{photos}</div>'
+        "<p>Images that one of them alone has right, first those where the other model is surest of its answer:</p>"
+        f'<div class="photos">{photos}</div>'
     )
 
 
