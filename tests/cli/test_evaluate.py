@@ -76,3 +76,16 @@ def test_another_model_is_judged_beside_it(console, model, photos, tmp_path):
     values = json.loads((tmp_path / "out/metrics.json").read_text())["compared"]
     assert values["gain"]["percent"] == 0
     assert "Against fruit" in (tmp_path / "out/report.html").read_text(encoding="utf-8")
+
+
+def test_images_with_several_labels_are_judged_label_by_label(console, model, photos, tmp_path):
+    folder = photos / "val" / LABELS[0]
+    lines = [{"file_name": file.name, "labels": [LABELS[0], LABELS[1]]} for file in folder.iterdir()]
+    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    values = json.loads(console("evaluate", model, folder, "--json", "--out", tmp_path / "out").out)
+    assert (values["judged"], values["mean_average_precision"]) == (2, 1.0)
+    assert (tmp_path / "out" / "per_label.csv").exists()
+    assert "mean average precision" in console("evaluate", model, folder).out
+    answer = console("evaluate", model, folder, "--compare", model)
+    assert (answer.code, answer.out) == (2, "")
+    assert "need images with one label each" in answer.err

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from levit.data.labelled import LabelledImages
     from levit.evaluation.comparison import Comparison
     from levit.evaluation.evaluate import Evaluation, OnPrediction
     from levit.evaluation.metrics import Share
+    from levit.runtime.classifier import Classifier
 
 
 class OnBadImage(StrEnum):
@@ -66,6 +68,18 @@ def evaluate(
     images = open_data(data, split=split)
 
     mapping = _read_map(class_map)
+    if images.is_multi_label:
+        if compare is not None or save_accuracy or skip:
+            raise typer.BadParameter(f"{data}: --compare, --save-accuracy and --skip need images with one label each")
+        classifier = Classifier(
+            None if model == "-" else model,
+            engine=engine,
+            precision=precision,  # type: ignore[arg-type]
+            preprocessing=preprocessing,  # type: ignore[arg-type]
+            revision=revision,
+        )
+        _several(classifier, images, mapping, on_bad_image is OnBadImage.FAIL, out, as_json)
+        return
 
     def judge(name: str, told: OnPrediction) -> Evaluation:
         classifier = Classifier(
@@ -96,6 +110,40 @@ def evaluate(
     else:
         _print(evaluation, comparison, out)
     if evaluation.bad:
+        raise typer.Exit(1)
+
+
+def _several(
+    classifier: Classifier,
+    images: LabelledImages,
+    mapping: dict[str, str] | None,
+    fails: bool,
+    out: str | None,
+    as_json: bool,
+) -> None:
+    """Judge a model on images with any number of labels."""
+    from levit.cli.output import print_fields
+    from levit.cli.progress import track
+    from levit.evaluation.multi_label import evaluate_multi_label, multi_label_metrics, write_multi_label
+
+    one = evaluate_multi_label(
+        classifier, images, class_map=mapping, fails=fails, watch=lambda items: track(items, f"judging {images.name}")
+    )
+    if out is not None:
+        write_multi_label(one, Path(out))
+    if as_json:
+        typer.echo(json.dumps(multi_label_metrics(one), ensure_ascii=False))
+    else:
+        print_fields(
+            {
+                "model": f"{one.model} ({one.engine}, {one.precision})",
+                "data": f"{one.data}: {one.found:,} images, {one.judged:,} judged, {len(one.bad):,} could not be used",
+                "labels": f"{sum(count > 0 for count in one.support):,} of {len(one.labels):,} occur",
+                "mean average precision": f"{100 * one.mean_average_precision:.2f} %",
+                "speed": f"{one.images_per_second:,.0f} images a second, from file to label",
+            }
+        )
+    if one.bad:
         raise typer.Exit(1)
 
 

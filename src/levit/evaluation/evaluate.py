@@ -111,7 +111,7 @@ def evaluate(
     Examples:
         >>> from levit.data.labelled import LabelledImage
         >>> class Cups:
-        ...     name, classes, any_is_right = "cups", ("espresso",), False
+        ...     name, classes, is_multi_label, any_is_right = "cups", ("espresso",), False, False
         ...     def __len__(self): return 1
         ...     def __iter__(self): return iter([LabelledImage("examples/espresso.jpg", (0,), "espresso.jpg")])
         ...     def sha256(self): return "0" * 64
@@ -122,6 +122,8 @@ def evaluate(
         raise ConfigError(f"on_bad_image is {on_bad_image!r}: use skip or fail")
     classifier = model if isinstance(model, Classifier) else Classifier(model)
     images = open_data(data, split=split) if isinstance(data, str | Path) else data
+    if images.is_multi_label:
+        raise DataError(f"{images.name}: its images have several labels each: use evaluate_multi_label")
     if not images.classes:
         raise DataError(f"{images.name}: no labels: put the images into one folder for each class")
     match = match_classes(images.classes, classifier.labels, images.name, class_map)

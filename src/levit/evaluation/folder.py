@@ -56,13 +56,22 @@ def judge_and_write(
 
 @contextmanager
 def evaluation_folder(folder: Path) -> Iterator[EvaluationFolder]:
-    """A folder that gets its name when it is complete; what was there under this name is replaced.
-
-    Only a folder that an evaluation wrote is replaced.
+    """A folder of an evaluation, which gets its name when it is complete.
 
     Raises:
         DataError: there is something else under this name, or it cannot be written.
         ImportError: pyarrow is not installed.
+    """
+    with replaced_folder(folder) as temporary, EvaluationFolder(temporary) as written:
+        yield written
+
+
+@contextmanager
+def replaced_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder that gets its name when it is complete; an earlier evaluation of this name is replaced.
+
+    Raises:
+        DataError: there is something else under this name, or it cannot be written.
     """
     if folder.exists() and not (folder.is_dir() and ((folder / "metrics.json").exists() or not any(folder.iterdir()))):
         raise DataError(f"{folder}: there is something else: give a new folder, or one of an earlier evaluation")
@@ -72,8 +81,7 @@ def evaluation_folder(folder: Path) -> Iterator[EvaluationFolder]:
     except OSError as error:
         raise DataError(f"{folder}: cannot be written ({error.strerror})") from error
     try:
-        with EvaluationFolder(temporary) as written:
-            yield written
+        yield temporary
         if folder.exists():
             shutil.rmtree(folder)
         temporary.rename(folder)
