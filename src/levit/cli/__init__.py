@@ -12,6 +12,7 @@ import typer
 
 import levit
 from levit.cli.benchmark import benchmark
+from levit.cli.calibrate import calibrate
 from levit.cli.convert import convert
 from levit.cli.data import data
 from levit.cli.evaluate import evaluate
@@ -34,6 +35,7 @@ app.command()(convert)
 app.command()(export)
 app.command()(data)
 app.command()(evaluate)
+app.command()(calibrate)
 app.command()(benchmark)
 
 

@@ -46,6 +46,7 @@ def _values(artifact: Artifact, num_bytes: int) -> dict[str, Any]:
         "bytes": num_bytes,
         "accuracy": metadata["accuracy"],
         "quantization": metadata["quantization"],
+        "rejection": metadata["rejection"],
         "preprocessing": metadata["preprocessing"],
         "architecture": metadata["architecture"],
         "labels": metadata["labels"],

@@ -15,7 +15,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from levit.runtime.prediction import Label
-    from levit.spec.artifact import Artifact
+    from levit.spec.artifact import Artifact, Rejection
 
 ERROR_STYLE = "red"
 
@@ -133,9 +133,19 @@ def print_fields(fields: dict[str, str]) -> None:
     Console(highlight=False).print(table)
 
 
+def rejection_field(rejection: Rejection) -> str:
+    """When the answer is "unknown", and what that costs."""
+    return (
+        f"below a score of {100 * rejection.threshold:.1f} %: of {rejection.images:,} images of {rejection.data} "
+        f"{rejection.coverage:.1f} % are answered, {rejection.precision:.1f} % of them right"
+    )
+
+
 def accuracy_fields(artifact: Artifact) -> dict[str, str]:
-    """What is known of how good a model is, and of what int8 cost it."""
+    """What is known of how good a model is, of what int8 cost it, and of when it does not answer."""
     fields, accuracy, quantization = {}, artifact.accuracy, artifact.quantization
+    if artifact.rejection is not None:
+        fields["unknown"] = rejection_field(artifact.rejection)
     if accuracy is not None:
         fields["accuracy"] = (
             f"{accuracy.top1:.2f} % top-1, {accuracy.top5:.2f} % top-5 of {accuracy.images:,} images "

@@ -14,6 +14,7 @@ from levit.cli.inputs import NoImages, expand
 
 if TYPE_CHECKING:
     from levit.cli.output import Writer
+    from levit.runtime.prediction import Label, Prediction
 
 
 class Engine(StrEnum):
@@ -109,13 +110,21 @@ def predict(
         for prediction in track(classifier.stream(named, batch_size=batch_size), "images"):
             failed += _write_missing(writer, named.missing_before_next())
             error = str(prediction.error) if prediction.error else None
-            writer.write(prediction.source, [] if error else prediction.top(top_k), error)
+            writer.write(prediction.source, [] if error else _answers(prediction, top_k), error)
             failed += error is not None
         failed += _write_missing(writer, named.missing_before_next())
     finally:
         writer.close()
     if failed:
         raise typer.Exit(1)
+
+
+def _answers(prediction: Prediction, top_k: int) -> list[Label]:
+    """The best labels; behind "unknown" where a calibrated model should not answer."""
+    from levit.runtime.prediction import Label
+
+    best = prediction.top(top_k)
+    return [Label("unknown", -1, best[0].score), *best][:top_k] if prediction.is_unknown else best
 
 
 class _Named:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 from uuid import uuid4
@@ -23,7 +23,7 @@ from levit.errors import CheckpointError, ExportError
 from levit.exporting.int8 import CALIBRATION_IMAGES, artifact_of, make_int8
 from levit.exporting.verify import verify
 from levit.spec.architecture import Grid
-from levit.spec.artifact import Accuracy, Artifact
+from levit.spec.artifact import Accuracy, Artifact, Rejection
 
 Storage = Literal["fp32", "fp16", "int8"]
 MAX_DROP = 0.5  # points of top-1, where they are measured and nothing else is asked for
@@ -126,12 +126,25 @@ def record_accuracy(path: str | Path, accuracy: Accuracy) -> Artifact:
         CheckpointError: the file was not exported by levit.
         ExportError: it cannot be written.
     """
-    target = Path(path)
+    return _record(Path(path), accuracy=accuracy)
+
+
+def record_rejection(path: str | Path, rejection: Rejection) -> Artifact:
+    """Write into the metadata of an artifact when its answer is "unknown".
+
+    Raises:
+        CheckpointError: the file was not exported by levit.
+        ExportError: it cannot be written.
+    """
+    return _record(Path(path), rejection=rejection)
+
+
+def _record(target: Path, **changes: Accuracy | Rejection) -> Artifact:
     try:
         model = onnx.load(target)
     except (OSError, DecodeError) as error:
         raise CheckpointError(f"{target}: not an ONNX file ({error})") from error
-    artifact = artifact_of(model).with_accuracy(accuracy)
+    artifact = replace(artifact_of(model), **changes)  # type: ignore[arg-type]
     onnx.helper.set_model_props(model, artifact.to_metadata())
     _write(model, target)
     return artifact

@@ -28,19 +28,28 @@ class Prediction:
         logits: float32 [classes]; empty where there is an error.
         labels: the names of the classes.
         error: why the image could not be classified.
+        temperature: what the logits are divided by before they become scores; of a calibrated model.
+        threshold: the score of the best label below which the answer is unknown; of a calibrated model.
     """
 
     source: str
     logits: NDArray[np.float32] = field(repr=False)
     labels: tuple[str, ...] = field(repr=False)
     error: ImageError | None = None
+    temperature: float = 1.0
+    threshold: float = 0.0
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the model should not answer: its best label's score is below the threshold."""
+        return self.error is None and bool(self.scores.max() < self.threshold)
 
     @property
     def scores(self) -> NDArray[np.float32]:
         """Probability of each class, float32 [classes]: the softmax of the logits."""
         if self.error is not None:
             return self.logits
-        exponentials = np.exp(self.logits - self.logits.max())
+        exponentials = np.exp((self.logits - self.logits.max()) / np.float32(self.temperature))
         return np.asarray(exponentials / exponentials.sum(), np.float32)
 
     def top(self, k: int = 5) -> list[Label]:

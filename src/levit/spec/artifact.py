@@ -66,6 +66,29 @@ class Quantization:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rejection:
+    """When the answer is "unknown", and what that costs on images that the model knows.
+
+    Attributes:
+        temperature: what logits are divided by before they become scores.
+        threshold: the score of the best label below which the answer is "unknown".
+        coverage: how many of the images are answered, in per cent.
+        precision: how many of those answers are right, in per cent.
+        data: name of the images.
+        sha256: their hash.
+        images: how many there were.
+    """
+
+    temperature: float
+    threshold: float
+    coverage: float
+    precision: float
+    data: str
+    sha256: str
+    images: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Artifact:
     """Everything about an exported model but its weights; kept in the metadata of the ONNX file.
 
@@ -88,6 +111,7 @@ class Artifact:
     source: Source
     accuracy: Accuracy | None = None
     quantization: Quantization | None = None
+    rejection: Rejection | None = None
     producer: str = ""
 
     def with_accuracy(self, accuracy: Accuracy) -> Artifact:
@@ -105,6 +129,7 @@ class Artifact:
             "source": asdict(self.source),
             "accuracy": asdict(self.accuracy) if self.accuracy else None,
             "quantization": asdict(self.quantization) if self.quantization else None,
+            "rejection": asdict(self.rejection) if self.rejection else None,
             "producer": self.producer,
         }
         texts = {PREFIX + name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}
@@ -144,6 +169,7 @@ class Artifact:
                 source=Source(**values["source"]),
                 accuracy=_accuracy(values["accuracy"]),
                 quantization=_quantization(values.get("quantization")),  # files of levit 0.1 have none
+                rejection=Rejection(**found) if (found := values.get("rejection")) else None,
                 producer=values["producer"],
             )
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
