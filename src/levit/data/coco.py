@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from levit.data.file_list import FileList
-from levit.data.folder import hash_files
-from levit.data.labelled import LabelledImage
+from levit.data.file_list import FileList, ListedImages
 from levit.errors import DataError
 
 
-class CocoLabels:
+def open_coco(file: Path) -> ListedImages:
     """`images` with `file_name`, `annotations` from images to categories, `categories` with `name`.
 
     Files are named relative to the folder of the list. A class is called by its name; where several categories have
@@ -22,38 +20,26 @@ class CocoLabels:
     Raises:
         DataError: the file is of another kind, or an annotation points nowhere.
     """
-
-    any_is_right = is_grouped = False
-
-    def __init__(self, file: Path) -> None:
-        self.name = file.name
-        values = _read(file)
-        categories = {int(one["id"]): str(one.get("name", one["id"])) for one in values["categories"]}
-        unique = len({*categories.values()}) == len(categories)
-        order = sorted(categories)
-        self.classes = tuple(categories[one] if unique else str(one) for one in order)
-        places = {category: index for index, category in enumerate(order)}
-        labels: dict[int, list[int]] = {}
-        for one in values["annotations"]:
-            if one["category_id"] not in places:
-                raise DataError(f"{file}: an annotation is of category {one['category_id']}, which is not listed")
-            label = places[one["category_id"]]
-            if label not in labels.setdefault(one["image_id"], []):
-                labels[one["image_id"]].append(label)
-        self.is_multi_label = any(len(of_one) > 1 for of_one in labels.values())
-        self._files = FileList(file.parent)
-        for image in values["images"]:
-            self._files.add(image["file_name"], labels.get(image["id"], []))
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    def __iter__(self) -> Iterator[LabelledImage]:
-        return iter(self._files)
-
-    def sha256(self) -> str:
-        """Of the files' names and contents, in order."""
-        return hash_files(self._files)
+    values = _read(file)
+    categories = {int(one["id"]): str(one.get("name", one["id"])) for one in values["categories"]}
+    unique = len({*categories.values()}) == len(categories)
+    places = {category: index for index, category in enumerate(sorted(categories))}
+    labels: dict[int, list[int]] = {}
+    for one in values["annotations"]:
+        if one["category_id"] not in places:
+            raise DataError(f"{file}: an annotation is of category {one['category_id']}, which is not listed")
+        of_image, label = labels.setdefault(one["image_id"], []), places[one["category_id"]]
+        if label not in of_image:
+            of_image.append(label)
+    files = FileList(file.parent)
+    for image in values["images"]:
+        files.add(image["file_name"], labels.get(image["id"], []))
+    return ListedImages(
+        name=file.name,
+        classes=tuple(categories[one] if unique else str(one) for one in places),
+        files=files,
+        is_multi_label=any(len(of_image) > 1 for of_image in labels.values()),
+    )
 
 
 def _read(file: Path) -> Mapping[str, Any]:

@@ -1,9 +1,11 @@
-"""Many files without an object for each: names and labels, packed."""
+"""Many files without an object for each: names and labels, packed; and labelled images that are such files."""
 
 from __future__ import annotations
 
+import hashlib
 from array import array
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from levit.data.labelled import LabelledImage
@@ -52,3 +54,35 @@ class FileList:
         """Its labels."""
         start = self._label_ends[index - 1] if index else 0
         return tuple(self._labels[start : self._label_ends[index]])
+
+    def sha256(self) -> str:
+        """Of the names and contents of the files, in order."""
+        digest = hashlib.sha256()
+        for index in range(len(self)):
+            name = self.name(index)
+            digest.update(name.encode(errors="surrogateescape") + b"\0")
+            with (self.folder / name).open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+        return digest.hexdigest()
+
+
+@dataclass(kw_only=True)
+class ListedImages:
+    """Labelled images that are files in a list; see `levit.data.labelled.LabelledImages`."""
+
+    name: str
+    classes: tuple[str, ...] = field(repr=False)
+    files: FileList = field(repr=False)
+    is_multi_label: bool = False
+    any_is_right: bool = False
+    is_grouped: bool = False
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __iter__(self) -> Iterator[LabelledImage]:
+        return iter(self.files)
+
+    def sha256(self) -> str:
+        """Of the files' names and contents, in order."""
+        return self.files.sha256()

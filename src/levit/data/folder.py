@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from levit.data.file_list import FileList
-from levit.data.labelled import LabelledImage, NoSplitError
+from levit.data.file_list import FileList, ListedImages
+from levit.data.labelled import NoSplitError
 from levit.errors import DataError
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".avif"})
@@ -21,46 +20,28 @@ SPLITS = {
 }
 
 
-class ImageFolder:
+def open_image_folder(folder: Path) -> ListedImages:
     """Images in `folder/<class>/…`, or directly in a folder without labels; the classes in alphabetical order.
 
     Raises:
-        DataError: there are no images.
+        DataError: there are no images, or some beside folders of images.
     """
-
-    is_multi_label = any_is_right = False
-    is_grouped = True
-
-    def __init__(self, folder: Path) -> None:
-        self.name = folder.name or str(folder)
-        subfolders = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
-        self._files = FileList(folder)
-        classes: list[str] = []
-        for name in subfolders:
-            before = len(self._files)
-            for file in list_images(folder, name):
-                self._files.add(file, (len(classes),))
-            if len(self._files) > before:
-                classes.append(name)
-        self.classes = tuple(classes)
-        beside = next(list_images(folder, depth=0), None)
-        if classes and beside is not None:
-            raise DataError(f"{folder}: {beside} stands beside folders of images: put it into the folder of its class")
-        if not classes:
-            for file in list_images(folder):
-                self._files.add(file, ())
-        if not len(self._files):
-            raise DataError(f"{folder}: no images in it ({', '.join(sorted(EXTENSIONS))})")
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    def __iter__(self) -> Iterator[LabelledImage]:
-        return iter(self._files)
-
-    def sha256(self) -> str:
-        """Of the files' names and contents, in order."""
-        return hash_files(self._files)
+    files, classes = FileList(folder), list[str]()
+    for name in sorted(entry.name for entry in os.scandir(folder) if entry.is_dir()):
+        before = len(files)
+        for file in list_images(folder, name):
+            files.add(file, (len(classes),))
+        if len(files) > before:
+            classes.append(name)
+    beside = next(list_images(folder, depth=0), None)
+    if classes and beside is not None:
+        raise DataError(f"{folder}: {beside} stands beside folders of images: put it into the folder of its class")
+    if not classes:
+        for file in list_images(folder):
+            files.add(file, ())
+    if not len(files):
+        raise DataError(f"{folder}: no images in it ({', '.join(sorted(EXTENSIONS))})")
+    return ListedImages(name=folder.name or str(folder), classes=tuple(classes), files=files, is_grouped=True)
 
 
 def list_images(folder: Path, below: str = "", *, depth: int | None = None) -> Iterator[str]:
@@ -119,14 +100,3 @@ def files_of_split(files: Sequence[Path], split: str | None) -> list[Path]:
     if split not in parts:
         raise NoSplitError(f"{files[0].parent}: no split {split!r} (there: {', '.join(sorted(parts))})")
     return parts[split]
-
-
-def hash_files(files: FileList) -> str:
-    """Of the names and contents of files, in order."""
-    digest = hashlib.sha256()
-    for index in range(len(files)):
-        name = files.name(index)
-        digest.update(name.encode(errors="surrogateescape") + b"\0")
-        with (files.folder / name).open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()

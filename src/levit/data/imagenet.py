@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-from levit.data.file_list import FileList
-from levit.data.folder import hash_files, list_images
-from levit.data.labelled import LabelledImage
+from levit.data.file_list import FileList, ListedImages
+from levit.data.folder import list_images
 from levit.errors import DataError
 from levit.spec.labels import IMAGENET_CLASSES, imagenet_classes
 
@@ -18,25 +16,8 @@ _TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 _SYNSET_LISTS = ("imagenet_2012_validation_synset_labels.txt", "synset_labels.txt", "val_synsets.txt")
 
 
-class ImageNetImages:
-    """Images with the classes of ImageNet, by their WordNet ids."""
-
-    classes = tuple(identifier for identifier, _ in imagenet_classes())
-    is_multi_label = False
-    is_grouped = True  # ImageNet-V2 comes class by class
-
-    def __init__(self, name: str, files: FileList, *, any_is_right: bool = False) -> None:
-        self.name, self._files, self.any_is_right = name, files, any_is_right
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    def __iter__(self) -> Iterator[LabelledImage]:
-        return iter(self._files)
-
-    def sha256(self) -> str:
-        """Of the files' names and contents, in order."""
-        return hash_files(self._files)
+# The classes of ImageNet, by their WordNet ids.
+_CLASSES = tuple(identifier for identifier, _ in imagenet_classes())
 
 
 def is_flat_validation(folder: Path) -> bool:
@@ -44,7 +25,7 @@ def is_flat_validation(folder: Path) -> bool:
     return next(folder.glob("ILSVRC2012_val_????????.JPEG"), None) is not None
 
 
-def open_flat_validation(folder: Path) -> ImageNetImages:
+def open_flat_validation(folder: Path) -> ListedImages:
     """The flat validation folder, with the labels of the devkit or of a list of WordNet ids.
 
     The devkit (`ILSVRC2012_devkit_t12`, which needs scipy) or the list (a line for each image, in their order) stands
@@ -58,14 +39,14 @@ def open_flat_validation(folder: Path) -> ImageNetImages:
         raise DataError(
             f"{folder}: no labels: put the devkit (ILSVRC2012_devkit_t12) or {_SYNSET_LISTS[0]} into it or beside it"
         )
-    places = {identifier: index for index, identifier in enumerate(ImageNetImages.classes)}
+    places = {identifier: index for index, identifier in enumerate(_CLASSES)}
     files = FileList(folder)
     for name in list_images(folder):
         number = int(found[1]) if (found := _VALIDATION.search(name)) else 0
         if not 1 <= number <= len(truth):
             raise DataError(f"{folder / name}: there are labels for the images 1 to {len(truth)} only")
         files.add(name, (places[truth[number - 1]],))
-    return ImageNetImages(f"ImageNet validation ({folder.name})", files)
+    return ListedImages(name=f"ImageNet validation ({folder.name})", classes=_CLASSES, files=files)
 
 
 def is_version_2(folder: Path) -> bool:
@@ -73,17 +54,17 @@ def is_version_2(folder: Path) -> bool:
     return all((folder / str(number)).is_dir() for number in (0, 1, 10, IMAGENET_CLASSES - 1))
 
 
-def open_version_2(folder: Path) -> ImageNetImages:
+def open_version_2(folder: Path) -> ListedImages:
     """ImageNet-V2: the subfolders 0 to 999 are the classes in the order of their WordNet ids."""
     files = FileList(folder)
     for number in range(IMAGENET_CLASSES):
         if (folder / str(number)).is_dir():
             for name in list_images(folder, str(number)):
                 files.add(name, (number,))
-    return ImageNetImages(f"ImageNet-V2 ({folder.name})", files)
+    return ListedImages(name=f"ImageNet-V2 ({folder.name})", classes=_CLASSES, files=files, is_grouped=True)
 
 
-def open_reassessed(file: Path) -> ImageNetImages:
+def open_reassessed(file: Path) -> ListedImages:
     """ImageNet-ReaL: `real.json`, the labels of each validation image in order; an image may have none.
 
     The images are in the folder of the file, or in `val` or `ILSVRC2012_img_val` there.
@@ -108,7 +89,7 @@ def open_reassessed(file: Path) -> ImageNetImages:
         if not 1 <= number <= len(labels):
             raise DataError(f"{folder / name}: there are labels for the images 1 to {len(labels)} only")
         files.add(name, labels[number - 1])
-    return ImageNetImages("ImageNet-ReaL", files, any_is_right=True)
+    return ListedImages(name="ImageNet-ReaL", classes=_CLASSES, files=files, any_is_right=True)
 
 
 def _devkit_labels(folder: Path) -> list[str] | None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from levit.data.file_list import FileList
-from levit.data.folder import hash_files
-from levit.data.labelled import LabelledImage, NoSplitError
+from levit.data.file_list import FileList, ListedImages
+from levit.data.labelled import NoSplitError
 from levit.data.matlab import read_matlab
 from levit.errors import DataError
 
@@ -17,31 +15,12 @@ _FLOWER_SPLITS = {"train": "trnid", "validation": "valid", "test": "tstid"}
 _CAR_ANNOTATIONS = {"train": "cars_train_annos.mat", "test": "cars_test_annos_withlabels.mat"}
 
 
-class MatlabImages:
-    """Images whose labels came from `.mat` files."""
-
-    is_multi_label = any_is_right = is_grouped = False
-
-    def __init__(self, name: str, classes: tuple[str, ...], files: FileList) -> None:
-        self.name, self.classes, self._files = name, classes, files
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    def __iter__(self) -> Iterator[LabelledImage]:
-        return iter(self._files)
-
-    def sha256(self) -> str:
-        """Of the files' names and contents, in order."""
-        return hash_files(self._files)
-
-
 def is_flowers(folder: Path) -> bool:
     """Whether a folder is that of Flowers-102."""
     return (folder / "imagelabels.mat").is_file() and (folder / "setid.mat").is_file()
 
 
-def open_flowers(folder: Path, split: str | None) -> MatlabImages:
+def open_flowers(folder: Path, split: str | None) -> ListedImages:
     """Flowers-102: `imagelabels.mat`, `setid.mat`, `jpg/image_00001.jpg`; test where no split is asked for.
 
     The files have no names of classes; they are called `1` to `102`, as the authors number them.
@@ -57,7 +36,8 @@ def open_flowers(folder: Path, split: str | None) -> MatlabImages:
     files = FileList(folder)
     for number in numbers:
         files.add(f"jpg/image_{int(number):05}.jpg", (int(labels[int(number) - 1]) - 1,))
-    return MatlabImages(f"Flowers-102 {split}", tuple(str(number) for number in range(1, int(labels.max()) + 1)), files)
+    classes = tuple(str(number) for number in range(1, int(labels.max()) + 1))
+    return ListedImages(name=f"Flowers-102 {split}", classes=classes, files=files)
 
 
 def is_cars(folder: Path) -> bool:
@@ -65,7 +45,7 @@ def is_cars(folder: Path) -> bool:
     return (folder / "devkit" / "cars_meta.mat").is_file()
 
 
-def open_cars(folder: Path, split: str | None) -> MatlabImages:
+def open_cars(folder: Path, split: str | None) -> ListedImages:
     """Stanford Cars: `devkit/cars_meta.mat` and annotations, `cars_train/`, `cars_test/`; test where none is asked for.
 
     Raises:
@@ -82,4 +62,4 @@ def open_cars(folder: Path, split: str | None) -> MatlabImages:
     files = FileList(folder)
     for row in np.atleast_1d(read_matlab(table)["annotations"]):
         files.add(f"cars_{split}/{row['fname']}", (int(row["class"]) - 1,))
-    return MatlabImages(f"Stanford Cars {split}", tuple(str(name) for name in names), files)
+    return ListedImages(name=f"Stanford Cars {split}", classes=tuple(str(name) for name in names), files=files)

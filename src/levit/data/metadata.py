@@ -8,9 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from levit.data.file_list import FileList
-from levit.data.folder import hash_files
-from levit.data.labelled import LabelledImage
+from levit.data.file_list import FileList, ListedImages
 from levit.errors import DataError
 
 _NAMES = ("metadata.csv", "metadata.jsonl")
@@ -21,41 +19,27 @@ def find_table(folder: Path) -> Path | None:
     return next((folder / name for name in _NAMES if (folder / name).is_file()), None)
 
 
-class ImageTable:
+def open_image_table(table: Path) -> ListedImages:
     """The images that a table names in `file_name`, with what it says in `label` or `labels`.
 
     `label` is one name; `labels` are several, as a list, or with `|` between them. The classes are the names that
     occur, in alphabetical order.
 
     Raises:
-        DataError: a row names no file, or no label where others do, or the table cannot be read.
+        DataError: a row names no file, or the table cannot be read.
     """
-
-    any_is_right = is_grouped = False
-
-    def __init__(self, table: Path) -> None:
-        self.name = table.parent.name
-        rows = list(_read(table))
-        if not rows:
-            raise DataError(f"{table}: no rows")
-        self.is_multi_label = any("labels" in row for row in rows)
-        self.classes = tuple(sorted({name for row in rows for name in _labels(row)}))
-        places = {name: index for index, name in enumerate(self.classes)}
-        self._files = FileList(table.parent)
-        for number, row in enumerate(rows, start=1):
-            if not row.get("file_name"):
-                raise DataError(f"{table}: row {number} names no file: it needs a column file_name")
-            self._files.add(str(row["file_name"]), [places[name] for name in _labels(row)])
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    def __iter__(self) -> Iterator[LabelledImage]:
-        return iter(self._files)
-
-    def sha256(self) -> str:
-        """Of the files' names and contents, in order."""
-        return hash_files(self._files)
+    rows = list(_read(table))
+    if not rows:
+        raise DataError(f"{table}: no rows")
+    classes = tuple(sorted({name for row in rows for name in _labels(row)}))
+    places = {name: index for index, name in enumerate(classes)}
+    files = FileList(table.parent)
+    for number, row in enumerate(rows, start=1):
+        if not row.get("file_name"):
+            raise DataError(f"{table}: row {number} names no file: it needs a column file_name")
+        files.add(str(row["file_name"]), [places[name] for name in _labels(row)])
+    is_multi_label = any("labels" in row for row in rows)
+    return ListedImages(name=table.parent.name, classes=classes, files=files, is_multi_label=is_multi_label)
 
 
 def _read(table: Path) -> Iterator[Mapping[str, Any]]:

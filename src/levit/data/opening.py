@@ -95,21 +95,21 @@ def _open_folder(folder: Path, split: str | None) -> LabelledImages:
     if imagenet.is_version_2(part):
         return imagenet.open_version_2(part)
     table = metadata.find_table(part)
-    return folders.ImageFolder(part) if table is None else metadata.ImageTable(table)
+    return folders.open_image_folder(part) if table is None else metadata.open_image_table(table)
 
 
 def _open_file(file: Path) -> LabelledImages:
     if file.suffix == ".txt":
-        from levit.data.annotations import AnnotationList
+        from levit.data.annotations import open_annotations
 
-        return AnnotationList(file)
+        return open_annotations(file)
     if file.suffix == ".json":
-        from levit.data.coco import CocoLabels
+        from levit.data.coco import open_coco
         from levit.data.imagenet import open_reassessed
 
         with file.open("rb") as stream:
             is_list = stream.read(64).lstrip().startswith(b"[")
-        return open_reassessed(file) if is_list else CocoLabels(file)
+        return open_reassessed(file) if is_list else open_coco(file)
     if file.suffix == ".tar":
         from levit.data.tar_shards import TarShards
 
