@@ -3,7 +3,7 @@
     python benchmarks/where_time_goes.py [--variant levit-128s] [--batch-size 16]
 
 OpenVINO counts the time of each operation (PERF_COUNT) in one stream on all cores; weights are random, which changes
-no speed. The peak is that of large matrix products, measured in the same process between the passes. The softmax and
+no speed. The peak is that of large matrix products, measured in the same process after them. The softmax and
 the products of the attention are often fused into one operation; then both count among the rest.
 Writes results/where_time_goes.md.
 """

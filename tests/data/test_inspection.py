@@ -7,6 +7,8 @@ from PIL import Image
 from levit.data.inspection import draw_contact_sheet, inspect
 from levit.data.labelled import LabelledImage
 from levit.data.opening import open_data, open_splits
+from levit.errors import DataError
+from tests.conftest import EXAMPLES
 from tests.data.test_labelled import png
 
 
@@ -84,3 +86,11 @@ def test_a_part_that_is_there_but_empty_is_an_error(tmp_path):
     (tmp_path / "val" / "cat" / "1.png").write_bytes(png(1))
     with pytest.raises(Exception, match="train: no images in it"):
         open_splits(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["sheet.xyz", "sheet", "missing/sheet.png"])
+def test_a_contact_sheet_that_cannot_be_is_one_line(tmp_path, name):
+    with pytest.raises(DataError, match="give a name in a folder that is there") as caught:
+        draw_contact_sheet(open_data(EXAMPLES), tmp_path / name)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -21,7 +22,7 @@ ACCURACY = Accuracy(
 
 
 def test_survives_metadata_beside_keys_of_others():
-    artifact = ARTIFACT.with_accuracy(ACCURACY)
+    artifact = replace(ARTIFACT, accuracy=ACCURACY)
     assert Artifact.from_metadata({"author": "somebody", **artifact.to_metadata()}) == artifact
 
 

@@ -35,9 +35,9 @@ def data(
     from levit.runtime.cores import usable_cores
 
     parts = open_splits(source) if split is None else {split: open_data(source, split=split)}
-    summaries = inspect(parts, threads=threads or usable_cores(), watch=lambda looked: track(looked, "reading"))
-    if contact_sheet is not None:
+    if contact_sheet is not None:  # first, so that a name that cannot be is found out before everything is read
         draw_contact_sheet(next(reversed(parts.values())), Path(contact_sheet))
+    summaries = inspect(parts, threads=threads or usable_cores(), watch=lambda looked: track(looked, "reading"))
     if as_json:
         typer.echo(json.dumps([_values(one) for one in summaries], ensure_ascii=False))
     else:

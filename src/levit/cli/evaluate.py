@@ -66,31 +66,26 @@ def evaluate(
     from levit.runtime.classifier import Classifier
 
     images = open_data(data, split=split)
-
     mapping = _read_map(class_map)
-    if images.is_multi_label:
-        if compare is not None or save_accuracy or skip:
-            raise typer.BadParameter(f"{data}: --compare, --save-accuracy and --skip need images with one label each")
-        classifier = Classifier(
-            None if model == "-" else model,
-            engine=engine,
-            precision=precision,  # type: ignore[arg-type]
-            preprocessing=preprocessing,  # type: ignore[arg-type]
-            revision=revision,
-        )
-        _several(classifier, images, mapping, on_bad_image is OnBadImage.FAIL, out, as_json)
-        return
 
-    def judge(name: str, told: OnPrediction) -> Evaluation:
-        classifier = Classifier(
+    def open_model(name: str) -> Classifier:
+        return Classifier(
             None if name == "-" else name,
             engine=engine,
             precision=precision,  # type: ignore[arg-type]
             preprocessing=preprocessing,  # type: ignore[arg-type]
             revision=revision if name == model else None,
         )
+
+    if images.is_multi_label:
+        if compare is not None or save_accuracy or skip:
+            raise typer.BadParameter(f"{data}: --compare, --save-accuracy and --skip need images with one label each")
+        _several(open_model(model), images, mapping, on_bad_image is OnBadImage.FAIL, batch_size, out, as_json)
+        return
+
+    def judge(name: str, told: OnPrediction) -> Evaluation:
         return run(
-            classifier,
+            open_model(name),
             images,
             class_map=mapping,
             on_bad_image=on_bad_image.value,
@@ -118,6 +113,7 @@ def _several(
     images: LabelledImages,
     mapping: dict[str, str] | None,
     fails: bool,
+    batch_size: int,
     out: str | None,
     as_json: bool,
 ) -> None:
@@ -127,7 +123,12 @@ def _several(
     from levit.evaluation.multi_label import evaluate_multi_label, multi_label_metrics, write_multi_label
 
     one = evaluate_multi_label(
-        classifier, images, class_map=mapping, fails=fails, watch=lambda items: track(items, f"judging {images.name}")
+        classifier,
+        images,
+        class_map=mapping,
+        fails=fails,
+        batch_size=batch_size,
+        watch=lambda items: track(items, f"judging {images.name}"),
     )
     if out is not None:
         write_multi_label(one, Path(out))

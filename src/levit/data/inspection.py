@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from os import fspath
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 from PIL import Image
 
 from levit.data.labelled import LabelledImage, LabelledImages
-from levit.errors import ImageError
+from levit.errors import DataError, ImageError
 from levit.images.reading import ImageSource, read_image, source_name
 
 _AT_ONCE = 64
@@ -120,7 +121,12 @@ def draw_contact_sheet(data: LabelledImages, file: Path, *, columns: int = 8, ro
         columns: how many images beside each other.
         rows: how many below each other.
         side: of each, in pixels.
+
+    Raises:
+        DataError: there can be no such file.
     """
+    if file.suffix.lower() not in Image.registered_extensions() or not file.parent.is_dir():
+        raise DataError(f"{file}: give a name in a folder that is there, with the ending of a picture, as .jpg")
     step = max(1, len(data) // (columns * rows))
     sheet = Image.new("RGB", (columns * side, rows * side), "white")
     for place, item in enumerate(islice(data, 0, step * columns * rows, step)):
@@ -131,7 +137,12 @@ def draw_contact_sheet(data: LabelledImages, file: Path, *, columns: int = 8, ro
             left, top = (width - side) // 2, (height - side) // 2
             square = picture.resize((width, height)).crop((left, top, left + side, top + side))
             sheet.paste(square, (place % columns * side, place // columns * side))
-    sheet.save(file)
+    partial = file.with_name(f".{uuid4().hex}{file.suffix}")
+    try:
+        sheet.save(partial)
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _look_at_all(data: LabelledImages, pool: ThreadPoolExecutor) -> Iterator[_Looked]:

@@ -43,7 +43,7 @@ class Evaluation:
         classes: indices of the labels that the data has.
         per_class: precision, recall and F1 of every label.
         calibration: how far scores are probabilities.
-        confusion: true class, answer -> images; int64 [labels, labels].
+        tally: the counts behind all this; `tally.confusion` is true class, answer -> images, int64 [labels, labels].
         mistakes: the wrong answers that the model was surest of.
         images_per_second: from the files to the labels.
     """

@@ -42,7 +42,7 @@ class Prediction:
     @property
     def is_unknown(self) -> bool:
         """Whether the model should not answer: its best label's score is below the threshold."""
-        return self.error is None and bool(self.scores.max() < self.threshold)
+        return self.error is None and self.threshold > 0 and bool(self.scores.max() < self.threshold)
 
     @property
     def scores(self) -> NDArray[np.float32]:

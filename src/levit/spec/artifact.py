@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from levit.errors import CheckpointError
@@ -113,10 +113,6 @@ class Artifact:
     quantization: Quantization | None = None
     rejection: Rejection | None = None
     producer: str = ""
-
-    def with_accuracy(self, accuracy: Accuracy) -> Artifact:
-        """The same with a measured accuracy."""
-        return replace(self, accuracy=accuracy)
 
     def to_metadata(self) -> dict[str, str]:
         """The key-value pairs for the metadata of an ONNX file."""
