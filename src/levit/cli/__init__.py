@@ -19,6 +19,7 @@ from levit.cli.evaluate import evaluate
 from levit.cli.export import export
 from levit.cli.info import info
 from levit.cli.predict import predict
+from levit.cli.train import train
 from levit.errors import LevitError, LevitWarning
 
 app = typer.Typer(
@@ -35,6 +36,7 @@ app.command()(convert)
 app.command()(export)
 app.command()(data)
 app.command()(evaluate)
+app.command()(train)
 app.command()(calibrate)
 app.command()(benchmark)
 

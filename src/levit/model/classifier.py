@@ -183,4 +183,5 @@ class LevitForImageClassificationWithTeacher(LevitPreTrainedModel):
             kind=self.config.distillation_type,
             alpha=self.config.distillation_alpha,
             tau=self.config.distillation_tau,
+            is_multi_label=labels.is_floating_point(),
         )

@@ -45,6 +45,7 @@ def distillation_loss(
     kind: str,
     alpha: float,
     tau: float,
+    is_multi_label: bool,
 ) -> Tensor:
     """The loss of the paper (section 5.1; Touvron et al., arXiv 2012.12877, section 4).
 
@@ -60,13 +61,13 @@ def distillation_loss(
     Args:
         cls_logits: [B, classes], of the head that learns from the labels.
         distillation_logits: [B, classes], of the head that learns from the teacher.
-        labels: what `loss_function` takes; floats mean several labels an image, and the teacher then decides on
-            each of them.
+        labels: what `loss_function` takes.
         teacher_logits: [B, classes], of the teacher for the same images; no gradient flows into them.
         loss_function: takes labels and logits.
         kind: "hard" or "soft".
         alpha: the teacher's share of the loss, 0 to 1.
         tau: temperature of the soft loss.
+        is_multi_label: whether an image may have several labels, on each of which the teacher decides.
 
     Returns:
         A scalar.
@@ -82,12 +83,12 @@ def distillation_loss(
             f"teacher_logits has shape {list(teacher_logits.shape)}, the network's logits "
             f"{list(distillation_logits.shape)}: the teacher must know the same classes"
         )
-    if labels.is_floating_point() and distillation_logits.shape[-1] == 1:
+    if is_multi_label and distillation_logits.shape[-1] == 1:
         raise ConfigError("teacher_logits: there is no distillation of one number (regression): give labels alone")
     teacher = teacher_logits.detach()
     if kind == "soft":
-        loss = _divergence(distillation_logits, teacher, tau, independent=labels.is_floating_point())
-    elif labels.is_floating_point():  # several labels an image: the teacher decides on each of them
+        loss = _divergence(distillation_logits, teacher, tau, independent=is_multi_label)
+    elif is_multi_label:
         loss = loss_function((teacher > 0).to(labels.dtype), distillation_logits)
     else:
         loss = loss_function(teacher.argmax(dim=-1), distillation_logits)

@@ -1,0 +1,77 @@
+"""`levit train`: learn from labelled images, with a teacher if there is one."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from levit.training.options import TrainingOptions, options_from, read_options
+
+_KINDS: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool}
+
+
+def train(data: str | None, out: str, config: str | None, **given: Any) -> None:
+    """Train, or fine-tune with a teacher; `--resume` goes on to the same result as without the interruption.
+
+    Every option may also stand in a YAML file (--config); what is given here counts more. Several GPUs or machines:
+    torchrun --nproc-per-node 2 -m levit train …
+    """
+    values = read_options(config) if config is not None else {}
+    values |= {name: value for name, value in given.items() if value is not None} | {"out": out}
+    if data is not None:
+        values["data"] = data
+    if not values.get("data"):
+        raise typer.BadParameter("give DATA: labelled images to learn from")
+    options = options_from(values, config or "the command line")
+    try:
+        from levit.training.run import train as run
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] not in _EXTRA:
+            raise
+        raise ImportError(f'levit train needs {error.name}: pip install "levit[training]"') from error
+    result = run(options)
+    if not result.is_complete:
+        typer.echo(f"stopped, and saved: the same command with --resume goes on with {out}", err=True)
+        raise typer.Exit(130)
+    best = "" if result.best is None else f": {result.metric} {result.best:.2f} in epoch {result.best_epoch}"
+    typer.echo(f"{Path(out)}{best}")
+
+
+_EXTRA = ("torch", "torchvision", "transformers", "timm", "accelerate", "yaml", "matplotlib", "tensorboard")
+
+
+def _signature() -> inspect.Signature:
+    """The command's own arguments, and an option for each field: what is not given stays what the file says."""
+    named = inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        inspect.Parameter(
+            "data", named, default=None,
+            annotation=Annotated[str | None, typer.Argument(help="Labelled images to learn from.", show_default=False)],
+        ),
+        inspect.Parameter("out", named, annotation=Annotated[str, typer.Option(metavar="RUN", help=_help("out"))]),
+        inspect.Parameter(
+            "config", named, default=None,
+            annotation=Annotated[str | None, typer.Option(metavar="FILE.yaml", help="Options, one a line.")],
+        ),
+    ]  # fmt: skip
+    for one in fields(TrainingOptions):
+        if one.name not in ("data", "out"):
+            kind = _KINDS[str(one.type).split(" ")[0]]
+            default = False if one.default is None else str(one.default)
+            option = typer.Option(help=one.metadata["help"], show_default=default if kind is not bool else False)
+            parameters.append(
+                inspect.Parameter(one.name, named, default=None, annotation=Annotated[kind | None, option])
+            )
+    return inspect.Signature(parameters)
+
+
+def _help(name: str) -> str:
+    return str(next(one.metadata["help"] for one in fields(TrainingOptions) if one.name == name))
+
+
+train.__signature__ = _signature()  # type: ignore[attr-defined]  # where typer looks for it
+train.__annotations__ = {name: one.annotation for name, one in _signature().parameters.items()}

@@ -1,0 +1,151 @@
+"""Batches of prepared images: from requests to tensors, in processes of their own where that helps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from levit.errors import DataError, ImageError
+from levit.images.reading import ImageSource
+from levit.training.epoch import Order, Request
+from levit.training.options import TrainingOptions
+from levit.training.store import StoredImages
+
+_TRIES = 100  # images that stand in one after another
+
+
+_Item = tuple[Tensor | None, tuple[int, ...], list[tuple[str, str]]]
+
+
+class Batch(NamedTuple):
+    """Images for one part of a step.
+
+    Attributes:
+        pixel_values: float32 [B, 3, height, width].
+        targets: float32 [B, classes]: 1 for each label of an image.
+        bad: what could not be read, and why.
+    """
+
+    pixel_values: Tensor
+    targets: Tensor
+    bad: list[tuple[str, str]]
+
+
+class Prepare(Protocol):
+    """What makes pixels of an image."""
+
+    def __call__(self, source: ImageSource, request: Request) -> Tensor:
+        """float32 [3, height, width]."""
+        ...
+
+
+class PreparedImages(Dataset[Any]):
+    """Prepared images by request.
+
+    Args:
+        images: as they are stored.
+        prepare: makes pixels of one.
+        fails: whether an image that cannot be read is an error.
+        substitutes: whether otherwise the next one stands in; if not, it is left out.
+    """
+
+    def __init__(self, images: StoredImages, prepare: Prepare, *, fails: bool, substitutes: bool) -> None:
+        self._images, self._prepare, self._fails = images, prepare, fails
+        self._tries = min(_TRIES, len(images)) if substitutes else 1
+
+    def __getitem__(self, request: Request) -> _Item:
+        bad: list[tuple[str, str]] = []
+        for attempt in range(self._tries):
+            index = (request.index + attempt) % len(self._images)
+            try:
+                pixels = self._prepare(self._images.image(index), request._replace(index=index))
+            except ImageError as error:
+                name = self._images.name(index)
+                if self._fails:
+                    raise DataError(f"{name}: {_reason(error)}: mend it, or use --on-bad-image skip") from None
+                bad.append((name, _reason(error)))
+                continue
+            return pixels, self._images.labels(index), bad
+        if self._tries == 1:
+            return None, (), bad
+        raise DataError(f"{bad[0][0]} and {len(bad) - 1} images after it cannot be read ({bad[0][1]})")
+
+
+class _Parts(Sampler[list[Request]]):
+    """The requests of a process, from a step of an epoch to the end of the run."""
+
+    def __init__(self, order: Order, *, epochs: int, start: tuple[int, int], process: int, processes: int) -> None:
+        self._order, self._epochs, self._start = order, epochs, start
+        self._process, self._processes = process, processes
+
+    def __iter__(self) -> Iterator[list[Request]]:
+        first, step = self._start
+        for epoch in range(first, self._epochs):
+            yield from self._order.parts_from(
+                epoch=epoch, step=step if epoch == first else 0, process=self._process, processes=self._processes
+            )
+
+
+def learning_batches(
+    images: PreparedImages, classes: int, order: Order, *, epochs: int, start: tuple[int, int], process: int,
+    processes: int, workers: int, pinned: bool,
+) -> DataLoader[Any]:  # fmt: skip
+    """All batches of a process, from an epoch and a step on to the end of the run."""
+    parts = _Parts(order, epochs=epochs, start=start, process=process, processes=processes)
+    return _loader(images, parts, classes, workers, pinned)
+
+
+def judged_batches(
+    images: PreparedImages, classes: int, count: int, *, batch_size: int, process: int, processes: int, workers: int,
+    pinned: bool,
+) -> DataLoader[Any]:  # fmt: skip
+    """Every image once, those of one process."""
+    mine = [Request(0, index, 0) for index in range(process, count, processes)]
+    batches = [mine[start : start + batch_size] for start in range(0, len(mine), batch_size)]
+    return _loader(images, batches, classes, workers, pinned)
+
+
+def choose_workers(options: TrainingOptions, processes: int, *, on_cpu: bool) -> int:
+    """How many processes prepare images.
+
+    On a CPU the cores are the network's, and preparing takes a small part of the time.
+    """
+    if options.workers is not None:
+        return options.workers
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 0 if on_cpu and cores <= 2 * processes else max(1, min(16, cores // processes - int(on_cpu)))
+
+
+def _loader(images: PreparedImages, parts: Any, classes: int, workers: int, pinned: bool) -> DataLoader[Any]:
+    return DataLoader(
+        images,
+        batch_sampler=parts,
+        num_workers=workers,
+        collate_fn=_Collate(classes),
+        pin_memory=pinned,
+        persistent_workers=workers > 0,
+        generator=torch.Generator(),  # otherwise a number is drawn from the one that training uses
+    )
+
+
+class _Collate:
+    def __init__(self, classes: int) -> None:
+        self._classes = classes
+
+    def __call__(self, items: list[_Item]) -> Batch:
+        read = [(pixels, labels) for pixels, labels, _ in items if pixels is not None]
+        targets = torch.zeros(len(read), self._classes)
+        for row, (_, labels) in enumerate(read):
+            targets[row, list(labels)] = 1
+        bad = [one for _, _, found in items for one in found]
+        return Batch(torch.stack([pixels for pixels, _ in read]) if read else torch.zeros(0), targets, bad)
+
+
+def _reason(error: ImageError) -> str:
+    text = str(error)
+    return text.split(": ", 1)[1] if ": " in text else text

@@ -1,0 +1,107 @@
+"""The folder of a run: what was asked for, what came of every epoch, and curves."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from levit.errors import ConfigError, LevitError
+from levit.training.options import TrainingOptions, options_from, read_options
+from levit.training.saving import LAST, write_text
+
+ARGUMENTS_FILE = "args.yaml"
+RESULTS_FILE = "results.csv"
+CURVES_FILE = "curves.png"
+
+_COPIES = 12  # of the weights: best, last, average, optimizer; and once more while they are replaced
+
+
+def open_run(options: TrainingOptions) -> None:
+    """Make the folder, or look whether it is that of the same run.
+
+    Raises:
+        ConfigError: it cannot be written, holds another run or something else, or its run was told something else.
+    """
+    run = Path(options.out)
+    arguments = run / ARGUMENTS_FILE
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        (run / ".writable").write_bytes(b"")
+        (run / ".writable").unlink()
+    except OSError as error:
+        raise ConfigError(f"--out {run}: cannot be written ({error.strerror})") from error
+    if arguments.exists():
+        if not options.resume:
+            raise ConfigError(f"--out {run}: there is a run in it: go on with it by --resume, or give another folder")
+        before = options_from(read_options(arguments), str(arguments))
+        changed = before.differences(options)
+        if changed:
+            raise ConfigError(f"--resume: the run in {run} was started with another {', '.join(changed)}: see {arguments}")
+    elif any(path.name != LAST for path in run.iterdir()):
+        raise ConfigError(f"--out {run}: there is something else in it: give a new folder")
+    import yaml
+
+    text = yaml.safe_dump(options.to_dict() | {"resume": False}, sort_keys=False, allow_unicode=True)
+    write_text(arguments, text)
+
+
+def check_space(run: Path, weights: int, copied: int) -> None:
+    """Raise unless the disk has room for the run.
+
+    Args:
+        run: its folder.
+        weights: their size in bytes.
+        copied: bytes of images that will be copied into it.
+
+    Raises:
+        LevitError: it has not.
+    """
+    needed, free = _COPIES * weights + copied, shutil.disk_usage(run).free
+    if free < needed:
+        raise LevitError(
+            f"--out {run}: the run needs {needed / 1e6:,.0f} MB, and the disk has {free / 1e6:,.0f} MB left: make room, "
+            "or give a folder elsewhere"
+        )
+
+
+def write_results(run: Path, rows: Sequence[dict[str, float]]) -> None:
+    """All epochs, one line each; a run that was interrupted writes what it would have written."""
+    if not rows:
+        return
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(run / RESULTS_FILE, stream.getvalue())
+
+
+def draw_curves(run: Path, rows: Sequence[dict[str, float]], metric: str) -> None:
+    """Loss, metric and learning rate over the epochs, as a picture."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    epochs = [row["epoch"] for row in rows]
+    figure = Figure(figsize=(10, 3.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    losses, values, rates = figure.subplots(1, 3)
+    losses.plot(epochs, [row["train_loss"] for row in rows], label="learning", color="#8a8a8a")
+    losses.plot(epochs, [row["loss"] for row in rows], label="validation", color="#0b6e4f")
+    if metric != "loss":
+        values.plot(epochs, [row[metric] for row in rows], label="validation", color="#0b6e4f")
+        if f"ema_{metric}" in rows[0]:
+            values.plot(epochs, [row[f"ema_{metric}"] for row in rows], label="moving average", color="#c8553d")
+        best = max(row[metric] for row in rows)
+        values.axhline(best, color="#0b6e4f", linewidth=0.5, linestyle=":")
+    rates.plot(epochs, [row["lr"] for row in rows], color="#333333")
+    for axes, title in ((losses, "loss"), (values, f"{metric}, %"), (rates, "learning rate")):
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.3)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False, fontsize=8)
+    partial = run / f".{CURVES_FILE}"
+    figure.savefig(partial, dpi=120, format="png")
+    partial.replace(run / CURVES_FILE)

@@ -1,0 +1,98 @@
+"""What is minimised: of labels that may be mixed, smoothed and weighted, and of what a teacher says."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from levit.model.distillation import distillation_loss
+from levit.training.student import Logits
+
+
+class Loss(nn.Module):
+    """Cross-entropy, or binary cross-entropy of several labels; with a teacher that of the paper (section 5.1).
+
+    Every image counts the same, whatever classes the others of its step have, so that the mean over processes is that
+    of one process.
+
+    Args:
+        label_smoothing: of the labels, not of what a teacher decides.
+        weights: of the classes, float [classes], or None for the same for all.
+        is_multi_label: whether each label is decided by itself.
+        kind, alpha, tau: of distillation; see `levit.model.distillation.distillation_loss`.
+    """
+
+    def __init__(
+        self,
+        *,
+        label_smoothing: float,
+        weights: NDArray[np.float32] | None,
+        is_multi_label: bool,
+        kind: str,
+        alpha: float,
+        tau: float,
+    ) -> None:
+        super().__init__()
+        self._smoothing, self._is_multi_label = label_smoothing, is_multi_label
+        self._kind, self._alpha, self._tau = kind, alpha, tau
+        self.register_buffer("weights", None if weights is None else torch.from_numpy(weights), persistent=False)
+
+    def forward(self, logits: Logits, targets: Tensor, teacher_logits: Tensor | None = None) -> Tensor:
+        """A scalar.
+
+        Args:
+            logits: of the student.
+            targets: float [B, classes]: the share of each class, or which labels there are.
+            teacher_logits: [B, classes].
+        """
+        if logits.distillation is None:
+            return self.of_labels(targets, logits.cls)
+        return distillation_loss(
+            cls_logits=logits.cls,
+            distillation_logits=logits.distillation,
+            labels=targets,
+            teacher_logits=teacher_logits,
+            loss_function=self.of_labels,
+            kind=self._kind,
+            alpha=self._alpha,
+            tau=self._tau,
+            is_multi_label=self._is_multi_label,
+        )
+
+    def of_labels(self, targets: Tensor, logits: Tensor) -> Tensor:
+        """Without a teacher, of one head: a scalar.
+
+        Args:
+            targets: float [B, classes]; or int64 [B], what a teacher decided, which is not smoothed.
+            logits: [B, classes].
+        """
+        weights = self.weights if isinstance(self.weights, Tensor) else None
+        logits = logits.float()
+        if self._is_multi_label:
+            targets = targets * (1 - self._smoothing) + self._smoothing / 2
+            return functional.binary_cross_entropy_with_logits(logits, targets, weight=weights)
+        if not targets.is_floating_point():  # the teacher's decisions
+            targets, smoothing = functional.one_hot(targets, logits.shape[-1]).to(logits.dtype), 0.0
+        else:
+            smoothing = self._smoothing
+        return functional.cross_entropy(logits, targets, weight=weights, label_smoothing=smoothing)
+
+
+def balanced_weights(counts: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Weights with which every class counts the same, in the mean over all images 1 (scikit-learn's "balanced").
+
+    Args:
+        counts: images of each class; 0 gets weight 0.
+
+    Examples:
+        >>> balanced_weights(np.array([1, 3])).tolist()
+        [2.0, 0.666...]
+    """
+    present = counts > 0
+    weights = np.zeros(len(counts), np.float32)
+    weights[present] = counts.sum() / (present.sum() * counts[present])
+    return weights
+

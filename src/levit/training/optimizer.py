@@ -1,0 +1,118 @@
+"""How weights change: which learn and how fast, AdamW, its cosine, and adaptive gradient clipping."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from timm.optim import param_groups_layer_decay
+from timm.scheduler import CosineLRScheduler
+from timm.utils import adaptive_clip_grad
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from levit.model.pretrained import LevitPreTrainedModel
+from levit.training.options import TrainingOptions
+
+_STAGE = re.compile(r"levit\.encoder\.stages\.(\d+)\.layers\.(\d+)\.")
+
+
+def freeze(network: nn.Module, options: TrainingOptions) -> None:
+    """Take the gradients from what is not to learn; see `settle` for its batch norms."""
+    if options.freeze == "nothing":
+        return
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(is_head(name) or (options.freeze == "stem" and not _is_stem(name)))
+
+
+def settle(network: nn.Module, options: TrainingOptions) -> None:
+    """Set training mode, but for the batch norms that keep the statistics they have."""
+    network.train()
+    for module in network.modules():
+        if isinstance(module, _BatchNorm):
+            parameters = list(module.parameters(recurse=False))
+            if options.freeze_batch_norm or not all(one.requires_grad for one in parameters):
+                module.eval()
+
+
+def is_head(name: str) -> bool:
+    """Whether a parameter belongs to a classifier.
+
+    Examples:
+        >>> is_head("classifier_distill.linear.weight"), is_head("levit.encoder.stages.0.layers.0.x")
+        (True, False)
+    """
+    return name.startswith(("classifier", "head", "fc."))
+
+
+def build_optimizer(network: nn.Module, options: TrainingOptions) -> torch.optim.AdamW:
+    """AdamW without weight decay on biases, norms and attention biases, slower towards the stem with `layer_decay`."""
+    if isinstance(network, LevitPreTrainedModel):
+        groups = _levit_groups(network, options)
+    else:
+        groups = param_groups_layer_decay(
+            network, weight_decay=options.weight_decay, layer_decay=options.layer_decay
+        )  # fmt: skip
+    device = next(network.parameters()).device.type
+    return torch.optim.AdamW(groups, lr=options.lr, fused=device in ("cpu", "cuda"))
+
+
+def build_schedule(optimizer: torch.optim.Optimizer, options: TrainingOptions, steps: int) -> CosineLRScheduler:
+    """The learning rate of every step, as a function of its number.
+
+    Args:
+        optimizer: of which it is.
+        options: epochs, warm-up, highest and lowest rate.
+        steps: in an epoch.
+    """
+    warmup = min(round(options.warmup_epochs * steps), options.epochs * steps // 2)
+    return CosineLRScheduler(
+        optimizer,
+        t_initial=max(2, options.epochs * steps),  # of 1 timm says that it has no effect
+        lr_min=options.min_lr,
+        warmup_t=warmup,
+        warmup_lr_init=min(options.warmup_lr, options.lr),
+        t_in_epochs=False,
+    )
+
+
+def clip(network: nn.Module, options: TrainingOptions) -> None:
+    """Clip each unit's gradient to a share of its weights' norm (Brock et al., arXiv 2102.06171), but in the heads.
+
+    The paper's code means to leave the heads out too, and leaves out only one of the two.
+    """
+    if options.clip:
+        adaptive_clip_grad(_body(network), clip_factor=options.clip)
+
+
+def _body(network: nn.Module) -> Iterable[nn.Parameter]:
+    return [parameter for name, parameter in network.named_parameters() if not is_head(name)]
+
+
+def _is_stem(name: str) -> bool:
+    return "patch_embed" in name or name.startswith("stem")
+
+
+def _levit_groups(network: LevitPreTrainedModel, options: TrainingOptions) -> list[dict[str, Any]]:
+    learning = [(name, one) for name, one in network.named_parameters() if one.requires_grad]
+    places = sorted({_place(name) for name, _ in network.named_parameters()})
+    groups: dict[tuple[tuple[int, int], bool], dict[str, Any]] = {}
+    for name, parameter in learning:
+        place, decays = _place(name), parameter.ndim > 1 and not name.endswith("attention_biases")
+        scale = options.layer_decay ** (len(places) - 1 - places.index(place))
+        group = groups.setdefault(
+            (place if options.layer_decay < 1 else places[-1], decays),
+            {"params": [], "weight_decay": options.weight_decay if decays else 0.0, "lr_scale": scale},
+        )
+        group["params"].append(parameter)
+    return list(groups.values())
+
+
+def _place(name: str) -> tuple[int, int]:
+    """Where a parameter stands from the stem to the heads: stage and layer, an attention with the MLP behind it."""
+    found = _STAGE.match(name)
+    if found:
+        return int(found[1]), int(found[2]) // 2
+    return (10**6, 0) if is_head(name) else (-1, 0)

@@ -1,0 +1,257 @@
+"""A whole run: look before it begins, put it together, learn, and leave a folder that others read."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from timm.data import Mixup
+from timm.utils import ModelEmaV3
+from torch import nn
+
+from levit.errors import ConfigError, LevitWarning
+from levit.training.augmentation import Augmentation, PlainImages
+from levit.training.batches import PreparedImages, choose_workers
+from levit.training.display import Display
+from levit.training.epoch import Order, seed_of
+from levit.training.folder import check_space, open_run
+from levit.training.losses import Loss, balanced_weights
+from levit.training.optimizer import build_optimizer, build_schedule, freeze
+from levit.training.options import TrainingOptions
+from levit.training.saving import Progress, load_state, settle_last
+from levit.training.sources import COPIES, count_labels, open_sources, read_sources
+from levit.training.store import StoredImages
+from levit.training.student import Student, build_student
+from levit.training.teacher import Teacher, open_teacher
+from levit.training.trainer import Trainer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What came of a run.
+
+    Attributes:
+        folder: of the run.
+        is_complete: whether it came to its end; otherwise `--resume` goes on with it.
+        metric: what the best epoch is best by, and best its value there.
+        best_epoch: from 1; 0 where none was judged.
+        epochs: how many were learned.
+    """
+
+    folder: Path
+    is_complete: bool
+    metric: str
+    best: float | None
+    best_epoch: int
+    epochs: int
+
+
+def train(options: TrainingOptions) -> Run:
+    """Train as the options say.
+
+    The folder then has `model.safetensors`, `config.json` and `preprocessor_config.json` of the best epoch, which
+    transformers reads; `last/`, the last state, from which to go on; `ema/`, the moving average; `results.csv`,
+    `args.yaml`, `curves.png`, and TensorBoard's files.
+
+    Args:
+        options: all that can be said of a run.
+
+    Raises:
+        ConfigError: options do not go together, or the folder cannot be used.
+        DataError: the images or their classes cannot be used.
+        CheckpointError: weights cannot be read or written.
+        LevitError: there is no room for the run, or the loss is no number any more.
+    """
+    accelerator = _accelerate(options)
+    with accelerator.main_process_first():
+        if accelerator.is_main_process:
+            open_run(options)
+            settle_last(Path(options.out))
+    sources = open_sources(options)
+    options = _fit_metric(options, is_multi_label=sources.learned.is_multi_label)
+    torch.manual_seed(seed_of(options.seed, "weights"))
+    student = build_student(options, sources.learned.classes, is_multi_label=sources.learned.is_multi_label)
+    _check_size(student)
+    teacher = _open_teacher(options, student)
+    weights = sum(tensor.nbytes for tensor in student.network.state_dict().values())
+    check_space(Path(options.out), weights, _size(options.data))
+    with accelerator.main_process_first():
+        learned, judged = read_sources(sources, options, student.classes, writes=accelerator.is_main_process)
+    trainer = _assemble(options, accelerator, student, teacher, learned, judged)
+    saved = load_state(Path(options.out))
+    if saved is not None:
+        trainer.load(*saved)
+    trainer.display.say(_announce(trainer, learned, judged))
+    _open_trackers(options, accelerator, trainer.progress)
+    is_complete = trainer.run()
+    accelerator.end_training()
+    if is_complete and accelerator.is_main_process:
+        shutil.rmtree(Path(options.out) / COPIES, ignore_errors=True)
+    return Run(
+        folder=Path(options.out),
+        is_complete=is_complete,
+        metric=options.metric,
+        best=trainer.progress.best,
+        best_epoch=max(0, trainer.progress.best_epoch),
+        epochs=trainer.progress.epoch,
+    )
+
+
+def _accelerate(options: TrainingOptions) -> Accelerator:
+    AcceleratorState._reset_state()  # of an earlier run in this process, with another precision
+    log = None if options.log == "none" else options.log
+    return Accelerator(
+        mixed_precision="no" if options.precision == "fp32" else _precision(options.precision),
+        log_with=log,
+        project_dir=options.out,
+    )
+
+
+def _precision(wanted: str) -> str:
+    """What accelerate calls it; auto is bf16 where the hardware computes it natively."""
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    capabilities: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)  # new in torch
+    return "bf16" if capabilities().get("avx512_bf16") else "no"
+
+
+def _fit_metric(options: TrainingOptions, *, is_multi_label: bool) -> TrainingOptions:
+    """Images with several labels have no top-1: what is not asked for otherwise is then mean average precision."""
+    from dataclasses import replace
+
+    if is_multi_label and options.metric in ("top1", "top5"):
+        return replace(options, metric="map")
+    if not is_multi_label and options.metric == "map":
+        raise ConfigError("--metric map is for images with several labels: use top1")
+    return options
+
+
+def _check_size(student: Student) -> None:
+    """Raise unless the network takes images of its size, before hours are spent on preparing them."""
+    height, width = student.image_size
+    network = student.network
+    was_training = network.training
+    try:
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, 3, height, width))
+    except RuntimeError as error:
+        raise ConfigError(f"--image-size {height}: the network cannot take it ({str(error).splitlines()[0]})") from error
+    network.train(was_training)
+
+
+def _open_teacher(options: TrainingOptions, student: Student) -> Teacher | None:
+    if not options.is_taught:
+        return None
+    return open_teacher(str(options.teacher), student.classes, student.preprocessing)
+
+
+def _size(data: str) -> int:
+    """Bytes of a file that will be copied; a folder of files is not, and one of parquet files at most once."""
+    path = Path(data)
+    if path.is_dir():
+        return sum(file.stat().st_size for pattern in ("*.parquet", "*.tar") for file in path.rglob(pattern))
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _assemble(
+    options: TrainingOptions,
+    accelerator: Accelerator,
+    student: Student,
+    teacher: Teacher | None,
+    learned: StoredImages,
+    judged: StoredImages,
+) -> Trainer:
+    order = _order(options, accelerator, len(learned))
+    freeze(student.network, options)
+    network: nn.Module = student.network
+    if options.sync_bn and accelerator.device.type == "cuda":
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    network.to(accelerator.device)
+    average = ModelEmaV3(network, decay=options.ema) if options.ema else None
+    optimizer = build_optimizer(network, options)
+    schedule = build_schedule(optimizer, options, order.steps)
+    prepared, optimizer = accelerator.prepare(torch.compile(network) if options.compile else network, optimizer)
+    weights = balanced_weights(count_labels(learned)) if options.class_weights == "balanced" else None
+    loss = Loss(
+        label_smoothing=options.label_smoothing, weights=weights, is_multi_label=student.is_multi_label,
+        kind=options.distillation, alpha=options.alpha, tau=options.tau,
+    )  # fmt: skip
+    epochs = options.epochs + options.cooldown_epochs
+    fails = options.on_bad_image == "fail"
+    plain = PlainImages(student.preprocessing)
+    augmentation = Augmentation(options, student.preprocessing, student.image_size)
+    return Trainer(
+        options=options,
+        accelerator=accelerator,
+        student=student,
+        network=prepared,
+        optimizer=optimizer,
+        schedule=schedule,
+        teacher=None if teacher is None else teacher.to(accelerator.device),
+        average=average,
+        loss=loss.to(accelerator.device),
+        mixup=_mixup(options),
+        order=order,
+        learned=PreparedImages(learned, augmentation, fails=fails, substitutes=True),
+        judged=PreparedImages(judged, plain, fails=fails, substitutes=False),
+        count_judged=len(judged),
+        workers=choose_workers(options, accelerator.num_processes, on_cpu=accelerator.device.type == "cpu"),
+        progress=Progress(),
+        display=Display(epochs=epochs, steps=order.steps, shows=accelerator.is_main_process),
+    )
+
+
+def _order(options: TrainingOptions, accelerator: Accelerator, images: int) -> Order:
+    order = Order(
+        images=images, batch_size=options.batch_size, parts=accelerator.num_processes * options.accumulate,
+        seed=options.seed, repeats=options.repeats,
+    )  # fmt: skip
+    if order.step_size != options.batch_size and accelerator.is_main_process:
+        warnings.warn(
+            f"--batch-size {options.batch_size}: {order.step_size} images in a step, since there are {images} images "
+            f"and {order.parts} parts of a step, each of whole pairs",
+            LevitWarning,
+            stacklevel=2,
+        )
+    return order
+
+
+def _mixup(options: TrainingOptions) -> Mixup | None:
+    if not options.mixup and not options.cutmix:
+        return None
+    # Targets are mixed as they are, and smoothed by the loss.
+    return Mixup(
+        mixup_alpha=options.mixup, cutmix_alpha=options.cutmix, prob=options.mix_share, label_smoothing=0.0,
+        multi_label=True,
+    )  # fmt: skip
+
+
+def _announce(trainer: Trainer, learned: StoredImages, judged: StoredImages) -> str:
+    count = sum(parameter.numel() for parameter in trainer.network.parameters())
+    height, width = trainer.student.image_size
+    precision = {"no": "fp32"}.get(str(trainer.accelerator.mixed_precision), trainer.accelerator.mixed_precision)
+    teacher = f", taught by {trainer.options.teacher}" if trainer.teacher is not None else ""
+    since = trainer.progress
+    going_on = f"; goes on in epoch {since.epoch + 1} after {since.step} steps" if since.epoch or since.step else ""
+    return (
+        f"{trainer.options.model}, {count / 1e6:.1f} million parameters, {height}x{width}{teacher}: {len(learned):,} "
+        f"images of {len(trainer.student.classes)} classes to learn from, {len(judged):,} to choose by, on "
+        f"{trainer.accelerator.num_processes} x {trainer.accelerator.device.type} in {precision}{going_on}"
+    )
+
+
+def _open_trackers(options: TrainingOptions, accelerator: Accelerator, progress: Progress) -> None:
+    if options.log == "none":
+        return
+    config = {name: value for name, value in options.to_dict().items() if isinstance(value, bool | int | float | str)}
+    # What an interrupted process logged after its last saved epoch is logged again.
+    accelerator.init_trackers("levit", config, init_kwargs={"tensorboard": {"purge_step": progress.epoch + 1}})

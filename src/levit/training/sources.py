@@ -1,0 +1,125 @@
+"""Which images are learned from, and which the best epoch is chosen by."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from levit.data.labelled import LabelledImages
+from levit.data.matching import match_classes
+from levit.data.opening import open_data, open_splits
+from levit.errors import DataError, LevitWarning
+from levit.training.options import TrainingOptions
+from levit.training.store import Selection, StoredImages, store_images
+
+COPIES = ".images"  # below the folder of a run; gone when it is over
+
+_SHOWN = 5  # classes in a message
+
+
+class Sources(NamedTuple):
+    """Labelled images that are opened and not yet read.
+
+    Attributes:
+        learned: to learn from.
+        judged: to choose by; None for a share of the others.
+    """
+
+    learned: LabelledImages
+    judged: LabelledImages | None
+
+
+def open_sources(options: TrainingOptions) -> Sources:
+    """Find the parts of the data.
+
+    Raises:
+        DataError: it cannot be read, has no part to learn from, or no labels.
+    """
+    parts = open_splits(options.data)
+    learned = parts.get("train", parts.get("all"))
+    if learned is None:
+        raise DataError(f"{options.data}: there is no train part, only {', '.join(parts)}")
+    if not learned.classes:
+        raise DataError(f"{options.data}: no labels: put the images into one folder for each class")
+    judged = open_data(options.val) if options.val is not None else parts.get("validation")
+    if judged is not None and judged.is_multi_label != learned.is_multi_label:
+        raise DataError(f"{judged.name}: one label an image here, and several in {learned.name}")
+    return Sources(learned, judged)
+
+
+def read_sources(
+    sources: Sources, options: TrainingOptions, classes: tuple[str, ...], *, writes: bool
+) -> tuple[StoredImages, StoredImages]:
+    """Images to learn from and to choose by, by number.
+
+    Args:
+        sources: what is opened.
+        options: `out`, for copies; `val_share` and `seed`, where one part gives both.
+        classes: the labels of the network.
+        writes: whether this process makes the copies.
+
+    Raises:
+        DataError: classes of one are not in the other, a class has no image to learn from, or a label is out of range.
+    """
+    folder = Path(options.out) / COPIES
+    if writes:
+        folder.mkdir(parents=True, exist_ok=True)
+    learned = _store(sources.learned, folder / "learned", classes, writes=writes)
+    if sources.judged is None:
+        learned, judged = divide(learned, options.val_share, options.seed)
+    else:
+        judged = _store(sources.judged, folder / "judged", classes, writes=writes)
+    if missing := _without(learned, classes):
+        raise DataError(f"{sources.learned.name}: no image to learn from for {missing}: leave out what has none")
+    if missing := _without(judged, classes):
+        name = sources.judged.name if sources.judged is not None else f"the validation share of {sources.learned.name}"
+        warnings.warn(f"{name}: no image of {missing}: nobody will know how well they are found", LevitWarning, 2)
+    return learned, judged
+
+
+def divide(images: StoredImages, share: float, seed: int) -> tuple[Selection, Selection]:
+    """A share of every class to choose by, and the others to learn from.
+
+    Args:
+        images: all.
+        share: of each class, at least one image of a class that has two.
+        seed: of the choice.
+    """
+    by_class: dict[tuple[int, ...], list[int]] = {}
+    for index in range(len(images)):
+        key = images.labels(index) if not images.is_multi_label else ()
+        by_class.setdefault(key, []).append(index)
+    chosen: list[int] = []
+    for key in sorted(by_class):
+        members = by_class[key]
+        count = min(max(1, round(share * len(members))), len(members) - 1) if share else 0
+        order = np.random.default_rng([seed, *key]).permutation(len(members))
+        chosen.extend(members[place] for place in order[:count])
+    if not chosen:
+        raise DataError("no images to choose the best epoch by: give --val, or a larger --val-share")
+    is_judged = np.zeros(len(images), bool)
+    is_judged[chosen] = True
+    return Selection(images, np.flatnonzero(~is_judged)), Selection(images, np.flatnonzero(is_judged))
+
+
+def count_labels(images: StoredImages) -> NDArray[np.int64]:
+    """How many images have each label: int64 [classes]."""
+    counts = np.zeros(len(images.classes), np.int64)
+    for index in range(len(images)):
+        counts[list(images.labels(index))] += 1
+    return counts
+
+
+def _store(data: LabelledImages, copy: Path, classes: tuple[str, ...], *, writes: bool) -> StoredImages:
+    places = match_classes(data.classes, classes, data.name).places
+    return store_images(data, copy, classes=classes, places=places, writes=writes)
+
+
+def _without(images: StoredImages, classes: tuple[str, ...]) -> str:
+    """The classes without an image, as a text."""
+    missing = [classes[place] for place in np.flatnonzero(count_labels(images) == 0)]
+    return ", ".join(map(repr, missing[:_SHOWN])) + (f" and {len(missing) - _SHOWN} more" * (len(missing) > _SHOWN))

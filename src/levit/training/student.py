@@ -1,0 +1,224 @@
+"""What learns: a LeViT with one head or two, or a network of timm; made, and saved as others read it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import torch
+from torch import Tensor, nn
+
+from levit.checkpoints.arrays import read_json
+from levit.checkpoints.checkpoint import Checkpoint
+from levit.checkpoints.configuration import CONFIG_FILE, PREPROCESSOR_FILE, config_from_architecture, preprocessor_config
+from levit.checkpoints.dialects import HEADS
+from levit.checkpoints.hub import SAFETENSORS_FILE
+from levit.checkpoints.reading import read_checkpoint
+from levit.checkpoints.timm_configuration import is_timm, timm_preprocessing
+from levit.deployment.resizing import resize_checkpoint
+from levit.errors import CheckpointError, ConfigError
+from levit.model.classifier import LevitForImageClassification, LevitForImageClassificationWithTeacher
+from levit.model.config import LevitConfig
+from levit.spec.architecture import Grid
+from levit.spec.preprocessing import Preprocessing
+from levit.spec.variants import ALL_VARIANTS, find_variant
+from levit.training.options import TrainingOptions
+
+TIMM = "timm/"
+
+
+class Logits(NamedTuple):
+    """What a student says of a batch.
+
+    Attributes:
+        answer: [B, classes], by which it is judged.
+        cls: of the head that learns from the labels.
+        distillation: of the head that learns from a teacher, where there is one.
+    """
+
+    answer: Tensor
+    cls: Tensor
+    distillation: Tensor | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Student:
+    """A network that learns.
+
+    Attributes:
+        network: in torch.
+        preprocessing: what an image goes through before it.
+        classes: its labels.
+        is_multi_label: whether each of them is decided by itself.
+    """
+
+    network: nn.Module
+    preprocessing: Preprocessing
+    classes: tuple[str, ...]
+    is_multi_label: bool
+
+    @property
+    def image_size(self) -> Grid:
+        """Height and width of its input."""
+        size = self.preprocessing.output_size
+        if size is None:
+            raise ConfigError("the model takes images of any size: give --image-size")
+        return size
+
+    def save(self, folder: Path, weights: Mapping[str, Tensor]) -> None:
+        """Write weights, configuration and preprocessing; each file is replaced when the new one is complete.
+
+        Args:
+            folder: to write into.
+            weights: a state of the network.
+        """
+        partial = folder / f".saving.{uuid4().hex[:8]}"
+        try:
+            partial.mkdir(parents=True)
+            self._write(partial, weights)
+            for file in sorted(partial.iterdir(), reverse=True):  # the weights before the configuration
+                file.replace(folder / file.name)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def _write(self, folder: Path, weights: Mapping[str, Tensor]) -> None:
+        from safetensors.torch import save_file
+
+        arrays = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+        save_file(arrays, folder / SAFETENSORS_FILE, metadata={"format": "pt"})
+        (folder / SAFETENSORS_FILE).chmod(0o644)  # save_file lets nobody else read
+        if isinstance(self.network, LevitForImageClassification | LevitForImageClassificationWithTeacher):
+            self.network.config.architectures = [type(self.network).__name__]
+            self.network.config.save_pretrained(folder)
+            text = json.dumps(preprocessor_config(self.preprocessing), indent=2) + "\n"
+            (folder / PREPROCESSOR_FILE).write_text(text, encoding="utf-8")
+        else:
+            from timm.models import save_config_for_hf
+
+            save_config_for_hf(
+                self.network,
+                str(folder / CONFIG_FILE),
+                model_config={"label_names": list(self.classes)},
+                data_config={"input_size": (3, *self.image_size)},
+            )
+
+
+def read_logits(output: Any) -> Logits:
+    """The logits in what a network returns."""
+    if isinstance(output, Tensor):
+        return Logits(output, output, None)
+    distillation = getattr(output, "distillation_logits", None)
+    return Logits(output.logits, output.logits if distillation is None else output.cls_logits, distillation)
+
+
+def build_student(options: TrainingOptions, classes: Sequence[str], *, is_multi_label: bool) -> Student:
+    """The network that learns, with the weights it starts from.
+
+    A published or own checkpoint keeps its heads where its labels are those of the data, in whatever order; otherwise
+    they are new. Another image size interpolates the attention biases.
+
+    Args:
+        options: `model`, `from_scratch`, `image_size`, `drop_path`; two heads where there is a `teacher`.
+        classes: of the data.
+        is_multi_label: whether images have several labels.
+
+    Raises:
+        ConfigError: there is no such size, or the stem cannot take such images.
+        CheckpointError: the weights cannot be read.
+    """
+    if is_timm_network(options.model):
+        return _build_timm(options, tuple(classes), is_multi_label)
+    checkpoint = None
+    if not (options.from_scratch and options.model.lower() in ALL_VARIANTS):
+        checkpoint = read_checkpoint(options.model)
+        if options.image_size is not None:
+            checkpoint = resize_checkpoint(checkpoint, (options.image_size, options.image_size))
+    known = checkpoint is not None and sorted(checkpoint.labels) == sorted(classes) and not options.from_scratch
+    labels = checkpoint.labels if checkpoint is not None and known else tuple(classes)
+    config = _configure(options, checkpoint, labels, is_multi_label)
+    kind = LevitForImageClassification if not options.is_taught else LevitForImageClassificationWithTeacher
+    network: nn.Module = kind(config)
+    if checkpoint is not None and not options.from_scratch:
+        _load(network, checkpoint, keeps_heads=known)
+    size = config.architecture().image_height_width
+    usual = checkpoint.preprocessing if checkpoint is not None else Preprocessing.for_image_size(size)
+    return Student(network=network, preprocessing=usual, classes=labels, is_multi_label=is_multi_label)
+
+
+def is_timm_network(model: str) -> bool:
+    """Whether a name or folder means a network of timm that is no LeViT."""
+    if model.startswith(TIMM):
+        return not model.removeprefix(TIMM).startswith("levit")
+    file = Path(model) / CONFIG_FILE
+    if not file.is_file():
+        return False
+    config = read_json(file)
+    return is_timm(config) and not str(config["architecture"]).startswith("levit")
+
+
+def create_timm(model: str, *, pretrained: bool, **kwargs: Any) -> nn.Module:
+    """A network of timm by `timm/NAME` or by its folder.
+
+    Raises:
+        CheckpointError: timm has no such network, or its weights cannot be fetched.
+    """
+    import timm
+
+    name = model.removeprefix(TIMM) if model.startswith(TIMM) else f"local-dir:{model}"
+    try:
+        network: nn.Module = timm.create_model(name, pretrained=pretrained, **kwargs)
+    except Exception as error:  # timm's own errors, the hub's, the system's, torch's
+        raise CheckpointError(f"{model}: timm cannot make it ({' '.join(str(error).split())[:200]})") from error
+    return network
+
+
+def _build_timm(options: TrainingOptions, classes: tuple[str, ...], is_multi_label: bool) -> Student:
+    from timm.data import resolve_data_config
+
+    more = {} if options.drop_path is None else {"drop_path_rate": options.drop_path}
+    network = create_timm(options.model, pretrained=not options.from_scratch, num_classes=len(classes), **more)
+    settings = resolve_data_config({}, model=network)
+    size = (options.image_size,) * 2 if options.image_size is not None else settings["input_size"][1:]
+    preprocessing = timm_preprocessing({"pretrained_cfg": settings}, (size[0], size[1]))
+    return Student(network=network, preprocessing=preprocessing, classes=classes, is_multi_label=is_multi_label)
+
+
+def _configure(
+    options: TrainingOptions, checkpoint: Checkpoint | None, labels: tuple[str, ...], is_multi_label: bool
+) -> LevitConfig:
+    drop_path = options.drop_path
+    values: dict[str, Any] = {"id2label": dict(enumerate(labels)), "label2id": {one: i for i, one in enumerate(labels)}}
+    if is_multi_label:
+        values["problem_type"] = "multi_label_classification"
+    if options.is_taught:
+        values |= {
+            "distillation_type": options.distillation,
+            "distillation_alpha": options.alpha,
+            "distillation_tau": options.tau,
+        }
+    if checkpoint is None:
+        variant = find_variant(options.model)
+        values["drop_path_rate"] = variant.drop_path_rate if drop_path is None else drop_path
+        return LevitConfig.from_variant(variant.name, image_size=options.image_size or 224, **values)
+    architecture = config_from_architecture(checkpoint.architecture)
+    del architecture["num_labels"]
+    values["drop_path_rate"] = checkpoint.drop_path_rate if drop_path is None else drop_path
+    return LevitConfig(**architecture, **values, initializer_range=checkpoint.initializer_range)
+
+
+def _load(network: nn.Module, checkpoint: Checkpoint, *, keeps_heads: bool) -> None:
+    """A checkpoint's weights; a second head that it does not have begins as the first."""
+    wanted = network.state_dict()
+    tensors = {}
+    for name in wanted:
+        source = name
+        if name.startswith(HEADS):
+            source = name if name in checkpoint.weights else name.replace("classifier_distill", "classifier")
+        if source in checkpoint.weights and (keeps_heads or not name.startswith(HEADS)):
+            tensors[name] = torch.from_numpy(checkpoint.weights[source].copy())
+    network.load_state_dict(wanted | tensors)

@@ -1,0 +1,138 @@
+"""Who teaches: a network that knows the classes, frozen, on the same pixels in its own statistics and size."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from levit.checkpoints.arrays import read_json
+from levit.checkpoints.checkpoint import Checkpoint
+from levit.checkpoints.configuration import CONFIG_FILE, MODEL_TYPES
+from levit.checkpoints.hub import find_weights
+from levit.checkpoints.reading import read_checkpoint
+from levit.checkpoints.timm_configuration import is_timm, timm_labels, timm_preprocessing
+from levit.data.matching import match_classes
+from levit.errors import CheckpointError, DataError
+from levit.model.loading import load_checkpoint
+from levit.spec.labels import default_labels
+from levit.spec.preprocessing import Preprocessing
+from levit.training.student import TIMM, create_timm, is_timm_network, read_logits
+
+
+class Teacher(nn.Module):
+    """A network that answers and never learns: in evaluation mode whatever is asked, without gradients.
+
+    Args:
+        network: which gives logits.
+        preprocessing: its mean, standard deviation and size.
+        places: which of its labels each class of the student is.
+        student: the preprocessing of the pixels that it will be given.
+    """
+
+    def __init__(
+        self, network: nn.Module, preprocessing: Preprocessing, places: Sequence[int], student: Preprocessing
+    ) -> None:
+        super().__init__()
+        self.network = network.requires_grad_(False).eval()
+        self.size = preprocessing.output_size
+        own_scale, own_shift = (torch.tensor(values) for values in preprocessing.scale_and_shift())
+        scale, shift = (torch.tensor(values) for values in student.scale_and_shift())
+        # The student's (value - shift) / scale is the 8-bit pixel.
+        self.register_buffer("scale", (own_scale / scale)[:, None, None], persistent=False)
+        self.register_buffer("shift", (own_shift - shift * own_scale / scale)[:, None, None], persistent=False)
+        self.register_buffer("places", torch.tensor(places), persistent=False)
+
+    @torch.no_grad()
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        """The student's pixels, float32 [B, 3, height, width] -> logits of the student's classes, [B, classes]."""
+        assert isinstance(self.scale, Tensor)  # noqa: S101  # for mypy: buffers have no type
+        assert isinstance(self.shift, Tensor)  # noqa: S101
+        pixels = pixel_values * self.scale + self.shift
+        if self.size is not None and self.size != tuple(pixels.shape[-2:]):
+            pixels = functional.interpolate(pixels, self.size, mode="bicubic", antialias=True, align_corners=False)
+        return read_logits(self.network(pixels)).answer[:, self.places].float()
+
+    def train(self, mode: bool = True) -> Teacher:
+        """Stays in evaluation mode."""
+        return super().train(False)
+
+
+def open_teacher(name: str, classes: Sequence[str], student: Preprocessing) -> Teacher:
+    """A teacher that knows the classes; it may know others, too.
+
+    Args:
+        name: `timm/NAME`, the path of a run or of a checkpoint, or an id of transformers on the hub.
+        classes: of the student.
+        student: its preprocessing.
+
+    Raises:
+        CheckpointError: the weights cannot be read or fetched.
+        DataError: it does not know a class.
+    """
+    network, preprocessing, labels = _open_timm(name) if is_timm_network(name) else _open_other(name)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            match = match_classes(classes, labels, "the data")
+    except DataError as error:
+        raise DataError(
+            f"--teacher {name}: it has {len(labels)} labels, and not every class of the data is one of them "
+            f"({str(error).removeprefix('the data: ').split(':')[0]}): train a teacher on this data first, "
+            "levit train DATA --model timm/regnety_016 --out TEACHER"
+        ) from error
+    return Teacher(network, preprocessing, match.places, student)
+
+
+def _open_timm(name: str) -> tuple[nn.Module, Preprocessing, tuple[str, ...]]:
+    from timm.data import resolve_data_config
+
+    network = create_timm(name, pretrained=True)
+    settings = resolve_data_config({}, model=network)
+    preprocessing = timm_preprocessing({"pretrained_cfg": settings}, tuple(settings["input_size"][1:]))
+    config = {} if name.startswith(TIMM) else read_json(Path(name) / CONFIG_FILE)
+    labels = timm_labels(config) or default_labels(int(network.num_classes))  # type: ignore[arg-type]
+    return network, preprocessing, tuple(labels)
+
+
+def _open_other(name: str) -> tuple[nn.Module, Preprocessing, tuple[str, ...]]:
+    if _is_levit(name):
+        checkpoint = read_checkpoint(name)
+        return _levit(checkpoint)
+    from transformers import AutoImageProcessor, AutoModelForImageClassification
+
+    try:
+        network = AutoModelForImageClassification.from_pretrained(name)
+        processor = AutoImageProcessor.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"--teacher {name}: cannot be opened ({' '.join(str(error).split())[:200]})") from error
+    size = getattr(processor, "crop_size", None) or processor.size
+    side = size.get("shortest_edge")
+    height, width = (side, side) if side else (size["height"], size["width"])
+    preprocessing = Preprocessing(
+        resize=(height, width), crop=(height, width), mean=tuple(processor.image_mean), std=tuple(processor.image_std)
+    )
+    labels = tuple(network.config.id2label[index] for index in range(network.config.num_labels))
+    return network, preprocessing, labels
+
+
+def _levit(checkpoint: Checkpoint) -> tuple[nn.Module, Preprocessing, tuple[str, ...]]:
+    if not checkpoint.architecture.num_classifiers:
+        raise CheckpointError(f"--teacher {checkpoint.source.name}: it has no head: give a model that was trained")
+    return load_checkpoint(checkpoint), checkpoint.preprocessing, checkpoint.labels
+
+
+def _is_levit(name: str) -> bool:
+    """Whether a name means a LeViT of any dialect, and not another network of transformers."""
+    path = Path(name)
+    if path.exists():
+        config = read_json(path / CONFIG_FILE) if path.is_dir() else {}
+        return not config or is_timm(config) or config.get("model_type") in MODEL_TYPES
+    if name.startswith(TIMM) or "/" not in name:
+        return True
+    config = read_json(find_weights(name).with_name(CONFIG_FILE))
+    return is_timm(config) or config.get("model_type") in (None, *MODEL_TYPES)

@@ -1,0 +1,322 @@
+"""The loop: steps, epochs, what is kept of them, and how it stops."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from copy import copy
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from timm.data import Mixup
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
+
+from levit.errors import LevitError
+from levit.training.batches import Batch, PreparedImages, judged_batches, learning_batches
+from levit.training.display import Display
+from levit.training.epoch import Order, seed_of
+from levit.training.folder import draw_curves, write_results
+from levit.training.losses import Loss
+from levit.training.optimizer import clip, settle
+from levit.training.options import TrainingOptions
+from levit.training.saving import LAST, Progress, save_state
+from levit.training.student import Student, read_logits
+from levit.training.validation import Metrics, is_better, validate
+
+AVERAGE = "ema"
+
+_WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+_NAMED = 3  # images that cannot be read, in a message
+
+
+@dataclass(kw_only=True)
+class Trainer:
+    """A run that is under way.
+
+    Attributes:
+        options: of the run.
+        accelerator: the devices and processes that it has.
+        student: what learns, as it is saved; `network` the same as accelerate has prepared it.
+        optimizer, schedule: of it.
+        teacher: who answers too, if anybody.
+        average: the moving average of the weights, if it is kept.
+        loss: what is minimised.
+        mixup: what mixes images, if anything.
+        order: what is seen when.
+        learned, judged: images, prepared on request; `count_judged` how many there are of the second.
+        workers: processes that prepare images.
+        progress: how far it is.
+        display: what one sees of it.
+    """
+
+    options: TrainingOptions
+    accelerator: Accelerator
+    student: Student
+    network: nn.Module
+    optimizer: Any
+    schedule: Any
+    teacher: nn.Module | None
+    average: ModelEmaV3 | None
+    loss: Loss
+    mixup: Mixup | None
+    order: Order
+    learned: PreparedImages
+    judged: PreparedImages
+    count_judged: int
+    workers: int
+    progress: Progress
+    display: Display
+    _bad: dict[str, str] = field(default_factory=dict)
+    _wants_stop: bool = False
+
+    def run(self) -> bool:
+        """Learn until the last epoch, or until somebody stops it; whether it came to its end.
+
+        Raises:
+            LevitError: the loss is no number any more.
+        """
+        total = self.options.epochs + self.options.cooldown_epochs
+        process, processes = self.accelerator.process_index, self.accelerator.num_processes
+        here = (self.progress.epoch, self.progress.step)
+        batches = iter(
+            learning_batches(
+                self.learned, len(self.student.classes), self.order, epochs=total, start=here, process=process,
+                processes=processes, workers=self.workers, pinned=self._pinned,
+            )
+        )  # fmt: skip
+        judged = judged_batches(
+            self.judged, len(self.student.classes), self.count_judged, batch_size=2 * self.order.pairs * 2,
+            process=process, processes=processes, workers=min(self.workers, 4), pinned=self._pinned,
+        )  # fmt: skip
+        with _signals(self), self.display:
+            self.display.begin(here[0] * self.order.steps + here[1])
+            while self.progress.epoch < total and not self.progress.is_over:
+                if not self._learn(batches):
+                    return False
+                self._finish_epoch(judged)
+        return True
+
+    def stop(self) -> None:
+        """Stop after the step that is under way, and save."""
+        self._wants_stop = True
+
+    @property
+    def _pinned(self) -> bool:
+        return self.accelerator.device.type == "cuda"
+
+    def _learn(self, batches: Iterator[Batch]) -> bool:
+        """The rest of an epoch; whether it came to its end."""
+        settle(self.student.network, self.options)
+        self._start, self._first = time.monotonic(), self.progress.step
+        saved = time.monotonic()
+        while self.progress.step < self.order.steps:
+            loss = self._step(batches)
+            self.progress.step += 1
+            self._show(loss)
+            is_due = self.options.save_minutes > 0 and time.monotonic() - saved > 60 * self.options.save_minutes
+            stop, save = self._agree(self._wants_stop, is_due)
+            if stop or (save and self.progress.step < self.order.steps):
+                self.save()
+                saved = time.monotonic()
+            if stop:
+                return False
+        return True
+
+    def _step(self, batches: Iterator[Batch]) -> float:
+        """One step of the optimizer; the mean loss of this process."""
+        epoch, step, parts = self.progress.epoch, self.progress.step, self.options.accumulate
+        number = epoch * self.order.steps + step
+        rates = self.schedule.step_update(number)
+        del rates
+        _seed(self.options.seed, "step", epoch, step, self.accelerator.process_index)
+        self.optimizer.zero_grad(set_to_none=True)
+        total = 0.0
+        for part in range(parts):
+            batch = self._next(batches)
+            waits = self.accelerator.no_sync(self.network) if part + 1 < parts else nullcontext()
+            with waits:
+                loss, right = self._forward(batch)
+                self.accelerator.backward(loss / parts)
+            total += self._check(loss.detach())
+            self._count(loss.detach(), right, len(batch.targets))
+        self.accelerator.unscale_gradients(self.optimizer)
+        clip(self.student.network, self.options)
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update(self.student.network)
+        return total / parts
+
+    def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The loss, and how many answers are right."""
+        device = self.accelerator.device
+        pixels, targets = (one.to(device, non_blocking=True) for one in (batch.pixel_values, batch.targets))
+        if self.mixup is not None:
+            # The same for every process and part: a step is mixed in one way.
+            np.random.seed(seed_of(self.options.seed, "mix", self.progress.epoch, self.progress.step) % 2**32)  # noqa: NPY002
+            pixels, targets = self.mixup(pixels, targets)
+        with self.accelerator.autocast():
+            taught = self.teacher(pixels) if self.teacher is not None else None
+            logits = read_logits(self.network(pixels))
+        loss = self.loss(logits, targets, taught)
+        answers = logits.answer.detach().argmax(dim=1)
+        return loss, (targets.gather(1, answers[:, None]) >= targets.amax(dim=1, keepdim=True)).sum()
+
+    def _next(self, batches: Iterator[Batch]) -> Batch:
+        batch = next(batches)
+        self._tell_bad(batch)
+        return batch
+
+    def _tell_bad(self, batch: Batch) -> None:
+        for name, reason in batch.bad:
+            if name not in self._bad:
+                self._bad[name] = reason
+                if len(self._bad) <= _NAMED:
+                    self.display.say(f"{name}: {reason}; left out, and not counted")
+
+    def _check(self, loss: Tensor) -> float:
+        value = float(loss)
+        if not np.isfinite(value):
+            where = f"step {self.progress.step + 1} of epoch {self.progress.epoch + 1}"
+            last = Path(self.options.out) / LAST
+            good = f"the last good state is in {last}" if last.exists() else "nothing was saved before it"
+            raise LevitError(
+                f"the loss is {value} in {where}; {good}: start again with a lower --lr, --clip 0.01, longer "
+                "--warmup-epochs, or --precision fp32"
+            )
+        return value
+
+    def _count(self, loss: Tensor, right: Tensor, images: int) -> None:
+        found = torch.stack([loss.double() * images, right.double(), torch.tensor(float(images)).to(loss).double()])
+        if self.accelerator.num_processes > 1:
+            found = self.accelerator.reduce(found)
+        self.progress.sums = [old + new for old, new in zip(self.progress.sums, found.tolist(), strict=True)]
+
+    def _show(self, loss: float) -> None:
+        done = (self.progress.step - self._first) * self.order.step_size
+        rate = done / max(1e-9, time.monotonic() - self._start)
+        top1 = 100 * self.progress.sums[1] / max(1.0, self.progress.sums[2])
+        lr = max(group["lr"] for group in self.optimizer.param_groups)
+        self.display.step(self.progress.epoch, self.progress.step, loss=loss, top1=top1, lr=lr, rate=rate)
+
+    def _agree(self, *wishes: bool) -> tuple[bool, ...]:
+        """What any process wishes, all do after the same step."""
+        if self.accelerator.num_processes == 1:
+            return wishes
+        found = self.accelerator.reduce(torch.tensor(wishes, dtype=torch.int64, device=self.accelerator.device))
+        return tuple(bool(one) for one in found)
+
+    def _finish_epoch(self, judged: Any) -> None:
+        row = self._row(judged)
+        self.progress.epoch, self.progress.step, self.progress.sums = self.progress.epoch + 1, 0, [0.0, 0.0, 0.0]
+        metric = self.options.metric
+        value, weights = self._better(row, metric)
+        is_best = is_better(metric, value, self.progress.best)
+        if is_best:
+            self.progress.best, self.progress.best_epoch = value, self.progress.epoch
+        self.progress.rows = [*self.progress.rows, row]
+        waited = self.progress.epoch - max(0, self.progress.best_epoch)
+        self.progress.is_over = bool(self.options.patience) and waited >= self.options.patience
+        if self.accelerator.is_main_process and is_best:
+            self.student.save(Path(self.options.out), weights)
+        self.save()
+        if self.accelerator.is_main_process:
+            write_results(Path(self.options.out), self.progress.rows)
+            draw_curves(Path(self.options.out), self.progress.rows, metric)
+        self.accelerator.log({name: one for name, one in row.items() if name != "epoch"}, step=self.progress.epoch)
+        self.display.epoch(row, metric, is_best=is_best)
+
+    def _better(self, row: Metrics, metric: str) -> tuple[float, dict[str, Tensor]]:
+        """The value of the weights or of their average, whichever is better, and those weights."""
+        mine, averaged = row[metric], row.get(f"ema_{metric}")
+        if self.average is None or averaged is None or not is_better(metric, averaged, mine):
+            return mine, self._weights()
+        return averaged, self.average.module.state_dict()
+
+    def _row(self, judged: Any) -> Metrics:
+        loss, right, images = self.progress.sums
+        seconds = time.monotonic() - self._start
+        row = {
+            "epoch": self.progress.epoch + 1,
+            "train_loss": loss / images,
+            "train_top1": 100 * right / images,
+            "lr": max(group["lr"] for group in self.optimizer.param_groups),
+        }
+        row |= self._judge(self.network, judged)
+        if self.average is not None:
+            row |= {f"ema_{name}": value for name, value in self._judge(self.average.module, judged).items()}
+        steps = self.order.steps - self._first
+        return row | {"images_per_second": steps * self.order.step_size / seconds, "seconds": seconds}
+
+    def _judge(self, network: nn.Module, judged: Any) -> Metrics:
+        plain = copy(self.loss)
+        return validate(
+            network, judged, plain, self.accelerator, classes=len(self.student.classes),
+            is_multi_label=self.student.is_multi_label, told=self._tell_bad,
+        )  # fmt: skip
+
+    def _weights(self) -> dict[str, Tensor]:
+        weights, _ = get_state_dict(self.network, [], options=_WHOLE)
+        return weights
+
+    def save(self) -> None:
+        """Write `last/` and `ema/`; the first process does it, and the others wait."""
+        weights, optimizer = get_state_dict(self.network, self.optimizer.optimizer, options=_WHOLE)
+        if self.accelerator.is_main_process:
+            average = self.average.module.state_dict() if self.average is not None else None
+            tensors = {"network": weights, "optimizer": optimizer, "average": average}
+            run = Path(self.options.out)
+            save_state(run, self.progress, tensors, lambda folder: self.student.save(folder, weights))
+            if average is not None:
+                self.student.save(run / AVERAGE, average)
+        self.accelerator.wait_for_everyone()
+
+    def load(self, progress: Progress, tensors: dict[str, Any]) -> None:
+        """Go on from what `save` wrote."""
+        self.progress = progress
+        set_state_dict(
+            self.network, self.optimizer.optimizer, model_state_dict=tensors["network"],
+            optim_state_dict=tensors["optimizer"], options=StateDictOptions(full_state_dict=True),
+        )  # fmt: skip
+        if self.average is not None:
+            self.average.module.load_state_dict(tensors["average"])
+
+
+def _seed(*parts: int | str) -> None:
+    """All that is random in a step, drop path that is, is a function of these; there is no generator to save."""
+    seed = seed_of(*parts)
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)
+
+
+@contextmanager
+def _signals(trainer: Trainer) -> Iterator[None]:
+    """Ctrl-C, and the signal with which Slurm announces the end, stop after a step; a second one at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {}
+
+    def stop(number: int, _: FrameType | None) -> None:
+        trainer.stop()
+        signal.signal(number, before[number])
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

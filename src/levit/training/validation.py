@@ -1,0 +1,118 @@
+"""How good the network is at present, on the images that the best epoch is chosen by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from math import nan
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from levit.evaluation.multi_label import average_precision
+from levit.training.batches import Batch
+from levit.training.losses import Loss
+from levit.training.student import read_logits
+
+Metrics = dict[str, float]
+
+# Whether more is better.
+METRICS = {"top1": True, "top5": True, "f1": True, "map": True, "loss": False}
+
+
+@torch.no_grad()
+def validate(
+    network: nn.Module,
+    batches: Iterable[Batch],
+    loss: Loss,
+    accelerator: Accelerator,
+    *,
+    classes: int,
+    is_multi_label: bool,
+    told: Callable[[Batch], None] = lambda batch: None,
+) -> Metrics:
+    """Judge a network, in evaluation mode; every process its share of the images.
+
+    Args:
+        network: which gives logits.
+        batches: those of this process.
+        loss: without a teacher.
+        accelerator: adds up what the processes count.
+        classes: how many there are.
+        is_multi_label: whether images have several labels: then `map` and `f1` at a score of a half are computed.
+        told: of every batch, for the names of those that could not be read.
+
+    Returns:
+        `loss`, and `top1`, `top5` and `f1` (the mean over classes), or `map` and `f1`, in per cent; NaN where no image
+        could be judged.
+    """
+    network.eval()
+    answers, targets, total = [], [], 0.0
+    for batch in batches:
+        told(batch)
+        if not len(batch.targets):
+            continue
+        wanted = batch.targets.to(accelerator.device, non_blocking=True)
+        with accelerator.autocast():
+            logits = read_logits(network(batch.pixel_values.to(accelerator.device, non_blocking=True))).answer.float()
+        found = loss.of_labels(wanted, logits)
+        total += float(found) * len(wanted)
+        answers.append(logits if is_multi_label else logits.topk(min(5, logits.shape[1])).indices)
+        targets.append(wanted if is_multi_label else wanted.argmax(dim=1))
+    count = sum(len(one) for one in targets)
+    sums = accelerator.reduce(torch.tensor([total, count], dtype=torch.float64, device=accelerator.device))
+    if not sums[1]:
+        return {name: nan for name in (("loss", "map", "f1") if is_multi_label else ("loss", "top1", "top5", "f1"))}
+    mean = {"loss": float(sums[0] / sums[1])}
+    if is_multi_label:
+        answered, wanted = (_gathered(parts, classes, accelerator) for parts in (answers, targets))
+        present = wanted[:, 0] >= 0  # a process with fewer images was padded
+        return mean | _several(answered[present], wanted[present])
+    return mean | _single(answers, targets, classes, accelerator)
+
+
+def is_better(metric: str, value: float, best: float | None) -> bool:
+    """Whether a value is better than the best so far.
+
+    Examples:
+        >>> is_better("top1", 90.0, None), is_better("loss", 0.5, 0.4)
+        (True, False)
+    """
+    if best is None or value != value:
+        return value == value
+    return value > best if METRICS[metric] else value < best
+
+
+def _single(answers: list[Tensor], targets: list[Tensor], classes: int, accelerator: Accelerator) -> Metrics:
+    counts = torch.zeros(4, classes, dtype=torch.int64, device=accelerator.device)  # right, support, answers, in top 5
+    for best, truth in zip(answers, targets, strict=True):
+        hits = best == truth[:, None]
+        for row, chosen in enumerate((truth[hits[:, 0]], truth, best[:, 0], truth[hits.any(dim=1)])):
+            counts[row] += torch.bincount(chosen, minlength=classes)
+    right, support, answered, top5 = accelerator.reduce(counts).cpu().numpy().astype(np.float64)
+    present = support > 0
+    return {
+        "top1": 100 * right.sum() / support.sum(),
+        "top5": 100 * top5.sum() / support.sum(),
+        "f1": 100 * float(np.mean(2 * right[present] / (support + answered)[present])),
+    }
+
+
+def _several(logits: Tensor, targets: Tensor) -> Metrics:
+    scores, truth = logits.sigmoid().cpu().numpy(), targets.cpu().numpy() > 0.5
+    present = truth.any(axis=0)
+    precisions = [average_precision(scores[:, label], truth[:, label]) for label in np.flatnonzero(present)]
+    found = scores >= 0.5
+    with np.errstate(invalid="ignore"):
+        f1 = 2 * (found & truth).sum(axis=0) / (found.sum(axis=0) + truth.sum(axis=0))
+    return {
+        "map": 100 * float(np.mean(precisions)) if precisions else nan,
+        "f1": 100 * float(np.mean(f1[present])) if present.any() else nan,
+    }
+
+
+def _gathered(parts: list[Tensor], classes: int, accelerator: Accelerator) -> Tensor:
+    mine = torch.cat([torch.zeros(0, classes, device=accelerator.device), *parts])
+    whole: Tensor = accelerator.gather(accelerator.pad_across_processes(mine, pad_index=-1))
+    return whole
