@@ -151,7 +151,7 @@ class Torch:
 
         self._built(example)  # fills caches
         if "traced" in self._form:
-            return torch.jit.freeze(torch.jit.trace(self._built, example, strict=False))  # type: ignore[no-untyped-call]
+            return torch.jit.freeze(torch.jit.trace(self._built, example, strict=False))
         return torch.compile(self._built, dynamic=False) if "compiled" in self._form else self._built
 
 
@@ -182,7 +182,7 @@ class TimmLoop:
 
         torch.set_num_threads(threads)
         built = build_network(network)
-        self._transform = create_transform(**resolve_model_data_config(built), is_training=False)  # type: ignore[no-untyped-call]
+        self._transform = create_transform(**resolve_model_data_config(built), is_training=False)
         folded: Any = fuse(built).requires_grad_(False).to(torch.bfloat16)
         self._network: Any = torch.compile(folded, dynamic=False)
         self._workers = workers

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 from timm.data import create_transform
+from timm.data.auto_augment import posterize
 from timm.data.transforms import RandomResizedCropAndInterpolation
 from torch import Tensor
 from torchvision import transforms
@@ -54,8 +55,10 @@ class Augmentation:
         """
         seed = seed_of(self._seed, "image", *request)
         random.seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002  # the generator that timm draws from
-        torch.default_generator.manual_seed(seed)  # that of the CPU; torch.manual_seed takes a millisecond for the others
+        np.random.seed(seed % 2**32)  # the generator that timm draws from
+        torch.default_generator.manual_seed(
+            seed
+        )  # that of the CPU; torch.manual_seed takes a millisecond for the others
         image = self._padded(source) if self._crop == "padded" else self._resized(source)
         if random.random() < self._flip:  # noqa: S311
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -120,4 +123,20 @@ def _colors_and_erasing(options: TrainingOptions, preprocessing: Preprocessing, 
         )
     except (AssertionError, ValueError) as error:
         raise ConfigError(f"--auto-augment is {policy!r}: timm has no such policy, use rand-m9-mstd0.5-inc1") from error
+    for operation in _operations(colors):
+        if operation.aug_fn is posterize:  # which newer releases of Pillow refuse to do to 0 bits
+            operation.aug_fn = _posterize
     return transforms.Compose([colors, rest])
+
+
+def _operations(colors: Any) -> list[Any]:
+    """The single operations of timm's policies."""
+    found: list[Any] = []
+    for policy in getattr(colors, "transforms", ()):
+        groups = getattr(policy, "policy", None) or [getattr(policy, "ops", [])]
+        found.extend(operation for group in groups for operation in group)
+    return [operation for operation in found if hasattr(operation, "aug_fn")]
+
+
+def _posterize(image: Image.Image, bits: int, **_: Any) -> Image.Image:
+    return posterize(image, max(1, bits))

@@ -61,9 +61,9 @@ class PreparedImages(Dataset[Any]):
     def __getitem__(self, request: Request) -> _Item:
         bad: list[tuple[str, str]] = []
         for attempt in range(self._tries):
-            index = (request.index + attempt) % len(self._images)
+            index = (request.number + attempt) % len(self._images)
             try:
-                pixels = self._prepare(self._images.image(index), request._replace(index=index))
+                pixels = self._prepare(self._images.image(index), request._replace(number=index))
             except ImageError as error:
                 name = self._images.name(index)
                 if self._fails:

@@ -17,12 +17,12 @@ class Request(NamedTuple):
 
     Attributes:
         epoch: in which it is seen.
-        index: its number.
+        number: of the image.
         copy: which of its repetitions it is, from 0.
     """
 
     epoch: int
-    index: int
+    number: int
     copy: int
 
 

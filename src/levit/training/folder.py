@@ -39,7 +39,9 @@ def open_run(options: TrainingOptions) -> None:
         before = options_from(read_options(arguments), str(arguments))
         changed = before.differences(options)
         if changed:
-            raise ConfigError(f"--resume: the run in {run} was started with another {', '.join(changed)}: see {arguments}")
+            raise ConfigError(
+                f"--resume: the run in {run} was started with another {', '.join(changed)}: see {arguments}"
+            )
     elif any(path.name != LAST for path in run.iterdir()):
         raise ConfigError(f"--out {run}: there is something else in it: give a new folder")
     import yaml
@@ -62,8 +64,8 @@ def check_space(run: Path, weights: int, copied: int) -> None:
     needed, free = _COPIES * weights + copied, shutil.disk_usage(run).free
     if free < needed:
         raise LevitError(
-            f"--out {run}: the run needs {needed / 1e6:,.0f} MB, and the disk has {free / 1e6:,.0f} MB left: make room, "
-            "or give a folder elsewhere"
+            f"--out {run}: the run needs {needed / 1e6:,.0f} MB, and the disk has {free / 1e6:,.0f} MB left: make "
+            "room, or give a folder elsewhere"
         )
 
 

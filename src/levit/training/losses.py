@@ -95,4 +95,3 @@ def balanced_weights(counts: NDArray[np.int64]) -> NDArray[np.float32]:
     weights = np.zeros(len(counts), np.float32)
     weights[present] = counts.sum() / (present.sum() * counts[present])
     return weights
-

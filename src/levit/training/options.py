@@ -17,11 +17,11 @@ CHOICES = {
     "metric": ("top1", "top5", "f1", "loss", "map"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
     "on_bad_image": ("skip", "fail"),
-    "log": ("none", "tensorboard", "wandb"),
+    "report_to": ("none", "tensorboard", "wandb"),
 }
 
 # What may be another on another machine without changing what is computed.
-_CIRCUMSTANCES = ("workers", "save_minutes", "log", "resume", "out")
+_CIRCUMSTANCES = ("workers", "save_minutes", "report_to", "resume", "out")
 
 
 def _option(default: Any, text: str, *, low: float | None = None, high: float | None = None) -> Any:
@@ -50,6 +50,7 @@ class TrainingOptions:
     model: str = _option("levit-128s", "What learns: a size, a path, an id on the hub, or timm/NAME.")
     from_scratch: bool = _option(False, "Start with random weights.")
     image_size: int | None = _option(None, "Height and width in pixels; default: the model's own.", low=1)
+    patch_size: int | None = _option(None, "Pixels along a side of a token: 4, 8 or 16; only from scratch.", low=1)
     drop_path: float | None = _option(None, "Rate at which residual branches are left out.", low=0, high=0.99)
     freeze: str = _option("nothing", "What does not learn: nothing, stem or backbone (all but the heads).")
     freeze_batch_norm: bool = _option(False, "Batch norms keep the statistics they have.")
@@ -69,7 +70,9 @@ class TrainingOptions:
     warmup_lr: float = _option(1e-6, "What it rises from.", low=0)
     cooldown_epochs: int = _option(0, "Epochs more at the lowest.", low=0)
     weight_decay: float = _option(0.025, "Of AdamW; none on biases, norms and attention biases.", low=0)
-    layer_decay: float = _option(1.0, "Factor of the learning rate from each block to the one before.", low=0.01, high=1)
+    layer_decay: float = _option(
+        1.0, "Factor of the learning rate from each block to the one before.", low=0.01, high=1
+    )
     clip: float = _option(0.0, "Adaptive gradient clipping, heads left out; 0 is none.", low=0)
     label_smoothing: float = _option(0.1, "Of the labels.", low=0, high=0.99)
     ema: float = _option(0.0, "Decay of the moving average of the weights; 0 is none.", low=0, high=0.999999)
@@ -94,7 +97,7 @@ class TrainingOptions:
     workers: int | None = _option(None, "Processes that prepare images; default: by the number of cores.", low=0)
     on_bad_image: str = _option("skip", "skip: the next image stands in, and its name is told; or fail.")
     save_minutes: float = _option(10.0, "How often, besides every epoch, all that is needed to go on is saved.", low=0)
-    log: str = _option("tensorboard", "Who else is told of every epoch: none, tensorboard or wandb.")
+    report_to: str = _option("tensorboard", "Who else is told of every epoch: none, tensorboard or wandb.")
     resume: bool = _option(False, "Go on with the run that is in OUT, if there is one.")
 
     def __post_init__(self) -> None:
@@ -106,6 +109,8 @@ class TrainingOptions:
             raise ConfigError(f"--warmup-epochs is {self.warmup_epochs}: it must be less than --epochs {self.epochs}")
         if self.min_lr > self.lr:
             raise ConfigError(f"--min-lr {self.min_lr} is more than --lr {self.lr}")
+        if self.patch_size is not None and not self.from_scratch:
+            raise ConfigError("--patch-size: trained weights have theirs: add --from-scratch")
         if self.is_taught and self.model.startswith("timm/"):
             raise ConfigError("--teacher: only a LeViT has the second head that learns from a teacher")
 
@@ -190,8 +195,10 @@ def _check(name: str, value: Any, kind: str, metadata: Mapping[str, Any]) -> Non
     wanted = kinds[kind.split(" ")[0]]
     if wanted is float and type(value) is int:
         value = float(value)
-    if type(value) is not wanted or (wanted is float and not isfinite(value)):
-        raise ConfigError(f"{flag(name)} is {value!r}: give {'a number' if wanted in (int, float) else wanted.__name__}")
+    if type(value) is not wanted or (isinstance(value, float) and not isfinite(value)):
+        raise ConfigError(
+            f"{flag(name)} is {value!r}: give {'a number' if wanted in (int, float) else wanted.__name__}"
+        )
     low, high = metadata["low"], metadata["high"]
     if (low is not None and value < low) or (high is not None and value > high):
         bounds = f"at least {low}" if high is None else f"from {low} to {high}"

@@ -106,8 +106,9 @@ def train(options: TrainingOptions) -> Run:
 
 def _accelerate(options: TrainingOptions) -> Accelerator:
     AcceleratorState._reset_state()  # of an earlier run in this process, with another precision
-    log = None if options.log == "none" else options.log
+    log = None if options.report_to == "none" else options.report_to
     return Accelerator(
+        cpu=not torch.accelerator.is_available(),  # or several processes do not find each other
         mixed_precision="no" if options.precision == "fp32" else _precision(options.precision),
         log_with=log,
         project_dir=options.out,
@@ -144,7 +145,9 @@ def _check_size(student: Student) -> None:
         with torch.no_grad():
             network.eval()(torch.zeros(1, 3, height, width))
     except RuntimeError as error:
-        raise ConfigError(f"--image-size {height}: the network cannot take it ({str(error).splitlines()[0]})") from error
+        raise ConfigError(
+            f"--image-size {height}: the network cannot take it ({str(error).splitlines()[0]})"
+        ) from error
     network.train(was_training)
 
 
@@ -199,7 +202,7 @@ def _assemble(
         teacher=None if teacher is None else teacher.to(accelerator.device),
         average=average,
         loss=loss.to(accelerator.device),
-        mixup=_mixup(options),
+        mixup=_mixup(options, len(student.classes)),
         order=order,
         learned=PreparedImages(learned, augmentation, fails=fails, substitutes=True),
         judged=PreparedImages(judged, plain, fails=fails, substitutes=False),
@@ -225,13 +228,13 @@ def _order(options: TrainingOptions, accelerator: Accelerator, images: int) -> O
     return order
 
 
-def _mixup(options: TrainingOptions) -> Mixup | None:
+def _mixup(options: TrainingOptions, classes: int) -> Mixup | None:
     if not options.mixup and not options.cutmix:
         return None
     # Targets are mixed as they are, and smoothed by the loss.
     return Mixup(
         mixup_alpha=options.mixup, cutmix_alpha=options.cutmix, prob=options.mix_share, label_smoothing=0.0,
-        multi_label=True,
+        num_classes=classes, multi_label=True,
     )  # fmt: skip
 
 
@@ -250,7 +253,7 @@ def _announce(trainer: Trainer, learned: StoredImages, judged: StoredImages) -> 
 
 
 def _open_trackers(options: TrainingOptions, accelerator: Accelerator, progress: Progress) -> None:
-    if options.log == "none":
+    if options.report_to == "none":
         return
     config = {name: value for name, value in options.to_dict().items() if isinstance(value, bool | int | float | str)}
     # What an interrupted process logged after its last saved epoch is logged again.

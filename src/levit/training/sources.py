@@ -68,6 +68,7 @@ def read_sources(
     folder = Path(options.out) / COPIES
     if writes:
         folder.mkdir(parents=True, exist_ok=True)
+    judged: StoredImages
     learned = _store(sources.learned, folder / "learned", classes, writes=writes)
     if sources.judged is None:
         learned, judged = divide(learned, options.val_share, options.seed)

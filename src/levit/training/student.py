@@ -11,11 +11,17 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 import torch
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from levit.checkpoints.arrays import read_json
 from levit.checkpoints.checkpoint import Checkpoint
-from levit.checkpoints.configuration import CONFIG_FILE, PREPROCESSOR_FILE, config_from_architecture, preprocessor_config
+from levit.checkpoints.configuration import (
+    CONFIG_FILE,
+    PREPROCESSOR_FILE,
+    config_from_architecture,
+    preprocessor_config,
+)
 from levit.checkpoints.dialects import HEADS
 from levit.checkpoints.hub import SAFETENSORS_FILE
 from levit.checkpoints.reading import read_checkpoint
@@ -87,25 +93,20 @@ class Student:
             shutil.rmtree(partial, ignore_errors=True)
 
     def _write(self, folder: Path, weights: Mapping[str, Tensor]) -> None:
-        from safetensors.torch import save_file
-
-        arrays = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-        save_file(arrays, folder / SAFETENSORS_FILE, metadata={"format": "pt"})
-        (folder / SAFETENSORS_FILE).chmod(0o644)  # save_file lets nobody else read
         if isinstance(self.network, LevitForImageClassification | LevitForImageClassificationWithTeacher):
             self.network.config.architectures = [type(self.network).__name__]
             self.network.config.save_pretrained(folder)
             text = json.dumps(preprocessor_config(self.preprocessing), indent=2) + "\n"
             (folder / PREPROCESSOR_FILE).write_text(text, encoding="utf-8")
         else:
-            from timm.models import save_config_for_hf
+            from timm.models import save_for_hf
 
-            save_config_for_hf(
-                self.network,
-                str(folder / CONFIG_FILE),
-                model_config={"label_names": list(self.classes)},
-                data_config={"input_size": (3, *self.image_size)},
+            names, size = list(self.classes), (3, *self.image_size)
+            save_for_hf(
+                self.network, folder, {"label_names": names}, safe_serialization=True, data_config={"input_size": size}
             )
+        arrays = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+        (folder / SAFETENSORS_FILE).write_bytes(save(arrays, metadata={"format": "pt"}))
 
 
 def read_logits(output: Any) -> Logits:
@@ -204,6 +205,7 @@ def _configure(
     if checkpoint is None:
         variant = find_variant(options.model)
         values["drop_path_rate"] = variant.drop_path_rate if drop_path is None else drop_path
+        values["patch_size"] = options.patch_size or variant.patch_size
         return LevitConfig.from_variant(variant.name, image_size=options.image_size or 224, **values)
     architecture = config_from_architecture(checkpoint.architecture)
     del architecture["num_labels"]

@@ -39,6 +39,9 @@ class Teacher(nn.Module):
     ) -> None:
         super().__init__()
         self.network = network.requires_grad_(False).eval()
+        self.scale: Tensor
+        self.shift: Tensor
+        self.places: Tensor
         self.size = preprocessing.output_size
         own_scale, own_shift = (torch.tensor(values) for values in preprocessing.scale_and_shift())
         scale, shift = (torch.tensor(values) for values in student.scale_and_shift())
@@ -50,8 +53,6 @@ class Teacher(nn.Module):
     @torch.no_grad()
     def forward(self, pixel_values: Tensor) -> Tensor:
         """The student's pixels, float32 [B, 3, height, width] -> logits of the student's classes, [B, classes]."""
-        assert isinstance(self.scale, Tensor)  # noqa: S101  # for mypy: buffers have no type
-        assert isinstance(self.shift, Tensor)  # noqa: S101
         pixels = pixel_values * self.scale + self.shift
         if self.size is not None and self.size != tuple(pixels.shape[-2:]):
             pixels = functional.interpolate(pixels, self.size, mode="bicubic", antialias=True, align_corners=False)

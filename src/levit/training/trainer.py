@@ -7,11 +7,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -135,9 +134,7 @@ class Trainer:
     def _step(self, batches: Iterator[Batch]) -> float:
         """One step of the optimizer; the mean loss of this process."""
         epoch, step, parts = self.progress.epoch, self.progress.step, self.options.accumulate
-        number = epoch * self.order.steps + step
-        rates = self.schedule.step_update(number)
-        del rates
+        self.schedule.step_update(epoch * self.order.steps + step)
         _seed(self.options.seed, "step", epoch, step, self.accelerator.process_index)
         self.optimizer.zero_grad(set_to_none=True)
         total = 0.0
@@ -162,7 +159,7 @@ class Trainer:
         pixels, targets = (one.to(device, non_blocking=True) for one in (batch.pixel_values, batch.targets))
         if self.mixup is not None:
             # The same for every process and part: a step is mixed in one way.
-            np.random.seed(seed_of(self.options.seed, "mix", self.progress.epoch, self.progress.step) % 2**32)  # noqa: NPY002
+            np.random.seed(seed_of(self.options.seed, "mix", self.progress.epoch, self.progress.step) % 2**32)
             pixels, targets = self.mixup(pixels, targets)
         with self.accelerator.autocast():
             taught = self.teacher(pixels) if self.teacher is not None else None
@@ -239,7 +236,7 @@ class Trainer:
         """The value of the weights or of their average, whichever is better, and those weights."""
         mine, averaged = row[metric], row.get(f"ema_{metric}")
         if self.average is None or averaged is None or not is_better(metric, averaged, mine):
-            return mine, self._weights()
+            return mine, self._states()[0]
         return averaged, self.average.module.state_dict()
 
     def _row(self, judged: Any) -> Metrics:
@@ -258,19 +255,19 @@ class Trainer:
         return row | {"images_per_second": steps * self.order.step_size / seconds, "seconds": seconds}
 
     def _judge(self, network: nn.Module, judged: Any) -> Metrics:
-        plain = copy(self.loss)
         return validate(
-            network, judged, plain, self.accelerator, classes=len(self.student.classes),
+            network, judged, self.loss, self.accelerator, classes=len(self.student.classes),
             is_multi_label=self.student.is_multi_label, told=self._tell_bad,
         )  # fmt: skip
 
-    def _weights(self) -> dict[str, Tensor]:
-        weights, _ = get_state_dict(self.network, [], options=_WHOLE)
-        return weights
+    def _states(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Weights and the optimizer's state, whole wherever their parts are."""
+        weights, optimizer = get_state_dict(self.network, self.optimizer.optimizer, options=_WHOLE)
+        return cast(dict[str, Tensor], weights), optimizer
 
     def save(self) -> None:
         """Write `last/` and `ema/`; the first process does it, and the others wait."""
-        weights, optimizer = get_state_dict(self.network, self.optimizer.optimizer, options=_WHOLE)
+        weights, optimizer = self._states()
         if self.accelerator.is_main_process:
             average = self.average.module.state_dict() if self.average is not None else None
             tensors = {"network": weights, "optimizer": optimizer, "average": average}
@@ -307,14 +304,14 @@ def _signals(trainer: Trainer) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {}
+    before: dict[int, Any] = {}
 
     def stop(number: int, _: FrameType | None) -> None:
         trainer.stop()
         signal.signal(number, before[number])
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before[number] = signal.signal(number, stop)
+    for wanted in (signal.SIGINT, signal.SIGTERM):
+        before[wanted] = signal.signal(wanted, stop)
     try:
         yield
     finally:

@@ -63,7 +63,7 @@ def validate(
     count = sum(len(one) for one in targets)
     sums = accelerator.reduce(torch.tensor([total, count], dtype=torch.float64, device=accelerator.device))
     if not sums[1]:
-        return {name: nan for name in (("loss", "map", "f1") if is_multi_label else ("loss", "top1", "top5", "f1"))}
+        return dict.fromkeys(("loss", "map", "f1") if is_multi_label else ("loss", "top1", "top5", "f1"), nan)
     mean = {"loss": float(sums[0] / sums[1])}
     if is_multi_label:
         answered, wanted = (_gathered(parts, classes, accelerator) for parts in (answers, targets))
@@ -93,8 +93,8 @@ def _single(answers: list[Tensor], targets: list[Tensor], classes: int, accelera
     right, support, answered, top5 = accelerator.reduce(counts).cpu().numpy().astype(np.float64)
     present = support > 0
     return {
-        "top1": 100 * right.sum() / support.sum(),
-        "top5": 100 * top5.sum() / support.sum(),
+        "top1": 100 * float(right.sum() / support.sum()),
+        "top5": 100 * float(top5.sum() / support.sum()),
         "f1": 100 * float(np.mean(2 * right[present] / (support + answered)[present])),
     }
 
