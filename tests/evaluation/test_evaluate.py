@@ -199,6 +199,7 @@ def test_a_failed_evaluation_leaves_the_last_one(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.slow
 def test_the_embedded_model_is_as_good_as_its_file_says(shared_data):
     from levit.runtime.classifier import Classifier
 
