@@ -131,7 +131,7 @@ def test_an_image_that_the_caller_opened_is_not_reduced(large):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("size", [(2017, 1513), (2016, 1512)])
+@pytest.mark.parametrize("size", [(2017, 1513), pytest.param((2016, 1512), marks=pytest.mark.slow)])
 def test_a_turned_photo_moves_by_no_part_of_a_pixel(orientation, size):
     exif = Image.Exif()
     exif[0x0112] = orientation

@@ -33,7 +33,7 @@ def _fresh_compiler():
 
 @torch.no_grad()
 @pytest.mark.parametrize("model_class", ONE_QUICK)
-@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+@pytest.mark.parametrize("implementation", [pytest.param("eager", marks=pytest.mark.slow), "sdpa"])
 def test_there_is_one_graph_and_no_break(model_class, implementation):
     model = network(model_class, implementation)
     explained = torch._dynamo.explain(model)(IMAGES)
@@ -106,7 +106,7 @@ def test_exports_with_a_dynamic_batch(model_class):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("model_class", CLASSES)
+@pytest.mark.parametrize("model_class", ONE_QUICK)
 @pytest.mark.parametrize("clone", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
 def test_copies_and_pickles_compute_the_same(model_class, clone):
     model = network(model_class)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -88,7 +89,7 @@ def evaluate(
             raise typer.BadParameter(f"{data}: --compare, --save-accuracy and --skip need images with one label each")
         _several(open_model(model), images, others, mapping, on_bad_image is OnBadImage.FAIL, batch_size, out, as_json)
         return
-    duplicates = _find_duplicates(images, others, skip)
+    duplicates = cache(partial(_find_duplicates, images, others, skip))
 
     def judge(name: str, told: OnPrediction) -> Evaluation:
         return run(
@@ -151,7 +152,7 @@ def _several(
             class_map=mapping,
             fails=fails,
             batch_size=batch_size,
-            duplicates=_find_duplicates(images, others),
+            duplicates=lambda: _find_duplicates(images, others),
             watch=lambda items: track(items, f"judging {images.name}"),
         )
         if folder is not None:

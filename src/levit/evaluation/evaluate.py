@@ -91,7 +91,7 @@ def evaluate(
     on_bad_image: OnBadImage = "skip",
     batch_size: int = DEFAULT_BATCH_SIZE,
     skip: int = 0,
-    duplicates: Duplicates | None = None,
+    duplicates: Callable[[], Duplicates] | None = None,
     on_prediction: OnPrediction | None = None,
     watch: Callable[[Iterator[Prediction]], Iterator[Prediction]] = lambda predictions: predictions,
 ) -> Evaluation:
@@ -106,7 +106,7 @@ def evaluate(
             named, or the evaluation fails.
         batch_size: how many images to compute at once.
         skip: leave out as many images at the beginning, because they calibrated the model.
-        duplicates: what `levit.data.duplicates.find_duplicates` found in the same images, to be reported.
+        duplicates: looks for images that are there twice, once all are judged; see `find_duplicates`.
         on_prediction: told of every judged image, with the index of its class.
         watch: what the predictions pass through, to show progress.
 
@@ -148,7 +148,7 @@ def evaluate(
     if tally.images == 0:
         raise DataError(f"{images.name}: none of its {run.found} images could be judged")
     rate = tally.images / (time.perf_counter() - start)
-    return _report(classifier, images, match, run, tally, duplicates, rate)
+    return _report(classifier, images, match, run, tally, duplicates() if duplicates else None, rate)
 
 
 class _Run:

@@ -92,7 +92,7 @@ def evaluate_multi_label(
     class_map: Mapping[str, str] | None = None,
     fails: bool = False,
     batch_size: int = DEFAULT_BATCH_SIZE,
-    duplicates: Duplicates | None = None,
+    duplicates: Callable[[], Duplicates] | None = None,
     watch: Callable[[Iterator[Prediction]], Iterator[Prediction]] = lambda predictions: predictions,
 ) -> MultiLabelEvaluation:
     """Judge a model whose logits say of each label by itself whether it is there (their sigmoid is its score).
@@ -105,7 +105,7 @@ def evaluate_multi_label(
         class_map: for some classes of the data, the label of the model that is meant.
         fails: whether to stop at an image that cannot be used, instead of counting it.
         batch_size: how many images to compute at once.
-        duplicates: what `levit.data.duplicates.find_duplicates` found in the same images, to be reported.
+        duplicates: looks for images that are there twice, once all are judged; see `find_duplicates`.
         watch: what the predictions pass through, to show progress.
 
     Raises:
@@ -136,7 +136,7 @@ def evaluate_multi_label(
         judged=len(run.rows),
         bad=tuple(run.bad),
         empty_classes=run.empty_classes,
-        duplicates=duplicates,
+        duplicates=duplicates() if duplicates else None,
         mean_average_precision=float(np.nanmean(precisions)) if truth.any() else float("nan"),
         average_precision=tuple(precisions),
         thresholds=tuple(threshold for threshold, _ in best),
