@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from uuid import uuid4
 
 # Before anything imports a library that would look for it: no test may reach for a hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -27,11 +28,36 @@ GOLDEN = Path(__file__).parent / "golden"
 EXAMPLES = ROOT / "examples"
 SHARED = ROOT.parent / "shared"
 
+# Those that train, export or measure; `make quick` has tests of the same rooms.
+SLOW_EXAMPLES = {
+    "levit.evaluation.speed.measure_speed",
+    "levit.exporting.export.export",
+    "levit-for-image-classification.md",
+    "levit-for-image-classification-with-teacher.md",
+    "levit-backbone.md",
+}
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Examples in documentation cannot be marked where they stand."""
+    for item in items:
+        if item.name in SLOW_EXAMPLES:
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session")
+def _caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all: pytest looks through every numbered one before it makes the next."""
+    return tmp_path_factory.mktemp("caches")
+
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_cache(_caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or fills the user's cache."""
-    monkeypatch.setenv("LEVIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+    cache = _caches / uuid4().hex
+    cache.mkdir()
+    monkeypatch.setenv("LEVIT_CACHE", str(cache))
 
 
 @pytest.fixture(autouse=True)

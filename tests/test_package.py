@@ -130,6 +130,7 @@ def test_the_embedded_model_is_small_and_says_how_good_it_is():
     assert len(artifact.labels) == 200
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="does not fork")
 def test_nothing_is_reported_to_anybody():
     run = subprocess.run(

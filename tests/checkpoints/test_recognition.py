@@ -79,7 +79,11 @@ FILES = [
 
 @pytest.mark.parametrize(
     ("file", "has_configuration"),
-    [(file, has) for file in FILES for has in ((True, False) if "/" in file else (False,))],
+    [
+        pytest.param(file, has, marks=() if file == "facebook.pth" else pytest.mark.slow)
+        for file in FILES
+        for has in ((True, False) if "/" in file else (False,))
+    ],
 )
 def test_reading_a_file_without_any_one_of_its_keys_names_that_key(tmp_path, monkeypatch, file, has_configuration):
     config, target = (TINY / file).with_name("config.json"), tmp_path / "file"

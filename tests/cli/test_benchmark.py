@@ -1,8 +1,11 @@
 import json
 
+import pytest
+
 OPTIONS = ["--batch-sizes", "1,2", "--precisions", "fp32", "--rounds", "1", "--seconds", "0.05"]
 
 
+@pytest.mark.slow
 def test_the_table_has_everything(console, model, tmp_path):
     answer = console("benchmark", model, *OPTIONS, "--picture", tmp_path / "speed.png")
     assert (answer.code, answer.err) == (0, "")
@@ -35,6 +38,7 @@ def test_a_picture_that_cannot_be_is_refused_before_anything_is_measured(console
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_two_models_of_one_name_are_told_apart(console, model, tmp_path):
     for name in ("one.onnx", "two.onnx"):
         assert console("export", model, tmp_path / name).code == 0

@@ -18,7 +18,13 @@ def target(folder, dialect):
     return folder / (f"{dialect}.pth" if dialect.startswith(("facebook", "mmpretrain")) else dialect)
 
 
-@pytest.mark.parametrize(("first", "second"), list(permutations(NAMES, 2)))
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param(*pair, marks=pytest.mark.slow if number % 5 else ())
+        for number, pair in enumerate(permutations(NAMES, 2))
+    ],
+)
 def test_there_and_back_between_every_two_dialects(console, tmp_path, first, second):
     there, back = target(tmp_path, second), target(tmp_path, first)
     answer = console("convert", target(TINY, first), there, "--to", second)

@@ -42,6 +42,28 @@ def test_json_is_one_object_and_bad_images_are_an_exit_code(console, model, phot
     assert answer.err.endswith("bad.jpg: not an image, or of a format that Pillow cannot read\n")
 
 
+def test_what_is_there_twice_and_classes_without_images_are_said(console, model, photos, tmp_path):
+    first = next((photos / "val" / LABELS[0]).iterdir())
+    (photos / "val" / LABELS[1] / "copy.png").write_bytes(first.read_bytes())
+    (photos / "train" / LABELS[0]).mkdir(parents=True)
+    (photos / "train" / LABELS[0] / "seen.png").write_bytes(first.read_bytes())
+    for file in (photos / "val" / LABELS[2]).iterdir():
+        file.unlink()
+    answer = console("evaluate", model, photos, "--out", tmp_path / "out")
+    assert (answer.code, answer.err) == (0, "")
+    fields = {line.split("  ")[0]: " ".join(line.split()) for line in answer.out.splitlines()}
+    assert fields["empty classes"].endswith(f"1: {LABELS[2]}")
+    assert "2 also in train, 1 twice in the data" in fields["duplicates"]
+    images = json.loads((tmp_path / "out/metrics.json").read_text())["images"]
+    assert images["empty_classes"] == [LABELS[2]]
+    found = images["duplicates"]
+    assert (found["within"], found["elsewhere"], found["compared"]) == (1, 2, ["train"])
+    assert found["named"][0]["also"] == f"train: {LABELS[0]}/seen.png"
+    page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    assert "Images that are there twice" in page
+    assert "1 class without an image" in page
+
+
 def test_the_accuracy_goes_into_an_exported_file(console, model, photos, tmp_path):
     file = tmp_path / "fruit.onnx"
     assert console("export", model, file).code == 0
@@ -83,8 +105,11 @@ def test_images_with_several_labels_are_judged_label_by_label(console, model, ph
     lines = [{"file_name": file.name, "labels": [LABELS[0], LABELS[1]]} for file in folder.iterdir()]
     (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
     values = json.loads(console("evaluate", model, folder, "--json", "--out", tmp_path / "out").out)
-    assert (values["judged"], values["mean_average_precision"]) == (2, 1.0)
-    assert (tmp_path / "out" / "per_label.csv").exists()
+    assert (values["images"]["judged"], values["mean_average_precision"]) == (2, 1.0)
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"metrics.json", "per_label.csv", "report.html"}
+    answer = console("evaluate", model, folder, "--out", folder)
+    assert (answer.code, answer.out) == (2, "")
+    assert "there is something else" in answer.err
     assert "mean average precision" in console("evaluate", model, folder).out
     answer = console("evaluate", model, folder, "--compare", model)
     assert (answer.code, answer.out) == (2, "")

@@ -161,7 +161,9 @@ def test_a_process_of_its_own_says_the_same(console, model, photos):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only here a file name may be any bytes")
-@pytest.mark.parametrize("style", ["--json", "--csv", "--threads=1"])
+@pytest.mark.parametrize(
+    "style", ["--json", *(pytest.param(other, marks=pytest.mark.slow) for other in ("--csv", "--threads=1"))]
+)
 def test_a_file_name_in_another_encoding_is_answered(model, photos, style):
     name = os.fsdecode(b"caf\xe9.png")
     Path("a.png").rename(name)

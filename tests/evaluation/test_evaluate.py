@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from levit.data.labelled import LabelledImage
 from levit.data.opening import open_data
@@ -70,11 +72,38 @@ def test_what_cannot_be_used_is_counted_and_named_and_the_totals_reconcile():
     one = evaluate(colors_classifier(), Colors(BAD), batch_size=3)
     assert one.found == one.judged + one.unlabelled + len(one.bad) == 14
     assert (one.judged, one.unlabelled) == (10, 1)
+    assert one.empty_classes == ()
     assert {bad.name: bad.reason for bad in one.bad} == {
         "broken": "not an image, or of a format that Pillow cannot read",
         "strange": "label 7 is none of 3 classes",
         "double": "more than one label",
     }
+
+
+KINDS = [
+    LabelledImage(plain(250, 0, 0), (2,), "red"),
+    LabelledImage(plain(0, 0, 250), (2,), "wrong"),
+    LabelledImage("missing.png", (0,), "missing"),
+    *BAD,
+]
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.sampled_from(KINDS), max_size=12), st.integers(1, 5), st.integers(0, 3))
+def test_whatever_is_in_the_data_the_totals_reconcile(items, batch_size, skip):
+    data = Colors()
+    data.items = [*items, KINDS[0]]
+    skip = min(skip, len(items))
+    one = evaluate(colors_classifier(), data, batch_size=batch_size, skip=skip)
+    kept = [item.name for item in data.items[skip:]]
+    assert one.found == len(kept) == one.judged + one.unlabelled + len(one.bad)
+    assert one.judged == one.tally.images == sum(name in ("red", "wrong") for name in kept)
+    assert one.tally.right == kept.count("red")
+    assert one.unlabelled == kept.count("unknown")
+    refused = ("missing", "broken", "strange", "double")
+    assert sorted(bad.name for bad in one.bad) == sorted(name for name in kept if name in refused)
+    seen = {label for item in data.items[skip:] for label in item.labels}
+    assert one.empty_classes == tuple(name for label, name in enumerate(data.classes) if label not in seen)
 
 
 @pytest.mark.parametrize(
@@ -170,6 +199,7 @@ def test_a_failed_evaluation_leaves_the_last_one(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.slow
 def test_the_embedded_model_is_as_good_as_its_file_says(shared_data):
     from levit.runtime.classifier import Classifier
 

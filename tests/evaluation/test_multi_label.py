@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ from sklearn import metrics
 
 from levit.data.labelled import LabelledImage
 from levit.errors import DataError, ImageError
-from levit.evaluation.multi_label import average_precision, best_threshold, evaluate_multi_label, write_multi_label
+from levit.evaluation.multi_label import average_precision, best_threshold, evaluate_multi_label
+from levit.evaluation.multi_label_folder import write_multi_label
+from levit.evaluation.multi_label_report import write_multi_label_report
 from levit.runtime.classifier import Classifier
 from levit.runtime.fake_engine import FakeEngine
 from tests.runtime.small_model import colors_card, plain
@@ -63,21 +67,55 @@ BROKEN = [LabelledImage(b"no image", (0,), "broken"), LabelledImage(plain(1, 1, 
 def test_what_cannot_be_used_is_named_and_the_totals_reconcile():
     one = evaluate_multi_label(classifier(), Flags(*BROKEN))
     assert one.found == one.judged + len(one.bad) == 6
-    assert [(bad.name, bad.reason) for bad in one.bad] == [
-        ("broken", "not an image, or of a format that Pillow cannot read"),
-        ("strange", "label 9 is none of 3 classes"),
-    ]
+    assert {bad.name: bad.reason for bad in one.bad} == {
+        "broken": "not an image, or of a format that Pillow cannot read",
+        "strange": "label 9 is none of 3 classes",
+    }
     for bad, kind in zip(BROKEN, (ImageError, DataError), strict=True):
         with pytest.raises(kind):
             evaluate_multi_label(classifier(), Flags(bad), fails=True)
 
 
 def test_everything_is_written(tmp_path):
-    write_multi_label(evaluate_multi_label(classifier(), Flags()), tmp_path / "out")
-    values = json.loads((tmp_path / "out/metrics.json").read_text())
+    write_multi_label(evaluate_multi_label(classifier(), Flags(*BROKEN)), tmp_path)
+    values = json.loads((tmp_path / "metrics.json").read_text())
     assert (values["support"]["red"], values["average_precision"]["green"]) == (3, None)
-    with (tmp_path / "out/per_label.csv").open() as stream:
+    images = values["images"]
+    assert (images["found"], images["judged"], len(images["bad"]), images["empty_classes"]) == (6, 4, 2, ["green"])
+    with (tmp_path / "per_label.csv").open() as stream:
         assert [row["label"] for row in csv.DictReader(stream)] == ["blue", "red", "green"]
+
+
+def test_the_label_that_is_furthest_from_the_truth_is_shown():
+    """Blue is called red only: red is missed (score 2 %), and blue is seen (98 %) where nobody says so."""
+    (mistake,) = evaluate_multi_label(classifier(), Flags()).mistakes
+    assert (mistake.name, mistake.label, mistake.is_there) == ("blue, but called red", 1, True)
+    assert mistake.score < 0.05
+    seen = LabelledImage(plain(0, 255, 0), (), "green, but nobody says so")
+    first, _ = evaluate_multi_label(classifier(), Flags(seen)).mistakes
+    assert (first.name, first.label, first.is_there) == (seen.name, 2, False)
+
+
+def test_the_report_stands_alone_and_shows_a_thousand_labels():
+    data = Flags(*BROKEN, LabelledImage(plain(0, 0, 240), (1,), "<i>"))
+    data.classes = ("blue", "red", "<b>green</b>")
+    labels = ("red", "<b>green</b>", "blue")
+    engine = FakeEngine(colors_card(labels), lambda batch: 8 * (batch.mean((2, 3)) - 0.5))
+    page = write_multi_label_report(evaluate_multi_label(Classifier(engine), data))
+    assert "<b>green</b>" not in page
+    assert "&lt;b&gt;green" in page
+    assert page.count("<figure>") == 2
+    assert "2 images that could not be used" in page
+    assert "1 classes without an image" not in page
+    assert not re.search(r"https?://|<script|<link|url\(", page)
+    assert {source.partition(",")[0] for source in re.findall(r'src="([^"]*)"', page)} == {"data:image/jpeg;base64"}
+    one = evaluate_multi_label(classifier(), Flags())
+    values = np.linspace(0, 1, 1000)
+    many = replace(one, labels=tuple(f"label {index}" for index in range(1000)), support=(2,) * 1000,
+                   average_precision=tuple(values), thresholds=tuple(values), f1=tuple(values))  # fmt: skip
+    page = write_multi_label_report(many)
+    assert "All 1,000 labels" in page
+    assert page.index('<td class="text">label 0<') < page.index('<td class="text">label 1<')
 
 
 @settings(deadline=None)

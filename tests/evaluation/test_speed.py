@@ -20,12 +20,14 @@ def report(tmp_path_factory):
     return measure_speed([folder], batch_sizes=[1, 4], engines=engines, precisions=["fp32"], rounds=2, seconds=0.05)
 
 
+@pytest.mark.slow
 def test_there_is_one_row_for_each_engine_and_batch_size(report):
     rows = [(one.model, one.engine, one.precision, one.batch_size) for one in report.speeds]
     engines = ("openvino", "onnxruntime")
     assert rows == [("fruit", engine, "fp32", size) for engine in engines for size in (1, 4)]
 
 
+@pytest.mark.slow
 def test_the_figures_are_possible(report):
     for one in report.speeds:
         assert 0 < one.latency_p50 <= one.latency_p95 < 10
@@ -36,12 +38,14 @@ def test_the_figures_are_possible(report):
         assert one.peak_share == pytest.approx(one.images_per_second * count_flops(SMALL) / 1e9 / report.peaks["fp32"])
 
 
+@pytest.mark.slow
 def test_the_report_is_json(report):
     values = json.loads(json.dumps(report.to_dict()))
     assert values["speeds"][0]["model"] == "fruit"
     assert set(values["machine"]) == {"processor", "cores", "capabilities", "system", "versions"}
 
 
+@pytest.mark.slow
 def test_the_picture_can_be_looked_at(report, tmp_path):
     file = draw_speed(report, tmp_path / "speed.png")
     with Image.open(file) as image:
@@ -50,6 +54,7 @@ def test_the_picture_can_be_looked_at(report, tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
+@pytest.mark.slow
 def test_a_picture_that_cannot_be_written_leaves_nothing(report, tmp_path):
     with pytest.raises(ValueError, match="nonsense"):
         draw_speed(report, tmp_path / "speed.nonsense")

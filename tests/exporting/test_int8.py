@@ -18,7 +18,7 @@ from levit.exporting.quantization import quantizable_layers, quantize, restore
 from levit.runtime.engine import open_engine
 from tests.conftest import EXAMPLES, random_checkpoint, relative
 from tests.exporting.hues import train, write_pictures
-from tests.runtime.small_model import SMALL
+from tests.runtime.small_model import SMALL, write_checkpoint
 
 NOISE = np.random.default_rng(0).standard_normal((8, 3, 32, 32), np.float32)
 
@@ -26,6 +26,12 @@ NOISE = np.random.default_rng(0).standard_normal((8, 3, 32, 32), np.float32)
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     return train(tmp_path_factory.mktemp("hues"))
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory):
+    """For what does not depend on how good a network is; it is there at once."""
+    return write_checkpoint(tmp_path_factory.mktemp("untrained"))
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +116,14 @@ def test_returning_one_layer_brings_its_weights_and_its_bias_back(original, quan
             assert tensors[tensor.name] == tensor
 
 
+def test_an_export_in_int8_says_what_it_was_calibrated_on(tmp_path, untrained, pictures):
+    report = export(untrained, tmp_path / "x.onnx", precision="int8", calibration=pictures, calibration_images=20)
+    quantization = levit.Classifier(tmp_path / "x.onnx").artifact.quantization
+    assert quantization == report.artifact.quantization
+    assert (quantization.images, quantization.float_layers, quantization.fp32) == (20, (), None)
+
+
+@pytest.mark.slow
 def test_an_export_in_int8_is_judged_and_says_so(tmp_path, checkpoint, pictures):
     report = export(checkpoint, tmp_path / "x.onnx", precision="int8", calibration=pictures, evaluation=pictures,
                     calibration_images=40, max_drop=100)  # fmt: skip
@@ -126,6 +140,7 @@ def test_an_export_in_int8_is_judged_and_says_so(tmp_path, checkpoint, pictures)
     assert report.num_bytes < 0.7 * export(checkpoint, tmp_path / "y.onnx").num_bytes
 
 
+@pytest.mark.slow
 def test_layers_are_returned_until_the_accuracy_holds(tmp_path, checkpoint, pictures, monkeypatch):
     def spoiled(model, images):
         """Quantised so that one layer computes next to nothing."""
@@ -147,6 +162,7 @@ def test_layers_are_returned_until_the_accuracy_holds(tmp_path, checkpoint, pict
     assert levit.Classifier(tmp_path / "good.onnx").engine.precision == "int8"
 
 
+@pytest.mark.slow
 def test_an_accuracy_that_cannot_be_had_leaves_nothing(tmp_path, checkpoint, pictures, monkeypatch):
     monkeypatch.setattr(int8._Judged, "drop", lambda before, after: 3.0)
     with pytest.raises(ExportError, match="even with every layer in floating point \\(allowed: 0\\)"):
@@ -167,19 +183,20 @@ def test_an_accuracy_that_cannot_be_had_leaves_nothing(tmp_path, checkpoint, pic
     ],
     ids=str,
 )
-def test_options_that_do_not_go_together_are_named(tmp_path, checkpoint, options, message):
+def test_options_that_do_not_go_together_are_named(tmp_path, untrained, options, message):
     with pytest.raises(ExportError, match=message):
-        export(checkpoint, tmp_path / "x.onnx", **options)
+        export(untrained, tmp_path / "x.onnx", **options)
 
 
-def test_images_without_labels_cannot_judge(tmp_path, checkpoint):
+def test_images_without_labels_cannot_judge(tmp_path, untrained):
     with pytest.raises(DataError, match=r"espresso\.jpg has no label, or several"):
-        export(checkpoint, tmp_path / "x.onnx", precision="int8", calibration=EXAMPLES, evaluation=EXAMPLES,
+        export(untrained, tmp_path / "x.onnx", precision="int8", calibration=EXAMPLES, evaluation=EXAMPLES,
                calibration_images=2)  # fmt: skip
 
 
-def test_nncf_needs_no_torch_and_standard_output_is_the_report_alone(tmp_path, checkpoint):
-    command = [sys.executable, "-m", "levit", "export", str(checkpoint), str(tmp_path / "x.onnx"), "--json"]
+@pytest.mark.slow
+def test_nncf_needs_no_torch_and_standard_output_is_the_report_alone(tmp_path, untrained):
+    command = [sys.executable, "-m", "levit", "export", str(untrained), str(tmp_path / "x.onnx"), "--json"]
     options = ["--precision", "int8", "--calibration", str(EXAMPLES), "--size", "64x48"]
     done = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
     report = json.loads(done.stdout)

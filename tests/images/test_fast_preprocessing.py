@@ -54,6 +54,7 @@ def test_every_photo_of_the_shared_data_stays_within_the_budget(shared_data):
         assert difference(prepare(photo, USUAL), prepare(photo, USUAL, exact=True)) < 0.05, photo.name
 
 
+@pytest.mark.slow
 def test_the_answers_stay_the_same(shared_data):
     photos = [str(photo) for photo in sorted((shared_data / "photos").iterdir())]
     for model, bound in ((shared_data / "starter", 0), (None, 0.005)):  # in int8 two labels are sometimes as likely
@@ -130,7 +131,7 @@ def test_an_image_that_the_caller_opened_is_not_reduced(large):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("size", [(2017, 1513), (2016, 1512)])
+@pytest.mark.parametrize("size", [(2017, 1513), pytest.param((2016, 1512), marks=pytest.mark.slow)])
 def test_a_turned_photo_moves_by_no_part_of_a_pixel(orientation, size):
     exif = Image.Exif()
     exif[0x0112] = orientation

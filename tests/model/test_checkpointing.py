@@ -26,8 +26,8 @@ def train_step(model, images, labels):
 
 
 @pytest.mark.parametrize("options", WAYS)
-@pytest.mark.parametrize("drop_path_rate", [0, 0.3])
-@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize("drop_path_rate", [pytest.param(0, marks=pytest.mark.slow), 0.3])
+@pytest.mark.parametrize("batch", [pytest.param(1, marks=pytest.mark.slow), 5])
 def test_a_step_is_the_same_with_and_without(options, drop_path_rate, batch):
     """Loss, gradients, and the statistics of batch norm, which a plain recomputation would count twice."""
     torch.manual_seed(0)

@@ -15,6 +15,8 @@ CLASSES = [
     levit.LevitForImageClassification,
     levit.LevitForImageClassificationWithTeacher,
 ]
+# `make quick` compiles the largest of them alone: it contains the others.
+ONE_QUICK = [pytest.param(one, marks=pytest.mark.slow) for one in CLASSES[:-1]] + CLASSES[-1:]
 IMAGES = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
@@ -30,8 +32,8 @@ def _fresh_compiler():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("model_class", CLASSES)
-@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+@pytest.mark.parametrize("model_class", ONE_QUICK)
+@pytest.mark.parametrize("implementation", [pytest.param("eager", marks=pytest.mark.slow), "sdpa"])
 def test_there_is_one_graph_and_no_break(model_class, implementation):
     model = network(model_class, implementation)
     explained = torch._dynamo.explain(model)(IMAGES)
@@ -40,6 +42,7 @@ def test_there_is_one_graph_and_no_break(model_class, implementation):
 
 
 @torch.no_grad()
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [{"output_hidden_states": True, "output_attentions": True}, {"return_dict": False}, {}],
@@ -52,12 +55,14 @@ def test_every_form_of_output_is_one_graph(options):
         assert explained.graph_break_count == 0, explained.break_reasons
 
 
+@pytest.mark.slow
 def test_training_with_a_teacher_is_one_graph():
     model = network(levit.LevitForImageClassificationWithTeacher).train()
     inputs = {"labels": torch.tensor([0, 1]), "teacher_logits": torch.randn(2, 2)}
     assert torch._dynamo.explain(model)(IMAGES, **inputs).graph_break_count == 0
 
 
+@pytest.mark.slow
 def test_compiled_training_is_training():
     """`aot_eager` captures forward and backward as inductor does, without waiting for a compiler."""
     plain = network(levit.LevitForImageClassificationWithTeacher).train()
@@ -86,7 +91,7 @@ def test_inductor_gives_the_same_logits():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("model_class", CLASSES)
+@pytest.mark.parametrize("model_class", ONE_QUICK)
 def test_exports_with_a_dynamic_batch(model_class):
     model = network(model_class)
     batch = torch.export.Dim("batch", min=1, max=64)
@@ -101,7 +106,7 @@ def test_exports_with_a_dynamic_batch(model_class):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("model_class", CLASSES)
+@pytest.mark.parametrize("model_class", ONE_QUICK)
 @pytest.mark.parametrize("clone", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
 def test_copies_and_pickles_compute_the_same(model_class, clone):
     model = network(model_class)

@@ -92,6 +92,7 @@ def test_stock_transformers_reads_what_is_saved_with_equal_values(tmp_path, save
         np.testing.assert_array_equal(values(cls(**options)), values(stock))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", OURS)
 def test_the_automatic_class_of_transformers_opens_what_is_saved(tmp_path, cls):
     """In a process of its own, where nothing of levit is registered."""
@@ -179,6 +180,7 @@ def test_the_old_name_is_a_class_that_warns(tmp_path):
         assert LevitFeatureExtractor.from_pretrained(tmp_path).to_dict() == extractor.to_dict()
 
 
+@pytest.mark.slow
 def test_without_torchvision_pillows_class_works_and_the_other_says_what_to_install(tmp_path):
     np.save(tmp_path / "image.npy", IMAGE)
     script = f"""
@@ -197,6 +199,7 @@ except ImportError as error:
     np.testing.assert_array_equal(np.load(tmp_path / "found.npy"), values(LevitImageProcessor()))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of the compiler
 def test_the_way_of_tensors_can_be_compiled():
     torch.compiler.reset()

@@ -102,6 +102,7 @@ def test_a_training_step_equals_the_references(model, step, file, tolerance):
             np.testing.assert_allclose(buffer, EXPECTED[f"{step}/after/{names[name]}"], atol=tolerance, err_msg=name)
 
 
+@pytest.mark.slow
 def test_whole_gradients_in_double_precision(model):
     model.train().double()
     output = model(images("input_train6.npy", torch.float64), labels=torch.from_numpy(EXPECTED["train6/y"]))

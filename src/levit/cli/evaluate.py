@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from levit.data.duplicates import Duplicates
     from levit.data.labelled import LabelledImages
     from levit.evaluation.comparison import Comparison
     from levit.evaluation.evaluate import Evaluation, OnPrediction
     from levit.evaluation.metrics import Share
+    from levit.evaluation.multi_label import MultiLabelEvaluation
+    from levit.evaluation.tally import BadImage
     from levit.runtime.classifier import Classifier
+
+
+_SHOWN = 5
 
 
 class OnBadImage(StrEnum):
@@ -60,12 +67,12 @@ def evaluate(
     if save_accuracy and not (Path(model).suffix == ".onnx" and Path(model).exists()):
         raise typer.BadParameter(f"--save-accuracy: {model} is no exported file: export the checkpoint first")
     from levit.cli.progress import track
-    from levit.data.opening import open_data
+    from levit.data.opening import open_with_others
     from levit.evaluation.evaluate import evaluate as run
     from levit.evaluation.folder import judge_and_write, metrics
     from levit.runtime.classifier import Classifier
 
-    images = open_data(data, split=split)
+    images, others = open_with_others(data, split=split)
     mapping = _read_map(class_map)
 
     def open_model(name: str) -> Classifier:
@@ -80,8 +87,9 @@ def evaluate(
     if images.is_multi_label:
         if compare is not None or save_accuracy or skip:
             raise typer.BadParameter(f"{data}: --compare, --save-accuracy and --skip need images with one label each")
-        _several(open_model(model), images, mapping, on_bad_image is OnBadImage.FAIL, batch_size, out, as_json)
+        _several(open_model(model), images, others, mapping, on_bad_image is OnBadImage.FAIL, batch_size, out, as_json)
         return
+    duplicates = cache(partial(_find_duplicates, images, others, skip))
 
     def judge(name: str, told: OnPrediction) -> Evaluation:
         return run(
@@ -91,6 +99,7 @@ def evaluate(
             on_bad_image=on_bad_image.value,
             batch_size=batch_size,
             skip=skip,
+            duplicates=duplicates,
             watch=lambda predictions: track(predictions, f"judging {images.name}"),
             on_prediction=told,
         )
@@ -108,9 +117,20 @@ def evaluate(
         raise typer.Exit(1)
 
 
+def _find_duplicates(images: LabelledImages, others: dict[str, LabelledImages], skip: int = 0) -> Duplicates:
+    from levit.cli.progress import track
+    from levit.data.duplicates import find_duplicates
+    from levit.runtime.cores import usable_cores
+
+    return find_duplicates(
+        images, others, skip=skip, threads=usable_cores(), watch=lambda hashed: track(hashed, "looking for duplicates")
+    )
+
+
 def _several(
     classifier: Classifier,
     images: LabelledImages,
+    others: dict[str, LabelledImages],
     mapping: dict[str, str] | None,
     fails: bool,
     batch_size: int,
@@ -118,34 +138,47 @@ def _several(
     as_json: bool,
 ) -> None:
     """Judge a model on images with any number of labels."""
-    from levit.cli.output import print_fields
-    from levit.cli.progress import track
-    from levit.evaluation.multi_label import evaluate_multi_label, multi_label_metrics, write_multi_label
+    from contextlib import nullcontext
 
-    one = evaluate_multi_label(
-        classifier,
-        images,
-        class_map=mapping,
-        fails=fails,
-        batch_size=batch_size,
-        watch=lambda items: track(items, f"judging {images.name}"),
-    )
-    if out is not None:
-        write_multi_label(one, Path(out))
+    from levit.cli.progress import track
+    from levit.evaluation.folder import replaced_folder
+    from levit.evaluation.multi_label import evaluate_multi_label
+    from levit.evaluation.multi_label_folder import multi_label_metrics, write_multi_label
+
+    with replaced_folder(Path(out)) if out is not None else nullcontext() as folder:
+        one = evaluate_multi_label(
+            classifier,
+            images,
+            class_map=mapping,
+            fails=fails,
+            batch_size=batch_size,
+            duplicates=lambda: _find_duplicates(images, others),
+            watch=lambda items: track(items, f"judging {images.name}"),
+        )
+        if folder is not None:
+            write_multi_label(one, folder)
     if as_json:
         typer.echo(json.dumps(multi_label_metrics(one), ensure_ascii=False))
     else:
-        print_fields(
-            {
-                "model": f"{one.model} ({one.engine}, {one.precision})",
-                "data": f"{one.data}: {one.found:,} images, {one.judged:,} judged, {len(one.bad):,} could not be used",
-                "labels": f"{sum(count > 0 for count in one.support):,} of {len(one.labels):,} occur",
-                "mean average precision": f"{100 * one.mean_average_precision:.2f} %",
-                "speed": f"{one.images_per_second:,.0f} images a second, from file to label",
-            }
-        )
+        _print_several(one, out)
     if one.bad:
         raise typer.Exit(1)
+
+
+def _print_several(one: MultiLabelEvaluation, out: str | None) -> None:
+    from levit.cli.output import print_fields
+
+    fields = {
+        "model": f"{one.model} ({one.engine}, {one.precision})",
+        "data": f"{one.data}: {one.found:,} images, {one.judged:,} judged, {len(one.bad):,} could not be used",
+        "labels": f"{sum(count > 0 for count in one.support):,} of {len(one.labels):,} occur",
+        "mean average precision": f"{100 * one.mean_average_precision:.2f} %",
+        "speed": f"{one.images_per_second:,.0f} images a second, from file to label",
+    }
+    fields |= _what_is_wrong(one.bad, one.empty_classes, one.duplicates, out)
+    if out is not None:
+        fields["written"] = str(Path(out) / "report.html")
+    print_fields(fields)
 
 
 def _read_map(file: str | None) -> dict[str, str] | None:
@@ -175,9 +208,7 @@ def _print(one: Evaluation, comparison: Comparison | None, out: str | None) -> N
         "calibration": f"scores are {100 * one.calibration.error:.1f} points away from the accuracy, in the mean",
         "speed": f"{one.images_per_second:,.0f} images a second, from file to label",
     }
-    fields |= {f"bad image {number}": f"{bad.name}: {bad.reason}" for number, bad in enumerate(one.bad[:5], start=1)}
-    if len(one.bad) > 5:
-        fields["bad images"] = f"… and {len(one.bad) - 5:,} more" + ("" if out else ": --out DIR names them all")
+    fields |= _what_is_wrong(one.bad, one.empty_classes, one.duplicates, out)
     if comparison is not None:
         other, gain = comparison.second, comparison.gain
         fields["compared"] = (
@@ -192,6 +223,31 @@ def _print(one: Evaluation, comparison: Comparison | None, out: str | None) -> N
     if out is not None:
         fields["written"] = str(Path(out) / "report.html")
     print_fields(fields)
+
+
+def _what_is_wrong(
+    bad: tuple[BadImage, ...], empty: tuple[str, ...], duplicates: Duplicates | None, out: str | None
+) -> dict[str, str]:
+    """What a reader should know of the data before believing the figures; nothing where there is nothing."""
+    more = "" if out else ": --out DIR names them"
+    fields = {f"bad image {number}": f"{one.name}: {one.reason}" for number, one in enumerate(bad[:_SHOWN], start=1)}
+    if len(bad) > _SHOWN:
+        fields["bad images"] = f"… and {len(bad) - _SHOWN:,} more{more}"
+    if empty:
+        rest = f"; and {len(empty) - _SHOWN:,} more{more}" if len(empty) > _SHOWN else ""
+        fields["empty classes"] = f"{len(empty):,}: {'; '.join(empty[:_SHOWN])}{rest}"
+    if duplicates is None:
+        return fields
+    if duplicates.within or duplicates.elsewhere:
+        name, other = duplicates.named[0]
+        elsewhere = (
+            f"{duplicates.elsewhere:,} also in {' or '.join(duplicates.compared)}, " if duplicates.compared else ""
+        )
+        fields["duplicates"] = f"{elsewhere}{duplicates.within:,} twice in the data; {name} is {other}{more}"
+    if duplicates.left_out:
+        parts = ", ".join(f"{name} with {count:,} images" for name, count in duplicates.left_out.items())
+        fields["not compared"] = f"{parts}: levit data looks for duplicates there too"
+    return fields
 
 
 def _percent(one: Share) -> str:

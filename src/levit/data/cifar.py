@@ -38,7 +38,7 @@ class Cifar10:
     is_multi_label = any_is_right = is_grouped = False
 
     def __init__(self, folder: Path, split: str | None = None) -> None:
-        split = {"validation": "test", "val": "test", None: "test"}.get(split, split)
+        split = split or "test"
         if split not in _BATCHES:
             raise NoSplitError(f"{folder}: no split {split!r} (there: test, train)")
         self.name = f"{folder.name} {split}"

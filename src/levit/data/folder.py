@@ -23,6 +23,8 @@ SPLITS = {
 def open_image_folder(folder: Path) -> ListedImages:
     """Images in `folder/<class>/…`, or directly in a folder without labels; the classes in alphabetical order.
 
+    An empty folder beside those of other classes is a class without images.
+
     Raises:
         DataError: there are no images, or some beside folders of images.
     """
@@ -31,8 +33,10 @@ def open_image_folder(folder: Path) -> ListedImages:
         before = len(files)
         for file in list_images(folder, name):
             files.add(file, (len(classes),))
-        if len(files) > before:
+        if len(files) > before or _is_empty(folder / name):
             classes.append(name)
+    if not len(files):
+        classes.clear()
     beside = next(list_images(folder, depth=0), None)
     if classes and beside is not None:
         raise DataError(f"{folder}: {beside} stands beside folders of images: put it into the folder of its class")
@@ -42,6 +46,11 @@ def open_image_folder(folder: Path) -> ListedImages:
     if not len(files):
         raise DataError(f"{folder}: no images in it ({', '.join(sorted(EXTENSIONS))})")
     return ListedImages(name=folder.name or str(folder), classes=tuple(classes), files=files, is_grouped=True)
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether there is nothing in a folder but hidden files; one with other files may be no class at all."""
+    return not folder.name.startswith(".") and all(entry.name.startswith(".") for entry in folder.iterdir())
 
 
 def list_images(folder: Path, below: str = "", *, depth: int | None = None) -> Iterator[str]:

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import sys
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from levit.data.labelled import LabelledImage
+from levit.data.folder import SPLITS
+from levit.data.labelled import LabelledImage, NoSplitError
 from levit.errors import DataError
+
+_SHARD = re.compile(r"(.*)-\d{5}-of-(\d{5})(?:-\w+)?\.\w+")
 
 
 class HubData:
     """One split of a data set with a column of images and one of labels.
 
+    Without a network it is what `datasets` has prepared before, or else what was downloaded into the hub's cache
+    (`hf download user/flowers --repo-type dataset`).
+
     Raises:
-        DataError: it cannot be fetched, or has no such columns.
+        DataError: it cannot be fetched, is incomplete, or has no such columns or split.
         ImportError: datasets is not installed.
     """
 
@@ -23,13 +33,7 @@ class HubData:
             import datasets
         except ImportError as error:
             raise ImportError(f"{name}: data sets of the hub need datasets: pip install datasets") from error
-        try:
-            available = datasets.get_dataset_split_names(name)
-            wanted = split or next((one for one in ("validation", "test", "train") if one in available), available[0])
-            rows = datasets.load_dataset(name, split=wanted)
-        except Exception as error:  # of the hub, of the network, of the data set
-            reason = " ".join(str(error).split())[:200]
-            raise DataError(f"{name}: no such file or folder, and not to be had from the hub ({reason})") from error
+        rows, wanted = _load(datasets, name, split)
         self.name = f"{name} {wanted}"
         kinds = {column: type(feature).__name__ for column, feature in rows.features.items()}
         image = next((column for column, kind in kinds.items() if kind == "Image"), None)
@@ -52,5 +56,53 @@ class HubData:
             yield LabelledImage(source, labels, image.get("path") or f"row {number}")
 
     def sha256(self) -> str:
-        """Of the fingerprint of the data, which changes with what is in it."""
-        return hashlib.sha256(str(self._rows._fingerprint).encode()).hexdigest()
+        """Of the labels and contents of the images, in order: the same on every machine."""
+        digest = hashlib.sha256()
+        for item in self:
+            content = item.image if isinstance(item.image, bytes) else Path(str(item.image)).read_bytes()
+            digest.update(repr(item.labels).encode() + hashlib.sha256(content).digest())
+        return digest.hexdigest()
+
+
+def _load(datasets: Any, name: str, split: str | None) -> tuple[Any, str]:
+    """The rows of a split, and what it is called."""
+    source = name
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
+    try:
+        available = datasets.get_dataset_split_names(source)
+    except Exception as error:  # of the hub, of the network, of the data set
+        downloaded = _find_downloaded(name)
+        if downloaded is None:
+            reason = " ".join(str(error).split())[:200]
+            raise DataError(f"{name}: no such file or folder, and not to be had from the hub ({reason})") from error
+        source = str(downloaded)
+        available = datasets.get_dataset_split_names(source)
+    wanted = split or next((one for one in SPLITS if one in available), available[0])
+    if wanted not in available:
+        raise NoSplitError(f"{name}: no split {wanted!r} (there: {', '.join(available)})")
+    try:
+        return datasets.load_dataset(source, split=wanted), wanted
+    except Exception as error:  # likewise
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"{name}: cannot be loaded ({reason})") from error
+
+
+def _find_downloaded(name: str) -> Path | None:
+    """Where the hub's cache has the files of a data set, which `datasets` itself does not look at without a network.
+
+    Raises:
+        DataError: some of them are missing there.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(name, repo_type="dataset", local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+    shards = [found.groups() for file in folder.rglob("*") if (found := _SHARD.fullmatch(file.name))]
+    for (start, whole), count in Counter(shards).items():
+        if count < int(whole):
+            raise DataError(f"{name}: the hub's cache has {count} of {int(whole)} files of {start}: download it again")
+    return folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from array import array
 from collections import Counter
@@ -18,6 +17,7 @@ from uuid import uuid4
 import numpy as np
 from PIL import Image
 
+from levit.data.duplicates import hash_content
 from levit.data.labelled import LabelledImage, LabelledImages
 from levit.errors import DataError, ImageError
 from levit.images.reading import ImageSource, read_image, source_name
@@ -152,14 +152,13 @@ def _look_at_all(data: LabelledImages, pool: ThreadPoolExecutor) -> Iterator[_Lo
 
 
 def _look_at(item: LabelledImage) -> _Looked:
-    source, digest = item.image, b""
+    source = item.image
     if not isinstance(source, bytes | np.ndarray | Image.Image):
         try:
             source = Path(fspath(source)).read_bytes()
         except OSError as error:
             return _Looked(item, b"", reason=error.strerror or str(error))
-    if isinstance(source, bytes | np.ndarray):
-        digest = hashlib.blake2b(source if isinstance(source, bytes) else source.tobytes(), digest_size=8).digest()
+    digest = hash_content(source)
     try:
         return _Looked(item, digest, _mode(source), read_image(source).size)
     except ImageError as error:

@@ -71,6 +71,36 @@ def open_splits(path: str | Path) -> dict[str, LabelledImages]:
     return parts or {"all": open_data(path)}
 
 
+def open_with_others(path: str | Path, *, split: str | None = None) -> tuple[LabelledImages, dict[str, LabelledImages]]:
+    """What `open_data` opens, and the other parts of the data by name.
+
+    Where looking at the others would mean a download or reading whole archives (a name on the hub, tar shards), there
+    are none.
+
+    Raises:
+        DataError, ImportError: as `open_data` does.
+
+    Examples:
+        >>> photos, others = open_with_others("examples")
+        >>> photos.name, others
+        ('examples', {})
+    """
+    images, source = open_data(path, split=split), Path(path)
+    if not source.is_dir() or next(source.glob("*.tar"), None) is not None:
+        return images, {}
+    from levit.data import folder, matlab_sets
+
+    others = {}
+    for name in ("train", "validation", "test"):
+        with suppress(DataError):  # what cannot be opened is not asked for
+            others[name] = open_data(path, split=name)
+    order = ("test",) if matlab_sets.is_flowers(source) else folder.SPLITS
+    chosen = next((name for name in order if name in others), None)
+    if split is not None:
+        chosen = next((name for name, names in folder.SPLITS.items() if split in names), split)
+    return images, {name: part for name, part in others.items() if name != chosen}
+
+
 def _open_folder(folder: Path, split: str | None) -> LabelledImages:
     from levit.data import cifar, imagenet, matlab_sets, metadata
     from levit.data import folder as folders

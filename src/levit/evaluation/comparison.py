@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import heapq
 from array import array
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import sqrt
 
 from levit.data.labelled import LabelledImage
 from levit.errors import DataError
 from levit.evaluation.evaluate import Evaluation
+from levit.evaluation.highest import Highest
 from levit.evaluation.metrics import Share, share
 from levit.images.reading import ImageSource
 from levit.runtime.prediction import Prediction
@@ -77,7 +76,7 @@ class Comparer:
         self._first, self._names = first, list(first.names)
         self._counts = dict.fromkeys(((True, True), (True, False), (False, True), (False, False)), 0)
         self._same = self._seen = 0
-        self._differences: list[tuple[float, int, Difference]] = []
+        self._differences = Highest[Difference](KEPT)
 
     def add(self, item: LabelledImage, prediction: Prediction, truth: int) -> None:
         """One judged image; to be given to `evaluate` as `on_prediction`."""
@@ -90,10 +89,10 @@ class Comparer:
         self._counts[rights] += 1
         self._same += best.name == other
         if rights[0] != rights[1]:
-            difference = Difference(item.name, item.image, prediction.labels[truth], other, best.name, best.score)
-            entry = (best.score, -place, difference)
-            push: Callable[..., object] = heapq.heappush if len(self._differences) < KEPT else heapq.heappushpop
-            push(self._differences, entry)
+            self._differences.add(
+                best.score,
+                Difference(item.name, item.image, prediction.labels[truth], other, best.name, best.score),
+            )
 
     def finish(self, first: Evaluation, second: Evaluation) -> Comparison:
         """Everything, once both have seen all images.
@@ -107,7 +106,6 @@ class Comparer:
                 "what changes while it is read cannot be compared"
             )
         lost, won = self._counts[True, False], self._counts[False, True]
-        ordered = sorted(self._differences, key=lambda entry: entry[:2], reverse=True)
         return Comparison(
             first=first,
             second=second,
@@ -117,7 +115,7 @@ class Comparer:
             only_second=won,
             neither=self._counts[False, False],
             gain=paired_difference(lost, won, self._seen),
-            differences=tuple(difference for _, _, difference in ordered),
+            differences=tuple(self._differences.items()),
         )
 
 

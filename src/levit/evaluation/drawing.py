@@ -39,6 +39,33 @@ def draw_reliability(calibration: Calibration) -> str:
     return "".join(parts)
 
 
+def draw_histogram(counts: Counts, what: str, of_what: str) -> str:
+    """How many there are in each of some bins from 0 to 100, as SVG.
+
+    Args:
+        counts: int64 [bins].
+        what: below the axis.
+        of_what: what is counted.
+    """
+    width, highest = _SIDE / len(counts), max(1, int(counts.max()))
+    parts = [f'<svg class="plot" viewBox="-40 -20 {_SIDE + 55} {_SIDE + 60}" role="img" aria-label="{what}">']
+    parts.append(f'<line x1="0" x2="{_SIDE}" y1="{_SIDE}" y2="{_SIDE}" class="grid"/>')
+    for place, count in enumerate(counts.tolist()):
+        height, left = count / highest * _SIDE, place * width
+        parts.append(f'<text x="{left}" y="{_SIDE + 16}" text-anchor="middle">{100 * place // len(counts)}</text>')
+        if count:
+            parts.append(
+                f'<rect x="{left + 1:.1f}" y="{_SIDE - height:.1f}" width="{width - 2:.1f}" height="{height:.1f}"/>'
+                f'<text x="{left + width / 2:.1f}" y="{_SIDE - height - 4:.1f}" text-anchor="middle">{count:,}</text>'
+            )
+    parts.append(f'<text x="{_SIDE}" y="{_SIDE + 16}" text-anchor="middle">100</text>')
+    parts.append(f'<text x="{_SIDE / 2}" y="{_SIDE + 34}" text-anchor="middle">{what}</text>')
+    parts.append(
+        f'<text transform="translate(-12 {_SIDE / 2}) rotate(-90)" text-anchor="middle">{of_what}</text></svg>'
+    )
+    return "".join(parts)
+
+
 def draw_confusion(confusion: Counts) -> str:
     """The confusion matrix as the address of a PNG: a row for each true class, dark where there are many answers.
 

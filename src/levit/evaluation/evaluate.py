@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from levit.data.duplicates import Duplicates
 from levit.data.labelled import LabelledImage, LabelledImages
 from levit.data.matching import ClassMatch, match_classes
 from levit.data.opening import open_data
@@ -39,6 +40,8 @@ class Evaluation:
         judged: those that were classified and compared.
         unlabelled: those without a label.
         bad: those that could not be used, and why.
+        empty_classes: names of the data's classes that no image has.
+        duplicates: images that are there twice; None where nobody looked for them.
         top1, top5: shares of right answers, with intervals.
         classes: indices of the labels that the data has.
         per_class: precision, recall and F1 of every label.
@@ -59,6 +62,8 @@ class Evaluation:
     judged: int
     unlabelled: int
     bad: tuple[BadImage, ...]
+    empty_classes: tuple[str, ...]
+    duplicates: Duplicates | None = field(repr=False)
     top1: Share
     top5: Share
     classes: tuple[int, ...] = field(repr=False)
@@ -86,6 +91,7 @@ def evaluate(
     on_bad_image: OnBadImage = "skip",
     batch_size: int = DEFAULT_BATCH_SIZE,
     skip: int = 0,
+    duplicates: Callable[[], Duplicates] | None = None,
     on_prediction: OnPrediction | None = None,
     watch: Callable[[Iterator[Prediction]], Iterator[Prediction]] = lambda predictions: predictions,
 ) -> Evaluation:
@@ -100,6 +106,7 @@ def evaluate(
             named, or the evaluation fails.
         batch_size: how many images to compute at once.
         skip: leave out as many images at the beginning, because they calibrated the model.
+        duplicates: looks for images that are there twice, once all are judged; see `find_duplicates`.
         on_prediction: told of every judged image, with the index of its class.
         watch: what the predictions pass through, to show progress.
 
@@ -140,7 +147,8 @@ def evaluate(
             on_prediction(item, prediction, truth)
     if tally.images == 0:
         raise DataError(f"{images.name}: none of its {run.found} images could be judged")
-    return _report(classifier, images, match, run, tally, tally.images / (time.perf_counter() - start))
+    rate = tally.images / (time.perf_counter() - start)
+    return _report(classifier, images, match, run, tally, duplicates() if duplicates else None, rate)
 
 
 class _Run:
@@ -151,6 +159,7 @@ class _Run:
         self.given: deque[tuple[LabelledImage, list[int]]] = deque()  # to the classifier, and not yet answered
         self.found, self.unlabelled = 0, 0
         self.bad: list[BadImage] = []
+        self._seen = bytearray(len(data.classes))  # of each class, whether an image has it
 
     def sources(self) -> Iterator[ImageSource]:
         """The images that have a label."""
@@ -158,6 +167,9 @@ class _Run:
             if number < self._skip:
                 continue
             self.found += 1
+            for label in item.labels:
+                if 0 <= label < len(self._seen):
+                    self._seen[label] = True
             if not item.labels:
                 self.unlabelled += 1
             elif len(item.labels) > 1 and not self._data.any_is_right:
@@ -168,6 +180,11 @@ class _Run:
                 self.given.append((item, [self._places[label] for label in item.labels]))
                 yield item.image
 
+    @property
+    def empty_classes(self) -> tuple[str, ...]:
+        """The classes that no image has, once all were seen."""
+        return tuple(name for name, seen in zip(self._data.classes, self._seen, strict=True) if not seen)
+
     def refuse(self, name: str, reason: str, error: Exception | None = None) -> None:
         """Count a bad image, or stop at it."""
         if self._fails:
@@ -176,7 +193,13 @@ class _Run:
 
 
 def _report(
-    classifier: Classifier, data: LabelledImages, match: ClassMatch, run: _Run, tally: Tally, rate: float
+    classifier: Classifier,
+    data: LabelledImages,
+    match: ClassMatch,
+    run: _Run,
+    tally: Tally,
+    duplicates: Duplicates | None,
+    rate: float,
 ) -> Evaluation:
     return Evaluation(
         model=classifier.artifact.source.name,
@@ -190,6 +213,8 @@ def _report(
         judged=tally.images,
         unlabelled=run.unlabelled,
         bad=tuple(run.bad),
+        empty_classes=run.empty_classes,
+        duplicates=duplicates,
         top1=share(tally.right, tally.images),
         top5=share(tally.top5, tally.images),
         classes=tuple(sorted(match.places)),

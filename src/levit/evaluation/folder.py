@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 from uuid import uuid4
 
+from levit.data.duplicates import Duplicates
 from levit.data.labelled import LabelledImage
 from levit.errors import DataError
 from levit.evaluation.comparison import Answers, Comparer, Comparison
@@ -164,6 +165,8 @@ def metrics(evaluation: Evaluation, comparison: Comparison | None = None) -> dic
             "judged": one.judged,
             "unlabelled": one.unlabelled,
             "bad": [asdict(bad) for bad in one.bad],
+            "empty_classes": list(one.empty_classes),
+            "duplicates": duplicates_values(one.duplicates),
         },
         "top1": asdict(one.top1),
         "top5": asdict(one.top5),
@@ -172,6 +175,19 @@ def metrics(evaluation: Evaluation, comparison: Comparison | None = None) -> dic
         "mean_f1": _mean(one.per_class.f1[present]),
         "calibration_error": one.calibration.error,
         "images_per_second": one.images_per_second,
+    }
+
+
+def duplicates_values(found: Duplicates | None) -> dict[str, Any] | None:
+    """Images that are there twice as plain JSON values; null where nobody looked for them."""
+    if found is None:
+        return None
+    return {
+        "within": found.within,
+        "elsewhere": found.elsewhere,
+        "compared": list(found.compared),
+        "left_out": dict(found.left_out),
+        "named": [{"name": name, "also": other} for name, other in found.named],
     }
 
 

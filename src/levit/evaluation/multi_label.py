@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from levit.data.duplicates import Duplicates
 from levit.data.labelled import LabelledImage, LabelledImages
 from levit.data.matching import match_classes
 from levit.errors import DataError
-from levit.evaluation.folder import replaced_folder
-from levit.evaluation.tally import BadImage
+from levit.evaluation.highest import Highest
+from levit.evaluation.tally import KEPT_MISTAKES, BadImage
 from levit.images.reading import ImageSource
 from levit.runtime.classifier import DEFAULT_BATCH_SIZE, Classifier
 from levit.runtime.prediction import Prediction
 
 Scores = NDArray[np.float32]
 Truth = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class LabelMistake:
+    """A label that the model sees where it is not, or does not see where it is, and the score it gives."""
+
+    name: str
+    image: ImageSource = field(repr=False)
+    label: int
+    is_there: bool
+    score: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +47,15 @@ class MultiLabelEvaluation:
         found: images in the data.
         judged: those that were classified; one without labels shows none of the classes.
         bad: those that could not be used, and why.
+        empty_classes: names of the data's classes that no image has.
+        duplicates: images that are there twice; None where nobody looked for them.
         mean_average_precision: of the labels that occur.
         average_precision: of each label: the mean precision at every image that shows it; NaN where none does.
         thresholds: for each label the score from which on to answer it, so that F1 is highest.
         f1: of each label at its threshold; it flatters, because the same images chose the threshold.
         support: images that show each label.
+        mistakes: of each image the label that is furthest from the truth, where that is the wrong side of one half; of
+            those the furthest.
         images_per_second: from the files to the labels.
     """
 
@@ -56,12 +68,21 @@ class MultiLabelEvaluation:
     found: int
     judged: int
     bad: tuple[BadImage, ...]
+    empty_classes: tuple[str, ...] = field(repr=False)
+    duplicates: Duplicates | None = field(repr=False)
     mean_average_precision: float
     average_precision: tuple[float, ...] = field(repr=False)
     thresholds: tuple[float, ...] = field(repr=False)
     f1: tuple[float, ...] = field(repr=False)
     support: tuple[int, ...] = field(repr=False)
+    mistakes: tuple[LabelMistake, ...] = field(repr=False)
     images_per_second: float
+
+    @property
+    def mean_f1(self) -> float:
+        """Of the labels that occur; NaN where none does."""
+        defined = [value for value in self.f1 if np.isfinite(value)]
+        return sum(defined) / len(defined) if defined else float("nan")
 
 
 def evaluate_multi_label(
@@ -71,6 +92,7 @@ def evaluate_multi_label(
     class_map: Mapping[str, str] | None = None,
     fails: bool = False,
     batch_size: int = DEFAULT_BATCH_SIZE,
+    duplicates: Callable[[], Duplicates] | None = None,
     watch: Callable[[Iterator[Prediction]], Iterator[Prediction]] = lambda predictions: predictions,
 ) -> MultiLabelEvaluation:
     """Judge a model whose logits say of each label by itself whether it is there (their sigmoid is its score).
@@ -83,6 +105,7 @@ def evaluate_multi_label(
         class_map: for some classes of the data, the label of the model that is meant.
         fails: whether to stop at an image that cannot be used, instead of counting it.
         batch_size: how many images to compute at once.
+        duplicates: looks for images that are there twice, once all are judged; see `find_duplicates`.
         watch: what the predictions pass through, to show progress.
 
     Raises:
@@ -90,33 +113,15 @@ def evaluate_multi_label(
         ImageError: with `fails`, an image cannot be read.
     """
     places = match_classes(data.classes, classifier.labels, data.name, class_map).places
-    given: deque[LabelledImage] = deque()
-    rows: list[Scores] = []
-    truths: list[tuple[int, ...]] = []
-    bad: list[BadImage] = []
-
-    def sources() -> Iterator[ImageSource]:
-        for item in data:
-            given.append(item)
-            yield item.image
-
+    run = _Run(data, list(places), fails=fails)
     start = time.perf_counter()
-    for prediction in watch(classifier.stream(sources(), batch_size=batch_size)):
-        item = given.popleft()
-        strange = [label for label in item.labels if not 0 <= label < len(places)]
-        if prediction.error is None and not strange:
-            rows.append(_sigmoid(prediction.logits[list(places)]))
-            truths.append(item.labels)
-            continue
-        reason = f"label {strange[0]} is none of {len(places)} classes" if strange else str(prediction.error)
-        if fails:
-            raise prediction.error or DataError(f"{data.name}: {item.name}: {reason}")
-        bad.append(BadImage(item.name, reason.removeprefix(f"{prediction.source}: ")))
-    if not rows:
-        raise DataError(f"{data.name}: none of its images could be judged")
-    rate, scores = len(rows) / (time.perf_counter() - start), np.stack(rows)
+    for prediction in watch(classifier.stream(run.sources(), batch_size=batch_size)):
+        run.add(prediction)
+    if not run.rows:
+        raise DataError(f"{data.name}: none of its {run.found} images could be judged")
+    rate, scores = len(run.rows) / (time.perf_counter() - start), np.stack(run.rows)
     truth = np.zeros(scores.shape, np.bool_)
-    for row, labels in enumerate(truths):
+    for row, labels in enumerate(run.truths):
         truth[row, list(labels)] = True
     precisions = [average_precision(scores[:, label], truth[:, label]) for label in range(len(places))]
     best = [best_threshold(scores[:, label], truth[:, label]) for label in range(len(places))]
@@ -127,16 +132,74 @@ def evaluate_multi_label(
         data=data.name,
         sha256=data.sha256(),
         labels=tuple(classifier.labels[place] for place in places),
-        found=len(rows) + len(bad),
-        judged=len(rows),
-        bad=tuple(bad),
+        found=run.found,
+        judged=len(run.rows),
+        bad=tuple(run.bad),
+        empty_classes=run.empty_classes,
+        duplicates=duplicates() if duplicates else None,
         mean_average_precision=float(np.nanmean(precisions)) if truth.any() else float("nan"),
         average_precision=tuple(precisions),
         thresholds=tuple(threshold for threshold, _ in best),
         f1=tuple(f1 for _, f1 in best),
         support=tuple(int(count) for count in truth.sum(axis=0)),
+        mistakes=tuple(run.mistakes.items()),
         images_per_second=rate,
     )
+
+
+class _Run:
+    """Goes through the data once: what is computed, what it should be, and what cannot be used."""
+
+    def __init__(self, data: LabelledImages, places: list[int], *, fails: bool) -> None:
+        self._data, self._places, self._fails = data, places, fails
+        self._given: deque[LabelledImage] = deque()  # to the classifier, and not yet answered
+        self._seen = bytearray(len(places))  # of each class, whether an image has it
+        self.found = 0
+        self.rows: list[Scores] = []
+        self.truths: list[tuple[int, ...]] = []
+        self.bad: list[BadImage] = []
+        self.mistakes = Highest[LabelMistake](KEPT_MISTAKES)
+
+    @property
+    def empty_classes(self) -> tuple[str, ...]:
+        """The classes that no image has, once all were seen."""
+        return tuple(name for name, seen in zip(self._data.classes, self._seen, strict=True) if not seen)
+
+    def sources(self) -> Iterator[ImageSource]:
+        """The images whose labels are classes."""
+        for item in self._data:
+            self.found += 1
+            for label in item.labels:
+                if 0 <= label < len(self._seen):
+                    self._seen[label] = True
+            if strange := [label for label in item.labels if not 0 <= label < len(self._places)]:
+                self._refuse(item.name, f"label {strange[0]} is none of {len(self._places)} classes")
+            else:
+                self._given.append(item)
+                yield item.image
+
+    def add(self, prediction: Prediction) -> None:
+        """The answer to the first image that has none yet."""
+        item = self._given.popleft()
+        if prediction.error is not None:
+            reason = str(prediction.error).removeprefix(f"{prediction.source}: ")
+            self._refuse(item.name, reason, prediction.error)
+            return
+        scores = _sigmoid(prediction.logits[self._places])
+        self.rows.append(scores)
+        self.truths.append(item.labels)
+        is_there = np.zeros(len(scores), np.bool_)
+        is_there[list(item.labels)] = True
+        distance = np.where(is_there, 1 - scores, scores)
+        worst = int(distance.argmax())
+        if distance[worst] > 0.5:
+            mistake = LabelMistake(item.name, item.image, worst, bool(is_there[worst]), float(scores[worst]))
+            self.mistakes.add(float(distance[worst]), mistake)
+
+    def _refuse(self, name: str, reason: str, error: Exception | None = None) -> None:
+        if self._fails:
+            raise error or DataError(f"{self._data.name}: {name}: {reason}")
+        self.bad.append(BadImage(name, reason))
 
 
 def average_precision(scores: Scores, truth: Truth) -> float:
@@ -165,28 +228,6 @@ def best_threshold(scores: Scores, truth: Truth) -> tuple[float, float]:
     f1 = 2 * right / (answered + right[-1])
     place = int(np.argmax(f1))
     return float(thresholds[place]), float(f1[place])
-
-
-def write_multi_label(one: MultiLabelEvaluation, folder: Path) -> None:
-    """metrics.json and per_label.csv."""
-    rows = zip(one.labels, one.support, one.average_precision, one.thresholds, one.f1, strict=True)
-    with replaced_folder(folder) as new:
-        with (new / "per_label.csv").open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.writer(stream, lineterminator="\n")
-            writer.writerow(["label", "support", "average_precision", "threshold", "f1"])
-            writer.writerows(rows)
-        (new / "metrics.json").write_text(json.dumps(multi_label_metrics(one), indent=1) + "\n", encoding="utf-8")
-
-
-def multi_label_metrics(one: MultiLabelEvaluation) -> dict[str, Any]:
-    """The figures as plain JSON values; what is not defined is null."""
-    values = asdict(one)
-    for name in ("average_precision", "thresholds", "f1"):
-        pairs = zip(one.labels, values[name], strict=True)
-        values[name] = {label: value if np.isfinite(value) else None for label, value in pairs}
-    values["support"] = dict(zip(one.labels, one.support, strict=True))
-    del values["labels"]
-    return values
 
 
 def _by_threshold(scores: Scores, truth: Truth) -> tuple[Scores, NDArray[np.int64], NDArray[np.int64]]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import count
 
 import numpy as np
 
+from levit.evaluation.highest import Highest
 from levit.evaluation.metrics import Counts, Values
 from levit.images.reading import ImageSource
 from levit.runtime.prediction import Prediction
@@ -56,8 +55,7 @@ class Tally:
 
     def __post_init__(self) -> None:
         self.confusion = np.zeros((self.classes, self.classes), np.int64)
-        self._mistakes: list[tuple[float, int, Mistake]] = []
-        self._order = count()
+        self._mistakes = Highest[Mistake](KEPT_MISTAKES)
 
     def add(self, prediction: Prediction, truths: Sequence[int], *, name: str, image: ImageSource) -> int:
         """Count one answer to an image that is any of some classes.
@@ -76,11 +74,7 @@ class Tally:
         self.scores_in_bins[place] += score
         self.right_in_bins[place] += answer == truth
         if answer != truth:
-            entry = (score, -next(self._order), Mistake(name, image, truth, answer, score))
-            if len(self._mistakes) < KEPT_MISTAKES:
-                heapq.heappush(self._mistakes, entry)
-            else:
-                heapq.heappushpop(self._mistakes, entry)
+            self._mistakes.add(score, Mistake(name, image, truth, answer, score))
         return truth
 
     @property
@@ -95,4 +89,4 @@ class Tally:
 
     def mistakes(self) -> list[Mistake]:
         """The mistakes that the model was surest of, the surest first."""
-        return [mistake for _, _, mistake in sorted(self._mistakes, key=lambda entry: entry[:2], reverse=True)]
+        return self._mistakes.items()
