@@ -151,7 +151,7 @@ class Torch:
 
         self._built(example)  # fills caches
         if "traced" in self._form:
-            return torch.jit.freeze(torch.jit.trace(self._built, example, strict=False))
+            return torch.jit.freeze(torch.jit.trace(self._built, example, strict=False))  # type: ignore[no-untyped-call]
         return torch.compile(self._built, dynamic=False) if "compiled" in self._form else self._built
 
 

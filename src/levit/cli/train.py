@@ -34,6 +34,8 @@ def train(data: str | None, out: str, config: str | None, **given: Any) -> None:
             raise
         raise ImportError(f'levit train needs {error.name}: pip install "levit[training]"') from error
     result = run(options)
+    if not result.is_main:
+        return
     if not result.is_complete:
         typer.echo(f"stopped, and saved: the same command with --resume goes on with {out}", err=True)
         raise typer.Exit(130)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from levit.errors import ConfigError, LevitError
 from levit.training.options import TrainingOptions, options_from, read_options
-from levit.training.saving import LAST, write_text
+from levit.training.saving import write_text
 
 ARGUMENTS_FILE = "args.yaml"
 RESULTS_FILE = "results.csv"
@@ -19,35 +20,36 @@ CURVES_FILE = "curves.png"
 _COPIES = 12  # of the weights: best, last, average, optimizer; and once more while they are replaced
 
 
-def open_run(options: TrainingOptions) -> None:
-    """Make the folder, or look whether it is that of the same run.
+def check_folder(options: TrainingOptions) -> None:
+    """Make the folder of a run, or look whether the run in it is this one.
 
     Raises:
         ConfigError: it cannot be written, holds another run or something else, or its run was told something else.
     """
     run = Path(options.out)
-    arguments = run / ARGUMENTS_FILE
     try:
         run.mkdir(parents=True, exist_ok=True)
-        (run / ".writable").write_bytes(b"")
-        (run / ".writable").unlink()
+        with tempfile.TemporaryFile(dir=run):
+            pass
     except OSError as error:
         raise ConfigError(f"--out {run}: cannot be written ({error.strerror})") from error
+    arguments = run / ARGUMENTS_FILE
     if arguments.exists():
         if not options.resume:
             raise ConfigError(f"--out {run}: there is a run in it: go on with it by --resume, or give another folder")
         before = options_from(read_options(arguments), str(arguments))
-        changed = before.differences(options)
-        if changed:
-            raise ConfigError(
-                f"--resume: the run in {run} was started with another {', '.join(changed)}: see {arguments}"
-            )
-    elif any(path.name != LAST for path in run.iterdir()):
+        if changed := before.differences(options):
+            raise ConfigError(f"--resume: the run in {run} began with another {', '.join(changed)}: see {arguments}")
+    elif any(not path.name.startswith(".") for path in run.iterdir()):
         raise ConfigError(f"--out {run}: there is something else in it: give a new folder")
+
+
+def write_arguments(options: TrainingOptions) -> None:
+    """All options, as the run was told them and as it understood them; from here on the folder is this run's."""
     import yaml
 
     text = yaml.safe_dump(options.to_dict() | {"resume": False}, sort_keys=False, allow_unicode=True)
-    write_text(arguments, text)
+    write_text(Path(options.out) / ARGUMENTS_FILE, text)
 
 
 def check_space(run: Path, weights: int, copied: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from levit.training.augmentation import Augmentation, PlainImages
 from levit.training.batches import PreparedImages, choose_workers
 from levit.training.display import Display
 from levit.training.epoch import Order, seed_of
-from levit.training.folder import check_space, open_run
+from levit.training.folder import check_folder, check_space, write_arguments
 from levit.training.losses import Loss, balanced_weights
 from levit.training.optimizer import build_optimizer, build_schedule, freeze
 from levit.training.options import TrainingOptions
@@ -43,6 +43,7 @@ class Run:
         metric: what the best epoch is best by, and best its value there.
         best_epoch: from 1; 0 where none was judged.
         epochs: how many were learned.
+        is_main: whether this is the process that speaks for all of them.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class Run:
     best: float | None
     best_epoch: int
     epochs: int
+    is_main: bool
 
 
 def train(options: TrainingOptions) -> Run:
@@ -69,38 +71,40 @@ def train(options: TrainingOptions) -> Run:
         CheckpointError: weights cannot be read or written.
         LevitError: there is no room for the run, or the loss is no number any more.
     """
-    accelerator = _accelerate(options)
-    with accelerator.main_process_first():
-        if accelerator.is_main_process:
-            open_run(options)
-            settle_last(Path(options.out))
     sources = open_sources(options)
     options = _fit_metric(options, is_multi_label=sources.learned.is_multi_label)
+    accelerator, run = _accelerate(options), Path(options.out)
+    if accelerator.is_main_process:
+        check_folder(options)
+        settle_last(run)
+    accelerator.wait_for_everyone()
     torch.manual_seed(seed_of(options.seed, "weights"))
     student = build_student(options, sources.learned.classes, is_multi_label=sources.learned.is_multi_label)
     _check_size(student)
     teacher = _open_teacher(options, student)
     weights = sum(tensor.nbytes for tensor in student.network.state_dict().values())
-    check_space(Path(options.out), weights, _size(options.data))
+    check_space(run, weights, _size(options.data))
     with accelerator.main_process_first():
         learned, judged = read_sources(sources, options, student.classes, writes=accelerator.is_main_process)
     trainer = _assemble(options, accelerator, student, teacher, learned, judged)
-    saved = load_state(Path(options.out))
-    if saved is not None:
+    if (saved := load_state(run)) is not None:
         trainer.load(*saved)
+    if accelerator.is_main_process:
+        write_arguments(options)
     trainer.display.say(_announce(trainer, learned, judged))
     _open_trackers(options, accelerator, trainer.progress)
     is_complete = trainer.run()
     accelerator.end_training()
     if is_complete and accelerator.is_main_process:
-        shutil.rmtree(Path(options.out) / COPIES, ignore_errors=True)
+        shutil.rmtree(run / COPIES, ignore_errors=True)
     return Run(
-        folder=Path(options.out),
+        folder=run,
         is_complete=is_complete,
         metric=options.metric,
         best=trainer.progress.best,
         best_epoch=max(0, trainer.progress.best_epoch),
         epochs=trainer.progress.epoch,
+        is_main=accelerator.is_main_process,
     )
 
 
@@ -127,8 +131,6 @@ def _precision(wanted: str) -> str:
 
 def _fit_metric(options: TrainingOptions, *, is_multi_label: bool) -> TrainingOptions:
     """Images with several labels have no top-1: what is not asked for otherwise is then mean average precision."""
-    from dataclasses import replace
-
     if is_multi_label and options.metric in ("top1", "top5"):
         return replace(options, metric="map")
     if not is_multi_label and options.metric == "map":

@@ -270,7 +270,8 @@ class Trainer:
         weights, optimizer = self._states()
         if self.accelerator.is_main_process:
             average = self.average.module.state_dict() if self.average is not None else None
-            tensors = {"network": weights, "optimizer": optimizer, "average": average}
+            scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else None
+            tensors = {"network": weights, "optimizer": optimizer, "average": average, "scaler": scaler}
             run = Path(self.options.out)
             save_state(run, self.progress, tensors, lambda folder: self.student.save(folder, weights))
             if average is not None:
@@ -286,6 +287,8 @@ class Trainer:
         )  # fmt: skip
         if self.average is not None:
             self.average.module.load_state_dict(tensors["average"])
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(tensors["scaler"])
 
 
 def _seed(*parts: int | str) -> None:
