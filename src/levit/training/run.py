@@ -180,7 +180,8 @@ def _assemble(
     network: nn.Module = student.network
     if options.sync_bn and accelerator.device.type == "cuda":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-    network.to(accelerator.device)
+    # Convolutions are about a tenth faster when the channels of a pixel lie together.
+    network.to(accelerator.device, memory_format=torch.channels_last)
     average = ModelEmaV3(network, decay=options.ema) if options.ema else None
     optimizer = build_optimizer(network, options)
     schedule = build_schedule(optimizer, options, order.steps)

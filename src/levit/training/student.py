@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -101,10 +102,9 @@ class Student:
         else:
             from timm.models import save_for_hf
 
-            names, size = list(self.classes), (3, *self.image_size)
-            save_for_hf(
-                self.network, folder, {"label_names": names}, safe_serialization=True, data_config={"input_size": size}
-            )
+            plain = deepcopy(self.network).to(memory_format=torch.contiguous_format)  # the only one that it writes
+            names, data = {"label_names": list(self.classes)}, {"input_size": (3, *self.image_size)}
+            save_for_hf(plain, folder, names, safe_serialization=True, data_config=data)
         arrays = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
         (folder / SAFETENSORS_FILE).write_bytes(save(arrays, metadata={"format": "pt"}))
 

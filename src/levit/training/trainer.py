@@ -156,7 +156,8 @@ class Trainer:
     def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The loss, and how many answers are right."""
         device = self.accelerator.device
-        pixels, targets = (one.to(device, non_blocking=True) for one in (batch.pixel_values, batch.targets))
+        pixels = batch.pixel_values.to(device, non_blocking=True, memory_format=torch.channels_last)
+        targets = batch.targets.to(device, non_blocking=True)
         if self.mixup is not None:
             # The same for every process and part: a step is mixed in one way.
             np.random.seed(seed_of(self.options.seed, "mix", self.progress.epoch, self.progress.step) % 2**32)
@@ -250,9 +251,16 @@ class Trainer:
         }
         row |= self._judge(self.network, judged)
         if self.average is not None:
+            self._share_average()
             row |= {f"ema_{name}": value for name, value in self._judge(self.average.module, judged).items()}
         steps = self.order.steps - self._first
         return row | {"images_per_second": steps * self.order.step_size / seconds, "seconds": seconds}
+
+    def _share_average(self) -> None:
+        """Everybody's average is that of the first process: the statistics of batch norms are a process's own."""
+        if self.accelerator.num_processes > 1 and self.average is not None:
+            for tensor in self.average.module.state_dict().values():
+                torch.distributed.broadcast(tensor, 0)
 
     def _judge(self, network: nn.Module, judged: Any) -> Metrics:
         return validate(
