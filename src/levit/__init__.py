@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from levit.runtime.classifier import Classifier
     from levit.runtime.prediction import Label, Prediction
     from levit.spec.architecture import Architecture
+    from levit.training.options import TrainingOptions
+    from levit.training.run import train
 
 __version__ = "0.1.0"
 
@@ -69,12 +71,14 @@ _HOMES = {
     "LevitModel": "levit.model.backbone",
     "LevitPreTrainedModel": "levit.model.pretrained",
     "Prediction": "levit.runtime.prediction",
+    "TrainingOptions": "levit.training.options",
     "convert": "levit.checkpoints.writing",
     "export": "levit.exporting.export",
     "load_checkpoint": "levit.model.loading",
     "load_image_processor": "levit.model.loading",
     "read_checkpoint": "levit.checkpoints.reading",
     "register": "levit.model.registration",
+    "train": "levit.training.run",
 }
 
 __all__ = [
@@ -101,6 +105,7 @@ __all__ = [
     "LevitModel",
     "LevitPreTrainedModel",
     "Prediction",
+    "TrainingOptions",
     "__version__",
     "convert",
     "export",
@@ -108,7 +113,12 @@ __all__ = [
     "load_image_processor",
     "read_checkpoint",
     "register",
+    "train",
 ]
+
+
+# What may be missing -> the extra that brings it.
+_EXTRAS = {"torch": "torch", "transformers": "torch", "accelerate": "training", "timm": "training", "yaml": "training"}
 
 
 def __getattr__(name: str) -> Any:
@@ -118,9 +128,10 @@ def __getattr__(name: str) -> Any:
     try:
         value = getattr(import_module(_HOMES[name]), name)
     except ModuleNotFoundError as error:
-        if error.name not in ("torch", "transformers"):
+        extra = _EXTRAS.get(error.name or "")
+        if extra is None:
             raise
-        raise ImportError(f'levit.{name} needs {error.name}: pip install "levit[torch]"') from error
+        raise ImportError(f'levit.{name} needs {error.name}: pip install "levit[{extra}]"') from error
     globals()[name] = value
     return value
 

@@ -29,7 +29,7 @@ def run_spied(*arguments: str) -> list[str]:
 
 
 def test_the_commands_are_these():
-    assert COMMANDS == ["benchmark", "calibrate", "convert", "data", "evaluate", "export", "info", "predict"]
+    assert COMMANDS == ["benchmark", "calibrate", "convert", "data", "evaluate", "export", "info", "predict", "train"]
 
 
 @pytest.mark.parametrize("command", [(), *((command,) for command in COMMANDS)], ids=" ".join)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import json
 from dataclasses import fields
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +14,7 @@ from levit.training.options import TrainingOptions, options_from, read_options
 _KINDS: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool}
 
 
-def train(data: str | None, out: str, config: str | None, **given: Any) -> None:
+def train(data: str | None, out: str, config: str | None, as_json: bool, **given: Any) -> None:
     """Train, or fine-tune with a teacher; `--resume` goes on to the same result as without the interruption.
 
     Every option may also stand in a YAML file (--config); what is given here counts more. Several GPUs or machines:
@@ -36,11 +36,15 @@ def train(data: str | None, out: str, config: str | None, **given: Any) -> None:
     result = run(options)
     if not result.is_main:
         return
+    if as_json:
+        names = ("is_complete", "metric", "best", "best_epoch", "epochs")
+        typer.echo(json.dumps({"run": out} | {name: getattr(result, name) for name in names}))
+    elif result.is_complete:
+        best = "" if result.best is None else f": {result.metric} {result.best:.2f} in epoch {result.best_epoch}"
+        typer.echo(f"{out}{best}")
     if not result.is_complete:
         typer.echo(f"stopped, and saved: the same command with --resume goes on with {out}", err=True)
         raise typer.Exit(130)
-    best = "" if result.best is None else f": {result.metric} {result.best:.2f} in epoch {result.best_epoch}"
-    typer.echo(f"{Path(out)}{best}")
 
 
 _EXTRA = ("torch", "torchvision", "transformers", "timm", "accelerate", "yaml", "matplotlib", "tensorboard")
@@ -68,6 +72,8 @@ def _signature() -> inspect.Signature:
             parameters.append(
                 inspect.Parameter(one.name, named, default=None, annotation=Annotated[kind | None, option])
             )
+    as_json = Annotated[bool, typer.Option("--json", help="What came of it as one JSON object.")]
+    parameters.append(inspect.Parameter("as_json", named, default=False, annotation=as_json))
     return inspect.Signature(parameters)
 
 

@@ -55,7 +55,7 @@ class Run:
     is_main: bool
 
 
-def train(options: TrainingOptions) -> Run:
+def train(options: TrainingOptions | None = None, /, **values: Any) -> Run:
     """Train as the options say.
 
     The folder then has `model.safetensors`, `config.json` and `preprocessor_config.json` of the best epoch, which
@@ -63,14 +63,21 @@ def train(options: TrainingOptions) -> Run:
     `args.yaml`, `curves.png`, and TensorBoard's files.
 
     Args:
-        options: all that can be said of a run.
+        options: all that can be said of a run; or, instead of them or to change some of them, each by its name.
+        **values: those.
 
     Raises:
         ConfigError: options do not go together, or the folder cannot be used.
         DataError: the images or their classes cannot be used.
         CheckpointError: weights cannot be read or written.
         LevitError: there is no room for the run, or the loss is no number any more.
+
+    Examples:
+        >>> import levit
+        >>> run = levit.train(data="photos", out="run", model="levit-128s", epochs=5)  # doctest: +SKIP
+        >>> levit.Classifier(run.folder)("photo.jpg").top(1)  # doctest: +SKIP
     """
+    options = TrainingOptions(**values) if options is None else replace(options, **values)
     sources = open_sources(options)
     options = _fit_metric(options, is_multi_label=sources.learned.is_multi_label)
     accelerator, run = _accelerate(options), Path(options.out)
@@ -181,7 +188,7 @@ def _assemble(
     if options.sync_bn and accelerator.device.type == "cuda":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
     # Convolutions are about a tenth faster when the channels of a pixel lie together.
-    network.to(accelerator.device, memory_format=torch.channels_last)
+    network = network.to(accelerator.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = ModelEmaV3(network, decay=options.ema) if options.ema else None
     optimizer = build_optimizer(network, options)
     schedule = build_schedule(optimizer, options, order.steps)

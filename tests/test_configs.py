@@ -1,0 +1,69 @@
+"""Every recipe in configs/ learns for a step, and says on top what it is for."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from levit.training.options import options_from, read_options
+from levit.training.run import train
+from tests.conftest import GOLDEN, ROOT
+
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+IMAGENET = [config for config in CONFIGS if config.name.startswith("imagenet-")]
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """Six noisy pictures of each class that the teacher knows."""
+    folder, generator = tmp_path_factory.mktemp("digits"), np.random.default_rng(0)
+    for name in (f"LABEL_{number}" for number in range(10)):
+        for split, count in (("train", 1), ("validation", 1)):
+            (folder / split / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = generator.integers(0, 256, (40, 48, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / split / name / f"{number}.png")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_it_learns_for_a_step(config, digits, tmp_path, request):
+    options = options_from(read_options(config), str(config))
+    options = replace(
+        options, data=str(digits), out=str(tmp_path / "run"), epochs=1, cooldown_epochs=0, warmup_epochs=0.0,
+        batch_size=10, precision="fp32", workers=0, report_to="none",
+    )  # fmt: skip
+    if options.is_taught:  # one that is not here has to be replaced
+        options = replace(options, teacher=str(GOLDEN / "tiny" / "transformers"))
+    if "starter" in options.model:
+        request.getfixturevalue("shared_data")
+    elif not options.from_scratch:
+        options = replace(options, from_scratch=True)
+    run = train(replace(options, model=str(ROOT / options.model) if "/shared/" in options.model else options.model))
+    assert run.is_complete
+    assert (run.folder / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_it_opens_with_its_command_cost_and_result(config):
+    comment = "\n".join(line for line in config.read_text().splitlines() if line.startswith("#"))
+    assert f"--config configs/{config.name}" in comment
+    assert "Cost: " in comment
+    options_from(read_options(config), str(config))
+
+
+def test_the_paper_s_recipe_is_the_same_for_every_size():
+    recipes = [read_options(config) for config in IMAGENET]
+    assert [recipe.pop("model") for recipe in recipes] == [config.stem.removeprefix("imagenet-") for config in IMAGENET]
+    assert {recipe["model"]: recipe["drop_path"] for recipe in map(read_options, IMAGENET)} == {
+        config.stem.removeprefix("imagenet-"): 0.1 if "384" in config.name else 0.0 for config in IMAGENET
+    }
+    assert all({**recipe, "drop_path": 0} == {**recipes[0], "drop_path": 0} for recipe in recipes)
+    assert len(IMAGENET) == 5
+
+
+def test_no_recipe_is_without_a_test():
+    assert Path(ROOT / "configs" / "cifar10.yaml") in CONFIGS
