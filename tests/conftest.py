@@ -32,6 +32,7 @@ SHARED = ROOT.parent / "shared"
 SLOW_EXAMPLES = {
     "levit.evaluation.speed.measure_speed",
     "levit.exporting.export.export",
+    "levit.training.run.train",
     "levit-for-image-classification.md",
     "levit-for-image-classification-with-teacher.md",
     "levit-backbone.md",

@@ -44,6 +44,7 @@ def test_the_public_names_are_these():
         "LevitModel",
         "LevitPreTrainedModel",
         "Prediction",
+        "TrainingOptions",
         "__version__",
         "convert",
         "export",
@@ -51,6 +52,7 @@ def test_the_public_names_are_these():
         "load_image_processor",
         "read_checkpoint",
         "register",
+        "train",
     ]
     assert dir(levit) == levit.__all__
     assert all(getattr(levit, name) is not None for name in levit.__all__)

@@ -73,9 +73,19 @@ def train(options: TrainingOptions | None = None, /, **values: Any) -> Run:
         LevitError: there is no room for the run, or the loss is no number any more.
 
     Examples:
-        >>> import levit
-        >>> run = levit.train(data="photos", out="run", model="levit-128s", epochs=5)  # doctest: +SKIP
-        >>> levit.Classifier(run.folder)("photo.jpg").top(1)  # doctest: +SKIP
+        >>> import levit, tempfile
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for color in ("red", "green", "red", "green", "red", "green"):
+        ...         photos = Path(folder, "photos", color)
+        ...         photos.mkdir(parents=True, exist_ok=True)
+        ...         Image.new("RGB", (40, 30), color).save(photos / f"{len(list(photos.iterdir()))}.png")
+        ...     run = levit.train(
+        ...         data=f"{folder}/photos", out=f"{folder}/run", model="levit-128s", from_scratch=True, image_size=32,
+        ...         epochs=1, batch_size=4, workers=0, report_to="none",
+        ...     )
+        ...     levit.read_checkpoint(run.folder).labels
+        ('green', 'red')
     """
     options = TrainingOptions(**values) if options is None else replace(options, **values)
     sources = open_sources(options)
@@ -188,7 +198,7 @@ def _assemble(
     if options.sync_bn and accelerator.device.type == "cuda":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
     # Convolutions are about a tenth faster when the channels of a pixel lie together.
-    network = network.to(accelerator.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network.to(accelerator.device).to(memory_format=torch.channels_last)
     average = ModelEmaV3(network, decay=options.ema) if options.ema else None
     optimizer = build_optimizer(network, options)
     schedule = build_schedule(optimizer, options, order.steps)
