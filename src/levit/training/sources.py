@@ -116,7 +116,11 @@ def count_labels(images: StoredImages) -> NDArray[np.int64]:
 
 
 def _store(data: LabelledImages, copy: Path, classes: tuple[str, ...], *, writes: bool) -> StoredImages:
-    places = match_classes(data.classes, classes, data.name).places
+    try:
+        places = match_classes(data.classes, classes, data.name).places
+    except DataError as error:  # which advises an option of judging
+        reason = str(error).removeprefix(f"{data.name}: ").partition(": give --class-map")[0]
+        raise DataError(f"{data.name}: {reason}: rename or leave out what is not learned") from error
     return store_images(data, copy, classes=classes, places=places, writes=writes)
 
 
