@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 import torch
 from safetensors.torch import save
@@ -83,7 +82,8 @@ class Student:
             folder: to write into.
             weights: a state of the network.
         """
-        partial = folder / f".saving.{uuid4().hex[:8]}"
+        partial = folder / ".saving"
+        shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
         try:
             partial.mkdir(parents=True)
             self._write(partial, weights)
