@@ -38,7 +38,8 @@ def trained(network: nn.Module, seed: int = 0) -> nn.Module:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for one in network.parameters():
-            one.add_(torch.randn(one.shape, generator=generator) * 0.2)
+            size = 0.5 * one[0].numel() ** -0.5 if one.ndim > 1 else 0.2  # values stay near one
+            one.add_(torch.randn(one.shape, generator=generator) * size)
         for name, one in network.named_buffers():
             if name.endswith("running_var"):
                 one.copy_(torch.rand(one.shape, generator=generator) + 0.5)
