@@ -1,5 +1,6 @@
 """From requests to tensors, also where an image cannot be read."""
 
+import gc
 import pickle
 
 import numpy as np
@@ -206,6 +207,7 @@ def test_a_bad_image_is_named_by_a_process_that_prepares_too():
     images = prepared(10, None, 30, 40, fails=True)
     with pytest.raises(DataError, match=r"1\.png: .*mend it"):
         learned(images, Order(images=4, batch_size=4, seed=0), workers=1)
+    gc.collect()  # the process ends here, and not during another test
 
 
 def test_what_prepares_images_can_be_sent_to_a_process(parquet, options, tmp_path):

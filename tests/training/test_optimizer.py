@@ -212,6 +212,12 @@ def test_the_shortest_run_has_a_learning_rate_in_every_step(options, network, st
     assert max(max(of_groups) for of_groups in found) > 0.05
 
 
+def test_a_warm_up_may_be_most_of_a_run(options, network):
+    chosen = options(epochs=4, warmup_epochs=3.0, lr=0.1, warmup_lr=0.0)
+    found = rates(build_optimizer(network, chosen), chosen, steps=2, epochs=4)
+    assert [one[0] for one in found[:6]] == pytest.approx([0.1 * step / 6 for step in range(6)])
+
+
 def test_a_warm_up_starts_no_higher_than_it_ends(options, network):
     chosen = options(lr=1e-7, min_lr=0.0, epochs=4, warmup_epochs=2.0)
     assert rates(build_optimizer(network, chosen), chosen, steps=2, epochs=1)[0][0] == pytest.approx(1e-7)

@@ -53,7 +53,7 @@ def test_what_is_no_finite_number_names_the_flag(name, value):
 
 @pytest.mark.parametrize("name", NUMBERS)
 def test_true_is_no_number(name):
-    with pytest.raises(ConfigError, match=f"^{flag(name)} is True: give a number"):
+    with pytest.raises(ConfigError, match=f"^{flag(name)} is True: give a (whole )?number"):
         TrainingOptions(**{name: True})
 
 
@@ -95,7 +95,7 @@ def test_one_epoch_may_be_half_warm_up():
 
 def test_whole_numbers_are_numbers_but_no_fraction_is_a_whole_one():
     assert TrainingOptions(lr=1, min_lr=0).lr == 1
-    with pytest.raises(ConfigError, match=r"^--epochs is 2\.5: give a number"):
+    with pytest.raises(ConfigError, match=r"^--epochs is 2\.5: give a whole number"):
         TrainingOptions(epochs=2.5)
 
 

@@ -163,6 +163,16 @@ def test_one_label_here_and_several_there_is_an_error(tmp_path, photos):
         open_sources(TrainingOptions(data=str(photos), val=str(tmp_path / "several")))
 
 
+@pytest.mark.parametrize("as_val", [False, True])
+def test_where_any_of_several_labels_is_right_nothing_can_be_learned_or_chosen(tmp_path, photos, as_val):
+    write(tmp_path / "val", *(f"ILSVRC2012_val_{number:08}.JPEG" for number in (1, 2)))
+    (tmp_path / "real.json").write_text("[[1, 2], []]")
+    real = str(tmp_path / "real.json")
+    chosen = TrainingOptions(data=str(photos), val=real) if as_val else TrainingOptions(data=real)
+    with pytest.raises(DataError, match=r"any of several labels is right"):
+        open_sources(chosen)
+
+
 def test_data_to_judge_only_is_an_error(tmp_path):
     write(tmp_path / "pets", "test/cat/1.png", "val/cat/1.png")
     with pytest.raises(DataError, match=r"there is no train part, only validation, test"):

@@ -8,6 +8,7 @@ import timm
 import torch
 import transformers
 from torch import nn
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 import levit
 from levit.deployment.resizing import resize_checkpoint
@@ -249,6 +250,35 @@ def test_a_network_of_timm_is_saved_as_timm_and_this_program_read_it(build, tmp_
     again = build(tmp_path)
     assert torch.equal(answers(again.network, pixels), expected)
     assert again.preprocessing == student.preprocessing
+
+
+@torch.no_grad()
+def test_a_network_of_timm_keeps_its_head_where_the_labels_are_the_same_in_another_order(build, tmp_path):
+    student = build(TIMM_NETWORK, from_scratch=True, image_size=64)
+    trained(student.network)
+    student.save(tmp_path, student.network.state_dict())
+    again = build(tmp_path, CLASSES[::-1])
+    pixels = torch.randn(2, 3, 64, 64)
+    found = by_class(answers(again.network, pixels), again.classes)
+    for name, logits in by_class(answers(student.network, pixels), CLASSES).items():
+        assert torch.equal(found[name], logits)
+
+
+def test_a_network_of_timm_gets_a_new_head_for_as_many_other_classes(build, tmp_path):
+    student = build(TIMM_NETWORK, from_scratch=True, image_size=64)
+    student.save(tmp_path, student.network.state_dict())
+    network = build(tmp_path, ("emu", "fox", "gnu")).network
+    assert torch.equal(network.conv1[0].weight, student.network.conv1[0].weight)
+    assert not torch.equal(network.fc.weight, student.network.fc.weight)
+
+
+@torch.no_grad()
+def test_a_network_that_stock_cannot_compute_is_saved_for_levit(build, tmp_path):
+    student = build("levit-128s", from_scratch=True, image_size=32, patch_size=8)
+    trained(student.network)
+    student.save(tmp_path, student.network.state_dict())
+    assert torch.equal(levit.load_checkpoint(str(tmp_path))(PIXELS).logits, answers(student.network))
+    assert json.loads((tmp_path / "config.json").read_text())["model_type"] not in CONFIG_MAPPING_NAMES
 
 
 def contents(folder):

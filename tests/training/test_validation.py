@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score, top_k_accuracy_score
@@ -18,6 +19,7 @@ from levit.training.validation import METRICS, is_better, validate
 
 @pytest.fixture(scope="module")
 def accelerator():
+    AcceleratorState._reset_state()  # of a run in this process, with another precision
     return Accelerator(cpu=True, mixed_precision="no")
 
 
@@ -148,6 +150,13 @@ def test_several_labels_of_which_none_occurs_have_no_precision(accelerator):
 def test_a_network_that_answers_nan_gives_a_loss_that_is_none(accelerator):
     found = judge(accelerator, np.full((3, 2), nan, np.float32), one_hot([0, 1, 0], 2))
     assert isnan(found["loss"])
+
+
+def test_a_network_that_answers_nan_to_several_labels_is_never_the_best(accelerator):
+    targets = np.array([[1, 0], [0, 1], [1, 1]], np.float32)
+    found = judge(accelerator, np.full((3, 2), nan, np.float32), targets, is_multi_label=True)
+    assert isnan(found["loss"])
+    assert not is_better("loss", found["loss"], None)
 
 
 def test_no_gradient_is_kept(accelerator):

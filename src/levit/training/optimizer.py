@@ -76,10 +76,11 @@ def build_schedule(optimizer: torch.optim.Optimizer, options: TrainingOptions, s
         options: epochs, warm-up, highest and lowest rate.
         steps: in an epoch.
     """
-    warmup = min(round(options.warmup_epochs * steps), options.epochs * steps // 2)
+    whole = options.epochs * steps
+    warmup = round(options.warmup_epochs * steps) if options.warmup_epochs < options.epochs else whole // 2
     return CosineLRScheduler(
         optimizer,
-        t_initial=max(2, options.epochs * steps),  # of 1 timm says that it has no effect
+        t_initial=max(2, whole),  # of 1 timm says that it has no effect
         lr_min=options.min_lr,
         warmup_t=warmup,
         warmup_lr_init=min(options.warmup_lr, options.lr),

@@ -46,6 +46,9 @@ def open_sources(options: TrainingOptions) -> Sources:
     if not learned.classes:
         raise DataError(f"{options.data}: no labels: put the images into one folder for each class")
     judged = open_data(options.val) if options.val is not None else parts.get("validation")
+    for part in (learned, judged):
+        if part is not None and part.any_is_right:
+            raise DataError(f"{part.name}: any of several labels is right there: that is for levit evaluate alone")
     if judged is not None and judged.is_multi_label != learned.is_multi_label:
         raise DataError(f"{judged.name}: one label an image here, and several in {learned.name}")
     return Sources(learned, judged)
