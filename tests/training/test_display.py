@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from levit.training import display as module
 from levit.training.display import Display, duration
 
 ROW = {
@@ -68,6 +69,20 @@ def test_another_process_says_nothing(capsys, monkeypatch):
         display.step(0, 1, loss=1.0, top1=50.0, lr=0.1, rate=100.0)
         display.epoch(ROW, "top1", is_best=True)
     assert sys.stderr.getvalue() == ""
+
+
+def test_the_time_left_is_told_by_what_was_done_since_the_run_went_on(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setenv("COLUMNS", "150")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with Display(epochs=2, steps=100, shows=True) as display:
+        now[0] = 50.0
+        display.begin(90)
+        now[0] = 60.0
+        display.step(1, 10, loss=1.0, top1=50.0, lr=0.1, rate=1.0)  # 20 steps in 10 s, and 90 to come
+        display.say("")
+    assert "45 s left" in sys.stderr.getvalue()
 
 
 def test_a_terminal_shows_the_step_and_keeps_what_is_said(monkeypatch):
