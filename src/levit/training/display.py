@@ -61,8 +61,9 @@ class Display:
 
     def epoch(self, row: Metrics, metric: str, *, is_best: bool) -> None:
         """One epoch is done."""
-        value = f"{metric} {row[metric]:.4f}" if metric == "loss" else f"{metric} {row[metric]:.2f} %"
-        average = f", average {row[f'ema_{metric}']:.2f} %" if f"ema_{metric}" in row else ""
+        form = "{:.4f}" if metric == "loss" else "{:.2f} %"
+        value = f"{metric} {form.format(row[metric])}"
+        average = f", average {form.format(row[f'ema_{metric}'])}" if f"ema_{metric}" in row else ""
         self.say(
             f"epoch {int(row['epoch'])}/{self._epochs}: loss {row['train_loss']:.4f}, validation {row['loss']:.4f}, "
             f"{value}{average}, lr {row['lr']:.2e}, {row['images_per_second']:,.0f} images/s, "

@@ -48,14 +48,15 @@ class Loss(nn.Module):
             targets: float [B, classes]: the share of each class, or which labels there are.
             teacher_logits: [B, classes].
         """
+        targets = self._smoothed(targets)
         if logits.distillation is None:
-            return self.of_labels(targets, logits.cls)
+            return self._cross_entropy(targets, logits.cls)
         return distillation_loss(
             cls_logits=logits.cls,
             distillation_logits=logits.distillation,
             labels=targets,
             teacher_logits=teacher_logits,
-            loss_function=self.of_labels,
+            loss_function=self._cross_entropy,
             kind=self._kind,
             alpha=self._alpha,
             tau=self._tau,
@@ -66,19 +67,25 @@ class Loss(nn.Module):
         """Without a teacher, of one head: a scalar.
 
         Args:
-            targets: float [B, classes]; or int64 [B], what a teacher decided, which is not smoothed.
+            targets: float [B, classes].
             logits: [B, classes].
         """
+        return self._cross_entropy(self._smoothed(targets), logits)
+
+    def _smoothed(self, targets: Tensor) -> Tensor:
+        """What a teacher decides does not come here."""
+        choices = 2 if self._is_multi_label else targets.shape[-1]
+        return targets * (1 - self._smoothing) + self._smoothing / choices
+
+    def _cross_entropy(self, targets: Tensor, logits: Tensor) -> Tensor:
+        """Of shares or decisions, float [B, classes]; or of a teacher's decisions, int64 [B]."""
         weights = self.weights if isinstance(self.weights, Tensor) else None
         logits = logits.float()
         if self._is_multi_label:
-            targets = targets * (1 - self._smoothing) + self._smoothing / 2
             return functional.binary_cross_entropy_with_logits(logits, targets, weight=weights)
-        if not targets.is_floating_point():  # the teacher's decisions
-            targets, smoothing = functional.one_hot(targets, logits.shape[-1]).to(logits.dtype), 0.0
-        else:
-            smoothing = self._smoothing
-        return functional.cross_entropy(logits, targets, weight=weights, label_smoothing=smoothing)
+        if not targets.is_floating_point():
+            targets = functional.one_hot(targets, logits.shape[-1]).to(logits.dtype)
+        return functional.cross_entropy(logits, targets, weight=weights)
 
 
 def balanced_weights(counts: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -13,6 +13,7 @@ from timm.utils import adaptive_clip_grad
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from levit.errors import ConfigError
 from levit.model.pretrained import LevitPreTrainedModel
 from levit.training.options import TrainingOptions
 
@@ -20,11 +21,19 @@ _STAGE = re.compile(r"levit\.encoder\.stages\.(\d+)\.layers\.(\d+)\.")
 
 
 def freeze(network: nn.Module, options: TrainingOptions) -> None:
-    """Take the gradients from what is not to learn; see `settle` for its batch norms."""
+    """Take the gradients from what is not to learn; see `settle` for its batch norms.
+
+    Raises:
+        ConfigError: a network of timm calls its parts something else, so that nothing or everything would be frozen.
+    """
     if options.freeze == "nothing":
         return
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(is_head(name) or (options.freeze == "stem" and not _is_stem(name)))
+    if len({parameter.requires_grad for parameter in network.parameters()}) == 1:
+        raise ConfigError(
+            f"--freeze {options.freeze}: which part of {options.model} that is cannot be told: use --freeze nothing"
+        )
 
 
 def settle(network: nn.Module, options: TrainingOptions) -> None:
@@ -67,10 +76,11 @@ def build_schedule(optimizer: torch.optim.Optimizer, options: TrainingOptions, s
         options: epochs, warm-up, highest and lowest rate.
         steps: in an epoch.
     """
-    warmup = min(round(options.warmup_epochs * steps), options.epochs * steps // 2)
+    whole = options.epochs * steps
+    warmup = round(options.warmup_epochs * steps) if options.warmup_epochs < options.epochs else whole // 2
     return CosineLRScheduler(
         optimizer,
-        t_initial=max(2, options.epochs * steps),  # of 1 timm says that it has no effect
+        t_initial=max(2, whole),  # of 1 timm says that it has no effect
         lr_min=options.min_lr,
         warmup_t=warmup,
         warmup_lr_init=min(options.warmup_lr, options.lr),
@@ -92,7 +102,7 @@ def _body(network: nn.Module) -> Iterable[nn.Parameter]:
 
 
 def _is_stem(name: str) -> bool:
-    return "patch_embed" in name or name.startswith("stem")
+    return "patch_embed" in name or name.startswith(("stem", "conv_stem", "conv1.", "bn1."))
 
 
 def _levit_groups(network: LevitPreTrainedModel, options: TrainingOptions) -> list[dict[str, Any]]:

@@ -196,9 +196,8 @@ def _check(name: str, value: Any, kind: str, metadata: Mapping[str, Any]) -> Non
     if wanted is float and type(value) is int:
         value = float(value)
     if type(value) is not wanted or (isinstance(value, float) and not isfinite(value)):
-        raise ConfigError(
-            f"{flag(name)} is {value!r}: give {'a number' if wanted in (int, float) else wanted.__name__}"
-        )
+        kind_name = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}[wanted]
+        raise ConfigError(f"{flag(name)} is {value!r}: give {kind_name}")
     low, high = metadata["low"], metadata["high"]
     if (low is not None and value < low) or (high is not None and value > high):
         bounds = f"at least {low}" if high is None else f"from {low} to {high}"

@@ -163,7 +163,7 @@ def _check_size(student: Student) -> None:
     try:
         with torch.no_grad():
             network.eval()(torch.zeros(1, 3, height, width))
-    except RuntimeError as error:
+    except (AssertionError, RuntimeError) as error:  # the first is timm's
         raise ConfigError(
             f"--image-size {height}: the network cannot take it ({str(error).splitlines()[0]})"
         ) from error

@@ -46,6 +46,9 @@ def open_sources(options: TrainingOptions) -> Sources:
     if not learned.classes:
         raise DataError(f"{options.data}: no labels: put the images into one folder for each class")
     judged = open_data(options.val) if options.val is not None else parts.get("validation")
+    for part in (learned, judged):
+        if part is not None and part.any_is_right:
+            raise DataError(f"{part.name}: any of several labels is right there: that is for levit evaluate alone")
     if judged is not None and judged.is_multi_label != learned.is_multi_label:
         raise DataError(f"{judged.name}: one label an image here, and several in {learned.name}")
     return Sources(learned, judged)
@@ -116,7 +119,11 @@ def count_labels(images: StoredImages) -> NDArray[np.int64]:
 
 
 def _store(data: LabelledImages, copy: Path, classes: tuple[str, ...], *, writes: bool) -> StoredImages:
-    places = match_classes(data.classes, classes, data.name).places
+    try:
+        places = match_classes(data.classes, classes, data.name).places
+    except DataError as error:  # which advises an option of judging
+        reason = str(error).removeprefix(f"{data.name}: ").partition(": give --class-map")[0]
+        raise DataError(f"{data.name}: {reason}: rename or leave out what is not learned") from error
     return store_images(data, copy, classes=classes, places=places, writes=writes)
 
 

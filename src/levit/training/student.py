@@ -9,7 +9,6 @@ from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 import torch
 from safetensors.torch import save
@@ -26,7 +25,7 @@ from levit.checkpoints.configuration import (
 from levit.checkpoints.dialects import HEADS
 from levit.checkpoints.hub import SAFETENSORS_FILE
 from levit.checkpoints.reading import read_checkpoint
-from levit.checkpoints.timm_configuration import is_timm, timm_preprocessing
+from levit.checkpoints.timm_configuration import is_timm, timm_labels, timm_preprocessing
 from levit.deployment.resizing import resize_checkpoint
 from levit.errors import CheckpointError, ConfigError
 from levit.model.classifier import LevitForImageClassification, LevitForImageClassificationWithTeacher
@@ -84,7 +83,8 @@ class Student:
             folder: to write into.
             weights: a state of the network.
         """
-        partial = folder / f".saving.{uuid4().hex[:8]}"
+        partial = folder / ".saving"
+        shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
         try:
             partial.mkdir(parents=True)
             self._write(partial, weights)
@@ -183,6 +183,12 @@ def _build_timm(options: TrainingOptions, classes: tuple[str, ...], is_multi_lab
 
     more = {} if options.drop_path is None else {"drop_path_rate": options.drop_path}
     network = create_timm(options.model, pretrained=not options.from_scratch, num_classes=len(classes), **more)
+    own = None if options.model.startswith(TIMM) else timm_labels(read_json(Path(options.model) / CONFIG_FILE))
+    if own is not None and not options.from_scratch:
+        if sorted(own) == sorted(classes):
+            classes = own
+        else:  # as many of others, perhaps
+            network.reset_classifier(len(classes))  # type: ignore[operator]
     settings = resolve_data_config({}, model=network)
     size = (options.image_size,) * 2 if options.image_size is not None else settings["input_size"][1:]
     preprocessing = timm_preprocessing({"pretrained_cfg": settings}, (size[0], size[1]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,9 @@ from levit.model.loading import load_checkpoint
 from levit.spec.labels import default_labels
 from levit.spec.preprocessing import Preprocessing
 from levit.training.student import TIMM, create_timm, is_timm_network, read_logits
+
+# What some image processors do to pixels that size, mean and std do not say.
+_STRANGE = ("do_flip_channel_order", "include_top", "rescale_offset")
 
 
 class Teacher(nn.Module):
@@ -111,14 +115,26 @@ def _open_other(name: str) -> tuple[nn.Module, Preprocessing, tuple[str, ...]]:
         processor = AutoImageProcessor.from_pretrained(name)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"--teacher {name}: cannot be opened ({' '.join(str(error).split())[:200]})") from error
-    size = getattr(processor, "crop_size", None) or processor.size
-    side = size.get("shortest_edge")
-    height, width = (side, side) if side else (size["height"], size["width"])
-    preprocessing = Preprocessing(
-        resize=(height, width), crop=(height, width), mean=tuple(processor.image_mean), std=tuple(processor.image_std)
-    )
     labels = tuple(network.config.id2label[index] for index in range(network.config.num_labels))
-    return network, preprocessing, labels
+    return network, _read_processor(processor, name), labels
+
+
+def _read_processor(processor: Any, name: str) -> Preprocessing:
+    """What a processor of transformers does to the values of pixels, and the size that it gives."""
+    problem = next((f"does {option}" for option in _STRANGE if getattr(processor, option, False)), None)
+    try:
+        size = getattr(processor, "crop_size", None) or processor.size
+        side = size.get("shortest_edge")
+        grid = (side, side) if side else (size["height"], size["width"])
+        mean, std = (
+            (tuple(processor.image_mean), tuple(processor.image_std)) if processor.do_normalize else (None, None)
+        )
+        rescale = processor.rescale_factor if processor.do_rescale else None
+    except (AttributeError, KeyError, TypeError) as error:
+        problem = f"has no size, mean and std to go by ({error})"
+    if problem:
+        raise CheckpointError(f"--teacher {name}: its {type(processor).__name__} {problem}: use another teacher")
+    return Preprocessing(resize=grid, crop=grid, rescale=rescale, mean=mean, std=std)
 
 
 def _levit(checkpoint: Checkpoint) -> tuple[nn.Module, Preprocessing, tuple[str, ...]]:

@@ -1,0 +1,163 @@
+"""The folder of a run: whose it is, whether there is room, and what is drawn."""
+
+import csv
+import os
+import shutil
+from collections import namedtuple
+from math import nan
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from levit.errors import ConfigError, LevitError
+from levit.training.folder import (
+    ARGUMENTS_FILE,
+    CURVES_FILE,
+    RESULTS_FILE,
+    check_folder,
+    check_space,
+    draw_curves,
+    write_arguments,
+    write_results,
+)
+from levit.training.options import options_from, read_options
+
+ROWS = [
+    {"epoch": epoch, "train_loss": 2 / epoch, "loss": 2.5 / epoch, "top1": 10.0 * epoch, "lr": 0.1 / epoch}
+    for epoch in (1, 2, 3)
+]
+
+
+@pytest.fixture
+def run(tmp_path):
+    return tmp_path / "run"
+
+
+def test_a_new_folder_is_made_with_those_above_it(options, tmp_path):
+    check_folder(options(out=str(tmp_path / "a" / "b")))
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+def test_an_empty_folder_and_one_of_hidden_files_is_new(options, run):
+    run.mkdir()
+    (run / ".DS_Store").write_text("")
+    check_folder(options())
+
+
+def test_something_else_in_the_folder_is_an_error(options, run):
+    run.mkdir()
+    (run / "thesis.txt").write_text("")
+    for resume in (False, True):
+        with pytest.raises(ConfigError, match=r"^--out .*run: there is something else in it: give a new folder"):
+            check_folder(options(resume=resume))
+
+
+def test_a_file_is_no_folder(options, run):
+    run.write_text("")
+    with pytest.raises(ConfigError, match=r"^--out .*run: cannot be written \(File exists\)"):
+        check_folder(options())
+    with pytest.raises(ConfigError, match=r"^--out .*run/deeper: cannot be written \(Not a directory\)"):
+        check_folder(options(out=str(run / "deeper")))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")
+def test_a_folder_that_may_not_be_written_is_an_error(options, run):
+    run.mkdir(mode=0o500)
+    with pytest.raises(ConfigError, match=r"cannot be written \(Permission denied\)"):
+        check_folder(options())
+
+
+def test_a_folder_that_the_system_does_not_let_be_written_is_an_error(options):
+    with pytest.raises(ConfigError, match=r"^--out /proc/run: cannot be written"):
+        check_folder(options(out="/proc/run"))
+
+
+def test_a_run_is_not_written_over(options, run):
+    check_folder(options())
+    write_arguments(options())
+    with pytest.raises(ConfigError, match=r"^--out .*: there is a run in it: go on with it by --resume"):
+        check_folder(options())
+    check_folder(options(resume=True))
+
+
+def test_a_run_goes_on_under_other_circumstances(options, run):
+    check_folder(options())
+    write_arguments(options())
+    check_folder(options(resume=True, workers=5, report_to="none", save_minutes=1.0))
+
+
+def test_a_run_that_was_told_something_else_names_all_of_it(options, run):
+    check_folder(options())
+    write_arguments(options())
+    with pytest.raises(ConfigError, match=r"^--resume: the run in .* began with another --epochs, --lr: see .*args"):
+        check_folder(options(resume=True, lr=0.1, epochs=7))
+
+
+def test_the_options_of_a_run_can_be_given_again(options, run):
+    check_folder(options())
+    chosen = options(lr=3e-5, teacher="ä run", image_size=64, resume=True, data="photos: 1")
+    write_arguments(chosen)
+    again = options_from(read_options(run / ARGUMENTS_FILE), "args.yaml")
+    assert again.differences(chosen) == []
+    assert not again.resume
+    assert "ä run" in (run / ARGUMENTS_FILE).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("content", ["lr: [", "[]", "nonsense: 3"])
+def test_damaged_arguments_are_said(options, run, content):
+    run.mkdir()
+    (run / ARGUMENTS_FILE).write_text(content)
+    with pytest.raises(ConfigError, match=r"args\.yaml"):
+        check_folder(options(resume=True))
+
+
+def test_too_little_room_is_said_with_both_numbers(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**12, 0, 170_000_000))
+    check_space(tmp_path, weights=10_000_000, copied=50_000_000)
+    with pytest.raises(LevitError, match=r"^--out .*: the run needs 171 MB, and the disk has 170 MB left: make room"):
+        check_space(tmp_path, weights=10_000_000, copied=51_000_000)
+    with pytest.raises(LevitError, match=r"needs 240 MB"):
+        check_space(tmp_path, weights=20_000_000, copied=0)
+
+
+def test_results_are_a_table(tmp_path):
+    write_results(tmp_path, ROWS)
+    with (tmp_path / RESULTS_FILE).open(newline="") as stream:
+        found = list(csv.DictReader(stream))
+    assert [{name: float(value) for name, value in row.items()} for row in found] == ROWS
+    assert (tmp_path / RESULTS_FILE).read_text().splitlines()[0] == "epoch,train_loss,loss,top1,lr"
+
+
+def test_no_results_are_no_file(tmp_path):
+    write_results(tmp_path, [])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("metric", ["top1", "loss"])
+@pytest.mark.parametrize("averaged", [False, True])
+def test_curves_are_a_picture(tmp_path, metric, averaged):
+    rows = [row | ({f"ema_{metric}": row[metric] + 1} if averaged else {}) for row in ROWS]
+    draw_curves(tmp_path, rows, metric)
+    assert [path.name for path in tmp_path.iterdir()] == [CURVES_FILE]
+    with Image.open(tmp_path / CURVES_FILE) as picture:
+        assert picture.format == "PNG"
+        assert picture.size == (1200, 408)
+        colors = {tuple(color) for color in np.asarray(picture.convert("RGB")).reshape(-1, 3)}
+    assert (0x0B, 0x6E, 0x4F) in colors
+    assert ((0xC8, 0x55, 0x3D) in colors) == (averaged and metric != "loss")
+
+
+@pytest.mark.parametrize("rows", [ROWS[:1], [ROWS[0] | {"top1": nan, "loss": nan}]])
+def test_one_epoch_and_what_is_no_number_are_drawn(tmp_path, rows):
+    draw_curves(tmp_path, rows, "top1")
+    assert (tmp_path / CURVES_FILE).stat().st_size > 1000
+
+
+def test_other_curves_are_another_picture_and_the_same_the_same(tmp_path):
+    pictures = []
+    for rows in (ROWS, ROWS[:2], ROWS):
+        draw_curves(tmp_path, rows, "top1")
+        pictures.append((tmp_path / CURVES_FILE).read_bytes())
+    assert pictures[0] == pictures[2] != pictures[1]

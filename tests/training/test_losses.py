@@ -1,0 +1,163 @@
+"""What is minimised, against timm, torch, scikit-learn and the network's own loss."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.utils.class_weight import compute_class_weight
+from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
+from torch.nn import functional
+
+import levit
+from levit.training.losses import Loss, balanced_weights
+from levit.training.student import Logits, read_logits
+from tests.training.tiny import config, trained
+
+CLASSES = 5
+GENERATOR = torch.Generator().manual_seed(0)
+LOGITS = torch.randn(8, CLASSES, generator=GENERATOR)
+SECOND = torch.randn(8, CLASSES, generator=GENERATOR)
+TEACHER = torch.randn(8, CLASSES, generator=GENERATOR) * 3
+LABELS = torch.randint(0, CLASSES, (8,), generator=GENERATOR)
+ONE_HOT = functional.one_hot(LABELS, CLASSES).float()
+MIXED = 0.3 * ONE_HOT + 0.7 * ONE_HOT.flip(0)
+SEVERAL = (torch.rand(8, CLASSES, generator=GENERATOR) > 0.6).float()
+WEIGHTS = np.array([0.2, 3.0, 1.0, 0.5, 2.0], np.float32)
+
+
+def make(**values):
+    usual = {"label_smoothing": 0.0, "weights": None, "is_multi_label": False, "kind": "hard", "alpha": 0.5, "tau": 1.0}
+    return Loss(**{**usual, **values})
+
+
+def one_head(logits):
+    return Logits(logits, logits, None)
+
+
+def two_heads():
+    return Logits((LOGITS + SECOND) / 2, LOGITS, SECOND)
+
+
+def test_mixed_labels_are_timms_soft_targets():
+    torch.testing.assert_close(make()(one_head(LOGITS), MIXED), SoftTargetCrossEntropy()(LOGITS, MIXED))
+
+
+@pytest.mark.parametrize("smoothing", [0.05, 0.1, 0.5])
+def test_smoothing_is_timms(smoothing):
+    found = make(label_smoothing=smoothing)(one_head(LOGITS), ONE_HOT)
+    torch.testing.assert_close(found, LabelSmoothingCrossEntropy(smoothing)(LOGITS, LABELS))
+
+
+def test_smoothing_of_mixed_labels_is_that_of_both():
+    both = [LabelSmoothingCrossEntropy(0.1)(LOGITS, labels) for labels in (LABELS, LABELS.flip(0))]
+    found = make(label_smoothing=0.1)(one_head(LOGITS), MIXED)
+    torch.testing.assert_close(found, 0.3 * both[0] + 0.7 * both[1])
+
+
+def test_a_weight_is_that_of_torch_and_the_mean_is_over_images():
+    found = make(weights=WEIGHTS)(one_head(LOGITS), ONE_HOT)
+    each = functional.cross_entropy(LOGITS, LABELS, weight=torch.from_numpy(WEIGHTS), reduction="none")
+    torch.testing.assert_close(found, each.mean())
+    torch.testing.assert_close(found, functional.cross_entropy(LOGITS, ONE_HOT, weight=torch.from_numpy(WEIGHTS)))
+
+
+@given(st.integers(1, 7), st.booleans(), st.floats(0, 0.5))
+def test_the_mean_over_two_processes_is_that_of_one(first, is_weighted, smoothing):
+    loss = make(weights=WEIGHTS if is_weighted else None, label_smoothing=smoothing)
+    parts = [slice(0, first), slice(first, 8)]
+    sizes = [first, 8 - first]
+    found = sum(size * loss(one_head(LOGITS[part]), MIXED[part]) for size, part in zip(sizes, parts, strict=True)) / 8
+    torch.testing.assert_close(found, loss(one_head(LOGITS), MIXED))
+
+
+@pytest.fixture(scope="module")
+def network():
+    names = tuple(map(str, range(CLASSES)))
+    return trained(levit.LevitForImageClassificationWithTeacher(config(names)))
+
+
+@pytest.mark.parametrize("kind", ["hard", "soft"])
+@pytest.mark.parametrize(("alpha", "tau"), [(0.5, 1.0), (0.3, 2.0), (0.0, 1.0), (1.0, 3.0)])
+def test_distillation_is_the_networks_own_loss(network, kind, alpha, tau):
+    network.config.distillation_type, network.config.problem_type = kind, None
+    network.config.distillation_alpha, network.config.distillation_tau = alpha, tau
+    pixels = torch.randn(8, 3, 32, 32)
+    with torch.no_grad():
+        output = network(pixels, labels=LABELS, teacher_logits=TEACHER)
+    found = make(kind=kind, alpha=alpha, tau=tau)(read_logits(output), ONE_HOT, TEACHER)
+    torch.testing.assert_close(found, output.loss)
+
+
+@pytest.mark.parametrize("kind", ["hard", "soft"])
+def test_distillation_of_several_labels_is_the_networks_own_loss(network, kind):
+    network.config.distillation_type, network.config.problem_type = kind, "multi_label_classification"
+    network.config.distillation_alpha, network.config.distillation_tau = 0.4, 2.0
+    with torch.no_grad():
+        output = network(torch.randn(8, 3, 32, 32), labels=SEVERAL, teacher_logits=TEACHER)
+    loss = make(kind=kind, alpha=0.4, tau=2.0, is_multi_label=True)
+    torch.testing.assert_close(loss(read_logits(output), SEVERAL, TEACHER), output.loss)
+
+
+def test_what_a_teacher_decides_is_not_smoothed():
+    """As in the paper's code, where smoothing belongs to the criterion of the labels."""
+    found = make(label_smoothing=0.2)(two_heads(), ONE_HOT, TEACHER)
+    labels = functional.cross_entropy(LOGITS, LABELS, label_smoothing=0.2)
+    decided = functional.cross_entropy(SECOND, TEACHER.argmax(dim=1))
+    torch.testing.assert_close(found, (labels + decided) / 2)
+
+
+def test_a_teacher_that_says_nothing_leaves_both_heads_to_the_labels():
+    found = make(alpha=0.25)(two_heads(), ONE_HOT)
+    expected = 0.75 * functional.cross_entropy(LOGITS, LABELS) + 0.25 * functional.cross_entropy(SECOND, LABELS)
+    torch.testing.assert_close(found, expected)
+
+
+def test_no_gradient_flows_into_the_teacher():
+    teacher, second = TEACHER.clone().requires_grad_(), SECOND.clone().requires_grad_()
+    make(kind="soft")(Logits(LOGITS, LOGITS, second), ONE_HOT, teacher).backward()
+    assert teacher.grad is None
+    assert second.grad.abs().sum() > 0
+
+
+def test_several_labels_are_decided_one_by_one():
+    found = make(is_multi_label=True)(one_head(LOGITS), SEVERAL)
+    torch.testing.assert_close(found, functional.binary_cross_entropy_with_logits(LOGITS, SEVERAL))
+    smoothed = make(is_multi_label=True, label_smoothing=0.1)(one_head(LOGITS), SEVERAL)
+    expected = functional.binary_cross_entropy_with_logits(LOGITS, SEVERAL.clamp(0.05, 0.95))
+    torch.testing.assert_close(smoothed, expected)
+    weighted = make(is_multi_label=True, weights=WEIGHTS)(one_head(LOGITS), SEVERAL)
+    each = functional.binary_cross_entropy_with_logits(LOGITS, SEVERAL, reduction="none")
+    torch.testing.assert_close(weighted, (each * torch.from_numpy(WEIGHTS)).mean())
+
+
+def test_what_a_teacher_decides_of_several_labels_is_not_smoothed():
+    found = make(is_multi_label=True, label_smoothing=0.2)(two_heads(), SEVERAL, TEACHER)
+    labels = functional.binary_cross_entropy_with_logits(LOGITS, SEVERAL.clamp(0.1, 0.9))
+    decided = functional.binary_cross_entropy_with_logits(SECOND, (TEACHER > 0).float())
+    torch.testing.assert_close(found, (labels + decided) / 2)
+
+
+def test_the_loss_is_computed_in_fp32():
+    low = LOGITS.bfloat16()
+    assert make()(one_head(low), MIXED).dtype == torch.float32
+    torch.testing.assert_close(make()(one_head(low), MIXED), make()(one_head(low.float()), MIXED))
+
+
+def test_weights_move_with_the_loss_and_are_not_saved():
+    loss = make(weights=WEIGHTS)
+    assert loss.state_dict() == {}
+    assert loss.to(torch.float64).weights.dtype == torch.float64
+
+
+@given(st.lists(st.integers(1, 1000), min_size=1, max_size=8))
+def test_balanced_weights_are_those_of_scikit_learn(counts):
+    found = balanced_weights(np.array(counts))
+    labels = np.repeat(np.arange(len(counts)), counts)
+    np.testing.assert_allclose(found, compute_class_weight("balanced", classes=np.arange(len(counts)), y=labels), 1e-6)
+    assert found.dtype == np.float32
+    assert np.average(found, weights=counts) == pytest.approx(1, rel=1e-5)
+
+
+def test_a_class_without_images_has_no_weight():
+    np.testing.assert_allclose(balanced_weights(np.array([2, 0, 6])), [2, 0, 2 / 3], rtol=1e-6)

@@ -1,0 +1,257 @@
+"""A teacher sees what the student sees, in its own statistics and size, and never learns."""
+
+import json
+
+import numpy as np
+import pytest
+import timm
+import torch
+import transformers
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional
+
+import levit
+from levit.errors import CheckpointError, DataError
+from levit.images.transform import normalize
+from levit.spec.labels import default_labels
+from levit.spec.preprocessing import Preprocessing
+from levit.training.student import build_student, create_timm, read_logits
+from levit.training.teacher import Teacher, open_teacher
+from tests.training.tiny import CLASSES, TIMM_NETWORK, config, save_levit, trained
+
+STUDENT = Preprocessing.for_image_size((32, 32))
+HALF = Preprocessing(resize=36, crop=(32, 32), mean=(0.5,) * 3, std=(0.5,) * 3)
+LEVELS = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+PIXELS = torch.from_numpy(normalize(LEVELS, STUDENT))
+ALL = range(len(CLASSES))
+
+
+@pytest.fixture(scope="module")
+def network():
+    return trained(levit.LevitForImageClassification(config()))
+
+
+class Same(nn.Module):
+    """Answers with the pixels it was given."""
+
+    def forward(self, pixel_values):
+        return pixel_values.flatten(1)
+
+
+@torch.no_grad()
+def logits(network, pixels):
+    return read_logits(network.eval()(pixels)).answer
+
+
+def enlarged(levels, side):
+    """8-bit pixels at another size, before any statistics."""
+    pixels = torch.from_numpy(levels).permute(0, 3, 1, 2).float()
+    return functional.interpolate(pixels, (side, side), mode="bicubic", antialias=True, align_corners=False)
+
+
+def normalized(pixels, preprocessing):
+    scale, shift = (torch.tensor(values)[:, None, None] for values in preprocessing.scale_and_shift())
+    return pixels * scale + shift
+
+
+STATISTICS = st.tuples(*[st.floats(0.05, 0.95)] * 3)
+
+
+@given(STATISTICS, STATISTICS, STATISTICS, STATISTICS, st.sampled_from([None, 1 / 255, 2 / 255]))
+def test_pixels_arrive_in_the_teachers_statistics(mean, std, own_mean, own_std, rescale):
+    student = Preprocessing(resize=None, crop=None, mean=mean, std=std)
+    own = Preprocessing(resize=None, crop=None, mean=own_mean, std=own_std, rescale=rescale)
+    given_pixels = torch.from_numpy(normalize(LEVELS[:1, :4, :4], student))
+    found = Teacher(Same(), own, range(48), student)(given_pixels)
+    expected = torch.from_numpy(normalize(LEVELS[:1, :4, :4], own)).flatten(1)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
+
+
+def test_what_has_no_statistics_is_taught_too():
+    plain = Preprocessing(resize=None, crop=None, mean=None, std=None)
+    found = Teacher(Same(), HALF, range(3 * 32 * 32), plain)(torch.from_numpy(normalize(LEVELS, plain)))
+    torch.testing.assert_close(found, torch.from_numpy(normalize(LEVELS, HALF)).flatten(1))
+
+
+def test_its_answer_is_that_to_its_own_preprocessing(network):
+    teacher = Teacher(network, HALF, ALL, STUDENT)
+    own = torch.from_numpy(normalize(LEVELS, HALF))
+    torch.testing.assert_close(teacher(PIXELS), logits(network, own), rtol=1e-5, atol=1e-5)
+
+
+def test_its_answer_is_that_to_pixels_of_its_own_size():
+    network = trained(levit.LevitForImageClassification(config(image_size=48)))
+    own = Preprocessing(resize=48, crop=(48, 48), mean=(0.5,) * 3, std=(0.25,) * 3)
+    expected = logits(network, normalized(enlarged(LEVELS, 48), own))
+    torch.testing.assert_close(Teacher(network, own, ALL, STUDENT)(PIXELS), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_teacher_of_any_size_takes_the_students():
+    own = Preprocessing(resize=None, crop=None)
+    assert Teacher(Same(), own, range(5), STUDENT)(PIXELS).shape == (4, 5)
+
+
+def test_it_never_learns(network):
+    teacher = Teacher(trained(levit.LevitForImageClassification(config(drop_path_rate=0.5))), HALF, ALL, STUDENT)
+    before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
+    both = nn.ModuleList([network, teacher]).train()
+    assert network.training
+    assert not any(module.training for module in teacher.modules())
+    network.eval()
+    assert not any(one.requires_grad for one in teacher.parameters())
+    pixels = PIXELS.clone().requires_grad_()
+    answer = teacher(pixels)
+    assert not answer.requires_grad
+    assert torch.equal(teacher(pixels), answer)
+    assert teacher.train() is teacher
+    for name, tensor in both[1].state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
+def test_it_is_no_part_of_what_is_saved(options, checkpoint, tmp_path):
+    student = build_student(options(model=str(checkpoint), teacher=str(checkpoint)), CLASSES, is_multi_label=False)
+    names = set(student.network.state_dict())
+    teacher = open_teacher(str(checkpoint), student.classes, student.preprocessing)
+    assert set(student.network.state_dict()) == names
+    assert not any(name in teacher.state_dict() for name in ("scale", "shift", "places"))
+
+
+def test_it_answers_in_fp32_whatever_it_computes_in(network):
+    with torch.autocast("cpu", torch.bfloat16):
+        assert Teacher(network, HALF, ALL, STUDENT)(PIXELS).dtype == torch.float32
+
+
+def test_a_run_of_levit_is_a_teacher(checkpoint):
+    teacher = open_teacher(str(checkpoint), CLASSES, STUDENT)
+    expected = logits(levit.load_checkpoint(str(checkpoint)), PIXELS)
+    torch.testing.assert_close(teacher(PIXELS), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_its_labels_are_matched_by_name(checkpoint, tmp_path):
+    expected = logits(levit.load_checkpoint(str(checkpoint)), PIXELS)
+    found = open_teacher(str(checkpoint), ("Dog", "bear", "cat"), STUDENT)(PIXELS)
+    torch.testing.assert_close(found, expected[:, [2, 0, 1]], rtol=1e-5, atol=1e-5)
+
+
+def test_it_may_know_more_classes(tmp_path):
+    folder = save_levit(tmp_path / "more", ("emu", "dog", "fox", "bear", "cat"))
+    expected = logits(levit.load_checkpoint(str(folder)), PIXELS)
+    found = open_teacher(str(folder), CLASSES, STUDENT)(PIXELS)
+    torch.testing.assert_close(found, expected[:, [3, 4, 1]], rtol=1e-5, atol=1e-5)
+
+
+def test_two_heads_answer_as_one(tmp_path):
+    folder = save_levit(tmp_path / "two", CLASSES, kind=levit.LevitForImageClassificationWithTeacher)
+    with torch.no_grad():
+        output = levit.load_checkpoint(str(folder))(PIXELS)
+    expected = (output.cls_logits + output.distillation_logits) / 2
+    torch.testing.assert_close(open_teacher(str(folder), CLASSES, STUDENT)(PIXELS), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_class_it_does_not_know_names_the_flag_and_the_way_out(checkpoint):
+    with pytest.raises(DataError, match=r"^--teacher .*it has 3 labels.*'emu'.*levit train DATA --model") as caught:
+        open_teacher(str(checkpoint), (*CLASSES, "emu"), STUDENT)
+    assert "\n" not in str(caught.value)
+    assert "--class-map" not in str(caught.value)
+
+
+def test_a_network_of_timm_that_was_trained_here_is_a_teacher(options, tmp_path):
+    chosen = options(model=TIMM_NETWORK, from_scratch=True, image_size=48)
+    student = build_student(chosen, CLASSES[::-1], is_multi_label=False)
+    trained(student.network)
+    student.save(tmp_path, student.network.state_dict())
+    teacher = open_teacher(str(tmp_path), CLASSES, STUDENT)
+    stock = timm.create_model(f"local-dir:{tmp_path}", pretrained=True)
+    expected = logits(stock, normalized(enlarged(LEVELS, 48), student.preprocessing))[:, [2, 1, 0]]
+    torch.testing.assert_close(teacher(PIXELS), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_network_of_timm_knows_the_thousand_classes_of_imagenet(tmp_path):
+    network = trained(create_timm(TIMM_NETWORK, pretrained=False))
+    timm.models.save_for_hf(network, tmp_path, safe_serialization=True)
+    teacher = open_teacher(str(tmp_path), ("n02123045", "goldfish, Carassius auratus"), STUDENT)
+    assert teacher.places.tolist() == [default_labels(1000).index("tabby, tabby cat"), 1]
+    assert teacher(PIXELS).shape == (4, 2)
+    assert teacher.size == (160, 160)
+
+
+def test_a_levit_that_timm_wrote_is_a_teacher(options, tmp_path):
+    network = trained(timm.create_model("levit_128s", num_classes=3, img_size=64))
+    timm.models.save_for_hf(network, tmp_path, {"label_names": list(CLASSES)}, safe_serialization=True)
+    teacher = open_teacher(str(tmp_path), CLASSES, STUDENT)
+    assert isinstance(teacher.network, levit.LevitPreTrainedModel)
+    assert teacher.size == (64, 64)
+    expected = logits(network, normalized(enlarged(LEVELS, 64), STUDENT))
+    torch.testing.assert_close(teacher(PIXELS), expected, rtol=1e-4, atol=1e-4)
+
+
+PROCESSORS = {
+    "crop": (
+        transformers.ConvNextImageProcessor(size={"shortest_edge": 48}, crop_pct=0.9),
+        (48, 48),
+    ),
+    "exact": (transformers.ViTImageProcessor(size={"height": 48, "width": 40}), (48, 40)),
+}
+
+
+def save_resnet(folder, classes):
+    names = {"id2label": dict(enumerate(classes)), "label2id": {name: index for index, name in enumerate(classes)}}
+    sizes = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
+    network = trained(transformers.ResNetForImageClassification(transformers.ResNetConfig(**sizes, **names)))
+    network.save_pretrained(folder)
+    return network
+
+
+@pytest.mark.parametrize("kind", PROCESSORS)
+def test_another_network_of_transformers_is_a_teacher(tmp_path, kind):
+    processor, size = PROCESSORS[kind]
+    network = save_resnet(tmp_path, ("dog", "cat", "bear"))
+    processor.save_pretrained(tmp_path)
+    teacher = open_teacher(str(tmp_path), CLASSES, STUDENT)
+    assert teacher.size == size
+    own = Preprocessing(resize=size, crop=size, mean=tuple(processor.image_mean), std=tuple(processor.image_std))
+    pixels = torch.from_numpy(LEVELS).permute(0, 3, 1, 2).float()
+    pixels = functional.interpolate(pixels, size, mode="bicubic", antialias=True, align_corners=False)
+    expected = logits(network, normalized(pixels, own))[:, [2, 1, 0]]
+    torch.testing.assert_close(teacher(PIXELS), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_network_of_transformers_without_a_processor_is_named(tmp_path):
+    save_resnet(tmp_path, CLASSES)
+    with pytest.raises(CheckpointError, match=r"^--teacher .*cannot be opened") as caught:
+        open_teacher(str(tmp_path), CLASSES, STUDENT)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["MobileViTImageProcessor", "EfficientNetImageProcessor"])
+def test_a_processor_that_does_something_else_to_pixels_is_named(tmp_path, name):
+    """The one turns colours around, the other divides by the standard deviation twice."""
+    save_resnet(tmp_path, CLASSES)
+    getattr(transformers, name)().save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match=rf"^--teacher .*{name}.*use another teacher") as caught:
+        open_teacher(str(tmp_path), CLASSES, STUDENT)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_processor_that_does_not_normalise_is_followed(tmp_path):
+    network = save_resnet(tmp_path, CLASSES)
+    size = {"height": 32, "width": 32}
+    transformers.ViTImageProcessor(size=size, do_normalize=False).save_pretrained(tmp_path)
+    expected = logits(network, torch.from_numpy(LEVELS).permute(0, 3, 1, 2).float() / 255)
+    torch.testing.assert_close(open_teacher(str(tmp_path), CLASSES, STUDENT)(PIXELS), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_backbone_without_a_head_cannot_teach(tmp_path):
+    trained(levit.LevitModel(config())).save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match=r"it has no head"):
+        open_teacher(str(tmp_path), CLASSES, STUDENT)
+
+
+def test_a_folder_with_nothing_in_it_cannot_teach(tmp_path):
+    with pytest.raises(CheckpointError):
+        open_teacher(str(tmp_path), CLASSES, STUDENT)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "no such thing"}))
+    with pytest.raises(CheckpointError):
+        open_teacher(str(tmp_path), CLASSES, STUDENT)

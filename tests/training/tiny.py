@@ -1,0 +1,66 @@
+"""Networks and photos that are small enough to train in a test."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+import levit
+from levit.checkpoints.configuration import PREPROCESSOR_FILE, preprocessor_config
+from levit.spec.preprocessing import Preprocessing
+
+CLASSES = ("bear", "cat", "dog")
+
+# timm's own network for tests: 0.2 million weights, batch norms, and statistics that are not ImageNet's.
+TIMM_NETWORK = "timm/test_resnet"
+
+
+def photo(seed: int, size: tuple[int, int] = (40, 36)) -> Image.Image:
+    """Noise, so that no two are alike, in a few large patches, so that it looks like something when it is resized."""
+    patches = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    return Image.fromarray(patches).resize(size, Image.Resampling.BILINEAR)
+
+
+def config(classes: tuple[str, ...] = CLASSES, **values) -> levit.LevitConfig:
+    """Three stages of one pair each: grids of 2x2, 1x1 and 1x1 tokens."""
+    sizes = {"hidden_sizes": [16, 24, 32], "num_attention_heads": [1, 2, 2], "depths": [1] * 3, "key_dim": [8] * 3}
+    names = {"id2label": dict(enumerate(classes)), "label2id": {name: index for index, name in enumerate(classes)}}
+    return levit.LevitConfig(**{"image_size": 32, **sizes, **names, **values})
+
+
+def trained(network: nn.Module, seed: int = 0) -> nn.Module:
+    """As if it had been trained: no weight, bias or statistic is what it was at first; in evaluation mode."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for one in network.parameters():
+            size = 0.5 * one[0].numel() ** -0.5 if one.ndim > 1 else 0.2  # values stay near one
+            one.add_(torch.randn(one.shape, generator=generator) * size)
+        for name, one in network.named_buffers():
+            if name.endswith("running_var"):
+                one.copy_(torch.rand(one.shape, generator=generator) + 0.5)
+            elif name.endswith("running_mean"):
+                one.copy_(torch.randn(one.shape, generator=generator) * 0.3)
+    return network.eval()
+
+
+def save_levit(
+    folder: Path,
+    classes: tuple[str, ...],
+    *,
+    kind: type[nn.Module] = levit.LevitForImageClassification,
+    preprocessing: Preprocessing | None = None,
+    **values,
+) -> Path:
+    """A trained network in a folder as transformers has it."""
+    network = trained(kind(config(classes, **values)))
+    network.save_pretrained(folder)
+    side = network.config.image_size
+    grid = (side, side) if isinstance(side, int) else tuple(side)
+    described = preprocessor_config(preprocessing or Preprocessing.for_image_size(grid))
+    (folder / PREPROCESSOR_FILE).write_text(json.dumps(described))
+    return folder
