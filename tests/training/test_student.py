@@ -347,3 +347,15 @@ def test_a_model_of_no_size_asks_for_one():
     )
     with pytest.raises(ConfigError, match=r"give --image-size"):
         _ = student.image_size
+
+
+def test_classes_of_imagenet_are_known_by_their_other_names(build, tmp_path):
+    folder = save_levit(tmp_path / "fish", ("goldfish, Carassius auratus", "tench, Tinca tinca"))
+    student = build(folder, ("n01440764", "n01443537"))
+    assert student.classes == ("goldfish, Carassius auratus", "tench, Tinca tinca")
+    assert torch.equal(answers(student.network), answers(levit.load_checkpoint(str(folder))))
+
+
+def test_a_network_that_has_its_patch_size_keeps_it(build, checkpoint):
+    with pytest.raises(ConfigError, match="--patch-size: .* has its own: give a size, levit-128s"):
+        build(checkpoint, from_scratch=True, patch_size=8)

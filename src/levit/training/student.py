@@ -26,13 +26,14 @@ from levit.checkpoints.dialects import HEADS
 from levit.checkpoints.hub import SAFETENSORS_FILE
 from levit.checkpoints.reading import read_checkpoint
 from levit.checkpoints.timm_configuration import is_timm, timm_labels, timm_preprocessing
+from levit.data.matching import match_classes
 from levit.deployment.resizing import resize_checkpoint
-from levit.errors import CheckpointError, ConfigError
+from levit.errors import CheckpointError, ConfigError, DataError
 from levit.model.classifier import LevitForImageClassification, LevitForImageClassificationWithTeacher
 from levit.model.config import LevitConfig
 from levit.spec.architecture import Grid
 from levit.spec.preprocessing import Preprocessing
-from levit.spec.variants import ALL_VARIANTS, find_variant
+from levit.spec.variants import ALL_VARIANTS, VARIANTS, find_variant
 from levit.training.options import TrainingOptions
 
 TIMM = "timm/"
@@ -134,12 +135,8 @@ def build_student(options: TrainingOptions, classes: Sequence[str], *, is_multi_
     """
     if is_timm_network(options.model):
         return _build_timm(options, tuple(classes), is_multi_label)
-    checkpoint = None
-    if not (options.from_scratch and options.model.lower() in ALL_VARIANTS):
-        checkpoint = read_checkpoint(options.model)
-        if options.image_size is not None:
-            checkpoint = resize_checkpoint(checkpoint, (options.image_size, options.image_size))
-    known = checkpoint is not None and sorted(checkpoint.labels) == sorted(classes) and not options.from_scratch
+    checkpoint = _start(options)
+    known = not options.from_scratch and checkpoint is not None and _are_the_same(classes, checkpoint.labels)
     labels = checkpoint.labels if checkpoint is not None and known else tuple(classes)
     config = _configure(options, checkpoint, labels, is_multi_label)
     kind = LevitForImageClassification if not options.is_taught else LevitForImageClassificationWithTeacher
@@ -149,6 +146,26 @@ def build_student(options: TrainingOptions, classes: Sequence[str], *, is_multi_
     size = config.architecture().image_height_width
     usual = checkpoint.preprocessing if checkpoint is not None else Preprocessing.for_image_size(size)
     return Student(network=network, preprocessing=usual, classes=labels, is_multi_label=is_multi_label)
+
+
+def _start(options: TrainingOptions) -> Checkpoint | None:
+    """The weights, or at least the architecture, of a path or name; None for a published size from scratch."""
+    if options.from_scratch and options.model.lower() in ALL_VARIANTS:
+        return None
+    if options.patch_size is not None:
+        raise ConfigError(f"--patch-size: {options.model} has its own: give a size, {', '.join(VARIANTS)}")
+    checkpoint = read_checkpoint(options.model)
+    if options.image_size is None:
+        return checkpoint
+    return resize_checkpoint(checkpoint, (options.image_size, options.image_size))
+
+
+def _are_the_same(classes: Sequence[str], labels: Sequence[str]) -> bool:
+    """Whether these are the same classes, in whatever order and by whichever of their names."""
+    try:
+        return len(match_classes(classes, labels, "the data").places) == len(labels)
+    except DataError:
+        return False
 
 
 def is_timm_network(model: str) -> bool:
