@@ -10,14 +10,14 @@ import torch
 from PIL import Image
 from timm.data import create_transform
 from timm.data.auto_augment import posterize
+from timm.data.random_erasing import RandomErasing
 from timm.data.transforms import RandomResizedCropAndInterpolation
 from torch import Tensor
-from torchvision import transforms
 
 from levit.errors import ConfigError
 from levit.images.reading import ImageSource, read_image, read_reduced
 from levit.images.resizing import resize_part
-from levit.images.transform import prepare
+from levit.images.transform import normalize, prepare
 from levit.spec.architecture import Grid
 from levit.spec.preprocessing import Preprocessing
 from levit.training.epoch import Request, seed_of
@@ -42,7 +42,9 @@ class Augmentation:
     def __init__(self, options: TrainingOptions, preprocessing: Preprocessing, size: Grid) -> None:
         self._seed, self._size, self._crop = options.seed, size, options.crop
         self._scale, self._flip = (options.min_crop, 1.0), options.flip
-        self._rest = _colors_and_erasing(options, preprocessing, size)
+        self._colors = _colors(options, size)
+        self._erase = RandomErasing(options.erase, mode="pixel", device="cpu")
+        self._preprocessing = preprocessing
 
     def __call__(self, source: ImageSource, request: Request) -> Tensor:
         """float32 [3, height, width], normalised.
@@ -62,7 +64,8 @@ class Augmentation:
         image = self._padded(source) if self._crop == "padded" else self._resized(source)
         if random.random() < self._flip:  # noqa: S311
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        result: Tensor = self._rest(image)
+        pixels = normalize(np.asarray(self._colors(image))[None], self._preprocessing)[0]
+        result: Tensor = self._erase(torch.from_numpy(pixels))
         return result
 
     def _resized(self, source: ImageSource) -> Image.Image:
@@ -100,25 +103,20 @@ class PlainImages:
         Raises:
             ImageError: the image cannot be decoded.
         """
-        from levit.images.transform import normalize
-
         pixels = prepare(source, self._preprocessing, exact=True)
         return torch.from_numpy(normalize(pixels[None], self._preprocessing)[0])
 
 
-def _colors_and_erasing(options: TrainingOptions, preprocessing: Preprocessing, size: Grid) -> Any:
+def _colors(options: TrainingOptions, size: Grid) -> Any:
+    """What timm does to the colours, and with some policies to the geometry, of an image of the right size."""
     policy = None if options.auto_augment == "none" else options.auto_augment
     try:
-        _, colors, rest = create_transform(
+        _, colors, _ = create_transform(
             input_size=(3, *size),
             is_training=True,
             color_jitter=options.color_jitter or None,  # timm leaves it out where there is a policy
             auto_augment=policy,
             interpolation="bicubic",
-            mean=preprocessing.mean or (0.0,) * 3,
-            std=preprocessing.std or (1.0,) * 3,
-            re_prob=options.erase,
-            re_mode="pixel",
             separate=True,
         )
     except (AssertionError, ValueError) as error:
@@ -126,7 +124,7 @@ def _colors_and_erasing(options: TrainingOptions, preprocessing: Preprocessing, 
     for operation in _operations(colors):
         if operation.aug_fn is posterize:  # which newer releases of Pillow refuse to do to 0 bits
             operation.aug_fn = _posterize
-    return transforms.Compose([colors, rest])
+    return colors
 
 
 def _operations(colors: Any) -> list[Any]:
