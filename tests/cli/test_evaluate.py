@@ -74,7 +74,7 @@ def test_the_accuracy_goes_into_an_exported_file(console, model, photos, tmp_pat
     assert recorded.sha256 == values["data"]["sha256"]
     answer = console("evaluate", model, photos, "--save-accuracy")
     assert (answer.code, answer.out) == (2, "")
-    assert "is no exported file" in answer.err
+    assert "isnoexportedfile" in "".join(answer.err.replace("│", "").split())  # a long name breaks lines anywhere
 
 
 def test_classes_of_other_names_can_be_mapped(console, model, photos, tmp_path):
@@ -113,4 +113,4 @@ def test_images_with_several_labels_are_judged_label_by_label(console, model, ph
     assert "mean average precision" in console("evaluate", model, folder).out
     answer = console("evaluate", model, folder, "--compare", model)
     assert (answer.code, answer.out) == (2, "")
-    assert "need images with one label each" in answer.err
+    assert "needimageswithonelabeleach" in "".join(answer.err.replace("│", "").split())
