@@ -25,13 +25,14 @@ check: $(VENV)/.dev  ## Lint, formatting, types and who may import whom.
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.dev  ## Measure accuracy and speed here, side by side with everybody else (about 40 minutes).
+bench: $(VENV)/.dev  ## Measure accuracy and speed here, side by side with everybody else (about 45 minutes).
 	$(BIN)/python benchmarks/embedded_accuracy.py
 	$(BIN)/python benchmarks/first_answer.py
 	$(BIN)/python benchmarks/build_graph.py
 	$(BIN)/python benchmarks/attention.py
 	$(BIN)/python benchmarks/where_time_goes.py
 	$(BIN)/python benchmarks/peers.py
+	$(BIN)/python benchmarks/training.py
 
 docs: $(VENV)/.docs  ## Build the documentation site into site/.
 	$(BIN)/mkdocs build --strict
