@@ -30,7 +30,7 @@ from levit.training.optimizer import clip, settle
 from levit.training.options import TrainingOptions
 from levit.training.saving import LAST, Progress, save_state
 from levit.training.student import Student, read_logits
-from levit.training.validation import Metrics, is_better, validate
+from levit.training.validation import Metrics, add_up, is_better, validate
 
 AVERAGE = "ema"
 
@@ -144,8 +144,9 @@ class Trainer:
             with waits:
                 loss, right = self._forward(batch)
                 self.accelerator.backward(loss / parts)
-            total += self._check(loss.detach())
-            self._count(loss.detach(), right, len(batch.targets))
+            value = self._check(loss.detach())
+            self._count(value, int(right), len(batch.targets))
+            total += value
         self.accelerator.unscale_gradients(self.optimizer)
         clip(self.student.network, self.options)
         self.optimizer.step()
@@ -193,11 +194,9 @@ class Trainer:
             )
         return value
 
-    def _count(self, loss: Tensor, right: Tensor, images: int) -> None:
-        found = torch.stack([loss.double() * images, right.double(), torch.tensor(float(images)).to(loss).double()])
-        if self.accelerator.num_processes > 1:
-            found = self.accelerator.reduce(found)
-        self.progress.sums = [old + new for old, new in zip(self.progress.sums, found.tolist(), strict=True)]
+    def _count(self, loss: float, right: int, images: int) -> None:
+        found = add_up([loss * images, float(right), float(images)], self.accelerator)
+        self.progress.sums = [old + new for old, new in zip(self.progress.sums, found, strict=True)]
 
     def _show(self, loss: float) -> None:
         done = (self.progress.step - self._first) * self.order.step_size

@@ -61,15 +61,23 @@ def validate(
         answers.append(logits if is_multi_label else logits.topk(min(5, logits.shape[1])).indices)
         targets.append(wanted if is_multi_label else wanted.argmax(dim=1))
     count = sum(len(one) for one in targets)
-    sums = accelerator.reduce(torch.tensor([total, count], dtype=torch.float64, device=accelerator.device))
-    if not sums[1]:
+    total, everybody = add_up([total, float(count)], accelerator)
+    if not everybody:
         return dict.fromkeys(("loss", "map", "f1") if is_multi_label else ("loss", "top1", "top5", "f1"), nan)
-    mean = {"loss": float(sums[0] / sums[1])}
+    mean = {"loss": total / everybody}
     if is_multi_label:
         answered, wanted = (_gathered(parts, classes, accelerator) for parts in (answers, targets))
         present = wanted[:, 0] >= 0  # a process with fewer images was padded
         return mean | _several(answered[present], wanted[present])
     return mean | _single(answers, targets, classes, accelerator)
+
+
+def add_up(values: list[float], accelerator: Accelerator) -> list[float]:
+    """The sums over all processes."""
+    if accelerator.num_processes == 1:
+        return values
+    sums: Tensor = accelerator.reduce(torch.tensor(values, dtype=torch.float64, device=accelerator.device))
+    return sums.tolist()
 
 
 def is_better(metric: str, value: float, best: float | None) -> bool:
