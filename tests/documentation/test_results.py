@@ -33,6 +33,7 @@ def table(heading: str) -> list[list[str]]:
 
 
 COMMANDS = re.findall(r"levit evaluate [^`]*", PAGE.replace("`levit evaluate`", ""))
+TRAINING = re.findall(r"levit train [^&`]*", PAGE)
 
 
 def test_all_39_rows_are_there():
@@ -57,14 +58,16 @@ def test_counts_are_those_of_the_package(row):
         assert cell == f"{count_parameters(architecture) / 1e6:.2f} / {count_flops(architecture) / 1e6:.1f}"
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", COMMANDS + TRAINING)
 def test_its_commands_can_be_given(command):
     """They are parsed, not run: the data they need is nowhere near."""
     _, name, *arguments = shlex.split(command)
     parser = typer.main.get_command(app).commands[name]
     given = parser.make_context(name, arguments).params
     assert given["data"].startswith("/data/")
+    assert "config" not in given or (ROOT / given["config"]).is_file()
 
 
 def test_there_is_a_command_for_every_row():
     assert len(COMMANDS) == 39 + 5
+    assert len(TRAINING) == 24
