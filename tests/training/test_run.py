@@ -236,7 +236,7 @@ def _run_processes(options: TrainingOptions, processes: int) -> subprocess.Popen
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="gloo and pkill are of Unix")
+@pytest.mark.skipif(sys.platform == "win32", reason="gloo is of Unix")
 def test_two_processes_compute_what_one_does_and_go_on_to_the_same_bits(
     options: TrainingOptions, tmp_path: Path
 ) -> None:
@@ -270,13 +270,31 @@ def _wait_for(file: Path, seconds: float = 120) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_saves_and_says_how_to_go_on(options: TrainingOptions) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="gloo is of Unix")
+def test_a_process_without_an_image_to_judge_holds_nobody_up(
+    options: TrainingOptions, colors: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "one").mkdir()
+    for name in CLASSES:
+        (tmp_path / "one" / name).mkdir()
+    shutil.copy(colors / "validation" / "red" / "0.png", tmp_path / "one" / "red" / "0.png")
+    process = _run_processes(replace(options, val=str(tmp_path / "one"), epochs=1), 2)
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, output
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="process groups are of Unix")
+def test_ctrl_c_reaches_all_processes_and_saves_and_says_how_to_go_on(options: TrainingOptions) -> None:
     arguments = Path(options.out).with_suffix(".yaml")
-    arguments.write_text(yaml.safe_dump(replace(options, epochs=2000).to_dict() | {"resume": False}))
-    command = [sys.executable, "-m", "levit", "train", "--config", str(arguments), "--out", options.out]
-    process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    many = replace(options, epochs=2000, workers=2)
+    arguments.write_text(yaml.safe_dump(many.to_dict() | {"resume": False}))
+    command = [sys.executable, "-m", "levit", "train", "--config", str(arguments)]
+    process = subprocess.Popen(
+        command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
     _wait_for(Path(options.out) / "last" / "training_state.pt")
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "the same command with --resume goes on" in errors
@@ -309,6 +327,52 @@ def test_a_loss_that_is_no_number_names_the_step_and_the_way_out(options: Traini
     wild = replace(options, lr=1e30, warmup_epochs=0.0, clip=0.0, save_minutes=0.0)
     with pytest.raises(LevitError, match=r"the loss is (nan|inf) in step \d+ of epoch 1; nothing was saved.*--lr"):
         train(wild)
+
+
+def test_weights_that_are_no_numbers_do_not_replace_the_last_good_ones(options: TrainingOptions) -> None:
+    steady = replace(options, epochs=1, save_minutes=0.0)
+    train(steady)
+    good = state(options.out)
+    (Path(options.out) / "args.yaml").write_text(
+        yaml.safe_dump(replace(steady, epochs=2, lr=1e30, clip=0.0, warmup_epochs=0.0).to_dict())
+    )
+    wild = replace(steady, epochs=2, lr=1e30, clip=0.0, warmup_epochs=0.0, resume=True)
+    with pytest.raises(LevitError, match=r"the last good state is in .*last"):
+        train(wild)
+    assert all(torch.equal(tensor, state(options.out)[name]) for name, tensor in good.items())
+
+
+def test_what_a_kill_left_out_at_the_very_end_is_made_up_for(options: TrainingOptions) -> None:
+    run = train(replace(options, epochs=1)).folder
+    whole = (run / "ema" / "model.safetensors").read_bytes()
+    shutil.rmtree(run / "ema")
+    (run / "results.csv").unlink()
+    train(replace(options, epochs=1, resume=True))
+    assert (run / "ema" / "model.safetensors").read_bytes() == whole
+    assert len(rows(run)) == 1
+
+
+def test_processes_that_prepare_images_change_nothing(options: TrainingOptions, tmp_path: Path) -> None:
+    train(replace(options, epochs=1))
+    train(replace(options, epochs=1, workers=1, out=str(tmp_path / "workers")))
+    assert_same_run(options.out, tmp_path / "workers")
+
+
+def test_a_test_part_is_neither_learned_nor_looked_at(options: TrainingOptions, colors: Path, tmp_path: Path) -> None:
+    shutil.copytree(colors, tmp_path / "parts")
+    (tmp_path / "parts" / "test").mkdir()  # which is empty
+    assert train(replace(options, data=str(tmp_path / "parts"), epochs=1)).is_complete
+    shutil.rmtree(tmp_path / "parts" / "train")
+    with pytest.raises(DataError, match="there is no train part"):
+        train(replace(options, data=str(tmp_path / "parts"), out=str(tmp_path / "other")))
+
+
+def test_a_tracker_that_is_not_there_is_said_before_the_first_step(
+    options: TrainingOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("levit.training.run.find_spec", lambda _: None)
+    with pytest.raises(ImportError, match="pip install wandb"):
+        train(replace(options, report_to="wandb"))
 
 
 def test_what_is_in_the_folder_already_is_left_alone(options: TrainingOptions) -> None:
@@ -349,7 +413,9 @@ def test_images_that_cannot_be_read_are_named(
     bad = replace(options, data=str(tmp_path / "bad"), epochs=1, repeats=1, batch_size=48)
     run = train(bad)
     assert run.is_complete
-    assert "red/0.png: not an image" in capsys.readouterr().err
+    assert "red/0.png: not an image, or of a format that Pillow cannot read; another image stands in" in (
+        capsys.readouterr().err
+    )
     with pytest.raises(DataError, match=r"red/0.png: not an image.*--on-bad-image skip"):
         train(replace(bad, out=str(tmp_path / "fails"), on_bad_image="fail"))
 

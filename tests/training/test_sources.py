@@ -175,7 +175,7 @@ def test_where_any_of_several_labels_is_right_nothing_can_be_learned_or_chosen(t
 
 def test_data_to_judge_only_is_an_error(tmp_path):
     write(tmp_path / "pets", "test/cat/1.png", "val/cat/1.png")
-    with pytest.raises(DataError, match=r"there is no train part, only validation, test"):
+    with pytest.raises(DataError, match=r"there is no train part in it"):
         open_sources(TrainingOptions(data=str(tmp_path / "pets")))
 
 

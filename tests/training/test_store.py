@@ -9,7 +9,7 @@ from PIL import Image
 
 from levit.data.labelled import LabelledImage
 from levit.data.opening import open_data
-from levit.errors import DataError
+from levit.errors import DataError, LevitWarning
 from levit.images.reading import read_image
 from levit.training.store import Selection, store_images
 from tests.data.test_labelled import png, write_parquet
@@ -75,7 +75,9 @@ def test_labels_become_those_of_the_network(photos, parquet, tmp_path, kind):
 
 
 def test_images_without_a_label_are_left_out(tmp_path):
-    images = stored(open_data(write_parquet(tmp_path / "a.parquet", labels=(1, -1, 0, None, 1))), tmp_path)
+    data = open_data(write_parquet(tmp_path / "a.parquet", labels=(1, -1, 0, None, 1)))
+    with pytest.warns(LevitWarning, match="left out without a label: 2 of 5 images"):
+        images = stored(data, tmp_path)
     assert [(images.labels(index), images.name(index)) for index in range(len(images))] == [
         ((1,), "0.png"),
         ((0,), "2.png"),
@@ -88,7 +90,8 @@ def test_files_without_a_label_are_left_out(tmp_path):
     for name in "abc":
         (tmp_path / f"{name}.png").write_bytes(png(1))
     (tmp_path / "metadata.csv").write_text("file_name,label\na.png,dog\nb.png,\nc.png,cat\n")
-    images = stored(open_data(tmp_path), tmp_path, classes=("cat", "dog"), places=(0, 1))
+    with pytest.warns(LevitWarning, match="left out without a label: 1 of 3 images"):
+        images = stored(open_data(tmp_path), tmp_path, classes=("cat", "dog"), places=(0, 1))
     assert [(images.labels(index), images.name(index)) for index in range(len(images))] == [
         ((1,), "a.png"),
         ((0,), "c.png"),

@@ -357,5 +357,5 @@ def test_classes_of_imagenet_are_known_by_their_other_names(build, tmp_path):
 
 
 def test_a_network_that_has_its_patch_size_keeps_it(build, checkpoint):
-    with pytest.raises(ConfigError, match="--patch-size: .* has its own: give a size, levit-128s"):
+    with pytest.raises(ConfigError, match=r"--patch-size: .* has its own: give a size, levit-128s"):
         build(checkpoint, from_scratch=True, patch_size=8)

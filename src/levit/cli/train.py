@@ -14,18 +14,19 @@ from levit.training.options import TrainingOptions, options_from, read_options
 _KINDS: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool}
 
 
-def train(data: str | None, out: str, config: str | None, as_json: bool, **given: Any) -> None:
+def train(data: str | None, out: str | None, config: str | None, as_json: bool, **given: Any) -> None:
     """Train, or fine-tune with a teacher; `--resume` goes on to the same result as without the interruption.
 
     Every option may also stand in a YAML file (--config); what is given here counts more. Several GPUs or machines:
     torchrun --nproc-per-node 2 -m levit train …
     """
     values = read_options(config) if config is not None else {}
-    values |= {name: value for name, value in given.items() if value is not None} | {"out": out}
-    if data is not None:
-        values["data"] = data
+    given |= {"data": data, "out": out}
+    values |= {name: value for name, value in given.items() if value is not None}
     if not values.get("data"):
         raise typer.BadParameter("give DATA: labelled images to learn from")
+    if not values.get("out"):
+        raise typer.BadParameter("give --out: the folder of the run")
     options = options_from(values, config or "the command line")
     try:
         from levit.training.run import train as run
@@ -38,12 +39,12 @@ def train(data: str | None, out: str, config: str | None, as_json: bool, **given
         return
     if as_json:
         names = ("is_complete", "metric", "best", "best_epoch", "epochs")
-        typer.echo(json.dumps({"run": out} | {name: getattr(result, name) for name in names}))
+        typer.echo(json.dumps({"run": options.out} | {name: getattr(result, name) for name in names}))
     elif result.is_complete:
         best = "" if result.best is None else f": {result.metric} {result.best:.2f} in epoch {result.best_epoch}"
-        typer.echo(f"{out}{best}")
+        typer.echo(f"{options.out}{best}")
     if not result.is_complete:
-        typer.echo(f"stopped, and saved: the same command with --resume goes on with {out}", err=True)
+        typer.echo(f"stopped, and saved: the same command with --resume goes on with {options.out}", err=True)
         raise typer.Exit(130)
 
 
@@ -58,7 +59,10 @@ def _signature() -> inspect.Signature:
             "data", named, default=None,
             annotation=Annotated[str | None, typer.Argument(help="Labelled images to learn from.", show_default=False)],
         ),
-        inspect.Parameter("out", named, annotation=Annotated[str, typer.Option(metavar="RUN", help=_help("out"))]),
+        inspect.Parameter(
+            "out", named, default=None,
+            annotation=Annotated[str | None, typer.Option(metavar="RUN", help=_help("out"))],
+        ),
         inspect.Parameter(
             "config", named, default=None,
             annotation=Annotated[str | None, typer.Option(metavar="FILE.yaml", help="Options, one a line.")],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
@@ -117,6 +118,7 @@ def choose_workers(options: TrainingOptions, processes: int, *, on_cpu: bool) ->
     """
     if options.workers is not None:
         return options.workers
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", processes))  # of this machine, where torchrun has started them
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return 0 if on_cpu and cores <= 2 * processes else max(1, min(16, cores // processes - int(on_cpu)))
 
@@ -129,8 +131,15 @@ def _loader(images: PreparedImages, parts: Any, classes: int, workers: int, pinn
         collate_fn=_Collate(classes),
         pin_memory=pinned,
         persistent_workers=workers > 0,
+        worker_init_fn=_ignore_signals if workers else None,
         generator=torch.Generator(),  # otherwise a number is drawn from the one that training uses
     )
+
+
+def _ignore_signals(_: int) -> None:
+    """Ctrl-C and a launcher's signal reach all processes, and the one that trains has to finish a step first."""
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, signal.SIG_IGN)
 
 
 class _Collate:

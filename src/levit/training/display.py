@@ -70,9 +70,9 @@ class Display:
             f"{duration(row['seconds'])}{'  best' if is_best else ''}"
         )
 
-    def say(self, text: str) -> None:
-        """One line."""
-        if not self._shows:
+    def say(self, text: str, *, by_all: bool = False) -> None:
+        """One line; by the first process, or by every one that has something to say."""
+        if not self._shows and not by_all:
             return
         if self._bar is not None:
             self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -6,13 +6,17 @@ import shutil
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import InitProcessGroupKwargs
 from timm.data import Mixup
+from timm.layers import convert_sync_batchnorm
 from timm.utils import ModelEmaV3
 from torch import nn
 
@@ -100,7 +104,7 @@ def train(options: TrainingOptions | None = None, /, **values: Any) -> Run:
     _check_size(student)
     teacher = _open_teacher(options, student)
     weights = sum(tensor.nbytes for tensor in student.network.state_dict().values())
-    check_space(run, weights, _size(options.data))
+    check_space(run, weights, _size(options.data) + _size(options.val))
     with accelerator.main_process_first():
         learned, judged = read_sources(sources, options, student.classes, writes=accelerator.is_main_process)
     trainer = _assemble(options, accelerator, student, teacher, learned, judged)
@@ -128,7 +132,11 @@ def train(options: TrainingOptions | None = None, /, **values: Any) -> Run:
 def _accelerate(options: TrainingOptions) -> Accelerator:
     AcceleratorState._reset_state()  # of an earlier run in this process, with another precision
     log = None if options.report_to == "none" else options.report_to
+    if log is not None and find_spec(log) is None:
+        raise ImportError(f"--report-to {log}: it is not installed: pip install {log}")
+    patience = InitProcessGroupKwargs(timeout=timedelta(hours=6))  # with the one that copies millions of images
     return Accelerator(
+        kwargs_handlers=[patience],
         cpu=not torch.accelerator.is_available(),  # or several processes do not find each other
         mixed_precision="no" if options.precision == "fp32" else _precision(options.precision),
         log_with=log,
@@ -176,9 +184,11 @@ def _open_teacher(options: TrainingOptions, student: Student) -> Teacher | None:
     return open_teacher(str(options.teacher), student.classes, student.preprocessing)
 
 
-def _size(data: str) -> int:
+def _size(data: str | None) -> int:
     """Bytes of a file that will be copied; a folder of files is not, and one of parquet files at most once."""
-    path = Path(data)
+    path = Path(data or "")
+    if data is None:
+        return 0
     if path.is_dir():
         return sum(file.stat().st_size for pattern in ("*.parquet", "*.tar") for file in path.rglob(pattern))
     return path.stat().st_size if path.is_file() else 0
@@ -196,7 +206,7 @@ def _assemble(
     freeze(student.network, options)
     network: nn.Module = student.network
     if options.sync_bn and accelerator.device.type == "cuda":
-        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        network = convert_sync_batchnorm(network)  # timm's, which keeps the activations of its own batch norms
     # Convolutions are about a tenth faster when the channels of a pixel lie together.
     network = network.to(accelerator.device).to(memory_format=torch.channels_last)
     average = ModelEmaV3(network, decay=options.ema) if options.ema else None

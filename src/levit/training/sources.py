@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from levit.data.labelled import LabelledImages
+from levit.data.labelled import LabelledImages, NoSplitError
 from levit.data.matching import match_classes
-from levit.data.opening import open_data, open_splits
+from levit.data.opening import open_data
 from levit.errors import DataError, LevitWarning
 from levit.training.options import TrainingOptions
 from levit.training.store import Selection, StoredImages, store_images
@@ -39,10 +41,11 @@ def open_sources(options: TrainingOptions) -> Sources:
     Raises:
         DataError: it cannot be read, has no part to learn from, or no labels.
     """
-    parts = open_splits(options.data)
-    learned = parts.get("train", parts.get("all"))
-    if learned is None:
-        raise DataError(f"{options.data}: there is no train part, only {', '.join(parts)}")
+    parts = {}
+    for split in ("train", "validation"):
+        with suppress(NoSplitError):
+            parts[split] = open_data(options.data, split=split)
+    learned = parts["train"] if "train" in parts else _whole(options.data, parts)
     if not learned.classes:
         raise DataError(f"{options.data}: no labels: put the images into one folder for each class")
     judged = open_data(options.val) if options.val is not None else parts.get("validation")
@@ -52,6 +55,14 @@ def open_sources(options: TrainingOptions) -> Sources:
     if judged is not None and judged.is_multi_label != learned.is_multi_label:
         raise DataError(f"{judged.name}: one label an image here, and several in {learned.name}")
     return Sources(learned, judged)
+
+
+def _whole(data: str, parts: Mapping[str, LabelledImages]) -> LabelledImages:
+    """All of the data, where it is in no parts."""
+    with suppress(NoSplitError):
+        if parts or open_data(data, split="test"):
+            raise DataError(f"{data}: there is no train part in it")
+    return open_data(data)
 
 
 def read_sources(

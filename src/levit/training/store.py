@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from array import array
 from collections.abc import Sequence
 from os import PathLike
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from levit.data.file_list import ListedImages
 from levit.data.labelled import LabelledImages
-from levit.errors import DataError
+from levit.errors import DataError, LevitWarning
 from levit.images.reading import ImageSource, read_image
 
 
@@ -72,7 +73,12 @@ def store_images(
     labelled = [index for index in range(len(images)) if data.is_multi_label or images.labels(index)]
     if not labelled:
         raise DataError(f"{data.name}: no image has a label: `levit data` shows what is there")
-    return images if len(labelled) == len(images) else Selection(images, np.array(labelled))
+    if len(labelled) == len(images):
+        return images
+    if writes:
+        text = f"{data.name}: left out without a label: {len(images) - len(labelled):,} of {len(images):,} images"
+        warnings.warn(text, LevitWarning, stacklevel=2)
+    return Selection(images, np.array(labelled))
 
 
 class Selection:

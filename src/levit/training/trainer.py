@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import torch
@@ -35,7 +35,6 @@ from levit.training.validation import Metrics, add_up, is_better, validate
 AVERAGE = "ema"
 
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
-_NAMED = 3  # images that cannot be read, in a message
 
 
 @dataclass(kw_only=True)
@@ -135,11 +134,12 @@ class Trainer:
         """One step of the optimizer; the mean loss of this process."""
         epoch, step, parts = self.progress.epoch, self.progress.step, self.options.accumulate
         self.schedule.step_update(epoch * self.order.steps + step)
-        _seed(self.options.seed, "step", epoch, step, self.accelerator.process_index)
         self.optimizer.zero_grad(set_to_none=True)
         total = 0.0
         for part in range(parts):
             batch = self._next(batches)
+            # Here, because preparing images in this very process seeds the same generators.
+            _seed(self.options.seed, "step", epoch, step, part, self.accelerator.process_index)
             waits = self.accelerator.no_sync(self.network) if part + 1 < parts else nullcontext()
             with waits:
                 loss, right = self._forward(batch)
@@ -172,27 +172,28 @@ class Trainer:
 
     def _next(self, batches: Iterator[Batch]) -> Batch:
         batch = next(batches)
-        self._tell_bad(batch)
+        self._tell_bad(batch, "another image stands in")
         return batch
 
-    def _tell_bad(self, batch: Batch) -> None:
+    def _tell_bad(self, batch: Batch, what: str = "left out") -> None:
         for name, reason in batch.bad:
             if name not in self._bad:
                 self._bad[name] = reason
-                if len(self._bad) <= _NAMED:
-                    self.display.say(f"{name}: {reason}; left out, and not counted")
+                self.display.say(f"{name}: {reason}; {what}", by_all=True)
 
     def _check(self, loss: Tensor) -> float:
         value = float(loss)
         if not np.isfinite(value):
-            where = f"step {self.progress.step + 1} of epoch {self.progress.epoch + 1}"
-            last = Path(self.options.out) / LAST
-            good = f"the last good state is in {last}" if last.exists() else "nothing was saved before it"
-            raise LevitError(
-                f"the loss is {value} in {where}; {good}: start again with a lower --lr, --clip 0.01, longer "
-                "--warmup-epochs, or --precision fp32"
-            )
+            self._give_up(value, f"step {self.progress.step + 1} of epoch {self.progress.epoch + 1}")
         return value
+
+    def _give_up(self, loss: float, where: str) -> NoReturn:
+        last = Path(self.options.out) / LAST
+        good = f"the last good state is in {last}" if last.exists() else "nothing was saved before it"
+        raise LevitError(
+            f"the loss is {loss} in {where}; {good}: start again with a lower --lr, --clip 0.01, longer "
+            "--warmup-epochs, or --precision fp32"
+        )
 
     def _count(self, loss: float, right: int, images: int) -> None:
         found = add_up([loss * images, float(right), float(images)], self.accelerator)
@@ -214,6 +215,8 @@ class Trainer:
 
     def _finish_epoch(self, judged: Any) -> None:
         row = self._row(judged)
+        if not np.isfinite(row["loss"]):
+            self._give_up(row["loss"], f"the validation of epoch {self.progress.epoch + 1}")
         self.progress.epoch, self.progress.step, self.progress.sums = self.progress.epoch + 1, 0, [0.0, 0.0, 0.0]
         metric = self.options.metric
         value, weights = self._better(row, metric)
@@ -226,9 +229,6 @@ class Trainer:
         if self.accelerator.is_main_process and is_best:
             self.student.save(Path(self.options.out), weights)
         self.save()
-        if self.accelerator.is_main_process:
-            write_results(Path(self.options.out), self.progress.rows)
-            draw_curves(Path(self.options.out), self.progress.rows, metric)
         self.accelerator.log({name: one for name, one in row.items() if name != "epoch"}, step=self.progress.epoch)
         self.display.epoch(row, metric, is_best=is_best)
 
@@ -248,20 +248,21 @@ class Trainer:
             "train_top1": 100 * right / images,
             "lr": max(group["lr"] for group in self.optimizer.param_groups),
         }
-        row |= self._judge(self.network, judged)
+        row |= self._judge(self.student.network, judged)
         if self.average is not None:
-            self._share_average()
             row |= {f"ema_{name}": value for name, value in self._judge(self.average.module, judged).items()}
         steps = self.order.steps - self._first
         return row | {"images_per_second": steps * self.order.step_size / seconds, "seconds": seconds}
 
-    def _share_average(self) -> None:
-        """Everybody's average is that of the first process: the statistics of batch norms are a process's own."""
-        if self.accelerator.num_processes > 1 and self.average is not None:
-            for tensor in self.average.module.state_dict().values():
+    def _share(self, network: nn.Module) -> None:
+        """Everybody judges the network of the first process: the statistics of batch norms are a process's own."""
+        if self.accelerator.num_processes > 1:
+            for tensor in network.state_dict().values():
                 torch.distributed.broadcast(tensor, 0)
 
     def _judge(self, network: nn.Module, judged: Any) -> Metrics:
+        self._share(network)
+        # Not as it is prepared for several processes: some of them may have no image to judge, and nobody is to wait.
         return validate(
             network, judged, self.loss, self.accelerator, classes=len(self.student.classes),
             is_multi_label=self.student.is_multi_label, told=self._tell_bad,
@@ -275,15 +276,25 @@ class Trainer:
     def save(self) -> None:
         """Write `last/` and `ema/`; the first process does it, and the others wait."""
         weights, optimizer = self._states()
+        if not all(torch.isfinite(tensor).all() for tensor in weights.values()):
+            self._give_up(float("nan"), f"the step after step {self.progress.step} of epoch {self.progress.epoch + 1}")
         if self.accelerator.is_main_process:
             average = self.average.module.state_dict() if self.average is not None else None
             scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else None
             tensors = {"network": weights, "optimizer": optimizer, "average": average, "scaler": scaler}
             run = Path(self.options.out)
             save_state(run, self.progress, tensors, lambda folder: self.student.save(folder, weights))
-            if average is not None:
-                self.student.save(run / AVERAGE, average)
+            self._write()
         self.accelerator.wait_for_everyone()
+
+    def _write(self) -> None:
+        """What follows from the state, for people and programs."""
+        run = Path(self.options.out)
+        if self.average is not None:
+            self.student.save(run / AVERAGE, self.average.module.state_dict())
+        if self.progress.rows:
+            write_results(run, self.progress.rows)
+            draw_curves(run, self.progress.rows, self.options.metric)
 
     def load(self, progress: Progress, tensors: dict[str, Any]) -> None:
         """Go on from what `save` wrote."""
@@ -296,6 +307,8 @@ class Trainer:
             self.average.module.load_state_dict(tensors["average"])
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(tensors["scaler"])
+        if self.accelerator.is_main_process:
+            self._write()  # the process may have been killed before it could
 
 
 def _seed(*parts: int | str) -> None:
