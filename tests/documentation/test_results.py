@@ -32,8 +32,8 @@ def table(heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
 
 
-COMMANDS = re.findall(r"levit evaluate [^`]*", PAGE.replace("`levit evaluate`", ""))
-TRAINING = re.findall(r"levit train [^&`]*", PAGE)
+COMMANDS = re.findall(r"levit evaluate [^`]*", re.sub(r"`levit evaluate`|^\$ .*", "", PAGE, flags=re.MULTILINE))
+TRAINING = re.findall(r"levit train [^&`]*", re.sub(r"^\$ .*", "", PAGE, flags=re.MULTILINE))
 
 
 def test_all_39_rows_are_there():

@@ -9,8 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
+import levit
 from levit.data.opening import open_data
 from levit.training.options import TrainingOptions
+from tests.training.runs import COLORS, TINY
 from tests.training.tiny import CLASSES, photo, save_levit
 
 
@@ -71,3 +73,54 @@ def picture() -> Image.Image:
     """A photo of 48 by 40 pixels with something in every part of it."""
     rows, columns = np.mgrid[0:40, 0:48]
     return Image.fromarray(np.stack([rows * 6, columns * 5, (rows * columns) % 256], axis=-1).astype(np.uint8))
+
+
+@pytest.fixture(scope="session")
+def colors(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Noisy pictures of three colours, which even a tiny network tells apart."""
+    folder = tmp_path_factory.mktemp("colors")
+    generator = np.random.default_rng(0)
+    for split, count in (("train", 16), ("validation", 6)):
+        for channel, name in enumerate(reversed(COLORS)):
+            (folder / split / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = generator.integers(0, 130, (32, 32, 3), dtype=np.uint8)
+                pixels[..., channel] += 90
+                Image.fromarray(pixels).save(folder / split / name / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny network with random weights and two heads of other classes."""
+    folder = tmp_path_factory.mktemp("network")
+    torch.manual_seed(1)
+    config = levit.LevitConfig(**TINY, num_labels=5)
+    levit.LevitForImageClassificationWithTeacher(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def run_options(colors: Path, network: Path, tmp_path: Path) -> TrainingOptions:
+    """A run of three epochs with everything that is random."""
+    return TrainingOptions(
+        data=str(colors),
+        out=str(tmp_path / "run"),
+        model=str(network),
+        epochs=3,
+        batch_size=16,
+        lr=3e-3,
+        drop_path=0.1,
+        ema=0.8,
+        clip=0.1,
+        mixup=0.8,
+        cutmix=1.0,
+        mix_share=0.5,
+        auto_augment="rand-m5-n1-mstd0.5-inc1",
+        erase=0.25,
+        repeats=2,
+        precision="fp32",
+        workers=0,
+        save_minutes=1e-6,  # after every step
+        report_to="none",
+    )
