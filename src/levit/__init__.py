@@ -117,8 +117,8 @@ __all__ = [
 ]
 
 
-# What may be missing -> the extra that brings it.
-_EXTRAS = {"torch": "torch", "transformers": "torch", "accelerate": "training", "timm": "training", "yaml": "training"}
+# What an extra brings.
+_EXTRA = ("torch", "transformers", "accelerate", "timm")
 
 
 def __getattr__(name: str) -> Any:
@@ -128,9 +128,9 @@ def __getattr__(name: str) -> Any:
     try:
         value = getattr(import_module(_HOMES[name]), name)
     except ModuleNotFoundError as error:
-        extra = _EXTRAS.get(error.name or "")
-        if extra is None:
+        if error.name not in _EXTRA:
             raise
+        extra = "training" if _HOMES[name].startswith("levit.training.") else "torch"
         raise ImportError(f'levit.{name} needs {error.name}: pip install "levit[{extra}]"') from error
     globals()[name] = value
     return value

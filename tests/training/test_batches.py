@@ -232,6 +232,6 @@ def test_loading_draws_no_random_number():
 def test_the_number_of_processes_that_prepare_follows_from_the_cores(
     options, monkeypatch, cores, processes, on_cpu, expected
 ):
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
+    monkeypatch.setattr("levit.training.batches.usable_cores", lambda: cores)
     assert choose_workers(options(), processes, on_cpu=on_cpu) == expected
     assert choose_workers(options(workers=3), processes, on_cpu=on_cpu) == 3

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+import levit
 from levit.training.options import TrainingOptions, options_from, read_options
 
 _KINDS: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool}
@@ -28,13 +29,7 @@ def train(data: str | None, out: str | None, config: str | None, as_json: bool, 
     if not values.get("out"):
         raise typer.BadParameter("give --out: the folder of the run")
     options = options_from(values, config or "the command line")
-    try:
-        from levit.training.run import train as run
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] not in _EXTRA:
-            raise
-        raise ImportError(f'levit train needs {error.name}: pip install "levit[training]"') from error
-    result = run(options)
+    result = levit.train(options)
     if not result.is_main:
         return
     if as_json:
@@ -46,9 +41,6 @@ def train(data: str | None, out: str | None, config: str | None, as_json: bool, 
     if not result.is_complete:
         typer.echo(f"stopped, and saved: the same command with --resume goes on with {options.out}", err=True)
         raise typer.Exit(130)
-
-
-_EXTRA = ("torch", "torchvision", "transformers", "timm", "accelerate", "yaml", "matplotlib", "tensorboard")
 
 
 def _signature() -> inspect.Signature:

@@ -162,14 +162,17 @@ def _choose_precision(wanted: str, device: torch.device) -> tuple[str, str]:
         raise EngineError("torch has no int8 here: export with `levit export --precision int8`, for engine openvino")
     if wanted != "auto":
         return wanted, f"on {device}, {wanted}, as asked for"
-    capabilities: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)  # new in torch
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        native = device.type == "cpu" and bool(capabilities().get("avx512_bf16"))
-    if native:
+    if has_bfloat16(device):
         return "bf16", f"on {device}, bf16, which it computes natively"
     return "fp32", f"on {device}, fp32, because bf16 is not known to be faster there"
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a CPU or a CUDA device computes bfloat16 natively, as far as torch knows."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)  # new in torch
+    return device.type == "cpu" and bool(capabilities().get("avx512_bf16"))
 
 
 def _first_line(error: BaseException) -> str:

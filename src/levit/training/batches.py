@@ -13,12 +13,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from levit.errors import DataError, ImageError
 from levit.images.reading import ImageSource
+from levit.runtime.cores import usable_cores
 from levit.training.epoch import Order, Request
 from levit.training.options import TrainingOptions
 from levit.training.store import StoredImages
 
 _TRIES = 100  # images that stand in one after another
-
 
 _Item = tuple[Tensor | None, tuple[int, ...], list[tuple[str, str]]]
 
@@ -119,7 +119,7 @@ def choose_workers(options: TrainingOptions, processes: int, *, on_cpu: bool) ->
     if options.workers is not None:
         return options.workers
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", processes))  # of this machine, where torchrun has started them
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     return 0 if on_cpu and cores <= 2 * processes else max(1, min(16, cores // processes - int(on_cpu)))
 
 

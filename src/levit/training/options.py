@@ -13,6 +13,7 @@ from levit.errors import ConfigError
 CHOICES = {
     "distillation": ("hard", "soft"),
     "class_weights": ("none", "balanced"),
+    "crop": ("resized", "padded"),
     "freeze": ("nothing", "stem", "backbone"),
     "metric": ("top1", "top5", "f1", "loss", "map"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
@@ -103,8 +104,6 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         for one in fields(self):
             _check(one.name, getattr(self, one.name), str(one.type), one.metadata)
-        if self.crop not in ("resized", "padded"):
-            raise ConfigError(f"--crop is {self.crop!r}: use resized or padded")
         if self.warmup_epochs >= self.epochs and self.warmup_epochs > 1:
             raise ConfigError(f"--warmup-epochs is {self.warmup_epochs}: it must be less than --epochs {self.epochs}")
         if self.min_lr > self.lr:

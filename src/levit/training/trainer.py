@@ -219,25 +219,24 @@ class Trainer:
             self._give_up(row["loss"], f"the validation of epoch {self.progress.epoch + 1}")
         self.progress.epoch, self.progress.step, self.progress.sums = self.progress.epoch + 1, 0, [0.0, 0.0, 0.0]
         metric = self.options.metric
-        value, weights = self._better(row, metric)
+        value, is_average = self._better(row, metric)
         is_best = is_better(metric, value, self.progress.best)
         if is_best:
             self.progress.best, self.progress.best_epoch = value, self.progress.epoch
         self.progress.rows = [*self.progress.rows, row]
         waited = self.progress.epoch - max(0, self.progress.best_epoch)
         self.progress.is_over = bool(self.options.patience) and waited >= self.options.patience
-        if self.accelerator.is_main_process and is_best:
-            self.student.save(Path(self.options.out), weights)
-        self.save()
+        self.save(best=("average" if is_average else "network") if is_best else None)
         self.accelerator.log({name: one for name, one in row.items() if name != "epoch"}, step=self.progress.epoch)
         self.display.epoch(row, metric, is_best=is_best)
 
-    def _better(self, row: Metrics, metric: str) -> tuple[float, dict[str, Tensor]]:
-        """The value of the weights or of their average, whichever is better, and those weights."""
+    @staticmethod
+    def _better(row: Metrics, metric: str) -> tuple[float, bool]:
+        """The value of the weights or of their average, whichever is better, and whether it is the average's."""
         mine, averaged = row[metric], row.get(f"ema_{metric}")
-        if self.average is None or averaged is None or not is_better(metric, averaged, mine):
-            return mine, self._states()[0]
-        return averaged, self.average.module.state_dict()
+        if averaged is None or not is_better(metric, averaged, mine):
+            return mine, False
+        return averaged, True
 
     def _row(self, judged: Any) -> Metrics:
         loss, right, images = self.progress.sums
@@ -268,14 +267,14 @@ class Trainer:
             is_multi_label=self.student.is_multi_label, told=self._tell_bad,
         )  # fmt: skip
 
-    def _states(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Weights and the optimizer's state, whole wherever their parts are."""
-        weights, optimizer = get_state_dict(self.network, self.optimizer.optimizer, options=_WHOLE)
-        return cast(dict[str, Tensor], weights), optimizer
+    def save(self, *, best: str | None = None) -> None:
+        """Write `last/` and `ema/`; the first process does it, and the others wait.
 
-    def save(self) -> None:
-        """Write `last/` and `ema/`; the first process does it, and the others wait."""
-        weights, optimizer = self._states()
+        Args:
+            best: "network" or "average": whose weights are the best so far, and become those of the run.
+        """
+        states = get_state_dict(self.network, self.optimizer.optimizer, options=_WHOLE)
+        weights, optimizer = cast(dict[str, Tensor], states[0]), states[1]
         if not all(torch.isfinite(tensor).all() for tensor in weights.values()):
             self._give_up(float("nan"), f"the step after step {self.progress.step} of epoch {self.progress.epoch + 1}")
         if self.accelerator.is_main_process:
@@ -283,6 +282,8 @@ class Trainer:
             scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else None
             tensors = {"network": weights, "optimizer": optimizer, "average": average, "scaler": scaler}
             run = Path(self.options.out)
+            if best is not None:
+                self.student.save(run, average if best == "average" and average is not None else weights)
             save_state(run, self.progress, tensors, lambda folder: self.student.save(folder, weights))
             self._write()
         self.accelerator.wait_for_everyone()
