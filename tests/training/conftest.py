@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import numpy as np
@@ -124,3 +126,11 @@ def run_options(colors: Path, network: Path, tmp_path: Path) -> TrainingOptions:
         save_minutes=1e-6,  # after every step
         report_to="none",
     )
+
+
+@pytest.fixture(scope="session")
+def processes() -> BaseContext:
+    """Where processes come from that can be killed: a server that has imported what they need."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["levit.training.run", "matplotlib.figure", "hypothesis", "pytest"])
+    return context

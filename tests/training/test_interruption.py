@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import shutil
@@ -11,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +60,8 @@ def _train_in_process(options: TrainingOptions) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is of Unix")
 def test_a_run_that_is_killed_at_twenty_random_moments_ends_with_the_same_bits(
-    options: TrainingOptions, tmp_path: Path
+    options: TrainingOptions, processes: BaseContext, tmp_path: Path
 ) -> None:
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["levit.training.run", "matplotlib.figure"])
-
     def start(options: TrainingOptions) -> Any:
         process = processes.Process(target=_train_in_process, args=(options,))
         process.start()

@@ -1,8 +1,8 @@
 """A saved state is complete or absent, whenever the process is killed."""
 
-import multiprocessing
 import os
 import signal
+import sys
 
 import pytest
 import torch
@@ -121,15 +121,14 @@ def killed_in(run, name, place):
     save(run, 2)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a process that is killed in the middle of a function")
+@pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is of Unix")
 @pytest.mark.parametrize(
     ("name", "place", "expected"),
     [("_flush", 0, 1), ("settle_last", 0, 1), ("settle_last", 1, 2)],
 )
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_killed_process_leaves_the_old_state_or_the_new_one(tmp_path, name, place, expected):
+def test_a_killed_process_leaves_the_old_state_or_the_new_one(tmp_path, processes, name, place, expected):
     save(tmp_path, 1)
-    process = multiprocessing.get_context("fork").Process(target=killed_in, args=(tmp_path, name, place))
+    process = processes.Process(target=killed_in, args=(tmp_path, name, place))
     process.start()
     process.join(60)
     assert process.exitcode == -signal.SIGKILL

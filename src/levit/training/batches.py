@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
@@ -16,6 +15,7 @@ from levit.images.reading import ImageSource
 from levit.runtime.cores import usable_cores
 from levit.training.epoch import Order, Request
 from levit.training.options import TrainingOptions
+from levit.training.processes import BeginProcess, process_context
 from levit.training.store import StoredImages
 
 _TRIES = 100  # images that stand in one after another
@@ -131,15 +131,10 @@ def _loader(images: PreparedImages, parts: Any, classes: int, workers: int, pinn
         collate_fn=_Collate(classes),
         pin_memory=pinned,
         persistent_workers=workers > 0,
-        worker_init_fn=_ignore_signals if workers else None,
+        multiprocessing_context=process_context() if workers else None,
+        worker_init_fn=BeginProcess() if workers else None,
         generator=torch.Generator(),  # otherwise a number is drawn from the one that training uses
     )
-
-
-def _ignore_signals(_: int) -> None:
-    """Ctrl-C and a launcher's signal reach all processes, and the one that trains has to finish a step first."""
-    for one in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(one, signal.SIG_IGN)
 
 
 class _Collate:

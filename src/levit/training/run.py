@@ -29,6 +29,7 @@ from levit.training.folder import check_folder, check_space, write_arguments
 from levit.training.losses import Loss, balanced_weights
 from levit.training.optimizer import build_optimizer, build_schedule, freeze
 from levit.training.options import TrainingOptions
+from levit.training.processes import check_not_importing
 from levit.training.saving import Progress, load_state, settle_last
 from levit.training.sources import COPIES, count_labels, open_sources, read_sources
 from levit.training.store import StoredImages
@@ -71,7 +72,8 @@ def train(options: TrainingOptions | None = None, /, **values: Any) -> Run:
         **values: those.
 
     Raises:
-        ConfigError: options do not go together, or the folder cannot be used.
+        ConfigError: options do not go together, the folder cannot be used, or a script that uses `workers` trains when
+            it is imported.
         DataError: the images or their classes cannot be used.
         CheckpointError: weights cannot be read or written.
         LevitError: there is no room for the run, or the loss is no number any more.
@@ -91,6 +93,7 @@ def train(options: TrainingOptions | None = None, /, **values: Any) -> Run:
         ...     levit.read_checkpoint(run.folder).labels
         ('green', 'red')
     """
+    check_not_importing()
     options = TrainingOptions(**values) if options is None else replace(options, **values)
     sources = open_sources(options)
     options = _fit_metric(options, is_multi_label=sources.learned.is_multi_label)
