@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from levit.cli.options import RevisionOption
+
 
 class Activation(StrEnum):
     """What the network may compute between its layers."""
@@ -47,7 +49,7 @@ def convert(
     use_ema: Annotated[
         bool, typer.Option("--use-ema", help="Of a training checkpoint, the moving average of the weights.")
     ] = False,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit, for a name on the hub.")] = None,
+    revision: RevisionOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="What was written as one JSON object.")] = False,
 ) -> None:
     """Rewrite a checkpoint in another library's names and layout."""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from levit.cli.options import RevisionOption
+
 if TYPE_CHECKING:
     from levit.exporting.export import ExportReport
 
@@ -48,7 +50,7 @@ def export(
     size: Annotated[
         str | None, typer.Option(metavar="256|256x192", help="Another image size than the trained one, height first.")
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit, for a name on the hub.")] = None,
+    revision: RevisionOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="The report as one JSON object.")] = False,
 ) -> None:
     """Export a checkpoint to one ONNX file that runs anywhere, and verify it."""

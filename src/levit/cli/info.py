@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from levit.cli.options import RevisionOption
+
 if TYPE_CHECKING:
     from levit.spec.artifact import Artifact
 
@@ -16,7 +18,7 @@ def info(
         str | None,
         typer.Argument(help="An exported .onnx file or a checkpoint; by default the model inside the package."),
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit, for a name on the hub.")] = None,
+    revision: RevisionOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, with every label.")] = False,
 ) -> None:
     """Show a model's size, input, labels, source and measured accuracy."""

@@ -5,41 +5,25 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from levit.cli.inputs import NoImages, expand
+from levit.cli.options import (
+    BatchSizeOption,
+    Engine,
+    EngineOption,
+    Precision,
+    PrecisionOption,
+    Preprocessing,
+    PreprocessingOption,
+    RevisionOption,
+)
 
 if TYPE_CHECKING:
     from levit.cli.output import Writer
     from levit.runtime.prediction import Label, Prediction
-
-
-class Engine(StrEnum):
-    """What computes the network."""
-
-    AUTO = "auto"
-    OPENVINO = "openvino"
-    ONNXRUNTIME = "onnxruntime"
-    TORCH = "torch"
-
-
-class Precision(StrEnum):
-    """Precision of the arithmetic."""
-
-    AUTO = "auto"
-    FP32 = "fp32"
-    BF16 = "bf16"
-    INT8 = "int8"
-
-
-class Preprocessing(StrEnum):
-    """How images are decoded and resized."""
-
-    FAST = "fast"
-    EXACT = "exact"
 
 
 def predict(
@@ -54,23 +38,17 @@ def predict(
         str | None,
         typer.Option(help="An exported .onnx file or a checkpoint; by default the model inside the package."),
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit, for a name on the hub.")] = None,
+    revision: RevisionOption = None,
     top_k: Annotated[int, typer.Option(min=1, help="How many labels to give for each image.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="One CSV line for each label.")] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="How many images to compute at once.")] = 16,
-    precision: Annotated[
-        Precision, typer.Option(help="Of the arithmetic; auto is int8 where the model is quantised, or bf16, or fp32.")
-    ] = Precision.AUTO,
-    engine: Annotated[
-        Engine, typer.Option(help="What computes the network; auto is the fastest that is installed.")
-    ] = Engine.AUTO,
+    batch_size: BatchSizeOption = 16,
+    precision: PrecisionOption = Precision.AUTO,
+    engine: EngineOption = Engine.AUTO,
     provider: Annotated[
         str | None, typer.Option(help="Where onnxruntime runs (cpu, cuda), or the device of torch (cpu, cuda, mps).")
     ] = None,
-    preprocessing: Annotated[
-        Preprocessing, typer.Option(help="fast, or exact: bit for bit as Pillow.")
-    ] = Preprocessing.FAST,
+    preprocessing: PreprocessingOption = Preprocessing.FAST,
     threads: Annotated[
         int | None, typer.Option(min=1, help="How many threads to use; default: the cores that this process may use.")
     ] = None,
@@ -103,20 +81,24 @@ def predict(
         chosen = classifier.engine
         name = classifier.artifact.source.name
         typer.echo(f"levit: {name}: {chosen.name}, {chosen.precision} ({chosen.reason})", err=True)
-    writer = WRITERS["json" if as_json else "csv" if as_csv else "table"]()
     named = _Named(paths)
+    predictions = track(classifier.stream(named, batch_size=batch_size), "images")
+    if _write(predictions, named, WRITERS["json" if as_json else "csv" if as_csv else "table"](), top_k):
+        raise typer.Exit(1)
+
+
+def _write(predictions: Iterable[Prediction], named: _Named, writer: Writer, top_k: int) -> int:
+    """Write every answer, and what led to none; how many those were."""
     failed = 0
     try:
-        for prediction in track(classifier.stream(named, batch_size=batch_size), "images"):
+        for prediction in predictions:
             failed += _write_missing(writer, named.missing_before_next())
             error = str(prediction.error) if prediction.error else None
             writer.write(prediction.source, [] if error else _answers(prediction, top_k), error)
             failed += error is not None
-        failed += _write_missing(writer, named.missing_before_next())
+        return failed + _write_missing(writer, named.missing_before_next())
     finally:
         writer.close()
-    if failed:
-        raise typer.Exit(1)
 
 
 def _answers(prediction: Prediction, top_k: int) -> list[Label]:
