@@ -5,17 +5,16 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-import openvino
-
 import levit
 from levit.runtime.cores import usable_cores
+from levit.runtime.openvino_core import openvino_core
 
 _LIBRARIES = ("openvino", "onnxruntime", "torch", "transformers", "timm")
 
 
 def describe_machine() -> dict[str, str]:
     """Processor, cores that this process may use, what it computes natively, system, and versions."""
-    core = openvino.Core()
+    core = openvino_core()
     versions = [f"levit {levit.__version__}"]
     for name in _LIBRARIES:
         try:

@@ -12,6 +12,7 @@ from openvino import opset13 as operations
 
 from levit.evaluation.turns import serve
 from levit.runtime.cores import usable_cores
+from levit.runtime.openvino_core import openvino_core
 
 _ROWS, _WIDTH, _LAYERS = 2048, 1024, 4  # of a batch of activations and square weights that stay in the cache
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
@@ -38,7 +39,7 @@ def measure_peak(precision: str, seconds: float, threads: int | None = None) -> 
         "INFERENCE_NUM_THREADS": threads or usable_cores(),
         "NUM_STREAMS": 1,
     }
-    compiled = openvino.Core().compile_model(openvino.Model([x], [values]), "CPU", settings)
+    compiled = openvino_core().compile_model(openvino.Model([x], [values]), "CPU", settings)
     request, batch = compiled.create_infer_request(), generator.standard_normal((_ROWS, _WIDTH), np.float32)
     request.infer([batch], share_inputs=True)
     taken: list[float] = []

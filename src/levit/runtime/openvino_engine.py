@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from levit.errors import EngineError
 from levit.runtime.cores import usable_cores, visible_cores
+from levit.runtime.openvino_core import openvino_core
 from levit.runtime.openvino_graph import is_quantized, own_quantization, take_pixels
 from levit.spec.artifact import Artifact
 
@@ -43,9 +44,8 @@ class OpenVinoEngine:
     ) -> None:
         _check_is_onnx(model)
         self._name = _name(model)
-        self._core = openvino.Core()
         try:
-            self._network = self._core.read_model(model)
+            self._network = openvino_core().read_model(model)
         except RuntimeError as error:
             raise EngineError(f"{self._name}: OpenVINO cannot open it ({_first_line(error)})") from error
         self.metadata: Mapping[str, str] = _metadata(self._network)
@@ -112,7 +112,7 @@ class OpenVinoEngine:
             preprocessing = Artifact.from_metadata(self.metadata).preprocessing
             network = take_pixels(network.clone(), preprocessing, batch)
         try:
-            return self._core.compile_model(network, _DEVICE, {**self._settings, "PERFORMANCE_HINT": hint})
+            return openvino_core().compile_model(network, _DEVICE, {**self._settings, "PERFORMANCE_HINT": hint})
         except RuntimeError as error:
             raise EngineError(f"{self._name}: OpenVINO cannot compile it ({_first_line(error)})") from error
 
@@ -164,7 +164,7 @@ def choose_precision(wanted: str, *, quantized: bool, name: str = "the model") -
     Raises:
         EngineError: int8 is wanted, and the model is not quantised.
     """
-    native = "BF16" in openvino.Core().get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+    native = "BF16" in openvino_core().get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
     if wanted == "int8" and not quantized:
         raise EngineError(f"{name}: not quantised: export it with `levit export --precision int8`")
     if wanted in ("auto", "int8"):

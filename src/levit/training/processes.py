@@ -35,9 +35,9 @@ def check_not_importing() -> None:
 def process_context() -> BaseContext:
     """Where they come from: not from a fork of this process.
 
-    It may have threads of OpenMP, Arrow and OpenVINO, and with those a fork can crash either side (Python warns of it
-    since 3.12). On Linux a server that has only imported what they need forks them, so that they share it in memory;
-    elsewhere each imports it.
+    It may have threads of OpenMP, Arrow and OpenVINO, on which a fork can hang (Python warns of it since 3.12). On
+    Linux a server that has only imported what they need forks them, so that they share it in memory; elsewhere each
+    imports it.
     """
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
