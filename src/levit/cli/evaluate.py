@@ -79,7 +79,6 @@ def evaluate(
     from levit.data.opening import open_with_others
     from levit.evaluation.folder import metrics
     from levit.evaluation.multi_label_folder import multi_label_metrics
-    from levit.exporting.export import record_accuracy
     from levit.runtime.classifier import Classifier
 
     def open_model(name: str) -> Classifier:
@@ -103,6 +102,8 @@ def evaluate(
         one, comparison = judging.one_label_each(open_model, model, compare, folder)
         figures, bad, show = metrics(one, comparison), one.bad, partial(print_evaluation, one, comparison, out)
         if save_accuracy:
+            from levit.exporting.export import record_accuracy
+
             record_accuracy(model, one.accuracy)
     if as_json:
         typer.echo(json.dumps(figures, ensure_ascii=False))
