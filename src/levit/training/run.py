@@ -232,7 +232,7 @@ def _assemble(
         network=prepared,
         optimizer=optimizer,
         schedule=schedule,
-        teacher=None if teacher is None else teacher.to(accelerator.device),
+        teacher=None if teacher is None else teacher.to(accelerator.device).to(memory_format=torch.channels_last),
         average=average,
         loss=loss.to(accelerator.device),
         mixup=_mixup(options, len(student.classes)),
