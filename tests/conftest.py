@@ -12,6 +12,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.spec.architecture import Architecture
@@ -27,6 +28,10 @@ ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "golden"
 EXAMPLES = ROOT / "examples"
 SHARED = ROOT.parent / "shared"
+
+# A machine that is busy is no error.
+settings.register_profile("levit", deadline=None)
+settings.load_profile("levit")
 
 # Those that train, export or measure; `make quick` has tests of the same rooms.
 SLOW_EXAMPLES = {

@@ -76,7 +76,7 @@ def test_every_pair_of_dialects_round_trips_to_the_bit(tmp_path, heads, first, s
 
 
 @given(architecture=architectures())
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @pytest.mark.parametrize("dialect", WRITABLE, ids=NAMES)
 def test_any_network_has_names_in_every_dialect(dialect, architecture):
     checkpoint = random_checkpoint(architecture)

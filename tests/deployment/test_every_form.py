@@ -44,7 +44,6 @@ def torch_network(architecture: Architecture, weights: dict[str, np.ndarray]):
 @settings(
     max_examples=int(EXAMPLES or 60),
     derandomize=EXAMPLES is None,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
 def test_every_form_equals_the_reference(architecture):

@@ -88,7 +88,7 @@ KINDS = [
 ]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.sampled_from(KINDS), max_size=12), st.integers(1, 5), st.integers(0, 3))
 def test_whatever_is_in_the_data_the_totals_reconcile(items, batch_size, skip):
     data = Colors()

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics
@@ -118,7 +118,6 @@ def test_the_report_stands_alone_and_shows_a_thousand_labels():
     assert page.index('<td class="text">label 0<') < page.index('<td class="text">label 1<')
 
 
-@settings(deadline=None)
 @given(arrays(np.float32, 30, elements=st.sampled_from([0.125, 0.25, 0.5, 0.75])), arrays(np.bool_, 30))
 def test_they_are_what_scikit_learn_says(scores, truth):
     if not truth.any():

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from levit.errors import ConfigError, DataError
@@ -31,7 +31,6 @@ def test_the_temperature_is_found_that_logits_were_multiplied_by(temperature):
     assert fit_temperature(*draw(temperature)) == pytest.approx(temperature, rel=0.03)
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 1, width=16), min_size=1, max_size=50), st.floats(0.01, 1))
 def test_the_coverage_holds_and_no_higher_threshold_keeps_it(scores, coverage):
     scores = np.float32(scores)
@@ -41,7 +40,6 @@ def test_the_coverage_holds_and_no_higher_threshold_keeps_it(scores, coverage):
     assert not len(higher) or (scores >= higher.min()).mean() < coverage + 1e-9
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([0.125, 0.25, 0.5, 0.75]), st.booleans()), min_size=1), st.floats(0.1, 1))
 def test_the_precision_holds_and_no_lower_threshold_keeps_it(pairs, precision):
     scores, right = np.float32([score for score, _ in pairs]), np.array([is_right for _, is_right in pairs])

@@ -80,7 +80,7 @@ def test_a_pillow_that_nobody_tested_is_not_read_from_outside(monkeypatch, versi
     assert resizing._has_vectors.__wrapped__() is is_known
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     height=st.integers(64, 400),
     width=st.integers(64, 400),
@@ -145,7 +145,7 @@ def test_a_filter_that_jumps_is_given_the_whole_image(large, resample):
     np.testing.assert_array_equal(prepare(large, preprocessing), prepare(large, preprocessing, exact=True))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(width=st.integers(100, 400), ratio=st.floats(0.3, 6), seed=st.integers(0, 9))
 def test_images_of_any_shape_stay_within_the_budget(width, ratio, seed):
     image = draw_scene(seed, width, int(width * ratio))

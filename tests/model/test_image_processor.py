@@ -109,7 +109,7 @@ def check_values(ours, stock, height, width, options, per_call):
 
 
 @pytest.mark.parametrize(("ours", "stock"), PAIRS)
-@settings(deadline=None, max_examples=10, derandomize=True)
+@settings(max_examples=10, derandomize=True)
 @given(height=sides, width=sides, options=configurations, per_call=st.booleans())
 def test_some_options_give_the_values_of_transformers(ours, stock, height, width, options, per_call):
     check_values(ours, stock, height, width, options, per_call)
@@ -117,7 +117,7 @@ def test_some_options_give_the_values_of_transformers(ours, stock, height, width
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("ours", "stock"), PAIRS)
-@settings(deadline=None, max_examples=100, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 @given(height=sides, width=sides, options=configurations, per_call=st.booleans())
 def test_every_option_gives_the_values_of_transformers(ours, stock, height, width, options, per_call):
     check_values(ours, stock, height, width, options, per_call)

@@ -57,7 +57,7 @@ sides = st.integers(1, 9)
 
 
 @given(trained=st.tuples(sides, sides), grid=st.tuples(sides, sides))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_resizing_keeps_the_ends_and_the_range(trained, grid):
     biases = torch.randn(2, trained[0] * trained[1])
     resized = resize_position_bias(biases, trained, grid).view(2, *grid)

@@ -40,7 +40,7 @@ def state(run: Path | str) -> dict[str, torch.Tensor]:
             for key, one in items:
                 walk(f"{name}.{key}", one)
 
-    walk("", found[1])
+    walk("", found[2])
     return flat
 
 

@@ -102,6 +102,16 @@ def test_a_terminal_shows_the_step_and_keeps_what_is_said(monkeypatch):
         assert part in text
 
 
+def test_a_terminal_says_that_an_epoch_is_being_judged(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "150")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with Display(epochs=2, steps=10, shows=True) as display:
+        display.step(0, 10, loss=1.0, top1=50.0, lr=0.1, rate=100.0)
+        display.judge(0)
+    assert "validation" in sys.stderr.getvalue()
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0, "0 s"), (59.6, "1 min 0 s"), (3599.4, "59 min 59 s"), (3599.6, "1 h 0 min"), (90_000, "25 h 0 min")],

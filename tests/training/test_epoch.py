@@ -94,6 +94,18 @@ def test_repeated_images_stand_in_a_row_and_are_told_apart(images, pairs, repeat
     assert sum(len(copies) < repeats for copies in rows.values()) <= 1  # the last of them
 
 
+@given(st.integers(1, 4), st.integers(1, 6), st.integers(1, 4), SEEDS)
+def test_the_repetitions_of_an_image_belong_to_different_processes(pairs, parts, repeats, seed):
+    assume(repeats <= parts)
+    batch_size = 2 * parts * pairs
+    order = Order(images=4 * batch_size, batch_size=batch_size, parts=parts, seed=seed, repeats=repeats)
+    for part in range(parts):
+        seen = [request.number for request in order.part(epoch=0, step=1, part=part)]
+        half = len(seen) // 2
+        assert len(set(seen[:half])) == len(set(seen[half:])) == half
+        assert len(set(seen)) >= len(seen) - 1  # where the halves meet in the middle of a step
+
+
 @given(st.integers(1, 9), st.integers(10, 64), PARTS, SEEDS)
 def test_fewer_images_than_a_batch_are_one_step(images, batch_size, parts, seed):
     order = Order(images=images, batch_size=batch_size, parts=parts, seed=seed)

@@ -4,17 +4,21 @@ import csv
 import os
 import shutil
 from collections import namedtuple
+from dataclasses import replace
 from math import nan
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from levit.errors import ConfigError, LevitError
+import levit
+from levit.errors import ConfigError, LevitError, LevitWarning
 from levit.training.folder import (
     ARGUMENTS_FILE,
     CURVES_FILE,
     RESULTS_FILE,
+    check_basis,
     check_folder,
     check_space,
     draw_curves,
@@ -22,6 +26,7 @@ from levit.training.folder import (
     write_results,
 )
 from levit.training.options import options_from, read_options
+from levit.training.saving import Basis
 
 ROWS = [
     {"epoch": epoch, "train_loss": 2 / epoch, "loss": 2.5 / epoch, "top1": 10.0 * epoch, "lr": 0.1 / epoch}
@@ -75,7 +80,7 @@ def test_a_folder_that_the_system_does_not_let_be_written_is_an_error(options):
 
 def test_a_run_is_not_written_over(options, run):
     check_folder(options())
-    write_arguments(options())
+    write_arguments(options(), "")
     with pytest.raises(ConfigError, match=r"^--out .*: there is a run in it: go on with it by --resume"):
         check_folder(options())
     check_folder(options(resume=True))
@@ -83,13 +88,13 @@ def test_a_run_is_not_written_over(options, run):
 
 def test_a_run_goes_on_under_other_circumstances(options, run):
     check_folder(options())
-    write_arguments(options())
+    write_arguments(options(), "")
     check_folder(options(resume=True, workers=5, report_to="none", save_minutes=1.0))
 
 
 def test_a_run_that_was_told_something_else_names_all_of_it(options, run):
     check_folder(options())
-    write_arguments(options())
+    write_arguments(options(), "")
     with pytest.raises(ConfigError, match=r"^--resume: the run in .* began with another --epochs, --lr: see .*args"):
         check_folder(options(resume=True, lr=0.1, epochs=7))
 
@@ -97,11 +102,28 @@ def test_a_run_that_was_told_something_else_names_all_of_it(options, run):
 def test_the_options_of_a_run_can_be_given_again(options, run):
     check_folder(options())
     chosen = options(lr=3e-5, teacher="ä run", image_size=64, resume=True, data="photos: 1")
-    write_arguments(chosen)
+    write_arguments(chosen, "128S in bf16")
     again = options_from(read_options(run / ARGUMENTS_FILE), "args.yaml")
     assert again.differences(chosen) == []
     assert not again.resume
-    assert "ä run" in (run / ARGUMENTS_FILE).read_text(encoding="utf-8")
+    text = (run / ARGUMENTS_FILE).read_text(encoding="utf-8")
+    assert "ä run" in text
+    assert text.startswith(f"# levit {levit.__version__}, torch {torch.__version__}; 128S in bf16\n")
+
+
+def test_a_run_goes_on_with_the_images_that_it_began_with(run):
+    began = Basis(images="a", step_size=64, processes=1)
+    check_basis(began, began, run)
+    with pytest.raises(ConfigError, match=r"began with other images or labels.* --model .*last and another --out"):
+        check_basis(began, replace(began, images="b"), run)
+
+
+def test_a_run_goes_on_with_the_steps_that_it_began_with(run):
+    began = Basis(images="a", step_size=64, processes=1)
+    with pytest.raises(ConfigError, match="64 images in a step on 1 processes, and 3 make it 60: use as many"):
+        check_basis(began, replace(began, step_size=60, processes=3), run)
+    with pytest.warns(LevitWarning, match="began on 1 processes, and goes on with 2: not to the same bits"):
+        check_basis(began, replace(began, processes=2), run)
 
 
 @pytest.mark.parametrize("content", ["lr: [", "[]", "nonsense: 3"])

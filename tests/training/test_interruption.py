@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -24,6 +25,12 @@ from levit.training.run import train
 from levit.training.saving import load_state
 from levit.training.trainer import Trainer
 from tests.training.runs import COLORS, assert_same_run, rows, state
+from tests.training.tiny import save_levit
+
+TAUGHT = {
+    "distillation": "soft", "tau": 2.0, "accumulate": 2, "layer_decay": 0.8, "class_weights": "balanced",
+    "cooldown_epochs": 1, "freeze": "stem",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -32,9 +39,13 @@ def options(run_options: TrainingOptions) -> TrainingOptions:
     return run_options
 
 
+@pytest.mark.parametrize("more", [{}, TAUGHT], ids=["plain", "taught, in parts, decayed, weighted"])
 def test_what_is_stopped_after_any_step_goes_on_to_the_same_bits(
-    options: TrainingOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: TrainingOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
 ) -> None:
+    if more:
+        more = {**more, "teacher": str(save_levit(tmp_path / "teacher", COLORS))}
+    options = replace(options, **more)
     train(options)
     interrupted, learn = replace(options, out=str(tmp_path / "interrupted"), resume=True), Trainer._step
     for stops in (1, 2, 4, 100):  # steps after which somebody presses Ctrl-C
@@ -50,6 +61,28 @@ def test_what_is_stopped_after_any_step_goes_on_to_the_same_bits(
         run = train(interrupted)
     assert run.is_complete
     assert_same_run(options.out, interrupted.out)
+
+
+def test_what_is_stopped_while_it_is_judged_goes_on_to_the_same_bits(
+    options: TrainingOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = replace(options, save_minutes=0.0)  # the only state is that of the stop
+    train(options)
+    stopped, attend = replace(options, out=str(tmp_path / "stopped"), resume=True), Trainer._attend
+    seen = []
+
+    def stop(self: Trainer, batch: Any) -> None:
+        seen.append(len(batch.targets))
+        self.stop()
+        attend(self, batch)
+
+    monkeypatch.setattr(Trainer, "_attend", stop)
+    assert not train(stopped).is_complete
+    assert len(seen) == 1
+    assert load_state(Path(stopped.out))[1].step == 3  # type: ignore[index]
+    monkeypatch.setattr(Trainer, "_attend", attend)
+    assert train(stopped).is_complete
+    assert_same_run(options.out, stopped.out)
 
 
 def _train_in_process(options: TrainingOptions) -> None:
@@ -88,6 +121,7 @@ def test_a_run_that_is_killed_at_twenty_random_moments_ends_with_the_same_bits(
             was_saving = was_saving or any(Path(killed.out).glob(".last*"))
         else:
             assert process.exitcode == 0
+            assert_same_run(options.out, killed.out)
             shutil.rmtree(killed.out)  # it came to its end before it was killed often enough
     process = start(killed)
     process.join()
@@ -122,22 +156,46 @@ def test_two_processes_compute_what_one_does_and_go_on_to_the_same_bits(
     live = replace(options, epochs=4, out=str(tmp_path / "live"))
     _run_processes(live, 2).communicate()
     stopped = replace(live, out=str(tmp_path / "stopped"))
-    process = _run_processes(stopped, 2)
-    _wait_for(tmp_path / "stopped" / "last" / "training_state.pt")
-    subprocess.run(
-        ["pkill", "-9", "-f", str(tmp_path / "stopped.yaml")], check=True
-    )  # torchrun, and whom it has started
-    process.communicate()
+    file, chance, seen = tmp_path / "stopped" / "last" / "training_state.pt", random.Random(0), None
+    for _ in range(3):
+        process = _run_processes(replace(stopped, resume=True), 2)
+        seen = _wait_for_another(file, seen)
+        time.sleep(chance.uniform(0, 0.3))
+        # torchrun, and whom it has started
+        subprocess.run(["pkill", "-9", "-f", str(tmp_path / "stopped.yaml")], check=False)
+        process.communicate()
     output = _run_processes(replace(stopped, resume=True), 2).communicate()[0]
     assert "goes on in epoch" in output
     assert_same_run(live.out, stopped.out)
 
 
 def _wait_for(file: Path, seconds: float = 120) -> None:
+    _wait_for_another(file, None, seconds)
+
+
+def _wait_for_another(file: Path, seen: int | None, seconds: float = 120) -> int:
+    """Until there is a file that was written later than what was seen; when it was."""
     until = time.monotonic() + seconds
-    while not file.exists() and time.monotonic() < until:
+    while time.monotonic() < until:
+        with suppress(FileNotFoundError):
+            if (written := file.stat().st_mtime_ns) != seen:
+                return written
         time.sleep(0.05)
-    assert file.exists()
+    pytest.fail(f"{file} was not written in {seconds} s")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="gloo is of Unix")
+def test_a_signal_that_everybody_is_told_of_twice_saves_on_several_processes(options: TrainingOptions) -> None:
+    """Slurm tells torchrun and its processes, and torchrun tells those again."""
+    many, run = replace(options, epochs=2000), Path(options.out)
+    process = _run_processes(many, 2)
+    _wait_for(run / "last" / "training_state.pt")
+    subprocess.run(["pkill", "-TERM", "-f", str(run.with_suffix(".yaml"))], check=True)
+    output = process.communicate(timeout=120)[0]
+    assert "the same command with --resume goes on" in output
+    assert not any(run.glob(".last*"))
+    assert load_state(run) is not None
 
 
 @pytest.mark.slow

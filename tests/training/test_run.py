@@ -6,19 +6,26 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import transformers
 import yaml
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import levit
 from levit.errors import ConfigError, DataError, LevitError
 from levit.training.options import TrainingOptions
 from levit.training.run import train
+from levit.training.saving import load_state
+from levit.training.trainer import Trainer
 from tests.training.runs import COLORS, assert_same_run, rows
+from tests.training.tiny import save_levit
+
+DEVICE = str(torch.accelerator.current_accelerator() or "cpu") if torch.accelerator.is_available() else "cpu"
 
 
 @pytest.fixture
@@ -68,9 +75,30 @@ def test_a_teacher_is_learned_from_and_not_saved(options: TrainingOptions, tmp_p
     assert not [name for name in names if "teacher" in name]
     stock = transformers.LevitForImageClassificationWithTeacher.from_pretrained(run.folder)
     assert stock.config.num_labels == 3
+    assert "teacher" not in load_state(run.folder)[2]  # type: ignore[index]
     assert json.loads((run.folder / "config.json").read_text())["architectures"] == [
         "LevitForImageClassificationWithTeacher"
     ]
+
+
+@pytest.mark.parametrize("distillation", ["hard", "soft"])
+def test_the_second_head_learns_what_the_teacher_says(
+    options: TrainingOptions, tmp_path: Path, distillation: str
+) -> None:
+    """Two teachers that say the same class of everything, whatever the labels are."""
+    answers = {}
+    for place, name in enumerate(COLORS):
+        folder = save_levit(tmp_path / name, COLORS)
+        weights = load_file(folder / "model.safetensors")
+        weights["classifier.linear.weight"].zero_()
+        weights["classifier.linear.bias"] = 8 * torch.eye(len(COLORS))[place]
+        save_file(weights, folder / "model.safetensors", {"format": "pt"})
+        out = str(tmp_path / f"by-{name}")
+        train(replace(options, teacher=str(folder), out=out, alpha=0.9, distillation=distillation, ema=0.0))
+        network = levit.LevitForImageClassificationWithTeacher.from_pretrained(Path(out) / "last").eval()
+        output = network(torch.zeros(1, 3, 32, 32))
+        answers[name] = COLORS[int(output.distillation_logits.argmax())]
+    assert answers == {name: name for name in COLORS}
 
 
 @pytest.mark.slow
@@ -108,6 +136,43 @@ def test_a_tracker_that_is_not_there_is_said_before_the_first_step(
     monkeypatch.setattr("levit.training.run.find_spec", lambda _: None)
     with pytest.raises(ImportError, match="pip install wandb"):
         train(replace(options, report_to="wandb"))
+
+
+def test_what_was_saved_before_a_loss_that_is_no_number_can_be_gone_on_from(
+    options: TrainingOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = Trainer._forward
+
+    def step(self: Trainer, batch: Any) -> Any:
+        loss, right = forward(self, batch)
+        return (loss * np.nan if self.progress.step == 2 else loss), right
+
+    wild = replace(options, from_scratch=True)
+    monkeypatch.setattr(Trainer, "_forward", step)
+    with pytest.raises(LevitError, match=r"the last good state is in (.*): go on .* --model \1 --no-from-scratch"):
+        train(wild)
+    monkeypatch.setattr(Trainer, "_forward", forward)
+    going_on = replace(options, model=f"{options.out}/last", out=f"{options.out}-again", epochs=1)
+    assert train(going_on).is_complete
+
+
+def test_what_is_left_open_is_decided_and_written_down(options: TrainingOptions) -> None:
+    run = train(replace(options, epochs=1, precision="auto", teacher="none"))
+    text = (run.folder / "args.yaml").read_text()
+    assert yaml.safe_load(text)["precision"] in ("fp32", "bf16", "fp16")
+    assert yaml.safe_load(text)["teacher"] is None
+    became = f"32x32: 48 images of 3 classes to learn from, 18 to choose by, on 1 x {DEVICE} in "
+    assert text.splitlines()[0].endswith(became + yaml.safe_load(text)["precision"])
+    assert train(replace(options, epochs=1, precision="auto", resume=True)).is_complete
+
+
+def test_a_run_does_not_go_on_with_other_images(options: TrainingOptions, colors: Path, tmp_path: Path) -> None:
+    shutil.copytree(colors, tmp_path / "colors")
+    options = replace(options, data=str(tmp_path / "colors"), epochs=1)
+    train(options)
+    (tmp_path / "colors" / "train" / "red" / "0.png").rename(tmp_path / "colors" / "train" / "red" / "another.png")
+    with pytest.raises(ConfigError, match=r"--resume: the run in .* began with other images or labels"):
+        train(replace(options, resume=True))
 
 
 def test_what_is_in_the_folder_already_is_left_alone(options: TrainingOptions) -> None:
@@ -172,4 +237,5 @@ def test_several_labels_are_learned_one_by_one(options: TrainingOptions, tmp_pat
     assert run.best is not None
     assert run.best > 70
     assert "top1" not in rows(run.folder)[0]
+    assert all(row["train_top1"] < 95 for row in rows(run.folder))  # an eighth of the images have no label at all
     assert json.loads((run.folder / "config.json").read_text())["problem_type"] == "multi_label_classification"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from levit.errors import CheckpointError
 from levit.training import saving
-from levit.training.saving import LAST, STATE_FILE, Progress, load_state, save_state, settle_last, write_text
+from levit.training.saving import LAST, STATE_FILE, Basis, Progress, load_state, save_state, settle_last, write_text
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 PROGRESS = st.builds(
@@ -24,6 +24,7 @@ PROGRESS = st.builds(
     best_epoch=st.integers(-1, 2000),
     is_over=st.booleans(),
 )
+BASIS = Basis(images="0f1e", step_size=16, processes=2)
 
 
 def write_model(folder):
@@ -31,14 +32,15 @@ def write_model(folder):
 
 
 def save(run, epoch, write=write_model):
-    save_state(run, Progress(epoch=epoch), {"network": {"weight": torch.full((3,), float(epoch))}}, write)
+    save_state(run, BASIS, Progress(epoch=epoch), {"network": {"weight": torch.full((3,), float(epoch))}}, write)
 
 
 def epoch_of(run):
     found = load_state(run)
     if found is None:
         return None
-    progress, tensors = found
+    basis, progress, tensors = found
+    assert basis == BASIS
     assert torch.equal(tensors["network"]["weight"], torch.full((3,), float(progress.epoch)))
     assert (run / LAST / "model.safetensors").read_bytes() == b"weights"
     return progress.epoch
@@ -47,8 +49,8 @@ def epoch_of(run):
 @given(progress=PROGRESS)
 def test_progress_comes_back_as_it_was(tmp_path_factory, progress):
     run = tmp_path_factory.mktemp("run")
-    save_state(run, progress, {}, write_model)
-    assert load_state(run) == (progress, {})
+    save_state(run, BASIS, progress, {}, write_model)
+    assert load_state(run) == (BASIS, progress, {})
 
 
 def test_tensors_come_back_as_they_were(tmp_path):
@@ -57,8 +59,8 @@ def test_tensors_come_back_as_they_were(tmp_path):
         "optimizer": {"state": {"a": {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": 0.1, "params": ["a"]}]},
         "average": None,
     }
-    save_state(tmp_path, Progress(), tensors, write_model)
-    _, found = load_state(tmp_path)
+    save_state(tmp_path, BASIS, Progress(), tensors, write_model)
+    _, _, found = load_state(tmp_path)
     assert torch.equal(found["network"]["a"], tensors["network"]["a"])
     assert found["network"]["b"].dtype == torch.int64
     assert found["optimizer"]["param_groups"] == tensors["optimizer"]["param_groups"]

@@ -49,9 +49,8 @@ def judge(accelerator, logits, targets, *, is_multi_label=False, smoothing=0.0, 
         label_smoothing=smoothing, weights=weights, is_multi_label=is_multi_label, kind="hard", alpha=0.5, tau=1.0
     )
     given_batches = batches_of(logits, targets) if batches is None else batches
-    return validate(
-        Known(classes).train(), given_batches, loss, accelerator, classes=classes, is_multi_label=is_multi_label
-    )
+    networks = [Known(classes).train()]
+    return validate(networks, given_batches, loss, accelerator, classes=classes, is_multi_label=is_multi_label)[0]
 
 
 def one_hot(labels, classes):
@@ -116,6 +115,25 @@ def test_the_size_of_batches_does_not_matter(accelerator):
     assert found[0] == pytest.approx(found[2])
 
 
+class Contrary(Known):
+    """Answers with what is the least likely."""
+
+    def forward(self, pixel_values):
+        return -super().forward(pixel_values)
+
+
+@pytest.mark.parametrize("is_multi_label", [False, True])
+def test_several_networks_see_the_images_once_and_are_judged_each_by_itself(accelerator, is_multi_label):
+    labels, logits = draw(3, 9, 4)
+    targets = one_hot(labels, 4)
+    loss = Loss(label_smoothing=0.0, weights=None, is_multi_label=is_multi_label, kind="hard", alpha=0.5, tau=1.0)
+    once = iter(list(batches_of(logits, targets)))
+    found = validate([Known(4), Contrary(4)], once, loss, accelerator, classes=4, is_multi_label=is_multi_label)
+    alone = [judge(accelerator, values, targets, is_multi_label=is_multi_label) for values in (logits, -logits)]
+    assert found == alone
+    assert found[0]["f1"] > found[1]["f1"]
+
+
 def empty(classes, bad="1.png"):
     return Batch(torch.zeros(0), torch.zeros(0, classes), [(bad, "cannot be decoded")])
 
@@ -124,8 +142,8 @@ def test_batches_of_bad_images_are_told_and_passed_over(accelerator):
     labels, logits = draw(2, 6, 3)
     targets, told = one_hot(labels, 3), []
     loss = Loss(label_smoothing=0.0, weights=None, is_multi_label=False, kind="hard", alpha=0.5, tau=1.0)
-    found = validate(
-        Known(3), [empty(3), *batches_of(logits, targets), empty(3, "2.png")], loss, accelerator,
+    [found] = validate(
+        [Known(3)], [empty(3), *batches_of(logits, targets), empty(3, "2.png")], loss, accelerator,
         classes=3, is_multi_label=False, told=lambda batch: told.extend(name for name, _ in batch.bad),
     )  # fmt: skip
     assert found == judge(accelerator, logits, targets)
@@ -164,7 +182,7 @@ def test_no_gradient_is_kept(accelerator):
     loss = Loss(label_smoothing=0.0, weights=None, is_multi_label=False, kind="hard", alpha=0.5, tau=1.0)
     labels, logits = draw(2, 6, 3)
     batches = batches_of(logits, one_hot(labels, 3))
-    validate(network, batches, loss, accelerator, classes=3, is_multi_label=False)
+    validate([network], batches, loss, accelerator, classes=3, is_multi_label=False)
     assert all(one.grad is None for one in network.parameters())
     assert not network.training
 

@@ -59,6 +59,11 @@ class Display:
             state = f"loss {loss:.3f}  right {top1:.1f} %  lr {lr:.1e}  {rate:,.0f} images/s  {duration(left)} left"
             self._bar.update(self._task, completed=step, epoch=f"{epoch + 1}/{self._epochs}", state=state)
 
+    def judge(self, epoch: int) -> None:
+        """The steps of an epoch are done, and what came of them is being judged."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._steps, epoch=f"{epoch + 1}/{self._epochs}", state="validation")
+
     def epoch(self, row: Metrics, metric: str, *, is_best: bool) -> None:
         """One epoch is done."""
         form = "{:.4f}" if metric == "loss" else "{:.2f} %"

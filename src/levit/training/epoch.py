@@ -31,7 +31,9 @@ class Order:
     """How the images are divided into steps, and a step among processes.
 
     A step has the same images whatever the number of processes. Mixing pairs the first image with the last, the second
-    with the last but one: a process gets both of each pair, so that what it mixes does not depend on that number.
+    with the last but one: a process gets both of each pair, so that what it mixes does not depend on that number. Pairs
+    are dealt out like cards, because the repetitions of an image, neighbours in a step, belong to different processes:
+    each then normalises by as many different images as it can (timm's RepeatAugSampler does so, too).
 
     Attributes:
         images: how many there are.
@@ -73,9 +75,9 @@ class Order:
         needed = max(self.images, self.step_size)
         order = _shuffled(self.images, self.seed, epoch, self.repeats, needed)
         chosen = order[step * self.step_size : (step + 1) * self.step_size]
-        first = slice(part * self.pairs, (part + 1) * self.pairs)
-        last = [chosen[len(chosen) - 1 - place] for place in range(first.start, first.stop)]
-        return [Request(epoch, int(index), int(copy)) for index, copy in [*chosen[first], *reversed(last)]]
+        mine = slice(part, self.step_size // 2, self.parts)
+        rows = np.concatenate([chosen[mine], chosen[::-1][mine][::-1]])
+        return [Request(epoch, int(index), int(copy)) for index, copy in rows]
 
     def parts_from(self, *, epoch: int, step: int, process: int, processes: int) -> Iterator[list[Request]]:
         """What a process computes in an epoch, from a step on, in the order in which it is wanted."""

@@ -6,12 +6,16 @@ import csv
 import io
 import shutil
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from levit.errors import ConfigError, LevitError
+import torch
+
+import levit
+from levit.errors import ConfigError, LevitError, LevitWarning
 from levit.training.options import TrainingOptions, options_from, read_options
-from levit.training.saving import write_text
+from levit.training.saving import LAST, Basis, write_text
 
 ARGUMENTS_FILE = "args.yaml"
 RESULTS_FILE = "results.csv"
@@ -44,12 +48,40 @@ def check_folder(options: TrainingOptions) -> None:
         raise ConfigError(f"--out {run}: there is something else in it: give a new folder")
 
 
-def write_arguments(options: TrainingOptions) -> None:
-    """All options, as the run was told them and as it understood them; from here on the folder is this run's."""
+def check_basis(before: Basis, now: Basis, run: Path) -> None:
+    """Look whether a run that goes on stands on what it began with.
+
+    Raises:
+        ConfigError: the images are others, or steps have another size; other processes are a warning.
+    """
+    anew = f"begin another run with --model {run / LAST} and another --out"
+    if before.images != now.images:
+        raise ConfigError(
+            f"--resume: the run in {run} began with other images or labels, and may have learned from those that it "
+            f"would be judged by: bring them back, or {anew}"
+        )
+    if before.step_size != now.step_size:
+        raise ConfigError(
+            f"--resume: the run in {run} began with {before.step_size} images in a step on {before.processes} "
+            f"processes, and {now.processes} make it {now.step_size}: use as many as before, or {anew}"
+        )
+    if before.processes != now.processes:
+        text = f"{run} began on {before.processes} processes, and goes on with {now.processes}: not to the same bits"
+        warnings.warn(text, LevitWarning, stacklevel=2)
+
+
+def write_arguments(options: TrainingOptions, became: str) -> None:
+    """All options, as the run understood them; from here on the folder is this run's.
+
+    Args:
+        options: of the run.
+        became: what came of those that leave something open, in a line.
+    """
     import yaml
 
     text = yaml.safe_dump(options.to_dict() | {"resume": False}, sort_keys=False, allow_unicode=True)
-    write_text(Path(options.out) / ARGUMENTS_FILE, text)
+    versions = f"levit {levit.__version__}, torch {torch.__version__}"
+    write_text(Path(options.out) / ARGUMENTS_FILE, f"# {versions}; {became}\n{text}")
 
 
 def check_space(run: Path, weights: int, copied: int) -> None:

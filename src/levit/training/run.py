@@ -25,13 +25,13 @@ from levit.training.augmentation import Augmentation, PlainImages
 from levit.training.batches import PreparedImages, choose_workers
 from levit.training.display import Display
 from levit.training.epoch import Order, seed_of
-from levit.training.folder import check_folder, check_space, write_arguments
+from levit.training.folder import check_basis, check_folder, check_space, write_arguments
 from levit.training.losses import Loss, balanced_weights
 from levit.training.optimizer import build_optimizer, build_schedule, freeze
 from levit.training.options import TrainingOptions
 from levit.training.processes import check_not_importing
-from levit.training.saving import Progress, load_state, settle_last
-from levit.training.sources import COPIES, count_labels, open_sources, read_sources
+from levit.training.saving import Basis, Progress, load_state, settle_last
+from levit.training.sources import COPIES, count_labels, digest, open_sources, read_sources
 from levit.training.store import StoredImages
 from levit.training.student import Student, build_student
 from levit.training.teacher import Teacher, open_teacher
@@ -96,7 +96,7 @@ def train(options: TrainingOptions | None = None, /, **values: Any) -> Run:
     check_not_importing()
     options = TrainingOptions(**values) if options is None else replace(options, **values)
     sources = open_sources(options)
-    options = _fit_metric(options, is_multi_label=sources.learned.is_multi_label)
+    options = _decide(options, is_multi_label=sources.learned.is_multi_label)
     accelerator, run = _accelerate(options), Path(options.out)
     if accelerator.is_main_process:
         check_folder(options)
@@ -111,11 +111,16 @@ def train(options: TrainingOptions | None = None, /, **values: Any) -> Run:
     with accelerator.main_process_first():
         learned, judged = read_sources(sources, options, student.classes, writes=accelerator.is_main_process)
     trainer = _assemble(options, accelerator, student, teacher, learned, judged)
-    if (saved := load_state(run)) is not None:
-        trainer.load(*saved)
+    announcement = _announce(trainer, learned, judged)
     if accelerator.is_main_process:
-        write_arguments(options)
-    trainer.display.say(_announce(trainer, learned, judged))
+        write_arguments(options, announcement)
+    if (saved := load_state(run)) is not None:
+        basis, progress, tensors = saved
+        check_basis(basis, trainer.basis, run)
+        trainer.load(progress, tensors)
+        since = trainer.progress
+        announcement += f"; goes on in epoch {since.epoch + 1} after {since.step} steps"
+    trainer.display.say(announcement)
     _open_trackers(options, accelerator, trainer.progress)
     is_complete = trainer.run()
     accelerator.end_training()
@@ -141,29 +146,29 @@ def _accelerate(options: TrainingOptions) -> Accelerator:
     return Accelerator(
         kwargs_handlers=[patience],
         cpu=not torch.accelerator.is_available(),  # or several processes do not find each other
-        mixed_precision=_precision(options.precision),
+        mixed_precision={"fp32": "no"}.get(options.precision, options.precision),
         log_with=log,
         project_dir=options.out,
     )
 
 
-def _precision(wanted: str) -> str:
-    """What accelerate calls it; auto is bf16 where the hardware computes it natively."""
-    if wanted != "auto":
-        return {"fp32": "no"}.get(wanted, wanted)
+def _decide(options: TrainingOptions, *, is_multi_label: bool) -> TrainingOptions:
+    """What was left open, decided: images with several labels have no top-1, and not all hardware has bf16."""
+    metric = options.metric
+    if is_multi_label and metric in ("top1", "top5"):
+        metric = "map"
+    elif not is_multi_label and metric == "map":
+        raise ConfigError("--metric map is for images with several labels: use top1")
+    precision = _native_precision() if options.precision == "auto" else options.precision
+    return replace(options, metric=metric, precision=precision, teacher=options.teacher if options.is_taught else None)
+
+
+def _native_precision() -> str:
+    """bf16 where the hardware computes it natively."""
     is_cuda = torch.cuda.is_available()
     if has_bfloat16(torch.device("cuda" if is_cuda else "cpu")):
         return "bf16"
-    return "fp16" if is_cuda else "no"
-
-
-def _fit_metric(options: TrainingOptions, *, is_multi_label: bool) -> TrainingOptions:
-    """Images with several labels have no top-1: what is not asked for otherwise is then mean average precision."""
-    if is_multi_label and options.metric in ("top1", "top5"):
-        return replace(options, metric="map")
-    if not is_multi_label and options.metric == "map":
-        raise ConfigError("--metric map is for images with several labels: use top1")
-    return options
+    return "fp16" if is_cuda else "fp32"
 
 
 def _check_size(student: Student) -> None:
@@ -241,6 +246,7 @@ def _assemble(
         judged=PreparedImages(judged, plain, fails=fails, substitutes=False),
         count_judged=len(judged),
         workers=choose_workers(options, accelerator.num_processes, on_cpu=accelerator.device.type == "cpu"),
+        basis=Basis(images=digest(learned, judged), step_size=order.step_size, processes=accelerator.num_processes),
         progress=Progress(),
         display=Display(epochs=epochs, steps=order.steps, shows=accelerator.is_main_process),
     )
@@ -274,14 +280,11 @@ def _mixup(options: TrainingOptions, classes: int) -> Mixup | None:
 def _announce(trainer: Trainer, learned: StoredImages, judged: StoredImages) -> str:
     count = sum(parameter.numel() for parameter in trainer.network.parameters())
     height, width = trainer.student.image_size
-    precision = {"no": "fp32"}.get(str(trainer.accelerator.mixed_precision), trainer.accelerator.mixed_precision)
     teacher = f", taught by {trainer.options.teacher}" if trainer.teacher is not None else ""
-    since = trainer.progress
-    going_on = f"; goes on in epoch {since.epoch + 1} after {since.step} steps" if since.epoch or since.step else ""
     return (
         f"{trainer.options.model}, {count / 1e6:.1f} million parameters, {height}x{width}{teacher}: {len(learned):,} "
         f"images of {len(trainer.student.classes)} classes to learn from, {len(judged):,} to choose by, on "
-        f"{trainer.accelerator.num_processes} x {trainer.accelerator.device.type} in {precision}{going_on}"
+        f"{trainer.accelerator.num_processes} x {trainer.accelerator.device.type} in {trainer.options.precision}"
     )
 
 

@@ -19,9 +19,24 @@ STATE_FILE = "training_state.pt"
 _PARTIAL, _COMPLETE = ".last.partial", ".last.complete"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Basis:
+    """What a run stands on besides its options: without it, what was saved means something else.
+
+    Attributes:
+        images: a digest of their names and labels, in order.
+        step_size: images in a step.
+        processes: that learn together.
+    """
+
+    images: str
+    step_size: int
+    processes: int
+
+
 @dataclass(kw_only=True)
 class Progress:
-    """How far a run is; what follows is a function of this, the options, the data and the weights.
+    """How far a run is; what follows is a function of this, its basis, the options and the weights.
 
     Attributes:
         epoch: which is under way, from 0.
@@ -41,7 +56,9 @@ class Progress:
     is_over: bool = False
 
 
-def save_state(run: Path, progress: Progress, tensors: dict[str, Any], write_model: Callable[[Path], None]) -> None:
+def save_state(
+    run: Path, basis: Basis, progress: Progress, tensors: dict[str, Any], write_model: Callable[[Path], None]
+) -> None:
     """Replace `last/` by what is true now.
 
     It is written under another name, and that name says when it is complete; `settle_last` finishes what was
@@ -49,6 +66,7 @@ def save_state(run: Path, progress: Progress, tensors: dict[str, Any], write_mod
 
     Args:
         run: the folder of the run.
+        basis: what it stands on.
         progress: how far it is.
         tensors: states of network, average and optimizer.
         write_model: writes the network as others read it.
@@ -61,7 +79,7 @@ def save_state(run: Path, progress: Progress, tensors: dict[str, Any], write_mod
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         write_model(partial)
-        torch.save({"progress": asdict(progress), **tensors}, partial / STATE_FILE)
+        torch.save({"basis": asdict(basis), "progress": asdict(progress), **tensors}, partial / STATE_FILE)
         _flush(partial)
         settle_last(run)
         partial.rename(run / _COMPLETE)
@@ -78,7 +96,7 @@ def settle_last(run: Path) -> None:
         complete.rename(last)
 
 
-def load_state(run: Path) -> tuple[Progress, dict[str, Any]] | None:
+def load_state(run: Path) -> tuple[Basis, Progress, dict[str, Any]] | None:
     """What `save_state` wrote last, or None where there is nothing yet.
 
     Raises:
@@ -89,7 +107,7 @@ def load_state(run: Path) -> tuple[Progress, dict[str, Any]] | None:
         return None
     try:
         tensors = torch.load(file, map_location="cpu", weights_only=True)
-        return Progress(**tensors.pop("progress")), tensors
+        return Basis(**tensors.pop("basis")), Progress(**tensors.pop("progress")), tensors
     except Exception as error:  # a damaged file makes torch raise almost anything
         raise CheckpointError(
             f"{file}: damaged ({' '.join(str(error).split())[:200]}): start anew with another --out"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
@@ -119,6 +120,16 @@ def divide(images: StoredImages, share: float, seed: int) -> tuple[Selection, Se
     is_judged = np.zeros(len(images), bool)
     is_judged[chosen] = True
     return Selection(images, np.flatnonzero(~is_judged)), Selection(images, np.flatnonzero(is_judged))
+
+
+def digest(*parts: StoredImages) -> str:
+    """A digest of the names and labels of images, in order."""
+    found = hashlib.blake2b(digest_size=16)
+    for images in parts:
+        found.update(f"{len(images)}\n".encode())
+        for index in range(len(images)):
+            found.update(f"{images.name(index)}\0{images.labels(index)}\n".encode(errors="surrogateescape"))
+    return found.hexdigest()
 
 
 def count_labels(images: StoredImages) -> NDArray[np.int64]:

@@ -28,13 +28,20 @@ from levit.training.folder import draw_curves, write_results
 from levit.training.losses import Loss
 from levit.training.optimizer import clip, settle
 from levit.training.options import TrainingOptions
-from levit.training.saving import LAST, Progress, save_state
+from levit.training.saving import LAST, Basis, Progress, save_state
 from levit.training.student import Student, read_logits
 from levit.training.validation import Metrics, add_up, is_better, validate
 
 AVERAGE = "ema"
 
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+
+# Seconds in which a signal comes several times and means one: the terminal, Slurm and torchrun each tell every process.
+_TOGETHER = 3.0
+
+
+class _Stopped(Exception):  # noqa: N818  # it is none
+    """Somebody wants the run to stop here."""
 
 
 @dataclass(kw_only=True)
@@ -53,6 +60,7 @@ class Trainer:
         order: what is seen when.
         learned, judged: images, prepared on request; `count_judged` how many there are of the second.
         workers: processes that prepare images.
+        basis: what the run stands on.
         progress: how far it is.
         display: what one sees of it.
     """
@@ -72,6 +80,7 @@ class Trainer:
     judged: PreparedImages
     count_judged: int
     workers: int
+    basis: Basis
     progress: Progress
     display: Display
     _bad: dict[str, str] = field(default_factory=dict)
@@ -98,37 +107,52 @@ class Trainer:
         )  # fmt: skip
         with _signals(self), self.display:
             self.display.begin(here[0] * self.order.steps + here[1])
-            while self.progress.epoch < total and not self.progress.is_over:
-                if not self._learn(batches):
-                    return False
-                self._finish_epoch(judged)
+            try:
+                while self.progress.epoch < total and not self.progress.is_over:
+                    self._learn(batches)
+                    self._finish_epoch(judged)
+            except _Stopped:
+                self.save()
+                return False
         return True
 
     def stop(self) -> None:
-        """Stop after the step that is under way, and save."""
+        """Save and stop after the step that is under way; of one process, after a batch of validation, too."""
         self._wants_stop = True
 
     @property
     def _pinned(self) -> bool:
         return self.accelerator.device.type == "cuda"
 
-    def _learn(self, batches: Iterator[Batch]) -> bool:
-        """The rest of an epoch; whether it came to its end."""
+    def _learn(self, batches: Iterator[Batch]) -> None:
+        """The rest of an epoch."""
         settle(self.student.network, self.options)
         self._start, self._first = time.monotonic(), self.progress.step
         saved = time.monotonic()
+        self._heed_wishes(is_due=False)
         while self.progress.step < self.order.steps:
             loss = self._step(batches)
             self.progress.step += 1
             self._show(loss)
-            is_due = self.options.save_minutes > 0 and time.monotonic() - saved > 60 * self.options.save_minutes
-            stop, save = self._agree(self._wants_stop, is_due)
-            if stop or (save and self.progress.step < self.order.steps):
-                self.save()
+            minutes = (time.monotonic() - saved) / 60
+            if self._heed_wishes(is_due=0 < self.options.save_minutes < minutes):
                 saved = time.monotonic()
-            if stop:
-                return False
-        return True
+
+    def _heed_wishes(self, *, is_due: bool) -> bool:
+        """Save where it is time to, and whether it was; what any process wishes, all do after the same step.
+
+        Raises:
+            _Stopped: somebody wants to stop.
+        """
+        stop, save = self._wants_stop, is_due
+        if self.accelerator.num_processes > 1:
+            wishes = torch.tensor([stop, save], dtype=torch.int64, device=self.accelerator.device)
+            stop, save = (bool(one) for one in self.accelerator.reduce(wishes))
+        if stop:
+            raise _Stopped
+        if save:
+            self.save()
+        return save
 
     def _step(self, batches: Iterator[Batch]) -> float:
         """One step of the optimizer; the mean loss of this process."""
@@ -167,8 +191,8 @@ class Trainer:
             taught = self.teacher(pixels) if self.teacher is not None else None
             logits = read_logits(self.network(pixels))
         loss = self.loss(logits, targets, taught)
-        answers = logits.answer.detach().argmax(dim=1)
-        return loss, (targets.gather(1, answers[:, None]) >= targets.amax(dim=1, keepdim=True)).sum()
+        share = targets.gather(1, logits.answer.detach().argmax(dim=1, keepdim=True))
+        return loss, ((share > 0) & (share >= targets.amax(dim=1, keepdim=True))).sum()
 
     def _next(self, batches: Iterator[Batch]) -> Batch:
         batch = next(batches)
@@ -188,12 +212,14 @@ class Trainer:
         return value
 
     def _give_up(self, loss: float, where: str) -> NoReturn:
-        last = Path(self.options.out) / LAST
-        good = f"the last good state is in {last}" if last.exists() else "nothing was saved before it"
-        raise LevitError(
-            f"the loss is {loss} in {where}; {good}: start again with a lower --lr, --clip 0.01, longer "
-            "--warmup-epochs, or --precision fp32"
-        )
+        last, options = Path(self.options.out) / LAST, self.options
+        ways = [f"--lr {options.lr / 2:g}", "longer --warmup-epochs"]
+        ways += ["--clip 0.01"] * (not options.clip) + ["--precision fp32"] * (options.precision != "fp32")
+        good = "nothing was saved before it: start again"
+        if last.exists():
+            weights = f"--model {last}{' --no-from-scratch' if options.from_scratch else ''}"
+            good = f"the last good state is in {last}: go on from it in a new run, {weights} --out NEW,"
+        raise LevitError(f"the loss is {loss} in {where}; {good} with {', '.join(ways[:-1])} or {ways[-1]}")
 
     def _count(self, loss: float, right: int, images: int) -> None:
         found = add_up([loss * images, float(right), float(images)], self.accelerator)
@@ -206,14 +232,8 @@ class Trainer:
         lr = max(group["lr"] for group in self.optimizer.param_groups)
         self.display.step(self.progress.epoch, self.progress.step, loss=loss, top1=top1, lr=lr, rate=rate)
 
-    def _agree(self, *wishes: bool) -> tuple[bool, ...]:
-        """What any process wishes, all do after the same step."""
-        if self.accelerator.num_processes == 1:
-            return wishes
-        found = self.accelerator.reduce(torch.tensor(wishes, dtype=torch.int64, device=self.accelerator.device))
-        return tuple(bool(one) for one in found)
-
     def _finish_epoch(self, judged: Any) -> None:
+        self.display.judge(self.progress.epoch)
         row = self._row(judged)
         if not np.isfinite(row["loss"]):
             self._give_up(row["loss"], f"the validation of epoch {self.progress.epoch + 1}")
@@ -247,9 +267,8 @@ class Trainer:
             "train_top1": 100 * right / images,
             "lr": max(group["lr"] for group in self.optimizer.param_groups),
         }
-        row |= self._judge(self.student.network, judged)
-        if self.average is not None:
-            row |= {f"ema_{name}": value for name, value in self._judge(self.average.module, judged).items()}
+        for prefix, found in self._judge(judged).items():
+            row |= {prefix + name: value for name, value in found.items()}
         steps = self.order.steps - self._first
         return row | {"images_per_second": steps * self.order.step_size / seconds, "seconds": seconds}
 
@@ -259,13 +278,25 @@ class Trainer:
             for tensor in network.state_dict().values():
                 torch.distributed.broadcast(tensor, 0)
 
-    def _judge(self, network: nn.Module, judged: Any) -> Metrics:
-        self._share(network)
+    def _judge(self, judged: Any) -> dict[str, Metrics]:
+        """The network's metrics, and those of its average, by the prefix of their names."""
         # Not as it is prepared for several processes: some of them may have no image to judge, and nobody is to wait.
-        return validate(
-            network, judged, self.loss, self.accelerator, classes=len(self.student.classes),
-            is_multi_label=self.student.is_multi_label, told=self._tell_bad,
+        networks = {"": self.student.network}
+        if self.average is not None:
+            networks["ema_"] = self.average.module
+        for network in networks.values():
+            self._share(network)
+        found = validate(
+            list(networks.values()), judged, self.loss, self.accelerator, classes=len(self.student.classes),
+            is_multi_label=self.student.is_multi_label, told=self._attend,
         )  # fmt: skip
+        return dict(zip(networks, found, strict=True))
+
+    def _attend(self, batch: Batch) -> None:
+        """Before a batch of validation is judged: several processes have no step here after which all could stop."""
+        if self._wants_stop and self.accelerator.num_processes == 1:
+            raise _Stopped
+        self._tell_bad(batch)
 
     def save(self, *, best: str | None = None) -> None:
         """Write `last/` and `ema/`; the first process does it, and the others wait.
@@ -284,7 +315,7 @@ class Trainer:
             run = Path(self.options.out)
             if best is not None:
                 self.student.save(run, average if best == "average" and average is not None else weights)
-            save_state(run, self.progress, tensors, lambda folder: self.student.save(folder, weights))
+            save_state(run, self.basis, self.progress, tensors, lambda folder: self.student.save(folder, weights))
             self._write()
         self.accelerator.wait_for_everyone()
 
@@ -324,15 +355,19 @@ def _seed(*parts: int | str) -> None:
 
 @contextmanager
 def _signals(trainer: Trainer) -> Iterator[None]:
-    """Ctrl-C, and the signal with which Slurm announces the end, stop after a step; a second one at once."""
+    """Ctrl-C, and the signal with which Slurm announces the end, stop after a step; a later Ctrl-C stops at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before: dict[int, Any] = {}
+    told_at: list[float] = []
 
     def stop(number: int, _: FrameType | None) -> None:
+        told_at.append(time.monotonic())
         trainer.stop()
-        signal.signal(number, before[number])
+        if number == signal.SIGINT and told_at[-1] - told_at[0] > _TOGETHER:
+            signal.signal(number, before[number])
+            signal.raise_signal(number)
 
     for wanted in (signal.SIGINT, signal.SIGTERM):
         before[wanted] = signal.signal(wanted, stop)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from math import nan
 
 import numpy as np
@@ -23,7 +23,7 @@ METRICS = {"top1": True, "top5": True, "f1": True, "map": True, "loss": False}
 
 @torch.no_grad()
 def validate(
-    network: nn.Module,
+    networks: Sequence[nn.Module],
     batches: Iterable[Batch],
     loss: Loss,
     accelerator: Accelerator,
@@ -31,11 +31,11 @@ def validate(
     classes: int,
     is_multi_label: bool,
     told: Callable[[Batch], None] = lambda batch: None,
-) -> Metrics:
-    """Judge a network, in evaluation mode; every process its share of the images.
+) -> list[Metrics]:
+    """Judge networks in evaluation mode, all by the same batches; every process its share of the images.
 
     Args:
-        network: which gives logits.
+        networks: which give logits.
         batches: those of this process.
         loss: without a teacher.
         accelerator: adds up what the processes count.
@@ -44,32 +44,35 @@ def validate(
         told: of every batch, for the names of those that could not be read.
 
     Returns:
-        `loss`, and `top1`, `top5` and `f1` (the mean over classes), or `map` and `f1`, in per cent; NaN where no image
-        could be judged.
+        For each network `loss`, and `top1`, `top5` and `f1` (the mean over classes), or `map` and `f1`, in per cent;
+        NaN where no image could be judged.
     """
-    network.eval()
-    answers, targets, total = [], [], 0.0
+    answers: list[list[Tensor]] = [[] for _ in networks]
+    targets: list[Tensor] = []
+    totals = [0.0] * len(networks)
+    for network in networks:
+        network.eval()
     for batch in batches:
         told(batch)
         if not len(batch.targets):
             continue
+        pixels = batch.pixel_values.to(accelerator.device, non_blocking=True)
         wanted = batch.targets.to(accelerator.device, non_blocking=True)
-        with accelerator.autocast():
-            logits = read_logits(network(batch.pixel_values.to(accelerator.device, non_blocking=True))).answer.float()
-        found = loss.of_labels(wanted, logits)
-        total += float(found) * len(wanted)
-        answers.append(logits if is_multi_label else logits.topk(min(5, logits.shape[1])).indices)
         targets.append(wanted if is_multi_label else wanted.argmax(dim=1))
-    count = sum(len(one) for one in targets)
-    total, everybody = add_up([total, float(count)], accelerator)
+        for place, network in enumerate(networks):
+            with accelerator.autocast():
+                logits = read_logits(network(pixels)).answer.float()
+            totals[place] += float(loss.of_labels(wanted, logits)) * len(wanted)
+            answers[place].append(logits if is_multi_label else logits.topk(min(5, logits.shape[1])).indices)
+    *totals, everybody = add_up([*totals, float(sum(map(len, targets)))], accelerator)
     if not everybody:
-        return dict.fromkeys(("loss", "map", "f1") if is_multi_label else ("loss", "top1", "top5", "f1"), nan)
-    mean = {"loss": total / everybody}
-    if is_multi_label:
-        answered, wanted = (_gathered(parts, classes, accelerator) for parts in (answers, targets))
-        present = wanted[:, 0] >= 0  # a process with fewer images was padded
-        return mean | _several(answered[present], wanted[present])
-    return mean | _single(answers, targets, classes, accelerator)
+        names = ("loss", "map", "f1") if is_multi_label else ("loss", "top1", "top5", "f1")
+        return [dict.fromkeys(names, nan) for _ in networks]
+    of_labels = _several if is_multi_label else _single
+    return [
+        {"loss": total / everybody} | of_labels(found, targets, classes, accelerator)
+        for total, found in zip(totals, answers, strict=True)
+    ]
 
 
 def add_up(values: list[float], accelerator: Accelerator) -> list[float]:
@@ -107,8 +110,10 @@ def _single(answers: list[Tensor], targets: list[Tensor], classes: int, accelera
     }
 
 
-def _several(logits: Tensor, targets: Tensor) -> Metrics:
-    scores, truth = logits.sigmoid().cpu().numpy(), targets.cpu().numpy() > 0.5
+def _several(answers: list[Tensor], targets: list[Tensor], classes: int, accelerator: Accelerator) -> Metrics:
+    logits, wanted = (_gathered(parts, classes, accelerator) for parts in (answers, targets))
+    judged = wanted[:, 0] >= 0  # a process with fewer images was padded
+    scores, truth = logits[judged].sigmoid().cpu().numpy(), wanted[judged].cpu().numpy() > 0.5
     present = truth.any(axis=0)
     precisions = [average_precision(scores[:, label], truth[:, label]) for label in np.flatnonzero(present)]
     found = scores >= 0.5
