@@ -118,6 +118,7 @@ def draw_curves(run: Path, rows: Sequence[dict[str, float]], metric: str) -> Non
     """Loss, metric and learning rate over the epochs, as a picture."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     epochs = [row["epoch"] for row in rows]
     figure = Figure(figsize=(10, 3.4), layout="constrained")
@@ -126,15 +127,17 @@ def draw_curves(run: Path, rows: Sequence[dict[str, float]], metric: str) -> Non
     losses.plot(epochs, [row["train_loss"] for row in rows], label="learning", color="#8a8a8a")
     losses.plot(epochs, [row["loss"] for row in rows], label="validation", color="#0b6e4f")
     if metric != "loss":
-        values.plot(epochs, [row[metric] for row in rows], label="validation", color="#0b6e4f")
-        if f"ema_{metric}" in rows[0]:
-            values.plot(epochs, [row[f"ema_{metric}"] for row in rows], label="moving average", color="#c8553d")
-        best = max(row[metric] for row in rows)
-        values.axhline(best, color="#0b6e4f", linewidth=0.5, linestyle=":")
+        labels = {metric: ("validation", "#0b6e4f"), f"ema_{metric}": ("moving average", "#c8553d")}
+        shown = [name for name in labels if name in rows[0]]
+        for name in shown:
+            label, color = labels[name]
+            values.plot(epochs, [row[name] for row in rows], label=label, color=color)
+        values.axhline(max(row[name] for row in rows for name in shown), color="#333333", linewidth=0.5, linestyle=":")
     rates.plot(epochs, [row["lr"] for row in rows], color="#333333")
     for axes, title in ((losses, "loss"), (values, f"{metric}, %"), (rates, "learning rate")):
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False, fontsize=8)
