@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn, cast
 
 import numpy as np
@@ -29,19 +26,13 @@ from levit.training.losses import Loss
 from levit.training.optimizer import clip, settle
 from levit.training.options import TrainingOptions
 from levit.training.saving import LAST, Basis, Progress, save_state
+from levit.training.stopping import Stopped, heed_signals
 from levit.training.student import Student, read_logits
 from levit.training.validation import Metrics, add_up, is_better, validate
 
 AVERAGE = "ema"
 
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
-
-# Seconds in which a signal comes several times and means one: the terminal, Slurm and torchrun each tell every process.
-_TOGETHER = 3.0
-
-
-class _Stopped(Exception):  # noqa: N818  # it is none
-    """Somebody wants the run to stop here."""
 
 
 @dataclass(kw_only=True)
@@ -105,13 +96,13 @@ class Trainer:
             self.judged, len(self.student.classes), self.count_judged, batch_size=2 * self.order.pairs * 2,
             process=process, processes=processes, workers=min(self.workers, 4), pinned=self._pinned,
         )  # fmt: skip
-        with _signals(self), self.display:
+        with heed_signals(self.stop), self.display:
             self.display.begin(here[0] * self.order.steps + here[1])
             try:
                 while self.progress.epoch < total and not self.progress.is_over:
                     self._learn(batches)
                     self._finish_epoch(judged)
-            except _Stopped:
+            except Stopped:
                 self.save()
                 return False
         return True
@@ -142,14 +133,14 @@ class Trainer:
         """Save where it is time to, and whether it was; what any process wishes, all do after the same step.
 
         Raises:
-            _Stopped: somebody wants to stop.
+            Stopped: somebody wants to stop.
         """
         stop, save = self._wants_stop, is_due
         if self.accelerator.num_processes > 1:
             wishes = torch.tensor([stop, save], dtype=torch.int64, device=self.accelerator.device)
             stop, save = (bool(one) for one in self.accelerator.reduce(wishes))
         if stop:
-            raise _Stopped
+            raise Stopped
         if save:
             self.save()
         return save
@@ -295,7 +286,7 @@ class Trainer:
     def _attend(self, batch: Batch) -> None:
         """Before a batch of validation is judged: several processes have no step here after which all could stop."""
         if self._wants_stop and self.accelerator.num_processes == 1:
-            raise _Stopped
+            raise Stopped
         self._tell_bad(batch)
 
     def save(self, *, best: str | None = None) -> None:
@@ -351,28 +342,3 @@ def _seed(*parts: int | str) -> None:
         torch.cuda.manual_seed(seed)
     if torch.backends.mps.is_available():
         torch.mps.manual_seed(seed)
-
-
-@contextmanager
-def _signals(trainer: Trainer) -> Iterator[None]:
-    """Ctrl-C, and the signal with which Slurm announces the end, stop after a step; a later Ctrl-C stops at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before: dict[int, Any] = {}
-    told_at: list[float] = []
-
-    def stop(number: int, _: FrameType | None) -> None:
-        told_at.append(time.monotonic())
-        trainer.stop()
-        if number == signal.SIGINT and told_at[-1] - told_at[0] > _TOGETHER:
-            signal.signal(number, before[number])
-            signal.raise_signal(number)
-
-    for wanted in (signal.SIGINT, signal.SIGTERM):
-        before[wanted] = signal.signal(wanted, stop)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
