@@ -121,6 +121,16 @@ def test_processes_that_prepare_images_change_nothing(options: TrainingOptions, 
     assert_same_run(options.out, tmp_path / "workers")
 
 
+def test_images_of_a_table_are_copied_while_they_are_learned_and_that_is_said(
+    options: TrainingOptions, parquet: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train(replace(options, data=str(parquet), val_share=0.5, batch_size=8, epochs=1))
+    assert run.is_complete
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == f"{parquet.name}: copying the images into {run.folder / '.images'}"
+    assert not (run.folder / ".images").exists()
+
+
 def test_a_test_part_is_neither_learned_nor_looked_at(options: TrainingOptions, colors: Path, tmp_path: Path) -> None:
     shutil.copytree(colors, tmp_path / "parts")
     (tmp_path / "parts" / "test").mkdir()  # which is empty

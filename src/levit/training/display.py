@@ -82,7 +82,12 @@ class Display:
         if self._bar is not None:
             self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
         else:
-            print(text, file=sys.stderr, flush=True)
+            tell(text)
+
+
+def tell(text: str) -> None:
+    """One line on standard error."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:

@@ -23,7 +23,7 @@ from levit.errors import ConfigError, LevitWarning
 from levit.model.torch_engine import has_bfloat16
 from levit.training.augmentation import Augmentation, PlainImages
 from levit.training.batches import PreparedImages, choose_workers
-from levit.training.display import Display
+from levit.training.display import Display, tell
 from levit.training.epoch import Order, seed_of
 from levit.training.folder import check_basis, check_folder, check_space, write_arguments
 from levit.training.losses import Loss, balanced_weights
@@ -32,7 +32,7 @@ from levit.training.options import TrainingOptions
 from levit.training.processes import check_not_importing
 from levit.training.saving import Basis, Progress, load_state, settle_last
 from levit.training.sources import COPIES, count_labels, digest, open_sources, read_sources
-from levit.training.store import StoredImages
+from levit.training.store import StoredImages, is_copied
 from levit.training.student import Student, build_student
 from levit.training.teacher import Teacher, open_teacher
 from levit.training.trainer import Trainer
@@ -108,6 +108,9 @@ def train(options: TrainingOptions | None = None, /, **values: Any) -> Run:
     teacher = _open_teacher(options, student)
     weights = sum(tensor.nbytes for tensor in student.network.state_dict().values())
     check_space(run, weights, _size(options.data) + _size(options.val))
+    copied = [part.name for part in sources if part is not None and is_copied(part)]
+    if copied and accelerator.is_main_process:
+        tell(f"{' and '.join(copied)}: copying the images into {run / COPIES}")
     with accelerator.main_process_first():
         learned, judged = read_sources(sources, options, student.classes, writes=accelerator.is_main_process)
     trainer = _assemble(options, accelerator, student, teacher, learned, judged)

@@ -81,6 +81,11 @@ def store_images(
     return Selection(images, np.array(labelled))
 
 
+def is_copied(data: LabelledImages) -> bool:
+    """Whether `store_images` copies images; all of a large data set take minutes."""
+    return not isinstance(data, ListedImages)
+
+
 class Selection:
     """Some of the images.
 
