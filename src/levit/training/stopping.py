@@ -35,8 +35,7 @@ def heed_signals(stop: Callable[[], None]) -> Iterator[None]:
         told_at.append(time.monotonic())
         stop()
         if number == signal.SIGINT and told_at[-1] - told_at[0] > _TOGETHER:
-            signal.signal(number, before[number])
-            signal.raise_signal(number)
+            raise KeyboardInterrupt  # also where the shell has begun it in the background, which ignores Ctrl-C
 
     for wanted in (signal.SIGINT, signal.SIGTERM):
         before[wanted] = signal.signal(wanted, heed)
