@@ -1,6 +1,6 @@
 """How much of what it never saw does a model of CIFAR-10 call unknown? Calibrated on half of the test images.
 
-python benchmarks/rejection.py runs/cifar10      a run of configs/cifar10.yaml; needs ../shared/data
+python benchmarks/rejection.py RUN      a run on CIFAR-10, as of configs/cifar10.yaml; needs ../shared/data
 """
 
 from __future__ import annotations
