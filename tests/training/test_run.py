@@ -181,8 +181,11 @@ def test_a_run_does_not_go_on_with_other_images(options: TrainingOptions, colors
     options = replace(options, data=str(tmp_path / "colors"), epochs=1)
     train(options)
     (tmp_path / "colors" / "train" / "red" / "0.png").rename(tmp_path / "colors" / "train" / "red" / "another.png")
+    told = (Path(options.out) / "args.yaml").read_bytes()
+    (tmp_path / "colors" / "train" / "red" / "1.png").unlink()
     with pytest.raises(ConfigError, match=r"--resume: the run in .* began with other images or labels"):
         train(replace(options, resume=True))
+    assert (Path(options.out) / "args.yaml").read_bytes() == told
 
 
 def test_what_is_in_the_folder_already_is_left_alone(options: TrainingOptions) -> None:

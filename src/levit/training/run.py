@@ -114,16 +114,15 @@ def train(options: TrainingOptions | None = None, /, **values: Any) -> Run:
     with accelerator.main_process_first():
         learned, judged = read_sources(sources, options, student.classes, writes=accelerator.is_main_process)
     trainer = _assemble(options, accelerator, student, teacher, learned, judged)
-    announcement = _announce(trainer, learned, judged)
-    if accelerator.is_main_process:
-        write_arguments(options, announcement)
+    announcement, going_on = _announce(trainer, learned, judged), ""
     if (saved := load_state(run)) is not None:
         basis, progress, tensors = saved
         check_basis(basis, trainer.basis, run)
         trainer.load(progress, tensors)
-        since = trainer.progress
-        announcement += f"; goes on in epoch {since.epoch + 1} after {since.step} steps"
-    trainer.display.say(announcement)
+        going_on = f"; goes on in epoch {progress.epoch + 1} after {progress.step} steps"
+    if accelerator.is_main_process:
+        write_arguments(options, announcement)
+    trainer.display.say(announcement + going_on)
     _open_trackers(options, accelerator, trainer.progress)
     is_complete = trainer.run()
     accelerator.end_training()
