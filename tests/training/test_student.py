@@ -7,12 +7,14 @@ import pytest
 import timm
 import torch
 import transformers
+from PIL import Image
 from torch import nn
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 import levit
 from levit.deployment.resizing import resize_checkpoint
 from levit.errors import CheckpointError, ConfigError
+from levit.images.transform import prepare
 from levit.spec.preprocessing import Preprocessing
 from levit.training import student as module
 from levit.training.student import Logits, build_student, create_timm, is_timm_network, read_logits
@@ -250,6 +252,24 @@ def test_a_network_of_timm_is_saved_as_timm_and_this_program_read_it(build, tmp_
     again = build(tmp_path)
     assert torch.equal(answers(again.network, pixels), expected)
     assert again.preprocessing == student.preprocessing
+
+
+@pytest.mark.parametrize("model", ["levit-128s", TIMM_NETWORK])
+def test_what_learns_from_whole_images_is_judged_and_saved_with_them(build, model, tmp_path):
+    student = build(model, from_scratch=True, image_size=64, crop="padded")
+    student.save(tmp_path, student.network.state_dict())
+    assert (student.preprocessing.resize, student.image_size) == ((64, 64), (64, 64))
+    assert build(tmp_path).preprocessing == student.preprocessing
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 80, 3), np.uint8)
+    expected = prepare(pixels, student.preprocessing, exact=True)
+    if model == TIMM_NETWORK:
+        settings = timm.data.resolve_data_config({}, model=timm.create_model(f"local-dir:{tmp_path}"))
+        found = timm.data.create_transform(**settings)(Image.fromarray(pixels)).permute(1, 2, 0).numpy()
+        expected = expected / 255 * 2 - 1  # its mean and std are 0.5
+    else:
+        processor = transformers.LevitImageProcessorPil.from_pretrained(tmp_path, do_rescale=False, do_normalize=False)
+        found = processor(pixels, input_data_format="channels_last")["pixel_values"][0].transpose(1, 2, 0)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 @torch.no_grad()

@@ -137,7 +137,7 @@ def timm_config(checkpoint: Checkpoint, *, is_convolutional: bool) -> dict[str, 
         "pretrained_cfg": {
             "input_size": [architecture.num_channels, height, width],
             "fixed_input_size": True,
-            **_transform_settings(checkpoint.preprocessing, (height, width)),
+            **timm_transform(checkpoint.preprocessing, (height, width)),
             "num_classes": architecture.num_labels,
             "first_conv": "stem.conv1.linear",
             "classifier": ["head.linear", "head_dist.linear"][: architecture.num_classifiers],
@@ -145,8 +145,13 @@ def timm_config(checkpoint: Checkpoint, *, is_convolutional: bool) -> dict[str, 
     }
 
 
-def _transform_settings(preprocessing: Preprocessing, image_size: Grid) -> dict[str, Any]:
-    """The fields with which timm transforms an image the same, or as nearly as it can."""
+def timm_transform(preprocessing: Preprocessing, image_size: Grid) -> dict[str, Any]:
+    """The fields with which timm transforms an image the same, or as nearly as it can.
+
+    Examples:
+        >>> timm_transform(Preprocessing(resize=(64, 64), crop=(64, 64)), (64, 64))["crop_pct"]
+        1.0
+    """
     resize, mode = preprocessing.resize, "center"
     if isinstance(resize, tuple):
         mode = "squash"

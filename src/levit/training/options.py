@@ -79,7 +79,7 @@ class TrainingOptions:
     ema: float = _option(0.0, "Decay of the moving average of the weights; 0 is none.", low=0, high=0.999999)
     class_weights: str = _option("none", "balanced: a rare class counts as much as a frequent one.")
 
-    crop: str = _option("resized", "resized: a random part; padded: shifted by an eighth at most.")
+    crop: str = _option("resized", "resized: a random part; padded: the whole, shifted by an eighth at most.")
     min_crop: float = _option(0.08, "The smallest share of an image that a resized crop shows.", low=0.001, high=1)
     flip: float = _option(0.5, "How often an image is mirrored.", low=0, high=1)
     color_jitter: float = _option(0.4, "Of brightness, contrast and saturation; without auto_augment only.", low=0)

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ from levit.checkpoints.configuration import (
 from levit.checkpoints.dialects import HEADS
 from levit.checkpoints.hub import SAFETENSORS_FILE
 from levit.checkpoints.reading import read_checkpoint
-from levit.checkpoints.timm_configuration import is_timm, timm_labels, timm_preprocessing
+from levit.checkpoints.timm_configuration import is_timm, timm_labels, timm_preprocessing, timm_transform
 from levit.data.matching import match_classes
 from levit.deployment.resizing import resize_checkpoint
 from levit.errors import CheckpointError, ConfigError, DataError
@@ -104,7 +104,8 @@ class Student:
             from timm.models import save_for_hf
 
             plain = deepcopy(self.network).to(memory_format=torch.contiguous_format)  # the only one that it writes
-            names, data = {"label_names": list(self.classes)}, {"input_size": (3, *self.image_size)}
+            names = {"label_names": list(self.classes)}
+            data = {"input_size": (3, *self.image_size), **timm_transform(self.preprocessing, self.image_size)}
             save_for_hf(plain, folder, names, safe_serialization=True, data_config=data)
         arrays = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
         (folder / SAFETENSORS_FILE).write_bytes(save(arrays, metadata={"format": "pt"}))
@@ -122,10 +123,11 @@ def build_student(options: TrainingOptions, classes: Sequence[str], *, is_multi_
     """The network that learns, with the weights it starts from.
 
     A published or own checkpoint keeps its heads where its labels are those of the data, in whatever order; otherwise
-    they are new. Another image size interpolates the attention biases.
+    they are new. Another image size interpolates the attention biases. What learns from whole images (`crop` is padded)
+    is judged and saved with whole images.
 
     Args:
-        options: `model`, `from_scratch`, `image_size`, `drop_path`; two heads where there is a `teacher`.
+        options: `model`, `from_scratch`, `image_size`, `drop_path`, `crop`; two heads where there is a `teacher`.
         classes: of the data.
         is_multi_label: whether images have several labels.
 
@@ -145,7 +147,14 @@ def build_student(options: TrainingOptions, classes: Sequence[str], *, is_multi_
         _load(network, checkpoint, keeps_heads=known)
     size = config.architecture().image_height_width
     usual = checkpoint.preprocessing if checkpoint is not None else Preprocessing.for_image_size(size)
-    return Student(network=network, preprocessing=usual, classes=labels, is_multi_label=is_multi_label)
+    return Student(
+        network=network, preprocessing=_as_learned(usual, options), classes=labels, is_multi_label=is_multi_label
+    )
+
+
+def _as_learned(usual: Preprocessing, options: TrainingOptions) -> Preprocessing:
+    """Whole images for what learns from whole images: an enlarged middle shows everything larger than it was."""
+    return replace(usual, resize=usual.output_size) if options.crop == "padded" else usual
 
 
 def _start(options: TrainingOptions) -> Checkpoint | None:
@@ -208,7 +217,8 @@ def _build_timm(options: TrainingOptions, classes: tuple[str, ...], is_multi_lab
             network.reset_classifier(len(classes))  # type: ignore[operator]
     settings = resolve_data_config({}, model=network)
     size = (options.image_size,) * 2 if options.image_size is not None else settings["input_size"][1:]
-    preprocessing = timm_preprocessing({"pretrained_cfg": settings}, (size[0], size[1]))
+    usual = timm_preprocessing({"pretrained_cfg": settings}, (size[0], size[1]))
+    preprocessing = _as_learned(usual, options)
     return Student(network=network, preprocessing=preprocessing, classes=classes, is_multi_label=is_multi_label)
 
 
