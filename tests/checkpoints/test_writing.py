@@ -6,10 +6,12 @@ from itertools import permutations
 import numpy as np
 import pytest
 import torch
+import transformers
 from hypothesis import HealthCheck, given, settings
 
 import levit
 from levit.checkpoints.dialects import WRITABLE
+from levit.checkpoints.from_model import checkpoint_from_model
 from levit.checkpoints.reading import read_checkpoint
 from levit.checkpoints.writing import arrays_in, convert, write_checkpoint
 from levit.deployment.reference import evaluate
@@ -139,6 +141,15 @@ def test_preprocessing_survives_where_the_library_has_it(tmp_path):
     for dialect in ("transformers", "timm"):
         path = convert(TINY / "transformers", tmp_path / dialect, to=dialect)
         assert read_checkpoint(path).preprocessing == read_checkpoint(TINY / "transformers").preprocessing
+
+
+def test_labels_that_are_decided_by_themselves_stay_so(tmp_path):
+    checkpoint = replace(read_checkpoint(TINY / "transformers"), is_multi_label=True)
+    write_checkpoint(checkpoint, tmp_path)
+    assert read_checkpoint(tmp_path).is_multi_label
+    network = transformers.LevitForImageClassificationWithTeacher.from_pretrained(tmp_path)
+    assert network.config.problem_type == levit.load_checkpoint(tmp_path).config.problem_type is not None
+    assert checkpoint_from_model(network).is_multi_label
 
 
 def test_what_shapes_cannot_tell_may_be_given(tmp_path):

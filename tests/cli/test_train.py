@@ -53,7 +53,7 @@ def test_it_trains_and_says_where_and_how_well(console, photos, quick, tmp_path)
 def test_json_is_for_programs(console, photos, quick, tmp_path):
     answer = console("train", photos, "--out", tmp_path / "run", *quick, "--json")
     found = json.loads(answer.out)
-    assert found.keys() == {"run", "is_complete", "metric", "best", "best_epoch", "epochs"}
+    assert found.keys() == {"run", "is_complete", "stopped_early", "metric", "best", "best_epoch", "epochs"}
     assert (found["is_complete"], found["epochs"]) == (True, 1)
 
 

@@ -17,6 +17,13 @@ def test_scores_are_probabilities_also_of_huge_logits():
     np.testing.assert_allclose(prediction_of(0, np.log(3)).scores, [0.25, 0.75], rtol=1e-6)
 
 
+def test_where_each_label_is_decided_by_itself_scores_are_sigmoids():
+    logits = np.float32([-1000, -np.log(3), 0, 1000])
+    prediction = Prediction("image", logits, tuple("abcd"), is_multi_label=True)
+    np.testing.assert_allclose(prediction.scores, [0, 0.25, 0.5, 1], rtol=1e-6)
+    assert [label.name for label in prediction.top(2)] == ["d", "c"]
+
+
 def test_the_top_is_best_first_and_of_equals_the_first():
     top = prediction_of(0, 2, 1, 2, 2).top(4)
     assert [(label.name, label.index) for label in top] == [("b", 1), ("d", 3), ("e", 4), ("c", 2)]

@@ -22,8 +22,14 @@ ACCURACY = Accuracy(
 
 
 def test_survives_metadata_beside_keys_of_others():
-    artifact = replace(ARTIFACT, accuracy=ACCURACY)
+    artifact = replace(ARTIFACT, accuracy=ACCURACY, is_multi_label=True)
     assert Artifact.from_metadata({"author": "somebody", **artifact.to_metadata()}) == artifact
+
+
+def test_a_file_that_says_nothing_of_several_labels_has_one_an_image():
+    metadata = ARTIFACT.to_metadata()
+    del metadata["levit.is_multi_label"]
+    assert Artifact.from_metadata(metadata) == ARTIFACT
 
 
 def test_metadata_is_text_that_people_can_read():

@@ -22,11 +22,13 @@ from levit.training.folder import (
     check_folder,
     check_space,
     draw_curves,
+    unmade_on_errors,
     write_arguments,
     write_results,
 )
 from levit.training.options import options_from, read_options
 from levit.training.saving import Basis
+from levit.training.sources import COPIES
 
 ROWS = [
     {"epoch": epoch, "train_loss": 2 / epoch, "loss": 2.5 / epoch, "top1": 10.0 * epoch, "lr": 0.1 / epoch}
@@ -95,8 +97,39 @@ def test_a_run_goes_on_under_other_circumstances(options, run):
 def test_a_run_that_was_told_something_else_names_all_of_it(options, run):
     check_folder(options())
     write_arguments(options(), "")
-    with pytest.raises(ConfigError, match=r"^--resume: the run in .* began with another --epochs, --lr: see .*args"):
+    (run / "last").mkdir()
+    (run / "last" / "training_state.pt").touch()
+    said = r"^--resume: the run in .* began with another --epochs, --lr: give what is in .*args.yaml, or begin another"
+    with pytest.raises(ConfigError, match=said):
         check_folder(options(resume=True, lr=0.1, epochs=7))
+
+
+def test_a_run_that_has_saved_nothing_may_begin_anew_in_another_way(options, run):
+    check_folder(options())
+    write_arguments(options(), "")
+    check_folder(options(resume=True, lr=0.1, epochs=7))
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_what_fails_before_a_run_begins_leaves_no_folder_behind(options, run, has_begun):
+    def begin():
+        check_folder(options())
+        (run / COPIES).mkdir()
+        if has_begun:
+            write_arguments(options(), "")
+        raise ConfigError
+
+    with pytest.raises(ConfigError), unmade_on_errors(options()):
+        begin()
+    assert run.exists() == has_begun
+
+
+def test_a_folder_with_something_else_in_it_stays(options, run):
+    run.mkdir()
+    (run / "thesis.txt").touch()
+    with pytest.raises(ConfigError), unmade_on_errors(options()):
+        check_folder(options())
+    assert [file.name for file in run.iterdir()] == ["thesis.txt"]
 
 
 def test_the_options_of_a_run_can_be_given_again(options, run):
@@ -111,19 +144,21 @@ def test_the_options_of_a_run_can_be_given_again(options, run):
     assert text.startswith(f"# levit {levit.__version__}, torch {torch.__version__}; 128S in bf16\n")
 
 
-def test_a_run_goes_on_with_the_images_that_it_began_with(run):
+def test_a_run_goes_on_with_the_images_that_it_began_with(options):
     began = Basis(images="a", step_size=64, processes=1)
-    check_basis(began, began, run)
+    check_basis(began, began, options())
     with pytest.raises(ConfigError, match=r"began with other images or labels.* --model .*last and another --out"):
-        check_basis(began, replace(began, images="b"), run)
+        check_basis(began, replace(began, images="b"), options())
+    with pytest.raises(ConfigError, match=r" --model .*last --no-from-scratch and another --out"):
+        check_basis(began, replace(began, images="b"), options(from_scratch=True))
 
 
-def test_a_run_goes_on_with_the_steps_that_it_began_with(run):
+def test_a_run_goes_on_with_the_steps_that_it_began_with(options):
     began = Basis(images="a", step_size=64, processes=1)
     with pytest.raises(ConfigError, match="64 images in a step on 1 processes, and 3 make it 60: use as many"):
-        check_basis(began, replace(began, step_size=60, processes=3), run)
+        check_basis(began, replace(began, step_size=60, processes=3), options())
     with pytest.warns(LevitWarning, match="began on 1 processes, and goes on with 2: not to the same bits"):
-        check_basis(began, replace(began, processes=2), run)
+        check_basis(began, replace(began, processes=2), options())
 
 
 @pytest.mark.parametrize("content", ["lr: [", "[]", "nonsense: 3"])
@@ -174,7 +209,9 @@ def test_curves_are_a_picture(tmp_path, metric, averaged):
 @pytest.mark.parametrize("rows", [ROWS[:1], [ROWS[0] | {"top1": nan, "loss": nan}]])
 def test_one_epoch_and_what_is_no_number_are_drawn(tmp_path, rows):
     draw_curves(tmp_path, rows, "top1")
-    assert (tmp_path / CURVES_FILE).stat().st_size > 1000
+    with Image.open(tmp_path / CURVES_FILE) as picture:
+        colors = {tuple(color) for color in np.asarray(picture.convert("RGB")).reshape(-1, 3)[: 1200 * 300]}
+    assert (0x8A, 0x8A, 0x8A) in colors  # the one training loss, above the legend's end
 
 
 def test_other_curves_are_another_picture_and_the_same_the_same(tmp_path):

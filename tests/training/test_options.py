@@ -82,6 +82,7 @@ def test_an_unknown_choice_names_the_flag_and_the_known_ones(name):
         ({"lr": 1e-6}, r"^--min-lr 1e-05 is more than --lr 1e-06"),
         ({"patch_size": 8}, r"^--patch-size: .*add --from-scratch"),
         ({"teacher": "run", "model": "timm/regnety_016"}, r"^--teacher: only a LeViT"),
+        ({"freeze": "backbone", "from_scratch": True}, r"^--freeze backbone: random weights would stay random"),
     ],
 )
 def test_options_that_do_not_go_together_name_a_flag(values, match):
@@ -114,8 +115,14 @@ def test_a_text_that_is_no_number_names_the_flag():
 
 
 def test_an_unknown_option_is_named_with_its_file():
-    with pytest.raises(ConfigError, match=r"^recipe\.yaml: there is no option 'learning_rate'"):
+    with pytest.raises(ConfigError, match=r"^recipe\.yaml: there is no option 'learning_rate': `levit train --help`"):
         options_from({"learning_rate": 1e-3}, "recipe.yaml")
+    with pytest.raises(ConfigError, match=r"there is no option 'bath_size': is 'batch_size' meant\?"):
+        options_from({"bath-size": 8}, "recipe.yaml")
+
+
+def test_a_name_may_be_spelled_as_on_the_command_line():
+    assert options_from({"batch-size": 8, "min_lr": 0.0}, "recipe.yaml") == TrainingOptions(batch_size=8, min_lr=0.0)
 
 
 @pytest.mark.parametrize(
@@ -148,12 +155,14 @@ def test_all_options_survive_a_yaml_file(tmp_path):
 
 def test_circumstances_are_no_differences():
     options = TrainingOptions(data="photos", out="here")
-    elsewhere = TrainingOptions(data="photos", out="there", workers=3, report_to="none", save_minutes=1.0, resume=True)
+    elsewhere = TrainingOptions(
+        data="/photos", val="b", out="there", workers=3, report_to="none", save_minutes=1.0, resume=True
+    )
     assert options.differences(elsewhere) == []
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("data", "others"), ("lr", 1e-2), ("seed", 3), ("teacher", "run"), ("batch_size", 32)]
+    ("name", "value"), [("val_share", 0.2), ("lr", 1e-2), ("seed", 3), ("teacher", "run"), ("batch_size", 32)]
 )
 def test_what_changes_the_result_is_a_difference(name, value):
     assert TrainingOptions().differences(TrainingOptions(**{name: value})) == [flag(name)]

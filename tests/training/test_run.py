@@ -47,11 +47,11 @@ def test_a_run_leaves_what_transformers_and_the_runtime_read(options: TrainingOp
     image = next((colors / "validation" / "red").iterdir())
     assert levit.Classifier(folder)(image).top(3)[0].name in COLORS
     assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == {
-        "args.yaml", "config.json", "curves.png", "ema", "last", "levit", "model.safetensors",
-        "preprocessor_config.json", "results.csv",
+        "args.yaml", "config.json", "curves.png", "ema", "last", "model.safetensors",
+        "preprocessor_config.json", "results.csv", "tensorboard",
     }  # fmt: skip
     assert not (folder / ".images").exists()
-    assert list(folder.glob("levit/**/events.out.tfevents.*"))
+    assert list(folder.glob("tensorboard/**/events.out.tfevents.*"))
     assert yaml.safe_load((folder / "args.yaml").read_text())["batch_size"] == 16
     best = max(max(row["top1"], row["ema_top1"]) for row in rows(folder))
     assert run.best == best
@@ -194,7 +194,8 @@ def test_what_is_in_the_folder_already_is_left_alone(options: TrainingOptions) -
         train(options)
     with pytest.raises(ConfigError, match=r"began with another --epochs, --lr"):
         train(replace(options, lr=1e-3, resume=True))
-    again = train(replace(options, epochs=1, resume=True))
+    moved = shutil.copytree(options.data, Path(options.out).with_name("moved"))
+    again = train(replace(options, data=str(moved), epochs=1, resume=True))
     assert again.is_complete
     assert again.epochs == 1
 
@@ -210,12 +211,28 @@ def test_nothing_is_begun_where_something_is_wrong(options: TrainingOptions, col
     shutil.rmtree(tmp_path / "less" / "train" / "red")
     with pytest.raises(DataError, match="red"):
         train(replace(options, data=str(tmp_path / "less")))
-    assert not (Path(options.out) / "args.yaml").exists()
+    with pytest.raises(DataError, match=r"--val .*: the model has no label"):
+        train(replace(options, data=str(tmp_path / "less"), val=str(colors)))
+    assert not Path(options.out).exists()
 
 
-def test_it_waits_for_a_better_epoch_no_longer_than_it_is_told(options: TrainingOptions) -> None:
-    run = train(replace(options, epochs=30, patience=2, lr=1e-12, min_lr=0.0, warmup_lr=0.0, ema=0.0))
+def test_it_waits_for_a_better_epoch_no_longer_than_it_is_told(
+    options: TrainingOptions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    idle = replace(options, epochs=30, patience=2, lr=1e-12, min_lr=0.0, warmup_lr=0.0, ema=0.0, freeze_batch_norm=True)
+    run = train(idle)
+    assert run.stopped_early
     assert run.epochs == run.best_epoch + 2
+    assert "no better top1 in 2 epochs: stopped early" in capsys.readouterr().err
+    assert train(replace(idle, resume=True)).epochs == run.epochs
+    assert f"; was complete after epoch {run.epochs}" in capsys.readouterr().err
+
+
+def test_of_epochs_that_are_as_good_the_one_with_the_lowest_loss_is_kept(options: TrainingOptions) -> None:
+    run = train(replace(options, val_share=0.1, epochs=4, metric="top5", ema=0.0))  # of three classes
+    losses = [row["loss"] for row in rows(run.folder)]
+    assert {row["top5"] for row in rows(run.folder)} == {100}
+    assert run.best_epoch == 1 + losses.index(min(losses)) > 1
 
 
 def test_images_that_cannot_be_read_are_named(
@@ -252,3 +269,5 @@ def test_several_labels_are_learned_one_by_one(options: TrainingOptions, tmp_pat
     assert "top1" not in rows(run.folder)[0]
     assert all(row["train_top1"] < 95 for row in rows(run.folder))  # an eighth of the images have no label at all
     assert json.loads((run.folder / "config.json").read_text())["problem_type"] == "multi_label_classification"
+    prediction = levit.Classifier(run.folder, precision="fp32")(folder / "train" / "0.png")
+    np.testing.assert_allclose(prediction.scores, 1 / (1 + np.exp(-prediction.logits)), rtol=1e-5)

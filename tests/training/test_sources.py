@@ -206,8 +206,14 @@ def test_a_class_without_an_image_to_choose_by_is_a_warning(tmp_path, options, p
         read(options(data=str(photos), val=str(tmp_path / "few")))
 
 
+def test_one_class_alone_is_an_error(tmp_path, options):
+    write(tmp_path / "alone", "cat/1.png", "cat/2.png")
+    with pytest.raises(DataError, match=r"alone: all are 'cat': there is nothing to tell apart"):
+        read(options(data=str(tmp_path / "alone")))
+
+
 def test_a_class_to_choose_by_that_is_not_learned_is_an_error(tmp_path, options, photos):
     write(tmp_path / "more", *(f"{name}/1.png" for name in (*CLASSES, "emu")))
-    with pytest.raises(DataError, match=r"^more: .*'emu'.*: rename or leave out") as caught:
+    with pytest.raises(DataError, match=r"^--val .*more: .*'emu'.*: rename or leave out") as caught:
         read(options(data=str(photos), val=str(tmp_path / "more")))
     assert "--class-map" not in str(caught.value)  # levit train has no such option

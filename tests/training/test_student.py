@@ -176,6 +176,11 @@ def test_what_timm_cannot_make_is_named_in_one_line(name):
     assert "\n" not in str(caught.value)
 
 
+def test_a_network_of_timm_has_no_patch_size_to_choose(build):
+    with pytest.raises(ConfigError, match=r"^--patch-size: timm/test_resnet has none"):
+        build(TIMM_NETWORK, from_scratch=True, patch_size=8)
+
+
 def test_a_stem_that_does_not_exist_is_a_config_error(build):
     with pytest.raises(ConfigError, match="patch_size"):
         build("levit-128s", from_scratch=True, patch_size=5)
@@ -248,7 +253,14 @@ def test_a_network_of_timm_is_saved_as_timm_and_this_program_read_it(build, tmp_
     stock = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
     assert torch.equal(stock(pixels), expected)
     assert timm.data.resolve_data_config({}, model=stock)["input_size"] == (3, 64, 64)
-    assert json.loads((tmp_path / "config.json").read_text())["label_names"] == list(CLASSES)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["label_names"] == list(CLASSES)
+    assert not {"tag", "license", "origin_url"} & config["pretrained_cfg"].keys()  # of other weights
+    wrapped = transformers.AutoModelForImageClassification.from_pretrained(tmp_path).eval()
+    assert torch.equal(wrapped(pixels).logits, expected)
+    assert transformers.AutoImageProcessor.from_pretrained(tmp_path)(photo(0))["pixel_values"].shape[2:] == (64, 64)
+    with pytest.raises(CheckpointError, match="timm's test_resnet, and no LeViT: it can be a --teacher"):
+        levit.read_checkpoint(tmp_path)
     again = build(tmp_path)
     assert torch.equal(answers(again.network, pixels), expected)
     assert again.preprocessing == student.preprocessing

@@ -32,6 +32,7 @@ class Checkpoint:
         stored_as: precision of the matrices in the file: fp32, fp16, bf16 or fp64.
         drop_path_rate: probability of leaving out a residual branch in training.
         initializer_range: standard deviation of freshly initialised heads.
+        is_multi_label: whether each label is decided by itself: then scores are sigmoids.
 
     Raises:
         CheckpointError: weights are missing, unexpected or of another shape than the architecture says.
@@ -45,6 +46,7 @@ class Checkpoint:
     stored_as: str = "fp32"
     drop_path_rate: float = 0.0
     initializer_range: float = 0.02
+    is_multi_label: bool = False
 
     def __post_init__(self) -> None:
         check_weights(self.weights, self.architecture, self.source.name)
@@ -72,6 +74,7 @@ class Checkpoint:
             labels=self.labels,
             precision=precision,
             source=self.source,
+            is_multi_label=self.is_multi_label,
             producer=producer,
         )
 

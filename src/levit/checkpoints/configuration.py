@@ -18,6 +18,9 @@ PREPROCESSOR_FILE = "preprocessor_config.json"
 # The second is written for networks that stock transformers would compute wrongly, so that it refuses them.
 MODEL_TYPES = ("levit", "levit_extended")
 
+# transformers' `problem_type` where each label is decided by itself.
+MULTI_LABEL = "multi_label_classification"
+
 JsonObject = Mapping[str, Any]
 
 # The documentation names two fields in the plural, the code of transformers in the singular: both are read.
@@ -80,6 +83,7 @@ def config_from_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
         **drop_path,
         "drop_path_rate": 0,  # stock transformers takes whole numbers only
         "initializer_range": checkpoint.initializer_range,
+        **({"problem_type": MULTI_LABEL} if checkpoint.is_multi_label else {}),
         "dtype": "float32",
         "id2label": {str(number): name for number, name in enumerate(checkpoint.labels)},
         "label2id": {name: number for number, name in enumerate(checkpoint.labels)},
@@ -186,19 +190,22 @@ class TrainingFields(TypedDict):
 
     drop_path_rate: float
     initializer_range: float
+    is_multi_label: bool
 
 
 def training_fields(config: JsonObject) -> TrainingFields:
-    """What a configuration says of training: `drop_path_rate` and `initializer_range`, as a checkpoint keeps them.
+    """What a configuration says of training, as a checkpoint keeps it.
 
     Raises:
-        ConfigError: one of them is no number from 0.
+        ConfigError: `drop_path_rate` or `initializer_range` is no number from 0.
     """
     fields: TrainingFields = {
         "drop_path_rate": config.get("levit_drop_path_rate", config.get("drop_path_rate", 0)),
         "initializer_range": config.get("initializer_range", 0.02),
+        "is_multi_label": config.get("problem_type") == MULTI_LABEL,
     }
-    for name, value in fields.items():
+    for name in ("drop_path_rate", "initializer_range"):
+        value = fields[name]
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < inf:
             raise ConfigError(f"{name} is {value!r}: it must be a number of at least 0")
     return fields

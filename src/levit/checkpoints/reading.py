@@ -99,6 +99,7 @@ def read_weights(
     name = str(path_or_id)
     sha256 = _hash(file)
     stored = read_stored(file, use_ema=use_ema)
+    _check_family(read_json(file.with_name(CONFIG_FILE)), name)
     found = recognize({key: array.shape for key, array in stored.arrays.items()}, name)
     weights = {canonical: canonical_array(stored.arrays[key], canonical) for key, canonical in found.names.items()}
     if found.dialect.is_fused:
@@ -114,6 +115,15 @@ def read_weights(
         stored_as=_precision(stored.arrays),
         **settings.training,
     )
+
+
+def _check_family(config: dict[str, Any], name: str) -> None:
+    """Raise for another network of timm, as one that was trained to be a teacher."""
+    architecture = str(config.get("architecture")) if is_timm(config) else "levit"
+    if not architecture.startswith("levit"):
+        raise CheckpointError(
+            f"{name}: timm's {architecture}, and no LeViT: it can be a --teacher; timm and transformers open it"
+        )
 
 
 def _stored_labels(stored: Stored, num_labels: int, name: str) -> tuple[str, ...] | None:

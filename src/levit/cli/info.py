@@ -52,6 +52,7 @@ def _values(artifact: Artifact, num_bytes: int) -> dict[str, Any]:
         "preprocessing": metadata["preprocessing"],
         "architecture": metadata["architecture"],
         "labels": metadata["labels"],
+        "is_multi_label": artifact.is_multi_label,
         "producer": artifact.producer,
         "runs_in": dict(zip(("engine", "precision", "reason"), explain(artifact), strict=True)),
     }
@@ -64,13 +65,14 @@ def _fields(artifact: Artifact, num_bytes: int) -> dict[str, str]:
     values = _values(artifact, num_bytes)
     architecture = artifact.architecture
     labels = ", ".join(artifact.labels[:4]) + (", …" if len(artifact.labels) > 4 else "")
+    several = " (any number of them in an image)" if artifact.is_multi_label else ""
     return {
         "model": f"{artifact.source.name} ({artifact.source.dialect})",
         "input": "x".join(map(str, values["input"])),
         "stages": " - ".join(map(str, architecture.hidden_sizes)) + f" wide, {list(architecture.depths)} deep",
         "parameters": f"{values['parameters']:,}",
         "FLOPs": f"{values['flops'] / 1e6:,.0f} M multiply-adds",
-        "classes": f"{len(artifact.labels)}: {labels}",
+        "classes": f"{len(artifact.labels)}: {labels}{several}",
         "weights": f"{artifact.precision}, {num_bytes / 1e6:.1f} MB",
         **(accuracy_fields(artifact) or {"accuracy": "not recorded"}),
         "runs in": "{}, {} ({})".format(*explain(artifact)),

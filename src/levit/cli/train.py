@@ -10,8 +10,13 @@ from typing import Annotated, Any
 import typer
 
 import levit
-from levit.training.options import TrainingOptions, options_from, read_options
+from levit.training.options import CHOICES, TrainingOptions, options_from, read_options
 
+# Of the help page, by the first option in each.
+_PANELS = {
+    "val": "Images", "model": "Network", "teacher": "Teacher", "epochs": "Optimisation", "crop": "Augmentation",
+    "metric": "Run",
+}  # fmt: skip
 _KINDS: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool}
 
 
@@ -25,7 +30,9 @@ def train(data: str | None, out: str | None, config: str | None, as_json: bool, 
     given |= {"data": data, "out": out}
     values |= {name: value for name, value in given.items() if value is not None}
     if not values.get("data"):
-        raise typer.BadParameter("give DATA: labelled images to learn from")
+        raise typer.BadParameter(
+            "give DATA: labelled images to learn from; or --config RUN/args.yaml of an earlier run"
+        )
     if not values.get("out"):
         raise typer.BadParameter("give --out: the folder of the run")
     options = options_from(values, config or "the command line")
@@ -33,11 +40,12 @@ def train(data: str | None, out: str | None, config: str | None, as_json: bool, 
     if not result.is_main:
         return
     if as_json:
-        names = ("is_complete", "metric", "best", "best_epoch", "epochs")
+        names = ("is_complete", "stopped_early", "metric", "best", "best_epoch", "epochs")
         typer.echo(json.dumps({"run": options.out} | {name: getattr(result, name) for name in names}))
     elif result.is_complete:
-        best = "" if result.best is None else f": {result.metric} {result.best:.2f} in epoch {result.best_epoch}"
-        typer.echo(f"{options.out}{best}")
+        form = "{:.4f}" if result.metric == "loss" else "{:.2f} %"
+        best = "" if result.best is None else f": {result.metric} {form.format(result.best)}"
+        typer.echo(f"{options.out}{best} in epoch {result.best_epoch}" if best else options.out)
     if not result.is_complete:
         typer.echo(f"stopped, and saved: the same command with --resume goes on with {options.out}", err=True)
         raise typer.Exit(130)
@@ -60,11 +68,16 @@ def _signature() -> inspect.Signature:
             annotation=Annotated[str | None, typer.Option(metavar="FILE.yaml", help="Options, one a line.")],
         ),
     ]  # fmt: skip
+    panel = None
     for one in fields(TrainingOptions):
+        panel = _PANELS.get(one.name, panel)
         if one.name not in ("data", "out"):
             kind = _KINDS[str(one.type).split(" ")[0]]
-            default = False if one.default is None else str(one.default)
-            option = typer.Option(help=one.metadata["help"], show_default=default if kind is not bool else False)
+            text = one.metadata["help"]
+            if one.default is not None and kind is not bool:
+                text = f"{text} (default: {one.default})"
+            choices = "|".join(CHOICES[one.name]) if one.name in CHOICES else None
+            option = typer.Option(help=text, metavar=choices, show_default=False, rich_help_panel=panel)
             parameters.append(
                 inspect.Parameter(one.name, named, default=None, annotation=Annotated[kind | None, option])
             )

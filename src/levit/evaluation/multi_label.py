@@ -18,7 +18,7 @@ from levit.evaluation.highest import Highest
 from levit.evaluation.tally import KEPT_MISTAKES, BadImage
 from levit.images.reading import ImageSource
 from levit.runtime.classifier import DEFAULT_BATCH_SIZE, Classifier
-from levit.runtime.prediction import Prediction
+from levit.runtime.prediction import Prediction, sigmoid
 
 Scores = NDArray[np.float32]
 Truth = NDArray[np.bool_]
@@ -185,7 +185,7 @@ class _Run:
             reason = str(prediction.error).removeprefix(f"{prediction.source}: ")
             self._refuse(item.name, reason, prediction.error)
             return
-        scores = _sigmoid(prediction.logits[self._places])
+        scores = sigmoid(prediction.logits[self._places])
         self.rows.append(scores)
         self.truths.append(item.labels)
         is_there = np.zeros(len(scores), np.bool_)
@@ -236,7 +236,3 @@ def _by_threshold(scores: Scores, truth: Truth) -> tuple[Scores, NDArray[np.int6
     ordered = scores[order]
     last = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)  # of each score
     return ordered[last], np.cumsum(truth[order])[last], last + 1
-
-
-def _sigmoid(logits: Scores) -> Scores:
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)), np.float32)  # which does not overflow

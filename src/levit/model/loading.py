@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from levit.checkpoints.checkpoint import Checkpoint
-from levit.checkpoints.configuration import config_from_architecture, preprocessor_config
+from levit.checkpoints.configuration import MULTI_LABEL, config_from_architecture, preprocessor_config
 from levit.checkpoints.dialects import HEADS
 from levit.checkpoints.reading import read_checkpoint
 from levit.errors import ConfigError
@@ -104,6 +104,8 @@ def _config(checkpoint: Checkpoint, num_labels: int | None) -> LevitConfig:
         values["label2id"] = {name: number for number, name in enumerate(checkpoint.labels)}
     else:
         values["num_labels"] = num_labels
+    if checkpoint.is_multi_label:
+        values["problem_type"] = MULTI_LABEL
     return LevitConfig(
         **values,
         drop_path_rate=checkpoint.drop_path_rate,

@@ -77,7 +77,8 @@ class Classifier:
             raise TypeError(f"model is a {type(model).__name__}: give a path, a name, a checkpoint or an engine")
         self.artifact = _read_artifact(self.engine, model)
         rejection = self.artifact.rejection
-        self._rejection = (rejection.temperature, rejection.threshold) if rejection else (1.0, 0.0)
+        temperature, threshold = (rejection.temperature, rejection.threshold) if rejection else (1.0, 0.0)
+        self._scoring = (temperature, threshold, self.artifact.is_multi_label)
         self._workers = threads or usable_cores()
         self._max_pixels = max_pixels
         if preprocessing not in ("fast", "exact"):
@@ -110,7 +111,7 @@ class Classifier:
         if isinstance(images, list | tuple):
             return list(self.stream(images))
         (logits,) = self._run([self._prepare(images)])
-        return Prediction(source_name(images), logits, self.labels, None, *self._rejection)
+        return Prediction(source_name(images), logits, self.labels, None, *self._scoring)
 
     def stream(self, images: Iterable[ImageSource], *, batch_size: int = DEFAULT_BATCH_SIZE) -> Iterator[Prediction]:
         """Classify any number of images, in order and in bounded memory.
@@ -174,7 +175,7 @@ class Classifier:
         logits = iter(self._checked(batch.logits.result(), len(batch.images)) if batch.logits else ())
         nothing = np.empty(0, np.float32)
         for name, failure in zip(batch.names, batch.failures, strict=True):
-            yield Prediction(name, nothing if failure else next(logits), self.labels, failure, *self._rejection)
+            yield Prediction(name, nothing if failure else next(logits), self.labels, failure, *self._scoring)
 
     def _run(self, images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Logits of a few images, as soon as possible."""

@@ -30,6 +30,7 @@ class Prediction:
         error: why the image could not be classified.
         temperature: what the logits are divided by before they become scores; of a calibrated model.
         threshold: the score of the best label below which the answer is unknown; of a calibrated model.
+        is_multi_label: whether each label is decided by itself.
     """
 
     source: str
@@ -38,6 +39,7 @@ class Prediction:
     error: ImageError | None = None
     temperature: float = 1.0
     threshold: float = 0.0
+    is_multi_label: bool = False
 
     @property
     def is_unknown(self) -> bool:
@@ -46,10 +48,16 @@ class Prediction:
 
     @property
     def scores(self) -> NDArray[np.float32]:
-        """Probability of each class, float32 [classes]: the softmax of the logits."""
+        """Probability of each class, float32 [classes]: the softmax of the logits.
+
+        Where each label is decided by itself it is their sigmoid, and the sum is not 1.
+        """
         if self.error is not None:
             return self.logits
-        exponentials = np.exp((self.logits - self.logits.max()) / np.float32(self.temperature))
+        temperature = np.float32(self.temperature)
+        if self.is_multi_label:
+            return sigmoid(self.logits / temperature)
+        exponentials = np.exp((self.logits - self.logits.max()) / temperature)
         return np.asarray(exponentials / exponentials.sum(), np.float32)
 
     def top(self, k: int = 5) -> list[Label]:
@@ -59,3 +67,13 @@ class Prediction:
         scores = self.scores
         best = np.argsort(-scores, kind="stable")[:k]
         return [Label(self.labels[index], int(index), float(scores[index])) for index in best]
+
+
+def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The scores of labels that are decided each by itself.
+
+    Examples:
+        >>> sigmoid(np.float32([-1000, 0, 1000])).tolist()
+        [0.0, 0.5, 1.0]
+    """
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)), np.float32)  # which does not overflow

@@ -92,6 +92,8 @@ class Rejection:
 class Artifact:
     """Everything about an exported model but its weights; kept in the metadata of the ONNX file.
 
+    `is_multi_label` says that each label is decided by itself: then scores are sigmoids instead of a softmax.
+
     Examples:
         >>> card = Artifact(
         ...     architecture=Architecture(num_labels=2, num_classifiers=1),
@@ -112,6 +114,7 @@ class Artifact:
     accuracy: Accuracy | None = None
     quantization: Quantization | None = None
     rejection: Rejection | None = None
+    is_multi_label: bool = False
     producer: str = ""
 
     def to_metadata(self) -> dict[str, str]:
@@ -126,6 +129,7 @@ class Artifact:
             "accuracy": asdict(self.accuracy) if self.accuracy else None,
             "quantization": asdict(self.quantization) if self.quantization else None,
             "rejection": asdict(self.rejection) if self.rejection else None,
+            "is_multi_label": self.is_multi_label,
             "producer": self.producer,
         }
         texts = {PREFIX + name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}
@@ -166,6 +170,7 @@ class Artifact:
                 accuracy=_accuracy(values["accuracy"]),
                 quantization=_quantization(values.get("quantization")),  # files of levit 0.1 have none
                 rejection=Rejection(**found) if (found := values.get("rejection")) else None,
+                is_multi_label=values.get("is_multi_label", False),
                 producer=values["producer"],
             )
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:

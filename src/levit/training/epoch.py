@@ -46,7 +46,7 @@ class Order:
     Examples:
         >>> order = Order(images=10, batch_size=4, parts=2, seed=0)
         >>> order.steps, len(order.part(epoch=0, step=1, part=0))
-        (2, 2)
+        (3, 2)
     """
 
     images: int
@@ -58,22 +58,22 @@ class Order:
     @property
     def pairs(self) -> int:
         """In a part."""
-        return max(1, min(self.batch_size, self.images) // (2 * self.parts))
+        enough = -(-self.images // (2 * self.parts))
+        return max(1, min(self.batch_size // (2 * self.parts), enough))
 
     @property
     def step_size(self) -> int:
-        """Images in a step: the batch size, but a whole number of pairs for everybody, and no more than there are."""
+        """Images in a step: the batch size, but a whole number of pairs for everybody, and no more than it takes."""
         return 2 * self.pairs * self.parts
 
     @property
     def steps(self) -> int:
-        """In an epoch; images that do not fill a step are left out of it."""
-        return max(1, self.images // self.step_size)
+        """In an epoch; the last one is filled up with images of the first ones, augmented in another way."""
+        return -(-self.images // self.step_size)
 
     def part(self, *, epoch: int, step: int, part: int) -> list[Request]:
         """The images of one part of a step, the partners of the first half in the second half backwards."""
-        needed = max(self.images, self.step_size)
-        order = _shuffled(self.images, self.seed, epoch, self.repeats, needed)
+        order = _shuffled(self.images, self.seed, epoch, self.repeats, self.steps * self.step_size)
         chosen = order[step * self.step_size : (step + 1) * self.step_size]
         mine = slice(part, self.step_size // 2, self.parts)
         rows = np.concatenate([chosen[mine], chosen[::-1][mine][::-1]])
@@ -89,10 +89,11 @@ class Order:
 
 @lru_cache(maxsize=2)  # a step is asked for at a time
 def _shuffled(images: int, seed: int, epoch: int, repeats: int, needed: int) -> NDArray[np.int64]:
-    """Index and repetition of at least as many images as are needed, in order: int64 [needed, 2]."""
+    """Index and repetition of as many images as are needed, in order: int64 [needed, 2]."""
     order = np.random.default_rng([seed, epoch]).permutation(images)
     rows = np.stack([np.repeat(order, repeats), np.tile(np.arange(repeats), images)], axis=1)
-    return np.concatenate([rows] * -(-needed // len(rows)))[:needed]
+    again = [rows + np.array([0, repeats * time]) for time in range(-(-needed // len(rows)))]
+    return np.concatenate(again)[:needed]
 
 
 def seed_of(*parts: int | str) -> int:

@@ -7,20 +7,24 @@ import io
 import shutil
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 
 import levit
 from levit.errors import ConfigError, LevitError, LevitWarning
 from levit.training.options import TrainingOptions, options_from, read_options
-from levit.training.saving import LAST, Basis, write_text
+from levit.training.saving import LAST, Basis, has_state, write_text
+from levit.training.sources import COPIES
 
 ARGUMENTS_FILE = "args.yaml"
 RESULTS_FILE = "results.csv"
 CURVES_FILE = "curves.png"
 
+_FEW_EPOCHS = 30
 _COPIES = 12  # of the weights: best, last, average, optimizer; and once more while they are replaced
 
 
@@ -42,19 +46,23 @@ def check_folder(options: TrainingOptions) -> None:
         if not options.resume:
             raise ConfigError(f"--out {run}: there is a run in it: go on with it by --resume, or give another folder")
         before = options_from(read_options(arguments), str(arguments))
-        if changed := before.differences(options):
-            raise ConfigError(f"--resume: the run in {run} began with another {', '.join(changed)}: see {arguments}")
+        if (changed := before.differences(options)) and has_state(run):
+            raise ConfigError(
+                f"--resume: the run in {run} began with another {', '.join(changed)}: give what is in {arguments}, or "
+                f"begin another run with {_anew(run, options)}"
+            )
     elif any(not path.name.startswith(".") for path in run.iterdir()):
         raise ConfigError(f"--out {run}: there is something else in it: give a new folder")
 
 
-def check_basis(before: Basis, now: Basis, run: Path) -> None:
+def check_basis(before: Basis, now: Basis, options: TrainingOptions) -> None:
     """Look whether a run that goes on stands on what it began with.
 
     Raises:
         ConfigError: the images are others, or steps have another size; other processes are a warning.
     """
-    anew = f"begin another run with --model {run / LAST} and another --out"
+    run = Path(options.out)
+    anew = f"begin another run with {_anew(run, options)}"
     if before.images != now.images:
         raise ConfigError(
             f"--resume: the run in {run} began with other images or labels, and may have learned from those that it "
@@ -68,6 +76,25 @@ def check_basis(before: Basis, now: Basis, run: Path) -> None:
     if before.processes != now.processes:
         text = f"{run} began on {before.processes} processes, and goes on with {now.processes}: not to the same bits"
         warnings.warn(text, LevitWarning, stacklevel=2)
+
+
+def _anew(run: Path, options: TrainingOptions) -> str:
+    """What takes over the weights of a run."""
+    return f"--model {run / LAST}{' --no-from-scratch' if options.from_scratch else ''} and another --out"
+
+
+@contextmanager
+def unmade_on_errors(options: TrainingOptions) -> Iterator[None]:
+    """What fails before a run begins leaves no folder behind."""
+    run = Path(options.out)
+    try:
+        yield
+    except BaseException:
+        if not (run / ARGUMENTS_FILE).exists():
+            shutil.rmtree(run / COPIES, ignore_errors=True)
+            with suppress(OSError):  # there is something else in it, or it is not there
+                run.rmdir()
+        raise
 
 
 def write_arguments(options: TrainingOptions, became: str) -> None:
@@ -124,20 +151,22 @@ def draw_curves(run: Path, rows: Sequence[dict[str, float]], metric: str) -> Non
     figure = Figure(figsize=(10, 3.4), layout="constrained")
     FigureCanvasAgg(figure)
     losses, values, rates = figure.subplots(1, 3)
-    losses.plot(epochs, [row["train_loss"] for row in rows], label="learning", color="#8a8a8a")
-    losses.plot(epochs, [row["loss"] for row in rows], label="validation", color="#0b6e4f")
+    # A line of one point would not be seen.
+    style: dict[str, Any] = {"marker": "o", "markersize": 3} if len(epochs) <= _FEW_EPOCHS else {}
+    losses.plot(epochs, [row["train_loss"] for row in rows], label="training", color="#8a8a8a", **style)
+    losses.plot(epochs, [row["loss"] for row in rows], label="validation", color="#0b6e4f", **style)
     if metric != "loss":
         labels = {metric: ("validation", "#0b6e4f"), f"ema_{metric}": ("moving average", "#c8553d")}
         shown = [name for name in labels if name in rows[0]]
         for name in shown:
             label, color = labels[name]
-            values.plot(epochs, [row[name] for row in rows], label=label, color=color)
+            values.plot(epochs, [row[name] for row in rows], label=label, color=color, **style)
         values.axhline(max(row[name] for row in rows for name in shown), color="#333333", linewidth=0.5, linestyle=":")
-    rates.plot(epochs, [row["lr"] for row in rows], color="#333333")
+    rates.plot(epochs, [row["lr"] for row in rows], color="#333333", **style)
     for axes, title in ((losses, "loss"), (values, f"{metric}, %"), (rates, "learning rate")):
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False, fontsize=8)

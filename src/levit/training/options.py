@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ CHOICES = {
     "report_to": ("none", "tensorboard", "wandb"),
 }
 
-# What may be another on another machine without changing what is computed.
-_CIRCUMSTANCES = ("workers", "save_minutes", "report_to", "resume", "out")
+# What may be another on another machine without changing what is computed; of the images there is a digest.
+_CIRCUMSTANCES = ("data", "val", "workers", "save_minutes", "report_to", "resume", "out")
 
 
 def _option(default: Any, text: str, *, low: float | None = None, high: float | None = None) -> Any:
@@ -110,6 +111,8 @@ class TrainingOptions:
             raise ConfigError(f"--min-lr {self.min_lr} is more than --lr {self.lr}")
         if self.patch_size is not None and not self.from_scratch:
             raise ConfigError("--patch-size: trained weights have theirs: add --from-scratch")
+        if self.freeze == "backbone" and self.from_scratch:
+            raise ConfigError("--freeze backbone: random weights would stay random: leave out --from-scratch")
         if self.is_taught and self.model.startswith("timm/"):
             raise ConfigError("--teacher: only a LeViT has the second head that learns from a teacher")
 
@@ -134,7 +137,9 @@ class TrainingOptions:
 
 
 def options_from(values: Mapping[str, Any], where: str) -> TrainingOptions:
-    """Options from plain values; numbers may be written as in YAML, where `5e-4` is a text.
+    """Options from plain values, as YAML gives them.
+
+    A number may be a text there, as `5e-4` is, and a name may be spelled as on the command line, `batch-size`.
 
     Args:
         values: by name of the field.
@@ -148,9 +153,12 @@ def options_from(values: Mapping[str, Any], where: str) -> TrainingOptions:
         0.0005
     """
     kinds = {one.name: str(one.type) for one in fields(TrainingOptions)}
-    strange = [name for name in values if name not in kinds]
-    if strange:
-        raise ConfigError(f"{where}: there is no option {strange[0]!r}: `levit train --help` lists them")
+    values = {str(name).replace("-", "_"): value for name, value in values.items()}
+    for name in values:
+        if name not in kinds:
+            close = get_close_matches(name, kinds, 1)
+            advice = f"is {close[0]!r} meant?" if close else "`levit train --help` lists them"
+            raise ConfigError(f"{where}: there is no option {name!r}: {advice}")
     return TrainingOptions(**{name: _read(value, kinds[name]) for name, value in values.items()})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from importlib.util import find_spec
@@ -25,13 +26,13 @@ from levit.training.augmentation import Augmentation, PlainImages
 from levit.training.batches import PreparedImages, choose_workers
 from levit.training.display import Display, tell
 from levit.training.epoch import Order, seed_of
-from levit.training.folder import check_basis, check_folder, check_space, write_arguments
+from levit.training.folder import check_basis, check_folder, check_space, unmade_on_errors, write_arguments
 from levit.training.losses import Loss, balanced_weights
 from levit.training.optimizer import build_optimizer, build_schedule, freeze
 from levit.training.options import TrainingOptions
 from levit.training.processes import check_not_importing
 from levit.training.saving import Basis, Progress, load_state, settle_last
-from levit.training.sources import COPIES, count_labels, digest, open_sources, read_sources
+from levit.training.sources import COPIES, Sources, count_labels, digest, open_sources, read_sources
 from levit.training.store import StoredImages, is_copied
 from levit.training.student import Student, build_student
 from levit.training.teacher import Teacher, open_teacher
@@ -45,6 +46,7 @@ class Run:
     Attributes:
         folder: of the run.
         is_complete: whether it came to its end; otherwise `--resume` goes on with it.
+        stopped_early: whether that was before its last epoch, because none became better.
         metric: what the best epoch is best by, and best its value there.
         best_epoch: from 1; 0 where none was judged.
         epochs: how many were learned.
@@ -53,6 +55,7 @@ class Run:
 
     folder: Path
     is_complete: bool
+    stopped_early: bool
     metric: str
     best: float | None
     best_epoch: int
@@ -97,7 +100,29 @@ def train(options: TrainingOptions | None = None, /, **values: Any) -> Run:
     options = TrainingOptions(**values) if options is None else replace(options, **values)
     sources = open_sources(options)
     options = _decide(options, is_multi_label=sources.learned.is_multi_label)
-    accelerator, run = _accelerate(options), Path(options.out)
+    accelerator = _accelerate(options)
+    with unmade_on_errors(options) if accelerator.is_main_process else nullcontext():
+        trainer = _begin(options, sources, accelerator)
+    _open_trackers(options, accelerator, trainer.progress)
+    is_complete = trainer.run()
+    accelerator.end_training()
+    if is_complete and accelerator.is_main_process:
+        shutil.rmtree(Path(options.out) / COPIES, ignore_errors=True)
+    return Run(
+        folder=Path(options.out),
+        is_complete=is_complete,
+        stopped_early=trainer.progress.is_over,
+        metric=options.metric,
+        best=trainer.progress.best,
+        best_epoch=max(0, trainer.progress.best_epoch),
+        epochs=trainer.progress.epoch,
+        is_main=accelerator.is_main_process,
+    )
+
+
+def _begin(options: TrainingOptions, sources: Sources, accelerator: Accelerator) -> Trainer:
+    """Look whether the run is possible, put it together, and load what is there to go on from."""
+    run = Path(options.out)
     if accelerator.is_main_process:
         check_folder(options)
         settle_last(run)
@@ -117,26 +142,15 @@ def train(options: TrainingOptions | None = None, /, **values: Any) -> Run:
     announcement, going_on = _announce(trainer, learned, judged), ""
     if (saved := load_state(run)) is not None:
         basis, progress, tensors = saved
-        check_basis(basis, trainer.basis, run)
+        check_basis(basis, trainer.basis, options)
         trainer.load(progress, tensors)
+        is_over = progress.is_over or progress.epoch >= options.epochs + options.cooldown_epochs
         going_on = f"; goes on in epoch {progress.epoch + 1} after {progress.step} steps"
+        going_on = f"; was complete after epoch {progress.epoch}" if is_over else going_on
     if accelerator.is_main_process:
         write_arguments(options, announcement)
     trainer.display.say(announcement + going_on)
-    _open_trackers(options, accelerator, trainer.progress)
-    is_complete = trainer.run()
-    accelerator.end_training()
-    if is_complete and accelerator.is_main_process:
-        shutil.rmtree(run / COPIES, ignore_errors=True)
-    return Run(
-        folder=run,
-        is_complete=is_complete,
-        metric=options.metric,
-        best=trainer.progress.best,
-        best_epoch=max(0, trainer.progress.best_epoch),
-        epochs=trainer.progress.epoch,
-        is_main=accelerator.is_main_process,
-    )
+    return trainer
 
 
 def _accelerate(options: TrainingOptions) -> Accelerator:
@@ -260,12 +274,10 @@ def _order(options: TrainingOptions, accelerator: Accelerator, images: int) -> O
         seed=options.seed, repeats=options.repeats,
     )  # fmt: skip
     if order.step_size != options.batch_size and accelerator.is_main_process:
-        warnings.warn(
-            f"--batch-size {options.batch_size}: {order.step_size} images in a step, since there are {images} images "
-            f"and {order.parts} parts of a step, each of whole pairs",
-            LevitWarning,
-            stacklevel=2,
-        )
+        reason = f"there are {images} to learn from" if images < options.batch_size else "parts are of whole pairs"
+        parts = f", {order.parts} parts of {2 * order.pairs}" if order.parts > 1 else ""
+        text = f"--batch-size {options.batch_size}: {order.step_size} images in a step{parts}, because {reason}"
+        warnings.warn(text, LevitWarning, stacklevel=2)
     return order
 
 
@@ -293,6 +305,10 @@ def _announce(trainer: Trainer, learned: StoredImages, judged: StoredImages) -> 
 def _open_trackers(options: TrainingOptions, accelerator: Accelerator, progress: Progress) -> None:
     if options.report_to == "none":
         return
+    if options.report_to == "tensorboard":  # in a folder of that name
+        # What an interrupted process logged after its last saved epoch is logged again.
+        purged = {"tensorboard": {"purge_step": progress.epoch + 1}}
+        accelerator.init_trackers("tensorboard", init_kwargs=purged)  # the options are in args.yaml
+        return
     config = {name: value for name, value in options.to_dict().items() if isinstance(value, bool | int | float | str)}
-    # What an interrupted process logged after its last saved epoch is logged again.
-    accelerator.init_trackers("levit", config, init_kwargs={"tensorboard": {"purge_step": progress.epoch + 1}})
+    accelerator.init_trackers("levit", config)

@@ -96,6 +96,11 @@ def settle_last(run: Path) -> None:
         complete.rename(last)
 
 
+def has_state(run: Path) -> bool:
+    """Whether a run has saved anything to go on from."""
+    return any((run / name / STATE_FILE).is_file() for name in (LAST, _COMPLETE))
+
+
 def load_state(run: Path) -> tuple[Basis, Progress, dict[str, Any]] | None:
     """What `save_state` wrote last, or None where there is nothing yet.
 

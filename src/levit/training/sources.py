@@ -49,6 +49,8 @@ def open_sources(options: TrainingOptions) -> Sources:
     learned = parts["train"] if "train" in parts else _whole(options.data, parts)
     if not learned.classes:
         raise DataError(f"{options.data}: no labels: put the images into one folder for each class")
+    if len(learned.classes) == 1 and not learned.is_multi_label:
+        raise DataError(f"{options.data}: all are {learned.classes[0]!r}: there is nothing to tell apart")
     judged = open_data(options.val) if options.val is not None else parts.get("validation")
     for part in (learned, judged):
         if part is not None and part.any_is_right:
@@ -88,7 +90,10 @@ def read_sources(
     if sources.judged is None:
         learned, judged = divide(learned, options.val_share, options.seed)
     else:
-        judged = _store(sources.judged, folder / "judged", classes, writes=writes)
+        try:
+            judged = _store(sources.judged, folder / "judged", classes, writes=writes)
+        except DataError as error:
+            raise (DataError(f"--val {options.val}: {error}") if options.val is not None else error) from None
     if missing := _without(learned, classes):
         raise DataError(f"{sources.learned.name}: no image to learn from for {missing}: leave out what has none")
     if missing := _without(judged, classes):

@@ -18,6 +18,7 @@ from levit.checkpoints.arrays import read_json
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.configuration import (
     CONFIG_FILE,
+    MULTI_LABEL,
     PREPROCESSOR_FILE,
     config_from_architecture,
     preprocessor_config,
@@ -37,6 +38,9 @@ from levit.spec.variants import ALL_VARIANTS, VARIANTS, find_variant
 from levit.training.options import TrainingOptions
 
 TIMM = "timm/"
+
+# What timm keeps of the weights that a network began with, or might have.
+_PROVENANCE = ("tag", "license", "origin_url", "paper_ids", "paper_name")
 
 
 class Logits(NamedTuple):
@@ -107,6 +111,11 @@ class Student:
             names = {"label_names": list(self.classes)}
             data = {"input_size": (3, *self.image_size), **timm_transform(self.preprocessing, self.image_size)}
             save_for_hf(plain, folder, names, safe_serialization=True, data_config=data)
+            config = read_json(folder / CONFIG_FILE)
+            config["model_args"].pop("num_classes", None)  # it stands above, and transformers gives it, too
+            for name in _PROVENANCE:
+                config["pretrained_cfg"].pop(name, None)
+            (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         arrays = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
         (folder / SAFETENSORS_FILE).write_bytes(save(arrays, metadata={"format": "pt"}))
 
@@ -207,6 +216,8 @@ def create_timm(model: str, *, pretrained: bool, **kwargs: Any) -> nn.Module:
 def _build_timm(options: TrainingOptions, classes: tuple[str, ...], is_multi_label: bool) -> Student:
     from timm.data import resolve_data_config
 
+    if options.patch_size is not None:
+        raise ConfigError(f"--patch-size: {options.model} has none that can be chosen")
     more = {} if options.drop_path is None else {"drop_path_rate": options.drop_path}
     network = create_timm(options.model, pretrained=not options.from_scratch, num_classes=len(classes), **more)
     own = None if options.model.startswith(TIMM) else timm_labels(read_json(Path(options.model) / CONFIG_FILE))
@@ -228,7 +239,7 @@ def _configure(
     drop_path = options.drop_path
     values: dict[str, Any] = {"id2label": dict(enumerate(labels)), "label2id": {one: i for i, one in enumerate(labels)}}
     if is_multi_label:
-        values["problem_type"] = "multi_label_classification"
+        values["problem_type"] = MULTI_LABEL
     if options.is_taught:
         values |= {
             "distillation_type": options.distillation,

@@ -28,7 +28,7 @@ from levit.training.options import TrainingOptions
 from levit.training.saving import LAST, Basis, Progress, save_state
 from levit.training.stopping import Stopped, heed_signals
 from levit.training.student import Student, read_logits
-from levit.training.validation import Metrics, add_up, is_better, validate
+from levit.training.validation import Metrics, add_up, rank, validate
 
 AVERAGE = "ema"
 
@@ -105,6 +105,8 @@ class Trainer:
             except Stopped:
                 self.save()
                 return False
+        if self.progress.is_over and self.progress.epoch < total:
+            self.display.say(f"no better {self.options.metric} in {self.options.patience} epochs: stopped early")
         return True
 
     def stop(self) -> None:
@@ -206,11 +208,11 @@ class Trainer:
         last, options = Path(self.options.out) / LAST, self.options
         ways = [f"--lr {options.lr / 2:g}", "longer --warmup-epochs"]
         ways += ["--clip 0.01"] * (not options.clip) + ["--precision fp32"] * (options.precision != "fp32")
-        good = "nothing was saved before it: start again"
+        good = "nothing was saved before it: start again with --resume"
         if last.exists():
             weights = f"--model {last}{' --no-from-scratch' if options.from_scratch else ''}"
-            good = f"the last good state is in {last}: go on from it in a new run, {weights} --out NEW,"
-        raise LevitError(f"the loss is {loss} in {where}; {good} with {', '.join(ways[:-1])} or {ways[-1]}")
+            good = f"the last good state is in {last}: go on from it in a new run, {weights} --out NEW"
+        raise LevitError(f"the loss is {loss} in {where}; {good} and with {', '.join(ways[:-1])} or {ways[-1]}")
 
     def _count(self, loss: float, right: int, images: int) -> None:
         found = add_up([loss * images, float(right), float(images)], self.accelerator)
@@ -230,24 +232,22 @@ class Trainer:
             self._give_up(row["loss"], f"the validation of epoch {self.progress.epoch + 1}")
         self.progress.epoch, self.progress.step, self.progress.sums = self.progress.epoch + 1, 0, [0.0, 0.0, 0.0]
         metric = self.options.metric
-        value, is_average = self._better(row, metric)
-        is_best = is_better(metric, value, self.progress.best)
+        prefix = max(self._prefixes, key=lambda prefix: rank(row, metric, prefix))
+        before = [rank(old, metric, each) for old in self.progress.rows for each in self._prefixes]
+        is_best = not np.isnan(row[prefix + metric]) and rank(row, metric, prefix) > max(before, default=(-np.inf, 0))
         if is_best:
-            self.progress.best, self.progress.best_epoch = value, self.progress.epoch
+            self.progress.best, self.progress.best_epoch = row[prefix + metric], self.progress.epoch
         self.progress.rows = [*self.progress.rows, row]
         waited = self.progress.epoch - max(0, self.progress.best_epoch)
         self.progress.is_over = bool(self.options.patience) and waited >= self.options.patience
-        self.save(best=("average" if is_average else "network") if is_best else None)
+        self.save(best=("average" if prefix else "network") if is_best else None)
         self.accelerator.log({name: one for name, one in row.items() if name != "epoch"}, step=self.progress.epoch)
         self.display.epoch(row, metric, is_best=is_best)
 
-    @staticmethod
-    def _better(row: Metrics, metric: str) -> tuple[float, bool]:
-        """The value of the weights or of their average, whichever is better, and whether it is the average's."""
-        mine, averaged = row[metric], row.get(f"ema_{metric}")
-        if averaged is None or not is_better(metric, averaged, mine):
-            return mine, False
-        return averaged, True
+    @property
+    def _prefixes(self) -> tuple[str, ...]:
+        """Of the names of metrics: those of the network, and of its average."""
+        return ("", "ema_") if self.average is not None else ("",)
 
     def _row(self, judged: Any) -> Metrics:
         loss, right, images = self.progress.sums
@@ -272,9 +272,8 @@ class Trainer:
     def _judge(self, judged: Any) -> dict[str, Metrics]:
         """The network's metrics, and those of its average, by the prefix of their names."""
         # Not as it is prepared for several processes: some of them may have no image to judge, and nobody is to wait.
-        networks = {"": self.student.network}
-        if self.average is not None:
-            networks["ema_"] = self.average.module
+        averages = [self.average.module] if self.average is not None else []
+        networks = dict(zip(self._prefixes, [self.student.network, *averages], strict=True))
         for network in networks.values():
             self._share(network)
         found = validate(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from math import nan
+from math import inf, isnan, nan
 
 import numpy as np
 import torch
@@ -44,8 +44,8 @@ def validate(
         told: of every batch, for the names of those that could not be read.
 
     Returns:
-        For each network `loss`, and `top1`, `top5` and `f1` (the mean over classes), or `map` and `f1`, in per cent;
-        NaN where no image could be judged.
+        For each network `loss`, and `top1`, `top5` and `f1` (the mean over classes that are there or answered), or
+        `map` and `f1`, in per cent; NaN where no image could be judged.
     """
     answers: list[list[Tensor]] = [[] for _ in networks]
     targets: list[Tensor] = []
@@ -83,16 +83,22 @@ def add_up(values: list[float], accelerator: Accelerator) -> list[float]:
     return sums.tolist()
 
 
-def is_better(metric: str, value: float, best: float | None) -> bool:
-    """Whether a value is better than the best so far.
+def rank(row: Metrics, metric: str, prefix: str = "") -> tuple[float, float]:
+    """What epochs are compared by, more is better: the metric, and the loss where that is the same.
+
+    Args:
+        row: metrics of an epoch.
+        metric: which of them counts.
+        prefix: of their names.
 
     Examples:
-        >>> is_better("top1", 90.0, None), is_better("loss", 0.5, 0.4)
-        (True, False)
+        >>> rank({"top1": 90.0, "loss": 0.5}, "top1") > rank({"top1": 90.0, "loss": 0.6}, "top1")
+        True
+        >>> rank({"top1": nan, "loss": 0.5}, "top1")
+        (-inf, -0.5)
     """
-    if best is None or value != value:
-        return value == value
-    return value > best if METRICS[metric] else value < best
+    value, loss = row[prefix + metric], row[prefix + "loss"]
+    return (-inf if isnan(value) else value if METRICS[metric] else -value, -inf if isnan(loss) else -loss)
 
 
 def _single(answers: list[Tensor], targets: list[Tensor], classes: int, accelerator: Accelerator) -> Metrics:
@@ -102,11 +108,11 @@ def _single(answers: list[Tensor], targets: list[Tensor], classes: int, accelera
         for row, chosen in enumerate((truth[hits[:, 0]], truth, best[:, 0], truth[hits.any(dim=1)])):
             counts[row] += torch.bincount(chosen, minlength=classes)
     right, support, answered, top5 = accelerator.reduce(counts).cpu().numpy().astype(np.float64)
-    present = support > 0
+    present = support + answered > 0  # a class that no image has and that is answered counts 0, as in scikit-learn
     return {
         "top1": 100 * float(right.sum() / support.sum()),
         "top5": 100 * float(top5.sum() / support.sum()),
-        "f1": 100 * float(np.mean(2 * right[present] / (support + answered)[present])),
+        "f1": 100 * float(np.mean((2 * right / np.maximum(1, support + answered))[present])),
     }
 
 
@@ -117,11 +123,11 @@ def _several(answers: list[Tensor], targets: list[Tensor], classes: int, acceler
     present = truth.any(axis=0)
     precisions = [average_precision(scores[:, label], truth[:, label]) for label in np.flatnonzero(present)]
     found = scores >= 0.5
-    with np.errstate(invalid="ignore"):
-        f1 = 2 * (found & truth).sum(axis=0) / (found.sum(axis=0) + truth.sum(axis=0))
+    counted = found.sum(axis=0) + truth.sum(axis=0)
+    f1 = 2 * (found & truth).sum(axis=0) / np.maximum(1, counted)
     return {
         "map": 100 * float(np.mean(precisions)) if precisions else nan,
-        "f1": 100 * float(np.mean(f1[present])) if present.any() else nan,
+        "f1": 100 * float(np.mean(f1[counted > 0])) if present.any() else nan,
     }
 
 
