@@ -145,11 +145,16 @@ def test_preprocessing_survives_where_the_library_has_it(tmp_path):
 
 def test_labels_that_are_decided_by_themselves_stay_so(tmp_path):
     checkpoint = replace(read_checkpoint(TINY / "transformers"), is_multi_label=True)
+    assert read_checkpoint(write_checkpoint(checkpoint, tmp_path / "timm", to="timm")).is_multi_label
+    with pytest.warns(LevitWarning, match="cannot say that each label is decided by itself"):
+        write_checkpoint(checkpoint, tmp_path / "out.pth", to="facebook")
     write_checkpoint(checkpoint, tmp_path)
     assert read_checkpoint(tmp_path).is_multi_label
     network = transformers.LevitForImageClassificationWithTeacher.from_pretrained(tmp_path)
     assert network.config.problem_type == levit.load_checkpoint(tmp_path).config.problem_type is not None
     assert checkpoint_from_model(network).is_multi_label
+    with pytest.warns(UserWarning, match="initialised anew"):
+        assert levit.load_checkpoint(tmp_path, num_labels=3).config.problem_type is None
 
 
 def test_what_shapes_cannot_tell_may_be_given(tmp_path):

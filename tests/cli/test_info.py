@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 
@@ -27,6 +28,15 @@ def test_the_model_inside_the_package_is_shown(console):
     assert shown["weights"] == f"{artifact.precision}, {num_bytes / 1e6:.1f} MB"
     assert shown["sha256"] == artifact.source.sha256
     assert (answer.code, answer.err) == (0, "")
+
+
+def test_a_model_of_several_labels_says_so(console, model, tmp_path):
+    folder = shutil.copytree(model, tmp_path / "several")
+    config = json.loads((folder / "config.json").read_text()) | {"problem_type": "multi_label_classification"}
+    (folder / "config.json").write_text(json.dumps(config))
+    shown = fields(console("info", folder).out)["classes"]
+    assert " ".join(shown.split()).endswith("fig, … (any number of them in an image)")
+    assert json.loads(console("info", folder, "--json").out)["is_multi_label"]
 
 
 def test_a_checkpoint_is_shown(console, model):

@@ -1,5 +1,7 @@
 """When a model says that it does not know: the temperature, the threshold, and what they promise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -50,6 +52,13 @@ def test_the_precision_holds_and_no_lower_threshold_keeps_it(pairs, precision):
         return
     threshold = threshold_for_precision(scores, right, precision)
     assert threshold == min(score for score, share in shares.items() if share >= precision)
+
+
+def test_a_model_that_decides_each_label_by_itself_has_a_threshold_for_each():
+    classifier = colors_classifier()
+    classifier.artifact = replace(classifier.artifact, is_multi_label=True)
+    with pytest.raises(ConfigError, match="decides each label by itself: `levit evaluate`"):
+        find_rejection(classifier, Colors())
 
 
 def test_what_it_promises_is_what_it_gives():

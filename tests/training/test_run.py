@@ -17,7 +17,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import levit
-from levit.errors import ConfigError, DataError, LevitError
+from levit.errors import ConfigError, DataError, LevitError, LevitWarning
 from levit.training.options import TrainingOptions
 from levit.training.run import train
 from levit.training.saving import load_state
@@ -195,7 +195,8 @@ def test_what_is_in_the_folder_already_is_left_alone(options: TrainingOptions) -
     with pytest.raises(ConfigError, match=r"began with another --epochs, --lr"):
         train(replace(options, lr=1e-3, resume=True))
     moved = shutil.copytree(options.data, Path(options.out).with_name("moved"))
-    again = train(replace(options, data=str(moved), epochs=1, resume=True))
+    with pytest.warns(LevitWarning, match="from another place"):
+        again = train(replace(options, data=str(moved), epochs=1, resume=True))
     assert again.is_complete
     assert again.epochs == 1
 
@@ -223,9 +224,11 @@ def test_it_waits_for_a_better_epoch_no_longer_than_it_is_told(
     run = train(idle)
     assert run.stopped_early
     assert run.epochs == run.best_epoch + 2
-    assert "no better top1 in 2 epochs: stopped early" in capsys.readouterr().err
+    assert "no better epoch in 2: stopped early" in capsys.readouterr().err
     assert train(replace(idle, resume=True)).epochs == run.epochs
     assert f"; was complete after epoch {run.epochs}" in capsys.readouterr().err
+    whole = train(replace(idle, out=f"{idle.out}-whole", epochs=run.epochs))  # patience ends with the last epoch
+    assert (whole.epochs, whole.stopped_early) == (run.epochs, False)
 
 
 def test_of_epochs_that_are_as_good_the_one_with_the_lowest_loss_is_kept(options: TrainingOptions) -> None:

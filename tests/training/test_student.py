@@ -176,6 +176,13 @@ def test_what_timm_cannot_make_is_named_in_one_line(name):
     assert "\n" not in str(caught.value)
 
 
+def test_several_labels_of_a_network_of_timm_are_known_to_transformers(build, tmp_path):
+    student = build(TIMM_NETWORK, from_scratch=True, image_size=64, is_multi_label=True)
+    student.save(tmp_path, student.network.state_dict())
+    network = transformers.AutoModelForImageClassification.from_pretrained(tmp_path)
+    assert network.config.problem_type == "multi_label_classification"
+
+
 def test_a_network_of_timm_has_no_patch_size_to_choose(build):
     with pytest.raises(ConfigError, match=r"^--patch-size: timm/test_resnet has none"):
         build(TIMM_NETWORK, from_scratch=True, patch_size=8)

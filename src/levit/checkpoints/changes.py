@@ -35,6 +35,17 @@ def warn_of_changes(checkpoint: Checkpoint, kept: Preprocessing, target: str) ->
         )
 
 
+def warn_of_lost_decisions(checkpoint: Checkpoint, target: str) -> None:
+    """Warn where a file is written that cannot say that each label is decided by itself."""
+    if checkpoint.is_multi_label:
+        warnings.warn(
+            f"{target}: this file cannot say that each label is decided by itself: take the sigmoid of the logits in "
+            "your program, or convert to transformers or timm",
+            LevitWarning,
+            stacklevel=4,
+        )
+
+
 def warn_of_lost_labels(checkpoint: Checkpoint, target: str) -> None:
     """Warn where a file without names of classes is written, and its readers will assume others."""
     if checkpoint.labels != default_labels(len(checkpoint.labels)):

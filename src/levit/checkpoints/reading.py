@@ -175,7 +175,7 @@ def _settings(
             preprocessing=_timm_preprocessing(config, size, name)
             if is_timm(config)
             else preprocessing_from_config(processor, size),
-            training=training_fields({}),
+            training=training_fields({"problem_type": config.get("problem_type")}),
         )
     except ConfigError as error:
         raise ConfigError(f"{name}: {error}") from None

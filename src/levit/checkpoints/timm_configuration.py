@@ -8,6 +8,7 @@ from math import floor, inf, nextafter
 from typing import Any
 
 from levit.checkpoints.checkpoint import Checkpoint
+from levit.checkpoints.configuration import MULTI_LABEL
 from levit.errors import CheckpointError, ConfigError
 from levit.spec.architecture import Architecture, Grid
 from levit.spec.preprocessing import IMAGENET_MEAN, IMAGENET_STD, RESAMPLE_FILTERS, Preprocessing
@@ -134,6 +135,7 @@ def timm_config(checkpoint: Checkpoint, *, is_convolutional: bool) -> dict[str, 
             "act_layer": {"hardswish": "hard_swish", "silu": "silu"}[architecture.activation],
         },
         "label_names": list(checkpoint.labels),
+        **({"problem_type": MULTI_LABEL} if checkpoint.is_multi_label else {}),
         "pretrained_cfg": {
             "input_size": [architecture.num_channels, height, width],
             "fixed_input_size": True,

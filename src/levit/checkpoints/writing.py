@@ -14,7 +14,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save
 
-from levit.checkpoints.changes import warn_of_changes, warn_of_lost_labels
+from levit.checkpoints.changes import warn_of_changes, warn_of_lost_decisions, warn_of_lost_labels
 from levit.checkpoints.checkpoint import Checkpoint, Weights
 from levit.checkpoints.configuration import (
     CONFIG_FILE,
@@ -107,6 +107,7 @@ def write_checkpoint(checkpoint: Checkpoint, target: str | Path, *, to: str = TR
             _write_pickle(checkpoint, arrays, path, dialect)
         if path.suffix == ".safetensors" or dialect.name != "mmpretrain":
             warn_of_lost_labels(checkpoint, str(target))
+        warn_of_lost_decisions(checkpoint, str(target))
         warn_of_changes(checkpoint, Preprocessing.for_image_size(size), str(target))  # which a file without it means
         return Path(target)
     if path.suffix == ".safetensors" or is_pickle(path):

@@ -36,13 +36,16 @@ def find_rejection(
         skip: leave out as many images at the beginning, because they calibrated int8.
 
     Raises:
-        ConfigError: both are given, or not between 0 and 1.
+        ConfigError: both are given, or not between 0 and 1, or the model decides each label by itself.
         DataError: the images have no labels, or no threshold gives this precision.
         ImageError: an image cannot be read.
         ImportError: scipy is not installed.
     """
     if coverage is not None and precision is not None:
         raise ConfigError("coverage and precision exclude each other: give one of them")
+    if classifier.artifact.is_multi_label:
+        name = classifier.artifact.source.name
+        raise ConfigError(f"{name}: decides each label by itself: `levit evaluate` gives every label a threshold")
     for name, value in (("coverage", coverage), ("precision", precision)):
         if value is not None and not 0 < value <= 1:
             raise ConfigError(f"{name} is {value}: give a share above 0, up to 1")

@@ -102,10 +102,9 @@ def _config(checkpoint: Checkpoint, num_labels: int | None) -> LevitConfig:
         del values["num_labels"]
         values["id2label"] = dict(enumerate(checkpoint.labels))
         values["label2id"] = {name: number for number, name in enumerate(checkpoint.labels)}
+        values |= {"problem_type": MULTI_LABEL} if checkpoint.is_multi_label else {}
     else:
         values["num_labels"] = num_labels
-    if checkpoint.is_multi_label:
-        values["problem_type"] = MULTI_LABEL
     return LevitConfig(
         **values,
         drop_path_rate=checkpoint.drop_path_rate,

@@ -68,7 +68,7 @@ class Order:
 
     @property
     def steps(self) -> int:
-        """In an epoch; the last one is filled up with images of the first ones, augmented in another way."""
+        """In an epoch; the last one is filled up with the next images of the order, or with the first ones again."""
         return -(-self.images // self.step_size)
 
     def part(self, *, epoch: int, step: int, part: int) -> list[Request]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import shutil
 import tempfile
 import warnings
@@ -17,7 +18,7 @@ import torch
 import levit
 from levit.errors import ConfigError, LevitError, LevitWarning
 from levit.training.options import TrainingOptions, options_from, read_options
-from levit.training.saving import LAST, Basis, has_state, write_text
+from levit.training.saving import LAST, Basis, has_state, settle_last, write_text
 from levit.training.sources import COPIES
 
 ARGUMENTS_FILE = "args.yaml"
@@ -45,12 +46,18 @@ def check_folder(options: TrainingOptions) -> None:
     if arguments.exists():
         if not options.resume:
             raise ConfigError(f"--out {run}: there is a run in it: go on with it by --resume, or give another folder")
+        settle_last(run)
         before = options_from(read_options(arguments), str(arguments))
         if (changed := before.differences(options)) and has_state(run):
             raise ConfigError(
                 f"--resume: the run in {run} began with another {', '.join(changed)}: give what is in {arguments}, or "
                 f"begin another run with {_anew(run, options)}"
             )
+        if (before.data, before.val) != (options.data, options.val):
+            text = (
+                f"--resume: {run} goes on with images from another place, of which only names and labels are compared"
+            )
+            warnings.warn(text, LevitWarning, stacklevel=2)
     elif any(not path.name.startswith(".") for path in run.iterdir()):
         raise ConfigError(f"--out {run}: there is something else in it: give a new folder")
 
@@ -80,20 +87,27 @@ def check_basis(before: Basis, now: Basis, options: TrainingOptions) -> None:
 
 def _anew(run: Path, options: TrainingOptions) -> str:
     """What takes over the weights of a run."""
-    return f"--model {run / LAST}{' --no-from-scratch' if options.from_scratch else ''} and another --out"
+    less = " --no-from-scratch" * options.from_scratch + ", no --patch-size" * (options.patch_size is not None)
+    return f"--model {run / LAST}{less} and another --out"
 
 
 @contextmanager
-def unmade_on_errors(options: TrainingOptions) -> Iterator[None]:
-    """What fails before a run begins leaves no folder behind."""
+def checked_folder(options: TrainingOptions) -> Iterator[None]:
+    """The folder of a run, made or looked at as by `check_folder`; what fails before the run begins unmakes it."""
     run = Path(options.out)
+    places = (run / COPIES, run, *run.parents)
+    made = [folder for folder in places if not os.path.exists(folder)]  # noqa: PTH110  # Path's raises where it may not look
+    check_folder(options)
     try:
         yield
     except BaseException:
         if not (run / ARGUMENTS_FILE).exists():
-            shutil.rmtree(run / COPIES, ignore_errors=True)
-            with suppress(OSError):  # there is something else in it, or it is not there
-                run.rmdir()
+            if run / COPIES in made:
+                shutil.rmtree(run / COPIES, ignore_errors=True)
+            with suppress(OSError):  # somebody else has put something there
+                for folder in made:
+                    if folder.exists():
+                        folder.rmdir()
         raise
 
 

@@ -92,7 +92,9 @@ class TrainingOptions:
     repeats: int = _option(1, "How often an image stands in a row, each time augmented anew.", low=1)
 
     metric: str = _option("top1", "What the best epoch is best by: top1, top5, f1, loss, or map for several labels.")
-    patience: int = _option(0, "Stop after so many epochs without a better one; 0 is never.", low=0)
+    patience: int = _option(
+        0, "Stop after so many epochs without a better one (of equals, one of less loss is better); 0 is never.", low=0
+    )
     seed: int = _option(0, "Of everything that is random.", low=0)
     precision: str = _option("auto", "auto, fp32, bf16 or fp16; auto is bf16 where the hardware has it.")
     compile: bool = _option(False, "Use torch.compile.")

@@ -26,12 +26,12 @@ from levit.training.augmentation import Augmentation, PlainImages
 from levit.training.batches import PreparedImages, choose_workers
 from levit.training.display import Display, tell
 from levit.training.epoch import Order, seed_of
-from levit.training.folder import check_basis, check_folder, check_space, unmade_on_errors, write_arguments
+from levit.training.folder import check_basis, check_space, checked_folder, write_arguments
 from levit.training.losses import Loss, balanced_weights
 from levit.training.optimizer import build_optimizer, build_schedule, freeze
 from levit.training.options import TrainingOptions
 from levit.training.processes import check_not_importing
-from levit.training.saving import Basis, Progress, load_state, settle_last
+from levit.training.saving import Basis, Progress, load_state
 from levit.training.sources import COPIES, Sources, count_labels, digest, open_sources, read_sources
 from levit.training.store import StoredImages, is_copied
 from levit.training.student import Student, build_student
@@ -101,7 +101,7 @@ def train(options: TrainingOptions | None = None, /, **values: Any) -> Run:
     sources = open_sources(options)
     options = _decide(options, is_multi_label=sources.learned.is_multi_label)
     accelerator = _accelerate(options)
-    with unmade_on_errors(options) if accelerator.is_main_process else nullcontext():
+    with checked_folder(options) if accelerator.is_main_process else nullcontext():
         trainer = _begin(options, sources, accelerator)
     _open_trackers(options, accelerator, trainer.progress)
     is_complete = trainer.run()
@@ -111,7 +111,7 @@ def train(options: TrainingOptions | None = None, /, **values: Any) -> Run:
     return Run(
         folder=Path(options.out),
         is_complete=is_complete,
-        stopped_early=trainer.progress.is_over,
+        stopped_early=trainer.stopped_early,
         metric=options.metric,
         best=trainer.progress.best,
         best_epoch=max(0, trainer.progress.best_epoch),
@@ -123,10 +123,7 @@ def train(options: TrainingOptions | None = None, /, **values: Any) -> Run:
 def _begin(options: TrainingOptions, sources: Sources, accelerator: Accelerator) -> Trainer:
     """Look whether the run is possible, put it together, and load what is there to go on from."""
     run = Path(options.out)
-    if accelerator.is_main_process:
-        check_folder(options)
-        settle_last(run)
-    accelerator.wait_for_everyone()
+    accelerator.wait_for_everyone()  # until there is a folder
     torch.manual_seed(seed_of(options.seed, "weights"))
     student = build_student(options, sources.learned.classes, is_multi_label=sources.learned.is_multi_label)
     _check_size(student)

@@ -98,7 +98,7 @@ def settle_last(run: Path) -> None:
 
 def has_state(run: Path) -> bool:
     """Whether a run has saved anything to go on from."""
-    return any((run / name / STATE_FILE).is_file() for name in (LAST, _COMPLETE))
+    return (run / LAST / STATE_FILE).is_file()
 
 
 def load_state(run: Path) -> tuple[Basis, Progress, dict[str, Any]] | None:

@@ -113,6 +113,8 @@ class Student:
             save_for_hf(plain, folder, names, safe_serialization=True, data_config=data)
             config = read_json(folder / CONFIG_FILE)
             config["model_args"].pop("num_classes", None)  # it stands above, and transformers gives it, too
+            if self.is_multi_label:
+                config["problem_type"] = MULTI_LABEL  # which transformers reads
             for name in _PROVENANCE:
                 config["pretrained_cfg"].pop(name, None)
             (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

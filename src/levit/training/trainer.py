@@ -105,13 +105,18 @@ class Trainer:
             except Stopped:
                 self.save()
                 return False
-        if self.progress.is_over and self.progress.epoch < total:
-            self.display.say(f"no better {self.options.metric} in {self.options.patience} epochs: stopped early")
+        if self.stopped_early:
+            self.display.say(f"no better epoch in {self.options.patience}: stopped early")
         return True
 
     def stop(self) -> None:
         """Save and stop after the step that is under way; of one process, after a batch of validation, too."""
         self._wants_stop = True
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether no epoch became better for so long that not all of them were learned."""
+        return self.progress.is_over and self.progress.epoch < self.options.epochs + self.options.cooldown_epochs
 
     @property
     def _pinned(self) -> bool:
