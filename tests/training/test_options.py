@@ -90,6 +90,11 @@ def test_options_that_do_not_go_together_name_a_flag(values, match):
         TrainingOptions(**values)
 
 
+@pytest.mark.parametrize(("teacher", "is_taught"), [(None, False), ("none", False), (" ,", False), ("a,b", True)])
+def test_who_teaches_may_be_nobody(teacher, is_taught):
+    assert TrainingOptions(teacher=teacher).is_taught is is_taught
+
+
 def test_one_epoch_may_be_half_warm_up():
     assert TrainingOptions(epochs=1, warmup_epochs=1).warmup_epochs == 1
 

@@ -18,7 +18,7 @@ from levit.images.transform import normalize
 from levit.spec.labels import default_labels
 from levit.spec.preprocessing import Preprocessing
 from levit.training.student import build_student, create_timm, read_logits
-from levit.training.teacher import Teacher, open_teacher
+from levit.training.teacher import Teacher, open_teacher, open_teachers
 from tests.training.tiny import CLASSES, TIMM_NETWORK, config, save_levit, trained
 
 STUDENT = Preprocessing.for_image_size((32, 32))
@@ -127,6 +127,18 @@ def test_a_run_of_levit_is_a_teacher(checkpoint):
     teacher = open_teacher(str(checkpoint), CLASSES, STUDENT)
     expected = logits(levit.load_checkpoint(str(checkpoint)), PIXELS)
     torch.testing.assert_close(teacher(PIXELS), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_several_teach_by_the_mean_of_their_logits(checkpoint, tmp_path):
+    other = save_levit(tmp_path, CLASSES[::-1], image_size=48)
+    both = open_teachers(f"{checkpoint}, {other}", CLASSES, STUDENT).train()
+    each = [open_teachers(str(path), CLASSES, STUDENT)(PIXELS) for path in (checkpoint, other)]
+    torch.testing.assert_close(both(PIXELS), (each[0] + each[1]) / 2)
+    assert not torch.allclose(each[0], each[1], atol=0.1)
+    assert not any(one.requires_grad for one in both.parameters())
+    assert not any(teacher.training for teacher in both.teachers)
+    with pytest.raises(CheckpointError, match="nowhere"):
+        open_teachers(f"{checkpoint},{tmp_path / 'nowhere'}", CLASSES, STUDENT)
 
 
 def test_its_labels_are_matched_by_name(checkpoint, tmp_path):

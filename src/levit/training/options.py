@@ -58,7 +58,9 @@ class TrainingOptions:
     freeze_batch_norm: bool = _option(False, "Batch norms keep the statistics they have.")
     sync_bn: bool = _option(False, "On several GPUs, batch norms share their statistics.")
 
-    teacher: str | None = _option(None, "A path or run, an id on the hub, or timm/NAME; none is the default.")
+    teacher: str | None = _option(
+        None, "A path or run, an id on the hub, or timm/NAME; or several, as A,B; none is the default."
+    )
     distillation: str = _option("hard", "The second head learns the teacher's decision (hard) or scores (soft).")
     alpha: float = _option(0.5, "The teacher's share of the loss.", low=0, high=1)
     tau: float = _option(1.0, "Temperature of soft distillation.", low=1e-3)
@@ -121,7 +123,7 @@ class TrainingOptions:
     @property
     def is_taught(self) -> bool:
         """Whether there is a teacher."""
-        return self.teacher not in (None, "none")
+        return self.teacher is not None and self.teacher.strip(", ") not in ("", "none")
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain values, for a YAML file."""

@@ -35,7 +35,7 @@ from levit.training.saving import Basis, Progress, load_state
 from levit.training.sources import COPIES, Sources, count_labels, digest, open_sources, read_sources
 from levit.training.store import StoredImages, is_copied
 from levit.training.student import Student, build_student
-from levit.training.teacher import Teacher, open_teacher
+from levit.training.teacher import open_teachers
 from levit.training.trainer import Trainer
 
 
@@ -199,10 +199,10 @@ def _check_size(student: Student) -> None:
     network.train(was_training)
 
 
-def _open_teacher(options: TrainingOptions, student: Student) -> Teacher | None:
+def _open_teacher(options: TrainingOptions, student: Student) -> nn.Module | None:
     if not options.is_taught:
         return None
-    return open_teacher(str(options.teacher), student.classes, student.preprocessing)
+    return open_teachers(str(options.teacher), student.classes, student.preprocessing)
 
 
 def _size(data: str | None) -> int:
@@ -219,7 +219,7 @@ def _assemble(
     options: TrainingOptions,
     accelerator: Accelerator,
     student: Student,
-    teacher: Teacher | None,
+    teacher: nn.Module | None,
     learned: StoredImages,
     judged: StoredImages,
 ) -> Trainer:

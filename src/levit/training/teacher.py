@@ -67,6 +67,30 @@ class Teacher(nn.Module):
         return super().train(False)
 
 
+class TeacherEnsemble(nn.Module):
+    """Several teachers, whose answer is the mean of their logits.
+
+    That is the geometric mean of their scores (Hinton et al., arXiv 1503.02531, section 2).
+
+    Args:
+        teachers: of the same student.
+    """
+
+    def __init__(self, teachers: Sequence[Teacher]) -> None:
+        super().__init__()
+        self.teachers = nn.ModuleList(teachers)
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        """The student's pixels, float32 [B, 3, height, width] -> logits of the student's classes, [B, classes]."""
+        return torch.stack([teacher(pixel_values) for teacher in self.teachers]).mean(dim=0)
+
+
+def open_teachers(names: str, classes: Sequence[str], student: Preprocessing) -> Teacher | TeacherEnsemble:
+    """One teacher, or several with commas between their names; see `open_teacher`."""
+    teachers = [open_teacher(name.strip(), classes, student) for name in names.split(",") if name.strip()]
+    return teachers[0] if len(teachers) == 1 else TeacherEnsemble(teachers)
+
+
 def open_teacher(name: str, classes: Sequence[str], student: Preprocessing) -> Teacher:
     """A teacher that knows the classes; it may know others, too.
 
