@@ -92,7 +92,7 @@ def test_what_is_learned_is_what_the_order_says():
     images = prepared(*range(0, 100, 10))
     for process in (0, 1):
         found = learned(images, order, epochs=2, process=process, processes=2)
-        expected = [order.part(epoch=epoch, step=step, part=process) for epoch in (0, 1) for step in range(2)]
+        expected = [order.part(epoch=epoch, step=step, part=process) for epoch in (0, 1) for step in range(3)]
         assert [values_of(batch) for batch in found] == [[10 * one.number for one in part] for part in expected]
 
 
@@ -100,8 +100,8 @@ def test_going_on_in_an_epoch_gives_the_rest_of_the_batches():
     order = Order(images=10, batch_size=4, seed=3)
     images = prepared(*range(10))
     whole = learned(images, order, epochs=3)
-    assert len(whole) == 6
-    assert same(learned(images, order, epochs=3, start=(1, 1)), whole[3:])
+    assert len(whole) == 9
+    assert same(learned(images, order, epochs=3, start=(1, 1)), whole[4:])
     assert learned(images, order, epochs=3, start=(3, 0)) == []
 
 
