@@ -12,9 +12,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-import numpy as np
 import PIL
-from numpy.typing import NDArray
 from PIL import Image
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
@@ -33,7 +31,7 @@ _FILTERS = {
 _local = threading.local()  # a resizer keeps memory between images, and serves one thread
 
 
-def resize_part(image: Image.Image, size: tuple[int, int], resample: Image.Resampling, box: Box) -> NDArray[np.uint8]:
+def resize_part(image: Image.Image, size: tuple[int, int], resample: Image.Resampling, box: Box) -> Image.Image:
     """Resize a box of an RGB image; what is around the box counts where the filter reaches it.
 
     Args:
@@ -43,18 +41,18 @@ def resize_part(image: Image.Image, size: tuple[int, int], resample: Image.Resam
         box: left, top, right, bottom, also between pixels.
 
     Returns:
-        uint8 [height, width, 3].
+        RGB.
 
     Examples:
-        >>> resize_part(Image.new("RGB", (40, 30), "white"), (4, 3), Image.Resampling.BICUBIC, (10, 5, 30, 20)).shape
-        (3, 4, 3)
+        >>> resize_part(Image.new("RGB", (40, 30), "white"), (4, 3), Image.Resampling.BICUBIC, (10, 5, 30, 20)).size
+        (4, 3)
     """
     resize = _by_vectors if resample in _FILTERS and _has_vectors() else _by_pillow
     left, first, right, last = box
     margin = _SUPPORT * max((last - first) / size[1], 1)
     top, bottom = max(0, int(first - margin)), min(image.height, int(last + margin) + 1)
     rows = resize(image, (size[0], bottom - top), resample, (left, top, right, bottom))
-    return np.asarray(resize(rows, size, resample, (0, first - top, size[0], last - top)))
+    return resize(rows, size, resample, (0, first - top, size[0], last - top))
 
 
 def _by_pillow(image: Image.Image, size: tuple[int, int], resample: Image.Resampling, box: Box) -> Image.Image:

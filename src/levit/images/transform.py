@@ -91,7 +91,7 @@ def preprocess_quickly(
     starts = [(resized[axis] - crop[axis]) // 2 * scales[axis] for axis in (0, 1)]
     ends = [min(starts[axis] + crop[axis] * scales[axis], sizes[axis]) for axis in (0, 1)]
     box = (starts[1], starts[0], ends[1], ends[0])
-    return resize_part(image, (crop[1], crop[0]), Image.Resampling(preprocessing.resample), box)
+    return np.asarray(resize_part(image, (crop[1], crop[0]), Image.Resampling(preprocessing.resample), box))
 
 
 def normalize(images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
@@ -107,7 +107,8 @@ def normalize(images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArra
     table = _normalization_table(preprocessing)
     normalized = np.empty((len(images), 3, *images.shape[1:3]), np.float32)
     for channel in range(3):
-        np.take(table[channel], images[..., channel], out=normalized[:, channel])
+        # Every index is in the table; numpy fills the result by way of a copy where it is to find that out itself.
+        np.take(table[channel], images[..., channel], out=normalized[:, channel], mode="clip")
     return normalized
 
 

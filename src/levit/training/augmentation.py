@@ -73,13 +73,13 @@ class Augmentation:
         image, _ = read_reduced(source, int(_ENOUGH * max(self._size) / self._scale[0] ** 0.5))
         top, left, height, width = RandomResizedCropAndInterpolation.get_params(image, self._scale, (3 / 4, 4 / 3))
         box = (left, top, left + width, top + height)
-        return Image.fromarray(resize_part(image, self._size[::-1], Image.Resampling.BICUBIC, box))
+        return resize_part(image, self._size[::-1], Image.Resampling.BICUBIC, box)
 
     def _padded(self, source: ImageSource) -> Image.Image:
         """The whole image, shifted a little, what is missing mirrored."""
         image = read_image(source)
         box = (0.0, 0.0, float(image.width), float(image.height))
-        pixels = resize_part(image, self._size[::-1], Image.Resampling.BICUBIC, box)
+        pixels = np.asarray(resize_part(image, self._size[::-1], Image.Resampling.BICUBIC, box))
         rows, columns = (side // _PADDING for side in self._size)
         padded = np.pad(pixels, ((rows, rows), (columns, columns), (0, 0)), mode="reflect")
         top, left = random.randint(0, 2 * rows), random.randint(0, 2 * columns)  # noqa: S311
