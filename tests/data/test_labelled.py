@@ -20,14 +20,14 @@ def png(value: int) -> bytes:
     return stream.getvalue()
 
 
-def write_parquet(path, *, names=("cat", "dog"), labels=(1, 0, 1)):
+def write_parquet(path, *, names=("cat", "dog"), labels=(1, 0, 1), column="label"):
     table = pyarrow.table(
         {
             "image": [{"bytes": png(index), "path": f"{index}.png"} for index in range(len(labels))],
-            "label": list(labels),
+            column: list(labels),
         }
     )
-    features = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel"} | ({"names": names} if names else {})}
+    features = {"image": {"_type": "Image"}, column: {"_type": "ClassLabel"} | ({"names": names} if names else {})}
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
     pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), path)
     return path
@@ -64,6 +64,26 @@ def test_the_hash_tells_folders_apart(folder):
     renamed = open_data(folder).sha256()
     (folder / "zebra/2.png").write_bytes(png(99))
     assert len({before, renamed, open_data(folder).sha256()}) == 3
+
+
+@pytest.mark.parametrize("column", ["label", "labels"])
+def test_parquet_has_several_labels_where_a_row_has_a_list_of_them(tmp_path, column):
+    """A column `labels` of one label each is what many data sets of the hub have."""
+    one = open_data(write_parquet(tmp_path / "one.parquet", column=column))
+    several = open_data(write_parquet(tmp_path / "several.parquet", labels=((1, 0), (), (0,)), column=column))
+    assert (one.is_multi_label, [item.labels for item in one]) == (False, [(1,), (0,), (1,)])
+    assert (several.is_multi_label, [item.labels for item in several]) == (True, [(1, 0), (), (0,)])
+
+
+def test_parquet_may_name_a_file_in_place_of_bytes_or_have_neither(tmp_path):
+    (tmp_path / "there.png").write_bytes(png(7))
+    table = pyarrow.parquet.read_table(write_parquet(tmp_path / "pets.parquet"))
+    path = str(tmp_path / "there.png")
+    images = [{"bytes": png(1), "path": "1.png"}, {"bytes": None, "path": path}, {"bytes": None, "path": None}]
+    table = table.set_column(0, "image", [images])
+    pyarrow.parquet.write_table(table, tmp_path / "pets.parquet")
+    found = [(item.name, item.image) for item in open_data(tmp_path / "pets.parquet")]
+    assert found == [("1.png", png(1)), (path, path), ("row 2", b"")]
 
 
 def test_parquet_gives_the_bytes_and_the_names(tmp_path):

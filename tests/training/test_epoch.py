@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from levit.training.epoch import Order, Request, seed_of
+from levit.training.epoch import Order
 
 IMAGES = st.integers(1, 60)
 SIZES = st.integers(2, 32)
@@ -128,10 +128,3 @@ def test_a_process_goes_on_at_any_step(process):
     ]
     assert list(order.parts_from(epoch=2, step=3, process=process, processes=2)) == whole[6:]
     assert list(order.parts_from(epoch=2, step=5, process=process, processes=2)) == []
-
-
-def test_a_seed_is_a_function_of_all_its_parts():
-    seeds = [seed_of(*parts) for parts in [(0,), (1,), (0, "a"), (0, "a", 1), (1, "a", 0), ("0/a", 12)]]
-    assert len(set(seeds)) == len(seeds)
-    assert all(0 <= seed < 2**63 for seed in seeds)
-    assert seed_of(3, "image", *Request(1, 2, 0)) == seed_of(3, "image", 1, 2, 0)

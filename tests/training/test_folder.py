@@ -165,6 +165,13 @@ def test_a_run_goes_on_with_the_images_that_it_began_with(options):
         check_basis(began, replace(began, images="b"), options(from_scratch=True, patch_size=8))
 
 
+def test_a_run_goes_on_with_the_teacher_that_it_began_with(options):
+    began = Basis(images="a", teacher="b", step_size=64, processes=1)
+    with pytest.raises(ConfigError, match=r"^--resume: runs/convnet has learned since the run in .* another --out"):
+        check_basis(began, replace(began, teacher="c"), options(teacher="runs/convnet"))
+    check_basis(replace(began, teacher=""), began, options(teacher="runs/convnet"))  # saved by an older program
+
+
 def test_a_run_goes_on_with_the_steps_that_it_began_with(options):
     began = Basis(images="a", step_size=64, processes=1)
     with pytest.raises(ConfigError, match="64 images in a step on 1 processes, and 3 make it 60: use as many"):

@@ -63,6 +63,25 @@ def test_what_is_stopped_after_any_step_goes_on_to_the_same_bits(
     assert_same_run(options.out, interrupted.out)
 
 
+def test_what_is_stopped_before_its_first_step_begins_anew(
+    options: TrainingOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = replace(options, epochs=1)
+    train(options)
+    stopped, learn = replace(options, out=str(tmp_path / "stopped"), resume=True), Trainer._learn
+
+    def stop(self: Trainer, batches: Any) -> None:
+        self.stop()
+        learn(self, batches)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_learn", stop)
+        assert not train(stopped).is_complete
+    assert not (tmp_path / "stopped" / "last").exists()
+    assert train(stopped).is_complete
+    assert_same_run(options.out, stopped.out)
+
+
 def test_what_is_stopped_while_it_is_judged_goes_on_to_the_same_bits(
     options: TrainingOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +186,33 @@ def test_two_processes_compute_what_one_does_and_go_on_to_the_same_bits(
     output = _run_processes(replace(stopped, resume=True), 2).communicate()[0]
     assert "goes on in epoch" in output
     assert_same_run(live.out, stopped.out)
+
+
+TWO_RUNS = """
+import sys
+import levit, yaml
+
+if __name__ == "__main__":
+    values = yaml.safe_load(open(sys.argv[1]))
+    levit.train(**values | {"out": values["out"] + "-teacher"})
+    levit.train(**values | {"teacher": values["out"] + "-teacher"})
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="gloo is of Unix")
+def test_a_script_on_two_processes_trains_a_teacher_and_then_its_student(
+    options: TrainingOptions, tmp_path: Path
+) -> None:
+    (tmp_path / "script.py").write_text(TWO_RUNS)
+    (tmp_path / "options.yaml").write_text(yaml.safe_dump(replace(options, epochs=1, save_minutes=10.0).to_dict()))
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    command = [sys.executable, *launch, str(tmp_path / "script.py"), str(tmp_path / "options.yaml")]
+    done = subprocess.run(
+        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, text=True, capture_output=True, check=False, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    assert [len(rows(options.out + one)) for one in ("-teacher", "")] == [1, 1]
 
 
 def _wait_for(file: Path, seconds: float = 120) -> None:

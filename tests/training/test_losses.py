@@ -10,7 +10,7 @@ from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from torch.nn import functional
 
 import levit
-from levit.training.losses import Loss, balanced_weights
+from levit.training.losses import Loss, balanced_label_weights, balanced_weights
 from levit.training.student import Logits, read_logits
 from tests.training.tiny import config, trained
 
@@ -126,9 +126,10 @@ def test_several_labels_are_decided_one_by_one():
     smoothed = make(is_multi_label=True, label_smoothing=0.1)(one_head(LOGITS), SEVERAL)
     expected = functional.binary_cross_entropy_with_logits(LOGITS, SEVERAL.clamp(0.05, 0.95))
     torch.testing.assert_close(smoothed, expected)
-    weighted = make(is_multi_label=True, weights=WEIGHTS)(one_head(LOGITS), SEVERAL)
+    weighted = make(is_multi_label=True, weights=np.stack([WEIGHTS, WEIGHTS[::-1]]))(one_head(LOGITS), SEVERAL)
     each = functional.binary_cross_entropy_with_logits(LOGITS, SEVERAL, reduction="none")
-    torch.testing.assert_close(weighted, (each * torch.from_numpy(WEIGHTS)).mean())
+    absent, present = torch.from_numpy(WEIGHTS), torch.from_numpy(WEIGHTS).flip(0)
+    torch.testing.assert_close(weighted, (each * torch.where(SEVERAL > 0, present, absent)).mean())
 
 
 def test_what_a_teacher_decides_of_several_labels_is_not_smoothed():
@@ -157,6 +158,21 @@ def test_balanced_weights_are_those_of_scikit_learn(counts):
     np.testing.assert_allclose(found, compute_class_weight("balanced", classes=np.arange(len(counts)), y=labels), 1e-6)
     assert found.dtype == np.float32
     assert np.average(found, weights=counts) == pytest.approx(1, rel=1e-5)
+
+
+@given(st.lists(st.integers(1, 99), min_size=1, max_size=8))
+def test_balanced_weights_of_several_labels_are_scikit_learns_of_each(counts):
+    found = balanced_label_weights(np.array(counts), 100)
+    for count, weights in zip(counts, found.T, strict=True):
+        has_it = np.arange(100) < count
+        np.testing.assert_allclose(
+            weights, compute_class_weight("balanced", classes=np.array([False, True]), y=has_it), 1e-6
+        )
+
+
+def test_a_label_that_all_images_have_or_none_is_not_weighted():
+    found = balanced_label_weights(np.array([0, 4, 2]), 4)
+    np.testing.assert_allclose(found, [[1, 1, 1], [1, 1, 1]])
 
 
 def test_a_class_without_images_has_no_weight():

@@ -81,7 +81,6 @@ def test_an_unknown_choice_names_the_flag_and_the_known_ones(name):
         ({"warmup_epochs": 5, "epochs": 5}, r"^--warmup-epochs is 5.*less than --epochs 5"),
         ({"lr": 1e-6}, r"^--min-lr 1e-05 is more than --lr 1e-06"),
         ({"patch_size": 8}, r"^--patch-size: .*add --from-scratch"),
-        ({"teacher": "run", "model": "timm/regnety_016"}, r"^--teacher: only a LeViT"),
         ({"freeze": "backbone", "from_scratch": True}, r"^--freeze backbone: random weights would stay random"),
     ],
 )

@@ -176,6 +176,34 @@ def test_what_is_left_open_is_decided_and_written_down(options: TrainingOptions)
     assert train(replace(options, epochs=1, precision="auto", resume=True)).is_complete
 
 
+def test_a_run_does_not_go_on_with_a_teacher_that_has_learned_since(options: TrainingOptions, tmp_path: Path) -> None:
+    save_levit(tmp_path / "teacher", COLORS)
+    taught = replace(options, teacher=str(tmp_path / "teacher"), epochs=1)
+    train(taught)
+    assert train(replace(taught, resume=True)).is_complete
+    weights = load_file(tmp_path / "teacher" / "model.safetensors")
+    save_file({name: one * 2 for name, one in weights.items()}, tmp_path / "teacher" / "model.safetensors")
+    with pytest.raises(ConfigError, match=r"teacher has learned since"):
+        train(replace(taught, resume=True))
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="fp16 is computed here")
+def test_fp16_is_for_gpus(options: TrainingOptions) -> None:
+    with pytest.raises(ConfigError, match=r"^--precision fp16 is for GPUs"):
+        train(replace(options, precision="fp16"))
+
+
+def test_too_little_memory_names_the_way_out(options: TrainingOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forward(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nOf the allocated memory")
+
+    monkeypatch.setattr(Trainer, "_forward", forward)
+    with pytest.raises(
+        LevitError, match=r"^8 images of a step at once are too much .*--accumulate 4, or .*--batch-size"
+    ):
+        train(replace(options, accumulate=2))
+
+
 def test_a_run_does_not_go_on_with_other_images(options: TrainingOptions, colors: Path, tmp_path: Path) -> None:
     shutil.copytree(colors, tmp_path / "colors")
     options = replace(options, data=str(tmp_path / "colors"), epochs=1)

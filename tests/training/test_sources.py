@@ -75,6 +75,15 @@ def test_of_several_labels_the_share_is_of_all_images():
     assert (len(learned), len(judged)) == (15, 5)
 
 
+@given(st.lists(st.sets(st.integers(0, 5)), min_size=1, max_size=40), st.floats(0.05, 0.9), st.integers(0, 9))
+def test_of_several_labels_none_is_left_with_nothing_to_learn_from(labels, share, seed):
+    images = Labels([tuple(sorted(one)) for one in [*labels, (), ()]], tuple("abcdef"), is_multi_label=True)
+    learned, judged = divide(images, share, seed)
+    assert sorted(names(learned) + names(judged), key=int) == list(map(str, range(len(images))))
+    np.testing.assert_array_equal(count_labels(learned) > 0, count_labels(images) > 0)
+    assert 1 <= len(judged) <= max(1, round(share * len(images)))
+
+
 @pytest.mark.parametrize(("labels", "share"), [([(0,), (0,)], 0.0), ([(0,), (1,)], 0.5)])
 def test_nothing_to_choose_by_is_an_error(labels, share):
     with pytest.raises(DataError, match=r"give --val, or a larger --val-share"):

@@ -12,6 +12,8 @@ from torch import nn
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 import levit
+from levit.checkpoints.arrays import read_json
+from levit.checkpoints.timm_configuration import is_timm
 from levit.deployment.resizing import resize_checkpoint
 from levit.errors import CheckpointError, ConfigError
 from levit.images.transform import prepare
@@ -181,6 +183,24 @@ def test_several_labels_of_a_network_of_timm_are_known_to_transformers(build, tm
     student.save(tmp_path, student.network.state_dict())
     network = transformers.AutoModelForImageClassification.from_pretrained(tmp_path)
     assert network.config.problem_type == "multi_label_classification"
+
+
+@pytest.mark.parametrize("is_saved", [False, True])
+def test_nobody_teaches_a_network_of_timm(build, tmp_path, is_saved):
+    model = TIMM_NETWORK
+    if is_saved:
+        student, model = build(TIMM_NETWORK, from_scratch=True), tmp_path / "run"
+        student.save(model, student.network.state_dict())
+    with pytest.raises(ConfigError, match=rf"^--teacher: {model} is no LeViT"):
+        build(model, from_scratch=not is_saved, teacher="run")
+
+
+def test_a_levit_by_its_name_in_timm_may_be_taught(build, checkpoint, tmp_path):
+    levit.convert(checkpoint, tmp_path / "timm", to="timm")
+    assert is_timm(read_json(tmp_path / "timm" / "config.json"))
+    with torch.no_grad():
+        logits = read_logits(build(tmp_path / "timm", teacher="run").network.eval()(PIXELS))
+    assert logits.distillation is not None
 
 
 def test_a_network_of_timm_has_no_patch_size_to_choose(build):

@@ -18,7 +18,7 @@ from levit.images.transform import normalize
 from levit.spec.labels import default_labels
 from levit.spec.preprocessing import Preprocessing
 from levit.training.student import build_student, create_timm, read_logits
-from levit.training.teacher import Teacher, open_teacher, open_teachers
+from levit.training.teacher import Teacher, digest_teacher, open_teacher, open_teachers
 from tests.training.tiny import CLASSES, TIMM_NETWORK, config, save_levit, trained
 
 STUDENT = Preprocessing.for_image_size((32, 32))
@@ -139,6 +139,16 @@ def test_several_teach_by_the_mean_of_their_logits(checkpoint, tmp_path):
     assert not any(teacher.training for teacher in both.teachers)
     with pytest.raises(CheckpointError, match="nowhere"):
         open_teachers(f"{checkpoint},{tmp_path / 'nowhere'}", CLASSES, STUDENT)
+
+
+def test_other_weights_have_another_digest(checkpoint, tmp_path):
+    save_levit(tmp_path, CLASSES)
+    one, same, low = (open_teachers(str(path), CLASSES, STUDENT) for path in (checkpoint, tmp_path, checkpoint))
+    assert digest_teacher(one) == digest_teacher(same) != ""
+    next(low.network.parameters()).data[0] += 1e-6
+    assert digest_teacher(low) != digest_teacher(one)
+    assert digest_teacher(low.bfloat16()) != digest_teacher(one)
+    assert digest_teacher(None) == ""
 
 
 def test_its_labels_are_matched_by_name(checkpoint, tmp_path):

@@ -32,7 +32,9 @@ class HubData:
         try:
             import datasets
         except ImportError as error:
-            raise ImportError(f"{name}: data sets of the hub need datasets: pip install datasets") from error
+            raise ImportError(
+                f"{name}: no such file or folder; for a data set of the hub of that name: pip install datasets"
+            ) from error
         rows, wanted = _load(datasets, name, split)
         self.name = f"{name} {wanted}"
         kinds = {column: type(feature).__name__ for column, feature in rows.features.items()}

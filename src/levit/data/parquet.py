@@ -1,4 +1,4 @@
-"""Parquet files in the Hugging Face image layout: a column `image` of bytes, and `label` or `labels`."""
+"""Parquet files in the Hugging Face image layout: a column `image` of bytes, and `label` or `labels`, one or a list."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ImageParquet:
 
     def __init__(self, files: Sequence[Path], *, name: str | None = None) -> None:
         try:
-            import pyarrow.parquet as parquet
+            from pyarrow import parquet, types
         except ImportError as error:
             raise ImportError('reading parquet needs pyarrow: pip install "levit[evaluation]"') from error
         self.name = name or files[0].name
@@ -43,7 +43,9 @@ class ImageParquet:
         if "image" not in schema.names:
             raise DataError(f"{files[0]}: no column 'image' (it has {', '.join(schema.names)})")
         self._label = next((column for column in ("labels", "label") if column in schema.names), None)
-        self.is_multi_label = self._label == "labels"
+        # By what is in it: a column of this name has one label a row in many data sets of the hub.
+        kind = schema.field(self._label).type if self._label else None
+        self.is_multi_label = types.is_list(kind) or types.is_large_list(kind) if kind is not None else False
         self.classes = _class_names(schema.metadata or {}, self._label) if self._label else ()
         if self._label and not self.classes:
             raise DataError(f"{files[0]}: its labels have no names: write it with datasets and a ClassLabel column")
@@ -60,7 +62,8 @@ class ImageParquet:
                 labels = rows.get(self._label or "") or [None] * len(rows["image"])
                 for image, label in zip(rows["image"], labels, strict=True):
                     content, path = (image["bytes"], image.get("path")) if isinstance(image, dict) else (image, None)
-                    yield LabelledImage(content, _indices(label), path or f"row {number}")
+                    source = content if content is not None else path or b""  # without either it cannot be read later
+                    yield LabelledImage(source, _indices(label), path or f"row {number}")
                     number += 1
 
     def sha256(self) -> str:

@@ -20,7 +20,8 @@ from levit.images.resizing import resize_part
 from levit.images.transform import normalize, prepare
 from levit.spec.architecture import Grid
 from levit.spec.preprocessing import Preprocessing
-from levit.training.epoch import Request, seed_of
+from levit.training.determinism import seed_of
+from levit.training.epoch import Request
 from levit.training.options import TrainingOptions
 
 _PADDING = 8  # a padded crop is shifted by at most the size divided by this

@@ -20,7 +20,17 @@ from levit.training.store import StoredImages
 
 _TRIES = 100  # images that stand in one after another
 
-_Item = tuple[Tensor | None, tuple[int, ...], list[tuple[str, str]]]
+
+class _Item(NamedTuple):
+    """An image, or why there is none.
+
+    An error that ends the run is not raised where images are prepared: torch would make a traceback of it.
+    """
+
+    pixels: Tensor | None
+    labels: tuple[int, ...]
+    bad: list[tuple[str, str]]
+    error: str | None = None
 
 
 class Batch(NamedTuple):
@@ -30,11 +40,13 @@ class Batch(NamedTuple):
         pixel_values: float32 [B, 3, height, width].
         targets: float32 [B, classes]: 1 for each label of an image.
         bad: what could not be read, and why.
+        error: what ends the run.
     """
 
     pixel_values: Tensor
     targets: Tensor
     bad: list[tuple[str, str]]
+    error: str | None = None
 
 
 class Prepare(Protocol):
@@ -68,13 +80,35 @@ class PreparedImages(Dataset[Any]):
             except ImageError as error:
                 name = self._images.name(index)
                 if self._fails:
-                    raise DataError(f"{name}: {_reason(error)}: mend it, or use --on-bad-image skip") from None
+                    return _Item(None, (), [], f"{name}: {_reason(error)}: mend it, or use --on-bad-image skip")
                 bad.append((name, _reason(error)))
                 continue
-            return pixels, self._images.labels(index), bad
+            return _Item(pixels, self._images.labels(index), bad)
         if self._tries == 1:
-            return None, (), bad
-        raise DataError(f"{bad[0][0]} and {len(bad) - 1} images after it cannot be read ({bad[0][1]})")
+            return _Item(None, (), bad)
+        return _Item(None, (), [], f"{bad[0][0]} and {len(bad) - 1} images after it cannot be read ({bad[0][1]})")
+
+
+class Batches:
+    """What a loader gives, as often as it is asked, until there is an error.
+
+    Args:
+        loader: of `Batch`.
+    """
+
+    def __init__(self, loader: DataLoader[Any]) -> None:
+        self._loader = loader
+
+    def __iter__(self) -> Iterator[Batch]:
+        """All of it.
+
+        Raises:
+            DataError: an image cannot be read, and that is to end the run; or a hundred in a row.
+        """
+        for batch in self._loader:
+            if batch.error is not None:
+                raise DataError(batch.error)
+            yield batch
 
 
 class _Parts(Sampler[list[Request]]):
@@ -95,20 +129,20 @@ class _Parts(Sampler[list[Request]]):
 def learning_batches(
     images: PreparedImages, classes: int, order: Order, *, epochs: int, start: tuple[int, int], process: int,
     processes: int, workers: int, pinned: bool,
-) -> DataLoader[Any]:  # fmt: skip
+) -> Batches:  # fmt: skip
     """All batches of a process, from an epoch and a step on to the end of the run."""
     parts = _Parts(order, epochs=epochs, start=start, process=process, processes=processes)
-    return _loader(images, parts, classes, workers, pinned)
+    return _batches(images, parts, classes, workers, pinned)
 
 
 def judged_batches(
     images: PreparedImages, classes: int, count: int, *, batch_size: int, process: int, processes: int, workers: int,
     pinned: bool,
-) -> DataLoader[Any]:  # fmt: skip
+) -> Batches:  # fmt: skip
     """Every image once, those of one process."""
     mine = [Request(0, index, 0) for index in range(process, count, processes)]
     batches = [mine[start : start + batch_size] for start in range(0, len(mine), batch_size)]
-    return _loader(images, batches, classes, workers, pinned)
+    return _batches(images, batches, classes, workers, pinned)
 
 
 def choose_workers(options: TrainingOptions, processes: int, *, on_cpu: bool) -> int:
@@ -123,8 +157,8 @@ def choose_workers(options: TrainingOptions, processes: int, *, on_cpu: bool) ->
     return 0 if on_cpu and cores <= 2 * processes else max(1, min(16, cores // processes - int(on_cpu)))
 
 
-def _loader(images: PreparedImages, parts: Any, classes: int, workers: int, pinned: bool) -> DataLoader[Any]:
-    return DataLoader(
+def _batches(images: PreparedImages, parts: Any, classes: int, workers: int, pinned: bool) -> Batches:
+    loader: DataLoader[Any] = DataLoader(
         images,
         batch_sampler=parts,
         num_workers=workers,
@@ -135,6 +169,7 @@ def _loader(images: PreparedImages, parts: Any, classes: int, workers: int, pinn
         worker_init_fn=BeginProcess() if workers else None,
         generator=torch.Generator(),  # otherwise a number is drawn from the one that training uses
     )
+    return Batches(loader)
 
 
 class _Collate:
@@ -142,12 +177,13 @@ class _Collate:
         self._classes = classes
 
     def __call__(self, items: list[_Item]) -> Batch:
-        read = [(pixels, labels) for pixels, labels, _ in items if pixels is not None]
+        read = [(item.pixels, item.labels) for item in items if item.pixels is not None]
         targets = torch.zeros(len(read), self._classes)
         for row, (_, labels) in enumerate(read):
             targets[row, list(labels)] = 1
-        bad = [one for _, _, found in items for one in found]
-        return Batch(torch.stack([pixels for pixels, _ in read]) if read else torch.zeros(0), targets, bad)
+        bad = [one for item in items for one in item.bad]
+        error = next((item.error for item in items if item.error is not None), None)
+        return Batch(torch.stack([pixels for pixels, _ in read]) if read else torch.zeros(0), targets, bad, error)
 
 
 def _reason(error: ImageError) -> str:

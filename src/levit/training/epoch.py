@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -94,14 +93,3 @@ def _shuffled(images: int, seed: int, epoch: int, repeats: int, needed: int) -> 
     rows = np.stack([np.repeat(order, repeats), np.tile(np.arange(repeats), images)], axis=1)
     again = [rows + np.array([0, repeats * time]) for time in range(-(-needed // len(rows)))]
     return np.concatenate(again)[:needed]
-
-
-def seed_of(*parts: int | str) -> int:
-    """A seed of 63 bits that is a function of all parts.
-
-    Examples:
-        >>> seed_of(0, "step", 1) == seed_of(0, "step", 1), seed_of(0, "step", 1) == seed_of(1, "step", 0)
-        (True, False)
-    """
-    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1

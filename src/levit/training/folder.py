@@ -66,7 +66,7 @@ def check_basis(before: Basis, now: Basis, options: TrainingOptions) -> None:
     """Look whether a run that goes on stands on what it began with.
 
     Raises:
-        ConfigError: the images are others, or steps have another size; other processes are a warning.
+        ConfigError: the images or the teacher are others, or steps have another size; other processes are a warning.
     """
     run = Path(options.out)
     anew = f"begin another run with {_anew(run, options)}"
@@ -74,6 +74,11 @@ def check_basis(before: Basis, now: Basis, options: TrainingOptions) -> None:
         raise ConfigError(
             f"--resume: the run in {run} began with other images or labels, and may have learned from those that it "
             f"would be judged by: bring them back, or {anew}"
+        )
+    if before.teacher not in ("", now.teacher):  # what an older program saved does not say
+        raise ConfigError(
+            f"--resume: {options.teacher} has learned since the run in {run} began with it as its teacher: bring back "
+            f"the weights that it had, or {anew}"
         )
     if before.step_size != now.step_size:
         raise ConfigError(

@@ -20,7 +20,8 @@ class Loss(nn.Module):
 
     Args:
         label_smoothing: of the labels, not of what a teacher decides.
-        weights: of the classes, float [classes], or None for the same for all.
+        weights: of the classes, float [classes]; of several labels float [2, classes], where they are not there and
+            where they are; or None for the same for all.
         is_multi_label: whether each label is decided by itself.
         kind, alpha, tau: of distillation; see `levit.model.distillation.distillation_loss`.
     """
@@ -82,7 +83,11 @@ class Loss(nn.Module):
         weights = self.weights if isinstance(self.weights, Tensor) else None
         logits = logits.float()
         if self._is_multi_label:
-            return functional.binary_cross_entropy_with_logits(logits, targets, weight=weights)
+            if weights is None:
+                return functional.binary_cross_entropy_with_logits(logits, targets)
+            absent, present = weights
+            losses = present * targets * functional.logsigmoid(logits)
+            return -(losses + absent * (1 - targets) * functional.logsigmoid(-logits)).mean()
         if not targets.is_floating_point():
             targets = functional.one_hot(targets, logits.shape[-1]).to(logits.dtype)
         return functional.cross_entropy(logits, targets, weight=weights)
@@ -102,3 +107,21 @@ def balanced_weights(counts: NDArray[np.int64]) -> NDArray[np.float32]:
     weights = np.zeros(len(counts), np.float32)
     weights[present] = counts.sum() / (present.sum() * counts[present])
     return weights
+
+
+def balanced_label_weights(counts: NDArray[np.int64], images: int) -> NDArray[np.float32]:
+    """Weights with which every label counts the same, and the images that have it as much as all others together.
+
+    Args:
+        counts: images that have each label.
+        images: all of them.
+
+    Returns:
+        [2, classes]: where a label is not there, and where it is; of a label that all have, or none, 1.
+
+    Examples:
+        >>> balanced_label_weights(np.array([1, 4]), 4).tolist()
+        [[0.666..., 1.0], [2.0, 1.0]]
+    """
+    both = np.stack([images - counts, counts])
+    return np.where(both.all(axis=0), images / (2 * np.maximum(both, 1)), 1).astype(np.float32)

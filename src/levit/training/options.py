@@ -80,7 +80,7 @@ class TrainingOptions:
     clip: float = _option(0.0, "Adaptive gradient clipping, heads left out; 0 is none.", low=0)
     label_smoothing: float = _option(0.1, "Of the labels.", low=0, high=0.99)
     ema: float = _option(0.0, "Decay of the moving average of the weights; 0 is none.", low=0, high=0.999999)
-    class_weights: str = _option("none", "balanced: a rare class counts as much as a frequent one.")
+    class_weights: str = _option("none", "balanced: a rare class, or label, counts as much as a frequent one.")
 
     crop: str = _option("resized", "resized: a random part; padded: the whole, shifted by an eighth at most.")
     min_crop: float = _option(0.08, "The smallest share of an image that a resized crop shows.", low=0.001, high=1)
@@ -117,8 +117,6 @@ class TrainingOptions:
             raise ConfigError("--patch-size: trained weights have theirs: add --from-scratch")
         if self.freeze == "backbone" and self.from_scratch:
             raise ConfigError("--freeze backbone: random weights would stay random: leave out --from-scratch")
-        if self.is_taught and self.model.startswith("timm/"):
-            raise ConfigError("--teacher: only a LeViT has the second head that learns from a teacher")
 
     @property
     def is_taught(self) -> bool:

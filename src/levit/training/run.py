@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import warnings
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
+from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import InitProcessGroupKwargs
+from numpy.typing import NDArray
 from timm.data import Mixup
 from timm.layers import convert_sync_batchnorm
 from timm.utils import ModelEmaV3
@@ -24,10 +28,11 @@ from levit.errors import ConfigError, LevitWarning
 from levit.model.torch_engine import has_bfloat16
 from levit.training.augmentation import Augmentation, PlainImages
 from levit.training.batches import PreparedImages, choose_workers
+from levit.training.determinism import repeatable, seed_of
 from levit.training.display import Display, tell
-from levit.training.epoch import Order, seed_of
+from levit.training.epoch import Order
 from levit.training.folder import check_basis, check_space, checked_folder, write_arguments
-from levit.training.losses import Loss, balanced_weights
+from levit.training.losses import Loss, balanced_label_weights, balanced_weights
 from levit.training.optimizer import build_optimizer, build_schedule, freeze
 from levit.training.options import TrainingOptions
 from levit.training.processes import check_not_importing
@@ -35,7 +40,7 @@ from levit.training.saving import Basis, Progress, load_state
 from levit.training.sources import COPIES, Sources, count_labels, digest, open_sources, read_sources
 from levit.training.store import StoredImages, is_copied
 from levit.training.student import Student, build_student
-from levit.training.teacher import open_teachers
+from levit.training.teacher import digest_teacher, open_teachers
 from levit.training.trainer import Trainer
 
 
@@ -104,8 +109,10 @@ def train(options: TrainingOptions | None = None, /, **values: Any) -> Run:
     with checked_folder(options) if accelerator.is_main_process else nullcontext():
         trainer = _begin(options, sources, accelerator)
     _open_trackers(options, accelerator, trainer.progress)
-    is_complete = trainer.run()
-    accelerator.end_training()
+    with repeatable(accelerator.device):
+        is_complete = trainer.run()
+    for tracker in accelerator.trackers:
+        tracker.finish()
     if is_complete and accelerator.is_main_process:
         shutil.rmtree(Path(options.out) / COPIES, ignore_errors=True)
     return Run(
@@ -150,19 +157,28 @@ def _begin(options: TrainingOptions, sources: Sources, accelerator: Accelerator)
     return trainer
 
 
+@cache
+def _leave_at_exit() -> None:
+    """Processes that train together stay connected until they end: a script may train more than once."""
+    atexit.register(PartialState().destroy_process_group)
+
+
 def _accelerate(options: TrainingOptions) -> Accelerator:
     AcceleratorState._reset_state()  # of an earlier run in this process, with another precision
     log = None if options.report_to == "none" else options.report_to
     if log is not None and find_spec(log) is None:
         raise ImportError(f"--report-to {log}: it is not installed: pip install {log}")
     patience = InitProcessGroupKwargs(timeout=timedelta(hours=6))  # with the one that copies millions of images
-    return Accelerator(
+    accelerator = Accelerator(
         kwargs_handlers=[patience],
         cpu=not torch.accelerator.is_available(),  # or several processes do not find each other
         mixed_precision={"fp32": "no"}.get(options.precision, options.precision),
         log_with=log,
         project_dir=options.out,
     )
+    if accelerator.num_processes > 1:
+        _leave_at_exit()
+    return accelerator
 
 
 def _decide(options: TrainingOptions, *, is_multi_label: bool) -> TrainingOptions:
@@ -173,6 +189,8 @@ def _decide(options: TrainingOptions, *, is_multi_label: bool) -> TrainingOption
     elif not is_multi_label and metric == "map":
         raise ConfigError("--metric map is for images with several labels: use top1")
     precision = _native_precision() if options.precision == "auto" else options.precision
+    if precision == "fp16" and not torch.accelerator.is_available():
+        raise ConfigError("--precision fp16 is for GPUs, and there is none: use bf16 or fp32")
     return replace(options, metric=metric, precision=precision, teacher=options.teacher if options.is_taught else None)
 
 
@@ -234,10 +252,13 @@ def _assemble(
     optimizer = build_optimizer(network, options)
     schedule = build_schedule(optimizer, options, order.steps)
     prepared, optimizer = accelerator.prepare(torch.compile(network) if options.compile else network, optimizer)
-    weights = balanced_weights(count_labels(learned)) if options.class_weights == "balanced" else None
     loss = Loss(
-        label_smoothing=options.label_smoothing, weights=weights, is_multi_label=student.is_multi_label,
-        kind=options.distillation, alpha=options.alpha, tau=options.tau,
+        label_smoothing=options.label_smoothing, weights=_weigh(options, learned),
+        is_multi_label=student.is_multi_label, kind=options.distillation, alpha=options.alpha, tau=options.tau,
+    )  # fmt: skip
+    basis = Basis(
+        images=digest(learned, judged), teacher=digest_teacher(teacher), step_size=order.step_size,
+        processes=accelerator.num_processes,
     )  # fmt: skip
     epochs = options.epochs + options.cooldown_epochs
     fails = options.on_bad_image == "fail"
@@ -259,10 +280,17 @@ def _assemble(
         judged=PreparedImages(judged, plain, fails=fails, substitutes=False),
         count_judged=len(judged),
         workers=choose_workers(options, accelerator.num_processes, on_cpu=accelerator.device.type == "cpu"),
-        basis=Basis(images=digest(learned, judged), step_size=order.step_size, processes=accelerator.num_processes),
+        basis=basis,
         progress=Progress(),
         display=Display(epochs=epochs, steps=order.steps, shows=accelerator.is_main_process),
     )
+
+
+def _weigh(options: TrainingOptions, learned: StoredImages) -> NDArray[np.float32] | None:
+    if options.class_weights == "none":
+        return None
+    counts = count_labels(learned)
+    return balanced_label_weights(counts, len(learned)) if learned.is_multi_label else balanced_weights(counts)
 
 
 def _order(options: TrainingOptions, accelerator: Accelerator, images: int) -> Order:

@@ -25,6 +25,7 @@ class Basis:
 
     Attributes:
         images: a digest of their names and labels, in order.
+        teacher: a digest of the weights of who teaches; empty where nobody does.
         step_size: images in a step.
         processes: that learn together.
     """
@@ -32,6 +33,7 @@ class Basis:
     images: str
     step_size: int
     processes: int
+    teacher: str = ""
 
 
 @dataclass(kw_only=True)

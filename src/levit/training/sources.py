@@ -105,11 +105,14 @@ def read_sources(
 def divide(images: StoredImages, share: float, seed: int) -> tuple[Selection, Selection]:
     """A share of every class to choose by, and the others to learn from.
 
+    Of images with several labels it is a share of all, without those that alone have some label.
+
     Args:
         images: all.
         share: of each class, at least one image of a class that has two.
         seed: of the choice.
     """
+    left = count_labels(images)
     by_class: dict[tuple[int, ...], list[int]] = {}
     for index in range(len(images)):
         key = images.labels(index) if not images.is_multi_label else ()
@@ -117,9 +120,15 @@ def divide(images: StoredImages, share: float, seed: int) -> tuple[Selection, Se
     chosen: list[int] = []
     for key in sorted(by_class):
         members = by_class[key]
-        count = min(max(1, round(share * len(members))), len(members) - 1) if share else 0
-        order = np.random.default_rng([seed, *key]).permutation(len(members))
-        chosen.extend(members[place] for place in order[:count])
+        count = max(1, round(share * len(members))) if share else 0
+        for place in np.random.default_rng([seed, *key]).permutation(len(members)):
+            if not count:
+                break
+            labels = list(images.labels(members[place]))
+            if (left[labels] > 1).all():
+                chosen.append(members[place])
+                left[labels] -= 1
+                count -= 1
     if not chosen:
         raise DataError("no images to choose the best epoch by: give --val, or a larger --val-share")
     is_judged = np.zeros(len(images), bool)

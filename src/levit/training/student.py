@@ -143,10 +143,12 @@ def build_student(options: TrainingOptions, classes: Sequence[str], *, is_multi_
         is_multi_label: whether images have several labels.
 
     Raises:
-        ConfigError: there is no such size, or the stem cannot take such images.
+        ConfigError: there is no such size, the stem cannot take such images, or the network has no head for a teacher.
         CheckpointError: the weights cannot be read.
     """
     if is_timm_network(options.model):
+        if options.is_taught:
+            raise ConfigError(f"--teacher: {options.model} is no LeViT, which alone has a second head that it teaches")
         return _build_timm(options, tuple(classes), is_multi_label)
     checkpoint = _start(options)
     known = not options.from_scratch and checkpoint is not None and _are_the_same(classes, checkpoint.labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,6 +84,17 @@ class TeacherEnsemble(nn.Module):
     def forward(self, pixel_values: Tensor) -> Tensor:
         """The student's pixels, float32 [B, 3, height, width] -> logits of the student's classes, [B, classes]."""
         return torch.stack([teacher(pixel_values) for teacher in self.teachers]).mean(dim=0)
+
+
+def digest_teacher(teacher: nn.Module | None) -> str:
+    """A digest of weights; empty without a teacher."""
+    if teacher is None:
+        return ""
+    found = hashlib.blake2b(digest_size=16)
+    for name, tensor in teacher.state_dict().items():
+        found.update(name.encode())
+        found.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def open_teachers(names: str, classes: Sequence[str], student: Preprocessing) -> Teacher | TeacherEnsemble:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -19,8 +19,9 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_
 
 from levit.errors import LevitError
 from levit.training.batches import Batch, PreparedImages, judged_batches, learning_batches
+from levit.training.determinism import seed_generators, seed_of
 from levit.training.display import Display
-from levit.training.epoch import Order, seed_of
+from levit.training.epoch import Order
 from levit.training.folder import draw_curves, write_results
 from levit.training.losses import Loss
 from levit.training.optimizer import clip, settle
@@ -103,7 +104,8 @@ class Trainer:
                     self._learn(batches)
                     self._finish_epoch(judged)
             except Stopped:
-                self.save()
+                if self.progress.epoch or self.progress.step:  # or there is nothing to save
+                    self.save()
                 return False
         if self.stopped_early:
             self.display.say(f"no better epoch in {self.options.patience}: stopped early")
@@ -161,9 +163,9 @@ class Trainer:
         for part in range(parts):
             batch = self._next(batches)
             # Here, because preparing images in this very process seeds the same generators.
-            _seed(self.options.seed, "step", epoch, step, part, self.accelerator.process_index)
+            seed_generators(self.options.seed, "step", epoch, step, part, self.accelerator.process_index)
             waits = self.accelerator.no_sync(self.network) if part + 1 < parts else nullcontext()
-            with waits:
+            with waits, self._memory_errors():
                 loss, right = self._forward(batch)
                 self.accelerator.backward(loss / parts)
             value = self._check(loss.detach())
@@ -175,6 +177,18 @@ class Trainer:
         if self.average is not None:
             self.average.update(self.student.network)
         return total / parts
+
+    @contextmanager
+    def _memory_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            images, parts = 2 * self.order.pairs, self.options.accumulate
+            raise LevitError(
+                f"{images} images of a step at once are too much for the memory of {self.accelerator.device}: compute "
+                f"a step in more parts by --accumulate {2 * parts}, or give a smaller --batch-size; in another run, by "
+                f"another --out"
+            ) from error
 
     def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The loss, and how many answers are right."""
@@ -336,13 +350,3 @@ class Trainer:
             self.accelerator.scaler.load_state_dict(tensors["scaler"])
         if self.accelerator.is_main_process:
             self._write()  # the process may have been killed before it could
-
-
-def _seed(*parts: int | str) -> None:
-    """All that is random in a step, drop path that is, is a function of these; there is no generator to save."""
-    seed = seed_of(*parts)
-    torch.default_generator.manual_seed(seed)
-    if torch.cuda.is_available():
-        torch.cuda.manual_seed(seed)
-    if torch.backends.mps.is_available():
-        torch.mps.manual_seed(seed)

@@ -1,0 +1,51 @@
+"""Seeds, and gradients that are the same each time."""
+
+import pytest
+import torch
+
+from levit.model.position_bias import gather_position_bias, offset_table
+from levit.training.determinism import repeatable, seed_of
+from levit.training.epoch import Request
+
+
+def test_a_seed_is_a_function_of_all_its_parts():
+    seeds = [seed_of(*parts) for parts in [(0,), (1,), (0, "a"), (0, "a", 1), (1, "a", 0), ("0/a", 12)]]
+    assert len(set(seeds)) == len(seeds)
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert seed_of(3, "image", *Request(1, 2, 0)) == seed_of(3, "image", 1, 2, 0)
+
+
+def _gradients(times):
+    """Of attention biases at 224 pixels, where two threads add into the same head."""
+    offsets = offset_table((14, 14))
+    weights = torch.randn(3, *offsets.shape, generator=torch.Generator().manual_seed(0))
+    for _ in range(times):
+        biases = torch.zeros(3, 196, requires_grad=True)
+        (gather_position_bias(biases, offsets) * weights).sum().backward()
+        yield biases.grad
+
+
+def test_the_gradient_of_attention_biases_is_the_same_for_several_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with repeatable(torch.device("cpu")):
+            first, *others = _gradients(20)
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(first, other) for other in others)
+
+
+@pytest.mark.parametrize("was_on", [False, True])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_what_torch_was_told_before_is_told_again(was_on, device):
+    torch.use_deterministic_algorithms(was_on)
+    try:
+        with repeatable(torch.device(device)):
+            assert torch.are_deterministic_algorithms_enabled() is (was_on or device == "cpu")
+            assert torch.is_deterministic_algorithms_warn_only_enabled() is (not was_on and device == "cpu")
+        assert torch.are_deterministic_algorithms_enabled() is was_on
+        assert not torch.is_deterministic_algorithms_warn_only_enabled()
+        assert torch.utils.deterministic.fill_uninitialized_memory
+    finally:
+        torch.use_deterministic_algorithms(False)
