@@ -20,7 +20,8 @@ from levit.errors import DataError
 
 def describe(data):
     rows = [(item.labels, len(item.image) if isinstance(item.image, bytes) else item.image) for item in data]
-    return {"name": data.name, "classes": data.classes, "rows": rows, "sha256": data.sha256()}
+    found = {"name": data.name, "classes": data.classes, "rows": rows, "sha256": data.sha256()}
+    return found | {"is_multi_label": data.is_multi_label}
 
 def refused(*arguments, **options):
     try:
@@ -32,6 +33,7 @@ json.dump({
     "parquet": describe(open_data("user/flowers")),
     "train": describe(open_data("user/flowers", split="train")),
     "splits": {name: len(part) for name, part in open_splits("user/flowers").items()},
+    "several": describe(open_data("user/scenes")),
     "folders": describe(open_data("user/pets")),
     "no split": refused("user/flowers", split="validation"),
     "not there": refused("user/nothing"),
@@ -76,6 +78,8 @@ def homes(tmp_path_factory):
             file = pets / "data" / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(png(len(name)))
+        scenes = repository(home, "scenes") / "data" / "train-00000-of-00001.parquet"
+        write_parquet(scenes, labels=((1, 0), (), (0,)), names=("sky", "sea"), column="labels")
         write_parquet(repository(home, "half") / "data" / "train-00000-of-00002.parquet")
         made.append(home)
     return made
@@ -110,6 +114,14 @@ def test_what_is_not_there_or_incomplete_is_one_line(answer):
     assert found["not there"].startswith("user/nothing: no such file or folder, and not to be had from the hub (")
     assert found["incomplete"] == "user/half: the hub's cache has 1 of 2 files of train: download it again"
     assert not any("\n" in found[name] for name in ("not there", "incomplete"))
+
+
+def test_a_list_of_labels_is_several(answer):
+    found, _ = answer
+    several = found["several"]
+    assert (several["classes"], several["is_multi_label"]) == (["sky", "sea"], True)
+    assert [labels for labels, _ in several["rows"]] == [[1, 0], [], [0]]
+    assert not found["parquet"]["is_multi_label"]
 
 
 @pytest.mark.slow

@@ -27,7 +27,10 @@ def write_parquet(path, *, names=("cat", "dog"), labels=(1, 0, 1), column="label
             column: list(labels),
         }
     )
-    features = {"image": {"_type": "Image"}, column: {"_type": "ClassLabel"} | ({"names": names} if names else {})}
+    feature = {"_type": "ClassLabel"} | ({"names": names} if names else {})
+    if isinstance(labels[0], tuple):
+        feature = {"_type": "List", "feature": feature}
+    features = {"image": {"_type": "Image"}, column: feature}
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
     pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), path)
     return path

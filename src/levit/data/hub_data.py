@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from levit.data.folder import SPLITS
-from levit.data.labelled import LabelledImage, NoSplitError
+from levit.data.labelled import LabelledImage, NoSplitError, label_indices
 from levit.errors import DataError
 
 _SHARD = re.compile(r"(.*)-\d{5}-of-(\d{5})(?:-\w+)?\.\w+")
@@ -39,12 +39,15 @@ class HubData:
         self.name = f"{name} {wanted}"
         kinds = {column: type(feature).__name__ for column, feature in rows.features.items()}
         image = next((column for column, kind in kinds.items() if kind == "Image"), None)
-        label = next((column for column, kind in kinds.items() if kind == "ClassLabel"), None)
+        # Of an image with several labels a list of them.
+        names = {column: getattr(feature, "feature", feature) for column, feature in rows.features.items()}
+        label = next((column for column, one in names.items() if isinstance(one, datasets.ClassLabel)), None)
         if image is None:
             raise DataError(f"{name}: no column of images (it has {', '.join(kinds)})")
         self._image, self._label = image, label
-        self.classes: tuple[str, ...] = tuple(rows.features[label].names) if label else ()
-        self.is_multi_label = self.any_is_right = self.is_grouped = False
+        self.classes: tuple[str, ...] = tuple(names[label].names) if label else ()
+        self.is_multi_label = label is not None and kinds[label] != "ClassLabel"
+        self.any_is_right = self.is_grouped = False
         self._rows: Any = rows.cast_column(image, datasets.Image(decode=False))
 
     def __len__(self) -> int:
@@ -52,10 +55,10 @@ class HubData:
 
     def __iter__(self) -> Iterator[LabelledImage]:
         for number, row in enumerate(self._rows):
-            image, label = row[self._image], row[self._label] if self._label else None
-            source = image["bytes"] if image.get("bytes") is not None else image["path"]
-            labels = () if label is None or label < 0 else (label,)
-            yield LabelledImage(source, labels, image.get("path") or f"row {number}")
+            image, label = row[self._image] or {}, row[self._label] if self._label else None
+            content, path = image.get("bytes"), image.get("path")
+            source = content if content is not None else path or b""  # without either it cannot be read later
+            yield LabelledImage(source, label_indices(label), path or f"row {number}")
 
     def sha256(self) -> str:
         """Of the labels and contents of the images, in order: the same on every machine."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from levit.errors import DataError
 from levit.images.reading import ImageSource
@@ -25,6 +25,17 @@ class LabelledImage(NamedTuple):
     image: ImageSource
     labels: tuple[int, ...]
     name: str
+
+
+def label_indices(value: Any) -> tuple[int, ...]:
+    """What a column of labels has in a row, as indices: no label is none, or a negative number.
+
+    Examples:
+        >>> label_indices(2), label_indices([0, 3]), label_indices(-1), label_indices(None)
+        ((2,), (0, 3), (), ())
+    """
+    values = value if isinstance(value, list) else [] if value is None else [value]
+    return tuple(int(one) for one in values if one >= 0)
 
 
 class LabelledImages(Protocol):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from levit.checkpoints.arrays import hash_file
-from levit.data.labelled import LabelledImage
+from levit.data.labelled import LabelledImage, label_indices
 from levit.errors import DataError
 
 
@@ -63,7 +63,7 @@ class ImageParquet:
                 for image, label in zip(rows["image"], labels, strict=True):
                     content, path = (image["bytes"], image.get("path")) if isinstance(image, dict) else (image, None)
                     source = content if content is not None else path or b""  # without either it cannot be read later
-                    yield LabelledImage(source, _indices(label), path or f"row {number}")
+                    yield LabelledImage(source, label_indices(label), path or f"row {number}")
                     number += 1
 
     def sha256(self) -> str:
@@ -77,12 +77,6 @@ def _batches(file: Any, columns: list[str], name: str) -> Iterator[Any]:
         yield from file.iter_batches(batch_size=256, columns=columns)
     except Exception as error:  # pyarrow's errors and the system's
         raise DataError(f"{name}: damaged ({str(error).splitlines()[0]})") from error
-
-
-def _indices(label: Any) -> tuple[int, ...]:
-    """No label is none, or a negative number."""
-    values = label if isinstance(label, list) else [] if label is None else [label]
-    return tuple(int(value) for value in values if value >= 0)
 
 
 def _class_names(metadata: dict[bytes, bytes], column: str) -> tuple[str, ...]:
