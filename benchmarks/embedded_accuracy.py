@@ -18,6 +18,7 @@ from pathlib import Path
 
 import levit
 from levit.data.opening import open_data
+from levit.data.parts import divide
 from levit.evaluation.accuracy import compute_logits, judge, read_targets
 from levit.exporting.int8 import CALIBRATION_IMAGES
 from levit.runtime.engine import Precision, open_engine
@@ -74,12 +75,12 @@ def rebuild(target: Path) -> None:
 
 def measure(model: Path, precision: Precision) -> tuple[Accuracy, float]:
     """Accuracy on the images that do not calibrate, classes matched by name; and images a second from JPEG bytes."""
-    data = open_data(PARQUET)
+    _, data = divide(open_data(PARQUET), CALIBRATION_IMAGES)
     engine = open_engine(model, precision=precision)
-    targets = read_targets(data, levit.Classifier(engine).labels, skip=CALIBRATION_IMAGES)
-    compute_logits(engine, data, skip=len(data) - 64)  # compiled before it is timed
+    targets = read_targets(data, levit.Classifier(engine).labels)
+    compute_logits(engine, divide(data, 64)[0])  # compiled before it is timed
     start = time.perf_counter()
-    logits = compute_logits(engine, data, skip=CALIBRATION_IMAGES)
+    logits = compute_logits(engine, data)
     speed = len(targets) / (time.perf_counter() - start)
     accuracy = judge(engine, logits, targets, data)
     print(

@@ -1,5 +1,6 @@
 import io
 import itertools
+import sys
 
 import pytest
 
@@ -55,6 +56,13 @@ def test_a_pattern_does_not_follow_links_in_circles(files):
     assert list(expand(["**/*.webp"])) == ["sub/c.webp"]
     assert list(expand(["sub/**"])) == ["sub/c.webp", "sub/deep/d.Tiff"]
     assert list(expand(["sub"])) == ["sub/c.webp", "sub/deep/d.Tiff"]
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="this Python takes ** for * there")
+def test_stars_that_pathlib_does_not_take_are_told(files):
+    assert list(expand(["sub/**.webp"])) == [
+        NoImages("sub/**.webp", "** stands for folders, between slashes: **/*.jpg")
+    ]
 
 
 def test_a_pattern_without_matches_is_told(files):

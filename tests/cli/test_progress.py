@@ -91,6 +91,14 @@ def test_what_is_printed_beside_the_bar_goes_where_it_was_sent(watch):
     assert "answer" not in terminal.read()
 
 
+@pytest.mark.parametrize("is_printed", [False, True])
+def test_on_a_terminal_what_is_printed_is_progress_enough(watch, monkeypatch, is_printed):
+    terminal = watch(patience=0)
+    monkeypatch.setattr(sys, "stdout", terminal.stream)
+    assert list(track(range(3), "photos", is_printed=is_printed)) == [0, 1, 2]
+    assert (HIDDEN_CURSOR in terminal.read()) is not is_printed
+
+
 def test_no_bar_is_shown_for_what_is_quick(watch):
     terminal = watch(patience=levit.cli.progress.PATIENCE)
     assert list(track(range(1000), "photos")) == list(range(1000))
@@ -113,13 +121,6 @@ def test_no_bar_is_shown_where_standard_error_is_no_terminal(monkeypatch, capsys
     monkeypatch.setattr(levit.cli.progress, "PATIENCE", 0)
     assert list(track(range(3), "photos")) == [0, 1, 2]
     assert capsys.readouterr() == ("", "")
-
-
-def test_no_bar_is_shown_where_the_answers_are_on_the_terminal_too(watch, monkeypatch):
-    terminal = watch(patience=0)
-    monkeypatch.setattr(sys, "stdout", terminal.stream)
-    assert list(track(range(3), "photos")) == [0, 1, 2]
-    assert terminal.read() == ""
 
 
 def test_items_are_passed_on_as_they_come(watch):

@@ -39,10 +39,6 @@ def test_every_copy_is_counted_and_named_once():
     assert (found.compared, found.left_out) == (("train", "test"), {})
 
 
-def test_what_is_skipped_is_no_duplicate():
-    assert find_duplicates(Few(1, 1, 2), {}, skip=1).within == 0
-
-
 def test_a_part_that_is_too_large_is_left_out_and_named(monkeypatch):
     monkeypatch.setattr(duplicates, "MOST_COMPARED", 3)
     found = find_duplicates(Few(1), {"train": Few(1, 2, 3, 4), "test": Few(1)})

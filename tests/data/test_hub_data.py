@@ -35,6 +35,8 @@ json.dump({
     "splits": {name: len(part) for name, part in open_splits("user/flowers").items()},
     "several": describe(open_data("user/scenes")),
     "folders": describe(open_data("user/pets")),
+    "valid": describe(open_data("user/flags")),
+    "not a name": refused("./nothing"),
     "no split": refused("user/flowers", split="validation"),
     "not there": refused("user/nothing"),
     "incomplete": refused("user/half"),
@@ -78,6 +80,9 @@ def homes(tmp_path_factory):
             file = pets / "data" / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(png(len(name)))
+        flags = repository(home, "flags") / "data"
+        write_parquet(flags / "train-00000-of-00001.parquet")
+        write_parquet(flags / "valid-00000-of-00001.parquet", labels=(0,))
         scenes = repository(home, "scenes") / "data" / "train-00000-of-00001.parquet"
         write_parquet(scenes, labels=((1, 0), (), (0,)), names=("sky", "sea"), column="labels")
         write_parquet(repository(home, "half") / "data" / "train-00000-of-00002.parquet")
@@ -114,6 +119,15 @@ def test_what_is_not_there_or_incomplete_is_one_line(answer):
     assert found["not there"].startswith("user/nothing: no such file or folder, and not to be had from the hub (")
     assert found["incomplete"] == "user/half: the hub's cache has 1 of 2 files of train: download it again"
     assert not any("\n" in found[name] for name in ("not there", "incomplete"))
+
+
+def test_a_part_to_judge_by_may_be_called_valid(answer):
+    found, _ = answer
+    assert [labels for labels, _ in found["valid"]["rows"]] == [[0]]
+
+
+def test_a_path_is_no_name_of_the_hub(answer):
+    assert answer[0]["not a name"] == "nothing: no such file or folder"
 
 
 def test_a_list_of_labels_is_several(answer):

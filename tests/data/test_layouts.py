@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from levit.data.labelled import NoSplitError
 from levit.data.opening import open_data
 from levit.errors import DataError
 from tests.data.test_labelled import png, write_parquet
@@ -35,6 +36,40 @@ def test_the_first_split_is_validation_and_any_can_be_asked_for(tmp_path):
 def test_a_class_may_be_called_anything_but_a_split(tmp_path):
     write(tmp_path, "tester/1.png", "trainers/2.png")
     assert open_data(tmp_path).classes == ("tester", "trainers")
+
+
+@pytest.mark.parametrize("split", [None, "train"])
+def test_a_class_called_train_beside_others_is_a_class(tmp_path, split):
+    write(tmp_path, "bus/1.png", "car/2.png", "train/3.png")
+    if split is not None:
+        with pytest.raises(NoSplitError, match=r"no split 'train' \(there: none\)"):
+            open_data(tmp_path, split=split)
+    else:
+        assert open_data(tmp_path).classes == ("bus", "car", "train")
+
+
+def test_a_part_may_have_any_of_its_names(tmp_path):
+    write(tmp_path, "training/cat/1.png", "valid/cat/2.png")
+    assert [rows(open_data(tmp_path, split=split))[0][0] for split in ("val", "train")] == ["cat/2.png", "cat/1.png"]
+    (tmp_path / "shards").mkdir()
+    write_parquet(tmp_path / "shards" / "pets-train-00000.parquet")
+    write_parquet(tmp_path / "shards" / "pets-validation-0.parquet", labels=(1,))
+    assert [len(open_data(tmp_path / "shards", split=split)) for split in (None, "val", "training")] == [1, 1, 3]
+
+
+def test_all_formats_that_are_read_are_found(tmp_path):
+    write(tmp_path, "cat/1.jfif", "dog/2.JPE", "emu/3.pbm")
+    assert open_data(tmp_path).classes == ("cat", "dog", "emu")
+
+
+def test_a_file_that_is_not_there_is_in_the_hash_by_its_name(tmp_path):
+    write(tmp_path, "a.png")
+    hashes = []
+    for name in ("b.png", "c.png"):
+        (tmp_path / "metadata.csv").write_text(f"file_name,label\na.png,dog\n{name},cat\n")
+        hashes.append(open_data(tmp_path).sha256())
+    write(tmp_path, "c.png")
+    assert len({*hashes, open_data(tmp_path).sha256()}) == 3
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
@@ -106,6 +141,7 @@ def test_a_negative_label_is_none(tmp_path):
         ("metadata.csv", "file_name,label\n", "no rows"),
         ("metadata.csv", "name,label\na.png,dog\n", "row 1 names no file: it needs a column file_name"),
         ("metadata.jsonl", '{"file_name": \n', "cannot be read"),
+        ("metadata.jsonl", '["a.png"]\n', r"cannot be read \(no object of names and values: \[.a.png.\]"),
         ("list.txt", "\n", "no lines"),
         ("list.txt", "a.png dog\n", "line 1 is no path and number: 'a.png dog'"),
     ],
@@ -116,6 +152,22 @@ def test_what_is_wrong_with_a_table_is_one_line(tmp_path, name, text, message):
     with pytest.raises(DataError, match=message) as caught:
         open_data(tmp_path / name if name.endswith("txt") else tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_names_of_classes_may_begin_with_a_byte_order_mark_and_must_be_utf8(tmp_path):
+    write(tmp_path, "1.png")
+    (tmp_path / "list.txt").write_text("\ufeff1.png 0\n", encoding="utf-8")
+    (tmp_path / "classes.txt").write_text("\ufeffcat\n", encoding="utf-8")
+    assert rows(open_data(tmp_path / "list.txt")) == [("1.png", ("cat",))]
+    (tmp_path / "classes.txt").write_bytes(b"caf\xe9\n")
+    with pytest.raises(DataError, match=r"classes\.txt: cannot be read"):
+        open_data(tmp_path / "list.txt")
+
+
+def test_one_label_in_a_list_of_labels_may_be_a_number(tmp_path):
+    write(tmp_path, "a.png")
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.png", "labels": 3}\n')
+    assert rows(open_data(tmp_path)) == [("a.png", ("3",))]
 
 
 def test_a_file_has_no_splits(tmp_path):

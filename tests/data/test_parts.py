@@ -33,6 +33,13 @@ def test_every_image_is_in_one_part(count, wanted, is_grouped):
     assert [len(part) for part in names] == [len(some), len(others)] == [min(wanted, count), max(0, count - wanted)]
 
 
+@given(st.integers(1, 20), st.integers(1, 30), st.integers(1, 200))
+def test_of_images_class_by_class_as_many_of_each_calibrate(classes, of_each, wanted):
+    some, _ = divide(Numbers(classes * of_each, is_grouped=True), wanted)
+    counts = Counter(int(item.name) // of_each for item in some)
+    assert max(counts.values()) - min(counts[number] for number in range(classes)) <= 1
+
+
 def test_the_first_images_calibrate_unless_they_come_class_by_class():
     some, _ = divide(Numbers(12, is_grouped=False), 7)
     assert [item.name for item in some] == ["0", "1", "2", "3", "4", "5", "6"]

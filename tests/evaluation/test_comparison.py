@@ -1,5 +1,7 @@
 """Two models on the same images."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -42,6 +44,22 @@ def test_it_says_who_is_right_where(tmp_path):
 def test_a_model_agrees_with_itself():
     both = compare(colors_classifier(), colors_classifier(), Colors())
     assert (both.agreement.percent, both.gain.percent, both.gain.low, both.differences) == (100, 0, 0, ())
+
+
+def test_answers_agree_in_whatever_way_they_are_called():
+    """A model that was trained on ImageNet's folders calls its classes by their ids."""
+    card = colors_card()
+    names = {"n01440764": "tench, Tinca tinca", "n02099601": "golden_retriever", "n07930864": "cup"}
+    first, second = (
+        Classifier(FakeEngine(replace(card, labels=tuple(labels)), lambda batch: batch.mean((2, 3))))
+        for labels in (names, names.values())
+    )
+
+    class Named(Colors):
+        classes = ("n07930864", "n02099601", "n01440764")
+
+    both = compare(first, second, Named())
+    assert (both.agreement.percent, both.both_right) == (100, 7)
 
 
 def test_the_interval_of_a_difference_is_that_of_pairs():

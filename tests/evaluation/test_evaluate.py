@@ -24,6 +24,7 @@ class Colors:
     """Images of one color each; what is called green is blue."""
 
     name, classes, is_multi_label, any_is_right = "colors", ("blue", "green", "red"), False, False
+    is_grouped = False
 
     def __init__(self, extra: list[LabelledImage] | None = None) -> None:
         right = [LabelledImage(plain(255 - 10 * index, 0, 0), (2,), f"red{index}") for index in range(6)]
@@ -184,6 +185,59 @@ def test_a_folder_of_something_else_is_not_replaced(tmp_path):
     with pytest.raises(DataError, match="there is something else"), evaluation_folder(tmp_path / "photos"):
         pass
     assert (tmp_path / "photos" / "a.txt").read_text() == "mine"
+
+
+def _write(folder, data):
+    with evaluation_folder(folder) as written:
+        written.finish(evaluate(colors_classifier(), data, on_prediction=written.add))
+
+
+def test_means_are_of_the_classes_that_there_are(tmp_path):
+    class Known(Colors):
+        """One that knows more classes than it has images of."""
+
+        def __init__(self):
+            super().__init__()
+            self.items = [item for item in self.items if item.name.startswith("red")]
+
+    _write(tmp_path / "out", Known())
+    metrics = json.loads((tmp_path / "out/metrics.json").read_text())
+    assert [metrics[f"mean_{name}"] for name in ("recall", "precision", "f1")] == [1, 1, 1]
+    page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    assert page.count("100.00 %") >= 3
+    assert "<td>blue</td>" not in page
+
+
+def test_a_folder_that_is_there_is_filled_whatever_it_is(tmp_path, monkeypatch):
+    for name in ("empty", "linked", "current"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "empty" / ".hidden").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "linked")
+    monkeypatch.chdir(tmp_path / "current")
+    for folder in (tmp_path / "empty", tmp_path / "link", Path()):
+        _write(folder, Colors())
+        assert (folder / "metrics.json").is_file()
+    assert (tmp_path / "link").is_symlink()
+    assert [path.name for path in (tmp_path / "empty").glob(".*")] == [".hidden"]
+
+
+def test_an_earlier_evaluation_is_replaced_with_all_its_files(tmp_path):
+    _write(tmp_path / "out", Colors())
+    (tmp_path / "out" / "per_label.csv").write_text("of an evaluation of several labels")
+    _write(tmp_path / "out", Colors(BAD))
+    assert json.loads((tmp_path / "out/metrics.json").read_text())["images"]["found"] == 14
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "metrics.json", "report.html", "predictions.parquet", "per_class.csv", "confusion.csv",
+    }  # fmt: skip
+
+
+def test_names_that_are_not_utf8_are_written_all_the_same(tmp_path):
+    name = b"caf\xe9.png".decode(errors="surrogateescape")
+    pixels = plain(0, 255, 0)
+    _write(tmp_path / "out", Colors([LabelledImage(pixels, (0,), name), LabelledImage(b"no image", (0,), name)]))
+    rows = pyarrow.parquet.read_table(tmp_path / "out/predictions.parquet").to_pylist()
+    assert rows[-1]["image"] == r"caf\udce9.png"
+    assert json.loads((tmp_path / "out/metrics.json").read_text())["images"]["bad"][0]["name"]
 
 
 def test_a_failed_evaluation_leaves_the_last_one(tmp_path):

@@ -49,6 +49,14 @@ class Flags:
         return "0" * 64
 
 
+def test_data_without_a_label_is_an_error():
+    class Bare(Flags):
+        classes = ()
+
+    with pytest.raises(DataError, match="flags: no image has a label"):
+        evaluate_multi_label(classifier(), Bare())
+
+
 def test_the_figures_are_those_of_the_definitions():
     one = evaluate_multi_label(classifier(), Flags())
     assert one.labels == ("blue", "red", "green")

@@ -22,7 +22,7 @@ def calibrate(
         float | None, typer.Option(help="Instead, the share of right ones among what it answers.")
     ] = None,
     split: Annotated[str | None, typer.Option(help="Which part of the data.")] = None,
-    skip: Annotated[int, typer.Option(min=0, help="Leave out as many images at the beginning.")] = 0,
+    skip: Annotated[int, typer.Option(min=0, help="Leave out as many images, those that calibrated the model.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="What was found as one JSON object.")] = False,
 ) -> None:
     """Find a temperature and a threshold for the scores, and write them into an exported file.

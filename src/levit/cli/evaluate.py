@@ -55,7 +55,7 @@ def evaluate(
     on_bad_image: Annotated[
         OnBadImage, typer.Option(help="Count and name what cannot be used, or fail.")
     ] = OnBadImage.SKIP,
-    skip: Annotated[int, typer.Option(min=0, help="Leave out as many images at the beginning.")] = 0,
+    skip: Annotated[int, typer.Option(min=0, help="Leave out as many images, those that calibrated the model.")] = 0,
     engine: EngineOption = Engine.AUTO,
     precision: PrecisionOption = Precision.AUTO,
     preprocessing: PreprocessingOption = Preprocessing.FAST,
@@ -101,14 +101,14 @@ def evaluate(
     else:
         one, comparison = judging.one_label_each(open_model, model, compare, folder)
         figures, bad, show = metrics(one, comparison), one.bad, partial(print_evaluation, one, comparison, out)
-        if save_accuracy:
-            from levit.exporting.export import record_accuracy
-
-            record_accuracy(model, one.accuracy)
     if as_json:
         typer.echo(json.dumps(figures, ensure_ascii=False))
     else:
         show()
+    if save_accuracy:
+        from levit.exporting.export import record_accuracy
+
+        record_accuracy(model, one.accuracy)
     if bad:
         raise typer.Exit(1)
 
@@ -171,12 +171,12 @@ class _Judging:
     def _find_duplicates(self) -> Duplicates:
         from levit.cli.progress import track
         from levit.data.duplicates import find_duplicates
+        from levit.data.parts import divide
         from levit.runtime.cores import usable_cores
 
         return find_duplicates(
-            self.images,
+            divide(self.images, self.skip)[1] if self.skip else self.images,
             self.others,
-            skip=self.skip,
             threads=usable_cores(),
             watch=lambda hashed: track(hashed, "looking for duplicates"),
         )

@@ -10,10 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from levit.errors import DataError
-
-SUFFIXES = frozenset(
-    ".avif .bmp .dib .gif .ico .j2k .jfif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tga .tif .tiff .webp".split()  # noqa: SIM905
-)
+from levit.spec.image_files import IMAGE_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -64,8 +61,13 @@ def _matching(pattern: str) -> Iterator[str | NoImages]:
     root, below = Path(path.anchor), pattern[len(path.anchor) :]
     seen: set[str | NoImages] = set()  # `**` matches a folder and what is in it
     only_images = path.name == "**"
-    # pathlib, because its `**` does not follow links, which may lead in a circle (Python 3.13 names them, though).
-    for match in sorted(map(str, root.glob(below))):
+    try:
+        # pathlib, because its `**` does not follow links, which may lead in a circle (Python 3.13 names them, though).
+        matches = sorted(map(str, root.glob(below)))
+    except ValueError:  # before Python 3.13
+        yield NoImages(pattern, "** stands for folders, between slashes: **/*.jpg")
+        return
+    for match in matches:
         if only_images and os.path.islink(match) and os.path.isdir(match):
             continue
         for file in [match] if os.path.isfile(match) else _below(match):
@@ -86,7 +88,7 @@ def _below(folder: str) -> Iterator[str | NoImages]:
 
 
 def _is_image(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in SUFFIXES
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 
 def _or_none(files: Iterator[str | NoImages], name: str, reason: str) -> Iterator[str | NoImages]:

@@ -82,7 +82,7 @@ def predict(
         name = classifier.artifact.source.name
         typer.echo(f"levit: {name}: {chosen.name}, {chosen.precision} ({chosen.reason})", err=True)
     named = _Named(paths)
-    predictions = track(classifier.stream(named, batch_size=batch_size), "images")
+    predictions = track(classifier.stream(named, batch_size=batch_size), "images", is_printed=True)
     if _write(predictions, named, WRITERS["json" if as_json else "csv" if as_csv else "table"](), top_k):
         raise typer.Exit(1)
 

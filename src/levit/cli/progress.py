@@ -12,12 +12,15 @@ Item = TypeVar("Item")
 PATIENCE = 2.0  # seconds before a bar is worth showing
 
 
-def track(items: Iterable[Item], description: str) -> Iterator[Item]:
+def track(items: Iterable[Item], description: str, *, is_printed: bool = False) -> Iterator[Item]:
     """Pass the items on, and show how many there were and how fast they come.
 
-    Where the items themselves are printed on the terminal, they are progress enough.
+    Args:
+        items: what is passed on.
+        description: of it, before the numbers.
+        is_printed: whether each is printed; on the terminal they are progress enough.
     """
-    if not sys.stderr.isatty() or sys.stdout.isatty():
+    if not sys.stderr.isatty() or (is_printed and sys.stdout.isatty()):
         yield from items
         return
     from rich.console import Console

@@ -20,7 +20,7 @@ def open_annotations(file: Path) -> ListedImages:
         DataError: a line is no path and number, or the classes have no names.
     """
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file}: cannot be read ({error})") from error
     files, highest = FileList(_image_folder(file)), -1

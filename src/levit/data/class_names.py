@@ -26,7 +26,11 @@ def read_class_names(file: Path, count: int) -> tuple[str, ...]:
     for name in _LISTS:
         beside = file.parent / name
         if beside.is_file():
-            names = tuple(line.strip() for line in beside.read_text(encoding="utf-8").splitlines() if line.strip())
+            try:
+                lines = beside.read_text(encoding="utf-8-sig").splitlines()
+            except (OSError, UnicodeDecodeError) as error:
+                raise DataError(f"{beside}: cannot be read ({error})") from error
+            names = tuple(line.strip() for line in lines if line.strip())
             if len(names) < count:
                 raise DataError(f"{beside}: {len(names)} names for {count} classes")
             return names

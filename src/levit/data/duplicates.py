@@ -47,7 +47,6 @@ def find_duplicates(
     data: LabelledImages,
     others: Mapping[str, LabelledImages],
     *,
-    skip: int = 0,
     threads: int = 1,
     watch: Callable[[Iterator[Hashed]], Iterable[Hashed]] = lambda hashed: hashed,
 ) -> Duplicates:
@@ -58,7 +57,6 @@ def find_duplicates(
     Args:
         data: the images.
         others: the other parts by name; one of more than `MOST_COMPARED` images is left out.
-        skip: leave out as many images of `data` at the beginning.
         threads: how many files to read at once.
         watch: what the images pass through, to show progress.
 
@@ -73,7 +71,7 @@ def find_duplicates(
     left_out = {name: len(part) for name, part in others.items() if len(part) > MOST_COMPARED}
     compared = tuple(name for name in others if name not in left_out)
     with ThreadPoolExecutor(threads, thread_name_prefix="levit-hash") as pool:
-        for item, digest in watch(_hash_all(islice(data, skip, None), pool)):
+        for item, digest in watch(_hash_all(iter(data), pool)):
             if digest in first:
                 within.append((item.name, first[digest]))
                 copies[digest] += 1

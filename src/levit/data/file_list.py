@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,12 +57,12 @@ class FileList:
         return tuple(self._labels[start : self._label_ends[index]])
 
     def sha256(self) -> str:
-        """Of the names and contents of the files, in order."""
+        """Of the names and contents of the files, in order; of one that cannot be read of its name."""
         digest = hashlib.sha256()
         for index in range(len(self)):
             name = self.name(index)
             digest.update(name.encode(errors="surrogateescape") + b"\0")
-            with (self.folder / name).open("rb") as stream:
+            with suppress(OSError), (self.folder / name).open("rb") as stream:  # whoever judges it counts and names it
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
         return digest.hexdigest()
 

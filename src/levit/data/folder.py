@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from levit.data.file_list import FileList, ListedImages
 from levit.data.labelled import NoSplitError
 from levit.errors import DataError
-
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".avif"})
+from levit.spec.image_files import IMAGE_SUFFIXES
 
 # What a part of the data is called, by what it is asked for as; where nothing is asked for, the first that is there.
 SPLITS = {
@@ -44,7 +44,7 @@ def open_image_folder(folder: Path) -> ListedImages:
         for file in list_images(folder):
             files.add(file, ())
     if not len(files):
-        raise DataError(f"{folder}: no images in it ({', '.join(sorted(EXTENSIONS))})")
+        raise DataError(f"{folder}: no images in it ({', '.join(sorted(IMAGE_SUFFIXES))})")
     return ListedImages(name=folder.name or str(folder), classes=tuple(classes), files=files, is_grouped=True)
 
 
@@ -67,7 +67,7 @@ def list_images(folder: Path, below: str = "", *, depth: int | None = None) -> I
         if entry.is_dir():
             if depth != 0:
                 yield from list_images(folder, name, depth=None if depth is None else depth - 1)
-        elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS and entry.is_file():  # noqa: PTH122 (no object each)
+        elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES and entry.is_file():  # noqa: PTH122 (no object each)
             yield name
 
 
@@ -82,30 +82,56 @@ def find_split(folder: Path, split: str | None) -> Path:
         DataError: there is no such part.
     """
     present = {entry.name for entry in os.scandir(folder) if entry.is_dir()}
-    parts = {name: wanted for wanted, names in SPLITS.items() for name in names if name in present}
+    parts = [name for names in SPLITS.values() for name in names if name in present]
+    if len(parts) == 1 and _is_class(folder, parts[0], present):
+        present.remove(parts.pop())
+    found = choose_split(present, split)
+    if found is None and split is not None:
+        raise NoSplitError(f"{folder}: no split {split!r} (there: {', '.join(sorted(parts)) or 'none'})")
+    return folder / (found or "")
+
+
+def choose_split(present: Collection[str], split: str | None) -> str | None:
+    """Which of some names means a part of the data; None where none does.
+
+    Args:
+        present: the names.
+        split: validation, test, train or what else they may be called, or any of the names; None for the first of those
+            three that is there.
+
+    Examples:
+        >>> choose_split(["train", "valid"], None), choose_split(["train", "valid"], "validation")
+        ('valid', 'valid')
+    """
     if split is None:
-        return next((folder / name for names in SPLITS.values() for name in names if name in parts), folder)
-    candidates: Sequence[str] = (split, *SPLITS.get(split, ()), *(SPLITS[parts[split]] if split in parts else ()))
-    found = next((name for name in candidates if name in present), None)
-    if found is None:
-        there = ", ".join(sorted(parts)) or "none"
-        raise NoSplitError(f"{folder}: no split {split!r} (there: {there})")
-    return folder / found
+        return next((name for names in SPLITS.values() for name in names if name in present), None)
+    others = next((names for names in SPLITS.values() if split in names), ())
+    return next((name for name in (split, *others) if name in present), None)
+
+
+def _is_class(folder: Path, name: str, present: Collection[str]) -> bool:
+    """Whether a folder called as a part of the data is a class, as `train` is beside `bus` and `car`."""
+
+    def has_images(one: str) -> bool:
+        return next(list_images(folder, one, depth=0), None) is not None
+
+    with os.scandir(folder / name) as entries:
+        is_whole = any(entry.is_dir() or entry.name.startswith("metadata.") for entry in entries)
+    return not is_whole and has_images(name) and any(has_images(one) for one in present if one != name)
 
 
 def files_of_split(files: Sequence[Path], split: str | None) -> list[Path]:
-    """The files of one part, by the beginning of their names, as `validation-00000-of-00002.parquet`.
+    """The files of one part, by their names: `validation-00000-of-00002.parquet`, `flowers-train-0007.tar`.
 
     Raises:
         DataError: there are none.
     """
     parts: dict[str, list[Path]] = {}
     for file in files:
-        start = file.stem.partition("-")[0]
-        wanted = next((name for name, names in SPLITS.items() if start in names), start)
-        parts.setdefault(wanted, []).append(file)
-    if split is None:
-        return next((parts[name] for name in SPLITS if name in parts), list(files))
-    if split not in parts:
+        words = re.split(r"[-_.]", file.stem)
+        named = [name for word in words for name, names in SPLITS.items() if word in names]
+        parts.setdefault(named[-1] if named else words[0], []).append(file)
+    wanted = choose_split(parts, split)
+    if wanted is None and split is not None:
         raise NoSplitError(f"{files[0].parent}: no split {split!r} (there: {', '.join(sorted(parts))})")
-    return parts[split]
+    return parts[wanted] if wanted is not None else list(files)

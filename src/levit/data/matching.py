@@ -82,6 +82,16 @@ def match_classes(
     return ClassMatch(tuple(found), dict(ways))
 
 
+def plain_class(name: str) -> str:
+    """The same for all ways of naming a class that `match_classes` takes for one.
+
+    Examples:
+        >>> plain_class("Golden_retriever") == plain_class("n02099601") == plain_class("golden retriever")
+        True
+    """
+    return _wordnet_id(name) or _plain(name)
+
+
 def _check_map(class_map: Mapping[str, str], classes: Sequence[str], labels: Sequence[str], name: str) -> None:
     for kind, given, known in (("class", class_map.keys(), classes), ("label", class_map.values(), labels)):
         strange = sorted({*given} - {*known})

@@ -50,7 +50,10 @@ def _read(table: Path) -> Iterator[Mapping[str, Any]]:
             else:
                 for line in stream:
                     if line.strip():
-                        yield json.loads(line)
+                        row = json.loads(line)
+                        if not isinstance(row, dict):
+                            raise ValueError(f"no object of names and values: {line.strip()[:40]}")
+                        yield row
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{table}: cannot be read ({error})") from error
 
@@ -58,6 +61,6 @@ def _read(table: Path) -> Iterator[Mapping[str, Any]]:
 def _labels(row: Mapping[str, Any]) -> list[str]:
     several = row.get("labels")
     if several:
-        names = several.split("|") if isinstance(several, str) else several
+        names = several if isinstance(several, list) else str(several).split("|")
         return [str(name).strip() for name in names]
     return [str(row["label"])] if row.get("label") not in (None, "") else []

@@ -9,7 +9,7 @@ from pathlib import Path
 from levit.data.labelled import LabelledImages, NoSplitError
 from levit.errors import DataError
 
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+$")
+_HUB_NAME = re.compile(r"[a-z0-9][\w.-]*/[\w.-]+$", re.ASCII | re.IGNORECASE)
 
 
 def open_data(path: str | Path, *, split: str | None = None) -> LabelledImages:

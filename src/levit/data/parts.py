@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from levit.data.labelled import LabelledImage, LabelledImages
 
 
 class Part:
-    """Every so-many-th of some images, up to a number of them; or all the others.
+    """Some of the images, or all the others.
 
     Args:
         data: the images; name and hash stay those of the whole.
-        step: how far apart the images stand.
-        count: how many there are at most.
+        chosen: some, by number.
         others: whether it is the others that are meant.
     """
 
-    def __init__(self, data: LabelledImages, step: int, count: int, *, others: bool) -> None:
+    def __init__(self, data: LabelledImages, chosen: Collection[int], *, others: bool) -> None:
         self.name, self.classes = data.name, data.classes
         self.is_multi_label, self.any_is_right, self.is_grouped = (
             data.is_multi_label,
             data.any_is_right,
             data.is_grouped,
         )
-        self._data, self._step, self._count, self._others = data, step, count, others
+        self._data, self._chosen, self._others = data, chosen, others
 
     def __len__(self) -> int:
-        chosen = min(self._count, -(-len(self._data) // self._step))
-        return len(self._data) - chosen if self._others else chosen
+        return len(self._data) - len(self._chosen) if self._others else len(self._chosen)
 
     def __iter__(self) -> Iterator[LabelledImage]:
+        left = len(self._chosen)
         for number, item in enumerate(self._data):
-            place, rest = divmod(number, self._step)
-            if (rest == 0 and place < self._count) != self._others:
-                yield item
-            if not self._others and place >= self._count:
+            if not self._others and not left:
                 return
+            is_chosen = number in self._chosen
+            left -= is_chosen
+            if is_chosen != self._others:
+                yield item
 
     def sha256(self) -> str:
         """Of the whole."""
@@ -54,5 +54,6 @@ def divide(data: LabelledImages, count: int) -> tuple[Part, Part]:
         >>> [item.name for item in some], len(others)
         (['cat.jpg', 'espresso.jpg', 'officer.jpg'], 1)
     """
-    step = max(1, len(data) // count) if data.is_grouped else 1
-    return Part(data, step, count, others=False), Part(data, step, count, others=True)
+    count = min(count, len(data))
+    chosen = {number * len(data) // count for number in range(count)} if data.is_grouped else range(count)
+    return Part(data, chosen, others=False), Part(data, chosen, others=True)

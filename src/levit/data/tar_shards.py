@@ -10,9 +10,9 @@ from pathlib import Path
 
 from levit.checkpoints.arrays import hash_file
 from levit.data.class_names import read_class_names
-from levit.data.folder import EXTENSIONS
 from levit.data.labelled import LabelledImage
 from levit.errors import DataError
+from levit.spec.image_files import IMAGE_SUFFIXES
 
 
 class TarShards:
@@ -34,7 +34,7 @@ class TarShards:
         labels = [_labels(sample) for shard in shards for _, sample in _samples(shard, images=False)]
         self._count = len(labels)
         if not labels:
-            raise DataError(f"{shards[0]}: no images in it ({', '.join(sorted(EXTENSIONS))})")
+            raise DataError(f"{shards[0]}: no images in it ({', '.join(sorted(IMAGE_SUFFIXES))})")
         given = {label for of_one in labels for label in of_one}
         names = sorted(label for label in given if isinstance(label, str))
         self.is_multi_label = any(len(of_one) > 1 for of_one in labels)
@@ -48,7 +48,7 @@ class TarShards:
     def __iter__(self) -> Iterator[LabelledImage]:
         for shard in self._shards:
             for key, sample in _samples(shard, images=True):
-                image = next(content for ending, content in sample.items() if f".{ending}" in EXTENSIONS)
+                image = next(content for ending, content in sample.items() if f".{ending}" in IMAGE_SUFFIXES)
                 indices = [label if isinstance(label, int) else self._places[label] for label in _labels(sample)]
                 yield LabelledImage(image, tuple(indices), f"{shard.name}/{key}")
 
@@ -74,7 +74,7 @@ def _samples(shard: Path, *, images: bool) -> Iterator[tuple[str, dict[str, byte
                     yield from _whole(key, sample)
                     sample = {}
                 key = this
-                wanted = images or f".{ending}" not in EXTENSIONS
+                wanted = images or f".{ending}" not in IMAGE_SUFFIXES
                 content = stream.extractfile(member) if wanted else None
                 sample[ending] = content.read() if content is not None else b""
     except (OSError, tarfile.TarError) as error:
@@ -83,7 +83,7 @@ def _samples(shard: Path, *, images: bool) -> Iterator[tuple[str, dict[str, byte
 
 
 def _whole(key: str, sample: dict[str, bytes]) -> Iterator[tuple[str, dict[str, bytes]]]:
-    if any(f".{ending}" in EXTENSIONS for ending in sample):
+    if any(f".{ending}" in IMAGE_SUFFIXES for ending in sample):
         yield key, sample
 
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
-
 import numpy as np
 from numpy.typing import NDArray
 
 from levit.data.labelled import LabelledImages
 from levit.data.matching import match_classes
 from levit.errors import DataError
-from levit.images.reading import ImageSource
 from levit.runtime.classifier import Classifier
 from levit.runtime.engine import Engine
 from levit.spec.artifact import Accuracy
@@ -20,20 +16,19 @@ Logits = NDArray[np.float32]
 Targets = NDArray[np.int64]
 
 
-def compute_logits(engine: Engine, data: LabelledImages, *, skip: int = 0) -> Logits:
+def compute_logits(engine: Engine, data: LabelledImages) -> Logits:
     """Logits of labelled images, prepared as in prediction: float32 [images, classes].
 
     Args:
         engine: an opened model.
         data: what `levit.data.opening.open_data` gives.
-        skip: leave out as many images at the beginning.
 
     Raises:
         ImageError: an image cannot be read.
         DataError: no image is left.
     """
     rows = []
-    for prediction in Classifier(engine).stream(_images(data, skip)):
+    for prediction in Classifier(engine).stream(item.image for item in data):
         if prediction.error is not None:
             raise prediction.error
         rows.append(prediction.logits)
@@ -42,7 +37,7 @@ def compute_logits(engine: Engine, data: LabelledImages, *, skip: int = 0) -> Lo
     return np.stack(rows)
 
 
-def read_targets(data: LabelledImages, labels: tuple[str, ...], *, skip: int = 0) -> Targets:
+def read_targets(data: LabelledImages, labels: tuple[str, ...]) -> Targets:
     """The model's index of each image's class, matched by name: int64 [images].
 
     Raises:
@@ -50,7 +45,7 @@ def read_targets(data: LabelledImages, labels: tuple[str, ...], *, skip: int = 0
     """
     places = match_classes(data.classes, labels, data.name).places
     found = []
-    for item in islice(data, skip, None):
+    for item in data:
         if len(item.labels) != 1 or not 0 <= item.labels[0] < len(places):
             raise DataError(
                 f"{data.name}: {item.name} has no label, or several: measuring accuracy needs images with one"
@@ -83,7 +78,3 @@ def judge(engine: Engine, logits: Logits, targets: Targets, data: LabelledImages
 def agreement(logits: Logits, others: Logits) -> float:
     """How often two models give the same answer, in per cent."""
     return float(100 * np.mean(logits.argmax(axis=1) == others.argmax(axis=1)))
-
-
-def _images(data: LabelledImages, skip: int) -> Iterator[ImageSource]:
-    return (item.image for item in islice(data, skip, None))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import sqrt
 
 from levit.data.labelled import LabelledImage
+from levit.data.matching import plain_class
 from levit.errors import DataError
 from levit.evaluation.evaluate import Evaluation
 from levit.evaluation.highest import Highest
@@ -87,7 +88,7 @@ class Comparer:
         other = self._names[self._first.places[place]]
         rights = (bool(self._first.right[place]), best.index == truth)
         self._counts[rights] += 1
-        self._same += best.name == other
+        self._same += best.name == other or plain_class(best.name) == plain_class(other)
         if rights[0] != rights[1]:
             self._differences.add(
                 best.score,

@@ -13,6 +13,7 @@ from levit.data.duplicates import Duplicates
 from levit.data.labelled import LabelledImage, LabelledImages
 from levit.data.matching import ClassMatch, match_classes
 from levit.data.opening import open_data
+from levit.data.parts import divide
 from levit.errors import ConfigError, DataError
 from levit.evaluation.metrics import Calibration, PerClass, Share, calibration, per_class, share
 from levit.evaluation.tally import BadImage, Mistake, Tally
@@ -105,7 +106,7 @@ def evaluate(
         on_bad_image: what happens to an image that cannot be read or whose label is out of range: it is counted and
             named, or the evaluation fails.
         batch_size: how many images to compute at once.
-        skip: leave out as many images at the beginning, because they calibrated the model.
+        skip: leave out as many images, because they calibrated the model: those that `levit.data.parts.divide` chooses.
         duplicates: looks for images that are there twice, once all are judged; see `find_duplicates`.
         on_prediction: told of every judged image, with the index of its class.
         watch: what the predictions pass through, to show progress.
@@ -134,7 +135,7 @@ def evaluate(
     if not images.classes:
         raise DataError(f"{images.name}: no labels: put the images into one folder for each class")
     match = match_classes(images.classes, classifier.labels, images.name, class_map)
-    run = _Run(images, match, fails=on_bad_image == "fail", skip=skip)
+    run = _Run(divide(images, skip)[1] if skip else images, match, fails=on_bad_image == "fail")
     tally = Tally(len(classifier.labels))
     start = time.perf_counter()
     for prediction in watch(classifier.stream(run.sources(), batch_size=batch_size)):
@@ -154,8 +155,8 @@ def evaluate(
 class _Run:
     """Goes through the data once: what is classified, what it should be, and what cannot be used."""
 
-    def __init__(self, data: LabelledImages, match: ClassMatch, *, fails: bool, skip: int) -> None:
-        self._data, self._places, self._fails, self._skip = data, match.places, fails, skip
+    def __init__(self, data: LabelledImages, match: ClassMatch, *, fails: bool) -> None:
+        self._data, self._places, self._fails = data, match.places, fails
         self.given: deque[tuple[LabelledImage, list[int]]] = deque()  # to the classifier, and not yet answered
         self.found, self.unlabelled = 0, 0
         self.bad: list[BadImage] = []
@@ -163,9 +164,7 @@ class _Run:
 
     def sources(self) -> Iterator[ImageSource]:
         """The images that have a label."""
-        for number, item in enumerate(self._data):
-            if number < self._skip:
-                continue
+        for item in self._data:
             self.found += 1
             for label in item.labels:
                 if 0 <= label < len(self._seen):

@@ -22,6 +22,8 @@ from levit.evaluation.evaluate import Evaluation, OnPrediction
 from levit.evaluation.report import write_report
 from levit.runtime.prediction import Prediction
 
+_FIGURES = "metrics.json"
+_FILES = ("report.html", "predictions.parquet", "per_class.csv", "per_label.csv", "confusion.csv")
 _ROWS = 4096  # of predictions that are written at once
 _BEST = 5
 
@@ -74,20 +76,37 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     Raises:
         DataError: there is something else under this name, or it cannot be written.
     """
-    if folder.exists() and not (folder.is_dir() and ((folder / "metrics.json").exists() or not any(folder.iterdir()))):
+    if folder.exists() and not (folder.is_dir() and _is_ours(folder)):
         raise DataError(f"{folder}: there is something else: give a new folder, or one of an earlier evaluation")
-    temporary = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}")
+    # Inside of what is there, which may be a mount point, a link or the current folder; or else beside it.
+    is_new, name = not folder.exists(), f".{folder.name}.{uuid4().hex[:8]}"
+    temporary = folder.with_name(name) if is_new else folder / name
     try:
         temporary.mkdir(parents=True)
     except OSError as error:
         raise DataError(f"{folder}: cannot be written ({error.strerror})") from error
     try:
         yield temporary
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.rename(folder)
+        if is_new:
+            temporary.rename(folder)
+        else:
+            _replace_files(folder, temporary)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether there is an earlier evaluation in a folder, or nothing but hidden files."""
+    return (folder / _FIGURES).exists() or all(path.name.startswith(".") for path in folder.iterdir())
+
+
+def _replace_files(folder: Path, complete: Path) -> None:
+    """An earlier evaluation by a complete one, its figures last."""
+    (folder / _FIGURES).unlink(missing_ok=True)
+    for name in {*_FILES} - {path.name for path in complete.iterdir()}:
+        (folder / name).unlink(missing_ok=True)
+    for path in sorted(complete.iterdir(), key=lambda path: path.name == _FIGURES):
+        path.replace(folder / path.name)
 
 
 class EvaluationFolder:
@@ -108,7 +127,7 @@ class EvaluationFolder:
 
     def add(self, item: LabelledImage, prediction: Prediction, truth: int) -> None:
         """One judged image."""
-        row: dict[str, Any] = {"image": item.name, "label": prediction.labels[truth]}
+        row: dict[str, Any] = {"image": printable(item.name), "label": prediction.labels[truth]}
         for rank, label in enumerate(prediction.top(_BEST), start=1):
             row |= {f"answer{rank}": label.name, f"score{rank}": label.score}
         self._rows.append(row)
@@ -118,7 +137,7 @@ class EvaluationFolder:
     def finish(self, evaluation: Evaluation, comparison: Comparison | None = None) -> None:
         """metrics.json, per_class.csv, confusion.csv, report.html."""
         text = json.dumps(metrics(evaluation, comparison), indent=1, ensure_ascii=False)
-        (self._folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
+        (self._folder / _FIGURES).write_text(printable(text) + "\n", encoding="utf-8")
         scores, present = evaluation.per_class, evaluation.classes
         self._write_csv("per_class.csv", ["class", "support", "answers", "precision", "recall", "f1"], (
             [evaluation.labels[index], int(scores.support[index]), int(scores.answers[index]),
@@ -128,7 +147,8 @@ class EvaluationFolder:
         self._write_csv("confusion.csv", ["class", *evaluation.labels], (
             [evaluation.labels[index], *evaluation.tally.confusion[index].tolist()] for index in present
         ))  # fmt: skip
-        (self._folder / "report.html").write_text(write_report(evaluation, comparison), encoding="utf-8")
+        page = write_report(evaluation, comparison)
+        (self._folder / "report.html").write_text(printable(page), encoding="utf-8")
 
     def __enter__(self) -> EvaluationFolder:
         return self
@@ -153,13 +173,14 @@ class EvaluationFolder:
 
 def metrics(evaluation: Evaluation, comparison: Comparison | None = None) -> dict[str, Any]:
     """The figures as plain JSON values."""
-    one, present = evaluation, list(evaluation.classes)
+    one = evaluation
+    recall, precision, f1 = one.per_class.means(one.classes)
     return {
         **({"compared": _compared(comparison)} if comparison is not None else {}),
         "model": one.model,
         "engine": one.engine,
         "precision": one.precision,
-        "data": {"name": one.data, "sha256": one.sha256, "classes": len(present), "matched": dict(one.matched)},
+        "data": {"name": one.data, "sha256": one.sha256, "classes": len(one.classes), "matched": dict(one.matched)},
         "images": {
             "found": one.found,
             "judged": one.judged,
@@ -170,9 +191,9 @@ def metrics(evaluation: Evaluation, comparison: Comparison | None = None) -> dic
         },
         "top1": asdict(one.top1),
         "top5": asdict(one.top5),
-        "mean_recall": _mean(one.per_class.recall[present]),
-        "mean_precision": _mean(one.per_class.precision[present]),
-        "mean_f1": _mean(one.per_class.f1[present]),
+        "mean_recall": recall,
+        "mean_precision": precision,
+        "mean_f1": f1,
         "calibration_error": one.calibration.error,
         "images_per_second": one.images_per_second,
     }
@@ -208,10 +229,9 @@ def _compared(both: Comparison) -> dict[str, Any]:
     }
 
 
-def _mean(values: Any) -> float | None:
-    """Of the classes that have images or answers; a class that is never answered counts as 0."""
-    numbers = [0.0 if math.isnan(value) else float(value) for value in values]
-    return sum(numbers) / len(numbers) if numbers else None
+def printable(text: str) -> str:
+    """A text in which names of files that are not UTF-8 are told apart, and can be written."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _number(value: float) -> str:

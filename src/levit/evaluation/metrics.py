@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -56,6 +57,20 @@ class PerClass:
     precision: Values
     recall: Values
     f1: Values
+
+    def among(self, classes: Sequence[int]) -> list[int]:
+        """Those of some classes that have images or answers."""
+        return [index for index in classes if self.support[index] + self.answers[index]]
+
+    def means(self, classes: Sequence[int]) -> tuple[float, float, float]:
+        """The mean recall, precision and F1 of some classes.
+
+        The first is of those with images; the others of those with images or answers, where one that is never answered
+        counts as 0.
+        """
+        there = [index for index in classes if self.support[index]]
+        precision, f1 = (np.nan_to_num(values[self.among(classes)]) for values in (self.precision, self.f1))
+        return float(self.recall[there].mean()), float(precision.mean()), float(f1.mean())
 
 
 def per_class(confusion: Counts) -> PerClass:

@@ -112,6 +112,8 @@ def evaluate_multi_label(
         DataError: no image could be judged, or a class is not the model's.
         ImageError: with `fails`, an image cannot be read.
     """
+    if not data.classes:
+        raise DataError(f"{data.name}: no image has a label")
     places = match_classes(data.classes, classifier.labels, data.name, class_map).places
     run = _Run(data, list(places), fails=fails)
     start = time.perf_counter()

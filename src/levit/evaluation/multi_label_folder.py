@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from levit.evaluation.folder import duplicates_values
+from levit.evaluation.folder import duplicates_values, printable
 from levit.evaluation.multi_label import MultiLabelEvaluation
 from levit.evaluation.multi_label_report import write_multi_label_report
 
@@ -24,8 +24,8 @@ def write_multi_label(one: MultiLabelEvaluation, folder: Path) -> None:
         writer.writerow(["label", "support", "average_precision", "threshold", "f1"])
         writer.writerows(rows)
     text = json.dumps(multi_label_metrics(one), indent=1, ensure_ascii=False)
-    (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
-    (folder / "report.html").write_text(write_multi_label_report(one), encoding="utf-8")
+    (folder / "metrics.json").write_text(printable(text) + "\n", encoding="utf-8")
+    (folder / "report.html").write_text(printable(write_multi_label_report(one)), encoding="utf-8")
 
 
 def multi_label_metrics(one: MultiLabelEvaluation) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levit.data.labelled import LabelledImages
+from levit.data.parts import divide
 from levit.errors import ConfigError, DataError
 from levit.evaluation.accuracy import Logits, Targets, compute_logits, read_targets
 from levit.runtime.classifier import Classifier
@@ -33,7 +34,7 @@ def find_rejection(
         data: images of what it knows, which it was not trained on.
         coverage: the share of them that it is to answer, between 0 and 1; 0.95 where nothing is given.
         precision: instead, the share of right ones among what it answers.
-        skip: leave out as many images at the beginning, because they calibrated int8.
+        skip: leave out as many images, because they calibrated int8: those that `levit.data.parts.divide` chooses.
 
     Raises:
         ConfigError: both are given, or not between 0 and 1, or the model decides each label by itself.
@@ -49,8 +50,9 @@ def find_rejection(
     for name, value in (("coverage", coverage), ("precision", precision)):
         if value is not None and not 0 < value <= 1:
             raise ConfigError(f"{name} is {value}: give a share above 0, up to 1")
-    targets = read_targets(data, classifier.labels, skip=skip)
-    logits = compute_logits(classifier.engine, data, skip=skip)
+    judging = divide(data, skip)[1] if skip else data
+    targets = read_targets(judging, classifier.labels)
+    logits = compute_logits(classifier.engine, judging)
     temperature = fit_temperature(logits, targets)
     scores = softmax(logits / np.float32(temperature)).max(axis=1)
     right = logits.argmax(axis=1) == targets

@@ -49,13 +49,12 @@ def _head(one: Evaluation) -> str:
 
 
 def _cards(one: Evaluation) -> str:
-    present = list(one.classes)
-    recall, f1 = one.per_class.recall[present], one.per_class.f1[present]
+    recall, _, f1 = one.per_class.means(one.classes)
     figures = [
         (f"{one.top1.percent:.2f} %", f"top-1 accuracy, {_interval(one.top1)}"),
         (f"{one.top5.percent:.2f} %", f"top-5 accuracy, {_interval(one.top5)}"),
-        (f"{100 * np.nanmean(recall):.2f} %", "mean recall of the classes"),
-        (f"{100 * np.nanmean(np.nan_to_num(f1)):.2f} %", "mean F1 of the classes"),
+        (f"{100 * recall:.2f} %", "mean recall of the classes"),
+        (f"{100 * f1:.2f} %", "mean F1 of the classes"),
         (f"{100 * one.calibration.error:.1f} %", "calibration error of the scores"),
         (f"{one.images_per_second:,.0f}", "images a second, from file to label"),
     ]
@@ -134,7 +133,7 @@ def _calibration(one: Evaluation) -> str:
 
 def _classes(one: Evaluation) -> str:
     scores = one.per_class
-    order = sorted(one.classes, key=lambda index: (np.nan_to_num(scores.f1[index]), one.labels[index]))
+    order = sorted(scores.among(one.classes), key=lambda index: (np.nan_to_num(scores.f1[index]), one.labels[index]))
     rows = [
         [one.labels[index], f"{scores.support[index]:,}", *(page.percent(values[index]) for values in
          (scores.precision, scores.recall, scores.f1))]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -98,6 +100,8 @@ def export(
     target = Path(path)
     if target.suffix != ".onnx":
         raise ExportError(f"{target}: give a file name that ends in .onnx")
+    if not target.parent.is_dir():
+        raise ExportError(f"{target}: cannot be written ({os.strerror(errno.ENOENT)})")
     _check_options(precision, calibration, calibration_images, evaluation, max_drop)
     loaded = _load(checkpoint, revision)
     if size is not None:
