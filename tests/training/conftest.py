@@ -14,6 +14,7 @@ from PIL import Image
 import levit
 from levit.data.opening import open_data
 from levit.training.options import TrainingOptions
+from levit.training.student import build_student
 from tests.training.runs import COLORS, TINY
 from tests.training.tiny import CLASSES, photo, save_levit
 
@@ -27,6 +28,7 @@ def _own_random_numbers():
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory) -> Path:
     """A trained network of one head, for 32x32 pixels, that knows the three classes."""
+    torch.manual_seed(0)
     return save_levit(tmp_path_factory.mktemp("checkpoint"), CLASSES)
 
 
@@ -66,6 +68,16 @@ def options(tmp_path):
 
     def make(**values) -> TrainingOptions:
         return TrainingOptions(**{"data": "photos", "out": str(tmp_path / "run"), **values})
+
+    return make
+
+
+@pytest.fixture
+def build(options):
+    """What learns, by the name of a model."""
+
+    def make(model, classes=CLASSES, *, is_multi_label=False, **values):
+        return build_student(options(model=str(model), **values), classes, is_multi_label=is_multi_label)
 
     return make
 

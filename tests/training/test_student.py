@@ -19,20 +19,12 @@ from levit.errors import CheckpointError, ConfigError
 from levit.images.transform import prepare
 from levit.spec.preprocessing import Preprocessing
 from levit.training import student as module
-from levit.training.student import Logits, build_student, create_timm, is_timm_network, read_logits
+from levit.training.student import Logits, read_logits
 from tests.training.tiny import CLASSES, TIMM_NETWORK, photo, save_levit, trained
 
 OTHERS = ("emu", "fox")
 FILES = {"config.json", "model.safetensors", "preprocessor_config.json"}
 PIXELS = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-
-
-@pytest.fixture
-def build(options):
-    def make(model, classes=CLASSES, *, is_multi_label=False, **values):
-        return build_student(options(model=str(model), **values), classes, is_multi_label=is_multi_label)
-
-    return make
 
 
 @pytest.fixture
@@ -148,64 +140,12 @@ def test_several_labels_are_written_into_the_configuration(build, checkpoint):
     assert student.network.config.problem_type == "multi_label_classification"
 
 
-def test_a_network_of_timm_gets_a_head_and_keeps_its_statistics(build):
-    student = build(TIMM_NETWORK, from_scratch=True, image_size=64)
-    assert answers(student.network, torch.zeros(2, 3, 64, 64)).shape == (2, 3)
-    assert student.preprocessing.mean == (0.5, 0.5, 0.5)
-    assert (student.image_size, student.preprocessing.resize) == ((64, 64), int(64 / 0.95))
-    assert build(TIMM_NETWORK, from_scratch=True).image_size == (160, 160)
-
-
-@pytest.mark.parametrize(
-    ("model", "expected"),
-    [("timm/resnet10t", True), ("timm/levit_128s", False), ("levit-128s", False), ("someone/levit", False)],
-)
-def test_a_levit_of_timm_is_a_levit(model, expected):
-    assert is_timm_network(model) is expected
-
-
-def test_a_folder_says_whose_network_is_in_it(checkpoint, tmp_path):
-    assert not is_timm_network(str(checkpoint))
-    for name, expected in (("resnet10t", True), ("levit_128s", False)):
-        (tmp_path / "config.json").write_text(json.dumps({"architecture": name}))
-        assert is_timm_network(str(tmp_path)) is expected
-
-
-@pytest.mark.parametrize("name", ["timm/no_such_network", "timm/resnet10t.no_such_weights"])
-def test_what_timm_cannot_make_is_named_in_one_line(name):
-    with pytest.raises(CheckpointError, match=f"^{name}: timm cannot make it") as caught:
-        create_timm(name, pretrained=True)
-    assert "\n" not in str(caught.value)
-
-
-def test_several_labels_of_a_network_of_timm_are_known_to_transformers(build, tmp_path):
-    student = build(TIMM_NETWORK, from_scratch=True, image_size=64, is_multi_label=True)
-    student.save(tmp_path, student.network.state_dict())
-    network = transformers.AutoModelForImageClassification.from_pretrained(tmp_path)
-    assert network.config.problem_type == "multi_label_classification"
-
-
-@pytest.mark.parametrize("is_saved", [False, True])
-def test_nobody_teaches_a_network_of_timm(build, tmp_path, is_saved):
-    model = TIMM_NETWORK
-    if is_saved:
-        student, model = build(TIMM_NETWORK, from_scratch=True), tmp_path / "run"
-        student.save(model, student.network.state_dict())
-    with pytest.raises(ConfigError, match=rf"^--teacher: {model} is no LeViT"):
-        build(model, from_scratch=not is_saved, teacher="run")
-
-
 def test_a_levit_by_its_name_in_timm_may_be_taught(build, checkpoint, tmp_path):
     levit.convert(checkpoint, tmp_path / "timm", to="timm")
     assert is_timm(read_json(tmp_path / "timm" / "config.json"))
     with torch.no_grad():
         logits = read_logits(build(tmp_path / "timm", teacher="run").network.eval()(PIXELS))
     assert logits.distillation is not None
-
-
-def test_a_network_of_timm_has_no_patch_size_to_choose(build):
-    with pytest.raises(ConfigError, match=r"^--patch-size: timm/test_resnet has none"):
-        build(TIMM_NETWORK, from_scratch=True, patch_size=8)
 
 
 def test_a_stem_that_does_not_exist_is_a_config_error(build):
@@ -270,29 +210,6 @@ def test_the_weights_that_are_saved_are_those_that_were_given(learned, tmp_path)
     assert all((array == 2).all() for array in levit.read_checkpoint(str(tmp_path)).weights.values())
 
 
-@torch.no_grad()
-def test_a_network_of_timm_is_saved_as_timm_and_this_program_read_it(build, tmp_path):
-    student = build(TIMM_NETWORK, from_scratch=True, image_size=64)
-    trained(student.network)
-    pixels = torch.randn(2, 3, 64, 64)
-    expected = answers(student.network, pixels)
-    student.save(tmp_path, student.network.state_dict())
-    stock = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
-    assert torch.equal(stock(pixels), expected)
-    assert timm.data.resolve_data_config({}, model=stock)["input_size"] == (3, 64, 64)
-    config = json.loads((tmp_path / "config.json").read_text())
-    assert config["label_names"] == list(CLASSES)
-    assert not {"tag", "license", "origin_url"} & config["pretrained_cfg"].keys()  # of other weights
-    wrapped = transformers.AutoModelForImageClassification.from_pretrained(tmp_path).eval()
-    assert torch.equal(wrapped(pixels).logits, expected)
-    assert transformers.AutoImageProcessor.from_pretrained(tmp_path)(photo(0))["pixel_values"].shape[2:] == (64, 64)
-    with pytest.raises(CheckpointError, match="timm's test_resnet, and no LeViT: it can be a --teacher"):
-        levit.read_checkpoint(tmp_path)
-    again = build(tmp_path)
-    assert torch.equal(answers(again.network, pixels), expected)
-    assert again.preprocessing == student.preprocessing
-
-
 @pytest.mark.parametrize("model", ["levit-128s", TIMM_NETWORK])
 def test_what_learns_from_whole_images_is_judged_and_saved_with_them(build, model, tmp_path):
     student = build(model, from_scratch=True, image_size=64, crop="padded")
@@ -309,26 +226,6 @@ def test_what_learns_from_whole_images_is_judged_and_saved_with_them(build, mode
         processor = transformers.LevitImageProcessorPil.from_pretrained(tmp_path, do_rescale=False, do_normalize=False)
         found = processor(pixels, input_data_format="channels_last")["pixel_values"][0].transpose(1, 2, 0)
     np.testing.assert_allclose(found, expected, atol=1e-6)
-
-
-@torch.no_grad()
-def test_a_network_of_timm_keeps_its_head_where_the_labels_are_the_same_in_another_order(build, tmp_path):
-    student = build(TIMM_NETWORK, from_scratch=True, image_size=64)
-    trained(student.network)
-    student.save(tmp_path, student.network.state_dict())
-    again = build(tmp_path, CLASSES[::-1])
-    pixels = torch.randn(2, 3, 64, 64)
-    found = by_class(answers(again.network, pixels), again.classes)
-    for name, logits in by_class(answers(student.network, pixels), CLASSES).items():
-        assert torch.equal(found[name], logits)
-
-
-def test_a_network_of_timm_gets_a_new_head_for_as_many_other_classes(build, tmp_path):
-    student = build(TIMM_NETWORK, from_scratch=True, image_size=64)
-    student.save(tmp_path, student.network.state_dict())
-    network = build(tmp_path, ("emu", "fox", "gnu")).network
-    assert torch.equal(network.conv1[0].weight, student.network.conv1[0].weight)
-    assert not torch.equal(network.fc.weight, student.network.fc.weight)
 
 
 @torch.no_grad()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,10 +13,8 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from levit.checkpoints.arrays import read_json
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.configuration import (
-    CONFIG_FILE,
     MULTI_LABEL,
     PREPROCESSOR_FILE,
     config_from_architecture,
@@ -26,21 +23,16 @@ from levit.checkpoints.configuration import (
 from levit.checkpoints.dialects import HEADS
 from levit.checkpoints.hub import SAFETENSORS_FILE
 from levit.checkpoints.reading import read_checkpoint
-from levit.checkpoints.timm_configuration import is_timm, timm_labels, timm_preprocessing, timm_transform
 from levit.data.matching import match_classes
 from levit.deployment.resizing import resize_checkpoint
-from levit.errors import CheckpointError, ConfigError, DataError
+from levit.errors import ConfigError, DataError
 from levit.model.classifier import LevitForImageClassification, LevitForImageClassificationWithTeacher
 from levit.model.config import LevitConfig
 from levit.spec.architecture import Grid
 from levit.spec.preprocessing import Preprocessing
 from levit.spec.variants import ALL_VARIANTS, VARIANTS, find_variant
 from levit.training.options import TrainingOptions
-
-TIMM = "timm/"
-
-# What timm keeps of the weights that a network began with, or might have.
-_PROVENANCE = ("tag", "license", "origin_url", "paper_ids", "paper_name")
+from levit.training.timm_networks import begin_timm, is_timm_network, write_timm
 
 
 class Logits(NamedTuple):
@@ -105,19 +97,7 @@ class Student:
             text = json.dumps(preprocessor_config(self.preprocessing), indent=2) + "\n"
             (folder / PREPROCESSOR_FILE).write_text(text, encoding="utf-8")
         else:
-            from timm.models import save_for_hf
-
-            plain = deepcopy(self.network).to(memory_format=torch.contiguous_format)  # the only one that it writes
-            names = {"label_names": list(self.classes)}
-            data = {"input_size": (3, *self.image_size), **timm_transform(self.preprocessing, self.image_size)}
-            save_for_hf(plain, folder, names, safe_serialization=True, data_config=data)
-            config = read_json(folder / CONFIG_FILE)
-            config["model_args"].pop("num_classes", None)  # it stands above, and transformers gives it, too
-            if self.is_multi_label:
-                config["problem_type"] = MULTI_LABEL  # which transformers reads
-            for name in _PROVENANCE:
-                config["pretrained_cfg"].pop(name, None)
-            (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+            write_timm(self.network, folder, self.preprocessing, self.classes, is_multi_label=self.is_multi_label)
         arrays = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
         (folder / SAFETENSORS_FILE).write_bytes(save(arrays, metadata={"format": "pt"}))
 
@@ -149,7 +129,9 @@ def build_student(options: TrainingOptions, classes: Sequence[str], *, is_multi_
     if is_timm_network(options.model):
         if options.is_taught:
             raise ConfigError(f"--teacher: {options.model} is no LeViT, which alone has a second head that it teaches")
-        return _build_timm(options, tuple(classes), is_multi_label)
+        timms, usual, labels = begin_timm(options, classes)
+        preprocessing = _as_learned(usual, options)
+        return Student(network=timms, preprocessing=preprocessing, classes=labels, is_multi_label=is_multi_label)
     checkpoint = _start(options)
     known = not options.from_scratch and checkpoint is not None and _are_the_same(classes, checkpoint.labels)
     labels = checkpoint.labels if checkpoint is not None and known else tuple(classes)
@@ -188,53 +170,6 @@ def _are_the_same(classes: Sequence[str], labels: Sequence[str]) -> bool:
         return len(match_classes(classes, labels, "the data").places) == len(labels)
     except DataError:
         return False
-
-
-def is_timm_network(model: str) -> bool:
-    """Whether a name or folder means a network of timm that is no LeViT."""
-    if model.startswith(TIMM):
-        return not model.removeprefix(TIMM).startswith("levit")
-    file = Path(model) / CONFIG_FILE
-    if not file.is_file():
-        return False
-    config = read_json(file)
-    return is_timm(config) and not str(config["architecture"]).startswith("levit")
-
-
-def create_timm(model: str, *, pretrained: bool, **kwargs: Any) -> nn.Module:
-    """A network of timm by `timm/NAME` or by its folder.
-
-    Raises:
-        CheckpointError: timm has no such network, or its weights cannot be fetched.
-    """
-    import timm
-
-    name = model.removeprefix(TIMM) if model.startswith(TIMM) else f"local-dir:{model}"
-    try:
-        network: nn.Module = timm.create_model(name, pretrained=pretrained, **kwargs)
-    except Exception as error:  # timm's own errors, the hub's, the system's, torch's
-        raise CheckpointError(f"{model}: timm cannot make it ({' '.join(str(error).split())[:200]})") from error
-    return network
-
-
-def _build_timm(options: TrainingOptions, classes: tuple[str, ...], is_multi_label: bool) -> Student:
-    from timm.data import resolve_data_config
-
-    if options.patch_size is not None:
-        raise ConfigError(f"--patch-size: {options.model} has none that can be chosen")
-    more = {} if options.drop_path is None else {"drop_path_rate": options.drop_path}
-    network = create_timm(options.model, pretrained=not options.from_scratch, num_classes=len(classes), **more)
-    own = None if options.model.startswith(TIMM) else timm_labels(read_json(Path(options.model) / CONFIG_FILE))
-    if own is not None and not options.from_scratch:
-        if sorted(own) == sorted(classes):
-            classes = own
-        else:  # as many of others, perhaps
-            network.reset_classifier(len(classes))  # type: ignore[operator]
-    settings = resolve_data_config({}, model=network)
-    size = (options.image_size,) * 2 if options.image_size is not None else settings["input_size"][1:]
-    usual = timm_preprocessing({"pretrained_cfg": settings}, (size[0], size[1]))
-    preprocessing = _as_learned(usual, options)
-    return Student(network=network, preprocessing=preprocessing, classes=classes, is_multi_label=is_multi_label)
 
 
 def _configure(

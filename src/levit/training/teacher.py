@@ -17,13 +17,13 @@ from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.configuration import CONFIG_FILE, MODEL_TYPES
 from levit.checkpoints.hub import find_weights
 from levit.checkpoints.reading import read_checkpoint
-from levit.checkpoints.timm_configuration import is_timm, timm_labels, timm_preprocessing
+from levit.checkpoints.timm_configuration import is_timm
 from levit.data.matching import match_classes
 from levit.errors import CheckpointError, DataError
 from levit.model.loading import load_checkpoint
-from levit.spec.labels import default_labels
 from levit.spec.preprocessing import Preprocessing
-from levit.training.student import TIMM, create_timm, is_timm_network, read_logits
+from levit.training.student import read_logits
+from levit.training.timm_networks import TIMM, is_timm_network, open_timm
 
 # What some image processors do to pixels that size, mean and std do not say.
 _STRANGE = ("do_flip_channel_order", "include_top", "rescale_offset")
@@ -115,7 +115,7 @@ def open_teacher(name: str, classes: Sequence[str], student: Preprocessing) -> T
         CheckpointError: the weights cannot be read or fetched.
         DataError: it does not know a class.
     """
-    network, preprocessing, labels = _open_timm(name) if is_timm_network(name) else _open_other(name)
+    network, preprocessing, labels = open_timm(name) if is_timm_network(name) else _open_other(name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -127,17 +127,6 @@ def open_teacher(name: str, classes: Sequence[str], student: Preprocessing) -> T
             "levit train DATA --model timm/regnety_016 --out TEACHER"
         ) from error
     return Teacher(network, preprocessing, match.places, student)
-
-
-def _open_timm(name: str) -> tuple[nn.Module, Preprocessing, tuple[str, ...]]:
-    from timm.data import resolve_data_config
-
-    network = create_timm(name, pretrained=True)
-    settings = resolve_data_config({}, model=network)
-    preprocessing = timm_preprocessing({"pretrained_cfg": settings}, tuple(settings["input_size"][1:]))
-    config = {} if name.startswith(TIMM) else read_json(Path(name) / CONFIG_FILE)
-    labels = timm_labels(config) or default_labels(int(network.num_classes))  # type: ignore[arg-type]
-    return network, preprocessing, tuple(labels)
 
 
 def _open_other(name: str) -> tuple[nn.Module, Preprocessing, tuple[str, ...]]:
