@@ -102,7 +102,6 @@ def _is_ours(folder: Path) -> bool:
 
 def _replace_files(folder: Path, complete: Path) -> None:
     """An earlier evaluation by a complete one, its figures last."""
-    (folder / _FIGURES).unlink(missing_ok=True)
     for name in {*_FILES} - {path.name for path in complete.iterdir()}:
         (folder / name).unlink(missing_ok=True)
     for path in sorted(complete.iterdir(), key=lambda path: path.name == _FIGURES):
