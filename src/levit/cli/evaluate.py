@@ -171,11 +171,11 @@ class _Judging:
     def _find_duplicates(self) -> Duplicates:
         from levit.cli.progress import track
         from levit.data.duplicates import find_duplicates
-        from levit.data.parts import divide
+        from levit.data.parts import without_calibration
         from levit.runtime.cores import usable_cores
 
         return find_duplicates(
-            divide(self.images, self.skip)[1] if self.skip else self.images,
+            without_calibration(self.images, self.skip),
             self.others,
             threads=usable_cores(),
             watch=lambda hashed: track(hashed, "looking for duplicates"),

@@ -57,3 +57,14 @@ def divide(data: LabelledImages, count: int) -> tuple[Part, Part]:
     count = min(count, len(data))
     chosen = {number * len(data) // count for number in range(count)} if data.is_grouped else range(count)
     return Part(data, chosen, others=False), Part(data, chosen, others=True)
+
+
+def without_calibration(data: LabelledImages, count: int) -> LabelledImages:
+    """What is left to judge by where `count` of the images calibrated: all of them, where none did.
+
+    Examples:
+        >>> from levit.data.opening import open_data
+        >>> [item.name for item in without_calibration(open_data("examples"), 3)]
+        ['rocket.jpg']
+    """
+    return divide(data, count)[1] if count else data

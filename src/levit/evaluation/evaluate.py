@@ -13,7 +13,7 @@ from levit.data.duplicates import Duplicates
 from levit.data.labelled import LabelledImage, LabelledImages
 from levit.data.matching import ClassMatch, match_classes
 from levit.data.opening import open_data
-from levit.data.parts import divide
+from levit.data.parts import without_calibration
 from levit.errors import ConfigError, DataError
 from levit.evaluation.metrics import Calibration, PerClass, Share, calibration, per_class, share
 from levit.evaluation.tally import BadImage, Mistake, Tally
@@ -135,7 +135,7 @@ def evaluate(
     if not images.classes:
         raise DataError(f"{images.name}: no labels: put the images into one folder for each class")
     match = match_classes(images.classes, classifier.labels, images.name, class_map)
-    run = _Run(divide(images, skip)[1] if skip else images, match, fails=on_bad_image == "fail")
+    run = _Run(without_calibration(images, skip), match, fails=on_bad_image == "fail")
     tally = Tally(len(classifier.labels))
     start = time.perf_counter()
     for prediction in watch(classifier.stream(run.sources(), batch_size=batch_size)):

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levit.data.labelled import LabelledImages
-from levit.data.parts import divide
+from levit.data.parts import without_calibration
 from levit.errors import ConfigError, DataError
 from levit.evaluation.accuracy import Logits, Targets, compute_logits, read_targets
 from levit.runtime.classifier import Classifier
@@ -50,7 +50,7 @@ def find_rejection(
     for name, value in (("coverage", coverage), ("precision", precision)):
         if value is not None and not 0 < value <= 1:
             raise ConfigError(f"{name} is {value}: give a share above 0, up to 1")
-    judging = divide(data, skip)[1] if skip else data
+    judging = without_calibration(data, skip)
     targets = read_targets(judging, classifier.labels)
     logits = compute_logits(classifier.engine, judging)
     temperature = fit_temperature(logits, targets)

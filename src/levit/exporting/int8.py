@@ -76,10 +76,11 @@ def make_int8(
     card = artifact_of(original)
     calibrating, others = divide(calibration, calibration_images)
     images = [prepare(item.image, card.preprocessing) for item in calibrating]
+    sha256 = calibration.sha256()
     if evaluation is None:
         judged_by = _Judge(calibrating)
     else:
-        judging = others if evaluation.sha256() == calibration.sha256() else evaluation
+        judging = others if evaluation.sha256() == sha256 else evaluation
         judged_by = _Judge(judging, read_targets(judging, card.labels))
     before = judged_by(original, "fp32")
     quantized = quantize(original, images)
@@ -89,7 +90,7 @@ def make_int8(
         after, float_layers = _return_layers(quantized, before, judged_by, max_drop)
     record = Quantization(
         data=calibration.name,
-        sha256=calibration.sha256(),
+        sha256=sha256,
         images=len(images),
         float_layers=tuple(float_layers),
         agreement=agreement(before.logits, after.logits),
