@@ -97,7 +97,10 @@ class Student:
             text = json.dumps(preprocessor_config(self.preprocessing), indent=2) + "\n"
             (folder / PREPROCESSOR_FILE).write_text(text, encoding="utf-8")
         else:
-            write_timm(self.network, folder, self.preprocessing, self.classes, is_multi_label=self.is_multi_label)
+            write_timm(
+                self.network, folder, self.preprocessing, self.image_size, self.classes,
+                is_multi_label=self.is_multi_label,
+            )  # fmt: skip
         arrays = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
         (folder / SAFETENSORS_FILE).write_bytes(save(arrays, metadata={"format": "pt"}))
 

@@ -78,24 +78,30 @@ def open_timm(model: str) -> Opened:
 
 
 def write_timm(
-    network: nn.Module, folder: Path, preprocessing: Preprocessing, classes: Sequence[str], *, is_multi_label: bool
+    network: nn.Module,
+    folder: Path,
+    preprocessing: Preprocessing,
+    image_size: Grid,
+    classes: Sequence[str],
+    *,
+    is_multi_label: bool,
 ) -> None:
     """Its configuration, and its weights as they are at present.
+
+    timm writes both or, in public, nothing: who saves other weights replaces them.
 
     Args:
         network: made by timm.
         folder: to write into.
-        preprocessing: with a size.
+        preprocessing: of its images.
+        image_size: height and width of its input.
         classes: its labels.
         is_multi_label: whether each of them is decided by itself.
     """
     from timm.models import save_for_hf
 
-    size = preprocessing.output_size
-    if size is None:
-        raise ConfigError("the model takes images of any size: give --image-size")
     plain = deepcopy(network).to(memory_format=torch.contiguous_format)  # the only one that it writes
-    data = {"input_size": (3, *size), **timm_transform(preprocessing, size)}
+    data = {"input_size": (3, *image_size), **timm_transform(preprocessing, image_size)}
     save_for_hf(plain, folder, {"label_names": list(classes)}, safe_serialization=True, data_config=data)
     config = read_json(folder / CONFIG_FILE)
     config["model_args"].pop("num_classes", None)  # it stands above, and transformers gives it, too
