@@ -18,7 +18,7 @@ IMAGENET = [config for config in CONFIGS if config.name.startswith("imagenet-")]
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    """Six noisy pictures of each class that the teacher knows."""
+    """Two noisy pictures of each class that the teacher knows: one to learn from, one to judge."""
     folder, generator = tmp_path_factory.mktemp("digits"), np.random.default_rng(0)
     for name in (f"LABEL_{number}" for number in range(10)):
         for split, count in (("train", 1), ("validation", 1)):

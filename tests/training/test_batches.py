@@ -1,6 +1,7 @@
 """From requests to tensors, also where an image cannot be read."""
 
 import gc
+import os
 import pickle
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from levit.data.opening import open_data
-from levit.errors import DataError
+from levit.errors import DataError, LevitError
 from levit.spec.preprocessing import Preprocessing
 from levit.training.augmentation import Augmentation, PlainImages
 from levit.training.batches import PreparedImages, choose_workers, judged_batches, learning_batches
@@ -208,6 +209,22 @@ def test_a_bad_image_is_named_by_a_process_that_prepares_too():
     with pytest.raises(DataError, match=r"^1\.png: .*mend it, or use --on-bad-image skip$"):
         learned(images, Order(images=4, batch_size=4, seed=0), workers=1)
     gc.collect()  # the process ends here, and not during another test
+
+
+class Dies:
+    """Prepares no image, as when the system takes away its memory."""
+
+    def __call__(self, source, request):
+        os._exit(9)
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_while_it_prepares_names_the_way_out():
+    images = PreparedImages(Listed(1, 2), Dies(), fails=True, substitutes=True)
+    with pytest.raises(LevitError, match=r"^DataLoader worker .*: go on by --resume with fewer --workers") as error:
+        learned(images, Order(images=2, batch_size=2, seed=0), workers=1)
+    assert "\n" not in str(error.value)
+    gc.collect()
 
 
 def test_what_prepares_images_can_be_sent_to_a_process(parquet, options, tmp_path):

@@ -1,40 +1,31 @@
 """The folder of a run: whose it is, whether there is room, and what is drawn."""
 
-import csv
+import errno
 import os
 import shutil
+import subprocess
+import sys
 from collections import namedtuple
+from contextlib import nullcontext
 from dataclasses import replace
-from math import nan
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import levit
 from levit.errors import ConfigError, DataError, LevitError, LevitWarning
 from levit.training import folder as module
 from levit.training.folder import (
     ARGUMENTS_FILE,
-    CURVES_FILE,
-    RESULTS_FILE,
     check_basis,
     check_folder,
     check_space,
-    checked_folder,
-    draw_curves,
+    held_folder,
     write_arguments,
-    write_results,
 )
 from levit.training.options import options_from, read_options
 from levit.training.saving import Basis
 from levit.training.sources import COPIES
-
-ROWS = [
-    {"epoch": epoch, "train_loss": 2 / epoch, "loss": 2.5 / epoch, "top1": 10.0 * epoch, "lr": 0.1 / epoch}
-    for epoch in (1, 2, 3)
-]
 
 
 @pytest.fixture
@@ -42,8 +33,14 @@ def run(tmp_path):
     return tmp_path / "run"
 
 
+def begin(options):
+    with held_folder(options):
+        write_arguments(options, "")
+
+
 def test_a_new_folder_is_made_with_those_above_it(options, tmp_path):
-    check_folder(options(out=str(tmp_path / "a" / "b")))
+    with held_folder(options(out=str(tmp_path / "a" / "b"))):
+        pass
     assert list((tmp_path / "a" / "b").iterdir()) == []
 
 
@@ -64,42 +61,39 @@ def test_something_else_in_the_folder_is_an_error(options, run):
 def test_a_file_is_no_folder(options, run):
     run.write_text("")
     with pytest.raises(ConfigError, match=r"^--out .*run: cannot be written \(File exists\)"):
-        check_folder(options())
+        begin(options())
     with pytest.raises(ConfigError, match=r"^--out .*run/deeper: cannot be written \(Not a directory\)"):
-        check_folder(options(out=str(run / "deeper")))
+        begin(options(out=str(run / "deeper")))
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may write everywhere")
 def test_a_folder_that_may_not_be_written_is_an_error(options, run):
     run.mkdir(mode=0o500)
     with pytest.raises(ConfigError, match=r"cannot be written \(Permission denied\)"):
-        check_folder(options())
+        begin(options())
 
 
 def test_a_folder_that_the_system_does_not_let_be_written_is_an_error(options):
     with pytest.raises(ConfigError, match=r"^--out /proc/run: cannot be written"):
-        check_folder(options(out="/proc/run"))
+        begin(options(out="/proc/run"))
 
 
 def test_a_run_is_not_written_over(options, run):
-    check_folder(options())
-    write_arguments(options(), "")
+    begin(options())
     with pytest.raises(ConfigError, match=r"^--out .*: there is a run in it: go on with it by --resume"):
         check_folder(options())
     check_folder(options(resume=True))
 
 
 def test_a_run_goes_on_under_other_circumstances(options, run):
-    check_folder(options())
-    write_arguments(options(), "")
+    begin(options())
     check_folder(options(resume=True, workers=5, report_to="none", save_minutes=1.0))
     with pytest.warns(LevitWarning, match="goes on with images from another place"):
         check_folder(options(resume=True, data="/elsewhere/photos"))
 
 
 def test_a_run_that_was_told_something_else_names_all_of_it(options, run):
-    check_folder(options())
-    write_arguments(options(), "")
+    begin(options())
     (run / "last").mkdir()
     (run / "last" / "training_state.pt").touch()
     said = r"^--resume: the run in .* began with another --epochs, --lr: give what is in .*args.yaml, or begin another"
@@ -108,8 +102,7 @@ def test_a_run_that_was_told_something_else_names_all_of_it(options, run):
 
 
 def test_a_run_that_has_saved_nothing_may_begin_anew_in_another_way(options, run):
-    check_folder(options())
-    write_arguments(options(), "")
+    begin(options())
     check_folder(options(resume=True, lr=0.1, epochs=7))
 
 
@@ -117,33 +110,72 @@ def test_a_run_that_has_saved_nothing_may_begin_anew_in_another_way(options, run
 def test_what_fails_before_a_run_begins_leaves_no_folder_behind(options, run, has_begun):
     chosen = options(out=str(run / "a" / "b"))
 
-    def begin():
+    def fail():
         (run / "a" / "b" / COPIES).mkdir()
         if has_begun:
             write_arguments(chosen, "")
         raise ConfigError
 
     run.mkdir()
-    with pytest.raises(ConfigError), checked_folder(chosen):
-        begin()
+    with pytest.raises(ConfigError), held_folder(chosen):
+        fail()
     assert (run / "a").exists() == has_begun
     assert run.exists()  # which was there before
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_two_processes_do_not_train_in_one_folder(options, run, monkeypatch, resume):
+    monkeypatch.setattr(module, "_PATIENCE", 0.1)
+    program = (
+        "import sys, time; from levit.training.folder import held_folder; from levit.training.options import *\n"
+        "with held_folder(TrainingOptions(out=sys.argv[1])): print(flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, str(run)], stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        with pytest.raises(ConfigError, match=r"^--out .*run: another process is training in it: wait for its end, or"):
+            begin(options(resume=resume))
+        other.kill()
+    begin(options(resume=resume))
+    assert [path.name for path in run.iterdir()] == [ARGUMENTS_FILE]
+
+
+def test_a_file_system_without_locks_is_said(options, run, monkeypatch):
+    def refuse(_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(module.FileLock, "acquire", refuse)
+    with pytest.warns(LevitWarning, match=r"run: cannot be locked \(No locks available\): start no second run in it"):
+        begin(options())
+    assert (run / ARGUMENTS_FILE).exists()
+
+
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt, DataError])
+def test_copies_of_images_go_with_the_run(options, run, error):
+    with nullcontext() if error is None else pytest.raises(error), held_folder(options()):
+        (run / COPIES).mkdir()
+        write_arguments(options(), "")
+        if error is not None:
+            raise error
+    assert [path.name for path in run.iterdir()] == [ARGUMENTS_FILE]
+    (run / COPIES).mkdir()  # of a process that was killed
+    begin(options(resume=True))
+    assert not (run / COPIES).exists()
 
 
 def test_a_folder_with_something_else_in_it_stays(options, run):
     for file in (run / "thesis.txt", run / COPIES / "holiday.jpg"):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
-    with pytest.raises(ConfigError, match="something else in it"), checked_folder(options()):
+    with pytest.raises(ConfigError, match="something else in it"), held_folder(options()):
         pass
     (run / "thesis.txt").unlink()
-    with pytest.raises(DataError), checked_folder(options()):
+    with pytest.raises(DataError), held_folder(options()):
         raise DataError
     assert (run / COPIES / "holiday.jpg").exists()
 
 
 def test_the_options_of_a_run_can_be_given_again(options, run):
-    check_folder(options())
+    run.mkdir()
     chosen = options(lr=3e-5, teacher="ä run", image_size=64, resume=True, data="photos: 1")
     write_arguments(chosen, "128S in bf16")
     again = options_from(read_options(run / ARGUMENTS_FILE), "args.yaml")
@@ -196,47 +228,3 @@ def test_too_little_room_is_said_with_both_numbers(tmp_path, monkeypatch):
         check_space(tmp_path, weights=10_000_000, copied=51_000_000)
     with pytest.raises(LevitError, match=r"needs 240 MB"):
         check_space(tmp_path, weights=20_000_000, copied=0)
-
-
-def test_results_are_a_table(tmp_path):
-    write_results(tmp_path, ROWS)
-    with (tmp_path / RESULTS_FILE).open(newline="") as stream:
-        found = list(csv.DictReader(stream))
-    assert [{name: float(value) for name, value in row.items()} for row in found] == ROWS
-    assert (tmp_path / RESULTS_FILE).read_text().splitlines()[0] == "epoch,train_loss,loss,top1,lr"
-
-
-def test_no_results_are_no_file(tmp_path):
-    write_results(tmp_path, [])
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("metric", ["top1", "loss"])
-@pytest.mark.parametrize("averaged", [False, True])
-def test_curves_are_a_picture(tmp_path, metric, averaged):
-    rows = [row | ({f"ema_{metric}": row[metric] + 1} if averaged else {}) for row in ROWS]
-    draw_curves(tmp_path, rows, metric)
-    assert [path.name for path in tmp_path.iterdir()] == [CURVES_FILE]
-    with Image.open(tmp_path / CURVES_FILE) as picture:
-        assert picture.format == "PNG"
-        assert picture.size == (1200, 408)
-        colors = {tuple(color) for color in np.asarray(picture.convert("RGB")).reshape(-1, 3)}
-    assert (0x0B, 0x6E, 0x4F) in colors
-    assert ((0xC8, 0x55, 0x3D) in colors) == (averaged and metric != "loss")
-
-
-@pytest.mark.parametrize("rows", [ROWS[:1], [ROWS[0] | {"top1": nan, "loss": nan}]])
-def test_one_epoch_and_what_is_no_number_are_drawn(tmp_path, rows, monkeypatch):
-    draw_curves(tmp_path, rows, "top1")
-    dotted = (tmp_path / CURVES_FILE).read_bytes()
-    monkeypatch.setattr(module, "_FEW_EPOCHS", 0)
-    draw_curves(tmp_path, rows, "top1")
-    assert (tmp_path / CURVES_FILE).read_bytes() != dotted  # a line of one point is not seen
-
-
-def test_other_curves_are_another_picture_and_the_same_the_same(tmp_path):
-    pictures = []
-    for rows in (ROWS, ROWS[:2], ROWS):
-        draw_curves(tmp_path, rows, "top1")
-        pictures.append((tmp_path / CURVES_FILE).read_bytes())
-    assert pictures[0] == pictures[2] != pictures[1]

@@ -1,6 +1,7 @@
 """What a run can be told, and what is said of what it cannot."""
 
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +83,8 @@ def test_an_unknown_choice_names_the_flag_and_the_known_ones(name):
         ({"lr": 1e-6}, r"^--min-lr 1e-05 is more than --lr 1e-06"),
         ({"patch_size": 8}, r"^--patch-size: .*add --from-scratch"),
         ({"freeze": "backbone", "from_scratch": True}, r"^--freeze backbone: random weights would stay random"),
+        ({"freeze": "stem", "from_scratch": True}, r"^--freeze stem: random weights would stay random"),
+        ({"val": ""}, r"^--val is empty: name images"),
     ],
 )
 def test_options_that_do_not_go_together_name_a_flag(values, match):
@@ -92,6 +95,11 @@ def test_options_that_do_not_go_together_name_a_flag(values, match):
 @pytest.mark.parametrize(("teacher", "is_taught"), [(None, False), ("none", False), (" ,", False), ("a,b", True)])
 def test_who_teaches_may_be_nobody(teacher, is_taught):
     assert TrainingOptions(teacher=teacher).is_taught is is_taught
+
+
+def test_a_path_is_a_name():
+    chosen = TrainingOptions(data=Path("photos"), teacher=Path("runs") / "teacher")
+    assert chosen == TrainingOptions(data="photos", teacher=str(Path("runs") / "teacher"))
 
 
 def test_one_epoch_may_be_half_warm_up():

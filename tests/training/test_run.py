@@ -204,6 +204,58 @@ def test_too_little_memory_names_the_way_out(options: TrainingOptions, monkeypat
         train(replace(options, accumulate=2))
 
 
+@pytest.mark.parametrize("network", ["levit", "timm/test_resnet"])
+def test_a_run_goes_on_without_the_weights_that_it_began_with(
+    options: TrainingOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str
+) -> None:
+    if network == "levit":
+        start = save_levit(tmp_path / "start", ("one", "two"), drop_path_rate=0.3)
+    else:
+        plain = replace(options, model=network, from_scratch=True, drop_path=None, epochs=1)
+        start = train(replace(plain, out=str(tmp_path / "start"))).folder
+    options = replace(options, model=str(start), from_scratch=False, drop_path=None)
+    train(options)
+    stopped, learn = replace(options, out=str(tmp_path / "stopped"), resume=True), Trainer._step
+
+    def step(self: Trainer, batches: Any) -> float:
+        self.stop()
+        return learn(self, batches)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_step", step)
+        assert not train(stopped).is_complete
+    shutil.rmtree(start)
+    assert train(stopped).is_complete
+    assert_same_run(options.out, stopped.out)
+    described = [{file.name: file.read_text() for file in Path(one.out).glob("*.json")} for one in (options, stopped)]
+    assert described[0] == described[1] != {}
+
+
+def test_nothing_is_trained_on_the_folder_one_is_in() -> None:
+    with pytest.raises(ConfigError, match=r"^--data is missing: give train\(data=…\)"):
+        train(out="run")
+    with pytest.raises(ConfigError, match=r"^--out is missing: give train\(out=…\)"):
+        train(data="photos")
+
+
+def test_a_run_among_the_images_is_not_begun(options: TrainingOptions, colors: Path, tmp_path: Path) -> None:
+    shutil.copytree(colors / "train", tmp_path / "photos")
+    inside = replace(options, data=str(tmp_path / "photos"), out=str(tmp_path / "photos" / "run"))
+    with pytest.raises(ConfigError, match="where every folder is a class of images"):
+        train(inside)
+    assert not Path(inside.out).exists()
+
+
+def test_images_to_choose_by_that_cannot_be_read_are_no_matter_of_the_learning_rate(
+    options: TrainingOptions, colors: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(colors, tmp_path / "bad")
+    for file in (tmp_path / "bad" / "validation").rglob("*.png"):
+        file.write_bytes(b"no picture")
+    with pytest.raises(DataError, match="none of the images to choose by can be read"):
+        train(replace(options, data=str(tmp_path / "bad"), epochs=1))
+
+
 def test_a_run_does_not_go_on_with_other_images(options: TrainingOptions, colors: Path, tmp_path: Path) -> None:
     shutil.copytree(colors, tmp_path / "colors")
     options = replace(options, data=str(tmp_path / "colors"), epochs=1)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from levit.errors import DataError, LevitWarning
+from levit.errors import ConfigError, DataError, LevitWarning
 from levit.training.options import TrainingOptions
-from levit.training.sources import count_labels, divide, open_sources, read_sources
+from levit.training.sources import check_apart, count_labels, divide, open_sources, read_sources
 from tests.data.test_labelled import png, write_parquet
 from tests.data.test_layouts import write
 from tests.training.tiny import CLASSES
@@ -110,6 +110,21 @@ def test_a_parquet_file_gives_the_same_share_as_its_folder(photos, parquet, opti
             bytes_.image(index) for index in range(len(bytes_))
         ]
     assert [path.name for path in (tmp_path / "run" / ".images").iterdir()] == ["learned"]
+
+
+@pytest.mark.parametrize("run", ["", "run", "cat/run"])
+def test_a_run_is_no_class_of_the_images(tmp_path, options, run):
+    write(tmp_path / "pets", "cat/1.png", "dog/2.png")
+    sources = open_sources(options(data=str(tmp_path / "pets")))
+    with pytest.raises(ConfigError, match=r"^--out .*: it is in .*pets, where every folder is a class of images"):
+        check_apart(sources, tmp_path / "pets" / run)
+    check_apart(sources, tmp_path / "pets-run")
+
+
+def test_a_run_may_be_beside_the_parts_of_the_data(tmp_path, options, parquet):
+    write(tmp_path / "pets", "train/cat/1.png", "train/dog/2.png", "val/cat/3.png")
+    check_apart(open_sources(options(data=str(tmp_path / "pets"))), tmp_path / "pets" / "run")
+    check_apart(open_sources(options(data=str(parquet))), parquet.parent / "run")
 
 
 def test_a_process_that_does_not_write_has_the_same_images(parquet, options):

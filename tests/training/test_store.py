@@ -1,5 +1,6 @@
 """Images by number: in the files where they are, or copied into one."""
 
+import errno
 import io
 import pickle
 
@@ -9,9 +10,10 @@ from PIL import Image
 
 from levit.data.labelled import LabelledImage
 from levit.data.opening import open_data
-from levit.errors import DataError, LevitWarning
+from levit.errors import DataError, LevitError, LevitWarning
 from levit.images.reading import read_image
-from levit.training.store import Selection, store_images
+from levit.training import store
+from levit.training.store import Selection, measure_copy, store_images
 from tests.data.test_labelled import png, write_parquet
 from tests.training.tiny import CLASSES
 
@@ -42,6 +44,25 @@ class Given:
 
     def sha256(self):
         return ""
+
+
+def test_what_is_copied_is_measured_by_its_first_images(parquet, photos, monkeypatch):
+    data = open_data(parquet)
+    assert measure_copy(data) == sum(len(item.image) for item in data)
+    monkeypatch.setattr(store, "_MEASURED", 2)
+    first = [len(item.image) for item in data][:2]
+    assert measure_copy(data) == sum(first) * len(data) // 2
+    assert measure_copy(open_data(photos)) == measure_copy(Given()) == 0
+
+
+def test_a_full_disk_is_said(tmp_path):
+    class Full(Given):
+        def __iter__(self):
+            yield LabelledImage(png(1), (0,), "1.png")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(LevitError, match=r"cannot be written \(No space left on device\): make room for a copy of"):
+        stored(Full((png(1), (0,))), tmp_path)
 
 
 def test_parquet_is_copied_byte_for_byte(parquet, tmp_path):

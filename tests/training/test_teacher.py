@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 import levit
-from levit.errors import CheckpointError, DataError
+from levit.errors import CheckpointError, ConfigError, DataError
 from levit.images.transform import normalize
 from levit.spec.labels import default_labels
 from levit.spec.preprocessing import Preprocessing
@@ -215,6 +215,10 @@ PROCESSORS = {
         transformers.ConvNextImageProcessor(size={"shortest_edge": 48}, crop_pct=0.9),
         (48, 48),
     ),
+    "whole": (
+        transformers.DeiTImageProcessor(size={"height": 48, "width": 48}, do_center_crop=False),
+        (48, 48),
+    ),
     "exact": (transformers.ViTImageProcessor(size={"height": 48, "width": 40}), (48, 40)),
 }
 
@@ -239,6 +243,25 @@ def test_another_network_of_transformers_is_a_teacher(tmp_path, kind):
     pixels = functional.interpolate(pixels, size, mode="bicubic", antialias=True, align_corners=False)
     expected = logits(network, normalized(pixels, own))[:, [2, 1, 0]]
     torch.testing.assert_close(teacher(PIXELS), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_half_precision_teaches_in_full(tmp_path):
+    save_resnet(tmp_path, CLASSES).to(torch.bfloat16).save_pretrained(tmp_path)
+    PROCESSORS["exact"][0].save_pretrained(tmp_path)
+    teacher = open_teacher(str(tmp_path), CLASSES, STUDENT)
+    assert {one.dtype for one in teacher.network.parameters()} == {torch.float32}
+    assert teacher(PIXELS).shape == (4, len(CLASSES))
+
+
+def test_a_size_that_a_teacher_cannot_take_is_named(tmp_path):
+    names = {"id2label": dict(enumerate(CLASSES)), "label2id": {name: index for index, name in enumerate(CLASSES)}}
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    shape = transformers.ViTConfig(image_size=32, patch_size=16, **sizes, **names)
+    transformers.ViTForImageClassification(shape).save_pretrained(tmp_path)
+    PROCESSORS["exact"][0].save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match=r"^--teacher .*: it cannot take images of 48x40 \(") as caught:
+        open_teacher(str(tmp_path), CLASSES, STUDENT)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_network_of_transformers_without_a_processor_is_named(tmp_path):

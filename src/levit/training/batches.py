@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from levit.errors import DataError, ImageError
+from levit.errors import DataError, ImageError, LevitError
 from levit.images.reading import ImageSource
 from levit.runtime.cores import usable_cores
 from levit.training.epoch import Order, Request
@@ -104,8 +104,19 @@ class Batches:
 
         Raises:
             DataError: an image cannot be read, and that is to end the run; or a hundred in a row.
+            LevitError: a process that prepares images died, for lack of memory most often.
         """
-        for batch in self._loader:
+        batches = iter(self._loader)
+        while True:
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            except RuntimeError as error:  # torch's way
+                if not str(error).startswith("DataLoader worker"):
+                    raise
+                reason = " ".join(str(error).split())[:200]
+                raise LevitError(f"{reason}: go on by --resume with fewer --workers, or with --workers 0") from error
             if batch.error is not None:
                 raise DataError(batch.error)
             yield batch

@@ -1,19 +1,17 @@
-"""The folder of a run: what was asked for, what came of every epoch, and curves."""
+"""The folder of a run: whose it is, what was asked for, and whether there is room."""
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 import levit
 from levit.errors import ConfigError, LevitError, LevitWarning
@@ -22,26 +20,19 @@ from levit.training.saving import LAST, Basis, has_state, settle_last, write_tex
 from levit.training.sources import COPIES
 
 ARGUMENTS_FILE = "args.yaml"
-RESULTS_FILE = "results.csv"
-CURVES_FILE = "curves.png"
 
-_FEW_EPOCHS = 30
+_LOCK_FILE = ".lock"
+_PATIENCE = 5  # seconds, with a process that was just told to stop
 _COPIES = 12  # of the weights: best, last, average, optimizer; and once more while they are replaced
 
 
 def check_folder(options: TrainingOptions) -> None:
-    """Make the folder of a run, or look whether the run in it is this one.
+    """Look whether a folder is new, or the run in it this one.
 
     Raises:
-        ConfigError: it cannot be written, holds another run or something else, or its run was told something else.
+        ConfigError: it holds another run or something else, or its run was told something else.
     """
     run = Path(options.out)
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=run):
-            pass
-    except OSError as error:
-        raise ConfigError(f"--out {run}: cannot be written ({error.strerror})") from error
     arguments = run / ARGUMENTS_FILE
     if arguments.exists():
         if not options.resume:
@@ -97,23 +88,63 @@ def _anew(run: Path, options: TrainingOptions) -> str:
 
 
 @contextmanager
-def checked_folder(options: TrainingOptions) -> Iterator[None]:
-    """The folder of a run, made or looked at as by `check_folder`; what fails before the run begins unmakes it."""
+def held_folder(options: TrainingOptions) -> Iterator[None]:
+    """The folder of a run, this process's alone for as long; copies of images go with its end, whatever that is.
+
+    What fails before the run begins unmakes the folder.
+
+    Raises:
+        ConfigError: it cannot be written, another process holds it, or `check_folder` says so.
+    """
     run = Path(options.out)
-    places = (run / COPIES, run, *run.parents)
-    made = [folder for folder in places if not os.path.exists(folder)]  # noqa: PTH110  # Path's raises where it may not look
-    check_folder(options)
+    made = [folder for folder in (run, *run.parents) if not os.path.exists(folder)]  # noqa: PTH110  # Path's raises where it may not look
+    copies = run / COPIES
     try:
-        yield
+        _make(run)
+        with _locked(run):
+            was_there = copies.exists()  # which somebody else has put there, or a process that was killed
+            check_folder(options)
+            try:
+                yield
+            finally:
+                if (run / ARGUMENTS_FILE).exists() or not was_there:
+                    shutil.rmtree(copies, ignore_errors=True)
     except BaseException:
         if not (run / ARGUMENTS_FILE).exists():
-            if run / COPIES in made:
-                shutil.rmtree(run / COPIES, ignore_errors=True)
             with suppress(OSError):  # somebody else has put something there
                 for folder in made:
                     if folder.exists():
                         folder.rmdir()
         raise
+
+
+def _make(run: Path) -> None:
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=run):
+            pass
+    except OSError as error:
+        raise ConfigError(f"--out {run}: cannot be written ({error.strerror})") from error
+
+
+@contextmanager
+def _locked(run: Path) -> Iterator[None]:
+    """Two processes that write into one folder ruin both their runs; the system ends the lock of a killed one."""
+    lock = FileLock(run / _LOCK_FILE, timeout=_PATIENCE, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise ConfigError(
+            f"--out {run}: another process is training in it: wait for its end, or give another folder"
+        ) from error
+    except OSError as error:  # some file systems of clusters have no locks
+        warnings.warn(f"{run}: cannot be locked ({error.strerror}): start no second run in it", LevitWarning, 2)
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows keeps what is open
+            (run / _LOCK_FILE).unlink()
+        lock.release()
 
 
 def write_arguments(options: TrainingOptions, became: str) -> None:
@@ -147,48 +178,3 @@ def check_space(run: Path, weights: int, copied: int) -> None:
             f"--out {run}: the run needs {needed / 1e6:,.0f} MB, and the disk has {free / 1e6:,.0f} MB left: make "
             "room, or give a folder elsewhere"
         )
-
-
-def write_results(run: Path, rows: Sequence[dict[str, float]]) -> None:
-    """All epochs, one line each; a run that was interrupted writes what it would have written."""
-    if not rows:
-        return
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(run / RESULTS_FILE, stream.getvalue())
-
-
-def draw_curves(run: Path, rows: Sequence[dict[str, float]], metric: str) -> None:
-    """Loss, metric and learning rate over the epochs, as a picture."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    epochs = [row["epoch"] for row in rows]
-    figure = Figure(figsize=(10, 3.4), layout="constrained")
-    FigureCanvasAgg(figure)
-    losses, values, rates = figure.subplots(1, 3)
-    # A line of one point would not be seen.
-    style: dict[str, Any] = {"marker": "o", "markersize": 3} if len(epochs) <= _FEW_EPOCHS else {}
-    losses.plot(epochs, [row["train_loss"] for row in rows], label="training", color="#8a8a8a", **style)
-    losses.plot(epochs, [row["loss"] for row in rows], label="validation", color="#0b6e4f", **style)
-    if metric != "loss":
-        labels = {metric: ("validation", "#0b6e4f"), f"ema_{metric}": ("moving average", "#c8553d")}
-        shown = [name for name in labels if name in rows[0]]
-        for name in shown:
-            label, color = labels[name]
-            values.plot(epochs, [row[name] for row in rows], label=label, color=color, **style)
-        values.axhline(max(row[name] for row in rows for name in shown), color="#333333", linewidth=0.5, linestyle=":")
-    rates.plot(epochs, [row["lr"] for row in rows], color="#333333", **style)
-    for axes, title in ((losses, "loss"), (values, f"{metric}, %"), (rates, "learning rate")):
-        axes.set_title(title, fontsize=10)
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.grid(alpha=0.3)
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(frameon=False, fontsize=8)
-    partial = run / f".{CURVES_FILE}"
-    figure.savefig(partial, dpi=120, format="png")
-    partial.replace(run / CURVES_FILE)

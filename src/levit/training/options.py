@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from difflib import get_close_matches
 from math import isfinite
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ class TrainingOptions:
     alpha: float = _option(0.5, "The teacher's share of the loss.", low=0, high=1)
     tau: float = _option(1.0, "Temperature of soft distillation.", low=1e-3)
 
-    epochs: int = _option(30, "How often every image is seen, cool-down left out.", low=1)
+    epochs: int = _option(30, "How often all images are gone through, cool-down left out.", low=1)
     batch_size: int = _option(64, "Images in a step, over all processes.", low=2)
     accumulate: int = _option(1, "Parts in which a process computes its share of a step.", low=1)
     lr: float = _option(5e-4, "The highest learning rate.", low=0)
@@ -108,15 +109,19 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         for one in fields(self):
+            if isinstance(value := getattr(self, one.name), PathLike):
+                object.__setattr__(self, one.name, fspath(value))
             _check(one.name, getattr(self, one.name), str(one.type), one.metadata)
+        if self.val == "":
+            raise ConfigError("--val is empty: name images, or leave it out")
         if self.warmup_epochs >= self.epochs and self.warmup_epochs > 1:
             raise ConfigError(f"--warmup-epochs is {self.warmup_epochs}: it must be less than --epochs {self.epochs}")
         if self.min_lr > self.lr:
             raise ConfigError(f"--min-lr {self.min_lr} is more than --lr {self.lr}")
         if self.patch_size is not None and not self.from_scratch:
             raise ConfigError("--patch-size: trained weights have theirs: add --from-scratch")
-        if self.freeze == "backbone" and self.from_scratch:
-            raise ConfigError("--freeze backbone: random weights would stay random: leave out --from-scratch")
+        if self.freeze != "nothing" and self.from_scratch:
+            raise ConfigError(f"--freeze {self.freeze}: random weights would stay random: leave out --from-scratch")
 
     @property
     def is_taught(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import shutil
 import warnings
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -31,14 +30,14 @@ from levit.training.batches import PreparedImages, choose_workers
 from levit.training.determinism import repeatable, seed_of
 from levit.training.display import Display, tell
 from levit.training.epoch import Order
-from levit.training.folder import check_basis, check_space, checked_folder, write_arguments
+from levit.training.folder import check_basis, check_space, held_folder, write_arguments
 from levit.training.losses import Loss, balanced_label_weights, balanced_weights
 from levit.training.optimizer import build_optimizer, build_schedule, freeze
-from levit.training.options import TrainingOptions
+from levit.training.options import TrainingOptions, flag
 from levit.training.processes import check_not_importing
-from levit.training.saving import Basis, Progress, load_state
-from levit.training.sources import COPIES, Sources, count_labels, digest, open_sources, read_sources
-from levit.training.store import StoredImages, is_copied
+from levit.training.saving import LAST, Basis, Progress, has_state, load_state
+from levit.training.sources import COPIES, Sources, check_apart, count_labels, digest, open_sources, read_sources
+from levit.training.store import StoredImages, is_copied, measure_copy
 from levit.training.student import Student, build_student
 from levit.training.teacher import digest_teacher, open_teachers
 from levit.training.trainer import Trainer
@@ -103,18 +102,20 @@ def train(options: TrainingOptions | None = None, /, **values: Any) -> Run:
     """
     check_not_importing()
     options = TrainingOptions(**values) if options is None else replace(options, **values)
+    for name in ("data", "out"):
+        if not getattr(options, name):
+            raise ConfigError(f"{flag(name)} is missing: give train({name}=…)")
     sources = open_sources(options)
+    check_apart(sources, Path(options.out))
     options = _decide(options, is_multi_label=sources.learned.is_multi_label)
     accelerator = _accelerate(options)
-    with checked_folder(options) if accelerator.is_main_process else nullcontext():
+    with held_folder(options) if accelerator.is_main_process else nullcontext():
         trainer = _begin(options, sources, accelerator)
-    _open_trackers(options, accelerator, trainer.progress)
-    with repeatable(accelerator.device):
-        is_complete = trainer.run()
-    for tracker in accelerator.trackers:
-        tracker.finish()
-    if is_complete and accelerator.is_main_process:
-        shutil.rmtree(Path(options.out) / COPIES, ignore_errors=True)
+        _open_trackers(options, accelerator, trainer.progress)
+        with repeatable(accelerator.device):
+            is_complete = trainer.run()
+        for tracker in accelerator.trackers:
+            tracker.finish()
     return Run(
         folder=Path(options.out),
         is_complete=is_complete,
@@ -132,11 +133,14 @@ def _begin(options: TrainingOptions, sources: Sources, accelerator: Accelerator)
     run = Path(options.out)
     accelerator.wait_for_everyone()  # until there is a folder
     torch.manual_seed(seed_of(options.seed, "weights"))
-    student = build_student(options, sources.learned.classes, is_multi_label=sources.learned.is_multi_label)
+    # What a run once began with may be gone, or have learned since.
+    last = replace(options, model=str(run / LAST), from_scratch=False, patch_size=None)
+    start = last if has_state(run) else options
+    student = build_student(start, sources.learned.classes, is_multi_label=sources.learned.is_multi_label)
     _check_size(student)
     teacher = _open_teacher(options, student)
     weights = sum(tensor.nbytes for tensor in student.network.state_dict().values())
-    check_space(run, weights, _size(options.data) + _size(options.val))
+    check_space(run, weights, sum(measure_copy(part) for part in sources if part is not None))
     copied = [part.name for part in sources if part is not None and is_copied(part)]
     if copied and accelerator.is_main_process:
         tell(f"{' and '.join(copied)}: copying the images into {run / COPIES}")
@@ -221,16 +225,6 @@ def _open_teacher(options: TrainingOptions, student: Student) -> nn.Module | Non
     if not options.is_taught:
         return None
     return open_teachers(str(options.teacher), student.classes, student.preprocessing)
-
-
-def _size(data: str | None) -> int:
-    """Bytes of a file that will be copied; a folder of files is not, and one of parquet files at most once."""
-    if data is None:
-        return 0
-    path = Path(data)
-    if path.is_dir():
-        return sum(file.stat().st_size for pattern in ("*.parquet", "*.tar") for file in path.rglob(pattern))
-    return path.stat().st_size if path.is_file() else 0
 
 
 def _assemble(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def save_state(
         CheckpointError: it cannot be written; what was there before is still there.
     """
     partial = run / _PARTIAL
-    try:
+    with writing(run / LAST):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         write_model(partial)
@@ -86,8 +87,20 @@ def save_state(
         settle_last(run)
         partial.rename(run / _COMPLETE)
         settle_last(run)
+
+
+@contextmanager
+def writing(what: Path) -> Iterator[None]:
+    """Say what could not be written, and the way out.
+
+    Raises:
+        CheckpointError: instead of an error of the system.
+    """
+    try:
+        yield
     except (OSError, RuntimeError) as error:  # torch's way of saying that a disk is full is the second
-        raise CheckpointError(f"{run / LAST}: cannot be written ({' '.join(str(error).split())[:200]})") from error
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{what}: cannot be written ({reason}): make room, and go on by --resume") from error
 
 
 def settle_last(run: Path) -> None:

@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from levit.data.file_list import ListedImages
 from levit.data.labelled import LabelledImages, NoSplitError
 from levit.data.matching import match_classes
 from levit.data.opening import open_data
-from levit.errors import DataError, LevitWarning
+from levit.errors import ConfigError, DataError, LevitWarning
 from levit.training.options import TrainingOptions
 from levit.training.store import Selection, StoredImages, store_images
 
@@ -58,6 +59,21 @@ def open_sources(options: TrainingOptions) -> Sources:
     if judged is not None and judged.is_multi_label != learned.is_multi_label:
         raise DataError(f"{judged.name}: one label an image here, and several in {learned.name}")
     return Sources(learned, judged)
+
+
+def check_apart(sources: Sources, run: Path) -> None:
+    """Look whether a run would be taken for images of the next one, for there are pictures in its folder.
+
+    Raises:
+        ConfigError: it is in a folder whose folders are classes.
+    """
+    for part in sources:
+        if isinstance(part, ListedImages) and part.is_grouped:
+            images = part.files.folder
+            if run.resolve().is_relative_to(images.resolve()):
+                raise ConfigError(
+                    f"--out {run}: it is in {images}, where every folder is a class of images: give one elsewhere"
+                )
 
 
 def _whole(data: str, parts: Mapping[str, LabelledImages]) -> LabelledImages:

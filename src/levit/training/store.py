@@ -7,18 +7,21 @@ import os
 import warnings
 from array import array
 from collections.abc import Sequence
+from errno import EDQUOT, ENOSPC
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
 from levit.data.file_list import ListedImages
 from levit.data.labelled import LabelledImages
-from levit.errors import DataError, LevitWarning
+from levit.errors import DataError, LevitError, LevitWarning
 from levit.images.reading import ImageSource, read_image
+
+_MEASURED = 100  # images, by which all are estimated
 
 
 class StoredImages(Protocol):
@@ -84,6 +87,14 @@ def store_images(
 def is_copied(data: LabelledImages) -> bool:
     """Whether `store_images` copies images; all of a large data set take minutes."""
     return not isinstance(data, ListedImages)
+
+
+def measure_copy(data: LabelledImages) -> int:
+    """About how many bytes `store_images` copies, by the first images; 0 where they stay where they are."""
+    if not is_copied(data):
+        return 0
+    sizes = [len(_content(item.image, item.name)) for item in islice(data, _MEASURED)]
+    return sum(sizes) * len(data) // max(1, len(sizes))
 
 
 class Selection:
@@ -174,13 +185,21 @@ def _pack(
     data: LabelledImages, file: Path, classes: tuple[str, ...], places: Sequence[int], *, writes: bool
 ) -> _PackedImages:
     images = _PackedImages(file, classes, is_multi_label=data.is_multi_label)
-    partial = file.with_name(f".{file.name}.{uuid4().hex[:8]}") if writes else Path(os.devnull)
-    with partial.open("wb") as stream:
-        for item in data:
-            _check(item.labels, len(places), data.name, item.name)
-            content = _content(item.image, item.name)
-            stream.write(content)
-            images.add(len(content), tuple(places[label] for label in item.labels), item.name)
+    partial = file.with_name(f".{file.name}.partial") if writes else Path(os.devnull)
+    try:
+        with partial.open("wb") as stream:
+            for item in data:
+                _check(item.labels, len(places), data.name, item.name)
+                content = _content(item.image, item.name)
+                stream.write(content)
+                images.add(len(content), tuple(places[label] for label in item.labels), item.name)
+    except OSError as error:
+        if error.errno not in (ENOSPC, EDQUOT):
+            raise
+        raise LevitError(
+            f"{file.parent}: cannot be written ({error.strerror}): make room for a copy of the images, or give --out "
+            "elsewhere"
+        ) from error
     if writes:
         partial.replace(file)
     return images

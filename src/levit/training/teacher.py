@@ -19,8 +19,9 @@ from levit.checkpoints.hub import find_weights
 from levit.checkpoints.reading import read_checkpoint
 from levit.checkpoints.timm_configuration import is_timm
 from levit.data.matching import match_classes
-from levit.errors import CheckpointError, DataError
+from levit.errors import CheckpointError, ConfigError, DataError
 from levit.model.loading import load_checkpoint
+from levit.spec.architecture import Grid
 from levit.spec.preprocessing import Preprocessing
 from levit.training.student import read_logits
 from levit.training.timm_networks import TIMM, is_timm_network, open_timm
@@ -113,6 +114,7 @@ def open_teacher(name: str, classes: Sequence[str], student: Preprocessing) -> T
 
     Raises:
         CheckpointError: the weights cannot be read or fetched.
+        ConfigError: it cannot take images of its size.
         DataError: it does not know a class.
     """
     network, preprocessing, labels = open_timm(name) if is_timm_network(name) else _open_other(name)
@@ -126,7 +128,20 @@ def open_teacher(name: str, classes: Sequence[str], student: Preprocessing) -> T
             f"({str(error).removeprefix('the data: ').split(':')[0]}): train a teacher on this data first, "
             "levit train DATA --model timm/regnety_016 --out TEACHER"
         ) from error
-    return Teacher(network, preprocessing, match.places, student)
+    teacher = Teacher(network, preprocessing, match.places, student)
+    if student.output_size is not None:
+        _try(teacher, student.output_size, name)
+    return teacher
+
+
+def _try(teacher: Teacher, size: Grid, name: str) -> None:
+    try:
+        teacher(torch.zeros(1, 3, *size))
+    except (AssertionError, RuntimeError, ValueError) as error:  # timm's, torch's, transformers'
+        height, width = teacher.size or size
+        raise ConfigError(
+            f"--teacher {name}: it cannot take images of {height}x{width} ({str(error).splitlines()[0][:200]})"
+        ) from error
 
 
 def _open_other(name: str) -> tuple[nn.Module, Preprocessing, tuple[str, ...]]:
@@ -136,7 +151,7 @@ def _open_other(name: str) -> tuple[nn.Module, Preprocessing, tuple[str, ...]]:
     from transformers import AutoImageProcessor, AutoModelForImageClassification
 
     try:
-        network = AutoModelForImageClassification.from_pretrained(name)
+        network = AutoModelForImageClassification.from_pretrained(name, dtype=torch.float32)
         processor = AutoImageProcessor.from_pretrained(name)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"--teacher {name}: cannot be opened ({' '.join(str(error).split())[:200]})") from error
@@ -148,7 +163,8 @@ def _read_processor(processor: Any, name: str) -> Preprocessing:
     """What a processor of transformers does to the values of pixels, and the size that it gives."""
     problem = next((f"does {option}" for option in _STRANGE if getattr(processor, option, False)), None)
     try:
-        size = getattr(processor, "crop_size", None) or processor.size
+        crops = getattr(processor, "do_center_crop", True)
+        size = (crops and getattr(processor, "crop_size", None)) or processor.size
         side = size.get("shortest_edge")
         grid = (side, side) if side else (size["height"], size["width"])
         mean, std = (

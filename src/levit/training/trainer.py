@@ -22,11 +22,11 @@ from levit.training.batches import Batch, PreparedImages, judged_batches, learni
 from levit.training.determinism import seed_generators, seed_of
 from levit.training.display import Display
 from levit.training.epoch import Order
-from levit.training.folder import draw_curves, write_results
 from levit.training.losses import Loss
 from levit.training.optimizer import clip, settle
 from levit.training.options import TrainingOptions
-from levit.training.saving import LAST, Basis, Progress, save_state
+from levit.training.results import draw_curves, write_results
+from levit.training.saving import LAST, Basis, Progress, save_state, writing
 from levit.training.stopping import Stopped, heed_signals
 from levit.training.student import Student, read_logits
 from levit.training.validation import Metrics, add_up, rank, validate
@@ -322,10 +322,11 @@ class Trainer:
             scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else None
             tensors = {"network": weights, "optimizer": optimizer, "average": average, "scaler": scaler}
             run = Path(self.options.out)
-            if best is not None:
-                self.student.save(run, average if best == "average" and average is not None else weights)
-            save_state(run, self.basis, self.progress, tensors, lambda folder: self.student.save(folder, weights))
-            self._write()
+            with writing(run):
+                if best is not None:
+                    self.student.save(run, average if best == "average" and average is not None else weights)
+                save_state(run, self.basis, self.progress, tensors, lambda folder: self.student.save(folder, weights))
+                self._write()
         self.accelerator.wait_for_everyone()
 
     def _write(self) -> None:
@@ -349,4 +350,5 @@ class Trainer:
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(tensors["scaler"])
         if self.accelerator.is_main_process:
-            self._write()  # the process may have been killed before it could
+            with writing(Path(self.options.out)):
+                self._write()  # the process may have been killed before it could

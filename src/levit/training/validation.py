@@ -10,6 +10,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from levit.errors import DataError
 from levit.evaluation.multi_label import average_precision
 from levit.training.batches import Batch
 from levit.training.losses import Loss
@@ -45,7 +46,10 @@ def validate(
 
     Returns:
         For each network `loss`, and `top1`, `top5` and `f1` (the mean over classes that are there or answered), or
-        `map` and `f1`, in per cent; NaN where no image could be judged.
+        `map` and `f1`, in per cent.
+
+    Raises:
+        DataError: no image could be judged.
     """
     answers: list[list[Tensor]] = [[] for _ in networks]
     targets: list[Tensor] = []
@@ -66,8 +70,7 @@ def validate(
             answers[place].append(logits if is_multi_label else logits.topk(min(5, logits.shape[1])).indices)
     *totals, everybody = add_up([*totals, float(sum(map(len, targets)))], accelerator)
     if not everybody:
-        names = ("loss", "map", "f1") if is_multi_label else ("loss", "top1", "top5", "f1")
-        return [dict.fromkeys(names, nan) for _ in networks]
+        raise DataError("none of the images to choose by can be read: mend them, and go on by --resume")
     of_labels = _several if is_multi_label else _single
     return [
         {"loss": total / everybody} | of_labels(found, targets, classes, accelerator)
