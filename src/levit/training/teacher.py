@@ -130,11 +130,11 @@ def open_teacher(name: str, classes: Sequence[str], student: Preprocessing) -> T
         ) from error
     teacher = Teacher(network, preprocessing, match.places, student)
     if student.output_size is not None:
-        _try(teacher, student.output_size, name)
+        _check_size(teacher, student.output_size, name)
     return teacher
 
 
-def _try(teacher: Teacher, size: Grid, name: str) -> None:
+def _check_size(teacher: Teacher, size: Grid, name: str) -> None:
     try:
         teacher(torch.zeros(1, 3, *size))
     except (AssertionError, RuntimeError, ValueError) as error:  # timm's, torch's, transformers'
