@@ -1,7 +1,10 @@
 import json
+import re
 
 import pytest
 from PIL import Image
+
+from levit.cli import output
 
 
 @pytest.fixture
@@ -28,6 +31,21 @@ def test_json_has_every_part(console, pets):
     parts = json.loads(answer.out)
     assert [(one["split"], one["images"], one["bad"]) for one in parts] == [("train", 3, 1), ("validation", 1, 0)]
     assert parts[0]["classes"] == {"cat": 2, "dog": 1}
+
+
+def test_json_can_be_read_whatever_the_encoding_of_the_output_is(console, pets, monkeypatch):
+    (pets / "train" / "cat").rename(pets / "train" / "größe 🐈")
+    monkeypatch.setattr(output, "_is_utf8", lambda: False)
+    answer = console("data", pets, "--split", "train", "--json")
+    assert answer.out.isascii()
+    assert json.loads(answer.out)[0]["classes"] == {"dog": 1, "größe 🐈": 1}
+
+
+def test_a_folder_that_leads_to_itself_is_named(console, pets):
+    (pets / "train" / "cat" / "again").symlink_to(".")
+    answer = console("data", pets)
+    assert answer.code == 1
+    assert re.fullmatch(r"levit: .*train.cat(.again)+: .*\n", answer.err)
 
 
 def test_one_part_alone(console, pets):

@@ -94,6 +94,11 @@ def test_an_empty_list_is_told(monkeypatch):
     assert list(expand(["-"])) == [NoImages("-", "no file names on standard input")]
 
 
+def test_a_closed_standard_input_is_an_empty_list(monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    assert list(expand(["-"])) == [NoImages("-", "no file names on standard input")]
+
+
 def test_an_image_on_standard_input_is_told_from_a_list(monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("\xff\xd8\0\n"))
     with pytest.raises(DataError, match="no list of file names"):

@@ -1,5 +1,7 @@
 """Images that are there twice, in one part of the data or in two."""
 
+import tarfile
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -82,6 +84,20 @@ def test_a_part_that_cannot_be_opened_is_no_reason_to_fail(tmp_path):
     (tmp_path / "train").mkdir()
     data, others = open_with_others(tmp_path)
     assert (len(data), others) == (1, {})
+
+
+def test_archives_beside_what_they_were_unpacked_to_are_passed_over(tmp_path):
+    write(tmp_path, "train/cat/1.png", "train/dog/2.png", "val/cat/3.png", "val/dog/4.png")
+    with tarfile.open(tmp_path / "ILSVRC2012_img_val.tar", "w") as archive:
+        archive.add(tmp_path / "val" / "cat" / "3.png", "3.png")
+    data, others = open_with_others(tmp_path)
+    assert (data.classes, len(data), [*others]) == (("cat", "dog"), 2, ["train"])
+
+
+def test_what_a_mac_keeps_beside_images_is_none(tmp_path):
+    write(tmp_path, "cat/1.png", "dog/2.png")
+    (tmp_path / "cat" / "._1.png").write_bytes(b"Mac OS X")
+    assert [item.name for item in open_data(tmp_path)] == ["cat/1.png", "dog/2.png"]
 
 
 def test_an_empty_folder_is_a_class_without_images(tmp_path):

@@ -73,11 +73,32 @@ def test_the_contact_sheet_shows_images_from_all_over_the_data(tmp_path):
         folder.mkdir(exist_ok=True)
         Image.new("RGB", (30, 50), (12 * number, 0, 0)).save(folder / f"{number:02}.png")
     (folder / "05.png").write_text("no image")
-    draw_contact_sheet(open_data(folder), tmp_path / "sheet.png", columns=2, rows=2, side=10)
+    draw_contact_sheet([open_data(folder)], tmp_path / "sheet.png", columns=2, rows=2, side=10)
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size == (20, 20)
         reds = [sheet.getpixel((x, y))[0] for y in (5, 15) for x in (5, 15)]
     assert reds == [0, 255, 120, 180]  # the second cannot be read, and stays white
+
+
+def test_the_contact_sheet_shows_every_part_and_the_middle_of_a_thin_line(tmp_path):
+    for part, size in (("train", (1, 60_000)), ("val", (60_000, 1))):
+        (tmp_path / part / "cat").mkdir(parents=True)
+        Image.new("RGB", size, (0, 255, 0) if part == "train" else (255, 0, 0)).save(tmp_path / part / "cat" / "1.png")
+    parts = open_splits(tmp_path)
+    draw_contact_sheet([*parts.values()], tmp_path / "sheet.png", columns=2, rows=1, side=10)
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert [sheet.getpixel((x, 5)) for x in (5, 15)] == [(0, 255, 0), (255, 0, 0)]
+
+
+def test_an_image_whose_decoder_fails_is_counted(monkeypatch, tmp_path):
+    def fail(*_: object) -> None:
+        raise RuntimeError("Failed to decode image")  # as that of AVIF does
+
+    (tmp_path / "1.png").write_bytes(png(1))
+    data = open_data(tmp_path)
+    monkeypatch.setattr(Image, "open", fail)
+    (summary,) = inspect({"all": data})
+    assert (summary.images, summary.bad) == (1, 1)
 
 
 def test_a_part_that_is_there_but_empty_is_an_error(tmp_path):
@@ -88,9 +109,9 @@ def test_a_part_that_is_there_but_empty_is_an_error(tmp_path):
         open_splits(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["sheet.xyz", "sheet", "missing/sheet.png"])
+@pytest.mark.parametrize("name", ["sheet.xyz", "sheet", "missing/sheet.png", "sheet.mpg"])
 def test_a_contact_sheet_that_cannot_be_is_one_line(tmp_path, name):
     with pytest.raises(DataError, match="give a name in a folder that is there") as caught:
-        draw_contact_sheet(open_data(EXAMPLES), tmp_path / name)
+        draw_contact_sheet([open_data(EXAMPLES)], tmp_path / name)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())

@@ -110,6 +110,10 @@ def test_a_list_of_mmpretrain_is_read_with_its_names(tmp_path):
     listed.write_text("x y.png 1\nz.png 0\n")
     with pytest.raises(DataError, match=r"its 2 classes have no names: write them into classes\.txt"):
         open_data(listed)
+    listed.rename(tmp_path / "meta" / "labels.txt")  # which is no list of names for itself
+    with pytest.raises(DataError, match=r"its 2 classes have no names: write them into classes\.txt"):
+        open_data(tmp_path / "meta" / "labels.txt")
+    (tmp_path / "meta" / "labels.txt").rename(listed)
     (tmp_path / "meta" / "classes.txt").write_text("cat\ndog\n")
     data = open_data(listed)
     assert rows(data) == [("x y.png", ("dog",)), ("z.png", ("cat",))]

@@ -43,7 +43,8 @@ def test_it_says_who_is_right_where(tmp_path):
 
 def test_a_model_agrees_with_itself():
     both = compare(colors_classifier(), colors_classifier(), Colors())
-    assert (both.agreement.percent, both.gain.percent, both.gain.low, both.differences) == (100, 0, 0, ())
+    assert (both.agreement.percent, both.gain.percent, both.differences) == (100, 0, ())
+    assert both.gain.low == -both.gain.high < 0
 
 
 def test_answers_agree_in_whatever_way_they_are_called():
@@ -64,8 +65,14 @@ def test_answers_agree_in_whatever_way_they_are_called():
 
 def test_the_interval_of_a_difference_is_that_of_pairs():
     found = paired_difference(40, 60, 1000)
-    half = 1.959964 * np.sqrt(100 - 400 / 1000) / 10
-    assert (found.low, found.high) == (pytest.approx(2 - half), pytest.approx(2 + half))
+    half = 1.959964 * np.sqrt(100 - 400 / 1000) / 10  # Wald's, which is nearly the same
+    assert (found.percent, found.low, found.high) == pytest.approx((2, 2 - half, 2 + half), abs=0.02)
+
+
+@pytest.mark.parametrize(("lost", "won", "expected"), [(0, 0, (0, -8.91, 8.91)), (0, 20, (100, 75.95, 100))])
+def test_few_images_are_no_certainty(lost, won, expected):
+    found = paired_difference(lost, won, 20)
+    assert (found.percent, found.low, found.high) == pytest.approx(expected, abs=0.05)
 
 
 def test_other_images_are_not_compared():

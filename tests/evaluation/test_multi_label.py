@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn import metrics
 
 from levit.data.labelled import LabelledImage
-from levit.errors import DataError, ImageError
+from levit.errors import DataError, ImageError, LevitWarning
 from levit.evaluation.multi_label import average_precision, best_threshold, evaluate_multi_label
 from levit.evaluation.multi_label_folder import write_multi_label
 from levit.evaluation.multi_label_report import write_multi_label_report
@@ -24,7 +24,8 @@ from tests.runtime.small_model import colors_card, plain
 
 def classifier() -> Classifier:
     """Says of each color by itself how much there is of it."""
-    return Classifier(FakeEngine(colors_card(), lambda batch: 8 * (batch.mean((2, 3)) - 0.5)))
+    card = replace(colors_card(), is_multi_label=True)
+    return Classifier(FakeEngine(card, lambda batch: 8 * (batch.mean((2, 3)) - 0.5)))
 
 
 class Flags:
@@ -72,6 +73,12 @@ def test_the_figures_are_those_of_the_definitions():
 BROKEN = [LabelledImage(b"no image", (0,), "broken"), LabelledImage(plain(1, 1, 1), (9,), "strange")]
 
 
+def test_a_model_for_one_label_is_judged_by_scores_that_it_does_not_give_which_is_said():
+    with pytest.warns(LevitWarning, match=r"trained for one label an image: its sigmoids are judged here"):
+        found = evaluate_multi_label(Classifier(FakeEngine(colors_card(), lambda batch: batch.mean((2, 3)))), Flags())
+    assert found.judged == 4
+
+
 def test_what_cannot_be_used_is_named_and_the_totals_reconcile():
     one = evaluate_multi_label(classifier(), Flags(*BROKEN))
     assert one.found == one.judged + len(one.bad) == 6
@@ -108,7 +115,8 @@ def test_the_report_stands_alone_and_shows_a_thousand_labels():
     data = Flags(*BROKEN, LabelledImage(plain(0, 0, 240), (1,), "<i>"))
     data.classes = ("blue", "red", "<b>green</b>")
     labels = ("red", "<b>green</b>", "blue")
-    engine = FakeEngine(colors_card(labels), lambda batch: 8 * (batch.mean((2, 3)) - 0.5))
+    card = replace(colors_card(labels), is_multi_label=True)
+    engine = FakeEngine(card, lambda batch: 8 * (batch.mean((2, 3)) - 0.5))
     page = write_multi_label_report(evaluate_multi_label(Classifier(engine), data))
     assert "<b>green</b>" not in page
     assert "&lt;b&gt;green" in page

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from levit.errors import ConfigError, DataError
+from levit.errors import ConfigError, DataError, LevitWarning
 from levit.evaluation.rejection import (
     find_rejection,
     fit_temperature,
@@ -59,6 +59,17 @@ def test_a_model_that_decides_each_label_by_itself_has_a_threshold_for_each():
     classifier.artifact = replace(classifier.artifact, is_multi_label=True)
     with pytest.raises(ConfigError, match="decides each label by itself: `levit evaluate`"):
         find_rejection(classifier, Colors())
+
+
+def test_where_nothing_is_wrong_scores_stay_and_that_is_said():
+    class Easy(Colors):
+        def __init__(self):
+            super().__init__()
+            self.items = [item for item in self.items if item.name.startswith("red")]
+
+    with pytest.warns(LevitWarning, match=r"^colors: no mistake among \d+ images: the scores stay as they are"):
+        found = find_rejection(colors_classifier(), Easy())
+    assert (found.temperature, found.precision) == (1, 100)
 
 
 def test_what_it_promises_is_what_it_gives():

@@ -73,7 +73,8 @@ def main() -> None:
         print(f"levit: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:  # a full disk, for instance
-        print(f"levit: {error.strerror or error}", file=sys.stderr)
+        where = "" if error.filename is None else f"{error.filename}: "
+        print(f"levit: {where}{error.strerror or error}", file=sys.stderr)
         sys.exit(1)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +15,7 @@ _SHOWN = 5
 
 def data(
     source: Annotated[str, typer.Argument(metavar="DATA", help="A folder, a file, or a name on the hub.")],
-    split: Annotated[str | None, typer.Option(help="Only this part; default: all.")] = None,
+    split: Annotated[str | None, typer.Option(help="Only this part; default: train, validation and test.")] = None,
     contact_sheet: Annotated[
         str | None, typer.Option(metavar="FILE.jpg", help="Also draw images from all over the data.")
     ] = None,
@@ -29,6 +28,7 @@ def data(
 
     The exit code is 1 when some images cannot be read.
     """
+    from levit.cli.output import print_json
     from levit.cli.progress import track
     from levit.data.inspection import draw_contact_sheet, inspect
     from levit.data.opening import open_data, open_splits
@@ -36,10 +36,10 @@ def data(
 
     parts = open_splits(source) if split is None else {split: open_data(source, split=split)}
     if contact_sheet is not None:  # first, so that a name that cannot be is found out before everything is read
-        draw_contact_sheet(next(reversed(parts.values())), Path(contact_sheet))
+        draw_contact_sheet([*parts.values()], Path(contact_sheet))
     summaries = inspect(parts, threads=threads or usable_cores(), watch=lambda looked: track(looked, "reading"))
     if as_json:
-        typer.echo(json.dumps([_values(one) for one in summaries], ensure_ascii=False))
+        print_json([_values(one) for one in summaries])
     else:
         _print(summaries)
     if any(one.bad for one in summaries):

@@ -102,7 +102,9 @@ def evaluate(
         one, comparison = judging.one_label_each(open_model, model, compare, folder)
         figures, bad, show = metrics(one, comparison), one.bad, partial(print_evaluation, one, comparison, out)
     if as_json:
-        typer.echo(json.dumps(figures, ensure_ascii=False))
+        from levit.cli.output import print_json
+
+        print_json(figures)
     else:
         show()
     if save_accuracy:

@@ -22,14 +22,13 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, with every label.")] = False,
 ) -> None:
     """Show a model's size, input, labels, source and measured accuracy."""
+    from levit.cli.output import print_fields, print_json
     from levit.runtime.describe import describe
 
     description, num_bytes = describe(model, revision=revision)
     if as_json:
-        typer.echo(json.dumps(_values(description, num_bytes), ensure_ascii=False))
+        print_json(_values(description, num_bytes))
         return
-    from levit.cli.output import print_fields
-
     print_fields(_fields(description, num_bytes))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from levit.errors import DataError
-from levit.spec.image_files import IMAGE_SUFFIXES
+from levit.spec.image_files import is_image
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def expand(names: Iterable[str]) -> Iterator[str | NoImages]:
 
 
 def _listed() -> Iterator[str | NoImages]:
-    for number, line in enumerate(sys.stdin):
+    for number, line in enumerate(sys.stdin or ()):  # None where it was closed
         line = line.removeprefix("\ufeff") if number == 0 else line  # what some editors put before a list
         if "\0" in line:
             raise DataError("standard input is no list of file names, one a line: give the image itself as a path")
@@ -71,7 +71,7 @@ def _matching(pattern: str) -> Iterator[str | NoImages]:
         if only_images and os.path.islink(match) and os.path.isdir(match):
             continue
         for file in [match] if os.path.isfile(match) else _below(match):
-            if file not in seen and not (only_images and isinstance(file, str) and not _is_image(file)):
+            if file not in seen and not (only_images and isinstance(file, str) and not is_image(file)):
                 seen.add(file)
                 yield file
 
@@ -81,14 +81,10 @@ def _below(folder: str) -> Iterator[str | NoImages]:
     for parent, folders, names in os.walk(folder, onerror=unreadable.append):
         folders.sort()
         for name in sorted(names):
-            if _is_image(name):
+            if is_image(name):
                 yield os.path.join(parent, name)
     for error in unreadable:
         yield NoImages(str(error.filename), f"cannot be listed: {error.strerror}")
-
-
-def _is_image(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 
 def _or_none(files: Iterator[str | NoImages], name: str, reason: str) -> Iterator[str | NoImages]:

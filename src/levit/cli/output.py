@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
 from rich.table import Table
@@ -32,14 +32,19 @@ class Writer(Protocol):
         ...
 
 
+def print_json(values: Any) -> None:
+    """One line of JSON, whatever the encoding of the standard output is."""
+    # Escapes are valid everywhere; the names themselves are nicer where the output can hold them.
+    print(json.dumps(values, ensure_ascii=not _is_utf8()), flush=True)
+
+
 class JsonWriter:
     """One object a line."""
 
     def write(self, file: str, labels: list[Label], error: str | None) -> None:
         """One image's labels, or why there are none."""
         record = {"file": file, "labels": [asdict(label) for label in labels], "error": error}
-        # Escapes are valid everywhere; the names themselves are nicer where the output can hold them.
-        print(json.dumps(record, ensure_ascii=not _is_utf8()), flush=True)
+        print_json(record)
 
     def close(self) -> None:
         """Nothing is held back."""

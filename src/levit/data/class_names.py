@@ -25,7 +25,7 @@ def read_class_names(file: Path, count: int) -> tuple[str, ...]:
     """
     for name in _LISTS:
         beside = file.parent / name
-        if beside.is_file():
+        if beside.is_file() and not beside.samefile(file):
             try:
                 lines = beside.read_text(encoding="utf-8-sig").splitlines()
             except (OSError, UnicodeDecodeError) as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 from levit.data.file_list import FileList, ListedImages
 from levit.data.labelled import NoSplitError
 from levit.errors import DataError, LevitWarning
-from levit.spec.image_files import IMAGE_SUFFIXES
+from levit.spec.image_files import IMAGE_SUFFIXES, is_image
 
 _SUFFIXES = ", ".join(sorted(IMAGE_SUFFIXES))
 # What a part of the data is called, by what it is asked for as; where nothing is asked for, the first that is there.
@@ -56,6 +56,12 @@ def open_image_folder(folder: Path) -> ListedImages:
     return ListedImages(name=folder.name or str(folder), classes=tuple(classes), files=files, is_grouped=True)
 
 
+def has_folders_of_images(folder: Path) -> bool:
+    """Whether there is an image in a folder below this one."""
+    names = [entry.name for entry in os.scandir(folder) if entry.is_dir()]
+    return any(next(list_images(folder, name), None) is not None for name in names)
+
+
 def _is_empty(folder: Path) -> bool:
     """Whether there is nothing in a folder but hidden files; one with other files may be no class at all."""
     return not folder.name.startswith(".") and all(entry.name.startswith(".") for entry in folder.iterdir())
@@ -75,7 +81,7 @@ def list_images(folder: Path, below: str = "", *, depth: int | None = None) -> I
         if entry.is_dir():
             if depth != 0:
                 yield from list_images(folder, name, depth=None if depth is None else depth - 1)
-        elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES and entry.is_file():  # noqa: PTH122 (no object each)
+        elif is_image(entry.name) and entry.is_file():
             yield name
 
 

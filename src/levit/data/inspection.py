@@ -5,17 +5,17 @@ from __future__ import annotations
 import io
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from os import fspath
 from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from levit.data.duplicates import hash_content
 from levit.data.labelled import LabelledImage, LabelledImages
@@ -112,11 +112,13 @@ def inspect(
     return summaries
 
 
-def draw_contact_sheet(data: LabelledImages, file: Path, *, columns: int = 8, rows: int = 6, side: int = 128) -> None:
+def draw_contact_sheet(
+    parts: Sequence[LabelledImages], file: Path, *, columns: int = 8, rows: int = 6, side: int = 128
+) -> None:
     """Draw images from the whole of the data, evenly spaced, as one picture.
 
     Args:
-        data: the images.
+        parts: of the data.
         file: what to write; its ending says the format.
         columns: how many images beside each other.
         rows: how many below each other.
@@ -125,17 +127,13 @@ def draw_contact_sheet(data: LabelledImages, file: Path, *, columns: int = 8, ro
     Raises:
         DataError: there can be no such file.
     """
-    if file.suffix.lower() not in Image.registered_extensions() or not file.parent.is_dir():
+    if Image.registered_extensions().get(file.suffix.lower()) not in Image.SAVE or not file.parent.is_dir():
         raise DataError(f"{file}: give a name in a folder that is there, with the ending of a picture, as .jpg")
-    step = max(1, len(data) // (columns * rows))
+    step = max(1, sum(map(len, parts)) // (columns * rows))
     sheet = Image.new("RGB", (columns * side, rows * side), "white")
-    for place, item in enumerate(islice(data, 0, step * columns * rows, step)):
+    for place, item in enumerate(islice(chain(*parts), 0, step * columns * rows, step)):
         with suppress(ImageError):  # what cannot be read stays white
-            picture = read_image(item.image)
-            scale = side / min(picture.size)
-            width, height = (max(side, round(length * scale)) for length in picture.size)
-            left, top = (width - side) // 2, (height - side) // 2
-            square = picture.resize((width, height)).crop((left, top, left + side, top + side))
+            square = ImageOps.fit(read_image(item.image), (side, side))
             sheet.paste(square, (place % columns * side, place // columns * side))
     partial = file.with_name(f".{uuid4().hex}{file.suffix}")
     try:
@@ -167,7 +165,7 @@ def _look_at(item: LabelledImage) -> _Looked:
 
 def _mode(source: ImageSource) -> str:
     """In which mode an image is stored; empty where it is none."""
-    with suppress(OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    with suppress(Exception):  # decoders raise almost anything; reading the image says what is wrong with it
         if isinstance(source, bytes):
             with Image.open(io.BytesIO(source)) as image:
                 return image.mode

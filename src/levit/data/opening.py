@@ -55,7 +55,7 @@ def open_data(path: str | Path, *, split: str | None = None) -> LabelledImages:
 
 
 def open_splits(path: str | Path) -> dict[str, LabelledImages]:
-    """All parts of the data by name; where there are none, the whole under the name "all".
+    """The parts of the data for training, validation and testing, by name; without any, the whole by the name "all".
 
     Raises:
         DataError, ImportError: as `open_data` does.
@@ -85,11 +85,12 @@ def open_with_others(path: str | Path, *, split: str | None = None) -> tuple[Lab
         >>> photos.name, others
         ('examples', {})
     """
-    images, source = open_data(path, split=split), Path(path)
-    if not source.is_dir() or next(source.glob("*.tar"), None) is not None:
-        return images, {}
     from levit.data import folder, matlab_sets
+    from levit.data.tar_shards import TarShards
 
+    images, source = open_data(path, split=split), Path(path)
+    if not source.is_dir() or isinstance(images, TarShards):
+        return images, {}
     others = {}
     for name in ("train", "validation", "test"):
         with suppress(DataError):  # what cannot be opened is not asked for
@@ -109,7 +110,8 @@ def _open_folder(folder: Path, split: str | None) -> LabelledImages:
         from levit.data.parquet import ImageParquet
 
         return ImageParquet(folders.files_of_split(shards, split), name=folder.name)
-    if shards := sorted(folder.glob("*.tar")):
+    # Archives may still lie where they were unpacked.
+    if (shards := sorted(folder.glob("*.tar"))) and not folders.has_folders_of_images(folder):
         from levit.data.tar_shards import TarShards
 
         return TarShards(folders.files_of_split(shards, split), name=folder.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from levit.data.duplicates import Duplicates
 from levit.data.labelled import LabelledImage, LabelledImages
 from levit.data.matching import match_classes
-from levit.errors import DataError
+from levit.errors import DataError, LevitWarning
 from levit.evaluation.highest import Highest
 from levit.evaluation.tally import KEPT_MISTAKES, BadImage
 from levit.images.reading import ImageSource
@@ -115,6 +116,12 @@ def evaluate_multi_label(
     if not data.classes:
         raise DataError(f"{data.name}: no image has a label")
     places = match_classes(data.classes, classifier.labels, data.name, class_map).places
+    if not classifier.artifact.is_multi_label:
+        text = (
+            f"{classifier.artifact.source.name}: trained for one label an image: its sigmoids are judged here, and "
+            "`levit predict` gives other scores"
+        )
+        warnings.warn(text, LevitWarning, stacklevel=2)
     run = _Run(data, list(places), fails=fails)
     start = time.perf_counter()
     for prediction in watch(classifier.stream(run.sources(), batch_size=batch_size)):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from numpy.typing import NDArray
 
 from levit.data.labelled import LabelledImages
 from levit.data.parts import without_calibration
-from levit.errors import ConfigError, DataError
+from levit.errors import ConfigError, DataError, LevitWarning
 from levit.evaluation.accuracy import Logits, Targets, compute_logits, read_targets
 from levit.runtime.classifier import Classifier
 from levit.spec.artifact import Rejection
@@ -27,7 +29,8 @@ def find_rejection(
     """Find a temperature and a threshold on labelled images.
 
     The temperature makes scores into probabilities (Guo et al., 2017): it minimises the negative log-likelihood of the
-    labels. It changes no answer. Below the threshold the answer is "unknown".
+    labels. It changes no answer. Where all answers are right, the likelihood has no such minimum: the temperature is
+    then 1, and a warning says so. Below the threshold the answer is "unknown".
 
     Args:
         classifier: the model.
@@ -53,9 +56,12 @@ def find_rejection(
     judging = without_calibration(data, skip)
     targets = read_targets(judging, classifier.labels)
     logits = compute_logits(classifier.engine, judging)
-    temperature = fit_temperature(logits, targets)
-    scores = softmax(logits / np.float32(temperature)).max(axis=1)
     right = logits.argmax(axis=1) == targets
+    temperature = 1.0 if right.all() else fit_temperature(logits, targets)
+    if right.all():
+        text = f"{data.name}: no mistake among {len(right)} images: the scores stay as they are: give harder ones"
+        warnings.warn(text, LevitWarning, stacklevel=2)
+    scores = softmax(logits / np.float32(temperature)).max(axis=1)
     if precision is not None:
         threshold = threshold_for_precision(scores, right, precision, data.name)
     else:

@@ -64,7 +64,7 @@ class Tally:
             Which of them it counts as: the one that is answered, otherwise the first.
         """
         scores = prediction.scores
-        best = np.argsort(-scores, kind="stable")[:5]
+        best = np.argsort(-prediction.logits, kind="stable")[:5]  # scores may be rounded to the same
         answer, score = int(best[0]), float(scores[best[0]])
         truth = answer if answer in truths else truths[0]
         self.confusion[truth, answer] += 1

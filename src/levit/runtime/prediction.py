@@ -65,7 +65,7 @@ class Prediction:
         if k < 1:
             raise ValueError(f"k is {k}: give at least 1")
         scores = self.scores
-        best = np.argsort(-scores, kind="stable")[:k]
+        best = np.argsort(-self.logits, kind="stable")[:k]  # scores may be rounded to the same
         return [Label(self.labels[index], int(index), float(scores[index])) for index in best]
 
 
