@@ -65,8 +65,8 @@ def test_answers_agree_in_whatever_way_they_are_called():
 
 def test_the_interval_of_a_difference_is_that_of_pairs():
     found = paired_difference(40, 60, 1000)
-    half = 1.959964 * np.sqrt(100 - 400 / 1000) / 10  # Wald's, which is nearly the same
-    assert (found.percent, found.low, found.high) == pytest.approx((2, 2 - half, 2 + half), abs=0.02)
+    center, half = 2000 / 1002, 1.959963984540054 * np.sqrt(101 - 400 / 1002) / 10.02
+    assert (found.percent, found.low, found.high) == pytest.approx((2, center - half, center + half))
 
 
 @pytest.mark.parametrize(("lost", "won", "expected"), [(0, 0, (0, -8.91, 8.91)), (0, 20, (100, 75.95, 100))])

@@ -57,8 +57,10 @@ def find_rejection(
     targets = read_targets(judging, classifier.labels)
     logits = compute_logits(classifier.engine, judging)
     right = logits.argmax(axis=1) == targets
-    temperature = 1.0 if right.all() else fit_temperature(logits, targets)
-    if right.all():
+    temperature = 1.0
+    if not right.all():
+        temperature = fit_temperature(logits, targets)
+    else:
         text = f"{data.name}: no mistake among {len(right)} images: the scores stay as they are: give harder ones"
         warnings.warn(text, LevitWarning, stacklevel=2)
     scores = softmax(logits / np.float32(temperature)).max(axis=1)
