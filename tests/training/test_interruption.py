@@ -39,11 +39,13 @@ def options(run_options: TrainingOptions) -> TrainingOptions:
     return run_options
 
 
-@pytest.mark.parametrize("more", [{}, TAUGHT], ids=["plain", "taught, in parts, decayed, weighted"])
+@pytest.mark.parametrize(
+    "more", [{}, {"optimizer": "muon"}, TAUGHT], ids=["plain", "muon", "taught, in parts, decayed, weighted"]
+)
 def test_what_is_stopped_after_any_step_goes_on_to_the_same_bits(
     options: TrainingOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
 ) -> None:
-    if more:
+    if more is TAUGHT:
         more = {**more, "teacher": str(save_levit(tmp_path / "teacher", COLORS))}
     options = replace(options, **more)
     train(options)

@@ -103,6 +103,36 @@ def test_a_network_of_timm_is_grouped_by_timm(options, timm_network, layer_decay
     assert (min(scales) < 1) == (layer_decay < 1)
 
 
+@pytest.mark.parametrize("layer_decay", [1.0, 0.8])
+@pytest.mark.parametrize("kind", ["network", "timm_network"])
+def test_muon_learns_the_matrices_inside_and_leaves_the_rest_to_adam(options, request, kind, layer_decay):
+    network = request.getfixturevalue(kind)
+    chosen = options(optimizer="muon", layer_decay=layer_decay, weight_decay=0.3)
+    optimizer = build_optimizer(network, chosen)
+    adam = group_of(build_optimizer(network, options(layer_decay=layer_decay, weight_decay=0.3)), network)
+    found = group_of(optimizer, network)
+    assert set(found) == {name for name, _ in network.named_parameters()}
+    assert count(optimizer) == len(found)
+    for name, one in network.named_parameters():
+        is_matrix = one.ndim > 1 and not is_head(name) and not name.endswith("attention_biases")
+        assert found[name]["use_fallback"] == (not is_matrix), name
+        assert found[name]["weight_decay"] == adam[name]["weight_decay"], name
+        assert found[name]["lr_scale"] == adam[name]["lr_scale"], name
+
+
+def test_a_step_of_muon_is_orthogonal_and_as_large_as_one_of_adam(options, network):
+    optimizer = build_optimizer(network, options(optimizer="muon", lr=0.1, weight_decay=0.0))
+    before = {name: one.detach().clone() for name, one in network.named_parameters()}
+    for one in network.parameters():
+        one.grad = torch.randn_like(one)
+    optimizer.step()
+    name = "levit.encoder.stages.0.layers.1.module.linear_up.linear.weight"
+    step = (before[name] - dict(network.named_parameters())[name]).detach()
+    singular = torch.linalg.svdvals(step)
+    assert singular.max() < 1.6 * singular.min()
+    assert step.square().mean().sqrt() == pytest.approx(0.1 * 0.2, rel=0.2)  # 0.2 is usual of AdamW's updates
+
+
 def test_nothing_but_the_heads_learns_with_a_frozen_backbone(options, network):
     freeze(network, options(freeze="backbone"))
     for name, one in network.named_parameters():

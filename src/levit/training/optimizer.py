@@ -1,4 +1,4 @@
-"""How weights change: which learn and how fast, AdamW, its cosine, and adaptive gradient clipping."""
+"""How weights change: which learn and how fast, AdamW or Muon, their cosine, and adaptive gradient clipping."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from timm.optim import param_groups_layer_decay
+from timm.optim import Muon, param_groups_layer_decay
 from timm.scheduler import CosineLRScheduler
 from timm.utils import adaptive_clip_grad
 from torch import nn
@@ -56,14 +56,20 @@ def is_head(name: str) -> bool:
     return name.startswith(("classifier", "head", "fc."))
 
 
-def build_optimizer(network: nn.Module, options: TrainingOptions) -> torch.optim.AdamW:
-    """AdamW without weight decay on biases, norms and attention biases, slower towards the stem with `layer_decay`."""
+def build_optimizer(network: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:
+    """AdamW or Muon without weight decay on biases, norms and attention biases, slower to the stem with `layer_decay`.
+
+    Muon makes the steps of the matrices inside the network orthogonal, of the size that AdamW's would have, so that the
+    same rates suit both (Liu et al., arXiv 2502.16982); everything else learns by NAdamW.
+    """
     if isinstance(network, LevitPreTrainedModel):
         groups = _levit_groups(network, options)
     else:
         groups = param_groups_layer_decay(
             network, weight_decay=options.weight_decay, layer_decay=options.layer_decay
         )  # fmt: skip
+    if options.optimizer == "muon":
+        return Muon(_matrices_apart(network, groups), lr=options.lr, nesterov=True)
     device = next(network.parameters()).device.type
     return torch.optim.AdamW(groups, lr=options.lr, fused=device in ("cpu", "cuda"))
 
@@ -118,6 +124,22 @@ def _levit_groups(network: LevitPreTrainedModel, options: TrainingOptions) -> li
         )
         group["params"].append(parameter)
     return list(groups.values())
+
+
+def _matrices_apart(network: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each group in two: the matrices inside the network, and all that timm's Muon leaves to NAdamW."""
+    inside = {
+        id(one)
+        for name, one in network.named_parameters()
+        if one.ndim > 1 and not is_head(name) and not name.endswith("attention_biases")
+    }
+    divided = []
+    for group in groups:
+        for is_matrix in (True, False):
+            members = [one for one in group["params"] if (id(one) in inside) is is_matrix]
+            if members:
+                divided.append(group | {"params": members, "use_fallback": not is_matrix})
+    return divided
 
 
 def _place(name: str) -> tuple[int, int]:
