@@ -45,7 +45,8 @@ def test_it_learns_for_a_step(config, digits, tmp_path, request):
         request.getfixturevalue("shared_data")
     elif not options.from_scratch:
         options = replace(options, from_scratch=True)
-    run = train(replace(options, model=str(ROOT / options.model) if "/shared/" in options.model else options.model))
+    local = ROOT / options.model
+    run = train(replace(options, model=str(local) if local.exists() else options.model))
     assert run.is_complete
     with (run.folder / "results.csv").open() as stream:
         row = next(csv.DictReader(stream))
