@@ -13,7 +13,7 @@ help:  ## Show this list.
 demo: $(VENV)/.base  ## Install the light runtime (no torch) and classify the example photos.
 	$(BIN)/levit predict examples
 
-test: $(VENV)/.dev  ## Install everything and run all tests (about 18 minutes on 2 cores, after a download of 4 GB; 7 GB on disk).
+test: $(VENV)/.dev  ## Install everything and run all tests (18 to 25 minutes on 2 cores, after a download of 4 GB; 7 GB on disk).
 	$(BIN)/python -m pytest
 
 quick: $(VENV)/.dev  ## Run the tests that a developer runs all day.
