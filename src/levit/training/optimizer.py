@@ -59,8 +59,8 @@ def is_head(name: str) -> bool:
 def build_optimizer(network: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:
     """AdamW or Muon without weight decay on biases, norms and attention biases, slower to the stem with `layer_decay`.
 
-    Muon makes the steps of the matrices inside the network orthogonal, of the size that AdamW's would have, so that the
-    same rates suit both (Liu et al., arXiv 2502.16982); everything else learns by NAdamW.
+    Muon makes the steps of the matrices inside the network orthogonal, of the size that AdamW's usually have, so that
+    rates mean about the same (Liu et al., arXiv 2502.16982); everything else learns by NAdamW.
     """
     if isinstance(network, LevitPreTrainedModel):
         groups = _levit_groups(network, options)

@@ -70,13 +70,13 @@ class TrainingOptions:
     epochs: int = _option(30, "How often all images are gone through, cool-down left out.", low=1)
     batch_size: int = _option(64, "Images in a step, over all processes.", low=2)
     accumulate: int = _option(1, "Parts in which a process computes its share of a step.", low=1)
-    optimizer: str = _option("adamw", "adamw; or muon, which takes fewer epochs, and larger batches.")
+    optimizer: str = _option("adamw", "adamw; or muon, whose steps take longer: for large batches.")
     lr: float = _option(5e-4, "The highest learning rate.", low=0)
     min_lr: float = _option(1e-5, "The lowest, at the end of the cosine.", low=0)
     warmup_epochs: float = _option(1.0, "Epochs in which the learning rate rises.", low=0)
     warmup_lr: float = _option(1e-6, "What it rises from.", low=0)
     cooldown_epochs: int = _option(0, "Epochs more at the lowest.", low=0)
-    weight_decay: float = _option(0.025, "None on biases, norms and attention biases.", low=0)
+    weight_decay: float = _option(0.025, "How much weights shrink; biases, norms and attention biases do not.", low=0)
     layer_decay: float = _option(
         1.0, "Factor of the learning rate from each block to the one before.", low=0.01, high=1
     )
