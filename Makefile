@@ -19,9 +19,10 @@ test: $(VENV)/.dev  ## Install everything and run all tests (18 to 25 minutes on
 quick: $(VENV)/.dev  ## Run the tests that a developer runs all day.
 	$(BIN)/python -m pytest -m "not slow"
 
-check: $(VENV)/.dev  ## Lint, formatting, types and who may import whom.
+check: $(VENV)/.dev  ## Lint, formatting, length limits, types and import rules.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python .ci/check_limits.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -1,4 +1,4 @@
-"""One way to run a network, in a process of its own: `levit.evaluation.turns` asks, this answers.
+"""One way to run a network, in a process of its own: `levit.benchmarking.workers` asks, this answers.
 
     python benchmarks/contender.py '{"way": "openvino", "file": "x.onnx", "precision": "bf16", "threads": 2}'
 
@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from levit.evaluation.timing import measure_latency, measure_throughput
-from levit.evaluation.turns import Answer, serve
+from levit.benchmarking.timing import measure_latency, measure_throughput
+from levit.benchmarking.workers import Answer, serve
 
 _PART = 4  # images that one thread prepares for a batch of 16
 

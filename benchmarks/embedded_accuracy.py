@@ -17,12 +17,12 @@ import time
 from pathlib import Path
 
 import levit
-from levit.data.opening import open_data
-from levit.data.parts import divide
+from levit.data.open_data import open_data
+from levit.data.subsets import divide
 from levit.evaluation.accuracy import compute_logits, judge, read_targets
 from levit.exporting.int8 import CALIBRATION_IMAGES
 from levit.runtime.engine import Precision, open_engine
-from levit.runtime.opening import find_artifact
+from levit.runtime.model_resolution import find_artifact
 from levit.spec.artifact import Accuracy
 
 ROOT = Path(__file__).parent.parent

@@ -1,4 +1,4 @@
-"""How much memory do very many labelled files take? Names are made up; nothing is read.
+"""How much memory do very many labeled files take? Names are made up; nothing is read.
 
     python benchmarks/many_files.py [--files 10000000]
 

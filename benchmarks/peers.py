@@ -27,10 +27,10 @@ from typing import Any
 
 from frontier import draw_frontier
 from large_photos import write_photos
+from levit.benchmarking.machine import describe_machine
+from levit.benchmarking.workers import Contender, take_turns
 from levit.errors import EngineError
-from levit.evaluation.machine import describe_machine
-from levit.evaluation.turns import Contender, take_turns
-from levit.runtime.cores import usable_cores
+from levit.runtime.cpu_count import usable_cores
 from peer_networks import COMPETITORS, LEVITS, peer_file
 from peer_tables import PRECISIONS, markdown, published
 from work import WORK, export_random, random_checkpoint
@@ -130,7 +130,7 @@ def compare(specifications: Mapping[str, Specification], requests: Mapping[str, 
 
 def measure_peaks(rounds: int) -> dict[str, float]:
     """Multiply-adds a second in large matrix products, times 1e-9, by precision."""
-    command = [sys.executable, "-P", "-m", "levit.evaluation.peak"]
+    command = [sys.executable, "-P", "-m", "levit.benchmarking.peak"]
     with Contender("peak", command) as peak:
         requests = [{"precision": precision, "seconds": 1.0} for precision in PRECISIONS]
         (answers,) = take_turns([peak], requests, rounds).values()

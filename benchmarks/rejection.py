@@ -12,9 +12,9 @@ from itertools import islice
 from pathlib import Path
 
 import levit
-from levit.data.labelled import LabelledImage
-from levit.data.opening import open_data
-from levit.data.parts import divide
+from levit.data.labeled_images import LabeledImage
+from levit.data.open_data import open_data
+from levit.data.subsets import divide
 from levit.evaluation.rejection import find_rejection
 from levit.exporting.export import record_rejection
 
@@ -47,7 +47,7 @@ def main() -> None:
     RESULT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
-def unknown(model: levit.Classifier, items: list[LabelledImage]) -> dict[str, float]:
+def unknown(model: levit.Classifier, items: list[LabeledImage]) -> dict[str, float]:
     """In per cent: what is unknown, and what of the rest is right, where that is known."""
     predictions = list(model.stream([item.image for item in items]))
     answered = [pair for pair in zip(predictions, items, strict=True) if not pair[0].is_unknown]

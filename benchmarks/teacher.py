@@ -17,10 +17,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from levit.data.opening import open_data
-from levit.evaluation.machine import describe_machine
-from levit.training.sources import divide
-from levit.training.store import store_images
+from levit.benchmarking.machine import describe_machine
+from levit.data.open_data import open_data
+from levit.training.datasets import divide
+from levit.training.indexed_images import store_images
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"

@@ -21,8 +21,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from levit.evaluation.machine import describe_machine
-from levit.evaluation.turns import Answer, Contender, serve, take_turns
+from levit.benchmarking.machine import describe_machine
+from levit.benchmarking.workers import Answer, Contender, serve, take_turns
 
 RESULTS = Path(__file__).parent / "results"
 PHOTOS = Path(__file__).parent.parent.parent / "shared" / "data" / "photos"
@@ -149,7 +149,7 @@ _LIBRARIES: dict[str, Callable[[], Built]] = {"transformers": _transformers, "ti
 
 
 class Pipeline:
-    """Files in memory to augmented, normalised pixels, in one process with one thread: RandAugment and erasing."""
+    """Files in memory to augmented, normalized pixels, in one process with one thread: RandAugment and erasing."""
 
     def __init__(self, name: str) -> None:
         torch.set_num_threads(1)
@@ -201,8 +201,8 @@ def _timm_loader() -> Prepare:
 def _levit_loader() -> Prepare:
     from levit.spec.preprocessing import Preprocessing
     from levit.training.augmentation import Augmentation
-    from levit.training.epoch import Request
     from levit.training.options import TrainingOptions
+    from levit.training.sampler import Request
 
     options = TrainingOptions(auto_augment=POLICY, erase=0.25)
     augmentation = Augmentation(options, Preprocessing.for_image_size((224, 224)), (224, 224))

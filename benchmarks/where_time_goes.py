@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import openvino
 
-from levit.evaluation.machine import describe_machine
-from levit.evaluation.peak import measure_peak
-from levit.runtime.cores import usable_cores
+from levit.benchmarking.machine import describe_machine
+from levit.benchmarking.peak import measure_peak
+from levit.runtime.cpu_count import usable_cores
 from levit.runtime.openvino_graph import own_quantization, take_pixels
 from levit.spec.architecture import Architecture
 from levit.spec.blocks import AttentionBlock, count_flops, encoder_blocks, stem_layers

@@ -1,4 +1,4 @@
-"""Export a checkpoint to int8, judge it on labelled photos, and show what that cost.
+"""Export a checkpoint to int8, judge it on labeled photos, and show what that cost.
 
 python examples/quantize.py my-levit/ fast.onnx --calibration photos/ --evaluation validation/
 """
@@ -24,7 +24,7 @@ report = levit.export(
 )
 print(f"{report.path}: {report.num_bytes / 1e6:.1f} MB")
 after, quantization = report.artifact.accuracy, report.artifact.quantization
-if after and quantization and quantization.fp32:  # measured, since there are labelled photos
+if after and quantization and quantization.fp32:  # measured, since there are labeled photos
     before = quantization.fp32
     print(f"top-1 {before.top1:.2f} % in fp32, {after.top1:.2f} % in int8, of {after.images} photos")
     print(f"the same answer for {quantization.agreement:.1f} %")

@@ -35,9 +35,9 @@ settings.load_profile("levit")
 
 # Those that train, export or measure; `make quick` has tests of the same rooms.
 SLOW_EXAMPLES = {
-    "levit.evaluation.speed.measure_speed",
+    "levit.benchmarking.benchmark.measure_speed",
     "levit.exporting.export.export",
-    "levit.training.run.train",
+    "levit.training.train.train",
     "levit-for-image-classification.md",
     "levit-for-image-classification-with-teacher.md",
     "levit-backbone.md",

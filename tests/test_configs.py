@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from levit.training.options import options_from, read_options
-from levit.training.run import train
+from levit.training.train import train
 from tests.conftest import GOLDEN, ROOT
 
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))

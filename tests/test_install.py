@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from levit.checkpoints.configuration import config_from_architecture
+from levit.checkpoints.transformers_configuration import config_from_architecture
 from levit.spec.architecture import Architecture
 from tests.conftest import EXAMPLES, ROOT, random_weights
 

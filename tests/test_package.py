@@ -72,7 +72,7 @@ def test_importing_levit_imports_nothing_heavy():
     [
         "levit.runtime.classifier",
         "levit.exporting.export",
-        "levit.exporting.verify",
+        "levit.exporting.verification",
         "levit.cli",
         "levit.deployment.build",
     ],
@@ -85,7 +85,7 @@ def test_only_the_model_room_imports_torch(module):
 def test_predicting_and_exporting_never_import_torch(tmp_path):
     code = f"""
 import levit
-from levit.runtime.describe import describe
+from levit.runtime.model_info import describe
 levit.Classifier()({str(EXAMPLES / "cat.jpg")!r})
 describe(None)
 """
@@ -123,7 +123,7 @@ def test_the_readme_s_table_of_variants_is_the_specification_s():
 
 
 def test_the_embedded_model_is_small_and_says_how_good_it_is():
-    from levit.runtime.opening import find_artifact
+    from levit.runtime.model_resolution import find_artifact
 
     assert find_artifact(None).stat().st_size <= 8_000_000
     artifact = levit.Classifier().artifact
@@ -141,7 +141,7 @@ def test_nothing_is_reported_to_anybody():
             "-c",
             "import os, socket; os.register_at_fork(before=lambda: print('forks'))\n"
             "socket.socket.connect = lambda *_: print('connects')\n"
-            "import levit.evaluation.peak, levit, nncf\n"
+            "import levit.benchmarking.peak, levit, nncf\n"
             f"levit.Classifier(engine='openvino')({str(EXAMPLES / 'cat.jpg')!r})\n"
             "print('done')",
         ],

@@ -22,18 +22,18 @@ if TYPE_CHECKING:
         LevitError,
     )
     from levit.exporting.export import export
-    from levit.model.backbone import LevitBackbone, LevitModel
-    from levit.model.classifier import (
-        LevitForImageClassification,
-        LevitForImageClassificationWithTeacher,
-        LevitForImageClassificationWithTeacherOutput,
-    )
-    from levit.model.config import LevitConfig
-    from levit.model.image_processor import (
+    from levit.image_processing.processor import (
         LevitFeatureExtractor,
         LevitImageProcessor,
         LevitImageProcessorFast,
         LevitImageProcessorPil,
+    )
+    from levit.model.backbone import LevitBackbone, LevitModel
+    from levit.model.config import LevitConfig
+    from levit.model.image_classification import (
+        LevitForImageClassification,
+        LevitForImageClassificationWithTeacher,
+        LevitForImageClassificationWithTeacherOutput,
     )
     from levit.model.loading import load_checkpoint, load_image_processor
     from levit.model.pretrained import LevitPreTrainedModel
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from levit.runtime.prediction import Label, Prediction
     from levit.spec.architecture import Architecture
     from levit.training.options import TrainingOptions
-    from levit.training.run import train
+    from levit.training.train import train
 
 __version__ = "0.1.0"
 
@@ -61,13 +61,13 @@ _HOMES = {
     "LevitBackbone": "levit.model.backbone",
     "LevitConfig": "levit.model.config",
     "LevitError": "levit.errors",
-    "LevitFeatureExtractor": "levit.model.image_processor",
-    "LevitForImageClassification": "levit.model.classifier",
-    "LevitForImageClassificationWithTeacher": "levit.model.classifier",
-    "LevitForImageClassificationWithTeacherOutput": "levit.model.classifier",
-    "LevitImageProcessor": "levit.model.image_processor",
-    "LevitImageProcessorFast": "levit.model.image_processor",
-    "LevitImageProcessorPil": "levit.model.image_processor",
+    "LevitFeatureExtractor": "levit.image_processing.processor",
+    "LevitForImageClassification": "levit.model.image_classification",
+    "LevitForImageClassificationWithTeacher": "levit.model.image_classification",
+    "LevitForImageClassificationWithTeacherOutput": "levit.model.image_classification",
+    "LevitImageProcessor": "levit.image_processing.processor",
+    "LevitImageProcessorFast": "levit.image_processing.processor",
+    "LevitImageProcessorPil": "levit.image_processing.processor",
     "LevitModel": "levit.model.backbone",
     "LevitPreTrainedModel": "levit.model.pretrained",
     "Prediction": "levit.runtime.prediction",
@@ -78,7 +78,7 @@ _HOMES = {
     "load_image_processor": "levit.model.loading",
     "read_checkpoint": "levit.checkpoints.reading",
     "register": "levit.model.registration",
-    "train": "levit.training.run",
+    "train": "levit.training.train",
 }
 
 __all__ = [

@@ -1,42 +1,77 @@
 """The exception tree.
 
-Everything that `levit` raises on purpose is a `LevitError` whose message is one line that names the thing
-and the way out::
+Everything that `levit` raises on purpose is a `LevitError` whose message is one line: what it is about, what is wrong
+and what to do::
 
     LevitError
-    ├── ConfigError      (also a ValueError)   a configuration that describes no network
+    ├── ConfigError      (also a ValueError)   an invalid option, or a configuration that describes no network
     ├── CheckpointError                        weights that cannot be read, or do not fit their configuration
-    ├── DataError                              labelled images that cannot be used
+    ├── DataError                              labeled images that cannot be used
     ├── ImageError                             one image that cannot be decoded or is refused
-    ├── ExportError                            an artifact that could not be written or did not verify
+    ├── ExportError                            an artifact that could not be written or failed its verification
     └── EngineError                            an inference engine that is missing or failed
 
-What is done, but not quite as one would expect, is a `LevitWarning` of one line.
+A result that differs from what a caller may expect is a `LevitWarning` of one line.
 """
+
+from __future__ import annotations
 
 
 class LevitError(Exception):
-    """Base class of every error that levit raises on purpose."""
+    """Base class of every error that levit raises on purpose.
+
+    The message is `source: reason: hint`, without the parts that are None. Parameters of functions are named in
+    backticks in reason and hint, as in `` `image_size` ``; the command line shows them as its flags.
+
+    Args:
+        reason: what is wrong.
+        source: the file, model, data set or parameter that it is about.
+        hint: what to do.
+
+    Attributes:
+        source, reason, hint: the arguments.
+
+    Examples:
+        >>> error = LevitError("no such file", source="model.onnx", hint="check the path")
+        >>> str(error)
+        'model.onnx: no such file: check the path'
+        >>> error.reason
+        'no such file'
+    """
+
+    def __init__(self, reason: str, *, source: object = None, hint: str | None = None) -> None:
+        self.source = None if source is None else str(source)
+        self.reason = reason
+        self.hint = hint
+        super().__init__(reason)
+
+    def __str__(self) -> str:
+        """The message, one line."""
+        return ": ".join(part for part in (self.source, self.reason, self.hint) if part)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep source and hint where an exception is pickled, between processes for instance."""
+        return _restore, (type(self), self.reason, self.source, self.hint)
 
 
 class ConfigError(LevitError, ValueError):
-    """A configuration describes no network; the message names the field."""
+    """An option is invalid, or a configuration describes no network; `source` is the parameter or field."""
 
 
 class CheckpointError(LevitError):
-    """A checkpoint cannot be read, or its weights do not fit its configuration."""
+    """A checkpoint cannot be read or written, or its weights do not fit its configuration."""
 
 
 class DataError(LevitError):
-    """Labelled images cannot be used as they are."""
+    """Labeled images cannot be used as they are."""
 
 
 class ImageError(LevitError):
-    """One image cannot be decoded, or is refused; the message starts with its name."""
+    """One image cannot be decoded or is refused; `source` is its name."""
 
 
 class ExportError(LevitError):
-    """An artifact could not be written, or computes something other than its checkpoint."""
+    """An artifact could not be written, or its logits differ from those of its checkpoint."""
 
 
 class EngineError(LevitError):
@@ -44,4 +79,22 @@ class EngineError(LevitError):
 
 
 class LevitWarning(UserWarning):
-    """Something is done, but with a change or a loss that the message names."""
+    """A result differs from what was asked for; the message says how."""
+
+
+def first_line(error: BaseException, *, limit: int = 200) -> str:
+    """The first line of the message of an exception of another library, shortened to `limit` characters.
+
+    Examples:
+        >>> first_line(ValueError("bad magic", 7))
+        "('bad magic', 7)"
+        >>> first_line(KeyError())
+        'KeyError'
+    """
+    lines = str(error).strip().splitlines()
+    text = lines[0].strip() if lines else type(error).__name__
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _restore(kind: type[LevitError], reason: str, source: str | None, hint: str | None) -> LevitError:
+    return kind(reason, source=source, hint=hint)

@@ -9,7 +9,7 @@ import levit
 from levit.checkpoints.download import HASH
 from levit.checkpoints.hub import ADDRESSES, HUB_NAMES, find_weights
 from levit.errors import CheckpointError
-from levit.runtime.describe import describe
+from levit.runtime.model_info import describe
 from levit.spec.variants import VARIANTS
 from tests.conftest import EXAMPLES, GOLDEN
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from levit.checkpoints.changes import warn_of_changes
+from levit.checkpoints.conversion_warnings import warn_of_changes
 from levit.checkpoints.reading import read_checkpoint
 from levit.checkpoints.timm_configuration import _crop_share, timm_config, timm_difference, timm_preprocessing
 from levit.checkpoints.writing import convert, write_checkpoint

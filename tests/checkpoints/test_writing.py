@@ -153,7 +153,7 @@ def test_labels_that_are_decided_by_themselves_stay_so(tmp_path):
     network = transformers.LevitForImageClassificationWithTeacher.from_pretrained(tmp_path)
     assert network.config.problem_type == levit.load_checkpoint(tmp_path).config.problem_type is not None
     assert checkpoint_from_model(network).is_multi_label
-    with pytest.warns(UserWarning, match="initialised anew"):
+    with pytest.warns(UserWarning, match="initialized anew"):
         assert levit.load_checkpoint(tmp_path, num_labels=3).config.problem_type is None
 
 

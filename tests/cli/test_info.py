@@ -4,7 +4,7 @@ import shutil
 import pytest
 
 import levit
-from levit.runtime.describe import describe
+from levit.runtime.model_info import describe
 from tests.cli.console import start
 from tests.runtime.small_model import LABELS
 

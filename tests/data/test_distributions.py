@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import scipy.io
 
-from levit.data.opening import open_data
+from levit.data.open_data import open_data
 from levit.errors import DataError
 from levit.spec.labels import imagenet_classes
-from tests.data.test_labelled import png
+from tests.data.test_labeled_images import png
 from tests.data.test_layouts import rows, write
 
 SYNSETS = [identifier for identifier, _ in imagenet_classes()]

@@ -8,10 +8,10 @@ from PIL import Image
 
 from levit.data import duplicates
 from levit.data.duplicates import find_duplicates, hash_content
-from levit.data.labelled import LabelledImage
-from levit.data.opening import open_data, open_splits, open_with_others
+from levit.data.labeled_images import LabeledImage
+from levit.data.open_data import open_data, open_splits, open_with_others
 from tests.data.test_distributions import write_cifar
-from tests.data.test_labelled import png, write_parquet
+from tests.data.test_labeled_images import png, write_parquet
 from tests.data.test_layouts import write
 
 
@@ -25,7 +25,7 @@ class Few:
         return len(self.numbers)
 
     def __iter__(self):
-        return (LabelledImage(png(number), (0,), f"{place}") for place, number in enumerate(self.numbers))
+        return (LabeledImage(png(number), (0,), f"{place}") for place, number in enumerate(self.numbers))
 
 
 def test_every_copy_is_counted_and_named_once():

@@ -5,11 +5,11 @@ import pytest
 from PIL import Image
 
 from levit.data.inspection import draw_contact_sheet, inspect
-from levit.data.labelled import LabelledImage
-from levit.data.opening import open_data, open_splits
+from levit.data.labeled_images import LabeledImage
+from levit.data.open_data import open_data, open_splits
 from levit.errors import DataError
 from tests.conftest import EXAMPLES
-from tests.data.test_labelled import png
+from tests.data.test_labeled_images import png
 
 
 @pytest.fixture
@@ -51,17 +51,17 @@ class Odd:
 
     def __iter__(self):
         images = [
-            LabelledImage(np.zeros((4, 4, 3), np.uint8), (0,), "array"),
-            LabelledImage(png(1), (7,), "strange"),
-            LabelledImage(png(2), (), "unknown"),
-            LabelledImage("missing.png", (1,), "missing"),
+            LabeledImage(np.zeros((4, 4, 3), np.uint8), (0,), "array"),
+            LabeledImage(png(1), (7,), "strange"),
+            LabeledImage(png(2), (), "unknown"),
+            LabeledImage("missing.png", (1,), "missing"),
         ]
         return iter(images)
 
 
 def test_labels_that_are_no_class_and_classes_without_images_are_named():
     (summary,) = inspect({"odd": Odd()})
-    assert (summary.images, summary.unlabelled, summary.out_of_range, summary.bad) == (4, 1, 1, 1)
+    assert (summary.images, summary.unlabeled, summary.out_of_range, summary.bad) == (4, 1, 1, 1)
     assert summary.per_class == [1, 1, 0]
     assert summary.empty_classes == ["emu"]
     assert summary.bad_named == [("missing", "No such file or directory")]

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from levit.data.labelled import NoSplitError
-from levit.data.opening import open_data
+from levit.data.labeled_images import NoSplitError
+from levit.data.open_data import open_data
 from levit.errors import DataError
-from tests.data.test_labelled import png, write_parquet
+from tests.data.test_labeled_images import png, write_parquet
 
 
 def write(folder, *names):

@@ -7,12 +7,12 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 
-from levit.checkpoints.configuration import config_from_architecture
+from levit.checkpoints.transformers_configuration import config_from_architecture
 from levit.deployment.folding import fold
 from levit.deployment.graph import build_graph
 from levit.deployment.reference import evaluate
-from levit.model.classifier import LevitForImageClassification, LevitForImageClassificationWithTeacher
 from levit.model.config import LevitConfig
+from levit.model.image_classification import LevitForImageClassification, LevitForImageClassificationWithTeacher
 from levit.runtime.engine import open_engine
 from levit.spec.architecture import Architecture
 from tests.architectures import architectures

@@ -7,12 +7,12 @@ import pytest
 
 from levit.errors import DataError
 from levit.evaluation.comparison import Answers, Comparer, paired_difference
-from levit.evaluation.evaluate import evaluate
-from levit.evaluation.folder import metrics
-from levit.evaluation.report import write_report
+from levit.evaluation.evaluator import evaluate
+from levit.reporting.evaluation_output import metrics
+from levit.reporting.evaluation_report import write_report
 from levit.runtime.classifier import Classifier
 from levit.runtime.fake_engine import FakeEngine
-from tests.evaluation.test_evaluate import BAD, Colors
+from tests.evaluation.test_evaluator import BAD, Colors
 from tests.runtime.small_model import colors_card, colors_classifier
 
 

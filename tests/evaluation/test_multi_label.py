@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics
 
-from levit.data.labelled import LabelledImage
+from levit.data.labeled_images import LabeledImage
 from levit.errors import DataError, ImageError, LevitWarning
 from levit.evaluation.multi_label import average_precision, best_threshold, evaluate_multi_label
-from levit.evaluation.multi_label_folder import write_multi_label
-from levit.evaluation.multi_label_report import write_multi_label_report
+from levit.reporting.multi_label_output import write_multi_label
+from levit.reporting.multi_label_report import write_multi_label_report
 from levit.runtime.classifier import Classifier
 from levit.runtime.fake_engine import FakeEngine
 from tests.runtime.small_model import colors_card, plain
@@ -31,12 +31,12 @@ def classifier() -> Classifier:
 class Flags:
     name, classes, is_multi_label, any_is_right, is_grouped = "flags", ("blue", "red", "green"), True, False, False
 
-    def __init__(self, *extra: LabelledImage) -> None:
+    def __init__(self, *extra: LabeledImage) -> None:
         self.items = [
-            LabelledImage(plain(250, 0, 250), (0, 1), "pink"),
-            LabelledImage(plain(240, 0, 10), (1,), "red"),
-            LabelledImage(plain(5, 0, 245), (1,), "blue, but called red"),
-            LabelledImage(plain(0, 0, 0), (), "black"),
+            LabeledImage(plain(250, 0, 250), (0, 1), "pink"),
+            LabeledImage(plain(240, 0, 10), (1,), "red"),
+            LabeledImage(plain(5, 0, 245), (1,), "blue, but called red"),
+            LabeledImage(plain(0, 0, 0), (), "black"),
             *extra,
         ]
 
@@ -70,7 +70,7 @@ def test_the_figures_are_those_of_the_definitions():
     assert one.thresholds[2] == np.inf
 
 
-BROKEN = [LabelledImage(b"no image", (0,), "broken"), LabelledImage(plain(1, 1, 1), (9,), "strange")]
+BROKEN = [LabeledImage(b"no image", (0,), "broken"), LabeledImage(plain(1, 1, 1), (9,), "strange")]
 
 
 def test_a_model_for_one_label_is_judged_by_scores_that_it_does_not_give_which_is_said():
@@ -106,13 +106,13 @@ def test_the_label_that_is_furthest_from_the_truth_is_shown():
     (mistake,) = evaluate_multi_label(classifier(), Flags()).mistakes
     assert (mistake.name, mistake.label, mistake.is_there) == ("blue, but called red", 1, True)
     assert mistake.score < 0.05
-    seen = LabelledImage(plain(0, 255, 0), (), "green, but nobody says so")
+    seen = LabeledImage(plain(0, 255, 0), (), "green, but nobody says so")
     first, _ = evaluate_multi_label(classifier(), Flags(seen)).mistakes
     assert (first.name, first.label, first.is_there) == (seen.name, 2, False)
 
 
 def test_the_report_stands_alone_and_shows_a_thousand_labels():
-    data = Flags(*BROKEN, LabelledImage(plain(0, 0, 240), (1,), "<i>"))
+    data = Flags(*BROKEN, LabeledImage(plain(0, 0, 240), (1,), "<i>"))
     data.classes = ("blue", "red", "<b>green</b>")
     labels = ("red", "<b>green</b>", "blue")
     card = replace(colors_card(labels), is_multi_label=True)

@@ -15,7 +15,7 @@ from levit.evaluation.rejection import (
     threshold_for_coverage,
     threshold_for_precision,
 )
-from tests.evaluation.test_evaluate import Colors
+from tests.evaluation.test_evaluator import Colors
 from tests.runtime.small_model import colors_classifier
 
 

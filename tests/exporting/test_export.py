@@ -9,7 +9,7 @@ import torch
 
 import levit
 from levit.errors import CheckpointError, ExportError
-from levit.exporting import verify
+from levit.exporting import verification
 from levit.exporting.export import export, record_accuracy
 from levit.spec.architecture import Architecture
 from levit.spec.artifact import Accuracy
@@ -126,7 +126,7 @@ def test_a_network_that_gives_no_numbers_is_refused(tmp_path, folder, monkeypatc
         def run(self, pixel_values):
             return np.full((len(pixel_values), 5), np.nan, np.float32)
 
-    monkeypatch.setattr(verify, "open_engine", lambda *args, **kwargs: Broken())
+    monkeypatch.setattr(verification, "open_engine", lambda *args, **kwargs: Broken())
     with pytest.raises(ExportError, match="nan"):
         export(folder, tmp_path / "x.onnx")
     assert not list(tmp_path.iterdir())

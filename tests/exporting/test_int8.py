@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 import levit
-from levit.data.opening import open_data
+from levit.data.open_data import open_data
 from levit.deployment.build import build_artifact
 from levit.errors import DataError, ExportError
 from levit.exporting import int8
@@ -50,7 +50,7 @@ def quantized(original):
 
 
 def precisions(model: onnx.ModelProto) -> dict[str, bool]:
-    """For each layer that can be quantised whether its input is."""
+    """For each layer that can be quantized whether its input is."""
     made_by = {node.output[0]: node for node in model.graph.node}
 
     def is_quantized(name: str) -> bool:
@@ -65,7 +65,7 @@ def precisions(model: onnx.ModelProto) -> dict[str, bool]:
     }
 
 
-def test_all_layers_but_the_head_and_attention_are_quantised(original, quantized):
+def test_all_layers_but_the_head_and_attention_are_quantized(original, quantized):
     found = precisions(quantized)
     assert {name for name, is_quantized in found.items() if is_quantized} == set(quantizable_layers(original))
     others = {name.rpartition(".")[2] for name, is_quantized in found.items() if not is_quantized}
@@ -87,12 +87,12 @@ def test_both_engines_compute_the_same_and_not_far_from_fp32(original, quantized
     assert relative(openvino, onnxruntime) < 0.05
 
 
-def test_pixels_and_normalised_values_give_the_same(original, quantized):
+def test_pixels_and_normalized_values_give_the_same(original, quantized):
     from levit.images.transform import normalize
 
     engine = open_engine(quantized.SerializeToString(), precision="fp32")
     assert engine.precision == "int8"
-    assert engine.reason == "the file is quantised; the rest is computed in fp32, as asked for"
+    assert engine.reason == "the file is quantized; the rest is computed in fp32, as asked for"
     images = np.random.default_rng(2).integers(0, 256, (4, 32, 32, 3), np.uint8)
     outside = engine.run(normalize(images, random_checkpoint(SMALL).preprocessing))
     assert relative(engine.run_images(images), outside) < 0.02  # a value between two levels may fall to either
@@ -143,7 +143,7 @@ def test_an_export_in_int8_is_judged_and_says_so(tmp_path, checkpoint, pictures)
 @pytest.mark.slow
 def test_layers_are_returned_until_the_accuracy_holds(tmp_path, checkpoint, pictures, monkeypatch):
     def spoiled(model, images):
-        """Quantised so that one layer computes next to nothing."""
+        """Quantized so that one layer computes next to nothing."""
         good = quantize(model, images)
         for tensor in good.graph.initializer:
             if tensor.name == "scale_stem.convolution4.weight_1":
@@ -179,7 +179,7 @@ def test_an_accuracy_that_cannot_be_had_leaves_nothing(tmp_path, checkpoint, pic
         ({"precision": "int8"}, "int8 needs images to calibrate on"),
         ({"precision": "int4"}, "precision is 'int4': use one of fp32, fp16, int8"),
         ({"precision": "fp16", "calibration": "x"}, "belong to precision int8, not to fp16"),
-        ({"precision": "int8", "calibration": EXAMPLES, "max_drop": 1.0}, "max_drop needs labelled images"),
+        ({"precision": "int8", "calibration": EXAMPLES, "max_drop": 1.0}, "max_drop needs labeled images"),
     ],
     ids=str,
 )

@@ -13,7 +13,7 @@ from PIL import Image
 import levit
 from levit.errors import ConfigError
 from levit.images import resizing
-from levit.images.reading import read_image, read_reduced
+from levit.images.decoding import read_image, read_reduced
 from levit.images.transform import prepare, preprocess, preprocess_quickly
 from levit.spec.preprocessing import Preprocessing
 from tests.conftest import EXAMPLES, ROOT

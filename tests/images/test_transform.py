@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from levit.images.reading import read_image
+from levit.images.decoding import read_image
 from levit.images.transform import _resize_center, normalize, preprocess, resized_size
 from levit.spec.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from tests.conftest import GOLDEN
@@ -110,7 +110,7 @@ def test_resizing_only_the_middle_gives_what_resizing_everything_gives(size, cro
     assert np.abs(found - expected).max() <= 1
 
 
-def test_the_steps_of_normalisation_can_be_left_out():
+def test_the_steps_of_normalization_can_be_left_out():
     pixels = np.array([[[[0, 51, 255]]]], np.uint8)
     size: dict = {"resize": None, "crop": (1, 1)}
 
@@ -122,7 +122,7 @@ def test_the_steps_of_normalisation_can_be_left_out():
     assert result(mean=None, std=None) == pytest.approx([0, 0.2, 1])
 
 
-def test_channels_are_normalised_each_by_its_own_and_put_first():
+def test_channels_are_normalized_each_by_its_own_and_put_first():
     pixels = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3), np.uint8)
     normalized = normalize(pixels, USUAL)
     assert normalized.dtype == np.float32

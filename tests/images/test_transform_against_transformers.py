@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from levit.checkpoints.configuration import preprocessing_from_config
-from levit.images.reading import read_image
+from levit.checkpoints.transformers_configuration import preprocessing_from_config
+from levit.images.decoding import read_image
 from levit.images.transform import normalize, preprocess
 
 LevitImageProcessorPil = pytest.importorskip("transformers").LevitImageProcessorPil

@@ -15,7 +15,7 @@ def small_config(**values) -> levit.LevitConfig:
 
 
 def randomized(model: torch.nn.Module) -> torch.nn.Module:
-    """Moved away from initialisation, where residual branches and biases are zero; in evaluation mode."""
+    """Moved away from initialization, where residual branches and biases are zero; in evaluation mode."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             size = 1.0 if "attention_biases" in name else 0.2

@@ -117,7 +117,7 @@ def test_unusable_input_is_named(model_class, pixel_values, match):
 def test_a_batch_may_be_empty_and_bytes_are_refused():
     model = levit.LevitForImageClassification(small_config()).eval()
     assert model(torch.zeros(0, 3, 64, 64)).logits.shape[0] == 0
-    with pytest.raises(ConfigError, match=r"pixel_values are torch\.uint8: normalise them first"):
+    with pytest.raises(ConfigError, match=r"pixel_values are torch\.uint8: normalize them first"):
         model(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
 
 

@@ -14,7 +14,7 @@ import transformers
 from PIL import Image
 
 from levit import ConfigError, LevitFeatureExtractor, LevitImageProcessor, LevitImageProcessorFast
-from levit.checkpoints.configuration import preprocessing_from_config
+from levit.checkpoints.transformers_configuration import preprocessing_from_config
 from levit.images.transform import normalize, preprocess
 from tests.conftest import GOLDEN
 

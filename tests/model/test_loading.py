@@ -41,7 +41,7 @@ def test_one_head_and_none():
 
 @torch.no_grad()
 def test_another_number_of_classes_gives_new_heads_and_says_so():
-    with pytest.warns(UserWarning, match="2 heads for 3 classes instead of 10, initialised anew"):
+    with pytest.warns(UserWarning, match="2 heads for 3 classes instead of 10, initialized anew"):
         model = levit.load_checkpoint(TINY / "facebook.pth", num_labels=3)
     output = model(IMAGES, output_hidden_states=True)
     assert output.logits.shape == (2, 3)

@@ -1,4 +1,4 @@
-"""Loading, saving and initialisation."""
+"""Loading, saving and initialization."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ NAMES = ("LevitForImageClassification", "LevitForImageClassificationWithTeacher"
 
 
 def randomized(model):
-    """A network in which every weight matters, as initialisation leaves branches at zero."""
+    """A network in which every weight matters, as initialization leaves branches at zero."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -48,7 +48,7 @@ def test_the_published_sizes_equal_stock_transformers(tmp_path, variant):
     assert torch.equal(stock(images).logits, model(images).logits)
 
 
-def test_a_missing_head_is_initialised_and_the_rest_is_left_alone(caplog):
+def test_a_missing_head_is_initialized_and_the_rest_is_left_alone(caplog):
     model = levit.LevitForImageClassificationWithTeacher.from_pretrained(GOLDEN / "tiny" / "transformers-single")
     saved = levit.read_checkpoint(GOLDEN / "tiny" / "transformers-single").weights
     for name, tensor in model.state_dict().items():

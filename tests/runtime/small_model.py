@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from levit.checkpoints.configuration import config_from_architecture
+from levit.checkpoints.transformers_configuration import config_from_architecture
 from levit.runtime.classifier import Classifier
 from levit.runtime.fake_engine import FakeEngine
 from levit.spec.architecture import Architecture

@@ -11,7 +11,7 @@ from PIL import Image
 
 from levit.errors import EngineError, ImageError
 from levit.runtime.classifier import Classifier
-from levit.runtime.cores import usable_cores
+from levit.runtime.cpu_count import usable_cores
 from levit.runtime.fake_engine import FakeEngine
 from tests.conftest import EXAMPLES, GOLDEN
 from tests.runtime.small_model import colors_card, colors_classifier, plain

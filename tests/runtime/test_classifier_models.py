@@ -160,7 +160,7 @@ def test_a_checkpoint_in_memory_is_opened(checkpoint):
 
 
 def test_a_damaged_copy_in_the_cache_is_made_anew(checkpoint):
-    from levit.runtime.opening import find_artifact
+    from levit.runtime.model_resolution import find_artifact
 
     photo = np.zeros((70, 80, 3), np.uint8)
     expected = Classifier(checkpoint)(photo).logits

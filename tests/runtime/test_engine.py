@@ -33,7 +33,7 @@ def test_the_fake_is_an_engine():
         ({"engine": "torch"}, "engine torch opens checkpoints, not ONNX files: use auto, openvino, onnxruntime"),
         ({"threads": 0}, "threads is 0: give a whole number of at least 1"),
         ({"precision": "fp8"}, "precision is 'fp8': use one of auto, fp32, bf16, int8"),
-        ({"precision": "int8"}, "the model: not quantised: export it with `levit export --precision int8`"),
+        ({"precision": "int8"}, "the model: not quantized: export it with `levit export --precision int8`"),
         (
             {"provider": "cuda", "engine": "openvino"},
             "provider is an option of onnxruntime, not of openvino: leave it out, or change the engine",

@@ -27,7 +27,7 @@ def test_it_answers_as_openvino_does(content):
     assert engine.metadata == OpenVinoEngine(content).metadata
 
 
-def test_it_normalises_images_itself(content):
+def test_it_normalizes_images_itself(content):
     engine, other = OnnxRuntimeEngine(content), OpenVinoEngine(content, precision="fp32")
     images = np.random.default_rng(1).integers(0, 256, (5, 32, 32, 3), np.uint8)
     assert isinstance(engine, ImageEngine)
@@ -51,7 +51,7 @@ def test_a_classifier_stands_on_it(tmp_path):
     ("options", "message"),
     [
         ({"precision": "bf16"}, "onnxruntime has no bf16"),
-        ({"precision": "int8"}, "the model: not quantised"),
+        ({"precision": "int8"}, "the model: not quantized"),
         ({"provider": "abacus"}, "onnxruntime has no provider 'abacus' here"),
     ],
 )

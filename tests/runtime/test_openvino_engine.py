@@ -142,7 +142,7 @@ def test_what_is_no_onnx_file_is_refused_before_openvino_complains(tmp_path, cap
 IMAGES = np.random.default_rng(2).integers(0, 256, (5, 32, 32, 3), np.uint8)
 
 
-def test_images_are_normalised_inside_as_they_are_outside(content):
+def test_images_are_normalized_inside_as_they_are_outside(content):
     engine = OpenVinoEngine(content, precision="fp32")
     preprocessing = Artifact.from_metadata(engine.metadata).preprocessing
     outside = engine.run(normalize(IMAGES, preprocessing))
@@ -154,7 +154,7 @@ def test_images_are_normalised_inside_as_they_are_outside(content):
 @pytest.mark.parametrize(
     "changes", [{"mean": None, "std": None}, {"rescale": None}, {"rescale": 0.5, "mean": (1, 2, 3)}]
 )
-def test_every_kind_of_normalisation_is_computed(changes):
+def test_every_kind_of_normalization_is_computed(changes):
     checkpoint = random_checkpoint(SMALL)
     checkpoint = replace(checkpoint, preprocessing=replace(checkpoint.preprocessing, **changes))
     engine = OpenVinoEngine(build_artifact(checkpoint).SerializeToString(), precision="fp32")

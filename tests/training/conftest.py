@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import levit
-from levit.data.opening import open_data
+from levit.data.open_data import open_data
 from levit.training.options import TrainingOptions
 from levit.training.student import build_student
 from tests.training.runs import COLORS, TINY
@@ -91,7 +91,7 @@ def picture() -> Image.Image:
 
 @pytest.fixture(scope="session")
 def colors(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Noisy pictures of three colours, which even a tiny network tells apart."""
+    """Noisy pictures of three colors, which even a tiny network tells apart."""
     folder = tmp_path_factory.mktemp("colors")
     generator = np.random.default_rng(0)
     for split, count in (("train", 16), ("validation", 6)):
@@ -144,5 +144,5 @@ def run_options(colors: Path, network: Path, tmp_path: Path) -> TrainingOptions:
 def processes() -> BaseContext:
     """Where processes come from that can be killed: a server that has imported what they need."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["levit.training.run", "matplotlib.figure", "hypothesis", "pytest"])
+    context.set_forkserver_preload(["levit.training.train", "matplotlib.figure", "hypothesis", "pytest"])
     return context

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from levit.training.saving import load_state
+from levit.training.checkpointer import load_state
 
 COLORS = ("blue", "green", "red")
 TINY: dict[str, Any] = {

@@ -13,7 +13,7 @@ from levit.errors import ConfigError, ImageError
 from levit.images.transform import normalize, prepare
 from levit.spec.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from levit.training.augmentation import Augmentation, PlainImages
-from levit.training.epoch import Request
+from levit.training.sampler import Request
 
 USUAL = Preprocessing.for_image_size((32, 32))
 FIRST = Request(0, 0, 0)
@@ -29,7 +29,7 @@ def augment(options):
     return make
 
 
-def grey_levels(pixels):
+def gray_levels(pixels):
     mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
     return (pixels * std + mean) * 255
 
@@ -64,10 +64,10 @@ def test_another_epoch_image_copy_or_seed_gives_other_pixels(augment, picture):
 
 @pytest.mark.parametrize("crop", ["resized", "padded"])
 @pytest.mark.parametrize("size", [(32, 32), (24, 40)])
-def test_the_result_is_normalised_and_of_the_size_that_was_asked_for(augment, picture, crop, size):
+def test_the_result_is_normalized_and_of_the_size_that_was_asked_for(augment, picture, crop, size):
     pixels = augment(crop=crop, size=size)(picture, FIRST)
     assert (pixels.dtype, pixels.shape) == (torch.float32, (3, *size))
-    levels = grey_levels(pixels)
+    levels = gray_levels(pixels)
     assert -0.01 <= levels.min() < levels.max() <= 255.01
     torch.testing.assert_close(levels, levels.round(), atol=1e-3, rtol=0)
 
@@ -75,7 +75,7 @@ def test_the_result_is_normalised_and_of_the_size_that_was_asked_for(augment, pi
 def test_the_statistics_are_the_models(augment, picture):
     half = Preprocessing(resize=36, crop=(32, 32), mean=(0.5,) * 3, std=(0.25,) * 3)
     usual, other = (augment(preprocessing=one)(picture, FIRST) for one in (USUAL, half))
-    torch.testing.assert_close((other * 0.25 + 0.5) * 255, grey_levels(usual), atol=1e-3, rtol=0)
+    torch.testing.assert_close((other * 0.25 + 0.5) * 255, gray_levels(usual), atol=1e-3, rtol=0)
 
 
 def test_a_padded_crop_is_the_image_shifted_and_nothing_more(augment, picture):
@@ -84,7 +84,7 @@ def test_a_padded_crop_is_the_image_shifted_and_nothing_more(augment, picture):
     padded = np.pad(pixels, ((4, 4), (4, 4), (0, 0)), mode="reflect")
     places = set()
     for number in range(20):
-        found = grey_levels(augment(crop="padded", **NOTHING)(image, Request(0, number, 0)))
+        found = gray_levels(augment(crop="padded", **NOTHING)(image, Request(0, number, 0)))
         levels = found.round().permute(1, 2, 0).numpy()
         where = [
             (top, left)
@@ -160,7 +160,7 @@ def test_a_jpeg_that_is_decoded_smaller_is_nearly_the_same(augment, picture):
         request = Request(0, number, 0)
         quick = augmentation(stream.getvalue(), request)
         whole_image = augmentation(Image.open(io.BytesIO(stream.getvalue())), request)
-        assert (grey_levels(quick) - grey_levels(whole_image)).abs().mean() < 4
+        assert (gray_levels(quick) - gray_levels(whole_image)).abs().mean() < 4
 
 
 def test_what_is_no_image_is_said(augment):

@@ -5,7 +5,7 @@ import torch
 
 from levit.model.position_bias import gather_position_bias, offset_table
 from levit.training.determinism import repeatable, seed_of
-from levit.training.epoch import Request
+from levit.training.sampler import Request
 
 
 def test_a_seed_is_a_function_of_all_its_parts():

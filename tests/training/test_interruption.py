@@ -20,10 +20,10 @@ import torch
 import yaml
 
 from levit.errors import LevitError
+from levit.training.checkpointer import load_state
+from levit.training.loop import Trainer
 from levit.training.options import TrainingOptions
-from levit.training.run import train
-from levit.training.saving import load_state
-from levit.training.trainer import Trainer
+from levit.training.train import train
 from tests.training.runs import COLORS, assert_same_run, rows, state
 from tests.training.tiny import save_levit
 

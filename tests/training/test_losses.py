@@ -1,4 +1,4 @@
-"""What is minimised, against timm, torch, scikit-learn and the network's own loss."""
+"""What is minimized, against timm, torch, scikit-learn and the network's own loss."""
 
 import numpy as np
 import pytest

@@ -12,9 +12,9 @@ from torch import nn
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 import levit
-from levit.checkpoints.arrays import read_json
 from levit.checkpoints.timm_configuration import is_timm
-from levit.deployment.resizing import resize_checkpoint
+from levit.checkpoints.weight_files import read_json
+from levit.deployment.bias_interpolation import resize_checkpoint
 from levit.errors import CheckpointError, ConfigError
 from levit.images.transform import prepare
 from levit.spec.preprocessing import Preprocessing

@@ -273,7 +273,7 @@ def test_a_network_of_transformers_without_a_processor_is_named(tmp_path):
 
 @pytest.mark.parametrize("name", ["MobileViTImageProcessor", "EfficientNetImageProcessor"])
 def test_a_processor_that_does_something_else_to_pixels_is_named(tmp_path, name):
-    """The one turns colours around, the other divides by the standard deviation twice."""
+    """The one turns colors around, the other divides by the standard deviation twice."""
     save_resnet(tmp_path, CLASSES)
     getattr(transformers, name)().save_pretrained(tmp_path)
     with pytest.raises(CheckpointError, match=rf"^--teacher .*{name}.*use another teacher") as caught:
@@ -281,7 +281,7 @@ def test_a_processor_that_does_something_else_to_pixels_is_named(tmp_path, name)
     assert "\n" not in str(caught.value)
 
 
-def test_a_processor_that_does_not_normalise_is_followed(tmp_path):
+def test_a_processor_that_does_not_normalize_is_followed(tmp_path):
     network = save_resnet(tmp_path, CLASSES)
     size = {"height": 32, "width": 32}
     transformers.ViTImageProcessor(size=size, do_normalize=False).save_pretrained(tmp_path)

@@ -13,7 +13,7 @@ from sklearn.metrics import accuracy_score, average_precision_score, f1_score, t
 from torch import nn
 
 from levit.errors import DataError
-from levit.training.batches import Batch
+from levit.training.data_loader import Batch
 from levit.training.losses import Loss
 from levit.training.validation import METRICS, rank, validate
 
@@ -98,7 +98,7 @@ def test_several_labels_are_judged_as_by_scikit_learn(accelerator, seed, count, 
     assert found["f1"] == pytest.approx(100 * np.mean(scores))
 
 
-def test_the_loss_is_the_one_that_is_minimised(accelerator):
+def test_the_loss_is_the_one_that_is_minimized(accelerator):
     labels, logits = draw(0, 11, 4)
     weights = np.array([1.0, 2.0, 0.5, 3.0], np.float32)
     found = judge(accelerator, logits, one_hot(labels, 4), smoothing=0.1, weights=weights)

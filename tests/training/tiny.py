@@ -11,7 +11,7 @@ from PIL import Image
 from torch import nn
 
 import levit
-from levit.checkpoints.configuration import PREPROCESSOR_FILE, preprocessor_config
+from levit.checkpoints.transformers_configuration import PREPROCESSOR_FILE, preprocessor_config
 from levit.spec.preprocessing import Preprocessing
 
 CLASSES = ("bear", "cat", "dog")

@@ -31,7 +31,7 @@ class Checkpoint:
         source: where the weights were read.
         stored_as: precision of the matrices in the file: fp32, fp16, bf16 or fp64.
         drop_path_rate: probability of leaving out a residual branch in training.
-        initializer_range: standard deviation of freshly initialised heads.
+        initializer_range: standard deviation of freshly initialized heads.
         is_multi_label: whether each label is decided by itself: then scores are sigmoids.
 
     Raises:

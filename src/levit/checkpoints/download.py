@@ -15,8 +15,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from levit.checkpoints.arrays import hash_file
 from levit.checkpoints.cache import cache_folder
+from levit.checkpoints.weight_files import hash_file
 from levit.errors import CheckpointError
 
 # At the end of a file's name the first digits of its SHA-256, which are no date such as 20230117.

@@ -7,18 +7,18 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from levit.checkpoints.arrays import read_json, to_array
 from levit.checkpoints.checkpoint import Checkpoint, Weights
-from levit.checkpoints.configuration import (
+from levit.checkpoints.dialect_detection import recognize
+from levit.checkpoints.reading import canonical_array, count_heads
+from levit.checkpoints.training_state import unwrap
+from levit.checkpoints.transformers_configuration import (
     PREPROCESSOR_FILE,
     architecture_from_config,
     labels_from_config,
     preprocessing_from_config,
     training_fields,
 )
-from levit.checkpoints.reading import canonical_array, count_heads
-from levit.checkpoints.recognition import recognize
-from levit.checkpoints.training_state import unwrap
+from levit.checkpoints.weight_files import read_json, to_array
 from levit.errors import CheckpointError
 from levit.spec.artifact import Source
 

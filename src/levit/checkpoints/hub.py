@@ -6,8 +6,8 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from levit.checkpoints.configuration import CONFIG_FILE, PREPROCESSOR_FILE
 from levit.checkpoints.pickles import is_pickle
+from levit.checkpoints.transformers_configuration import CONFIG_FILE, PREPROCESSOR_FILE
 from levit.errors import CheckpointError
 
 SAFETENSORS_FILE = "model.safetensors"

@@ -9,9 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from levit.checkpoints.arrays import Stored, hash_file, read_json, read_stored
+from levit.checkpoints.architecture_inference import architecture_from_shapes
 from levit.checkpoints.checkpoint import Checkpoint, Weights
-from levit.checkpoints.configuration import (
+from levit.checkpoints.dialect_detection import Recognition, recognize
+from levit.checkpoints.dialects import BATCH_NORM_EPSILON, HEADS, is_linear
+from levit.checkpoints.hub import find_weights
+from levit.checkpoints.timm_configuration import (
+    is_timm,
+    timm_activation,
+    timm_difference,
+    timm_image_size,
+    timm_labels,
+    timm_preprocessing,
+)
+from levit.checkpoints.transformers_configuration import (
     CONFIG_FILE,
     MODEL_TYPES,
     PREPROCESSOR_FILE,
@@ -21,18 +32,7 @@ from levit.checkpoints.configuration import (
     preprocessing_from_config,
     training_fields,
 )
-from levit.checkpoints.dialects import BATCH_NORM_EPSILON, HEADS, is_linear
-from levit.checkpoints.hub import find_weights
-from levit.checkpoints.recognition import Recognition, recognize
-from levit.checkpoints.shapes import architecture_from_shapes
-from levit.checkpoints.timm_configuration import (
-    is_timm,
-    timm_activation,
-    timm_difference,
-    timm_image_size,
-    timm_labels,
-    timm_preprocessing,
-)
+from levit.checkpoints.weight_files import Stored, hash_file, read_json, read_stored
 from levit.errors import CheckpointError, ConfigError, LevitWarning
 from levit.spec.architecture import Architecture, Grid
 from levit.spec.artifact import Source

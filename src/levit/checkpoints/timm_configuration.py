@@ -8,7 +8,7 @@ from math import floor, inf, nextafter
 from typing import Any
 
 from levit.checkpoints.checkpoint import Checkpoint
-from levit.checkpoints.configuration import MULTI_LABEL
+from levit.checkpoints.transformers_configuration import MULTI_LABEL
 from levit.errors import CheckpointError, ConfigError
 from levit.spec.architecture import Architecture, Grid
 from levit.spec.preprocessing import IMAGENET_MEAN, IMAGENET_STD, RESAMPLE_FILTERS, Preprocessing
@@ -163,7 +163,7 @@ def timm_transform(preprocessing: Preprocessing, image_size: Grid) -> dict[str, 
         "interpolation": RESAMPLE_FILTERS[preprocessing.resample],
         "crop_pct": _crop_share(image_size, resize or image_size),
         "crop_mode": mode,
-        # Without a normalisation, one that changes nothing.
+        # Without a normalization, one that changes nothing.
         "mean": list(preprocessing.mean or (0.0, 0.0, 0.0)),
         "std": list(preprocessing.std or (1.0, 1.0, 1.0)),
     }

@@ -14,9 +14,14 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save
 
-from levit.checkpoints.changes import warn_of_changes, warn_of_lost_decisions, warn_of_lost_labels
 from levit.checkpoints.checkpoint import Checkpoint, Weights
-from levit.checkpoints.configuration import (
+from levit.checkpoints.conversion_warnings import warn_of_changes, warn_of_lost_decisions, warn_of_lost_labels
+from levit.checkpoints.dialects import BIASES, OFFSETS, TRANSFORMERS, WRITABLE, Dialect, is_linear, translate
+from levit.checkpoints.hub import SAFETENSORS_FILE, WEIGHTS_FILES, find_weights
+from levit.checkpoints.pickles import is_pickle
+from levit.checkpoints.reading import read_checkpoint
+from levit.checkpoints.timm_configuration import timm_config, timm_preprocessing
+from levit.checkpoints.transformers_configuration import (
     CONFIG_FILE,
     PREPROCESSOR_FILE,
     config_from_checkpoint,
@@ -24,11 +29,6 @@ from levit.checkpoints.configuration import (
     preprocessing_from_config,
     preprocessor_config,
 )
-from levit.checkpoints.dialects import BIASES, OFFSETS, TRANSFORMERS, WRITABLE, Dialect, is_linear, translate
-from levit.checkpoints.hub import SAFETENSORS_FILE, WEIGHTS_FILES, find_weights
-from levit.checkpoints.pickles import is_pickle
-from levit.checkpoints.reading import read_checkpoint
-from levit.checkpoints.timm_configuration import timm_config, timm_preprocessing
 from levit.errors import CheckpointError
 from levit.spec.architecture import Grid
 from levit.spec.blocks import AttentionBlock, all_blocks, weight_shapes

@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from levit.evaluation.speed import SpeedReport
+    from levit.benchmarking.benchmark import SpeedReport
 
 
 def benchmark(
@@ -38,8 +38,8 @@ def benchmark(
 
     Every model, engine and precision has a process of its own, and the rounds alternate between them.
     """
-    from levit.evaluation.speed import measure_speed
-    from levit.evaluation.speed_picture import check_picture, draw_speed
+    from levit.benchmarking.benchmark import measure_speed
+    from levit.reporting.benchmark_plot import check_picture, draw_speed
 
     if picture is not None:
         check_picture(picture)

@@ -14,7 +14,7 @@ from levit.errors import CheckpointError
 
 def calibrate(
     model: Annotated[str, typer.Argument(metavar="MODEL.onnx", help="The exported file; it is changed.")],
-    data: Annotated[str, typer.Argument(help="Labelled images of what it knows, and was not trained on.")],
+    data: Annotated[str, typer.Argument(help="Labeled images of what it knows, and was not trained on.")],
     coverage: Annotated[
         float | None, typer.Option(help="The share of these images that it is to answer; default: 0.95.")
     ] = None,
@@ -31,7 +31,7 @@ def calibrate(
     """
     if not (Path(model).suffix == ".onnx" and Path(model).exists()):
         raise CheckpointError(f"{model}: no exported file: export the checkpoint first")
-    from levit.data.opening import open_data
+    from levit.data.open_data import open_data
     from levit.evaluation.rejection import find_rejection
     from levit.exporting.export import record_rejection
     from levit.runtime.classifier import Classifier

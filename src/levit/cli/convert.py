@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from levit.cli.options import RevisionOption
+from levit.cli.engine_options import RevisionOption
 
 
 class Activation(StrEnum):

@@ -1,4 +1,4 @@
-"""`levit data`: what is in labelled images?"""
+"""`levit data`: what is in labeled images?"""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def data(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Everything as one JSON object.")] = False,
 ) -> None:
-    """Show what labelled images hold: counts, sizes, modes, bad files, duplicates.
+    """Show what labeled images hold: counts, sizes, modes, bad files, duplicates.
 
     The exit code is 1 when some images cannot be read.
     """
     from levit.cli.output import print_json
-    from levit.cli.progress import track
+    from levit.cli.progress_bar import track
     from levit.data.inspection import draw_contact_sheet, inspect
-    from levit.data.opening import open_data, open_splits
-    from levit.runtime.cores import usable_cores
+    from levit.data.open_data import open_data, open_splits
+    from levit.runtime.cpu_count import usable_cores
 
     parts = open_splits(source) if split is None else {split: open_data(source, split=split)}
     if contact_sheet is not None:  # first, so that a name that cannot be is found out before everything is read
@@ -51,7 +51,7 @@ def _values(one: SplitSummary) -> dict[str, Any]:
         "split": one.name,
         "images": one.images,
         "classes": dict(zip(one.classes, one.per_class, strict=True)),
-        "unlabelled": one.unlabelled,
+        "unlabeled": one.unlabeled,
         "out_of_range": one.out_of_range,
         "bad": one.bad,
         "bad_named": [{"name": name, "reason": reason} for name, reason in one.bad_named],
@@ -78,7 +78,7 @@ def _fields(one: SplitSummary) -> dict[str, str]:
                       one.size_quantiles().items())  # fmt: skip
     fields = {
         "split": one.name,
-        "images": f"{one.images:,}, {one.unlabelled:,} without a label, {one.bad:,} that cannot be read, "
+        "images": f"{one.images:,}, {one.unlabeled:,} without a label, {one.bad:,} that cannot be read, "
         f"{one.duplicates:,} that are there twice",
         "classes": _classes(one),
         "pixels": sizes or "none",

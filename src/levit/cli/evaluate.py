@@ -1,4 +1,4 @@
-"""`levit evaluate`: how good is a model on labelled images?"""
+"""`levit evaluate`: how good is a model on labeled images?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from levit.cli.options import (
+from levit.cli.engine_options import (
     BatchSizeOption,
     Engine,
     EngineOption,
@@ -26,9 +26,9 @@ from levit.cli.options import (
 
 if TYPE_CHECKING:
     from levit.data.duplicates import Duplicates
-    from levit.data.labelled import LabelledImages
+    from levit.data.labeled_images import LabeledImages
     from levit.evaluation.comparison import Comparison
-    from levit.evaluation.evaluate import Evaluation, OnPrediction
+    from levit.evaluation.evaluator import Evaluation, OnPrediction
     from levit.evaluation.multi_label import MultiLabelEvaluation
     from levit.runtime.classifier import Classifier
 
@@ -69,16 +69,16 @@ def evaluate(
     revision: RevisionOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="The figures as one JSON object.")] = False,
 ) -> None:
-    """Judge a model on labelled images, by the same runtime that predicts.
+    """Judge a model on labeled images, by the same runtime that predicts.
 
     The exit code is 1 when some images could not be used; the others are judged all the same.
     """
     if save_accuracy and not (Path(model).suffix == ".onnx" and Path(model).exists()):
         raise typer.BadParameter(f"--save-accuracy: {model} is no exported file: export the checkpoint first")
-    from levit.cli.judgement import print_evaluation, print_multi_label
-    from levit.data.opening import open_with_others
-    from levit.evaluation.folder import metrics
-    from levit.evaluation.multi_label_folder import multi_label_metrics
+    from levit.cli.evaluation_summary import print_evaluation, print_multi_label
+    from levit.data.open_data import open_with_others
+    from levit.reporting.evaluation_output import metrics
+    from levit.reporting.multi_label_output import multi_label_metrics
     from levit.runtime.classifier import Classifier
 
     def open_model(name: str) -> Classifier:
@@ -117,10 +117,10 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Judging:
-    """Labelled images, and how they are judged."""
+    """Labeled images, and how they are judged."""
 
-    images: LabelledImages
-    others: dict[str, LabelledImages]
+    images: LabeledImages
+    others: dict[str, LabeledImages]
     class_map: dict[str, str] | None
     on_bad_image: OnBadImage
     batch_size: int
@@ -129,9 +129,9 @@ class _Judging:
     def one_label_each(
         self, open_model: Callable[[str], Classifier], model: str, compare: str | None, folder: Path | None
     ) -> tuple[Evaluation, Comparison | None]:
-        from levit.cli.progress import track
-        from levit.evaluation.evaluate import evaluate as run
-        from levit.evaluation.folder import judge_and_write
+        from levit.cli.progress_bar import track
+        from levit.evaluation.evaluator import evaluate as run
+        from levit.reporting.evaluation_output import judge_and_write
 
         duplicates = cache(self._find_duplicates)
 
@@ -151,10 +151,10 @@ class _Judging:
         return judge_and_write(judge, model, compare, folder)
 
     def multi_label(self, classifier: Classifier, folder: Path | None) -> MultiLabelEvaluation:
-        from levit.cli.progress import track
-        from levit.evaluation.folder import replaced_folder
+        from levit.cli.progress_bar import track
         from levit.evaluation.multi_label import evaluate_multi_label
-        from levit.evaluation.multi_label_folder import write_multi_label
+        from levit.reporting.evaluation_output import replaced_folder
+        from levit.reporting.multi_label_output import write_multi_label
 
         with replaced_folder(folder) if folder is not None else nullcontext() as temporary:
             found = evaluate_multi_label(
@@ -171,10 +171,10 @@ class _Judging:
         return found
 
     def _find_duplicates(self) -> Duplicates:
-        from levit.cli.progress import track
+        from levit.cli.progress_bar import track
         from levit.data.duplicates import find_duplicates
-        from levit.data.parts import without_calibration
-        from levit.runtime.cores import usable_cores
+        from levit.data.subsets import without_calibration
+        from levit.runtime.cpu_count import usable_cores
 
         return find_duplicates(
             without_calibration(self.images, self.skip),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from levit.cli.options import RevisionOption
+from levit.cli.engine_options import RevisionOption
 
 if TYPE_CHECKING:
     from levit.exporting.export import ExportReport
@@ -38,7 +38,7 @@ def export(
     ] = None,
     evaluation: Annotated[
         str | None,
-        typer.Option(metavar="DIR|PARQUET", help="For int8: labelled images, to measure accuracy on."),
+        typer.Option(metavar="DIR|PARQUET", help="For int8: labeled images, to measure accuracy on."),
     ] = None,
     max_drop: Annotated[
         float | None,
@@ -99,7 +99,7 @@ def _values(report: ExportReport) -> dict[str, Any]:
 def _fields(report: ExportReport) -> dict[str, str]:
     from levit.cli.output import accuracy_fields
 
-    before = ", before it was quantised" if report.artifact.quantization else ""
+    before = ", before it was quantized" if report.artifact.quantization else ""
     fields = {
         "written": f"{report.path} ({report.num_bytes / 1e6:.1f} MB, weights in {report.artifact.precision})",
         "verified": f"logits within {report.max_difference:.1e} of the largest, against the float64 reference{before}",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from levit.cli.options import RevisionOption
+from levit.cli.engine_options import RevisionOption
 
 if TYPE_CHECKING:
     from levit.spec.artifact import Artifact
@@ -23,7 +23,7 @@ def info(
 ) -> None:
     """Show a model's size, input, labels, source and measured accuracy."""
     from levit.cli.output import print_fields, print_json
-    from levit.runtime.describe import describe
+    from levit.runtime.model_info import describe
 
     description, num_bytes = describe(model, revision=revision)
     if as_json:
@@ -33,7 +33,7 @@ def info(
 
 
 def _values(artifact: Artifact, num_bytes: int) -> dict[str, Any]:
-    from levit.runtime.describe import explain
+    from levit.runtime.model_info import explain
     from levit.spec.blocks import count_flops, count_parameters
 
     height, width = artifact.architecture.image_height_width
@@ -59,7 +59,7 @@ def _values(artifact: Artifact, num_bytes: int) -> dict[str, Any]:
 
 def _fields(artifact: Artifact, num_bytes: int) -> dict[str, str]:
     from levit.cli.output import accuracy_fields
-    from levit.runtime.describe import explain
+    from levit.runtime.model_info import explain
 
     values = _values(artifact, num_bytes)
     architecture = artifact.architecture

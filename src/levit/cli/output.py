@@ -160,7 +160,7 @@ def accuracy_fields(artifact: Artifact) -> dict[str, str]:
         return fields
     if quantization.fp32 is not None:
         fields["in fp32"] = f"{quantization.fp32.top1:.2f} % top-1, {quantization.fp32.top5:.2f} % top-5"
-    fields["quantised"] = (
+    fields["quantized"] = (
         f"on {quantization.images:,} images of {quantization.data}; {quantization.agreement:.1f} % of the answers are "
         f"those of fp32, logits within {quantization.max_logit_difference:.2g}"
     )

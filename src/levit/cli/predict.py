@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from levit.cli.inputs import NoImages, expand
-from levit.cli.options import (
+from levit.cli.engine_options import (
     BatchSizeOption,
     Engine,
     EngineOption,
@@ -20,6 +19,7 @@ from levit.cli.options import (
     PreprocessingOption,
     RevisionOption,
 )
+from levit.cli.inputs import NoImages, expand
 
 if TYPE_CHECKING:
     from levit.cli.output import Writer
@@ -65,7 +65,7 @@ def predict(
     # OpenVINO imports its model converter where it finds it: a tenth of a second that a prediction can do without.
     sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
     from levit.cli.output import WRITERS
-    from levit.cli.progress import track
+    from levit.cli.progress_bar import track
     from levit.runtime.classifier import Classifier
 
     classifier = Classifier(

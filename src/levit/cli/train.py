@@ -1,4 +1,4 @@
-"""`levit train`: learn from labelled images, with a teacher if there is one."""
+"""`levit train`: learn from labeled images, with a teacher if there is one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from levit.training.options import CHOICES, TrainingOptions, options_from, read_
 
 # Of the help page, by the first option in each.
 _PANELS = {
-    "val": "Images", "model": "Network", "teacher": "Teacher", "epochs": "Optimisation", "crop": "Augmentation",
+    "val": "Images", "model": "Network", "teacher": "Teacher", "epochs": "Optimization", "crop": "Augmentation",
     "metric": "Run",
 }  # fmt: skip
 _KINDS: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool}
@@ -30,9 +30,7 @@ def train(data: str | None, out: str | None, config: str | None, as_json: bool, 
     given |= {"data": data, "out": out}
     values |= {name: value for name, value in given.items() if value is not None}
     if not values.get("data"):
-        raise typer.BadParameter(
-            "give DATA: labelled images to learn from; or --config RUN/args.yaml of an earlier run"
-        )
+        raise typer.BadParameter("give DATA: labeled images to learn from; or --config RUN/args.yaml of an earlier run")
     if not values.get("out"):
         raise typer.BadParameter("give --out: the folder of the run")
     options = options_from(values, config or "the command line")
@@ -57,7 +55,7 @@ def _signature() -> inspect.Signature:
     parameters = [
         inspect.Parameter(
             "data", named, default=None,
-            annotation=Annotated[str | None, typer.Argument(help="Labelled images to learn from.", show_default=False)],
+            annotation=Annotated[str | None, typer.Argument(help="Labeled images to learn from.", show_default=False)],
         ),
         inspect.Parameter(
             "out", named, default=None,

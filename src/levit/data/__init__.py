@@ -1,1 +1,1 @@
-"""Labelled images from folders and parquet; no torch."""
+"""Labeled images from folders and parquet; no torch."""

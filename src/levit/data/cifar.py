@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from levit.checkpoints.arrays import hash_file
-from levit.data.labelled import LabelledImage, NoSplitError
+from levit.checkpoints.weight_files import hash_file
+from levit.data.labeled_images import LabeledImage, NoSplitError
 from levit.errors import DataError
 
 _SIDE, _PIXELS = 32, 3 * 32 * 32
@@ -56,10 +56,10 @@ class Cifar10:
     def __len__(self) -> int:
         return len(self._labels)
 
-    def __iter__(self) -> Iterator[LabelledImage]:
+    def __iter__(self) -> Iterator[LabeledImage]:
         for number, (pixels, label) in enumerate(zip(self._pixels, self._labels, strict=True)):
             image = pixels.reshape(3, _SIDE, _SIDE).transpose(1, 2, 0)
-            yield LabelledImage(np.ascontiguousarray(image), (int(label),), f"image {number}")
+            yield LabeledImage(np.ascontiguousarray(image), (int(label),), f"image {number}")
 
     def sha256(self) -> str:
         """Of the hashes of the files."""

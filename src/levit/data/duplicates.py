@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from levit.data.labelled import LabelledImage, LabelledImages
-from levit.images.reading import ImageSource
+from levit.data.labeled_images import LabeledImage, LabeledImages
+from levit.images.decoding import ImageSource
 
 MOST_COMPARED = 100_000  # images of another part: more of them are not read for this
 _AT_ONCE = 64
 _NAMED = 100
 
-Hashed = tuple[LabelledImage, bytes]
+Hashed = tuple[LabeledImage, bytes]
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Duplicates:
 
 
 def find_duplicates(
-    data: LabelledImages,
-    others: Mapping[str, LabelledImages],
+    data: LabeledImages,
+    others: Mapping[str, LabeledImages],
     *,
     threads: int = 1,
     watch: Callable[[Iterator[Hashed]], Iterable[Hashed]] = lambda hashed: hashed,
@@ -61,7 +61,7 @@ def find_duplicates(
         watch: what the images pass through, to show progress.
 
     Examples:
-        >>> from levit.data.opening import open_data
+        >>> from levit.data.open_data import open_data
         >>> found = find_duplicates(open_data("examples"), {"train": open_data("examples")})
         >>> found.within, found.elsewhere, found.named[0]
         (0, 4, ('cat.jpg', 'train: cat.jpg'))
@@ -99,6 +99,6 @@ def hash_content(image: ImageSource) -> bytes:
     return hashlib.blake2b(image if isinstance(image, bytes) else image.tobytes(), digest_size=8).digest()
 
 
-def _hash_all(items: Iterator[LabelledImage], pool: ThreadPoolExecutor) -> Iterator[Hashed]:
+def _hash_all(items: Iterator[LabeledImage], pool: ThreadPoolExecutor) -> Iterator[Hashed]:
     while batch := list(islice(items, _AT_ONCE)):
         yield from zip(batch, pool.map(hash_content, [item.image for item in batch]), strict=True)

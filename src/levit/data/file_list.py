@@ -1,4 +1,4 @@
-"""Many files without an object for each: names and labels, packed; and labelled images that are such files."""
+"""Many files without an object for each: names and labels, packed; and labeled images that are such files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from levit.data.labelled import LabelledImage
+from levit.data.labeled_images import LabeledImage
 
 
 class FileList:
@@ -41,10 +41,10 @@ class FileList:
     def __len__(self) -> int:
         return len(self._name_ends)
 
-    def __iter__(self) -> Iterator[LabelledImage]:
+    def __iter__(self) -> Iterator[LabeledImage]:
         for index in range(len(self)):
             name = self.name(index)
-            yield LabelledImage(self.folder / name, self.labels(index), name)
+            yield LabeledImage(self.folder / name, self.labels(index), name)
 
     def name(self, index: int) -> str:
         """The name of a file below the folder."""
@@ -69,7 +69,7 @@ class FileList:
 
 @dataclass(kw_only=True)
 class ListedImages:
-    """Labelled images that are files in a list; see `levit.data.labelled.LabelledImages`."""
+    """Labeled images that are files in a list; see `levit.data.labeled_images.LabeledImages`."""
 
     name: str
     classes: tuple[str, ...] = field(repr=False)
@@ -81,7 +81,7 @@ class ListedImages:
     def __len__(self) -> int:
         return len(self.files)
 
-    def __iter__(self) -> Iterator[LabelledImage]:
+    def __iter__(self) -> Iterator[LabeledImage]:
         return iter(self.files)
 
     def sha256(self) -> str:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from levit.data.file_list import FileList, ListedImages
-from levit.data.folder import list_images
+from levit.data.image_folder import list_images
 from levit.errors import DataError
 from levit.spec.labels import IMAGENET_CLASSES, imagenet_classes
 
@@ -95,7 +95,7 @@ def open_reassessed(file: Path) -> ListedImages:
 def _devkit_labels(folder: Path) -> list[str] | None:
     for devkit in (folder / "ILSVRC2012_devkit_t12", folder.parent / "ILSVRC2012_devkit_t12"):
         if (devkit / "data" / _TRUTH).is_file():
-            from levit.data.matlab import read_matlab
+            from levit.data.matlab_files import read_matlab
 
             # The devkit numbers classes in an order of its own.
             synsets = {

@@ -1,4 +1,4 @@
-"""What is in labelled images: how many of which class, sizes, modes, what is broken, and what is there twice."""
+"""What is in labeled images: how many of which class, sizes, modes, what is broken, and what is there twice."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from levit.data.duplicates import hash_content
-from levit.data.labelled import LabelledImage, LabelledImages
+from levit.data.labeled_images import LabeledImage, LabeledImages
 from levit.errors import DataError, ImageError
-from levit.images.reading import ImageSource, read_image, source_name
+from levit.images.decoding import ImageSource, read_image, source_name
 
 _AT_ONCE = 64
 _KEPT = 100  # bad images and duplicates that are named; all are counted
@@ -35,7 +35,7 @@ class SplitSummary:
         classes: their names.
         images: all of them.
         bad: those that cannot be read, and `bad_named` the first of them with the reason.
-        unlabelled: images without a label; `out_of_range` with one that is no class.
+        unlabeled: images without a label; `out_of_range` with one that is no class.
         per_class: images of each class.
         modes: Pillow's mode -> images.
         heights, widths: of the readable ones.
@@ -47,7 +47,7 @@ class SplitSummary:
     images: int = 0
     bad: int = 0
     bad_named: list[tuple[str, str]] = field(default_factory=list)
-    unlabelled: int = 0
+    unlabeled: int = 0
     out_of_range: int = 0
     per_class: list[int] = field(default_factory=list)
     modes: Counter[str] = field(default_factory=Counter)
@@ -73,7 +73,7 @@ class SplitSummary:
 
 @dataclass(frozen=True)
 class _Looked:
-    item: LabelledImage
+    item: LabeledImage
     digest: bytes
     mode: str = ""
     size: tuple[int, int] = (0, 0)
@@ -81,7 +81,7 @@ class _Looked:
 
 
 def inspect(
-    parts: Mapping[str, LabelledImages],
+    parts: Mapping[str, LabeledImages],
     *,
     threads: int = 1,
     watch: Callable[[Iterator[_Looked]], Iterable[_Looked]] = lambda looked: looked,
@@ -96,7 +96,7 @@ def inspect(
         watch: what the images pass through, to show progress.
 
     Examples:
-        >>> from levit.data.opening import open_data
+        >>> from levit.data.open_data import open_data
         >>> (summary,) = inspect({"examples": open_data("examples")})
         >>> summary.images, summary.bad, summary.modes
         (4, 0, Counter({'RGB': 4}))
@@ -113,7 +113,7 @@ def inspect(
 
 
 def draw_contact_sheet(
-    parts: Sequence[LabelledImages], file: Path, *, columns: int = 8, rows: int = 6, side: int = 128
+    parts: Sequence[LabeledImages], file: Path, *, columns: int = 8, rows: int = 6, side: int = 128
 ) -> None:
     """Draw images from the whole of the data, evenly spaced, as one picture.
 
@@ -143,13 +143,13 @@ def draw_contact_sheet(
         partial.unlink(missing_ok=True)
 
 
-def _look_at_all(data: LabelledImages, pool: ThreadPoolExecutor) -> Iterator[_Looked]:
+def _look_at_all(data: LabeledImages, pool: ThreadPoolExecutor) -> Iterator[_Looked]:
     items = iter(data)
     while batch := list(islice(items, _AT_ONCE)):
         yield from pool.map(_look_at, batch)
 
 
-def _look_at(item: LabelledImage) -> _Looked:
+def _look_at(item: LabeledImage) -> _Looked:
     source = item.image
     if not isinstance(source, bytes | np.ndarray | Image.Image):
         try:
@@ -175,7 +175,7 @@ def _mode(source: ImageSource) -> str:
 def _add(summary: SplitSummary, looked: _Looked, seen: dict[bytes, str]) -> None:
     item = looked.item
     summary.images += 1
-    summary.unlabelled += not item.labels
+    summary.unlabeled += not item.labels
     for label in item.labels:
         if 0 <= label < len(summary.per_class):
             summary.per_class[label] += 1

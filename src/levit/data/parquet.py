@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from levit.checkpoints.arrays import hash_file
-from levit.data.labelled import LabelledImage, label_indices
+from levit.checkpoints.weight_files import hash_file
+from levit.data.labeled_images import LabeledImage, label_indices
 from levit.errors import DataError
 
 
@@ -53,7 +53,7 @@ class ImageParquet:
     def __len__(self) -> int:
         return sum(int(file.metadata.num_rows) for file in self._files)
 
-    def __iter__(self) -> Iterator[LabelledImage]:
+    def __iter__(self) -> Iterator[LabeledImage]:
         columns = ["image"] if self._label is None else ["image", self._label]
         number = 0
         for file in self._files:
@@ -63,7 +63,7 @@ class ImageParquet:
                 for image, label in zip(rows["image"], labels, strict=True):
                     content, path = (image["bytes"], image.get("path")) if isinstance(image, dict) else (image, None)
                     source = content if content is not None else path or b""  # without either it cannot be read later
-                    yield LabelledImage(source, label_indices(label), path or f"row {number}")
+                    yield LabeledImage(source, label_indices(label), path or f"row {number}")
                     number += 1
 
     def sha256(self) -> str:

@@ -8,9 +8,9 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from levit.checkpoints.arrays import hash_file
+from levit.checkpoints.weight_files import hash_file
 from levit.data.class_names import read_class_names
-from levit.data.labelled import LabelledImage
+from levit.data.labeled_images import LabeledImage
 from levit.errors import DataError
 from levit.spec.image_files import IMAGE_SUFFIXES
 
@@ -45,12 +45,12 @@ class TarShards:
     def __len__(self) -> int:
         return self._count
 
-    def __iter__(self) -> Iterator[LabelledImage]:
+    def __iter__(self) -> Iterator[LabeledImage]:
         for shard in self._shards:
             for key, sample in _samples(shard, images=True):
                 image = next(content for ending, content in sample.items() if f".{ending}" in IMAGE_SUFFIXES)
                 indices = [label if isinstance(label, int) else self._places[label] for label in _labels(sample)]
-                yield LabelledImage(image, tuple(indices), f"{shard.name}/{key}")
+                yield LabeledImage(image, tuple(indices), f"{shard.name}/{key}")
 
     def sha256(self) -> str:
         """Of the shard, or of the hashes of the shards."""

@@ -29,7 +29,7 @@ def evaluate(
     Args:
         weights: canonical name -> array, as `levit.read_checkpoint` gives them.
         architecture: what the network is.
-        pixel_values: [B, channels, height, width], normalised.
+        pixel_values: [B, channels, height, width], normalized.
 
     Returns:
         Every named intermediate, in order: `stem` and each block [B, N, C] under its canonical key,

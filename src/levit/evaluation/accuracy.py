@@ -1,12 +1,12 @@
-"""How good is a model on labelled images, and how far are two models apart?"""
+"""How good is a model on labeled images, and how far are two models apart?"""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from levit.data.labelled import LabelledImages
-from levit.data.matching import match_classes
+from levit.data.class_matching import match_classes
+from levit.data.labeled_images import LabeledImages
 from levit.errors import DataError
 from levit.runtime.classifier import Classifier
 from levit.runtime.engine import Engine
@@ -16,12 +16,12 @@ Logits = NDArray[np.float32]
 Targets = NDArray[np.int64]
 
 
-def compute_logits(engine: Engine, data: LabelledImages) -> Logits:
-    """Logits of labelled images, prepared as in prediction: float32 [images, classes].
+def compute_logits(engine: Engine, data: LabeledImages) -> Logits:
+    """Logits of labeled images, prepared as in prediction: float32 [images, classes].
 
     Args:
         engine: an opened model.
-        data: what `levit.data.opening.open_data` gives.
+        data: what `levit.data.open_data.open_data` gives.
 
     Raises:
         ImageError: an image cannot be read.
@@ -37,7 +37,7 @@ def compute_logits(engine: Engine, data: LabelledImages) -> Logits:
     return np.stack(rows)
 
 
-def read_targets(data: LabelledImages, labels: tuple[str, ...]) -> Targets:
+def read_targets(data: LabeledImages, labels: tuple[str, ...]) -> Targets:
     """The model's index of each image's class, matched by name: int64 [images].
 
     Raises:
@@ -54,7 +54,7 @@ def read_targets(data: LabelledImages, labels: tuple[str, ...]) -> Targets:
     return np.array(found, np.int64)
 
 
-def judge(engine: Engine, logits: Logits, targets: Targets, data: LabelledImages) -> Accuracy:
+def judge(engine: Engine, logits: Logits, targets: Targets, data: LabeledImages) -> Accuracy:
     """Top-1 and top-5 in per cent.
 
     Args:

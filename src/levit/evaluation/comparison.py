@@ -6,13 +6,13 @@ from array import array
 from dataclasses import dataclass, field
 from math import sqrt
 
-from levit.data.labelled import LabelledImage
-from levit.data.matching import plain_class
+from levit.data.class_matching import plain_class
+from levit.data.labeled_images import LabeledImage
 from levit.errors import DataError
-from levit.evaluation.evaluate import Evaluation
-from levit.evaluation.highest import Highest
+from levit.evaluation.evaluator import Evaluation
 from levit.evaluation.metrics import Share, share
-from levit.images.reading import ImageSource
+from levit.evaluation.top_k import Highest
+from levit.images.decoding import ImageSource
 from levit.runtime.prediction import Prediction
 
 KEPT = 24  # images that one of them has right and the other wrong
@@ -63,7 +63,7 @@ class Answers:
         self.places = array("i")
         self.right = bytearray()
 
-    def add(self, item: LabelledImage, prediction: Prediction, truth: int) -> None:
+    def add(self, item: LabeledImage, prediction: Prediction, truth: int) -> None:
         """One judged image; to be given to `evaluate` as `on_prediction`."""
         best = prediction.top(1)[0]
         self.places.append(self.names.setdefault(best.name, len(self.names)))
@@ -79,7 +79,7 @@ class Comparer:
         self._same = self._seen = 0
         self._differences = Highest[Difference](KEPT)
 
-    def add(self, item: LabelledImage, prediction: Prediction, truth: int) -> None:
+    def add(self, item: LabeledImage, prediction: Prediction, truth: int) -> None:
         """One judged image; to be given to `evaluate` as `on_prediction`."""
         best, place = prediction.top(1)[0], self._seen
         self._seen += 1

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from levit.data.class_matching import match_classes
 from levit.data.duplicates import Duplicates
-from levit.data.labelled import LabelledImage, LabelledImages
-from levit.data.matching import match_classes
+from levit.data.labeled_images import LabeledImage, LabeledImages
 from levit.errors import DataError, LevitWarning
-from levit.evaluation.highest import Highest
-from levit.evaluation.tally import KEPT_MISTAKES, BadImage
-from levit.images.reading import ImageSource
+from levit.evaluation.accumulator import KEPT_MISTAKES, BadImage
+from levit.evaluation.top_k import Highest
+from levit.images.decoding import ImageSource
 from levit.runtime.classifier import DEFAULT_BATCH_SIZE, Classifier
 from levit.runtime.prediction import Prediction, sigmoid
 
@@ -88,7 +88,7 @@ class MultiLabelEvaluation:
 
 def evaluate_multi_label(
     classifier: Classifier,
-    data: LabelledImages,
+    data: LabeledImages,
     *,
     class_map: Mapping[str, str] | None = None,
     fails: bool = False,
@@ -159,9 +159,9 @@ def evaluate_multi_label(
 class _Run:
     """Goes through the data once: what is computed, what it should be, and what cannot be used."""
 
-    def __init__(self, data: LabelledImages, places: list[int], *, fails: bool) -> None:
+    def __init__(self, data: LabeledImages, places: list[int], *, fails: bool) -> None:
         self._data, self._places, self._fails = data, places, fails
-        self._given: deque[LabelledImage] = deque()  # to the classifier, and not yet answered
+        self._given: deque[LabeledImage] = deque()  # to the classifier, and not yet answered
         self._seen = bytearray(len(places))  # of each class, whether an image has it
         self.found = 0
         self.rows: list[Scores] = []

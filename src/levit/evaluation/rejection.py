@@ -7,8 +7,8 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from levit.data.labelled import LabelledImages
-from levit.data.parts import without_calibration
+from levit.data.labeled_images import LabeledImages
+from levit.data.subsets import without_calibration
 from levit.errors import ConfigError, DataError, LevitWarning
 from levit.evaluation.accuracy import Logits, Targets, compute_logits, read_targets
 from levit.runtime.classifier import Classifier
@@ -20,15 +20,15 @@ DEFAULT_COVERAGE = 0.95
 
 def find_rejection(
     classifier: Classifier,
-    data: LabelledImages,
+    data: LabeledImages,
     *,
     coverage: float | None = None,
     precision: float | None = None,
     skip: int = 0,
 ) -> Rejection:
-    """Find a temperature and a threshold on labelled images.
+    """Find a temperature and a threshold on labeled images.
 
-    The temperature makes scores into probabilities (Guo et al., 2017): it minimises the negative log-likelihood of the
+    The temperature makes scores into probabilities (Guo et al., 2017): it minimizes the negative log-likelihood of the
     labels. It changes no answer. Where all answers are right, the likelihood has no such minimum: the temperature is
     then 1, and a warning says so. Below the threshold the answer is "unknown".
 
@@ -37,7 +37,7 @@ def find_rejection(
         data: images of what it knows, which it was not trained on.
         coverage: the share of them that it is to answer, between 0 and 1; 0.95 where nothing is given.
         precision: instead, the share of right ones among what it answers.
-        skip: leave out as many images, because they calibrated int8: those that `levit.data.parts.divide` chooses.
+        skip: leave out as many images, because they calibrated int8: those that `levit.data.subsets.divide` chooses.
 
     Raises:
         ConfigError: both are given, or not between 0 and 1, or the model decides each label by itself.

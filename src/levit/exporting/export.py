@@ -18,12 +18,12 @@ from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.from_model import TorchModel, checkpoint_from_model
 from levit.checkpoints.hub import check_no_revision
 from levit.checkpoints.reading import read_checkpoint
-from levit.data.opening import open_data
+from levit.data.open_data import open_data
+from levit.deployment.bias_interpolation import resize_checkpoint
 from levit.deployment.build import build_artifact
-from levit.deployment.resizing import resize_checkpoint
 from levit.errors import CheckpointError, ExportError
 from levit.exporting.int8 import CALIBRATION_IMAGES, artifact_of, make_int8
-from levit.exporting.verify import verify
+from levit.exporting.verification import verify
 from levit.spec.architecture import Grid
 from levit.spec.artifact import Accuracy, Artifact, Rejection
 
@@ -39,7 +39,7 @@ class ExportReport:
         path: the file.
         artifact: what it carries; for int8 with the accuracy before and after and the layers left in floating point.
         max_difference: largest difference of a logit to the checkpoint's, as a share of the largest logit; for int8
-            that of the network before it was quantised.
+            that of the network before it was quantized.
         num_bytes: size of the file.
     """
 
@@ -76,7 +76,7 @@ def export(
             interpolated.
         calibration: for int8: images like those that the network will see, a folder or a parquet file.
         calibration_images: how many of them to use at most; None for 1000.
-        evaluation: for int8: labelled images, a folder with one subfolder for each class or a parquet file; the
+        evaluation: for int8: labeled images, a folder with one subfolder for each class or a parquet file; the
             accuracy before and after goes into the file. Where it is the same as `calibration`, the images that
             calibrated are left out.
         max_drop: for int8, with `evaluation`: how many points of top-1 may be lost before layers are returned to
@@ -170,7 +170,7 @@ def _check_options(
     if calibration_images is not None and calibration_images < 1:
         raise ExportError(f"calibration_images is {calibration_images}: give at least 1")
     if max_drop is not None and evaluation is None:
-        raise ExportError("max_drop needs labelled images to be measured on: give evaluation")
+        raise ExportError("max_drop needs labeled images to be measured on: give evaluation")
 
 
 def _load(checkpoint: str | Path | Checkpoint | TorchModel, revision: str | None) -> Checkpoint:

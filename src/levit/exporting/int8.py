@@ -8,8 +8,8 @@ from itertools import islice
 import numpy as np
 import onnx
 
-from levit.data.labelled import LabelledImages
-from levit.data.parts import divide
+from levit.data.labeled_images import LabeledImages
+from levit.data.subsets import divide
 from levit.errors import ExportError
 from levit.evaluation.accuracy import Logits, Targets, agreement, compute_logits, judge, read_targets
 from levit.exporting.quantization import quantizable_layers, quantize, restore
@@ -39,7 +39,7 @@ class _Judged:
 class _Judge:
     """The images that networks are judged by, with labels or without."""
 
-    data: LabelledImages
+    data: LabeledImages
     targets: Targets | None = None
 
     def __call__(self, model: onnx.ModelProto, precision: Precision = "auto") -> _Judged:
@@ -52,18 +52,18 @@ class _Judge:
 def make_int8(
     original: onnx.ModelProto,
     *,
-    calibration: LabelledImages,
+    calibration: LabeledImages,
     calibration_images: int = CALIBRATION_IMAGES,
-    evaluation: LabelledImages | None = None,
+    evaluation: LabeledImages | None = None,
     max_drop: float | None = None,
 ) -> tuple[onnx.ModelProto, Artifact]:
-    """Quantise an artifact, judge it, and return layers to floating point until it is good enough.
+    """Quantize an artifact, judge it, and return layers to floating point until it is good enough.
 
     Args:
         original: what `levit.deployment.build.build_artifact` wrote with weights in fp32.
         calibration: images like those that the network will see; labels are not needed.
         calibration_images: how many of them to use at most, from the first on.
-        evaluation: labelled images; where they are those of `calibration`, without those that calibrated.
+        evaluation: labeled images; where they are those of `calibration`, without those that calibrated.
         max_drop: how many points of top-1 may be lost.
 
     Returns:
@@ -129,7 +129,7 @@ def _return_layers(
 
 
 def _rank(quantized: onnx.ModelProto, before: _Judged, judged_by: _Judge) -> list[str]:
-    """The quantised layers, first the one whose return to floating point brings the logits closest to those of fp32."""
+    """The quantized layers, first the one whose return to floating point brings the logits closest to those of fp32."""
     preprocessing = artifact_of(before.model).preprocessing
     items = islice(judged_by.data, _RANKING_IMAGES)
     pixel_values = normalize(np.stack([prepare(item.image, preprocessing) for item in items]), preprocessing)

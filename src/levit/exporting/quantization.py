@@ -1,6 +1,6 @@
-"""An exported network -> the same in int8, calibrated on images: NNCF's post-training quantisation.
+"""An exported network -> the same in int8, calibrated on images: NNCF's post-training quantization.
 
-Quantised are the stem's convolutions and the linear layers of the blocks, weights per output channel, activations
+Quantized are the stem's convolutions and the linear layers of the blocks, weights per output channel, activations
 asymmetrically. In floating point stay the head, where all of the accuracy would be lost; the attention's two products
 and the residual stream, which cost no time there and would cost a few per cent of the answers (docs/speed.md).
 """
@@ -27,7 +27,7 @@ _HEAD = "head.matmul"
 
 
 def quantizable_layers(model: onnx.ModelProto) -> list[str]:
-    """The names of the layers that `quantize` quantises, in order: convolutions and linear layers but for the head.
+    """The names of the layers that `quantize` quantizes, in order: convolutions and linear layers but for the head.
 
     Examples:
         >>> import levit
@@ -45,7 +45,7 @@ def quantizable_layers(model: onnx.ModelProto) -> list[str]:
 
 
 def quantize(model: onnx.ModelProto, images: Sequence[NDArray[np.uint8]]) -> onnx.ModelProto:
-    """Quantise a network that `levit.deployment.graph` wrote with weights in fp32.
+    """Quantize a network that `levit.deployment.graph` wrote with weights in fp32.
 
     Activations are unsigned, the form in which ONNX Runtime computes in integers on x86; OpenVINO chooses anew.
 
@@ -94,7 +94,7 @@ def restore(quantized: onnx.ModelProto, original: onnx.ModelProto, layers: Colle
     before = {node.name: node for node in original.graph.node}
     stay = {name for layer in quantizable_layers(original) if layer not in layers for name in _nodes_of(layer, before)}
     for node in restored.graph.node:
-        if node.name in before and node.name not in stay:  # nothing else reads what is quantised
+        if node.name in before and node.name not in stay:  # nothing else reads what is quantized
             node.input[:] = before[node.name].input
     tensors = {tensor.name: tensor for tensor in original.graph.initializer}
     present = {tensor.name: tensor for tensor in restored.graph.initializer}
@@ -108,7 +108,7 @@ def restore(quantized: onnx.ModelProto, original: onnx.ModelProto, layers: Colle
 
 
 def _nodes_of(layer: str, nodes: Mapping[str, onnx.NodeProto]) -> Iterator[str]:
-    """The nodes of a layer, and those before it that only move its input: quantised values pass through them."""
+    """The nodes of a layer, and those before it that only move its input: quantized values pass through them."""
     for name in (layer, f"{layer}.matmul"):
         if name in nodes:
             yield name

@@ -1,4 +1,4 @@
-"""An RGB image -> what the network takes: resized, cropped, normalised."""
+"""An RGB image -> what the network takes: resized, cropped, normalized."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from levit.errors import ImageError
-from levit.images.reading import MAX_PIXELS, ImageSource, read_reduced, source_name
+from levit.images.decoding import MAX_PIXELS, ImageSource, read_reduced, source_name
 from levit.images.resizing import resize_part
 from levit.spec.architecture import Grid
 from levit.spec.preprocessing import Preprocessing
@@ -25,12 +25,12 @@ def prepare(
     """Read, resize and crop in one, so that whatever goes wrong is an `ImageError`.
 
     Args:
-        source: what `levit.images.reading.read_image` takes.
+        source: what `levit.images.decoding.read_image` takes.
         preprocessing: what to do.
         max_pixels: refuse larger images before they are decoded.
-        exact: bit for bit as Pillow; otherwise only what the crop keeps is resized (in the mean at most 0.05 grey
+        exact: bit for bit as Pillow; otherwise only what the crop keeps is resized (in the mean at most 0.05 gray
             levels away), and a JPEG file several times as large as needed is decoded at a fraction of its size (at
-            most 1 grey level).
+            most 1 gray level).
 
     Returns:
         uint8 [height, width, 3].
@@ -74,7 +74,7 @@ def preprocess_quickly(
         whole: height and width before the reduction.
 
     Returns:
-        uint8 [height, width, 3]; of an image that is not reduced at most 0.05 grey levels in the mean away from
+        uint8 [height, width, 3]; of an image that is not reduced at most 0.05 gray levels in the mean away from
         `preprocess`.
     """
     whole = whole or (image.height, image.width)
@@ -95,7 +95,7 @@ def preprocess_quickly(
 
 
 def normalize(images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """Rescale and normalise, in the arithmetic of `LevitImageProcessorPil`.
+    """Rescale and normalize, in the arithmetic of `LevitImageProcessorPil`.
 
     Args:
         images: [B, height, width, 3].

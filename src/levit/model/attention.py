@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from levit.model.attending import Attend
+from levit.model.attention_functions import Attend
 from levit.model.layers import ACTIVATIONS, LinearBatchNorm
 from levit.model.position_bias import gather_position_bias, offset_table, resize_position_bias
 from levit.spec.architecture import Grid

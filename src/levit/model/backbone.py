@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers.backbone_utils import BackboneMixin
 from transformers.modeling_outputs import BackboneOutput, BaseModelOutputWithPooling
 
-from levit.model.attending import ATTEND, AttendAndRecord
+from levit.model.attention_functions import ATTEND, AttendAndRecord
 from levit.model.config import LevitConfig
 from levit.model.encoder import Encoder, PatchEmbeddings, StageOutput, build_stem
 from levit.model.pretrained import LevitPreTrainedModel
@@ -63,7 +63,7 @@ class LevitModel(LevitPreTrainedModel):
         """Features of a batch of images.
 
         Args:
-            pixel_values: [B, channels, height, width], normalised.
+            pixel_values: [B, channels, height, width], normalized.
             output_hidden_states: also return the stem's tokens and those after each stage (and its shrinking).
             return_dict: False for a plain tuple; default `config.return_dict`.
             output_attentions: also return the attention probabilities of every block, computed step by step also where
@@ -134,7 +134,7 @@ class LevitBackbone(BackboneMixin, LevitPreTrainedModel):
         """Feature maps of a batch of images, of any size.
 
         Args:
-            pixel_values: [B, channels, height, width], normalised.
+            pixel_values: [B, channels, height, width], normalized.
             output_hidden_states: also return the feature maps of the stem and of all stages.
             output_attentions: also return the attention probabilities of every block.
             return_dict: False for a plain tuple; default `config.return_dict`.

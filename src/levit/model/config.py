@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from transformers import PreTrainedConfig
 from transformers.backbone_utils import BackboneConfigMixin
 
-from levit.checkpoints.configuration import (
+from levit.checkpoints.transformers_configuration import (
     MODEL_TYPES,
     PER_STAGE,
     SPELLINGS,
@@ -43,7 +43,7 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
         mlp_ratio, mlp_ratios: hidden width of the MLPs by the stage's width; 0 leaves them out. Two spellings of one
             parameter.
         attention_ratio, attention_ratios: value channels of a head by its key channels. Two spellings.
-        initializer_range: standard deviation of freshly initialised heads.
+        initializer_range: standard deviation of freshly initialized heads.
         down_ops: what leads from each stage to the next, one
             `["Subsample", key_dim, num_heads, attention_ratio, mlp_ratio, stride]` each; by default
             `hidden_sizes[i] // key_dim[0]` heads, attention ratio 4, MLP ratio 2, stride 2.

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from levit.errors import ConfigError
-from levit.model.attending import Attend
 from levit.model.attention import Attention, ShrinkingAttention
+from levit.model.attention_functions import Attend
 from levit.model.layers import ACTIVATIONS, ConvolutionBatchNorm, Mlp, Residual
 from levit.spec.architecture import Architecture, Grid
 from levit.spec.blocks import EncoderBlock, MlpBlock, StemLayer, stage_blocks, stem_layers
@@ -50,7 +50,7 @@ class PatchEmbeddings(nn.Module):
                 f"pixel_values has shape {list(pixel_values.shape)}: give [batch, {self.num_channels}, height, width]"
             )
         if not pixel_values.is_floating_point():
-            raise ConfigError(f"pixel_values are {pixel_values.dtype}: normalise them first, with the image processor")
+            raise ConfigError(f"pixel_values are {pixel_values.dtype}: normalize them first, with the image processor")
         x = pixel_values
         for index in range(1, self.num_layers + 1):
             x = self.get_submodule(f"embedding_layer_{index}")(x if index == 1 else self.activation(x))

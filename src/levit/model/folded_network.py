@@ -16,7 +16,7 @@ from levit.spec.blocks import AttentionBlock, encoder_blocks, stem_layers
 
 
 class FoldedNetwork(nn.Module):
-    """Classifies resized images, or pixels that are normalised already.
+    """Classifies resized images, or pixels that are normalized already.
 
     B images, N tokens, C channels, H heads, D dimensions of a head.
 
@@ -51,7 +51,7 @@ class FoldedNetwork(nn.Module):
 
         Args:
             images: uint8 [B, height, width, 3], resized and cropped; or float32 [B, channels, height, width],
-                normalised.
+                normalized.
 
         Returns:
             float32 [B, classes].

@@ -17,8 +17,8 @@ class TokenBatchNorm(nn.BatchNorm1d):
     """Batch norm that also trains on a single row, by its running statistics.
 
     torch refuses a batch of one in training, because one value has no variance. One image in the last batch of an
-    epoch is no reason to stop, so that row is normalised as in evaluation and leaves the statistics alone.
-    `starts_at_zero` marks the last layer of a residual branch: its weight is initialised to 0, so that a new network
+    epoch is no reason to stop, so that row is normalized as in evaluation and leaves the statistics alone.
+    `starts_at_zero` marks the last layer of a residual branch: its weight is initialized to 0, so that a new network
     begins as its shortcut.
     """
 

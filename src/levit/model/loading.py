@@ -10,14 +10,14 @@ import numpy as np
 import torch
 
 from levit.checkpoints.checkpoint import Checkpoint
-from levit.checkpoints.configuration import MULTI_LABEL, config_from_architecture, preprocessor_config
 from levit.checkpoints.dialects import HEADS
 from levit.checkpoints.reading import read_checkpoint
+from levit.checkpoints.transformers_configuration import MULTI_LABEL, config_from_architecture, preprocessor_config
 from levit.errors import ConfigError
+from levit.image_processing.processor import LevitImageProcessor
 from levit.model.backbone import LevitModel
-from levit.model.classifier import LevitForImageClassification, LevitForImageClassificationWithTeacher
 from levit.model.config import LevitConfig
-from levit.model.image_processor import LevitImageProcessor
+from levit.model.image_classification import LevitForImageClassification, LevitForImageClassificationWithTeacher
 from levit.model.pretrained import LevitPreTrainedModel
 
 _CLASSES: tuple[type[LevitPreTrainedModel], ...] = (
@@ -34,7 +34,7 @@ def load_checkpoint(
 
     Args:
         path_or_id: what `levit.read_checkpoint` takes or gives.
-        num_labels: for another number of classes than the checkpoint has: the heads are initialised anew, and a
+        num_labels: for another number of classes than the checkpoint has: the heads are initialized anew, and a
             warning says so.
         **kwargs: `activation`, `image_size`, `revision` and `use_ema`, for `levit.read_checkpoint`.
 
@@ -68,7 +68,7 @@ def load_checkpoint(
     if is_new_head:
         warnings.warn(
             f"{checkpoint.source.name}: {num_heads} head{'s' if num_heads > 1 else ''} for {num_labels} classes "
-            f"instead of {checkpoint.architecture.num_labels or 'none'}, initialised anew: train before use",
+            f"instead of {checkpoint.architecture.num_labels or 'none'}, initialized anew: train before use",
             stacklevel=2,
         )
     return model.eval()

@@ -13,14 +13,14 @@ from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from levit.model.attention import Attention, ShrinkingAttention
-from levit.model.checkpointing import Checkpoint, checkpoint_once
 from levit.model.config import LevitConfig
+from levit.model.gradient_checkpointing import Checkpoint, checkpoint_once
 from levit.model.layers import ImageBatchNorm, Residual, TokenBatchNorm
 from levit.model.position_bias import offset_table
 
 
 class LevitPreTrainedModel(PreTrainedModel):
-    """Base of the networks: `from_pretrained`, `save_pretrained` and initialisation.
+    """Base of the networks: `from_pretrained`, `save_pretrained` and initialization.
 
     | weights | start as |
     | --- | --- |
@@ -29,7 +29,7 @@ class LevitPreTrainedModel(PreTrainedModel):
     | attention biases | 0 |
     | heads | truncated normal with `initializer_range`, bias 0 |
 
-    This is the initialisation of the paper's code; transformers draws every weight from a normal distribution and
+    This is the initialization of the paper's code; transformers draws every weight from a normal distribution and
     starts no branch at zero.
     """
 

@@ -11,11 +11,11 @@ from transformers import (
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING
 
-from levit.checkpoints.configuration import MODEL_TYPES
+from levit.checkpoints.transformers_configuration import MODEL_TYPES
+from levit.image_processing.processor import LevitImageProcessor, LevitImageProcessorFast
 from levit.model.backbone import LevitBackbone, LevitModel
-from levit.model.classifier import LevitForImageClassification, LevitForImageClassificationWithTeacher
 from levit.model.config import LevitConfig
-from levit.model.image_processor import LevitImageProcessor, LevitImageProcessorFast
+from levit.model.image_classification import LevitForImageClassification, LevitForImageClassificationWithTeacher
 
 
 def register() -> None:

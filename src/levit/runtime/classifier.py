@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.hub import check_no_revision
 from levit.errors import CheckpointError, ConfigError, EngineError, ImageError
-from levit.images.reading import IMAGE_TYPES, MAX_PIXELS, ImageSource, own, source_name
+from levit.images.decoding import IMAGE_TYPES, MAX_PIXELS, ImageSource, own, source_name
 from levit.images.transform import normalize, prepare
-from levit.runtime.cores import usable_cores
+from levit.runtime.cpu_count import usable_cores
 from levit.runtime.engine import Engine, ImageEngine, Precision
-from levit.runtime.opening import open_model
+from levit.runtime.model_resolution import open_model
 from levit.runtime.prediction import Prediction
 from levit.spec.artifact import Artifact
 
@@ -33,12 +33,12 @@ class Classifier:
         model: an exported `.onnx` file; a checkpoint (what `levit.read_checkpoint` takes or gives), which is folded and
             compiled on the fly and cached; an opened engine; or None for the embedded model.
         engine: "openvino", "onnxruntime", for checkpoints also "torch", or "auto" for the fastest that is installed.
-        precision: of the arithmetic; "auto" is int8 where the file is quantised, otherwise bf16 where the processor
+        precision: of the arithmetic; "auto" is int8 where the file is quantized, otherwise bf16 where the processor
             has it, or else "fp32".
         threads: how many to use; None for the cores that this process may use.
         provider: where onnxruntime runs ("cpu", "cuda"), or the device of torch ("cpu", "cuda", "mps").
         max_pixels: refuse larger images before they are decoded.
-        preprocessing: "fast", within 0.05 grey levels of Pillow in the mean (1 for JPEG files several times as large
+        preprocessing: "fast", within 0.05 gray levels of Pillow in the mean (1 for JPEG files several times as large
             as needed, which are decoded at a fraction of their size); or "exact", bit for bit as Pillow.
         revision: branch, tag or commit, for a checkpoint on the hub.
 
@@ -100,7 +100,7 @@ class Classifier:
         """Classify one image, or a list of them.
 
         Args:
-            images: a path, bytes, a PIL image or an array (see `levit.images.reading.read_image`), or a list of these.
+            images: a path, bytes, a PIL image or an array (see `levit.images.decoding.read_image`), or a list of these.
 
         Returns:
             One prediction, or a list in the same order, in which a bad image is reported and not raised.

@@ -37,7 +37,7 @@ class Engine(Protocol):
         """Logits of a batch.
 
         Args:
-            pixel_values: float32 [B, channels, height, width], normalised.
+            pixel_values: float32 [B, channels, height, width], normalized.
 
         Returns:
             float32 [B, classes].
@@ -47,7 +47,7 @@ class Engine(Protocol):
 
 @runtime_checkable
 class ImageEngine(Engine, Protocol):
-    """An engine that normalises images itself, and computes several batches at once."""
+    """An engine that normalizes images itself, and computes several batches at once."""
 
     def run_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Logits of a few images, as soon as possible: every thread works on one image.
@@ -107,7 +107,7 @@ def open_engine(
     Args:
         model: an ONNX file, or its content.
         engine: "openvino", "onnxruntime", or "auto" for the fastest that is installed.
-        precision: of the arithmetic; "auto" is int8 where the file is quantised, with bf16 or fp32 in between;
+        precision: of the arithmetic; "auto" is int8 where the file is quantized, with bf16 or fp32 in between;
             otherwise bf16 where the processor has it, or else fp32.
         threads: how many to use; None for the cores that the process may use.
         provider: for onnxruntime, where it runs: "cpu", "cuda", or the full name of an execution provider.

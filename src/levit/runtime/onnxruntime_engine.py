@@ -14,7 +14,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from levit.errors import EngineError
-from levit.runtime.cores import usable_cores
+from levit.runtime.cpu_count import usable_cores
 from levit.spec.artifact import Artifact
 from levit.spec.preprocessing import Preprocessing
 
@@ -26,7 +26,7 @@ _BATCHES_AT_ONCE = 2  # one is computed, the next one waits
 class OnnxRuntimeEngine:
     """An ONNX model in ONNX Runtime; see `levit.runtime.engine.open_engine` for the arguments.
 
-    It computes in float32, or in int8 what the file has quantised; there is no bf16. It keeps nothing in `cache_dir`,
+    It computes in float32, or in int8 what the file has quantized; there is no bf16. It keeps nothing in `cache_dir`,
     because opening takes it a fraction of a second. An engine may be shared between threads.
     """
 
@@ -96,7 +96,7 @@ class OnnxRuntimeEngine:
 
 
 def take_pixels(content: bytes, preprocessing: Preprocessing) -> bytes:
-    """The network behind its own normalisation: uint8 [B, height, width * 3] instead of `pixel_values`.
+    """The network behind its own normalization: uint8 [B, height, width * 3] instead of `pixel_values`.
 
     Args:
         content: an ONNX model whose only input is float32 [B, 3, height, width].
@@ -154,9 +154,9 @@ def _find_provider(provider: str) -> str:
 def _precision(wanted: str, metadata: Mapping[str, str], name: str) -> tuple[str, str]:
     quantized = metadata.get("levit.precision") == '"int8"'
     if wanted == "int8" and not quantized:
-        raise EngineError(f"{name}: not quantised: export it with `levit export --precision int8`")
+        raise EngineError(f"{name}: not quantized: export it with `levit export --precision int8`")
     if quantized:
-        return "int8", "the file is quantised; the rest is computed in fp32, because ONNX Runtime has no bf16"
+        return "int8", "the file is quantized; the rest is computed in fp32, because ONNX Runtime has no bf16"
     return "fp32", "fp32, as asked for" if wanted == "fp32" else "fp32, because ONNX Runtime has no bf16"
 
 

@@ -15,7 +15,7 @@ import openvino
 from numpy.typing import NDArray
 
 from levit.errors import EngineError
-from levit.runtime.cores import usable_cores, visible_cores
+from levit.runtime.cpu_count import usable_cores, visible_cores
 from levit.runtime.openvino_core import openvino_core
 from levit.runtime.openvino_graph import is_quantized, own_quantization, take_pixels
 from levit.spec.artifact import Artifact
@@ -27,7 +27,7 @@ _ELEMENT_TYPES = {"fp32": "f32", "bf16": "bf16"}
 class OpenVinoEngine:
     """An ONNX model in OpenVINO; see `levit.runtime.engine.open_engine` for the arguments.
 
-    The model is compiled when it is first needed, for each use in its own way: normalised values in batches of any
+    The model is compiled when it is first needed, for each use in its own way: normalized values in batches of any
     size (`run`), one image as soon as possible (`run_images`), batch after batch (`submit`). Compiled models are kept
     in `cache_dir`. An engine may be shared between threads.
     """
@@ -106,7 +106,7 @@ class OpenVinoEngine:
         return logits
 
     def _compile(self, hint: str, batch: int | None) -> openvino.CompiledModel:
-        """The network for normalised batches of any size (None), or for a fixed number of images."""
+        """The network for normalized batches of any size (None), or for a fixed number of images."""
         network = self._network
         if batch is not None:
             preprocessing = Artifact.from_metadata(self.metadata).preprocessing
@@ -159,14 +159,14 @@ def choose_precision(wanted: str, *, quantized: bool, name: str = "the model") -
         name: of the model, for errors.
 
     Returns:
-        The precision, that of what is not quantised, and the reason.
+        The precision, that of what is not quantized, and the reason.
 
     Raises:
-        EngineError: int8 is wanted, and the model is not quantised.
+        EngineError: int8 is wanted, and the model is not quantized.
     """
     native = "BF16" in openvino_core().get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
     if wanted == "int8" and not quantized:
-        raise EngineError(f"{name}: not quantised: export it with `levit export --precision int8`")
+        raise EngineError(f"{name}: not quantized: export it with `levit export --precision int8`")
     if wanted in ("auto", "int8"):
         in_float = "bf16" if native else "fp32"
         why = "which this processor computes natively" if native else "because this processor has no native bf16"
@@ -174,7 +174,7 @@ def choose_precision(wanted: str, *, quantized: bool, name: str = "the model") -
         in_float = wanted if native else "fp32"
         why = "as asked for" if in_float == wanted else "because this processor has no native bf16"
     if quantized:
-        return "int8", in_float, f"the file is quantised; the rest is computed in {in_float}, {why}"
+        return "int8", in_float, f"the file is quantized; the rest is computed in {in_float}, {why}"
     return in_float, in_float, f"{in_float}, {why}"
 
 

@@ -1,7 +1,7 @@
-"""How a model is rewritten for OpenVINO: 8-bit pixels in, a fixed batch, its own form of quantisation.
+"""How a model is rewritten for OpenVINO: 8-bit pixels in, a fixed batch, its own form of quantization.
 
 What each gives is in docs/speed.md: a fixed batch lets OpenVINO leave out transpositions, 8-bit pixels let the first
-convolution read the images as they lie in memory, and in its own form of quantisation OpenVINO chooses between signed
+convolution read the images as they lie in memory, and in its own form of quantization OpenVINO chooses between signed
 and unsigned values, where a file that ONNX Runtime reads well has unsigned ones only.
 """
 
@@ -20,7 +20,7 @@ Node = Any  # openvino's nodes have no types of their own in Python
 
 
 def is_quantized(model: openvino.Model) -> bool:
-    """Whether the model has quantised activations."""
+    """Whether the model has quantized activations."""
     return any(node.get_type_name() == "FakeQuantize" for node in model.get_ops())
 
 
@@ -34,11 +34,11 @@ def own_quantization(model: openvino.Model) -> None:
 
 
 def take_pixels(model: openvino.Model, preprocessing: Preprocessing, batch: int) -> openvino.Model:
-    """The same network for a fixed number of images as they come from the decoder, normalised inside.
+    """The same network for a fixed number of images as they come from the decoder, normalized inside.
 
     Args:
-        model: with the input float32 [N, 3, height, width], normalised; it is changed.
-        preprocessing: how that input is normalised.
+        model: with the input float32 [N, 3, height, width], normalized; it is changed.
+        preprocessing: how that input is normalized.
         batch: how many images at once.
 
     Returns:

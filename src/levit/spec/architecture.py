@@ -208,7 +208,7 @@ _PER_STAGE: tuple[tuple[str, type[int] | type[float], int], ...] = (
 
 
 def _set(instance: object, name: str, value: object) -> None:
-    object.__setattr__(instance, name, value)  # the one way to normalise a field of a frozen dataclass
+    object.__setattr__(instance, name, value)  # the one way to normalize a field of a frozen dataclass
 
 
 def _check_integer(name: str, value: object, *, least: int) -> None:

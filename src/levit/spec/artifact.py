@@ -26,7 +26,7 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Accuracy:
-    """One measurement of an artifact: top-1 and top-5 in per cent on `images` labelled images.
+    """One measurement of an artifact: top-1 and top-5 in per cent on `images` labeled images.
 
     `data` is the name and `sha256` the hash of the file with the images; `engine` and `precision` are those that
     the measurement ran with.

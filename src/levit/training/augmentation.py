@@ -15,14 +15,14 @@ from timm.data.transforms import RandomResizedCropAndInterpolation
 from torch import Tensor
 
 from levit.errors import ConfigError
-from levit.images.reading import ImageSource, read_image, read_reduced
+from levit.images.decoding import ImageSource, read_image, read_reduced
 from levit.images.resizing import resize_part
 from levit.images.transform import normalize, prepare
 from levit.spec.architecture import Grid
 from levit.spec.preprocessing import Preprocessing
 from levit.training.determinism import seed_of
-from levit.training.epoch import Request
 from levit.training.options import TrainingOptions
+from levit.training.sampler import Request
 
 _PADDING = 8  # a padded crop is shifted by at most the size divided by this
 _ENOUGH = 2  # a reduced image has so many times the pixels, along a side, that the smallest crop is resized to
@@ -48,7 +48,7 @@ class Augmentation:
         self._preprocessing = preprocessing
 
     def __call__(self, source: ImageSource, request: Request) -> Tensor:
-        """float32 [3, height, width], normalised.
+        """float32 [3, height, width], normalized.
 
         All three generators that transforms draw from are seeded, so that what they gave before does not matter. They
         belong to the process that prepares images, or, without such, to a step that seeds them again.
@@ -99,7 +99,7 @@ class PlainImages:
         self._preprocessing = preprocessing
 
     def __call__(self, source: ImageSource, request: Request) -> Tensor:
-        """float32 [3, height, width], normalised.
+        """float32 [3, height, width], normalized.
 
         Raises:
             ImageError: the image cannot be decoded.
@@ -109,7 +109,7 @@ class PlainImages:
 
 
 def _colors(options: TrainingOptions, size: Grid) -> Any:
-    """What timm does to the colours, and with some policies to the geometry, of an image of the right size."""
+    """What timm does to the colors, and with some policies to the geometry, of an image of the right size."""
     policy = None if options.auto_augment == "none" else options.auto_augment
     try:
         _, colors, _ = create_transform(

@@ -1,4 +1,4 @@
-"""What is minimised: of labels that may be mixed, smoothed and weighted, and of what a teacher says."""
+"""What is minimized: of labels that may be mixed, smoothed and weighted, and of what a teacher says."""
 
 from __future__ import annotations
 

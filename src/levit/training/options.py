@@ -46,7 +46,7 @@ class TrainingOptions:
         64
     """
 
-    data: str = _option("", "Labelled images to learn from: what `levit data` reads.")
+    data: str = _option("", "Labeled images to learn from: what `levit data` reads.")
     out: str = _option("", "The folder of the run.")
     val: str | None = _option(None, "Images to choose by; default: the validation part of DATA, or a share of it.")
     val_share: float = _option(0.1, "That share, of every class.", low=0, high=0.9)

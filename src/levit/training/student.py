@@ -14,20 +14,20 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from levit.checkpoints.checkpoint import Checkpoint
-from levit.checkpoints.configuration import (
+from levit.checkpoints.dialects import HEADS
+from levit.checkpoints.hub import SAFETENSORS_FILE
+from levit.checkpoints.reading import read_checkpoint
+from levit.checkpoints.transformers_configuration import (
     MULTI_LABEL,
     PREPROCESSOR_FILE,
     config_from_architecture,
     preprocessor_config,
 )
-from levit.checkpoints.dialects import HEADS
-from levit.checkpoints.hub import SAFETENSORS_FILE
-from levit.checkpoints.reading import read_checkpoint
-from levit.data.matching import match_classes
-from levit.deployment.resizing import resize_checkpoint
+from levit.data.class_matching import match_classes
+from levit.deployment.bias_interpolation import resize_checkpoint
 from levit.errors import ConfigError, DataError
-from levit.model.classifier import LevitForImageClassification, LevitForImageClassificationWithTeacher
 from levit.model.config import LevitConfig
+from levit.model.image_classification import LevitForImageClassification, LevitForImageClassificationWithTeacher
 from levit.spec.architecture import Grid
 from levit.spec.preprocessing import Preprocessing
 from levit.spec.variants import ALL_VARIANTS, VARIANTS, find_variant

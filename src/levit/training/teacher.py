@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from levit.checkpoints.arrays import read_json
 from levit.checkpoints.checkpoint import Checkpoint
-from levit.checkpoints.configuration import CONFIG_FILE, MODEL_TYPES
 from levit.checkpoints.hub import find_weights
 from levit.checkpoints.reading import read_checkpoint
 from levit.checkpoints.timm_configuration import is_timm
-from levit.data.matching import match_classes
+from levit.checkpoints.transformers_configuration import CONFIG_FILE, MODEL_TYPES
+from levit.checkpoints.weight_files import read_json
+from levit.data.class_matching import match_classes
 from levit.errors import CheckpointError, ConfigError, DataError
 from levit.model.loading import load_checkpoint
 from levit.spec.architecture import Grid

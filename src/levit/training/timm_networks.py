@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from levit.checkpoints.arrays import read_json
-from levit.checkpoints.configuration import CONFIG_FILE, MULTI_LABEL
 from levit.checkpoints.timm_configuration import is_timm, timm_labels, timm_preprocessing, timm_transform
+from levit.checkpoints.transformers_configuration import CONFIG_FILE, MULTI_LABEL
+from levit.checkpoints.weight_files import read_json
 from levit.errors import CheckpointError, ConfigError
 from levit.spec.architecture import Grid
 from levit.spec.labels import default_labels

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from levit.errors import DataError
 from levit.evaluation.multi_label import average_precision
-from levit.training.batches import Batch
+from levit.training.data_loader import Batch
 from levit.training.losses import Loss
 from levit.training.student import read_logits
 

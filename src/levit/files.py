@@ -1,0 +1,120 @@
+"""Atomic writes: a file or folder gets its name when it is complete and on the disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Write a file or a new folder under a temporary name, sync it to the disk, and rename it to `target`.
+
+    Until the rename, an existing `target` is what it was before. When the block raises, nothing is left behind.
+
+    Args:
+        target: the file to create or replace; or a folder that does not exist yet.
+
+    Yields:
+        A path in the same folder, at which nothing exists: write a file to it, or make a folder of it.
+
+    Raises:
+        OSError: the file system refuses.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with replacing(Path(folder, "labels.txt")) as partial:
+        ...         size = partial.write_text("cat")
+        ...     Path(folder, "labels.txt").read_text()
+        'cat'
+    """
+    partial = temporary_path(target.parent)
+    try:
+        yield partial
+        sync(partial)
+        partial.replace(target)
+        _sync_entry(target.parent)
+    finally:
+        remove(partial)
+
+
+@contextmanager
+def updating_folder(target: Path, *, last: Collection[str] = ()) -> Iterator[Path]:
+    """Write files into a temporary folder, then move them into `target`, which keeps its other files.
+
+    A folder that does not exist is renamed as a whole. Into an existing one, which may be a mount point, a link or the
+    current folder, each file is moved by itself.
+
+    Args:
+        target: the folder.
+        last: names of files that are moved after the others, such as a configuration that refers to them.
+
+    Yields:
+        An empty folder on the same file system.
+
+    Raises:
+        OSError: the file system refuses.
+    """
+    is_new = not target.exists()
+    partial = temporary_path(target.parent if is_new else target)
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        sync(partial)
+        if is_new:
+            partial.rename(target)
+            _sync_entry(target.parent)
+        else:
+            for path in sorted(partial.iterdir(), key=lambda path: (path.name in last, path.name)):
+                path.replace(target / path.name)
+            _sync_entry(target)
+    finally:
+        remove(partial)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Create or replace a UTF-8 text file atomically; newlines are written as they are."""
+    write_bytes(target, text.encode("utf-8"))
+
+
+def write_bytes(target: Path, content: bytes) -> None:
+    """Create or replace a file atomically."""
+    with replacing(target) as partial:
+        partial.write_bytes(content)
+
+
+def temporary_path(folder: Path) -> Path:
+    """A new hidden path in `folder`, shorter than most names, so that a long name does not become too long."""
+    return folder / f".{uuid4().hex[:12]}.partial"
+
+
+def sync(path: Path) -> None:
+    """Flush a file, or every file below a folder, to the disk."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    for file in files:
+        with file.open("r+b") as stream:
+            os.fsync(stream.fileno())
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _sync_entry(folder: Path) -> None:
+    """Flush the names in a folder to the disk; Windows does so by itself, and cannot open folders."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""The image processors of transformers for LeViT."""

@@ -1,0 +1,57 @@
+import json
+
+import pytest
+from hypothesis import given
+
+from levit.checkpoints.transformers_configuration import (
+    architecture_from_config,
+    config_from_architecture,
+    labels_from_config,
+    preprocessing_from_config,
+)
+from levit.errors import ConfigError
+from levit.spec.preprocessing import Preprocessing
+from tests.architectures import architectures
+
+
+@given(architecture=architectures())
+def test_an_architecture_survives_config_json(architecture):
+    config = json.loads(json.dumps(config_from_architecture(architecture)))
+    assert architecture_from_config(config, num_classifiers=architecture.num_classifiers) == architecture
+
+
+def test_an_empty_configuration_has_the_documented_defaults():
+    architecture = architecture_from_config({}, num_classifiers=1)
+    assert architecture.hidden_sizes == (128, 256, 384)
+    assert architecture.num_labels == 2
+
+
+@pytest.mark.parametrize(
+    ("config", "resize", "crop"),
+    [
+        ({}, 256, (224, 224)),
+        ({"size": {"shortest_edge": 224}, "crop_size": {"height": 224, "width": 224}}, 256, (224, 224)),
+        ({"size": {"shortest_edge": 56}, "crop_size": {"height": 64, "width": 64}}, 64, (64, 64)),
+        ({"size": {"height": 240, "width": 200}}, (240, 200), (224, 224)),
+        ({"size": 112, "crop_size": 96}, 128, (96, 96)),
+        ({"do_resize": False, "do_center_crop": False}, None, None),
+    ],
+)
+def test_preprocessing_means_what_it_means_in_transformers(config, resize, crop):
+    preprocessing = preprocessing_from_config(config, (224, 224))
+    assert (preprocessing.resize, preprocessing.crop) == (resize, crop)
+
+
+def test_steps_can_be_left_out():
+    preprocessing = preprocessing_from_config({"do_rescale": False, "do_normalize": False}, (224, 224))
+    assert preprocessing == Preprocessing(resize=256, crop=(224, 224), rescale=None, mean=None, std=None)
+
+
+@pytest.mark.parametrize("size", [{"longest_edge": 5}, {"height": 5}, {"height": 5, "width": -1}, "large", [1, 2, 3]])
+def test_an_unusable_size_is_named(size):
+    with pytest.raises(ConfigError, match="size is"):
+        preprocessing_from_config({"size": size}, (224, 224))
+
+
+def test_unnamed_classes_are_numbered():
+    assert labels_from_config({"num_labels": 3}) == ("LABEL_0", "LABEL_1", "LABEL_2")

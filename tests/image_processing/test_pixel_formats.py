@@ -1,0 +1,103 @@
+"""What becomes of the values of an image: depth, channels and range."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from levit import ConfigError, LevitImageProcessor, LevitImageProcessorFast
+from levit.images.decoding import read_image
+
+OURS = [LevitImageProcessor, LevitImageProcessorFast]
+
+RGB = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+GRAY = RGB[..., 0].copy()
+RGBA = np.dstack([RGB, GRAY])
+DEEP = GRAY.astype(np.uint16) * 257
+
+
+def values(cls, images, **options) -> np.ndarray:
+    return cls(**options)(images, return_tensors="np")["pixel_values"]
+
+
+@pytest.mark.parametrize("cls", OURS)
+@pytest.mark.parametrize("channels", [1, 2, 4, 5])
+def test_an_image_with_as_many_channels_as_the_mean_stays_as_it_is(cls, channels):
+    image = np.random.default_rng(1).integers(0, 256, (60, 80, channels), np.uint8)
+    options = {"image_mean": [0.5] * channels, "image_std": [0.5] * channels}
+    found = values(cls, image, **options)
+    assert found.shape == (1, channels, 224, 224)
+    # Where there are four, Pillow takes the last for opacity, by which it weights the others; so does transformers.
+    if (cls, channels) != (LevitImageProcessor, 4):
+        each = [values(cls, image[..., channel], image_mean=[0.5], image_std=[0.5]) for channel in range(channels)]
+        np.testing.assert_array_equal(found, np.concatenate(each, axis=1))
+    floats = values(cls, image * np.float32(0.999), **options)
+    if (cls, channels) != (LevitImageProcessor, 4):
+        np.testing.assert_allclose(floats, found, atol=0.03)
+
+
+@pytest.mark.parametrize("cls", OURS)
+def test_pil_images_with_as_many_channels_as_the_mean_stay_as_they_are(cls):
+    for image in (Image.fromarray(GRAY), Image.fromarray(RGBA)):
+        channels = len(image.getbands())
+        options = {"image_mean": [0.5] * channels, "image_std": [0.5] * channels}
+        np.testing.assert_array_equal(values(cls, image, **options), values(cls, np.asarray(image), **options))
+        with pytest.raises(ConfigError, match=f"^image_mean has the length {channels}, but image 0 has 3 channels"):
+            values(cls, image, do_convert_rgb=True, **options)
+    lab = Image.fromarray(RGB).convert("YCbCr")
+    np.testing.assert_array_equal(values(cls, lab), values(cls, lab.convert("RGB")))
+
+
+@pytest.mark.parametrize("cls", OURS)
+def test_without_conversion_values_stay_what_they_are(cls):
+    raw = {"do_convert_rgb": False, "do_resize": False, "do_center_crop": False, "do_rescale": False}
+    for image in (DEEP, GRAY > 99, GRAY, GRAY - np.float32(300), RGBA):
+        found = values(cls, image, do_normalize=False, **raw)[0]
+        np.testing.assert_array_equal(found.squeeze(), np.moveaxis(image, -1, 0) if image.ndim == 3 else image)
+    palette = Image.fromarray(RGB).quantize(8)
+    np.testing.assert_array_equal(values(cls, palette, do_normalize=False, **raw)[0, 0], np.asarray(palette))
+    with pytest.raises(ConfigError, match=r"^image_mean has the length 3, but image 0 has 1 channels"):
+        cls(**raw)(GRAY)
+
+
+def test_floats_of_any_range_are_resized_alike_by_both_classes():
+    options = {"do_rescale": False, "do_normalize": False}
+    for image in (RGB * np.float32(0.999), RGB - np.float32(100), RGB.astype(np.int32) * 9):
+        slow, fast = (values(cls, image, **options) for cls in OURS)
+        assert slow.dtype == fast.dtype == np.float32
+        np.testing.assert_allclose(slow, fast, atol=1e-3 * np.abs(image).max())
+
+
+@pytest.mark.parametrize("cls", OURS)
+def test_a_small_rescale_factor_is_meant_for_sixteen_bits(cls):
+    found = values(cls, DEEP, rescale_factor=1 / 65535, do_normalize=False)
+    np.testing.assert_allclose(found, values(cls, GRAY, do_normalize=False), atol=2.01 / 255)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int16, torch.uint16, torch.int8])
+@pytest.mark.parametrize("cls", OURS)
+def test_tensors_of_every_type_are_taken(cls, dtype):
+    image = torch.from_numpy(RGB // 2).permute(2, 0, 1).to(dtype)
+    found = values(cls, image)
+    assert found.dtype == np.float32
+    meant = RGB // 2 if dtype != torch.uint16 else np.zeros_like(RGB)
+    np.testing.assert_allclose(found, values(cls, meant), atol=2.01 / 255 / 0.224)
+
+
+def test_transparency_of_arrays_is_rounded_as_pillow_does():
+    opacity, color = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
+    every = np.dstack([color, color, color, opacity])
+    raw = {"do_resize": False, "do_center_crop": False, "do_rescale": False, "do_normalize": False}
+    found = values(LevitImageProcessor, every, data_format="channels_last", **raw)[0]
+    np.testing.assert_array_equal(found, np.asarray(read_image(every)))
+    floats = values(LevitImageProcessor, every / np.float32(255), data_format="channels_last", **raw)[0]
+    np.testing.assert_allclose(floats * 255, np.asarray(read_image(every)), atol=0.51)
+
+
+@pytest.mark.parametrize("cls", OURS)
+def test_dark_floats_and_bytes_raise_no_warning(cls):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cls()([np.zeros((8, 9, 3), np.float32), RGB // 255])

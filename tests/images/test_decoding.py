@@ -1,0 +1,217 @@
+import io
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from levit.errors import ImageError
+from levit.images.decoding import read_image, source_name, to_rgb
+from tests.conftest import EXAMPLES, GOLDEN
+
+PHOTO = EXAMPLES / "cat.jpg"
+
+
+def test_sixteen_bit_gray_is_scaled_and_not_clipped():
+    file = GOLDEN / "preprocess" / "images" / "edge_gray16.png"
+    with Image.open(file) as stored:
+        values = np.asarray(stored).astype(np.float64)
+    assert values.max() > 60_000
+    pixels = np.asarray(read_image(file))
+    np.testing.assert_array_equal(pixels, np.repeat(np.rint(values / 257)[:, :, None], 3, axis=2))
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I"])
+def test_every_kind_of_deep_gray_is_scaled(mode):
+    values = np.array([[0, 257, 65535]], np.uint16)
+    image = Image.frombytes(mode, (3, 1), values.astype({"I;16": "<u2", "I;16B": ">u2", "I": "<i4"}[mode]).tobytes())
+    assert np.asarray(read_image(image))[0, :, 0].tolist() == [0, 1, 255]
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def test_every_kind_of_source_gives_the_same_image(tmp_path):
+    array = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    file = tmp_path / "photo.png"
+    Image.fromarray(array).save(file)
+    for source in (str(file), file, file.read_bytes(), Image.fromarray(array), array):
+        image = read_image(source)
+        assert image.mode == "RGB"
+        np.testing.assert_array_equal(np.asarray(image), array)
+
+
+def test_gray_arrays_of_eight_and_sixteen_bits_become_rgb():
+    gray = np.array([[0, 100, 255]], np.uint8)
+    expected = np.repeat(gray[:, :, None], 3, axis=2)
+    np.testing.assert_array_equal(np.asarray(read_image(gray)), expected)
+    np.testing.assert_array_equal(np.asarray(read_image(gray.astype(np.uint16) * 257)), expected)
+
+
+def test_a_transparent_array_is_laid_on_white():
+    array = np.array([[[10, 20, 30, 255], [10, 20, 30, 0], [0, 0, 0, 51]]], np.uint8)
+    assert np.asarray(read_image(array))[0].tolist() == [[10, 20, 30], [255, 255, 255], [204, 204, 204]]
+
+
+@pytest.mark.parametrize(("mode", "color"), [("RGB", (10, 20, 30)), ("L", 40), ("P", 0)])
+def test_a_transparent_color_is_laid_on_white(mode, color):
+    content = encoded(Image.new(mode, (4, 4), color), transparency=color)
+    assert np.unique(np.asarray(read_image(content))).tolist() == [255]
+
+
+@pytest.mark.parametrize("mode", ["YCbCr", "HSV", "CMYK", "LAB", "PA", "RGBX", "RGBa"])
+def test_rare_kinds_of_image_become_rgb(mode):
+    assert read_image(Image.new(mode, (5, 4))).mode == "RGB"
+
+
+def test_the_orientation_of_an_image_in_memory_is_applied_and_the_image_left_alone():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned to the right
+    photo = Image.open(io.BytesIO(encoded(Image.new("RGB", (30, 20)), "JPEG", exif=exif)))
+    assert read_image(photo).size == (20, 30)
+    assert photo.size == (30, 20)
+    assert photo.getexif()[0x0112] == 6
+
+
+def test_an_opened_image_becomes_rgb_as_it_lies():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo = Image.open(io.BytesIO(encoded(Image.new("L", (30, 20), 7), "JPEG", exif=exif)))
+    assert to_rgb(photo).size == (30, 20)
+    assert to_rgb(photo).getpixel((0, 0)) == (7, 7, 7)
+    assert to_rgb(Image.new("RGBA", (2, 2))).getpixel((0, 0)) == (255, 255, 255)
+    assert to_rgb(Image.new("I;16", (2, 2), 65535)).getpixel((0, 0)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (Image.new("RGB", (0, 5)), "<Image 5x0>: there are no pixels in it"),
+        (Image.new("F", (4, 4)), "<Image 4x4>: floating-point pixels have no known range"),
+        (Image.open(io.BytesIO(PHOTO.read_bytes()[:5000])), "<JpegImageFile .*>: damaged or incomplete"),
+    ],
+)
+def test_an_opened_image_that_cannot_become_rgb_is_refused_in_one_line(image, message):
+    with pytest.raises(ImageError, match=f"^{message}"):
+        to_rgb(image)
+
+
+def test_a_damaged_description_does_not_spoil_the_picture():
+    content = encoded(Image.new("RGB", (30, 20), (9, 9, 9)), "JPEG", exif=b"Exif\0\0no such thing")
+    assert read_image(content).size == (30, 20)
+
+
+def test_of_an_animation_the_first_frame_is_read():
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "lime")]
+    content = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert read_image(content).getpixel((0, 0)) == (255, 0, 0)
+
+
+REFUSED = {
+    "web address": ("https://example.com/cat.jpg", "addresses are not fetched: download the image and give the file"),
+    "bucket": ("s3://bucket/cat.jpg", "addresses are not fetched"),
+    "floats": (np.zeros((8, 8, 3), np.float32), r"must be uint8 .* not float32 \[8, 8, 3\]"),
+    "channels first": (np.zeros((3, 8, 8), np.uint8), r"an array must be .* not uint8 \[3, 8, 8\]"),
+    "two channels": (np.zeros((8, 8, 2), np.uint8), r"not uint8 \[8, 8, 2\]"),
+    "a batch": (np.zeros((1, 8, 8, 3), np.uint8), r"not uint8 \[1, 8, 8, 3\]"),
+    "deep colors": (np.zeros((8, 8, 3), np.uint16), r"not uint16 \[8, 8, 3\]"),
+    "a row": (np.zeros(8, np.uint8), r"not uint8 \[8\]"),
+    "a number": (7, "give a path, bytes, a PIL image or an array"),
+    "nothing": (None, "give a path, bytes, a PIL image or an array"),
+    "bytearray": (bytearray(b"abc"), "give a path, bytes, a PIL image or an array"),
+    "a stream": (io.BytesIO(b"abc"), "give a path, bytes, a PIL image or an array"),
+    "float pixels": (Image.new("F", (4, 4)), "floating-point pixels have no known range: convert it to 8 bits"),
+    "empty image": (Image.new("RGB", (0, 5)), "there are no pixels in it"),
+    "empty array": (np.zeros((0, 5, 3), np.uint8), "there are no pixels in it"),
+    "missing file": ("no/such/photo.jpg", "no such file"),
+    "impossible name": ("a\0b.jpg", "damaged or incomplete"),
+    "no bytes": (b"", "not an image, or of a format that Pillow cannot read"),
+    "text": (b"Dear diary,\n\ntoday I saw a cat.", "not an image, or of a format that Pillow cannot read"),
+    "half a PNG": (encoded(Image.new("RGB", (64, 64)))[:60], "damaged or incomplete"),
+    "half a JPEG": (PHOTO.read_bytes()[:5000], "damaged or incomplete"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_no_image_is_refused_in_one_line_that_starts_with_its_name(case):
+    source, message = REFUSED[case]
+    with pytest.raises(ImageError, match=message) as caught:
+        read_image(source)
+    assert str(caught.value).startswith(f"{source_name(source)}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_damaged_files_are_refused_by_their_path(tmp_path):
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "half.jpg").write_bytes(PHOTO.read_bytes()[: PHOTO.stat().st_size // 2])
+    for name, reason in (("empty.jpg", "not an image"), ("half.jpg", "damaged"), ("", "a folder, not an image")):
+        with pytest.raises(ImageError) as caught:
+            read_image(tmp_path / name)
+        assert str(caught.value).startswith(f"{tmp_path / name}: {reason}")
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files where Linux lists them")
+def test_no_file_stays_open_after_an_answer_or_while_an_error_is_kept(tmp_path):
+    (tmp_path / "half.jpg").write_bytes(PHOTO.read_bytes()[: PHOTO.stat().st_size // 2])
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "lime")]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    read_image(tmp_path / "moving.gif")  # Pillow opens things of its own the first time
+    before = os.listdir("/proc/self/fd")  # noqa: PTH208
+    kept = []
+    for _ in range(3):
+        kept.append(read_image(tmp_path / "moving.gif"))
+        for problem, limit in (("half.jpg", 10**8), ("moving.gif", 10)):
+            with pytest.raises(ImageError) as caught:
+                read_image(tmp_path / problem, max_pixels=limit)
+            kept.append(caught.value)
+    assert len(os.listdir("/proc/self/fd")) == len(before)  # noqa: PTH208
+
+
+def png_of(width: int, height: int) -> bytes:
+    """A PNG that claims to be large and holds next to nothing."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"0")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "message"),
+    [
+        (12_000, 10_000, "120 megapixels are more than the limit of 100: make it smaller, or raise max_pixels"),
+        (30_000, 30_000, "more pixels than Pillow accepts: make it smaller"),
+        (9_500, 10_000, "damaged or incomplete"),  # below the limit, so it is decoded
+    ],
+)
+def test_a_bomb_is_refused_before_it_is_decoded(width, height, message):
+    content = png_of(width, height)
+    with pytest.raises(ImageError) as caught:
+        read_image(content)
+    assert str(caught.value).startswith(f"<{len(content)} bytes>: {message}")
+
+
+@pytest.mark.parametrize("source", [PHOTO, Image.new("L", (11, 10)), np.zeros((11, 10), np.uint8)], ids=type)
+def test_the_limit_of_pixels_holds_for_every_kind_of_source(source):
+    with pytest.raises(ImageError, match=r"more than the limit of 0: make it smaller, or raise max_pixels"):
+        read_image(source, max_pixels=109)
+
+
+def test_an_image_of_exactly_the_limit_is_read():
+    assert read_image(np.zeros((11, 10), np.uint8), max_pixels=110).size == (10, 11)
+
+
+def test_a_source_is_called_by_its_path_or_its_kind():
+    assert source_name("a/b.jpg") == "a/b.jpg"
+    assert source_name(Path("a/b.jpg")) == str(Path("a/b.jpg"))
+    assert source_name(b"1234") == "<4 bytes>"
+    assert source_name(Image.new("RGB", (640, 480))) == "<Image 480x640>"
+    assert source_name(np.zeros((480, 640, 3), np.uint8)) == "<ndarray 480x640x3>"
+    assert source_name(7) == "<int>"

@@ -1,0 +1,113 @@
+import json
+import shutil
+from pathlib import Path
+
+import onnx
+import pytest
+
+from levit.errors import CheckpointError
+from levit.runtime.model_resolution import find_artifact
+from tests.runtime.small_model import LABELS, write_checkpoint
+
+
+@pytest.fixture
+def checkpoint(tmp_path) -> Path:
+    return write_checkpoint(tmp_path / "fruit")
+
+
+def labels_of(artifact: Path | bytes) -> tuple[str, ...]:
+    content = artifact.read_bytes() if isinstance(artifact, Path) else artifact
+    metadata = {pair.key: pair.value for pair in onnx.load_from_string(content).metadata_props}
+    return tuple(json.loads(metadata["levit.labels"]))
+
+
+def rename_labels(checkpoint: Path) -> tuple[str, ...]:
+    config = json.loads((checkpoint / "config.json").read_text())
+    config["id2label"] = {number: name.upper() for number, name in config["id2label"].items()}
+    (checkpoint / "config.json").write_text(json.dumps(config))
+    return tuple(config["id2label"].values())
+
+
+def test_nothing_means_the_model_inside_the_package():
+    artifact = find_artifact(None)
+    assert isinstance(artifact, Path)
+    assert "espresso" in labels_of(artifact)
+
+
+def test_an_onnx_file_means_itself(tmp_path):
+    file = tmp_path / "model.onnx"
+    file.touch()
+    assert find_artifact(str(file)) == file
+
+
+def test_a_folded_checkpoint_is_kept_and_not_folded_again(checkpoint, tmp_path):
+    first = find_artifact(checkpoint)
+    assert isinstance(first, Path)
+    assert labels_of(first) == LABELS
+    first.write_bytes(b"what was kept")
+    assert find_artifact(checkpoint) == first
+    assert first.read_bytes() == b"what was kept"
+
+
+def test_a_copy_of_a_checkpoint_is_the_same_checkpoint(checkpoint, tmp_path):
+    copy = shutil.copytree(checkpoint, tmp_path / "elsewhere" / checkpoint.name)
+    assert find_artifact(copy) == find_artifact(checkpoint)
+
+
+def test_a_changed_configuration_is_folded_anew(checkpoint):
+    before = find_artifact(checkpoint)
+    renamed = rename_labels(checkpoint)
+    after = find_artifact(checkpoint)
+    assert after != before
+    assert labels_of(after) == renamed
+
+
+def test_changed_weights_are_folded_anew(checkpoint):
+    before = find_artifact(checkpoint)
+    content = before.read_bytes()
+    after = find_artifact(write_checkpoint(checkpoint, seed=1))
+    assert after != before
+    assert after.read_bytes() != content
+    assert before.read_bytes() == content
+
+
+def test_a_changed_preprocessing_is_folded_anew(checkpoint):
+    before = find_artifact(checkpoint)
+    (checkpoint / "preprocessor_config.json").write_text(json.dumps({"resample": 2, "size": {"shortest_edge": 32}}))
+    assert find_artifact(checkpoint) != before
+
+
+@pytest.mark.parametrize("has_place", [False, True])
+def test_without_a_cache_a_checkpoint_is_folded_in_memory(checkpoint, tmp_path, monkeypatch, has_place):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LEVIT_CACHE", str(tmp_path / "file") if has_place else "")
+    artifact = find_artifact(checkpoint)
+    assert isinstance(artifact, bytes)
+    assert labels_of(artifact) == LABELS
+    assert labels_of(find_artifact(checkpoint)) == LABELS
+
+
+def test_a_cache_that_takes_nothing_more_is_done_without(checkpoint):
+    kept = find_artifact(checkpoint)
+    kept.unlink()
+    kept.mkdir()
+    assert labels_of(find_artifact(checkpoint)) == LABELS
+    assert list(kept.parent.iterdir()) == [kept]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("missing.onnx", "no such file"),
+        ("folder.onnx", "no model.safetensors"),
+        ("missing", "no such file or folder"),
+        ("folder.onnx/empty", r"no model\.safetensors or pytorch_model\.bin in this folder"),
+        ("notes.txt", r"give a \.safetensors file"),
+    ],
+)
+def test_what_is_no_model_is_refused_by_its_name(tmp_path, name, message):
+    (tmp_path / "folder.onnx" / "empty").mkdir(parents=True)
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(CheckpointError, match=message) as caught:
+        find_artifact(tmp_path / name)
+    assert str(caught.value).startswith(f"{tmp_path / name}: ")

@@ -1,0 +1,67 @@
+"""Atomic writes."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from levit.files import replacing, updating_folder, write_text
+
+
+def test_a_file_is_replaced_when_it_is_complete(tmp_path):
+    target = tmp_path / "labels.txt"
+    target.write_text("old", encoding="utf-8")
+    with replacing(target) as partial:
+        partial.write_text("new", encoding="utf-8")
+        assert target.read_text(encoding="utf-8") == "old"
+    assert target.read_text(encoding="utf-8") == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["labels.txt"]
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    target = tmp_path / "labels.txt"
+    target.write_text("old", encoding="utf-8")
+    with pytest.raises(ZeroDivisionError), replacing(target) as partial:  # noqa: PT012
+        partial.write_text("half", encoding="utf-8")
+        1 / 0  # noqa: B018
+    assert target.read_text(encoding="utf-8") == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["labels.txt"]
+
+
+def test_a_new_folder_appears_as_a_whole(tmp_path):
+    target = tmp_path / "model"
+    with updating_folder(target) as partial:
+        write_text(partial / "config.json", "{}")
+        assert not target.exists()
+    assert [path.name for path in target.iterdir()] == ["config.json"]
+
+
+def test_an_existing_folder_keeps_other_files_and_gets_the_last_ones_last(tmp_path, monkeypatch):
+    target = tmp_path / "model"
+    target.mkdir()
+    (target / "notes.txt").write_text("mine", encoding="utf-8")
+    moved = []
+    original = type(target).replace
+    monkeypatch.setattr(type(target), "replace", lambda path, to: (moved.append(path.name), original(path, to))[1])
+    with updating_folder(target, last=["config.json"]) as partial:
+        for name in ("config.json", "weights.bin"):
+            (partial / name).write_bytes(b"x")
+    assert moved == ["weights.bin", "config.json"]
+    assert sorted(path.name for path in target.iterdir()) == ["config.json", "notes.txt", "weights.bin"]
+
+
+def test_a_name_of_the_longest_length_can_be_written(tmp_path):
+    target = tmp_path / ("x" * 251 + ".txt")
+    write_text(target, "ok")
+    assert target.read_text(encoding="utf-8") == "ok"
+
+
+def test_files_are_synced_before_they_are_renamed(tmp_path, monkeypatch):
+    synced = []
+    original = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append(descriptor), original(descriptor))[1])
+    with replacing(tmp_path / "a") as partial:
+        partial.write_bytes(b"content")
+        assert not synced
+    assert synced
