@@ -18,7 +18,7 @@ from pathlib import Path
 
 import levit
 from levit.data.open_data import open_data
-from levit.data.subsets import divide
+from levit.data.subsets import split_calibration
 from levit.evaluation.accuracy import compute_logits, judge, read_targets
 from levit.exporting.int8 import CALIBRATION_IMAGES
 from levit.runtime.engine import Precision, open_engine
@@ -75,10 +75,10 @@ def rebuild(target: Path) -> None:
 
 def measure(model: Path, precision: Precision) -> tuple[Accuracy, float]:
     """Accuracy on the images that do not calibrate, classes matched by name; and images a second from JPEG bytes."""
-    _, data = divide(open_data(PARQUET), CALIBRATION_IMAGES)
+    _, data = split_calibration(open_data(PARQUET), CALIBRATION_IMAGES)
     engine = open_engine(model, precision=precision)
     targets = read_targets(data, levit.Classifier(engine).labels)
-    compute_logits(engine, divide(data, 64)[0])  # compiled before it is timed
+    compute_logits(engine, split_calibration(data, 64)[0])  # compiled before it is timed
     start = time.perf_counter()
     logits = compute_logits(engine, data)
     speed = len(targets) / (time.perf_counter() - start)

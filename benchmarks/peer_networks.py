@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from levit.images.transform import normalize, prepare
+from levit.images.transform import normalize, read_and_preprocess
 from levit.spec.preprocessing import Preprocessing
 from levit.spec.variants import VARIANTS
 from work import WORK, random_checkpoint, scenes
@@ -116,7 +116,7 @@ def _quantize(name: str, source: Path, file: Path) -> None:
 
     size = peer_size(name)
     preprocessing = Preprocessing.for_image_size((size, size))
-    images = [prepare(picture, preprocessing) for picture in sorted(scenes().iterdir())]
+    images = [read_and_preprocess(picture, preprocessing) for picture in sorted(scenes().iterdir())]
     network = openvino.Core().read_model(source)
     passes = openvino.passes.Manager()
     passes.register_pass(openvino.passes.ConstantFolding())  # NNCF stumbles over gathered attention biases

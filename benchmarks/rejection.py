@@ -14,7 +14,7 @@ from pathlib import Path
 import levit
 from levit.data.labeled_images import LabeledImage
 from levit.data.open_data import open_data
-from levit.data.subsets import divide
+from levit.data.subsets import split_calibration
 from levit.evaluation.rejection import find_rejection
 from levit.exporting.export import record_rejection
 
@@ -31,7 +31,7 @@ def main() -> None:
         file = Path(folder) / "cifar10.onnx"
         levit.export(sys.argv[1], file)
         test = open_data(DATA / "cifar10-test.parquet")
-        calibrating, others = divide(test, CALIBRATING)
+        calibrating, others = split_calibration(test, CALIBRATING)
         for wish in WISHES:
             found = find_rejection(levit.Classifier(file), calibrating, **wish)  # type: ignore[arg-type]
             record_rejection(file, found)

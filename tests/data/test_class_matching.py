@@ -9,12 +9,12 @@ from levit.spec.labels import default_labels, imagenet_classes
 
 def test_the_same_name_wins_over_everything_else():
     match = match_classes(["b", "a"], ["a", "b", "c", "A"], "x")
-    assert (match.places, match.ways) == ((1, 0), {"name": 2})
+    assert (match.class_indices, match.rule_counts) == ((1, 0), {"name": 2})
 
 
 def test_case_spaces_and_underscores_do_not_matter():
     match = match_classes(["Golden_Retriever", "TABBY  cat"], ["tabby cat", "golden retriever"], "x")
-    assert (match.places, match.ways) == ((1, 0), {"spelling": 2})
+    assert (match.class_indices, match.rule_counts) == ((1, 0), {"spelling": 2})
 
 
 @pytest.mark.parametrize(
@@ -23,14 +23,14 @@ def test_case_spaces_and_underscores_do_not_matter():
 )
 def test_a_class_of_imagenet_is_known_by_all_its_names(name):
     match = match_classes([name], default_labels(1000), "x")
-    assert default_labels(1000)[match.places[0]] == "tabby, tabby cat"
-    (reverse,) = match_classes(["tabby, tabby cat"], ["dog", name], "x").places
+    assert default_labels(1000)[match.class_indices[0]] == "tabby, tabby cat"
+    (reverse,) = match_classes(["tabby, tabby cat"], ["dog", name], "x").class_indices
     assert reverse == 1
 
 
 def test_all_of_imagenet_is_matched_by_its_ids():
     match = match_classes([identifier for identifier, _ in imagenet_classes()], default_labels(1000), "x")
-    assert (match.places, match.ways) == (tuple(range(1000)), {"ImageNet": 1000})
+    assert (match.class_indices, match.rule_counts) == (tuple(range(1000)), {"ImageNet": 1000})
 
 
 @pytest.mark.parametrize("name", ["n02123045x", "n99999999", "cat"])
@@ -41,7 +41,7 @@ def test_a_name_that_several_classes_or_none_have_is_not_guessed(name):
 
 def test_a_map_decides_first():
     match = match_classes(["moggy", "a"], ["a", "tabby", "b"], "x", {"moggy": "tabby", "a": "b"})
-    assert (match.places, match.ways) == ((1, 2), {"given": 2})
+    assert (match.class_indices, match.rule_counts) == ((1, 2), {"given": 2})
 
 
 @pytest.mark.parametrize(

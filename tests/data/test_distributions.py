@@ -131,7 +131,7 @@ def test_imagenet_real_has_many_labels_for_an_image_or_none(tmp_path):
     (tmp_path / "real.json").write_text(json.dumps([[1, 2], [], [999]]))
     data = open_data(tmp_path / "real.json")
     assert [item.labels for item in data] == [(1, 2), (), (999,)]
-    assert data.any_is_right
+    assert data.is_any_label_correct
     assert not data.is_multi_label
     (tmp_path / "real.json").write_text("[1, 2]")
     with pytest.raises(DataError, match="a list of lists of numbers"):

@@ -47,7 +47,7 @@ def test_what_is_in_two_parts_is_found_by_its_content(pets):
 
 
 class Odd:
-    name, classes, is_multi_label, any_is_right = "odd", ("cat", "dog", "emu"), False, False
+    name, classes, is_multi_label, is_any_label_correct = "odd", ("cat", "dog", "emu"), False, False
 
     def __iter__(self):
         images = [

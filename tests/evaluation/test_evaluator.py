@@ -23,7 +23,7 @@ from tests.runtime.small_model import colors_classifier, plain
 class Colors:
     """Images of one color each; what is called green is blue."""
 
-    name, classes, is_multi_label, any_is_right = "colors", ("blue", "green", "red"), False, False
+    name, classes, is_multi_label, is_any_label_correct = "colors", ("blue", "green", "red"), False, False
     is_grouped = False
 
     def __init__(self, extra: list[LabeledImage] | None = None) -> None:
@@ -118,7 +118,7 @@ def test_or_it_fails(bad, kind, message):
 
 def test_of_several_labels_one_may_be_enough():
     data = Colors([LabeledImage(plain(0, 0, 9), (1, 0), "either"), LabeledImage(plain(0, 0, 9), (1, 2), "neither")])
-    data.any_is_right = True
+    data.is_any_label_correct = True
     one = evaluate(colors_classifier(), data)
     assert (one.judged, one.tally.right) == (12, 8)
     assert one.tally.confusion.tolist() == [[6, 0, 0], [0, 0, 4], [0, 0, 2]]

@@ -29,7 +29,13 @@ def classifier() -> Classifier:
 
 
 class Flags:
-    name, classes, is_multi_label, any_is_right, is_grouped = "flags", ("blue", "red", "green"), True, False, False
+    name, classes, is_multi_label, is_any_label_correct, is_grouped = (
+        "flags",
+        ("blue", "red", "green"),
+        True,
+        False,
+        False,
+    )
 
     def __init__(self, *extra: LabeledImage) -> None:
         self.items = [

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from levit.errors import ImageError
-from levit.images.decoding import read_image, source_name, to_rgb
+from levit.images.decoding import describe_source, read_image, to_rgb
 from tests.conftest import EXAMPLES, GOLDEN
 
 PHOTO = EXAMPLES / "cat.jpg"
@@ -143,7 +143,7 @@ def test_what_is_no_image_is_refused_in_one_line_that_starts_with_its_name(case)
     source, message = REFUSED[case]
     with pytest.raises(ImageError, match=message) as caught:
         read_image(source)
-    assert str(caught.value).startswith(f"{source_name(source)}: ")
+    assert str(caught.value).startswith(f"{describe_source(source)}: ")
     assert "\n" not in str(caught.value)
 
 
@@ -209,9 +209,9 @@ def test_an_image_of_exactly_the_limit_is_read():
 
 
 def test_a_source_is_called_by_its_path_or_its_kind():
-    assert source_name("a/b.jpg") == "a/b.jpg"
-    assert source_name(Path("a/b.jpg")) == str(Path("a/b.jpg"))
-    assert source_name(b"1234") == "<4 bytes>"
-    assert source_name(Image.new("RGB", (640, 480))) == "<Image 480x640>"
-    assert source_name(np.zeros((480, 640, 3), np.uint8)) == "<ndarray 480x640x3>"
-    assert source_name(7) == "<int>"
+    assert describe_source("a/b.jpg") == "a/b.jpg"
+    assert describe_source(Path("a/b.jpg")) == str(Path("a/b.jpg"))
+    assert describe_source(b"1234") == "<4 bytes>"
+    assert describe_source(Image.new("RGB", (640, 480))) == "<Image 480x640>"
+    assert describe_source(np.zeros((480, 640, 3), np.uint8)) == "<ndarray 480x640x3>"
+    assert describe_source(7) == "<int>"

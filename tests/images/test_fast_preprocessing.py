@@ -13,8 +13,8 @@ from PIL import Image
 import levit
 from levit.errors import ConfigError
 from levit.images import resizing
-from levit.images.decoding import read_image, read_reduced
-from levit.images.transform import prepare, preprocess, preprocess_quickly
+from levit.images.decoding import read_image, read_reduced_image
+from levit.images.transform import preprocess, preprocess_fast, read_and_preprocess
 from levit.spec.preprocessing import Preprocessing
 from tests.conftest import EXAMPLES, ROOT
 
@@ -44,14 +44,16 @@ def large() -> bytes:
 def test_photos_stay_within_the_budget(preprocessing):
     for photo in sorted(EXAMPLES.glob("*.jpg")):
         image = read_image(photo)
-        assert difference(preprocess_quickly(image, preprocessing), preprocess(image, preprocessing)) < 0.05
+        assert difference(preprocess_fast(image, preprocessing), preprocess(image, preprocessing)) < 0.05
 
 
 def test_every_photo_of_the_shared_data_stays_within_the_budget(shared_data):
     photos = sorted((shared_data / "photos").iterdir())
     assert len(photos) == 100
     for photo in photos:
-        assert difference(prepare(photo, USUAL), prepare(photo, USUAL, exact=True)) < 0.05, photo.name
+        assert difference(read_and_preprocess(photo, USUAL), read_and_preprocess(photo, USUAL, exact=True)) < 0.05, (
+            photo.name
+        )
 
 
 @pytest.mark.slow
@@ -67,9 +69,9 @@ def test_the_answers_stay_the_same(shared_data):
 @pytest.mark.parametrize("resample", [1, 2, 3, 4, 5])
 def test_without_the_faster_library_pillow_does_it(monkeypatch, resample):
     image, preprocessing = read_image(EXAMPLES / "cat.jpg"), Preprocessing(resize=100, crop=(90, 80), resample=resample)
-    fast = preprocess_quickly(image, preprocessing)
+    fast = preprocess_fast(image, preprocessing)
     monkeypatch.setattr(resizing, "_has_vectors", lambda: False)
-    by_pillow = preprocess_quickly(image, preprocessing)
+    by_pillow = preprocess_fast(image, preprocessing)
     assert difference(by_pillow, preprocess(image, preprocessing)) < 0.1  # a box begins within a pixel
     assert difference(fast, by_pillow) < 0.05
 
@@ -91,7 +93,7 @@ def test_a_pillow_that_nobody_tested_is_not_read_from_outside(monkeypatch, versi
 def test_any_size_and_filter_differs_by_rounding_alone(height, width, resize, crop, resample):
     image = read_image(EXAMPLES / "officer.jpg").crop((20, 30, 20 + width, 30 + height))
     preprocessing = Preprocessing(resize=resize, crop=crop, resample=resample)
-    fast, exact = preprocess_quickly(image, preprocessing), preprocess(image, preprocessing)
+    fast, exact = preprocess_fast(image, preprocessing), preprocess(image, preprocessing)
     assert fast.shape == exact.shape
     assert difference(fast, exact) < 0.3  # where Pillow takes the columns first, rounding differs
 
@@ -100,18 +102,21 @@ def test_any_size_and_filter_differs_by_rounding_alone(height, width, resize, cr
 @pytest.mark.parametrize("preprocessing", [USUAL, LARGE[1]], ids=str)
 def test_a_last_pixel_that_is_no_whole_one_moves_nothing(size, preprocessing):
     content = jpeg(draw_scene(3, *size))
-    assert difference(prepare(content, preprocessing), prepare(content, preprocessing, exact=True)) < 1
+    assert (
+        difference(read_and_preprocess(content, preprocessing), read_and_preprocess(content, preprocessing, exact=True))
+        < 1
+    )
 
 
 def test_large_files_are_reduced_within_a_budget_of_their_own(large):
-    fast, exact = prepare(large, USUAL), prepare(large, USUAL, exact=True)
+    fast, exact = read_and_preprocess(large, USUAL), read_and_preprocess(large, USUAL, exact=True)
     assert 0 < difference(fast, exact) < 1
-    assert [read_reduced(large, enough)[0].size for enough in (512, 200, 757)] == [
+    assert [read_reduced_image(large, enough)[0].size for enough in (512, 200, 757)] == [
         (1008, 756),
         (504, 378),
         (2016, 1512),
     ]
-    assert [read_reduced(large, enough)[1] for enough in (512, 200, None)] == [(1512, 2016)] * 3
+    assert [read_reduced_image(large, enough)[1] for enough in (512, 200, None)] == [(1512, 2016)] * 3
 
 
 def test_a_turned_photo_is_reduced_and_upright():
@@ -119,14 +124,14 @@ def test_a_turned_photo_is_reduced_and_upright():
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
     turned = jpeg(scene, exif=exif)
-    image, whole = read_reduced(turned, 300)
+    image, whole = read_reduced_image(turned, 300)
     assert (image.size, whole) == ((300, 400), (1600, 1200))
-    assert difference(prepare(turned, USUAL), prepare(turned, USUAL, exact=True)) < 1
+    assert difference(read_and_preprocess(turned, USUAL), read_and_preprocess(turned, USUAL, exact=True)) < 1
 
 
 def test_an_image_that_the_caller_opened_is_not_reduced(large):
     opened = Image.open(io.BytesIO(large))
-    prepare(opened, USUAL)
+    read_and_preprocess(opened, USUAL)
     assert opened.size == (2016, 1512)
 
 
@@ -136,32 +141,34 @@ def test_a_turned_photo_moves_by_no_part_of_a_pixel(orientation, size):
     exif = Image.Exif()
     exif[0x0112] = orientation
     content = jpeg(draw_scene(4, *size), exif=exif)
-    assert difference(prepare(content, USUAL), prepare(content, USUAL, exact=True)) < 0.5
+    assert difference(read_and_preprocess(content, USUAL), read_and_preprocess(content, USUAL, exact=True)) < 0.5
 
 
 @pytest.mark.parametrize("resample", [0, 4])
 def test_a_filter_that_jumps_is_given_the_whole_image(large, resample):
     preprocessing = Preprocessing(resize=100, crop=(90, 80), resample=resample)
-    np.testing.assert_array_equal(prepare(large, preprocessing), prepare(large, preprocessing, exact=True))
+    np.testing.assert_array_equal(
+        read_and_preprocess(large, preprocessing), read_and_preprocess(large, preprocessing, exact=True)
+    )
 
 
 @settings(max_examples=30)
 @given(width=st.integers(100, 400), ratio=st.floats(0.3, 6), seed=st.integers(0, 9))
 def test_images_of_any_shape_stay_within_the_budget(width, ratio, seed):
     image = draw_scene(seed, width, int(width * ratio))
-    assert difference(preprocess_quickly(image, USUAL), preprocess(image, USUAL)) < 0.05
+    assert difference(preprocess_fast(image, USUAL), preprocess(image, USUAL)) < 0.05
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
 def test_gray_and_printers_colors_are_reduced_too(mode):
     content = jpeg(draw_scene(2, 1600, 1200).convert(mode))
-    assert difference(prepare(content, USUAL), prepare(content, USUAL, exact=True)) < 1
+    assert difference(read_and_preprocess(content, USUAL), read_and_preprocess(content, USUAL, exact=True)) < 1
 
 
 def test_a_truncated_large_file_is_an_error_as_before(large):
     for exact in (False, True):
         with pytest.raises(levit.LevitError, match="damaged or incomplete"):
-            prepare(large[: len(large) // 2], USUAL, exact=exact)
+            read_and_preprocess(large[: len(large) // 2], USUAL, exact=exact)
 
 
 def test_exact_is_pillow_to_the_bit(large):

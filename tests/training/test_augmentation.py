@@ -10,13 +10,13 @@ from PIL import Image
 
 import levit
 from levit.errors import ConfigError, ImageError
-from levit.images.transform import normalize, prepare
+from levit.images.transform import normalize, read_and_preprocess
 from levit.spec.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from levit.training.augmentation import Augmentation, PlainImages
-from levit.training.sampler import Request
+from levit.training.augmentation import Augmentation, EvaluationTransform
+from levit.training.sampler import SampleIndex
 
 USUAL = Preprocessing.for_image_size((32, 32))
-FIRST = Request(0, 0, 0)
+FIRST = SampleIndex(0, 0, 0)
 EVERYTHING = {"auto_augment": "rand-m9-mstd0.5-inc1", "erase": 1.0}
 NOTHING = {"flip": 0.0, "color_jitter": 0.0}
 
@@ -48,14 +48,14 @@ def test_the_same_request_gives_the_same_bits_whatever_was_drawn_before(augment,
         random.seed(seed)
         np.random.seed(seed)
         torch.manual_seed(seed)
-        found.append(augmentation(picture, Request(3, 5, 1)))
-        augmentation(picture, Request(4, 6, 0))
+        found.append(augmentation(picture, SampleIndex(3, 5, 1)))
+        augmentation(picture, SampleIndex(4, 6, 0))
     assert torch.equal(*found)
-    assert torch.equal(augment(crop=crop, **values)(picture, Request(3, 5, 1)), found[0])
+    assert torch.equal(augment(crop=crop, **values)(picture, SampleIndex(3, 5, 1)), found[0])
 
 
 def test_another_epoch_image_copy_or_seed_gives_other_pixels(augment, picture):
-    requests = [Request(0, 0, 0), Request(1, 0, 0), Request(0, 1, 0), Request(0, 0, 1)]
+    requests = [SampleIndex(0, 0, 0), SampleIndex(1, 0, 0), SampleIndex(0, 1, 0), SampleIndex(0, 0, 1)]
     found = [augment()(picture, request) for request in requests]
     found.append(augment(seed=1)(picture, FIRST))
     for index, one in enumerate(found):
@@ -84,7 +84,7 @@ def test_a_padded_crop_is_the_image_shifted_and_nothing_more(augment, picture):
     padded = np.pad(pixels, ((4, 4), (4, 4), (0, 0)), mode="reflect")
     places = set()
     for number in range(20):
-        found = gray_levels(augment(crop="padded", **NOTHING)(image, Request(0, number, 0)))
+        found = gray_levels(augment(crop="padded", **NOTHING)(image, SampleIndex(0, number, 0)))
         levels = found.round().permute(1, 2, 0).numpy()
         where = [
             (top, left)
@@ -102,7 +102,7 @@ def test_an_image_is_mirrored_always_never_or_sometimes(augment, picture):
     never, always = (augment(**values | {"flip": share}) for share in (0.0, 1.0))
     mirrored = 0
     for number in range(20):
-        request = Request(0, number, 0)
+        request = SampleIndex(0, number, 0)
         plain = never(picture, request)
         assert torch.equal(always(picture, request), plain.flip(-1))
         sometimes = augment(**values | {"flip": 0.5})(picture, request)
@@ -114,7 +114,7 @@ def test_an_image_is_mirrored_always_never_or_sometimes(augment, picture):
 def test_the_smallest_crop_is_the_whole_image(augment, picture):
     square = whole(picture, (40, 40))
     values = {**NOTHING, "min_crop": 1.0}
-    found = [augment(**values)(square, Request(0, number, 0)) for number in range(20)]
+    found = [augment(**values)(square, SampleIndex(0, number, 0)) for number in range(20)]
     plain = torch.from_numpy(normalize(np.asarray(square.resize((32, 32), Image.Resampling.BICUBIC))[None], USUAL)[0])
     exact = [one for one in found if (one - plain).abs().mean() < 0.02]
     assert exact  # the others have other proportions
@@ -143,7 +143,7 @@ def test_every_policy_takes_many_images(augment, picture, policy):
     """Pillow refuses to posterize to 0 bits: m10 asks for it always, m9-mstd0.5 now and then."""
     augmentation = augment(auto_augment=policy)
     for number in range(60):
-        assert augmentation(picture, Request(0, number, 0)).isfinite().all()
+        assert augmentation(picture, SampleIndex(0, number, 0)).isfinite().all()
 
 
 @pytest.mark.parametrize("policy", ["posterize-everything", "rand-x9"])
@@ -157,7 +157,7 @@ def test_a_jpeg_that_is_decoded_smaller_is_nearly_the_same(augment, picture):
     picture.resize((1600, 1200), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=95)
     augmentation = augment(**NOTHING, min_crop=0.5)
     for number in range(4):
-        request = Request(0, number, 0)
+        request = SampleIndex(0, number, 0)
         quick = augmentation(stream.getvalue(), request)
         whole_image = augmentation(Image.open(io.BytesIO(stream.getvalue())), request)
         assert (gray_levels(quick) - gray_levels(whole_image)).abs().mean() < 4
@@ -168,7 +168,7 @@ def test_what_is_no_image_is_said(augment):
         with pytest.raises(ImageError):
             augment(crop=crop)(b"no image", FIRST)
     with pytest.raises(ImageError):
-        PlainImages(USUAL)(b"no image", FIRST)
+        EvaluationTransform(USUAL)(b"no image", FIRST)
 
 
 @pytest.mark.parametrize(
@@ -176,8 +176,8 @@ def test_what_is_no_image_is_said(augment):
     [USUAL, Preprocessing(resize=(32, 40), crop=None, resample=2, mean=(0.5,) * 3, std=(0.5,) * 3)],
 )
 def test_plain_images_are_those_of_prediction_bit_for_bit(picture, preprocessing):
-    found = PlainImages(preprocessing)(picture, FIRST)
-    expected = normalize(prepare(picture, preprocessing, exact=True)[None], preprocessing)[0]
+    found = EvaluationTransform(preprocessing)(picture, FIRST)
+    expected = normalize(read_and_preprocess(picture, preprocessing, exact=True)[None], preprocessing)[0]
     np.testing.assert_array_equal(found.numpy(), expected)
 
 
@@ -185,4 +185,4 @@ def test_plain_images_are_those_of_the_processor_of_the_checkpoint(checkpoint, p
     processor = levit.LevitImageProcessor.from_pretrained(checkpoint)
     preprocessing = levit.read_checkpoint(str(checkpoint)).preprocessing
     expected = processor(picture, return_tensors="np")["pixel_values"][0]
-    np.testing.assert_array_equal(PlainImages(preprocessing)(picture, FIRST).numpy(), expected)
+    np.testing.assert_array_equal(EvaluationTransform(preprocessing)(picture, FIRST).numpy(), expected)

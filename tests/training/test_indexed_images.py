@@ -13,7 +13,7 @@ from levit.data.open_data import open_data
 from levit.errors import DataError, LevitError, LevitWarning
 from levit.images.decoding import read_image
 from levit.training import indexed_images
-from levit.training.indexed_images import Selection, measure_copy, store_images
+from levit.training.indexed_images import Selection, estimate_copy_bytes, index_images
 from tests.data.test_labeled_images import png, write_parquet
 from tests.training.tiny import CLASSES
 
@@ -21,7 +21,7 @@ PLACES = (0, 1, 2)
 
 
 def stored(data, tmp_path, *, classes=CLASSES, places=PLACES, writes=True):
-    return store_images(data, tmp_path / "copy", classes=classes, places=places, writes=writes)
+    return index_images(data, tmp_path / "copy", classes=classes, places=places, writes=writes)
 
 
 def rows(images):
@@ -31,7 +31,7 @@ def rows(images):
 class Given:
     """Images of any kind in a list."""
 
-    name, any_is_right, is_grouped = "given", False, False
+    name, is_any_label_correct, is_grouped = "given", False, False
 
     def __init__(self, *items, classes=CLASSES, is_multi_label=False):
         self._items, self.classes, self.is_multi_label = items, classes, is_multi_label
@@ -48,11 +48,11 @@ class Given:
 
 def test_what_is_copied_is_measured_by_its_first_images(parquet, photos, monkeypatch):
     data = open_data(parquet)
-    assert measure_copy(data) == sum(len(item.image) for item in data)
+    assert estimate_copy_bytes(data) == sum(len(item.image) for item in data)
     monkeypatch.setattr(indexed_images, "_MEASURED", 2)
     first = [len(item.image) for item in data][:2]
-    assert measure_copy(data) == sum(first) * len(data) // 2
-    assert measure_copy(open_data(photos)) == measure_copy(Given()) == 0
+    assert estimate_copy_bytes(data) == sum(first) * len(data) // 2
+    assert estimate_copy_bytes(open_data(photos)) == estimate_copy_bytes(Given()) == 0
 
 
 def test_a_full_disk_is_said(tmp_path):

@@ -16,10 +16,10 @@ from levit.checkpoints.timm_configuration import is_timm
 from levit.checkpoints.weight_files import read_json
 from levit.deployment.bias_interpolation import resize_checkpoint
 from levit.errors import CheckpointError, ConfigError
-from levit.images.transform import prepare
+from levit.images.transform import read_and_preprocess
 from levit.spec.preprocessing import Preprocessing
 from levit.training import student as module
-from levit.training.student import Logits, read_logits
+from levit.training.student import HeadLogits, read_logits
 from tests.training.tiny import CLASSES, TIMM_NETWORK, photo, save_levit, trained
 
 OTHERS = ("emu", "fox")
@@ -37,7 +37,7 @@ def learned(build, checkpoint):
 
 @torch.no_grad()
 def answers(network, pixels=PIXELS):
-    return read_logits(network.eval()(pixels)).answer
+    return read_logits(network.eval()(pixels)).logits
 
 
 def by_class(logits, classes):
@@ -72,7 +72,7 @@ def test_the_head_that_a_teacher_teaches_begins_as_the_first(build, checkpoint):
     with torch.no_grad():
         found = read_logits(student.network.eval()(PIXELS))
     assert torch.equal(found.cls, found.distillation)
-    torch.testing.assert_close(found.answer, answers(levit.load_checkpoint(str(checkpoint))))
+    torch.testing.assert_close(found.logits, answers(levit.load_checkpoint(str(checkpoint))))
 
 
 def test_two_heads_are_kept_or_the_first_of_them(build, tmp_path):
@@ -160,14 +160,14 @@ def test_weights_that_are_not_there_are_a_checkpoint_error(build, tmp_path):
 
 def test_logits_are_found_in_whatever_a_network_returns():
     one, two, mean = (torch.full((1, 2), value) for value in (1.0, 3.0, 2.0))
-    assert read_logits(one) == Logits(one, one, None)
+    assert read_logits(one) == HeadLogits(one, one, None)
     single = transformers.modeling_outputs.ImageClassifierOutput(logits=one)
-    assert read_logits(single) == Logits(one, one, None)
+    assert read_logits(single) == HeadLogits(one, one, None)
 
     class Both:
         logits, cls_logits, distillation_logits = mean, one, two
 
-    assert read_logits(Both()) == Logits(mean, one, two)
+    assert read_logits(Both()) == HeadLogits(mean, one, two)
 
 
 @pytest.mark.parametrize("teacher", [None, "run"])
@@ -217,7 +217,7 @@ def test_what_learns_from_whole_images_is_judged_and_saved_with_them(build, mode
     assert (student.preprocessing.resize, student.image_size) == ((64, 64), (64, 64))
     assert build(tmp_path).preprocessing == student.preprocessing
     pixels = np.random.default_rng(0).integers(0, 256, (48, 80, 3), np.uint8)
-    expected = prepare(pixels, student.preprocessing, exact=True)
+    expected = read_and_preprocess(pixels, student.preprocessing, exact=True)
     if model == TIMM_NETWORK:
         settings = timm.data.resolve_data_config({}, model=timm.create_model(f"local-dir:{tmp_path}"))
         found = timm.data.create_transform(**settings)(Image.fromarray(pixels)).permute(1, 2, 0).numpy()

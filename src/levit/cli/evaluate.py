@@ -26,7 +26,7 @@ from levit.cli.engine_options import (
 
 if TYPE_CHECKING:
     from levit.data.duplicates import Duplicates
-    from levit.data.labeled_images import LabeledImages
+    from levit.data.labeled_images import LabeledDataset
     from levit.evaluation.comparison import Comparison
     from levit.evaluation.evaluator import Evaluation, OnPrediction
     from levit.evaluation.multi_label import MultiLabelEvaluation
@@ -76,7 +76,7 @@ def evaluate(
     if save_accuracy and not (Path(model).suffix == ".onnx" and Path(model).exists()):
         raise typer.BadParameter(f"--save-accuracy: {model} is no exported file: export the checkpoint first")
     from levit.cli.evaluation_summary import print_evaluation, print_multi_label
-    from levit.data.open_data import open_with_others
+    from levit.data.open_data import open_with_other_splits
     from levit.reporting.evaluation_output import metrics
     from levit.reporting.multi_label_output import multi_label_metrics
     from levit.runtime.classifier import Classifier
@@ -90,7 +90,7 @@ def evaluate(
             revision=revision if name == model else None,
         )
 
-    images, others = open_with_others(data, split=split)
+    images, others = open_with_other_splits(data, split=split)
     judging = _Judging(images, others, _read_map(class_map), on_bad_image, batch_size, skip)
     folder = Path(out) if out is not None else None
     if images.is_multi_label:
@@ -119,8 +119,8 @@ def evaluate(
 class _Judging:
     """Labeled images, and how they are judged."""
 
-    images: LabeledImages
-    others: dict[str, LabeledImages]
+    images: LabeledDataset
+    others: dict[str, LabeledDataset]
     class_map: dict[str, str] | None
     on_bad_image: OnBadImage
     batch_size: int
@@ -173,14 +173,14 @@ class _Judging:
     def _find_duplicates(self) -> Duplicates:
         from levit.cli.progress_bar import track
         from levit.data.duplicates import find_duplicates
-        from levit.data.subsets import without_calibration
+        from levit.data.subsets import exclude_calibration
         from levit.runtime.cpu_count import usable_cores
 
         return find_duplicates(
-            without_calibration(self.images, self.skip),
+            exclude_calibration(self.images, self.skip),
             self.others,
             threads=usable_cores(),
-            watch=lambda hashed: track(hashed, "looking for duplicates"),
+            progress=lambda hashed: track(hashed, "looking for duplicates"),
         )
 
 

@@ -81,14 +81,16 @@ def _what_is_wrong(
 
 def _duplicates(duplicates: Duplicates, more: str) -> dict[str, str]:
     fields = {}
-    if duplicates.within or duplicates.elsewhere:
-        name, other = duplicates.named[0]
+    if duplicates.num_within or duplicates.num_across:
+        name, other = duplicates.examples[0]
         elsewhere = (
-            f"{duplicates.elsewhere:,} also in {' or '.join(duplicates.compared)}, " if duplicates.compared else ""
+            f"{duplicates.num_across:,} also in {' or '.join(duplicates.compared_splits)}, "
+            if duplicates.compared_splits
+            else ""
         )
-        fields["duplicates"] = f"{elsewhere}{duplicates.within:,} twice in the data; {name} is {other}{more}"
-    if duplicates.left_out:
-        parts = ", ".join(f"{name} with {count:,} images" for name, count in duplicates.left_out.items())
+        fields["duplicates"] = f"{elsewhere}{duplicates.num_within:,} twice in the data; {name} is {other}{more}"
+    if duplicates.skipped_splits:
+        parts = ", ".join(f"{name} with {count:,} images" for name, count in duplicates.skipped_splits.items())
         fields["not compared"] = f"{parts}: levit data looks for duplicates there too"
     return fields
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from levit.data.class_names import read_class_names
-from levit.data.file_list import FileList, ListedImages
+from levit.data.file_list import FileList, FileListDataset
 from levit.errors import DataError
 
 
-def open_annotations(file: Path) -> ListedImages:
+def open_annotations(file: Path) -> FileListDataset:
     """Lines `path number`, the paths relative to the folder that holds the images.
 
     For `data/meta/val.txt` that is `data/val` where it is there, or else `data`; for another list its own folder. The
@@ -33,7 +33,7 @@ def open_annotations(file: Path) -> ListedImages:
             highest = max(highest, int(label))
     if not len(files):
         raise DataError(f"{file}: no lines")
-    return ListedImages(name=file.name, classes=read_class_names(file, 1 + highest), files=files)
+    return FileListDataset(name=file.name, classes=read_class_names(file, 1 + highest), files=files)
 
 
 def _image_folder(file: Path) -> Path:

@@ -35,7 +35,7 @@ class Cifar10:
         DataError: a file is missing, damaged, or holds more than arrays and names.
     """
 
-    is_multi_label = any_is_right = is_grouped = False
+    is_multi_label = is_any_label_correct = is_grouped = False
 
     def __init__(self, folder: Path, split: str | None = None) -> None:
         split = split or "test"

@@ -15,15 +15,15 @@ _SHOWN = 3  # names in an error
 
 @dataclass(frozen=True)
 class ClassMatch:
-    """Which label of the model each class of the data is.
+    """Assignment of the classes of a data set to the labels of a model.
 
     Attributes:
-        places: for each class of the data the index of the model's label.
-        ways: how they were found ("given", "name", "spelling", "ImageNet"), and how many each.
+        class_indices: for each class of the data set, the index of the model's label of the same name.
+        rule_counts: number of classes matched by each rule: "given" (by `class_map`), "name", "spelling", "ImageNet".
     """
 
-    places: tuple[int, ...]
-    ways: Mapping[str, int]
+    class_indices: tuple[int, ...]
+    rule_counts: Mapping[str, int]
 
 
 def match_classes(
@@ -45,7 +45,7 @@ def match_classes(
         DataError: a class has no label, or several, or two classes have the same; the message lists the first of them.
 
     Examples:
-        >>> match_classes(["Dog", "n02123045"], ["tabby, tabby cat", "dog"], "pets").places
+        >>> match_classes(["Dog", "n02123045"], ["tabby, tabby cat", "dog"], "pets").class_indices
         (1, 0)
     """
     class_map = class_map or {}
@@ -82,11 +82,11 @@ def match_classes(
     return ClassMatch(tuple(found), dict(ways))
 
 
-def plain_class(name: str) -> str:
+def normalize_class_name(name: str) -> str:
     """The same for all ways of naming a class that `match_classes` takes for one.
 
     Examples:
-        >>> plain_class("Golden_retriever") == plain_class("n02099601") == plain_class("golden retriever")
+        >>> {normalize_class_name(name) for name in ("Golden_retriever", "n02099601", "golden retriever")}
         True
     """
     return _wordnet_id(name) or _plain(name)

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from levit.data.file_list import FileList, ListedImages
+from levit.data.file_list import FileList, FileListDataset
 from levit.errors import DataError
 
 
-def open_coco(file: Path) -> ListedImages:
+def open_coco(file: Path) -> FileListDataset:
     """`images` with `file_name`, `annotations` from images to categories, `categories` with `name`.
 
     Files are named relative to the folder of the list. A class is called by its name; where several categories have
@@ -34,7 +34,7 @@ def open_coco(file: Path) -> ListedImages:
     files = FileList(file.parent)
     for image in values["images"]:
         files.add(image["file_name"], labels.get(image["id"], []))
-    return ListedImages(
+    return FileListDataset(
         name=file.name,
         classes=tuple(categories[one] if unique else str(one) for one in places),
         files=files,

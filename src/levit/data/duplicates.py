@@ -1,4 +1,4 @@
-"""Images that are there twice, found by their content: in what is judged, and in the other parts of the data."""
+"""Duplicate images, found by the hash of their content, within a data set and across its splits."""
 
 from __future__ import annotations
 
@@ -14,81 +14,90 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from levit.data.labeled_images import LabeledImage, LabeledImages
+from levit.data.labeled_images import LabeledDataset, LabeledImage
 from levit.images.decoding import ImageSource
 
-MOST_COMPARED = 100_000  # images of another part: more of them are not read for this
-_AT_ONCE = 64
-_NAMED = 100
+MAX_COMPARED_IMAGES = 100_000
+"""Default limit on the size of another split, in images: reading a larger one takes too long."""
 
-Hashed = tuple[LabeledImage, bytes]
+_BATCH_SIZE = 64
+_MAX_EXAMPLES = 100
+
+HashedImage = tuple[LabeledImage, bytes]
 
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Images that are there twice.
+    """Counts and examples of duplicate images.
 
     Attributes:
-        within: images whose file is that of an earlier one.
-        elsewhere: images that another part of the data has too.
-        named: the first of both, each with where it also is; those of other parts come first.
-        compared: the other parts that were looked at.
-        left_out: those that were not, because they are too large -> their number of images.
+        num_within: number of images whose content is that of an earlier image of the same data set.
+        num_across: number of images whose content is also in another split.
+        examples: name of a duplicate and of its counterpart, as `split: name` where that is in another split; the
+            first 100 across splits, then the first 100 within the data set.
+        compared_splits: names of the other splits that were read.
+        skipped_splits: name and number of images of the other splits that were too large to be read.
     """
 
-    within: int
-    elsewhere: int
-    named: tuple[tuple[str, str], ...]
-    compared: tuple[str, ...]
-    left_out: Mapping[str, int]
+    num_within: int
+    num_across: int
+    examples: tuple[tuple[str, str], ...]
+    compared_splits: tuple[str, ...]
+    skipped_splits: Mapping[str, int]
 
 
 def find_duplicates(
-    data: LabeledImages,
-    others: Mapping[str, LabeledImages],
+    data: LabeledDataset,
+    other_splits: Mapping[str, LabeledDataset],
     *,
     threads: int = 1,
-    watch: Callable[[Iterator[Hashed]], Iterable[Hashed]] = lambda hashed: hashed,
+    max_compared_images: int = MAX_COMPARED_IMAGES,
+    progress: Callable[[Iterator[HashedImage]], Iterable[HashedImage]] = lambda hashed: hashed,
 ) -> Duplicates:
-    """Find images of the same content in some images, and among those of other parts of the data.
+    """Find images whose content occurs more than once in a data set, or also in its other splits.
 
-    Every file is read once. What cannot be read is no duplicate; whoever judges it says so.
+    Every file is read once. An image that cannot be read is no duplicate.
 
     Args:
-        data: the images.
-        others: the other parts by name; one of more than `MOST_COMPARED` images is left out.
-        threads: how many files to read at once.
-        watch: what the images pass through, to show progress.
+        data: the data set.
+        other_splits: its other splits, by name.
+        threads: number of files to read at once.
+        max_compared_images: skip other splits with more images.
+        progress: wraps the iterator over the hashed images of each data set, for example in a progress bar.
 
     Examples:
         >>> from levit.data.open_data import open_data
-        >>> found = find_duplicates(open_data("examples"), {"train": open_data("examples")})
-        >>> found.within, found.elsewhere, found.named[0]
+        >>> duplicates = find_duplicates(open_data("examples"), {"train": open_data("examples")})
+        >>> duplicates.num_within, duplicates.num_across, duplicates.examples[0]
         (0, 4, ('cat.jpg', 'train: cat.jpg'))
     """
-    first, copies = dict[bytes, str](), Counter[bytes]()
-    within, elsewhere = list[tuple[str, str]](), list[tuple[str, str]]()
-    left_out = {name: len(part) for name, part in others.items() if len(part) > MOST_COMPARED}
-    compared = tuple(name for name in others if name not in left_out)
+    first_names, num_copies = dict[bytes, str](), Counter[bytes]()
+    within, across = list[tuple[str, str]](), list[tuple[str, str]]()
+    skipped = {name: len(split) for name, split in other_splits.items() if len(split) > max_compared_images}
+    compared = tuple(name for name in other_splits if name not in skipped)
     with ThreadPoolExecutor(threads, thread_name_prefix="levit-hash") as pool:
-        for item, digest in watch(_hash_all(iter(data), pool)):
-            if digest in first:
-                within.append((item.name, first[digest]))
-                copies[digest] += 1
+        for item, digest in progress(_hash_images(data, pool)):
+            if digest in first_names:
+                within.append((item.name, first_names[digest]))
+                num_copies[digest] += 1
             elif digest:
-                first[digest] = item.name
-        also = 0
+                first_names[digest] = item.name
+        num_across = 0
         for name in compared:
-            for item, digest in watch(_hash_all(iter(others[name]), pool)):
-                if digest in first:
-                    elsewhere.append((first.pop(digest), f"{name}: {item.name}"))
-                    also += copies[digest]
-    named = (*elsewhere[:_NAMED], *within[:_NAMED])
-    return Duplicates(len(within), len(elsewhere) + also, named, compared, left_out)
+            for item, digest in progress(_hash_images(other_splits[name], pool)):
+                if digest in first_names:  # removed, so that each image counts once
+                    across.append((first_names.pop(digest), f"{name}: {item.name}"))
+                    num_across += 1 + num_copies[digest]
+    examples = (*across[:_MAX_EXAMPLES], *within[:_MAX_EXAMPLES])
+    return Duplicates(len(within), num_across, examples, compared, skipped)
 
 
 def hash_content(image: ImageSource) -> bytes:
-    """Eight bytes that are the same for the same file or pixels; none for what cannot be read, or is open already."""
+    """Hash the file content or the pixels of an image.
+
+    Returns:
+        8 bytes of BLAKE2b; no bytes for a file that cannot be read and for a PIL image.
+    """
     if isinstance(image, Image.Image):
         return b""
     if not isinstance(image, bytes | np.ndarray):
@@ -99,6 +108,7 @@ def hash_content(image: ImageSource) -> bytes:
     return hashlib.blake2b(image if isinstance(image, bytes) else image.tobytes(), digest_size=8).digest()
 
 
-def _hash_all(items: Iterator[LabeledImage], pool: ThreadPoolExecutor) -> Iterator[Hashed]:
-    while batch := list(islice(items, _AT_ONCE)):
+def _hash_images(data: LabeledDataset, pool: ThreadPoolExecutor) -> Iterator[HashedImage]:
+    items = iter(data)
+    while batch := list(islice(items, _BATCH_SIZE)):
         yield from zip(batch, pool.map(hash_content, [item.image for item in batch]), strict=True)

@@ -68,14 +68,14 @@ class FileList:
 
 
 @dataclass(kw_only=True)
-class ListedImages:
-    """Labeled images that are files in a list; see `levit.data.labeled_images.LabeledImages`."""
+class FileListDataset:
+    """Labeled images that are files in a list; see `levit.data.labeled_images.LabeledDataset`."""
 
     name: str
     classes: tuple[str, ...] = field(repr=False)
     files: FileList = field(repr=False)
     is_multi_label: bool = False
-    any_is_right: bool = False
+    is_any_label_correct: bool = False
     is_grouped: bool = False
 
     def __len__(self) -> int:

@@ -18,7 +18,7 @@ from levit.errors import DataError
 _SHARD = re.compile(r"(.*)-\d{5}-of-(\d{5})(?:-\w+)?\.\w+")
 
 
-class HubData:
+class HubDataset:
     """One split of a data set with a column of images and one of labels.
 
     Without a network it is what `datasets` has prepared before, or else what was downloaded into the hub's cache
@@ -48,7 +48,7 @@ class HubData:
         self._image, self._label = image, label
         self.classes: tuple[str, ...] = tuple(names[label].names) if label else ()
         self.is_multi_label = label is not None and kinds[label] != "ClassLabel"
-        self.any_is_right = self.is_grouped = False
+        self.is_any_label_correct = self.is_grouped = False
         self._rows: Any = rows.cast_column(image, datasets.Image(decode=False))
 
     def __len__(self) -> int:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from levit.data.file_list import FileList, ListedImages
+from levit.data.file_list import FileList, FileListDataset
 from levit.data.labeled_images import NoSplitError
 from levit.errors import DataError, LevitWarning
 from levit.spec.image_files import IMAGE_SUFFIXES, is_image
@@ -22,7 +22,7 @@ SPLITS = {
 }
 
 
-def open_image_folder(folder: Path) -> ListedImages:
+def open_image_folder(folder: Path) -> FileListDataset:
     """Images in `folder/<class>/…`, or directly in a folder without labels; the classes in alphabetical order.
 
     An empty folder beside those of other classes is a class without images; one with other files only is no class, and
@@ -53,7 +53,7 @@ def open_image_folder(folder: Path) -> ListedImages:
             files.add(file, ())
     if not len(files):
         raise DataError(f"{folder}: no images in it ({_SUFFIXES})")
-    return ListedImages(name=folder.name or str(folder), classes=tuple(classes), files=files, is_grouped=True)
+    return FileListDataset(name=folder.name or str(folder), classes=tuple(classes), files=files, is_grouped=True)
 
 
 def has_folders_of_images(folder: Path) -> bool:

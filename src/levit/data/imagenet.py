@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from levit.data.file_list import FileList, ListedImages
+from levit.data.file_list import FileList, FileListDataset
 from levit.data.image_folder import list_images
 from levit.errors import DataError
 from levit.spec.labels import IMAGENET_CLASSES, imagenet_classes
@@ -25,7 +25,7 @@ def is_flat_validation(folder: Path) -> bool:
     return next(folder.glob("ILSVRC2012_val_????????.JPEG"), None) is not None
 
 
-def open_flat_validation(folder: Path) -> ListedImages:
+def open_flat_validation(folder: Path) -> FileListDataset:
     """The flat validation folder, with the labels of the devkit or of a list of WordNet ids.
 
     The devkit (`ILSVRC2012_devkit_t12`, which needs scipy) or the list (a line for each image, in their order) stands
@@ -46,7 +46,7 @@ def open_flat_validation(folder: Path) -> ListedImages:
         if not 1 <= number <= len(truth):
             raise DataError(f"{folder / name}: there are labels for the images 1 to {len(truth)} only")
         files.add(name, (places[truth[number - 1]],))
-    return ListedImages(name=f"ImageNet validation ({folder.name})", classes=_CLASSES, files=files)
+    return FileListDataset(name=f"ImageNet validation ({folder.name})", classes=_CLASSES, files=files)
 
 
 def is_version_2(folder: Path) -> bool:
@@ -54,17 +54,17 @@ def is_version_2(folder: Path) -> bool:
     return all((folder / str(number)).is_dir() for number in (0, 1, 10, IMAGENET_CLASSES - 1))
 
 
-def open_version_2(folder: Path) -> ListedImages:
+def open_version_2(folder: Path) -> FileListDataset:
     """ImageNet-V2: the subfolders 0 to 999 are the classes in the order of their WordNet ids."""
     files = FileList(folder)
     for number in range(IMAGENET_CLASSES):
         if (folder / str(number)).is_dir():
             for name in list_images(folder, str(number)):
                 files.add(name, (number,))
-    return ListedImages(name=f"ImageNet-V2 ({folder.name})", classes=_CLASSES, files=files, is_grouped=True)
+    return FileListDataset(name=f"ImageNet-V2 ({folder.name})", classes=_CLASSES, files=files, is_grouped=True)
 
 
-def open_reassessed(file: Path) -> ListedImages:
+def open_real_labels(file: Path) -> FileListDataset:
     """ImageNet-ReaL: `real.json`, the labels of each validation image in order; an image may have none.
 
     The images are in the folder of the file, or in `val` or `ILSVRC2012_img_val` there.
@@ -89,7 +89,7 @@ def open_reassessed(file: Path) -> ListedImages:
         if not 1 <= number <= len(labels):
             raise DataError(f"{folder / name}: there are labels for the images 1 to {len(labels)} only")
         files.add(name, labels[number - 1])
-    return ListedImages(name="ImageNet-ReaL", classes=_CLASSES, files=files, any_is_right=True)
+    return FileListDataset(name="ImageNet-ReaL", classes=_CLASSES, files=files, is_any_label_correct=True)
 
 
 def _devkit_labels(folder: Path) -> list[str] | None:

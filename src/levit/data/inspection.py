@@ -18,9 +18,9 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from levit.data.duplicates import hash_content
-from levit.data.labeled_images import LabeledImage, LabeledImages
+from levit.data.labeled_images import LabeledDataset, LabeledImage
 from levit.errors import DataError, ImageError
-from levit.images.decoding import ImageSource, read_image, source_name
+from levit.images.decoding import ImageSource, describe_source, read_image
 
 _AT_ONCE = 64
 _KEPT = 100  # bad images and duplicates that are named; all are counted
@@ -81,7 +81,7 @@ class _Looked:
 
 
 def inspect(
-    parts: Mapping[str, LabeledImages],
+    parts: Mapping[str, LabeledDataset],
     *,
     threads: int = 1,
     watch: Callable[[Iterator[_Looked]], Iterable[_Looked]] = lambda looked: looked,
@@ -113,7 +113,7 @@ def inspect(
 
 
 def draw_contact_sheet(
-    parts: Sequence[LabeledImages], file: Path, *, columns: int = 8, rows: int = 6, side: int = 128
+    parts: Sequence[LabeledDataset], file: Path, *, columns: int = 8, rows: int = 6, side: int = 128
 ) -> None:
     """Draw images from the whole of the data, evenly spaced, as one picture.
 
@@ -143,7 +143,7 @@ def draw_contact_sheet(
         partial.unlink(missing_ok=True)
 
 
-def _look_at_all(data: LabeledImages, pool: ThreadPoolExecutor) -> Iterator[_Looked]:
+def _look_at_all(data: LabeledDataset, pool: ThreadPoolExecutor) -> Iterator[_Looked]:
     items = iter(data)
     while batch := list(islice(items, _AT_ONCE)):
         yield from pool.map(_look_at, batch)
@@ -160,7 +160,7 @@ def _look_at(item: LabeledImage) -> _Looked:
     try:
         return _Looked(item, digest, _mode(source), read_image(source).size)
     except ImageError as error:
-        return _Looked(item, digest, reason=str(error).removeprefix(f"{source_name(source)}: "))
+        return _Looked(item, digest, reason=str(error).removeprefix(f"{describe_source(source)}: "))
 
 
 def _mode(source: ImageSource) -> str:

@@ -38,21 +38,21 @@ def label_indices(value: Any) -> tuple[int, ...]:
     return tuple(int(one) for one in values if one >= 0)
 
 
-class LabeledImages(Protocol):
+class LabeledDataset(Protocol):
     """Images with labels that can be gone through any number of times.
 
     Attributes:
         name: of the file or folder.
         classes: the names that labels are indices of; empty where there are no labels.
         is_multi_label: whether an image may show any number of classes, all of which are to be found.
-        any_is_right: whether of several labels one is enough (ImageNet-ReaL).
+        is_any_label_correct: whether of several labels one is enough (ImageNet-ReaL).
         is_grouped: whether the images come class by class, so that the first of them are of few classes only.
     """
 
     name: str
     classes: tuple[str, ...]
     is_multi_label: bool
-    any_is_right: bool
+    is_any_label_correct: bool
     is_grouped: bool
 
     def __len__(self) -> int: ...

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from levit.data.file_list import FileList, ListedImages
+from levit.data.file_list import FileList, FileListDataset
 from levit.data.labeled_images import NoSplitError
 from levit.data.matlab_files import read_matlab
 from levit.errors import DataError
@@ -20,7 +20,7 @@ def is_flowers(folder: Path) -> bool:
     return (folder / "imagelabels.mat").is_file() and (folder / "setid.mat").is_file()
 
 
-def open_flowers(folder: Path, split: str | None) -> ListedImages:
+def open_flowers(folder: Path, split: str | None) -> FileListDataset:
     """Flowers-102: `imagelabels.mat`, `setid.mat`, `jpg/image_00001.jpg`; test where no split is asked for.
 
     The files have no names of classes; they are called `1` to `102`, as the authors number them.
@@ -37,7 +37,7 @@ def open_flowers(folder: Path, split: str | None) -> ListedImages:
     for number in numbers:
         files.add(f"jpg/image_{int(number):05}.jpg", (int(labels[int(number) - 1]) - 1,))
     classes = tuple(str(number) for number in range(1, int(labels.max()) + 1))
-    return ListedImages(name=f"Flowers-102 {split}", classes=classes, files=files)
+    return FileListDataset(name=f"Flowers-102 {split}", classes=classes, files=files)
 
 
 def is_cars(folder: Path) -> bool:
@@ -45,7 +45,7 @@ def is_cars(folder: Path) -> bool:
     return (folder / "devkit" / "cars_meta.mat").is_file()
 
 
-def open_cars(folder: Path, split: str | None) -> ListedImages:
+def open_cars(folder: Path, split: str | None) -> FileListDataset:
     """Stanford Cars: `devkit/cars_meta.mat` and annotations, `cars_train/`, `cars_test/`; test where none is asked for.
 
     Raises:
@@ -62,4 +62,4 @@ def open_cars(folder: Path, split: str | None) -> ListedImages:
     files = FileList(folder)
     for row in np.atleast_1d(read_matlab(table)["annotations"]):
         files.add(f"cars_{split}/{row['fname']}", (int(row["class"]) - 1,))
-    return ListedImages(name=f"Stanford Cars {split}", classes=tuple(str(name) for name in names), files=files)
+    return FileListDataset(name=f"Stanford Cars {split}", classes=tuple(str(name) for name in names), files=files)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from levit.data.file_list import FileList, ListedImages
+from levit.data.file_list import FileList, FileListDataset
 from levit.errors import DataError
 
 _NAMES = ("metadata.csv", "metadata.jsonl")
@@ -19,7 +19,7 @@ def find_table(folder: Path) -> Path | None:
     return next((folder / name for name in _NAMES if (folder / name).is_file()), None)
 
 
-def open_image_table(table: Path) -> ListedImages:
+def open_image_table(table: Path) -> FileListDataset:
     """The images that a table names in `file_name`, with what it says in `label` or `labels`.
 
     `label` is one name; `labels` are several, as a list, or with `|` between them. The classes are the names that
@@ -39,7 +39,7 @@ def open_image_table(table: Path) -> ListedImages:
             raise DataError(f"{table}: row {number} names no file: it needs a column file_name")
         files.add(str(row["file_name"]), [places[name] for name in _labels(row)])
     is_multi_label = any("labels" in row for row in rows)
-    return ListedImages(name=table.parent.name, classes=classes, files=files, is_multi_label=is_multi_label)
+    return FileListDataset(name=table.parent.name, classes=classes, files=files, is_multi_label=is_multi_label)
 
 
 def _read(table: Path) -> Iterator[Mapping[str, Any]]:

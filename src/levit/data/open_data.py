@@ -6,13 +6,13 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from levit.data.labeled_images import LabeledImages, NoSplitError
+from levit.data.labeled_images import LabeledDataset, NoSplitError
 from levit.errors import DataError
 
 _HUB_NAME = re.compile(r"[a-z0-9][\w.-]*/[\w.-]+$", re.ASCII | re.IGNORECASE)
 
 
-def open_data(path: str | Path, *, split: str | None = None) -> LabeledImages:
+def open_data(path: str | Path, *, split: str | None = None) -> LabeledDataset:
     """Open labeled images, in whichever layout they are.
 
     A folder may be
@@ -45,16 +45,16 @@ def open_data(path: str | Path, *, split: str | None = None) -> LabeledImages:
         return _open_folder(source, split)
     if not source.exists():
         if isinstance(path, str) and _HUB_NAME.match(path):
-            from levit.data.hub_datasets import HubData
+            from levit.data.hub_datasets import HubDataset
 
-            return HubData(path, split)
+            return HubDataset(path, split)
         raise DataError(f"{source}: no such file or folder")
     if split is not None:
         raise NoSplitError(f"{source}: a file has no splits: leave out split {split!r}")
     return _open_file(source)
 
 
-def open_splits(path: str | Path) -> dict[str, LabeledImages]:
+def open_splits(path: str | Path) -> dict[str, LabeledDataset]:
     """The parts of the data for training, validation and testing, by name; without any, the whole by the name "all".
 
     Raises:
@@ -71,7 +71,9 @@ def open_splits(path: str | Path) -> dict[str, LabeledImages]:
     return parts or {"all": open_data(path)}
 
 
-def open_with_others(path: str | Path, *, split: str | None = None) -> tuple[LabeledImages, dict[str, LabeledImages]]:
+def open_with_other_splits(
+    path: str | Path, *, split: str | None = None
+) -> tuple[LabeledDataset, dict[str, LabeledDataset]]:
     """What `open_data` opens, and the other parts of the data by name.
 
     Where looking at the others would mean a download or reading whole archives (a name on the hub, tar shards), there
@@ -81,15 +83,15 @@ def open_with_others(path: str | Path, *, split: str | None = None) -> tuple[Lab
         DataError, ImportError: as `open_data` does.
 
     Examples:
-        >>> photos, others = open_with_others("examples")
+        >>> photos, others = open_with_other_splits("examples")
         >>> photos.name, others
         ('examples', {})
     """
     from levit.data import image_folder, matlab_datasets
-    from levit.data.tar_shards import TarShards
+    from levit.data.tar_shards import TarDataset
 
     images, source = open_data(path, split=split), Path(path)
-    if not source.is_dir() or isinstance(images, TarShards):
+    if not source.is_dir() or isinstance(images, TarDataset):
         return images, {}
     others = {}
     for name in ("train", "validation", "test"):
@@ -102,18 +104,18 @@ def open_with_others(path: str | Path, *, split: str | None = None) -> tuple[Lab
     return images, {name: part for name, part in others.items() if name != chosen}
 
 
-def _open_folder(folder: Path, split: str | None) -> LabeledImages:
+def _open_folder(folder: Path, split: str | None) -> LabeledDataset:
     from levit.data import cifar, image_folder, imagenet, matlab_datasets, metadata_table
 
     if shards := sorted(folder.glob("*.parquet")) or sorted(folder.glob("data/*.parquet")):
-        from levit.data.parquet import ImageParquet
+        from levit.data.parquet import ParquetDataset
 
-        return ImageParquet(image_folder.files_of_split(shards, split), name=folder.name)
+        return ParquetDataset(image_folder.files_of_split(shards, split), name=folder.name)
     # Archives may still lie where they were unpacked.
     if (shards := sorted(folder.glob("*.tar"))) and not image_folder.has_folders_of_images(folder):
-        from levit.data.tar_shards import TarShards
+        from levit.data.tar_shards import TarDataset
 
-        return TarShards(image_folder.files_of_split(shards, split), name=folder.name)
+        return TarDataset(image_folder.files_of_split(shards, split), name=folder.name)
     if cifar.is_cifar(folder):
         return cifar.Cifar10(folder, split)
     if matlab_datasets.is_flowers(folder):
@@ -129,24 +131,24 @@ def _open_folder(folder: Path, split: str | None) -> LabeledImages:
     return image_folder.open_image_folder(part) if table is None else metadata_table.open_image_table(table)
 
 
-def _open_file(file: Path) -> LabeledImages:
+def _open_file(file: Path) -> LabeledDataset:
     if file.suffix == ".txt":
         from levit.data.annotation_lists import open_annotations
 
         return open_annotations(file)
     if file.suffix == ".json":
         from levit.data.coco import open_coco
-        from levit.data.imagenet import open_reassessed
+        from levit.data.imagenet import open_real_labels
 
         with file.open("rb") as stream:
             is_list = stream.read(64).lstrip().startswith(b"[")
-        return open_reassessed(file) if is_list else open_coco(file)
+        return open_real_labels(file) if is_list else open_coco(file)
     if file.suffix == ".tar":
-        from levit.data.tar_shards import TarShards
+        from levit.data.tar_shards import TarDataset
 
-        return TarShards([file])
+        return TarDataset([file])
     if file.suffix != ".parquet":
         raise DataError(f"{file}: give a folder of images, a .parquet or .tar file, or a list (.txt, .json)")
-    from levit.data.parquet import ImageParquet
+    from levit.data.parquet import ParquetDataset
 
-    return ImageParquet([file])
+    return ParquetDataset([file])

@@ -13,7 +13,7 @@ from levit.data.labeled_images import LabeledImage, label_indices
 from levit.errors import DataError
 
 
-class ImageParquet:
+class ParquetDataset:
     """The rows of one file or several, in order; images are read from them as they are wanted.
 
     Args:
@@ -25,7 +25,7 @@ class ImageParquet:
         ImportError: pyarrow is not installed.
     """
 
-    any_is_right = is_grouped = False
+    is_any_label_correct = is_grouped = False
 
     def __init__(self, files: Sequence[Path], *, name: str | None = None) -> None:
         try:

@@ -1,70 +1,131 @@
-"""Labeled images in two parts: some that calibrate, and the others that judge."""
+"""Subsets of labeled data, and the choices of images for them: calibration images and stratified validation images."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Sequence
 
-from levit.data.labeled_images import LabeledImage, LabeledImages
+import numpy as np
+from numpy.typing import NDArray
+
+from levit.data.labeled_images import LabeledDataset, LabeledImage
+
+Indices = NDArray[np.int64]
 
 
-class Part:
-    """Some of the images, or all the others.
+class Subset:
+    """Images of a data set that are chosen by their numbers, in the order of the data set.
+
+    Name, classes, flags and hash are those of the whole data set.
 
     Args:
-        data: the images; name and hash stay those of the whole.
-        chosen: some, by number.
-        others: whether it is the others that are meant.
+        data: the whole data set.
+        indices: distinct numbers of images, from 0 to `len(data) - 1`.
+
+    Examples:
+        >>> from levit.data.open_data import open_data
+        >>> [item.name for item in Subset(open_data("examples"), np.array([3, 0]))]
+        ['cat.jpg', 'rocket.jpg']
     """
 
-    def __init__(self, data: LabeledImages, chosen: Collection[int], *, others: bool) -> None:
+    def __init__(self, data: LabeledDataset, indices: Indices) -> None:
         self.name, self.classes = data.name, data.classes
-        self.is_multi_label, self.any_is_right, self.is_grouped = (
-            data.is_multi_label,
-            data.any_is_right,
-            data.is_grouped,
-        )
-        self._data, self._chosen, self._others = data, chosen, others
+        self.is_multi_label, self.is_any_label_correct = data.is_multi_label, data.is_any_label_correct
+        self.is_grouped = data.is_grouped
+        self._data, self._indices = data, np.sort(indices)
 
     def __len__(self) -> int:
-        return len(self._data) - len(self._chosen) if self._others else len(self._chosen)
+        return len(self._indices)
 
     def __iter__(self) -> Iterator[LabeledImage]:
-        left = len(self._chosen)
+        numbers = map(int, self._indices)
+        wanted = next(numbers, None)
         for number, item in enumerate(self._data):
-            if not self._others and not left:
+            if wanted is None:  # the rest of the data is not read
                 return
-            is_chosen = number in self._chosen
-            left -= is_chosen
-            if is_chosen != self._others:
+            if number == wanted:
                 yield item
+                wanted = next(numbers, None)
 
     def sha256(self) -> str:
-        """Of the whole."""
+        """Hash of the whole data set."""
         return self._data.sha256()
 
 
-def divide(data: LabeledImages, count: int) -> tuple[Part, Part]:
-    """The images that calibrate, and the others.
+def split_calibration(data: LabeledDataset, count: int) -> tuple[Subset, Subset]:
+    """Split off the images that calibrate int8 activations or scores.
 
-    The first ones calibrate; where images come class by class, evenly spaced ones, so that no class is left out.
+    They are the first images; of a grouped data set, whose images are ordered class by class, they are evenly spaced,
+    so that every class is represented.
+
+    Args:
+        data: the data set.
+        count: number of calibration images; limited to `len(data)`.
+
+    Returns:
+        The calibration images and the remaining images.
 
     Examples:
         >>> from levit.data.open_data import open_data
-        >>> some, others = divide(open_data("examples"), 3)
-        >>> [item.name for item in some], len(others)
+        >>> calibration, remaining = split_calibration(open_data("examples"), 3)
+        >>> [item.name for item in calibration], len(remaining)
         (['cat.jpg', 'espresso.jpg', 'officer.jpg'], 1)
     """
     count = min(count, len(data))
-    chosen = {number * len(data) // count for number in range(count)} if data.is_grouped else range(count)
-    return Part(data, chosen, others=False), Part(data, chosen, others=True)
+    numbers = np.arange(count)
+    chosen = numbers * len(data) // count if data.is_grouped and count else numbers
+    return Subset(data, chosen), Subset(data, np.setdiff1d(np.arange(len(data)), chosen))
 
 
-def without_calibration(data: LabeledImages, count: int) -> LabeledImages:
-    """What is left to judge by where `count` of the images calibrated: all of them, where none did.
+def exclude_calibration(data: LabeledDataset, count: int) -> LabeledDataset:
+    """The images that remain for an evaluation after `count` images calibrated; the data set itself if `count` is 0.
 
     Examples:
         >>> from levit.data.open_data import open_data
-        >>> [item.name for item in without_calibration(open_data("examples"), 3)]
+        >>> [item.name for item in exclude_calibration(open_data("examples"), 3)]
         ['rocket.jpg']
     """
-    return divide(data, count)[1] if count else data
+    return split_calibration(data, count)[1] if count else data
+
+
+def stratified_split(
+    labels: Sequence[Sequence[int]], num_classes: int, fraction: float, seed: int, *, is_multi_label: bool = False
+) -> tuple[Indices, Indices]:
+    """Split images at random into a training and a validation part, class by class.
+
+    An image that alone has some label stays in the first part, so that every class keeps a training image. With several
+    labels per image, the fraction is one of all images.
+
+    Args:
+        labels: class indices of each image.
+        num_classes: number of classes.
+        fraction: share of the images of each class for the second part, in [0, 1]; where it is above 0, at least one
+            image of every class that has two.
+        seed: of the random choice.
+        is_multi_label: whether an image may have any number of labels.
+
+    Returns:
+        Numbers of the images of the first and of the second part, in ascending order.
+
+    Examples:
+        >>> training, validation = stratified_split([(0,), (0,), (1,), (1,), (1,)], 2, fraction=0.2, seed=0)
+        >>> len(training), len(validation)
+        (3, 2)
+    """
+    remaining = np.zeros(num_classes, np.int64)
+    strata: dict[tuple[int, ...], list[int]] = {}
+    for index, of_image in enumerate(labels):
+        remaining[list(of_image)] += 1
+        strata.setdefault(() if is_multi_label else tuple(of_image), []).append(index)
+    is_chosen = np.zeros(len(labels), bool)
+    for stratum in sorted(strata):
+        members = strata[stratum]
+        count = max(1, round(fraction * len(members))) if fraction else 0
+        for position in np.random.default_rng([seed, *stratum]).permutation(len(members)):
+            if not count:
+                break
+            of_image = list(labels[members[position]])
+            if (remaining[of_image] > 1).all():
+                is_chosen[members[position]] = True
+                remaining[of_image] -= 1
+                count -= 1
+    return np.flatnonzero(~is_chosen), np.flatnonzero(is_chosen)

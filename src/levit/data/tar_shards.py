@@ -15,7 +15,7 @@ from levit.errors import DataError
 from levit.spec.image_files import IMAGE_SUFFIXES
 
 
-class TarShards:
+class TarDataset:
     """The samples of some tar files, read from the first byte to the last; only their number is kept.
 
     A label is the number in `….cls`, or `label` (a number or a name) or `labels` in `….json`. The names of the classes
@@ -26,7 +26,7 @@ class TarShards:
         DataError: a file is no tar file, or there are no images, or the classes have no names.
     """
 
-    any_is_right = is_grouped = False
+    is_any_label_correct = is_grouped = False
 
     def __init__(self, shards: Sequence[Path], *, name: str | None = None) -> None:
         self.name = name or shards[0].name

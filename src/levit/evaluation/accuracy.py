@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levit.data.class_matching import match_classes
-from levit.data.labeled_images import LabeledImages
+from levit.data.labeled_images import LabeledDataset
 from levit.errors import DataError
 from levit.runtime.classifier import Classifier
 from levit.runtime.engine import Engine
@@ -16,7 +16,7 @@ Logits = NDArray[np.float32]
 Targets = NDArray[np.int64]
 
 
-def compute_logits(engine: Engine, data: LabeledImages) -> Logits:
+def compute_logits(engine: Engine, data: LabeledDataset) -> Logits:
     """Logits of labeled images, prepared as in prediction: float32 [images, classes].
 
     Args:
@@ -37,13 +37,13 @@ def compute_logits(engine: Engine, data: LabeledImages) -> Logits:
     return np.stack(rows)
 
 
-def read_targets(data: LabeledImages, labels: tuple[str, ...]) -> Targets:
+def read_targets(data: LabeledDataset, labels: tuple[str, ...]) -> Targets:
     """The model's index of each image's class, matched by name: int64 [images].
 
     Raises:
         DataError: the images have no labels, or the model has none of that name.
     """
-    places = match_classes(data.classes, labels, data.name).places
+    places = match_classes(data.classes, labels, data.name).class_indices
     found = []
     for item in data:
         if len(item.labels) != 1 or not 0 <= item.labels[0] < len(places):
@@ -54,7 +54,7 @@ def read_targets(data: LabeledImages, labels: tuple[str, ...]) -> Targets:
     return np.array(found, np.int64)
 
 
-def judge(engine: Engine, logits: Logits, targets: Targets, data: LabeledImages) -> Accuracy:
+def judge(engine: Engine, logits: Logits, targets: Targets, data: LabeledDataset) -> Accuracy:
     """Top-1 and top-5 in per cent.
 
     Args:

@@ -6,7 +6,7 @@ from array import array
 from dataclasses import dataclass, field
 from math import sqrt
 
-from levit.data.class_matching import plain_class
+from levit.data.class_matching import normalize_class_name
 from levit.data.labeled_images import LabeledImage
 from levit.errors import DataError
 from levit.evaluation.evaluator import Evaluation
@@ -88,7 +88,7 @@ class Comparer:
         other = self._names[self._first.places[place]]
         rights = (bool(self._first.right[place]), best.index == truth)
         self._counts[rights] += 1
-        self._same += best.name == other or plain_class(best.name) == plain_class(other)
+        self._same += best.name == other or normalize_class_name(best.name) == normalize_class_name(other)
         if rights[0] != rights[1]:
             self._differences.add(
                 best.score,

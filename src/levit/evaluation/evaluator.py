@@ -11,9 +11,9 @@ from typing import Literal
 
 from levit.data.class_matching import ClassMatch, match_classes
 from levit.data.duplicates import Duplicates
-from levit.data.labeled_images import LabeledImage, LabeledImages
+from levit.data.labeled_images import LabeledDataset, LabeledImage
 from levit.data.open_data import open_data
-from levit.data.subsets import without_calibration
+from levit.data.subsets import exclude_calibration
 from levit.errors import ConfigError, DataError
 from levit.evaluation.accumulator import BadImage, Mistake, Tally
 from levit.evaluation.metrics import Calibration, PerClass, Share, calibration, per_class, share
@@ -85,7 +85,7 @@ class Evaluation:
 
 def evaluate(
     model: str | Path | Classifier | Engine | None,
-    data: str | Path | LabeledImages,
+    data: str | Path | LabeledDataset,
     *,
     split: str | None = None,
     class_map: Mapping[str, str] | None = None,
@@ -106,7 +106,7 @@ def evaluate(
         on_bad_image: what happens to an image that cannot be read or whose label is out of range: it is counted and
             named, or the evaluation fails.
         batch_size: how many images to compute at once.
-        skip: number of images to leave out because they calibrated the model; see `levit.data.subsets.divide`.
+        skip: number of images to leave out because they calibrated the model; see `levit.data.subsets`.
         duplicates: looks for images that are there twice, once all are judged; see `find_duplicates`.
         on_prediction: told of every judged image, with the index of its class.
         watch: what the predictions pass through, to show progress.
@@ -119,7 +119,7 @@ def evaluate(
     Examples:
         >>> from levit.data.labeled_images import LabeledImage
         >>> class Cups:
-        ...     name, classes, is_multi_label, any_is_right = "cups", ("espresso",), False, False
+        ...     name, classes, is_multi_label, is_any_label_correct = "cups", ("espresso",), False, False
         ...     def __len__(self): return 1
         ...     def __iter__(self): return iter([LabeledImage("examples/espresso.jpg", (0,), "espresso.jpg")])
         ...     def sha256(self): return "0" * 64
@@ -135,7 +135,7 @@ def evaluate(
     if not images.classes:
         raise DataError(f"{images.name}: no labels: put the images into one folder for each class")
     match = match_classes(images.classes, classifier.labels, images.name, class_map)
-    run = _Run(without_calibration(images, skip), match, fails=on_bad_image == "fail")
+    run = _Run(exclude_calibration(images, skip), match, fails=on_bad_image == "fail")
     tally = Tally(len(classifier.labels))
     start = time.perf_counter()
     for prediction in watch(classifier.stream(run.sources(), batch_size=batch_size)):
@@ -155,8 +155,8 @@ def evaluate(
 class _Run:
     """Goes through the data once: what is classified, what it should be, and what cannot be used."""
 
-    def __init__(self, data: LabeledImages, match: ClassMatch, *, fails: bool) -> None:
-        self._data, self._places, self._fails = data, match.places, fails
+    def __init__(self, data: LabeledDataset, match: ClassMatch, *, fails: bool) -> None:
+        self._data, self._places, self._fails = data, match.class_indices, fails
         self.given: deque[tuple[LabeledImage, list[int]]] = deque()  # to the classifier, and not yet answered
         self.found, self.unlabeled = 0, 0
         self.bad: list[BadImage] = []
@@ -171,7 +171,7 @@ class _Run:
                     self._seen[label] = True
             if not item.labels:
                 self.unlabeled += 1
-            elif len(item.labels) > 1 and not self._data.any_is_right:
+            elif len(item.labels) > 1 and not self._data.is_any_label_correct:
                 self.refuse(item.name, "more than one label")
             elif strange := [label for label in item.labels if not 0 <= label < len(self._places)]:
                 self.refuse(item.name, f"label {strange[0]} is none of {len(self._places)} classes")
@@ -193,7 +193,7 @@ class _Run:
 
 def _report(
     classifier: Classifier,
-    data: LabeledImages,
+    data: LabeledDataset,
     match: ClassMatch,
     run: _Run,
     tally: Tally,
@@ -207,7 +207,7 @@ def _report(
         data=data.name,
         sha256=data.sha256(),
         labels=classifier.labels,
-        matched=match.ways,
+        matched=match.rule_counts,
         found=run.found,
         judged=tally.images,
         unlabeled=run.unlabeled,
@@ -216,7 +216,7 @@ def _report(
         duplicates=duplicates,
         top1=share(tally.right, tally.images),
         top5=share(tally.top5, tally.images),
-        classes=tuple(sorted(match.places)),
+        classes=tuple(sorted(match.class_indices)),
         per_class=per_class(tally.confusion),
         calibration=calibration(tally.images_in_bins, tally.scores_in_bins, tally.right_in_bins),
         tally=tally,

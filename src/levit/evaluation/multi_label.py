@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from levit.data.class_matching import match_classes
 from levit.data.duplicates import Duplicates
-from levit.data.labeled_images import LabeledImage, LabeledImages
+from levit.data.labeled_images import LabeledDataset, LabeledImage
 from levit.errors import DataError, LevitWarning
 from levit.evaluation.accumulator import KEPT_MISTAKES, BadImage
 from levit.evaluation.top_k import Highest
@@ -88,7 +88,7 @@ class MultiLabelEvaluation:
 
 def evaluate_multi_label(
     classifier: Classifier,
-    data: LabeledImages,
+    data: LabeledDataset,
     *,
     class_map: Mapping[str, str] | None = None,
     fails: bool = False,
@@ -115,7 +115,7 @@ def evaluate_multi_label(
     """
     if not data.classes:
         raise DataError(f"{data.name}: no image has a label")
-    places = match_classes(data.classes, classifier.labels, data.name, class_map).places
+    places = match_classes(data.classes, classifier.labels, data.name, class_map).class_indices
     if not classifier.artifact.is_multi_label:
         text = (
             f"{classifier.artifact.source.name}: trained for one label an image: its sigmoids are judged here, and "
@@ -159,7 +159,7 @@ def evaluate_multi_label(
 class _Run:
     """Goes through the data once: what is computed, what it should be, and what cannot be used."""
 
-    def __init__(self, data: LabeledImages, places: list[int], *, fails: bool) -> None:
+    def __init__(self, data: LabeledDataset, places: list[int], *, fails: bool) -> None:
         self._data, self._places, self._fails = data, places, fails
         self._given: deque[LabeledImage] = deque()  # to the classifier, and not yet answered
         self._seen = bytearray(len(places))  # of each class, whether an image has it

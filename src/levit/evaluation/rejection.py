@@ -7,8 +7,8 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from levit.data.labeled_images import LabeledImages
-from levit.data.subsets import without_calibration
+from levit.data.labeled_images import LabeledDataset
+from levit.data.subsets import exclude_calibration
 from levit.errors import ConfigError, DataError, LevitWarning
 from levit.evaluation.accuracy import Logits, Targets, compute_logits, read_targets
 from levit.runtime.classifier import Classifier
@@ -20,7 +20,7 @@ DEFAULT_COVERAGE = 0.95
 
 def find_rejection(
     classifier: Classifier,
-    data: LabeledImages,
+    data: LabeledDataset,
     *,
     coverage: float | None = None,
     precision: float | None = None,
@@ -37,7 +37,7 @@ def find_rejection(
         data: images of what it knows, which it was not trained on.
         coverage: the share of them that it is to answer, between 0 and 1; 0.95 where nothing is given.
         precision: instead, the share of right ones among what it answers.
-        skip: leave out as many images, because they calibrated int8: those that `levit.data.subsets.divide` chooses.
+        skip: leave out as many images, because they calibrated int8: see `levit.data.subsets`.
 
     Raises:
         ConfigError: both are given, or not between 0 and 1, or the model decides each label by itself.
@@ -53,7 +53,7 @@ def find_rejection(
     for name, value in (("coverage", coverage), ("precision", precision)):
         if value is not None and not 0 < value <= 1:
             raise ConfigError(f"{name} is {value}: give a share above 0, up to 1")
-    judging = without_calibration(data, skip)
+    judging = exclude_calibration(data, skip)
     targets = read_targets(judging, classifier.labels)
     logits = compute_logits(classifier.engine, judging)
     right = logits.argmax(axis=1) == targets

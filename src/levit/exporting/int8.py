@@ -8,12 +8,12 @@ from itertools import islice
 import numpy as np
 import onnx
 
-from levit.data.labeled_images import LabeledImages
-from levit.data.subsets import divide
+from levit.data.labeled_images import LabeledDataset
+from levit.data.subsets import split_calibration
 from levit.errors import ExportError
 from levit.evaluation.accuracy import Logits, Targets, agreement, compute_logits, judge, read_targets
 from levit.exporting.quantization import quantizable_layers, quantize, restore
-from levit.images.transform import normalize, prepare
+from levit.images.transform import normalize, read_and_preprocess
 from levit.runtime.engine import Precision, open_engine
 from levit.spec.artifact import Accuracy, Artifact, Quantization
 
@@ -39,7 +39,7 @@ class _Judged:
 class _Judge:
     """The images that networks are judged by, with labels or without."""
 
-    data: LabeledImages
+    data: LabeledDataset
     targets: Targets | None = None
 
     def __call__(self, model: onnx.ModelProto, precision: Precision = "auto") -> _Judged:
@@ -52,9 +52,9 @@ class _Judge:
 def make_int8(
     original: onnx.ModelProto,
     *,
-    calibration: LabeledImages,
+    calibration: LabeledDataset,
     calibration_images: int = CALIBRATION_IMAGES,
-    evaluation: LabeledImages | None = None,
+    evaluation: LabeledDataset | None = None,
     max_drop: float | None = None,
 ) -> tuple[onnx.ModelProto, Artifact]:
     """Quantize an artifact, judge it, and return layers to floating point until it is good enough.
@@ -74,8 +74,8 @@ def make_int8(
         ExportError: it is broken, or loses more than `max_drop` with every layer in floating point.
     """
     card = artifact_of(original)
-    calibrating, others = divide(calibration, calibration_images)
-    images = [prepare(item.image, card.preprocessing) for item in calibrating]
+    calibrating, others = split_calibration(calibration, calibration_images)
+    images = [read_and_preprocess(item.image, card.preprocessing) for item in calibrating]
     sha256 = calibration.sha256()
     if evaluation is None:
         judged_by = _Judge(calibrating)
@@ -132,7 +132,9 @@ def _rank(quantized: onnx.ModelProto, before: _Judged, judged_by: _Judge) -> lis
     """The quantized layers, first the one whose return to floating point brings the logits closest to those of fp32."""
     preprocessing = artifact_of(before.model).preprocessing
     items = islice(judged_by.data, _RANKING_IMAGES)
-    pixel_values = normalize(np.stack([prepare(item.image, preprocessing) for item in items]), preprocessing)
+    pixel_values = normalize(
+        np.stack([read_and_preprocess(item.image, preprocessing) for item in items]), preprocessing
+    )
     expected = before.logits[: len(pixel_values)]
 
     def error(layer: str) -> float:

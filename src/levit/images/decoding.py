@@ -35,7 +35,7 @@ _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://|data:", re.IGNORECASE)
 _WARNING_FILTER = threading.Lock()
 
 
-def source_name(source: ImageSource) -> str:
+def describe_source(source: ImageSource) -> str:
     """What to call an image in a result or an error: its path, or what kind of thing it is."""
     if isinstance(source, str | PathLike):
         return fspath(source)
@@ -70,10 +70,12 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Im
         >>> read_image(np.zeros((4, 6), np.uint16)).size
         (6, 4)
     """
-    return read_reduced(source, None, max_pixels=max_pixels)[0]
+    return read_reduced_image(source, None, max_pixels=max_pixels)[0]
 
 
-def read_reduced(source: ImageSource, enough: int | None, *, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image, Grid]:
+def read_reduced_image(
+    source: ImageSource, enough: int | None, *, max_pixels: int = MAX_PIXELS
+) -> tuple[Image.Image, Grid]:
     """Decode an image as `read_image` does, but no larger than it is needed.
 
     A JPEG file can be decoded at a half, a quarter or an eighth of its size in a fraction of the time.
@@ -86,7 +88,7 @@ def read_reduced(source: ImageSource, enough: int | None, *, max_pixels: int = M
     Returns:
         An RGB image, and the height and width of the whole: a reduced image may end in part of a pixel.
     """
-    name = source_name(source)
+    name = describe_source(source)
     # The image is closed also after an error, which may live on in a list of results.
     with image_errors(name), _open(source, name) as image:
         _check_size(image, name, max_pixels)
@@ -120,7 +122,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         >>> to_rgb(Image.new("LA", (2, 1), (0, 0))).getpixel((0, 0))
         (255, 255, 255)
     """
-    name = source_name(image)
+    name = describe_source(image)
     with image_errors(name):
         _check_size(image, name, max_pixels=None)
         return _to_rgb(image, name)
@@ -141,7 +143,7 @@ def image_errors(name: str) -> Iterator[None]:
         raise ImageError(f"{name}: {_reason(error)}") from error
 
 
-def own(source: ImageSource) -> ImageSource:
+def snapshot_source(source: ImageSource) -> ImageSource:
     """A source that stays what it is when it is read later, in another thread.
 
     An array is copied, because its owner may fill it with the next frame. A PIL image that was opened and not loaded

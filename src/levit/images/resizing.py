@@ -31,7 +31,7 @@ _FILTERS = {
 _local = threading.local()  # a resizer keeps memory between images, and serves one thread
 
 
-def resize_part(image: Image.Image, size: tuple[int, int], resample: Image.Resampling, box: Box) -> Image.Image:
+def resize_box(image: Image.Image, size: tuple[int, int], resample: Image.Resampling, box: Box) -> Image.Image:
     """Resize a box of an RGB image; what is around the box counts where the filter reaches it.
 
     Args:
@@ -44,7 +44,7 @@ def resize_part(image: Image.Image, size: tuple[int, int], resample: Image.Resam
         RGB.
 
     Examples:
-        >>> resize_part(Image.new("RGB", (40, 30), "white"), (4, 3), Image.Resampling.BICUBIC, (10, 5, 30, 20)).size
+        >>> resize_box(Image.new("RGB", (40, 30), "white"), (4, 3), Image.Resampling.BICUBIC, (10, 5, 30, 20)).size
         (4, 3)
     """
     resize = _by_vectors if resample in _FILTERS and _has_vectors() else _by_pillow

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from levit.errors import ImageError
-from levit.images.decoding import MAX_PIXELS, ImageSource, read_reduced, source_name
-from levit.images.resizing import resize_part
+from levit.images.decoding import MAX_PIXELS, ImageSource, describe_source, read_reduced_image
+from levit.images.resizing import resize_box
 from levit.spec.architecture import Grid
 from levit.spec.preprocessing import Preprocessing
 
@@ -19,7 +19,7 @@ _SHARP = (Image.Resampling.NEAREST, Image.Resampling.BOX)  # filters that jump w
 _TALL = 2  # of an image higher than so many times its width, Pillow resizes the columns first
 
 
-def prepare(
+def read_and_preprocess(
     source: ImageSource, preprocessing: Preprocessing, *, max_pixels: int = MAX_PIXELS, exact: bool = False
 ) -> NDArray[np.uint8]:
     """Read, resize and crop in one, so that whatever goes wrong is an `ImageError`.
@@ -41,11 +41,11 @@ def prepare(
     resize = preprocessing.resize
     is_smooth = preprocessing.resample not in _SHARP
     enough = int(_ENOUGH * resize) if isinstance(resize, int) and is_smooth and not exact else None
-    image, whole = read_reduced(source, enough, max_pixels=max_pixels)
+    image, whole = read_reduced_image(source, enough, max_pixels=max_pixels)
     try:
-        return preprocess(image, preprocessing) if exact else preprocess_quickly(image, preprocessing, whole)
+        return preprocess(image, preprocessing) if exact else preprocess_fast(image, preprocessing, whole)
     except Exception as error:  # no memory, for instance
-        raise ImageError(f"{source_name(source)}: cannot be resized ({error or type(error).__name__})") from error
+        raise ImageError(f"{describe_source(source)}: cannot be resized ({error or type(error).__name__})") from error
 
 
 def preprocess(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
@@ -63,9 +63,7 @@ def preprocess(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.u
     return np.asarray(image)
 
 
-def preprocess_quickly(
-    image: Image.Image, preprocessing: Preprocessing, whole: Grid | None = None
-) -> NDArray[np.uint8]:
+def preprocess_fast(image: Image.Image, preprocessing: Preprocessing, whole: Grid | None = None) -> NDArray[np.uint8]:
     """Resize to a shorter side and crop an RGB image, computing only what the crop keeps; else as `preprocess`.
 
     Args:
@@ -91,7 +89,7 @@ def preprocess_quickly(
     starts = [(resized[axis] - crop[axis]) // 2 * scales[axis] for axis in (0, 1)]
     ends = [min(starts[axis] + crop[axis] * scales[axis], sizes[axis]) for axis in (0, 1)]
     box = (starts[1], starts[0], ends[1], ends[0])
-    return np.asarray(resize_part(image, (crop[1], crop[0]), Image.Resampling(preprocessing.resample), box))
+    return np.asarray(resize_box(image, (crop[1], crop[0]), Image.Resampling(preprocessing.resample), box))
 
 
 def normalize(images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:

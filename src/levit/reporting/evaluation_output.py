@@ -203,11 +203,11 @@ def duplicates_values(found: Duplicates | None) -> dict[str, Any] | None:
     if found is None:
         return None
     return {
-        "within": found.within,
-        "elsewhere": found.elsewhere,
-        "compared": list(found.compared),
-        "left_out": dict(found.left_out),
-        "named": [{"name": name, "also": other} for name, other in found.named],
+        "within": found.num_within,
+        "elsewhere": found.num_across,
+        "compared": list(found.compared_splits),
+        "left_out": dict(found.skipped_splits),
+        "named": [{"name": name, "also": other} for name, other in found.examples],
     }
 
 

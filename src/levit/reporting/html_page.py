@@ -120,15 +120,15 @@ def empty_classes(empty: Sequence[str]) -> str:
 
 def duplicates(found: Duplicates | None) -> str:
     """The images that are there twice."""
-    if found is None or not (found.within or found.elsewhere):
+    if found is None or not (found.num_within or found.num_across):
         return ""
-    text = f"{found.within:,} are copies of others that were judged too."
-    if found.compared:
-        text += f" {found.elsewhere:,} are also in {escape(' or '.join(found.compared))}"
-        text += ": what was learned there says nothing here." if found.elsewhere else "."
-    rows = [[name, other] for name, other in found.named[:_SHOWN_NAMES]]
+    text = f"{found.num_within:,} are copies of others that were judged too."
+    if found.compared_splits:
+        text += f" {found.num_across:,} are also in {escape(' or '.join(found.compared_splits))}"
+        text += ": what was learned there says nothing here." if found.num_across else "."
+    rows = [[name, other] for name, other in found.examples[:_SHOWN_NAMES]]
     return f"<h2>Images that are there twice</h2><p>{text}</p>" + table(["image", "is also"], rows, text=2) + _more(
-        found.named
+        found.examples
     )  # fmt: skip
 
 

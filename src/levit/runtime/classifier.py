@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.hub import check_no_revision
 from levit.errors import CheckpointError, ConfigError, EngineError, ImageError
-from levit.images.decoding import IMAGE_TYPES, MAX_PIXELS, ImageSource, own, source_name
-from levit.images.transform import normalize, prepare
+from levit.images.decoding import IMAGE_TYPES, MAX_PIXELS, ImageSource, describe_source, snapshot_source
+from levit.images.transform import normalize, read_and_preprocess
 from levit.runtime.cpu_count import usable_cores
 from levit.runtime.engine import Engine, ImageEngine, Precision
 from levit.runtime.model_resolution import open_model
@@ -111,7 +111,7 @@ class Classifier:
         if isinstance(images, list | tuple):
             return list(self.stream(images))
         (logits,) = self._run([self._prepare(images)])
-        return Prediction(source_name(images), logits, self.labels, None, *self._scoring)
+        return Prediction(describe_source(images), logits, self.labels, None, *self._scoring)
 
     def stream(self, images: Iterable[ImageSource], *, batch_size: int = DEFAULT_BATCH_SIZE) -> Iterator[Prediction]:
         """Classify any number of images, in order and in bounded memory.
@@ -143,7 +143,7 @@ class Classifier:
         try:
             while True:
                 for source in islice(sources, 2 * batch_size - len(decoding)):
-                    decoding.append((source_name(source), decoders.submit(self._prepare, own(source))))
+                    decoding.append((describe_source(source), decoders.submit(self._prepare, snapshot_source(source))))
                 if not decoding:
                     break
                 batch = _Batch([decoding.popleft() for _ in range(min(batch_size, len(decoding)))])
@@ -159,7 +159,7 @@ class Classifier:
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def _prepare(self, source: ImageSource) -> NDArray[np.uint8]:
-        return prepare(source, self.artifact.preprocessing, max_pixels=self._max_pixels, exact=self._exact)
+        return read_and_preprocess(source, self.artifact.preprocessing, max_pixels=self._max_pixels, exact=self._exact)
 
     def _submit(
         self, images: list[NDArray[np.uint8]], batch_size: int | None, computer: ThreadPoolExecutor

@@ -15,14 +15,14 @@ from timm.data.transforms import RandomResizedCropAndInterpolation
 from torch import Tensor
 
 from levit.errors import ConfigError
-from levit.images.decoding import ImageSource, read_image, read_reduced
-from levit.images.resizing import resize_part
-from levit.images.transform import normalize, prepare
+from levit.images.decoding import ImageSource, read_image, read_reduced_image
+from levit.images.resizing import resize_box
+from levit.images.transform import normalize, read_and_preprocess
 from levit.spec.architecture import Grid
 from levit.spec.preprocessing import Preprocessing
-from levit.training.determinism import seed_of
+from levit.training.determinism import derive_seed
 from levit.training.options import TrainingOptions
-from levit.training.sampler import Request
+from levit.training.sampler import SampleIndex
 
 _PADDING = 8  # a padded crop is shifted by at most the size divided by this
 _ENOUGH = 2  # a reduced image has so many times the pixels, along a side, that the smallest crop is resized to
@@ -41,13 +41,13 @@ class Augmentation:
     """
 
     def __init__(self, options: TrainingOptions, preprocessing: Preprocessing, size: Grid) -> None:
-        self._seed, self._size, self._crop = options.seed, size, options.crop
-        self._scale, self._flip = (options.min_crop, 1.0), options.flip
+        self._seed, self._size, self._crop = options.run.seed, size, options.augmentation.crop
+        self._scale, self._flip = (options.augmentation.min_crop, 1.0), options.augmentation.flip
         self._colors = _colors(options, size)
-        self._erase = RandomErasing(options.erase, mode="pixel", device="cpu")
+        self._erase = RandomErasing(options.augmentation.erase, mode="pixel", device="cpu")
         self._preprocessing = preprocessing
 
-    def __call__(self, source: ImageSource, request: Request) -> Tensor:
+    def __call__(self, source: ImageSource, request: SampleIndex) -> Tensor:
         """float32 [3, height, width], normalized.
 
         All three generators that transforms draw from are seeded, so that what they gave before does not matter. They
@@ -56,7 +56,7 @@ class Augmentation:
         Raises:
             ImageError: the image cannot be decoded.
         """
-        seed = seed_of(self._seed, "image", *request)
+        seed = derive_seed(self._seed, "image", *request)
         random.seed(seed)
         np.random.seed(seed % 2**32)  # the generator that timm draws from
         torch.default_generator.manual_seed(
@@ -71,16 +71,16 @@ class Augmentation:
 
     def _resized(self, source: ImageSource) -> Image.Image:
         """A random part of the image, of random proportions (Szegedy et al., arXiv 1409.4842)."""
-        image, _ = read_reduced(source, int(_ENOUGH * max(self._size) / self._scale[0] ** 0.5))
+        image, _ = read_reduced_image(source, int(_ENOUGH * max(self._size) / self._scale[0] ** 0.5))
         top, left, height, width = RandomResizedCropAndInterpolation.get_params(image, self._scale, (3 / 4, 4 / 3))
         box = (left, top, left + width, top + height)
-        return resize_part(image, self._size[::-1], Image.Resampling.BICUBIC, box)
+        return resize_box(image, self._size[::-1], Image.Resampling.BICUBIC, box)
 
     def _padded(self, source: ImageSource) -> Image.Image:
         """The whole image, shifted a little, what is missing mirrored."""
         image = read_image(source)
         box = (0.0, 0.0, float(image.width), float(image.height))
-        pixels = np.asarray(resize_part(image, self._size[::-1], Image.Resampling.BICUBIC, box))
+        pixels = np.asarray(resize_box(image, self._size[::-1], Image.Resampling.BICUBIC, box))
         rows, columns = (side // _PADDING for side in self._size)
         padded = np.pad(pixels, ((rows, rows), (columns, columns), (0, 0)), mode="reflect")
         top, left = random.randint(0, 2 * rows), random.randint(0, 2 * columns)  # noqa: S311
@@ -88,7 +88,7 @@ class Augmentation:
         return Image.fromarray(padded[top : top + height, left : left + width])
 
 
-class PlainImages:
+class EvaluationTransform:
     """Images as they are judged: resized and cropped as for prediction, bit for bit as Pillow.
 
     Args:
@@ -98,24 +98,24 @@ class PlainImages:
     def __init__(self, preprocessing: Preprocessing) -> None:
         self._preprocessing = preprocessing
 
-    def __call__(self, source: ImageSource, request: Request) -> Tensor:
+    def __call__(self, source: ImageSource, request: SampleIndex) -> Tensor:
         """float32 [3, height, width], normalized.
 
         Raises:
             ImageError: the image cannot be decoded.
         """
-        pixels = prepare(source, self._preprocessing, exact=True)
+        pixels = read_and_preprocess(source, self._preprocessing, exact=True)
         return torch.from_numpy(normalize(pixels[None], self._preprocessing)[0])
 
 
 def _colors(options: TrainingOptions, size: Grid) -> Any:
     """What timm does to the colors, and with some policies to the geometry, of an image of the right size."""
-    policy = None if options.auto_augment == "none" else options.auto_augment
+    policy = None if options.augmentation.auto_augment == "none" else options.augmentation.auto_augment
     try:
         _, colors, _ = create_transform(
             input_size=(3, *size),
             is_training=True,
-            color_jitter=options.color_jitter or None,  # timm leaves it out where there is a policy
+            color_jitter=options.augmentation.color_jitter or None,  # timm leaves it out where there is a policy
             auto_augment=policy,
             interpolation="bicubic",
             separate=True,

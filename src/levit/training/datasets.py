@@ -13,19 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levit.data.class_matching import match_classes
-from levit.data.file_list import ListedImages
-from levit.data.labeled_images import LabeledImages, NoSplitError
+from levit.data.file_list import FileListDataset
+from levit.data.labeled_images import LabeledDataset, NoSplitError
 from levit.data.open_data import open_data
 from levit.errors import ConfigError, DataError, LevitWarning
-from levit.training.indexed_images import Selection, StoredImages, store_images
+from levit.training.indexed_images import IndexedImages, Selection, index_images
 from levit.training.options import TrainingOptions
 
-COPIES = ".images"  # below the folder of a run; gone when it is over
+IMAGE_COPIES = ".images"  # below the folder of a run; gone when it is over
 
 _SHOWN = 5  # classes in a message
 
 
-class Sources(NamedTuple):
+class TrainingData(NamedTuple):
     """Labeled images that are opened and not yet read.
 
     Attributes:
@@ -33,11 +33,11 @@ class Sources(NamedTuple):
         judged: to choose by; None for a share of the others.
     """
 
-    learned: LabeledImages
-    judged: LabeledImages | None
+    learned: LabeledDataset
+    judged: LabeledDataset | None
 
 
-def open_sources(options: TrainingOptions) -> Sources:
+def open_training_data(options: TrainingOptions) -> TrainingData:
     """Find the parts of the data.
 
     Raises:
@@ -46,29 +46,29 @@ def open_sources(options: TrainingOptions) -> Sources:
     parts = {}
     for split in ("train", "validation"):
         with suppress(NoSplitError):
-            parts[split] = open_data(options.data, split=split)
-    learned = parts["train"] if "train" in parts else _whole(options.data, parts)
+            parts[split] = open_data(options.data.data, split=split)
+    learned = parts["train"] if "train" in parts else _whole(options.data.data, parts)
     if not learned.classes:
-        raise DataError(f"{options.data}: no labels: put the images into one folder for each class")
+        raise DataError(f"{options.data.data}: no labels: put the images into one folder for each class")
     if len(learned.classes) == 1 and not learned.is_multi_label:
-        raise DataError(f"{options.data}: all are {learned.classes[0]!r}: there is nothing to tell apart")
-    judged = open_data(options.val) if options.val is not None else parts.get("validation")
+        raise DataError(f"{options.data.data}: all are {learned.classes[0]!r}: there is nothing to tell apart")
+    judged = open_data(options.data.val) if options.data.val is not None else parts.get("validation")
     for part in (learned, judged):
-        if part is not None and part.any_is_right:
+        if part is not None and part.is_any_label_correct:
             raise DataError(f"{part.name}: any of several labels is right there: that is for levit evaluate alone")
     if judged is not None and judged.is_multi_label != learned.is_multi_label:
         raise DataError(f"{judged.name}: one label an image here, and several in {learned.name}")
-    return Sources(learned, judged)
+    return TrainingData(learned, judged)
 
 
-def check_apart(sources: Sources, run: Path) -> None:
+def check_output_outside_data(sources: TrainingData, run: Path) -> None:
     """Look whether a run would be taken for images of the next one, for there are pictures in its folder.
 
     Raises:
         ConfigError: it is in a folder whose folders are classes.
     """
     for part in sources:
-        if isinstance(part, ListedImages) and part.is_grouped:
+        if isinstance(part, FileListDataset) and part.is_grouped:
             images = part.files.folder
             if run.resolve().is_relative_to(images.resolve()):
                 raise ConfigError(
@@ -76,7 +76,7 @@ def check_apart(sources: Sources, run: Path) -> None:
                 )
 
 
-def _whole(data: str, parts: Mapping[str, LabeledImages]) -> LabeledImages:
+def _whole(data: str, parts: Mapping[str, LabeledDataset]) -> LabeledDataset:
     """All of the data, where it is in no parts."""
     with suppress(NoSplitError):
         if parts or open_data(data, split="test"):
@@ -84,9 +84,9 @@ def _whole(data: str, parts: Mapping[str, LabeledImages]) -> LabeledImages:
     return open_data(data)
 
 
-def read_sources(
-    sources: Sources, options: TrainingOptions, classes: tuple[str, ...], *, writes: bool
-) -> tuple[StoredImages, StoredImages]:
+def index_training_data(
+    sources: TrainingData, options: TrainingOptions, classes: tuple[str, ...], *, writes: bool
+) -> tuple[IndexedImages, IndexedImages]:
     """Images to learn from and to choose by, by number.
 
     Args:
@@ -98,18 +98,18 @@ def read_sources(
     Raises:
         DataError: classes of one are not in the other, a class has no image to learn from, or a label is out of range.
     """
-    folder = Path(options.out) / COPIES
+    folder = Path(options.run.out) / IMAGE_COPIES
     if writes:
         folder.mkdir(parents=True, exist_ok=True)
-    judged: StoredImages
+    judged: IndexedImages
     learned = _store(sources.learned, folder / "learned", classes, writes=writes)
     if sources.judged is None:
-        learned, judged = divide(learned, options.val_share, options.seed)
+        learned, judged = divide(learned, options.data.val_share, options.run.seed)
     else:
         try:
             judged = _store(sources.judged, folder / "judged", classes, writes=writes)
         except DataError as error:
-            raise (DataError(f"--val {options.val}: {error}") if options.val is not None else error) from None
+            raise (DataError(f"--val {options.data.val}: {error}") if options.data.val is not None else error) from None
     if missing := _without(learned, classes):
         raise DataError(f"{sources.learned.name}: no image to learn from for {missing}: leave out what has none")
     if missing := _without(judged, classes):
@@ -118,7 +118,7 @@ def read_sources(
     return learned, judged
 
 
-def divide(images: StoredImages, share: float, seed: int) -> tuple[Selection, Selection]:
+def divide(images: IndexedImages, share: float, seed: int) -> tuple[Selection, Selection]:
     """A share of every class to choose by, and the others to learn from.
 
     Of images with several labels it is a share of all, without those that alone have some label.
@@ -152,7 +152,7 @@ def divide(images: StoredImages, share: float, seed: int) -> tuple[Selection, Se
     return Selection(images, np.flatnonzero(~is_judged)), Selection(images, np.flatnonzero(is_judged))
 
 
-def digest(*parts: StoredImages) -> str:
+def hash_images(*parts: IndexedImages) -> str:
     """A digest of the names and labels of images, in order."""
     found = hashlib.blake2b(digest_size=16)
     for images in parts:
@@ -162,7 +162,7 @@ def digest(*parts: StoredImages) -> str:
     return found.hexdigest()
 
 
-def count_labels(images: StoredImages) -> NDArray[np.int64]:
+def count_labels(images: IndexedImages) -> NDArray[np.int64]:
     """How many images have each label: int64 [classes]."""
     counts = np.zeros(len(images.classes), np.int64)
     for index in range(len(images)):
@@ -170,16 +170,16 @@ def count_labels(images: StoredImages) -> NDArray[np.int64]:
     return counts
 
 
-def _store(data: LabeledImages, copy: Path, classes: tuple[str, ...], *, writes: bool) -> StoredImages:
+def _store(data: LabeledDataset, copy: Path, classes: tuple[str, ...], *, writes: bool) -> IndexedImages:
     try:
-        places = match_classes(data.classes, classes, data.name).places
+        places = match_classes(data.classes, classes, data.name).class_indices
     except DataError as error:  # which advises an option of judging
         reason = str(error).removeprefix(f"{data.name}: ").partition(": give --class-map")[0]
         raise DataError(f"{data.name}: {reason}: rename or leave out what is not learned") from error
-    return store_images(data, copy, classes=classes, places=places, writes=writes)
+    return index_images(data, copy, classes=classes, places=places, writes=writes)
 
 
-def _without(images: StoredImages, classes: tuple[str, ...]) -> str:
+def _without(images: IndexedImages, classes: tuple[str, ...]) -> str:
     """The classes without an image, as a text."""
     missing = [classes[place] for place in np.flatnonzero(count_labels(images) == 0)]
     return ", ".join(map(repr, missing[:_SHOWN])) + (f" and {len(missing) - _SHOWN} more" * (len(missing) > _SHOWN))

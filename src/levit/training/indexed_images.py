@@ -16,15 +16,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from levit.data.file_list import ListedImages
-from levit.data.labeled_images import LabeledImages
+from levit.data.file_list import FileListDataset
+from levit.data.labeled_images import LabeledDataset
 from levit.errors import DataError, LevitError, LevitWarning
 from levit.images.decoding import ImageSource, read_image
 
 _MEASURED = 100  # images, by which all are estimated
 
 
-class StoredImages(Protocol):
+class IndexedImages(Protocol):
     """Images by number, each with the labels of the network.
 
     Attributes:
@@ -50,9 +50,9 @@ class StoredImages(Protocol):
         ...
 
 
-def store_images(
-    data: LabeledImages, copy: Path, *, classes: tuple[str, ...], places: Sequence[int], writes: bool = True
-) -> StoredImages:
+def index_images(
+    data: LabeledDataset, copy: Path, *, classes: tuple[str, ...], places: Sequence[int], writes: bool = True
+) -> IndexedImages:
     """Labeled images by number, those without a label left out.
 
     What is a list of files stays where it is. Of anything else, parquet or tar shards say, the files of the images are
@@ -68,8 +68,8 @@ def store_images(
     Raises:
         DataError: an image has a label out of range or no file, or no image has a label.
     """
-    images: StoredImages
-    if isinstance(data, ListedImages):
+    images: IndexedImages
+    if isinstance(data, FileListDataset):
         images = _ImageFiles(data, classes, places)
     else:
         images = _pack(data, copy, classes, places, writes=writes)
@@ -84,14 +84,14 @@ def store_images(
     return Selection(images, np.array(labeled))
 
 
-def is_copied(data: LabeledImages) -> bool:
-    """Whether `store_images` copies images; all of a large data set take minutes."""
-    return not isinstance(data, ListedImages)
+def needs_copy(data: LabeledDataset) -> bool:
+    """Whether `index_images` copies images; all of a large data set take minutes."""
+    return not isinstance(data, FileListDataset)
 
 
-def measure_copy(data: LabeledImages) -> int:
-    """About how many bytes `store_images` copies, by the first images; 0 where they stay where they are."""
-    if not is_copied(data):
+def estimate_copy_bytes(data: LabeledDataset) -> int:
+    """About how many bytes `index_images` copies, by the first images; 0 where they stay where they are."""
+    if not needs_copy(data):
         return 0
     sizes = [len(_content(item.image, item.name)) for item in islice(data, _MEASURED)]
     return sum(sizes) * len(data) // max(1, len(sizes))
@@ -105,7 +105,7 @@ class Selection:
         chosen: which, by number: int64 [count].
     """
 
-    def __init__(self, images: StoredImages, chosen: NDArray[np.int64]) -> None:
+    def __init__(self, images: IndexedImages, chosen: NDArray[np.int64]) -> None:
         self.classes, self.is_multi_label = images.classes, images.is_multi_label
         self._images, self._chosen = images, chosen
 
@@ -128,7 +128,7 @@ class Selection:
 class _ImageFiles:
     """Files that stay where they are."""
 
-    def __init__(self, data: ListedImages, classes: tuple[str, ...], places: Sequence[int]) -> None:
+    def __init__(self, data: FileListDataset, classes: tuple[str, ...], places: Sequence[int]) -> None:
         self.classes, self.is_multi_label = classes, data.is_multi_label
         self._files, self._places = data.files, tuple(places)
         for index in range(len(self._files)):
@@ -182,7 +182,7 @@ class _PackedImages:
 
 
 def _pack(
-    data: LabeledImages, file: Path, classes: tuple[str, ...], places: Sequence[int], *, writes: bool
+    data: LabeledDataset, file: Path, classes: tuple[str, ...], places: Sequence[int], *, writes: bool
 ) -> _PackedImages:
     images = _PackedImages(file, classes, is_multi_label=data.is_multi_label)
     partial = file.with_name(f".{file.name}.partial") if writes else Path(os.devnull)

@@ -32,10 +32,10 @@ from levit.spec.architecture import Grid
 from levit.spec.preprocessing import Preprocessing
 from levit.spec.variants import ALL_VARIANTS, VARIANTS, find_variant
 from levit.training.options import TrainingOptions
-from levit.training.timm_networks import begin_timm, is_timm_network, write_timm
+from levit.training.timm_networks import create_timm_network, is_timm_network, save_timm_network
 
 
-class Logits(NamedTuple):
+class HeadLogits(NamedTuple):
     """What a student says of a batch.
 
     Attributes:
@@ -97,7 +97,7 @@ class Student:
             text = json.dumps(preprocessor_config(self.preprocessing), indent=2) + "\n"
             (folder / PREPROCESSOR_FILE).write_text(text, encoding="utf-8")
         else:
-            write_timm(
+            save_timm_network(
                 self.network, folder, self.preprocessing, self.image_size, self.classes,
                 is_multi_label=self.is_multi_label,
             )  # fmt: skip
@@ -105,12 +105,12 @@ class Student:
         (folder / SAFETENSORS_FILE).write_bytes(save(arrays, metadata={"format": "pt"}))
 
 
-def read_logits(output: Any) -> Logits:
+def read_logits(output: Any) -> HeadLogits:
     """The logits in what a network returns."""
     if isinstance(output, Tensor):
-        return Logits(output, output, None)
+        return HeadLogits(output, output, None)
     distillation = getattr(output, "distillation_logits", None)
-    return Logits(output.logits, output.logits if distillation is None else output.cls_logits, distillation)
+    return HeadLogits(output.logits, output.logits if distillation is None else output.cls_logits, distillation)
 
 
 def build_student(options: TrainingOptions, classes: Sequence[str], *, is_multi_label: bool) -> Student:
@@ -129,19 +129,19 @@ def build_student(options: TrainingOptions, classes: Sequence[str], *, is_multi_
         ConfigError: there is no such size, the stem cannot take such images, or the network has no head for a teacher.
         CheckpointError: the weights cannot be read.
     """
-    if is_timm_network(options.model):
-        if options.is_taught:
-            raise ConfigError(f"--teacher: {options.model} is no LeViT, which alone has a second head that it teaches")
-        timms, usual, labels = begin_timm(options, classes)
+    if is_timm_network(options.model.model):
+        if options.teacher.has_teacher:
+            raise ConfigError(f"--teacher: {options.model.model} is no LeViT, which alone has a second head that it teaches")
+        timms, usual, labels = create_timm_network(options, classes)
         preprocessing = _as_learned(usual, options)
         return Student(network=timms, preprocessing=preprocessing, classes=labels, is_multi_label=is_multi_label)
     checkpoint = _start(options)
-    known = not options.from_scratch and checkpoint is not None and _are_the_same(classes, checkpoint.labels)
+    known = not options.model.from_scratch and checkpoint is not None and _are_the_same(classes, checkpoint.labels)
     labels = checkpoint.labels if checkpoint is not None and known else tuple(classes)
     config = _configure(options, checkpoint, labels, is_multi_label)
-    kind = LevitForImageClassification if not options.is_taught else LevitForImageClassificationWithTeacher
+    kind = LevitForImageClassification if not options.teacher.has_teacher else LevitForImageClassificationWithTeacher
     network: nn.Module = kind(config)
-    if checkpoint is not None and not options.from_scratch:
+    if checkpoint is not None and not options.model.from_scratch:
         _load(network, checkpoint, keeps_heads=known)
     size = config.architecture().image_height_width
     usual = checkpoint.preprocessing if checkpoint is not None else Preprocessing.for_image_size(size)
@@ -152,25 +152,25 @@ def build_student(options: TrainingOptions, classes: Sequence[str], *, is_multi_
 
 def _as_learned(usual: Preprocessing, options: TrainingOptions) -> Preprocessing:
     """Whole images for what learns from whole images: an enlarged middle shows everything larger than it was."""
-    return replace(usual, resize=usual.output_size) if options.crop == "padded" else usual
+    return replace(usual, resize=usual.output_size) if options.augmentation.crop == "padded" else usual
 
 
 def _start(options: TrainingOptions) -> Checkpoint | None:
     """The weights, or at least the architecture, of a path or name; None for a published size from scratch."""
-    if options.from_scratch and options.model.lower() in ALL_VARIANTS:
+    if options.model.from_scratch and options.model.model.lower() in ALL_VARIANTS:
         return None
-    if options.patch_size is not None:
-        raise ConfigError(f"--patch-size: {options.model} has its own: give a size, {', '.join(VARIANTS)}")
-    checkpoint = read_checkpoint(options.model)
-    if options.image_size is None:
+    if options.model.patch_size is not None:
+        raise ConfigError(f"--patch-size: {options.model.model} has its own: give a size, {', '.join(VARIANTS)}")
+    checkpoint = read_checkpoint(options.model.model)
+    if options.model.image_size is None:
         return checkpoint
-    return resize_checkpoint(checkpoint, (options.image_size, options.image_size))
+    return resize_checkpoint(checkpoint, (options.model.image_size, options.model.image_size))
 
 
 def _are_the_same(classes: Sequence[str], labels: Sequence[str]) -> bool:
     """Whether these are the same classes, in whatever order and by whichever of their names."""
     try:
-        return len(match_classes(classes, labels, "the data").places) == len(labels)
+        return len(match_classes(classes, labels, "the data").class_indices) == len(labels)
     except DataError:
         return False
 
@@ -178,21 +178,21 @@ def _are_the_same(classes: Sequence[str], labels: Sequence[str]) -> bool:
 def _configure(
     options: TrainingOptions, checkpoint: Checkpoint | None, labels: tuple[str, ...], is_multi_label: bool
 ) -> LevitConfig:
-    drop_path = options.drop_path
+    drop_path = options.model.drop_path
     values: dict[str, Any] = {"id2label": dict(enumerate(labels)), "label2id": {one: i for i, one in enumerate(labels)}}
     if is_multi_label:
         values["problem_type"] = MULTI_LABEL
-    if options.is_taught:
+    if options.teacher.has_teacher:
         values |= {
-            "distillation_type": options.distillation,
-            "distillation_alpha": options.alpha,
-            "distillation_tau": options.tau,
+            "distillation_type": options.teacher.distillation,
+            "distillation_alpha": options.teacher.alpha,
+            "distillation_tau": options.teacher.tau,
         }
     if checkpoint is None:
-        variant = find_variant(options.model)
+        variant = find_variant(options.model.model)
         values["drop_path_rate"] = variant.drop_path_rate if drop_path is None else drop_path
-        values["patch_size"] = options.patch_size or variant.patch_size
-        return LevitConfig.from_variant(variant.name, image_size=options.image_size or 224, **values)
+        values["patch_size"] = options.model.patch_size or variant.patch_size
+        return LevitConfig.from_variant(variant.name, image_size=options.model.image_size or 224, **values)
     architecture = config_from_architecture(checkpoint.architecture)
     del architecture["num_labels"]
     values["drop_path_rate"] = checkpoint.drop_path_rate if drop_path is None else drop_path

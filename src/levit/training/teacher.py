@@ -24,7 +24,7 @@ from levit.model.loading import load_checkpoint
 from levit.spec.architecture import Grid
 from levit.spec.preprocessing import Preprocessing
 from levit.training.student import read_logits
-from levit.training.timm_networks import TIMM, is_timm_network, open_timm
+from levit.training.timm_networks import TIMM, is_timm_network, load_timm_network
 
 # What some image processors do to pixels that size, mean and std do not say.
 _STRANGE = ("do_flip_channel_order", "include_top", "rescale_offset")
@@ -62,7 +62,7 @@ class Teacher(nn.Module):
         pixels = pixel_values * self.scale + self.shift
         if self.size is not None and self.size != tuple(pixels.shape[-2:]):
             pixels = functional.interpolate(pixels, self.size, mode="bicubic", antialias=True, align_corners=False)
-        return read_logits(self.network(pixels)).answer[:, self.places].float()
+        return read_logits(self.network(pixels)).logits[:, self.places].float()
 
     def train(self, mode: bool = True) -> Teacher:
         """Stays in evaluation mode."""
@@ -87,7 +87,7 @@ class TeacherEnsemble(nn.Module):
         return torch.stack([teacher(pixel_values) for teacher in self.teachers]).mean(dim=0)
 
 
-def digest_teacher(teacher: nn.Module | None) -> str:
+def hash_teacher(teacher: nn.Module | None) -> str:
     """A digest of weights; empty without a teacher."""
     if teacher is None:
         return ""
@@ -117,7 +117,7 @@ def open_teacher(name: str, classes: Sequence[str], student: Preprocessing) -> T
         ConfigError: it cannot take images of its size.
         DataError: it does not know a class.
     """
-    network, preprocessing, labels = open_timm(name) if is_timm_network(name) else _open_other(name)
+    network, preprocessing, labels = load_timm_network(name) if is_timm_network(name) else _open_other(name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -128,7 +128,7 @@ def open_teacher(name: str, classes: Sequence[str], student: Preprocessing) -> T
             f"({str(error).removeprefix('the data: ').split(':')[0]}): train a teacher on this data first, "
             "levit train DATA --model timm/regnety_016 --out TEACHER"
         ) from error
-    teacher = Teacher(network, preprocessing, match.places, student)
+    teacher = Teacher(network, preprocessing, match.class_indices, student)
     if student.output_size is not None:
         _check_size(teacher, student.output_size, name)
     return teacher
