@@ -20,7 +20,7 @@ from pathlib import Path
 from levit.benchmarking.machine import describe_machine
 from levit.data.open_data import open_data
 from levit.training.datasets import divide
-from levit.training.indexed_images import store_images
+from levit.training.indexed_images import index_images
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"
@@ -72,7 +72,7 @@ def write_images() -> None:
         return
     WORK.mkdir(parents=True, exist_ok=True)
     data, partial = open_data(DATA / "cifar10-train.parquet"), folder.with_name("partial")
-    images = store_images(data, WORK / "copy", classes=data.classes, places=range(len(data.classes)))
+    images = index_images(data, WORK / "copy", classes=data.classes, places=range(len(data.classes)))
     for split, part in zip(("train", "validation"), divide(images, 0.1, 0), strict=True):
         for index in range(len(part)):
             file = partial / split / data.classes[part.labels(index)[0]] / f"{index}.png"

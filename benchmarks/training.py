@@ -132,7 +132,7 @@ def _levit() -> Built:
     from levit.training.options import TrainingOptions
     from levit.training.student import build_student, read_logits
 
-    options = TrainingOptions(model="levit-128s", from_scratch=True, lr=1e-4)
+    options = TrainingOptions.from_flat(model="levit-128s", from_scratch=True, lr=1e-4)
     labels = [str(number) for number in range(CLASSES)]
     network = build_student(options, labels, is_multi_label=False).network.train()
     network = network.to(memory_format=torch.channels_last)
@@ -202,11 +202,11 @@ def _levit_loader() -> Prepare:
     from levit.spec.preprocessing import Preprocessing
     from levit.training.augmentation import Augmentation
     from levit.training.options import TrainingOptions
-    from levit.training.sampler import Request
+    from levit.training.sampler import SampleIndex
 
-    options = TrainingOptions(auto_augment=POLICY, erase=0.25)
+    options = TrainingOptions.from_flat(auto_augment=POLICY, erase=0.25)
     augmentation = Augmentation(options, Preprocessing.for_image_size((224, 224)), (224, 224))
-    return lambda file, number: augmentation(file, Request(0, number, 0))
+    return lambda file, number: augmentation(file, SampleIndex(0, number, 0))
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def options(tmp_path):
     """Options of a run in a folder of this test."""
 
     def make(**values) -> TrainingOptions:
-        return TrainingOptions(**{"data": "photos", "out": str(tmp_path / "run"), **values})
+        return TrainingOptions.from_flat(**{"data": "photos", "out": str(tmp_path / "run"), **values})
 
     return make
 

@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from levit.errors import ConfigError, DataError, LevitWarning
-from levit.training.datasets import check_apart, count_labels, divide, open_sources, read_sources
+from levit.training.datasets import (
+    check_output_outside_data,
+    count_labels,
+    divide,
+    index_training_data,
+    open_training_data,
+)
 from levit.training.options import TrainingOptions
 from tests.data.test_labeled_images import png, write_parquet
 from tests.data.test_layouts import write
@@ -39,8 +45,8 @@ def names(images):
 
 
 def read(options, *, classes=None, writes=True):
-    sources = open_sources(options)
-    return read_sources(sources, options, classes or sources.learned.classes, writes=writes)
+    sources = open_training_data(options)
+    return index_training_data(sources, options, classes or sources.learned.classes, writes=writes)
 
 
 @given(st.lists(st.integers(2, 40), min_size=1, max_size=6), st.floats(0.01, 0.9), st.integers(0, 9))
@@ -115,16 +121,16 @@ def test_a_parquet_file_gives_the_same_share_as_its_folder(photos, parquet, opti
 @pytest.mark.parametrize("run", ["", "run", "cat/run"])
 def test_a_run_is_no_class_of_the_images(tmp_path, options, run):
     write(tmp_path / "pets", "cat/1.png", "dog/2.png")
-    sources = open_sources(options(data=str(tmp_path / "pets")))
+    sources = open_training_data(options(data=str(tmp_path / "pets")))
     with pytest.raises(ConfigError, match=r"^--out .*: it is in .*pets, where every folder is a class of images"):
-        check_apart(sources, tmp_path / "pets" / run)
-    check_apart(sources, tmp_path / "pets-run")
+        check_output_outside_data(sources, tmp_path / "pets" / run)
+    check_output_outside_data(sources, tmp_path / "pets-run")
 
 
 def test_a_run_may_be_beside_the_parts_of_the_data(tmp_path, options, parquet):
     write(tmp_path / "pets", "train/cat/1.png", "train/dog/2.png", "val/cat/3.png")
-    check_apart(open_sources(options(data=str(tmp_path / "pets"))), tmp_path / "pets" / "run")
-    check_apart(open_sources(options(data=str(parquet))), parquet.parent / "run")
+    check_output_outside_data(open_training_data(options(data=str(tmp_path / "pets"))), tmp_path / "pets" / "run")
+    check_output_outside_data(open_training_data(options(data=str(parquet))), parquet.parent / "run")
 
 
 def test_a_process_that_does_not_write_has_the_same_images(parquet, options):
@@ -184,7 +190,7 @@ def test_one_label_here_and_several_there_is_an_error(tmp_path, photos):
     write(tmp_path / "several", "1.png")
     (tmp_path / "several" / "metadata.csv").write_text("file_name,labels\n1.png,cat|dog\n")
     with pytest.raises(DataError, match=r"^several: one label an image here, and several in pets"):
-        open_sources(TrainingOptions(data=str(photos), val=str(tmp_path / "several")))
+        open_training_data(TrainingOptions.from_flat(data=str(photos), val=str(tmp_path / "several")))
 
 
 @pytest.mark.parametrize("as_val", [False, True])
@@ -192,21 +198,21 @@ def test_where_any_of_several_labels_is_right_nothing_can_be_learned_or_chosen(t
     write(tmp_path / "val", *(f"ILSVRC2012_val_{number:08}.JPEG" for number in (1, 2)))
     (tmp_path / "real.json").write_text("[[1, 2], []]")
     real = str(tmp_path / "real.json")
-    chosen = TrainingOptions(data=str(photos), val=real) if as_val else TrainingOptions(data=real)
+    chosen = TrainingOptions.from_flat(data=str(photos), val=real) if as_val else TrainingOptions.from_flat(data=real)
     with pytest.raises(DataError, match=r"any of several labels is right"):
-        open_sources(chosen)
+        open_training_data(chosen)
 
 
 def test_data_to_judge_only_is_an_error(tmp_path):
     write(tmp_path / "pets", "test/cat/1.png", "val/cat/1.png")
     with pytest.raises(DataError, match=r"there is no train part in it"):
-        open_sources(TrainingOptions(data=str(tmp_path / "pets")))
+        open_training_data(TrainingOptions.from_flat(data=str(tmp_path / "pets")))
 
 
 def test_images_without_labels_are_an_error(tmp_path):
     write(tmp_path / "heap", "1.png", "2.png")
     with pytest.raises(DataError, match=r"no labels: put the images into one folder for each class"):
-        open_sources(TrainingOptions(data=str(tmp_path / "heap")))
+        open_training_data(TrainingOptions.from_flat(data=str(tmp_path / "heap")))
 
 
 def test_a_class_without_an_image_to_learn_from_is_an_error(tmp_path, options):

@@ -4,15 +4,15 @@ import pytest
 import torch
 
 from levit.model.position_bias import gather_position_bias, offset_table
-from levit.training.determinism import repeatable, seed_of
-from levit.training.sampler import Request
+from levit.training.determinism import derive_seed, deterministic_algorithms
+from levit.training.sampler import SampleIndex
 
 
 def test_a_seed_is_a_function_of_all_its_parts():
-    seeds = [seed_of(*parts) for parts in [(0,), (1,), (0, "a"), (0, "a", 1), (1, "a", 0), ("0/a", 12)]]
+    seeds = [derive_seed(*parts) for parts in [(0,), (1,), (0, "a"), (0, "a", 1), (1, "a", 0), ("0/a", 12)]]
     assert len(set(seeds)) == len(seeds)
     assert all(0 <= seed < 2**63 for seed in seeds)
-    assert seed_of(3, "image", *Request(1, 2, 0)) == seed_of(3, "image", 1, 2, 0)
+    assert derive_seed(3, "image", *SampleIndex(1, 2, 0)) == derive_seed(3, "image", 1, 2, 0)
 
 
 def _gradients(times):
@@ -29,7 +29,7 @@ def test_the_gradient_of_attention_biases_is_the_same_for_several_threads():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        with repeatable(torch.device("cpu")):
+        with deterministic_algorithms(torch.device("cpu")):
             first, *others = _gradients(20)
     finally:
         torch.set_num_threads(before)
@@ -41,7 +41,7 @@ def test_the_gradient_of_attention_biases_is_the_same_for_several_threads():
 def test_what_torch_was_told_before_is_told_again(was_on, device):
     torch.use_deterministic_algorithms(was_on)
     try:
-        with repeatable(torch.device(device)):
+        with deterministic_algorithms(torch.device(device)):
             assert torch.are_deterministic_algorithms_enabled() is (was_on or device == "cpu")
             assert torch.is_deterministic_algorithms_warn_only_enabled() is (not was_on and device == "cpu")
         assert torch.are_deterministic_algorithms_enabled() is was_on

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 import levit
 from levit.training.losses import Loss, balanced_label_weights, balanced_weights
-from levit.training.student import Logits, read_logits
+from levit.training.student import HeadLogits, read_logits
 from tests.training.tiny import config, trained
 
 CLASSES = 5
@@ -32,11 +32,11 @@ def make(**values):
 
 
 def one_head(logits):
-    return Logits(logits, logits, None)
+    return HeadLogits(logits, logits, None)
 
 
 def two_heads():
-    return Logits((LOGITS + SECOND) / 2, LOGITS, SECOND)
+    return HeadLogits((LOGITS + SECOND) / 2, LOGITS, SECOND)
 
 
 def test_mixed_labels_are_timms_soft_targets():
@@ -115,7 +115,7 @@ def test_a_teacher_that_says_nothing_leaves_both_heads_to_the_labels():
 
 def test_no_gradient_flows_into_the_teacher():
     teacher, second = TEACHER.clone().requires_grad_(), SECOND.clone().requires_grad_()
-    make(kind="soft")(Logits(LOGITS, LOGITS, second), ONE_HOT, teacher).backward()
+    make(kind="soft")(HeadLogits(LOGITS, LOGITS, second), ONE_HOT, teacher).backward()
     assert teacher.grad is None
     assert second.grad.abs().sum() > 0
 

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 import levit
 from levit.errors import ConfigError
-from levit.training.optimizer import build_optimizer, build_schedule, clip, freeze, is_head, settle
+from levit.training.optimizer import build_optimizer, build_schedule, clip_gradients, freeze, is_head, set_train_mode
 from tests.training.tiny import TIMM_NETWORK, config
 
 
@@ -178,7 +178,7 @@ def test_a_network_whose_parts_have_other_names_cannot_be_frozen(options, kind):
 def test_a_batch_norm_learns_statistics_where_its_weights_learn(options, network, values, expected):
     chosen = options(**values)
     freeze(network, chosen)
-    settle(network.eval(), chosen)
+    set_train_mode(network.eval(), chosen)
     assert network.training
     for name, module in norms(network).items():
         assert module.training == expected(name), name
@@ -187,7 +187,7 @@ def test_a_batch_norm_learns_statistics_where_its_weights_learn(options, network
 def test_what_is_frozen_does_not_change(options, network):
     chosen = options(freeze="stem", lr=0.1)
     freeze(network, chosen)
-    settle(network, chosen)
+    set_train_mode(network, chosen)
     optimizer = build_optimizer(network, chosen)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     network(torch.randn(4, 3, 32, 32)).logits.square().sum().backward()
@@ -263,7 +263,7 @@ def with_gradients(network):
 def test_clipping_is_timms_on_the_body_and_leaves_the_heads(options, request, kind):
     network = request.getfixturevalue(kind)
     before = with_gradients(network)
-    clip(network, options(clip=0.01))
+    clip_gradients(network, options(clip=0.01))
     found = {name: one.grad.clone() for name, one in network.named_parameters()}
     with_gradients(network)
     adaptive_clip_grad(network.parameters(), clip_factor=0.01)
@@ -276,14 +276,14 @@ def test_clipping_is_timms_on_the_body_and_leaves_the_heads(options, request, ki
 
 def test_no_clipping_changes_nothing(options, network):
     before = with_gradients(network)
-    clip(network, options())
+    clip_gradients(network, options())
     assert all(torch.equal(one.grad, before[name]) for name, one in network.named_parameters())
 
 
 def test_what_does_not_learn_has_nothing_to_clip(options, network):
     chosen = options(freeze="stem", clip=0.01)
     freeze(network, chosen)
-    settle(network, chosen)
+    set_train_mode(network, chosen)
     network(torch.randn(4, 3, 32, 32)).logits.square().sum().backward()
-    clip(network, chosen)
+    clip_gradients(network, chosen)
     assert all(one.grad is None for one in network.levit.patch_embeddings.parameters())

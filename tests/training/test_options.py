@@ -17,10 +17,10 @@ def bounds(side):
 
 
 def test_the_defaults_are_valid_and_untaught():
-    options = TrainingOptions(data="photos", out="run")
+    options = TrainingOptions.from_flat(data="photos", out="run")
     assert not options.is_taught
-    assert not TrainingOptions(teacher="none").is_taught
-    assert TrainingOptions(teacher="timm/regnety_160.deit_in1k").is_taught
+    assert not TrainingOptions.from_flat(teacher="none").is_taught
+    assert TrainingOptions.from_flat(teacher="timm/regnety_160.deit_in1k").is_taught
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -34,14 +34,14 @@ def test_every_choice_is_one_of_an_option_and_the_default_is_one_of_them():
     for name, choices in CHOICES.items():
         assert FIELDS[name].default in choices
         for choice in choices:
-            TrainingOptions(**{name: choice})
+            TrainingOptions.from_flat(**{name: choice})
 
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_a_value_of_another_kind_names_the_flag(name):
     for wrong in ([1], "many" if name in NUMBERS else 7):
         with pytest.raises(ConfigError, match=rf"^{flag(name)} is .*: give ") as caught:
-            TrainingOptions(**{name: wrong})
+            TrainingOptions.from_flat(**{name: wrong})
         assert "\n" not in str(caught.value)
 
 
@@ -49,31 +49,31 @@ def test_a_value_of_another_kind_names_the_flag(name):
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_what_is_no_finite_number_names_the_flag(name, value):
     with pytest.raises(ConfigError, match=f"^{flag(name)} is .*: give a number"):
-        TrainingOptions(**{name: value})
+        TrainingOptions.from_flat(**{name: value})
 
 
 @pytest.mark.parametrize("name", NUMBERS)
 def test_true_is_no_number(name):
     with pytest.raises(ConfigError, match=f"^{flag(name)} is True: give a (whole )?number"):
-        TrainingOptions(**{name: True})
+        TrainingOptions.from_flat(**{name: True})
 
 
 @pytest.mark.parametrize(("name", "low"), bounds("low"))
 def test_less_than_the_least_names_the_flag(name, low):
     with pytest.raises(ConfigError, match=f"^{flag(name)} is .*: it must be (at least|from) {low}"):
-        TrainingOptions(**{name: low - 1})
+        TrainingOptions.from_flat(**{name: low - 1})
 
 
 @pytest.mark.parametrize(("name", "high"), bounds("high"))
 def test_more_than_the_most_names_the_flag(name, high):
     with pytest.raises(ConfigError, match=rf"^{flag(name)} is .*: it must be from .* to {high}"):
-        TrainingOptions(**{name: high + 1.0})
+        TrainingOptions.from_flat(**{name: high + 1.0})
 
 
 @pytest.mark.parametrize("name", [*CHOICES, "crop"])
 def test_an_unknown_choice_names_the_flag_and_the_known_ones(name):
     with pytest.raises(ConfigError, match=f"^{flag(name)} is 'nonsense': use .* or "):
-        TrainingOptions(**{name: "nonsense"})
+        TrainingOptions.from_flat(**{name: "nonsense"})
 
 
 @pytest.mark.parametrize(
@@ -89,27 +89,27 @@ def test_an_unknown_choice_names_the_flag_and_the_known_ones(name):
 )
 def test_options_that_do_not_go_together_name_a_flag(values, match):
     with pytest.raises(ConfigError, match=match):
-        TrainingOptions(**values)
+        TrainingOptions.from_flat(**values)
 
 
 @pytest.mark.parametrize(("teacher", "is_taught"), [(None, False), ("none", False), (" ,", False), ("a,b", True)])
 def test_who_teaches_may_be_nobody(teacher, is_taught):
-    assert TrainingOptions(teacher=teacher).is_taught is is_taught
+    assert TrainingOptions.from_flat(teacher=teacher).is_taught is is_taught
 
 
 def test_a_path_is_a_name():
-    chosen = TrainingOptions(data=Path("photos"), teacher=Path("runs") / "teacher")
-    assert chosen == TrainingOptions(data="photos", teacher=str(Path("runs") / "teacher"))
+    chosen = TrainingOptions.from_flat(data=Path("photos"), teacher=Path("runs") / "teacher")
+    assert chosen == TrainingOptions.from_flat(data="photos", teacher=str(Path("runs") / "teacher"))
 
 
 def test_one_epoch_may_be_half_warm_up():
-    assert TrainingOptions(epochs=1, warmup_epochs=1).warmup_epochs == 1
+    assert TrainingOptions.from_flat(epochs=1, warmup_epochs=1).warmup_epochs == 1
 
 
 def test_whole_numbers_are_numbers_but_no_fraction_is_a_whole_one():
-    assert TrainingOptions(lr=1, min_lr=0).lr == 1
+    assert TrainingOptions.from_flat(lr=1, min_lr=0).lr == 1
     with pytest.raises(ConfigError, match=r"^--epochs is 2\.5: give a whole number"):
-        TrainingOptions(epochs=2.5)
+        TrainingOptions.from_flat(epochs=2.5)
 
 
 def test_numbers_may_be_written_as_yaml_reads_them(tmp_path):
@@ -134,7 +134,7 @@ def test_an_unknown_option_is_named_with_its_file():
 
 
 def test_a_name_may_be_spelled_as_on_the_command_line():
-    assert options_from({"batch-size": 8, "min_lr": 0.0}, "recipe.yaml") == TrainingOptions(batch_size=8, min_lr=0.0)
+    assert options_from({"batch-size": 8, "min_lr": 0.0}, "recipe.yaml") == TrainingOptions.from_flat(batch_size=8, min_lr=0.0)
 
 
 @pytest.mark.parametrize(
@@ -159,14 +159,14 @@ def test_a_file_of_something_else_is_named_in_one_line(tmp_path, content, match)
 def test_all_options_survive_a_yaml_file(tmp_path):
     import yaml
 
-    options = TrainingOptions(data="ä b", out="run", teacher="run1", lr=3e-4, image_size=64, crop="padded", resume=True)
+    options = TrainingOptions.from_flat(data="ä b", out="run", teacher="run1", lr=3e-4, image_size=64, crop="padded", resume=True)
     file = tmp_path / "args.yaml"
     file.write_text(yaml.safe_dump(options.to_dict(), allow_unicode=True), encoding="utf-8")
     assert options_from(read_options(file), "args.yaml") == options
 
 
 def test_circumstances_are_no_differences():
-    options = TrainingOptions(data="photos", out="here")
+    options = TrainingOptions.from_flat(data="photos", out="here")
     elsewhere = TrainingOptions(
         data="/photos", val="b", out="there", workers=3, report_to="none", save_minutes=1.0, resume=True
     )
@@ -177,4 +177,4 @@ def test_circumstances_are_no_differences():
     ("name", "value"), [("val_share", 0.2), ("lr", 1e-2), ("seed", 3), ("teacher", "run"), ("batch_size", 32)]
 )
 def test_what_changes_the_result_is_a_difference(name, value):
-    assert TrainingOptions().differences(TrainingOptions(**{name: value})) == [flag(name)]
+    assert TrainingOptions().differences(TrainingOptions.from_flat(**{name: value})) == [flag(name)]

@@ -16,8 +16,8 @@ import levit
 from levit.errors import ConfigError, DataError, LevitError, LevitWarning
 from levit.training import output_directory
 from levit.training.checkpointer import Basis
-from levit.training.datasets import COPIES
-from levit.training.options import options_from, read_options
+from levit.training.datasets import IMAGE_COPIES
+from levit.training.options import TrainingOptions
 from levit.training.output_directory import (
     ARGUMENTS_FILE,
     check_basis,
@@ -26,6 +26,7 @@ from levit.training.output_directory import (
     held_folder,
     write_arguments,
 )
+from levit.training.recipe import read_recipe
 
 
 @pytest.fixture
@@ -111,7 +112,7 @@ def test_what_fails_before_a_run_begins_leaves_no_folder_behind(options, run, ha
     chosen = options(out=str(run / "a" / "b"))
 
     def fail():
-        (run / "a" / "b" / COPIES).mkdir()
+        (run / "a" / "b" / IMAGE_COPIES).mkdir()
         if has_begun:
             write_arguments(chosen, "")
         raise ConfigError
@@ -129,7 +130,7 @@ def test_two_processes_do_not_train_in_one_folder(options, run, monkeypatch, res
     program = (
         "import sys, time; from levit.training.output_directory import held_folder\n"
         "from levit.training.options import TrainingOptions\n"
-        "with held_folder(TrainingOptions(out=sys.argv[1])): print(flush=True); time.sleep(60)"
+        "with held_folder(TrainingOptions.from_flat(out=sys.argv[1])): print(flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", program, str(run)], stdout=subprocess.PIPE) as other:
         other.stdout.readline()
@@ -153,18 +154,18 @@ def test_a_file_system_without_locks_is_said(options, run, monkeypatch):
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt, DataError])
 def test_copies_of_images_go_with_the_run(options, run, error):
     with nullcontext() if error is None else pytest.raises(error), held_folder(options()):
-        (run / COPIES).mkdir()
+        (run / IMAGE_COPIES).mkdir()
         write_arguments(options(), "")
         if error is not None:
             raise error
     assert [path.name for path in run.iterdir()] == [ARGUMENTS_FILE]
-    (run / COPIES).mkdir()  # of a process that was killed
+    (run / IMAGE_COPIES).mkdir()  # of a process that was killed
     begin(options(resume=True))
-    assert not (run / COPIES).exists()
+    assert not (run / IMAGE_COPIES).exists()
 
 
 def test_a_folder_with_something_else_in_it_stays(options, run):
-    for file in (run / "thesis.txt", run / COPIES / "holiday.jpg"):
+    for file in (run / "thesis.txt", run / IMAGE_COPIES / "holiday.jpg"):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
     with pytest.raises(ConfigError, match="something else in it"), held_folder(options()):
@@ -172,14 +173,14 @@ def test_a_folder_with_something_else_in_it_stays(options, run):
     (run / "thesis.txt").unlink()
     with pytest.raises(DataError), held_folder(options()):
         raise DataError
-    assert (run / COPIES / "holiday.jpg").exists()
+    assert (run / IMAGE_COPIES / "holiday.jpg").exists()
 
 
 def test_the_options_of_a_run_can_be_given_again(options, run):
     run.mkdir()
     chosen = options(lr=3e-5, teacher="ä run", image_size=64, resume=True, data="photos: 1")
     write_arguments(chosen, "128S in bf16")
-    again = options_from(read_options(run / ARGUMENTS_FILE), "args.yaml")
+    again = TrainingOptions.from_flat(**read_recipe(run / ARGUMENTS_FILE))
     assert again.differences(chosen) == []
     assert not again.resume
     text = (run / ARGUMENTS_FILE).read_text(encoding="utf-8")

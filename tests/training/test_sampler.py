@@ -1,4 +1,4 @@
-"""The order of an epoch: a function of the seed and its number, the same for any number of processes."""
+"""Deterministic distributed sampler: a function of seed and epoch, the same for any number of processes."""
 
 from collections import Counter
 
@@ -6,125 +6,143 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from levit.training.sampler import Order
+from levit.training.sampler import DeterministicSampler
 
 IMAGES = st.integers(1, 60)
-SIZES = st.integers(2, 32)
-PARTS = st.integers(1, 6)
+BATCH_SIZES = st.integers(2, 32)
+MICROBATCHES = st.integers(1, 6)
 REPEATS = st.integers(1, 4)
 SEEDS = st.integers(0, 5)
 
 
-def step_of(order, step, *, epoch=0):
-    return [request for part in range(order.parts) for request in order.part(epoch=epoch, step=step, part=part)]
-
-
-def numbers(order, *, epoch=0):
-    return [request.number for step in range(order.steps) for request in step_of(order, step, epoch=epoch)]
-
-
-@given(IMAGES, SIZES, PARTS, REPEATS, SEEDS)
-def test_the_parts_of_a_step_are_what_one_part_alone_has(images, batch_size, parts, repeats, seed):
-    order = Order(images=images, batch_size=batch_size, parts=parts, seed=seed, repeats=repeats)
-    alone = Order(images=images, batch_size=order.step_size, seed=seed, repeats=repeats)
-    assume(alone.step_size == order.step_size)  # fewer images than that: every process has a pair, and one alone fewer
-    for step in range(order.steps):
-        assert Counter(step_of(order, step)) == Counter(step_of(alone, step))
-        assert all(len(order.part(epoch=0, step=step, part=part)) == 2 * order.pairs for part in range(parts))
-
-
-@given(st.integers(1, 4), PARTS, REPEATS, SEEDS, st.integers(0, 40))
-def test_a_batch_of_whole_pairs_for_everybody_is_kept_as_it_is(pairs, parts, repeats, seed, more):
-    batch_size = 2 * parts * pairs
-    order = Order(images=batch_size + more, batch_size=batch_size, parts=parts, seed=seed, repeats=repeats)
-    alone = Order(images=batch_size + more, batch_size=batch_size, seed=seed, repeats=repeats)
-    assert (order.step_size, order.steps) == (batch_size, alone.steps)
-    for step in range(order.steps):
-        assert Counter(step_of(order, step)) == Counter(step_of(alone, step))
-
-
-@given(st.integers(1, 4), PARTS, SEEDS, st.integers(0, 40))
-def test_mixing_pairs_the_same_images_for_any_number_of_processes(pairs, parts, seed, more):
-    batch_size = 2 * parts * pairs
-    order = Order(images=batch_size + more, batch_size=batch_size, parts=parts, seed=seed)
-    whole = Order(images=batch_size + more, batch_size=batch_size, seed=seed).part(epoch=0, step=0, part=0)
-    partners = dict(zip(whole, reversed(whole), strict=True))
-    for part in range(parts):
-        mine = order.part(epoch=0, step=0, part=part)
-        assert list(zip(mine, reversed(mine), strict=True)) == [(one, partners[one]) for one in mine]
-
-
-@given(IMAGES, SIZES, PARTS, SEEDS)
-def test_every_image_is_seen_once_and_some_again_where_that_fills_the_last_step(images, batch_size, parts, seed):
-    order = Order(images=images, batch_size=batch_size, parts=parts, seed=seed)
-    seen = numbers(order)
-    counts = Counter(seen)
-    assert counts.keys() == set(range(images))
-    assert len(seen) - images < order.step_size
-    assert max(counts.values()) - min(counts.values()) <= 1
-    requests = [request for step in range(order.steps) for request in step_of(order, step)]
-    assert len(set(requests)) == len(requests)  # who is seen again is augmented in another way
-
-
-@given(IMAGES, SIZES, PARTS, REPEATS, SEEDS, st.integers(0, 100))
-def test_the_order_is_a_function_of_seed_and_epoch(images, batch_size, parts, repeats, seed, epoch):
-    order, again = (
-        Order(images=images, batch_size=batch_size, parts=parts, seed=seed, repeats=repeats) for _ in range(2)
+def make_sampler(num_images, batch_size, num_microbatches=1, seed=0, repeats=1):
+    return DeterministicSampler(
+        num_images=num_images, batch_size=batch_size, num_microbatches=num_microbatches, seed=seed, repeats=repeats
     )
-    first = step_of(order, 0, epoch=epoch)
-    step_of(order, order.steps - 1, epoch=epoch + 1)
-    assert step_of(again, 0, epoch=epoch) == step_of(order, 0, epoch=epoch) == first
-    assert {request.epoch for request in first} == {epoch}
 
 
-def test_another_seed_or_epoch_is_another_order():
-    order, other = (Order(images=50, batch_size=10, seed=seed) for seed in (0, 1))
-    orders = [numbers(order), numbers(order, epoch=1), numbers(other), numbers(other, epoch=1)]
-    assert all(sorted(one) == list(range(50)) for one in orders)
+def samples_of_step(sampler, step, *, epoch=0):
+    indices = range(sampler.num_microbatches)
+    return [sample for index in indices for sample in sampler.microbatch(epoch=epoch, step=step, index=index)]
+
+
+def samples_of_epoch(sampler, *, epoch=0):
+    return [sample for step in range(sampler.steps_per_epoch) for sample in samples_of_step(sampler, step, epoch=epoch)]
+
+
+def images_of_epoch(sampler, *, epoch=0):
+    return [sample.image for sample in samples_of_epoch(sampler, epoch=epoch)]
+
+
+@given(IMAGES, BATCH_SIZES, MICROBATCHES, REPEATS, SEEDS)
+def test_the_microbatches_of_a_step_contain_the_samples_of_one_large_batch(
+    num_images, batch_size, microbatches, repeats, seed
+):
+    sampler = make_sampler(num_images, batch_size, microbatches, seed, repeats)
+    single = make_sampler(num_images, sampler.step_size, 1, seed, repeats)
+    assume(single.step_size == sampler.step_size)  # with fewer images, every process has a pair and one alone fewer
+    for step in range(sampler.steps_per_epoch):
+        assert Counter(samples_of_step(sampler, step)) == Counter(samples_of_step(single, step))
+        for index in range(microbatches):
+            assert len(sampler.microbatch(epoch=0, step=step, index=index)) == sampler.microbatch_size
+
+
+@given(st.integers(1, 4), MICROBATCHES, REPEATS, SEEDS, st.integers(0, 40))
+def test_a_batch_size_of_whole_pairs_per_microbatch_is_not_rounded(pairs, microbatches, repeats, seed, more):
+    batch_size = 2 * microbatches * pairs
+    sampler = make_sampler(batch_size + more, batch_size, microbatches, seed, repeats)
+    single = make_sampler(batch_size + more, batch_size, 1, seed, repeats)
+    assert (sampler.step_size, sampler.steps_per_epoch) == (batch_size, single.steps_per_epoch)
+    for step in range(sampler.steps_per_epoch):
+        assert Counter(samples_of_step(sampler, step)) == Counter(samples_of_step(single, step))
+
+
+@given(st.integers(1, 4), MICROBATCHES, SEEDS, st.integers(0, 40))
+def test_mixup_pairs_are_the_same_for_any_number_of_microbatches(pairs, microbatches, seed, more):
+    batch_size = 2 * microbatches * pairs
+    sampler = make_sampler(batch_size + more, batch_size, microbatches, seed)
+    whole = make_sampler(batch_size + more, batch_size, 1, seed).microbatch(epoch=0, step=0, index=0)
+    partners = dict(zip(whole, reversed(whole), strict=True))
+    for index in range(microbatches):
+        samples = sampler.microbatch(epoch=0, step=0, index=index)
+        assert list(zip(samples, reversed(samples), strict=True)) == [(one, partners[one]) for one in samples]
+
+
+@given(IMAGES, BATCH_SIZES, MICROBATCHES, SEEDS)
+def test_an_epoch_has_every_image_and_repeats_some_to_fill_the_last_step(num_images, batch_size, microbatches, seed):
+    sampler = make_sampler(num_images, batch_size, microbatches, seed)
+    samples = samples_of_epoch(sampler)
+    counts = Counter(sample.image for sample in samples)
+    assert counts.keys() == set(range(num_images))
+    assert len(samples) - num_images < sampler.step_size
+    assert max(counts.values()) - min(counts.values()) <= 1
+    assert len(set(samples)) == len(samples)  # a repeated image is augmented differently
+
+
+@given(IMAGES, BATCH_SIZES, MICROBATCHES, REPEATS, SEEDS, st.integers(0, 100))
+def test_the_order_is_a_function_of_seed_and_epoch(num_images, batch_size, microbatches, repeats, seed, epoch):
+    sampler, same = (make_sampler(num_images, batch_size, microbatches, seed, repeats) for _ in range(2))
+    first = samples_of_step(sampler, 0, epoch=epoch)
+    samples_of_step(sampler, sampler.steps_per_epoch - 1, epoch=epoch + 1)
+    assert samples_of_step(same, 0, epoch=epoch) == samples_of_step(sampler, 0, epoch=epoch) == first
+    assert {sample.epoch for sample in first} == {epoch}
+
+
+def test_each_seed_and_epoch_has_its_own_order():
+    sampler, other = (make_sampler(50, 10, seed=seed) for seed in (0, 1))
+    orders = [images_of_epoch(chosen, epoch=epoch) for chosen in (sampler, other) for epoch in (0, 1)]
+    assert all(sorted(order) == list(range(50)) for order in orders)
     assert len(set(map(tuple, orders))) == 4
 
 
 @given(st.integers(2, 60), st.integers(1, 5), st.integers(2, 4), SEEDS)
-def test_repeated_images_stand_in_a_row_and_are_told_apart(images, pairs, repeats, seed):
-    order = Order(images=images, batch_size=2 * pairs, seed=seed, repeats=repeats)
-    assert order.steps == Order(images=images, batch_size=2 * pairs, seed=seed).steps
-    seen = [request for step in range(order.steps) for request in order.part(epoch=0, step=step, part=0)]
-    rows = {}
-    for request in seen:
-        rows.setdefault(request.number, []).append(request.copy)
-    assert sum(copies == list(range(len(copies))) for copies in rows.values()) >= len(rows) - 1
-    assert len(set(seen)) == len(seen)
-    assert sum(len(copies) < repeats for copies in rows.values()) <= 1  # the last of them
+def test_repeated_augmentation_has_consecutive_occurrences_with_distinct_repeat_numbers(
+    num_images, pairs, repeats, seed
+):
+    sampler = make_sampler(num_images, 2 * pairs, seed=seed, repeats=repeats)
+    assert sampler.steps_per_epoch == make_sampler(num_images, 2 * pairs, seed=seed).steps_per_epoch
+    samples = samples_of_epoch(sampler)
+    repeat_numbers = {}
+    for sample in samples:
+        repeat_numbers.setdefault(sample.image, []).append(sample.repeat)
+    consecutive = [numbers == list(range(len(numbers))) for numbers in repeat_numbers.values()]
+    assert sum(consecutive) >= len(repeat_numbers) - 1
+    assert len(set(samples)) == len(samples)
+    assert sum(len(numbers) < repeats for numbers in repeat_numbers.values()) <= 1  # the last image
 
 
 @given(st.integers(1, 4), st.integers(1, 6), st.integers(1, 4), SEEDS)
-def test_the_repetitions_of_an_image_belong_to_different_processes(pairs, parts, repeats, seed):
-    assume(repeats <= parts)
-    batch_size = 2 * parts * pairs
-    order = Order(images=4 * batch_size, batch_size=batch_size, parts=parts, seed=seed, repeats=repeats)
-    for part in range(parts):
-        seen = [request.number for request in order.part(epoch=0, step=1, part=part)]
-        half = len(seen) // 2
-        assert len(set(seen[:half])) == len(set(seen[half:])) == half
-        assert len(set(seen)) >= len(seen) - 1  # where the halves meet in the middle of a step
+def test_the_repetitions_of_an_image_belong_to_different_microbatches(pairs, microbatches, repeats, seed):
+    assume(repeats <= microbatches)
+    batch_size = 2 * microbatches * pairs
+    sampler = make_sampler(4 * batch_size, batch_size, microbatches, seed, repeats)
+    for index in range(microbatches):
+        images = [sample.image for sample in sampler.microbatch(epoch=0, step=1, index=index)]
+        half = len(images) // 2
+        assert len(set(images[:half])) == len(set(images[half:])) == half
+        assert len(set(images)) >= len(images) - 1  # both halves may contain the image in the middle of a step
 
 
-@given(st.integers(1, 9), st.integers(10, 64), PARTS, SEEDS)
-def test_fewer_images_than_a_batch_are_one_step(images, batch_size, parts, seed):
-    assume(images <= batch_size // (2 * parts) * 2 * parts)  # whole pairs for everybody
-    order = Order(images=images, batch_size=batch_size, parts=parts, seed=seed)
-    counts = Counter(numbers(order))
-    assert order.steps == 1
-    assert images <= sum(counts.values()) == order.step_size < images + 2 * parts
+@given(st.integers(1, 9), st.integers(10, 64), MICROBATCHES, SEEDS)
+def test_fewer_images_than_a_batch_are_one_step(num_images, batch_size, microbatches, seed):
+    assume(num_images <= batch_size // (2 * microbatches) * 2 * microbatches)  # whole pairs for every microbatch
+    sampler = make_sampler(num_images, batch_size, microbatches, seed)
+    counts = Counter(images_of_epoch(sampler))
+    assert sampler.steps_per_epoch == 1
+    assert num_images <= sum(counts.values()) == sampler.step_size < num_images + 2 * microbatches
     assert max(counts.values()) - min(counts.values()) <= 1
 
 
 @pytest.mark.parametrize("process", [0, 1])
-def test_a_process_goes_on_at_any_step(process):
-    order = Order(images=40, batch_size=8, parts=4, seed=0)
-    whole = list(order.parts_from(epoch=2, step=0, process=process, processes=2))
-    assert whole == [
-        order.part(epoch=2, step=step, part=part) for step in range(5) for part in (2 * process, 2 * process + 1)
-    ]
-    assert list(order.parts_from(epoch=2, step=3, process=process, processes=2)) == whole[6:]
-    assert list(order.parts_from(epoch=2, step=5, process=process, processes=2)) == []
+def test_the_microbatches_of_a_process_can_start_at_any_step(process):
+    sampler = make_sampler(40, 8, 4)
+
+    def microbatches_from(first_step):
+        chosen = sampler.process_microbatches(epoch=2, first_step=first_step, process=process, num_processes=2)
+        return list(chosen)
+
+    whole = microbatches_from(0)
+    indices = (2 * process, 2 * process + 1)
+    assert whole == [sampler.microbatch(epoch=2, step=step, index=index) for step in range(5) for index in indices]
+    assert microbatches_from(3) == whole[6:]
+    assert microbatches_from(5) == []

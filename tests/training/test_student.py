@@ -71,7 +71,7 @@ def test_the_head_that_a_teacher_teaches_begins_as_the_first(build, checkpoint):
     assert isinstance(student.network, levit.LevitForImageClassificationWithTeacher)
     with torch.no_grad():
         found = read_logits(student.network.eval()(PIXELS))
-    assert torch.equal(found.cls, found.distillation)
+    assert torch.equal(found.cls_logits, found.distillation_logits)
     torch.testing.assert_close(found.logits, answers(levit.load_checkpoint(str(checkpoint))))
 
 
@@ -145,7 +145,7 @@ def test_a_levit_by_its_name_in_timm_may_be_taught(build, checkpoint, tmp_path):
     assert is_timm(read_json(tmp_path / "timm" / "config.json"))
     with torch.no_grad():
         logits = read_logits(build(tmp_path / "timm", teacher="run").network.eval()(PIXELS))
-    assert logits.distillation is not None
+    assert logits.distillation_logits is not None
 
 
 def test_a_stem_that_does_not_exist_is_a_config_error(build):

@@ -19,7 +19,7 @@ from levit.images.transform import normalize
 from levit.spec.labels import default_labels
 from levit.spec.preprocessing import Preprocessing
 from levit.training.student import build_student, read_logits
-from levit.training.teacher import Teacher, digest_teacher, open_teacher, open_teachers
+from levit.training.teacher import Teacher, hash_teacher, open_teacher, open_teachers
 from tests.training.tiny import CLASSES, TIMM_NETWORK, config, save_levit, trained
 
 STUDENT = Preprocessing.for_image_size((32, 32))
@@ -43,7 +43,7 @@ class Same(nn.Module):
 
 @torch.no_grad()
 def logits(network, pixels):
-    return read_logits(network.eval()(pixels)).answer
+    return read_logits(network.eval()(pixels)).logits
 
 
 def enlarged(levels, side):
@@ -145,11 +145,11 @@ def test_several_teach_by_the_mean_of_their_logits(checkpoint, tmp_path):
 def test_other_weights_have_another_digest(checkpoint, tmp_path):
     copy = shutil.copytree(checkpoint, tmp_path / "copy")
     one, same, low = (open_teachers(str(path), CLASSES, STUDENT) for path in (checkpoint, copy, checkpoint))
-    assert digest_teacher(one) == digest_teacher(same) != ""
+    assert hash_teacher(one) == hash_teacher(same) != ""
     next(low.network.parameters()).data[0] += 1e-6
-    assert digest_teacher(low) != digest_teacher(one)
-    assert digest_teacher(low.bfloat16()) != digest_teacher(one)
-    assert digest_teacher(None) == ""
+    assert hash_teacher(low) != hash_teacher(one)
+    assert hash_teacher(low.bfloat16()) != hash_teacher(one)
+    assert hash_teacher(None) == ""
 
 
 def test_its_labels_are_matched_by_name(checkpoint, tmp_path):

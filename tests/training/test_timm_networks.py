@@ -9,7 +9,7 @@ import transformers
 
 import levit
 from levit.errors import CheckpointError, ConfigError
-from levit.training.timm_networks import begin_timm, is_timm_network
+from levit.training.timm_networks import create_timm_network, is_timm_network
 from tests.training.test_student import answers, by_class
 from tests.training.tiny import CLASSES, TIMM_NETWORK, photo, trained
 
@@ -40,7 +40,7 @@ def test_a_folder_says_whose_network_is_in_it(checkpoint, tmp_path):
 @pytest.mark.parametrize("name", ["timm/no_such_network", "timm/resnet10t.no_such_weights"])
 def test_what_timm_cannot_make_is_named_in_one_line(options, name):
     with pytest.raises(CheckpointError, match=f"^{name}: timm cannot make it") as caught:
-        begin_timm(options(model=name), CLASSES)
+        create_timm_network(options(model=name), CLASSES)
     assert "\n" not in str(caught.value)
 
 

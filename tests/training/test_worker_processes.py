@@ -18,13 +18,13 @@ pytestmark = [
 
 SCRIPT = """
 import multiprocessing, os, signal, sys, time
-from levit.training.data_loader import judged_batches
+from levit.training.data_loader import validation_batches
 from tests.training.test_data_loader import prepared
 
 if __name__ == "__main__":
     os.register_at_fork(before=lambda: print("forks", flush=True))
     batches = iter(
-        judged_batches(
+        validation_batches(
             prepared(*range(100), substitutes=False), 3, 100, batch_size=2, process=0, processes=1, workers=2,
             pinned=False,
         )

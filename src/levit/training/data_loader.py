@@ -13,10 +13,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from levit.errors import DataError, ImageError, LevitError
 from levit.images.decoding import ImageSource
 from levit.runtime.cpu_count import usable_cores
-from levit.training.indexed_images import StoredImages
+from levit.training.indexed_images import IndexedImages
 from levit.training.options import TrainingOptions
-from levit.training.sampler import Order, Request
-from levit.training.worker_processes import BeginProcess, process_context
+from levit.training.sampler import DeterministicSampler, SampleIndex
+from levit.training.worker_processes import WorkerInit, worker_context
 
 _TRIES = 100  # images that stand in one after another
 
@@ -52,12 +52,12 @@ class Batch(NamedTuple):
 class Prepare(Protocol):
     """What makes pixels of an image."""
 
-    def __call__(self, source: ImageSource, request: Request) -> Tensor:
+    def __call__(self, source: ImageSource, request: SampleIndex) -> Tensor:
         """float32 [3, height, width]."""
         ...
 
 
-class PreparedImages(Dataset[Any]):
+class ImageDataset(Dataset[Any]):
     """Prepared images by request.
 
     Args:
@@ -67,16 +67,16 @@ class PreparedImages(Dataset[Any]):
         substitutes: whether otherwise the next one stands in; if not, it is left out.
     """
 
-    def __init__(self, images: StoredImages, prepare: Prepare, *, fails: bool, substitutes: bool) -> None:
+    def __init__(self, images: IndexedImages, prepare: Prepare, *, fails: bool, substitutes: bool) -> None:
         self._images, self._prepare, self._fails = images, prepare, fails
         self._tries = min(_TRIES, len(images)) if substitutes else 1
 
-    def __getitem__(self, request: Request) -> _Item:
+    def __getitem__(self, request: SampleIndex) -> _Item:
         bad: list[tuple[str, str]] = []
         for attempt in range(self._tries):
-            index = (request.number + attempt) % len(self._images)
+            index = (request.image + attempt) % len(self._images)
             try:
-                pixels = self._prepare(self._images.image(index), request._replace(number=index))
+                pixels = self._prepare(self._images.image(index), request._replace(image=index))
             except ImageError as error:
                 name = self._images.name(index)
                 if self._fails:
@@ -122,53 +122,58 @@ class Batches:
             yield batch
 
 
-class _Parts(Sampler[list[Request]]):
+class _Parts(Sampler[list[SampleIndex]]):
     """The requests of a process, from a step of an epoch to the end of the run."""
 
-    def __init__(self, order: Order, *, epochs: int, start: tuple[int, int], process: int, processes: int) -> None:
+    def __init__(
+        self, order: DeterministicSampler, *, epochs: int, start: tuple[int, int], process: int, processes: int
+    ) -> None:
         self._order, self._epochs, self._start = order, epochs, start
         self._process, self._processes = process, processes
 
-    def __iter__(self) -> Iterator[list[Request]]:
+    def __iter__(self) -> Iterator[list[SampleIndex]]:
         first, step = self._start
         for epoch in range(first, self._epochs):
-            yield from self._order.parts_from(
-                epoch=epoch, step=step if epoch == first else 0, process=self._process, processes=self._processes
+            yield from self._order.process_microbatches(
+                epoch=epoch,
+                first_step=step if epoch == first else 0,
+                process=self._process,
+                num_processes=self._processes,
             )
 
 
-def learning_batches(
-    images: PreparedImages, classes: int, order: Order, *, epochs: int, start: tuple[int, int], process: int,
-    processes: int, workers: int, pinned: bool,
+def training_batches(
+    images: ImageDataset, classes: int, order: DeterministicSampler, *, epochs: int, start: tuple[int, int],
+    process: int, processes: int, workers: int, pinned: bool,
 ) -> Batches:  # fmt: skip
     """All batches of a process, from an epoch and a step on to the end of the run."""
     parts = _Parts(order, epochs=epochs, start=start, process=process, processes=processes)
     return _batches(images, parts, classes, workers, pinned)
 
 
-def judged_batches(
-    images: PreparedImages, classes: int, count: int, *, batch_size: int, process: int, processes: int, workers: int,
+def validation_batches(
+    images: ImageDataset, classes: int, count: int, *, batch_size: int, process: int, processes: int, workers: int,
     pinned: bool,
 ) -> Batches:  # fmt: skip
     """Every image once, those of one process."""
-    mine = [Request(0, index, 0) for index in range(process, count, processes)]
+    mine = [SampleIndex(0, index, 0) for index in range(process, count, processes)]
     batches = [mine[start : start + batch_size] for start in range(0, len(mine), batch_size)]
     return _batches(images, batches, classes, workers, pinned)
 
 
-def choose_workers(options: TrainingOptions, processes: int, *, on_cpu: bool) -> int:
+def choose_num_workers(options: TrainingOptions, processes: int, *, on_cpu: bool) -> int:
     """How many processes prepare images.
 
     On a CPU the cores are the network's, and preparing takes a small part of the time.
     """
-    if options.workers is not None:
-        return options.workers
+    if options.data.workers is not None:
+        return options.data.workers
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", processes))  # of this machine, where torchrun has started them
     cores = usable_cores()
     return 0 if on_cpu and cores <= 2 * processes else max(1, min(16, cores // processes - int(on_cpu)))
 
 
-def _batches(images: PreparedImages, parts: Any, classes: int, workers: int, pinned: bool) -> Batches:
+def _batches(images: ImageDataset, parts: Any, classes: int, workers: int, pinned: bool) -> Batches:
     loader: DataLoader[Any] = DataLoader(
         images,
         batch_sampler=parts,
@@ -176,8 +181,8 @@ def _batches(images: PreparedImages, parts: Any, classes: int, workers: int, pin
         collate_fn=_Collate(classes),
         pin_memory=pinned,
         persistent_workers=workers > 0,
-        multiprocessing_context=process_context() if workers else None,
-        worker_init_fn=BeginProcess() if workers else None,
+        multiprocessing_context=worker_context() if workers else None,
+        worker_init_fn=WorkerInit() if workers else None,
         generator=torch.Generator(),  # otherwise a number is drawn from the one that training uses
     )
     return Batches(loader)

@@ -13,12 +13,14 @@ from torch.utils import deterministic
 _MEMORY: Any = deterministic  # whose type is not told of its setting
 
 
-def seed_of(*parts: int | str) -> int:
+def derive_seed(*parts: int | str) -> int:
     """A seed of 63 bits that is a function of all parts.
 
     Examples:
-        >>> seed_of(0, "step", 1) == seed_of(0, "step", 1), seed_of(0, "step", 1) == seed_of(1, "step", 0)
-        (True, False)
+        >>> derive_seed(0, "step", 1) == derive_seed(0, "step", 1)
+        True
+        >>> derive_seed(0, "step", 1) == derive_seed(1, "step", 0)
+        False
     """
     digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
@@ -26,7 +28,7 @@ def seed_of(*parts: int | str) -> int:
 
 def seed_generators(*parts: int | str) -> None:
     """All that is random in a step, drop path that is, is a function of these; there is no generator to save."""
-    seed = seed_of(*parts)
+    seed = derive_seed(*parts)
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_available():
         torch.cuda.manual_seed(seed)
@@ -35,7 +37,7 @@ def seed_generators(*parts: int | str) -> None:
 
 
 @contextmanager
-def repeatable(device: torch.device) -> Iterator[None]:
+def deterministic_algorithms(device: torch.device) -> Iterator[None]:
     """On a CPU every operation inside gives the same bits each time.
 
     The gradient of the attention bias adds many numbers into few places, in the order in which threads come unless

@@ -19,14 +19,14 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_
 
 from levit.errors import LevitError
 from levit.training.checkpointer import LAST, Basis, Progress, save_state, writing
-from levit.training.data_loader import Batch, PreparedImages, judged_batches, learning_batches
-from levit.training.determinism import seed_generators, seed_of
+from levit.training.data_loader import Batch, ImageDataset, training_batches, validation_batches
+from levit.training.determinism import derive_seed, seed_generators
 from levit.training.losses import Loss
-from levit.training.optimizer import clip, settle
+from levit.training.optimizer import clip_gradients, set_train_mode
 from levit.training.options import TrainingOptions
 from levit.training.progress_display import Display
 from levit.training.results_table import draw_curves, write_results
-from levit.training.sampler import Order
+from levit.training.sampler import DeterministicSampler
 from levit.training.signals import Stopped, heed_signals
 from levit.training.student import Student, read_logits
 from levit.training.validation import Metrics, add_up, rank, validate
@@ -67,9 +67,9 @@ class Trainer:
     average: ModelEmaV3 | None
     loss: Loss
     mixup: Mixup | None
-    order: Order
-    learned: PreparedImages
-    judged: PreparedImages
+    order: DeterministicSampler
+    learned: ImageDataset
+    judged: ImageDataset
     count_judged: int
     workers: int
     basis: Basis
@@ -84,21 +84,21 @@ class Trainer:
         Raises:
             LevitError: the loss is no number any more.
         """
-        total = self.options.epochs + self.options.cooldown_epochs
+        total = self.options.schedule.epochs + self.options.schedule.cooldown_epochs
         process, processes = self.accelerator.process_index, self.accelerator.num_processes
         here = (self.progress.epoch, self.progress.step)
         batches = iter(
-            learning_batches(
+            training_batches(
                 self.learned, len(self.student.classes), self.order, epochs=total, start=here, process=process,
                 processes=processes, workers=self.workers, pinned=self._pinned,
             )
         )  # fmt: skip
-        judged = judged_batches(
-            self.judged, len(self.student.classes), self.count_judged, batch_size=2 * self.order.pairs * 2,
+        judged = validation_batches(
+            self.judged, len(self.student.classes), self.count_judged, batch_size=2 * self.order.microbatch_size,
             process=process, processes=processes, workers=min(self.workers, 4), pinned=self._pinned,
         )  # fmt: skip
         with heed_signals(self.stop), self.display:
-            self.display.begin(here[0] * self.order.steps + here[1])
+            self.display.begin(here[0] * self.order.steps_per_epoch + here[1])
             try:
                 while self.progress.epoch < total and not self.progress.is_over:
                     self._learn(batches)
@@ -108,7 +108,7 @@ class Trainer:
                     self.save()
                 return False
         if self.stopped_early:
-            self.display.say(f"no better epoch in {self.options.patience}: stopped early")
+            self.display.say(f"no better epoch in {self.options.run.patience}: stopped early")
         return True
 
     def stop(self) -> None:
@@ -118,7 +118,7 @@ class Trainer:
     @property
     def stopped_early(self) -> bool:
         """Whether no epoch became better for so long that not all of them were learned."""
-        return self.progress.is_over and self.progress.epoch < self.options.epochs + self.options.cooldown_epochs
+        return self.progress.is_over and self.progress.epoch < self.options.schedule.epochs + self.options.schedule.cooldown_epochs
 
     @property
     def _pinned(self) -> bool:
@@ -126,16 +126,16 @@ class Trainer:
 
     def _learn(self, batches: Iterator[Batch]) -> None:
         """The rest of an epoch."""
-        settle(self.student.network, self.options)
+        set_train_mode(self.student.network, self.options)
         self._start, self._first = time.monotonic(), self.progress.step
         saved = time.monotonic()
         self._heed_wishes(is_due=False)
-        while self.progress.step < self.order.steps:
+        while self.progress.step < self.order.steps_per_epoch:
             loss = self._step(batches)
             self.progress.step += 1
             self._show(loss)
             minutes = (time.monotonic() - saved) / 60
-            if self._heed_wishes(is_due=0 < self.options.save_minutes < minutes):
+            if self._heed_wishes(is_due=0 < self.options.run.save_minutes < minutes):
                 saved = time.monotonic()
 
     def _heed_wishes(self, *, is_due: bool) -> bool:
@@ -156,14 +156,14 @@ class Trainer:
 
     def _step(self, batches: Iterator[Batch]) -> float:
         """One step of the optimizer; the mean loss of this process."""
-        epoch, step, parts = self.progress.epoch, self.progress.step, self.options.accumulate
-        self.schedule.step_update(epoch * self.order.steps + step)
+        epoch, step, parts = self.progress.epoch, self.progress.step, self.options.optimizer.accumulate
+        self.schedule.step_update(epoch * self.order.steps_per_epoch + step)
         self.optimizer.zero_grad(set_to_none=True)
         total = 0.0
         for part in range(parts):
             batch = self._next(batches)
             # Here, because preparing images in this very process seeds the same generators.
-            seed_generators(self.options.seed, "step", epoch, step, part, self.accelerator.process_index)
+            seed_generators(self.options.run.seed, "step", epoch, step, part, self.accelerator.process_index)
             waits = self.accelerator.no_sync(self.network) if part + 1 < parts else nullcontext()
             with waits, self._memory_errors():
                 loss, right = self._forward(batch)
@@ -172,7 +172,7 @@ class Trainer:
             self._count(value, int(right), len(batch.targets))
             total += value
         self.accelerator.unscale_gradients(self.optimizer)
-        clip(self.student.network, self.options)
+        clip_gradients(self.student.network, self.options)
         self.optimizer.step()
         if self.average is not None:
             self.average.update(self.student.network)
@@ -183,7 +183,7 @@ class Trainer:
         try:
             yield
         except torch.OutOfMemoryError as error:
-            images, parts = 2 * self.order.pairs, self.options.accumulate
+            images, parts = self.order.microbatch_size, self.options.optimizer.accumulate
             raise LevitError(
                 f"{images} images of a step at once are too much for the memory of {self.accelerator.device}: compute "
                 f"a step in more parts by --accumulate {2 * parts}, or give a smaller --batch-size; in another run, by "
@@ -197,13 +197,13 @@ class Trainer:
         targets = batch.targets.to(device, non_blocking=True)
         if self.mixup is not None:
             # The same for every process and part: a step is mixed in one way.
-            np.random.seed(seed_of(self.options.seed, "mix", self.progress.epoch, self.progress.step) % 2**32)
+            np.random.seed(derive_seed(self.options.run.seed, "mix", self.progress.epoch, self.progress.step) % 2**32)
             pixels, targets = self.mixup(pixels, targets)
         with self.accelerator.autocast():
             taught = self.teacher(pixels) if self.teacher is not None else None
             logits = read_logits(self.network(pixels))
         loss = self.loss(logits, targets, taught)
-        share = targets.gather(1, logits.answer.detach().argmax(dim=1, keepdim=True))
+        share = targets.gather(1, logits.logits.detach().argmax(dim=1, keepdim=True))
         return loss, ((share > 0) & (share >= targets.amax(dim=1, keepdim=True))).sum()
 
     def _next(self, batches: Iterator[Batch]) -> Batch:
@@ -224,12 +224,12 @@ class Trainer:
         return value
 
     def _give_up(self, loss: float, where: str) -> NoReturn:
-        last, options = Path(self.options.out) / LAST, self.options
-        ways = [f"--lr {options.lr / 2:g}", "longer --warmup-epochs"]
-        ways += ["--clip 0.01"] * (not options.clip) + ["--precision fp32"] * (options.precision != "fp32")
+        last, options = Path(self.options.run.out) / LAST, self.options
+        ways = [f"--lr {options.schedule.lr / 2:g}", "longer --warmup-epochs"]
+        ways += ["--clip 0.01"] * (not options.optimizer.clip) + ["--precision fp32"] * (options.run.precision != "fp32")
         good = "nothing was saved before it: start again with --resume"
         if last.exists():
-            weights = f"--model {last}{' --no-from-scratch' if options.from_scratch else ''}"
+            weights = f"--model {last}{' --no-from-scratch' if options.model.from_scratch else ''}"
             good = f"the last good state is in {last}: go on from it in a new run, {weights} --out NEW"
         raise LevitError(f"the loss is {loss} in {where}; {good} and with {', '.join(ways[:-1])} or {ways[-1]}")
 
@@ -250,7 +250,7 @@ class Trainer:
         if not np.isfinite(row["loss"]):
             self._give_up(row["loss"], f"the validation of epoch {self.progress.epoch + 1}")
         self.progress.epoch, self.progress.step, self.progress.sums = self.progress.epoch + 1, 0, [0.0, 0.0, 0.0]
-        metric = self.options.metric
+        metric = self.options.run.metric
         prefix = max(self._prefixes, key=lambda prefix: rank(row, metric, prefix))
         before = [rank(old, metric, each) for old in self.progress.rows for each in self._prefixes]
         is_best = not np.isnan(row[prefix + metric]) and rank(row, metric, prefix) > max(before, default=(-np.inf, 0))
@@ -258,7 +258,7 @@ class Trainer:
             self.progress.best, self.progress.best_epoch = row[prefix + metric], self.progress.epoch
         self.progress.rows = [*self.progress.rows, row]
         waited = self.progress.epoch - max(0, self.progress.best_epoch)
-        self.progress.is_over = bool(self.options.patience) and waited >= self.options.patience
+        self.progress.is_over = bool(self.options.run.patience) and waited >= self.options.run.patience
         self.save(best=("average" if prefix else "network") if is_best else None)
         self.accelerator.log({name: one for name, one in row.items() if name != "epoch"}, step=self.progress.epoch)
         self.display.epoch(row, metric, is_best=is_best)
@@ -279,7 +279,7 @@ class Trainer:
         }
         for prefix, found in self._judge(judged).items():
             row |= {prefix + name: value for name, value in found.items()}
-        steps = self.order.steps - self._first
+        steps = self.order.steps_per_epoch - self._first
         return row | {"images_per_second": steps * self.order.step_size / seconds, "seconds": seconds}
 
     def _share(self, network: nn.Module) -> None:
@@ -321,7 +321,7 @@ class Trainer:
             average = self.average.module.state_dict() if self.average is not None else None
             scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else None
             tensors = {"network": weights, "optimizer": optimizer, "average": average, "scaler": scaler}
-            run = Path(self.options.out)
+            run = Path(self.options.run.out)
             with writing(run):
                 if best is not None:
                     self.student.save(run, average if best == "average" and average is not None else weights)
@@ -331,12 +331,12 @@ class Trainer:
 
     def _write(self) -> None:
         """What follows from the state, for people and programs."""
-        run = Path(self.options.out)
+        run = Path(self.options.run.out)
         if self.average is not None:
             self.student.save(run / AVERAGE, self.average.module.state_dict())
         if self.progress.rows:
             write_results(run, self.progress.rows)
-            draw_curves(run, self.progress.rows, self.options.metric)
+            draw_curves(run, self.progress.rows, self.options.run.metric)
 
     def load(self, progress: Progress, tensors: dict[str, Any]) -> None:
         """Go on from what `save` wrote."""
@@ -350,5 +350,5 @@ class Trainer:
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(tensors["scaler"])
         if self.accelerator.is_main_process:
-            with writing(Path(self.options.out)):
+            with writing(Path(self.options.run.out)):
                 self._write()  # the process may have been killed before it could

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from levit.model.distillation import distillation_loss
-from levit.training.student import Logits
+from levit.training.student import HeadLogits
 
 
 class Loss(nn.Module):
@@ -41,7 +41,7 @@ class Loss(nn.Module):
         self._kind, self._alpha, self._tau = kind, alpha, tau
         self.register_buffer("weights", None if weights is None else torch.from_numpy(weights), persistent=False)
 
-    def forward(self, logits: Logits, targets: Tensor, teacher_logits: Tensor | None = None) -> Tensor:
+    def forward(self, logits: HeadLogits, targets: Tensor, teacher_logits: Tensor | None = None) -> Tensor:
         """A scalar.
 
         Args:
@@ -50,11 +50,11 @@ class Loss(nn.Module):
             teacher_logits: [B, classes].
         """
         targets = self._smoothed(targets)
-        if logits.distillation is None:
-            return self._cross_entropy(targets, logits.cls)
+        if logits.distillation_logits is None:
+            return self._cross_entropy(targets, logits.cls_logits)
         return distillation_loss(
-            cls_logits=logits.cls,
-            distillation_logits=logits.distillation,
+            cls_logits=logits.cls_logits,
+            distillation_logits=logits.distillation_logits,
             labels=targets,
             teacher_logits=teacher_logits,
             loss_function=self._cross_entropy,

@@ -21,28 +21,28 @@ _STAGE = re.compile(r"levit\.encoder\.stages\.(\d+)\.layers\.(\d+)\.")
 
 
 def freeze(network: nn.Module, options: TrainingOptions) -> None:
-    """Take the gradients from what is not to learn; see `settle` for its batch norms.
+    """Take the gradients from what is not to learn; see `set_train_mode` for its batch norms.
 
     Raises:
         ConfigError: a network of timm calls its parts something else, so that nothing or everything would be frozen.
     """
-    if options.freeze == "nothing":
+    if options.model.freeze == "nothing":
         return
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(is_head(name) or (options.freeze == "stem" and not _is_stem(name)))
+        parameter.requires_grad_(is_head(name) or (options.model.freeze == "stem" and not _is_stem(name)))
     if len({parameter.requires_grad for parameter in network.parameters()}) == 1:
         raise ConfigError(
-            f"--freeze {options.freeze}: which part of {options.model} that is cannot be told: use --freeze nothing"
+            f"--freeze {options.model.freeze}: which part of {options.model.model} that is cannot be told: use --freeze nothing"
         )
 
 
-def settle(network: nn.Module, options: TrainingOptions) -> None:
+def set_train_mode(network: nn.Module, options: TrainingOptions) -> None:
     """Set training mode, but for the batch norms that keep the statistics they have."""
     network.train()
     for module in network.modules():
         if isinstance(module, _BatchNorm):
             parameters = list(module.parameters(recurse=False))
-            if options.freeze_batch_norm or not all(one.requires_grad for one in parameters):
+            if options.model.freeze_batch_norm or not all(one.requires_grad for one in parameters):
                 module.eval()
 
 
@@ -66,12 +66,12 @@ def build_optimizer(network: nn.Module, options: TrainingOptions) -> torch.optim
         groups = _levit_groups(network, options)
     else:
         groups = param_groups_layer_decay(
-            network, weight_decay=options.weight_decay, layer_decay=options.layer_decay
+            network, weight_decay=options.optimizer.weight_decay, layer_decay=options.optimizer.layer_decay
         )  # fmt: skip
-    if options.optimizer == "muon":
-        return Muon(_matrices_apart(network, groups), lr=options.lr, nesterov=True)
+    if options.optimizer.optimizer == "muon":
+        return Muon(_matrices_apart(network, groups), lr=options.schedule.lr, nesterov=True)
     device = next(network.parameters()).device.type
-    return torch.optim.AdamW(groups, lr=options.lr, fused=device in ("cpu", "cuda"))
+    return torch.optim.AdamW(groups, lr=options.schedule.lr, fused=device in ("cpu", "cuda"))
 
 
 def build_schedule(optimizer: torch.optim.Optimizer, options: TrainingOptions, steps: int) -> CosineLRScheduler:
@@ -82,25 +82,25 @@ def build_schedule(optimizer: torch.optim.Optimizer, options: TrainingOptions, s
         options: epochs, warm-up, highest and lowest rate.
         steps: in an epoch.
     """
-    whole = options.epochs * steps
-    warmup = round(options.warmup_epochs * steps) if options.warmup_epochs < options.epochs else whole // 2
+    whole = options.schedule.epochs * steps
+    warmup = round(options.schedule.warmup_epochs * steps) if options.schedule.warmup_epochs < options.schedule.epochs else whole // 2
     return CosineLRScheduler(
         optimizer,
         t_initial=max(2, whole),  # of 1 timm says that it has no effect
-        lr_min=options.min_lr,
+        lr_min=options.schedule.min_lr,
         warmup_t=warmup,
-        warmup_lr_init=min(options.warmup_lr, options.lr),
+        warmup_lr_init=min(options.schedule.warmup_lr, options.schedule.lr),
         t_in_epochs=False,
     )
 
 
-def clip(network: nn.Module, options: TrainingOptions) -> None:
+def clip_gradients(network: nn.Module, options: TrainingOptions) -> None:
     """Clip each unit's gradient to a share of its weights' norm (Brock et al., arXiv 2102.06171), but in the heads.
 
     The paper's code means to leave the heads out too, and leaves out only one of the two.
     """
-    if options.clip:
-        adaptive_clip_grad(_body(network), clip_factor=options.clip)
+    if options.optimizer.clip:
+        adaptive_clip_grad(_body(network), clip_factor=options.optimizer.clip)
 
 
 def _body(network: nn.Module) -> Iterable[nn.Parameter]:
@@ -117,10 +117,10 @@ def _levit_groups(network: LevitPreTrainedModel, options: TrainingOptions) -> li
     groups: dict[tuple[tuple[int, int], bool], dict[str, Any]] = {}
     for name, parameter in learning:
         place, decays = _place(name), parameter.ndim > 1 and not name.endswith("attention_biases")
-        scale = options.layer_decay ** (len(places) - 1 - places.index(place))
+        scale = options.optimizer.layer_decay ** (len(places) - 1 - places.index(place))
         group = groups.setdefault(
-            (place if options.layer_decay < 1 else places[-1], decays),
-            {"params": [], "weight_decay": options.weight_decay if decays else 0.0, "lr_scale": scale},
+            (place if options.optimizer.layer_decay < 1 else places[-1], decays),
+            {"params": [], "weight_decay": options.optimizer.weight_decay if decays else 0.0, "lr_scale": scale},
         )
         group["params"].append(parameter)
     return list(groups.values())

@@ -16,8 +16,9 @@ from filelock import FileLock, Timeout
 import levit
 from levit.errors import ConfigError, LevitError, LevitWarning
 from levit.training.checkpointer import LAST, Basis, has_state, settle_last, write_text
-from levit.training.datasets import COPIES
-from levit.training.options import TrainingOptions, options_from, read_options
+from levit.training.datasets import IMAGE_COPIES
+from levit.training.options import TrainingOptions
+from levit.training.recipe import read_recipe
 
 ARGUMENTS_FILE = "args.yaml"
 
@@ -32,19 +33,19 @@ def check_folder(options: TrainingOptions) -> None:
     Raises:
         ConfigError: it holds another run or something else, or its run was told something else.
     """
-    run = Path(options.out)
+    run = Path(options.run.out)
     arguments = run / ARGUMENTS_FILE
     if arguments.exists():
-        if not options.resume:
+        if not options.run.resume:
             raise ConfigError(f"--out {run}: there is a run in it: go on with it by --resume, or give another folder")
         settle_last(run)
-        before = options_from(read_options(arguments), str(arguments))
+        before = TrainingOptions.from_flat(**read_recipe(arguments))
         if (changed := before.differences(options)) and has_state(run):
             raise ConfigError(
                 f"--resume: the run in {run} began with another {', '.join(changed)}: give what is in {arguments}, or "
                 f"begin another run with {_anew(run, options)}"
             )
-        if (before.data, before.val) != (options.data, options.val):
+        if (before.data, before.val) != (options.data.data, options.data.val):
             text = (
                 f"--resume: {run} goes on with images from another place, of which only names and labels are compared"
             )
@@ -59,7 +60,7 @@ def check_basis(before: Basis, now: Basis, options: TrainingOptions) -> None:
     Raises:
         ConfigError: the images or the teacher are others, or steps have another size; other processes are a warning.
     """
-    run = Path(options.out)
+    run = Path(options.run.out)
     anew = f"begin another run with {_anew(run, options)}"
     if before.images != now.images:
         raise ConfigError(
@@ -68,7 +69,7 @@ def check_basis(before: Basis, now: Basis, options: TrainingOptions) -> None:
         )
     if before.teacher not in ("", now.teacher):  # what an older program saved does not say
         raise ConfigError(
-            f"--resume: {options.teacher} has learned since the run in {run} began with it as its teacher: bring back "
+            f"--resume: {options.teacher.teacher} has learned since the run in {run} began with it as its teacher: bring back "
             f"the weights that it had, or {anew}"
         )
     if before.step_size != now.step_size:
@@ -83,7 +84,7 @@ def check_basis(before: Basis, now: Basis, options: TrainingOptions) -> None:
 
 def _anew(run: Path, options: TrainingOptions) -> str:
     """What takes over the weights of a run."""
-    less = " --no-from-scratch" * options.from_scratch + ", no --patch-size" * (options.patch_size is not None)
+    less = " --no-from-scratch" * options.model.from_scratch + ", no --patch-size" * (options.model.patch_size is not None)
     return f"--model {run / LAST}{less} and another --out"
 
 
@@ -96,9 +97,9 @@ def held_folder(options: TrainingOptions) -> Iterator[None]:
     Raises:
         ConfigError: it cannot be written, another process holds it, or `check_folder` says so.
     """
-    run = Path(options.out)
+    run = Path(options.run.out)
     made = [folder for folder in (run, *run.parents) if not os.path.exists(folder)]  # noqa: PTH110  # Path's raises where it may not look
-    copies = run / COPIES
+    copies = run / IMAGE_COPIES
     try:
         _make(run)
         with _locked(run):
@@ -156,9 +157,9 @@ def write_arguments(options: TrainingOptions, became: str) -> None:
     """
     import yaml
 
-    text = yaml.safe_dump(options.to_dict() | {"resume": False}, sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(options.to_flat() | {"resume": False}, sort_keys=False, allow_unicode=True)
     versions = f"levit {levit.__version__}, torch {torch.__version__}"
-    write_text(Path(options.out) / ARGUMENTS_FILE, f"# {versions}; {became}\n{text}")
+    write_text(Path(options.run.out) / ARGUMENTS_FILE, f"# {versions}; {became}\n{text}")
 
 
 def check_space(run: Path, weights: int, copied: int) -> None:

@@ -36,17 +36,17 @@ from levit.training.timm_networks import create_timm_network, is_timm_network, s
 
 
 class HeadLogits(NamedTuple):
-    """What a student says of a batch.
+    """Logits of the heads of a network, for a batch.
 
     Attributes:
-        answer: [B, classes], by which it is judged.
-        cls: of the head that learns from the labels.
-        distillation: of the head that learns from a teacher, where there is one.
+        logits: [B, classes], of prediction: the mean of both heads, where there are two.
+        cls_logits: [B, classes], of the head that is trained on the labels; `logits`, where there is one head.
+        distillation_logits: [B, classes], of the head that is trained on a teacher; None, where there is one head.
     """
 
-    answer: Tensor
-    cls: Tensor
-    distillation: Tensor | None
+    logits: Tensor
+    cls_logits: Tensor
+    distillation_logits: Tensor | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,7 +39,7 @@ def is_timm_network(model: str) -> bool:
     return is_timm(config) and not str(config["architecture"]).startswith("levit")
 
 
-def begin_timm(options: TrainingOptions, classes: Sequence[str]) -> Opened:
+def create_timm_network(options: TrainingOptions, classes: Sequence[str]) -> Opened:
     """A network that is to learn, its preprocessing, and its classes in their order.
 
     One that was trained here keeps its head where its labels are those of the data, in whatever order.
@@ -52,21 +52,21 @@ def begin_timm(options: TrainingOptions, classes: Sequence[str]) -> Opened:
         ConfigError: it is given a patch size.
         CheckpointError: timm has no such network, or its weights cannot be fetched.
     """
-    if options.patch_size is not None:
-        raise ConfigError(f"--patch-size: {options.model} has none that can be chosen")
-    more = {} if options.drop_path is None else {"drop_path_rate": options.drop_path}
-    network = _create(options.model, pretrained=not options.from_scratch, num_classes=len(classes), **more)
-    own = _own_labels(options.model)
-    if own is not None and not options.from_scratch:
+    if options.model.patch_size is not None:
+        raise ConfigError(f"--patch-size: {options.model.model} has none that can be chosen")
+    more = {} if options.model.drop_path is None else {"drop_path_rate": options.model.drop_path}
+    network = _create(options.model.model, pretrained=not options.model.from_scratch, num_classes=len(classes), **more)
+    own = _own_labels(options.model.model)
+    if own is not None and not options.model.from_scratch:
         if sorted(own) == sorted(classes):
             classes = own
         else:  # as many of others, perhaps
             network.reset_classifier(len(classes))  # type: ignore[operator]
-    side = options.image_size
+    side = options.model.image_size
     return network, _preprocessing(network, None if side is None else (side, side)), tuple(classes)
 
 
-def open_timm(model: str) -> Opened:
+def load_timm_network(model: str) -> Opened:
     """A network that has learned, its preprocessing, and its labels.
 
     Raises:
@@ -77,7 +77,7 @@ def open_timm(model: str) -> Opened:
     return network, _preprocessing(network, None), tuple(labels)
 
 
-def write_timm(
+def save_timm_network(
     network: nn.Module,
     folder: Path,
     preprocessing: Preprocessing,

@@ -65,7 +65,7 @@ def validate(
         targets.append(wanted if is_multi_label else wanted.argmax(dim=1))
         for place, network in enumerate(networks):
             with accelerator.autocast():
-                logits = read_logits(network(pixels)).answer.float()
+                logits = read_logits(network(pixels)).logits.float()
             totals[place] += float(loss.of_labels(wanted, logits)) * len(wanted)
             answers[place].append(logits if is_multi_label else logits.topk(min(5, logits.shape[1])).indices)
     *totals, everybody = add_up([*totals, float(sum(map(len, targets)))], accelerator)

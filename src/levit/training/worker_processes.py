@@ -19,7 +19,7 @@ from levit.errors import ConfigError
 _IMPORTED = ["levit.training.data_loader", "levit.training.augmentation"]
 
 
-def check_not_importing() -> None:
+def check_main_process() -> None:
     """Whether this is the process that trains, and not one that prepares images and imports the script of the former.
 
     Raises:
@@ -32,7 +32,7 @@ def check_not_importing() -> None:
         )
 
 
-def process_context() -> BaseContext:
+def worker_context() -> BaseContext:
     """Where they come from: not from a fork of this process.
 
     It may have threads of OpenMP, Arrow and OpenVINO, on which a fork can hang (Python warns of it since 3.12). On
@@ -50,7 +50,7 @@ def process_context() -> BaseContext:
     return context
 
 
-class BeginProcess:
+class WorkerInit:
     """What each does first: it ignores the signals that all processes get, and waits for the end of this one.
 
     Ctrl-C and a launcher's signal reach all, and the process that trains has to finish a step first. It may also be
