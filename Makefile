@@ -2,10 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# The versions that were tested; `make … CONSTRAINTS=/dev/null` takes the newest.
+CONSTRAINTS ?= constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check bench docs clean
+.PHONY: help demo test quick check coverage bench docs constraints clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +28,11 @@ check: $(VENV)/.dev  ## Lint, formatting, length limits, types and import rules.
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+coverage: $(VENV)/.dev  ## Measure line and branch coverage of all tests, subprocesses included: coverage.txt.
+	$(BIN)/python -m pytest --numprocesses 2 --cov --cov-report=
+	$(BIN)/coverage report > coverage.txt
+	tail -n 1 coverage.txt
+
 bench: $(VENV)/.dev  ## Measure accuracy and speed here, side by side with everybody else (about 45 minutes).
 	$(BIN)/python benchmarks/embedded_accuracy.py
 	$(BIN)/python benchmarks/first_answer.py
@@ -38,8 +45,12 @@ bench: $(VENV)/.dev  ## Measure accuracy and speed here, side by side with every
 docs: $(VENV)/.docs  ## Build the documentation site into site/.
 	$(BIN)/mkdocs build --strict
 
+constraints: $(VENV)/.dev  ## Write the installed versions to constraints.txt; after `make test CONSTRAINTS=/dev/null`.
+	{ sed '/^[^#]/d' constraints.txt; $(BIN)/pip freeze --exclude-editable | grep -vE '^(nvidia|cuda)-'; } > .constraints
+	mv .constraints constraints.txt
+
 clean:  ## Remove everything that make has made.
-	rm -rf $(VENV) site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) site dist build coverage.txt .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 # Where an environment is whole, a stamp in it says so; a changed pyproject.toml renews it.
 $(VENV)/bin/python:
