@@ -15,6 +15,7 @@ from levit.cli.benchmark import benchmark
 from levit.cli.calibrate import calibrate
 from levit.cli.convert import convert
 from levit.cli.data import data
+from levit.cli.error_message import command_flags, error_message, render_flags
 from levit.cli.evaluate import evaluate
 from levit.cli.export import export
 from levit.cli.info import info
@@ -67,7 +68,7 @@ def main() -> None:
     try:
         app()
     except LevitError as error:
-        print(f"levit: {error}", file=sys.stderr)
+        print(f"levit: {error_message(error, _flags())}", file=sys.stderr)
         sys.exit(2)
     except ImportError as error:  # an extra that is not installed
         print(f"levit: {error}", file=sys.stderr)
@@ -93,8 +94,15 @@ def run() -> NoReturn:
     os._exit(code)  # freeing a compiled network piece by piece takes a tenth of a second
 
 
+def _flags() -> dict[str, str]:
+    """Flags of the command that was run, by parameter."""
+    commands = typer.main.get_group(app).commands
+    command = commands.get(sys.argv[1]) if len(sys.argv) > 1 else None
+    return {} if command is None else command_flags(command)
+
+
 def _print_warning(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"levit: {message}", file=sys.stderr)
+    print(f"levit: {render_flags(str(message), _flags())}", file=sys.stderr)
 
 
 def _prepare_streams() -> None:

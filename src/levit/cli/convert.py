@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from levit.cli.engine_options import RevisionOption
+from levit.cli.image_size import ImageSize, parse_image_size
 
 
 class Activation(StrEnum):
@@ -44,7 +45,8 @@ def convert(
         Activation | None, typer.Option(help="Where no configuration says it; hardswish in the published networks.")
     ] = None,
     image_size: Annotated[
-        str | None, typer.Option(metavar="SIDE or HEIGHTxWIDTH", help="Of the input in pixels, likewise.")
+        ImageSize | None,
+        typer.Option(parser=parse_image_size, metavar="256|256x192", help="Of the input in pixels, likewise."),
     ] = None,
     use_ema: Annotated[
         bool, typer.Option("--use-ema", help="Of a training checkpoint, the moving average of the weights.")
@@ -60,16 +62,8 @@ def convert(
         target,
         to=to.value,
         activation=activation and activation.value,
-        image_size=None if image_size is None else _sides(image_size),
+        image_size=image_size,
         revision=revision,
         use_ema=use_ema,
     )
     typer.echo(json.dumps({"path": str(path), "dialect": to.value}) if as_json else path)
-
-
-def _sides(size: str) -> int | tuple[int, int]:
-    """What `224` and `256x192` mean."""
-    height, separator, width = size.partition("x")
-    if not height.isdecimal() or bool(separator) != width.isdecimal():
-        raise typer.BadParameter(f"--image-size is {size!r}: give 224, or height and width as in 256x192")
-    return (int(height), int(width)) if separator else int(height)

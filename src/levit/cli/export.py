@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from levit.cli.engine_options import RevisionOption
+from levit.cli.image_size import ImageSize, parse_image_size
 
 if TYPE_CHECKING:
     from levit.exporting.export import ExportReport
@@ -48,7 +49,12 @@ def export(
         ),
     ] = None,
     size: Annotated[
-        str | None, typer.Option(metavar="256|256x192", help="Another image size than the trained one, height first.")
+        ImageSize | None,
+        typer.Option(
+            parser=parse_image_size,
+            metavar="256|256x192",
+            help="Another image size than the trained one, height first.",
+        ),
     ] = None,
     revision: RevisionOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="The report as one JSON object.")] = False,
@@ -60,7 +66,7 @@ def export(
         checkpoint,
         output,
         precision=precision.value,
-        size=_parse_size(size),
+        size=size,
         calibration=calibration,
         calibration_images=calibration_images,
         evaluation=evaluation,
@@ -73,15 +79,6 @@ def export(
     from levit.cli.output import print_fields
 
     print_fields(_fields(report))
-
-
-def _parse_size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    sides = text.lower().split("x")
-    if not 1 <= len(sides) <= 2 or not all(side.isascii() and side.isdecimal() and int(side) for side in sides):
-        raise typer.BadParameter(f"--size {text}: give pixels, as 256 or 256x192 (height x width)")
-    return int(sides[0]), int(sides[-1])
 
 
 def _values(report: ExportReport) -> dict[str, Any]:
