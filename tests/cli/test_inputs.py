@@ -1,16 +1,22 @@
+"""Files, folders, patterns and standard input expand to image files, lazily and in order."""
+
 import io
 import itertools
 import sys
 
 import pytest
 
-from levit.cli.inputs import NoImages, expand
+from levit.cli.inputs import ImageInput, MissingInput, iterate_inputs
 from levit.errors import DataError
+
+
+def images(*paths):
+    return [ImageInput(path) for path in paths]
 
 
 @pytest.fixture
 def files(tmp_path, monkeypatch):
-    """The current folder, with files of all kinds."""
+    """The current folder, with images and other files."""
     monkeypatch.chdir(tmp_path)
     for name in ("b.jpg", "A.PNG", "notes.txt", "sub/c.webp", "sub/deep/d.Tiff", "sub/data.csv", "bare/readme.md"):
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
@@ -18,22 +24,23 @@ def files(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_file_is_itself_whatever_it_is_and_whether_it_is_there(files):
+def test_a_file_is_kept_whether_or_not_it_is_an_image_or_exists(files):
     names = ["b.jpg", "./b.jpg", "notes.txt", "missing.jpg", "", "https://example.com/x.jpg"]
-    assert list(expand(names)) == names
+    assert list(iterate_inputs(names)) == images(*names)
 
 
-def test_a_folder_is_all_images_below_it_in_order(files):
-    assert list(expand(["."])) == ["./A.PNG", "./b.jpg", "./sub/c.webp", "./sub/deep/d.Tiff"]
-    assert list(expand(["sub/"])) == ["sub/c.webp", "sub/deep/d.Tiff"]
+def test_a_folder_gives_all_images_below_it_in_order(files):
+    assert list(iterate_inputs(["."])) == images("./A.PNG", "./b.jpg", "./sub/c.webp", "./sub/deep/d.Tiff")
+    assert list(iterate_inputs(["sub/"])) == images("sub/c.webp", "sub/deep/d.Tiff")
 
 
-def test_a_folder_without_images_is_told(files):
-    assert list(expand(["bare", "b.jpg"])) == [NoImages("bare", "no images in this folder"), "b.jpg"]
+def test_a_folder_without_images_is_reported_in_its_position(files):
+    expected = [*images("b.jpg"), MissingInput("bare", "no images in this folder"), *images("A.PNG")]
+    assert list(iterate_inputs(["b.jpg", "bare", "A.PNG"])) == expected
 
 
 @pytest.mark.parametrize(
-    ("pattern", "found"),
+    ("pattern", "paths"),
     [
         ("*.jpg", ["b.jpg"]),
         ("[b-c].*", ["b.jpg"]),
@@ -42,73 +49,69 @@ def test_a_folder_without_images_is_told(files):
         ("s?b", ["sub/c.webp", "sub/deep/d.Tiff"]),
     ],
 )
-def test_a_pattern_is_its_matches_and_the_images_below_them(files, pattern, found):
-    assert list(expand([pattern])) == found
+def test_a_pattern_gives_its_matches_and_the_images_below_matching_folders(files, pattern, paths):
+    assert list(iterate_inputs([pattern])) == images(*paths)
 
 
-def test_a_pattern_that_matches_a_folder_and_what_is_in_it_names_each_file_once(files):
-    assert sorted(expand(["sub/**"])) == ["sub/c.webp", "sub/deep/d.Tiff"]
+def test_a_pattern_that_matches_a_folder_and_its_content_gives_each_file_once(files):
+    paths = [item.path for item in iterate_inputs(["sub/**"])]
+    assert sorted(paths) == ["sub/c.webp", "sub/deep/d.Tiff"]
 
 
-def test_a_pattern_does_not_follow_links_in_circles(files):
+def test_a_pattern_does_not_follow_cyclic_links(files):
     (files / "sub" / "up").symlink_to("..")
     (files / "sub" / "self").symlink_to(".")
-    assert list(expand(["**/*.webp"])) == ["sub/c.webp"]
-    assert list(expand(["sub/**"])) == ["sub/c.webp", "sub/deep/d.Tiff"]
-    assert list(expand(["sub"])) == ["sub/c.webp", "sub/deep/d.Tiff"]
+    assert list(iterate_inputs(["**/*.webp"])) == images("sub/c.webp")
+    assert list(iterate_inputs(["sub/**"])) == images("sub/c.webp", "sub/deep/d.Tiff")
+    assert list(iterate_inputs(["sub"])) == images("sub/c.webp", "sub/deep/d.Tiff")
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 13), reason="this Python takes ** for * there")
-def test_stars_that_pathlib_does_not_take_are_told(files):
-    assert list(expand(["sub/**.webp"])) == [
-        NoImages("sub/**.webp", "** stands for folders, between slashes: **/*.jpg")
-    ]
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="Python 3.13 accepts ** as * there")
+def test_a_pattern_that_pathlib_refuses_is_reported(files):
+    reason = "** stands for folders, between slashes: **/*.jpg"
+    assert list(iterate_inputs(["sub/**.webp"])) == [MissingInput("sub/**.webp", reason)]
 
 
-def test_a_pattern_without_matches_is_told(files):
-    assert list(expand(["*.gif", "bar?"])) == [
-        NoImages("*.gif", "no file matches this pattern"),
-        NoImages("bar?", "no file matches this pattern"),
-    ]
+def test_a_pattern_without_matches_is_reported(files):
+    reason = "no file matches this pattern"
+    assert list(iterate_inputs(["*.gif", "bar?"])) == [MissingInput("*.gif", reason), MissingInput("bar?", reason)]
 
 
-def test_a_file_that_looks_like_a_pattern_is_itself(files):
+def test_an_existing_file_with_the_characters_of_a_pattern_is_a_file(files):
     (files / "b[1].jpg").touch()
     (files / "b1.jpg").touch()
-    assert list(expand(["b[1].jpg"])) == ["b[1].jpg"]
+    assert list(iterate_inputs(["b[1].jpg"])) == images("b[1].jpg")
 
 
-def test_a_dash_is_the_lines_of_standard_input(files, monkeypatch):
+def test_a_dash_gives_the_lines_of_standard_input(files, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("b.jpg\n\nsub\r\nwith space.jpg \n*.jpg"))
-    found = ["A.PNG", "b.jpg", "sub/c.webp", "sub/deep/d.Tiff", "with space.jpg ", "*.jpg"]
-    assert list(expand(["A.PNG", "-"])) == found
+    paths = ["A.PNG", "b.jpg", "sub/c.webp", "sub/deep/d.Tiff", "with space.jpg ", "*.jpg"]
+    assert list(iterate_inputs(["A.PNG", "-"])) == images(*paths)
 
 
-def test_a_list_may_begin_with_a_byte_order_mark(files, monkeypatch):
+def test_standard_input_may_begin_with_a_byte_order_mark(files, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("\ufeffb.jpg\n  \nA.PNG\n"))
-    assert list(expand(["-"])) == ["b.jpg", "A.PNG"]
+    assert list(iterate_inputs(["-"])) == images("b.jpg", "A.PNG")
 
 
-def test_an_empty_list_is_told(monkeypatch):
-    monkeypatch.setattr("sys.stdin", io.StringIO(""))
-    assert list(expand(["-"])) == [NoImages("-", "no file names on standard input")]
+@pytest.mark.parametrize("stdin", [io.StringIO(""), None], ids=["empty", "closed"])
+def test_standard_input_without_lines_is_reported(monkeypatch, stdin):
+    monkeypatch.setattr("sys.stdin", stdin)
+    assert list(iterate_inputs(["-"])) == [MissingInput("-", "no file names on standard input")]
 
 
-def test_a_closed_standard_input_is_an_empty_list(monkeypatch):
-    monkeypatch.setattr("sys.stdin", None)
-    assert list(expand(["-"])) == [NoImages("-", "no file names on standard input")]
-
-
-def test_an_image_on_standard_input_is_told_from_a_list(monkeypatch):
+def test_an_image_on_standard_input_is_an_error(monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("\xff\xd8\0\n"))
-    with pytest.raises(DataError, match="no list of file names"):
-        list(expand(["-"]))
+    with pytest.raises(
+        DataError, match=r"^standard input: not a list of file names, one per line: give an image by its path$"
+    ):
+        list(iterate_inputs(["-"]))
 
 
-def test_nothing_is_looked_at_before_it_is_needed(files):
-    names = expand(itertools.chain(["b.jpg"], itertools.repeat("A.PNG")))
-    assert list(itertools.islice(names, 3)) == ["b.jpg", "A.PNG", "A.PNG"]
-    lazy = expand(["b.jpg", "bare"])
+def test_inputs_are_expanded_lazily(files):
+    inputs = iterate_inputs(itertools.chain(["b.jpg"], itertools.repeat("A.PNG")))
+    assert list(itertools.islice(inputs, 3)) == images("b.jpg", "A.PNG", "A.PNG")
+    lazy = iterate_inputs(["b.jpg", "bare"])
     next(lazy)
     (files / "bare" / "late.jpg").touch()
-    assert list(lazy) == ["bare/late.jpg"]
+    assert list(lazy) == images("bare/late.jpg")

@@ -1,4 +1,4 @@
-"""What the user names on the command line -> image files, one at a time."""
+"""Expansion of command-line arguments (files, folders, patterns, standard input) to image files."""
 
 from __future__ import annotations
 
@@ -14,83 +14,112 @@ from levit.spec.image_files import is_image
 
 
 @dataclass(frozen=True)
-class NoImages:
-    """Something the user named that leads to no image: reported like an image that cannot be read."""
+class ImageInput:
+    """File to read as an image.
+
+    Attributes:
+        path: the path, as given or as found below a given folder. It may not exist: reading it raises the error.
+    """
+
+    path: str
+
+
+@dataclass(frozen=True)
+class MissingInput:
+    """Argument that leads to no image.
+
+    Attributes:
+        name: the argument, or the folder that cannot be listed.
+        reason: why there is no image.
+    """
 
     name: str
     reason: str
 
 
-def expand(names: Iterable[str]) -> Iterator[str | NoImages]:
-    """The files that names on a command line mean, lazily and in order.
+Input = ImageInput | MissingInput
 
-    A file is itself, a folder all images below it (sorted), a pattern its matches (the images among them, where
-    it ends in `**`), `-` a list of files and folders on
-    standard input, one a line. A file that is not there is passed on, so that reading it gives the error.
+
+def iterate_inputs(arguments: Iterable[str]) -> Iterator[Input]:
+    """Expand arguments to image files, lazily and in order.
+
+    A folder gives all images below it, sorted; a pattern its matches and the images below matching folders (only images
+    where it ends in `**`); `-` the files and folders listed on standard input, one per line; anything else is a file.
+
+    Args:
+        arguments: files, folders, patterns or `-`.
+
+    Yields:
+        Each file, and at its position in the order each argument that leads to none.
 
     Raises:
-        DataError: standard input is no list of names.
+        DataError: standard input is not a list of names.
     """
-    for name in names:
-        if name == "-":
-            yield from _or_none(_listed(), name, "no file names on standard input")
-        elif glob.has_magic(name) and not os.path.lexists(name):
-            yield from _or_none(_matching(name), name, "no file matches this pattern")
+    for argument in arguments:
+        if argument == "-":
+            yield from _or_missing(_from_stdin(), argument, "no file names on standard input")
+        elif glob.has_magic(argument) and not os.path.lexists(argument):
+            yield from _or_missing(_matching(argument), argument, "no file matches this pattern")
         else:
-            yield from _file_or_folder(name)
+            yield from _file_or_folder(argument)
 
 
-def _listed() -> Iterator[str | NoImages]:
-    for number, line in enumerate(sys.stdin or ()):  # None where it was closed
-        line = line.removeprefix("\ufeff") if number == 0 else line  # what some editors put before a list
+def _from_stdin() -> Iterator[Input]:
+    for number, line in enumerate(sys.stdin or ()):  # None if it was closed
+        line = line.removeprefix("\ufeff") if number == 0 else line  # byte order mark of some editors
         if "\0" in line:
-            raise DataError("standard input is no list of file names, one a line: give the image itself as a path")
+            raise DataError(
+                "not a list of file names, one per line",
+                source="standard input",
+                hint="give an image by its path",
+            )
         if line.strip():
             yield from _file_or_folder(line.rstrip("\r\n"))
 
 
-def _file_or_folder(name: str) -> Iterator[str | NoImages]:
-    if os.path.isdir(name):
-        yield from _or_none(_below(name), name, "no images in this folder")
+def _file_or_folder(path: str) -> Iterator[Input]:
+    if os.path.isdir(path):
+        yield from _or_missing(_images_below(path), path, "no images in this folder")
     else:
-        yield name
+        yield ImageInput(path)
 
 
-def _matching(pattern: str) -> Iterator[str | NoImages]:
+def _matching(pattern: str) -> Iterator[Input]:
     path = Path(pattern)
-    root, below = Path(path.anchor), pattern[len(path.anchor) :]
-    seen: set[str | NoImages] = set()  # `**` matches a folder and what is in it
+    root, relative = Path(path.anchor), pattern[len(path.anchor) :]
     only_images = path.name == "**"
     try:
-        # pathlib, because its `**` does not follow links, which may lead in a circle (Python 3.13 names them, though).
-        matches = sorted(map(str, root.glob(below)))
+        # pathlib, because its `**` does not follow links, which may be cyclic (Python 3.13 lists them, though).
+        matches = sorted(map(str, root.glob(relative)))
     except ValueError:  # before Python 3.13
-        yield NoImages(pattern, "** stands for folders, between slashes: **/*.jpg")
+        yield MissingInput(pattern, "** stands for folders, between slashes: **/*.jpg")
         return
+    seen: set[Input] = set()  # `**` matches a folder and its content
     for match in matches:
         if only_images and os.path.islink(match) and os.path.isdir(match):
             continue
-        for file in [match] if os.path.isfile(match) else _below(match):
-            if file not in seen and not (only_images and isinstance(file, str) and not is_image(file)):
-                seen.add(file)
-                yield file
+        for item in [ImageInput(match)] if os.path.isfile(match) else _images_below(match):
+            is_other_file = only_images and isinstance(item, ImageInput) and not is_image(item.path)
+            if item not in seen and not is_other_file:
+                seen.add(item)
+                yield item
 
 
-def _below(folder: str) -> Iterator[str | NoImages]:
-    unreadable: list[OSError] = []
-    for parent, folders, names in os.walk(folder, onerror=unreadable.append):
+def _images_below(folder: str) -> Iterator[Input]:
+    errors: list[OSError] = []
+    for parent, folders, names in os.walk(folder, onerror=errors.append):
         folders.sort()
         for name in sorted(names):
             if is_image(name):
-                yield os.path.join(parent, name)
-    for error in unreadable:
-        yield NoImages(str(error.filename), f"cannot be listed: {error.strerror}")
+                yield ImageInput(os.path.join(parent, name))
+    for error in errors:
+        yield MissingInput(str(error.filename), f"cannot be listed: {error.strerror}")
 
 
-def _or_none(files: Iterator[str | NoImages], name: str, reason: str) -> Iterator[str | NoImages]:
-    first = next(files, None)
+def _or_missing(inputs: Iterator[Input], name: str, reason: str) -> Iterator[Input]:
+    first = next(inputs, None)
     if first is None:
-        yield NoImages(name, reason)
+        yield MissingInput(name, reason)
         return
     yield first
-    yield from files
+    yield from inputs

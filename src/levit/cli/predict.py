@@ -19,7 +19,7 @@ from levit.cli.engine_options import (
     PreprocessingOption,
     RevisionOption,
 )
-from levit.cli.inputs import NoImages, expand
+from levit.cli.inputs import MissingInput, iterate_inputs
 
 if TYPE_CHECKING:
     from levit.cli.output import Writer
@@ -114,25 +114,25 @@ class _Named:
 
     def __init__(self, paths: list[str]) -> None:
         self._paths = paths
-        self._missing: deque[tuple[int, NoImages]] = deque()  # with the number of files that came before it
+        self._missing: deque[tuple[int, MissingInput]] = deque()  # with the number of files that came before it
         self._taken = self._answered = 0
 
     def __iter__(self) -> Iterator[str]:
-        for item in expand(self._paths):
-            if isinstance(item, NoImages):
+        for item in iterate_inputs(self._paths):
+            if isinstance(item, MissingInput):
                 self._missing.append((self._taken, item))
             else:
                 self._taken += 1
-                yield item
+                yield item.path
 
-    def missing_before_next(self) -> Iterator[NoImages]:
+    def missing_before_next(self) -> Iterator[MissingInput]:
         """What is to be reported before the next answer."""
         while self._missing and self._missing[0][0] <= self._answered:
             yield self._missing.popleft()[1]
         self._answered += 1
 
 
-def _write_missing(writer: Writer, missing: Iterable[NoImages]) -> int:
+def _write_missing(writer: Writer, missing: Iterable[MissingInput]) -> int:
     """Report what led to no file; how many that were."""
     items = list(missing)
     for item in items:

@@ -87,7 +87,7 @@ def normalize_class_name(name: str) -> str:
 
     Examples:
         >>> {normalize_class_name(name) for name in ("Golden_retriever", "n02099601", "golden retriever")}
-        True
+        {'n02099601'}
     """
     return _wordnet_id(name) or _plain(name)
 
