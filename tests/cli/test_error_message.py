@@ -17,7 +17,7 @@ FLAGS = {"image_size": "--image-size", "data": "DATA", "lr": "--lr"}
         (ConfigError("is -1: must be at least 0", source="lr"), "--lr: is -1: must be at least 0"),
         (ConfigError("no such field", source="config.json"), "config.json: no such field"),
         (ConfigError("`lr` is -1", hint="use a positive `lr`"), "--lr is -1: use a positive --lr"),
-        (DataError("no images", source="`data` photos", hint="see `levit data`"), "DATA photos: no images: see `levit data`"),
+        (DataError("empty", source="`data` photos", hint="see `levit data`"), "DATA photos: empty: see `levit data`"),
         (DataError("no images", source="data"), "data: no images"),  # a folder of that name
         (DataError("`lr_max` and `lr`"), "`lr_max` and --lr"),
     ],

@@ -9,6 +9,8 @@ import warnings
 from typing import Annotated, NoReturn
 
 import typer
+from typer.core import TyperCommand
+from typer.main import get_group
 
 import levit
 from levit.cli.benchmark import benchmark
@@ -96,9 +98,8 @@ def run() -> NoReturn:
 
 def _flags() -> dict[str, str]:
     """Flags of the command that was run, by parameter."""
-    commands = typer.main.get_group(app).commands
-    command = commands.get(sys.argv[1]) if len(sys.argv) > 1 else None
-    return {} if command is None else command_flags(command)
+    command = get_group(app).commands.get(sys.argv[1]) if len(sys.argv) > 1 else None
+    return command_flags(command) if isinstance(command, TyperCommand) else {}
 
 
 def _print_warning(message: Warning | str, *_: object, **__: object) -> None:
