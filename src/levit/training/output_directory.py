@@ -45,7 +45,7 @@ def check_folder(options: TrainingOptions) -> None:
                 f"--resume: the run in {run} began with another {', '.join(changed)}: give what is in {arguments}, or "
                 f"begin another run with {_anew(run, options)}"
             )
-        if (before.data, before.val) != (options.data.data, options.data.val):
+        if (before.data.data, before.data.val) != (options.data.data, options.data.val):
             text = (
                 f"--resume: {run} goes on with images from another place, of which only names and labels are compared"
             )
@@ -84,7 +84,9 @@ def check_basis(before: Basis, now: Basis, options: TrainingOptions) -> None:
 
 def _anew(run: Path, options: TrainingOptions) -> str:
     """What takes over the weights of a run."""
-    less = " --no-from-scratch" * options.model.from_scratch + ", no --patch-size" * (options.model.patch_size is not None)
+    less = " --no-from-scratch" * options.model.from_scratch + ", no --patch-size" * (
+        options.model.patch_size is not None
+    )
     return f"--model {run / LAST}{less} and another --out"
 
 

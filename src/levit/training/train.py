@@ -203,7 +203,9 @@ def _decide(options: TrainingOptions, *, is_multi_label: bool) -> TrainingOption
     precision = _native_precision() if options.run.precision == "auto" else options.run.precision
     if precision == "fp16" and not torch.accelerator.is_available():
         raise ConfigError("--precision fp16 is for GPUs, and there is none: use bf16 or fp32")
-    return options.with_values(metric=metric, precision=precision, teacher=options.teacher.teacher if options.teacher.has_teacher else None)
+    return options.with_values(
+        metric=metric, precision=precision, teacher=options.teacher.teacher if options.teacher.has_teacher else None
+    )
 
 
 def _native_precision() -> str:
@@ -301,9 +303,13 @@ def _order(options: TrainingOptions, accelerator: Accelerator, images: int) -> D
         num_microbatches=accelerator.num_processes * options.optimizer.accumulate, seed=options.run.seed, repeats=options.augmentation.repeats,
     )  # fmt: skip
     if order.step_size != options.optimizer.batch_size and accelerator.is_main_process:
-        reason = f"there are {images} to learn from" if images < options.optimizer.batch_size else "parts are of whole pairs"
+        reason = (
+            f"there are {images} to learn from" if images < options.optimizer.batch_size else "parts are of whole pairs"
+        )
         parts = f", {order.num_microbatches} parts of {order.microbatch_size}" if order.num_microbatches > 1 else ""
-        text = f"--batch-size {options.optimizer.batch_size}: {order.step_size} images in a step{parts}, because {reason}"
+        text = (
+            f"--batch-size {options.optimizer.batch_size}: {order.step_size} images in a step{parts}, because {reason}"
+        )
         warnings.warn(text, LevitWarning, stacklevel=2)
     return order
 

@@ -1,0 +1,49 @@
+"""Command-line options for the fields of the training option groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import Field, fields
+from inspect import Parameter, Signature, signature
+from typing import Annotated, Any
+
+import typer
+
+from levit.training.option_fields import option_type
+from levit.training.options import GROUPS
+
+# Titles of the panels of the help page, by option group.
+_PANELS = {
+    "data": "Data", "model": "Model", "teacher": "Distillation", "optimizer": "Optimization", "schedule": "Schedule",
+    "augmentation": "Augmentation", "run": "Run",
+}  # fmt: skip
+
+
+def with_training_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Decorate a typer command: its `**values` become one option for each field of the option groups.
+
+    typer derives options from the signature of a command, so the decorator sets `__signature__` (PEP 362). An option
+    that is not given is None: then the value of a YAML file, or the default, applies. Fields that the command declares
+    itself are left out.
+    """
+    own = [one for one in signature(command, eval_str=True).parameters.values() if one.kind is not one.VAR_KEYWORD]
+    declared = {one.name for one in own}
+    generated = [
+        Parameter(one.name, Parameter.KEYWORD_ONLY, default=None, annotation=_annotation(one, _PANELS[group]))
+        for group, kind in GROUPS.items()
+        for one in fields(kind)
+        if one.name not in declared
+    ]
+    parameters = [*(one.replace(kind=Parameter.KEYWORD_ONLY) for one in own), *generated]
+    command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {one.name: one.annotation for one in parameters}
+    return command
+
+
+def _annotation(option_field: Field[Any], panel: str) -> Any:
+    """The type of an option, its help text with the default, and its panel."""
+    kind, text, choices = option_type(option_field), option_field.metadata["help"], option_field.metadata["choices"]
+    if option_field.default is not None and kind is not bool:
+        text = f"{text} (default: {option_field.default})"
+    details = typer.Option(help=text, metavar="|".join(choices) or None, show_default=False, rich_help_panel=panel)
+    return Annotated[kind | None, details]

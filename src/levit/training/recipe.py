@@ -1,0 +1,32 @@
+"""Training recipes: YAML files of option names and values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from levit.errors import ConfigError, first_line
+from levit.training.option_fields import parse_text
+from levit.training.options import check_option_names, option_fields
+
+
+def read_recipe(file: str | Path) -> dict[str, Any]:
+    """Read the options in a YAML file, by name; a name may be spelled as a flag, `batch-size`.
+
+    Raises:
+        ConfigError: the file cannot be read, is not a mapping of names to values, or an option does not exist.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot be read ({error.strerror})", source=file) from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"not a YAML file ({first_line(error)})", source=file) from error
+    if not isinstance(values, dict):
+        raise ConfigError("not a mapping", source=file, hint="give one option on each line, as `epochs: 30`")
+    values = {str(name).replace("-", "_"): value for name, value in values.items()}
+    check_option_names(values, str(file))
+    known = option_fields()
+    return {name: parse_text(known[name], value) for name, value in values.items()}
