@@ -22,7 +22,7 @@ from levit.spec.variants import VARIANTS
 from work import WORK, random_checkpoint, scenes
 
 # The published sizes, and their top-1.
-LEVITS = {name: variant.published_top1 for name, variant in VARIANTS.items() if variant.published_top1 is not None}
+LEVITS = {name: round(100 * variant.published_top1, 1) for name, variant in VARIANTS.items() if variant.published_top1}
 
 # timm's name of each network that a user would pick instead: image size, published top-1, and where it is published.
 COMPETITORS: dict[str, tuple[int, float, str]] = {

@@ -119,7 +119,7 @@ def test_the_readme_s_table_of_variants_is_the_specification_s():
         architecture = variant.architecture()
         parameters = f"{count_parameters(architecture) / 1e6:.1f} M"
         flops = f"{count_flops(architecture) / 1e6:,.0f} M"
-        assert f"| `{variant.name}` | {variant.published_top1} | {parameters} | {flops} |" in readme
+        assert f"| `{variant.name}` | {100 * variant.published_top1:.1f} | {parameters} | {flops} |" in readme
 
 
 def test_the_embedded_model_is_small_and_says_how_good_it_is():

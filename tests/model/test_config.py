@@ -55,7 +55,7 @@ def test_a_variant_may_be_given_labels():
 @pytest.mark.parametrize(
     ("values", "match"),
     [
-        ({"depths": [1, 2]}, "depths has 2 entries"),
+        ({"depths": [1, 2]}, "depths: 2 entries"),
         ({"drop_path_rate": 1.0}, "drop_path_rate is 1.0"),
         ({"drop_path_rate": -0.1}, "drop_path_rate"),
         ({"drop_path_rate": "0.1"}, "drop_path_rate"),

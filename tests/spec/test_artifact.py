@@ -21,18 +21,18 @@ ACCURACY = Accuracy(
 )
 
 
-def test_survives_metadata_beside_keys_of_others():
+def test_to_metadata_and_from_metadata_are_inverse_beside_other_keys():
     artifact = replace(ARTIFACT, accuracy=ACCURACY, is_multi_label=True)
-    assert Artifact.from_metadata({"author": "somebody", **artifact.to_metadata()}) == artifact
+    assert Artifact.from_metadata({"author": "Ada", **artifact.to_metadata()}) == artifact
 
 
-def test_a_file_that_says_nothing_of_several_labels_has_one_an_image():
+def test_metadata_without_is_multi_label_mean_one_label_per_image():
     metadata = ARTIFACT.to_metadata()
     del metadata["levit.is_multi_label"]
     assert Artifact.from_metadata(metadata) == ARTIFACT
 
 
-def test_metadata_is_text_that_people_can_read():
+def test_metadata_are_readable_text():
     metadata = ARTIFACT.to_metadata()
     assert all(isinstance(value, str) for value in metadata.values())
     assert metadata["levit.labels"] == '["Käfer", "bee"]'
@@ -50,7 +50,7 @@ def test_metadata_is_text_that_people_can_read():
         ({"levit.architecture": json.dumps({"depths": [1]})}, "damaged"),
     ],
 )
-def test_what_cannot_be_read_is_said_in_one_line(change, match):
+def test_metadata_that_cannot_be_read_are_an_error_of_one_line(change, match):
     metadata = {name: value for name, value in (ARTIFACT.to_metadata() | change).items() if value is not None}
     with pytest.raises(CheckpointError, match=match) as caught:
         Artifact.from_metadata(metadata)

@@ -11,7 +11,7 @@ COUNTS = json.loads((GOLDEN / "params_flops.json").read_text())
 
 @pytest.mark.parametrize("name", VARIANTS)
 @pytest.mark.parametrize(("num_classifiers", "heads"), [(2, "two_heads"), (1, "single_head")])
-def test_counts_are_exactly_those_of_the_paper_s_code(name, num_classifiers, heads):
+def test_counts_equal_those_of_the_paper_s_code(name, num_classifiers, heads):
     architecture = VARIANTS[name].architecture(num_classifiers=num_classifiers)
     golden = COUNTS[name.replace("-", "_")]
     assert count_parameters(architecture) == golden[f"params_{heads}"]
@@ -39,6 +39,6 @@ def test_block_names_are_unique_and_readable():
     assert names[4:7] == ["stage1.downsample.attention", "stage1.downsample.mlp", "stage2.block1.attention"]
 
 
-def test_statistics_are_told_from_parameters():
+def test_running_statistics_are_not_parameters():
     assert is_statistic("classifier.batch_norm.running_var")
     assert not is_statistic("classifier.batch_norm.weight")

@@ -14,11 +14,11 @@ from levit.spec.preprocessing import Preprocessing
         Preprocessing(resize=None, crop=(5, 6), resample=2),
     ],
 )
-def test_survives_json(preprocessing):
+def test_to_dict_and_from_dict_are_inverse_through_json(preprocessing):
     assert Preprocessing.from_dict(json.loads(json.dumps(preprocessing.to_dict()))) == preprocessing
 
 
-def test_must_give_what_the_network_takes():
+def test_a_result_that_does_not_fit_the_network_is_an_error():
     Preprocessing(resize=300, crop=(64, 64)).check_fits((64, 64))
     Preprocessing(resize=(64, 32), crop=None).check_fits((64, 32))
     for resize, crop, size in ((300, (64, 64), (64, 32)), (64, None, (64, 64)), (None, None, (64, 64))):
@@ -27,11 +27,12 @@ def test_must_give_what_the_network_takes():
 
 
 @pytest.mark.parametrize(
-    ("fields", "match"),
+    ("fields", "field"),
     [
         ({"resample": 9}, "resample"),
         ({"resample": [3]}, "resample"),
-        ({"mean": None}, "go together"),
+        ({"mean": None}, "mean"),
+        ({"std": None}, "std"),
         ({"std": (1, 0, 1)}, "std"),
         ({"std": (1, float("nan"), 1)}, "std"),
         ({"mean": (0.5, 0.5)}, "mean"),
@@ -41,6 +42,7 @@ def test_must_give_what_the_network_takes():
         ({"crop": (0, 5)}, "crop"),
     ],
 )
-def test_an_error_names_the_field(fields, match):
-    with pytest.raises(ConfigError, match=match):
+def test_the_source_of_an_error_is_the_field(fields, field):
+    with pytest.raises(ConfigError) as caught:
         Preprocessing(**{"resize": 64, "crop": (64, 64), **fields})
+    assert caught.value.source == field

@@ -282,7 +282,7 @@ def test_what_is_in_the_folder_already_is_left_alone(options: TrainingOptions) -
 
 
 def test_nothing_is_begun_where_something_is_wrong(options: TrainingOptions, colors: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="patch_size is 12"):
+    with pytest.raises(ConfigError, match="patch_size: 12 is not a power"):
         train(replace(options, model="levit-128s", from_scratch=True, patch_size=12))
     with pytest.raises(ConfigError, match="--image-size 32: the network cannot take it"):
         train(replace(options, model="timm/vit_tiny_patch16_224", from_scratch=True, image_size=32, drop_path=None))

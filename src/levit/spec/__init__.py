@@ -1,1 +1,1 @@
-"""Facts that all rooms share, in the standard library alone."""
+"""Architecture, labels, preprocessing and artifact metadata, with the standard library alone."""

@@ -1,27 +1,35 @@
-"""What a LeViT is: the fields of a configuration, checked, and the grid of tokens in every stage."""
+"""Architecture of a LeViT: validated hyperparameters, and the token grids that follow from them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from math import isfinite
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from levit.errors import ConfigError
 
 ACTIVATIONS = ("hardswish", "silu")
 
-MOST_BLOCKS = 1000  # in a stage: a damaged file must not be unrolled for ever
+MAX_DEPTH = 1000  # blocks per stage: a damaged file must not build an endless network
 
 Grid = tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Downsample:
-    """The shrinking attention between two stages, and the MLP after it.
+    """Subsampling attention between two stages, and the MLP after it.
 
-    `num_attention_heads` heads of `key_dim` query and key channels and `attention_ratio * key_dim` value
-    channels; the queries are every `stride`-th token in both directions. `mlp_ratio` 0 leaves out the MLP.
+    The queries are every `stride`-th token in both directions; keys and values are all tokens of the earlier stage.
+    The projection maps to the width of the later stage, which is also the width of the MLP.
+
+    Attributes:
+        key_dim: channels of a query and of a key in each head, at least 1.
+        num_attention_heads: number of heads, at least 1.
+        attention_ratio: channels of a value in each head, as a multiple of `key_dim`, above 0; rounded down.
+        mlp_ratio: hidden width of the MLP, as a multiple of its width, at least 0; rounded down. 0 omits the MLP.
+        stride: factor by which rows and columns of tokens shrink, at least 1.
     """
 
     key_dim: int
@@ -33,15 +41,38 @@ class Downsample:
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """Everything that decides the shapes and the arithmetic of a LeViT (paper, section 4).
+    """Hyperparameters that determine the shapes and the arithmetic of a LeViT (paper, section 4).
 
-    Fields that hold one value per stage are tuples; their common length is the number of stages. The names and
-    defaults are those of transformers' `LevitConfig`, with four additions: `downsamples` (by default what the
-    paper does: `hidden_sizes[i] // key_dim[0]` heads of `key_dim[0]`), `activation`, `num_labels` and
-    `num_classifiers` (0: features only; 1: one head; 2: a second one that learned from a teacher).
+    Fields with one value per stage are tuples of equal length, the number of stages. Names and defaults are those of
+    transformers' `LevitConfig`, with four additions: `downsamples`, `activation`, `num_labels`, `num_classifiers`.
+
+    Attributes:
+        image_size: height and width of the input in pixels, each at least 1; one number means a square.
+        num_channels: channels of the input, at least 1; 3 for RGB.
+        kernel_size: side of the square kernels of the stem convolutions, at least 1.
+        stride: stride of each stem convolution, at least 2.
+        padding: zeros added to each side of the input of each stem convolution, at least 0.
+        patch_size: factor by which the stem shrinks the image; `stride` to the power of the number of stem
+            convolutions.
+        hidden_sizes: channels of a token in each stage. The first is the output width of the stem, which doubles its
+            channels up to it, so it must be at least 2 to the power of one less than the number of stem convolutions.
+        num_attention_heads: heads of the attention blocks of each stage, at least 1.
+        depths: number of attention blocks in each stage, 0 to 1000; each is followed by an MLP block.
+        key_dim: channels of a query and of a key in each head of each stage, at least 1.
+        mlp_ratio: hidden width of the MLPs of each stage, as a multiple of `hidden_sizes`, at least 0; rounded down.
+            0 omits the MLPs.
+        attention_ratio: channels of a value in each head of each stage, as a multiple of `key_dim`, above 0; rounded
+            down.
+        downsamples: the subsampling attention after each stage but the last. None is replaced by that of the paper:
+            `hidden_sizes[i] // key_dim[0]` heads of `key_dim[0]` channels, with the defaults of `Downsample`.
+        activation: "hardswish" or "silu"; after each stem convolution but the last, after the first layer of each MLP,
+            and before the projection of each attention.
+        num_labels: number of classes, at least 0; 0 means no classification head.
+        num_classifiers: number of classification heads. 0: features only; 1: one head; 2: a second head, trained by
+            distillation, and logits that are the mean of both.
 
     Raises:
-        ConfigError: a field has a value that describes no network; the message names the field.
+        ConfigError: the values describe no network; `source` is the field.
 
     Examples:
         >>> architecture = Architecture(hidden_sizes=(128, 256, 384), depths=(2, 3, 4), num_attention_heads=(4, 6, 8))
@@ -49,7 +80,7 @@ class Architecture:
         ((14, 14), (7, 7), (4, 4))
         >>> Architecture(depths=(1, 2))
         Traceback (most recent call last):
-        levit.errors.ConfigError: depths has 2 entries, but hidden_sizes has 3: give one value per stage
+        levit.errors.ConfigError: depths: 2 entries, but hidden_sizes has 3: give one value per stage
     """
 
     image_size: Grid | int = (224, 224)
@@ -70,29 +101,34 @@ class Architecture:
     num_classifiers: Literal[0, 1, 2] = 2
 
     def __post_init__(self) -> None:
-        _set(self, "image_size", _pair("image_size", self.image_size))
+        _set(self, "image_size", _height_width("image_size", self.image_size))
         for name in ("num_channels", "kernel_size", "stride", "patch_size"):
-            _check_integer(name, getattr(self, name), least=1)
-        _check_integer("padding", self.padding, least=0)
-        _check_integer("num_labels", self.num_labels, least=0)
-        stages = len(self.hidden_sizes) if isinstance(self.hidden_sizes, Sequence) else 0
-        for name, kind, least in _PER_STAGE:
-            _set(self, name, _per_stage(name, getattr(self, name), stages, kind, least))
+            _check_integer(name, getattr(self, name), minimum=1)
+        for name in ("padding", "num_labels"):
+            _check_integer(name, getattr(self, name), minimum=0)
         self._check_stages()
         if self.downsamples is None:
             _set(self, "downsamples", self._default_downsamples())
         self._check_downsamples()
         self._check_stem()
         if self.activation not in ACTIVATIONS:
-            raise ConfigError(f"activation is {self.activation!r}: use one of {', '.join(ACTIVATIONS)}")
+            raise ConfigError(
+                f"unknown value {self.activation!r}", source="activation", hint=f"use one of {', '.join(ACTIVATIONS)}"
+            )
         if self.num_classifiers not in (0, 1, 2):
-            raise ConfigError(f"num_classifiers is {self.num_classifiers!r}: use 0, 1 or 2")
+            raise ConfigError(f"unknown value {self.num_classifiers!r}", source="num_classifiers", hint="use 0, 1 or 2")
 
     def _check_stages(self) -> None:
+        num_stages = len(self.hidden_sizes) if isinstance(self.hidden_sizes, Sequence) else 0
+        for name, check in _STAGE_FIELDS.items():
+            values = _per_stage(name, getattr(self, name), num_stages)
+            for index, value in enumerate(values):
+                check(f"{name}[{index}]", value)
+            _set(self, name, tuple(int(value) if value == int(value) else value for value in values))  # 2.0 is 2
         for index, (ratio, key_dim) in enumerate(zip(self.attention_ratio, self.key_dim, strict=True)):
             _check_value_channels(f"attention_ratio[{index}]", ratio, key_dim)
-        if max(self.depths) > MOST_BLOCKS:
-            raise ConfigError(f"depths is {list(self.depths)}: more than {MOST_BLOCKS} blocks in a stage")
+        if max(self.depths) > MAX_DEPTH:
+            raise ConfigError(f"more than {MAX_DEPTH} blocks in a stage ({list(self.depths)})", source="depths")
 
     def _default_downsamples(self) -> tuple[Downsample, ...]:
         heads = [width // self.key_dim[0] for width in self.hidden_sizes[:-1]]
@@ -100,50 +136,55 @@ class Architecture:
 
     def _check_downsamples(self) -> None:
         downsamples = self.downsamples or ()
-        if not isinstance(downsamples, Sequence) or not all(isinstance(one, Downsample) for one in downsamples):
-            raise ConfigError(f"downsamples is {downsamples!r}: give a list of Downsample, or None")
+        if not isinstance(downsamples, Sequence) or not all(isinstance(item, Downsample) for item in downsamples):
+            raise ConfigError(f"{downsamples!r} is not a list of Downsample", source="downsamples")
         _set(self, "downsamples", tuple(downsamples))
         if len(downsamples) != len(self.hidden_sizes) - 1:
             raise ConfigError(
-                f"downsamples has {len(downsamples)} entries for {len(self.hidden_sizes)} stages: "
-                "give one between each two stages"
+                f"{len(downsamples)} entries for {len(self.hidden_sizes)} stages",
+                source="downsamples",
+                hint="give one for each pair of consecutive stages",
             )
         for index, downsample in enumerate(downsamples):
+            field = f"downsamples[{index}]"
             for name in ("key_dim", "num_attention_heads", "stride"):
-                _check_integer(f"downsamples[{index}].{name}", getattr(downsample, name), least=1)
-            name = f"downsamples[{index}].attention_ratio"
-            _check_number(name, downsample.attention_ratio, above=0)
-            _check_value_channels(name, downsample.attention_ratio, downsample.key_dim)
-            _check_number(f"downsamples[{index}].mlp_ratio", downsample.mlp_ratio, least=0)
+                _check_integer(f"{field}.{name}", getattr(downsample, name), minimum=1)
+            _check_positive(f"{field}.attention_ratio", downsample.attention_ratio)
+            _check_value_channels(f"{field}.attention_ratio", downsample.attention_ratio, downsample.key_dim)
+            _check_not_negative(f"{field}.mlp_ratio", downsample.mlp_ratio)
 
     def _check_stem(self) -> None:
         if self.stride < 2 or self.stride**self.num_stem_layers != self.patch_size:
             raise ConfigError(
-                f"patch_size is {self.patch_size}: it must be a power of stride ({self.stride}), "
-                "because the stem shrinks the image by the stride in each of its convolutions"
+                f"{self.patch_size} is not a power of stride ({self.stride})",
+                source="patch_size",
+                hint="each convolution of the stem shrinks the image by the stride",
             )
         if self.stem_widths[0] < 1:
             raise ConfigError(
-                f"hidden_sizes[0] is {self.hidden_sizes[0]}: it must be at least "
-                f"{2 ** (self.num_stem_layers - 1)}, because the stem doubles its width up to it"
+                f"{self.hidden_sizes[0]} is less than {2 ** (self.num_stem_layers - 1)}",
+                source="hidden_sizes[0]",
+                hint="the stem doubles its channels in each convolution up to this width",
             )
         if min(self.stem_grids[-1]) < 1:
             height, width = self.image_height_width
-            raise ConfigError(f"image_size is {height}x{width}: too small for a stem that shrinks by {self.patch_size}")
+            raise ConfigError(
+                f"{height}x{width} is too small for a stem that shrinks by {self.patch_size}", source="image_size"
+            )
 
     @property
     def image_height_width(self) -> Grid:
         """Height and width of the input in pixels."""
-        return _pair("image_size", self.image_size)
+        return _height_width("image_size", self.image_size)
 
     @property
     def num_stages(self) -> int:
-        """How many stages there are."""
+        """Number of stages."""
         return len(self.hidden_sizes)
 
     @property
     def num_stem_layers(self) -> int:
-        """How many convolutions the stem has: `stride ** num_stem_layers == patch_size`."""
+        """Number of stem convolutions: `stride ** num_stem_layers == patch_size`."""
         count, size = 0, 1
         while size < self.patch_size and self.stride > 1:
             count, size = count + 1, size * self.stride
@@ -151,12 +192,12 @@ class Architecture:
 
     @property
     def stem_widths(self) -> tuple[int, ...]:
-        """Output channels of each stem convolution: doubling up to `hidden_sizes[0]`."""
+        """Output channels of each stem convolution, doubling up to `hidden_sizes[0]`."""
         return tuple(self.hidden_sizes[0] >> shift for shift in reversed(range(self.num_stem_layers)))
 
     @property
     def stem_grids(self) -> tuple[Grid, ...]:
-        """Height and width after each stem convolution."""
+        """Height and width of the output of each stem convolution."""
         grids, (height, width) = [], self.image_height_width
         for _ in range(self.num_stem_layers):
             height, width = (
@@ -175,81 +216,82 @@ class Architecture:
         return tuple(grids)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as plain JSON values, for `from_dict`."""
+        """Fields as plain JSON values, for `from_dict`."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values["downsamples"] = [dict(vars(downsample)) for downsample in self.downsamples or ()]
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Architecture:
-        """The inverse of `to_dict`.
+        """Inverse of `to_dict`.
 
         Raises:
-            ConfigError: a field is unknown or has a value that describes no network.
+            ConfigError: a field is unknown or invalid.
         """
         unknown = set(values) - {field.name for field in fields(cls)}
         if unknown:
-            raise ConfigError(f"unknown field {min(unknown)!r} in the architecture: written by a newer levit?")
+            raise ConfigError("unknown field of an architecture", source=min(unknown), hint="written by a newer levit?")
         downsamples = values.get("downsamples")
         if downsamples is not None:
             downsamples = tuple(Downsample(**downsample) for downsample in downsamples)
         return cls(**{**values, "downsamples": downsamples})
 
 
-# The fields with one value per stage: name, type of an entry, least value.
-_PER_STAGE: tuple[tuple[str, type[int] | type[float], int], ...] = (
-    ("hidden_sizes", int, 1),
-    ("num_attention_heads", int, 1),
-    ("depths", int, 0),
-    ("key_dim", int, 1),
-    ("mlp_ratio", float, 0),
-    ("attention_ratio", float, 0),
-)
-
-
 def _set(instance: object, name: str, value: object) -> None:
     object.__setattr__(instance, name, value)  # the one way to normalize a field of a frozen dataclass
 
 
-def _check_integer(name: str, value: object, *, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigError(f"{name} is {value!r}: it must be a whole number of at least {least}")
+def _check_integer(name: str, value: object, *, minimum: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise ConfigError(f"{value!r} is not a whole number of at least {minimum}", source=name)
 
 
-def _check_number(name: str, value: object, *, least: float | None = None, above: float | None = None) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        raise ConfigError(f"{name} is {value!r}: it must be a number")
-    if (least is not None and value < least) or (above is not None and value <= above):
-        bound = f"at least {least}" if least is not None else f"greater than {above}"
-        raise ConfigError(f"{name} is {value!r}: it must be {bound}")
+def _check_not_negative(name: str, value: object) -> None:
+    if not _is_finite(value) or value < 0:
+        raise ConfigError(f"{value!r} is not a number of at least 0", source=name)
 
 
-def _pair(name: str, value: Grid | int | Sequence[int]) -> Grid:
-    pair = (value, value) if isinstance(value, int) else value
-    if not isinstance(pair, Sequence) or len(pair) != 2:
-        raise ConfigError(f"{name} is {value!r}: give one number, or height and width")
-    for size in pair:
-        _check_integer(name, size, least=1)
-    return pair[0], pair[1]
+def _check_positive(name: str, value: object) -> None:
+    if not _is_finite(value) or value <= 0:
+        raise ConfigError(f"{value!r} is not a number above 0", source=name)
 
 
-def _per_stage(name: str, value: object, stages: int, kind: type[int] | type[float], least: int) -> tuple[float, ...]:
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        raise ConfigError(f"{name} is {value!r}: give a list with one value per stage")
-    if not stages:
-        raise ConfigError("hidden_sizes is empty: a network has at least one stage")
-    if len(value) != stages:
-        raise ConfigError(f"{name} has {len(value)} entries, but hidden_sizes has {stages}: give one value per stage")
-    for index, entry in enumerate(value):
-        if kind is int:
-            _check_integer(f"{name}[{index}]", entry, least=least)
-        elif name == "attention_ratio":
-            _check_number(f"{name}[{index}]", entry, above=0)
-        else:
-            _check_number(f"{name}[{index}]", entry, least=least)
-    return tuple(int(entry) if entry == int(entry) else entry for entry in value)  # 2.0 and 2 are the same ratio
+def _is_finite(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
 def _check_value_channels(name: str, ratio: float, key_dim: int) -> None:
     if int(ratio * key_dim) < 1:
-        raise ConfigError(f"{name} is {ratio!r}: with key_dim {key_dim} it leaves no value channel")
+        raise ConfigError(f"{ratio!r} with key_dim {key_dim} gives no value channel", source=name)
+
+
+def _height_width(name: str, value: Grid | int | Sequence[int]) -> Grid:
+    pair = (value, value) if isinstance(value, int) else value
+    if not isinstance(pair, Sequence) or len(pair) != 2:
+        raise ConfigError(f"{value!r} is neither one number nor height and width", source=name)
+    for size in pair:
+        _check_integer(name, size, minimum=1)
+    return pair[0], pair[1]
+
+
+def _per_stage(name: str, values: object, num_stages: int) -> Sequence[Any]:
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise ConfigError(f"{values!r} is not a list with one value per stage", source=name)
+    if not num_stages:
+        raise ConfigError("empty, but a network has at least one stage", source="hidden_sizes")
+    if len(values) != num_stages:
+        raise ConfigError(
+            f"{len(values)} entries, but hidden_sizes has {num_stages}", source=name, hint="give one value per stage"
+        )
+    return values
+
+
+# The fields with one value per stage, and the check of a value.
+_STAGE_FIELDS: Mapping[str, Callable[..., None]] = {
+    "hidden_sizes": partial(_check_integer, minimum=1),
+    "num_attention_heads": partial(_check_integer, minimum=1),
+    "depths": partial(_check_integer, minimum=0),
+    "key_dim": partial(_check_integer, minimum=1),
+    "mlp_ratio": _check_not_negative,
+    "attention_ratio": _check_positive,
+}

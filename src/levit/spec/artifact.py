@@ -1,4 +1,4 @@
-"""What an exported model carries: labels, preprocessing, provenance, measured accuracy."""
+"""Metadata of an exported model: labels, preprocessing, source and measured accuracy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from levit.errors import CheckpointError
+from levit.errors import CheckpointError, first_line
 from levit.spec.architecture import Architecture
 from levit.spec.preprocessing import Preprocessing
 
@@ -17,7 +17,13 @@ PREFIX = "levit."
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where the weights came from: a name for people, and the hash of the file that was read."""
+    """Origin of the weights.
+
+    Attributes:
+        name: name for people: a name on the hub, or the name of the folder or file that was read.
+        dialect: library whose key names the file has, such as "transformers" or "timm-conv".
+        sha256: hash of the file in hexadecimal, or None for a network in memory.
+    """
 
     name: str
     dialect: str
@@ -90,19 +96,29 @@ class Rejection:
 
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
-    """Everything about an exported model but its weights; kept in the metadata of the ONNX file.
+    """Description of an exported model, stored in the metadata of its ONNX file.
 
-    `is_multi_label` says that each label is decided by itself: then scores are sigmoids instead of a softmax.
+    Attributes:
+        architecture: hyperparameters of the network.
+        preprocessing: preprocessing of its images.
+        labels: class names, in the order of the logits.
+        precision: precision of the stored weights: "fp32", "fp16" or "int8".
+        source: origin of the weights.
+        accuracy: measured accuracy, or None if none was measured.
+        quantization: how the model was quantized to int8, or None if it was not.
+        rejection: calibration of the scores and the threshold of rejection, or None without calibration.
+        is_multi_label: whether an image may have several labels; then scores are sigmoids instead of a softmax.
+        producer: name and version of the program that exported the model.
 
     Examples:
-        >>> card = Artifact(
+        >>> artifact = Artifact(
         ...     architecture=Architecture(num_labels=2, num_classifiers=1),
         ...     preprocessing=Preprocessing.for_image_size((224, 224)),
         ...     labels=("cat", "dog"),
         ...     precision="fp32",
         ...     source=Source(name="pets", dialect="transformers"),
         ... )
-        >>> Artifact.from_metadata(card.to_metadata()) == card
+        >>> Artifact.from_metadata(artifact.to_metadata()) == artifact
         True
     """
 
@@ -118,7 +134,7 @@ class Artifact:
     producer: str = ""
 
     def to_metadata(self) -> dict[str, str]:
-        """The key-value pairs for the metadata of an ONNX file."""
+        """Key-value pairs for the metadata of an ONNX file; the values are JSON."""
         values: dict[str, Any] = {
             "format_version": FORMAT_VERSION,
             "architecture": self.architecture.to_dict(),
@@ -133,19 +149,19 @@ class Artifact:
             "producer": self.producer,
         }
         texts = {PREFIX + name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}
-        # A file name that is no valid UTF-8 must not make the metadata so.
+        # A file name that is not valid UTF-8 must not make the metadata invalid.
         return {name: text.encode(errors="replace").decode() for name, text in texts.items()}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Artifact:
-        """The inverse of `to_metadata`; other keys are passed over.
+        """Inverse of `to_metadata`; keys of other programs are ignored.
 
         Raises:
-            CheckpointError: this is no artifact of levit, or one of a newer format, or it is damaged.
+            CheckpointError: the metadata are not those of levit, of a newer format, or damaged; `source` is None.
         """
         if PREFIX + "format_version" not in metadata:
             raise CheckpointError(
-                "not exported by levit (no levit.* metadata): export the checkpoint with `levit export`"
+                "not exported by levit (no levit.* metadata)", hint="export the checkpoint with `levit export`"
             )
         try:
             values = {
@@ -155,11 +171,11 @@ class Artifact:
             }
             labels = values["labels"]
             if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-                raise TypeError("labels are no list of names")
+                raise TypeError("labels is not a list of names")
             if values["format_version"] > FORMAT_VERSION:
                 raise CheckpointError(
-                    f"artifact format {values['format_version']} is newer than this levit reads ({FORMAT_VERSION}): "
-                    "pip install --upgrade levit"
+                    f"artifact format {values['format_version']} is newer than this levit reads ({FORMAT_VERSION})",
+                    hint="pip install --upgrade levit",
                 )
             return cls(
                 architecture=Architecture.from_dict(values["architecture"]),
@@ -174,7 +190,8 @@ class Artifact:
                 producer=values["producer"],
             )
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
-            raise CheckpointError(f"damaged levit.* metadata ({error}): export the checkpoint again") from error
+            reason = f"damaged levit.* metadata ({first_line(error)})"
+            raise CheckpointError(reason, hint="export the checkpoint again") from error
 
 
 def _accuracy(values: Mapping[str, Any] | None) -> Accuracy | None:

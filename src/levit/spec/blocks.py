@@ -1,4 +1,4 @@
-"""The blocks of a LeViT in order, the shapes of their weights under canonical names, and what they cost."""
+"""Blocks of a LeViT in order: their weight shapes under canonical names, and their multiply-adds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ Shapes = dict[str, Shape]
 
 @dataclass(frozen=True, kw_only=True)
 class StemLayer:
-    """One convolution of the stem with its batch norm; an activation follows all but the last."""
+    """Convolution of the stem with its batch norm; an activation follows all but the last.
+
+    Attributes:
+        key: prefix of the canonical names of its weights.
+        name: prefix of the names of its nodes and weights in the deployment network.
+        input_channels, output_channels: channels.
+        kernel_size, stride, padding: in pixels, the same for height and width.
+        output_grid: height and width of the output.
+    """
 
     key: str
     name: str
@@ -38,10 +46,22 @@ class StemLayer:
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionBlock:
-    """Multi-head attention with a bias per offset: inside a stage, or shrinking the grid between two stages.
+    """Multi-head attention with a bias per head and offset, inside a stage or between two stages.
 
-    Inside a stage it is a residual branch and one linear layer makes queries, keys and values; a shrinking one
-    takes its queries from every `stride`-th token, changes the width, and is no residual.
+    Inside a stage it is a residual branch, and one linear layer computes queries, keys and values. Between two stages
+    it subsamples: the queries are every `stride`-th token, the width changes, and there is no residual connection.
+
+    Attributes:
+        key: prefix of the canonical names of its weights.
+        name: prefix of the names of its nodes and weights in the deployment network.
+        input_width, output_width: channels of a token.
+        num_heads: number of heads.
+        key_dim: channels of a query and of a key in each head.
+        value_dim: channels of a value in each head.
+        input_grid: rows and columns of the keys and values.
+        output_grid: rows and columns of the queries.
+        stride: distance of the tokens that queries are computed from; 1 inside a stage.
+        is_residual: whether the input is added to the output; so inside a stage.
     """
 
     key: str
@@ -68,11 +88,11 @@ class AttentionBlock:
         return shapes | _linear(f"{self.key}.projection", values, self.output_width)
 
     def offset_table(self) -> list[list[int]]:
-        """Which of the attention biases each query (rows of the table) gives each key (columns).
+        """Index of the attention bias of each query (rows of the table) and key (columns).
 
-        A bias belongs to a distance in rows and columns of the grid. The references number the distances as they
-        first meet them, and the first query meets them all in row-major order, so the number is `rows * width +
-        columns`.
+        A bias belongs to a distance in rows and columns of the grid. The reference implementations number the
+        distances in the order of their first occurrence, and the first query has all of them in row-major order, so
+        the index is `rows * width + columns`.
         """
         (height, width), stride = self.input_grid, self.stride
         queries = [(row, column) for row in range(0, height, stride) for column in range(0, width, stride)]
@@ -80,7 +100,7 @@ class AttentionBlock:
         return [[abs(q[0] - k[0]) * width + abs(q[1] - k[1]) for k in keys] for q in queries]
 
     def flops(self) -> int:
-        """Multiply-adds for one image; the softmax counts one for each entry, as in the paper's code."""
+        """Multiply-adds for one image; a softmax counts one for each entry, as in the paper's code."""
         inputs, outputs = prod(self.input_grid), prod(self.output_grid)
         keys, values = self.num_heads * self.key_dim, self.num_heads * self.value_dim
         linear = self.input_width * ((keys + values) * inputs + keys * outputs) + values * self.output_width * outputs
@@ -90,7 +110,15 @@ class AttentionBlock:
 
 @dataclass(frozen=True, kw_only=True)
 class MlpBlock:
-    """A residual branch of two linear layers with an activation between them, for each token alone."""
+    """Residual branch of two linear layers with an activation between them, applied to each token.
+
+    Attributes:
+        key: prefix of the canonical names of its weights.
+        name: prefix of the names of its nodes and weights in the deployment network.
+        width: channels of a token.
+        hidden_width: channels between the two layers.
+        grid: rows and columns of the tokens.
+    """
 
     key: str
     name: str
@@ -110,7 +138,13 @@ class MlpBlock:
 
 @dataclass(frozen=True, kw_only=True)
 class HeadBlock:
-    """A batch norm and a linear layer on the mean of the tokens."""
+    """Classification head: a batch norm and a linear layer on the mean of the tokens.
+
+    Attributes:
+        key, name: prefix of the canonical names of its weights.
+        width: channels of a token.
+        num_labels: number of classes.
+    """
 
     key: str
     name: str
@@ -135,7 +169,7 @@ Block = StemLayer | EncoderBlock | HeadBlock
 
 
 def stem_layers(architecture: Architecture) -> list[StemLayer]:
-    """The convolutions of the stem, in order."""
+    """Convolutions of the stem, in order."""
     inputs = (architecture.num_channels, *architecture.stem_widths[:-1])
     return [
         StemLayer(
@@ -155,7 +189,7 @@ def stem_layers(architecture: Architecture) -> list[StemLayer]:
 
 
 def stage_blocks(architecture: Architecture, stage: int) -> Iterator[EncoderBlock]:
-    """The blocks of one stage (from 0) in order, ending with those that lead to the next stage."""
+    """Blocks of one stage (counted from 0) in order, with the subsampling attention and its MLP at the end."""
     width, grid = architecture.hidden_sizes[stage], architecture.stage_grids[stage]
     layers = f"levit.encoder.stages.{stage}.layers"
     position = 0
@@ -212,12 +246,12 @@ def _downsample_blocks(architecture: Architecture, stage: int, key: str, mlp_key
 
 
 def encoder_blocks(architecture: Architecture) -> list[EncoderBlock]:
-    """The blocks of all stages, in order."""
+    """Blocks of all stages, in order."""
     return [block for stage in range(architecture.num_stages) for block in stage_blocks(architecture, stage)]
 
 
 def heads(architecture: Architecture) -> list[HeadBlock]:
-    """The classification head, and the one that learned from a teacher where there is one."""
+    """Classification heads: none, one, or two of which the second is the distillation head."""
     keys = ("classifier", "classifier_distill")[: architecture.num_classifiers]
     if not architecture.num_labels:
         return []
@@ -233,7 +267,7 @@ def all_blocks(architecture: Architecture) -> list[Block]:
 
 
 def weight_shapes(architecture: Architecture) -> Shapes:
-    """Canonical name and shape of every weight, running statistics included.
+    """Canonical name and shape of every weight, including running statistics.
 
     The canonical names are those of transformers' `LevitForImageClassificationWithTeacher`;
     `num_batches_tracked` has the empty shape.
@@ -247,20 +281,20 @@ def weight_shapes(architecture: Architecture) -> Shapes:
 
 
 def is_statistic(name: str) -> bool:
-    """Whether a canonical name is a running statistic of a batch norm and no parameter."""
+    """Whether a canonical name is that of a running statistic of a batch norm, which is not a trainable parameter."""
     return name.rpartition(".")[2] in ("running_mean", "running_var", "num_batches_tracked")
 
 
 def count_parameters(architecture: Architecture) -> int:
-    """The number of trainable parameters, batch norms included (the convention of all implementations)."""
+    """Number of trainable parameters, including batch norms (the convention of all implementations)."""
     return sum(prod(shape) for name, shape in weight_shapes(architecture).items() if not is_statistic(name))
 
 
 def count_flops(architecture: Architecture) -> int:
-    """Multiply-adds for one image as the paper counts them.
+    """Number of multiply-adds for one image, as the paper counts them.
 
-    Convolutions, linear layers, query-key and attention-value products, and one for each entry of a softmax; no
-    biases, activations or batch norms (facebookresearch/LeViT, `speed_test.py`'s counter).
+    Counted are convolutions, linear layers, query-key and attention-value products, and one for each entry of a
+    softmax; not biases, activations and batch norms (the counter of `speed_test.py` in facebookresearch/LeViT).
     """
     return sum(block.flops() for block in all_blocks(architecture))
 

@@ -1,4 +1,4 @@
-"""Which files are images."""
+"""Recognition of image files by name."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ IMAGE_SUFFIXES = frozenset(
 
 
 def is_image(file: str) -> bool:
-    """Whether a file is called as an image is, and not as what a Mac keeps beside one.
+    """Whether a file name has the suffix of an image format, and is not a metadata file of macOS (`._…`).
 
     Examples:
         >>> is_image("photos/1.JPG"), is_image("photos/notes.txt"), is_image("__MACOSX/photos/._1.JPG")
         (True, False, False)
     """
-    return os.path.splitext(file)[1].lower() in IMAGE_SUFFIXES and not os.path.basename(file).startswith("._")  # noqa: PTH119, PTH122 (no object each)
+    return os.path.splitext(file)[1].lower() in IMAGE_SUFFIXES and not os.path.basename(file).startswith("._")  # noqa: PTH119, PTH122 (a Path for each file is slow)

@@ -1,4 +1,4 @@
-"""Class names: those of ImageNet, for the published weights, whose files hold none."""
+"""Default class names: those of ImageNet for 1000 classes, because most published files contain none."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ IMAGENET_CLASSES = 1000
 
 
 def default_labels(num_labels: int) -> tuple[str, ...]:
-    """The names of classes that a file leaves unnamed.
+    """Class names for a checkpoint without class names.
 
-    A thousand of them are ImageNet's (ILSVRC 2012, in the order of the WordNet ids, each with its synonyms, as in
-    transformers); otherwise `LABEL_0`, `LABEL_1`, …, as transformers calls them.
+    1000 classes are those of ImageNet (ILSVRC 2012, in the order of the WordNet ids, each with its synonyms, as in
+    transformers). Other numbers of classes give `LABEL_0`, `LABEL_1`, …, as in transformers.
 
     Examples:
         >>> default_labels(2), default_labels(1000)[:2]

@@ -1,4 +1,4 @@
-"""The table of published sizes."""
+"""Published model sizes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ from levit.spec.architecture import Architecture
 
 @dataclass(frozen=True)
 class Variant:
-    """One row: what distinguishes a published size, and its published ImageNet top-1 accuracy in per cent.
+    """Published model size.
 
-    The accuracy is the one that the authors' repository states for its released weights, which learned from a
-    teacher (facebookresearch/LeViT, README); None where no weights were released.
+    Attributes:
+        name: name in lower case, such as `levit-128s`.
+        hidden_sizes, num_attention_heads, depths, activation, patch_size: as in `Architecture`.
+        key_dim: channels of a query and of a key in each head, the same in all stages.
+        drop_path_rate: probability in [0, 1) of skipping a residual branch in training.
+        published_top1: top-1 accuracy on the validation set of ImageNet, a fraction in [0, 1], that the authors state
+            for their released weights, which were trained by distillation (facebookresearch/LeViT, README); None if no
+            weights were released.
     """
 
     name: str
@@ -27,7 +33,13 @@ class Variant:
     patch_size: int = 16
 
     def architecture(self, *, num_labels: int = 1000, num_classifiers: int = 2, image_size: int = 224) -> Architecture:
-        """The full description of this size."""
+        """Architecture of this size.
+
+        Args:
+            num_labels: number of classes.
+            num_classifiers: number of heads, 0 to 2.
+            image_size: height and width of the input in pixels.
+        """
         return Architecture(
             image_size=image_size,
             patch_size=self.patch_size,
@@ -44,15 +56,15 @@ class Variant:
 VARIANTS = {
     variant.name: variant
     for variant in (
-        Variant("levit-128s", (128, 256, 384), (4, 6, 8), (2, 3, 4), 16, 0.0, 76.6),
-        Variant("levit-128", (128, 256, 384), (4, 8, 12), (4, 4, 4), 16, 0.0, 78.6),
-        Variant("levit-192", (192, 288, 384), (3, 5, 6), (4, 4, 4), 32, 0.0, 80.0),
-        Variant("levit-256", (256, 384, 512), (4, 6, 8), (4, 4, 4), 32, 0.0, 81.6),
-        Variant("levit-384", (384, 512, 768), (6, 9, 12), (4, 4, 4), 32, 0.1, 82.6),
+        Variant("levit-128s", (128, 256, 384), (4, 6, 8), (2, 3, 4), 16, 0.0, 0.766),
+        Variant("levit-128", (128, 256, 384), (4, 8, 12), (4, 4, 4), 16, 0.0, 0.786),
+        Variant("levit-192", (192, 288, 384), (3, 5, 6), (4, 4, 4), 32, 0.0, 0.8),
+        Variant("levit-256", (256, 384, 512), (4, 6, 8), (4, 4, 4), 32, 0.0, 0.816),
+        Variant("levit-384", (384, 512, 768), (6, 9, 12), (4, 4, 4), 32, 0.1, 0.826),
     )
 }
 
-# timm registers further sizes, for which no weights were published.
+# Sizes that timm adds; no weights were published for them.
 TIMM_VARIANTS = {
     variant.name: variant
     for variant in (
@@ -68,10 +80,10 @@ ALL_VARIANTS = VARIANTS | TIMM_VARIANTS
 
 
 def find_variant(name: str) -> Variant:
-    """The variant of that name; upper and lower case and `_` for `-` are the same.
+    """Find a variant by name, ignoring case and treating `_` as `-`.
 
     Raises:
-        ConfigError: there is no such variant; the message lists them.
+        ConfigError: there is no such variant; the hint lists them.
 
     Examples:
         >>> find_variant("LeViT-128S").depths
@@ -79,5 +91,5 @@ def find_variant(name: str) -> Variant:
     """
     variant = ALL_VARIANTS.get(name.lower().replace("_", "-"))
     if variant is None:
-        raise ConfigError(f"no variant is called {name!r}: use one of {', '.join(ALL_VARIANTS)}")
+        raise ConfigError("unknown variant", source=name, hint=f"use one of {', '.join(ALL_VARIANTS)}")
     return variant
