@@ -1,4 +1,4 @@
-"""What the tests share: where the golden data is, and checkpoints of random weights."""
+"""Fixtures and builders of all tests: golden data, a cache of its own per test, checkpoints of random weights."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import sys
 from pathlib import Path
 from uuid import uuid4
 
-# Before anything imports a library that would look for it: no test may reach for a hub.
+# Both before anything imports a library that reads them. No test uses a hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Parallel workers of pytest-xdist share the cores; more threads than cores make each operation many times slower.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
@@ -21,7 +24,7 @@ from levit.spec.blocks import weight_shapes
 from levit.spec.labels import default_labels
 from levit.spec.preprocessing import Preprocessing
 
-# They belong into a package of transformers' tests, where test_upstream.py puts them.
+# Part of a package of transformers' tests, into which test_upstream.py copies them.
 collect_ignore_glob = ["model/upstream/*.py"]
 
 ROOT = Path(__file__).parent.parent
@@ -29,11 +32,11 @@ GOLDEN = Path(__file__).parent / "golden"
 EXAMPLES = ROOT / "examples"
 SHARED = ROOT.parent / "shared"
 
-# A machine that is busy is no error.
+# A busy machine is not an error.
 settings.register_profile("levit", deadline=None)
 settings.load_profile("levit")
 
-# Those that train, export or measure; `make quick` has tests of the same rooms.
+# Examples that train, export or measure; `make quick` has faster tests of the same code.
 SLOW_EXAMPLES = {
     "levit.benchmarking.benchmark.measure_speed",
     "levit.exporting.export.export",
@@ -44,17 +47,19 @@ SLOW_EXAMPLES = {
 }
 
 
-@pytest.hookimpl(tryfirst=True)  # before -m chooses
+@pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Examples in documentation cannot be marked where they stand."""
+    """Mark the slow examples, and run modules with slow tests first, so that parallel workers end together."""
     for item in items:
         if item.name in SLOW_EXAMPLES:
             item.add_marker(pytest.mark.slow)
+    slow_files = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow_files)
 
 
 @pytest.fixture(scope="session")
 def _caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One folder for all: pytest looks through every numbered one before it makes the next."""
+    """One folder for all caches: pytest scans every numbered folder before it makes the next one."""
     return tmp_path_factory.mktemp("caches")
 
 
@@ -68,15 +73,15 @@ def _own_cache(_caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _same_random_numbers() -> None:
-    """A test draws the same weights alone and after any others; torch is seeded only where it is in use."""
-    np.random.seed(0)  # transformers' own tests draw from it
+    """Seed numpy and torch, so that a test draws the same weights alone and after any other test."""
+    np.random.seed(0)  # used by transformers' own tests
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The data sets and photos that are never part of the repository."""
+    """Folder of the data sets and photos that are not part of the repository."""
     folder = SHARED / "data"
     if not folder.is_dir():
         pytest.skip(f"needs the data sets and photos in {folder}")
@@ -85,7 +90,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_golden() -> Path:
-    """Reference outputs on photographs that are never part of the repository."""
+    """Folder of reference outputs on photos that are not part of the repository."""
     folder = SHARED / "golden"
     if not folder.is_dir():
         pytest.skip(f"needs the reference outputs in {folder}")
@@ -93,7 +98,7 @@ def shared_golden() -> Path:
 
 
 def random_weights(architecture: Architecture, seed: int = 0) -> dict[str, np.ndarray]:
-    """Weights that make every part of the network matter, and keep its values near one."""
+    """Random weights with which every part of the network affects the logits, and activations stay near one."""
     generator = np.random.default_rng(seed)
     weights = {}
     for name, shape in weight_shapes(architecture).items():
@@ -106,7 +111,7 @@ def random_weights(architecture: Architecture, seed: int = 0) -> dict[str, np.nd
             fan_in = int(np.prod(shape[1:]))
             weights[name] = generator.normal(0, fan_in**-0.5, shape).astype(np.float32)
         elif kind == "weight":
-            # Branches that are small beside their shortcut, as in trained networks, so that rounding does not grow.
+            # Branches small compared with their shortcut, as in trained networks, so that rounding is not amplified.
             size = 0.3 if "projection" in name or "linear_down" in name else 1.0
             signs = generator.choice([-size, size], shape)
             weights[name] = (signs * generator.uniform(0.5, 1.5, shape)).astype(np.float32)
@@ -126,14 +131,14 @@ def random_checkpoint(architecture: Architecture, seed: int = 0) -> Checkpoint:
 
 
 def relative(found: np.ndarray, expected: np.ndarray) -> float:
-    """The largest difference, as a share of the largest expected value."""
+    """The largest absolute difference divided by the largest expected value."""
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
 def agrees(found: np.ndarray, expected: np.ndarray) -> bool:
-    """Whether an array is the golden one but for rounding, which differs between processors.
+    """Whether an array equals the golden one up to rounding, which differs between processors.
 
-    On one processor everything is equal to the last bit: tests that compute both sides compare them so.
+    Tests that compute both sides on the same processor compare them bit for bit instead.
     """
     found = np.asarray(found)
     return found.shape == expected.shape and relative(found, expected) < 1e-5
