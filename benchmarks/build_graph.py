@@ -1,4 +1,4 @@
-"""How long does it take to fold a checkpoint and write its graph? All published sizes, random weights.
+"""Time to fold a checkpoint and build its ONNX graph, for all published sizes with random weights.
 
 python benchmarks/build_graph.py
 """
@@ -23,9 +23,9 @@ ROUNDS = 5
 
 
 def main() -> None:
-    """Measure, print, record."""
+    """Measure, print the medians, and write them to the results."""
     medians = {}
-    print(f"median of {ROUNDS} rounds\n\n| variant | fold and write (s) |\n| --- | --- |")
+    print(f"median of {ROUNDS} rounds\n\n| variant | fold and build (s) |\n| --- | --- |")
     for variant in VARIANTS.values():
         architecture = variant.architecture()
         generator = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for networks: everything that a configuration may be, at a size that runs in a blink."""
+"""Hypothesis strategy for small architectures with any combination of hyperparameters."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from levit.checkpoints.dialects import WRITABLE
 from levit.checkpoints.from_model import checkpoint_from_model
 from levit.checkpoints.reading import read_checkpoint
 from levit.checkpoints.writing import arrays_in, convert, write_checkpoint
-from levit.deployment.reference import evaluate
+from levit.deployment.reference import run_reference
 from levit.errors import CheckpointError, ConfigError, LevitWarning
 from levit.spec.architecture import Architecture, Downsample
 from levit.spec.variants import TIMM_VARIANTS, VARIANTS
@@ -61,7 +61,7 @@ def test_the_same_weights_are_read_from_every_dialect(file):
 def test_fused_files_are_read_with_identity_batch_norms(file, dialect):
     checkpoint = read_checkpoint(TINY / file)
     assert checkpoint.source.dialect == dialect
-    logits = evaluate(checkpoint.weights, checkpoint.architecture, np.load(TINY / "input.npy"))["logits"]
+    logits = run_reference(checkpoint.weights, checkpoint.architecture, np.load(TINY / "input.npy"))["logits"]
     assert relative(logits, EXPECTED["logits_f64"]) < 1e-4  # they were fused in single precision
 
 
@@ -115,7 +115,7 @@ def test_the_real_transformers_loads_it_without_a_complaint(tmp_path, variant):
     assert processor.size.shortest_edge == 224
     images = np.random.default_rng(0).standard_normal((1, 3, 224, 224), np.float32)
     logits = model.eval()(torch.from_numpy(images)).logits.numpy()
-    assert relative(logits, evaluate(checkpoint.weights, checkpoint.architecture, images)["logits"]) < 1e-5
+    assert relative(logits, run_reference(checkpoint.weights, checkpoint.architecture, images)["logits"]) < 1e-5
 
 
 @torch.no_grad()
@@ -130,7 +130,7 @@ def test_the_real_timm_loads_it_without_a_complaint(tmp_path, variant, dialect):
     write_checkpoint(checkpoint, tmp_path, to=dialect)
     model = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
     images = np.random.default_rng(0).standard_normal((1, 3, 224, 224), np.float32)
-    expected = evaluate(checkpoint.weights, checkpoint.architecture, images)["logits"]
+    expected = run_reference(checkpoint.weights, checkpoint.architecture, images)["logits"]
     assert relative(model(torch.from_numpy(images)).numpy(), expected) < 1e-5
     again = read_checkpoint(tmp_path)
     assert again.architecture == checkpoint.architecture
@@ -253,7 +253,7 @@ def test_the_real_timm_loads_other_ratios_and_stems(tmp_path, changes):
     write_checkpoint(checkpoint, tmp_path, to="timm")
     model = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
     images = np.random.default_rng(0).standard_normal((1, 3, 64, 64), np.float32)
-    expected = evaluate(checkpoint.weights, checkpoint.architecture, images)["logits"]
+    expected = run_reference(checkpoint.weights, checkpoint.architecture, images)["logits"]
     assert relative(model(torch.from_numpy(images)).numpy(), expected) < 1e-5
 
 

@@ -1,4 +1,4 @@
-"""The deployment network in numpy, from folded arrays alone: what the graph must compute, in any precision."""
+"""Deployment network in numpy from folded arrays, in any precision: the function that the graph must compute."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A checkpoint for another image size computes what the network in torch computes there."""
+"""A checkpoint that is adapted to another image size computes the same as the torch network at that size."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 
 import levit
 from levit.deployment.bias_interpolation import resize_attention_biases, resize_checkpoint
-from levit.deployment.reference import evaluate
+from levit.deployment.reference import run_reference
 from levit.errors import ConfigError
 from levit.model.position_bias import resize_position_bias
 from tests.conftest import random_checkpoint, relative
@@ -14,24 +14,24 @@ from tests.runtime.small_model import SMALL
 
 
 @pytest.mark.parametrize("size", [(32, 32), (64, 48), (47, 95), (80, 80), (128, 16)])
-def test_the_network_in_torch_computes_the_same(tmp_path, size):
+def test_logits_equal_those_of_the_torch_network(tmp_path, size):
     checkpoint = random_checkpoint(SMALL)
     network = levit.load_checkpoint(checkpoint).eval()
     resized = resize_checkpoint(checkpoint, size)
     batch = np.random.default_rng(0).standard_normal((2, 3, *size), np.float32)
     with torch.inference_mode():
         expected = network(pixel_values=torch.from_numpy(batch)).logits.numpy()
-    assert relative(evaluate(resized.weights, resized.architecture, batch)["logits"], expected) < 1e-5
+    assert relative(run_reference(resized.weights, resized.architecture, batch)["logits"], expected) < 1e-5
 
 
 @pytest.mark.parametrize(("trained", "grid"), [((1, 1), (3, 2)), ((4, 3), (1, 1)), ((5, 7), (7, 5)), ((2, 2), (2, 2))])
-def test_biases_are_interpolated_as_in_torch(trained, grid):
+def test_biases_are_interpolated_as_in_the_torch_network(trained, grid):
     biases = np.random.default_rng(0).standard_normal((3, trained[0] * trained[1]), np.float32)
     expected = resize_position_bias(torch.from_numpy(biases), trained, grid).numpy()
     np.testing.assert_allclose(resize_attention_biases(biases, trained, grid), expected, atol=1e-6)
 
 
-def test_preprocessing_keeps_the_share_that_the_crop_shows():
+def test_preprocessing_keeps_the_ratio_of_crop_to_resized_image():
     checkpoint = random_checkpoint(SMALL)
     before = checkpoint.preprocessing
     after = resize_checkpoint(checkpoint, (64, 64)).preprocessing
@@ -41,6 +41,6 @@ def test_preprocessing_keeps_the_share_that_the_crop_shows():
     assert resize_checkpoint(checkpoint, SMALL.image_height_width) is checkpoint
 
 
-def test_a_size_below_the_stem_is_refused():
-    with pytest.raises(ConfigError, match="image_size is 0"):
+def test_an_image_size_of_zero_is_an_error():
+    with pytest.raises(ConfigError, match="image_size: 0 is not"):
         resize_checkpoint(random_checkpoint(SMALL), (0, 64))

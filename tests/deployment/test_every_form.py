@@ -1,4 +1,4 @@
-"""Whatever the configuration: folded arrays, graph and torch network all equal the reference."""
+"""Folded arrays, graph and torch network equal the reference for random architectures."""
 
 import os
 
@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from levit.checkpoints.transformers_configuration import config_from_architecture
 from levit.deployment.folding import fold
 from levit.deployment.graph import build_graph
-from levit.deployment.reference import evaluate
+from levit.deployment.reference import run_reference
 from levit.model.config import LevitConfig
 from levit.model.image_classification import LevitForImageClassification, LevitForImageClassificationWithTeacher
 from levit.runtime.engine import open_engine
@@ -19,12 +19,13 @@ from tests.architectures import architectures
 from tests.conftest import random_weights
 from tests.deployment.folded_network import FoldedNetwork
 
-# The same networks in each run, so that a change is what makes it fail; LEVIT_EXAMPLES=1000 tries as many new ones.
+# The same networks in each run, so that only a change of the code can make it fail; LEVIT_EXAMPLES=1000 tests 1000 new
+# ones.
 EXAMPLES = os.environ.get("LEVIT_EXAMPLES")
 
 
 def logit_scale(weights: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> float:
-    """How large the largest logit is before its terms cancel: random heads of one class often leave next to nothing."""
+    """Magnitude of the largest logit without cancellation: the terms of a random head with one class often cancel."""
     norm = {
         name: weights[f"classifier.batch_norm.{name}"] for name in ("weight", "bias", "running_mean", "running_var")
     }
@@ -50,11 +51,11 @@ def test_every_form_equals_the_reference(architecture):
     weights = random_weights(architecture)
     shape = (2, architecture.num_channels, *architecture.image_height_width)
     images = np.random.default_rng(1).standard_normal(shape, np.float32)
-    outputs = evaluate(weights, architecture, images)
+    outputs = run_reference(weights, architecture, images)
     expected, scale = outputs["logits"], logit_scale(weights, outputs)
 
-    def error(found: np.ndarray) -> float:
-        return float(np.abs(found - expected).max() / scale)
+    def error(logits: np.ndarray) -> float:
+        return float(np.abs(logits - expected).max() / scale)
 
     folded = fold(weights, architecture)
     assert error(FoldedNetwork(folded, architecture)(images)) < 1e-12

@@ -3,7 +3,7 @@ import pytest
 
 from levit.checkpoints.reading import read_checkpoint
 from levit.deployment.folding import fold
-from levit.deployment.reference import _Network, evaluate
+from levit.deployment.reference import _Network, run_reference
 from levit.spec.blocks import AttentionBlock
 from tests.conftest import GOLDEN, relative
 from tests.deployment.folded_network import FoldedNetwork
@@ -13,14 +13,14 @@ IMAGES = np.load(GOLDEN / "tiny" / "input.npy")
 
 @pytest.mark.parametrize("name", ["transformers", "transformers-single"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 1e-5)])
-def test_computes_the_same_function(name, dtype, tolerance):
+def test_folded_weights_give_the_logits_of_the_reference(name, dtype, tolerance):
     checkpoint = read_checkpoint(GOLDEN / "tiny" / name)
-    expected = evaluate(checkpoint.weights, checkpoint.architecture, IMAGES)["logits"]
+    expected = run_reference(checkpoint.weights, checkpoint.architecture, IMAGES)["logits"]
     folded = fold(checkpoint.weights, checkpoint.architecture)
     assert relative(FoldedNetwork(folded, checkpoint.architecture, dtype)(IMAGES), expected) < tolerance
 
 
-def test_leaves_no_batch_norm_and_one_head():
+def test_folded_weights_have_no_batch_norm_and_one_head():
     checkpoint = read_checkpoint(GOLDEN / "tiny" / "transformers")
     folded = fold(checkpoint.weights, checkpoint.architecture)
     kinds = {name.rpartition(".")[2] for name in folded}
@@ -28,7 +28,7 @@ def test_leaves_no_batch_norm_and_one_head():
     assert [name for name in folded if name.startswith("head")] == ["head.weight", "head.bias"]
 
 
-def test_does_not_change_the_weights_it_is_given():
+def test_folding_does_not_change_its_input():
     checkpoint = read_checkpoint(GOLDEN / "tiny" / "transformers")
     before = {name: array.copy() for name, array in checkpoint.weights.items()}
     fold(checkpoint.weights, checkpoint.architecture)
@@ -37,8 +37,7 @@ def test_does_not_change_the_weights_it_is_given():
 
 @pytest.mark.parametrize("grid", [(1, 1), (4, 4), (7, 7), (3, 5), (6, 1)])
 @pytest.mark.parametrize("stride", [1, 2, 3])
-def test_numbers_offsets_as_they_are_first_met(grid, stride):
-    """The closed form against the enumeration of the reference."""
+def test_offset_tables_equal_the_enumeration_of_the_reference(grid, stride):
     block = AttentionBlock(
         key="",
         name="",

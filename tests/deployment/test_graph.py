@@ -21,8 +21,7 @@ def model(tiny):
     return build_graph(fold(tiny.weights, tiny.architecture), tiny.architecture, metadata={"note": "größer"})
 
 
-def test_keeps_the_contract(model):
-    """One input, one output, float32, dynamic batch, opset 17."""
+def test_the_model_has_one_input_and_output_in_float32_dynamic_batch_and_opset_17(model):
     assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 17)]
     shapes = {}
     for value in (*model.graph.input, *model.graph.output):
@@ -45,15 +44,14 @@ def test_nodes_have_readable_names_and_inferred_shapes(model):
     assert shapes["stage1.block1.attention.softmax"] == ["batch", 2, 49, 49]
 
 
-@pytest.mark.parametrize("storage", ["fp32", "fp16"])
-def test_runs_in_any_onnx_runtime_and_any_batch(tiny, storage):
-    """onnx's own reference implementation, which knows nothing of OpenVINO."""
+@pytest.mark.parametrize("weight_precision", ["fp32", "fp16"])
+def test_the_model_runs_in_onnx_s_reference_implementation_with_any_batch_size(tiny, weight_precision):
     from onnx.reference import ReferenceEvaluator
 
-    model = build_graph(fold(tiny.weights, tiny.architecture), tiny.architecture, storage=storage)
+    model = build_graph(fold(tiny.weights, tiny.architecture), tiny.architecture, weight_precision=weight_precision)
     images = np.load(GOLDEN / "tiny" / "input.npy")
     expected = np.load(GOLDEN / "tiny" / "expected.npz")["logits_f64"]
-    tolerance = {"fp32": 1e-4, "fp16": 2e-2}[storage] * np.abs(expected).max()
+    tolerance = {"fp32": 1e-4, "fp16": 2e-2}[weight_precision] * np.abs(expected).max()
     engine = open_engine(model.SerializeToString(), precision="fp32")
     for batch in (images[:1], images):
         (logits,) = ReferenceEvaluator(model).run(None, {"pixel_values": batch})
@@ -61,15 +59,16 @@ def test_runs_in_any_onnx_runtime_and_any_batch(tiny, storage):
         np.testing.assert_allclose(engine.run(batch), expected[: len(batch)], atol=tolerance)
 
 
-def test_half_precision_storage_halves_the_file(tiny):
+def test_half_precision_weights_halve_the_file(tiny):
     folded = fold(tiny.weights, tiny.architecture)
     single, half = (
-        len(build_graph(folded, tiny.architecture, storage=storage).SerializeToString()) for storage in ("fp32", "fp16")
+        len(build_graph(folded, tiny.architecture, weight_precision=precision).SerializeToString())
+        for precision in ("fp32", "fp16")
     )
-    assert half < 0.62 * single  # the bias tables and the nodes stay
+    assert half < 0.62 * single  # the bias tables and the nodes are not halved
 
 
-def test_a_network_without_a_head_is_refused():
+def test_a_network_without_a_head_is_an_error():
     architecture = Architecture(hidden_sizes=(16,), num_attention_heads=(1,), depths=(1,), key_dim=(8,),
                                 mlp_ratio=(2,), attention_ratio=(2,), num_classifiers=0)  # fmt: skip
     with pytest.raises(ExportError, match="no classification head"):

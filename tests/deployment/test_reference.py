@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from levit.checkpoints.reading import read_checkpoint
-from levit.deployment.reference import evaluate
+from levit.deployment.reference import run_reference
 from tests.conftest import GOLDEN, relative
 
 EXPECTED = np.load(GOLDEN / "tiny" / "expected.npz")
@@ -12,7 +12,7 @@ IMAGES = np.load(GOLDEN / "tiny" / "input.npy")
 @pytest.fixture(scope="module")
 def outputs():
     checkpoint = read_checkpoint(GOLDEN / "tiny" / "transformers")
-    return evaluate(checkpoint.weights, checkpoint.architecture, IMAGES)
+    return run_reference(checkpoint.weights, checkpoint.architecture, IMAGES)
 
 
 @pytest.mark.parametrize(
@@ -24,12 +24,12 @@ def outputs():
         ("pooler_output", "pooled_output_f64"),
     ],
 )
-def test_equals_the_double_precision_goldens(outputs, name, golden):
+def test_logits_equal_the_double_precision_golden_values(outputs, name, golden):
     assert relative(outputs[name], EXPECTED[golden]) < 1e-10
 
 
-def test_every_block_equals_the_single_precision_goldens(outputs):
-    """The first wrong stage is named, because the blocks come in order."""
+def test_every_block_equals_the_single_precision_golden_values(outputs):
+    """Blocks are compared in order, so that the first wrong one is reported."""
     blocks = [name for name in outputs if name.startswith("levit.encoder")]
     assert len(blocks) == 12
     for index, name in enumerate(blocks):
@@ -39,8 +39,8 @@ def test_every_block_equals_the_single_precision_goldens(outputs):
     np.testing.assert_allclose(outputs["last_hidden_state"], EXPECTED["last_hidden_state"], atol=1e-4)
 
 
-def test_one_head_gives_the_first_heads_logits():
+def test_a_network_with_one_head_gives_the_logits_of_the_first_head():
     checkpoint = read_checkpoint(GOLDEN / "tiny" / "transformers-single")
-    outputs = evaluate(checkpoint.weights, checkpoint.architecture, IMAGES)
+    outputs = run_reference(checkpoint.weights, checkpoint.architecture, IMAGES)
     assert relative(outputs["logits"], EXPECTED["cls_logits_f64"]) < 1e-10
     assert "classifier_distill" not in outputs

@@ -9,7 +9,7 @@ import pytest
 
 from levit.checkpoints.reading import read_checkpoint
 from levit.deployment.build import build_artifact
-from levit.deployment.reference import evaluate
+from levit.deployment.reference import run_reference
 from levit.errors import EngineError
 from levit.images.transform import normalize
 from levit.runtime.openvino_engine import OpenVinoEngine
@@ -27,7 +27,7 @@ def content() -> bytes:
 
 
 def expected(batch: np.ndarray) -> np.ndarray:
-    return evaluate(random_checkpoint(SMALL).weights, SMALL, batch)["logits"]
+    return run_reference(random_checkpoint(SMALL).weights, SMALL, batch)["logits"]
 
 
 def test_single_precision_equals_the_reference_on_the_golden_network():
@@ -36,7 +36,7 @@ def test_single_precision_equals_the_reference_on_the_golden_network():
     engine = OpenVinoEngine(build_artifact(checkpoint).SerializeToString(), precision="fp32")
     logits = engine.run(pixel_values)
     assert logits.dtype == np.float32
-    assert relative(logits, evaluate(checkpoint.weights, checkpoint.architecture, pixel_values)["logits"]) < 1e-4
+    assert relative(logits, run_reference(checkpoint.weights, checkpoint.architecture, pixel_values)["logits"]) < 1e-4
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("bf16", 0.1), ("auto", 0.1)])

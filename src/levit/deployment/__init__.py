@@ -1,1 +1,1 @@
-"""Canonical weights to the deployment network, without torch."""
+"""Conversion of canonical weights to the deployment network, without torch."""

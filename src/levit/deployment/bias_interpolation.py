@@ -1,4 +1,4 @@
-"""A checkpoint for another image size: the same weights, the attention biases interpolated."""
+"""Adaptation of a checkpoint to another image size by interpolating its attention biases."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ from levit.spec.preprocessing import Preprocessing
 
 
 def resize_checkpoint(checkpoint: Checkpoint, image_size: Grid) -> Checkpoint:
-    """The checkpoint for images of another height and width; the same one where they are the trained ones.
+    """Adapt a checkpoint to another image size.
 
-    Preprocessing keeps the share of the image that the crop shows; a size that is not square is resized to exactly.
+    The preprocessing keeps the ratio of crop to resized image. If the size is not square, images are resized to
+    exactly this size.
 
     Args:
-        checkpoint: what `levit.read_checkpoint` gives.
+        checkpoint: result of `levit.read_checkpoint`.
         image_size: height and width in pixels.
+
+    Returns:
+        A new checkpoint, or the same object if it already has this size.
 
     Raises:
         ConfigError: the size is too small for the stem.
@@ -45,15 +49,17 @@ def resize_checkpoint(checkpoint: Checkpoint, image_size: Grid) -> Checkpoint:
 
 
 def resize_attention_biases(biases: NDArray[Any], trained: Grid, grid: Grid) -> NDArray[Any]:
-    """The biases for another grid, interpolated linearly as by the network in torch: 0 and the largest distance stay.
+    """Interpolate attention biases linearly to another grid, as the network in torch does.
+
+    The biases of distance 0 and of the largest distance are kept.
 
     Args:
-        biases: [heads, trained rows * trained columns].
+        biases: [heads, trained rows * trained columns], of any floating-point type.
         trained: rows and columns of the keys that the biases were trained for.
-        grid: rows and columns of the keys that are wanted.
+        grid: rows and columns of the keys of the new image size.
 
     Returns:
-        [heads, rows * columns].
+        [heads, rows * columns], of the same type.
 
     Examples:
         >>> resize_attention_biases(np.array([[0.0, 1.0, 2.0, 3.0]]), (2, 2), (2, 3)).tolist()
@@ -61,11 +67,12 @@ def resize_attention_biases(biases: NDArray[Any], trained: Grid, grid: Grid) -> 
     """
     table = biases.reshape(-1, *trained).astype(np.float64)
     for axis in (1, 2):
-        places = np.linspace(0, trained[axis - 1] - 1, grid[axis - 1]) if grid[axis - 1] > 1 else np.zeros(1)
-        below = np.minimum(places.astype(int), max(trained[axis - 1] - 2, 0))
-        above = np.minimum(below + 1, trained[axis - 1] - 1)
-        share = (places - below).reshape([-1 if one == axis else 1 for one in range(3)])
-        table = np.take(table, below, axis) * (1 - share) + np.take(table, above, axis) * share
+        old, new = trained[axis - 1], grid[axis - 1]
+        coordinates = np.linspace(0, old - 1, new) if new > 1 else np.zeros(1)
+        lower = np.minimum(coordinates.astype(int), max(old - 2, 0))
+        upper = np.minimum(lower + 1, old - 1)
+        fraction = np.expand_dims(coordinates - lower, [other for other in range(3) if other != axis])
+        table = np.take(table, lower, axis) * (1 - fraction) + np.take(table, upper, axis) * fraction
     return np.asarray(table.reshape(len(biases), -1), biases.dtype)
 
 

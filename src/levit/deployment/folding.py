@@ -1,11 +1,12 @@
-"""Training weights -> deployment weights, exactly: the same function with fewer operations.
+"""Folding of canonical weights into deployment weights: the same function with fewer operations.
 
-What is folded, always in float64 (DESIGN.md, "The deployment network"):
+All of it is computed in float64:
 
-1. every batch norm goes into the convolution or linear layer before it, a head's into the linear layer after it;
+1. each batch norm is merged into the convolution or linear layer before it, and that of a head into the linear layer
+   after it;
 2. two heads become one, because the mean of two linear layers is a linear layer;
-3. the attention scale goes into the queries, and the bias table is gathered once into [heads, queries, keys];
-4. queries, keys and values become three linear layers, so that nothing is left to be split at run time.
+3. the attention scale is merged into the queries, and the bias table is gathered into [heads, queries, keys];
+4. queries, keys and values become three linear layers, so that nothing has to be split at run time.
 """
 
 from __future__ import annotations
@@ -22,22 +23,21 @@ from levit.spec.blocks import AttentionBlock, MlpBlock, StemLayer, encoder_block
 Array = NDArray[np.float64]
 FoldedWeights = dict[str, Array]
 
-_EPSILON = 1e-5  # of every batch norm
+_EPSILON = 1e-5  # of each batch norm
 
 
 def fold(weights: Mapping[str, NDArray[Any]], architecture: Architecture) -> FoldedWeights:
-    """Fold canonical weights into those of the deployment network.
-
-    Linear weights are [inputs, outputs], so that a layer is `x @ weight + bias`.
+    """Fold canonical weights into deployment weights.
 
     Args:
-        weights: canonical name -> array, as `levit.read_checkpoint` gives them.
-        architecture: what the network is.
+        weights: canonical name -> array, as in `Checkpoint.weights`.
+        architecture: hyperparameters of the network.
 
     Returns:
-        float64 arrays under the names that the graph's nodes have: for each layer `<name>.weight` and `<name>.bias`,
-        for each attention `<name>.position_bias` [heads, queries, keys]; `head.weight` and `head.bias` where the
-        network has a head.
+        float64 arrays by the names of the layers in the deployment graph. `<name>.weight` of a linear layer is
+        [inputs, outputs], so that the layer computes `x @ weight + bias`, and that of a convolution [outputs, inputs,
+        rows, columns]; `<name>.bias` is [outputs]. `<name>.position_bias` of an attention is [heads, queries, keys].
+        `head.weight` and `head.bias` exist only if the network has a head.
 
     Examples:
         >>> import levit
@@ -99,19 +99,19 @@ def _head(weights: Mapping[str, Array], architecture: Architecture) -> FoldedWei
 
 
 def _linear(weights: Mapping[str, Array], key: str) -> tuple[Array, Array]:
-    """A linear layer and its batch norm as [inputs, outputs] and [outputs]."""
+    """Weight [inputs, outputs] and bias [outputs] of a linear layer merged with its batch norm."""
     scale, shift = _batch_norm(weights, f"{key}.batch_norm")
     return weights[f"{key}.linear.weight"].T * scale, shift
 
 
 def _batch_norm(weights: Mapping[str, Array], key: str) -> tuple[Array, Array]:
-    """A batch norm with fixed statistics as scale and shift."""
+    """Scale and shift of a batch norm with fixed statistics."""
     scale = weights[f"{key}.weight"] / np.sqrt(weights[f"{key}.running_var"] + _EPSILON)
     return scale, weights[f"{key}.bias"] - weights[f"{key}.running_mean"] * scale
 
 
 def _split_heads(weight: Array, bias: Array, num_heads: int, sizes: list[int]) -> list[tuple[Array, Array]]:
-    """One layer whose outputs are interleaved head by head -> one layer for each of the sizes."""
+    """Split a layer whose outputs are grouped by head into one layer for each of the sizes."""
     cuts = np.cumsum(sizes)[:-1]
     weights = np.split(weight.reshape(len(weight), num_heads, -1), cuts, axis=2)
     biases = np.split(bias.reshape(num_heads, -1), cuts, axis=1)

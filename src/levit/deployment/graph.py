@@ -1,7 +1,8 @@
-"""The deployment network, written as ONNX node by node.
+"""Deployment network as an ONNX graph, built node by node.
 
-No exporter and no tracing: each node and weight has the name of the block that it belongs to, and the graph reads
-like the network. `pixel_values` float32 [batch, channels, height, width] -> `logits` float32 [batch, classes].
+There is no exporter and no tracing: the name of each node and weight begins with the name of its block, and the order
+of the nodes is that of the network. Input: `pixel_values`, float32 [batch, channels, height, width]. Output: `logits`,
+float32 [batch, classes].
 """
 
 from __future__ import annotations
@@ -23,57 +24,57 @@ from levit.spec.blocks import AttentionBlock, MlpBlock, StemLayer, encoder_block
 OPSET = 17
 INPUT, OUTPUT, BATCH = "pixel_values", "logits", "batch"
 
-Storage = Literal["fp32", "fp16"]
+WeightPrecision = Literal["fp32", "fp16"]
 
 
 def build_graph(
     folded: FoldedWeights,
     architecture: Architecture,
     *,
-    storage: Storage = "fp32",
+    weight_precision: WeightPrecision = "fp32",
     metadata: Mapping[str, str] | None = None,
 ) -> onnx.ModelProto:
-    """Write the deployment network as an ONNX model, checked and with inferred shapes.
+    """Build the deployment network as an ONNX model, checked and with inferred shapes.
 
     Args:
-        folded: what `levit.deployment.folding.fold` gives.
-        architecture: what the network is; it must have a head.
-        storage: "fp16" keeps the matrices in half precision and widens them in the graph, which halves the file;
-            the arithmetic stays float32.
+        folded: result of `levit.deployment.folding.fold`.
+        architecture: hyperparameters of the network; it must have a head.
+        weight_precision: "fp16" stores the matrices in half precision and casts them to float32 in the graph, which
+            halves the file; the arithmetic is float32.
         metadata: key-value pairs for the model's metadata.
 
     Returns:
-        The model: opset 17, dynamic batch.
+        Model with opset 17 and a dynamic batch size.
 
     Raises:
         ExportError: the network has no head.
     """
     if "head.weight" not in folded:
-        raise ExportError("the network has no classification head: export a checkpoint of a classifier")
-    writer = _Writer(folded, storage)
+        raise ExportError("the network has no classification head", hint="export a checkpoint of a classifier")
+    builder = _GraphBuilder(folded, weight_precision)
     x = INPUT
     layers = stem_layers(architecture)
     for layer in layers:
-        x = _stem_layer(writer, layer, x)
-        x = writer.activation(x, architecture.activation) if layer is not layers[-1] else x
+        x = _stem_layer(builder, layer, x)
+        x = builder.activation(x, architecture.activation) if layer is not layers[-1] else x
     width, tokens = architecture.hidden_sizes[0], prod(architecture.stem_grids[-1])
-    # In this order, engines that keep channels last anyway have nothing to move.
-    x = writer.node("Transpose", "stem.grid", [x], perm=[0, 2, 3, 1])
-    x = writer.reshape("stem.tokens", x, [0, tokens, width])  # [B, N, C]
+    # Transposing before reshaping is free in engines that store channels last.
+    x = builder.node("Transpose", "stem.grid", [x], perm=[0, 2, 3, 1])
+    x = builder.reshape("stem.tokens", x, [0, tokens, width])  # [B, N, C]
     for block in encoder_blocks(architecture):
         if isinstance(block, AttentionBlock):
-            x = _attention(writer, block, x, architecture.activation)
+            x = _attention(builder, block, x, architecture.activation)
         else:
-            x = _mlp(writer, block, x, architecture.activation)
-    x = writer.node("ReduceMean", "pool", [x], axes=[1], keepdims=0)  # [B, C]
-    writer.linear("head", x, output=OUTPUT)
-    return _model(writer, architecture, metadata or {})
+            x = _mlp(builder, block, x, architecture.activation)
+    x = builder.node("ReduceMean", "pool", [x], axes=[1], keepdims=0)  # [B, C]
+    builder.linear("head", x, output=OUTPUT)
+    return _model(builder, architecture, metadata or {})
 
 
-def _stem_layer(writer: _Writer, layer: StemLayer, x: str) -> str:
+def _stem_layer(builder: _GraphBuilder, layer: StemLayer, x: str) -> str:
     kernel, padding = layer.kernel_size, layer.padding
-    inputs = [x, writer.weight(f"{layer.name}.weight"), writer.weight(f"{layer.name}.bias")]
-    return writer.node(
+    inputs = [x, builder.weight(f"{layer.name}.weight"), builder.weight(f"{layer.name}.bias")]
+    return builder.node(
         "Conv",
         layer.name,
         inputs,
@@ -83,45 +84,45 @@ def _stem_layer(writer: _Writer, layer: StemLayer, x: str) -> str:
     )
 
 
-def _attention(writer: _Writer, block: AttentionBlock, x: str, activation: str) -> str:
+def _attention(builder: _GraphBuilder, block: AttentionBlock, x: str, activation: str) -> str:
     name, heads = block.name, block.num_heads
     inputs, outputs = prod(block.input_grid), prod(block.output_grid)
-    query = writer.linear(f"{name}.query", x if block.is_residual else _subsample(writer, block, x))
-    query = writer.heads(f"{name}.query", query, [0, outputs, heads, block.key_dim], perm=[0, 2, 1, 3])
-    key = writer.linear(f"{name}.key", x)
-    key = writer.heads(f"{name}.key", key, [0, inputs, heads, block.key_dim], perm=[0, 2, 3, 1])
-    value = writer.linear(f"{name}.value", x)
-    value = writer.heads(f"{name}.value", value, [0, inputs, heads, block.value_dim], perm=[0, 2, 1, 3])
-    scores = writer.node("MatMul", f"{name}.scores", [query, key])  # [B, H, queries, keys]
-    scores = writer.node("Add", f"{name}.biased_scores", [scores, writer.weight(f"{name}.position_bias")])
-    attention = writer.node("Softmax", f"{name}.softmax", [scores], axis=-1)
-    context = writer.node("MatMul", f"{name}.context", [attention, value])
-    context = writer.heads(f"{name}.context", context, [0, outputs, heads * block.value_dim], perm=[0, 2, 1, 3])
-    projected = writer.linear(f"{name}.projection", writer.activation(context, activation))
-    return writer.node("Add", f"{name}.residual", [x, projected]) if block.is_residual else projected
+    query = builder.linear(f"{name}.query", x if block.is_residual else _subsample(builder, block, x))
+    query = builder.heads(f"{name}.query", query, [0, outputs, heads, block.key_dim], perm=[0, 2, 1, 3])
+    key = builder.linear(f"{name}.key", x)
+    key = builder.heads(f"{name}.key", key, [0, inputs, heads, block.key_dim], perm=[0, 2, 3, 1])
+    value = builder.linear(f"{name}.value", x)
+    value = builder.heads(f"{name}.value", value, [0, inputs, heads, block.value_dim], perm=[0, 2, 1, 3])
+    scores = builder.node("MatMul", f"{name}.scores", [query, key])  # [B, H, queries, keys]
+    scores = builder.node("Add", f"{name}.biased_scores", [scores, builder.weight(f"{name}.position_bias")])
+    attention = builder.node("Softmax", f"{name}.softmax", [scores], axis=-1)
+    context = builder.node("MatMul", f"{name}.context", [attention, value])
+    context = builder.heads(f"{name}.context", context, [0, outputs, heads * block.value_dim], perm=[0, 2, 1, 3])
+    projected = builder.linear(f"{name}.projection", builder.activation(context, activation))
+    return builder.node("Add", f"{name}.residual", [x, projected]) if block.is_residual else projected
 
 
-def _subsample(writer: _Writer, block: AttentionBlock, x: str) -> str:
-    """Every stride-th token in both directions."""
+def _subsample(builder: _GraphBuilder, block: AttentionBlock, x: str) -> str:
+    """Select every stride-th token in both directions."""
     (rows, columns), stride = block.input_grid, block.stride
-    x = writer.reshape(f"{block.name}.grid", x, [0, rows, columns, block.input_width])
-    slices = [writer.integers(f"stride{stride}.{part}", values) for part, values in (
+    x = builder.reshape(f"{block.name}.grid", x, [0, rows, columns, block.input_width])
+    slices = [builder.integers(f"stride{stride}.{part}", values) for part, values in (
         ("starts", [0, 0]), ("ends", [2**31, 2**31]), ("axes", [1, 2]), ("steps", [stride, stride])
     )]  # fmt: skip
-    x = writer.node("Slice", f"{block.name}.subsample", [x, *slices])
-    return writer.reshape(f"{block.name}.subsampled", x, [0, prod(block.output_grid), block.input_width])
+    x = builder.node("Slice", f"{block.name}.subsample", [x, *slices])
+    return builder.reshape(f"{block.name}.subsampled", x, [0, prod(block.output_grid), block.input_width])
 
 
-def _mlp(writer: _Writer, block: MlpBlock, x: str, activation: str) -> str:
-    up = writer.activation(writer.linear(f"{block.name}.up", x), activation)
-    return writer.node("Add", f"{block.name}.residual", [x, writer.linear(f"{block.name}.down", up)])
+def _mlp(builder: _GraphBuilder, block: MlpBlock, x: str, activation: str) -> str:
+    up = builder.activation(builder.linear(f"{block.name}.up", x), activation)
+    return builder.node("Add", f"{block.name}.residual", [x, builder.linear(f"{block.name}.down", up)])
 
 
-class _Writer:
-    """The growing graph; every method adds nodes and returns the name of their output."""
+class _GraphBuilder:
+    """Nodes and initializers of a graph; each method adds nodes and returns the name of their output."""
 
-    def __init__(self, folded: FoldedWeights, storage: Storage) -> None:
-        self.folded, self.storage = folded, storage
+    def __init__(self, folded: FoldedWeights, weight_precision: WeightPrecision) -> None:
+        self.folded, self.weight_precision = folded, weight_precision
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
 
@@ -145,37 +146,37 @@ class _Writer:
         return self.node("Reshape", name, [x, self.integers("shape." + "x".join(map(str, shape)), shape)])
 
     def heads(self, name: str, x: str, shape: list[int], *, perm: list[int]) -> str:
-        """Take the heads apart ([B, N, H*D] -> [B, H, N, D] or transposed) or put them together again."""
+        """Split the heads ([B, N, H*D] -> [B, H, N, D] or transposed), or merge them."""
         if len(shape) == 3:
             return self.reshape(f"{name}.merged", self.node("Transpose", f"{name}.transposed", [x], perm=perm), shape)
         return self.node("Transpose", f"{name}.heads", [self.reshape(f"{name}.split", x, shape)], perm=perm)
 
     def weight(self, name: str) -> str:
-        """A folded array; in fp16 storage a matrix is kept in half precision and widened by a node of its own."""
+        """Add a folded array; with fp16 weights a matrix is stored in half precision and cast by a node."""
         array = self.folded[name]
-        halve = self.storage == "fp16" and name.endswith(".weight")
-        stored = f"{name}.fp16" if halve else name
-        self._keep(stored, array.astype(np.float16 if halve else np.float32))
-        return self.node("Cast", name, [stored], to=TensorProto.FLOAT) if halve else name
+        is_half = self.weight_precision == "fp16" and name.endswith(".weight")
+        stored = f"{name}.fp16" if is_half else name
+        self._add_initializer(stored, array.astype(np.float16 if is_half else np.float32))
+        return self.node("Cast", name, [stored], to=TensorProto.FLOAT) if is_half else name
 
     def integers(self, name: str, values: list[int]) -> str:
-        self._keep(name, np.array(values, np.int64))
+        self._add_initializer(name, np.array(values, np.int64))
         return name
 
-    def _keep(self, name: str, array: NDArray[Any]) -> None:
+    def _add_initializer(self, name: str, array: NDArray[Any]) -> None:
         if name not in self.initializers:
             self.initializers[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
 
 
-def _model(writer: _Writer, architecture: Architecture, metadata: Mapping[str, str]) -> onnx.ModelProto:
+def _model(builder: _GraphBuilder, architecture: Architecture, metadata: Mapping[str, str]) -> onnx.ModelProto:
     height, width = architecture.image_height_width
     pixels = [BATCH, architecture.num_channels, height, width]
     graph = helper.make_graph(
-        writer.nodes,
+        builder.nodes,
         "levit",
         [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, pixels)],
         [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [BATCH, architecture.num_labels])],
-        list(writer.initializers.values()),
+        list(builder.initializers.values()),
     )
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8, producer_name="levit"

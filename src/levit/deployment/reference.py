@@ -1,8 +1,8 @@
-"""LeViT in a page of float64 numpy, unfolded: the executable specification.
+"""Reference implementation of LeViT in float64 numpy, without folding: the executable specification.
 
-Slow, plain and independent: it takes nothing from the rest of the package but the fields of a configuration, so that
-the folded weights, the graph, the torch network and every export have something to be checked against.
-Shapes: B images, N tokens, C channels, H heads, K key and V value channels a head.
+It is slow and plain, and uses nothing of the package but the fields of `Architecture`, so that the folded weights, the
+graph, the torch network and each export can be checked against it.
+Shapes: B images, N tokens, C channels, H heads, K key and V value channels per head.
 """
 
 from __future__ import annotations
@@ -18,23 +18,30 @@ from levit.spec.architecture import Architecture, Grid
 
 Array = NDArray[np.float64]
 
-_EPSILON = 1e-5  # of every batch norm
+_EPSILON = 1e-5  # of each batch norm
 
 
-def evaluate(
+def run_reference(
     weights: Mapping[str, NDArray[Any]], architecture: Architecture, pixel_values: NDArray[Any]
 ) -> dict[str, Array]:
     """Run the network on preprocessed images.
 
     Args:
-        weights: canonical name -> array, as `levit.read_checkpoint` gives them.
-        architecture: what the network is.
+        weights: canonical name -> array, as in `Checkpoint.weights`.
+        architecture: hyperparameters of the network.
         pixel_values: [B, channels, height, width], normalized.
 
     Returns:
-        Every named intermediate, in order: `stem` and each block [B, N, C] under its canonical key,
-        `last_hidden_state` [B, N, C], `pooler_output` [B, C], the heads `classifier` and `classifier_distill` and
-        their mean `logits` [B, classes] where the network has them.
+        All intermediate results by name, in order, float64: `stem` and each block under its canonical key [B, N, C],
+        `last_hidden_state` [B, N, C], `pooler_output` [B, C], and, as far as the network has heads, the logits of
+        `classifier` and `classifier_distill` and their mean `logits` [B, classes].
+
+    Examples:
+        >>> import levit
+        >>> checkpoint = levit.read_checkpoint("tests/golden/tiny/transformers")
+        >>> outputs = run_reference(checkpoint.weights, checkpoint.architecture, np.zeros((1, 3, 112, 112)))
+        >>> outputs["logits"].shape
+        (1, 10)
     """
     network = _Network({name: np.asarray(array, np.float64) for name, array in weights.items()}, architecture)
     return network.run(np.asarray(pixel_values, np.float64))
@@ -51,30 +58,32 @@ class _Network:
             x = self.convolution(f"levit.patch_embeddings.embedding_layer_{layer}", x)  # [B, C, rows, columns]
         grid: Grid = (x.shape[2], x.shape[3])
         x = x.reshape(*x.shape[:2], -1).transpose(0, 2, 1)  # [B, N, C]
-        seen = {"stem": x}
+        outputs = {"stem": x}
         for stage, depth in enumerate(a.depths):
             key, position = f"levit.encoder.stages.{stage}.layers", 0
             for _ in range(depth):
-                x = seen[f"{key}.{position}"] = x + self.attention(
+                x = outputs[f"{key}.{position}"] = x + self.attention(
                     f"{key}.{position}.module", x, grid, a.key_dim[stage]
                 )
                 position += 1
                 if int(a.mlp_ratio[stage] * a.hidden_sizes[stage]):
-                    x = seen[f"{key}.{position}"] = x + self.mlp(f"{key}.{position}.module", x)
+                    x = outputs[f"{key}.{position}"] = x + self.mlp(f"{key}.{position}.module", x)
                     position += 1
             if stage + 1 < len(a.depths):
                 down = (a.downsamples or ())[stage]
-                x = seen[f"{key}.{position}"] = self.attention(f"{key}.{position}", x, grid, down.key_dim, down.stride)
+                x = outputs[f"{key}.{position}"] = self.attention(
+                    f"{key}.{position}", x, grid, down.key_dim, down.stride
+                )
                 grid = (-(-grid[0] // down.stride), -(-grid[1] // down.stride))
                 if int(down.mlp_ratio * a.hidden_sizes[stage + 1]):
-                    x = seen[f"{key}.{position + 1}"] = x + self.mlp(f"{key}.{position + 1}.module", x)
-        seen |= {"last_hidden_state": x, "pooler_output": x.mean(1)}
+                    x = outputs[f"{key}.{position + 1}"] = x + self.mlp(f"{key}.{position + 1}.module", x)
+        outputs |= {"last_hidden_state": x, "pooler_output": x.mean(1)}
         heads = ("classifier", "classifier_distill")[: a.num_classifiers] if a.num_labels else ()
-        seen |= {head: self.head(head, seen["pooler_output"]) for head in heads}
-        return seen | ({"logits": np.mean([seen[head] for head in heads], axis=0)} if heads else {})
+        outputs |= {head: self.head(head, outputs["pooler_output"]) for head in heads}
+        return outputs | ({"logits": np.mean([outputs[head] for head in heads], axis=0)} if heads else {})
 
     def attention(self, key: str, x: Array, grid: Grid, key_dim: int, stride: int | None = None) -> Array:
-        """Inside a stage, where one layer makes q, k and v, or shrinking by `stride`."""
+        """Attention inside a stage, where one layer computes q, k and v; or with a stride, between two stages."""
         queries_from = list(product(range(0, grid[0], stride or 1), range(0, grid[1], stride or 1)))
         tokens = [row * grid[1] + column for row, column in queries_from]
         biases = self.weights[f"{key}.attention_biases"]
@@ -92,15 +101,15 @@ class _Network:
 
     @staticmethod
     def offsets(queries_from: list[Grid], grid: Grid) -> NDArray[np.int64]:
-        """Which bias each query gives each key: one for each distance in rows and columns, numbered as first met."""
-        seen: dict[Grid, int] = {}
+        """Bias index of each query and key: distances in rows and columns, numbered in order of first occurrence."""
+        indices: dict[Grid, int] = {}
         keys = list(product(range(grid[0]), range(grid[1])))
         distances = [[(abs(q[0] - k[0]), abs(q[1] - k[1])) for k in keys] for q in queries_from]
-        return np.array([[seen.setdefault(distance, len(seen)) for distance in row] for row in distances])
+        return np.array([[indices.setdefault(distance, len(indices)) for distance in row] for row in distances])
 
     @staticmethod
     def split(x: Array, heads: int, *sizes: int) -> list[Array]:
-        """[B, N, H * channels] -> [B, H, N, size] for each size, and one for what remains."""
+        """[B, N, H * channels] -> [B, H, N, size] for each size, and for the remaining channels."""
         x = x.reshape(*x.shape[:2], heads, -1).transpose(0, 2, 1, 3)
         return np.split(x, np.cumsum(sizes), axis=-1) if sizes else [x]
 

@@ -107,7 +107,7 @@ def export(
     if size is not None:
         loaded = resize_checkpoint(loaded, (size, size) if isinstance(size, int) else size)
     storage: Literal["fp32", "fp16"] = "fp16" if precision == "fp16" else "fp32"
-    model = build_artifact(loaded, storage=storage, producer=f"levit {__version__}")
+    model = build_artifact(loaded, weight_precision=storage, producer=f"levit {__version__}")
     max_difference = verify(model.SerializeToString(), loaded, storage=storage)
     if precision == "int8" and calibration is not None:
         model, _ = make_int8(

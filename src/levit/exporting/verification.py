@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levit.checkpoints.checkpoint import Checkpoint
-from levit.deployment.reference import evaluate
+from levit.deployment.reference import run_reference
 from levit.errors import ExportError
 from levit.images.decoding import read_image
 from levit.images.transform import normalize, preprocess
@@ -33,7 +33,7 @@ def verify(artifact: Path | bytes, checkpoint: Checkpoint, *, storage: str) -> f
     engine = open_engine(artifact, precision="fp32")
     worst = 0.0
     for pixel_values in (_photos(checkpoint), _noise(checkpoint)):
-        expected = evaluate(checkpoint.weights, checkpoint.architecture, pixel_values)["logits"]
+        expected = run_reference(checkpoint.weights, checkpoint.architecture, pixel_values)["logits"]
         largest = np.abs(expected).max() or 1.0
         for batch in (pixel_values[:1], pixel_values):
             difference = np.abs(engine.run(batch) - expected[: len(batch)]).max() / largest
