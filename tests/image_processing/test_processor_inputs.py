@@ -92,7 +92,7 @@ AMBIGUOUS = {
 # Entry -> an input of that kind, and what is said in one line.
 REFUSED = {
     "pil_truncated_file": (truncated(), "<JpegImageFile .*>: damaged or incomplete"),
-    "pil_zero_size": (Image.new("RGB", (0, 5)), "<Image 5x0>: there are no pixels in it"),
+    "pil_zero_size": (Image.new("RGB", (0, 5)), "<Image 5x0>: the image has no pixels"),
     "numpy_HWC5_uint8": (
         np.zeros((8, 9, 5), np.uint8),
         r"neither the first nor the last axis of the shape \[8, 9, 5\]",

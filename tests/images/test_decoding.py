@@ -1,3 +1,5 @@
+"""Images of every kind are decoded to upright RGB; whatever cannot be is an ImageError of one line."""
+
 import io
 import os
 import struct
@@ -25,7 +27,7 @@ def test_sixteen_bit_gray_is_scaled_and_not_clipped():
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I;16B", "I"])
-def test_every_kind_of_deep_gray_is_scaled(mode):
+def test_every_mode_of_16_bit_gray_is_scaled(mode):
     values = np.array([[0, 257, 65535]], np.uint16)
     image = Image.frombytes(mode, (3, 1), values.astype({"I;16": "<u2", "I;16B": ">u2", "I": "<i4"}[mode]).tobytes())
     assert np.asarray(read_image(image))[0, :, 0].tolist() == [0, 1, 255]
@@ -54,23 +56,23 @@ def test_gray_arrays_of_eight_and_sixteen_bits_become_rgb():
     np.testing.assert_array_equal(np.asarray(read_image(gray.astype(np.uint16) * 257)), expected)
 
 
-def test_a_transparent_array_is_laid_on_white():
+def test_transparent_pixels_of_an_array_are_blended_with_white():
     array = np.array([[[10, 20, 30, 255], [10, 20, 30, 0], [0, 0, 0, 51]]], np.uint8)
     assert np.asarray(read_image(array))[0].tolist() == [[10, 20, 30], [255, 255, 255], [204, 204, 204]]
 
 
 @pytest.mark.parametrize(("mode", "color"), [("RGB", (10, 20, 30)), ("L", 40), ("P", 0)])
-def test_a_transparent_color_is_laid_on_white(mode, color):
+def test_a_transparent_color_becomes_white(mode, color):
     content = encoded(Image.new(mode, (4, 4), color), transparency=color)
     assert np.unique(np.asarray(read_image(content))).tolist() == [255]
 
 
 @pytest.mark.parametrize("mode", ["YCbCr", "HSV", "CMYK", "LAB", "PA", "RGBX", "RGBa"])
-def test_rare_kinds_of_image_become_rgb(mode):
+def test_rare_modes_become_rgb(mode):
     assert read_image(Image.new(mode, (5, 4))).mode == "RGB"
 
 
-def test_the_orientation_of_an_image_in_memory_is_applied_and_the_image_left_alone():
+def test_the_orientation_of_a_pil_image_is_applied_without_changing_it():
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned to the right
     photo = Image.open(io.BytesIO(encoded(Image.new("RGB", (30, 20)), "JPEG", exif=exif)))
@@ -79,7 +81,7 @@ def test_the_orientation_of_an_image_in_memory_is_applied_and_the_image_left_alo
     assert photo.getexif()[0x0112] == 6
 
 
-def test_an_opened_image_becomes_rgb_as_it_lies():
+def test_to_rgb_ignores_the_orientation():
     exif = Image.Exif()
     exif[0x0112] = 6
     photo = Image.open(io.BytesIO(encoded(Image.new("L", (30, 20), 7), "JPEG", exif=exif)))
@@ -92,43 +94,43 @@ def test_an_opened_image_becomes_rgb_as_it_lies():
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (Image.new("RGB", (0, 5)), "<Image 5x0>: there are no pixels in it"),
+        (Image.new("RGB", (0, 5)), "<Image 5x0>: the image has no pixels"),
         (Image.new("F", (4, 4)), "<Image 4x4>: floating-point pixels have no known range"),
         (Image.open(io.BytesIO(PHOTO.read_bytes()[:5000])), "<JpegImageFile .*>: damaged or incomplete"),
     ],
 )
-def test_an_opened_image_that_cannot_become_rgb_is_refused_in_one_line(image, message):
+def test_to_rgb_refuses_an_unusable_image_in_one_line(image, message):
     with pytest.raises(ImageError, match=f"^{message}"):
         to_rgb(image)
 
 
-def test_a_damaged_description_does_not_spoil_the_picture():
-    content = encoded(Image.new("RGB", (30, 20), (9, 9, 9)), "JPEG", exif=b"Exif\0\0no such thing")
+def test_damaged_exif_metadata_are_ignored():
+    content = encoded(Image.new("RGB", (30, 20), (9, 9, 9)), "JPEG", exif=b"Exif\0\0not valid")
     assert read_image(content).size == (30, 20)
 
 
-def test_of_an_animation_the_first_frame_is_read():
+def test_the_first_frame_of_an_animation_is_decoded():
     frames = [Image.new("RGB", (8, 8), color) for color in ("red", "lime")]
     content = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
     assert read_image(content).getpixel((0, 0)) == (255, 0, 0)
 
 
 REFUSED = {
-    "web address": ("https://example.com/cat.jpg", "addresses are not fetched: download the image and give the file"),
-    "bucket": ("s3://bucket/cat.jpg", "addresses are not fetched"),
+    "web address": ("https://example.com/cat.jpg", "URLs are not fetched: download the image and give the file"),
+    "bucket": ("s3://bucket/cat.jpg", "URLs are not fetched"),
     "floats": (np.zeros((8, 8, 3), np.float32), r"must be uint8 .* not float32 \[8, 8, 3\]"),
     "channels first": (np.zeros((3, 8, 8), np.uint8), r"an array must be .* not uint8 \[3, 8, 8\]"),
     "two channels": (np.zeros((8, 8, 2), np.uint8), r"not uint8 \[8, 8, 2\]"),
     "a batch": (np.zeros((1, 8, 8, 3), np.uint8), r"not uint8 \[1, 8, 8, 3\]"),
     "deep colors": (np.zeros((8, 8, 3), np.uint16), r"not uint16 \[8, 8, 3\]"),
     "a row": (np.zeros(8, np.uint8), r"not uint8 \[8\]"),
-    "a number": (7, "give a path, bytes, a PIL image or an array"),
-    "nothing": (None, "give a path, bytes, a PIL image or an array"),
-    "bytearray": (bytearray(b"abc"), "give a path, bytes, a PIL image or an array"),
-    "a stream": (io.BytesIO(b"abc"), "give a path, bytes, a PIL image or an array"),
+    "a number": (7, "not a path, bytes, a PIL image or an array"),
+    "nothing": (None, "not a path, bytes, a PIL image or an array"),
+    "bytearray": (bytearray(b"abc"), "not a path, bytes, a PIL image or an array"),
+    "a stream": (io.BytesIO(b"abc"), "not a path, bytes, a PIL image or an array"),
     "float pixels": (Image.new("F", (4, 4)), "floating-point pixels have no known range: convert it to 8 bits"),
-    "empty image": (Image.new("RGB", (0, 5)), "there are no pixels in it"),
-    "empty array": (np.zeros((0, 5, 3), np.uint8), "there are no pixels in it"),
+    "empty image": (Image.new("RGB", (0, 5)), "the image has no pixels"),
+    "empty array": (np.zeros((0, 5, 3), np.uint8), "the image has no pixels"),
     "missing file": ("no/such/photo.jpg", "no such file"),
     "impossible name": ("a\0b.jpg", "damaged or incomplete"),
     "no bytes": (b"", "not an image, or of a format that Pillow cannot read"),
@@ -139,15 +141,16 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_is_no_image_is_refused_in_one_line_that_starts_with_its_name(case):
+def test_an_invalid_source_is_refused_in_one_line_that_starts_with_its_name(case):
     source, message = REFUSED[case]
     with pytest.raises(ImageError, match=message) as caught:
         read_image(source)
+    assert caught.value.source == describe_source(source)
     assert str(caught.value).startswith(f"{describe_source(source)}: ")
     assert "\n" not in str(caught.value)
 
 
-def test_damaged_files_are_refused_by_their_path(tmp_path):
+def test_errors_of_damaged_files_name_their_path(tmp_path):
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "half.jpg").write_bytes(PHOTO.read_bytes()[: PHOTO.stat().st_size // 2])
     for name, reason in (("empty.jpg", "not an image"), ("half.jpg", "damaged"), ("", "a folder, not an image")):
@@ -157,11 +160,11 @@ def test_damaged_files_are_refused_by_their_path(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files where Linux lists them")
-def test_no_file_stays_open_after_an_answer_or_while_an_error_is_kept(tmp_path):
+def test_no_file_stays_open_after_decoding_or_while_an_error_is_kept(tmp_path):
     (tmp_path / "half.jpg").write_bytes(PHOTO.read_bytes()[: PHOTO.stat().st_size // 2])
     frames = [Image.new("RGB", (8, 8), color) for color in ("red", "lime")]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
-    read_image(tmp_path / "moving.gif")  # Pillow opens things of its own the first time
+    read_image(tmp_path / "moving.gif")  # Pillow opens files of its own on first use
     before = os.listdir("/proc/self/fd")  # noqa: PTH208
     kept = []
     for _ in range(3):
@@ -173,8 +176,8 @@ def test_no_file_stays_open_after_an_answer_or_while_an_error_is_kept(tmp_path):
     assert len(os.listdir("/proc/self/fd")) == len(before)  # noqa: PTH208
 
 
-def png_of(width: int, height: int) -> bytes:
-    """A PNG that claims to be large and holds next to nothing."""
+def sparse_png(width: int, height: int) -> bytes:
+    """A PNG whose header states a large size and whose pixel data are one byte."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
@@ -186,29 +189,29 @@ def png_of(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(
     ("width", "height", "message"),
     [
-        (12_000, 10_000, "120 megapixels are more than the limit of 100: make it smaller, or raise max_pixels"),
+        (12_000, 10_000, "120 megapixels are more than the limit of 100: make it smaller, or raise `max_pixels`"),
         (30_000, 30_000, "more pixels than Pillow accepts: make it smaller"),
         (9_500, 10_000, "damaged or incomplete"),  # below the limit, so it is decoded
     ],
 )
-def test_a_bomb_is_refused_before_it_is_decoded(width, height, message):
-    content = png_of(width, height)
+def test_an_image_with_too_many_pixels_is_refused_before_it_is_decoded(width, height, message):
+    content = sparse_png(width, height)
     with pytest.raises(ImageError) as caught:
         read_image(content)
     assert str(caught.value).startswith(f"<{len(content)} bytes>: {message}")
 
 
 @pytest.mark.parametrize("source", [PHOTO, Image.new("L", (11, 10)), np.zeros((11, 10), np.uint8)], ids=type)
-def test_the_limit_of_pixels_holds_for_every_kind_of_source(source):
-    with pytest.raises(ImageError, match=r"more than the limit of 0: make it smaller, or raise max_pixels"):
+def test_the_pixel_limit_applies_to_every_kind_of_source(source):
+    with pytest.raises(ImageError, match=r"more than the limit of 0: make it smaller, or raise `max_pixels`"):
         read_image(source, max_pixels=109)
 
 
-def test_an_image_of_exactly_the_limit_is_read():
+def test_an_image_of_exactly_the_pixel_limit_is_decoded():
     assert read_image(np.zeros((11, 10), np.uint8), max_pixels=110).size == (10, 11)
 
 
-def test_a_source_is_called_by_its_path_or_its_kind():
+def test_a_source_is_described_by_its_path_or_its_type_and_size():
     assert describe_source("a/b.jpg") == "a/b.jpg"
     assert describe_source(Path("a/b.jpg")) == str(Path("a/b.jpg"))
     assert describe_source(b"1234") == "<4 bytes>"

@@ -174,7 +174,7 @@ def test_an_engine_that_fails_is_not_taken_for_a_bad_image():
 
 def test_the_limit_of_pixels_is_the_users():
     classifier = colors_classifier(max_pixels=599)
-    with pytest.raises(ImageError, match="make it smaller, or raise max_pixels"):
+    with pytest.raises(ImageError, match="make it smaller, or raise `max_pixels`"):
         classifier(PRIMARY["red"])
     assert colors_classifier(max_pixels=600)(PRIMARY["red"]).error is None
 

@@ -1,1 +1,1 @@
-"""Files of images -> RGB -> model input, with Pillow."""
+"""Decoding and preprocessing of images with Pillow."""

@@ -1,4 +1,4 @@
-"""An image from wherever it is -> RGB, upright."""
+"""Decoding of images from files, bytes, arrays and PIL images to upright RGB."""
 
 from __future__ import annotations
 
@@ -19,24 +19,33 @@ from levit.errors import ConfigError, ImageError
 from levit.spec.architecture import Grid
 
 ImageSource = str | PathLike[str] | bytes | Image.Image | NDArray[Any]
+"""Path, content of an image file, PIL image, or array: uint8 or uint16 [height, width] (gray), or uint8
+[height, width, 3] (RGB) or [height, width, 4] (RGBA)."""
 
 IMAGE_TYPES = (str, PathLike, bytes, Image.Image, np.ndarray)
+"""The types of `ImageSource`, for `isinstance`."""
 
 MAX_PIXELS = 100_000_000
+"""Default limit on the number of pixels of an image."""
 
 _UPRIGHT = 1
-_MOST_REDUCED = 8  # times smaller is the smallest that a JPEG file can be decoded to
-_ON_THE_SIDE = (5, 6, 7, 8)  # the orientations that exchange height and width
+_ROTATED = (5, 6, 7, 8)  # the EXIF orientations that exchange height and width
+_MAX_REDUCTION = 8  # a JPEG file can be decoded at 1/2, 1/4 or 1/8 of its size
 
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://|data:", re.IGNORECASE)
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://|data:", re.IGNORECASE)
 
-# Pillow's warning about large images is no news: the limit here is checked anyway. Its filter list is global state,
+# Pillow's warning about large images is redundant, because the limit is checked here. Its filter list is global state,
 # so only one thread at a time may change it.
 _WARNING_FILTER = threading.Lock()
 
 
 def describe_source(source: ImageSource) -> str:
-    """What to call an image in a result or an error: its path, or what kind of thing it is."""
+    """Name of an image source in results and errors: its path, or its type with its size.
+
+    Examples:
+        >>> describe_source("photos/cat.jpg"), describe_source(np.zeros((480, 640, 3), np.uint8))
+        ('photos/cat.jpg', '<ndarray 480x640x3>')
+    """
     if isinstance(source, str | PathLike):
         return fspath(source)
     if isinstance(source, bytes):
@@ -48,22 +57,36 @@ def describe_source(source: ImageSource) -> str:
     return f"<{kind}>"
 
 
-def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Decode an image to RGB, upright.
+def snapshot_source(source: ImageSource) -> ImageSource:
+    """Protect a source from later changes by its owner, so that another thread can decode it later.
 
-    The EXIF orientation is applied; transparency is laid on white; palette, gray, 1-bit and CMYK images are converted;
-    16-bit gray is scaled to 8 bits, where Pillow and with it all other implementations clip at 255.
+    An array is copied, because its owner may fill it with the next video frame. A PIL image that was opened and not
+    loaded is loaded, because only one thread at a time can read its file; if that fails, decoding it raises the error.
+    """
+    if isinstance(source, np.ndarray):
+        return source.copy()
+    if isinstance(source, Image.Image):
+        with suppress(Exception):
+            source.load()
+    return source
+
+
+def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode an image to RGB and apply its EXIF orientation.
+
+    Transparent pixels are blended with white; palette, gray, 1-bit and CMYK images are converted; 16-bit gray is scaled
+    to 8 bits, where Pillow, and with it all other implementations, clips at 255. Of an animation, the first frame is
+    decoded.
 
     Args:
-        source: a path, the bytes of an image file, a PIL image, or an array: uint8 or uint16 [height, width] (gray), or
-            uint8 [height, width, 3] (RGB) or [height, width, 4] (RGBA).
-        max_pixels: refuse larger images before they are decoded.
+        source: a path, the bytes of an image file, a PIL image, or an array; see `ImageSource`.
+        max_pixels: largest number of pixels; a larger image is refused before it is decoded.
 
     Returns:
         An RGB image.
 
     Raises:
-        ImageError: the source is no image, is damaged, too large, or a URL; the message starts with its name.
+        ImageError: the source is not an image, is damaged, too large, or a URL; `source` is its name.
 
     Examples:
         >>> import numpy as np
@@ -74,45 +97,50 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Im
 
 
 def read_reduced_image(
-    source: ImageSource, enough: int | None, *, max_pixels: int = MAX_PIXELS
+    source: ImageSource, min_side: int | None, *, max_pixels: int = MAX_PIXELS
 ) -> tuple[Image.Image, Grid]:
-    """Decode an image as `read_image` does, but no larger than it is needed.
+    """Decode an image as `read_image` does, at reduced size where the file format allows it.
 
-    A JPEG file can be decoded at a half, a quarter or an eighth of its size in a fraction of the time.
+    A JPEG file can be decoded at 1/2, 1/4 or 1/8 of its size in a fraction of the time.
 
     Args:
-        source: what `read_image` takes.
-        enough: no side becomes shorter than this by it; None for the whole image.
-        max_pixels: refuse larger images before they are decoded.
+        source: as for `read_image`.
+        min_side: smallest length of a side after the reduction, in pixels; None decodes at full size.
+        max_pixels: as for `read_image`.
 
     Returns:
-        An RGB image, and the height and width of the whole: a reduced image may end in part of a pixel.
+        An RGB image, and height and width at full size. The last row and column of a reduced image may stand for fewer
+        pixels than the others, so these are no exact multiples of its size.
+
+    Raises:
+        ImageError: as for `read_image`.
     """
     name = describe_source(source)
-    # The image is closed also after an error, which may live on in a list of results.
+    # The image is closed also after an error, which may be kept in a list of results.
     with image_errors(name), _open(source, name) as image:
         _check_size(image, name, max_pixels)
-        whole = image.height, image.width
+        full_size = image.height, image.width
         orientation = image.getexif().get(ExifTags.Base.Orientation)
         is_upright = orientation in (None, _UPRIGHT)
-        # A reduced image may end in part of a pixel; turned, it would begin with it.
-        is_even = is_upright or not (image.width % _MOST_REDUCED or image.height % _MOST_REDUCED)
-        if enough is not None and is_even and image is not source:  # a caller's own image is left as it is
-            image.draft(image.mode, (enough, enough))
-        if orientation in _ON_THE_SIDE:
-            whole = whole[::-1]
-        is_ready = is_upright and image is not source  # nothing to turn, and nobody else's
-        return _to_rgb(image if is_ready else ImageOps.exif_transpose(image), name), whole
+        # The last column of a reduced image may be partial; after a rotation that would be its first one.
+        is_divisible = not (image.width % _MAX_REDUCTION or image.height % _MAX_REDUCTION)
+        is_callers_image = image is source  # it must not change
+        if min_side is not None and (is_upright or is_divisible) and not is_callers_image:
+            image.draft(image.mode, (min_side, min_side))
+        if orientation in _ROTATED:
+            full_size = full_size[::-1]
+        needs_copy = is_callers_image or not is_upright
+        return _to_rgb(ImageOps.exif_transpose(image) if needs_copy else image, name), full_size
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert an opened image to RGB as `read_image` does, but leave it lying as it lies.
+    """Convert a PIL image to RGB as `read_image` does, but ignore its EXIF orientation.
 
     Args:
         image: of any mode but "F".
 
     Returns:
-        An RGB image; the same one where nothing is to be done.
+        An RGB image; the same object if it is RGB already.
 
     Raises:
         ImageError: the image is damaged, empty, or of floating-point pixels.
@@ -130,32 +158,19 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 @contextmanager
 def image_errors(name: str) -> Iterator[None]:
-    """Turn whatever goes wrong with an image inside into an `ImageError` that starts with its name."""
+    """Convert any error in the block to an `ImageError` whose source is, or begins with, the name of the image."""
     try:
         yield
     except ImageError as error:
-        if str(error).startswith(f"{name}: "):
+        if error.source == name:
             raise
-        raise ImageError(f"{name}: {error}") from error
-    except (ConfigError, Warning):  # an option is at fault, or the caller wants warnings raised
+        source = name if error.source is None else f"{name}: {error.source}"
+        raise ImageError(error.reason, source=source, hint=error.hint) from error
+    except (ConfigError, Warning):  # an option is invalid, or the caller turned warnings into errors
         raise
-    except Exception as error:  # a damaged file makes Pillow's decoders raise almost anything
-        raise ImageError(f"{name}: {_reason(error)}") from error
-
-
-def snapshot_source(source: ImageSource) -> ImageSource:
-    """A source that stays what it is when it is read later, in another thread.
-
-    An array is copied, because its owner may fill it with the next frame. A PIL image that was opened and not loaded
-    is loaded, because its file can only be read by one thread at a time; one that cannot be loaded is left, and says
-    so when it is read.
-    """
-    if isinstance(source, np.ndarray):
-        return source.copy()
-    if isinstance(source, Image.Image):
-        with suppress(Exception):
-            source.load()
-    return source
+    except Exception as error:  # a damaged file makes Pillow's decoders raise errors of almost any type
+        reason, hint = _reason_and_hint(error)
+        raise ImageError(reason, source=name, hint=hint) from error
 
 
 def _open(source: ImageSource, name: str) -> AbstractContextManager[Image.Image]:
@@ -163,10 +178,10 @@ def _open(source: ImageSource, name: str) -> AbstractContextManager[Image.Image]
         return nullcontext(source)  # its owner closes it
     if isinstance(source, np.ndarray):
         return _from_array(source, name)
-    if isinstance(source, str) and _ADDRESS.match(source):
-        raise ImageError(f"{name}: addresses are not fetched: download the image and give the file")
+    if isinstance(source, str) and _URL.match(source):
+        raise ImageError("URLs are not fetched", source=name, hint="download the image and give the file")
     if not isinstance(source, str | bytes | PathLike):
-        raise ImageError(f"{name}: give a path, bytes, a PIL image or an array")
+        raise ImageError("not a path, bytes, a PIL image or an array", source=name)
     with _WARNING_FILTER, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
@@ -175,11 +190,12 @@ def _open(source: ImageSource, name: str) -> AbstractContextManager[Image.Image]
 def _check_size(image: Image.Image, name: str, max_pixels: int | None) -> None:
     pixels = image.width * image.height
     if not pixels:
-        raise ImageError(f"{name}: there are no pixels in it")
+        raise ImageError("the image has no pixels", source=name)
     if max_pixels is not None and pixels > max_pixels:
         raise ImageError(
-            f"{name}: {pixels / 1e6:.0f} megapixels are more than the limit of {max_pixels / 1e6:.0f}: "
-            "make it smaller, or raise max_pixels"
+            f"{pixels / 1e6:.0f} megapixels are more than the limit of {max_pixels / 1e6:.0f}",
+            source=name,
+            hint="make it smaller, or raise `max_pixels`",
         )
 
 
@@ -187,10 +203,8 @@ def _from_array(array: NDArray[Any], name: str) -> Image.Image:
     is_gray = array.ndim == 2 and array.dtype in (np.uint8, np.uint16)
     is_color = array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8
     if not (is_gray or is_color):
-        raise ImageError(
-            f"{name}: an array must be uint8 [height, width, 3 or 4] or uint8 or uint16 [height, width], "
-            f"not {array.dtype} {list(array.shape)}"
-        )
+        expected = "uint8 [height, width, 3 or 4] or uint8 or uint16 [height, width]"
+        raise ImageError(f"an array must be {expected}, not {array.dtype} {list(array.shape)}", source=name)
     return Image.fromarray(array)
 
 
@@ -200,11 +214,11 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
         return image
     if image.mode.startswith("I"):  # 16 and 32 bits: Pillow would clip them at 255
         values = np.asarray(image).astype(np.float64)
-        if image.mode != "I" or values.max() > 255:  # 32 bits are also what 8-bit values are sometimes kept in
+        if image.mode != "I" or values.max() > 255:  # mode I is also used for 8-bit values
             values /= 257
         return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
-        raise ImageError(f"{name}: floating-point pixels have no known range: convert it to 8 bits")
+        raise ImageError("floating-point pixels have no known range", source=name, hint="convert it to 8 bits")
     if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
@@ -212,15 +226,15 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     return image.convert("RGB")
 
 
-def _reason(error: Exception) -> str:
+def _reason_and_hint(error: Exception) -> tuple[str, str | None]:
     if isinstance(error, FileNotFoundError):
-        return "no such file"
+        return "no such file", None
     if isinstance(error, IsADirectoryError):
-        return "a folder, not an image"
+        return "a folder, not an image", None
     if isinstance(error, PermissionError):
-        return "not readable: permission denied"
+        return "not readable: permission denied", None
     if isinstance(error, UnidentifiedImageError):
-        return "not an image, or of a format that Pillow cannot read"
+        return "not an image, or of a format that Pillow cannot read", None
     if isinstance(error, Image.DecompressionBombError):
-        return "more pixels than Pillow accepts: make it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS too"
-    return f"damaged or incomplete ({' '.join(str(error).split()) or type(error).__name__})"
+        return "more pixels than Pillow accepts", "make it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS too"
+    return f"damaged or incomplete ({' '.join(str(error).split()) or type(error).__name__})", None

@@ -1,4 +1,4 @@
-"""An RGB image -> what the network takes: resized, cropped, normalized."""
+"""Preprocessing of RGB images for the network: resize, center crop, rescale and normalize."""
 
 from __future__ import annotations
 
@@ -14,38 +14,41 @@ from levit.images.resizing import resize_box
 from levit.spec.architecture import Grid
 from levit.spec.preprocessing import Preprocessing
 
-_ENOUGH = 2.9  # a reduced image is still so many times as large as what it is resized to: no answer in fp32 changes
-_SHARP = (Image.Resampling.NEAREST, Image.Resampling.BOX)  # filters that jump where a pixel begins
-_TALL = 2  # of an image higher than so many times its width, Pillow resizes the columns first
+# A JPEG file is decoded at reduced size only if the result stays this many times larger than the size it is resized to.
+# Below 2.9, predictions in fp32 change.
+_MIN_OVERSAMPLING = 2.9
+_DISCONTINUOUS_FILTERS = (Image.Resampling.NEAREST, Image.Resampling.BOX)  # their weights jump at pixel edges
+_TALL_RATIO = 2  # Pillow resizes the columns first if the height is more than this many times the width
 
 
 def read_and_preprocess(
     source: ImageSource, preprocessing: Preprocessing, *, max_pixels: int = MAX_PIXELS, exact: bool = False
 ) -> NDArray[np.uint8]:
-    """Read, resize and crop in one, so that whatever goes wrong is an `ImageError`.
+    """Decode, resize and crop an image.
 
     Args:
-        source: what `levit.images.decoding.read_image` takes.
-        preprocessing: what to do.
-        max_pixels: refuse larger images before they are decoded.
-        exact: bit for bit as Pillow; otherwise only what the crop keeps is resized (in the mean at most 0.05 gray
-            levels away), and a JPEG file several times as large as needed is decoded at a fraction of its size (at
-            most 1 gray level).
+        source: as for `levit.images.decoding.read_image`.
+        preprocessing: the steps; rescaling and normalization are left to `normalize`.
+        max_pixels: largest number of pixels; a larger image is refused before it is decoded.
+        exact: bit for bit as Pillow; otherwise only what the crop keeps is resized (at most 0.05 gray levels away in
+            the mean), and a JPEG file several times larger than needed is decoded at a fraction of its size (at most
+            1 gray level away in the mean).
 
     Returns:
         uint8 [height, width, 3].
 
     Raises:
-        ImageError: the image cannot be decoded, resized or is refused.
+        ImageError: the image cannot be decoded or resized, or is too large.
     """
     resize = preprocessing.resize
-    is_smooth = preprocessing.resample not in _SHARP
-    enough = int(_ENOUGH * resize) if isinstance(resize, int) and is_smooth and not exact else None
-    image, whole = read_reduced_image(source, enough, max_pixels=max_pixels)
+    is_continuous = preprocessing.resample not in _DISCONTINUOUS_FILTERS
+    min_side = int(_MIN_OVERSAMPLING * resize) if isinstance(resize, int) and is_continuous and not exact else None
+    image, full_size = read_reduced_image(source, min_side, max_pixels=max_pixels)
     try:
-        return preprocess(image, preprocessing) if exact else preprocess_fast(image, preprocessing, whole)
-    except Exception as error:  # no memory, for instance
-        raise ImageError(f"{describe_source(source)}: cannot be resized ({error or type(error).__name__})") from error
+        return preprocess(image, preprocessing) if exact else preprocess_fast(image, preprocessing, full_size)
+    except Exception as error:  # MemoryError, for instance
+        reason = f"cannot be resized ({error or type(error).__name__})"
+        raise ImageError(reason, source=describe_source(source)) from error
 
 
 def preprocess(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
@@ -63,41 +66,46 @@ def preprocess(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.u
     return np.asarray(image)
 
 
-def preprocess_fast(image: Image.Image, preprocessing: Preprocessing, whole: Grid | None = None) -> NDArray[np.uint8]:
-    """Resize to a shorter side and crop an RGB image, computing only what the crop keeps; else as `preprocess`.
+def preprocess_fast(
+    image: Image.Image, preprocessing: Preprocessing, full_size: Grid | None = None
+) -> NDArray[np.uint8]:
+    """Resize an RGB image to a shorter side and crop it, computing only the pixels that the crop keeps.
+
+    Where that is not possible (a resize to exact height and width, no crop or one larger than the image, filters that
+    are not continuous, tall images), the result is that of `preprocess`.
 
     Args:
-        image: RGB, possibly of reduced size.
-        preprocessing: what to do.
-        whole: height and width before the reduction.
+        image: RGB, possibly decoded at reduced size.
+        preprocessing: the steps; rescaling and normalization are left to `normalize`.
+        full_size: height and width in pixels before the reduction; None means those of `image`.
 
     Returns:
-        uint8 [height, width, 3]; of an image that is not reduced at most 0.05 gray levels in the mean away from
-        `preprocess`.
+        uint8 [height, width, 3]; for an image that is not reduced at most 0.05 gray levels away from `preprocess` in
+        the mean.
     """
-    whole = whole or (image.height, image.width)
+    full_size = full_size or (image.height, image.width)
     resize, crop = preprocessing.resize, preprocessing.crop
-    resized = resized_size(*whole, resize) if resize is not None else whole
-    is_tall = whole[0] > _TALL * whole[1]
-    if not isinstance(resize, int) or crop is None or preprocessing.resample in _SHARP or is_tall:
+    resized = resized_size(*full_size, resize) if resize is not None else full_size
+    is_tall = full_size[0] > _TALL_RATIO * full_size[1]
+    if not isinstance(resize, int) or crop is None or preprocessing.resample in _DISCONTINUOUS_FILTERS or is_tall:
         return preprocess(image, preprocessing)
     if crop[0] > resized[0] or crop[1] > resized[1]:
         return preprocess(image, preprocessing)
-    sizes = image.height, image.width
-    reduction = max(1, round(max(whole) / max(sizes)))
-    scales = [whole[axis] / resized[axis] / reduction for axis in (0, 1)]
+    size = image.height, image.width
+    reduction = max(1, round(max(full_size) / max(size)))
+    scales = [full_size[axis] / resized[axis] / reduction for axis in (0, 1)]
     starts = [(resized[axis] - crop[axis]) // 2 * scales[axis] for axis in (0, 1)]
-    ends = [min(starts[axis] + crop[axis] * scales[axis], sizes[axis]) for axis in (0, 1)]
+    ends = [min(starts[axis] + crop[axis] * scales[axis], size[axis]) for axis in (0, 1)]
     box = (starts[1], starts[0], ends[1], ends[0])
     return np.asarray(resize_box(image, (crop[1], crop[0]), Image.Resampling(preprocessing.resample), box))
 
 
 def normalize(images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """Rescale and normalize, in the arithmetic of `LevitImageProcessorPil`.
+    """Rescale and normalize images, in the arithmetic of `LevitImageProcessorPil`.
 
     Args:
-        images: [B, height, width, 3].
-        preprocessing: what to do.
+        images: uint8 [B, height, width, 3].
+        preprocessing: `rescale`, `mean` and `std` are used.
 
     Returns:
         float32 [B, 3, height, width].
@@ -105,20 +113,39 @@ def normalize(images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArra
     table = _normalization_table(preprocessing)
     normalized = np.empty((len(images), 3, *images.shape[1:3]), np.float32)
     for channel in range(3):
-        # Every index is in the table; numpy fills the result by way of a copy where it is to find that out itself.
+        # Every index is valid; with any other mode than "clip", numpy checks them in a temporary copy of the result.
         np.take(table[channel], images[..., channel], out=normalized[:, channel], mode="clip")
     return normalized
 
 
 @lru_cache(maxsize=8)
 def _normalization_table(preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """The result for each of the 256 values in each channel: [3, 256]."""
+    """Normalized value of each of the 256 pixel values in each channel: float32 [3, 256]."""
     values = np.tile(np.arange(256, dtype=np.float64), (3, 1))
     table = (values * preprocessing.rescale if preprocessing.rescale is not None else values).astype(np.float32)
     if preprocessing.mean is not None and preprocessing.std is not None:
-        mean, std = (np.array(one, np.float32)[:, None] for one in (preprocessing.mean, preprocessing.std))
+        mean, std = (np.array(channels, np.float32)[:, None] for channels in (preprocessing.mean, preprocessing.std))
         table = (table - mean) / std
     return table
+
+
+def resized_size(height: int, width: int, resize: int | Grid) -> Grid:
+    """Height and width of an image after resizing.
+
+    Args:
+        height: of the image in pixels.
+        width: of the image in pixels.
+        resize: length of the shorter side (the longer side keeps the aspect ratio, rounded down), or exact height and
+            width.
+
+    Examples:
+        >>> resized_size(480, 640, 256)
+        (256, 341)
+    """
+    if isinstance(resize, tuple):
+        return resize
+    longer = int(resize * max(height, width) / min(height, width))  # rounded down
+    return (longer, resize) if width <= height else (resize, longer)
 
 
 def _resize(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
@@ -129,23 +156,10 @@ def _resize(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     return image.resize((width, height), resample)
 
 
-def resized_size(height: int, width: int, resize: int | Grid) -> Grid:
-    """Height and width of an image once it is resized to a shorter side, or to an exact height and width.
-
-    Examples:
-        >>> resized_size(480, 640, 256)
-        (256, 341)
-    """
-    if isinstance(resize, tuple):
-        return resize
-    long = int(resize * max(height, width) / min(height, width))  # rounded down
-    return (long, resize) if width <= height else (resize, long)
-
-
 def _resize_center(
     image: Image.Image, size: tuple[int, int], crop: tuple[int, int], resample: Image.Resampling
 ) -> Image.Image:
-    """Only the part of a resized image that the crop keeps: a line a million pixels long must not fill the memory."""
+    """Resize only the center that the crop keeps, to bound the memory for an image of, say, 1 x 1,000,000 pixels."""
     kept = [min(crop[axis], size[axis]) for axis in (0, 1)]
     starts = [(size[axis] - kept[axis]) // 2 for axis in (0, 1)]
     scale = [image.size[axis] / size[axis] for axis in (0, 1)]
