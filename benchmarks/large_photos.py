@@ -1,8 +1,8 @@
-"""Make 12-megapixel JPEG files that look like scenes to a decoder: texture at every scale, edges, flat sky, grain.
+"""Synthetic 12-megapixel JPEG photos with texture at every scale, edges, flat sky and grain.
 
     python benchmarks/large_photos.py FOLDER [--count 12]
 
-Always the same files: each is drawn from its number. Quality 90, 4:2:0, as phones write them.
+The files are deterministic: each is drawn from its number. Quality 90, 4:2:0, as phones write them.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from PIL import Image, ImageDraw
 
 WIDTH, HEIGHT = 4032, 3024
 
-Field = NDArray[np.float32]
+Field = NDArray[np.float32]  # [height, width]
 
 
 def main() -> None:
-    """Write the files that are not there yet."""
+    """Write the files that do not exist."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=12)
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def write_photos(folder: Path, count: int) -> list[Path]:
-    """The files, made where they are missing."""
+    """Write `count` photos where they do not exist, and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"scene{number:02}.jpg" for number in range(count)]
     for number, file in enumerate(files):
@@ -40,7 +40,7 @@ def write_photos(folder: Path, count: int) -> list[Path]:
 
 
 def draw_scene(number: int, width: int = WIDTH, height: int = HEIGHT) -> Image.Image:
-    """A sky, a ground with texture at every scale, objects with edges, and the grain of a sensor."""
+    """Draw a sky, a ground with texture at every scale, objects with edges, and sensor grain."""
     generator = np.random.default_rng(number)
     ground: Field = np.zeros((height, width), np.float32)
     for octave in range(1, 11):
@@ -66,7 +66,7 @@ def draw_scene(number: int, width: int = WIDTH, height: int = HEIGHT) -> Image.I
 
 
 def _noise(generator: np.random.Generator, cells: int, width: int, height: int) -> Field:
-    """Smooth noise with so many waves across the picture, around 0."""
+    """Smooth noise with zero mean and `cells` random values across the width."""
     grid = generator.normal(0, 1, (max(2, cells * height // width), cells)).astype(np.float32)
     return np.asarray(Image.fromarray(grid).resize((width, height), Image.Resampling.BICUBIC), np.float32)
 

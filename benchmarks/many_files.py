@@ -1,4 +1,4 @@
-"""How much memory do very many labeled files take? Names are made up; nothing is read.
+"""Memory of a list of many labeled files. The names are synthetic; no file is read.
 
     python benchmarks/many_files.py [--files 10000000]
 
@@ -19,21 +19,26 @@ RESULT = Path(__file__).parent / "results" / "many_files.json"
 
 
 def main() -> None:
-    """Measure, print, record."""
+    """Measure, print and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=10_000_000)
     count = parser.parse_args().files
-    before, start = _peak(), time.perf_counter()
+    memory_before, start = _peak_memory(), time.perf_counter()
     files = FileList(Path("train"))
     for number in range(count):
         files.add(f"n{number % 1000:08}/n{number % 1000:08}_{number}.JPEG", (number % 1000,))
-    listed = time.perf_counter() - start
-    record = {"files": count, "bytes_per_file": (_peak() - before) / count, "files_per_second": count / listed}
-    print(f"{count:,} files: {record['bytes_per_file']:.0f} bytes each, {record['files_per_second']:,.0f} a second")
+    seconds = time.perf_counter() - start
+    record = {
+        "files": count,
+        "bytes_per_file": (_peak_memory() - memory_before) / count,
+        "files_per_second": count / seconds,
+    }
+    print(f"{count:,} files: {record['bytes_per_file']:.0f} bytes each, {record['files_per_second']:,.0f} per second")
     RESULT.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
-def _peak() -> int:
+def _peak_memory() -> int:
+    """Peak resident memory of this process in bytes (Linux)."""
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 

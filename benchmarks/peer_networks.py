@@ -1,10 +1,10 @@
-"""The networks of other libraries as files: ONNX graphs, and OpenVINO's int8 by NNCF. Random weights.
+"""Networks of other libraries as files: ONNX graphs, and int8 models of OpenVINO by NNCF.
 
     python benchmarks/peer_networks.py transformers:levit-128s int8
 
-The graphs are those that each library's own network gives (TorchScript's exporter, after the library has folded what
-it folds itself); int8 is what NNCF recommends, calibrated on drawn scenes. Weights are random: these files say how
-fast an architecture is, and nothing of its accuracy.
+The graphs come from each library's own network by TorchScript's exporter, after the library's own fusing; int8 is the
+recipe that NNCF recommends, calibrated on synthetic scenes. Weights are random: the files serve to measure speed and
+say nothing about accuracy.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import numpy as np
 from levit.images.transform import normalize, read_and_preprocess
 from levit.spec.preprocessing import Preprocessing
 from levit.spec.variants import VARIANTS
-from work import WORK, random_checkpoint, scenes
+from random_models import WORK, random_checkpoint, scenes
 
-# The published sizes, and their top-1.
+# ImageNet top-1 (%) of the published variants.
 LEVITS = {name: round(100 * variant.published_top1, 1) for name, variant in VARIANTS.items() if variant.published_top1}
 
-# timm's name of each network that a user would pick instead: image size, published top-1, and where it is published.
+# timm's names of networks with a similar purpose: image size in pixels, published ImageNet top-1 (%), and its source.
 COMPETITORS: dict[str, tuple[int, float, str]] = {
     "efficientnet_b0": (224, 77.1, "arXiv 1905.11946, table 2"),
     "efficientnet_b1": (240, 79.1, "arXiv 1905.11946, table 2"),
@@ -40,26 +40,26 @@ COMPETITORS: dict[str, tuple[int, float, str]] = {
 
 
 def peer_file(name: str, precision: str) -> Path:
-    """The file of a network, made in a process of its own where it is missing.
+    """File of a network; created in a separate process where it does not exist.
 
     Args:
-        name: "transformers:levit-128s", "timm:levit_128s", or another of timm's names with its library.
-        precision: fp32 gives an ONNX file, int8 one of OpenVINO's.
+        name: "transformers:levit-128s", "timm:levit_128s", or another of timm's names after "timm:".
+        precision: "fp32" for an ONNX file, "int8" for an OpenVINO model.
     """
     file = WORK / f"{name.replace(':', '-')}-{precision}.{'xml' if precision == 'int8' else 'onnx'}"
     if not file.exists():
-        print(f"making {file.name} …", file=sys.stderr)
+        print(f"creating {file.name} …", file=sys.stderr)
         subprocess.run([sys.executable, __file__, name, precision], check=True, stdout=subprocess.DEVNULL)
     return file
 
 
 def peer_size(name: str) -> int:
-    """Height and width of its images."""
+    """Height and width of the network's images in pixels."""
     return COMPETITORS.get(name.partition(":")[2], (224,))[0]
 
 
 def build_network(name: str) -> Any:
-    """The network of a library in torch, with random weights, in evaluation mode."""
+    """Network of a library in torch, with random weights, in evaluation mode."""
     library, _, network = name.partition(":")
     if library == "transformers":
         from transformers import LevitForImageClassificationWithTeacher
@@ -71,7 +71,7 @@ def build_network(name: str) -> Any:
 
 
 def fuse(network: Any) -> Any:
-    """The network with batch norms and branches folded, as timm does it."""
+    """Fold batch norms and branches with timm."""
     from timm.utils.model import reparameterize_model
 
     return reparameterize_model(network)
@@ -90,13 +90,13 @@ def _export(name: str, file: Path) -> None:
             self.network = network
 
         def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-            answer = self.network(pixel_values)
-            return answer if isinstance(answer, torch.Tensor) else answer.logits
+            output = self.network(pixel_values)
+            return output if isinstance(output, torch.Tensor) else output.logits
 
     network.requires_grad_(False)
     example = torch.zeros(2, 3, peer_size(name), peer_size(name))
     with torch.no_grad():
-        network(example)  # which fills the caches of attention biases, so that the graph has them as constants
+        network(example)  # fills the caches of attention biases, which are then constants of the graph
         torch.onnx.export(
             Logits(),
             (example,),
@@ -119,10 +119,10 @@ def _quantize(name: str, source: Path, file: Path) -> None:
     images = [read_and_preprocess(picture, preprocessing) for picture in sorted(scenes().iterdir())]
     network = openvino.Core().read_model(source)
     passes = openvino.passes.Manager()
-    passes.register_pass(openvino.passes.ConstantFolding())  # NNCF stumbles over gathered attention biases
+    passes.register_pass(openvino.passes.ConstantFolding())  # NNCF fails on gathered attention biases
     passes.run_passes(network)
     options: dict[str, Any] = {}
-    if "levit" in name:  # the same care that this package takes: the head stays in floating point
+    if "levit" in name:  # as in this package, the head stays in floating point
         linear = [node.get_friendly_name() for node in network.get_ordered_ops() if node.get_type_name() == "MatMul"]
         options = {"ignored_scope": nncf.IgnoredScope(names=linear[-2:]), "model_type": nncf.ModelType.TRANSFORMER}
     batches = nncf.Dataset([normalize(np.stack([image]), preprocessing) for image in images])
@@ -130,7 +130,7 @@ def _quantize(name: str, source: Path, file: Path) -> None:
 
 
 def main() -> None:
-    """Make one file."""
+    """Create one file."""
     name, precision = sys.argv[1:]
     source = WORK / f"{name.replace(':', '-')}-fp32.onnx"
     WORK.mkdir(exist_ok=True)

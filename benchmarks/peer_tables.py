@@ -1,4 +1,4 @@
-"""The record of peers.py as tables."""
+"""Markdown tables of the results of peers.py."""
 
 from __future__ import annotations
 
@@ -11,46 +11,44 @@ from peer_networks import COMPETITORS, LEVITS
 
 PRECISIONS = ("fp32", "bf16", "int8")
 
-Rates = Mapping[str, Mapping[str, float]]  # by contender, by request: images a second
+Rates = Mapping[str, Mapping[str, float]]  # worker -> request -> images per second
 
 
 def markdown(record: Mapping[str, Any]) -> str:
-    """Everything that was measured, as Markdown."""
-    lines = ["# levit against its peers", ""]
-    lines += ["Measured by `python benchmarks/peers.py`: every contender in a process of its own, alternating rounds,"]
-    lines += ["medians. Weights are random: these figures are about speed alone.", ""]
-    for part, tables in (("ways", _ways), ("frontier", _frontier), ("files", _files)):
+    """Render all parts of results/peers.json."""
+    lines = ["# levit compared with other libraries and networks", ""]
+    lines += ["Measured by `python benchmarks/peers.py`: one process per row, alternating rounds, medians."]
+    lines += ["Weights are random: the figures describe speed alone.", ""]
+    for part, tables in (("runtimes", _runtimes), ("frontier", _frontier), ("files", _files)):
         if part in record:
-            how = record["measured"][part]
+            conditions = record["measured"][part]
             lines += tables(record[part])
-            lines += _shares(record[part], record["peaks"]) if part == "ways" else []
-            lines += [
-                f"{how['rounds']} rounds of {how['seconds']} seconds on {', '.join(how['machine'].values())}.",
-                "",
-            ]
+            lines += _peak_shares(record[part], record["peaks"]) if part == "runtimes" else []
+            rounds, machine = conditions["rounds"], ", ".join(conditions["machine"].values())
+            lines += [f"{rounds} rounds of {conditions['seconds']} seconds on {machine}.", ""]
     return "\n".join(lines)
 
 
 def published() -> dict[str, tuple[int, float, str]]:
-    """Image size, top-1 and its source of every network in the comparison."""
+    """Image size in pixels, published ImageNet top-1 (%) and its source, of every network in the comparison."""
     return {name: (224, top1, "facebookresearch/LeViT") for name, top1 in LEVITS.items()} | COMPETITORS
 
 
-def _ways(rates: Rates) -> list[str]:
+def _runtimes(rates: Rates) -> list[str]:
     base = rates["transformers eager fp32"]
-    header = ["", "batch 16", "against transformers", "one at a time", "against transformers"]
+    header = ["", "batch 16", "against transformers", "batch 1", "against transformers"]
     rows = [_row(name, row, base) for name, row in rates.items()]
-    return _table("ways", "LeViT-128S, 224 pixels, images a second", header, rows)
+    return _table("runtimes", "LeViT-128S, 224 pixels, images per second", header, rows)
 
 
-def _shares(rates: Rates, peaks: Mapping[str, float]) -> list[str]:
+def _peak_shares(rates: Rates, peaks: Mapping[str, float]) -> list[str]:
     flops = count_flops(VARIANTS["levit-128s"].architecture()) / 1e9
     rows = [
         [precision, f"{peak:,.0f}", f"{rate:,.0f}", f"{100 * rate * flops / peak:.0f} %"]
         for precision, peak in peaks.items()
         for rate in [rates[f"levit {precision}"]["batch 16"]]
     ]
-    header = ["precision", "peak, G multiply-adds/s", "levit, images a second", "share"]
+    header = ["precision", "peak, 1e9 multiply-adds per second", "levit, images per second", "share"]
     return _table("shares", "Share of the machine's matrix-product peak, LeViT-128S, batch 16", header, rows)
 
 
@@ -61,18 +59,18 @@ def _frontier(rates: Rates) -> list[str]:
         for name, (pixels, top1, source) in published().items()
     ]
     header = ["network", "pixels", "published top-1 (%)", "source", *PRECISIONS]
-    return _table("frontier", "Every network in OpenVINO, batch 16, images a second", header, rows)
+    return _table("frontier", "LeViT and other networks in OpenVINO, batch 16, images per second", header, rows)
 
 
 def _files(rates: Rates) -> list[str]:
     base = rates["transformers.pipeline(batch_size=16)"]
-    header = ["", *(column for request in base for column in (f"{request}, images a second", "against pipeline"))]
+    header = ["", *(column for request in base for column in (f"{request}, images per second", "against pipeline"))]
     rows = [_row(name, row, base) for name, row in rates.items()]
     return _table("files", "From JPEG files to labels, LeViT-128S", header, rows)
 
 
 def _row(name: str, rates: Mapping[str, float], base: Mapping[str, float]) -> list[str]:
-    """Each rate, and how many times that of the base it is."""
+    """Cells of one worker: each rate, and its ratio to that of the base."""
     cells = (
         (f"{rate:,.4g}" if rate < 100 else f"{rate:,.0f}", f"{rate / base[key]:.1f}×") for key, rate in rates.items()
     )
@@ -80,7 +78,7 @@ def _row(name: str, rates: Mapping[str, float], base: Mapping[str, float]) -> li
 
 
 def _table(name: str, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table under its title, between marks by which docs/speed.md takes it over."""
+    """A table with its title, between the markers by which docs/speed.md includes it."""
     lines = [" | ".join(["", *row, ""]).strip() for row in [header, ["---"] * len(header), *rows]]
     start, end = (f"<!-- --8<-- [{mark}:{name}] -->" for mark in ("start", "end"))
     return [f"## {title}", "", start, "", *lines, "", end, ""]

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from levit.benchmarking.machine import describe_machine
-from levit.benchmarking.workers import Answer, Contender, serve, take_turns
+from levit.benchmarking.workers import Response, Worker, run_rounds, serve
 
 RESULTS = Path(__file__).parent / "results"
 PHOTOS = Path(__file__).parent.parent.parent / "shared" / "data" / "photos"
@@ -41,15 +41,15 @@ def main() -> None:
     options = parser.parse_args()
     if options.serve:
         what, name = options.serve.split(":")
-        serve(Step(name) if what == "step" else Pipeline(name))
+        serve(lambda: (Step(name) if what == "step" else Pipeline(name), {}))
         return
     results: dict[str, Any] = {"machine": describe_machine()}
     names = [*STEP, *(f"{name}, compiled" for name in STEP if options.compiled)]
-    for what, contenders, requests in (
+    for what, workers, requests in (
         ("step", names, [{"precision": "fp32"}, {"precision": "bf16"}]),
         ("pipeline", PIPELINE if PHOTOS.exists() else (), [{"precision": "one core"}]),
     ):
-        found = _measure(what, contenders, requests, options.rounds)
+        found = _measure(what, workers, requests, options.rounds)
         results[what] = found
         for precision in (request["precision"] for request in requests):
             print(f"\n{what}, {precision}: images/s, and times the first")
@@ -61,11 +61,11 @@ def main() -> None:
 
 def _measure(what: str, names: Any, requests: list[dict[str, str]], rounds: int) -> dict[str, dict[str, float]]:
     with ExitStack() as stack:
-        contenders = [
-            stack.enter_context(Contender(name, [sys.executable, __file__, "--serve", f"{what}:{name}"]))
+        workers = [
+            stack.enter_context(Worker(name, [sys.executable, __file__, "--serve", f"{what}:{name}"]))
             for name in names
         ]
-        answers = take_turns(contenders, requests, rounds)
+        answers = run_rounds(workers, requests, rounds)
     return {
         name: {
             request["precision"]: round(statistics.median(one["rate"] for one in given), 1)
@@ -88,7 +88,7 @@ class Step:
             self._pixels = self._pixels.contiguous(memory_format=torch.channels_last)
         self._labels = torch.randint(0, CLASSES, (BATCH,))
 
-    def __call__(self, precision: str) -> Answer:
+    def __call__(self, precision: str) -> Response:
         """Images a second, of the median step."""
         seconds = []
         for _ in range(STEPS + 1):
@@ -157,7 +157,7 @@ class Pipeline:
         self._prepare = {"torchvision": _torchvision, "timm": _timm_loader, "levit": _levit_loader}[name]()
         self._number = 0
 
-    def __call__(self, precision: str) -> Answer:
+    def __call__(self, precision: str) -> Response:
         """Images a second."""
         start = time.perf_counter()
         for file in self._files:

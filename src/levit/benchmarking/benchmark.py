@@ -1,72 +1,27 @@
-"""How fast models are on this machine: throughput, latency, start, memory, and the share of what is possible."""
+"""Benchmark of models in all engines and precisions, side by side in worker processes."""
 
 from __future__ import annotations
 
-import json
 import statistics
-import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
 
+from levit.benchmarking.benchmark_report import BenchmarkReport, BenchmarkResult
 from levit.benchmarking.machine import describe_machine
-from levit.benchmarking.workers import Answer, Contender, take_turns
-from levit.checkpoints.cache import VARIABLE
+from levit.benchmarking.model_worker import start_model_worker
+from levit.benchmarking.peak import measure_peaks
+from levit.benchmarking.workers import Response, Worker, run_rounds
+from levit.checkpoints.cache import CACHE_VARIABLE
 from levit.errors import ConfigError
 from levit.spec.architecture import Architecture
 from levit.spec.blocks import count_flops
 
-
-@dataclass(frozen=True, kw_only=True)
-class Speed:
-    """What was measured of one model in one engine at one batch size.
-
-    Attributes:
-        model: its name.
-        engine, precision: what computed it, and in what.
-        batch_size: images in each batch.
-        images_per_second: while there is always a next batch.
-        latency_p50, latency_p95: seconds from giving one batch to its answer, while nothing else is computed.
-        first_start, start: seconds from starting Python to the first answer, with nothing cached and with the
-            compiled model in the cache.
-        peak_memory: of the process in bytes; None where the system does not count it.
-        peak_share: multiply-adds a second as a share of those in large matrix products of the same precision.
-    """
-
-    model: str
-    engine: str
-    precision: str
-    batch_size: int
-    images_per_second: float
-    latency_p50: float
-    latency_p95: float
-    first_start: float
-    start: float
-    peak_memory: int | None
-    peak_share: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class SpeedReport:
-    """Speeds, and what they were measured on.
-
-    Attributes:
-        machine: processor, cores, system, versions.
-        peaks: precision -> multiply-adds a second in large matrix products, on all cores, times 1e-9.
-        speeds: one for each model, engine, precision and batch size.
-    """
-
-    machine: dict[str, str]
-    peaks: dict[str, float]
-    speeds: tuple[Speed, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything as plain JSON values."""
-        return asdict(self)
+_PEAK_SECONDS = 0.5
 
 
 def measure_speed(
@@ -79,122 +34,123 @@ def measure_speed(
     rounds: int = 5,
     seconds: float = 1.0,
     on_progress: Callable[[str], None] = lambda _: None,
-) -> SpeedReport:
-    """Measure every model in every engine and precision, side by side.
+) -> BenchmarkReport:
+    """Measure throughput, latency, start-up time and memory of every model in every engine and precision.
 
-    What comes to the same, as "auto" and the engine that it chooses, is measured once. Each has a process of its own;
-    rounds alternate between the processes, and medians count. The images are drawn and of the size that the network
-    takes, so decoding and resizing are no part of it.
+    Combinations that use the same engine and precision, such as "auto" and the engine that it selects, are measured
+    once. Each combination has a process of its own; the rounds alternate between the processes, and medians are
+    reported. The images are random and have the network's input size: decoding and resizing are not measured.
 
     Args:
-        models: what `levit.Classifier` takes as names; None is the embedded model.
-        batch_sizes: how many images to compute at once.
-        engines: "openvino", "onnxruntime", for checkpoints also "torch", or "auto".
+        models: names, files or checkpoints, as in `levit.Classifier`; None is the embedded model.
+        batch_sizes: images per batch.
+        engines: "openvino", "onnxruntime", "torch" (checkpoints only), or "auto".
         precisions: "auto", "fp32", "bf16" or "int8".
-        threads: how many each may use; None for the cores that this process may use.
-        rounds: how often each is measured.
-        seconds: for how long in each round, once for throughput and once for latency.
-        on_progress: told what is being done.
+        threads: number of threads of each process; None for the cores that this process may use.
+        rounds: number of rounds.
+        seconds: duration of each measurement; throughput and latency are measured separately in each round.
+        on_progress: called with a description of each step before it begins.
 
     Raises:
-        ConfigError: a number is less than 1, or there is nothing to measure.
+        ConfigError: an argument is empty, repeated or not positive.
         EngineError: a model cannot be opened in an engine or precision.
 
     Examples:
         >>> report = measure_speed(batch_sizes=[2], precisions=["fp32"], rounds=1, seconds=0.1)
-        >>> report.speeds[0].images_per_second > 1
+        >>> report.results[0].images_per_second > 1
         True
     """
-    _check(models, batch_sizes, engines, precisions, rounds, seconds)
-    asked = [None if model is None else str(model) for model in models]
-    wanted = [
-        (model, {"model": model, "engine": engine, "precision": precision, "threads": threads})
-        for model, engine, precision in product(asked, engines, precisions)
-    ]
+    _check_lists(models=models, batch_sizes=batch_sizes, engines=engines, precisions=precisions)
+    _check_positive(batch_sizes=min(batch_sizes), rounds=rounds, seconds=seconds)
+    combinations = list(product([None if model is None else str(model) for model in models], engines, precisions))
     with ExitStack() as stack:
-        caches = stack.enter_context(tempfile.TemporaryDirectory(prefix="levit-benchmark-", ignore_cleanup_errors=True))
-        peak = stack.enter_context(Contender("peak", [sys.executable, "-P", "-m", "levit.benchmarking.peak"]))
-        contenders: list[Contender] = []
-        first_starts: list[float] = []
-        names: dict[str | None, str] = {}  # of the models, by what was asked for
-        seen: set[tuple[str | None, str, str]] = set()
-        for number, (model, options) in enumerate(wanted):
-            name = f"{model or 'the embedded model'} in {options['engine']}, {options['precision']}"
-            on_progress(f"starting {name}")
-            cache = {VARIABLE: str(Path(caches) / str(number))}  # its own: nothing in it the first time
-            with Contender(name, _command(options), cache) as first:
-                key = (model, first.greeting["engine"], first.greeting["precision"])
-            if key in seen:  # a quantized file is int8 whatever is asked for
-                continue
-            seen.add(key)
-            names[model] = first.greeting["name"]
-            first_starts.append(first.start_seconds)
-            contenders.append(stack.enter_context(Contender(name, _command(options), cache)))
-        on_progress(f"measuring {len(contenders)} side by side, {rounds} rounds")
-        needed = sorted({one.greeting["precision"] for one in contenders} & {"fp32", "bf16", "int8"})
-        peaks = _peaks(peak, needed, threads, rounds)
-        requests = [{"batch_size": size, "seconds": seconds} for size in batch_sizes]
-        answers = take_turns(contenders, requests, rounds)
-    shared = {name for name in names.values() if list(names.values()).count(name) > 1}
-    shown = {model: str(model or name) if name in shared else name for model, name in names.items()}
-    speeds = [
-        _speed(contender, shown[contender.greeting["model"]], size, first_start, of_rounds, peaks)
-        for contender, first_start in zip(contenders, first_starts, strict=True)
-        for size, of_rounds in zip(batch_sizes, answers[contender.name], strict=True)
-    ]
-    return SpeedReport(machine=describe_machine(), peaks=peaks, speeds=tuple(speeds))
+        cache = stack.enter_context(tempfile.TemporaryDirectory(prefix="levit-benchmark-", ignore_cleanup_errors=True))
+        running = _start_workers(combinations, threads, Path(cache), stack, on_progress)
+        on_progress(f"measuring {len(running)} side by side, {rounds} rounds")
+        in_use = sorted({combination.worker.info["precision"] for combination in running})
+        peaks = measure_peaks(in_use, rounds=rounds, seconds=_PEAK_SECONDS, threads=threads)
+        requests = [{"batch_size": batch_size, "seconds": seconds} for batch_size in batch_sizes]
+        responses = run_rounds([combination.worker for combination in running], requests, rounds)
+    names = _display_names(running)
+    results = tuple(
+        _summarize(combination, names[combination.model], batch_size, rounds_of_size, peaks)
+        for combination in running
+        for batch_size, rounds_of_size in zip(batch_sizes, responses[combination.worker.name], strict=True)
+    )
+    return BenchmarkReport(machine=describe_machine(), peaks=peaks, results=results)
 
 
-def _check(
-    models: Sequence[object],
-    batch_sizes: Sequence[int],
-    engines: Sequence[str],
-    precisions: Sequence[str],
-    rounds: int,
-    seconds: float,
-) -> None:
-    if not (models and batch_sizes and engines and precisions):
-        raise ConfigError("nothing to measure: give at least one model, batch size, engine and precision")
-    if min([*batch_sizes, rounds]) < 1 or seconds <= 0:
-        raise ConfigError(f"batch_sizes {list(batch_sizes)}, rounds {rounds}, seconds {seconds}: give positive numbers")
-    if len({*models}) < len(models) or len({*engines}) < len(engines) or len({*precisions}) < len(precisions):
-        raise ConfigError("models, engines and precisions: name each of them once")
+@dataclass(frozen=True)
+class _Running:
+    """Worker process of one model in one engine and precision."""
+
+    model: str | None
+    worker: Worker
+    cold_start: float
 
 
-def _command(options: dict[str, Any]) -> list[str]:
-    return [sys.executable, "-P", "-m", "levit.benchmarking.model_worker", json.dumps(options)]
+def _start_workers(
+    combinations: Sequence[tuple[str | None, str, str]],
+    threads: int | None,
+    cache: Path,
+    stack: ExitStack,
+    on_progress: Callable[[str], None],
+) -> list[_Running]:
+    """Start each worker twice, with an empty cache and again with the compiled model in it."""
+    running: dict[tuple[str | None, str, str], _Running] = {}
+    for number, (model, engine, precision) in enumerate(combinations):
+        name = f"{model or 'the embedded model'} in {engine}, {precision}"
+        on_progress(f"starting {name}")
+        arguments = (name, model, engine, precision, threads, {CACHE_VARIABLE: str(cache / str(number))})
+        with start_model_worker(*arguments) as cold:
+            key = (model, cold.info["engine"], cold.info["precision"])
+        if key not in running:  # a quantized file, for instance, is int8 in every requested precision
+            warm = stack.enter_context(start_model_worker(*arguments))
+            running[key] = _Running(model, warm, cold.start_seconds)
+    return list(running.values())
 
 
-def _peaks(peak: Contender, precisions: Sequence[str], threads: int | None, rounds: int) -> dict[str, float]:
-    requests = [{"precision": precision, "seconds": 0.5, "threads": threads} for precision in precisions]
-    (answers,) = take_turns([peak], requests, rounds).values()
-    return {
-        precision: statistics.median(answer["peak"] for answer in of_rounds)
-        for precision, of_rounds in zip(precisions, answers, strict=True)
-    }
+def _check_lists(**arguments: Sequence[object]) -> None:
+    for name, values in arguments.items():
+        if not values:
+            raise ConfigError("is empty: there is nothing to measure", source=name)
+        if len(set(values)) < len(values):
+            raise ConfigError("has a value twice", source=name, hint="name each of them once")
 
 
-def _speed(
-    contender: Contender,
-    model: str,
-    batch_size: int,
-    first_start: float,
-    answers: Sequence[Answer],
-    peaks: dict[str, float],
-) -> Speed:
-    greeting = contender.greeting
-    rate = statistics.median(answer["images_per_second"] for answer in answers)
-    flops = count_flops(Architecture.from_dict(greeting["architecture"]))
-    return Speed(
+def _check_positive(**arguments: float) -> None:
+    for name, value in arguments.items():
+        if value <= 0:
+            raise ConfigError(f"is {value}", source=name, hint="give positive numbers")
+
+
+def _display_names(running: Sequence[_Running]) -> dict[str | None, str]:
+    """Map each model to the name in its artifact; or, where several models have that name, to its own path."""
+    names: dict[str | None, str] = {combination.model: combination.worker.info["name"] for combination in running}
+    counts = Counter(names.values())
+    return {model: name if counts[name] == 1 else model or name for model, name in names.items()}
+
+
+def _summarize(
+    combination: _Running, model: str, batch_size: int, responses: Sequence[Response], peaks: Mapping[str, float]
+) -> BenchmarkResult:
+    """Take medians of the rounds of one worker at one batch size."""
+    info = combination.worker.info
+    images_per_second, latency_p50, latency_p95 = (
+        statistics.median(response[name] for response in responses)
+        for name in ("images_per_second", "latency_p50", "latency_p95")
+    )
+    flops = count_flops(Architecture.from_dict(info["architecture"]))
+    return BenchmarkResult(
         model=model,
-        engine=greeting["engine"],
-        precision=greeting["precision"],
+        engine=info["engine"],
+        precision=info["precision"],
         batch_size=batch_size,
-        images_per_second=rate,
-        latency_p50=statistics.median(answer["p50"] for answer in answers),
-        latency_p95=statistics.median(answer["p95"] for answer in answers),
-        first_start=first_start,
-        start=contender.start_seconds,
-        peak_memory=answers[-1]["peak_memory"],
-        peak_share=rate * flops / (1e9 * peaks[greeting["precision"]]),
+        images_per_second=images_per_second,
+        latency_p50=latency_p50,
+        latency_p95=latency_p95,
+        cold_start=combination.cold_start,
+        warm_start=combination.worker.start_seconds,
+        peak_memory=responses[-1]["peak_memory"],
+        peak_share=images_per_second * flops / (1e9 * peaks[info["precision"]]),
     )

@@ -1,4 +1,4 @@
-"""The machine and the libraries that figures were measured with."""
+"""Description of the machine and of the installed libraries."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ _LIBRARIES = ("openvino", "onnxruntime", "torch", "transformers", "timm")
 
 
 def describe_machine() -> dict[str, str]:
-    """Processor, cores that this process may use, what it computes natively, system, and versions."""
+    """Describe the machine on which something is measured.
+
+    Returns:
+        The processor, the number of cores that this process may use, the number formats that OpenVINO computes
+        natively on it (`capabilities`), the operating system and Python, and the versions of the libraries.
+    """
     core = openvino_core()
     versions = [f"levit {levit.__version__}"]
     for name in _LIBRARIES:

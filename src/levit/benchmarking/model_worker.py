@@ -1,4 +1,4 @@
-"""The process in which one model is measured: `levit.benchmarking.benchmark` asks, this answers."""
+"""Worker process that measures one model in one engine."""
 
 from __future__ import annotations
 
@@ -10,52 +10,73 @@ from typing import Any
 
 import numpy as np
 
-from levit.benchmarking.timing import measure_latency, measure_throughput, percentile
-from levit.benchmarking.workers import Answer, serve
+from levit.benchmarking.timing import measure_latency, measure_throughput, quantile
+from levit.benchmarking.workers import Handler, Response, Worker, serve
 from levit.runtime.classifier import Classifier
-from levit.runtime.cpu_count import usable_cores
+from levit.runtime.engine import Engine
 
-_WARM_UP = 0.3  # seconds
+_WARM_UP_SECONDS = 0.3
 
 
-def main() -> None:
-    """Open the model, classify one image, say so, and serve."""
-    options: dict[str, Any] = json.loads(sys.argv[1])
-    model = options.pop("model")
+def start_model_worker(
+    name: str,
+    model: str | None,
+    engine: str,
+    precision: str,
+    threads: int | None,
+    environment: dict[str, str],
+) -> Worker:
+    """Start a worker for one model in one engine.
+
+    Its `info` has the artifact's name (`name`), the engine and precision in use, and the architecture. It is ready
+    when the first image is classified. Requests have `batch_size` and `seconds`; responses have `images_per_second`,
+    `latency_p50` and `latency_p95` in seconds, and `peak_memory` in bytes or None.
+
+    Raises:
+        EngineError: the model cannot be opened.
+    """
+    options = {"model": model, "engine": engine, "precision": precision, "threads": threads}
+    return Worker(name, [sys.executable, "-P", "-m", __name__, json.dumps(options)], environment)
+
+
+def _start(model: str | None, **options: Any) -> tuple[Handler, Response]:
+    """Open the model, classify one random image, and return the handler of requests."""
     classify = Classifier(model, **options)
-    height, width = classify.artifact.architecture.image_height_width
-    images = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-    classify(images)
-    engine, seen = classify.engine, set()
+    artifact, engine = classify.artifact, classify.engine
+    height, width = artifact.architecture.image_height_width
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    classify(image)
+    warm_batch_sizes: set[int] = set()
 
-    def answer(batch_size: int, seconds: float) -> Answer:
-        batch = np.repeat(images[None], batch_size, axis=0)
-        if batch_size not in seen:  # compiles it
-            measure_latency(engine, batch, _WARM_UP)
-            measure_throughput(engine, batch, _WARM_UP)
-            seen.add(batch_size)
-        latencies = measure_latency(engine, batch, seconds)
-        return {
-            "images_per_second": measure_throughput(engine, batch, seconds),
-            "p50": percentile(latencies, 0.5),
-            "p95": percentile(latencies, 0.95),
-            "peak_memory": _peak_memory(),
-        }
+    def handle(batch_size: int, seconds: float) -> Response:
+        batch = np.repeat(image[None], batch_size, axis=0)
+        if batch_size not in warm_batch_sizes:
+            _measure(engine, batch, _WARM_UP_SECONDS)  # compiles the model for this batch size
+            warm_batch_sizes.add(batch_size)
+        return _measure(engine, batch, seconds)
 
-    greeting = {
-        "model": model,
-        "name": classify.artifact.source.name,
+    info = {
+        "name": artifact.source.name,
         "engine": engine.name,
         "precision": engine.precision,
-        "threads": options.get("threads") or usable_cores(),
-        "architecture": classify.artifact.architecture.to_dict(),
+        "architecture": artifact.architecture.to_dict(),
     }
-    serve(answer, greeting)
+    return handle, info
+
+
+def _measure(engine: Engine, batch: np.ndarray[Any, np.dtype[np.uint8]], seconds: float) -> Response:
+    latencies = measure_latency(engine, batch, seconds)
+    return {
+        "images_per_second": measure_throughput(engine, batch, seconds),
+        "latency_p50": quantile(latencies, 0.5),
+        "latency_p95": quantile(latencies, 0.95),
+        "peak_memory": _peak_memory(),
+    }
 
 
 def _peak_memory() -> int | None:
-    """The most memory that this process has had, in bytes, where the system counts it."""
-    with suppress(OSError):  # on Linux, what is asked for below counts the process that started this one, too
+    """Peak resident memory of this process in bytes; None where the system does not report it."""
+    with suppress(OSError):  # on Linux, ru_maxrss below includes the process that started this one
         lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
         return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
     try:
@@ -67,4 +88,4 @@ def _peak_memory() -> int | None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(lambda: _start(**json.loads(sys.argv[1])))

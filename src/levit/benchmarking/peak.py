@@ -1,60 +1,99 @@
-"""The matrix products that this machine can do a second, measured: what the speed of a network is a share of."""
+"""Peak rate of large matrix products on this machine, to which the rate of a network is compared."""
 
 from __future__ import annotations
 
 import statistics
+import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import openvino
 from openvino import opset13 as operations
 
-from levit.benchmarking.workers import serve
+from levit.benchmarking.workers import Handler, Response, Worker, run_rounds, serve
 from levit.runtime.cpu_count import usable_cores
 from levit.runtime.openvino_core import openvino_core
 
 _ROWS, _WIDTH, _LAYERS = 2048, 1024, 4  # of a batch of activations and square weights that stay in the cache
-_HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+_MIN_PASSES = 5
+_PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+
+
+def measure_peaks(
+    precisions: Sequence[str], *, rounds: int, seconds: float, threads: int | None = None
+) -> dict[str, float]:
+    """Measure the peak in several precisions, in a worker process and in alternating rounds.
+
+    Args:
+        precisions: "fp32", "bf16" or "int8".
+        rounds: number of rounds, whose median is returned.
+        seconds: minimum duration of each measurement.
+        threads: number of threads; None for the cores that this process may use.
+
+    Returns:
+        For each precision, 1e9 multiply-adds per second.
+    """
+    requests = [{"precision": precision, "seconds": seconds, "threads": threads} for precision in precisions]
+    with Worker("peak", [sys.executable, "-P", "-m", __name__]) as worker:
+        (responses,) = run_rounds([worker], requests, rounds).values()
+    return {
+        precision: statistics.median(response["peak"] for response in responses_of_precision)
+        for precision, responses_of_precision in zip(precisions, responses, strict=True)
+    }
 
 
 def measure_peak(precision: str, seconds: float, threads: int | None = None) -> float:
-    """Multiply-adds a second in large matrix products, times 1e-9.
+    """Measure the peak in this process.
 
     Args:
         precision: "fp32", "bf16" or "int8".
-        seconds: for how long; the median of the passes counts.
-        threads: how many to use; None for the cores that the process may use.
+        seconds: minimum duration; the median of at least five passes is returned.
+        threads: number of threads; None for the cores that this process may use.
+
+    Returns:
+        1e9 multiply-adds per second.
     """
-    values = operations.parameter([_ROWS, _WIDTH], np.float32)
     generator = np.random.default_rng(0)
-    x: Any = values
-    for _ in range(_LAYERS):
-        weight: Any = operations.constant(generator.standard_normal((_WIDTH, _WIDTH), np.float32) / _WIDTH**0.5)
-        if precision == "int8":
-            x, weight = _quantized(x, 256), _quantized(weight, 255)
-        x = operations.matmul(x, weight, False, False)
     settings = {
-        "INFERENCE_PRECISION_HINT": _HINTS[precision],
+        "INFERENCE_PRECISION_HINT": _PRECISION_HINTS[precision],
         "INFERENCE_NUM_THREADS": threads or usable_cores(),
         "NUM_STREAMS": 1,
     }
-    compiled = openvino_core().compile_model(openvino.Model([x], [values]), "CPU", settings)
-    request, batch = compiled.create_infer_request(), generator.standard_normal((_ROWS, _WIDTH), np.float32)
+    model = _build_model(generator, is_quantized=precision == "int8")
+    request = openvino_core().compile_model(model, "CPU", settings).create_infer_request()
+    batch = generator.standard_normal((_ROWS, _WIDTH), np.float32)
     request.infer([batch], share_inputs=True)
-    taken: list[float] = []
+    durations: list[float] = []
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(taken) < 5:
+    while time.perf_counter() < end or len(durations) < _MIN_PASSES:
         start = time.perf_counter()
         request.infer([batch], share_inputs=True, share_outputs=True)
-        taken.append(time.perf_counter() - start)
-    return float(_LAYERS * _ROWS * _WIDTH * _WIDTH / statistics.median(taken) / 1e9)
+        durations.append(time.perf_counter() - start)
+    return float(_LAYERS * _ROWS * _WIDTH * _WIDTH / statistics.median(durations) / 1e9)
 
 
-def _quantized(values: Any, levels: int) -> Any:
+def _build_model(generator: np.random.Generator, *, is_quantized: bool) -> openvino.Model:
+    """Build a chain of matrix products with random weights."""
+    inputs = operations.parameter([_ROWS, _WIDTH], np.float32)
+    x: Any = inputs
+    for _ in range(_LAYERS):
+        weight: Any = operations.constant(generator.standard_normal((_WIDTH, _WIDTH), np.float32) / _WIDTH**0.5)
+        if is_quantized:
+            x, weight = _fake_quantize(x, levels=256), _fake_quantize(weight, levels=255)
+        x = operations.matmul(x, weight, False, False)
+    return openvino.Model([x], [inputs])
+
+
+def _fake_quantize(values: Any, *, levels: int) -> Any:
     low, high = np.float32(-4), np.float32(4)
     return operations.fake_quantize(values, low, high, low, high, levels=levels)
 
 
+def _start() -> tuple[Handler, Response]:
+    return lambda **request: {"peak": measure_peak(**request)}, {}
+
+
 if __name__ == "__main__":
-    serve(lambda **request: {"peak": measure_peak(**request)})
+    serve(_start)

@@ -1,4 +1,4 @@
-"""How fast an engine is: images a second while there is always more to do, and how long one batch takes alone."""
+"""Throughput and latency of an engine in this process."""
 
 from __future__ import annotations
 
@@ -16,54 +16,69 @@ from levit.runtime.cpu_count import usable_cores
 from levit.runtime.engine import Engine, ImageEngine
 from levit.spec.artifact import Artifact
 
-_AHEAD = 2  # batches beyond one for each core that are submitted before the first of them is waited for
+Clock = Callable[[], float]
+
+_EXTRA_IN_FLIGHT = 2  # batches beyond one for each core that are submitted before the first result is waited for
+_MIN_BATCHES = 5  # of a latency
 
 
-def measure_throughput(engine: Engine, images: NDArray[np.uint8], seconds: float) -> float:
-    """Images a second, batch after batch.
+def measure_throughput(
+    engine: Engine, images: NDArray[np.uint8], seconds: float, clock: Clock = time.perf_counter
+) -> float:
+    """Measure the throughput of one batch after the other, with several in flight.
 
     Args:
-        engine: what to measure; it should have seen such a batch before.
-        images: uint8 [B, height, width, 3].
-        seconds: for how long.
+        engine: the engine; it should have computed a batch of this size before.
+        images: one batch, uint8 [B, height, width, 3].
+        seconds: minimum duration.
+        clock: current time in seconds.
+
+    Returns:
+        Images per second.
     """
-    submit, most = submitter(engine, images), usable_cores() + _AHEAD
-    waiting: deque[Future[Any]] = deque()
-    count, start = 0, time.perf_counter()
-    while time.perf_counter() - start < seconds:
-        waiting.append(submit())
-        if len(waiting) > most:
-            waiting.popleft().result()
+    submit = make_submitter(engine, images)
+    in_flight: deque[Future[Any]] = deque()
+    count, start = 0, clock()
+    while clock() - start < seconds:
+        in_flight.append(submit())
+        if len(in_flight) > usable_cores() + _EXTRA_IN_FLIGHT:
+            in_flight.popleft().result()
         count += len(images)
-    for future in waiting:
+    for future in in_flight:
         future.result()
-    return count / (time.perf_counter() - start)
+    return count / (clock() - start)
 
 
-def measure_latency(engine: Engine, images: NDArray[np.uint8], seconds: float) -> list[float]:
-    """Seconds that each of many batches takes from the call to the answer, one at a time.
+def measure_latency(
+    engine: Engine, images: NDArray[np.uint8], seconds: float, clock: Clock = time.perf_counter
+) -> list[float]:
+    """Measure the latency of a batch, while nothing else is computed.
 
     Args:
-        engine: what to measure; it should have seen such a batch before.
-        images: uint8 [B, height, width, 3].
-        seconds: for how long; at least five batches.
+        engine: the engine; it should have computed a batch of this size before.
+        images: one batch, uint8 [B, height, width, 3].
+        seconds: minimum duration; at least five batches are measured.
+        clock: current time in seconds.
+
+    Returns:
+        For each batch, seconds from the call to its logits.
     """
     if len(images) == 1 and isinstance(engine, ImageEngine):
         call: Callable[[], object] = lambda: engine.run_images(images)  # noqa: E731
     else:
-        submit = submitter(engine, images)
+        submit = make_submitter(engine, images)
         call = lambda: submit().result()  # noqa: E731
-    taken: list[float] = []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(taken) < 5:
-        start = time.perf_counter()
+    latencies: list[float] = []
+    end = clock() + seconds
+    while clock() < end or len(latencies) < _MIN_BATCHES:
+        start = clock()
         call()
-        taken.append(time.perf_counter() - start)
-    return taken
+        latencies.append(clock() - start)
+    return latencies
 
 
-def submitter(engine: Engine, images: NDArray[np.uint8]) -> Callable[[], Future[NDArray[np.float32]]]:
-    """A function that starts to compute the batch, as `levit.Classifier.stream` does it."""
+def make_submitter(engine: Engine, images: NDArray[np.uint8]) -> Callable[[], Future[NDArray[np.float32]]]:
+    """Build a function that submits the batch in the same way as `levit.Classifier.stream`."""
     if isinstance(engine, ImageEngine):
         return lambda: engine.submit(images, len(images))
     preprocessing = Artifact.from_metadata(engine.metadata).preprocessing
@@ -76,11 +91,11 @@ def submitter(engine: Engine, images: NDArray[np.uint8]) -> Callable[[], Future[
     return run
 
 
-def percentile(values: list[float], share: float) -> float:
-    """The value that a share of all values does not exceed: 0.5 is the median.
+def quantile(values: list[float], fraction: float) -> float:
+    """Value that a fraction of all values does not exceed; 0.5 is the median.
 
     Examples:
-        >>> percentile([3.0, 1.0, 2.0], 0.5)
+        >>> quantile([3.0, 1.0, 2.0], 0.5)
         2.0
     """
-    return float(np.quantile(values, share))
+    return float(np.quantile(values, fraction))

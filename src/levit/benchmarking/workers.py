@@ -1,15 +1,17 @@
-"""Contenders in processes of their own that take turns.
+"""Worker processes, measured side by side in alternating rounds.
 
-Two engines in one process disturb each other: the idle threads of one spin while the other computes. And machines
-have moods: what is measured one after the other is measured in different weather. So each contender has a process, all
-of them stay open, and the rounds alternate between them; the median of the rounds counts.
+Two engines in one process disturb each other, because the idle threads of one spin while the other computes; and the
+speed of a machine drifts over minutes. So each worker is a process of its own, all workers stay open, and each round
+measures all of them; medians of the rounds are reported.
+
+A worker reads requests from its standard input and writes one message for each to its standard output, as JSON lines:
+`{"response": …}` or `{"error": "…"}`. Its first message describes the worker and says that it is ready.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -17,53 +19,72 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
-from levit.errors import EngineError
-
-_CLASS = re.compile(r"^[\w.]+(Error|Exception): ")  # before an exception's message
+from levit.errors import EngineError, LevitError, first_line
 
 Request = Mapping[str, Any]
-Answer = dict[str, Any]
+Response = dict[str, Any]
+Handler = Callable[..., Response]
 
 
-def serve(answer: Callable[..., Answer], greeting: Answer | None = None) -> None:
-    """The life of a contender: say that it is ready, then answer requests until there are no more.
+def serve(start: Callable[[], tuple[Handler, Response]]) -> None:
+    """Run the worker's side of the protocol until standard input ends.
 
-    What libraries print goes to standard error meanwhile, because answers have standard output to themselves.
+    Meanwhile, what libraries print goes to standard error.
 
     Args:
-        answer: called with the fields of each request; gives a JSON object.
-        greeting: what to say first.
+        start: opens what is measured; returns the handler, which is called with the fields of each request, and a
+            description of the worker. Responses and the description are JSON objects.
     """
     sys.stdout.flush()
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as channel:
         os.dup2(2, 1)
-        print(json.dumps(greeting or {}), file=channel, flush=True)
+        try:
+            handler, info = start()
+        except Exception as error:
+            _send(channel, error=_message(error))
+            return
+        _send(channel, response=info)
         for line in sys.stdin:
-            print(json.dumps(answer(**json.loads(line))), file=channel, flush=True)
+            try:
+                response = handler(**json.loads(line))
+            except Exception as error:
+                _send(channel, error=_message(error))
+            else:
+                _send(channel, response=response)
 
 
-class Contender:
-    """A process that serves; a context manager, which ends it.
+def _send(channel: TextIO, **message: Any) -> None:
+    print(json.dumps(message), file=channel, flush=True)
+
+
+def _message(error: Exception) -> str:
+    return str(error) if isinstance(error, LevitError) else first_line(error)
+
+
+class Worker:
+    """A process that runs `serve()`; a context manager, which ends it.
 
     Args:
-        name: for errors.
+        name: the source in errors.
         command: the program and its arguments.
         environment: variables that differ from those of this process.
 
     Attributes:
-        greeting: what the process said when it was ready.
-        start_seconds: how long that took.
+        name: as given.
+        info: the description that the process sent when it was ready.
+        start_seconds: seconds from starting the process to that description.
 
     Raises:
-        EngineError: it ended instead; the message has the last line of its standard error.
+        EngineError: the process could not start; with the message of its exception, or its exit code and the last
+            line of its standard error.
     """
 
     def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         self.name = name
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
-        started = time.perf_counter()
+        start = time.perf_counter()
         self._process = subprocess.Popen(  # noqa: S603 (the command is this program's own)
             command,
             stdin=subprocess.PIPE,
@@ -73,23 +94,23 @@ class Contender:
             env={**os.environ, **(environment or {})},
         )
         try:
-            self.greeting = self._read()
+            self.info = self._receive()
         except BaseException:
             self.close()
             raise
-        self.start_seconds = time.perf_counter() - started
+        self.start_seconds = time.perf_counter() - start
 
-    def ask(self, **request: Any) -> Answer:
-        """The answer to a request.
+    def request(self, **fields: Any) -> Response:
+        """Send a request and wait for its response.
 
         Raises:
-            EngineError: the process ended instead.
+            EngineError: the handler raised an exception, or the process has ended.
         """
-        with suppress(OSError):  # a process that is gone has no answer either
-            print(json.dumps(request), file=self._process.stdin, flush=True)
-        return self._read()
+        with suppress(OSError):  # where the process has ended, _receive() raises the error
+            print(json.dumps(fields), file=self._process.stdin, flush=True)
+        return self._receive()
 
-    def __enter__(self) -> Contender:
+    def __enter__(self) -> Worker:
         return self
 
     def __exit__(
@@ -102,45 +123,50 @@ class Contender:
         self._process.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._errors):
-            with suppress(OSError):  # what could not be sent any more
+            with suppress(OSError):  # a request that could no longer be sent
                 if stream is not None:
                     stream.close()
 
-    def _read(self) -> Answer:
+    def _receive(self) -> Response:
         line = self._process.stdout.readline() if self._process.stdout else ""
         if not line:
             code = self._process.wait()
             self._errors.seek(0)
-            said = [text.strip() for text in self._errors if text.strip()]
-            why = said[-1] if said else f"ended with exit code {code}"
-            raise EngineError(f"{self.name}: {_CLASS.sub('', why)}")
-        answer: Answer = json.loads(line)
-        return answer
+            lines = [text.strip() for text in self._errors if text.strip()]
+            raise EngineError(f"ended with exit code {code}", source=self.name, hint=lines[-1] if lines else None)
+        message = json.loads(line)
+        if "error" in message:
+            raise EngineError(message["error"], source=self.name)
+        response: Response = message["response"]
+        return response
 
 
-def take_turns(
-    contenders: Iterable[Contender],
+def run_rounds(
+    workers: Iterable[Worker],
     requests: Iterable[Request],
     rounds: int,
-    on_answer: Callable[[Contender, Request, Answer], None] = lambda *_: None,
-) -> dict[str, list[list[Answer]]]:
-    """Ask every contender every request in every round.
+    on_response: Callable[[Worker, Request, Response], None] = lambda *_: None,
+) -> dict[str, list[list[Response]]]:
+    """Send every request to every worker in every round.
 
     Args:
-        contenders: open ones, of different names.
-        requests: what to ask; in each round, one request goes to all before the next.
-        rounds: how often.
-        on_answer: told of each answer, for progress.
+        workers: open workers with different names.
+        requests: the requests of a round; each goes to all workers before the next one.
+        rounds: number of rounds.
+        on_response: called after each response.
 
     Returns:
-        By name: for each request, the answers of all rounds.
+        By the worker's name: for each request, the responses of all rounds.
+
+    Raises:
+        EngineError: a handler raised an exception, or a process has ended.
     """
-    contenders, requests = list(contenders), list(requests)
-    answers: dict[str, list[list[Answer]]] = {one.name: [[] for _ in requests] for one in contenders}
+    workers, requests = list(workers), list(requests)
+    responses: dict[str, list[list[Response]]] = {worker.name: [[] for _ in requests] for worker in workers}
     for _ in range(rounds):
-        for number, request in enumerate(requests):
-            for contender in contenders:
-                answer = contender.ask(**request)
-                answers[contender.name][number].append(answer)
-                on_answer(contender, request, answer)
-    return answers
+        for index, request in enumerate(requests):
+            for worker in workers:
+                response = worker.request(**request)
+                responses[worker.name][index].append(response)
+                on_response(worker, request, response)
+    return responses

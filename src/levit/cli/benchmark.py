@@ -1,4 +1,4 @@
-"""`levit benchmark`: how fast models are on this machine."""
+"""`levit benchmark`: measure the speed of models on this machine."""
 
 from __future__ import annotations
 
@@ -9,113 +9,132 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.table import Table
 
-    from levit.benchmarking.benchmark import SpeedReport
+    from levit.benchmarking.benchmark_report import BenchmarkReport
+
+Models = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[MODEL]...", help="Exported files, checkpoints or names; default: the embedded model."),
+]
+BatchSizes = Annotated[str, typer.Option(metavar="1,16", help="Images per batch, separated by commas.")]
+Engines = Annotated[
+    str,
+    typer.Option(metavar="NAMES", help="auto, openvino, onnxruntime or torch (checkpoints only), separated by commas."),
+]
+Precisions = Annotated[str, typer.Option(metavar="NAMES", help="auto, fp32, bf16 or int8, separated by commas.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Number of threads; default: the cores that this process may use.")
+]
+Rounds = Annotated[int, typer.Option(min=1, help="Number of rounds, whose medians are reported.")]
+Seconds = Annotated[float, typer.Option(min=0.01, help="Duration of each measurement in seconds.")]
+Picture = Annotated[
+    str | None, typer.Option(metavar="FILE.png", help="Plot of the results to write; needs matplotlib.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")]
 
 
 def benchmark(
-    models: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[MODEL]...", help="Exported files, checkpoints or names; default: the model inside."),
-    ] = None,
-    batch_sizes: Annotated[str, typer.Option(metavar="1,16", help="How many images to compute at once.")] = "1,16",
-    engines: Annotated[
-        str, typer.Option(metavar="NAMES", help="Of auto, openvino, onnxruntime and, for checkpoints, torch.")
-    ] = "auto",
-    precisions: Annotated[str, typer.Option(metavar="NAMES", help="Of auto, fp32, bf16 and int8.")] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="How many threads to use; default: the cores that this process may use.")
-    ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each is measured; medians count.")] = 5,
-    seconds: Annotated[float, typer.Option(min=0.01, help="For how long in each round.")] = 1.0,
-    picture: Annotated[
-        str | None, typer.Option(metavar="FILE.png", help="Also draw the result; needs matplotlib.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The report as one JSON object.")] = False,
+    models: Models = None,
+    batch_sizes: BatchSizes = "1,16",
+    engines: Engines = "auto",
+    precisions: Precisions = "auto",
+    threads: Threads = None,
+    rounds: Rounds = 5,
+    seconds: Seconds = 1.0,
+    picture: Picture = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Measure throughput, latency, start and memory on this machine, side by side.
+    """Measure throughput, latency, start-up time and memory on this machine, side by side.
 
-    Every model, engine and precision has a process of its own, and the rounds alternate between them.
+    Every model, engine and precision has a process of its own; the rounds alternate between the processes.
     """
     from levit.benchmarking.benchmark import measure_speed
-    from levit.reporting.benchmark_plot import check_picture, draw_speed
+    from levit.reporting.benchmark_plot import check_plot_file, plot_benchmark
 
     if picture is not None:
-        check_picture(picture)
+        check_plot_file(picture)
     report = measure_speed(
         models or [None],
-        batch_sizes=[_whole_number(text) for text in batch_sizes.split(",")],
-        engines=[name.strip() for name in engines.split(",")],
-        precisions=[name.strip() for name in precisions.split(",")],
+        batch_sizes=_parse_batch_sizes(batch_sizes),
+        engines=_split(engines),
+        precisions=_split(precisions),
         threads=threads,
         rounds=rounds,
         seconds=seconds,
-        on_progress=_say if sys.stderr.isatty() else lambda _: None,
+        on_progress=_print_progress if sys.stderr.isatty() else lambda _: None,
     )
     if as_json:
         typer.echo(json.dumps(report.to_dict()))
     else:
-        _print(report)
+        _print_tables(report)
     if picture is not None:
-        draw_speed(report, picture)
+        plot_benchmark(report, picture)
 
 
-def _whole_number(text: str) -> int:
-    if not text.strip().isascii() or not text.strip().isdecimal():
+def _split(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]
+
+
+def _parse_batch_sizes(text: str) -> list[int]:
+    sizes = _split(text)
+    if not all(size.isascii() and size.isdecimal() for size in sizes):
         raise typer.BadParameter(f"--batch-sizes {text}: give whole numbers with commas between them, as 1,16")
-    return int(text)
+    return [int(size) for size in sizes]
 
 
-def _say(what: str) -> None:
-    typer.echo(f"levit: {what} …", err=True)
+def _print_progress(step: str) -> None:
+    typer.echo(f"levit: {step} …", err=True)
 
 
-def _print(report: SpeedReport) -> None:
+def _print_tables(report: BenchmarkReport) -> None:
+    """Print the machine, the throughput and latency of every result, and start-up and memory of every process."""
     from rich.console import Console
 
     from levit.cli.output import print_fields
 
-    print_fields(report.machine | {"peak": _peaks(report)})
+    print_fields(report.machine | {"peak": _format_peaks(report)})
     console = Console(highlight=False)
     console.print()
-    console.print(
-        _table(
-            ("model", "engine", "batch", "images/s", "p50 ms", "p95 ms", "of the peak"),
-            [
-                (
-                    one.model,
-                    f"{one.engine}, {one.precision}",
-                    str(one.batch_size),
-                    f"{one.images_per_second:,.0f}",
-                    f"{1e3 * one.latency_p50:.2f}",
-                    f"{1e3 * one.latency_p95:.2f}",
-                    f"{100 * one.peak_share:.0f} %",
-                )
-                for one in report.speeds
-            ],
-        )
-    )
+    console.print(_speed_table(report))
     console.print()
-    processes = {(one.model, one.engine, one.precision): one for one in report.speeds}
-    console.print(
-        _table(
-            ("model", "engine", "first start", "start", "peak memory"),
-            [
-                (
-                    one.model,
-                    f"{one.engine}, {one.precision}",
-                    f"{one.first_start:.2f} s",
-                    f"{one.start:.2f} s",
-                    "unknown" if one.peak_memory is None else f"{one.peak_memory / 1e6:,.0f} MB",
-                )
-                for one in processes.values()
-            ],
+    console.print(_process_table(report))
+
+
+def _speed_table(report: BenchmarkReport) -> Table:
+    rows = [
+        (
+            result.model,
+            f"{result.engine}, {result.precision}",
+            str(result.batch_size),
+            f"{result.images_per_second:,.0f}",
+            f"{1e3 * result.latency_p50:.2f}",
+            f"{1e3 * result.latency_p95:.2f}",
+            f"{100 * result.peak_share:.0f} %",
         )
-    )
+        for result in report.results
+    ]
+    return _table(("model", "engine", "batch", "images/s", "p50 ms", "p95 ms", "of the peak"), rows)
 
 
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
+def _process_table(report: BenchmarkReport) -> Table:
+    processes = {(result.model, result.engine, result.precision): result for result in report.results}
+    rows = [
+        (
+            result.model,
+            f"{result.engine}, {result.precision}",
+            f"{result.cold_start:.2f} s",
+            f"{result.warm_start:.2f} s",
+            "unknown" if result.peak_memory is None else f"{result.peak_memory / 1e6:,.0f} MB",
+        )
+        for result in processes.values()
+    ]
+    return _table(("model", "engine", "cold start", "warm start", "peak memory"), rows)
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
@@ -127,6 +146,6 @@ def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
     return table
 
 
-def _peaks(report: SpeedReport) -> str:
+def _format_peaks(report: BenchmarkReport) -> str:
     rates = ", ".join(f"{peak:,.0f} in {precision}" for precision, peak in report.peaks.items())
-    return f"{rates}: multiply-adds in large matrix products, 1e9 a second"
+    return f"{rates} (1e9 multiply-adds per second in large matrix products)"

@@ -1,9 +1,10 @@
-"""How long until the first answer? One photo, whole process, side by side with transformers' pipeline.
+"""Time from starting a process to its first prediction, and peak memory, compared with transformers' pipeline.
 
-    python benchmarks/first_answer.py [--rounds 7]
+    python benchmarks/first_prediction.py [--rounds 7]
 
-Each run is a new process; the rounds alternate between the two, and the medians are compared. The same weights on
-both sides: the embedded model here, ../shared/data/starter for the pipeline (without it only levit is measured).
+Every measurement is a new process that classifies one photo; the rounds alternate between both programs, and medians
+are compared. Both use the same weights: the embedded model here, ../shared/data/starter in the pipeline. Without that
+folder, only levit is measured. Writes results/first_prediction.json.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 STARTER = ROOT.parent / "shared" / "data" / "starter"
 PHOTO = ROOT / "examples" / "espresso.jpg"
-RESULTS = Path(__file__).parent / "results"
+RESULT = Path(__file__).parent / "results" / "first_prediction.json"
 
 PIPELINE = f"""
 from transformers import pipeline
@@ -34,7 +35,7 @@ COMMANDS = {
 
 
 def main() -> None:
-    """Measure, print, record."""
+    """Measure, print the table and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
     rounds = parser.parse_args().rounds
@@ -42,30 +43,29 @@ def main() -> None:
     runs: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, "LEVIT_CACHE": cache, "HF_HUB_OFFLINE": "1"}
-        first = run(COMMANDS["levit predict"], environment)
-        print(f"levit predict, the very first start (nothing cached): {first[0]:.2f} s")
+        cold_start, _ = run(COMMANDS["levit predict"], environment)
+        print(f"levit predict, cold start with empty caches: {cold_start:.2f} s")
         for _ in range(rounds):
             for name, command in commands.items():
                 runs[name].append(run(command, environment))
-    table = {
+    medians = {
         name: {
             "seconds": statistics.median(seconds for seconds, _ in values),
             "peak_megabytes": statistics.median(megabytes for _, megabytes in values),
         }
         for name, values in runs.items()
     }
-    print(
-        f"\nmedian of {rounds} rounds, {os.cpu_count()} cores\n\n| one photo, whole process | seconds | peak memory |"
-    )
+    print(f"\nmedians of {rounds} rounds, {os.cpu_count()} cores\n")
+    print("| whole process, one photo | seconds | peak memory |")
     print("| --- | --- | --- |")
-    for name, values in table.items():
+    for name, values in medians.items():
         print(f"| `{name}` | {values['seconds']:.2f} | {values['peak_megabytes']:.0f} MB |")
-    record = {"rounds": rounds, "cores": os.cpu_count(), "first_start_seconds": first[0], "medians": table}
-    (RESULTS / "first_answer.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    record = {"rounds": rounds, "cores": os.cpu_count(), "cold_start_seconds": cold_start, "medians": medians}
+    RESULT.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def run(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
-    """Seconds and peak megabytes of one process."""
+    """Run a process; return its seconds and its peak memory in megabytes."""
     start = time.perf_counter()
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     output = process.stdout.read() if process.stdout else b""

@@ -1,4 +1,4 @@
-"""Where benchmarks keep what they make: networks with random weights, pictures. Nothing here is committed."""
+"""Models with random weights and synthetic photos, generated once into benchmarks/.work (not committed)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WORK = Path(__file__).parent / ".work"
 
 
 def random_checkpoint(variant: str) -> Path:
-    """A checkpoint of random weights with two heads for 1000 classes, as transformers writes it."""
+    """Folder of a transformers checkpoint with random weights and two heads for 1000 classes."""
     folder = WORK / variant
     if not (folder / "config.json").exists():
         import torch
@@ -21,14 +21,14 @@ def random_checkpoint(variant: str) -> Path:
         network = levit.LevitForImageClassificationWithTeacher(config)
         for module in network.modules():
             if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
-                torch.nn.init.uniform_(module.weight, 0.5, 1.5)  # residual branches start at zero
+                torch.nn.init.uniform_(module.weight, 0.5, 1.5)  # residual branches are initialized with zero
         network.save_pretrained(folder)
         levit.LevitImageProcessor().save_pretrained(folder)
     return folder
 
 
 def export_random(variant: str, precision: str) -> Path:
-    """The same exported; int8 by the recipe of the embedded model, calibrated on drawn scenes."""
+    """Exported file of the same model; int8 by the recipe of the embedded model, calibrated on `scenes()`."""
     file = WORK / f"{variant}-{precision}.onnx"
     if not file.exists():
         options = {} if precision != "int8" else {"calibration": scenes()}
@@ -37,7 +37,7 @@ def export_random(variant: str, precision: str) -> Path:
 
 
 def scenes(count: int = 64) -> Path:
-    """A folder of drawn pictures of the size that photos have in data sets."""
+    """Folder of synthetic photos of 500x375 pixels, a common size in data sets."""
     folder = WORK / "scenes"
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):

@@ -1,9 +1,13 @@
-"""One way to run a network, in a process of its own: `levit.benchmarking.workers` asks, this answers.
+"""Worker process that runs one network in one library or runtime, for peers.py.
 
-    python benchmarks/contender.py '{"way": "openvino", "file": "x.onnx", "precision": "bf16", "threads": 2}'
+    python benchmarks/worker.py '{"runtime": "openvino", "file": "x.onnx", "precision": "bf16", "threads": 2}'
 
-Requests are `{"batch_size": 16, "seconds": 2}` for images a second of a stream of batches, `{"batch_size": 1, …}` for
-the same of one image at a time (one over the median latency), or `{"files": [...], "seconds": 2}` for files to labels.
+Requests and responses are JSON lines (`levit.benchmarking.workers`). Each response is `{"images_per_second": …}`, for
+the requests
+
+- `{"batch_size": 16, "seconds": 2}`: throughput of a stream of random batches;
+- `{"batch_size": 1, "seconds": 2}`: the inverse of the median latency of one image;
+- `{"files": […], "seconds": 2}`: throughput from image files to labels.
 """
 
 from __future__ import annotations
@@ -21,33 +25,32 @@ from typing import Any
 import numpy as np
 
 from levit.benchmarking.timing import measure_latency, measure_throughput
-from levit.benchmarking.workers import Answer, serve
+from levit.benchmarking.workers import Handler, Response, serve
 
-_PART = 4  # images that one thread prepares for a batch of 16
-
-Batch = np.ndarray[Any, Any]
-Call = Callable[[], object]
+_BATCH_SIZE = 16  # for files
+_IMAGES_PER_TASK = 4  # of a batch that one thread preprocesses
+_MIN_CALLS = 3
 
 
 class Levit:
-    """This package, through its Classifier."""
+    """This package's Classifier."""
 
     def __init__(self, model: str, engine: str, precision: str, threads: int) -> None:
         import levit
 
         self.classify = levit.Classifier(model, engine=engine, precision=precision, threads=threads)  # type: ignore[arg-type]
 
-    def images(self, batch_size: int, seconds: float) -> float:
-        """Images a second."""
+    def images_per_second(self, batch_size: int, seconds: float) -> float:
+        """Measure random batches."""
         height, width = self.classify.artifact.architecture.image_height_width
         batch = np.random.default_rng(0).integers(0, 256, (batch_size, height, width, 3), np.uint8)
         if batch_size == 1:
             return 1 / statistics.median(measure_latency(self.classify.engine, batch, seconds))
         return measure_throughput(self.classify.engine, batch, seconds)
 
-    def files(self, files: list[str]) -> None:
-        """Classify them all."""
-        for prediction in self.classify.stream(files, batch_size=16):
+    def classify_files(self, files: list[str]) -> None:
+        """Classify image files."""
+        for prediction in self.classify.stream(files, batch_size=_BATCH_SIZE):
             assert prediction.error is None
 
 
@@ -60,25 +63,25 @@ class OpenVino:
         self._core, self._file = openvino.Core(), file
         hint = "f32" if precision == "fp32" else "bf16"
         self._settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads}
-        self._processor = _image_processor(processor) if processor else None
+        self._preprocess = _build_preprocess(processor) if processor else None
         self._pool = ThreadPoolExecutor(threads)
 
-    @cache  # noqa: B019 (it lives as long as its process)
+    @cache  # noqa: B019 (this object exists until its process ends)
     def _compiled(self, batch_size: int, hint: str) -> Any:
         network = self._core.read_model(self._file)
         size = network.input(0).get_partial_shape()[2].get_length()
         network.reshape([batch_size, 3, size, size])
         return self._core.compile_model(network, "CPU", {**self._settings, "PERFORMANCE_HINT": hint})
 
-    def images(self, batch_size: int, seconds: float) -> float:
-        """Images a second."""
+    def images_per_second(self, batch_size: int, seconds: float) -> float:
+        """Measure random batches."""
         import openvino
 
         compiled = self._compiled(batch_size, "LATENCY" if batch_size == 1 else "THROUGHPUT")
         values = np.random.default_rng(0).standard_normal(tuple(compiled.input(0).shape), np.float32)
         if batch_size == 1:
             request = compiled.create_infer_request()
-            return _repeat(lambda: request.infer([values], share_inputs=True), 1, seconds)
+            return _inverse_latency(lambda: request.infer([values], share_inputs=True), 1, seconds)
         queue = openvino.AsyncInferQueue(compiled)
         count, start = 0, time.perf_counter()
         while time.perf_counter() - start < seconds:
@@ -87,18 +90,18 @@ class OpenVino:
         queue.wait_all()
         return count / (time.perf_counter() - start)
 
-    def files(self, files: list[str]) -> None:
-        """Classify them all, behind the image processor: as many parts of batches are prepared at once as threads."""
+    def classify_files(self, files: list[str]) -> None:
+        """Classify image files; each thread preprocesses a part of a batch."""
         import openvino
 
-        answers: list[int] = []
-        queue = openvino.AsyncInferQueue(self._compiled(16, "THROUGHPUT"))
-        queue.set_callback(lambda request, _: answers.extend(request.get_output_tensor(0).data.argmax(1)))
-        parts = [files[start : start + _PART] for start in range(0, len(files), _PART)]
-        prepared = self._pool.map(self._processor, parts)  # type: ignore[arg-type]
-        while batch := list(islice(prepared, 16 // _PART)):
+        predictions: list[int] = []
+        queue = openvino.AsyncInferQueue(self._compiled(_BATCH_SIZE, "THROUGHPUT"))
+        queue.set_callback(lambda request, _: predictions.extend(request.get_output_tensor(0).data.argmax(1)))
+        tasks = [files[start : start + _IMAGES_PER_TASK] for start in range(0, len(files), _IMAGES_PER_TASK)]
+        preprocessed = self._pool.map(self._preprocess, tasks)  # type: ignore[arg-type]
+        while batch := list(islice(preprocessed, _BATCH_SIZE // _IMAGES_PER_TASK)):
             values = np.concatenate([part["pixel_values"] for part in batch])
-            missing = 16 - len(values)
+            missing = _BATCH_SIZE - len(values)
             values = np.concatenate([values, np.zeros((missing, *values.shape[1:]), np.float32)]) if missing else values
             queue.start_async([values], share_inputs=False)
         queue.wait_all()
@@ -114,11 +117,11 @@ class OnnxRuntime:
         options.intra_op_num_threads = threads
         self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
-    def images(self, batch_size: int, seconds: float) -> float:
-        """Images a second."""
+    def images_per_second(self, batch_size: int, seconds: float) -> float:
+        """Measure random batches."""
         size = self._session.get_inputs()[0].shape[2]
         values = np.random.default_rng(0).standard_normal((batch_size, 3, size, size), np.float32)
-        return _repeat(lambda: self._session.run(None, {"pixel_values": values}), batch_size, seconds)
+        return _inverse_latency(lambda: self._session.run(None, {"pixel_values": values}), batch_size, seconds)
 
 
 class Torch:
@@ -133,26 +136,27 @@ class Torch:
         self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         built = build_network(network).requires_grad_(False)
         built = fuse(built) if "fused" in form else built
-        self._forms: dict[int, Any] = {}
-        self._built, self._form = built.to(self._dtype), form  # last, since what fuses makes float32
+        self._network = built.to(self._dtype)  # after fusing, which makes float32
+        self._form = form
+        self._prepared: dict[int, Any] = {}  # by batch size
 
-    def images(self, batch_size: int, seconds: float) -> float:
-        """Images a second."""
+    def images_per_second(self, batch_size: int, seconds: float) -> float:
+        """Measure random batches."""
         import torch
 
         with torch.inference_mode():
             pixel_values = torch.randn(batch_size, 3, 224, 224, dtype=self._dtype)
-            if batch_size not in self._forms:
-                self._forms[batch_size] = self._prepare(pixel_values)
-            return _repeat(lambda: self._forms[batch_size](pixel_values), batch_size, seconds)
+            if batch_size not in self._prepared:
+                self._prepared[batch_size] = self._prepare(pixel_values)
+            return _inverse_latency(lambda: self._prepared[batch_size](pixel_values), batch_size, seconds)
 
     def _prepare(self, example: Any) -> Any:
         import torch
 
-        self._built(example)  # fills caches
+        self._network(example)  # fills caches
         if "traced" in self._form:
-            return torch.jit.freeze(torch.jit.trace(self._built, example, strict=False))  # type: ignore[no-untyped-call]
-        return torch.compile(self._built, dynamic=False) if "compiled" in self._form else self._built
+            return torch.jit.freeze(torch.jit.trace(self._network, example, strict=False))  # type: ignore[no-untyped-call]
+        return torch.compile(self._network, dynamic=False) if "compiled" in self._form else self._network
 
 
 class Pipeline:
@@ -163,15 +167,15 @@ class Pipeline:
         from transformers import pipeline
 
         torch.set_num_threads(threads)
-        self._classify = pipeline("image-classification", model=folder, batch_size=16)
+        self._classify = pipeline("image-classification", model=folder, batch_size=_BATCH_SIZE)
 
-    def files(self, files: list[str]) -> None:
-        """Classify them all."""
+    def classify_files(self, files: list[str]) -> None:
+        """Classify image files."""
         assert len(self._classify(files)) == len(files)
 
 
 class TimmLoop:
-    """timm's loader and network, as its validate.py has them, with the network at its fastest."""
+    """timm's data loader and its network in the fastest form, as in timm's validate.py."""
 
     def __init__(self, network: str, workers: int, threads: int) -> None:
         import torch
@@ -187,8 +191,8 @@ class TimmLoop:
         self._network: Any = torch.compile(folded, dynamic=False)
         self._workers = workers
 
-    def files(self, files: list[str]) -> None:
-        """Classify them all."""
+    def classify_files(self, files: list[str]) -> None:
+        """Classify image files."""
         import torch
         from PIL import Image
         from torch.utils.data import DataLoader, Dataset
@@ -203,35 +207,37 @@ class TimmLoop:
                 return transform(Image.open(files[index]).convert("RGB"))
 
         with torch.inference_mode():
-            for batch in DataLoader(Images(), batch_size=16, num_workers=self._workers):
+            for batch in DataLoader(Images(), batch_size=_BATCH_SIZE, num_workers=self._workers):
                 self._network(batch.to(torch.bfloat16)).argmax(1)
 
 
-def _image_processor(kind: str) -> Callable[[list[str]], Any]:
+def _build_preprocess(processor_class: str) -> Callable[[list[str]], Any]:
+    """Build the preprocessing of files by an image processor of transformers."""
     import transformers
     from PIL import Image
 
-    processor = getattr(transformers, kind)()
-    tensors = "pt" if kind == "LevitImageProcessor" else "np"
+    processor = getattr(transformers, processor_class)()
+    tensors = "pt" if processor_class == "LevitImageProcessor" else "np"
 
-    def prepare(files: list[str]) -> Any:
+    def preprocess(files: list[str]) -> Any:
         values = processor([Image.open(file).convert("RGB") for file in files], return_tensors=tensors)
         return {name: np.asarray(value) for name, value in values.items()}
 
-    return prepare
+    return preprocess
 
 
-def _repeat(call: Call, batch_size: int, seconds: float) -> float:
-    taken: list[float] = []
+def _inverse_latency(call: Callable[[], object], batch_size: int, seconds: float) -> float:
+    """Batch size divided by the median seconds of a call, in images per second."""
+    durations: list[float] = []
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(taken) < 3:
+    while time.perf_counter() < end or len(durations) < _MIN_CALLS:
         start = time.perf_counter()
         call()
-        taken.append(time.perf_counter() - start)
-    return batch_size / statistics.median(taken)
+        durations.append(time.perf_counter() - start)
+    return batch_size / statistics.median(durations)
 
 
-WAYS: dict[str, Callable[..., Any]] = {
+RUNTIMES: dict[str, Callable[..., Any]] = {
     "levit": Levit,
     "openvino": OpenVino,
     "onnxruntime": OnnxRuntime,
@@ -241,22 +247,21 @@ WAYS: dict[str, Callable[..., Any]] = {
 }
 
 
-def main() -> None:
-    """Open what the command line says, and serve."""
-    options = json.loads(sys.argv[1])
-    contender = WAYS[options.pop("way")](**options)
+def start(runtime: str, **options: Any) -> tuple[Handler, Response]:
+    """Open a network in a runtime."""
+    network = RUNTIMES[runtime](**options)
 
-    def answer(seconds: float, batch_size: int = 0, files: list[str] | None = None) -> Answer:
+    def handle(seconds: float, batch_size: int = 0, files: list[str] | None = None) -> Response:
         if files is None:
-            return {"images_per_second": contender.images(batch_size, seconds)}
+            return {"images_per_second": network.images_per_second(batch_size, seconds)}
         count, start = 0, time.perf_counter()
         while time.perf_counter() - start < seconds:
-            contender.files(files)
+            network.classify_files(files)
             count += len(files)
         return {"images_per_second": count / (time.perf_counter() - start)}
 
-    serve(answer)
+    return handle, {}
 
 
 if __name__ == "__main__":
-    main()
+    serve(lambda: start(**json.loads(sys.argv[1])))
