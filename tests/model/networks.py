@@ -1,4 +1,4 @@
-"""Small networks whose every weight matters, for tests of the model room."""
+"""Small networks for the tests of `levit.model`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import levit
 
 
 def small_config(**values) -> levit.LevitConfig:
-    """A network of three stages that takes 64x64 pixels: grids of 4x4, 2x2 and 1x1 tokens."""
+    """Configuration of three stages for 64x64 pixels: grids of 4x4, 2x2 and 1x1 tokens."""
     return levit.LevitConfig(
         **{"image_size": 64, "hidden_sizes": [16, 24, 32], "key_dim": [4] * 3, "depths": [1] * 3, **values}
     )
 
 
 def randomized(model: torch.nn.Module) -> torch.nn.Module:
-    """Moved away from initialization, where residual branches and biases are zero; in evaluation mode."""
+    """Add noise to all weights, because residual branches and biases are initialized to 0; set evaluation mode."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             size = 1.0 if "attention_biases" in name else 0.2

@@ -16,29 +16,29 @@ def open_tiny(**options):
 
 
 @torch.no_grad()
-def test_sdpa_gives_the_golden_logits_in_double_precision():
+def test_sdpa_computes_the_golden_logits_in_double_precision():
     model = open_tiny(attn_implementation="sdpa").double()
     assert model.config._attn_implementation == "sdpa"
     np.testing.assert_allclose(model(IMAGES.double()).logits, EXPECTED["logits_f64"], atol=1e-9, rtol=0)
 
 
 @torch.no_grad()
-def test_sdpa_is_really_used(monkeypatch):
-    called = []
+def test_sdpa_calls_the_fused_function_of_torch(monkeypatch):
+    calls = []
     original = torch.nn.functional.scaled_dot_product_attention
     monkeypatch.setattr(
         torch.nn.functional,
         "scaled_dot_product_attention",
-        lambda *args, **options: called.append(1) or original(*args, **options),
+        lambda *args, **options: calls.append(1) or original(*args, **options),
     )
     open_tiny()(IMAGES)
-    assert not called
+    assert not calls
     open_tiny(attn_implementation="sdpa")(IMAGES)
-    assert len(called) == 6
+    assert len(calls) == 6
 
 
 @torch.no_grad()
-def test_the_implementation_can_be_changed_afterwards():
+def test_the_implementation_can_be_changed_after_loading():
     model = open_tiny()
     assert model.config._attn_implementation == "eager"
     eager = model(IMAGES).logits
@@ -48,19 +48,19 @@ def test_the_implementation_can_be_changed_afterwards():
     assert torch.equal(model(IMAGES).logits, eager)
 
 
-def test_an_implementation_that_does_not_exist_is_refused():
+def test_an_unknown_implementation_is_refused():
     with pytest.raises(ValueError, match="flex"):
         open_tiny(attn_implementation="flex")
 
 
 @torch.no_grad()
-def test_attentions_are_computed_under_sdpa_too():
+def test_attentions_are_returned_with_sdpa():
     output = open_tiny(attn_implementation="sdpa")(IMAGES, output_attentions=True)
     assert torch.equal(output.attentions[0], open_tiny()(IMAGES, output_attentions=True).attentions[0])
     assert agrees(output.logits, EXPECTED["logits"])
 
 
-def test_gradients_are_the_same():
+def test_gradients_of_both_implementations_are_equal():
     model = randomized(levit.LevitForImageClassification(small_config(attn_implementation="eager"))).double()
     images = torch.randn(3, 3, 64, 64, dtype=torch.float64)
     gradients = {}
@@ -69,13 +69,13 @@ def test_gradients_are_the_same():
         model.set_attn_implementation(name)
         model(images).logits.square().sum().backward()
         gradients[name] = [parameter.grad.clone() for parameter in model.parameters()]
-    for expected, found in zip(gradients["eager"], gradients["sdpa"], strict=True):
-        torch.testing.assert_close(found, expected)
+    for expected, actual in zip(gradients["eager"], gradients["sdpa"], strict=True):
+        torch.testing.assert_close(actual, expected)
 
 
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision(implementation, dtype):
+def test_half_precision_is_close_to_single_precision(implementation, dtype):
     model = randomized(levit.LevitForImageClassification(small_config(attn_implementation=implementation)))
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
@@ -87,7 +87,7 @@ def test_half_precision(implementation, dtype):
 
 
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
-def test_trains_under_autocast(implementation):
+def test_the_network_trains_under_autocast(implementation):
     model = levit.LevitForImageClassificationWithTeacher(small_config(attn_implementation=implementation)).train()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = model(torch.randn(4, 3, 64, 64), labels=torch.tensor([0, 1, 0, 1])).loss

@@ -13,7 +13,7 @@ IMAGES = torch.from_numpy(np.load(TINY / "input.npy"))
 
 
 @torch.no_grad()
-def test_feature_maps_are_those_of_timm_and_mmpretrain():
+def test_feature_maps_equal_those_of_timm_and_mmpretrain():
     backbone = LevitBackbone.from_pretrained(TINY / "transformers", out_indices=[0, 1, 2, 3])
     maps = backbone(IMAGES).feature_maps
     assert agrees(maps[0], EXPECTED["patch_embed"])
@@ -22,7 +22,7 @@ def test_feature_maps_are_those_of_timm_and_mmpretrain():
 
 
 @torch.no_grad()
-def test_only_the_named_stages_are_returned_and_the_last_by_default():
+def test_selected_stages_are_returned_and_the_last_by_default():
     assert [tuple(map_.shape) for map_ in LevitBackbone(small_config()).eval()(torch.zeros(1, 3, 64, 64))[0]] == [
         (1, 32, 1, 1)
     ]
@@ -39,7 +39,7 @@ def test_only_the_named_stages_are_returned_and_the_last_by_default():
     ]
 
 
-def test_stages_that_do_not_exist_are_named():
+def test_an_unknown_stage_is_named_in_the_error():
     with pytest.raises(ValueError, match="stage4"):
         small_config(out_features=["stage4"])
 
@@ -49,13 +49,13 @@ def test_a_saved_backbone_keeps_its_stages(tmp_path):
     assert LevitConfig.from_pretrained(tmp_path).out_features == ["stage1", "stage3"]
 
 
-def test_a_network_that_is_no_backbone_says_nothing_of_stages_in_its_file(tmp_path):
+def test_the_file_of_other_networks_contains_no_stages(tmp_path):
     LevitModel(small_config()).save_pretrained(tmp_path)
     assert "out_features" not in (tmp_path / "config.json").read_text()
 
 
 @torch.no_grad()
-def test_hidden_states_of_a_backbone_are_all_maps():
+def test_hidden_states_of_a_backbone_are_all_feature_maps():
     output = LevitBackbone(small_config()).eval()(torch.zeros(1, 3, 64, 64), output_hidden_states=True)
     assert [state.shape[1] for state in output.hidden_states] == [16, 16, 24, 32]
     plain = LevitBackbone(small_config()).eval()(torch.zeros(1, 3, 64, 64), return_dict=False)
@@ -64,7 +64,7 @@ def test_hidden_states_of_a_backbone_are_all_maps():
 
 
 @pytest.mark.parametrize("model_class", [LevitModel, LevitBackbone])
-def test_a_whole_classifier_is_opened_for_its_features_without_a_complaint(model_class):
+def test_weights_of_a_classifier_are_loaded_without_a_report(model_class):
     _, report = model_class.from_pretrained(TINY / "transformers", output_loading_info=True)
     assert not report["missing_keys"]
     assert not report["unexpected_keys"]
@@ -78,7 +78,7 @@ def test_attentions_are_the_probabilities_of_every_block(model_class):
     model = model_class.from_pretrained(TINY / "transformers")
     output = model(IMAGES, output_attentions=True)
     shapes = [(2, 49, 49), (4, 16, 49), (3, 16, 16), (3, 16, 16), (6, 4, 16), (5, 4, 4)]
-    assert [tuple(one.shape) for one in output.attentions] == [(2, *shape) for shape in shapes]
+    assert [tuple(probabilities.shape) for probabilities in output.attentions] == [(2, *shape) for shape in shapes]
     for probabilities in output.attentions:
         torch.testing.assert_close(probabilities.sum(dim=-1), torch.ones(probabilities.shape[:-1]))
     assert torch.equal(output[0], model(IMAGES)[0])
@@ -103,24 +103,24 @@ def test_gradients_reach_attentions_and_hidden_states():
 @pytest.mark.parametrize(
     ("pixel_values", "match"),
     [
-        (None, "pixel_values is missing"),
+        (None, "^pixel_values: missing: give images"),
         (torch.zeros(1, 1, 64, 64), r"give \[batch, 3, height, width\]"),
         (torch.zeros(3, 64, 64), r"give \[batch, 3, height, width\]"),
     ],
 )
 @pytest.mark.parametrize("model_class", [LevitModel, LevitBackbone, levit.LevitForImageClassification])
-def test_unusable_input_is_named(model_class, pixel_values, match):
+def test_invalid_input_is_named_in_the_error(model_class, pixel_values, match):
     with pytest.raises(ConfigError, match=match):
         model_class(small_config())(pixel_values)
 
 
-def test_a_batch_may_be_empty_and_bytes_are_refused():
+def test_an_empty_batch_is_accepted_and_integers_are_refused():
     model = levit.LevitForImageClassification(small_config()).eval()
     assert model(torch.zeros(0, 3, 64, 64)).logits.shape[0] == 0
-    with pytest.raises(ConfigError, match=r"pixel_values are torch\.uint8: normalize them first"):
+    with pytest.raises(ConfigError, match=r"^pixel_values: has dtype torch\.uint8: normalize"):
         model(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
 
 
-def test_a_folder_of_timm_says_how_to_open_it():
+def test_the_error_for_a_folder_of_timm_states_how_to_open_it():
     with pytest.raises(ConfigError, match=r"timm's configuration of .*: open it with levit\.load_checkpoint"):
         levit.LevitForImageClassification.from_pretrained(GOLDEN / "tiny" / "timm")

@@ -34,21 +34,21 @@ def test_the_defaults_are_the_documented_ones(name):
 
 
 @pytest.mark.parametrize("spelling", ["mlp_ratio", "mlp_ratios"])
-def test_both_spellings_of_the_ratios_are_honoured(spelling):
+def test_both_names_of_the_ratios_are_accepted(spelling):
     config = LevitConfig(**{spelling: [4, 4, 4]})
     assert config.mlp_ratio == config.mlp_ratios == [4, 4, 4]
     assert count_parameters(config.architecture()) > count_parameters(LevitConfig().architecture())
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_variants(name):
+def test_a_variant_has_the_published_architecture(name):
     config = LevitConfig.from_variant(name.upper(), num_labels=7)
     assert config.architecture(num_classifiers=2) == VARIANTS[name].architecture(num_labels=7)
     assert config.drop_path_rate == VARIANTS[name].drop_path_rate
     assert LevitConfig.from_variant(name).num_labels == 1000
 
 
-def test_a_variant_may_be_given_labels():
+def test_a_variant_accepts_labels():
     assert LevitConfig.from_variant("levit-128s", id2label={0: "cat", 1: "dog", 2: "owl"}).num_labels == 3
 
 
@@ -56,7 +56,7 @@ def test_a_variant_may_be_given_labels():
     ("values", "match"),
     [
         ({"depths": [1, 2]}, "depths: 2 entries"),
-        ({"drop_path_rate": 1.0}, "drop_path_rate is 1.0"),
+        ({"drop_path_rate": 1.0}, "^drop_path_rate: 1.0 is invalid: use a number from 0 to below 1"),
         ({"drop_path_rate": -0.1}, "drop_path_rate"),
         ({"drop_path_rate": "0.1"}, "drop_path_rate"),
         ({"initializer_range": -1}, "initializer_range"),
@@ -68,12 +68,12 @@ def test_a_variant_may_be_given_labels():
         ({"activation": "gelu"}, "activation"),
     ],
 )
-def test_a_mistake_is_named_where_it_is_made(values, match):
+def test_an_invalid_value_is_named_in_the_error(values, match):
     with pytest.raises(ConfigError, match=match):
         LevitConfig(**values)
 
 
-def test_a_fractional_drop_path_rate_survives_saving_and_does_not_stop_stock_transformers(tmp_path):
+def test_a_fractional_drop_path_rate_is_saved_in_a_form_that_stock_transformers_reads(tmp_path):
     LevitConfig(drop_path_rate=0.1).save_pretrained(tmp_path)
     assert LevitConfig.from_pretrained(tmp_path).drop_path_rate == 0.1
     assert transformers.LevitConfig.from_pretrained(tmp_path).drop_path_rate == 0
@@ -98,7 +98,7 @@ def test_a_fractional_drop_path_rate_survives_saving_and_does_not_stop_stock_tra
         },
     ],
 )
-def test_what_stock_would_compute_wrongly_is_saved_so_that_stock_refuses_it(tmp_path, values, recwarn):
+def test_stock_transformers_refuses_a_network_that_it_would_compute_incorrectly(tmp_path, values, recwarn):
     config = LevitConfig(**values)
     config.save_pretrained(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "levit_extended"
@@ -112,7 +112,7 @@ def test_what_stock_would_compute_wrongly_is_saved_so_that_stock_refuses_it(tmp_
 
 
 @pytest.mark.parametrize("values", [{"mlp_ratio": [2.0, 2, 2]}, {"patch_size": [16, 16]}, {"image_size": [224, 224]}])
-def test_other_ways_of_writing_a_stock_network_are_saved_so_that_stock_reads_it(tmp_path, values):
+def test_equivalent_values_are_saved_in_the_form_that_stock_transformers_reads(tmp_path, values):
     config = LevitConfig(**values)
     config.save_pretrained(tmp_path)
     stock = transformers.LevitModel(transformers.LevitConfig.from_pretrained(tmp_path))
@@ -121,11 +121,11 @@ def test_other_ways_of_writing_a_stock_network_are_saved_so_that_stock_reads_it(
 
 
 @pytest.mark.parametrize("values", [{"padding": 0}, {"kernel_size": 5}])
-def test_a_stem_that_gives_another_grid_is_not_stock(values):
+def test_a_stem_with_another_output_grid_is_not_stock(values):
     assert not LevitConfig(**values).is_stock()
 
 
-def test_the_plural_spellings_are_second_names(tmp_path):
+def test_the_plural_names_are_second_names(tmp_path):
     LevitConfig().save_pretrained(tmp_path)
     assert LevitConfig.from_pretrained(tmp_path, mlp_ratios=[4, 4, 4]).mlp_ratio == [4, 4, 4]
     config = LevitConfig()
@@ -141,7 +141,7 @@ def test_files_of_stock_transformers_are_read(tmp_path):
     assert config.num_labels == 5
 
 
-def test_builds_twice_from_one_configuration():
+def test_building_a_network_does_not_change_the_configuration():
     config = LevitConfig.from_variant("levit-128s", num_labels=3)
     before = config.to_dict()
     for _ in range(2):

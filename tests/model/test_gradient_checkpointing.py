@@ -8,7 +8,7 @@ import levit
 from levit.model.layers import Residual
 from tests.model.networks import small_config
 
-WAYS = [None, {"use_reentrant": False}, {"use_reentrant": True}]
+OPTIONS = [None, {"use_reentrant": False}, {"use_reentrant": True}]
 
 
 def enable(model, options):
@@ -25,25 +25,25 @@ def train_step(model, images, labels):
     return output
 
 
-@pytest.mark.parametrize("options", WAYS)
+@pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("drop_path_rate", [pytest.param(0, marks=pytest.mark.slow), 0.3])
 @pytest.mark.parametrize("batch", [pytest.param(1, marks=pytest.mark.slow), 5])
-def test_a_step_is_the_same_with_and_without(options, drop_path_rate, batch):
-    """Loss, gradients, and the statistics of batch norm, which a plain recomputation would count twice."""
+def test_a_training_step_equals_that_without_checkpointing(options, drop_path_rate, batch):
+    """Loss, gradients, and the statistics of batch norm, which recomputation would update twice."""
     torch.manual_seed(0)
     plain = levit.LevitForImageClassificationWithTeacher(small_config(drop_path_rate=drop_path_rate)).train()
     checkpointed = copy.deepcopy(plain)
     enable(checkpointed, options)
     images, labels = torch.randn(batch, 3, 64, 64), torch.arange(batch) % 2
-    expected, found = train_step(plain, images, labels), train_step(checkpointed, images, labels)
-    assert torch.equal(found.loss, expected.loss)
-    for (name, parameter), other in zip(plain.named_parameters(), checkpointed.parameters(), strict=True):
-        torch.testing.assert_close(other.grad, parameter.grad, msg=name)
-    for (name, buffer), other in zip(plain.named_buffers(), checkpointed.buffers(), strict=True):
-        assert torch.equal(buffer, other), name
+    expected, actual = train_step(plain, images, labels), train_step(checkpointed, images, labels)
+    assert torch.equal(actual.loss, expected.loss)
+    for (name, expected), actual in zip(plain.named_parameters(), checkpointed.parameters(), strict=True):
+        torch.testing.assert_close(actual.grad, expected.grad, msg=name)
+    for (name, expected), actual in zip(plain.named_buffers(), checkpointed.buffers(), strict=True):
+        assert torch.equal(actual, expected), name
 
 
-def test_blocks_really_run_twice():
+def test_checkpointed_blocks_run_twice():
     model = levit.LevitForImageClassification(small_config()).train()
     enable(model, None)
     runs = []
@@ -53,7 +53,7 @@ def test_blocks_really_run_twice():
     assert len(runs) == 2
 
 
-def test_a_failed_recomputation_leaves_batch_norm_as_it_was():
+def test_a_failed_recomputation_restores_batch_norm():
     model = levit.LevitForImageClassification(small_config()).train()
     enable(model, {"use_reentrant": False})
     block = next(module for module in model.modules() if isinstance(module, Residual))
@@ -75,10 +75,11 @@ def test_a_copy_checkpoints_its_own_blocks():
         assert all(count == 1 for count in counts)
 
 
-def test_attentions_and_evaluation_are_as_ever():
+def test_attentions_and_evaluation_equal_those_without_checkpointing():
     plain = levit.LevitForImageClassification(small_config()).train()
     model, images = copy.deepcopy(plain), torch.randn(2, 3, 64, 64)
     enable(model, None)
-    expected, found = plain(images, output_attentions=True).attentions, model(images, output_attentions=True).attentions
-    assert all(torch.equal(one, other) for one, other in zip(expected, found, strict=True))
+    expected, actual = (network(images, output_attentions=True).attentions for network in (plain, model))
+    assert all(map(torch.equal, actual, expected))
+    assert len(actual) == len(expected)
     assert torch.equal(model.eval()(images).logits, plain.eval()(images).logits)

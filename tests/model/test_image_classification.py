@@ -10,7 +10,7 @@ CLASSES = (LevitForImageClassification, LevitForImageClassificationWithTeacher)
 
 
 @pytest.mark.parametrize("model_class", CLASSES)
-def test_tuples_hold_the_same_as_the_output(model_class):
+def test_a_tuple_contains_the_fields_of_the_output(model_class):
     model = model_class(small_config(num_labels=3)).eval()
     inputs = {"pixel_values": torch.randn(2, 3, 64, 64), "labels": torch.tensor([0, 2])}
     output = model(**inputs, output_hidden_states=True)
@@ -28,7 +28,7 @@ def test_tuples_hold_the_same_as_the_output(model_class):
         assert all(torch.equal(*pair) for pair in pairs)
 
 
-def test_the_configuration_decides_where_the_call_does_not():
+def test_the_configuration_has_the_defaults_of_the_call():
     model = LevitForImageClassification(small_config(return_dict=False, output_hidden_states=True)).eval()
     logits, hidden_states = model(torch.zeros(1, 3, 64, 64))
     assert logits.shape == (1, 2)
@@ -36,7 +36,7 @@ def test_the_configuration_decides_where_the_call_does_not():
     assert len(model.levit(torch.zeros(1, 3, 64, 64))) == 3
 
 
-def test_the_base_model_returns_features():
+def test_the_model_without_a_head_returns_features():
     model = levit.LevitModel(small_config()).eval()
     output = model(torch.zeros(2, 3, 64, 64))
     assert output.last_hidden_state.shape == (2, 1, 32)
@@ -54,7 +54,7 @@ def test_the_base_model_returns_features():
         (3, torch.tensor([[1.0, 0, 1], [0, 0, 1]]), torch.nn.functional.binary_cross_entropy_with_logits),
     ],
 )
-def test_the_loss_follows_the_labels(model_class, num_labels, labels, loss):
+def test_the_loss_depends_on_the_kind_of_labels(model_class, num_labels, labels, loss):
     model = model_class(small_config(num_labels=num_labels)).eval()
     with torch.no_grad():
         for parameter in model.parameters():  # so that the two heads differ
@@ -66,8 +66,8 @@ def test_the_loss_follows_the_labels(model_class, num_labels, labels, loss):
 
 
 @pytest.mark.parametrize("model_class", CLASSES)
-def test_trains_on_a_batch_of_one(model_class):
-    """Where the references stop: one row has no variance. The statistics stay as they were."""
+def test_a_batch_of_one_image_is_accepted_in_training_mode(model_class):
+    """The references raise an error, because one row has no variance. The statistics stay unchanged."""
     model = model_class(small_config(num_labels=3)).train()
     before = {name: buffer.clone() for name, buffer in model.classifier.named_buffers()}
     output = model(torch.randn(1, 3, 64, 64), labels=torch.tensor([1]))
@@ -77,12 +77,12 @@ def test_trains_on_a_batch_of_one(model_class):
     assert all(torch.equal(buffer, before[name]) for name, buffer in model.classifier.named_buffers())
 
 
-def test_no_labels_give_features():
+def test_without_classes_the_logits_are_the_features():
     model = LevitForImageClassificationWithTeacher(small_config(num_labels=0)).eval()
     assert model(torch.zeros(2, 3, 64, 64)).logits.shape == (2, 32)
 
 
-def test_drop_path_leaves_out_whole_images_in_training_only():
+def test_drop_path_drops_branches_per_image_in_training_mode_only():
     model = levit.LevitModel(small_config(drop_path_rate=0.5))
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm1d):
@@ -94,7 +94,7 @@ def test_drop_path_leaves_out_whole_images_in_training_only():
     torch.testing.assert_close(features, features[:1].expand(64, -1))
 
 
-def test_two_heads_are_averaged():
+def test_the_logits_are_the_mean_of_two_heads():
     model = LevitForImageClassificationWithTeacher.from_pretrained(GOLDEN / "tiny" / "transformers")
     output = model(torch.randn(2, 3, 112, 112))
     assert torch.equal(output.logits, (output.cls_logits + output.distillation_logits) / 2)

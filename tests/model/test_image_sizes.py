@@ -1,4 +1,4 @@
-"""Images of another size than the network was built for, per call."""
+"""Images of another size than the trained one."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ SIZES = [(64, 64), (96, 64), (64, 96), (128, 128), (32, 32), (16, 80), (1, 1), (
 @torch.no_grad()
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
-def test_any_size_gives_logits(size, implementation):
+def test_images_of_any_size_have_logits(size, implementation):
     model = randomized(levit.LevitForImageClassification(small_config(attn_implementation=implementation)))
     output = model(torch.randn(2, 3, *size), output_hidden_states=True, output_attentions=True)
     assert torch.isfinite(output.logits).all()
@@ -27,8 +27,8 @@ def test_any_size_gives_logits(size, implementation):
 
 
 @torch.no_grad()
-def test_a_size_with_the_trained_grid_is_exact():
-    """105x105 pixels give the 7x7 tokens that the tiny network has: golden/behaviours.json."""
+def test_a_size_with_the_trained_grid_uses_the_trained_biases():
+    """105x105 pixels result in the 7x7 tokens of the tiny network: golden/behaviours.json."""
     model = levit.LevitForImageClassificationWithTeacher.from_pretrained(GOLDEN / "tiny" / "transformers")
     stock = transformers.LevitForImageClassificationWithTeacher.from_pretrained(GOLDEN / "tiny" / "transformers").eval()
     images = torch.randn(2, 3, 105, 105)
@@ -36,8 +36,7 @@ def test_a_size_with_the_trained_grid_is_exact():
 
 
 @torch.no_grad()
-def test_a_network_built_for_the_other_size_with_resized_biases_gives_the_same():
-    """What a call with another size computes is what a network of that size computes with the interpolated biases."""
+def test_another_size_equals_a_network_of_that_size_with_interpolated_biases():
     trained = randomized(levit.LevitForImageClassification(small_config()))
     built = levit.LevitForImageClassification(small_config(image_size=[96, 160])).eval()
     grids = dict(trained.named_modules()), dict(built.named_modules())
@@ -58,7 +57,7 @@ sides = st.integers(1, 9)
 
 @given(trained=st.tuples(sides, sides), grid=st.tuples(sides, sides))
 @settings(max_examples=200)
-def test_resizing_keeps_the_ends_and_the_range(trained, grid):
+def test_interpolation_keeps_the_end_points_and_the_range(trained, grid):
     biases = torch.randn(2, trained[0] * trained[1])
     resized = resize_position_bias(biases, trained, grid).view(2, *grid)
     table = biases.view(2, *trained)
@@ -69,7 +68,7 @@ def test_resizing_keeps_the_ends_and_the_range(trained, grid):
         torch.testing.assert_close(resized[:, -1, -1], table[:, -1, -1])
 
 
-def test_biases_learn_from_images_of_any_size():
+def test_biases_receive_gradients_from_images_of_another_size():
     model = randomized(levit.LevitForImageClassification(small_config()))
     model(torch.randn(2, 3, 96, 96)).logits.square().sum().backward()
     bias = model.levit.encoder.stages[0].layers[0].module.attention_biases
@@ -78,6 +77,6 @@ def test_biases_learn_from_images_of_any_size():
 
 @torch.no_grad()
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_every_precision_takes_every_size(dtype):
+def test_every_precision_accepts_another_size(dtype):
     model = randomized(levit.LevitForImageClassification(small_config())).to(dtype)
     assert model(torch.randn(1, 3, 80, 112, dtype=dtype)).logits.dtype == dtype

@@ -16,7 +16,7 @@ IMAGES = torch.from_numpy(np.load(TINY / "input.npy"))
     "file",
     ["facebook.pth", "facebook-conv.pth", "timm", "timm-conv", "mmpretrain.pth", "transformers", "transformers-legacy"],
 )
-def test_every_dialect_gives_the_golden_logits(file):
+def test_every_dialect_loads_with_the_golden_logits(file):
     model = levit.load_checkpoint(TINY / file)
     assert not model.training
     assert agrees(model(IMAGES).logits, EXPECTED["logits"])
@@ -24,11 +24,11 @@ def test_every_dialect_gives_the_golden_logits(file):
 
 @torch.no_grad()
 @pytest.mark.parametrize("file", ["facebook-fused.pth", "mmpretrain-deploy.pth"])
-def test_fused_files_give_their_own_logits(file):
+def test_fused_files_load_with_their_own_logits(file):
     np.testing.assert_allclose(levit.load_checkpoint(TINY / file)(IMAGES).logits, EXPECTED["fused_logits"], atol=1e-4)
 
 
-def test_one_head_and_none():
+def test_the_class_depends_on_the_number_of_heads():
     assert type(levit.load_checkpoint(TINY / "transformers-single")) is levit.LevitForImageClassification
     backbone = levit.LevitModel.from_pretrained(TINY / "transformers")
     from levit.checkpoints.from_model import checkpoint_from_model
@@ -40,8 +40,8 @@ def test_one_head_and_none():
 
 
 @torch.no_grad()
-def test_another_number_of_classes_gives_new_heads_and_says_so():
-    with pytest.warns(UserWarning, match="2 heads for 3 classes instead of 10, initialized anew"):
+def test_another_number_of_classes_initializes_new_heads_with_a_warning():
+    with pytest.warns(UserWarning, match="2 heads for 3 classes instead of 10, newly initialized"):
         model = levit.load_checkpoint(TINY / "facebook.pth", num_labels=3)
     output = model(IMAGES, output_hidden_states=True)
     assert output.logits.shape == (2, 3)
@@ -49,14 +49,14 @@ def test_another_number_of_classes_gives_new_heads_and_says_so():
     assert 0.01 < model.classifier.linear.weight.std() < 0.03
 
 
-def test_labels_come_along():
+def test_labels_and_activation_are_loaded():
     checkpoint = random_checkpoint(TIMM_VARIANTS["levit-256d"].architecture(num_labels=2))
     model = levit.load_checkpoint(checkpoint)
     assert model.config.id2label == {0: "LABEL_0", 1: "LABEL_1"}
     assert model.config.activation == "silu"
 
 
-def test_a_backbone_gets_a_head_and_says_so():
+def test_a_checkpoint_without_heads_is_loaded_with_a_new_head_and_a_warning():
     from levit.checkpoints.from_model import checkpoint_from_model
 
     checkpoint = checkpoint_from_model(levit.LevitModel.from_pretrained(TINY / "transformers"))
@@ -65,8 +65,8 @@ def test_a_backbone_gets_a_head_and_says_so():
     assert model(IMAGES).logits.shape == (2, 3)
 
 
-def test_wrong_arguments_are_named():
-    with pytest.raises(levit.ConfigError, match="num_labels is 0"):
+def test_invalid_arguments_are_named_in_the_error():
+    with pytest.raises(levit.ConfigError, match=r"^num_labels: 0 is invalid: use at least 1$"):
         levit.load_checkpoint(TINY / "timm", num_labels=0)
-    with pytest.raises(TypeError, match="activation: only for a checkpoint that is yet to be read"):
+    with pytest.raises(TypeError, match="activation: not accepted together with a checkpoint that was read already"):
         levit.load_checkpoint(levit.read_checkpoint(TINY / "timm"), activation="silu")

@@ -1,4 +1,4 @@
-"""The attention bias is never stale: each way in which the references go wrong (DESIGN.md)."""
+"""The position bias is never stale: one test per way in which the reference implementations use an old bias."""
 
 import copy
 import pickle
@@ -19,7 +19,7 @@ def model():
 
 @pytest.fixture
 def other(model):
-    """The same network with other attention biases."""
+    """The same network with other position biases."""
     changed = copy.deepcopy(model)
     with torch.no_grad():
         for name, parameter in changed.named_parameters():
@@ -32,7 +32,7 @@ IMAGES = torch.from_numpy(np.load(GOLDEN / "tiny" / "input.npy"))
 
 
 @torch.no_grad()
-def test_load_state_dict_in_evaluation(model, other):
+def test_load_state_dict_in_evaluation_mode_changes_the_biases(model, other):
     before = model(IMAGES).logits
     model.load_state_dict(other.state_dict())
     assert torch.equal(model(IMAGES).logits, other(IMAGES).logits)
@@ -40,7 +40,7 @@ def test_load_state_dict_in_evaluation(model, other):
 
 
 @torch.no_grad()
-def test_moving_average_in_evaluation(model, other):
+def test_a_moving_average_in_evaluation_mode_uses_the_averaged_biases(model, other):
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.5)).eval()
     average.update_parameters(model)
     average(IMAGES)
@@ -53,7 +53,7 @@ def test_moving_average_in_evaluation(model, other):
 
 @torch.no_grad()
 @pytest.mark.parametrize("clone", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
-def test_copies_are_independent(model, clone):
+def test_copies_have_independent_biases(model, clone):
     before = model(IMAGES).logits
     copied = clone(model)
     assert torch.equal(copied(IMAGES).logits, before)
@@ -64,7 +64,7 @@ def test_copies_are_independent(model, clone):
 
 @torch.no_grad()
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_a_change_of_type_after_a_forward_pass(model, dtype):
+def test_the_dtype_can_be_changed_after_a_forward_pass(model, dtype):
     expected = model(IMAGES).logits
     logits = model.to(dtype)(IMAGES.to(dtype)).logits
     assert logits.dtype == dtype
@@ -72,7 +72,7 @@ def test_a_change_of_type_after_a_forward_pass(model, dtype):
     torch.testing.assert_close(logits.float(), expected, atol=1.5 if dtype == torch.bfloat16 else 0.2, rtol=0)
 
 
-def test_fine_tuning_in_evaluation_reaches_the_biases(model):
+def test_biases_receive_gradients_in_evaluation_mode(model):
     with torch.no_grad():
         model(IMAGES)
     model(IMAGES).logits.sum().backward()
@@ -82,7 +82,7 @@ def test_fine_tuning_in_evaluation_reaches_the_biases(model):
 
 
 @torch.no_grad()
-def test_an_assignment_in_evaluation_counts(model):
+def test_an_assignment_in_evaluation_mode_changes_the_logits(model):
     before = model(IMAGES).logits
     model.levit.encoder.stages[1].layers[0].module.attention_biases.copy_(torch.zeros(3, 16))
     assert not torch.equal(model(IMAGES).logits, before)

@@ -1,4 +1,4 @@
-"""The network against the golden outputs of the reference implementations."""
+"""Parity of the network with the golden outputs of the reference implementations."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def images(name="input.npy", dtype=torch.float32):
 
 
 @torch.no_grad()
-def test_every_intermediate_is_that_of_the_references(model):
+def test_every_intermediate_output_equals_that_of_the_references(model):
     blocks = []
     for stage in model.levit.encoder.stages:
         for layer in stage.layers:
@@ -31,7 +31,7 @@ def test_every_intermediate_is_that_of_the_references(model):
     output = model(images(), output_hidden_states=True)
     assert len(blocks) == 12
     for index, block in enumerate(blocks):
-        assert agrees(block, EXPECTED[f"block_{index}"]), f"block {index} is the first that differs"
+        assert agrees(block, EXPECTED[f"block_{index}"]), f"block {index} is the first with a difference"
     for index, state in enumerate(output.hidden_states):
         assert agrees(state, EXPECTED[f"hidden_states_{index}"])
     for name in ("logits", "cls_logits", "distillation_logits"):
@@ -41,11 +41,10 @@ def test_every_intermediate_is_that_of_the_references(model):
 @torch.no_grad()
 def test_every_stage_equals_stock_transformers_to_the_last_bit(model):
     stock = transformers.LevitForImageClassificationWithTeacher.from_pretrained(TINY / "transformers").eval()
-    ours, theirs = (one(images(), output_hidden_states=True) for one in (model, stock))
-    assert len(ours.hidden_states) == len(theirs.hidden_states)
-    pairs = [*zip(ours.hidden_states, theirs.hidden_states, strict=True)]
-    pairs += [(ours[name], theirs[name]) for name in ("logits", "cls_logits", "distillation_logits")]
-    assert all(torch.equal(one, other) for one, other in pairs)
+    actual, expected = (network(images(), output_hidden_states=True) for network in (model, stock))
+    pairs = [*zip(actual.hidden_states, expected.hidden_states, strict=True)]
+    pairs += [(actual[name], expected[name]) for name in ("logits", "cls_logits", "distillation_logits")]
+    assert all(torch.equal(*pair) for pair in pairs)
 
 
 @torch.no_grad()
@@ -56,20 +55,20 @@ def test_features_equal_the_references(model):
 
 
 @torch.no_grad()
-def test_double_precision(model):
+def test_logits_in_double_precision_equal_the_references(model):
     output = model.double()(images(dtype=torch.float64))
     for name in ("logits", "cls_logits", "distillation_logits"):
         np.testing.assert_allclose(output[name], EXPECTED[f"{name}_f64"], atol=1e-9, rtol=0)
 
 
 @torch.no_grad()
-def test_one_head():
+def test_logits_of_one_head_equal_the_references():
     model = levit.LevitForImageClassification.from_pretrained(TINY / "transformers-single")
     assert agrees(model(images()).logits, EXPECTED["cls_logits"])
 
 
 def to_facebook(names):
-    """Canonical name -> the name under which the golden file keeps gradients and statistics."""
+    """Translate canonical names to the names of gradients and statistics in the golden file."""
     return translate(names, TRANSFORMERS, FACEBOOK)
 
 
@@ -92,7 +91,7 @@ def test_a_training_step_equals_the_references(model, step, file, tolerance):
         expected = float(EXPECTED[f"{step}/grad_norm/{names[name]}"])
         exact = float(EXPECTED[f"{step}/grad_norm_f64/{names[name]}"])
         compared += 1
-        if exact < 1e-9:  # zero in exact arithmetic: only rounding is left
+        if exact < 1e-9:  # zero in exact arithmetic: the gradient is rounding noise
             assert float(parameter.grad.norm()) < 1e-3
         else:
             assert abs(float(parameter.grad.norm()) - expected) < 2 * tolerance * expected, name
@@ -103,7 +102,7 @@ def test_a_training_step_equals_the_references(model, step, file, tolerance):
 
 
 @pytest.mark.slow
-def test_whole_gradients_in_double_precision(model):
+def test_gradients_in_double_precision_equal_the_references(model):
     model.train().double()
     output = model(images("input_train6.npy", torch.float64), labels=torch.from_numpy(EXPECTED["train6/y"]))
     (2 * output.loss).backward()

@@ -1,4 +1,4 @@
-"""Loading, saving and initialization."""
+"""Loading, saving and weight initialization."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ NAMES = ("LevitForImageClassification", "LevitForImageClassificationWithTeacher"
 
 
 def randomized(model):
-    """A network in which every weight matters, as initialization leaves branches at zero."""
+    """Add noise to all weights and running variances, because residual branches are initialized to 0."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -25,22 +25,22 @@ def randomized(model):
 @torch.no_grad()
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("writer", "reader"), [(levit, transformers), (transformers, levit)])
-def test_round_trips_with_stock_transformers(tmp_path, name, writer, reader):
+def test_saved_networks_can_be_exchanged_with_stock_transformers(tmp_path, name, writer, reader):
     config = writer.LevitConfig(
         image_size=64, hidden_sizes=[16, 24, 32], key_dim=[4, 4, 4], depths=[1, 2, 1], num_labels=5
     )
     model = randomized(getattr(writer, name)(config))
     model.save_pretrained(tmp_path)
-    again, report = getattr(reader, name).from_pretrained(tmp_path, output_loading_info=True)
+    loaded, report = getattr(reader, name).from_pretrained(tmp_path, output_loading_info=True)
     assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     images = torch.randn(2, 3, 64, 64)
-    assert torch.equal(again(images)[0], model(images)[0])
+    assert torch.equal(loaded(images)[0], model(images)[0])
 
 
 @torch.no_grad()
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["levit-128s", "levit-384"])
-def test_the_published_sizes_equal_stock_transformers(tmp_path, variant):
+def test_published_networks_equal_stock_transformers(tmp_path, variant):
     model = randomized(levit.LevitForImageClassificationWithTeacher(levit.LevitConfig.from_variant(variant)))
     model.save_pretrained(tmp_path)
     stock = transformers.LevitForImageClassificationWithTeacher.from_pretrained(tmp_path)
@@ -48,7 +48,7 @@ def test_the_published_sizes_equal_stock_transformers(tmp_path, variant):
     assert torch.equal(stock(images).logits, model(images).logits)
 
 
-def test_a_missing_head_is_initialized_and_the_rest_is_left_alone(caplog):
+def test_a_missing_head_is_initialized_and_all_other_weights_are_loaded(caplog):
     model = levit.LevitForImageClassificationWithTeacher.from_pretrained(GOLDEN / "tiny" / "transformers-single")
     saved = levit.read_checkpoint(GOLDEN / "tiny" / "transformers-single").weights
     for name, tensor in model.state_dict().items():
@@ -59,7 +59,7 @@ def test_a_missing_head_is_initialized_and_the_rest_is_left_alone(caplog):
 
 
 def test_offset_tables_are_filled_after_loading():
-    """They are not in the file, and from_pretrained builds networks without memory."""
+    """They are not part of the file, and from_pretrained builds networks on the meta device."""
     model = levit.LevitModel.from_pretrained(GOLDEN / "tiny" / "transformers")
     fresh = levit.LevitModel(model.config)
     for (name, loaded), (_, built) in zip(model.named_buffers(), fresh.named_buffers(), strict=True):
@@ -73,13 +73,13 @@ def new():
     return levit.LevitForImageClassificationWithTeacher(levit.LevitConfig.from_variant("levit-128s"))
 
 
-def test_residual_branches_start_at_zero(new):
+def test_residual_branches_are_initialized_to_zero(new):
     zero = [name for name, parameter in new.named_parameters() if "batch_norm.weight" in name and not parameter.any()]
     assert len(zero) == 20
     assert all(".module.projection." in name or ".module.linear_down." in name for name in zero)
 
 
-def test_weights_start_as_in_the_paper_s_code(new):
+def test_initialization_is_that_of_the_code_of_the_paper(new):
     """Standard deviations of golden/behaviours.json: 0.1077, 0.051, 0.02 and a bias of 0."""
     first = new.levit.patch_embeddings.embedding_layer_1.convolution.weight
     qkv = new.levit.encoder.stages[0].layers[0].module.queries_keys_values.linear.weight
@@ -91,7 +91,7 @@ def test_weights_start_as_in_the_paper_s_code(new):
     assert not any(parameter.any() for name, parameter in new.named_parameters() if "attention_biases" in name)
 
 
-def test_initializer_range_governs_the_heads_alone():
+def test_initializer_range_applies_to_the_heads_only():
     config = levit.LevitConfig.from_variant("levit-128s", initializer_range=0.5)
     torch.manual_seed(0)
     model = levit.LevitForImageClassification(config)
@@ -99,7 +99,7 @@ def test_initializer_range_governs_the_heads_alone():
     assert model.levit.encoder.stages[0].layers[0].module.queries_keys_values.linear.weight.std() < 0.06
 
 
-def test_another_number_of_classes_makes_both_heads_anew_and_keeps_the_rest():
+def test_another_number_of_classes_initializes_both_heads_and_loads_all_other_weights():
     folder = GOLDEN / "tiny" / "transformers"
     trained = levit.LevitForImageClassificationWithTeacher.from_pretrained(folder).state_dict()
     model = levit.LevitForImageClassificationWithTeacher.from_pretrained(

@@ -1,4 +1,4 @@
-"""levit.register() in fresh processes, because it changes transformers for the rest of the process."""
+"""`levit.register()` in new processes, because it changes transformers for the whole process."""
 
 import subprocess
 import sys
@@ -9,9 +9,9 @@ from tests.conftest import ROOT
 
 
 def run(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout.strip()
+    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr[-3000:]
+    return process.stdout.strip()
 
 
 HEAD = """
@@ -23,12 +23,12 @@ def name(value):
 
 
 @pytest.mark.slow
-def test_automatic_classes_give_those_of_this_package():
+def test_auto_classes_return_the_classes_of_this_package():
     out = run(
         HEAD
         + """
 levit.register()
-levit.register()  # twice is once
+levit.register()  # a second call has no effect
 print(name(transformers.AutoConfig.from_pretrained(two)))
 print(name(transformers.AutoModel.from_pretrained(two)))
 print(name(transformers.AutoModelForImageClassification.from_pretrained(two)))
@@ -52,7 +52,7 @@ print(name(transformers.AutoImageProcessor.from_pretrained(two, backend="torchvi
 
 
 @pytest.mark.slow
-def test_pipelines_use_them():
+def test_pipelines_use_the_classes_of_this_package():
     out = run(
         HEAD
         + """
@@ -82,7 +82,7 @@ print(name(extract.model), len(features[0]), len(features[0][0]))
 
 
 @pytest.mark.slow
-def test_networks_that_stock_refuses_open_too(tmp_path):
+def test_auto_classes_open_networks_that_stock_transformers_refuses(tmp_path):
     out = run(
         HEAD
         + f"""
@@ -99,7 +99,7 @@ print(name(model), model.config.activation)
 
 
 @pytest.mark.slow
-def test_without_it_both_libraries_live_side_by_side():
+def test_without_registration_both_libraries_work_side_by_side():
     out = run(
         HEAD
         + """

@@ -1,4 +1,4 @@
-"""A checkpoint in torch answers as the exported file does, and one line says what it cannot do."""
+"""The torch engine computes the logits of the exported file, and states unsupported options in one line."""
 
 import warnings
 
@@ -26,7 +26,7 @@ def checkpoint(request):
     return random_checkpoint(Architecture(**(values | {"activation": request.param})))
 
 
-def test_it_answers_as_openvino_does(checkpoint):
+def test_logits_equal_those_of_openvino(checkpoint):
     engine = TorchEngine(checkpoint, precision="fp32", provider="cpu")
     other = OpenVinoEngine(build_artifact(checkpoint).SerializeToString(), precision="fp32")
     assert isinstance(engine, ImageEngine)
@@ -36,7 +36,7 @@ def test_it_answers_as_openvino_does(checkpoint):
     assert relative(engine.submit(IMAGES, 8).result(), other.submit(IMAGES, 8).result()) < 1e-5
 
 
-def test_bf16_answers_nearly_the_same(checkpoint):
+def test_bf16_logits_are_close_to_fp32(checkpoint):
     exact = TorchEngine(checkpoint, precision="fp32", provider="cpu").run_images(IMAGES)
     rounded = TorchEngine(checkpoint, precision="bf16", provider="cpu").run_images(IMAGES)
     assert rounded.dtype == np.float32
@@ -44,47 +44,48 @@ def test_bf16_answers_nearly_the_same(checkpoint):
 
 
 @pytest.mark.slow
-def test_compiled_it_answers_the_same():
+def test_a_compiled_network_computes_the_same_logits():
     checkpoint = random_checkpoint(SMALL)
     engine = TorchEngine(checkpoint, precision="fp32", provider="cpu")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what compiling says of the machine
+        warnings.simplefilter("ignore")  # warnings of the compiler about the machine
         compiled = TorchEngine(checkpoint, precision="fp32", provider="cpu", compiled=True)
         assert relative(compiled.run_images(IMAGES[:2]), engine.run_images(IMAGES[:2])) < 1e-5
-        for count in (4, 1):  # the last one is filled up
-            answer = compiled.submit(IMAGES[:count], 4).result()
-            assert relative(answer, engine.run_images(IMAGES[:count])) < 1e-5
+        for count in (4, 1):  # the second batch is padded
+            logits = compiled.submit(IMAGES[:count], 4).result()
+            assert relative(logits, engine.run_images(IMAGES[:count])) < 1e-5
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_on_cuda_it_answers_the_same():
+def test_cuda_graphs_compute_the_same_logits():
     checkpoint = random_checkpoint(SMALL)
     engine = TorchEngine(checkpoint, precision="fp32", provider="cpu")
     graphed = TorchEngine(checkpoint, precision="fp32", provider="cuda")
     for count in (4, 4, 1):
-        answer = graphed.submit(IMAGES[:count], 4).result()
-        assert relative(answer, engine.run_images(IMAGES[:count])) < 1e-3
+        logits = graphed.submit(IMAGES[:count], 4).result()
+        assert relative(logits, engine.run_images(IMAGES[:count])) < 1e-3
 
 
-def test_a_classifier_stands_on_it(checkpoint):
+def test_a_classifier_uses_the_torch_engine(checkpoint):
     classify = levit.Classifier(checkpoint, engine="torch", precision="fp32", provider="cpu")
-    other = levit.Classifier(checkpoint, precision="fp32")
+    openvino = levit.Classifier(checkpoint, precision="fp32")
     assert (classify.engine.name, classify.labels) == ("torch", checkpoint.labels)
     photos = ["examples/espresso.jpg", "no such file", *["examples/cat.jpg"] * 5]
-    for one, another in zip(classify.stream(photos, batch_size=2), other.stream(photos, batch_size=2), strict=True):
-        assert (one.error is None) == (another.error is None)
-        if one.error is None:
-            assert relative(one.logits, another.logits) < 1e-5
-    assert relative(classify(photos[0]).logits, other(photos[0]).logits) < 1e-5
+    streams = (classifier.stream(photos, batch_size=2) for classifier in (classify, openvino))
+    for prediction, expected in zip(*streams, strict=True):
+        assert (prediction.error is None) == (expected.error is None)
+        if prediction.error is None:
+            assert relative(prediction.logits, expected.logits) < 1e-5
+    assert relative(classify(photos[0]).logits, openvino(photos[0]).logits) < 1e-5
 
 
-def test_what_it_cannot_do_it_says(checkpoint, tmp_path):
+def test_unsupported_options_raise_an_engine_error(checkpoint, tmp_path):
     for options, message in (
-        ({"precision": "int8"}, "torch has no int8 here"),
+        ({"precision": "int8"}, "the torch engine does not support int8"),
         ({"precision": "fp8"}, "precision is 'fp8'"),
         ({"threads": 0}, "threads is 0"),
-        ({"provider": "abacus"}, "torch knows no device 'abacus'"),
-        ({"provider": "cuda:99"}, "torch has no device 'cuda:99' here"),
+        ({"provider": "abacus"}, "torch has no device type 'abacus'"),
+        ({"provider": "cuda:99"}, "torch device 'cuda:99' is not available"),
     ):
         with pytest.raises(EngineError, match=message):
             levit.Classifier(checkpoint, engine="torch", **options)

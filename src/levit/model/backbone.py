@@ -1,6 +1,6 @@
-"""The network without a head: LevitModel for features, LevitBackbone for feature maps.
+"""Network without a head: `LevitModel` for features, `LevitBackbone` for feature maps.
 
-Shapes: B images, N tokens, C channels.
+Shapes: B images, N tokens, C channels, H heads.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from torch import Tensor
 from transformers.backbone_utils import BackboneMixin
 from transformers.modeling_outputs import BackboneOutput, BaseModelOutputWithPooling
 
-from levit.model.attention_functions import ATTEND, AttendAndRecord
+from levit.model.attention_functions import ATTENTION_FUNCTIONS, RecordingAttention
 from levit.model.config import LevitConfig
 from levit.model.encoder import Encoder, PatchEmbeddings, StageOutput, build_stem
 from levit.model.pretrained import LevitPreTrainedModel
 
-# Files of whole classifiers are what features are usually taken from, so their heads are no surprise.
+# Features are usually computed with the weights of a classifier, whose heads are then not reported as unexpected.
 HEADS_PATTERN = [r"^classifier"]
 
 
 class LevitModel(LevitPreTrainedModel):
-    """The network without a head.
+    """LeViT without a classification head, for feature extraction.
 
-    Images need not have the size that the network was built for: the attention bias is interpolated (see
-    `levit.model.position_bias.resize_position_bias`), and for the trained size it is what it is.
+    Images may have any size: for another size than `config.image_size` the position biases are interpolated (see
+    `levit.model.position_bias.resize_position_bias`); for the trained size they are used unchanged.
 
     Args:
-        config: what to build.
+        config: configuration of the network.
 
     Examples:
         >>> import torch
@@ -49,7 +49,7 @@ class LevitModel(LevitPreTrainedModel):
         self.post_init()
 
     def get_input_embeddings(self) -> PatchEmbeddings:
-        """The stem, which peft makes require gradients under gradient checkpointing."""
+        """Return the stem, whose outputs peft makes require gradients under gradient checkpointing."""
         return self.patch_embeddings
 
     def forward(
@@ -60,44 +60,47 @@ class LevitModel(LevitPreTrainedModel):
         output_attentions: bool | None = None,
         **kwargs: Any,
     ) -> tuple[Any, ...] | BaseModelOutputWithPooling:
-        """Features of a batch of images.
+        """Compute the features of a batch of images.
 
         Args:
-            pixel_values: [B, channels, height, width], normalized.
-            output_hidden_states: also return the stem's tokens and those after each stage (and its shrinking).
-            return_dict: False for a plain tuple; default `config.return_dict`.
-            output_attentions: also return the attention probabilities of every block, computed step by step also where
+            pixel_values: [B, channels, height, width], floating point, normalized.
+            output_hidden_states: return the tokens after the stem and after each stage (and its subsampling), too;
+                default `config.output_hidden_states`.
+            return_dict: False returns a tuple; default `config.return_dict`.
+            output_attentions: return the attention probabilities of every attention block, too; default
+                `config.output_attentions`. They are computed by the eager implementation even if
                 `attn_implementation` is "sdpa".
-            **kwargs: passed over, for transformers' pipelines and Trainer.
+            **kwargs: ignored; transformers' pipelines and Trainer pass further arguments.
 
         Returns:
-            `last_hidden_state` [B, N, C], `pooler_output` [B, C] (the mean of the tokens), and, where asked for,
-            `hidden_states`, a tuple of [B, N, C], and `attentions`, a tuple of [B, heads, queries, keys].
+            `last_hidden_state` [B, N, C] and `pooler_output` [B, C] (the mean of the tokens), of the dtype of
+            pixel_values; if requested, `hidden_states`, a tuple of [B, N, C], and `attentions`, a tuple of
+            [B, H, queries, keys] with rows that sum to 1.
 
         Raises:
-            ConfigError: pixel_values is missing, or has another number of axes or channels.
+            ConfigError: pixel_values is missing, not floating point, or has another number of axes or channels.
         """
-        states, attentions = encode(self, pixel_values, output_attentions)
-        tokens = [state.tokens for state in states]  # [B, N, C]
+        outputs, attentions = encode(self, pixel_values, output_attentions)
+        tokens = [output.tokens for output in outputs]  # [B, N, C]
         output = BaseModelOutputWithPooling(
             last_hidden_state=tokens[-1],
             pooler_output=tokens[-1].mean(dim=1),
-            hidden_states=tuple(tokens) if wanted(self.config.output_hidden_states, output_hidden_states) else None,
+            hidden_states=tuple(tokens) if override(self.config.output_hidden_states, output_hidden_states) else None,
             attentions=attentions,
         )
-        return output if wanted(self.config.return_dict, return_dict) else output.to_tuple()
+        return output if override(self.config.return_dict, return_dict) else output.to_tuple()
 
 
 class LevitBackbone(BackboneMixin, LevitPreTrainedModel):
-    """The network as a backbone of detectors and segmenters: feature maps of the stages that `config` names.
+    """LeViT as a backbone of detectors and segmenters: feature maps of selected stages.
 
-    The maps are those of timm (`features_only=True`) and mmpretrain: a stage's last tokens before the shrinking that
-    leads to the next stage. As in all backbones of transformers, index 0 is the stem and index i stage i, so timm's
-    and mmpretrain's `out_indices=(0, 1, 2)` are (1, 2, 3) here.
+    The feature maps equal those of timm (`features_only=True`) and mmpretrain: the tokens of a stage before the
+    subsampling attention that leads to the next stage. As in all backbones of transformers, index 0 is the stem and
+    index i is stage i, so `out_indices=(0, 1, 2)` of timm and mmpretrain are (1, 2, 3) here.
 
     Args:
-        config: what to build; `out_features` ("stem", "stage1", …) or `out_indices` say what to return, by default the
-            last stage.
+        config: configuration of the network. `out_features` ("stem", "stage1", …) or `out_indices` select the feature
+            maps; default: the last stage.
 
     Examples:
         >>> import torch
@@ -120,7 +123,7 @@ class LevitBackbone(BackboneMixin, LevitPreTrainedModel):
         self.post_init()
 
     def get_input_embeddings(self) -> PatchEmbeddings:
-        """The stem, which peft makes require gradients under gradient checkpointing."""
+        """Return the stem, whose outputs peft makes require gradients under gradient checkpointing."""
         return self.patch_embeddings
 
     def forward(
@@ -131,44 +134,56 @@ class LevitBackbone(BackboneMixin, LevitPreTrainedModel):
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> tuple[Any, ...] | BackboneOutput:
-        """Feature maps of a batch of images, of any size.
+        """Compute the feature maps of a batch of images of any size.
 
         Args:
-            pixel_values: [B, channels, height, width], normalized.
-            output_hidden_states: also return the feature maps of the stem and of all stages.
-            output_attentions: also return the attention probabilities of every block.
-            return_dict: False for a plain tuple; default `config.return_dict`.
-            **kwargs: passed over.
+            pixel_values: [B, channels, height, width], floating point, normalized.
+            output_hidden_states: return the feature maps of the stem and of all stages, too; default
+                `config.output_hidden_states`.
+            output_attentions: return the attention probabilities of every attention block, too; default
+                `config.output_attentions`.
+            return_dict: False returns a tuple; default `config.return_dict`.
+            **kwargs: ignored.
 
         Returns:
-            `feature_maps`, a tuple of [B, C, rows, columns], and, where asked for, `hidden_states`, likewise, and
-            `attentions`, a tuple of [B, heads, queries, keys].
+            `feature_maps`, a tuple of [B, C, rows, columns] in the order of the stages; if requested,
+            `hidden_states`, a tuple of [B, C, rows, columns], and `attentions`, a tuple of [B, H, queries, keys].
 
         Raises:
-            ConfigError: pixel_values is missing, or has another number of axes or channels.
+            ConfigError: pixel_values is missing, not floating point, or has another number of axes or channels.
         """
-        states, attentions = encode(self, pixel_values, output_attentions)
-        maps = [state.features.permute(0, 3, 1, 2) for state in states]  # [B, C, rows, columns]
+        outputs, attentions = encode(self, pixel_values, output_attentions)
+        maps = [output.features.permute(0, 3, 1, 2) for output in outputs]  # [B, C, rows, columns]
         output = BackboneOutput(
             feature_maps=tuple(
                 map_ for name, map_ in zip(self.stage_names, maps, strict=True) if name in self.out_features
             ),
-            hidden_states=tuple(maps) if wanted(self.config.output_hidden_states, output_hidden_states) else None,
+            hidden_states=tuple(maps) if override(self.config.output_hidden_states, output_hidden_states) else None,
             attentions=attentions,
         )
-        return output if wanted(self.config.return_dict, return_dict) else output.to_tuple()
+        return output if override(self.config.return_dict, return_dict) else output.to_tuple()
 
 
 def encode(
     model: LevitModel | LevitBackbone, pixel_values: Tensor | None, output_attentions: bool | None
 ) -> tuple[list[StageOutput], tuple[Tensor, ...] | None]:
-    """Run stem and stages: what each of them computes, and the attention probabilities where they are wanted."""
-    recorder = AttendAndRecord() if wanted(model.config.output_attentions, output_attentions) else None
-    attend = recorder or ATTEND[model.config._attn_implementation or "eager"]
-    states = model.encoder(model.patch_embeddings(pixel_values), attend)
-    return states, tuple(recorder.probabilities) if recorder else None
+    """Run the stem and all stages.
+
+    Args:
+        model: network with `patch_embeddings` and `encoder`.
+        pixel_values: [B, channels, height, width], floating point, normalized.
+        output_attentions: return attention probabilities; None for `config.output_attentions`.
+
+    Returns:
+        The outputs of the stem and of each stage, and the attention probabilities [B, H, queries, keys] of each
+        attention block, or None.
+    """
+    recorder = RecordingAttention() if override(model.config.output_attentions, output_attentions) else None
+    attention_function = recorder or ATTENTION_FUNCTIONS[model.config._attn_implementation or "eager"]
+    outputs = model.encoder(model.patch_embeddings(pixel_values), attention_function)
+    return outputs, tuple(recorder.probabilities) if recorder else None
 
 
-def wanted(configured: bool | None, asked: bool | None) -> bool:
-    """Whether a call wants something: what it asks for, or else what the configuration says."""
-    return bool(configured if asked is None else asked)
+def override(configured: bool | None, argument: bool | None) -> bool:
+    """Return the argument of a call, or the value of the configuration if the argument is None."""
+    return bool(configured if argument is None else argument)

@@ -1,4 +1,4 @@
-"""LevitConfig: the documented configuration of transformers, with every documented parameter."""
+"""Configuration class of the networks."""
 
 from __future__ import annotations
 
@@ -23,41 +23,44 @@ from levit.spec.variants import find_variant
 
 
 class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
-    """The configuration of a LeViT.
+    """Configuration of a LeViT network, compatible with transformers' `LevitConfig`.
 
-    The documented defaults are those of LeViT-128 (the documentation of transformers calls them 128S, which has
-    other heads and depths: use `from_variant`). What is saved is what stock transformers reads; see `to_dict`. The
-    published configurations can be had by name, as that of
+    The defaults are the documented ones of transformers, which describe LeViT-128. (transformers' documentation calls
+    them 128S, which has other numbers of heads and blocks: use `from_variant`.) Saved files can be read by stock
+    transformers; see `to_dict`. `from_variant` returns the configuration of a published network such as
     [facebook/levit-128S](https://huggingface.co/facebook/levit-128S).
 
     Args:
-        image_size: height and width of the input in pixels, or one number for both.
-        num_channels: of the input.
-        kernel_size, stride, padding: of each convolution of the stem.
-        patch_size: by how much the stem shrinks the image, a power of `stride`: 16 is four convolutions.
-        hidden_sizes: width of each stage. Their number is the number of stages.
-        num_attention_heads: in each stage.
-        depths: pairs of attention and MLP in each stage.
-        key_dim: query and key channels of a head in each stage.
-        drop_path_rate: probability of leaving out a residual branch in training, 0 to 1 (exclusive).
-        mlp_ratio, mlp_ratios: hidden width of the MLPs by the stage's width; 0 leaves them out. Two spellings of one
-            parameter.
-        attention_ratio, attention_ratios: value channels of a head by its key channels. Two spellings.
-        initializer_range: standard deviation of freshly initialized heads.
-        down_ops: what leads from each stage to the next, one
-            `["Subsample", key_dim, num_heads, attention_ratio, mlp_ratio, stride]` each; by default
+        image_size: (height, width) of the input in pixels, or one number for both.
+        num_channels: number of input channels.
+        kernel_size, stride, padding: of each convolution of the stem, in pixels of its input.
+        patch_size: ratio of the image size to the number of rows and columns of the first stage's tokens; a power of
+            `stride`. 16 results in four convolutions.
+        hidden_sizes: channels per token in each stage; its length is the number of stages.
+        num_attention_heads: number of attention heads in each stage.
+        depths: number of pairs of attention block and MLP block in each stage.
+        key_dim: query and key channels per attention head in each stage.
+        drop_path_rate: probability of dropping a residual branch in training mode (stochastic depth), in [0, 1).
+        mlp_ratio, mlp_ratios: ratio of the hidden width of the MLPs to the width of the stage, per stage; 0 omits the
+            MLPs. Two names of one parameter.
+        attention_ratio, attention_ratios: ratio of the value channels to the key channels of a head, per stage. Two
+            names of one parameter.
+        initializer_range: standard deviation of the initial weights of the classification heads.
+        down_ops: subsampling attention between the stages, one
+            `["Subsample", key_dim, num_heads, attention_ratio, mlp_ratio, stride]` per pair of stages; default:
             `hidden_sizes[i] // key_dim[0]` heads, attention ratio 4, MLP ratio 2, stride 2.
-        activation: "hardswish", or "silu" as in some of timm's networks.
-        distillation_type: what the second head of …WithTeacher learns from a teacher: "hard", its decisions, or
-            "soft", its distribution (see `levit.model.distillation.distillation_loss`).
-        distillation_alpha: share of the teacher in the loss, 0 to 1.
+        activation: "hardswish", or "silu" as in some networks of timm.
+        distillation_type: loss of the second head of `LevitForImageClassificationWithTeacher`: "hard" trains on the
+            teacher's predicted classes, "soft" on its distribution (see
+            `levit.model.distillation.distillation_loss`).
+        distillation_alpha: weight of the second head's loss, in [0, 1].
         distillation_tau: temperature of the soft loss, above 0.
-        out_features, out_indices: what `LevitBackbone` returns: names ("stem", "stage1", …) or numbers (0 is the
-            stem), in order; default the last stage.
-        **kwargs: everything else that a `PreTrainedConfig` takes (`id2label`, `num_labels`, `return_dict`, …).
+        out_features, out_indices: feature maps that `LevitBackbone` returns, as names ("stem", "stage1", …) or indices
+            (0 is the stem), in order; default: the last stage.
+        **kwargs: further fields of `PreTrainedConfig` (`id2label`, `num_labels`, `return_dict`, …).
 
     Raises:
-        ConfigError: the values describe no network; the message names the field.
+        ConfigError: a value is invalid, or the values do not describe a network; the message names the field.
 
     Examples:
         >>> from levit import LevitConfig
@@ -66,8 +69,8 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
     """
 
     model_type = MODEL_TYPES[0]
-    attribute_map = SPELLINGS  # transformers' own way of giving a field a second name
-    # What Trainer is to leave out of the predictions, so that those of two heads are their mean.
+    attribute_map = SPELLINGS  # transformers' mechanism for second names of fields
+    # Outputs that Trainer omits from its predictions: with two heads these are then the mean logits alone.
     keys_to_ignore_at_inference: ClassVar[list[str]] = [
         "cls_logits",
         "distillation_logits",
@@ -102,48 +105,55 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
         self.drop_path_rate = kwargs.pop("levit_drop_path_rate", self.drop_path_rate)
         training_fields({"drop_path_rate": self.drop_path_rate, "initializer_range": self.initializer_range})
         if self.drop_path_rate >= 1:
-            raise ConfigError(f"drop_path_rate is {self.drop_path_rate!r}: it must be at least 0 and below 1")
+            raise ConfigError(
+                f"{self.drop_path_rate!r} is invalid", source="drop_path_rate", hint="use a number from 0 to below 1"
+            )
         check_distillation(self.distillation_type, self.distillation_alpha, self.distillation_tau)
         if isinstance(kwargs.get("architecture"), str):
             raise ConfigError(
-                f"this is timm's configuration of {kwargs['architecture']}: open it with levit.load_checkpoint, or "
-                "rewrite it with `levit convert … --to transformers`"
+                f"timm's configuration of {kwargs['architecture']}",
+                hint="open it with levit.load_checkpoint, or convert it with `levit convert`",
             )
-        kwargs.pop("stage_names", None)  # follow from the depths
+        kwargs.pop("stage_names", None)  # computed from the depths
         features, indices = kwargs.pop("out_features", None), kwargs.pop("out_indices", None)
         super().__post_init__(**kwargs)
-        # Checked here, so that a mistake is named where it was made. What is kept is plain: lists, 2 for 2.0, one
-        # patch size, and none of the [""] entries that transformers saves.
+        # Validated here, so that the error is raised where the configuration is created. The stored values are
+        # normalized: lists, 2 instead of 2.0, one patch size, and none of the [""] entries that transformers saves.
         values = config_from_architecture(self.architecture())
         for name in (*PER_STAGE, "image_size", "patch_size", "down_ops"):
             setattr(self, name, values[name])
         self.set_output_features_output_indices(features, indices)
-        self.architectures: list[str] = self.architectures or []  # over which AutoModel… loops without looking
+        self.architectures: list[str] = self.architectures or []  # AutoModel iterates over it and fails on None
 
     @property
     def stage_names(self) -> list[str]:
-        """What `out_features` may name: "stem", "stage1", …."""
+        """Names that `out_features` may contain: "stem", "stage1", …."""
         return ["stem", *(f"stage{number}" for number in range(1, len(self.depths) + 1))]
 
     def architecture(self, *, num_classifiers: int = 1) -> Architecture:
-        """What this configuration describes, for a network with that many heads.
+        """Return the architecture that this configuration describes.
+
+        Args:
+            num_classifiers: number of classification heads: 0, 1 or 2.
 
         Raises:
-            ConfigError: it describes no network; the message names the field.
+            ConfigError: a value is invalid; the message names the field.
         """
         fields = {name: getattr(self, name) for name in self._ARCHITECTURE_FIELDS}
         return architecture_from_config(fields | {"id2label": self.id2label}, num_classifiers=num_classifiers)
 
     @classmethod
     def from_variant(cls, name: str, **kwargs: Any) -> LevitConfig:
-        """The configuration of a published size (levit-128s, levit-128, levit-192, levit-256, levit-384), or of timm.
+        """Return the configuration of a published network.
 
         Args:
-            name: of the size; upper and lower case are the same.
-            **kwargs: what is to differ from it, `num_labels=10` for instance. 1000 labels is the default here.
+            name: levit-128s, levit-128, levit-192, levit-256, levit-384, or a variant of timm such as levit-384_s8;
+                case-insensitive.
+            **kwargs: values that differ from the published ones, such as `num_labels=10`. The default of `num_labels`
+                is 1000 here.
 
         Raises:
-            ConfigError: no size has that name.
+            ConfigError: no variant has that name, or a value is invalid.
         """
         variant = find_variant(name)
         values = config_from_architecture(variant.architecture())
@@ -153,18 +163,18 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
 
     @classmethod
     def get_config_dict(cls, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The content of a config.json, in which both of levit's model types mean this class."""
+        """Read a config.json, and accept both model types of levit as the type of this class."""
         values, rest = super().get_config_dict(*args, **kwargs)
         if values.get("model_type") in MODEL_TYPES:
             values["model_type"] = cls.model_type
         return values, rest
 
     def to_dict(self) -> dict[str, Any]:
-        """What is written to config.json.
+        """Return the content of config.json.
 
-        Stock transformers takes only whole numbers for `drop_path_rate`, so there the file says 0 and keeps the real
-        value under `levit_drop_path_rate`. A network that stock would compute wrongly gets a `model_type` that stock
-        does not know, and a fractional `drop_path_rate`, at which its `LevitConfig` stops where it is used directly.
+        Stock transformers accepts only integers as `drop_path_rate`: the file contains 0 and the actual value under
+        `levit_drop_path_rate`. A network that stock transformers would compute incorrectly gets a `model_type` that
+        it does not know, and a fractional `drop_path_rate`, which its `LevitConfig` refuses if it is used directly.
         """
         values: dict[str, Any] = super().to_dict()
         if self.is_stock():
@@ -172,7 +182,7 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
             values["drop_path_rate"] = 0
         else:
             values |= {"model_type": MODEL_TYPES[1], "drop_path_rate": float(self.drop_path_rate)}
-        # What stock does not know is left out where it says nothing.
+        # Fields that stock transformers does not know are omitted if they have their default values.
         defaults = DISTILLATION_DEFAULTS | {
             "out_features": self.stage_names[-1:],
             "out_indices": [len(self.depths)],
@@ -180,7 +190,7 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
         return {name: value for name, value in values.items() if name not in defaults or value != defaults[name]}
 
     def is_stock(self) -> bool:
-        """Whether stock transformers computes this network as it is."""
+        """Return whether stock transformers computes this network correctly."""
         return is_stock(self.architecture())
 
     _ARCHITECTURE_FIELDS = (

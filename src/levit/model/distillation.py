@@ -1,4 +1,4 @@
-"""The loss of a network with two heads: one learns from the labels, the other from a teacher."""
+"""Distillation loss of a network with two heads: one trained on labels, the other on the logits of a teacher."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from levit.errors import ConfigError
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 
-# As the paper's code names and sets them.
+# Names and values of the paper's code.
 DISTILLATION_DEFAULTS: dict[str, Any] = {
     "distillation_type": "hard",
     "distillation_alpha": 0.5,
@@ -22,17 +22,17 @@ DISTILLATION_DEFAULTS: dict[str, Any] = {
 
 
 def check_distillation(kind: object, alpha: object, tau: object) -> None:
-    """Raise unless these are settings of `distillation_loss`.
+    """Validate the settings of `distillation_loss`.
 
     Raises:
-        ConfigError: one is not; the message names the field of the configuration.
+        ConfigError: a setting is invalid; the source is the field of `LevitConfig`.
     """
     if kind not in ("hard", "soft"):
-        raise ConfigError(f'distillation_type is {kind!r}: use "hard" or "soft"')
+        raise ConfigError(f"{kind!r} is invalid", source="distillation_type", hint='use "hard" or "soft"')
     if not isinstance(alpha, int | float) or not 0 <= alpha <= 1:
-        raise ConfigError(f"distillation_alpha is {alpha!r}: it must be from 0 to 1")
+        raise ConfigError(f"{alpha!r} is invalid", source="distillation_alpha", hint="use a number from 0 to 1")
     if not isinstance(tau, int | float) or not 0 < tau < inf:
-        raise ConfigError(f"distillation_tau is {tau!r}: it must be above 0")
+        raise ConfigError(f"{tau!r} is invalid", source="distillation_tau", hint="use a number above 0")
 
 
 def distillation_loss(
@@ -47,44 +47,49 @@ def distillation_loss(
     tau: float,
     is_multi_label: bool,
 ) -> Tensor:
-    """The loss of the paper (section 5.1; Touvron et al., arXiv 2012.12877, section 4).
+    """Distillation loss of the paper (section 5.1; Touvron et al., arXiv 2012.12877, section 4).
 
     `(1 - alpha) * loss(cls_logits, labels) + alpha * loss(distillation_logits, teacher)`, where the second loss is
 
-    - "hard": the same as the first, with the teacher's decision in place of the labels;
-    - "soft": the Kullback-Leibler divergence of the student's distribution from the teacher's, both at temperature
-      `tau`, times tau²: the sum over classes and mean over images of the paper. (The paper's code divides by the
-      number of classes too, which makes it a thousand times smaller on ImageNet.)
+    - "hard": the loss function of the first term, with the teacher's predicted classes as labels;
+    - "soft": tau² times the Kullback-Leibler divergence of the student's distribution from the teacher's, both at
+      temperature tau: the sum over classes and the mean over images, as in the paper. (The paper's code also divides
+      by the number of classes, which makes the term a thousand times smaller on ImageNet.)
 
-    Without a teacher the labels take its place, so that both heads learn.
+    Without a teacher both heads are trained on the labels.
 
     Args:
-        cls_logits: [B, classes], of the head that learns from the labels.
-        distillation_logits: [B, classes], of the head that learns from the teacher.
-        labels: what `loss_function` takes.
-        teacher_logits: [B, classes], of the teacher for the same images; no gradient flows into them.
-        loss_function: takes labels and logits.
+        cls_logits: [B, classes], of the head that is trained on the labels.
+        distillation_logits: [B, classes], of the head that is trained on the teacher.
+        labels: targets of `loss_function`.
+        teacher_logits: [B, classes], the teacher's logits for the same images, which receive no gradient; or None.
+        loss_function: called with labels and logits, returns a scalar.
         kind: "hard" or "soft".
-        alpha: the teacher's share of the loss, 0 to 1.
-        tau: temperature of the soft loss.
-        is_multi_label: whether an image may have several labels, on each of which the teacher decides.
+        alpha: weight of the second term, in [0, 1].
+        tau: temperature of the soft loss, above 0.
+        is_multi_label: treat classes as independent: the teacher's predicted classes are those with logits above 0,
+            and the divergence is that of one Bernoulli distribution per class, averaged over classes.
 
     Returns:
-        A scalar.
+        Scalar.
 
     Raises:
-        ConfigError: teacher_logits has another shape than the student's, or the network gives one number.
+        ConfigError: teacher_logits has another shape than distillation_logits, or the network has a single output
+            (regression).
     """
     cls_loss = loss_function(labels, cls_logits)
     if teacher_logits is None:
         return (1 - alpha) * cls_loss + alpha * loss_function(labels, distillation_logits)
     if teacher_logits.shape != distillation_logits.shape:
         raise ConfigError(
-            f"teacher_logits has shape {list(teacher_logits.shape)}, the network's logits "
-            f"{list(distillation_logits.shape)}: the teacher must know the same classes"
+            f"has shape {list(teacher_logits.shape)}, the network's logits {list(distillation_logits.shape)}",
+            source="teacher_logits",
+            hint="use a teacher with the same classes",
         )
     if is_multi_label and distillation_logits.shape[-1] == 1:
-        raise ConfigError("teacher_logits: there is no distillation of one number (regression): give labels alone")
+        raise ConfigError(
+            "a network with one output (regression) has no distillation", source="teacher_logits", hint="omit it"
+        )
     teacher = teacher_logits.detach()
     if kind == "soft":
         loss = _divergence(distillation_logits, teacher, tau, independent=is_multi_label)
@@ -96,12 +101,12 @@ def distillation_loss(
 
 
 def _divergence(student: Tensor, teacher: Tensor, tau: float, *, independent: bool) -> Tensor:
-    """Between softmax distributions, or between the independent decisions of several labels an image."""
+    """Kullback-Leibler divergence of softmax distributions, or of independent Bernoulli distributions."""
     student, teacher = student.float() / tau, teacher.float() / tau
     if independent:
-        decided = teacher.sigmoid()
-        cross_entropy = functional.binary_cross_entropy_with_logits(student, decided)
-        return tau**2 * (cross_entropy - functional.binary_cross_entropy_with_logits(teacher, decided))
+        probabilities = teacher.sigmoid()
+        cross_entropy = functional.binary_cross_entropy_with_logits(student, probabilities)
+        return tau**2 * (cross_entropy - functional.binary_cross_entropy_with_logits(teacher, probabilities))
     divergence = functional.kl_div(
         student.log_softmax(dim=-1), teacher.log_softmax(dim=-1), reduction="batchmean", log_target=True
     )

@@ -1,6 +1,6 @@
-"""Stem and stages: pixels -> tokens, in the order of the specification.
+"""Stem and stages: from pixels to tokens, built from the blocks of `levit.spec.blocks`.
 
-Shapes: B images, C channels.
+Shapes: B images, N tokens, C channels.
 """
 
 from __future__ import annotations
@@ -10,15 +10,20 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from levit.errors import ConfigError
-from levit.model.attention import Attention, ShrinkingAttention
-from levit.model.attention_functions import Attend
+from levit.model.attention import Attention, SubsamplingAttention
+from levit.model.attention_functions import AttentionFunction
 from levit.model.layers import ACTIVATIONS, ConvolutionBatchNorm, Mlp, Residual
 from levit.spec.architecture import Architecture, Grid
 from levit.spec.blocks import EncoderBlock, MlpBlock, StemLayer, stage_blocks, stem_layers
 
 
 class PatchEmbeddings(nn.Module):
-    """The stem: convolutions with stride, an activation between each two."""
+    """Stem: strided convolutions with an activation between each two of them.
+
+    Args:
+        layers: the convolutions, in order.
+        activation: a key of `ACTIVATIONS`.
+    """
 
     def __init__(self, layers: list[StemLayer], *, activation: str) -> None:
         super().__init__()
@@ -38,32 +43,46 @@ class PatchEmbeddings(nn.Module):
         self.activation = ACTIVATIONS[activation]()
 
     def forward(self, pixel_values: Tensor | None) -> Tensor:
-        """[B, channels, height, width] -> [B, rows, columns, C].
+        """Embed images as tokens.
+
+        Args:
+            pixel_values: [B, channels, height, width], floating point, normalized.
+
+        Returns:
+            [B, rows, columns, C].
 
         Raises:
-            ConfigError: pixel_values is missing, no floats, or has another number of axes or channels.
+            ConfigError: pixel_values is None, not floating point, or has another number of axes or channels.
         """
-        if pixel_values is None:
-            raise ConfigError("pixel_values is missing: give the images as [batch, channels, height, width]")
-        if pixel_values.ndim != 4 or pixel_values.shape[1] != self.num_channels:
-            raise ConfigError(
-                f"pixel_values has shape {list(pixel_values.shape)}: give [batch, {self.num_channels}, height, width]"
-            )
-        if not pixel_values.is_floating_point():
-            raise ConfigError(f"pixel_values are {pixel_values.dtype}: normalize them first, with the image processor")
-        x = pixel_values
+        x = self._check(pixel_values)
         for index in range(1, self.num_layers + 1):
             x = self.get_submodule(f"embedding_layer_{index}")(x if index == 1 else self.activation(x))
         return x.permute(0, 2, 3, 1)
 
+    def _check(self, pixel_values: Tensor | None) -> Tensor:
+        if pixel_values is None:
+            raise ConfigError("missing", source="pixel_values", hint="give images as [batch, channels, height, width]")
+        if pixel_values.ndim != 4 or pixel_values.shape[1] != self.num_channels:
+            raise ConfigError(
+                f"has shape {list(pixel_values.shape)}",
+                source="pixel_values",
+                hint=f"give [batch, {self.num_channels}, height, width]",
+            )
+        if not pixel_values.is_floating_point():
+            raise ConfigError(
+                f"has dtype {pixel_values.dtype}", source="pixel_values", hint="normalize with the image processor"
+            )
+        return pixel_values
+
 
 class StageOutput(NamedTuple):
-    """What a stage computes.
+    """Output of the stem or of a stage.
 
     Attributes:
-        features: [B, rows, columns, C], before the shrinking that leads to the next stage: the feature map.
-        tokens: [B, N, C] of the next stage, after it; in the last stage those of the feature map.
-        grid: rows and columns of the tokens.
+        features: feature map [B, rows, columns, C], before the subsampling attention that leads to the next stage.
+        tokens: [B, N, C], the input of the next stage, after the subsampling attention; in the last stage, and in the
+            stem, the feature map as tokens.
+        grid: rows and columns of `tokens`; their product is N.
     """
 
     features: Tensor
@@ -72,7 +91,13 @@ class StageOutput(NamedTuple):
 
 
 class Stage(nn.Module):
-    """The blocks of one resolution, and those that lead to the next."""
+    """Blocks of one resolution, followed by the subsampling attention and MLP that lead to the next stage.
+
+    Args:
+        blocks: specification of the blocks, in order.
+        activation: a key of `ACTIVATIONS`.
+        drop_path_rate: probability in [0, 1) of dropping a residual branch in training mode.
+    """
 
     def __init__(self, blocks: list[EncoderBlock], *, activation: str, drop_path_rate: float) -> None:
         super().__init__()
@@ -80,18 +105,29 @@ class Stage(nn.Module):
             build_block(block, activation=activation, drop_path_rate=drop_path_rate) for block in blocks
         )
 
-    def forward(self, tokens: Tensor, grid: Grid, attend: Attend) -> StageOutput:
-        """[B, N, C] of a grid of tokens -> its feature map, and the tokens of the next stage."""
+    def forward(self, tokens: Tensor, grid: Grid, attention_function: AttentionFunction) -> StageOutput:
+        """Run all blocks.
+
+        Args:
+            tokens: [B, N, C].
+            grid: rows and columns of the tokens; their product is N.
+            attention_function: a function of `levit.model.attention_functions`.
+        """
         x, features = tokens.unflatten(1, grid), None  # [B, rows, columns, C]
         for layer in self.layers:
-            if isinstance(layer, ShrinkingAttention):
+            if isinstance(layer, SubsamplingAttention):
                 features = x
-            x = layer(x, attend)
-        return _output(x if features is None else features, x)
+            x = layer(x, attention_function)
+        return _stage_output(x if features is None else features, x)
 
 
 class Encoder(nn.Module):
-    """All stages."""
+    """All stages, in order.
+
+    Args:
+        architecture: of the network.
+        drop_path_rate: probability in [0, 1) of dropping a residual branch in training mode.
+    """
 
     def __init__(self, architecture: Architecture, *, drop_path_rate: float) -> None:
         super().__init__()
@@ -104,21 +140,35 @@ class Encoder(nn.Module):
             for stage in range(architecture.num_stages)
         )
 
-    def forward(self, x: Tensor, attend: Attend) -> list[StageOutput]:
-        """[B, rows, columns, C] -> what the stem, which is the input, and each stage compute."""
-        states = [_output(x, x)]
+    def forward(self, x: Tensor, attention_function: AttentionFunction) -> list[StageOutput]:
+        """Run all stages.
+
+        Args:
+            x: output of the stem, [B, rows, columns, C].
+            attention_function: a function of `levit.model.attention_functions`.
+
+        Returns:
+            The output of the stem, as given, and of each stage.
+        """
+        outputs = [_stage_output(x, x)]
         for stage in self.stages:
-            states.append(stage(states[-1].tokens, states[-1].grid, attend))
-        return states
+            outputs.append(stage(outputs[-1].tokens, outputs[-1].grid, attention_function))
+        return outputs
 
 
 def build_stem(architecture: Architecture) -> PatchEmbeddings:
-    """The stem that an architecture describes."""
+    """Build the stem of an architecture."""
     return PatchEmbeddings(stem_layers(architecture), activation=architecture.activation)
 
 
 def build_block(block: EncoderBlock, *, activation: str, drop_path_rate: float) -> nn.Module:
-    """The module that a block of the specification describes."""
+    """Build the module that a block specification describes.
+
+    Args:
+        block: specification of an attention or MLP block.
+        activation: a key of `ACTIVATIONS`.
+        drop_path_rate: probability in [0, 1) of dropping a residual branch in training mode.
+    """
     if isinstance(block, MlpBlock):
         mlp = Mlp(width=block.width, hidden_width=block.hidden_width, activation=activation)
         return Residual(mlp, drop_path_rate=drop_path_rate)
@@ -131,10 +181,10 @@ def build_block(block: EncoderBlock, *, activation: str, drop_path_rate: float) 
     }
     if block.is_residual:
         return Residual(Attention(width=block.input_width, **sizes), drop_path_rate=drop_path_rate)
-    return ShrinkingAttention(
+    return SubsamplingAttention(
         input_width=block.input_width, output_width=block.output_width, stride=block.stride, **sizes
     )
 
 
-def _output(features: Tensor, x: Tensor) -> StageOutput:
+def _stage_output(features: Tensor, x: Tensor) -> StageOutput:
     return StageOutput(features=features, tokens=x.flatten(1, 2), grid=(x.shape[1], x.shape[2]))

@@ -1,4 +1,4 @@
-"""The deployment network in torch: pixels in, logits out, nothing left to train."""
+"""Deployment network in torch: folded weights, inference only."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from levit.spec.blocks import AttentionBlock, encoder_blocks, stem_layers
 
 
 class FoldedNetwork(nn.Module):
-    """Classifies resized images, or pixels that are normalized already.
+    """Inference network with batch norms, heads, attention scale and position biases folded into its weights.
 
-    B images, N tokens, C channels, H heads, D dimensions of a head.
+    All arrays are buffers, so there are no trainable parameters.
+
+    Shapes: B images, N tokens, C channels, H heads, D channels per head.
 
     Args:
-        checkpoint: what `levit.read_checkpoint` gives; it must have a head.
-        dtype: of weights and arithmetic; logits are always float32.
+        checkpoint: checkpoint with at least one head, as `levit.read_checkpoint` returns it.
+        dtype: floating-point dtype of weights and arithmetic; logits are always float32.
 
     Raises:
         ConfigError: the checkpoint has no head.
@@ -39,18 +41,20 @@ class FoldedNetwork(nn.Module):
         self.architecture, self.dtype = checkpoint.architecture, dtype
         folded = fold(checkpoint.weights, checkpoint.architecture)
         if "head.weight" not in folded:
-            raise ConfigError(f"{checkpoint.source.name}: the network has no head: open a checkpoint of a classifier")
+            raise ConfigError(
+                "the network has no head", source=checkpoint.source.name, hint="open a checkpoint of a classifier"
+            )
         for name, array in folded.items():
-            self.register_buffer(_key(name), _tensor(name, array).to(dtype))
+            self.register_buffer(_buffer_name(name), _tensor(name, array).to(dtype))
         scale, shift = checkpoint.preprocessing.scale_and_shift()
         self.register_buffer("pixel_scale", torch.tensor(scale))
         self.register_buffer("pixel_shift", torch.tensor(shift))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits of a batch.
+        """Compute the logits of a batch of images.
 
         Args:
-            images: uint8 [B, height, width, 3], resized and cropped; or float32 [B, channels, height, width],
+            images: uint8 [B, height, width, 3], RGB, resized and cropped; or float32 [B, channels, height, width],
                 normalized.
 
         Returns:
@@ -97,15 +101,15 @@ class FoldedNetwork(nn.Module):
         return F.silu(x) if self.architecture.activation == "silu" else F.hardswish(x)
 
     def _get(self, name: str) -> Tensor:
-        return self.get_buffer(_key(name))
+        return self.get_buffer(_buffer_name(name))
 
 
-def _key(name: str) -> str:
-    return name.replace(".", "/")  # which a buffer's name may have, and a dot not
+def _buffer_name(name: str) -> str:
+    return name.replace(".", "/")  # names of buffers must not contain dots
 
 
 def _tensor(name: str, array: np.ndarray) -> Tensor:
-    """A folded array as torch keeps it: linear weights [outputs, inputs], kernels with their channels last."""
+    """Convert a folded array to torch's layout: linear weights [outputs, inputs], kernels channels-last."""
     tensor = torch.from_numpy(np.ascontiguousarray(array.T if array.ndim == 2 else array))
     return (
         tensor.contiguous(memory_format=torch.channels_last) if name.startswith("stem") and tensor.ndim == 4 else tensor

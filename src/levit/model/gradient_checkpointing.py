@@ -1,7 +1,7 @@
-"""Gradient checkpointing that leaves the statistics of batch norm as they would be without it.
+"""Gradient checkpointing that updates the running statistics of batch norm once per batch.
 
-A checkpointed block runs twice: forwards, and again in the backward pass to recompute what it did not keep. Batch norm
-would count the batch both times.
+A checkpointed block runs in the forward pass, and again in the backward pass to recompute its activations. Without
+this module, batch norm would update its running statistics both times.
 """
 
 from __future__ import annotations
@@ -14,42 +14,47 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-Checkpoint = Callable[..., Any]
+CheckpointFunction = Callable[..., Any]
 
 
-def checkpoint_once(block: nn.Module, checkpoint: Checkpoint, run: Callable[..., Any], *inputs: Any) -> Any:
-    """Checkpoint a block, so that only its first run updates the statistics of batch norm.
+def checkpoint_block(
+    block: nn.Module, checkpoint: CheckpointFunction, forward: Callable[..., Any], *inputs: Any
+) -> Any:
+    """Checkpoint a block so that only its first run updates the running statistics of batch norm.
 
     Args:
-        block: what runs.
-        checkpoint: `torch.utils.checkpoint.checkpoint`, with its options.
-        run: the forward pass of the block.
-        *inputs: of the block.
+        block: module that is checkpointed.
+        checkpoint: `torch.utils.checkpoint.checkpoint`, with its options bound.
+        forward: forward pass of the block.
+        *inputs: inputs of the forward pass.
+
+    Returns:
+        Output of the forward pass.
     """
-    if torch.compiler.is_compiling():  # there the recomputation is a graph, which updates nothing
-        return checkpoint(run, *inputs)
-    runs = 0
+    if torch.compiler.is_compiling():  # the recomputation is then a graph that updates no statistics
+        return checkpoint(forward, *inputs)
+    num_runs = 0
 
-    def run_block(*inputs: Any) -> Any:
-        nonlocal runs
-        runs += 1
-        if runs == 1:
-            return run(*inputs)
-        with _fixed_statistics(block):
-            return run(*inputs)
+    def run(*inputs: Any) -> Any:
+        nonlocal num_runs
+        num_runs += 1
+        if num_runs == 1:
+            return forward(*inputs)
+        with _frozen_statistics(block):
+            return forward(*inputs)
 
-    return checkpoint(run_block, *inputs)
+    return checkpoint(run, *inputs)
 
 
 @contextmanager
-def _fixed_statistics(block: nn.Module) -> Iterator[None]:
-    """Batch norm by the batch, as in training, but without a trace of it."""
+def _frozen_statistics(block: nn.Module) -> Iterator[None]:
+    """Normalize by the statistics of the batch, as in training mode, without updating the running statistics."""
     norms = [module for module in block.modules() if isinstance(module, _BatchNorm)]
-    kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    saved = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
         norm.momentum, norm.num_batches_tracked = 0.0, None
     try:
         yield
     finally:
-        for norm, (momentum, count) in zip(norms, kept, strict=True):
+        for norm, (momentum, count) in zip(norms, saved, strict=True):
             norm.momentum, norm.num_batches_tracked = momentum, count

@@ -1,4 +1,7 @@
-"""LevitForImageClassification and LevitForImageClassificationWithTeacher."""
+"""Image classifiers with one head, and with a second head for distillation.
+
+Shapes: B images, N tokens, C channels, H heads.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from torch import Tensor, nn
 from transformers.modeling_outputs import ImageClassifierOutput, ModelOutput
 
 from levit.errors import ConfigError
-from levit.model.backbone import LevitModel, wanted
+from levit.model.backbone import LevitModel, override
 from levit.model.config import LevitConfig
 from levit.model.distillation import distillation_loss
 from levit.model.layers import ClassificationHead
@@ -18,15 +21,15 @@ from levit.model.pretrained import LevitPreTrainedModel
 
 @dataclass
 class LevitForImageClassificationWithTeacherOutput(ModelOutput):
-    """What `LevitForImageClassificationWithTeacher` returns.
+    """Output of `LevitForImageClassificationWithTeacher`.
 
     Attributes:
-        loss: scalar; where labels were given.
-        logits: [B, classes], the mean of the two heads.
-        cls_logits: [B, classes], of the head that learned from the labels.
-        distillation_logits: [B, classes], of the head that learned from the teacher.
-        hidden_states: tuple of [B, N, C]; where asked for.
-        attentions: tuple of [B, heads, queries, keys], of every block; where asked for.
+        loss: scalar; None without labels.
+        logits: [B, classes], the mean of the logits of the two heads.
+        cls_logits: [B, classes], of the head that is trained on the labels.
+        distillation_logits: [B, classes], of the head that is trained on the teacher.
+        hidden_states: tuple of [B, N, C], after the stem and after each stage; None unless requested.
+        attentions: tuple of [B, H, queries, keys], one per attention block, rows sum to 1; None unless requested.
     """
 
     loss: Tensor | None = None
@@ -44,10 +47,11 @@ def _build_head(config: LevitConfig) -> nn.Module:
 
 
 class LevitForImageClassification(LevitPreTrainedModel):
-    """The network with one head.
+    """LeViT with one classification head.
 
     Args:
-        config: what to build; `num_labels` 0 returns the features as logits.
+        config: configuration of the network. With `num_labels` 0 there is no head, and the logits are the pooled
+            features [B, C].
 
     Examples:
         >>> import torch
@@ -73,23 +77,26 @@ class LevitForImageClassification(LevitPreTrainedModel):
         output_attentions: bool | None = None,
         **kwargs: Any,
     ) -> tuple[Any, ...] | ImageClassifierOutput:
-        """Logits of a batch of images.
+        """Compute the logits of a batch of images, and the loss if labels are given.
 
         Args:
-            pixel_values: [B, channels, height, width], normalized.
-            labels: for the loss: int64 [B] for cross-entropy; float [B, classes] for binary cross-entropy of several
-                labels an image; float [B] for the squared error of one output (`config.problem_type` decides where
-                the shapes leave it open).
-            output_hidden_states: also return the tokens after the stem and after each stage.
-            return_dict: False for a plain tuple; default `config.return_dict`.
-            output_attentions: also return the attention probabilities of every block.
-            **kwargs: passed over, for transformers' pipelines and Trainer.
+            pixel_values: [B, channels, height, width], floating point, normalized.
+            labels: int64 [B] for cross-entropy; float [B, classes] for binary cross-entropy with several labels per
+                image; float [B] for the squared error of one output. `config.problem_type` decides if shape and dtype
+                are ambiguous.
+            output_hidden_states: return the tokens after the stem and after each stage, too; default
+                `config.output_hidden_states`.
+            return_dict: False returns a tuple; default `config.return_dict`.
+            output_attentions: return the attention probabilities of every attention block, too; default
+                `config.output_attentions`.
+            **kwargs: ignored; transformers' pipelines and Trainer pass further arguments.
 
         Returns:
-            `loss` where labels were given, `logits` [B, classes], `hidden_states` and `attentions` where asked for.
+            `loss` (scalar, with labels), `logits` [B, classes], and, if requested, `hidden_states`, a tuple of
+            [B, N, C], and `attentions`, a tuple of [B, H, queries, keys].
 
         Raises:
-            ConfigError: pixel_values is missing, or has another number of axes or channels.
+            ConfigError: pixel_values is missing, not floating point, or has another number of axes or channels.
         """
         features = self.levit(pixel_values, output_hidden_states, True, output_attentions)
         logits = self.classifier(features.pooler_output)
@@ -97,14 +104,17 @@ class LevitForImageClassification(LevitPreTrainedModel):
         output = ImageClassifierOutput(
             loss=loss, logits=logits, hidden_states=features.hidden_states, attentions=features.attentions
         )
-        return output if wanted(self.config.return_dict, return_dict) else output.to_tuple()
+        return output if override(self.config.return_dict, return_dict) else output.to_tuple()
 
 
 class LevitForImageClassificationWithTeacher(LevitPreTrainedModel):
-    """The network with two heads, one of which learned from a teacher; its answer is their mean.
+    """LeViT with two classification heads, the second of which is distilled from a teacher.
+
+    The logits are the mean of the logits of both heads.
 
     Args:
-        config: what to build; `num_labels` 0 returns the features as logits.
+        config: configuration of the network; `distillation_type`, `distillation_alpha` and `distillation_tau` define
+            the loss. With `num_labels` 0 there are no heads, and the logits are the pooled features [B, C].
 
     Examples:
         >>> import torch
@@ -133,26 +143,27 @@ class LevitForImageClassificationWithTeacher(LevitPreTrainedModel):
         teacher_logits: Tensor | None = None,
         **kwargs: Any,
     ) -> tuple[Any, ...] | LevitForImageClassificationWithTeacherOutput:
-        """Logits of a batch of images.
+        """Compute the logits of a batch of images, and the loss if labels are given.
 
         Args:
-            pixel_values: [B, channels, height, width], normalized.
-            labels: for the loss, as for `LevitForImageClassification`. Without a teacher both heads learn from them.
-            output_hidden_states: also return the tokens after the stem and after each stage.
-            return_dict: False for a plain tuple; default `config.return_dict`.
-            output_attentions: also return the attention probabilities of every block.
-            teacher_logits: [B, classes], a teacher's logits for the same images, from which the second head learns:
-                see `levit.model.distillation.distillation_loss`, and `distillation_type`, `distillation_alpha` and
-                `distillation_tau` of the configuration. Needs labels.
-            **kwargs: passed over, for transformers' pipelines and Trainer.
+            pixel_values: [B, channels, height, width], floating point, normalized.
+            labels: as for `LevitForImageClassification`. Without teacher_logits both heads are trained on them.
+            output_hidden_states: return the tokens after the stem and after each stage, too; default
+                `config.output_hidden_states`.
+            return_dict: False returns a tuple; default `config.return_dict`.
+            output_attentions: return the attention probabilities of every attention block, too; default
+                `config.output_attentions`.
+            teacher_logits: [B, classes], the teacher's logits for the same images, which the second head is trained
+                on (see `levit.model.distillation.distillation_loss`). Requires labels.
+            **kwargs: ignored; transformers' pipelines and Trainer pass further arguments.
 
         Returns:
-            `loss` where labels were given, `logits` (the mean of the heads), `cls_logits` and `distillation_logits`
-            [B, classes], `hidden_states` and `attentions` where asked for.
+            `loss` (scalar, with labels), `logits` (mean of both heads), `cls_logits` and `distillation_logits`
+            [B, classes], and, if requested, `hidden_states` and `attentions`.
 
         Raises:
-            ConfigError: pixel_values is missing, or has another number of axes or channels; teacher_logits does not
-                fit, or comes without labels.
+            ConfigError: pixel_values is missing, not floating point, or has another number of axes or channels;
+                teacher_logits has another shape than the logits, or is given without labels.
         """
         features = self.levit(pixel_values, output_hidden_states, True, output_attentions)
         cls_logits = self.classifier(features.pooler_output)
@@ -165,14 +176,14 @@ class LevitForImageClassificationWithTeacher(LevitPreTrainedModel):
             hidden_states=features.hidden_states,
             attentions=features.attentions,
         )
-        return output if wanted(self.config.return_dict, return_dict) else output.to_tuple()
+        return output if override(self.config.return_dict, return_dict) else output.to_tuple()
 
     def _loss(
         self, cls_logits: Tensor, distillation_logits: Tensor, labels: Tensor | None, teacher_logits: Tensor | None
     ) -> Tensor | None:
         if labels is None:
             if teacher_logits is not None:
-                raise ConfigError("teacher_logits without labels: give both, since the first head learns from labels")
+                raise ConfigError("requires labels", source="teacher_logits", hint="the first head is trained on them")
             return None
         return distillation_loss(
             cls_logits=cls_logits,

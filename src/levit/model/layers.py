@@ -1,4 +1,4 @@
-"""Conv and linear layers with batch norm, MLP, residual with drop path, head.
+"""Building blocks: convolution and linear layers with batch norm, MLP, residual connection, classification head.
 
 Shapes: B images, C channels.
 """
@@ -14,37 +14,51 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"hardswish": nn.Hardswish, "silu": nn
 
 
 class TokenBatchNorm(nn.BatchNorm1d):
-    """Batch norm that also trains on a single row, by its running statistics.
+    """Batch norm over rows that also accepts a single row in training mode.
 
-    torch refuses a batch of one in training, because one value has no variance. One image in the last batch of an
-    epoch is no reason to stop, so that row is normalized as in evaluation and leaves the statistics alone.
-    `starts_at_zero` marks the last layer of a residual branch: its weight is initialized to 0, so that a new network
-    begins as its shortcut.
+    torch refuses a single row in training mode, because one value has no variance. The last batch of an epoch may
+    hold one image, so a single row is normalized by the running statistics, which it does not update.
+
+    Args:
+        channels: number of channels C.
+        zero_init: initialize the weight to 0 instead of 1. For the last layer of a residual branch, so that a new
+            block is the identity.
     """
 
-    def __init__(self, channels: int, *, starts_at_zero: bool = False) -> None:
+    def __init__(self, channels: int, *, zero_init: bool = False) -> None:
         super().__init__(channels)
-        self.starts_at_zero = starts_at_zero
+        self.zero_init = zero_init
 
     def forward(self, x: Tensor) -> Tensor:
-        """[rows, C] -> [rows, C]."""
+        """Normalize [rows, C] -> [rows, C]."""
         if self.training and x.shape[0] == 1:
             return functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         return super().forward(x)
 
 
 class ImageBatchNorm(nn.BatchNorm2d):
-    """The same for images: one image that the stem has shrunk to a single token."""
+    """Batch norm over images that also accepts a single pixel in training mode.
+
+    One image that the stem reduces to one token is normalized by the running statistics, as in `TokenBatchNorm`.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, height, width] -> [B, C, height, width]."""
+        """Normalize [B, C, height, width] -> [B, C, height, width]."""
         if self.training and x.shape[0] * x.shape[2] * x.shape[3] == 1:
             return functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         return super().forward(x)
 
 
 class ConvolutionBatchNorm(nn.Module):
-    """A convolution without bias, and batch norm."""
+    """Convolution without bias, followed by batch norm.
+
+    Args:
+        input_channels: channels of the input.
+        output_channels: channels of the output.
+        kernel_size: side of the kernel in pixels.
+        stride: step of the kernel in pixels.
+        padding: zeros added on each side, in pixels.
+    """
 
     def __init__(
         self, *, input_channels: int, output_channels: int, kernel_size: int, stride: int, padding: int
@@ -54,59 +68,89 @@ class ConvolutionBatchNorm(nn.Module):
         self.batch_norm = ImageBatchNorm(output_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, height, width] -> [B, C, height, width]."""
+        """Convolve and normalize [B, C, height, width] -> [B, output channels, height, width after the stride]."""
         x = self.convolution(x)
         return self.batch_norm(x)
 
 
 class LinearBatchNorm(nn.Module):
-    """A linear layer without bias, and batch norm over all tokens of all images."""
+    """Linear layer without bias, followed by batch norm over all tokens of all images.
 
-    def __init__(self, *, input_width: int, output_width: int, starts_at_zero: bool = False) -> None:
+    Args:
+        input_width: channels of the input.
+        output_width: channels of the output.
+        zero_init: initialize the weight of the batch norm to 0 (see `TokenBatchNorm`).
+    """
+
+    def __init__(self, *, input_width: int, output_width: int, zero_init: bool = False) -> None:
         super().__init__()
         self.linear = nn.Linear(input_width, output_width, bias=False)
-        self.batch_norm = TokenBatchNorm(output_width, starts_at_zero=starts_at_zero)
+        self.batch_norm = TokenBatchNorm(output_width, zero_init=zero_init)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, ..., C] -> [B, ..., C]."""
+        """Transform [B, ..., input width] -> [B, ..., output width]."""
         x = self.linear(x)
         return self.batch_norm(x.flatten(0, -2)).reshape_as(x)
 
 
 class Mlp(nn.Module):
-    """Two linear layers with an activation between them."""
+    """Multi-layer perceptron: two linear layers with an activation between them.
+
+    Args:
+        width: channels of input and output.
+        hidden_width: channels between the two layers.
+        activation: a key of `ACTIVATIONS`.
+    """
 
     def __init__(self, *, width: int, hidden_width: int, activation: str) -> None:
         super().__init__()
         self.linear_up = LinearBatchNorm(input_width=width, output_width=hidden_width)
         self.activation = ACTIVATIONS[activation]()
-        self.linear_down = LinearBatchNorm(input_width=hidden_width, output_width=width, starts_at_zero=True)
+        self.linear_down = LinearBatchNorm(input_width=hidden_width, output_width=width, zero_init=True)
 
     def forward(self, x: Tensor, *_: object) -> Tensor:
-        """[B, ..., C] -> [B, ..., C]; what attention needs beside is given to every branch, and left here."""
+        """Transform [B, ..., C] -> [B, ..., C]; the attention function that `Residual` passes on is ignored."""
         x = self.activation(self.linear_up(x))
         return self.linear_down(x)
 
 
 class Residual(GradientCheckpointingLayer):
-    """Adds a branch to its input; in training leaves it out for a share of the images (drop path)."""
+    """Residual connection with stochastic depth (drop path) per image.
+
+    Args:
+        module: the residual branch, [B, rows, columns, C] -> [B, rows, columns, C].
+        drop_path_rate: probability in [0, 1) of dropping the branch of an image in training mode.
+    """
 
     def __init__(self, module: nn.Module, *, drop_path_rate: float) -> None:
         super().__init__()
         self.module = module
         self.drop_path_rate = drop_path_rate
 
-    def forward(self, x: Tensor, *context: object) -> Tensor:
-        """[B, rows, columns, C] -> [B, rows, columns, C]."""
-        branch = self.module(x, *context)
+    def forward(self, x: Tensor, *arguments: object) -> Tensor:
+        """Add the branch to its input; `arguments` are passed to the branch.
+
+        Args:
+            x: [B, rows, columns, C].
+            *arguments: further arguments of the branch.
+
+        Returns:
+            [B, rows, columns, C].
+        """
+        branch = self.module(x, *arguments)
         if self.training and self.drop_path_rate > 0:
-            kept = torch.rand(x.shape[0], 1, 1, 1, device=x.device) >= self.drop_path_rate
-            branch = branch * (kept / (1 - self.drop_path_rate)).to(x.dtype)
+            is_kept = torch.rand(x.shape[0], 1, 1, 1, device=x.device) >= self.drop_path_rate
+            branch = branch * (is_kept / (1 - self.drop_path_rate)).to(x.dtype)
         return x + branch
 
 
 class ClassificationHead(nn.Module):
-    """Batch norm and a linear layer on the mean of the tokens."""
+    """Batch norm and a linear layer on the mean of the tokens.
+
+    Args:
+        width: channels C of the input.
+        num_labels: number of classes.
+    """
 
     def __init__(self, *, width: int, num_labels: int) -> None:
         super().__init__()
@@ -114,5 +158,5 @@ class ClassificationHead(nn.Module):
         self.linear = nn.Linear(width, num_labels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C] -> [B, classes]."""
+        """Compute logits: [B, C] -> [B, classes]."""
         return self.linear(self.batch_norm(x))

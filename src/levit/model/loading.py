@@ -1,4 +1,4 @@
-"""A checkpoint of any dialect -> the network, and its image processor."""
+"""Loading of checkpoints of any dialect as a network and as its image processor."""
 
 from __future__ import annotations
 
@@ -30,20 +30,22 @@ _CLASSES: tuple[type[LevitPreTrainedModel], ...] = (
 def load_checkpoint(
     path_or_id: str | Path | Checkpoint, num_labels: int | None = None, **kwargs: Any
 ) -> LevitPreTrainedModel:
-    """Load a checkpoint of any dialect into the network, in evaluation mode.
+    """Load a checkpoint of any dialect as a network in evaluation mode.
 
     Args:
-        path_or_id: what `levit.read_checkpoint` takes or gives.
-        num_labels: for another number of classes than the checkpoint has: the heads are initialized anew, and a
-            warning says so.
-        **kwargs: `activation`, `image_size`, `revision` and `use_ema`, for `levit.read_checkpoint`.
+        path_or_id: file, folder or name on the hub, as for `levit.read_checkpoint`; or a checkpoint that was read.
+        num_labels: number of classes. If it differs from the checkpoint's, the heads are newly initialized, with a
+            warning.
+        **kwargs: `activation`, `image_size`, `revision` and `use_ema` of `levit.read_checkpoint`.
 
     Returns:
-        `LevitForImageClassificationWithTeacher` for two heads, `LevitForImageClassification` for one, `LevitModel` for
-        none.
+        `LevitForImageClassificationWithTeacher` for a checkpoint with two heads, `LevitForImageClassification` for one
+        head, `LevitModel` for none; weights in float32 on the CPU.
 
     Raises:
         CheckpointError: the checkpoint cannot be read.
+        ConfigError: num_labels is below 1.
+        TypeError: kwargs are given for a checkpoint that was read already.
 
     Examples:
         >>> import levit
@@ -52,9 +54,9 @@ def load_checkpoint(
         ('LevitForImageClassificationWithTeacher', [1, 2, 1])
     """
     if isinstance(path_or_id, Checkpoint) and kwargs:
-        raise TypeError(f"{', '.join(kwargs)}: only for a checkpoint that is yet to be read")
+        raise TypeError(f"{', '.join(kwargs)}: not accepted together with a checkpoint that was read already")
     if num_labels is not None and num_labels < 1:
-        raise ConfigError(f"num_labels is {num_labels}: give at least 1")
+        raise ConfigError(f"{num_labels} is invalid", source="num_labels", hint="use at least 1")
     checkpoint = path_or_id if isinstance(path_or_id, Checkpoint) else read_checkpoint(path_or_id, **kwargs)
     is_new_head = num_labels is not None and num_labels != checkpoint.architecture.num_labels
     num_heads = checkpoint.architecture.num_classifiers or int(is_new_head)
@@ -68,29 +70,31 @@ def load_checkpoint(
     if is_new_head:
         warnings.warn(
             f"{checkpoint.source.name}: {num_heads} head{'s' if num_heads > 1 else ''} for {num_labels} classes "
-            f"instead of {checkpoint.architecture.num_labels or 'none'}, initialized anew: train before use",
+            f"instead of {checkpoint.architecture.num_labels or 'none'}, newly initialized: train before use",
             stacklevel=2,
         )
     return model.eval()
 
 
 def load_image_processor(path_or_id: str | Path | Checkpoint, **kwargs: Any) -> LevitImageProcessor:
-    """The image processor for a checkpoint of any dialect: what its library does to images before the network.
+    """Create the image processor of a checkpoint of any dialect, with the preprocessing of its library.
 
     Args:
-        path_or_id: what `levit.read_checkpoint` takes or gives.
-        **kwargs: options of `LevitImageProcessor` that are to differ; and `revision`, for `levit.read_checkpoint`.
+        path_or_id: file, folder or name on the hub, as for `levit.read_checkpoint`; or a checkpoint that was read.
+        **kwargs: options of `LevitImageProcessor` that replace those of the checkpoint, and `image_size` and
+            `revision` of `levit.read_checkpoint`.
 
     Raises:
         CheckpointError: the checkpoint cannot be read.
+        ConfigError: an option is invalid.
 
     Examples:
         >>> import levit
         >>> levit.load_image_processor("tests/golden/tiny/timm").to_dict()["crop_size"]
         {'height': 112, 'width': 112}
     """
-    reading = {name: kwargs.pop(name) for name in ("image_size", "revision") if name in kwargs}
-    checkpoint = path_or_id if isinstance(path_or_id, Checkpoint) else read_checkpoint(path_or_id, **reading)
+    read_options = {name: kwargs.pop(name) for name in ("image_size", "revision") if name in kwargs}
+    checkpoint = path_or_id if isinstance(path_or_id, Checkpoint) else read_checkpoint(path_or_id, **read_options)
     values = preprocessor_config(checkpoint.preprocessing)
     del values["image_processor_type"]
     return LevitImageProcessor(**(values | kwargs))

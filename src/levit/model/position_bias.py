@@ -1,7 +1,7 @@
-"""The translation-invariant attention bias and its offset table (paper, section 4.2).
+"""Translation-invariant position bias of attention and its offset table (paper, section 4.2).
 
-Every head has one bias for each distance in rows and columns. They are gathered in each forward pass: the
-implementations that keep the gathered table go on using it after the biases have changed.
+Every head has one scalar bias per distance in rows and columns. The biases are gathered in each forward pass:
+implementations that cache the gathered table keep using it after the biases have changed.
 """
 
 from __future__ import annotations
@@ -14,10 +14,18 @@ from levit.spec.architecture import Grid
 
 
 def offset_table(grid: Grid, stride: int = 1, *, device: torch.device | None = None) -> Tensor:
-    """Which bias each query gives each key: int64 [queries, keys].
+    """Index of the bias between each query and each key.
 
-    The queries are every `stride`-th token of the grid in both directions, the keys all of them. A distance of r rows
-    and c columns has the number `r * columns + c`, the order in which the references first meet it.
+    The keys are all tokens of the grid, the queries every `stride`-th of them in both directions. The distance of r
+    rows and c columns has the index `r * columns + c`, the order in which the reference implementations first meet it.
+
+    Args:
+        grid: rows and columns of the keys.
+        stride: distance of the tokens that are queries, in rows and in columns.
+        device: of the result.
+
+    Returns:
+        int64 [queries, keys].
 
     Examples:
         >>> offset_table((2, 2)).tolist()
@@ -29,23 +37,31 @@ def offset_table(grid: Grid, stride: int = 1, *, device: torch.device | None = N
 
 
 def gather_position_bias(attention_biases: Tensor, offsets: Tensor) -> Tensor:
-    """[heads, distances], [queries, keys] -> [heads, queries, keys]."""
+    """Bias of each head between each query and each key.
+
+    Args:
+        attention_biases: [heads, distances].
+        offsets: int64 [queries, keys], from `offset_table`.
+
+    Returns:
+        [heads, queries, keys].
+    """
     return attention_biases[:, offsets]
 
 
 def resize_position_bias(attention_biases: Tensor, trained: Grid, grid: Grid) -> Tensor:
-    """The biases for another grid than the trained one, by linear interpolation between distances.
+    """Interpolate position biases linearly for another grid than the trained one.
 
-    The distance 0 stays 0 and the largest distance stays the largest, in rows and in columns, so that a network sees
-    an image of another size as the same image with more or fewer tokens. For the trained grid this is the identity.
+    Distance 0 maps to distance 0 and the largest distance to the largest, in rows and in columns: an image of another
+    size is treated as the same image with more or fewer tokens. For the trained grid this is the identity.
 
     Args:
         attention_biases: [heads, trained rows * trained columns].
         trained: rows and columns of the keys that the biases were trained for.
-        grid: rows and columns of the keys that are wanted.
+        grid: rows and columns of the keys of the result.
 
     Returns:
-        [heads, rows * columns].
+        [heads, rows * columns], of the same dtype.
 
     Examples:
         >>> resize_position_bias(torch.tensor([[0.0, 1.0, 2.0, 3.0]]), (2, 2), (2, 3)).tolist()
@@ -58,5 +74,5 @@ def resize_position_bias(attention_biases: Tensor, trained: Grid, grid: Grid) ->
 
 
 def _distances(size: int, stride: int, device: torch.device | None) -> Tensor:
-    places = torch.arange(size, device=device)
-    return (places[::stride, None] - places).abs()
+    positions = torch.arange(size, device=device)
+    return (positions[::stride, None] - positions).abs()

@@ -1,4 +1,4 @@
-"""levit.register(): transformers' automatic classes, pipelines and Trainer use the networks of this package."""
+"""Registration of the networks and image processors with transformers' Auto classes."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from levit.model.image_classification import LevitForImageClassification, LevitF
 
 
 def register() -> None:
-    """Let transformers' automatic classes open LeViTs with the classes of this package.
+    """Register the classes of this package with transformers' Auto classes, for this process.
 
     Afterwards `AutoConfig`, `AutoModel`, `AutoModelForImageClassification`, `AutoBackbone`, `AutoImageProcessor` and
-    `pipeline` give them, for this process, in place of transformers' own. A file that was saved with two heads opens
-    as `LevitForImageClassificationWithTeacher`. Calling it again changes nothing; without it, both libraries work
-    side by side, each with its own classes. (`AutoBackbone.from_pretrained` itself asks the hub, whatever the name:
-    open a folder with `LevitBackbone.from_pretrained`.)
+    `pipeline` create the classes of this package in place of transformers' own. A file that was saved with two heads
+    opens as `LevitForImageClassificationWithTeacher`. Further calls have no effect. Without registration both
+    libraries work side by side, each with its own classes. (`AutoBackbone.from_pretrained` accepts only names on the
+    hub: open a folder with `LevitBackbone.from_pretrained`.)
 
     Examples:
         >>> import levit, transformers
@@ -35,11 +35,10 @@ def register() -> None:
         True
     """
     AutoConfig.register(LevitConfig.model_type, LevitConfig, exist_ok=True)
-    CONFIG_MAPPING.register(
-        MODEL_TYPES[1], LevitConfig, exist_ok=True
-    )  # one class for two types, which AutoConfig refuses
+    # AutoConfig.register refuses a second model type for the same class.
+    CONFIG_MAPPING.register(MODEL_TYPES[1], LevitConfig, exist_ok=True)
     AutoModel.register(LevitConfig, LevitModel, exist_ok=True)
-    # Two classes for one task, among which the file's `architectures` decides: AutoModel… would take only one.
+    # Two classes for one task; the `architectures` of the file selects one. AutoModel….register accepts only one.
     classifiers = (LevitForImageClassification, LevitForImageClassificationWithTeacher)
     MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING.register(LevitConfig, classifiers, exist_ok=True)
     AutoBackbone.register(LevitConfig, LevitBackbone, exist_ok=True)
