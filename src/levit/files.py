@@ -93,6 +93,12 @@ def temporary_path(folder: Path) -> Path:
     return folder / f".{uuid4().hex[:12]}.partial"
 
 
+def remove_partials(folder: Path) -> None:
+    """Delete the temporary paths that killed processes left in a folder; no process may be writing into it."""
+    for path in folder.glob(f".{'[0-9a-f]' * 12}.partial"):
+        remove(path)
+
+
 def sync(path: Path) -> None:
     """Flush a file, or every file below a folder, to the disk."""
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]

@@ -1,4 +1,4 @@
-"""An image as it is stored -> pixels for one epoch, as a function of the seed, the epoch and the image."""
+"""Augmentation: an image file to pixels, as a function of the seed and the sample index."""
 
 from __future__ import annotations
 
@@ -21,67 +21,74 @@ from levit.images.transform import normalize, read_and_preprocess
 from levit.spec.architecture import Grid
 from levit.spec.preprocessing import Preprocessing
 from levit.training.determinism import derive_seed
-from levit.training.options import TrainingOptions
+from levit.training.options import AugmentationOptions
 from levit.training.sampler import SampleIndex
 
-_PADDING = 8  # a padded crop is shifted by at most the size divided by this
-_ENOUGH = 2  # a reduced image has so many times the pixels, along a side, that the smallest crop is resized to
+_ASPECT_RATIOS = (3 / 4, 4 / 3)  # of resized crops
+_PADDING_DIVISOR = 8  # a padded crop is shifted by at most height / 8 and width / 8
+
+# A JPEG file is decoded at the smallest scale at which the smallest square crop still has this many times the pixels of
+# the output along a side: decoding is faster, and every crop is still resized to fewer pixels.
+_MIN_OVERSAMPLING = 2
 
 
 class Augmentation:
-    """timm's augmentation, repeatable, on crops that are resized with the processor's vector instructions.
+    """Random crop, flip, color policy and erasing of timm, reproducible for each sample.
 
     Args:
-        options: what is done.
-        preprocessing: mean and standard deviation; and what becomes of an image that is not augmented.
-        size: height and width of the result.
+        options: the augmentation.
+        preprocessing: mean and standard deviation of the network.
+        size: height and width of the result in pixels.
+        seed: seed of the run.
 
     Raises:
-        ConfigError: timm knows no such policy.
+        ConfigError: timm has no such policy.
     """
 
-    def __init__(self, options: TrainingOptions, preprocessing: Preprocessing, size: Grid) -> None:
-        self._seed, self._size, self._crop = options.run.seed, size, options.augmentation.crop
-        self._scale, self._flip = (options.augmentation.min_crop, 1.0), options.augmentation.flip
-        self._colors = _colors(options, size)
-        self._erase = RandomErasing(options.augmentation.erase, mode="pixel", device="cpu")
-        self._preprocessing = preprocessing
+    def __init__(self, options: AugmentationOptions, preprocessing: Preprocessing, size: Grid, *, seed: int) -> None:
+        self._options, self._preprocessing, self._size, self._seed = options, preprocessing, size, seed
+        self._color_policy = _build_color_policy(options, size)
+        self._erase = RandomErasing(options.erase, mode="pixel", device="cpu")
 
-    def __call__(self, source: ImageSource, request: SampleIndex) -> Tensor:
-        """float32 [3, height, width], normalized.
+    def __call__(self, source: ImageSource, sample: SampleIndex) -> Tensor:
+        """Augment and normalize an image.
 
-        All three generators that transforms draw from are seeded, so that what they gave before does not matter. They
-        belong to the process that prepares images, or, without such, to a step that seeds them again.
+        All three generators that transforms draw from are seeded, so that the result does not depend on earlier calls.
+        They are those of a worker process; without workers, each training step seeds them again.
+
+        Returns:
+            float32 [3, height, width].
 
         Raises:
             ImageError: the image cannot be decoded.
         """
-        seed = derive_seed(self._seed, "image", *request)
+        seed = derive_seed(self._seed, "image", *sample)
         random.seed(seed)
-        np.random.seed(seed % 2**32)  # the generator that timm draws from
-        torch.default_generator.manual_seed(
-            seed
-        )  # that of the CPU; torch.manual_seed takes a millisecond for the others
-        image = self._padded(source) if self._crop == "padded" else self._resized(source)
-        if random.random() < self._flip:  # noqa: S311
+        np.random.seed(seed % 2**32)  # timm draws from this global generator
+        # The generator of the CPU only: torch.manual_seed takes a millisecond for those of other devices.
+        torch.default_generator.manual_seed(seed)
+        image = self._padded_crop(source) if self._options.crop == "padded" else self._resized_crop(source)
+        if random.random() < self._options.flip:  # noqa: S311
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        pixels = normalize(np.asarray(self._colors(image))[None], self._preprocessing)[0]
+        pixels = normalize(np.asarray(self._color_policy(image))[None], self._preprocessing)[0]
         result: Tensor = self._erase(torch.from_numpy(pixels))
         return result
 
-    def _resized(self, source: ImageSource) -> Image.Image:
-        """A random part of the image, of random proportions (Szegedy et al., arXiv 1409.4842)."""
-        image, _ = read_reduced_image(source, int(_ENOUGH * max(self._size) / self._scale[0] ** 0.5))
-        top, left, height, width = RandomResizedCropAndInterpolation.get_params(image, self._scale, (3 / 4, 4 / 3))
+    def _resized_crop(self, source: ImageSource) -> Image.Image:
+        """Random part of the image with a random aspect ratio, resized (Szegedy et al., arXiv 1409.4842)."""
+        scale = (self._options.min_crop, 1.0)
+        min_side = int(_MIN_OVERSAMPLING * max(self._size) / self._options.min_crop**0.5)
+        image, _ = read_reduced_image(source, min_side)
+        top, left, height, width = RandomResizedCropAndInterpolation.get_params(image, scale, _ASPECT_RATIOS)
         box = (left, top, left + width, top + height)
         return resize_box(image, self._size[::-1], Image.Resampling.BICUBIC, box)
 
-    def _padded(self, source: ImageSource) -> Image.Image:
-        """The whole image, shifted a little, what is missing mirrored."""
+    def _padded_crop(self, source: ImageSource) -> Image.Image:
+        """Whole image, resized and randomly shifted; the border is filled by reflection."""
         image = read_image(source)
         box = (0.0, 0.0, float(image.width), float(image.height))
         pixels = np.asarray(resize_box(image, self._size[::-1], Image.Resampling.BICUBIC, box))
-        rows, columns = (side // _PADDING for side in self._size)
+        rows, columns = (side // _PADDING_DIVISOR for side in self._size)
         padded = np.pad(pixels, ((rows, rows), (columns, columns), (0, 0)), mode="reflect")
         top, left = random.randint(0, 2 * rows), random.randint(0, 2 * columns)  # noqa: S311
         height, width = self._size
@@ -89,17 +96,20 @@ class Augmentation:
 
 
 class EvaluationTransform:
-    """Images as they are judged: resized and cropped as for prediction, bit for bit as Pillow.
+    """Preprocessing of validation images: that of prediction, bit for bit as Pillow.
 
     Args:
-        preprocessing: how.
+        preprocessing: the preprocessing of the network.
     """
 
     def __init__(self, preprocessing: Preprocessing) -> None:
         self._preprocessing = preprocessing
 
-    def __call__(self, source: ImageSource, request: SampleIndex) -> Tensor:
-        """float32 [3, height, width], normalized.
+    def __call__(self, source: ImageSource, sample: SampleIndex) -> Tensor:
+        """Preprocess and normalize an image; the sample index has no influence.
+
+        Returns:
+            float32 [3, height, width].
 
         Raises:
             ImageError: the image cannot be decoded.
@@ -108,33 +118,34 @@ class EvaluationTransform:
         return torch.from_numpy(normalize(pixels[None], self._preprocessing)[0])
 
 
-def _colors(options: TrainingOptions, size: Grid) -> Any:
-    """What timm does to the colors, and with some policies to the geometry, of an image of the right size."""
-    policy = None if options.augmentation.auto_augment == "none" else options.augmentation.auto_augment
+def _build_color_policy(options: AugmentationOptions, size: Grid) -> Any:
+    """Transform of timm for a cropped image: color jitter, or a policy, which may include geometric operations."""
+    policy = None if options.auto_augment == "none" else options.auto_augment
     try:
-        _, colors, _ = create_transform(
+        _, transform, _ = create_transform(
             input_size=(3, *size),
             is_training=True,
-            color_jitter=options.augmentation.color_jitter or None,  # timm leaves it out where there is a policy
+            color_jitter=options.color_jitter or None,  # timm does not use it with a policy
             auto_augment=policy,
             interpolation="bicubic",
             separate=True,
         )
     except (AssertionError, ValueError) as error:
-        raise ConfigError(f"--auto-augment is {policy!r}: timm has no such policy, use rand-m9-mstd0.5-inc1") from error
-    for operation in _operations(colors):
-        if operation.aug_fn is posterize:  # which newer releases of Pillow refuse to do to 0 bits
+        reason = f"is {policy!r}, which is no policy of timm"
+        raise ConfigError(reason, source="auto_augment", hint="use rand-m9-mstd0.5-inc1") from error
+    for operation in _policy_operations(transform):
+        if operation.aug_fn is posterize:  # newer releases of Pillow refuse to posterize to 0 bits
             operation.aug_fn = _posterize
-    return colors
+    return transform
 
 
-def _operations(colors: Any) -> list[Any]:
-    """The single operations of timm's policies."""
-    found: list[Any] = []
-    for policy in getattr(colors, "transforms", ()):
-        groups = getattr(policy, "policy", None) or [getattr(policy, "ops", [])]
-        found.extend(operation for group in groups for operation in group)
-    return [operation for operation in found if hasattr(operation, "aug_fn")]
+def _policy_operations(transform: Any) -> list[Any]:
+    """The operations of timm's policies in a transform."""
+    operations: list[Any] = []
+    for policy in getattr(transform, "transforms", ()):
+        for group in getattr(policy, "policy", None) or [getattr(policy, "ops", [])]:
+            operations.extend(group)
+    return [operation for operation in operations if hasattr(operation, "aug_fn")]
 
 
 def _posterize(image: Image.Image, bits: int, **_: Any) -> Image.Image:

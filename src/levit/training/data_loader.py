@@ -1,110 +1,128 @@
-"""Batches of prepared images: from requests to tensors, in processes of their own where that helps."""
+"""Data loader: batches of preprocessed images, from worker processes where that is faster."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from levit.errors import DataError, ImageError, LevitError
+from levit.errors import DataError, ImageError, LevitError, first_line
 from levit.images.decoding import ImageSource
 from levit.runtime.cpu_count import usable_cores
 from levit.training.indexed_images import IndexedImages
-from levit.training.options import TrainingOptions
 from levit.training.sampler import DeterministicSampler, SampleIndex
 from levit.training.worker_processes import WorkerInit, worker_context
 
-_TRIES = 100  # images that stand in one after another
+OnBadImage = Literal["fail", "replace", "skip"]
+
+_MAX_ATTEMPTS = 100  # consecutive images that are tried in place of an unreadable one
+_MAX_VALIDATION_WORKERS = 4  # they stay alive beside those of training
+_MAX_WORKERS = 16
 
 
-class _Item(NamedTuple):
-    """An image, or why there is none.
+class Sample(NamedTuple):
+    """Preprocessed image with its labels.
 
-    An error that ends the run is not raised where images are prepared: torch would make a traceback of it.
+    Attributes:
+        pixels: float32 [3, height, width]; None for a skipped image.
+        labels: indices of its classes.
+        errors: unreadable images, which were replaced or skipped.
     """
 
     pixels: Tensor | None
     labels: tuple[int, ...]
-    bad: list[tuple[str, str]]
-    error: str | None = None
+    errors: list[ImageError]
 
 
 class Batch(NamedTuple):
-    """Images for one part of a step.
+    """Batch of preprocessed images.
 
     Attributes:
         pixel_values: float32 [B, 3, height, width].
         targets: float32 [B, classes]: 1 for each label of an image.
-        bad: what could not be read, and why.
-        error: what ends the run.
+        errors: unreadable images, which were replaced or skipped.
     """
 
     pixel_values: Tensor
     targets: Tensor
-    bad: list[tuple[str, str]]
-    error: str | None = None
+    errors: list[ImageError]
 
 
-class Prepare(Protocol):
-    """What makes pixels of an image."""
+class Transform(Protocol):
+    """Conversion of an image to pixels."""
 
-    def __call__(self, source: ImageSource, request: SampleIndex) -> Tensor:
-        """float32 [3, height, width]."""
+    def __call__(self, source: ImageSource, sample: SampleIndex) -> Tensor:
+        """Return float32 [3, height, width]; raise `ImageError` for an unreadable image."""
         ...
 
 
 class ImageDataset(Dataset[Any]):
-    """Prepared images by request.
+    """Map-style data set of preprocessed images; its keys are `SampleIndex`.
 
     Args:
-        images: as they are stored.
-        prepare: makes pixels of one.
-        fails: whether an image that cannot be read is an error.
-        substitutes: whether otherwise the next one stands in; if not, it is left out.
+        images: the images.
+        transform: the conversion to pixels.
+        on_bad_image: "replace" an unreadable image with the next one, "skip" it, or "fail".
     """
 
-    def __init__(self, images: IndexedImages, prepare: Prepare, *, fails: bool, substitutes: bool) -> None:
-        self._images, self._prepare, self._fails = images, prepare, fails
-        self._tries = min(_TRIES, len(images)) if substitutes else 1
+    def __init__(self, images: IndexedImages, transform: Transform, *, on_bad_image: OnBadImage) -> None:
+        self._images, self._transform, self._on_bad_image = images, transform, on_bad_image
 
-    def __getitem__(self, request: SampleIndex) -> _Item:
-        bad: list[tuple[str, str]] = []
-        for attempt in range(self._tries):
-            index = (request.image + attempt) % len(self._images)
+    def __len__(self) -> int:
+        return len(self._images)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self._images.classes)
+
+    def __getitem__(self, sample: SampleIndex) -> Sample | DataError:
+        """Load a sample.
+
+        An error that ends training is returned and raised by the consumer, because `DataLoader` would turn an exception
+        of a worker into one whose message is a traceback.
+        """
+        errors: list[ImageError] = []
+        attempts = min(_MAX_ATTEMPTS, len(self)) if self._on_bad_image == "replace" else 1
+        for attempt in range(attempts):
+            index = (sample.image + attempt) % len(self)
             try:
-                pixels = self._prepare(self._images.image(index), request._replace(image=index))
+                pixels = self._transform(self._images.image(index), sample._replace(image=index))
             except ImageError as error:
-                name = self._images.name(index)
-                if self._fails:
-                    return _Item(None, (), [], f"{name}: {_reason(error)}: mend it, or use --on-bad-image skip")
-                bad.append((name, _reason(error)))
-                continue
-            return _Item(pixels, self._images.labels(index), bad)
-        if self._tries == 1:
-            return _Item(None, (), bad)
-        return _Item(None, (), [], f"{bad[0][0]} and {len(bad) - 1} images after it cannot be read ({bad[0][1]})")
+                errors.append(ImageError(error.reason, source=self._images.name(index), hint=error.hint))
+            else:
+                return Sample(pixels, self._images.labels(index), errors)
+        if self._on_bad_image == "skip":
+            return Sample(None, (), errors)
+        first = errors[0]
+        if self._on_bad_image == "fail":
+            hint = "repair it, or set `on_bad_image` to skip"
+            return DataError(first.reason, source=first.source, hint=hint)
+        reason = f"neither it nor the {len(errors) - 1} images after it can be read ({first.reason})"
+        return DataError(reason, source=first.source)
 
 
-class Batches:
-    """What a loader gives, as often as it is asked, until there is an error.
+class BatchLoader:
+    """Iterable over the batches of a `DataLoader` that raises the errors of this package.
 
     Args:
-        loader: of `Batch`.
+        loader: yields `Batch`, or a `DataError` that ends training.
     """
 
     def __init__(self, loader: DataLoader[Any]) -> None:
         self._loader = loader
 
     def __iter__(self) -> Iterator[Batch]:
-        """All of it.
+        """Iterate over all batches.
 
         Raises:
-            DataError: an image cannot be read, and that is to end the run; or a hundred in a row.
-            LevitError: a process that prepares images died, for lack of memory most often.
+            DataError: an unreadable image with `on_bad_image` "fail", or too many unreadable images in a row.
+            LevitError: a worker process was killed, most often for lack of memory.
         """
         batches = iter(self._loader)
         while True:
@@ -112,96 +130,140 @@ class Batches:
                 batch = next(batches)
             except StopIteration:
                 return
-            except RuntimeError as error:  # torch's way
+            except RuntimeError as error:  # torch has no type for it
                 if not str(error).startswith("DataLoader worker"):
                     raise
-                reason = " ".join(str(error).split())[:200]
-                raise LevitError(f"{reason}: go on by --resume with fewer --workers, or with --workers 0") from error
-            if batch.error is not None:
-                raise DataError(batch.error)
+                hint = "resume with fewer `workers`, or with `workers` set to 0"
+                raise LevitError(first_line(error), hint=hint) from error
+            if isinstance(batch, DataError):
+                raise batch
             yield batch
 
 
-class _Parts(Sampler[list[SampleIndex]]):
-    """The requests of a process, from a step of an epoch to the end of the run."""
+@dataclass(frozen=True, kw_only=True)
+class LoaderSettings:
+    """Settings of the data loaders of a process.
 
-    def __init__(
-        self, order: DeterministicSampler, *, epochs: int, start: tuple[int, int], process: int, processes: int
-    ) -> None:
-        self._order, self._epochs, self._start = order, epochs, start
-        self._process, self._processes = process, processes
+    Attributes:
+        num_workers: number of worker processes; 0 loads images in this process.
+        process: rank of this process.
+        num_processes: number of processes that train together.
+        pin_memory: copy batches to page-locked memory, for faster transfer to a GPU.
+    """
 
-    def __iter__(self) -> Iterator[list[SampleIndex]]:
-        first, step = self._start
-        for epoch in range(first, self._epochs):
-            yield from self._order.process_microbatches(
-                epoch=epoch,
-                first_step=step if epoch == first else 0,
-                process=self._process,
-                num_processes=self._processes,
-            )
+    num_workers: int = 0
+    process: int = 0
+    num_processes: int = 1
+    pin_memory: bool = False
 
 
 def training_batches(
-    images: ImageDataset, classes: int, order: DeterministicSampler, *, epochs: int, start: tuple[int, int],
-    process: int, processes: int, workers: int, pinned: bool,
-) -> Batches:  # fmt: skip
-    """All batches of a process, from an epoch and a step on to the end of the run."""
-    parts = _Parts(order, epochs=epochs, start=start, process=process, processes=processes)
-    return _batches(images, parts, classes, workers, pinned)
+    dataset: ImageDataset,
+    sampler: DeterministicSampler,
+    settings: LoaderSettings,
+    *,
+    epochs: int,
+    start: tuple[int, int],
+) -> BatchLoader:
+    """Load the microbatches of a process up to the end of training.
 
-
-def validation_batches(
-    images: ImageDataset, classes: int, count: int, *, batch_size: int, process: int, processes: int, workers: int,
-    pinned: bool,
-) -> Batches:  # fmt: skip
-    """Every image once, those of one process."""
-    mine = [SampleIndex(0, index, 0) for index in range(process, count, processes)]
-    batches = [mine[start : start + batch_size] for start in range(0, len(mine), batch_size)]
-    return _batches(images, batches, classes, workers, pinned)
-
-
-def choose_num_workers(options: TrainingOptions, processes: int, *, on_cpu: bool) -> int:
-    """How many processes prepare images.
-
-    On a CPU the cores are the network's, and preparing takes a small part of the time.
+    Args:
+        dataset: the training set.
+        sampler: selects the images of each microbatch.
+        settings: workers and processes.
+        epochs: number of epochs.
+        start: number of the first epoch and of its first step, both from 0.
     """
-    if options.data.workers is not None:
-        return options.data.workers
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", processes))  # of this machine, where torchrun has started them
-    cores = usable_cores()
-    return 0 if on_cpu and cores <= 2 * processes else max(1, min(16, cores // processes - int(on_cpu)))
+    return _load(dataset, _ProcessSampler(sampler, settings, epochs, start), settings, settings.num_workers)
 
 
-def _batches(images: ImageDataset, parts: Any, classes: int, workers: int, pinned: bool) -> Batches:
-    loader: DataLoader[Any] = DataLoader(
-        images,
-        batch_sampler=parts,
-        num_workers=workers,
-        collate_fn=_Collate(classes),
-        pin_memory=pinned,
-        persistent_workers=workers > 0,
-        multiprocessing_context=worker_context() if workers else None,
-        worker_init_fn=WorkerInit() if workers else None,
-        generator=torch.Generator(),  # otherwise a number is drawn from the one that training uses
-    )
-    return Batches(loader)
+def validation_batches(dataset: ImageDataset, settings: LoaderSettings, *, batch_size: int) -> BatchLoader:
+    """Load this process's share of a validation set, each image once; it can be iterated over repeatedly.
+
+    Args:
+        dataset: the validation set.
+        settings: workers and processes.
+        batch_size: images in a batch.
+    """
+    samples = [SampleIndex(0, image, 0) for image in range(settings.process, len(dataset), settings.num_processes)]
+    batches = [samples[start : start + batch_size] for start in range(0, len(samples), batch_size)]
+    return _load(dataset, batches, settings, min(settings.num_workers, _MAX_VALIDATION_WORKERS))
+
+
+def choose_num_workers(workers: int | None, num_processes: int, *, on_cpu: bool, cores: int | None = None) -> int:
+    """Choose the number of worker processes that load images for each training process.
+
+    On a CPU the network needs the cores, and loading images takes a small part of the time.
+
+    Args:
+        workers: the number that the user requests; None to choose by the number of cores.
+        num_processes: processes that train together; torchrun's LOCAL_WORLD_SIZE, those on this machine, precedes it.
+        on_cpu: whether the network is trained on the CPU.
+        cores: number of cores; default: those that this process may use.
+    """
+    if workers is not None:
+        return workers
+    num_processes = int(os.environ.get("LOCAL_WORLD_SIZE", num_processes))
+    cores = usable_cores() if cores is None else cores
+    if on_cpu and cores <= 2 * num_processes:
+        return 0
+    return max(1, min(_MAX_WORKERS, cores // num_processes - int(on_cpu)))
+
+
+class _ProcessSampler(Sampler[list[SampleIndex]]):
+    """Batch sampler of one process, from a step of an epoch to the end of training."""
+
+    def __init__(
+        self, sampler: DeterministicSampler, settings: LoaderSettings, epochs: int, start: tuple[int, int]
+    ) -> None:
+        self._sampler, self._settings, self._epochs, self._start = sampler, settings, epochs, start
+
+    def __iter__(self) -> Iterator[list[SampleIndex]]:
+        first_epoch, first_step = self._start
+        for epoch in range(first_epoch, self._epochs):
+            yield from self._sampler.process_microbatches(
+                epoch=epoch,
+                first_step=first_step if epoch == first_epoch else 0,
+                process=self._settings.process,
+                num_processes=self._settings.num_processes,
+            )
 
 
 class _Collate:
-    def __init__(self, classes: int) -> None:
-        self._classes = classes
+    """Combination of samples into a batch."""
 
-    def __call__(self, items: list[_Item]) -> Batch:
-        read = [(item.pixels, item.labels) for item in items if item.pixels is not None]
-        targets = torch.zeros(len(read), self._classes)
-        for row, (_, labels) in enumerate(read):
-            targets[row, list(labels)] = 1
-        bad = [one for item in items for one in item.bad]
-        error = next((item.error for item in items if item.error is not None), None)
-        return Batch(torch.stack([pixels for pixels, _ in read]) if read else torch.zeros(0), targets, bad, error)
+    def __init__(self, num_classes: int) -> None:
+        self._num_classes = num_classes
+
+    def __call__(self, samples: list[Sample | DataError]) -> Batch | DataError:
+        pixels: list[Tensor] = []
+        labels: list[tuple[int, ...]] = []
+        errors: list[ImageError] = []
+        for sample in samples:
+            if isinstance(sample, DataError):
+                return sample
+            errors.extend(sample.errors)
+            if sample.pixels is not None:
+                pixels.append(sample.pixels)
+                labels.append(sample.labels)
+        targets = torch.zeros(len(labels), self._num_classes)
+        for row, of_image in enumerate(labels):
+            targets[row, list(of_image)] = 1
+        return Batch(torch.stack(pixels) if pixels else torch.zeros(0), targets, errors)
 
 
-def _reason(error: ImageError) -> str:
-    text = str(error)
-    return text.split(": ", 1)[1] if ": " in text else text
+def _load(
+    dataset: ImageDataset, batches: Iterable[list[SampleIndex]], settings: LoaderSettings, num_workers: int
+) -> BatchLoader:
+    loader: DataLoader[Any] = DataLoader(
+        dataset,
+        batch_sampler=batches,
+        num_workers=num_workers,
+        collate_fn=_Collate(dataset.num_classes),
+        pin_memory=settings.pin_memory,
+        persistent_workers=num_workers > 0,
+        multiprocessing_context=worker_context() if num_workers else None,
+        worker_init_fn=WorkerInit() if num_workers else None,
+        generator=torch.Generator(),  # otherwise a number is drawn from the generator of training
+    )
+    return BatchLoader(loader)

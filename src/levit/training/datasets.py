@@ -1,11 +1,9 @@
-"""Which images are learned from, and which the best epoch is chosen by."""
+"""Training and validation set: opening, indexing and splitting."""
 
 from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,170 +14,166 @@ from levit.data.class_matching import match_classes
 from levit.data.file_list import FileListDataset
 from levit.data.labeled_images import LabeledDataset, NoSplitError
 from levit.data.open_data import open_data
+from levit.data.subsets import stratified_split
 from levit.errors import ConfigError, DataError, LevitWarning
-from levit.training.indexed_images import IndexedImages, Selection, index_images
-from levit.training.options import TrainingOptions
+from levit.training.indexed_images import IndexedImages, index_images
+from levit.training.options import DataOptions
 
-IMAGE_COPIES = ".images"  # below the folder of a run; gone when it is over
+IMAGE_COPIES = ".images"  # folder of copied images in the run directory, deleted at the end of the run
 
-_SHOWN = 5  # classes in a message
+_MAX_LISTED = 5  # classes in a message
 
 
 class TrainingData(NamedTuple):
-    """Labeled images that are opened and not yet read.
+    """Training and validation set, opened but not read.
 
     Attributes:
-        learned: to learn from.
-        judged: to choose by; None for a share of the others.
+        train: the training set.
+        validation: the validation set; None where it is split off the training set.
     """
 
-    learned: LabeledDataset
-    judged: LabeledDataset | None
+    train: LabeledDataset
+    validation: LabeledDataset | None
 
 
-def open_training_data(options: TrainingOptions) -> TrainingData:
-    """Find the parts of the data.
+def open_training_data(options: DataOptions) -> TrainingData:
+    """Open the training and the validation set.
+
+    The training set is the train split of `data`, or all of it where it has no splits. The validation set is `val`, or
+    the validation split of `data`.
 
     Raises:
-        DataError: it cannot be read, has no part to learn from, or no labels.
+        DataError: the data cannot be read, has no train split, no labels or only one class, or training and validation
+            set differ in their kind of labels.
     """
-    parts = {}
-    for split in ("train", "validation"):
-        with suppress(NoSplitError):
-            parts[split] = open_data(options.data.data, split=split)
-    learned = parts["train"] if "train" in parts else _whole(options.data.data, parts)
-    if not learned.classes:
-        raise DataError(f"{options.data.data}: no labels: put the images into one folder for each class")
-    if len(learned.classes) == 1 and not learned.is_multi_label:
-        raise DataError(f"{options.data.data}: all are {learned.classes[0]!r}: there is nothing to tell apart")
-    judged = open_data(options.data.val) if options.data.val is not None else parts.get("validation")
-    for part in (learned, judged):
-        if part is not None and part.is_any_label_correct:
-            raise DataError(f"{part.name}: any of several labels is right there: that is for levit evaluate alone")
-    if judged is not None and judged.is_multi_label != learned.is_multi_label:
-        raise DataError(f"{judged.name}: one label an image here, and several in {learned.name}")
-    return TrainingData(learned, judged)
+    train, validation = _open_split(options.data, "train"), _open_split(options.data, "validation")
+    if train is None:
+        if validation is not None or _open_split(options.data, "test") is not None:
+            raise DataError("no train split", source=options.data)
+        train = open_data(options.data)
+    if options.val is not None:
+        validation = open_data(options.val)
+    if not train.classes:
+        raise DataError("no labels", source=options.data, hint="put the images into one folder for each class")
+    if len(train.classes) == 1 and not train.is_multi_label:
+        raise DataError(f"{train.classes[0]!r} is the only class", source=options.data, hint="use at least two classes")
+    for data in (train, validation):
+        if data is not None and data.is_any_label_correct:
+            raise DataError("any of several labels counts as correct", source=data.name, hint="use it to evaluate only")
+    if validation is not None and validation.is_multi_label != train.is_multi_label:
+        kinds = {False: "one label", True: "several labels"}
+        reason = f"{kinds[validation.is_multi_label]} per image, but {kinds[train.is_multi_label]} in {train.name}"
+        raise DataError(reason, source=validation.name)
+    return TrainingData(train, validation)
 
 
-def check_output_outside_data(sources: TrainingData, run: Path) -> None:
-    """Look whether a run would be taken for images of the next one, for there are pictures in its folder.
+def check_output_outside_data(data: TrainingData, directory: Path) -> None:
+    """Check that a run directory is not inside a folder of classes, whose reader would take its pictures for images.
 
     Raises:
-        ConfigError: it is in a folder whose folders are classes.
+        ConfigError: it is inside.
     """
-    for part in sources:
-        if isinstance(part, FileListDataset) and part.is_grouped:
-            images = part.files.folder
-            if run.resolve().is_relative_to(images.resolve()):
-                raise ConfigError(
-                    f"--out {run}: it is in {images}, where every folder is a class of images: give one elsewhere"
-                )
-
-
-def _whole(data: str, parts: Mapping[str, LabeledDataset]) -> LabeledDataset:
-    """All of the data, where it is in no parts."""
-    with suppress(NoSplitError):
-        if parts or open_data(data, split="test"):
-            raise DataError(f"{data}: there is no train part in it")
-    return open_data(data)
+    for dataset in data:
+        if isinstance(dataset, FileListDataset) and dataset.is_grouped:
+            folder = dataset.files.folder
+            if directory.resolve().is_relative_to(folder.resolve()):
+                reason = f"is {directory}, inside {folder}, where every folder is a class of images"
+                raise ConfigError(reason, source="out", hint="choose another folder")
 
 
 def index_training_data(
-    sources: TrainingData, options: TrainingOptions, classes: tuple[str, ...], *, writes: bool
+    data: TrainingData, classes: tuple[str, ...], *, copies: Path, val_share: float, seed: int, writes: bool
 ) -> tuple[IndexedImages, IndexedImages]:
-    """Images to learn from and to choose by, by number.
+    """Index the images of the training and of the validation set.
 
     Args:
-        sources: what is opened.
-        options: `out`, for copies; `val_share` and `seed`, where one part gives both.
-        classes: the labels of the network.
+        data: the opened data.
+        classes: labels of the network.
+        copies: folder for copies of images that are not in files of their own.
+        val_share: fraction of the images of each class for validation, where there is no validation set.
+        seed: seed of that choice.
         writes: whether this process makes the copies.
 
+    Returns:
+        Training and validation images.
+
     Raises:
-        DataError: classes of one are not in the other, a class has no image to learn from, or a label is out of range.
+        DataError: classes differ, a class has no training image, a label is out of range, or no image is left for
+            validation.
     """
-    folder = Path(options.run.out) / IMAGE_COPIES
     if writes:
-        folder.mkdir(parents=True, exist_ok=True)
-    judged: IndexedImages
-    learned = _store(sources.learned, folder / "learned", classes, writes=writes)
-    if sources.judged is None:
-        learned, judged = divide(learned, options.data.val_share, options.run.seed)
+        copies.mkdir(parents=True, exist_ok=True)
+    train = _index(data.train, copies / "train", classes, writes=writes)
+    if data.validation is None:
+        name = f"the validation part of {data.train.name}"
+        train, validation = split_validation(train, val_share, seed)
     else:
-        try:
-            judged = _store(sources.judged, folder / "judged", classes, writes=writes)
-        except DataError as error:
-            raise (DataError(f"--val {options.data.val}: {error}") if options.data.val is not None else error) from None
-    if missing := _without(learned, classes):
-        raise DataError(f"{sources.learned.name}: no image to learn from for {missing}: leave out what has none")
-    if missing := _without(judged, classes):
-        name = sources.judged.name if sources.judged is not None else f"the validation share of {sources.learned.name}"
-        warnings.warn(f"{name}: no image of {missing}: nobody will know how well they are found", LevitWarning, 2)
-    return learned, judged
+        name = data.validation.name
+        validation = _index(data.validation, copies / "validation", classes, writes=writes)
+    if missing := _classes_without_images(train):
+        raise DataError(f"no training image of {missing}", source=data.train.name, hint="leave out the empty classes")
+    if missing := _classes_without_images(validation):
+        warnings.warn(f"{name}: no image of {missing}: the accuracy of this class is not measured", LevitWarning, 2)
+    return train, validation
 
 
-def divide(images: IndexedImages, share: float, seed: int) -> tuple[Selection, Selection]:
-    """A share of every class to choose by, and the others to learn from.
-
-    Of images with several labels it is a share of all, without those that alone have some label.
+def split_validation(images: IndexedImages, fraction: float, seed: int) -> tuple[IndexedImages, IndexedImages]:
+    """Split images into a training and a validation set, class by class; see `levit.data.subsets.stratified_split`.
 
     Args:
-        images: all.
-        share: of each class, at least one image of a class that has two.
-        seed: of the choice.
+        images: all images.
+        fraction: fraction of the images of each class for validation, in [0, 1].
+        seed: seed of the choice.
+
+    Raises:
+        DataError: no image is left for validation.
     """
-    left = count_labels(images)
-    by_class: dict[tuple[int, ...], list[int]] = {}
-    for index in range(len(images)):
-        key = images.labels(index) if not images.is_multi_label else ()
-        by_class.setdefault(key, []).append(index)
-    chosen: list[int] = []
-    for key in sorted(by_class):
-        members = by_class[key]
-        count = max(1, round(share * len(members))) if share else 0
-        for place in np.random.default_rng([seed, *key]).permutation(len(members)):
-            if not count:
-                break
-            labels = list(images.labels(members[place]))
-            if (left[labels] > 1).all():
-                chosen.append(members[place])
-                left[labels] -= 1
-                count -= 1
-    if not chosen:
-        raise DataError("no images to choose the best epoch by: give --val, or a larger --val-share")
-    is_judged = np.zeros(len(images), bool)
-    is_judged[chosen] = True
-    return Selection(images, np.flatnonzero(~is_judged)), Selection(images, np.flatnonzero(is_judged))
+    labels = [images.labels(index) for index in range(len(images))]
+    train, validation = stratified_split(
+        labels, len(images.classes), fraction, seed, is_multi_label=images.is_multi_label
+    )
+    if not len(validation):
+        raise DataError("no validation images", hint="give `val`, or a larger `val_share`")
+    return images.select(train), images.select(validation)
 
 
-def hash_images(*parts: IndexedImages) -> str:
-    """A digest of the names and labels of images, in order."""
-    found = hashlib.blake2b(digest_size=16)
-    for images in parts:
-        found.update(f"{len(images)}\n".encode())
+def hash_images(*datasets: IndexedImages) -> str:
+    """Hash of the names and labels of images in their order: 32 hexadecimal digits."""
+    digest = hashlib.blake2b(digest_size=16)
+    for images in datasets:
+        digest.update(f"{len(images)}\n".encode())
         for index in range(len(images)):
-            found.update(f"{images.name(index)}\0{images.labels(index)}\n".encode(errors="surrogateescape"))
-    return found.hexdigest()
+            digest.update(f"{images.name(index)}\0{images.labels(index)}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
 
 
 def count_labels(images: IndexedImages) -> NDArray[np.int64]:
-    """How many images have each label: int64 [classes]."""
+    """Number of images with each label: int64 [classes]."""
     counts = np.zeros(len(images.classes), np.int64)
     for index in range(len(images)):
         counts[list(images.labels(index))] += 1
     return counts
 
 
-def _store(data: LabeledDataset, copy: Path, classes: tuple[str, ...], *, writes: bool) -> IndexedImages:
+def _open_split(data: str, split: str) -> LabeledDataset | None:
+    """A split of the data; None where it has no such split."""
     try:
-        places = match_classes(data.classes, classes, data.name).class_indices
-    except DataError as error:  # which advises an option of judging
-        reason = str(error).removeprefix(f"{data.name}: ").partition(": give --class-map")[0]
-        raise DataError(f"{data.name}: {reason}: rename or leave out what is not learned") from error
-    return index_images(data, copy, classes=classes, places=places, writes=writes)
+        return open_data(data, split=split)
+    except NoSplitError:
+        return None
 
 
-def _without(images: IndexedImages, classes: tuple[str, ...]) -> str:
-    """The classes without an image, as a text."""
-    missing = [classes[place] for place in np.flatnonzero(count_labels(images) == 0)]
-    return ", ".join(map(repr, missing[:_SHOWN])) + (f" and {len(missing) - _SHOWN} more" * (len(missing) > _SHOWN))
+def _index(data: LabeledDataset, copy: Path, classes: tuple[str, ...], *, writes: bool) -> IndexedImages:
+    try:
+        match = match_classes(data.classes, classes, data.name)
+    except DataError as error:  # its hint names an option of evaluation
+        hint = "rename the classes, or leave out those that are not in the training set"
+        raise DataError(error.reason, source=data.name, hint=hint) from error
+    return index_images(data, copy, classes=classes, class_indices=match.class_indices, writes=writes)
+
+
+def _classes_without_images(images: IndexedImages) -> str:
+    """Names of the classes without an image, as text; empty where all classes have one."""
+    missing = [images.classes[label] for label in np.flatnonzero(count_labels(images) == 0)]
+    listed = ", ".join(map(repr, missing[:_MAX_LISTED]))
+    return listed + (f" and {len(missing) - _MAX_LISTED} more" if len(missing) > _MAX_LISTED else "")

@@ -1,4 +1,4 @@
-"""What makes a run repeat itself to the bit: seeds that are functions of where it is, and operations in one order."""
+"""Determinism: seeds as functions of the position in a run, and deterministic operations on CPUs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch.utils import deterministic
 
-_MEMORY: Any = deterministic  # whose type is not told of its setting
+_DETERMINISTIC: Any = deterministic  # torch's type stubs lack fill_uninitialized_memory
 
 
 def derive_seed(*parts: int | str) -> int:
-    """A seed of 63 bits that is a function of all parts.
+    """Derive a 63-bit seed from numbers and names.
 
     Examples:
         >>> derive_seed(0, "step", 1) == derive_seed(0, "step", 1)
@@ -27,7 +27,7 @@ def derive_seed(*parts: int | str) -> int:
 
 
 def seed_generators(*parts: int | str) -> None:
-    """All that is random in a step, drop path that is, is a function of these; there is no generator to save."""
+    """Seed torch's generators of all devices; the random numbers of a step (drop path) then need no saved state."""
     seed = derive_seed(*parts)
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_available():
@@ -38,19 +38,19 @@ def seed_generators(*parts: int | str) -> None:
 
 @contextmanager
 def deterministic_algorithms(device: torch.device) -> Iterator[None]:
-    """On a CPU every operation inside gives the same bits each time.
+    """Use deterministic operations in the block, if it runs on a CPU.
 
-    The gradient of the attention bias adds many numbers into few places, in the order in which threads come unless
-    torch is told otherwise. On a GPU nothing is changed: other operations, which are faster, are not repeatable there.
+    The gradient of the attention bias adds many numbers to few elements, by default in an order that depends on
+    threads. On a GPU nothing changes: other operations, which are faster, are not deterministic there.
     """
-    was_on = torch.are_deterministic_algorithms_enabled()
-    only_warns = torch.is_deterministic_algorithms_warn_only_enabled()
-    fills = _MEMORY.fill_uninitialized_memory
-    if device.type == "cpu" and not was_on:
+    enabled_before = torch.are_deterministic_algorithms_enabled()
+    warn_only_before = torch.is_deterministic_algorithms_warn_only_enabled()
+    fill_before = _DETERMINISTIC.fill_uninitialized_memory
+    if device.type == "cpu" and not enabled_before:
         torch.use_deterministic_algorithms(True, warn_only=True)
-        _MEMORY.fill_uninitialized_memory = False  # which takes time, and nothing reads it
+        _DETERMINISTIC.fill_uninitialized_memory = False  # filling takes time, and the memory is written before use
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(was_on, warn_only=only_warns)
-        _MEMORY.fill_uninitialized_memory = fills
+        torch.use_deterministic_algorithms(enabled_before, warn_only=warn_only_before)
+        _DETERMINISTIC.fill_uninitialized_memory = fill_before

@@ -1,4 +1,4 @@
-"""What is minimized: of labels that may be mixed, smoothed and weighted, and of what a teacher says."""
+"""Training loss: cross-entropy of mixed, smoothed and weighted labels, and distillation."""
 
 from __future__ import annotations
 
@@ -9,47 +9,52 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from levit.model.distillation import distillation_loss
+from levit.training.options import TeacherOptions
 from levit.training.student import HeadLogits
 
 
 class Loss(nn.Module):
-    """Cross-entropy, or binary cross-entropy of several labels; with a teacher that of the paper (section 5.1).
+    """Cross-entropy, or binary cross-entropy of several labels; with two heads the distillation loss.
 
-    Every image counts the same, whatever classes the others of its step have, so that the mean over processes is that
-    of one process.
+    The distillation loss is that of the paper (section 5.1). The loss is the mean over images: the weight of an image
+    does not depend on the classes of the other images in its step, so that the mean over processes is that of one
+    process.
 
     Args:
-        label_smoothing: of the labels, not of what a teacher decides.
-        weights: of the classes, float [classes]; of several labels float [2, classes], where they are not there and
-            where they are; or None for the same for all.
-        is_multi_label: whether each label is decided by itself.
-        kind, alpha, tau: of distillation; see `levit.model.distillation.distillation_loss`.
+        label_smoothing: smoothing of the labels, in [0, 1); targets of a teacher are not smoothed.
+        class_weights: float32 [classes]; or of several labels float32 [2, classes], weights where a label is absent and
+            where it is present; None for equal weights.
+        is_multi_label: whether an image may have any number of labels.
+        distillation: kind, weight and temperature of distillation; see `levit.model.distillation.distillation_loss`.
     """
 
     def __init__(
         self,
         *,
         label_smoothing: float,
-        weights: NDArray[np.float32] | None,
+        class_weights: NDArray[np.float32] | None,
         is_multi_label: bool,
-        kind: str,
-        alpha: float,
-        tau: float,
+        distillation: TeacherOptions,
     ) -> None:
         super().__init__()
-        self._smoothing, self._is_multi_label = label_smoothing, is_multi_label
-        self._kind, self._alpha, self._tau = kind, alpha, tau
-        self.register_buffer("weights", None if weights is None else torch.from_numpy(weights), persistent=False)
+        self._label_smoothing, self._is_multi_label = label_smoothing, is_multi_label
+        self._distillation = distillation
+        weights = None if class_weights is None else torch.from_numpy(class_weights)
+        self.class_weights: Tensor | None
+        self.register_buffer("class_weights", weights, persistent=False)
 
     def forward(self, logits: HeadLogits, targets: Tensor, teacher_logits: Tensor | None = None) -> Tensor:
-        """A scalar.
+        """Compute the training loss.
 
         Args:
-            logits: of the student.
-            targets: float [B, classes]: the share of each class, or which labels there are.
-            teacher_logits: [B, classes].
+            logits: those of the student.
+            targets: float32 [B, classes]: the share of each class, or 1 for each label of an image.
+            teacher_logits: float32 [B, classes]; None without a teacher.
+
+        Returns:
+            A scalar.
         """
-        targets = self._smoothed(targets)
+        targets = self._smooth(targets)
         if logits.distillation_logits is None:
             return self._cross_entropy(targets, logits.cls_logits)
         return distillation_loss(
@@ -58,49 +63,54 @@ class Loss(nn.Module):
             labels=targets,
             teacher_logits=teacher_logits,
             loss_function=self._cross_entropy,
-            kind=self._kind,
-            alpha=self._alpha,
-            tau=self._tau,
+            kind=self._distillation.distillation,
+            alpha=self._distillation.alpha,
+            tau=self._distillation.tau,
             is_multi_label=self._is_multi_label,
         )
 
-    def of_labels(self, targets: Tensor, logits: Tensor) -> Tensor:
-        """Without a teacher, of one head: a scalar.
+    def label_loss(self, targets: Tensor, logits: Tensor) -> Tensor:
+        """Compute the loss of one head on the labels, without distillation.
 
         Args:
-            targets: float [B, classes].
+            targets: float32 [B, classes].
             logits: [B, classes].
-        """
-        return self._cross_entropy(self._smoothed(targets), logits)
 
-    def _smoothed(self, targets: Tensor) -> Tensor:
-        """What a teacher decides does not come here."""
+        Returns:
+            A scalar.
+        """
+        return self._cross_entropy(self._smooth(targets), logits)
+
+    def _smooth(self, targets: Tensor) -> Tensor:
+        """Smooth labels; targets of a teacher do not pass through here."""
         choices = 2 if self._is_multi_label else targets.shape[-1]
-        return targets * (1 - self._smoothing) + self._smoothing / choices
+        return targets * (1 - self._label_smoothing) + self._label_smoothing / choices
 
     def _cross_entropy(self, targets: Tensor, logits: Tensor) -> Tensor:
-        """Of shares or decisions, float [B, classes]; or of a teacher's decisions, int64 [B]."""
-        weights = self.weights if isinstance(self.weights, Tensor) else None
+        """Mean loss of targets, float [B, classes], or of the classes that a teacher predicts, int64 [B]."""
         logits = logits.float()
         if self._is_multi_label:
-            if weights is None:
+            if self.class_weights is None:
                 return functional.binary_cross_entropy_with_logits(logits, targets)
-            absent, present = weights
+            absent, present = self.class_weights
             losses = present * targets * functional.logsigmoid(logits)
             return -(losses + absent * (1 - targets) * functional.logsigmoid(-logits)).mean()
         if not targets.is_floating_point():
             targets = functional.one_hot(targets, logits.shape[-1]).to(logits.dtype)
-        return functional.cross_entropy(logits, targets, weight=weights)
+        return functional.cross_entropy(logits, targets, weight=self.class_weights)
 
 
-def balanced_weights(counts: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Weights with which every class counts the same, in the mean over all images 1 (scikit-learn's "balanced").
+def balanced_class_weights(counts: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Weights that give every class the same total weight; their mean over all images is 1 (scikit-learn's "balanced").
 
     Args:
-        counts: images of each class; 0 gets weight 0.
+        counts: images of each class, int64 [classes].
+
+    Returns:
+        float32 [classes]; 0 for a class without images.
 
     Examples:
-        >>> balanced_weights(np.array([1, 3])).tolist()
+        >>> balanced_class_weights(np.array([1, 3])).tolist()
         [2.0, 0.666...]
     """
     present = counts > 0
@@ -109,19 +119,20 @@ def balanced_weights(counts: NDArray[np.int64]) -> NDArray[np.float32]:
     return weights
 
 
-def balanced_label_weights(counts: NDArray[np.int64], images: int) -> NDArray[np.float32]:
-    """Weights with which every label counts the same, and the images that have it as much as all others together.
+def balanced_label_weights(counts: NDArray[np.int64], num_images: int) -> NDArray[np.float32]:
+    """Weights that give the images with a label, and those without it, half of the weight each, for every label.
 
     Args:
-        counts: images that have each label.
-        images: all of them.
+        counts: images with each label, int64 [classes].
+        num_images: number of all images.
 
     Returns:
-        [2, classes]: where a label is not there, and where it is; of a label that all have, or none, 1.
+        float32 [2, classes]: the weight where a label is absent, and where it is present; 1 for a label that all images
+        have, or none.
 
     Examples:
         >>> balanced_label_weights(np.array([1, 4]), 4).tolist()
         [[0.666..., 1.0], [2.0, 1.0]]
     """
-    both = np.stack([images - counts, counts])
-    return np.where(both.all(axis=0), images / (2 * np.maximum(both, 1)), 1).astype(np.float32)
+    both = np.stack([num_images - counts, counts])
+    return np.where(both.all(axis=0), num_images / (2 * np.maximum(both, 1)), 1).astype(np.float32)

@@ -1,9 +1,8 @@
-"""How weights change: which learn and how fast, AdamW or Muon, their cosine, and adaptive gradient clipping."""
+"""Optimizer: frozen parameters, parameter groups of AdamW and Muon, cosine schedule, adaptive gradient clipping."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -15,39 +14,44 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from levit.errors import ConfigError
 from levit.model.pretrained import LevitPreTrainedModel
-from levit.training.options import TrainingOptions
+from levit.training.options import ModelOptions, OptimizerOptions, ScheduleOptions
 
-_STAGE = re.compile(r"levit\.encoder\.stages\.(\d+)\.layers\.(\d+)\.")
+_LAYER = re.compile(r"levit\.encoder\.stages\.(\d+)\.layers\.(\d+)\.")
+
+_STEM, _HEADS = (-1, 0), (10**6, 0)  # positions before and after all blocks
 
 
-def freeze(network: nn.Module, options: TrainingOptions) -> None:
-    """Take the gradients from what is not to learn; see `set_train_mode` for its batch norms.
+def freeze_parameters(network: nn.Module, options: ModelOptions) -> None:
+    """Disable the gradients of the frozen parameters; `set_train_mode` freezes their batch norm statistics.
+
+    Args:
+        network: the network.
+        options: `freeze` is "nothing", "stem", or "backbone" (all but the heads).
 
     Raises:
-        ConfigError: a network of timm calls its parts something else, so that nothing or everything would be frozen.
+        ConfigError: stem or heads have unknown names, so that nothing or everything would be frozen.
     """
-    if options.model.freeze == "nothing":
+    if options.freeze == "nothing":
         return
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(is_head(name) or (options.model.freeze == "stem" and not _is_stem(name)))
+        parameter.requires_grad_(is_head(name) or (options.freeze == "stem" and not _is_stem(name)))
     if len({parameter.requires_grad for parameter in network.parameters()}) == 1:
-        raise ConfigError(
-            f"--freeze {options.model.freeze}: which part of {options.model.model} that is cannot be told: use --freeze nothing"
-        )
+        reason = f"is {options.freeze!r}, and {options.model} names none of its parameters accordingly"
+        raise ConfigError(reason, source="freeze", hint="set `freeze` to nothing")
 
 
-def set_train_mode(network: nn.Module, options: TrainingOptions) -> None:
-    """Set training mode, but for the batch norms that keep the statistics they have."""
+def set_train_mode(network: nn.Module, *, freeze_batch_norm: bool) -> None:
+    """Set train mode with frozen batch norms: those of frozen parameters, or all of them, keep their statistics."""
     network.train()
     for module in network.modules():
         if isinstance(module, _BatchNorm):
-            parameters = list(module.parameters(recurse=False))
-            if options.model.freeze_batch_norm or not all(one.requires_grad for one in parameters):
+            is_frozen = not all(parameter.requires_grad for parameter in module.parameters(recurse=False))
+            if freeze_batch_norm or is_frozen:
                 module.eval()
 
 
 def is_head(name: str) -> bool:
-    """Whether a parameter belongs to a classifier.
+    """Whether a parameter of this name belongs to a classification head.
 
     Examples:
         >>> is_head("classifier_distill.linear.weight"), is_head("levit.encoder.stages.0.layers.0.x")
@@ -56,95 +60,97 @@ def is_head(name: str) -> bool:
     return name.startswith(("classifier", "head", "fc."))
 
 
-def build_optimizer(network: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:
-    """AdamW or Muon without weight decay on biases, norms and attention biases, slower to the stem with `layer_decay`.
+def build_optimizer(network: nn.Module, options: OptimizerOptions, *, lr: float) -> torch.optim.Optimizer:
+    """Build AdamW or Muon, with layer-wise learning rate decay.
 
-    Muon makes the steps of the matrices inside the network orthogonal, of the size that AdamW's usually have, so that
-    rates mean about the same (Liu et al., arXiv 2502.16982); everything else learns by NAdamW.
+    Biases, norms and attention biases have no weight decay. Muon orthogonalizes the updates of the matrices inside the
+    network and gives them the usual size of AdamW's updates, so that learning rates are about the same (Liu et al.,
+    arXiv 2502.16982); its other parameters are updated by NAdamW.
+
+    Args:
+        network: the network; frozen parameters are left out.
+        options: optimizer, weight decay and layer decay.
+        lr: peak learning rate.
     """
     if isinstance(network, LevitPreTrainedModel):
         groups = _levit_groups(network, options)
     else:
         groups = param_groups_layer_decay(
-            network, weight_decay=options.optimizer.weight_decay, layer_decay=options.optimizer.layer_decay
+            network, weight_decay=options.weight_decay, layer_decay=options.layer_decay
         )  # fmt: skip
-    if options.optimizer.optimizer == "muon":
-        return Muon(_matrices_apart(network, groups), lr=options.schedule.lr, nesterov=True)
+    if options.optimizer == "muon":
+        return Muon(_split_matrices(network, groups), lr=lr, nesterov=True)
     device = next(network.parameters()).device.type
-    return torch.optim.AdamW(groups, lr=options.schedule.lr, fused=device in ("cpu", "cuda"))
+    return torch.optim.AdamW(groups, lr=lr, fused=device in ("cpu", "cuda"))
 
 
-def build_schedule(optimizer: torch.optim.Optimizer, options: TrainingOptions, steps: int) -> CosineLRScheduler:
-    """The learning rate of every step, as a function of its number.
-
-    Args:
-        optimizer: of which it is.
-        options: epochs, warm-up, highest and lowest rate.
-        steps: in an epoch.
-    """
-    whole = options.schedule.epochs * steps
-    warmup = round(options.schedule.warmup_epochs * steps) if options.schedule.warmup_epochs < options.schedule.epochs else whole // 2
+def build_schedule(
+    optimizer: torch.optim.Optimizer, options: ScheduleOptions, steps_per_epoch: int
+) -> CosineLRScheduler:
+    """Build the learning rate schedule, a function of the step: linear warm-up, cosine, constant cool-down."""
+    total = options.epochs * steps_per_epoch
+    warmup = round(options.warmup_epochs * steps_per_epoch) if options.warmup_epochs < options.epochs else total // 2
     return CosineLRScheduler(
         optimizer,
-        t_initial=max(2, whole),  # of 1 timm says that it has no effect
-        lr_min=options.schedule.min_lr,
+        t_initial=max(2, total),  # timm warns that 1 has no effect
+        lr_min=options.min_lr,
         warmup_t=warmup,
-        warmup_lr_init=min(options.schedule.warmup_lr, options.schedule.lr),
+        warmup_lr_init=min(options.warmup_lr, options.lr),
         t_in_epochs=False,
     )
 
 
-def clip_gradients(network: nn.Module, options: TrainingOptions) -> None:
-    """Clip each unit's gradient to a share of its weights' norm (Brock et al., arXiv 2102.06171), but in the heads.
+def clip_gradients(network: nn.Module, clip_factor: float) -> None:
+    """Adaptive gradient clipping (Brock et al., arXiv 2102.06171) of all parameters but the heads.
 
-    The paper's code means to leave the heads out too, and leaves out only one of the two.
+    The gradient of each unit is limited to `clip_factor` times the norm of its weights; 0 disables clipping. The
+    paper's code intends to leave out both heads and leaves out one.
     """
-    if options.optimizer.clip:
-        adaptive_clip_grad(_body(network), clip_factor=options.optimizer.clip)
-
-
-def _body(network: nn.Module) -> Iterable[nn.Parameter]:
-    return [parameter for name, parameter in network.named_parameters() if not is_head(name)]
+    if clip_factor:
+        body = [parameter for name, parameter in network.named_parameters() if not is_head(name)]
+        adaptive_clip_grad(body, clip_factor=clip_factor)
 
 
 def _is_stem(name: str) -> bool:
     return "patch_embed" in name or name.startswith(("stem", "conv_stem", "conv1.", "bn1."))
 
 
-def _levit_groups(network: LevitPreTrainedModel, options: TrainingOptions) -> list[dict[str, Any]]:
-    learning = [(name, one) for name, one in network.named_parameters() if one.requires_grad]
-    places = sorted({_place(name) for name, _ in network.named_parameters()})
+def _levit_groups(network: LevitPreTrainedModel, options: OptimizerOptions) -> list[dict[str, Any]]:
+    """Parameter groups of a LeViT: by weight decay, and with layer decay by block."""
+    positions = sorted({_block_position(name) for name, _ in network.named_parameters()})
     groups: dict[tuple[tuple[int, int], bool], dict[str, Any]] = {}
-    for name, parameter in learning:
-        place, decays = _place(name), parameter.ndim > 1 and not name.endswith("attention_biases")
-        scale = options.optimizer.layer_decay ** (len(places) - 1 - places.index(place))
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        position, decays = _block_position(name), parameter.ndim > 1 and not name.endswith("attention_biases")
+        scale = options.layer_decay ** (len(positions) - 1 - positions.index(position))
         group = groups.setdefault(
-            (place if options.optimizer.layer_decay < 1 else places[-1], decays),
-            {"params": [], "weight_decay": options.optimizer.weight_decay if decays else 0.0, "lr_scale": scale},
+            (position if options.layer_decay < 1 else positions[-1], decays),
+            {"params": [], "weight_decay": options.weight_decay if decays else 0.0, "lr_scale": scale},
         )
         group["params"].append(parameter)
     return list(groups.values())
 
 
-def _matrices_apart(network: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each group in two: the matrices inside the network, and all that timm's Muon leaves to NAdamW."""
-    inside = {
-        id(one)
-        for name, one in network.named_parameters()
-        if one.ndim > 1 and not is_head(name) and not name.endswith("attention_biases")
+def _split_matrices(network: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Split each group into the matrices inside the network and the parameters that Muon leaves to NAdamW."""
+    matrices = {
+        id(parameter)
+        for name, parameter in network.named_parameters()
+        if parameter.ndim > 1 and not is_head(name) and not name.endswith("attention_biases")
     }
-    divided = []
+    result = []
     for group in groups:
         for is_matrix in (True, False):
-            members = [one for one in group["params"] if (id(one) in inside) is is_matrix]
+            members = [parameter for parameter in group["params"] if (id(parameter) in matrices) is is_matrix]
             if members:
-                divided.append(group | {"params": members, "use_fallback": not is_matrix})
-    return divided
+                result.append(group | {"params": members, "use_fallback": not is_matrix})
+    return result
 
 
-def _place(name: str) -> tuple[int, int]:
-    """Where a parameter stands from the stem to the heads: stage and layer, an attention with the MLP behind it."""
-    found = _STAGE.match(name)
-    if found:
-        return int(found[1]), int(found[2]) // 2
-    return (10**6, 0) if is_head(name) else (-1, 0)
+def _block_position(name: str) -> tuple[int, int]:
+    """Position of a parameter between stem and heads: stage, and pair of attention and MLP in the stage."""
+    match = _LAYER.match(name)
+    if match:
+        return int(match[1]), int(match[2]) // 2
+    return _HEADS if is_head(name) else _STEM

@@ -1,4 +1,4 @@
-"""Networks of timm that are no LeViT: found by a name or a folder, and left as timm and transformers read them."""
+"""Networks of timm other than LeViT: creation by name or folder, and configuration for timm and transformers."""
 
 from __future__ import annotations
 
@@ -6,32 +6,38 @@ import json
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
+from levit.checkpoints.json_files import read_json
 from levit.checkpoints.timm_configuration import is_timm, timm_labels, timm_preprocessing, timm_transform
 from levit.checkpoints.transformers_configuration import CONFIG_FILE, MULTI_LABEL
-from levit.checkpoints.weight_files import read_json
-from levit.errors import CheckpointError, ConfigError
+from levit.errors import CheckpointError, ConfigError, first_line
 from levit.spec.architecture import Grid
 from levit.spec.labels import default_labels
 from levit.spec.preprocessing import Preprocessing
-from levit.training.options import TrainingOptions
+from levit.training.options import ModelOptions
 
-TIMM = "timm/"
+TIMM_PREFIX = "timm/"
 
-# What timm keeps of the weights that a network began with, or might have.
+# Entries of timm's configuration that describe the weights from which training started.
 _PROVENANCE = ("tag", "license", "origin_url", "paper_ids", "paper_name")
 
-Opened = tuple[nn.Module, Preprocessing, tuple[str, ...]]
+
+class ClassificationNetwork(NamedTuple):
+    """Image classification network, its preprocessing, and its labels."""
+
+    network: nn.Module
+    preprocessing: Preprocessing
+    labels: tuple[str, ...]
 
 
 def is_timm_network(model: str) -> bool:
-    """Whether a name or folder means a network of timm that is no LeViT."""
-    if model.startswith(TIMM):
-        return not model.removeprefix(TIMM).startswith("levit")
+    """Whether a name or a folder refers to a timm network other than LeViT."""
+    if model.startswith(TIMM_PREFIX):
+        return not model.removeprefix(TIMM_PREFIX).startswith("levit")
     file = Path(model) / CONFIG_FILE
     if not file.is_file():
         return False
@@ -39,74 +45,64 @@ def is_timm_network(model: str) -> bool:
     return is_timm(config) and not str(config["architecture"]).startswith("levit")
 
 
-def create_timm_network(options: TrainingOptions, classes: Sequence[str]) -> Opened:
-    """A network that is to learn, its preprocessing, and its classes in their order.
+def create_timm_network(options: ModelOptions, classes: Sequence[str]) -> ClassificationNetwork:
+    """Create a timm network to train.
 
-    One that was trained here keeps its head where its labels are those of the data, in whatever order.
+    The head of a network from a folder is kept if its labels are the classes, in any order; the labels then have its
+    order. Otherwise the head is new.
 
     Args:
         options: `model`, `from_scratch`, `image_size`, `drop_path`.
-        classes: of the data.
+        classes: classes of the training set.
 
     Raises:
-        ConfigError: it is given a patch size.
-        CheckpointError: timm has no such network, or its weights cannot be fetched.
+        ConfigError: `patch_size` is given.
+        CheckpointError: timm has no such network, or its weights cannot be downloaded.
     """
-    if options.model.patch_size is not None:
-        raise ConfigError(f"--patch-size: {options.model.model} has none that can be chosen")
-    more = {} if options.model.drop_path is None else {"drop_path_rate": options.model.drop_path}
-    network = _create(options.model.model, pretrained=not options.model.from_scratch, num_classes=len(classes), **more)
-    own = _own_labels(options.model.model)
-    if own is not None and not options.model.from_scratch:
-        if sorted(own) == sorted(classes):
-            classes = own
-        else:  # as many of others, perhaps
+    if options.patch_size is not None:
+        raise ConfigError(f"cannot be chosen for {options.model}", source="patch_size")
+    drop_path = {} if options.drop_path is None else {"drop_path_rate": options.drop_path}
+    network = _create(options.model, pretrained=not options.from_scratch, num_classes=len(classes), **drop_path)
+    labels = _stored_labels(options.model)
+    if labels is not None and not options.from_scratch:
+        if sorted(labels) == sorted(classes):
+            classes = labels
+        else:  # create_model keeps the head where the number of classes is the same
             network.reset_classifier(len(classes))  # type: ignore[operator]
-    side = options.model.image_size
-    return network, _preprocessing(network, None if side is None else (side, side)), tuple(classes)
+    size = None if options.image_size is None else (options.image_size, options.image_size)
+    return ClassificationNetwork(network, _preprocessing(network, size), tuple(classes))
 
 
-def load_timm_network(model: str) -> Opened:
-    """A network that has learned, its preprocessing, and its labels.
+def load_timm_network(model: str) -> ClassificationNetwork:
+    """Load a trained timm network.
 
     Raises:
-        CheckpointError: timm has no such network, or its weights cannot be fetched.
+        CheckpointError: timm has no such network, or its weights cannot be downloaded.
     """
     network = _create(model, pretrained=True)
-    labels = _own_labels(model) or default_labels(int(network.num_classes))  # type: ignore[arg-type]
-    return network, _preprocessing(network, None), tuple(labels)
+    labels = _stored_labels(model) or default_labels(int(network.num_classes))  # type: ignore[arg-type]
+    return ClassificationNetwork(network, _preprocessing(network, None), tuple(labels))
 
 
-def save_timm_network(
-    network: nn.Module,
-    folder: Path,
-    preprocessing: Preprocessing,
-    image_size: Grid,
-    classes: Sequence[str],
-    *,
-    is_multi_label: bool,
-) -> None:
-    """Its configuration, and its weights as they are at present.
-
-    timm writes both or, in public, nothing: who saves other weights replaces them.
+def write_timm_config(network: ClassificationNetwork, folder: Path, image_size: Grid, *, is_multi_label: bool) -> None:
+    """Write the configuration file of a timm network into the folder of its weights.
 
     Args:
-        network: made by timm.
-        folder: to write into.
-        preprocessing: of its images.
-        image_size: height and width of its input.
-        classes: its labels.
-        is_multi_label: whether each of them is decided by itself.
+        network: the network, created by timm, its preprocessing and labels.
+        folder: existing folder; a weights file in it is overwritten, because timm's public function writes one, too.
+        image_size: height and width of the input in pixels.
+        is_multi_label: whether an image may have any number of labels.
     """
     from timm.models import save_for_hf
 
-    plain = deepcopy(network).to(memory_format=torch.contiguous_format)  # the only one that it writes
-    data = {"input_size": (3, *image_size), **timm_transform(preprocessing, image_size)}
-    save_for_hf(plain, folder, {"label_names": list(classes)}, safe_serialization=True, data_config=data)
+    contiguous = deepcopy(network.network).to(memory_format=torch.contiguous_format)  # timm cannot write another format
+    data_config = {"input_size": (3, *image_size), **timm_transform(network.preprocessing, image_size)}
+    labels = {"label_names": list(network.labels)}
+    save_for_hf(contiguous, folder, labels, safe_serialization=True, data_config=data_config)
     config = read_json(folder / CONFIG_FILE)
-    config["model_args"].pop("num_classes", None)  # it stands above, and transformers gives it, too
+    config["model_args"].pop("num_classes", None)  # also a top-level entry, and transformers passes it a second time
     if is_multi_label:
-        config["problem_type"] = MULTI_LABEL  # which transformers reads
+        config["problem_type"] = MULTI_LABEL  # for transformers
     for name in _PROVENANCE:
         config["pretrained_cfg"].pop(name, None)
     (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
@@ -115,23 +111,23 @@ def save_timm_network(
 def _create(model: str, *, pretrained: bool, **kwargs: Any) -> nn.Module:
     import timm
 
-    name = model.removeprefix(TIMM) if model.startswith(TIMM) else f"local-dir:{model}"
+    name = model.removeprefix(TIMM_PREFIX) if model.startswith(TIMM_PREFIX) else f"local-dir:{model}"
     try:
         network: nn.Module = timm.create_model(name, pretrained=pretrained, **kwargs)
-    except Exception as error:  # timm's own errors, the hub's, the system's, torch's
-        raise CheckpointError(f"{model}: timm cannot make it ({' '.join(str(error).split())[:200]})") from error
+    except Exception as error:  # of timm, the hub, the operating system or torch
+        raise CheckpointError(f"timm cannot create it ({first_line(error)})", source=model) from error
     return network
 
 
 def _preprocessing(network: nn.Module, size: Grid | None) -> Preprocessing:
-    """What timm says of it, for images of its own size or another."""
+    """Preprocessing by timm's configuration of a network, for images of its own size or of another."""
     from timm.data import resolve_data_config
 
     settings = resolve_data_config({}, model=network)
     return timm_preprocessing({"pretrained_cfg": settings}, size or tuple(settings["input_size"][1:]))
 
 
-def _own_labels(model: str) -> tuple[str, ...] | None:
-    """Those that stand in a folder."""
-    labels = None if model.startswith(TIMM) else timm_labels(read_json(Path(model) / CONFIG_FILE))
+def _stored_labels(model: str) -> tuple[str, ...] | None:
+    """Labels in the configuration file of a folder; None without one."""
+    labels = None if model.startswith(TIMM_PREFIX) else timm_labels(read_json(Path(model) / CONFIG_FILE))
     return None if labels is None else tuple(labels)

@@ -1,4 +1,4 @@
-"""The processes that prepare images: where they come from, what they ignore, and when they end."""
+"""Worker processes that load images: start method, signals, and end together with the training process."""
 
 from __future__ import annotations
 
@@ -16,64 +16,65 @@ from multiprocessing.context import BaseContext
 
 from levit.errors import ConfigError
 
-_IMPORTED = ["levit.training.data_loader", "levit.training.augmentation"]
+_PRELOADED_MODULES = ["levit.training.data_loader", "levit.training.augmentation"]
 
 
 def check_main_process() -> None:
-    """Whether this is the process that trains, and not one that prepares images and imports the script of the former.
+    """Check that this is not a worker process that imports the script of the training process.
 
     Raises:
-        ConfigError: it is the latter.
+        ConfigError: it is.
     """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing's own check does
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # as in multiprocessing's own check
         raise ConfigError(
-            "the processes that prepare images import the script, which trains again: put the training under "
-            "`if __name__ == '__main__':`, or choose workers=0"
+            "a worker process that loads images imports the script, which would train again",
+            hint="put the training under `if __name__ == '__main__':`, or set `workers` to 0",
         )
 
 
 def worker_context() -> BaseContext:
-    """Where they come from: not from a fork of this process.
+    """Multiprocessing context of the workers; it does not fork the training process.
 
-    It may have threads of OpenMP, Arrow and OpenVINO, on which a fork can hang (Python warns of it since 3.12). On
-    Linux a server that has only imported what they need forks them, so that they share it in memory; elsewhere each
-    imports it.
+    A process with threads of OpenMP, Arrow and OpenVINO may deadlock when it is forked (Python warns of it since 3.12).
+    On Linux the workers are forks of a server process that has only imported their modules, so that they share its
+    memory; on other systems each worker imports them.
     """
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     from multiprocessing import forkserver
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_IMPORTED)
-    with _ignored(signal.SIGTERM):  # a launcher's, which reaches the server too: it inherits what is ignored now
+    context.set_forkserver_preload(_PRELOADED_MODULES)
+    with _ignored(signal.SIGTERM):  # sent by launchers to all processes; the server inherits that it is ignored
         forkserver.ensure_running()
     return context
 
 
 class WorkerInit:
-    """What each does first: it ignores the signals that all processes get, and waits for the end of this one.
+    """Initialization of a worker process: ignore signals, and exit when the training process ends.
 
-    Ctrl-C and a launcher's signal reach all, and the process that trains has to finish a step first. It may also be
-    killed, or end while it still holds batches, say in the traceback of an error.
+    Ctrl-C and the signal of a launcher reach all processes, but the training process finishes a step first, for which
+    it needs the workers. It may also be killed, or end while a traceback still holds references to batches.
     """
 
     def __init__(self) -> None:
-        self._ended = _ended()
+        self._parent_end = _parent_end()
 
-    def __call__(self, _: int) -> None:
-        """Begin; the number of the process does not matter."""
-        for one in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(one, signal.SIG_IGN)
-        threading.Thread(target=self._end, daemon=True).start()
+    def __call__(self, worker_id: int) -> None:
+        """Initialize a worker; its number has no influence."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        threading.Thread(target=self._exit_with_parent, daemon=True).start()
 
-    def _end(self) -> None:
-        self._ended.poll(None)
+    def _exit_with_parent(self) -> None:
+        self._parent_end.poll(None)
         os._exit(1)
 
 
 @contextmanager
 def _ignored(number: signal.Signals) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # which alone may say so
+    """Ignore a signal in the block."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set signal handlers
         yield
         return
     before = signal.signal(number, signal.SIG_IGN)
@@ -84,8 +85,8 @@ def _ignored(number: signal.Signals) -> Iterator[None]:
 
 
 @functools.cache
-def _ended() -> Connection:
-    """Readable when this process ends: it alone has the other side."""
+def _parent_end() -> Connection:
+    """Reading end of a pipe whose writing end only this process has: it becomes readable when this process ends."""
     reader, writer = multiprocessing.Pipe(duplex=False)
-    atexit.register(writer.close)  # before multiprocessing waits for its processes
+    atexit.register(writer.close)  # before multiprocessing waits for the workers
     return reader
