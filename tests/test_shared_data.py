@@ -1,4 +1,4 @@
-"""Real weights and real data, where the machine has them."""
+"""Trained weights and real images, where ../shared/data exists."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import levit
 
 
 @pytest.mark.slow
-def test_the_starter_weights_export_and_answer_as_in_transformers(shared_data, tmp_path):
+def test_the_exported_starter_weights_give_the_logits_of_transformers(shared_data, tmp_path):
     transformers = pytest.importorskip("transformers")
     import torch
 
@@ -27,8 +27,8 @@ def test_the_starter_weights_export_and_answer_as_in_transformers(shared_data, t
 
 
 @pytest.mark.slow
-def test_the_embedded_model_is_as_accurate_as_it_says(shared_data):
-    """The first 1,000 of the 10,000 images; benchmarks/embedded_accuracy.py does them all."""
+def test_the_embedded_model_has_its_recorded_accuracy(shared_data):
+    """Evaluate the first 1,000 of the 10,000 images; benchmarks/embedded_accuracy.py evaluates all."""
     parquet = pytest.importorskip("pyarrow.parquet")
     table = parquet.read_table(shared_data / "tiny-imagenet-val.parquet").slice(0, 1000)
     targets = table.column("label").to_pylist()
@@ -38,7 +38,7 @@ def test_the_embedded_model_is_as_accurate_as_it_says(shared_data):
     assert 38 < correct / 10 < 45
 
 
-def test_every_photo_is_answered(shared_data):
+def test_every_photo_has_a_prediction(shared_data):
     photos = sorted((shared_data / "photos").iterdir())
     predictions = list(levit.Classifier().stream(photos))
     assert [prediction.source for prediction in predictions] == [str(photo) for photo in photos]

@@ -1,4 +1,4 @@
-"""A place where the documentation's examples run: a hub's cache with one network under every name, and a photo."""
+"""Environment in which the documentation's programs run: a photo, and a cache of the hub with random weights."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Run = Callable[..., str]
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory) -> Path:
-    """The same LeViT-128S with random weights in the formats of four libraries, and a hub's cache with two of them."""
+    """One LeViT-128S with random weights in the formats of four libraries; two of them in a cache of the hub."""
     folder = tmp_path_factory.mktemp("weights")
     checkpoint = random_checkpoint(VARIANTS["levit-128s"].architecture())
     for name, to in (("facebook/levit-128S", "transformers"), ("timm/levit_128s.fb_dist_in1k", "timm")):
-        # timm's own preprocessing, as its hub has it: a crop of 0.9.
-        given = checkpoint if to == "transformers" else replace(checkpoint, preprocessing=TIMM_PREPROCESSING)
+        # timm's repositories have a crop of 0.9.
+        converted = checkpoint if to == "transformers" else replace(checkpoint, preprocessing=TIMM_PREPROCESSING)
         repository = folder / "hub" / f"models--{name.replace('/', '--')}"
-        write_checkpoint(given, repository / "snapshots" / COMMIT, to=to)
+        write_checkpoint(converted, repository / "snapshots" / COMMIT, to=to)
         (repository / "refs").mkdir()
         (repository / "refs" / "main").write_text(COMMIT)
     write_checkpoint(checkpoint, folder / "LeViT-128S-96703c44.pth", to="facebook")
@@ -42,7 +42,7 @@ def weights(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def run(weights, tmp_path) -> Run:
-    """Run a Python program as a reader would, in a folder with a photo and the files of weights, without a network."""
+    """Function that runs a Python program offline in a folder with a photo and checkpoints, and returns its output."""
     shutil.copy(EXAMPLES / "cat.jpg", tmp_path)
     for file in weights.glob("*.pth"):
         (tmp_path / file.name).symlink_to(file)
@@ -57,8 +57,8 @@ def run(weights, tmp_path) -> Run:
 
     def run_program(*arguments: str | Path) -> str:
         command = [sys.executable, *map(str, arguments)]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-        return done.stdout
+        result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
+        return result.stdout
 
     return run_program

@@ -1,4 +1,4 @@
-"""The programs of docs/how-to run, as their first lines say."""
+"""Programs of docs/how-to, run as documented."""
 
 import json
 import re
@@ -17,13 +17,15 @@ from tests.exporting.hues import train, write_pictures
 HOW_TO = ROOT / "docs" / "how-to"
 
 
-def test_every_program_is_on_a_page_and_every_page_shows_programs_that_exist():
-    shown = {name for page in HOW_TO.glob("*.md") for name in re.findall(r'--8<-- "examples/(.*)"', page.read_text())}
-    assert shown == {file.name for file in EXAMPLES.glob("*.py")}
+def test_the_pages_include_exactly_the_programs_in_examples():
+    included = {
+        name for page in HOW_TO.glob("*.md") for name in re.findall(r'--8<-- "examples/(.*)"', page.read_text())
+    }
+    assert included == {file.name for file in EXAMPLES.glob("*.py")}
 
 
 @pytest.mark.slow
-def test_network(run):
+def test_network_prints_labels_features_and_attentions(run):
     output = run(EXAMPLES / "network.py", "cat.jpg", "facebook/levit-128S")
     assert len(re.findall(r"^ *[\d.]+%  \w+", output, re.MULTILINE)) == 5
     assert "[(196, 128), (49, 256), (16, 384), (16, 384)]" in output
@@ -31,12 +33,12 @@ def test_network(run):
 
 
 @pytest.mark.slow
-def test_distill(run):
+def test_distill_prints_a_loss(run):
     assert re.fullmatch(r"loss: \d+\.\d+\n", run(EXAMPLES / "distill.py"))
 
 
 @pytest.mark.slow
-def test_quantize(run, tmp_path):
+def test_quantize_writes_a_file_with_its_accuracy(run, tmp_path):
     data = {"calibration": 60, "evaluation": 150}
     options = (part for name in data for part in (f"--{name}", write_pictures(tmp_path / name, count=data[name])))
     output = run(EXAMPLES / "quantize.py", train(tmp_path / "hues"), "fast.onnx", *options)
@@ -49,7 +51,7 @@ def test_quantize(run, tmp_path):
 
 @pytest.fixture
 def photos(tmp_path):
-    """Forty small pictures of two kinds that are told apart by their color."""
+    """Forty small images of two classes that differ in color."""
     generator = np.random.default_rng(0)
     for name, color in (("sea", (30, 60, 180)), ("sand", (200, 170, 90))):
         folder = tmp_path / "photos" / name
@@ -62,7 +64,7 @@ def photos(tmp_path):
 
 @pytest.fixture
 def start(tmp_path):
-    """A small network that has never been trained, with three classes that the photos do not have."""
+    """Checkpoint of a small untrained network, with three classes that the photos do not have."""
     torch.manual_seed(0)
     config = levit.LevitConfig(
         image_size=32, hidden_sizes=[32, 48, 64], key_dim=[8] * 3, depths=[1] * 3, num_labels=3, drop_path_rate=0.1
@@ -74,8 +76,7 @@ def start(tmp_path):
 
 
 @pytest.mark.slow
-def test_fine_tune(run, photos, start, tmp_path):
-    """The way of transformers' run_image_classification, from the photos to what other programs open."""
+def test_fine_tune_writes_a_checkpoint_that_other_programs_read(run, photos, start, tmp_path):
     options = ("--model", start, "--epochs", "8", "--batch-size", "8", "--learning-rate", "3e-3")
     output = run(EXAMPLES / "fine_tune.py", photos, tmp_path / "out", *options)
     assert float(re.search(r"^accuracy: ([\d.]+)%", output, re.MULTILINE)[1]) >= 75

@@ -1,4 +1,4 @@
-"""The snippets of docs/migration.md run, and both sides of a change give the same."""
+"""Snippets of docs/migration.md: each runs, and the code before and after a migration gives the same results."""
 
 import re
 
@@ -15,26 +15,26 @@ def snippets(library: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", section[1], re.DOTALL | re.MULTILINE)
 
 
-def results(run, tmp_path, code: str) -> dict:
-    """What the snippet leaves in the names that the page uses for results."""
+def run_snippet(run, tmp_path, code: str) -> dict:
+    """Run a snippet and return its variables `logits`, `best` and `maps`, where it defines them, as arrays."""
     saving = """
 import numpy, torch
-found = {
+results = {
     name: value for name, value in globals().copy().items() if name in ("logits", "best", "maps")
 }
-if "maps" in found:
-    found |= {f"maps{index}": map_.numpy() for index, map_ in enumerate(found.pop("maps"))}
-if "logits" in found:
-    found["logits"] = found["logits"].numpy()
-if "best" in found:
-    best = found["best"]
-    found["best"] = numpy.array([best["label"] if isinstance(best, dict) else best.name])
-numpy.savez("found.npz", **found)
+if "maps" in results:
+    results |= {f"maps{index}": map_.numpy() for index, map_ in enumerate(results.pop("maps"))}
+if "logits" in results:
+    results["logits"] = results["logits"].numpy()
+if "best" in results:
+    best = results["best"]
+    results["best"] = numpy.array([best["label"] if isinstance(best, dict) else best.name])
+numpy.savez("results.npz", **results)
 """
     (tmp_path / "snippet.py").write_text(code + saving)
     run("snippet.py")
-    with np.load(tmp_path / "found.npz") as found:
-        return dict(found)
+    with np.load(tmp_path / "results.npz") as saved:
+        return dict(saved)
 
 
 CASES = [
@@ -45,34 +45,34 @@ CASES = [
 ]
 
 
-def test_the_page_has_these_snippets():
+def test_the_page_has_a_snippet_for_each_way_of_migration():
     assert [(library, len(snippets(library))) for library, _ in CASES] == CASES
 
 
 @pytest.mark.slow
-def test_transformers(run, tmp_path):
-    before, after, registered, without_torch = (results(run, tmp_path, code) for code in snippets("transformers"))
+def test_the_snippets_for_transformers_give_the_same_predictions(run, tmp_path):
+    before, after, registered, without_torch = (run_snippet(run, tmp_path, code) for code in snippets("transformers"))
     scale = np.abs(before["logits"]).max()
-    # Stock's default image processor is torchvision's, ours is Pillow's: up to two gray levels apart.
+    # transformers' default image processor uses torchvision, this package's uses Pillow: up to two gray levels apart.
     assert np.abs(after["logits"] - before["logits"]).max() / scale < 0.05
     assert after["logits"].argmax() == before["logits"].argmax()
     assert without_torch["best"] == registered["best"]
 
 
 @pytest.mark.slow
-def test_timm(run, tmp_path):
-    before, after, maps = (results(run, tmp_path, code) for code in snippets("timm"))
+def test_the_snippets_for_timm_give_the_same_logits(run, tmp_path):
+    before, after, maps = (run_snippet(run, tmp_path, code) for code in snippets("timm"))
     np.testing.assert_allclose(after["logits"], before["logits"], atol=1e-5 * np.abs(before["logits"]).max())
     assert [maps[f"maps{index}"].shape for index in range(3)] == [(1, 128, 14, 14), (1, 256, 7, 7), (1, 384, 4, 4)]
 
 
 @pytest.mark.slow
-def test_facebook_and_mmpretrain(run, tmp_path):
-    """Neither library can be installed here; their files hold the same weights as those of the other two."""
+def test_the_snippets_for_facebook_and_mmpretrain_give_the_logits_of_transformers(run, tmp_path):
+    """Neither library is installed in tests; their files have the same weights as those of the other two."""
     _, stock, *_ = snippets("transformers")
-    expected = results(run, tmp_path, stock)["logits"]
+    expected = run_snippet(run, tmp_path, stock)["logits"]
     (facebook,) = snippets("facebookresearch/LeViT")
     label, mmpretrain = snippets("mmpretrain")
     for code in (facebook, mmpretrain):
-        np.testing.assert_array_equal(results(run, tmp_path, code)["logits"], expected)
-    assert results(run, tmp_path, label)["best"].size == 1
+        np.testing.assert_array_equal(run_snippet(run, tmp_path, code)["logits"], expected)
+    assert run_snippet(run, tmp_path, label)["best"].size == 1

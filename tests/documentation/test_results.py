@@ -1,4 +1,4 @@
-"""docs/results.md: its counts are those of the package, every row is there, and its commands can be given."""
+"""docs/results.md: number of rows, parameter counts, and valid commands."""
 
 import re
 import shlex
@@ -26,17 +26,19 @@ ROWS = {
 
 
 def table(heading: str) -> list[list[str]]:
-    """The cells of the rows below a heading."""
+    """Cells of the table below a heading, without its header."""
     section = re.search(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#|\Z)", PAGE, re.DOTALL | re.MULTILINE)
     rows = [line for line in section[1].splitlines() if line.startswith("| ")]
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
 
 
-COMMANDS = re.findall(r"levit evaluate [^`]*", re.sub(r"`levit evaluate`|^\$ .*", "", PAGE, flags=re.MULTILINE))
-TRAINING = re.findall(r"levit train [^&`]*", re.sub(r"^\$ .*", "", PAGE, flags=re.MULTILINE))
+EVALUATION_COMMANDS = re.findall(
+    r"levit evaluate [^`]*", re.sub(r"`levit evaluate`|^\$ .*", "", PAGE, flags=re.MULTILINE)
+)
+TRAINING_COMMANDS = re.findall(r"levit train [^&`]*", re.sub(r"^\$ .*", "", PAGE, flags=re.MULTILINE))
 
 
-def test_all_39_rows_are_there():
+def test_the_page_has_all_39_rows():
     assert {heading: len(table(heading)) for heading in ROWS} == ROWS
     assert sum(ROWS.values()) == 39
     for heading in ROWS:
@@ -45,29 +47,29 @@ def test_all_39_rows_are_there():
             assert row[-1].startswith("no: ")
 
 
-def test_mmpretrain_s_names_are_those_of_the_package():
+def test_the_names_of_mmpretrain_are_the_names_of_the_package():
     names = [row[0].strip("`") for row in table("mmpretrain's table")]
     assert names == [name for name in ADDRESSES if name.endswith("in1k")]
 
 
 @pytest.mark.parametrize("row", table("Size"), ids=lambda row: row[0])
-def test_counts_are_those_of_the_package(row):
+def test_parameters_and_multiply_adds_are_those_of_the_package(row):
     variant = VARIANTS[row[0].lower()]
     for cell, heads in zip(row[1:3], (2, 1), strict=True):
         architecture = variant.architecture(num_classifiers=heads)
         assert cell == f"{count_parameters(architecture) / 1e6:.2f} / {count_flops(architecture) / 1e6:.1f}"
 
 
-@pytest.mark.parametrize("command", COMMANDS + TRAINING)
-def test_its_commands_can_be_given(command):
-    """They are parsed, not run: the data they need is nowhere near."""
+@pytest.mark.parametrize("command", EVALUATION_COMMANDS + TRAINING_COMMANDS)
+def test_commands_are_valid(command):
+    """Commands are parsed, but not run, because their data is not available."""
     _, name, *arguments = shlex.split(command)
     parser = typer.main.get_command(app).commands[name]
-    given = parser.make_context(name, arguments).params
-    assert given["data"].startswith("/data/")
-    assert "config" not in given or (ROOT / given["config"]).is_file()
+    options = parser.make_context(name, arguments).params
+    assert options["data"].startswith("/data/")
+    assert "config" not in options or (ROOT / options["config"]).is_file()
 
 
-def test_there_is_a_command_for_every_row():
-    assert len(COMMANDS) == 39 + 5
-    assert len(TRAINING) == 24
+def test_every_row_has_a_command():
+    assert len(EVALUATION_COMMANDS) == 39 + 5
+    assert len(TRAINING_COMMANDS) == 24

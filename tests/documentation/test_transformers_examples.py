@@ -1,8 +1,8 @@
-"""The examples of transformers' documentation of LeViT, with the names of this package and random weights."""
+"""Examples of transformers' documentation of LeViT, with the classes of this package and random weights."""
 
 import pytest
 
-# https://huggingface.co/docs/transformers/model_doc/levit: each example's classes and results.
+# From https://huggingface.co/docs/transformers/model_doc/levit, with assertions about the results.
 EXAMPLES = {
     "LevitConfig": """
 from levit import LevitConfig, LevitModel
@@ -56,6 +56,6 @@ assert old(Image.open("cat.jpg"), return_tensors="pt")["pixel_values"].shape == 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_example(run, tmp_path, name):
+def test_an_example_of_transformers_runs(run, tmp_path, name):
     (tmp_path / "example.py").write_text(EXAMPLES[name])
     run("example.py")
