@@ -18,9 +18,8 @@ HOW_TO = ROOT / "docs" / "how-to"
 
 
 def test_the_pages_include_exactly_the_programs_in_examples():
-    included = {
-        name for page in HOW_TO.glob("*.md") for name in re.findall(r'--8<-- "examples/(.*)"', page.read_text())
-    }
+    pages = [page.read_text(encoding="utf-8") for page in HOW_TO.glob("*.md")]
+    included = {name for page in pages for name in re.findall(r'--8<-- "examples/(.*)"', page)}
     assert included == {file.name for file in EXAMPLES.glob("*.py")}
 
 

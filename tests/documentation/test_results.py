@@ -32,10 +32,9 @@ def table(heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
 
 
-EVALUATION_COMMANDS = re.findall(
-    r"levit evaluate [^`]*", re.sub(r"`levit evaluate`|^\$ .*", "", PAGE, flags=re.MULTILINE)
-)
-TRAINING_COMMANDS = re.findall(r"levit train [^&`]*", re.sub(r"^\$ .*", "", PAGE, flags=re.MULTILINE))
+PAGE_WITHOUT_CONSOLE = re.sub(r"^\$ .*", "", PAGE, flags=re.MULTILINE)
+EVALUATION_COMMANDS = re.findall(r"levit evaluate [^`]*", PAGE_WITHOUT_CONSOLE.replace("`levit evaluate`", ""))
+TRAINING_COMMANDS = re.findall(r"levit train [^&`]*", PAGE_WITHOUT_CONSOLE)
 
 
 def test_the_page_has_all_39_rows():
