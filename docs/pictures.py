@@ -1,4 +1,4 @@
-"""Draw docs/images/predict.svg: what `levit predict examples --top-k 3` prints, as a picture.
+"""Render the output of `levit predict examples --top-k 3` to docs/images/predict.svg.
 
 python docs/pictures.py
 """
@@ -18,10 +18,10 @@ PICTURE = ROOT / "docs" / "images" / "predict.svg"
 
 
 def main() -> None:
-    """Classify the examples and draw the table."""
+    """Classify the example photos and render the table."""
     os.chdir(ROOT)
-    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-        console = Console(record=True, width=76, file=nowhere, force_terminal=True, color_system="truecolor")
+    with Path(os.devnull).open("w", encoding="utf-8") as null:
+        console = Console(record=True, width=76, file=null, force_terminal=True, color_system="truecolor")
         console.print("[bold green]$[/] levit predict examples --top-k 3\n", highlight=False)
         writer = TableWriter(console)
         for prediction in levit.Classifier().stream(sorted(Path("examples").glob("*.jpg"))):
