@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from levit.images.transform import normalize, read_and_preprocess
+from levit.runtime.telemetry import telemetry_disabled
 from levit.spec.preprocessing import Preprocessing
 from levit.spec.variants import VARIANTS
 from random_models import WORK, random_checkpoint, scenes
@@ -110,9 +111,10 @@ def _export(name: str, file: Path) -> None:
 
 
 def _quantize(name: str, source: Path, file: Path) -> None:
-    import nncf
-    import openvino
-    import openvino.passes
+    with telemetry_disabled():
+        import nncf
+        import openvino
+        import openvino.passes
 
     size = peer_size(name)
     preprocessing = Preprocessing.for_image_size((size, size))

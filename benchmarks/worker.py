@@ -58,7 +58,7 @@ class OpenVino:
     """OpenVINO on a file, as its documentation recommends: fixed shapes, one stream for latency, a queue for many."""
 
     def __init__(self, file: str, precision: str, threads: int, processor: str | None = None) -> None:
-        import openvino
+        from levit.runtime.openvino_core import openvino
 
         self._core, self._file = openvino.Core(), file
         hint = "f32" if precision == "fp32" else "bf16"
@@ -75,7 +75,7 @@ class OpenVino:
 
     def images_per_second(self, batch_size: int, seconds: float) -> float:
         """Measure random batches."""
-        import openvino
+        from levit.runtime.openvino_core import openvino
 
         compiled = self._compiled(batch_size, "LATENCY" if batch_size == 1 else "THROUGHPUT")
         values = np.random.default_rng(0).standard_normal(tuple(compiled.input(0).shape), np.float32)
@@ -92,7 +92,7 @@ class OpenVino:
 
     def classify_files(self, files: list[str]) -> None:
         """Classify image files; each thread preprocesses a part of a batch."""
-        import openvino
+        from levit.runtime.openvino_core import openvino
 
         predictions: list[int] = []
         queue = openvino.AsyncInferQueue(self._compiled(_BATCH_SIZE, "THROUGHPUT"))
