@@ -1,4 +1,4 @@
-"""What becomes of the values of an image: depth, channels and range."""
+"""Conversion of bit depth, channels and value range by the image processors."""
 
 import warnings
 
@@ -15,7 +15,7 @@ OURS = [LevitImageProcessor, LevitImageProcessorFast]
 RGB = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
 GRAY = RGB[..., 0].copy()
 RGBA = np.dstack([RGB, GRAY])
-DEEP = GRAY.astype(np.uint16) * 257
+GRAY_16_BIT = GRAY.astype(np.uint16) * 257
 
 
 def values(cls, images, **options) -> np.ndarray:
@@ -24,12 +24,12 @@ def values(cls, images, **options) -> np.ndarray:
 
 @pytest.mark.parametrize("cls", OURS)
 @pytest.mark.parametrize("channels", [1, 2, 4, 5])
-def test_an_image_with_as_many_channels_as_the_mean_stays_as_it_is(cls, channels):
+def test_an_image_with_as_many_channels_as_the_mean_is_not_converted(cls, channels):
     image = np.random.default_rng(1).integers(0, 256, (60, 80, channels), np.uint8)
     options = {"image_mean": [0.5] * channels, "image_std": [0.5] * channels}
     found = values(cls, image, **options)
     assert found.shape == (1, channels, 224, 224)
-    # Where there are four, Pillow takes the last for opacity, by which it weights the others; so does transformers.
+    # Pillow treats the last of four channels as opacity and weights the others by it; so does transformers.
     if (cls, channels) != (LevitImageProcessor, 4):
         each = [values(cls, image[..., channel], image_mean=[0.5], image_std=[0.5]) for channel in range(channels)]
         np.testing.assert_array_equal(found, np.concatenate(each, axis=1))
@@ -39,30 +39,30 @@ def test_an_image_with_as_many_channels_as_the_mean_stays_as_it_is(cls, channels
 
 
 @pytest.mark.parametrize("cls", OURS)
-def test_pil_images_with_as_many_channels_as_the_mean_stay_as_they_are(cls):
+def test_pil_images_with_as_many_channels_as_the_mean_are_not_converted(cls):
     for image in (Image.fromarray(GRAY), Image.fromarray(RGBA)):
         channels = len(image.getbands())
         options = {"image_mean": [0.5] * channels, "image_std": [0.5] * channels}
         np.testing.assert_array_equal(values(cls, image, **options), values(cls, np.asarray(image), **options))
-        with pytest.raises(ConfigError, match=f"^image_mean has the length {channels}, but image 0 has 3 channels"):
+        with pytest.raises(ConfigError, match=f"^image_mean: has length {channels}, but image 0 has 3 channels"):
             values(cls, image, do_convert_rgb=True, **options)
     lab = Image.fromarray(RGB).convert("YCbCr")
     np.testing.assert_array_equal(values(cls, lab), values(cls, lab.convert("RGB")))
 
 
 @pytest.mark.parametrize("cls", OURS)
-def test_without_conversion_values_stay_what_they_are(cls):
+def test_without_conversion_values_are_kept(cls):
     raw = {"do_convert_rgb": False, "do_resize": False, "do_center_crop": False, "do_rescale": False}
-    for image in (DEEP, GRAY > 99, GRAY, GRAY - np.float32(300), RGBA):
+    for image in (GRAY_16_BIT, GRAY > 99, GRAY, GRAY - np.float32(300), RGBA):
         found = values(cls, image, do_normalize=False, **raw)[0]
         np.testing.assert_array_equal(found.squeeze(), np.moveaxis(image, -1, 0) if image.ndim == 3 else image)
     palette = Image.fromarray(RGB).quantize(8)
     np.testing.assert_array_equal(values(cls, palette, do_normalize=False, **raw)[0, 0], np.asarray(palette))
-    with pytest.raises(ConfigError, match=r"^image_mean has the length 3, but image 0 has 1 channels"):
+    with pytest.raises(ConfigError, match=r"^image_mean: has length 3, but image 0 has 1 channels"):
         cls(**raw)(GRAY)
 
 
-def test_floats_of_any_range_are_resized_alike_by_both_classes():
+def test_both_classes_resize_floats_of_any_range_equally():
     options = {"do_rescale": False, "do_normalize": False}
     for image in (RGB * np.float32(0.999), RGB - np.float32(100), RGB.astype(np.int32) * 9):
         slow, fast = (values(cls, image, **options) for cls in OURS)
@@ -71,22 +71,22 @@ def test_floats_of_any_range_are_resized_alike_by_both_classes():
 
 
 @pytest.mark.parametrize("cls", OURS)
-def test_a_small_rescale_factor_is_meant_for_sixteen_bits(cls):
-    found = values(cls, DEEP, rescale_factor=1 / 65535, do_normalize=False)
+def test_a_small_rescale_factor_applies_to_16_bit_values(cls):
+    found = values(cls, GRAY_16_BIT, rescale_factor=1 / 65535, do_normalize=False)
     np.testing.assert_allclose(found, values(cls, GRAY, do_normalize=False), atol=2.01 / 255)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int16, torch.uint16, torch.int8])
 @pytest.mark.parametrize("cls", OURS)
-def test_tensors_of_every_type_are_taken(cls, dtype):
+def test_tensors_of_every_dtype_are_accepted(cls, dtype):
     image = torch.from_numpy(RGB // 2).permute(2, 0, 1).to(dtype)
     found = values(cls, image)
     assert found.dtype == np.float32
-    meant = RGB // 2 if dtype != torch.uint16 else np.zeros_like(RGB)
-    np.testing.assert_allclose(found, values(cls, meant), atol=2.01 / 255 / 0.224)
+    expected = RGB // 2 if dtype != torch.uint16 else np.zeros_like(RGB)
+    np.testing.assert_allclose(found, values(cls, expected), atol=2.01 / 255 / 0.224)
 
 
-def test_transparency_of_arrays_is_rounded_as_pillow_does():
+def test_transparent_arrays_are_blended_as_by_pillow():
     opacity, color = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
     every = np.dstack([color, color, color, opacity])
     raw = {"do_resize": False, "do_center_crop": False, "do_rescale": False, "do_normalize": False}
@@ -97,7 +97,7 @@ def test_transparency_of_arrays_is_rounded_as_pillow_does():
 
 
 @pytest.mark.parametrize("cls", OURS)
-def test_dark_floats_and_bytes_raise_no_warning(cls):
+def test_dark_images_raise_no_warning(cls):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         cls()([np.zeros((8, 9, 3), np.float32), RGB // 255])

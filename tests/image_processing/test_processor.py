@@ -1,4 +1,4 @@
-"""The numbers of the image processors are those of transformers, bit for bit, and of the recorded references."""
+"""Values of the image processors, which are bit-identical to transformers and close to the recorded references."""
 
 import numpy as np
 import pytest
@@ -37,25 +37,25 @@ def assert_recorded(processor, file, key) -> None:
         image.load()
     key = key.replace("_convert_rgb", "")
     with np.load(file.parents[1] / f"{file.stem}.npz") as arrays:
-        if f"{key}_raw" in arrays and "exif" in file.stem:  # opened images stay as they lie
+        if f"{key}_raw" in arrays and "exif" in file.stem:  # PIL images are not rotated
             np.testing.assert_allclose(values(processor, image)[0], arrays[f"{key}_raw"], atol=1e-3)
 
 
 @pytest.mark.parametrize(("cls", "key"), RECORDED)
 @pytest.mark.parametrize("file", OPAQUE)
-def test_odd_images_give_the_recorded_values(cls, key, file):
+def test_unusual_images_have_the_recorded_values(cls, key, file):
     assert_recorded(cls(), GOLDEN / "preprocess" / "images" / file, key)
 
 
 @pytest.mark.parametrize(("cls", "key"), RECORDED)
 @pytest.mark.parametrize("file", TRANSPARENT)
-def test_transparent_images_give_the_values_recorded_on_white(cls, key, file):
+def test_transparent_images_have_the_values_recorded_on_white(cls, key, file):
     assert_recorded(cls(), GOLDEN / "preprocess" / "images" / file, f"{key}_convert_rgb")
 
 
 @pytest.mark.parametrize(("cls", "key"), RECORDED)
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
-def test_photographs_give_the_recorded_values(shared_golden, cls, key, name):
+def test_photographs_have_the_recorded_values(shared_golden, cls, key, name):
     assert_recorded(cls(), shared_golden / "preprocess" / "images" / f"{name}.jpg", key)
 
 
@@ -67,7 +67,7 @@ def test_the_two_classes_differ_by_two_levels_at_most(shared_golden, name):
 
 
 sides = st.integers(1, 300)
-# From 2: transformers fails on a result of one pixel.
+# At least 2: transformers fails for a result of one pixel.
 boxes = st.fixed_dictionaries({"height": st.integers(2, 64), "width": st.integers(1, 64)})
 channels = st.lists(st.floats(0.1, 0.9), min_size=3, max_size=3)
 configurations = st.fixed_dictionaries(
@@ -89,10 +89,10 @@ configurations = st.fixed_dictionaries(
 
 
 def every_form(array: np.ndarray) -> list:
-    """The same RGB image in the forms that transformers takes."""
+    """Return an RGB image in all forms that transformers accepts."""
     first = np.ascontiguousarray(array.transpose(2, 0, 1))
     forms: list = [Image.fromarray(array)]
-    if array.shape[0] > 4 and array.shape[1] > 4:  # else the channels may be first or last
+    if array.shape[0] > 4 and array.shape[1] > 4:  # otherwise the position of the channels is ambiguous
         forms += [array, first, torch.from_numpy(array), torch.from_numpy(first)]
     return forms
 
@@ -100,9 +100,9 @@ def every_form(array: np.ndarray) -> list:
 def check_values(ours, stock, height, width, options, per_call):
     array = noise(height, width)
     expected = (stock()(array if min(height, width) > 4 else Image.fromarray(array), **options))["pixel_values"][0]
-    processor, given_late = (ours(), options) if per_call else (ours(**options), {})
+    processor, call_options = (ours(), options) if per_call else (ours(**options), {})
     for image in every_form(array):
-        found = processor(image, **given_late)["pixel_values"][0]
+        found = processor(image, **call_options)["pixel_values"][0]
         assert type(found) is type(expected)
         assert found.dtype == expected.dtype
         np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
@@ -111,7 +111,7 @@ def check_values(ours, stock, height, width, options, per_call):
 @pytest.mark.parametrize(("ours", "stock"), PAIRS)
 @settings(max_examples=10, derandomize=True)
 @given(height=sides, width=sides, options=configurations, per_call=st.booleans())
-def test_some_options_give_the_values_of_transformers(ours, stock, height, width, options, per_call):
+def test_some_options_result_in_the_values_of_transformers(ours, stock, height, width, options, per_call):
     check_values(ours, stock, height, width, options, per_call)
 
 
@@ -119,12 +119,12 @@ def test_some_options_give_the_values_of_transformers(ours, stock, height, width
 @pytest.mark.parametrize(("ours", "stock"), PAIRS)
 @settings(max_examples=100, derandomize=True)
 @given(height=sides, width=sides, options=configurations, per_call=st.booleans())
-def test_every_option_gives_the_values_of_transformers(ours, stock, height, width, options, per_call):
+def test_many_options_result_in_the_values_of_transformers(ours, stock, height, width, options, per_call):
     check_values(ours, stock, height, width, options, per_call)
 
 
 @pytest.mark.parametrize("resample", [4, 5])
-def test_pillow_has_two_more_filters(resample):
+def test_two_filters_of_pillow_alone_have_the_values_of_transformers(resample):
     image = noise(80, 60)
     np.testing.assert_array_equal(
         values(LevitImageProcessor(resample=resample), image), values(StockPil(resample=resample), image)
@@ -132,50 +132,52 @@ def test_pillow_has_two_more_filters(resample):
 
 
 @pytest.mark.parametrize(("ours", "stock"), PAIRS)
-def test_a_batch_of_mixed_sizes_gives_the_values_of_transformers_in_its_order(ours, stock):
+def test_a_batch_of_mixed_sizes_has_the_values_of_transformers_in_order(ours, stock):
     images = [noise(*size) for size in [(50, 70), (90, 40), (50, 70), (224, 224), (50, 70), (90, 40)]]
     expected = stock()(images, return_tensors="pt")["pixel_values"]
     assert torch.equal(ours()(images, return_tensors="pt")["pixel_values"], expected)
     assert torch.equal(ours()(images, return_tensors="pt", disable_grouping=True)["pixel_values"], expected)
-    for image, one in zip(images, expected, strict=True):
-        assert torch.equal(ours()(image, return_tensors="pt")["pixel_values"][0], one)
+    for image, expected_values in zip(images, expected, strict=True):
+        assert torch.equal(ours()(image, return_tensors="pt")["pixel_values"][0], expected_values)
 
 
 @pytest.mark.parametrize(("ours", "stock"), PAIRS)
 @pytest.mark.parametrize("size", [(500, 375), (375, 500), (480, 640), (225, 223), (37, 5), (99, 100), (257, 256)])
-def test_the_defaults_give_the_values_of_transformers(ours, stock, size):
+def test_the_defaults_result_in_the_values_of_transformers(ours, stock, size):
     np.testing.assert_array_equal(values(ours(), noise(*size)), values(stock(), noise(*size)))
 
 
 @pytest.mark.parametrize(("ours", "stock"), PAIRS)
-def test_padding_gives_the_values_of_transformers(ours, stock):
+def test_padding_results_in_the_values_of_transformers(ours, stock):
     images = [noise(50, 70), noise(90, 40)]
     options = {"do_center_crop": False, "do_pad": True, "pad_size": {"height": 600, "width": 400}}
     np.testing.assert_array_equal(values(ours(), images, **options), values(stock(), images, **options))
 
 
 @pytest.mark.parametrize("cls", OURS)
-def test_an_image_does_not_depend_on_its_neighbors(cls):
+def test_the_values_of_an_image_do_not_depend_on_the_batch(cls):
     bytes_, floats = noise(50, 70), noise(50, 70).astype(np.float32)[::-1] / 2
     together = values(cls(), [bytes_, floats, bytes_])
-    np.testing.assert_array_equal(together, np.concatenate([values(cls(), one) for one in (bytes_, floats, bytes_)]))
+    np.testing.assert_array_equal(
+        together, np.concatenate([values(cls(), image) for image in (bytes_, floats, bytes_)])
+    )
 
 
 @pytest.mark.parametrize("cls", OURS)
-def test_the_form_of_the_result_follows_return_tensors(cls):
+def test_return_tensors_determines_the_type_of_the_result(cls):
     image = noise(50, 70)
     results = cls()([image, image])["pixel_values"]
     assert isinstance(results, list)
-    assert [tuple(one.shape) for one in results] == [(3, 224, 224)] * 2
-    assert all(isinstance(one, np.ndarray if cls is LevitImageProcessor else torch.Tensor) for one in results)
-    for kind, form in (("np", np.ndarray), ("pt", torch.Tensor)):
-        result = cls()([image, image], return_tensors=kind)["pixel_values"]
-        assert isinstance(result, form)
-        np.testing.assert_array_equal(result, np.stack([np.asarray(one) for one in results]))
+    assert [tuple(result.shape) for result in results] == [(3, 224, 224)] * 2
+    assert all(isinstance(result, np.ndarray if cls is LevitImageProcessor else torch.Tensor) for result in results)
+    for name, array_type in (("np", np.ndarray), ("pt", torch.Tensor)):
+        stacked = cls()([image, image], return_tensors=name)["pixel_values"]
+        assert isinstance(stacked, array_type)
+        np.testing.assert_array_equal(stacked, np.stack([np.asarray(result) for result in results]))
 
 
 @pytest.mark.parametrize("cls", OURS)
-def test_the_layout_of_the_result_follows_data_format(cls):
+def test_data_format_determines_the_layout_of_the_result(cls):
     last, first = noise(50, 70), noise(50, 70).transpose(2, 0, 1)
     expected = values(cls(), last)
     for image in (last, first, Image.fromarray(last)):
@@ -191,33 +193,33 @@ def test_the_layout_of_the_result_follows_data_format(cls):
 
 
 @pytest.mark.parametrize("cls", OURS)
-def test_an_empty_batch_gives_an_empty_result_of_the_usual_shape(cls):
+def test_an_empty_batch_has_an_empty_result_of_the_usual_shape(cls):
     assert cls()([])["pixel_values"] == []
     assert values(cls(), []).shape == (0, 3, 224, 224)
     assert values(cls(), np.zeros((0, 50, 70, 3), np.uint8), data_format="channels_last").shape == (0, 224, 224, 3)
 
 
 @pytest.mark.parametrize("cls", OURS)
-def test_an_image_can_become_one_pixel(cls):
+def test_an_image_can_be_resized_to_one_pixel(cls):
     image = np.full((9, 9, 3), 40, np.uint8)
     options = {"size": 1, "do_center_crop": False, "do_rescale": False, "do_normalize": False}
     np.testing.assert_array_equal(values(cls(), image, **options), np.full((1, 3, 1, 1), 40))
 
 
-def test_pillows_class_has_two_names_and_each_class_its_backend():
+def test_each_class_has_its_backend_and_the_pillow_class_two_names():
     assert LevitImageProcessorPil is LevitImageProcessor
     assert [cls().backend for cls in OURS] == ["pil", "torchvision"]
 
 
-def test_floats_keep_their_gradient_on_the_way_to_the_network():
+def test_gradients_reach_floating_point_images():
     image = torch.rand(3, 50, 70, requires_grad=True)
     LevitImageProcessorFast(do_rescale=False)(image, return_tensors="pt")["pixel_values"].sum().backward()
     assert image.grad.abs().sum() > 0
     assert not LevitImageProcessor(do_rescale=False)(image, return_tensors="pt")["pixel_values"].requires_grad
 
 
-def test_bytes_are_processed_without_reading_a_value_back_from_their_device():
-    """The meta device has no values, so that whoever reads one fails."""
+def test_uint8_tensors_are_processed_without_a_transfer_to_the_cpu():
+    """The meta device has no values, so reading a value raises an error."""
     images = [torch.zeros(channels, 50, 70, dtype=torch.uint8, device="meta") for channels in (1, 3, 4, 3)]
     for sources, device in ((images, None), (noise(50, 70), "meta")):
         result = LevitImageProcessorFast()(sources, device=device, return_tensors="pt")["pixel_values"]
@@ -226,7 +228,7 @@ def test_bytes_are_processed_without_reading_a_value_back_from_their_device():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_tensors_are_processed_where_they_are():
+def test_tensors_are_processed_on_their_device():
     image = torch.from_numpy(noise(50, 70)).cuda()
     result = LevitImageProcessorFast()(image, return_tensors="pt")["pixel_values"]
     assert result.is_cuda

@@ -1,4 +1,4 @@
-"""What the image processors accept and refuse, and every entry of inputs in the references' errors.json."""
+"""Inputs that the image processors accept and refuse, with every input of the references' errors.json."""
 
 import base64
 import io
@@ -26,7 +26,7 @@ UNSCALED = {"do_rescale": False, "do_normalize": False}
 RGBA = np.dstack([RGB, GRAY])
 ON_WHITE = np.asarray(read_image(RGBA))
 LA_ON_WHITE = np.asarray(read_image(Image.fromarray(RGBA).convert("LA")))
-DEEP = GRAY.astype(np.uint16) * 257
+GRAY_16_BIT = GRAY.astype(np.uint16) * 257
 
 
 def encoded(array: np.ndarray = RGB, kind: str = "PNG") -> bytes:
@@ -43,7 +43,7 @@ def truncated() -> Image.Image:
     return Image.open(io.BytesIO(PHOTO.read_bytes()[:5000]))
 
 
-# Entry of errors.json -> an input of that kind. The references' values are kept, bit for bit.
+# Entry of errors.json -> input. The results are bit-identical to the references.
 SAME_AS_REFERENCE = {
     "pil_RGB": Image.fromarray(RGB),
     "pil_1x1": Image.fromarray(RGB[:1, :1]),
@@ -55,16 +55,16 @@ SAME_AS_REFERENCE = {
     "list_of_mixed_sizes": [RGB, RGB[:50], RGB[:, :30]],
 }
 
-# Entry -> an input of that kind, and the RGB image that it is taken for. The references fail on it or spoil it.
-BETTER = {
+# Entry -> input, and the RGB image to which it is converted. The references fail or compute other values.
+CONVERTED = {
     "pil_L": (Image.fromarray(GRAY), GRAY_AS_RGB),
     "pil_LA": (Image.fromarray(RGBA).convert("LA"), LA_ON_WHITE),
     "pil_RGBA": (Image.fromarray(RGBA), ON_WHITE),
     "pil_P": (Image.fromarray(RGB).quantize(64), np.asarray(Image.fromarray(RGB).quantize(64).convert("RGB"))),
     "pil_1": (Image.fromarray(GRAY > 99), (GRAY_AS_RGB > 99) * np.uint8(255)),
     "pil_CMYK": (Image.fromarray(RGB).convert("CMYK"), RGB),
-    "pil_I16": (Image.fromarray(DEEP), GRAY_AS_RGB),
-    "pil_I32": (Image.fromarray(DEEP.astype(np.int32)), GRAY_AS_RGB),
+    "pil_I16": (Image.fromarray(GRAY_16_BIT), GRAY_AS_RGB),
+    "pil_I32": (Image.fromarray(GRAY_16_BIT.astype(np.int32)), GRAY_AS_RGB),
     "numpy_HW_uint8": (GRAY, GRAY_AS_RGB),
     "numpy_HWC4_uint8": (RGBA, ON_WHITE),
     "numpy_bool_HWC": (RGB > 99, (RGB > 99) * np.uint8(255)),
@@ -73,7 +73,7 @@ BETTER = {
     "bytes": (encoded(), RGB),
 }
 
-# Entry -> an input of that kind. LevitImageProcessorFast resizes floats as floats, within a level of 8 bits.
+# Entry -> input, and the equal uint8 image. LevitImageProcessorFast resizes floats in floating point.
 FLOATS = {
     "pil_F": (Image.fromarray(GRAY.astype(np.float32)), GRAY_AS_RGB),
     "numpy_HWC_float255": (RGB.astype(np.float32), RGB),
@@ -83,13 +83,13 @@ SCALED = {
     "torch_CHW_float01": torch.from_numpy(RGB / 255).permute(2, 0, 1),
 }
 
-# Entry -> an input of that kind, what is taken for, and how the warning describes it.
+# Entry -> input, the RGB image as which it is interpreted, and the channel position in the warning.
 AMBIGUOUS = {
     "numpy_1xWx3_uint8 (channel position ambiguous)": (RGB[:1], RGB[:1], "last"),
     "numpy_3xWx3_uint8 (channel position ambiguous)": (RGB[:3], RGB[:3].transpose(1, 2, 0), "first"),
 }
 
-# Entry -> an input of that kind, and what is said in one line.
+# Entry -> input, and the error message.
 REFUSED = {
     "pil_truncated_file": (truncated(), "<JpegImageFile .*>: damaged or incomplete"),
     "pil_zero_size": (Image.new("RGB", (0, 5)), "<Image 5x0>: the image has no pixels"),
@@ -99,49 +99,49 @@ REFUSED = {
     ),
     "numpy_1d": (GRAY[0], r"the shape \[80\] is not that of an image"),
     "numpy_float_nan": (np.full((8, 9, 3), np.nan), r"some values are not finite \(NaN or infinity\)"),
-    "None": (None, "give a path, bytes, a PIL image, an array or a tensor, not NoneType"),
-    "int": (7, "give a path, bytes, a PIL image, an array or a tensor, not int"),
+    "None": (None, "NoneType is not a path, bytes, a PIL image, an array or a tensor"),
+    "int": (7, "int is not a path, bytes, a PIL image, an array or a tensor"),
     "str_missing_path": ("does_not_exist.jpg", "does_not_exist.jpg: no such file"),
     "str_not_an_image_file": ("README.md", "README.md: not an image, or of a format that Pillow cannot read"),
 }
 
 
-def test_every_entry_of_the_references_is_looked_at(shared_golden):
+def test_every_input_of_the_references_is_tested(shared_golden):
     recorded = json.loads((shared_golden / "preprocess" / "errors.json").read_text())["inputs"]
-    tables = (SAME_AS_REFERENCE, BETTER, FLOATS, SCALED, AMBIGUOUS, REFUSED)
+    tables = (SAME_AS_REFERENCE, CONVERTED, FLOATS, SCALED, AMBIGUOUS, REFUSED)
     other = {"list_empty", "list_with_None"}
     assert set().union(*tables, other) == set(recorded)
 
 
 @pytest.mark.parametrize(("ours", "stock"), [(LevitImageProcessor, StockPil), (LevitImageProcessorFast, StockFast)])
 @pytest.mark.parametrize("entry", SAME_AS_REFERENCE)
-def test_what_the_references_accept_gives_their_values(ours, stock, entry):
+def test_inputs_that_the_references_accept_have_their_values(ours, stock, entry):
     np.testing.assert_array_equal(values(ours, SAME_AS_REFERENCE[entry]), values(stock, SAME_AS_REFERENCE[entry]))
 
 
 @pytest.mark.parametrize("cls", OURS)
-@pytest.mark.parametrize("entry", BETTER)
-def test_what_the_references_fail_on_is_taken_for_the_rgb_image_that_it_is(cls, entry):
-    given, meant = BETTER[entry]
-    np.testing.assert_array_equal(values(cls, given), values(cls, meant))
+@pytest.mark.parametrize("entry", CONVERTED)
+def test_images_of_other_formats_are_converted_to_rgb(cls, entry):
+    image, rgb = CONVERTED[entry]
+    np.testing.assert_array_equal(values(cls, image), values(cls, rgb))
 
 
 @pytest.mark.parametrize("entry", FLOATS)
-def test_floats_up_to_255_are_within_a_level_of_bytes_and_do_not_overshoot(entry):
-    given, meant = FLOATS[entry]
-    np.testing.assert_array_equal(values(LevitImageProcessor, given), values(LevitImageProcessor, meant))
-    fast = values(LevitImageProcessorFast, given, do_normalize=False)
-    assert np.abs(fast - values(LevitImageProcessorFast, meant, do_normalize=False)).max() <= 2.01 / 255
+def test_floats_up_to_255_are_within_two_levels_of_uint8_without_overshoot(entry):
+    image, rgb = FLOATS[entry]
+    np.testing.assert_array_equal(values(LevitImageProcessor, image), values(LevitImageProcessor, rgb))
+    fast = values(LevitImageProcessorFast, image, do_normalize=False)
+    assert np.abs(fast - values(LevitImageProcessorFast, rgb, do_normalize=False)).max() <= 2.01 / 255
     assert fast.min() == 0
     assert fast.max() == 1
 
 
 @pytest.mark.parametrize(("ours", "stock"), [(LevitImageProcessor, StockPil), (LevitImageProcessorFast, StockFast)])
 @pytest.mark.parametrize("entry", SCALED)
-def test_floats_up_to_1_give_the_values_of_the_references_and_a_warning(ours, stock, entry):
+def test_floats_up_to_1_have_the_values_of_the_references_and_a_warning(ours, stock, entry):
     with pytest.warns(UserWarning, match=r"^the values are already between 0 and 1: set do_rescale=False$"):
         found = values(ours, SCALED[entry])
-    # Of stock Fast all but what overshoots, in noise at most a third of the range.
+    # The tolerance is the overshoot of transformers' torchvision class, in noise at most a third of the range.
     np.testing.assert_allclose(found, values(stock, SCALED[entry]), atol=0.4 / 255 / 0.224)
     bytes_ = values(ours, RGB, do_normalize=False)
     np.testing.assert_allclose(values(ours, SCALED[entry], **UNSCALED), bytes_, atol=2.01 / 255)
@@ -149,53 +149,63 @@ def test_floats_up_to_1_give_the_values_of_the_references_and_a_warning(ours, st
 
 @pytest.mark.parametrize("cls", OURS)
 @pytest.mark.parametrize("entry", AMBIGUOUS)
-def test_where_the_channels_may_be_first_or_last_a_warning_says_what_is_taken(cls, entry):
-    given, meant, position = AMBIGUOUS[entry]
-    with pytest.warns(UserWarning, match=rf"^an image of shape .* is taken for channels {position}: say input_data"):
-        found = values(cls, given)
-    np.testing.assert_array_equal(found, values(cls, Image.fromarray(meant)))
-    said = values(cls, given, input_data_format=f"channels_{position}")
-    np.testing.assert_array_equal(found, said)
+def test_an_ambiguous_channel_position_is_reported_in_a_warning(cls, entry):
+    image, rgb, position = AMBIGUOUS[entry]
+    with pytest.warns(
+        UserWarning, match=rf"^an image of shape .* is interpreted as channels {position}: set input_data"
+    ):
+        found = values(cls, image)
+    np.testing.assert_array_equal(found, values(cls, Image.fromarray(rgb)))
+    np.testing.assert_array_equal(found, values(cls, image, input_data_format=f"channels_{position}"))
 
 
 @pytest.mark.parametrize("cls", OURS)
 @pytest.mark.parametrize("entry", REFUSED)
-def test_what_is_no_image_is_refused_in_one_line_with_its_number(cls, entry):
-    given, message = REFUSED[entry]
-    for images, number in ((given, 0), ([RGB, RGB, given], 2)):  # the second is list_with_None, for None
-        with pytest.raises(ImageError, match=f"^image {number}: {message}") as caught:
+def test_an_input_that_is_not_an_image_raises_one_line_with_its_index(cls, entry):
+    image, message = REFUSED[entry]
+    for images, index in ((image, 0), ([RGB, RGB, image], 2)):  # the second is list_with_None, for None
+        with pytest.raises(ImageError, match=f"^image {index}: {message}") as caught:
             cls()(images)
         assert "\n" not in str(caught.value)
 
 
 MORE_REFUSED = {
-    "no pixels": (np.zeros((0, 5, 3), np.uint8), "there are no pixels in it"),
-    "too bright": (np.full((8, 9, 3), 256.0), "its values are 256 to 256, where do_rescale expects 0 to 255"),
-    "negative": (np.full((8, 9, 3), -1), "its values are -1 to -1, where do_rescale expects 0 to 255"),
+    "no pixels": (np.zeros((0, 5, 3), np.uint8), "the image has no pixels"),
+    "too bright": (
+        np.full((8, 9, 3), 256.0),
+        "values are from 256 to 256, but `do_rescale` expects 0 to 255: scale the image",
+    ),
+    "negative": (
+        np.full((8, 9, 3), -1),
+        "values are from -1 to -1, but `do_rescale` expects 0 to 255: scale the image",
+    ),
     "infinite": (np.full((8, 9, 3), 1e300), "some values are not finite"),
-    "complex": (np.zeros((8, 9, 3), complex), "an array must be of numbers, not complex128"),
-    "complex tensor": (torch.zeros(3, 8, 9, dtype=torch.complex64), "a tensor must be of real numbers"),
-    "objects": (np.array([[None]]), "an array must be of numbers, not object"),
+    "complex": (np.zeros((8, 9, 3), complex), "an array of complex128 has no real numbers"),
+    "complex tensor": (torch.zeros(3, 8, 9, dtype=torch.complex64), "a tensor of torch.complex64 has no real numbers"),
+    "objects": (np.array([[None]]), "an array of object has no real numbers"),
     "five dimensions": (np.zeros((1, 1, 8, 9, 3)), r"the shape \[1, 1, 8, 9, 3\] is not that of an image"),
-    "a broken address": ("data:image/png;base64,%%%", r"the text is no image in base64"),
-    "a long text": ("a" * 2000, "a text of 2000 characters is neither a path nor an image"),
-    "a line": (np.zeros((1, 10**6, 3), np.uint8), "1x1000000 pixels would become 256x256000000: crop it first"),
+    "a damaged data URL": ("data:image/png;base64,%%%", r"not an image in base64"),
+    "a long text": ("a" * 2000, "a string of 2000 characters is neither a path nor an image"),
+    "one row": (
+        np.zeros((1, 10**6, 3), np.uint8),
+        "1x1000000 pixels would be resized to 256x256000000: crop the image",
+    ),
     "a folder": (EXAMPLES, f"{EXAMPLES}: a folder, not an image"),
-    "a web address": ("http://localhost:9/a.jpg", "http://localhost:9/a.jpg: cannot be fetched"),
+    "an unreachable URL": ("http://localhost:9/a.jpg", "http://localhost:9/a.jpg: cannot be fetched"),
 }
 
 
 @pytest.mark.parametrize("cls", OURS)
 @pytest.mark.parametrize("case", MORE_REFUSED)
-def test_more_that_is_no_image_is_refused(cls, case):
-    given, message = MORE_REFUSED[case]
+def test_further_inputs_that_are_not_images_are_refused(cls, case):
+    image, message = MORE_REFUSED[case]
     with pytest.raises(ImageError, match=f"^image 0: {message}") as caught:
-        cls(input_data_format="channels_last" if case == "a line" else None)(given)
+        cls(input_data_format="channels_last" if case == "one row" else None)(image)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("cls", OURS)
-def test_files_are_read_from_whatever_names_them(cls, tmp_path):
+def test_files_are_read_from_paths_bytes_and_base64(cls, tmp_path):
     file = tmp_path / "photo.png"
     file.write_bytes(encoded())
     text = base64.b64encode(encoded()).decode()
@@ -204,13 +214,13 @@ def test_files_are_read_from_whatever_names_them(cls, tmp_path):
 
 
 @pytest.mark.parametrize("cls", OURS)
-def test_web_addresses_are_fetched_by_transformers(cls, monkeypatch):
-    monkeypatch.setattr("levit.image_processing.processor_inputs.load_image", lambda address: Image.fromarray(RGB))
+def test_urls_are_fetched_by_transformers(cls, monkeypatch):
+    monkeypatch.setattr("levit.image_processing.processor_inputs.load_image", lambda url: Image.fromarray(RGB))
     np.testing.assert_array_equal(values(cls, "https://example.com/a.jpg"), values(cls, RGB))
 
 
 @pytest.mark.parametrize("cls", OURS)
-def test_input_data_format_says_what_the_shape_does_not(cls):
+def test_input_data_format_resolves_ambiguous_shapes(cls):
     stripes = RGB[:, :4]
     np.testing.assert_array_equal(
         values(cls, stripes.transpose(2, 0, 1), input_data_format="channels_first"),
@@ -228,7 +238,7 @@ def test_input_data_format_says_what_the_shape_does_not(cls):
 
 
 @pytest.mark.parametrize("cls", OURS)
-def test_arrays_of_every_memory_are_taken_and_left_alone(cls):
+def test_arrays_of_every_memory_layout_are_accepted_and_not_modified(cls):
     frozen = RGB.copy()
     frozen.flags.writeable = False
     for array in (frozen, RGB[::-1][::-1], np.asfortranarray(RGB), RGB.astype(">i4")):
@@ -242,7 +252,7 @@ def test_arrays_of_every_memory_are_taken_and_left_alone(cls):
 
 
 @pytest.mark.parametrize("cls", OURS)
-def test_opened_images_stay_as_they_lie_and_files_are_turned_upright(cls, tmp_path):
+def test_the_exif_orientation_is_applied_to_files_only(cls, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(RGB).save(tmp_path / "turned.png", exif=exif)

@@ -1,4 +1,4 @@
-"""What is refused of the options of the image processors, and every entry of options in the references' errors.json."""
+"""Options that the image processors accept and refuse, with every option of the references' errors.json."""
 
 import json
 
@@ -12,12 +12,12 @@ from transformers.image_utils import ChannelDimension, SizeDict
 from transformers.utils import TensorType
 
 from levit import ConfigError, LevitImageProcessor, LevitImageProcessorFast
-from levit.image_processing.processor_options import plain_options
+from levit.image_processing.processor_options import normalize_options
 
 OURS = {"transformers_pil": LevitImageProcessor, "transformers": LevitImageProcessorFast}
 IMAGE = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
 
-# Entry of errors.json -> the options of it. Where a reference gave values, ours are equal.
+# Entry of errors.json -> options. The results equal those of the references.
 SAME_AS_REFERENCE = {
     "size shortest_edge=32 crop 32": {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}},
     "size height/width 224 (no 256/224 enlargement)": {"size": {"height": 224, "width": 224}},
@@ -36,20 +36,20 @@ SAME_AS_REFERENCE = {
     "do_resize and do_center_crop False": {"do_resize": False, "do_center_crop": False},
 }
 
-# Entry -> its options, and what is said in one line where the references fail somewhere inside, or go on with NaN.
+# Entry -> options, and the error message. The references fail with an internal error, or compute NaN.
 REFUSED = {
     "size longest_edge only": (
         {"size": {"longest_edge": 224}},
-        'size is .*: write {"shortest_edge": …} or',
+        'size: .* is invalid: use {"shortest_edge": …} or',
     ),
-    "size 0": ({"size": 0}, "size is 0: give whole numbers of pixels, at least 1"),
-    "size negative": ({"size": {"shortest_edge": -5}}, "size is .*: give whole numbers of pixels, at least 1"),
+    "size 0": ({"size": 0}, "size: 0 is invalid: use integers of at least 1"),
+    "size negative": ({"size": {"shortest_edge": -5}}, "size: .* is invalid: use integers of at least 1"),
     "image_mean length 1": (
         {"image_mean": [0.5], "image_std": [0.5]},
-        "image_mean has the length 1, but image 0 has",
+        "image_mean: has length 1, but image 0 has",
     ),
-    "image_std 0": ({"image_std": [0.2, 0, 0.2]}, "image_std is .*: no channel may be 0"),
-    "unknown option": ({"foo": 1}, "there is no option 'foo': use do_convert_rgb, do_resize"),
+    "image_std 0": ({"image_std": [0.2, 0, 0.2]}, "image_std: .* is invalid: use numbers other than 0"),
+    "unknown option": ({"foo": 1}, "unknown option 'foo': use do_convert_rgb, do_resize"),
 }
 
 
@@ -58,14 +58,14 @@ def recorded(shared_golden):
     return json.loads((shared_golden / "preprocess" / "errors.json").read_text())["options_on_portrait"]
 
 
-def test_every_entry_of_the_references_is_looked_at(recorded):
+def test_every_option_of_the_references_is_tested(recorded):
     other = {"return data_format channels_last", "do_center_crop False, two sizes"}
     assert set(SAME_AS_REFERENCE) | set(REFUSED) | other == set(recorded)
 
 
 @pytest.mark.parametrize("key", OURS)
 @pytest.mark.parametrize("entry", SAME_AS_REFERENCE)
-def test_what_the_references_do_with_options_is_done_here(recorded, shared_golden, key, entry):
+def test_options_that_the_references_accept_have_their_values(recorded, shared_golden, key, entry):
     file = shared_golden / "preprocess" / "images" / "portrait.jpg"
     if "lanczos" in entry and key == "transformers" and Version(torchvision.__version__) < Version("0.27"):
         pytest.skip("transformers resizes bicubically there: lanczos of tensors came with torchvision 0.27")
@@ -78,7 +78,7 @@ def test_what_the_references_do_with_options_is_done_here(recorded, shared_golde
 
 @pytest.mark.parametrize("key", OURS)
 @pytest.mark.parametrize("entry", REFUSED)
-def test_what_the_references_fail_on_is_refused_in_one_line(key, entry):
+def test_options_on_which_the_references_fail_raise_one_line(key, entry):
     options, message = REFUSED[entry]
     with pytest.raises(ConfigError, match=f"^{message}") as caught:
         OURS[key]()(IMAGE, **options)
@@ -86,23 +86,23 @@ def test_what_the_references_fail_on_is_refused_in_one_line(key, entry):
 
 
 @pytest.mark.parametrize("cls", OURS.values())
-def test_data_format_is_obeyed_where_the_references_ignore_it(cls):
+def test_data_format_is_applied_although_the_references_ignore_it(cls):
     assert cls()(IMAGE, data_format="channels_last", return_tensors="pt")["pixel_values"].shape == (1, 224, 224, 3)
 
 
 @pytest.mark.parametrize("cls", OURS.values())
-def test_results_of_two_sizes_are_a_list_and_no_tensor(cls):
+def test_results_of_two_sizes_are_a_list_and_cannot_be_stacked(cls):
     images = [IMAGE, IMAGE.transpose(1, 0, 2)]
     results = cls(do_center_crop=False)(images)["pixel_values"]
-    assert [tuple(one.shape) for one in results] == [(3, 256, 358), (3, 358, 256)]
+    assert [tuple(result.shape) for result in results] == [(3, 256, 358), (3, 358, 256)]
     message = (
-        r"^one tensor cannot hold results of the shapes \[3, 256, 358\] and \[3, 358, 256\]: set do_center_crop=True"
+        r"^results of the shapes \[3, 256, 358\] and \[3, 358, 256\] cannot be stacked: set `do_center_crop` to True"
     )
     with pytest.raises(ConfigError, match=message):
         cls(do_center_crop=False)(images, return_tensors="pt")
 
 
-MEANINGLESS = [
+INVALID = [
     ("do_resize", "yes"),
     ("do_resize", 1),
     ("size", {"shortest_edge": 224, "longest_edge": 300}),
@@ -141,40 +141,43 @@ MEANINGLESS = [
 
 
 @pytest.mark.parametrize("cls", OURS.values())
-@pytest.mark.parametrize(("name", "value"), MEANINGLESS)
-def test_a_meaningless_option_is_named_in_one_line(cls, name, value):
+@pytest.mark.parametrize(("name", "value"), INVALID)
+def test_an_invalid_option_is_named_in_one_line(cls, name, value):
     for attempt in (lambda: cls(**{name: value}), lambda: cls()(IMAGE, **{name: value})):
-        with pytest.raises(ConfigError, match=f"^{name} is ") as caught:
+        with pytest.raises(ConfigError, match=f"^{name}: .* is invalid: use ") as caught:
             attempt()
         assert "\n" not in str(caught.value)
         assert isinstance(caught.value, ValueError)
 
 
 INCOMPLETE = [
-    ({"size": None}, "size is None: do_resize needs it"),
-    ({"resample": None}, "resample is None: do_resize needs it"),
-    ({"crop_size": None}, "crop_size is None: do_center_crop needs it"),
-    ({"rescale_factor": None}, "rescale_factor is None: do_rescale needs it"),
-    ({"image_mean": None}, "image_mean is None: do_normalize needs it"),
-    ({"image_mean": [0.5] * 4}, "image_mean and image_std have different lengths"),
+    ({"size": None}, "size: None is invalid: `do_resize` requires a value"),
+    ({"resample": None}, "resample: None is invalid: `do_resize` requires a value"),
+    ({"crop_size": None}, "crop_size: None is invalid: `do_center_crop` requires a value"),
+    ({"rescale_factor": None}, "rescale_factor: None is invalid: `do_rescale` requires a value"),
+    ({"image_mean": None}, "image_mean: None is invalid: `do_normalize` requires a value"),
+    ({"image_mean": [0.5] * 4}, "`image_mean` and `image_std` have different lengths"),
 ]
 
 
 @pytest.mark.parametrize("cls", OURS.values())
 @pytest.mark.parametrize(("options", "message"), INCOMPLETE)
-def test_a_step_without_its_values_is_refused(cls, options, message):
+def test_an_enabled_step_without_its_values_is_refused(cls, options, message):
     with pytest.raises(ConfigError, match=f"^{message}"):
         cls()(IMAGE, **options)
 
 
 @pytest.mark.parametrize("resample", [4, 5])
-def test_tensors_have_fewer_filters_than_pillow(resample):
-    with pytest.raises(ConfigError, match=rf"^resample is {resample} \((box|hamming)\): use LevitImageProcessor"):
+def test_two_filters_of_pillow_are_refused_for_tensors(resample):
+    with pytest.raises(
+        ConfigError,
+        match=rf"^resample: {resample} \((box|hamming)\) is not supported for tensors: use LevitImageProcessor",
+    ):
         LevitImageProcessorFast(resample=resample)(IMAGE)
     assert LevitImageProcessorFast(resample=resample, do_resize=False)(IMAGE)["pixel_values"]
 
 
-def test_options_become_plain():
+def test_options_are_converted_to_built_in_types():
     options = {
         "size": SizeDict(height=3, width=4),
         "crop_size": {"height": np.int64(3), "width": 4},
@@ -189,7 +192,7 @@ def test_options_become_plain():
         "do_pad": None,
         "of a later version": 7,
     }
-    assert plain_options(options) == {
+    assert normalize_options(options) == {
         "size": {"height": 3, "width": 4},
         "crop_size": {"height": 3, "width": 4},
         "resample": 3,
@@ -206,7 +209,7 @@ def test_options_become_plain():
 
 
 @pytest.mark.parametrize("cls", OURS.values())
-def test_options_of_other_types_do_the_same(cls):
+def test_options_of_other_types_have_the_same_effect(cls):
     plain = cls(size={"height": 32, "width": 48}, crop_size={"height": 20, "width": 20})
     other = cls(size=(32, 48), crop_size=np.int64(20), image_mean=np.array(plain.image_mean), resample=3)
     assert other.to_dict() == plain.to_dict()

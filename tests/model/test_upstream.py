@@ -35,7 +35,7 @@ DESELECTED = {
         "looks at one head only, and takes the other for a part that must not change; test_pretrained.py has both"
     ),
     "LevitImageProcessingTest::test_pil_can_run_without_torchvision": (
-        "starts a process that does not call levit.register(); test_image_processor_files.py has it with ours"
+        "starts a process that does not call levit.register(); test_processor_files.py tests it with the classes of this package"
     ),
 }
 # What is skipped beside needs an accelerator or another kind of model (words, experts, flash attention).

@@ -1,1 +1,1 @@
-"""The image processors of transformers for LeViT."""
+"""Image processors for LeViT, compatible with those of transformers."""

@@ -1,4 +1,4 @@
-"""The values of one image: how deep they are, and what becomes RGB.
+"""Bit depth, value range and channels of images, and their conversion to 8-bit RGB.
 
 Shapes: C channels, H height, W width.
 """
@@ -15,47 +15,63 @@ from torch import Tensor
 from levit.errors import ImageError
 from levit.image_processing.processor_options import Options
 
-# The smallest and the largest value of an image.
+# Minimum and maximum of an image.
 ValueRange = tuple[float, float]
 
-# What white may be: an image is taken to be of the first scale that holds its values.
-WHITES = (1, 255, 65535)
+# Possible values of white; the full scale of an image is the first that is at least its maximum.
+FULL_SCALES = (1, 255, 65535)
 
-# Who gives a rescale_factor below this scales 16-bit values, which then stay as they are.
-DEEP_FACTOR = 1 / 1000
+# A rescale_factor below this applies to 16-bit values, which are then not scaled to 8 bits.
+MAX_16_BIT_RESCALE_FACTOR = 1 / 1000
 
 
 def value_ranges(images: Sequence[Tensor]) -> list[ValueRange]:
-    """The range of the values of each image, read from its device only where its type does not say it already."""
-    is_deep = [pixels.dtype not in (torch.uint8, torch.bool) for pixels in images]
-    extremes = [torch.stack(images[number].detach().float().aminmax()) for number, deep in enumerate(is_deep) if deep]
-    # One answer for all of them, because a GPU waits for each question.
-    answers = torch.stack([one.to(extremes[0].device) for one in extremes]).tolist() if extremes else []
-    found = iter(answers)
-    return [tuple(next(found)) if deep else (0.0, 255.0) for deep in is_deep]
+    """Return minimum and maximum of each image; (0, 255) for uint8 and bool, whose values are not read.
+
+    Args:
+        images: tensors [C, H, W] of any real dtype, on any device.
+    """
+    is_8_bit = [pixels.dtype in (torch.uint8, torch.bool) for pixels in images]
+    extremes = [
+        torch.stack(pixels.detach().float().aminmax())
+        for pixels, skip in zip(images, is_8_bit, strict=True)
+        if not skip
+    ]
+    # One transfer for all images, because each transfer synchronizes with the GPU.
+    ranges = iter(torch.stack([pair.to(extremes[0].device) for pair in extremes]).tolist() if extremes else [])
+    return [(0.0, 255.0) if skip else tuple(next(ranges)) for skip in is_8_bit]
 
 
 def convert_depth(pixels: Tensor, value_range: ValueRange, options: Options) -> Tensor:
-    """uint8 where the values are of 8 bits or are made so, float32 otherwise.
+    """Convert an image to uint8 if its values are integers of 8 bits or are scaled to 8 bits, otherwise to float32.
 
-    True is white, and 16 bits are scaled to 8, unless `do_convert_rgb=False` leaves everything as it is.
+    True becomes 255, and uint16 is scaled to 8 bits, unless `do_convert_rgb=False` keeps all values.
+
+    Args:
+        pixels: [C, H, W], of any real dtype.
+        value_range: minimum and maximum of the image.
+        options: normalized options.
+
+    Returns:
+        [C, H, W], uint8 or float32.
 
     Raises:
-        ImageError: some values are not finite, or beyond what `do_rescale` expects.
+        ImageError: values are not finite, or outside the range that `do_rescale` expects.
     """
     low, high = value_range
     if not (isfinite(low) and isfinite(high)):
         raise ImageError("some values are not finite (NaN or infinity)")
-    keeps = options["do_convert_rgb"] is False
+    keeps_values = options["do_convert_rgb"] is False
     if pixels.dtype == torch.bool:
-        return pixels.to(torch.uint8) * (1 if keeps else 255)
-    expects_deep = options["do_rescale"] and 0 < options["rescale_factor"] < DEEP_FACTOR
-    if pixels.dtype == torch.uint16 and not (keeps or expects_deep):
-        return ((pixels.to(torch.int32) + 128) // 257).to(torch.uint8)  # rounded: no value lies halfway
-    is_bounded = options["do_resize"] and options["do_rescale"] and not expects_deep
+        return pixels.to(torch.uint8) * (1 if keeps_values else 255)
+    expects_16_bits = options["do_rescale"] and 0 < options["rescale_factor"] < MAX_16_BIT_RESCALE_FACTOR
+    if pixels.dtype == torch.uint16 and not (keeps_values or expects_16_bits):
+        return ((pixels.to(torch.int32) + 128) // 257).to(torch.uint8)  # rounded; there are no ties
+    is_bounded = options["do_resize"] and options["do_rescale"] and not expects_16_bits
     if is_bounded and (low < 0 or high > 255):
         raise ImageError(
-            f"its values are {low:g} to {high:g}, where do_rescale expects 0 to 255: scale it, or set do_rescale=False"
+            f"values are from {low:g} to {high:g}, but `do_rescale` expects 0 to 255",
+            hint="scale the image, or set `do_rescale` to False",
         )
     if pixels.is_floating_point():
         if options["do_rescale"] and options["rescale_factor"] != 1 and low >= 0 and 0 < high <= 1:
@@ -65,48 +81,54 @@ def convert_depth(pixels: Tensor, value_range: ValueRange, options: Options) -> 
 
 
 def convert_channels(pixels: Tensor, value_range: ValueRange, options: Options) -> Tensor:
-    """RGB where the number of channels is not that of `image_mean`, or where `do_convert_rgb` says so.
+    """Convert an image to RGB if its number of channels differs from that of `image_mean` or `do_convert_rgb` is True.
+
+    One channel is gray, two are gray and opacity, four are RGB and opacity.
 
     Args:
-        pixels: [C, H, W].
-        value_range: of the image before its depth was converted.
-        options: plain ones.
+        pixels: [C, H, W], uint8 or float32.
+        value_range: minimum and maximum of the image before the conversion of its depth.
+        options: normalized options.
+
+    Returns:
+        [3, H, W], or the image unchanged.
 
     Raises:
-        ImageError: nobody knows how these channels become RGB.
+        ImageError: an image with this number of channels cannot be converted to RGB.
     """
     convert, channels = options["do_convert_rgb"], len(pixels)
-    if convert is False or (convert is None and channels == wanted_channels(options)):
+    if convert is False or (convert is None and channels == num_expected_channels(options)):
         return pixels
     if channels in (2, 4):
-        pixels = _on_white(pixels, value_range)
+        pixels = _blend_on_white(pixels, value_range)
     if len(pixels) == 1:
         return pixels.repeat(3, 1, 1)
     if len(pixels) != 3:
         raise ImageError(
-            f"it has {channels} channels: give 1 to 4, or an image_mean and image_std with one number for each"
+            f"{channels} channels cannot be converted to RGB",
+            hint="use 1 to 4 channels, or `image_mean` and `image_std` with one number per channel",
         )
     return pixels
 
 
-def wanted_channels(options: Options) -> int:
-    """How many channels an image has that need not be converted."""
+def num_expected_channels(options: Options) -> int:
+    """Return the number of channels of images that are not converted to RGB: the length of `image_mean`, or 3."""
     mean = options["image_mean"]
     return len(mean) if isinstance(mean, tuple) else 3
 
 
-def full_scale(largest: float) -> float:
-    """The value of white in an image, by its largest value."""
-    return next((white for white in WHITES if largest <= white), inf)
+def full_scale(maximum: float) -> float:
+    """Return the value of white in an image with this maximum: 1, 255, 65535, or infinity."""
+    return next((scale for scale in FULL_SCALES if maximum <= scale), inf)
 
 
-def _on_white(pixels: Tensor, value_range: ValueRange) -> Tensor:
-    """The colors on a white ground; the last channel is their opacity."""
+def _blend_on_white(pixels: Tensor, value_range: ValueRange) -> Tensor:
+    """Blend the colors with a white background by the last channel, the opacity."""
     colors, opacity = pixels[:-1], pixels[-1:]
     if pixels.dtype == torch.uint8:
         colors, opacity = colors.to(torch.int32), opacity.to(torch.int32)
         return ((colors * opacity + 255 * (255 - opacity) + 127) // 255).to(torch.uint8)  # rounded as Pillow does
     white = full_scale(value_range[1])
     if white == inf:
-        raise ImageError(f"its values are up to {value_range[1]:g}: nobody knows what is opaque")
+        raise ImageError(f"the opacity of values up to {value_range[1]:g} is undefined", hint="use at most 65535")
     return colors * (opacity / white) + (white - opacity)

@@ -1,4 +1,4 @@
-"""The options of the image processors: checked, and in the plain form that they are saved in."""
+"""Validation of the options of the image processors, and normalization to the types that are saved."""
 
 from __future__ import annotations
 
@@ -16,57 +16,64 @@ from levit.spec.preprocessing import RESAMPLE_FILTERS
 
 Options = Mapping[str, Any]
 
-LAYOUTS = ("channels_first", "channels_last", "none")
+DATA_FORMATS = ("channels_first", "channels_last", "none")
 
 
-def plain_options(options: Options) -> dict[str, Any]:
-    """The same options, each of a plain type (numbers, tuples, dictionaries); None stays what it is.
+def normalize_options(options: Options) -> dict[str, Any]:
+    """Validate options and convert them to built-in types (numbers, tuples, dictionaries); None is kept.
 
     Raises:
-        ConfigError: an option has a value that means nothing; the message names it.
+        ConfigError: the value of an option is invalid; the source is its name.
 
     Examples:
-        >>> plain_options({"image_mean": [0, 0.5, 1], "size": 224})
+        >>> normalize_options({"image_mean": [0, 0.5, 1], "size": 224})
         {'image_mean': (0.0, 0.5, 1.0), 'size': 224}
     """
     return {
-        name: _READERS[name](name, value) if name in _READERS and value is not None else value
+        name: _CONVERTERS[name](name, value) if name in _CONVERTERS and value is not None else value
         for name, value in options.items()
     }
 
 
 def check_complete(options: Options) -> None:
-    """Raise where a step is asked for without the values that it needs.
+    """Validate that every enabled step has its values.
 
     Raises:
-        ConfigError: a value is missing, or mean and standard deviation are of different lengths.
+        ConfigError: a value is None, or `image_mean` and `image_std` have different lengths.
     """
-    needs = {
+    required = {
         "do_resize": ("size", "resample"),
         "do_center_crop": ("crop_size",),
         "do_rescale": ("rescale_factor",),
         "do_normalize": ("image_mean", "image_std"),
     }
-    for step, names in needs.items():
+    for step, names in required.items():
         for name in names:
             if options.get(step) and options.get(name) is None:
-                raise ConfigError(f"{name} is None: {step} needs it")
-    lengths = {len(options[name]) for name in needs["do_normalize"] if isinstance(options.get(name), tuple)}
+                raise ConfigError("None is invalid", source=name, hint=f"`{step}` requires a value")
+    lengths = {len(options[name]) for name in required["do_normalize"] if isinstance(options.get(name), tuple)}
     if len(lengths) > 1:
-        raise ConfigError("image_mean and image_std have different lengths: give one number for each channel to both")
+        raise ConfigError(
+            "`image_mean` and `image_std` have different lengths", hint="use one number per channel in both"
+        )
 
 
-def _switch(name: str, value: Any) -> bool:
+def _invalid(name: str, value: Any, hint: str) -> ConfigError:
+    shown = dict(value) if isinstance(value, SizeDict) else value
+    return ConfigError(f"{shown!r} is invalid", source=name, hint=hint)
+
+
+def _flag(name: str, value: Any) -> bool:
     if isinstance(value, bool | np.bool):
         return bool(value)
-    raise ConfigError(f"{name} is {value!r}: give True or False")
+    raise _invalid(name, value, "use True or False")
 
 
 def _size(name: str, value: Any) -> int | tuple[int, ...] | dict[str, int]:
     if isinstance(value, Mapping | SizeDict) and set(dict(value)) == {"shortest_edge"}:
         return {"shortest_edge": _pixels(name, value, value["shortest_edge"])}
     if isinstance(value, Mapping | SizeDict) and set(dict(value)) != {"height", "width"}:
-        raise ConfigError(f'{name} is {_shown(value)}: write {{"shortest_edge": …}} or {{"height": …, "width": …}}')
+        raise _invalid(name, value, 'use {"shortest_edge": …} or {"height": …, "width": …}')
     return _height_width(name, value)
 
 
@@ -77,44 +84,40 @@ def _height_width(name: str, value: Any) -> int | tuple[int, ...] | dict[str, in
         return tuple(_pixels(name, value, side) for side in value)
     if isinstance(value, Integral):
         return _pixels(name, value, value)
-    raise ConfigError(f'{name} is {_shown(value)}: write {{"height": …, "width": …}}')
+    raise _invalid(name, value, 'use {"height": …, "width": …}')
 
 
 def _pixels(name: str, value: Any, side: Any) -> int:
     if isinstance(side, Integral) and not isinstance(side, bool) and int(side) > 0:
         return int(side)
-    raise ConfigError(f"{name} is {_shown(value)}: give whole numbers of pixels, at least 1")
-
-
-def _shown(size: Any) -> Any:
-    return dict(size) if isinstance(size, SizeDict) else repr(size)
+    raise _invalid(name, value, "use integers of at least 1, in pixels")
 
 
 def _resample(name: str, value: Any) -> int:
     if isinstance(value, Integral) and not isinstance(value, bool) and value in RESAMPLE_FILTERS:
         return int(value)
-    raise ConfigError(f"{name} is {value!r}: use one of Pillow's filters, 0 to 5 (3 is bicubic)")
+    raise _invalid(name, value, "use the index of a filter of Pillow, 0 to 5 (3 is bicubic)")
 
 
 def _factor(name: str, value: Any) -> float:
     if _is_number(value) and value != 0:
         return float(value)
-    raise ConfigError(f"{name} is {value!r}: give a number that is not 0, usually 1/255")
+    raise _invalid(name, value, "use a number other than 0, usually 1/255")
 
 
-def _channels(name: str, value: Any) -> float | tuple[float, ...]:
+def _per_channel(name: str, value: Any) -> float | tuple[float, ...]:
     if _is_number(value):
         return float(value)
     values = value.tolist() if isinstance(value, np.ndarray) else value
     if isinstance(values, Sequence) and values and all(map(_is_number, values)):
         return tuple(map(float, values))
-    raise ConfigError(f"{name} is {value!r}: give one number for each channel, or one for all")
+    raise _invalid(name, value, "use one number per channel, or one for all channels")
 
 
-def _divisors(name: str, value: Any) -> float | tuple[float, ...]:
-    values = _channels(name, value)
+def _nonzero_per_channel(name: str, value: Any) -> float | tuple[float, ...]:
+    values = _per_channel(name, value)
     if values == 0 or (isinstance(values, tuple) and 0 in values):
-        raise ConfigError(f"{name} is {value!r}: no channel may be 0")
+        raise _invalid(name, value, "use numbers other than 0")
     return values
 
 
@@ -122,46 +125,46 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
 
 
-def _layout(name: str, value: Any) -> str:
-    value = getattr(value, "value", value)  # of transformers' ChannelDimension
-    if value in LAYOUTS:
+def _data_format(name: str, value: Any) -> str:
+    value = getattr(value, "value", value)  # transformers' ChannelDimension is an enumeration
+    if value in DATA_FORMATS:
         return str(value)
-    raise ConfigError(f"{name} is {value!r}: use {', '.join(map(repr, LAYOUTS))}")
+    raise _invalid(name, value, f"use {', '.join(map(repr, DATA_FORMATS))}")
 
 
-def _tensors(name: str, value: Any) -> str:
-    value = getattr(value, "value", value)  # of transformers' TensorType
+def _tensor_type(name: str, value: Any) -> str:
+    value = getattr(value, "value", value)  # transformers' TensorType is an enumeration
     if value in ("pt", "np"):
         return str(value)
-    raise ConfigError(f"{name} is {value!r}: use 'pt' (torch), 'np' (numpy), or None for a list")
+    raise _invalid(name, value, "use 'pt' (torch), 'np' (numpy), or None for a list")
 
 
 def _device(name: str, value: Any) -> str:
     try:
         return str(torch.device(value))
     except (RuntimeError, TypeError):
-        raise ConfigError(f"{name} is {value!r}: name a device of torch, 'cpu' or 'cuda' for instance") from None
+        raise _invalid(name, value, "use a torch device such as 'cpu' or 'cuda'") from None
 
 
-_READERS: dict[str, Callable[[str, Any], Any]] = {
-    "do_resize": _switch,
+_CONVERTERS: dict[str, Callable[[str, Any], Any]] = {
+    "do_resize": _flag,
     "size": _size,
     "resample": _resample,
-    "do_center_crop": _switch,
+    "do_center_crop": _flag,
     "crop_size": _height_width,
-    "do_rescale": _switch,
+    "do_rescale": _flag,
     "rescale_factor": _factor,
-    "do_normalize": _switch,
-    "image_mean": _channels,
-    "image_std": _divisors,
-    "do_convert_rgb": _switch,
-    "return_tensors": _tensors,
-    "data_format": _layout,
-    "input_data_format": _layout,
+    "do_normalize": _flag,
+    "image_mean": _per_channel,
+    "image_std": _nonzero_per_channel,
+    "do_convert_rgb": _flag,
+    "return_tensors": _tensor_type,
+    "data_format": _data_format,
+    "input_data_format": _data_format,
     "device": _device,
-    # Those below belong to every image processor of transformers, as do some that say nothing here.
-    "default_to_square": _switch,
-    "do_pad": _switch,
+    # Options of all image processors of transformers; those that have no effect here are not validated.
+    "default_to_square": _flag,
+    "do_pad": _flag,
     "pad_size": _height_width,
-    "disable_grouping": _switch,
+    "disable_grouping": _flag,
 }

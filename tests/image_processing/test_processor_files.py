@@ -1,4 +1,4 @@
-"""Image processors in files, in other processes and under their old name."""
+"""Image processors in files, in other processes, copied, compiled, and under the deprecated name."""
 
 import copy
 import json
@@ -33,7 +33,7 @@ UNUSUAL = {
     "image_std": [0.4, 0.5, 0.6],
 }
 
-# What the files on the hub say, and what older releases of transformers wrote.
+# Content of the files on the hub, and of files that older releases of transformers wrote.
 HUB = {
     "crop_size": {"height": 224, "width": 224},
     "do_center_crop": True,
@@ -47,8 +47,8 @@ HUB = {
     "rescale_factor": 0.00392156862745098,
     "size": {"shortest_edge": 224},
 }
-OLD = {
-    "the hub's": HUB,
+OLDER_FILES = {
+    "of the hub": HUB,
     "of numbers": {**HUB, "size": 224, "crop_size": 224},
     "of the slow class": {**HUB, "image_processor_type": "LevitImageProcessor", "_valid_processor_keys": ["images"]},
     "of the fast class": {
@@ -73,7 +73,7 @@ def written(folder) -> dict:
 
 @pytest.mark.parametrize("cls", OURS)
 @pytest.mark.parametrize("options", [{}, UNUSUAL, {"size": {"height": 30, "width": 40}, "do_center_crop": None}])
-def test_what_is_saved_is_read_with_equal_values(tmp_path, cls, options):
+def test_a_saved_processor_is_read_with_equal_values(tmp_path, cls, options):
     processor = cls(**options)
     assert processor.save_pretrained(tmp_path) == [str(tmp_path / "preprocessor_config.json")]
     assert written(tmp_path) | options == written(tmp_path)
@@ -84,7 +84,7 @@ def test_what_is_saved_is_read_with_equal_values(tmp_path, cls, options):
 
 @pytest.mark.parametrize("saved_by", OURS)
 @pytest.mark.parametrize("options", [{}, UNUSUAL])
-def test_stock_transformers_reads_what_is_saved_with_equal_values(tmp_path, saved_by, options):
+def test_stock_transformers_reads_a_saved_processor_with_equal_values(tmp_path, saved_by, options):
     saved_by(**options).save_pretrained(tmp_path)
     for cls, backend in zip(OURS, ("pil", "torchvision"), strict=True):
         name = "LevitImageProcessorPil" if backend == "pil" else "LevitImageProcessor"
@@ -94,8 +94,8 @@ def test_stock_transformers_reads_what_is_saved_with_equal_values(tmp_path, save
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cls", OURS)
-def test_the_automatic_class_of_transformers_opens_what_is_saved(tmp_path, cls):
-    """In a process of its own, where nothing of levit is registered."""
+def test_the_auto_class_of_transformers_opens_a_saved_processor(tmp_path, cls):
+    """In a new process, in which `levit.register()` was not called."""
     cls(**UNUSUAL).save_pretrained(tmp_path)
     np.save(tmp_path / "image.npy", IMAGE)
     script = f"""
@@ -112,7 +112,7 @@ for backend in ("pil", "torchvision"):
 
 
 @pytest.mark.parametrize("options", [{}, UNUSUAL, {"do_resize": False}, {"do_rescale": False, "do_normalize": False}])
-def test_the_runtime_without_torch_reads_what_is_saved_with_equal_pixels(tmp_path, options):
+def test_the_runtime_without_torch_reads_a_saved_processor_with_equal_values(tmp_path, options):
     processor = LevitImageProcessor(**options)
     processor.save_pretrained(tmp_path)
     preprocessing = preprocessing_from_config(written(tmp_path), (224, 224))
@@ -121,9 +121,9 @@ def test_the_runtime_without_torch_reads_what_is_saved_with_equal_pixels(tmp_pat
 
 
 @pytest.mark.parametrize("cls", OURS)
-@pytest.mark.parametrize("name", OLD)
+@pytest.mark.parametrize("name", OLDER_FILES)
 def test_files_of_older_releases_are_read(tmp_path, cls, name):
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(OLD[name]))
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(OLDER_FILES[name]))
     processor = cls.from_pretrained(tmp_path)
     np.testing.assert_array_equal(values(processor), values(cls()))
     processor.save_pretrained(tmp_path)
@@ -132,13 +132,13 @@ def test_files_of_older_releases_are_read(tmp_path, cls, name):
 
 
 @pytest.mark.parametrize("cls", OURS)
-def test_a_file_can_be_overridden_and_is_checked(tmp_path, cls):
+def test_options_of_a_file_can_be_overridden_and_are_validated(tmp_path, cls):
     cls().save_pretrained(tmp_path)
-    changed, rest = cls.from_pretrained(tmp_path, size={"shortest_edge": 40}, foo=1, return_unused_kwargs=True)
+    changed, unused = cls.from_pretrained(tmp_path, size={"shortest_edge": 40}, foo=1, return_unused_kwargs=True)
     assert changed.size == {"shortest_edge": 40}
-    assert rest["foo"] == 1
+    assert unused["foo"] == 1
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({"resample": 9}))
-    with pytest.raises(ConfigError, match=r"^resample is 9: use one of Pillow's filters"):
+    with pytest.raises(ConfigError, match=r"^resample: 9 is invalid: use the index of a filter of Pillow"):
         cls.from_pretrained(tmp_path)
 
 
@@ -148,9 +148,9 @@ def test_the_golden_checkpoint_is_opened(cls):
 
 
 @pytest.mark.parametrize("cls", OURS)
-def test_copies_do_the_same(cls):
+def test_copies_compute_the_same_values(cls):
     processor = cls(**UNUSUAL)
-    values(processor)  # with whatever it keeps between calls
+    values(processor)  # fills caches, if there are any
     for twin in (copy.deepcopy(processor), pickle.loads(pickle.dumps(processor))):
         assert twin.to_dict() == processor.to_dict()
         np.testing.assert_array_equal(values(twin), values(processor))
@@ -168,7 +168,7 @@ def test_threads_share_a_processor(cls):
     np.testing.assert_array_equal(np.concatenate(found), values(processor, images))
 
 
-def test_the_old_name_is_a_class_that_warns(tmp_path):
+def test_the_deprecated_name_is_a_class_with_a_warning(tmp_path):
     with pytest.warns(FutureWarning, match=r"^LevitFeatureExtractor is deprecated: use LevitImageProcessor$") as caught:
         extractor = LevitFeatureExtractor(**UNUSUAL)
     assert caught[0].filename == __file__
@@ -181,7 +181,7 @@ def test_the_old_name_is_a_class_that_warns(tmp_path):
 
 
 @pytest.mark.slow
-def test_without_torchvision_pillows_class_works_and_the_other_says_what_to_install(tmp_path):
+def test_without_torchvision_the_pillow_class_works_and_the_error_of_the_other_states_what_to_install(tmp_path):
     np.save(tmp_path / "image.npy", IMAGE)
     script = f"""
 import sys
@@ -201,7 +201,7 @@ except ImportError as error:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of the compiler
-def test_the_way_of_tensors_can_be_compiled():
+def test_the_processing_of_tensors_can_be_compiled():
     torch.compiler.reset()
     processor = LevitImageProcessorFast()
     image = torch.from_numpy(IMAGE).permute(2, 0, 1)
