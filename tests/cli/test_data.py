@@ -1,3 +1,5 @@
+"""`levit data` prints a table or JSON for each split, and draws the contact sheet."""
+
 import json
 import re
 
@@ -16,40 +18,46 @@ def pets(tmp_path):
     return tmp_path / "pets"
 
 
-def test_the_table_and_the_contact_sheet(console, pets, tmp_path):
-    answer = console("data", pets, "--contact-sheet", tmp_path / "sheet.png")
-    assert (answer.code, answer.err) == (0, "")
-    assert "2, of 1 images each" in answer.out
-    assert "3.png is train: cat/1.png" in answer.out
+def test_the_table_shows_every_split_and_the_contact_sheet_is_drawn(console, pets, tmp_path):
+    result = console("data", pets, "--contact-sheet", tmp_path / "sheet.png")
+    assert (result.code, result.err) == (0, "")
+    assert "2, of 1 images each" in result.out
+    assert "1, 0 without a label, 0 unreadable, 1 duplicates" in result.out
+    assert "3.png is train: cat/1.png" in result.out
     assert (tmp_path / "sheet.png").stat().st_size > 100
 
 
-def test_json_has_every_part(console, pets):
-    (pets / "train" / "cat" / "bad.jpg").write_text("no image")
-    answer = console("data", pets, "--json")
-    assert (answer.code, answer.err) == (1, "")
-    parts = json.loads(answer.out)
-    assert [(one["split"], one["images"], one["bad"]) for one in parts] == [("train", 3, 1), ("validation", 1, 0)]
-    assert parts[0]["classes"] == {"cat": 2, "dog": 1}
+def test_json_is_a_list_of_splits(console, pets):
+    (pets / "train" / "cat" / "bad.jpg").write_text("not an image")
+    result = console("data", pets, "--json")
+    assert (result.code, result.err) == (1, "")
+    train, validation = json.loads(result.out)
+    assert (train["split"], train["images"], train["bad"]) == ("train", 3, 1)
+    assert train["classes"] == {"cat": 2, "dog": 1}
+    reason = "not an image, or of a format that Pillow cannot read"
+    assert train["bad_examples"] == [{"name": "cat/bad.jpg", "reason": reason}]
+    assert (validation["split"], validation["images"], validation["bad"]) == ("validation", 1, 0)
+    assert validation["duplicate_examples"] == [{"name": "cat/3.png", "first": "train: cat/1.png"}]
 
 
-def test_json_can_be_read_whatever_the_encoding_of_the_output_is(console, pets, monkeypatch):
+def test_json_is_readable_in_any_output_encoding(console, pets, monkeypatch):
     (pets / "train" / "cat").rename(pets / "train" / "größe 🐈")
     monkeypatch.setattr(output, "_is_utf8", lambda: False)
-    answer = console("data", pets, "--split", "train", "--json")
-    assert answer.out.isascii()
-    assert json.loads(answer.out)[0]["classes"] == {"dog": 1, "größe 🐈": 1}
+    result = console("data", pets, "--split", "train", "--json")
+    assert result.out.isascii()
+    assert json.loads(result.out)[0]["classes"] == {"dog": 1, "größe 🐈": 1}
 
 
-def test_a_folder_that_leads_to_itself_is_named(console, pets):
+def test_a_cyclic_link_is_an_error_that_names_it(console, pets):
     (pets / "train" / "cat" / "again").symlink_to(".")
-    answer = console("data", pets)
-    assert answer.code == 1
-    assert re.fullmatch(r"levit: .*train.cat(.again)+: .*\n", answer.err)
+    result = console("data", pets)
+    assert result.code == 1
+    assert re.fullmatch(r"levit: .*train.cat(.again)+: .*\n", result.err)
 
 
-def test_one_part_alone(console, pets):
-    assert [one["split"] for one in json.loads(console("data", pets, "--split", "val", "--json").out)] == ["val"]
-    answer = console("data", pets, "--split", "test")
-    assert (answer.code, answer.out) == (2, "")
-    assert answer.err.endswith("no split 'test' (there: train, val)\n")
+def test_one_split_can_be_selected(console, pets):
+    result = console("data", pets, "--split", "val", "--json")
+    assert [summary["split"] for summary in json.loads(result.out)] == ["val"]
+    result = console("data", pets, "--split", "test")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.endswith("no split 'test' (available: train, val)\n")

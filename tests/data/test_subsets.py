@@ -1,48 +1,105 @@
-"""Some images calibrate, the others judge; together they are all, and no class is left out."""
+"""Subsets and splits contain every image once, and every class is represented."""
 
 from collections import Counter
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from levit.data.labeled_images import LabeledImage
-from levit.data.subsets import split_calibration
+from levit.data.subsets import Subset, exclude_calibration, split_calibration, stratified_split
 
 
-class Numbers:
-    name, classes, is_multi_label, is_any_label_correct = "numbers", ("a", "b"), False, False
+class NumberedDataset:
+    """Images named by their numbers; the first half is of class 0, the second half of class 1."""
 
-    def __init__(self, count: int, *, is_grouped: bool) -> None:
-        self.count, self.is_grouped = count, is_grouped
+    name, classes, is_multi_label, is_any_label_correct = "numbered", ("a", "b"), False, False
+
+    def __init__(self, count: int, *, is_grouped: bool = False) -> None:
+        self.count, self.is_grouped, self.num_read = count, is_grouped, 0
 
     def __len__(self) -> int:
         return self.count
 
     def __iter__(self):
-        return (LabeledImage(b"", (2 * number // self.count,), str(number)) for number in range(self.count))
+        for number in range(self.count):
+            self.num_read += 1
+            yield LabeledImage(b"", (2 * number // self.count,), str(number))
 
     def sha256(self) -> str:
         return "0" * 64
 
 
-@given(st.integers(1, 200), st.integers(1, 250), st.booleans())
-def test_every_image_is_in_one_part(count, wanted, is_grouped):
-    some, others = split_calibration(Numbers(count, is_grouped=is_grouped), wanted)
-    names = [[item.name for item in part] for part in (some, others)]
-    assert sorted(names[0] + names[1], key=int) == [str(number) for number in range(count)]
-    assert [len(part) for part in names] == [len(some), len(others)] == [min(wanted, count), max(0, count - wanted)]
+def names(data) -> list[str]:
+    return [item.name for item in data]
+
+
+def test_a_subset_keeps_the_order_and_the_attributes_of_the_data_set():
+    data = NumberedDataset(12)
+    subset = Subset(data, np.array([7, 2, 4]))
+    assert (names(subset), names(subset), len(subset)) == (["2", "4", "7"], ["2", "4", "7"], 3)
+    assert (subset.name, subset.classes, subset.sha256()) == ("numbered", ("a", "b"), data.sha256())
+
+
+def test_a_subset_reads_no_further_than_its_last_image():
+    data = NumberedDataset(1000)
+    assert names(Subset(data, np.array([3, 1]))) == ["1", "3"]
+    assert data.num_read <= 5
+    assert names(Subset(data, np.array([], int))) == []
+
+
+@given(st.integers(1, 200), st.integers(0, 250), st.booleans())
+def test_every_image_is_in_one_part_of_a_calibration_split(count, wanted, is_grouped):
+    parts = split_calibration(NumberedDataset(count, is_grouped=is_grouped), wanted)
+    calibration, remaining = (names(part) for part in parts)
+    assert sorted(calibration + remaining, key=int) == [str(number) for number in range(count)]
+    lengths = [min(wanted, count), max(0, count - wanted)]
+    assert [len(calibration), len(remaining)] == [len(part) for part in parts] == lengths
 
 
 @given(st.integers(1, 20), st.integers(1, 30), st.integers(1, 200))
-def test_of_images_class_by_class_as_many_of_each_calibrate(classes, of_each, wanted):
-    some, _ = split_calibration(Numbers(classes * of_each, is_grouped=True), wanted)
-    counts = Counter(int(item.name) // of_each for item in some)
+def test_calibration_images_of_a_grouped_data_set_are_evenly_distributed_over_classes(classes, of_each, wanted):
+    calibration, _ = split_calibration(NumberedDataset(classes * of_each, is_grouped=True), wanted)
+    counts = Counter(int(name) // of_each for name in names(calibration))
     assert max(counts.values()) - min(counts[number] for number in range(classes)) <= 1
 
 
-def test_the_first_images_calibrate_unless_they_come_class_by_class():
-    some, _ = split_calibration(Numbers(12, is_grouped=False), 7)
-    assert [item.name for item in some] == ["0", "1", "2", "3", "4", "5", "6"]
-    some, others = split_calibration(Numbers(12, is_grouped=True), 4)
-    assert [item.name for item in some] == ["0", "3", "6", "9"]
-    assert Counter(item.labels for item in others) == {(0,): 4, (1,): 4}
+def test_the_first_images_calibrate_unless_the_data_set_is_grouped():
+    calibration, _ = split_calibration(NumberedDataset(12), 7)
+    assert names(calibration) == ["0", "1", "2", "3", "4", "5", "6"]
+    calibration, remaining = split_calibration(NumberedDataset(12, is_grouped=True), 4)
+    assert names(calibration) == ["0", "3", "6", "9"]
+    assert Counter(item.labels for item in remaining) == {(0,): 4, (1,): 4}
+
+
+def test_without_calibration_images_nothing_is_excluded():
+    data = NumberedDataset(3)
+    assert exclude_calibration(data, 0) is data
+    assert names(exclude_calibration(data, 2)) == ["2"]
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.floats(0, 1), st.integers(0, 3))
+def test_a_stratified_split_takes_the_fraction_of_every_class_and_leaves_one_image(classes, fraction, seed):
+    labels = [(label,) for label in classes]
+    first, second = stratified_split(labels, 5, fraction, seed)
+    assert sorted([*first, *second]) == list(range(len(labels)))
+    counts, in_second = Counter(labels), Counter(labels[index] for index in second)
+    for label, count in counts.items():
+        wanted = max(1, round(fraction * count)) if fraction else 0
+        assert in_second[label] == min(wanted, count - 1)
+
+
+def test_a_stratified_split_is_determined_by_its_seed():
+    labels = [(number % 3,) for number in range(30)]
+    splits = [tuple(stratified_split(labels, 3, 0.2, seed)[1]) for seed in (0, 0, 1)]
+    assert splits[0] == splits[1] != splits[2]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_image_that_alone_has_a_label_stays_in_the_first_part(seed):
+    labels = [(0, 1), (0,), (), (0, 2), (2,)]
+    first, second = stratified_split(labels, 3, 0.6, seed, is_multi_label=True)
+    assert 0 in first  # the only image of class 1
+    assert {label for index in first for label in labels[index]} == {0, 1, 2}
+    assert len(second) > 0

@@ -1,4 +1,4 @@
-"""`levit data`: what is in labeled images?"""
+"""`levit data`: inspection of labeled images."""
 
 from __future__ import annotations
 
@@ -10,101 +10,111 @@ import typer
 if TYPE_CHECKING:
     from levit.data.inspection import SplitSummary
 
-_SHOWN = 5
+_MAX_SHOWN = 5  # names in a field of the table
 
 
 def data(
-    source: Annotated[str, typer.Argument(metavar="DATA", help="A folder, a file, or a name on the hub.")],
-    split: Annotated[str | None, typer.Option(help="Only this part; default: train, validation and test.")] = None,
+    source: Annotated[
+        str, typer.Argument(metavar="DATA", help="A folder, a file, or a data set of the Hugging Face Hub.")
+    ],
+    split: Annotated[
+        str | None, typer.Option(help="Only this split; default: the train, validation and test splits.")
+    ] = None,
     contact_sheet: Annotated[
-        str | None, typer.Option(metavar="FILE.jpg", help="Also draw images from all over the data.")
+        str | None,
+        typer.Option(metavar="FILE.jpg", help="Also draw thumbnails of evenly spaced images into this file."),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="How many threads to use; default: the cores that this process may use.")
+        int | None, typer.Option(min=1, help="Number of threads; default: the cores that this process may use.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Everything as one JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list with one object for each split.")] = False,
 ) -> None:
-    """Show what labeled images hold: counts, sizes, modes, bad files, duplicates.
+    """Count the images of each class, their sizes and modes, unreadable images and duplicates.
 
-    The exit code is 1 when some images cannot be read.
+    The exit code is 1 if some images cannot be read.
     """
     from levit.cli.output import print_json
     from levit.cli.progress_bar import track
-    from levit.data.inspection import draw_contact_sheet, inspect
+    from levit.data.inspection import inspect_splits
     from levit.data.open_data import open_data, open_splits
+    from levit.reporting.contact_sheet import draw_contact_sheet
     from levit.runtime.cpu_count import usable_cores
 
-    parts = open_splits(source) if split is None else {split: open_data(source, split=split)}
-    if contact_sheet is not None:  # first, so that a name that cannot be is found out before everything is read
-        draw_contact_sheet([*parts.values()], Path(contact_sheet))
-    summaries = inspect(parts, threads=threads or usable_cores(), watch=lambda looked: track(looked, "reading"))
+    splits = open_splits(source) if split is None else {split: open_data(source, split=split)}
+    if contact_sheet is not None:  # first, so that an invalid file name is an error before all images are read
+        draw_contact_sheet([*splits.values()], Path(contact_sheet))
+    summaries = inspect_splits(
+        splits, threads=threads or usable_cores(), progress=lambda images: track(images, "reading")
+    )
     if as_json:
-        print_json([_values(one) for one in summaries])
+        print_json([_json_object(summary) for summary in summaries])
     else:
-        _print(summaries)
-    if any(one.bad for one in summaries):
+        _print_tables(summaries)
+    if any(summary.num_bad for summary in summaries):
         raise typer.Exit(1)
 
 
-def _values(one: SplitSummary) -> dict[str, Any]:
+def _json_object(summary: SplitSummary) -> dict[str, Any]:
     return {
-        "split": one.name,
-        "images": one.images,
-        "classes": dict(zip(one.classes, one.per_class, strict=True)),
-        "unlabeled": one.unlabeled,
-        "out_of_range": one.out_of_range,
-        "bad": one.bad,
-        "bad_named": [{"name": name, "reason": reason} for name, reason in one.bad_named],
-        "duplicates": one.duplicates,
-        "duplicates_named": [{"name": name, "first": first} for name, first in one.duplicates_named],
-        "modes": dict(one.modes),
-        "sizes": one.size_quantiles(),
+        "split": summary.name,
+        "images": summary.num_images,
+        "classes": dict(zip(summary.classes, summary.images_per_class, strict=True)),
+        "unlabeled": summary.num_unlabeled,
+        "out_of_range": summary.num_out_of_range,
+        "bad": summary.num_bad,
+        "bad_examples": [{"name": name, "reason": reason} for name, reason in summary.bad_examples],
+        "duplicates": summary.num_duplicates,
+        "duplicate_examples": [{"name": name, "first": first} for name, first in summary.duplicate_examples],
+        "modes": dict(summary.modes),
+        "sizes": summary.size_quantiles(),
     }
 
 
-def _print(summaries: list[SplitSummary]) -> None:
+def _print_tables(summaries: list[SplitSummary]) -> None:
     from rich.console import Console
 
     from levit.cli.output import print_fields
 
-    for number, one in enumerate(summaries):
+    for number, summary in enumerate(summaries):
         if number:
             Console().print()
-        print_fields(_fields(one))
+        print_fields(_fields(summary))
 
 
-def _fields(one: SplitSummary) -> dict[str, str]:
-    sizes = ", ".join(f"{name} {low} to {high}, median {middle}" for name, (low, middle, high) in
-                      one.size_quantiles().items())  # fmt: skip
+def _fields(summary: SplitSummary) -> dict[str, str]:
+    sizes = [
+        f"{name} {low} to {high}, median {median}" for name, (low, median, high) in summary.size_quantiles().items()
+    ]
     fields = {
-        "split": one.name,
-        "images": f"{one.images:,}, {one.unlabeled:,} without a label, {one.bad:,} that cannot be read, "
-        f"{one.duplicates:,} that are there twice",
-        "classes": _classes(one),
-        "pixels": sizes or "none",
-        "modes": ", ".join(f"{mode} {count:,}" for mode, count in one.modes.most_common()) or "none",
+        "split": summary.name,
+        "images": f"{summary.num_images:,}, {summary.num_unlabeled:,} without a label, {summary.num_bad:,} unreadable, "
+        f"{summary.num_duplicates:,} duplicates",
+        "classes": _class_sizes(summary),
+        "pixels": ", ".join(sizes) or "none",
+        "modes": ", ".join(f"{mode} {count:,}" for mode, count in summary.modes.most_common()) or "none",
     }
-    if one.out_of_range:
-        fields["out of range"] = f"{one.out_of_range:,} labels are no class"
-    if one.empty_classes:
-        fields["empty classes"] = _first([*one.empty_classes], len(one.empty_classes))
-    if one.bad:
-        fields["bad"] = _first([f"{name} ({reason})" for name, reason in one.bad_named], one.bad)
-    if one.duplicates:
-        fields["duplicates"] = _first([f"{name} is {first}" for name, first in one.duplicates_named], one.duplicates)
+    if summary.num_out_of_range:
+        fields["out of range"] = f"{summary.num_out_of_range:,} labels are not the number of a class"
+    if summary.empty_classes:
+        fields["empty classes"] = _first(summary.empty_classes, len(summary.empty_classes))
+    if summary.num_bad:
+        fields["unreadable"] = _first([f"{name} ({reason})" for name, reason in summary.bad_examples], summary.num_bad)
+    if summary.num_duplicates:
+        duplicates = [f"{name} is {first}" for name, first in summary.duplicate_examples]
+        fields["duplicates"] = _first(duplicates, summary.num_duplicates)
     return fields
 
 
-def _classes(one: SplitSummary) -> str:
-    if not one.classes:
+def _class_sizes(summary: SplitSummary) -> str:
+    if not summary.classes:
         return "none"
-    order = sorted(zip(one.per_class, one.classes, strict=True), key=lambda pair: -pair[0])
-    (most, largest), (fewest, smallest) = order[0], order[-1]
+    sizes = sorted(zip(summary.images_per_class, summary.classes, strict=True), key=lambda pair: -pair[0])
+    (most, largest), (fewest, smallest) = sizes[0], sizes[-1]
     if most == fewest:
-        return f"{len(one.classes):,}, of {most:,} images each"
-    return f"{len(one.classes):,}, of {fewest:,} ({smallest}) to {most:,} images ({largest})"
+        return f"{len(sizes):,}, of {most:,} images each"
+    return f"{len(sizes):,}, of {fewest:,} ({smallest}) to {most:,} images ({largest})"
 
 
 def _first(names: list[str], count: int) -> str:
-    more = f", and {count - _SHOWN:,} more" if count > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    more = f", and {count - _MAX_SHOWN:,} more" if count > _MAX_SHOWN else ""
+    return ", ".join(names[:_MAX_SHOWN]) + more

@@ -1,1 +1,1 @@
-"""Labeled images from folders and parquet; no torch."""
+"""Labeled data sets: readers of folders, parquet, tar and other formats, subsets, inspection; without torch."""

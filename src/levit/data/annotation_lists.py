@@ -1,4 +1,4 @@
-"""A list of files with the number of their class, as mmpretrain keeps it in `meta/val.txt`."""
+"""Annotation files of mmpretrain (`meta/val.txt`): lines of an image path and a class index."""
 
 from __future__ import annotations
 
@@ -6,34 +6,33 @@ from pathlib import Path
 
 from levit.data.class_names import read_class_names
 from levit.data.file_list import FileList, FileListDataset
-from levit.errors import DataError
+from levit.errors import DataError, first_line
 
 
 def open_annotations(file: Path) -> FileListDataset:
-    """Lines `path number`, the paths relative to the folder that holds the images.
+    """Open lines `path index`, with paths relative to the folder of the images.
 
-    For `data/meta/val.txt` that is `data/val` where it is there, or else `data`; for another list its own folder. The
-    names of the classes are the lines of `classes.txt`, `synsets.txt` or `labels.txt` beside the list; without such a
-    file a thousand classes are those of ImageNet.
+    The folder of the images is `data/val` for `data/meta/val.txt`, or `data` if that does not exist, and the folder of
+    the file for any other file. For class names see `read_class_names`.
 
     Raises:
-        DataError: a line is no path and number, or the classes have no names.
+        DataError: a line is not a path and an index, there are no lines, or the classes have no names.
     """
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: cannot be read ({error})") from error
-    files, highest = FileList(_image_folder(file)), -1
+        raise DataError(f"cannot be read ({first_line(error)})", source=file) from error
+    files, max_label = FileList(_image_folder(file)), -1
     for number, line in enumerate(lines, start=1):
         path, _, label = line.strip().rpartition(" ")
         if line.strip() and not (path and label.isdecimal()):
-            raise DataError(f"{file}: line {number} is no path and number: {line.strip()[:80]!r}")
+            raise DataError(f"line {number} is not a path and a class index: {line.strip()[:80]!r}", source=file)
         if path:
             files.add(path.strip(), (int(label),))
-            highest = max(highest, int(label))
+            max_label = max(max_label, int(label))
     if not len(files):
-        raise DataError(f"{file}: no lines")
-    return FileListDataset(name=file.name, classes=read_class_names(file, 1 + highest), files=files)
+        raise DataError("no lines", source=file)
+    return FileListDataset(name=file.name, classes=read_class_names(file, max_label + 1), files=files)
 
 
 def _image_folder(file: Path) -> Path:

@@ -1,16 +1,18 @@
-"""The classes of labeled images -> the labels of a model: by name, never by position."""
+"""Matching of the classes of a data set with the labels of a model, by name and never by position."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from levit.errors import DataError
 from levit.spec.labels import imagenet_classes
 
-_SHOWN = 3  # names in an error
+_MAX_SHOWN = 3  # names in an error
+_WORDNET_ID_LENGTH = 9
 
 
 @dataclass(frozen=True)
@@ -26,119 +28,147 @@ class ClassMatch:
     rule_counts: Mapping[str, int]
 
 
-def match_classes(
-    classes: Sequence[str], labels: Sequence[str], name: str, class_map: Mapping[str, str] | None = None
-) -> ClassMatch:
-    """Match classes with labels.
+class _Rule(NamedTuple):
+    """Rule that matches classes with labels of the same key.
 
-    A class is the label that `class_map` gives it; or the one of the same name; or of the same name but for case,
-    spaces and underscores; or of the same class of ImageNet, which may be named by its WordNet id (`n01440764`, also
-    with more behind it), by the list of its synonyms, or by a synonym that no other class has.
+    Attributes:
+        name: of the rule.
+        class_keys: key of each class; None if the rule does not apply to it.
+        label_indices: indices of the labels with each key.
+    """
+
+    name: str
+    class_keys: Mapping[str, str | None]
+    label_indices: Mapping[str, Sequence[int]]
+
+
+def match_classes(
+    classes: Sequence[str], labels: Sequence[str], source: str, class_map: Mapping[str, str] | None = None
+) -> ClassMatch:
+    """Match the classes of a data set with the labels of a model.
+
+    The first of these rules that applies to a class determines its label: the label in `class_map`; the label of the
+    same name; of the same name but for case, spaces and underscores; of the same ImageNet class, which may be named by
+    its WordNet id (`n01440764`, also with a suffix), by the list of its synonyms, or by a synonym that no other class
+    has.
 
     Args:
-        classes: names of the data's classes.
-        labels: names of the model's.
-        name: of the data, for errors.
-        class_map: for some classes, the label that is meant.
+        classes: class names of the data set.
+        labels: labels of the model.
+        source: name of the data set, for errors.
+        class_map: for some classes, the label of the model.
 
     Raises:
-        DataError: a class has no label, or several, or two classes have the same; the message lists the first of them.
+        DataError: a class has no label or more than one, or two classes have the same label; the first of them are
+            named.
 
     Examples:
         >>> match_classes(["Dog", "n02123045"], ["tabby, tabby cat", "dog"], "pets").class_indices
         (1, 0)
     """
     class_map = class_map or {}
-    _check_map(class_map, classes, labels, name)
-    tables: list[tuple[str, Mapping[str, str | None], Mapping[str, Sequence[int]]]] = [
-        ("name", {label: label for label in classes}, _group(labels)),
-        ("spelling", {label: _plain(label) for label in classes}, _group([_plain(label) for label in labels])),
-        ("ImageNet", dict(zip(classes, _wordnet_ids(classes), strict=True)), _group(_wordnet_ids(labels))),
-    ]
-    found, ways, missing = [], Counter[str](), []
-    for one in classes:
-        if one in class_map:
-            found.append(labels.index(class_map[one]))
-            ways["given"] += 1
-            continue
-        for way, keys, places in tables:
-            candidates = places.get(keys[one] or "", [])
-            if len(candidates) > 1:
-                raise DataError(f"{name}: the model has two labels that could be {one!r}: give --class-map")
-            if candidates:
-                found.append(candidates[0])
-                ways[way] += 1
-                break
+    _check_class_map(class_map, classes, labels, source)
+    rules = [*_rules(classes, labels)]
+    class_indices, rule_counts, unmatched = list[int](), Counter[str](), list[str]()
+    for name in classes:
+        if name in class_map:
+            class_indices.append(labels.index(class_map[name]))
+            rule_counts["given"] += 1
+        elif match := _apply_rules(rules, name, source):
+            class_indices.append(match[1])
+            rule_counts[match[0]] += 1
         else:
-            missing.append(one)
-    if missing:
+            unmatched.append(name)
+    if unmatched:
         raise DataError(
-            f"{name}: the model has no label for {len(missing)} of {len(classes)} classes ({_first(missing)}): give "
-            "--class-map, a JSON file of class names and labels"
+            f"the model has no label for {len(unmatched)} of {len(classes)} classes ({_quote(unmatched)})",
+            source=source,
+            hint="give `class_map`, a mapping from class names to labels",
         )
-    twice = [labels[place] for place, count in Counter(found).items() if count > 1]
-    if twice:
-        raise DataError(f"{name}: several classes are the same label of the model ({_first(twice)}): give --class-map")
-    return ClassMatch(tuple(found), dict(ways))
+    repeated = [labels[index] for index, count in Counter(class_indices).items() if count > 1]
+    if repeated:
+        reason = f"several classes are the same label of the model ({_quote(repeated)})"
+        raise DataError(reason, source=source, hint="give `class_map`")
+    return ClassMatch(tuple(class_indices), dict(rule_counts))
 
 
 def normalize_class_name(name: str) -> str:
-    """The same for all ways of naming a class that `match_classes` takes for one.
+    """Normalize a class name: equal results for all names that `match_classes` regards as the same class.
 
     Examples:
         >>> {normalize_class_name(name) for name in ("Golden_retriever", "n02099601", "golden retriever")}
         {'n02099601'}
     """
-    return _wordnet_id(name) or _plain(name)
+    return _wordnet_id(name) or _normalize_spelling(name)
 
 
-def _check_map(class_map: Mapping[str, str], classes: Sequence[str], labels: Sequence[str], name: str) -> None:
-    for kind, given, known in (("class", class_map.keys(), classes), ("label", class_map.values(), labels)):
-        strange = sorted({*given} - {*known})
-        if strange:
-            owner = name if kind == "class" else "the model"
-            raise DataError(f"class map: {owner} has no {kind} {_first(strange)}")
+def _check_class_map(class_map: Mapping[str, str], classes: Sequence[str], labels: Sequence[str], source: str) -> None:
+    if unknown := sorted({*class_map} - {*classes}):
+        raise DataError(f"{source} has no class {_quote(unknown)}", source="`class_map`")
+    if unknown := sorted({*class_map.values()} - {*labels}):
+        raise DataError(f"the model has no label {_quote(unknown)}", source="`class_map`")
 
 
-def _group(keys: Sequence[str | None]) -> dict[str, list[int]]:
-    """Where each key stands."""
-    places: dict[str, list[int]] = {}
+def _rules(classes: Sequence[str], labels: Sequence[str]) -> Iterator[_Rule]:
+    """Rules in order of precedence."""
+    yield _Rule("name", {name: name for name in classes}, _indices_by_key(labels))
+    yield _Rule(
+        "spelling",
+        {name: _normalize_spelling(name) for name in classes},
+        _indices_by_key([_normalize_spelling(label) for label in labels]),
+    )
+    class_ids = dict(zip(classes, _wordnet_ids(classes), strict=True))
+    yield _Rule("ImageNet", class_ids, _indices_by_key(_wordnet_ids(labels)))
+
+
+def _apply_rules(rules: Sequence[_Rule], name: str, source: str) -> tuple[str, int] | None:
+    """Name of the first rule that applies to a class, with the index of the label; None if there is none."""
+    for rule in rules:
+        candidates = rule.label_indices.get(rule.class_keys[name] or "", ())
+        if len(candidates) > 1:
+            raise DataError(f"the model has two labels that match {name!r}", source=source, hint="give `class_map`")
+        if candidates:
+            return rule.name, candidates[0]
+    return None
+
+
+def _indices_by_key(keys: Sequence[str | None]) -> dict[str, list[int]]:
+    indices: dict[str, list[int]] = {}
     for index, key in enumerate(keys):
         if key is not None:
-            places.setdefault(key, []).append(index)
-    return places
+            indices.setdefault(key, []).append(index)
+    return indices
 
 
-def _plain(name: str) -> str:
+def _normalize_spelling(name: str) -> str:
     return " ".join(name.casefold().replace("_", " ").split())
 
 
 def _wordnet_ids(names: Sequence[str]) -> list[str | None]:
-    """The class of ImageNet that each name is; in the list of all of them even the two called crane are told apart."""
+    """WordNet id of each name; in the list of all ImageNet classes, also of the two that are called crane."""
     if tuple(names) == tuple(name for _, name in imagenet_classes()):
         return [identifier for identifier, _ in imagenet_classes()]
     return [_wordnet_id(name) for name in names]
 
 
 def _wordnet_id(name: str) -> str | None:
-    """The class of ImageNet that a name is."""
-    identifiers, synonyms = _imagenet()
-    start = name[:9]
-    if start in identifiers and (len(name) == len(start) or not name[len(start)].isalnum()):
-        return start
-    return synonyms.get(_plain(name))
+    identifiers, ids_by_name = _imagenet_names()
+    prefix = name[:_WORDNET_ID_LENGTH]
+    if prefix in identifiers and (len(name) == len(prefix) or not name[len(prefix)].isalnum()):
+        return prefix
+    return ids_by_name.get(_normalize_spelling(name))
 
 
 @cache
-def _imagenet() -> tuple[frozenset[str], dict[str, str]]:
-    """Ids, and every name that belongs to one class only."""
-    identifiers = frozenset(identifier for identifier, _ in imagenet_classes())
-    owners: dict[str, set[str]] = {}
+def _imagenet_names() -> tuple[frozenset[str], dict[str, str]]:
+    """All WordNet ids of ImageNet, and the id for every name that only one class has."""
+    ids_by_name: dict[str, set[str]] = {}
     for identifier, names in imagenet_classes():
         for name in [names, *names.split(",")]:
-            owners.setdefault(_plain(name), set()).add(identifier)
-    return identifiers, {name: min(found) for name, found in owners.items() if len(found) == 1}
+            ids_by_name.setdefault(_normalize_spelling(name), set()).add(identifier)
+    unique = {name: min(identifiers) for name, identifiers in ids_by_name.items() if len(identifiers) == 1}
+    return frozenset(identifier for identifier, _ in imagenet_classes()), unique
 
 
-def _first(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:_SHOWN])) + (", …" if len(names) > _SHOWN else "")
+def _quote(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:_MAX_SHOWN])) + (", …" if len(names) > _MAX_SHOWN else "")

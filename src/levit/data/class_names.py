@@ -1,39 +1,45 @@
-"""The names of classes that are numbers: a list beside the data, or those of ImageNet."""
+"""Names of classes that a data set only numbers: from a list next to the data, or those of ImageNet."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from levit.errors import DataError
+from levit.errors import DataError, first_line
 from levit.spec.labels import IMAGENET_CLASSES, imagenet_classes
 
-_LISTS = ("classes.txt", "synsets.txt", "labels.txt")
+_FILE_NAMES = ("classes.txt", "synsets.txt", "labels.txt")
+_MIN_IMAGENET_CLASSES = 0.9 * IMAGENET_CLASSES
 
 
-def read_class_names(file: Path, count: int) -> tuple[str, ...]:
-    """The names of the classes 0, 1, … of a file of labels.
+def read_class_names(file: Path, num_classes: int) -> tuple[str, ...]:
+    """Read the names of the classes that a file of labels numbers from 0.
 
-    They are the lines of `classes.txt`, `synsets.txt` or `labels.txt` beside it. Without such a file, more than 900
-    and up to a thousand classes (the last ones need not occur) are ImageNet's, by their WordNet ids.
+    They are the lines of `classes.txt`, `synsets.txt` or `labels.txt` next to it. Without such a file, 901 to 1000
+    classes (the last ones may have no images) are those of ImageNet, by their WordNet ids.
 
     Args:
-        file: that has the labels.
-        count: the highest label and one.
+        file: file that contains the labels.
+        num_classes: highest label + 1.
 
     Raises:
         DataError: there are no names, or fewer than classes.
     """
-    for name in _LISTS:
-        beside = file.parent / name
-        if beside.is_file() and not beside.samefile(file):
-            try:
-                lines = beside.read_text(encoding="utf-8-sig").splitlines()
-            except (OSError, UnicodeDecodeError) as error:
-                raise DataError(f"{beside}: cannot be read ({error})") from error
-            names = tuple(line.strip() for line in lines if line.strip())
-            if len(names) < count:
-                raise DataError(f"{beside}: {len(names)} names for {count} classes")
-            return names
-    if 0.9 * IMAGENET_CLASSES < count <= IMAGENET_CLASSES:
+    for name in _FILE_NAMES:
+        candidate = file.parent / name
+        if candidate.is_file() and not candidate.samefile(file):
+            return _read_names(candidate, num_classes)
+    if _MIN_IMAGENET_CLASSES < num_classes <= IMAGENET_CLASSES:
         return tuple(identifier for identifier, _ in imagenet_classes())
-    raise DataError(f"{file}: its {count} classes have no names: write them into {_LISTS[0]} beside it, in order")
+    hint = f"write them into {_FILE_NAMES[0]} next to it, in order"
+    raise DataError(f"its {num_classes} classes have no names", source=file, hint=hint)
+
+
+def _read_names(file: Path, num_classes: int) -> tuple[str, ...]:
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot be read ({first_line(error)})", source=file) from error
+    names = tuple(line.strip() for line in lines if line.strip())
+    if len(names) < num_classes:
+        raise DataError(f"{len(names)} names for {num_classes} classes", source=file)
+    return names

@@ -1,4 +1,4 @@
-"""Labels in the style of COCO, as iNaturalist 2018 and 2019 are distributed: `val2018.json` beside the images."""
+"""Annotations in COCO format, in which iNaturalist 2018 and 2019 are distributed: `val2018.json` next to the images."""
 
 from __future__ import annotations
 
@@ -10,33 +10,36 @@ from typing import Any
 from levit.data.file_list import FileList, FileListDataset
 from levit.errors import DataError
 
+_REQUIRED_KEYS = {"images": ("id", "file_name"), "annotations": ("image_id", "category_id"), "categories": ("id",)}
+
 
 def open_coco(file: Path) -> FileListDataset:
-    """`images` with `file_name`, `annotations` from images to categories, `categories` with `name`.
+    """Open `images` with `file_name`, `annotations` of images with categories, and `categories` with `name`.
 
-    Files are named relative to the folder of the list. A class is called by its name; where several categories have
-    the same, or none has one (iNaturalist 2019 hides them), by its id.
+    File names are relative to the folder of the file. Classes are ordered by category id. Their names are those of the
+    categories, or the ids if names are missing (iNaturalist 2019 hides them) or not unique.
 
     Raises:
-        DataError: the file is of another kind, or an annotation points nowhere.
+        DataError: the file is of another format, or an annotation refers to a category that is not listed.
     """
-    values = _read(file)
-    categories = {int(one["id"]): str(one.get("name", one["id"])) for one in values["categories"]}
-    unique = len({*categories.values()}) == len(categories)
-    places = {category: index for index, category in enumerate(sorted(categories))}
+    content = _read(file)
+    names = {int(category["id"]): str(category.get("name", category["id"])) for category in content["categories"]}
+    has_unique_names = len({*names.values()}) == len(names)
+    class_indices = {category: index for index, category in enumerate(sorted(names))}
     labels: dict[int, list[int]] = {}
-    for one in values["annotations"]:
-        if one["category_id"] not in places:
-            raise DataError(f"{file}: an annotation is of category {one['category_id']}, which is not listed")
-        of_image, label = labels.setdefault(one["image_id"], []), places[one["category_id"]]
-        if label not in of_image:
-            of_image.append(label)
+    for annotation in content["annotations"]:
+        category = annotation["category_id"]
+        if category not in class_indices:
+            raise DataError(f"an annotation is of category {category}, which is not listed", source=file)
+        of_image = labels.setdefault(annotation["image_id"], [])
+        if class_indices[category] not in of_image:
+            of_image.append(class_indices[category])
     files = FileList(file.parent)
-    for image in values["images"]:
+    for image in content["images"]:
         files.add(image["file_name"], labels.get(image["id"], []))
     return FileListDataset(
         name=file.name,
-        classes=tuple(categories[one] if unique else str(one) for one in places),
+        classes=tuple(names[category] if has_unique_names else str(category) for category in class_indices),
         files=files,
         is_multi_label=any(len(of_image) > 1 for of_image in labels.values()),
     )
@@ -44,12 +47,10 @@ def open_coco(file: Path) -> FileListDataset:
 
 def _read(file: Path) -> Mapping[str, Any]:
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-        for part, keys in (("images", ("id", "file_name")), ("annotations", ("image_id", "category_id")),
-                           ("categories", ("id",))):  # fmt: skip
-            if not all(key in one for one in values[part] for key in keys):
-                raise KeyError(part)
+        content: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        for section, keys in _REQUIRED_KEYS.items():
+            if not all(key in entry for entry in content[section] for key in keys):
+                raise KeyError(section)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{file}: not a list of images, annotations and categories ({error!r})") from error
-    result: Mapping[str, Any] = values
-    return result
+        raise DataError(f"not a list of images, annotations and categories ({error!r})", source=file) from error
+    return content

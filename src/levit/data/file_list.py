@@ -1,4 +1,4 @@
-"""Many files without an object for each: names and labels, packed; and labeled images that are such files."""
+"""Compact list of labeled image files, and the data set that consists of them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from levit.data.labeled_images import LabeledImage
 
 
 class FileList:
-    """Files below a folder, each with its labels, in the order in which they are added.
+    """Files below a folder with their labels, in the order in which they are added.
 
-    A file takes its relative name, and 16 bytes more. Paths are made when they are asked for.
+    Names and labels are packed into arrays: a file with one label takes the bytes of its relative name and 20 bytes
+    more. Path objects are created on access.
+
+    Args:
+        folder: folder that the names are relative to.
 
     Examples:
         >>> files = FileList(Path("photos"))
@@ -32,7 +36,7 @@ class FileList:
         self._label_ends = array("Q")
 
     def add(self, name: str, labels: Sequence[int]) -> None:
-        """Append a file by its name below the folder."""
+        """Append a file by its name relative to the folder, with its class indices."""
         self._names += name.encode(errors="surrogateescape")
         self._name_ends.append(len(self._names))
         self._labels.extend(labels)
@@ -47,29 +51,33 @@ class FileList:
             yield LabeledImage(self.folder / name, self.labels(index), name)
 
     def name(self, index: int) -> str:
-        """The name of a file below the folder."""
+        """Name of a file relative to the folder."""
         start = self._name_ends[index - 1] if index else 0
         return self._names[start : self._name_ends[index]].decode(errors="surrogateescape")
 
     def labels(self, index: int) -> tuple[int, ...]:
-        """Its labels."""
+        """Class indices of a file."""
         start = self._label_ends[index - 1] if index else 0
         return tuple(self._labels[start : self._label_ends[index]])
 
     def sha256(self) -> str:
-        """Of the names and contents of the files, in order; of one that cannot be read of its name."""
+        """Hash of the names and contents of the files, in order; a file that cannot be read counts by its name."""
         digest = hashlib.sha256()
         for index in range(len(self)):
             name = self.name(index)
             digest.update(name.encode(errors="surrogateescape") + b"\0")
-            with suppress(OSError), (self.folder / name).open("rb") as stream:  # whoever judges it counts and names it
+            with suppress(OSError), (self.folder / name).open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
         return digest.hexdigest()
 
 
 @dataclass(kw_only=True)
 class FileListDataset:
-    """Labeled images that are files in a list; see `levit.data.labeled_images.LabeledDataset`."""
+    """Data set of the files of a list; see `levit.data.labeled_images.LabeledDataset` for the other attributes.
+
+    Attributes:
+        files: the files, with random access to their names and labels.
+    """
 
     name: str
     classes: tuple[str, ...] = field(repr=False)
@@ -85,5 +93,5 @@ class FileListDataset:
         return iter(self.files)
 
     def sha256(self) -> str:
-        """Of the files' names and contents, in order."""
+        """Hash of the names and contents of the files, in order."""
         return self.files.sha256()

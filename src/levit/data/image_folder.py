@@ -1,83 +1,92 @@
-"""A folder of images: the subfolders name the classes; without subfolders there are no labels."""
+"""Folders of images, whose subfolders are the classes; images without subfolders have no labels."""
 
 from __future__ import annotations
 
 import os
-import re
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from levit.data.file_list import FileList, FileListDataset
-from levit.data.labeled_images import NoSplitError
+from levit.data.split_names import SPLIT_NAMES, find_split_name, no_split_error
 from levit.errors import DataError, LevitWarning
 from levit.spec.image_files import IMAGE_SUFFIXES, is_image
 
 _SUFFIXES = ", ".join(sorted(IMAGE_SUFFIXES))
-# What a part of the data is called, by what it is asked for as; where nothing is asked for, the first that is there.
-SPLITS = {
-    "validation": ("validation", "val", "valid"),
-    "test": ("test", "testing"),
-    "train": ("train", "training"),
-}
 
 
 def open_image_folder(folder: Path) -> FileListDataset:
-    """Images in `folder/<class>/…`, or directly in a folder without labels; the classes in alphabetical order.
+    """Open images in `folder/<class>/…` with the classes in alphabetical order, or unlabeled images in a folder.
 
-    An empty folder beside those of other classes is a class without images; one with other files only is no class, and
-    a warning says so.
+    An empty folder is a class without images. A folder with files of other types only is not a class; a warning names
+    it.
 
     Raises:
-        DataError: there are no images, or some beside folders of images.
+        DataError: there are no images, or some are next to folders of images.
     """
-    files, classes, others = FileList(folder), list[str](), list[str]()
+    files, classes, ignored = FileList(folder), list[str](), list[str]()
     for name in sorted(entry.name for entry in os.scandir(folder) if entry.is_dir()):
-        before = len(files)
+        count = len(files)
         for file in list_images(folder, name):
             files.add(file, (len(classes),))
-        if len(files) > before or _is_empty(folder / name):
+        if len(files) > count or _is_empty(folder / name):
             classes.append(name)
         elif not name.startswith("."):
-            others.append(name)
+            ignored.append(name)
     if not len(files):
         classes.clear()
-    beside = next(list_images(folder, depth=0), None)
-    if classes and beside is not None:
-        raise DataError(f"{folder}: {beside} stands beside folders of images: put it into the folder of its class")
-    if classes and others:
-        text = f"{folder}: no classes, for there is no image in them ({_SUFFIXES}): {', '.join(others)}"
+    stray = next(list_images(folder, depth=0), None)
+    if classes and stray is not None:
+        reason = f"{stray} is next to folders of images"
+        raise DataError(reason, source=folder, hint="put it into the folder of its class")
+    if classes and ignored:
+        text = f"{folder}: not classes, because they contain no images ({_SUFFIXES}): {', '.join(ignored)}"
         warnings.warn(text, LevitWarning, stacklevel=2)
     if not classes:
         for file in list_images(folder):
             files.add(file, ())
     if not len(files):
-        raise DataError(f"{folder}: no images in it ({_SUFFIXES})")
+        raise DataError(f"no images in it ({_SUFFIXES})", source=folder)
     return FileListDataset(name=folder.name or str(folder), classes=tuple(classes), files=files, is_grouped=True)
 
 
+def find_split_folder(folder: Path, split: str | None) -> Path:
+    """Find the folder of a split: `train`, `val`, … if there are such folders, otherwise the folder itself.
+
+    Args:
+        folder: folder of the data set.
+        split: validation, test, train, or the name of a folder; None for the first of these three that exists.
+
+    Raises:
+        NoSplitError: there is no such folder.
+    """
+    folders = {entry.name for entry in os.scandir(folder) if entry.is_dir()}
+    splits = [name for names in SPLIT_NAMES.values() for name in names if name in folders]
+    if len(splits) == 1 and _is_class(folder, splits[0], folders):
+        folders.remove(splits.pop())
+    name = find_split_name(folders, split)
+    if name is None and split is not None:
+        raise no_split_error(folder, split, sorted(splits))
+    return folder / (name or "")
+
+
 def has_folders_of_images(folder: Path) -> bool:
-    """Whether there is an image in a folder below this one."""
+    """Whether a subfolder, at any depth, contains an image."""
     names = [entry.name for entry in os.scandir(folder) if entry.is_dir()]
     return any(next(list_images(folder, name), None) is not None for name in names)
 
 
-def _is_empty(folder: Path) -> bool:
-    """Whether there is nothing in a folder but hidden files; one with other files may be no class at all."""
-    return not folder.name.startswith(".") and all(entry.name.startswith(".") for entry in folder.iterdir())
-
-
-def list_images(folder: Path, below: str = "", *, depth: int | None = None) -> Iterator[str]:
-    """The names of all images in a folder and below it, sorted folder by folder, relative to the first.
+def list_images(folder: Path, subfolder: str = "", *, depth: int | None = None) -> Iterator[str]:
+    """Names of the images in a folder and below it, relative to it, sorted folder by folder.
 
     Args:
-        folder: what names are relative to.
-        below: a folder in it, the only one to list.
-        depth: how many levels of folders to go down; None for all.
+        folder: folder that the names are relative to.
+        subfolder: the only subfolder to list; empty for the whole folder.
+        depth: number of levels of subfolders to descend; None for all.
     """
-    entries = sorted(os.scandir(folder / below), key=lambda entry: entry.name)
+    entries = sorted(os.scandir(folder / subfolder), key=lambda entry: entry.name)
     for entry in entries:
-        name = f"{below}/{entry.name}" if below else entry.name
+        name = f"{subfolder}/{entry.name}" if subfolder else entry.name
         if entry.is_dir():
             if depth != 0:
                 yield from list_images(folder, name, depth=None if depth is None else depth - 1)
@@ -85,67 +94,17 @@ def list_images(folder: Path, below: str = "", *, depth: int | None = None) -> I
             yield name
 
 
-def find_split(folder: Path, split: str | None) -> Path:
-    """The folder of one part of the data: `train`, `val`, … where there are such folders, otherwise the folder itself.
-
-    Args:
-        folder: of the whole data.
-        split: validation, test, train, or the name of a folder; None for the first of those three that is there.
-
-    Raises:
-        DataError: there is no such part.
-    """
-    present = {entry.name for entry in os.scandir(folder) if entry.is_dir()}
-    parts = [name for names in SPLITS.values() for name in names if name in present]
-    if len(parts) == 1 and _is_class(folder, parts[0], present):
-        present.remove(parts.pop())
-    found = choose_split(present, split)
-    if found is None and split is not None:
-        raise NoSplitError(f"{folder}: no split {split!r} (there: {', '.join(sorted(parts)) or 'none'})")
-    return folder / (found or "")
+def _is_empty(folder: Path) -> bool:
+    """Whether a folder contains nothing but hidden files; one with other files may not be a class at all."""
+    return not folder.name.startswith(".") and all(entry.name.startswith(".") for entry in folder.iterdir())
 
 
-def choose_split(present: Collection[str], split: str | None) -> str | None:
-    """Which of some names means a part of the data; None where none does.
+def _is_class(folder: Path, name: str, folders: Collection[str]) -> bool:
+    """Whether a folder with the name of a split is a class, as `train` is next to `bus` and `car`."""
 
-    Args:
-        present: the names.
-        split: validation, test, train or what else they may be called, or any of the names; None for the first of those
-            three that is there.
-
-    Examples:
-        >>> choose_split(["train", "valid"], None), choose_split(["train", "valid"], "validation")
-        ('valid', 'valid')
-    """
-    if split is None:
-        return next((name for names in SPLITS.values() for name in names if name in present), None)
-    others = next((names for names in SPLITS.values() if split in names), ())
-    return next((name for name in (split, *others) if name in present), None)
-
-
-def _is_class(folder: Path, name: str, present: Collection[str]) -> bool:
-    """Whether a folder called as a part of the data is a class, as `train` is beside `bus` and `car`."""
-
-    def has_images(one: str) -> bool:
-        return next(list_images(folder, one, depth=0), None) is not None
+    def has_images(subfolder: str) -> bool:
+        return next(list_images(folder, subfolder, depth=0), None) is not None
 
     with os.scandir(folder / name) as entries:
-        is_whole = any(entry.is_dir() or entry.name.startswith("metadata.") for entry in entries)
-    return not is_whole and has_images(name) and any(has_images(one) for one in present if one != name)
-
-
-def files_of_split(files: Sequence[Path], split: str | None) -> list[Path]:
-    """The files of one part, by their names: `validation-00000-of-00002.parquet`, `flowers-train-0007.tar`.
-
-    Raises:
-        DataError: there are none.
-    """
-    parts: dict[str, list[Path]] = {}
-    for file in files:
-        words = re.split(r"[-_.]", file.stem)
-        named = [name for word in words for name, names in SPLITS.items() if word in names]
-        parts.setdefault(named[-1] if named else words[0], []).append(file)
-    wanted = choose_split(parts, split)
-    if wanted is None and split is not None:
-        raise NoSplitError(f"{files[0].parent}: no split {split!r} (there: {', '.join(sorted(parts))})")
-    return parts[wanted] if wanted is not None else list(files)
+        is_dataset = any(entry.is_dir() or entry.name.startswith("metadata.") for entry in entries)
+    return not is_dataset and has_images(name) and any(has_images(other) for other in folders if other != name)

@@ -1,4 +1,4 @@
-"""Labeled images, wherever they are: what every reader gives."""
+"""Labeled image and data set of labeled images: the contract of all readers."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from levit.images.decoding import ImageSource
 
 
 class NoSplitError(DataError):
-    """The data has no part of this name."""
+    """A data set has no split of the requested name."""
 
 
 class LabeledImage(NamedTuple):
-    """One image as it is stored.
+    """Image with labels, not decoded.
 
     Attributes:
-        image: its path, or the bytes of its file.
-        labels: the indices of its classes: none where nobody labeled it, several where several are right.
-        name: what to call it.
+        image: path, content of the image file, or uint8 array [height, width, 3].
+        labels: class indices: none if the image is not labeled, several if several apply.
+        name: name of the image in results and errors.
     """
 
     image: ImageSource
@@ -27,26 +27,19 @@ class LabeledImage(NamedTuple):
     name: str
 
 
-def label_indices(value: Any) -> tuple[int, ...]:
-    """What a column of labels has in a row, as indices: no label is none, or a negative number.
-
-    Examples:
-        >>> label_indices(2), label_indices([0, 3]), label_indices(-1), label_indices(None)
-        ((2,), (0, 3), (), ())
-    """
-    values = value if isinstance(value, list) else [] if value is None else [value]
-    return tuple(int(one) for one in values if one >= 0)
-
-
 class LabeledDataset(Protocol):
-    """Images with labels that can be gone through any number of times.
+    """Data set of labeled images, which can be iterated any number of times, always in the same order.
+
+    A reader opens its files when it is constructed, and raises `DataError` if they do not have its format. Iteration is
+    lazy and neither decodes images nor checks them: a file may be missing or damaged, and a label may be outside
+    `range(len(classes))`. The consumer counts such images, or fails.
 
     Attributes:
-        name: of the file or folder.
-        classes: the names that labels are indices of; empty where there are no labels.
-        is_multi_label: whether an image may show any number of classes, all of which are to be found.
-        is_any_label_correct: whether of several labels one is enough (ImageNet-ReaL).
-        is_grouped: whether the images come class by class, so that the first of them are of few classes only.
+        name: name of the file, folder or data set, in results and errors.
+        classes: class names, indexed by labels; empty if the images have no labels.
+        is_multi_label: whether an image may show any number of classes, all of which are to be predicted.
+        is_any_label_correct: whether one of several labels is enough for a correct prediction (ImageNet-ReaL).
+        is_grouped: whether images are ordered class by class, so that the first images are of few classes.
     """
 
     name: str
@@ -55,10 +48,25 @@ class LabeledDataset(Protocol):
     is_any_label_correct: bool
     is_grouped: bool
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """Number of images."""
+        ...
 
-    def __iter__(self) -> Iterator[LabeledImage]: ...
+    def __iter__(self) -> Iterator[LabeledImage]:
+        """Iterate over the images in order; raises `DataError` if a container file (parquet, tar) is damaged."""
+        ...
 
     def sha256(self) -> str:
-        """Of what was read, so that a measurement can be told from one on other data."""
+        """Hash of the files that were read: 64 hexadecimal digits, equal only for equal images in equal order."""
         ...
+
+
+def label_indices(value: Any) -> tuple[int, ...]:
+    """Class indices in one row of a label column; None and negative numbers mean that there is no label.
+
+    Examples:
+        >>> label_indices(2), label_indices([0, 3]), label_indices(-1), label_indices(None)
+        ((2,), (0, 3), (), ())
+    """
+    values = value if isinstance(value, list) else [] if value is None else [value]
+    return tuple(int(label) for label in values if label >= 0)

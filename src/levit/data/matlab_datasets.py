@@ -1,4 +1,4 @@
-"""Flowers-102 and Stanford Cars as their authors distribute them: a folder of images, and `.mat` files."""
+"""Flowers-102 and Stanford Cars as their authors distribute them: a folder of images, with labels in MATLAB files."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from levit.data.file_list import FileList, FileListDataset
-from levit.data.labeled_images import NoSplitError
 from levit.data.matlab_files import read_matlab
+from levit.data.split_names import no_split_error
 from levit.errors import DataError
 
 _FLOWER_SPLITS = {"train": "trnid", "validation": "valid", "test": "tstid"}
@@ -16,21 +16,26 @@ _CAR_ANNOTATIONS = {"train": "cars_train_annos.mat", "test": "cars_test_annos_wi
 
 
 def is_flowers(folder: Path) -> bool:
-    """Whether a folder is that of Flowers-102."""
+    """Whether a folder has the files of Flowers-102."""
     return (folder / "imagelabels.mat").is_file() and (folder / "setid.mat").is_file()
 
 
 def open_flowers(folder: Path, split: str | None) -> FileListDataset:
-    """Flowers-102: `imagelabels.mat`, `setid.mat`, `jpg/image_00001.jpg`; test where no split is asked for.
+    """Open Flowers-102: `imagelabels.mat`, `setid.mat`, `jpg/image_00001.jpg`.
 
-    The files have no names of classes; they are called `1` to `102`, as the authors number them.
+    The files contain no class names; the classes are called `1` to `102`, as the authors number them.
+
+    Args:
+        folder: folder of the data set.
+        split: train, validation or test; None for test.
 
     Raises:
-        DataError: there is no such split.
+        DataError: there is no such split, or a file is not a MATLAB file.
+        ImportError: scipy is not installed.
     """
     split = split or "test"
     if split not in _FLOWER_SPLITS:
-        raise NoSplitError(f"{folder}: no split {split!r} (there: {', '.join(_FLOWER_SPLITS)})")
+        raise no_split_error(folder, split, _FLOWER_SPLITS)
     labels = np.atleast_1d(read_matlab(folder / "imagelabels.mat")["labels"])
     numbers = np.atleast_1d(read_matlab(folder / "setid.mat")[_FLOWER_SPLITS[split]])
     files = FileList(folder)
@@ -41,23 +46,28 @@ def open_flowers(folder: Path, split: str | None) -> FileListDataset:
 
 
 def is_cars(folder: Path) -> bool:
-    """Whether a folder is that of Stanford Cars."""
+    """Whether a folder has the devkit of Stanford Cars."""
     return (folder / "devkit" / "cars_meta.mat").is_file()
 
 
 def open_cars(folder: Path, split: str | None) -> FileListDataset:
-    """Stanford Cars: `devkit/cars_meta.mat` and annotations, `cars_train/`, `cars_test/`; test where none is asked for.
+    """Open Stanford Cars: `devkit/cars_meta.mat` and annotations, `cars_train/`, `cars_test/`.
+
+    Args:
+        folder: folder of the data set.
+        split: train or test; None for test.
 
     Raises:
-        DataError: there is no such split, or its annotations are not there.
+        DataError: there is no such split, its annotations are missing, or a file is not a MATLAB file.
+        ImportError: scipy is not installed.
     """
     split = split or "test"
     if split not in _CAR_ANNOTATIONS:
-        raise NoSplitError(f"{folder}: no split {split!r} (there: {', '.join(_CAR_ANNOTATIONS)})")
-    table = next((place / _CAR_ANNOTATIONS[split] for place in (folder / "devkit", folder)
-                  if (place / _CAR_ANNOTATIONS[split]).is_file()), None)  # fmt: skip
+        raise no_split_error(folder, split, _CAR_ANNOTATIONS)
+    candidates = [parent / _CAR_ANNOTATIONS[split] for parent in (folder / "devkit", folder)]
+    table = next((file for file in candidates if file.is_file()), None)
     if table is None:
-        raise DataError(f"{folder}: {_CAR_ANNOTATIONS[split]} is missing")
+        raise DataError(f"{_CAR_ANNOTATIONS[split]} is missing", source=folder)
     names = np.atleast_1d(read_matlab(folder / "devkit" / "cars_meta.mat")["class_names"])
     files = FileList(folder)
     for row in np.atleast_1d(read_matlab(table)["annotations"]):

@@ -1,4 +1,4 @@
-"""The `.mat` files in which some authors keep labels."""
+"""MATLAB files (`.mat`), in which some data sets store their labels."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from levit.errors import DataError
+from levit.errors import DataError, first_line
 
 
 def read_matlab(file: Path) -> Mapping[str, Any]:
-    """The variables of a file, as arrays of numbers, or of records that are read by name.
+    """Read the variables of a file: arrays of numbers, or of records with named fields.
 
     Raises:
-        DataError: it is no such file.
+        DataError: it is not a MATLAB file.
         ImportError: scipy is not installed.
     """
     try:
@@ -22,6 +22,6 @@ def read_matlab(file: Path) -> Mapping[str, Any]:
         raise ImportError('reading .mat files needs scipy: pip install "levit[evaluation]"') from error
     try:
         values: Mapping[str, Any] = loadmat(file, squeeze_me=True)
-    except Exception as error:  # scipy's errors are of many kinds
-        raise DataError(f"{file}: not a .mat file ({' '.join(str(error).split())})") from error
+    except Exception as error:  # scipy raises errors of many types
+        raise DataError(f"not a .mat file ({first_line(error)})", source=file) from error
     return values

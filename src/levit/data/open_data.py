@@ -1,4 +1,4 @@
-"""What a path to labeled images means: which reader opens it."""
+"""Opening of labeled data: the reader for a path or a name on the hub, and the splits of a data set."""
 
 from __future__ import annotations
 
@@ -7,33 +7,35 @@ from contextlib import suppress
 from pathlib import Path
 
 from levit.data.labeled_images import LabeledDataset, NoSplitError
+from levit.data.split_names import SPLIT_NAMES, select_split_files
 from levit.errors import DataError
 
 _HUB_NAME = re.compile(r"[a-z0-9][\w.-]*/[\w.-]+$", re.ASCII | re.IGNORECASE)
+_SPLITS = ("train", "validation", "test")
 
 
 def open_data(path: str | Path, *, split: str | None = None) -> LabeledDataset:
-    """Open labeled images, in whichever layout they are.
+    """Open labeled images of any supported layout.
 
     A folder may be
 
     - one with a subfolder for each class, or such folders in `train`, `val`, `validation`, `test`;
-    - one with a `metadata.csv` or `metadata.jsonl` beside the images, with `file_name` and `label` or `labels`;
+    - one with a `metadata.csv` or `metadata.jsonl` next to the images, with `file_name` and `label` or `labels`;
     - one of parquet files in the Hugging Face image layout, or of tar shards as WebDataset writes them;
     - CIFAR-10, Flowers-102 or Stanford Cars as their authors distribute them, ImageNet's flat validation folder with
       the devkit or a list of synsets, or ImageNet-V2.
 
-    A file may be one parquet file or tar shard; a list of files and numbers, as mmpretrain's `meta/val.txt`; the labels
-    of ImageNet-ReaL (`real.json`) or of iNaturalist (`val2018.json`) beside their images. A name such as
-    `user/flowers` that is no path is a data set of the hub, which needs `datasets`.
+    A file may be one parquet file or tar shard; a list of files and class indices, as mmpretrain's `meta/val.txt`; the
+    labels of ImageNet-ReaL (`real.json`) or of iNaturalist (`val2018.json`) next to their images. A name such as
+    `user/flowers` that is not a path is a data set of the Hugging Face Hub, which needs `datasets`.
 
     Args:
         path: the file or folder, or the name on the hub.
-        split: which part, where there are several: validation, test, train; None for the first of these.
+        split: validation, test, train or the name of another split; None for the first of these that exists.
 
     Raises:
-        DataError: it is none of these, has no images, or not this part.
-        ImportError: what reads it is not installed.
+        DataError: it has none of these layouts, no images, or no such split (`NoSplitError`).
+        ImportError: a package that reads this layout is not installed; the message names the extra.
 
     Examples:
         >>> photos = open_data("examples")
@@ -48,60 +50,68 @@ def open_data(path: str | Path, *, split: str | None = None) -> LabeledDataset:
             from levit.data.hub_datasets import HubDataset
 
             return HubDataset(path, split)
-        raise DataError(f"{source}: no such file or folder")
+        raise DataError("no such file or folder", source=source)
     if split is not None:
-        raise NoSplitError(f"{source}: a file has no splits: leave out split {split!r}")
+        raise NoSplitError("a file has no splits", source=source, hint=f"leave out split {split!r}")
     return _open_file(source)
 
 
 def open_splits(path: str | Path) -> dict[str, LabeledDataset]:
-    """The parts of the data for training, validation and testing, by name; without any, the whole by the name "all".
+    """Open the train, validation and test splits that exist, by name; a data set without splits by the name "all".
+
+    Args:
+        path: as for `open_data`.
 
     Raises:
-        DataError, ImportError: as `open_data` does.
+        DataError, ImportError: as for `open_data`.
 
     Examples:
         >>> list(open_splits("examples"))
         ['all']
     """
-    parts = {}
-    for split in ("train", "validation", "test"):
+    splits = {}
+    for name in _SPLITS:
         with suppress(NoSplitError):
-            parts[split] = open_data(path, split=split)
-    return parts or {"all": open_data(path)}
+            splits[name] = open_data(path, split=name)
+    return splits or {"all": open_data(path)}
 
 
 def open_with_other_splits(
     path: str | Path, *, split: str | None = None
 ) -> tuple[LabeledDataset, dict[str, LabeledDataset]]:
-    """What `open_data` opens, and the other parts of the data by name.
+    """Open a split with `open_data`, and the other splits of the data set by name.
 
-    Where looking at the others would mean a download or reading whole archives (a name on the hub, tar shards), there
-    are none.
+    There are no other splits where opening them means a download or reading whole archives (a name on the hub, tar
+    shards), and none that cannot be opened.
+
+    Args:
+        path: as for `open_data`.
+        split: as for `open_data`.
 
     Raises:
-        DataError, ImportError: as `open_data` does.
+        DataError, ImportError: as for `open_data`.
 
     Examples:
-        >>> photos, others = open_with_other_splits("examples")
-        >>> photos.name, others
+        >>> photos, other_splits = open_with_other_splits("examples")
+        >>> photos.name, other_splits
         ('examples', {})
     """
-    from levit.data import image_folder, matlab_datasets
+    from levit.data.matlab_datasets import is_flowers
     from levit.data.tar_shards import TarDataset
 
-    images, source = open_data(path, split=split), Path(path)
-    if not source.is_dir() or isinstance(images, TarDataset):
-        return images, {}
-    others = {}
-    for name in ("train", "validation", "test"):
-        with suppress(DataError):  # what cannot be opened is not asked for
-            others[name] = open_data(path, split=name)
-    order = ("test",) if matlab_datasets.is_flowers(source) else image_folder.SPLITS
-    chosen = next((name for name in order if name in others), None)
+    data, source = open_data(path, split=split), Path(path)
+    if not source.is_dir() or isinstance(data, TarDataset):
+        return data, {}
+    splits = {}
+    for name in _SPLITS:
+        with suppress(DataError):
+            splits[name] = open_data(path, split=name)
     if split is not None:
-        chosen = next((name for name, names in image_folder.SPLITS.items() if split in names), split)
-    return images, {name: part for name, part in others.items() if name != chosen}
+        opened = next((name for name, names in SPLIT_NAMES.items() if split in names), split)
+    else:
+        defaults = ("test",) if is_flowers(source) else tuple(SPLIT_NAMES)
+        opened = next((name for name in defaults if name in splits), "")
+    return data, {name: other for name, other in splits.items() if name != opened}
 
 
 def _open_folder(folder: Path, split: str | None) -> LabeledDataset:
@@ -110,25 +120,25 @@ def _open_folder(folder: Path, split: str | None) -> LabeledDataset:
     if shards := sorted(folder.glob("*.parquet")) or sorted(folder.glob("data/*.parquet")):
         from levit.data.parquet import ParquetDataset
 
-        return ParquetDataset(image_folder.files_of_split(shards, split), name=folder.name)
-    # Archives may still lie where they were unpacked.
+        return ParquetDataset(select_split_files(shards, split), name=folder.name)
+    # Archives may still be in the folder into which they were unpacked.
     if (shards := sorted(folder.glob("*.tar"))) and not image_folder.has_folders_of_images(folder):
         from levit.data.tar_shards import TarDataset
 
-        return TarDataset(image_folder.files_of_split(shards, split), name=folder.name)
+        return TarDataset(select_split_files(shards, split), name=folder.name)
     if cifar.is_cifar(folder):
         return cifar.Cifar10(folder, split)
     if matlab_datasets.is_flowers(folder):
         return matlab_datasets.open_flowers(folder, split)
     if matlab_datasets.is_cars(folder):
         return matlab_datasets.open_cars(folder, split)
-    part = image_folder.find_split(folder, split)
-    if imagenet.is_flat_validation(part):
-        return imagenet.open_flat_validation(part)
-    if imagenet.is_version_2(part):
-        return imagenet.open_version_2(part)
-    table = metadata_table.find_table(part)
-    return image_folder.open_image_folder(part) if table is None else metadata_table.open_image_table(table)
+    split_folder = image_folder.find_split_folder(folder, split)
+    if imagenet.is_flat_validation(split_folder):
+        return imagenet.open_flat_validation(split_folder)
+    if imagenet.is_version_2(split_folder):
+        return imagenet.open_version_2(split_folder)
+    table = metadata_table.find_table(split_folder)
+    return image_folder.open_image_folder(split_folder) if table is None else metadata_table.open_image_table(table)
 
 
 def _open_file(file: Path) -> LabeledDataset:
@@ -147,8 +157,9 @@ def _open_file(file: Path) -> LabeledDataset:
         from levit.data.tar_shards import TarDataset
 
         return TarDataset([file])
-    if file.suffix != ".parquet":
-        raise DataError(f"{file}: give a folder of images, a .parquet or .tar file, or a list (.txt, .json)")
-    from levit.data.parquet import ParquetDataset
+    if file.suffix == ".parquet":
+        from levit.data.parquet import ParquetDataset
 
-    return ParquetDataset([file])
+        return ParquetDataset([file])
+    hint = "give a folder of images, a .parquet or .tar file, or a list (.txt, .json)"
+    raise DataError("not labeled data", source=file, hint=hint)

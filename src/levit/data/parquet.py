@@ -1,27 +1,28 @@
-"""Parquet files in the Hugging Face image layout: a column `image` of bytes, and `label` or `labels`, one or a list."""
+"""Parquet files in the Hugging Face image layout: a column `image` of bytes, and `label` or `labels`."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from levit.checkpoints.weight_files import hash_file
+from levit.data.file_hash import hash_files
 from levit.data.labeled_images import LabeledImage, label_indices
-from levit.errors import DataError
+from levit.errors import DataError, first_line
+
+_BATCH_SIZE = 256
 
 
 class ParquetDataset:
-    """The rows of one file or several, in order; images are read from them as they are wanted.
+    """Rows of one parquet file or several, read lazily; see `levit.data.labeled_images.LabeledDataset`.
 
     Args:
-        files: of the same columns.
-        name: what to call them; None for the name of the one file.
+        files: files with the same columns, at least one.
+        name: name of the data set; None for the name of the first file.
 
     Raises:
-        DataError: one is no parquet file, or has no column of images, or its labels have no names.
+        DataError: a file is not a parquet file, or has no column of images, or its classes have no names.
         ImportError: pyarrow is not installed.
     """
 
@@ -37,18 +38,19 @@ class ParquetDataset:
         for file in files:
             try:
                 self._files.append(parquet.ParquetFile(file))
-            except Exception as error:  # pyarrow's errors and the system's
-                raise DataError(f"{file}: not a parquet file ({str(error).splitlines()[0]})") from error
+            except Exception as error:  # pyarrow and the operating system raise errors of many types
+                raise DataError(f"not a parquet file ({first_line(error)})", source=file) from error
         schema = self._files[0].schema_arrow
         if "image" not in schema.names:
-            raise DataError(f"{files[0]}: no column 'image' (it has {', '.join(schema.names)})")
+            raise DataError(f"no column 'image' (it has {', '.join(schema.names)})", source=files[0])
         self._label = next((column for column in ("labels", "label") if column in schema.names), None)
-        # By what is in it: a column of this name has one label a row in many data sets of the hub.
+        # Decided by the type: in many data sets of the hub, a column `labels` has one label per row.
         kind = schema.field(self._label).type if self._label else None
         self.is_multi_label = types.is_list(kind) or types.is_large_list(kind) if kind is not None else False
         self.classes = _class_names(schema.metadata or {}, self._label) if self._label else ()
         if self._label and not self.classes:
-            raise DataError(f"{files[0]}: its labels have no names: write it with datasets and a ClassLabel column")
+            hint = "write it with datasets and a ClassLabel column"
+            raise DataError("its labels have no names", source=files[0], hint=hint)
 
     def __len__(self) -> int:
         return sum(int(file.metadata.num_rows) for file in self._files)
@@ -56,33 +58,33 @@ class ParquetDataset:
     def __iter__(self) -> Iterator[LabeledImage]:
         columns = ["image"] if self._label is None else ["image", self._label]
         number = 0
-        for file in self._files:
-            for batch in _batches(file, columns, self.name):
+        for file, path in zip(self._files, self._paths, strict=True):
+            for batch in _batches(file, columns, path):
                 rows = batch.to_pydict()
                 labels = rows.get(self._label or "") or [None] * len(rows["image"])
                 for image, label in zip(rows["image"], labels, strict=True):
-                    content, path = (image["bytes"], image.get("path")) if isinstance(image, dict) else (image, None)
-                    source = content if content is not None else path or b""  # without either it cannot be read later
-                    yield LabeledImage(source, label_indices(label), path or f"row {number}")
+                    content, name = (image["bytes"], image.get("path")) if isinstance(image, dict) else (image, None)
+                    source = content if content is not None else name or b""  # b"": decoding it raises the error
+                    yield LabeledImage(source, label_indices(label), name or f"row {number}")
                     number += 1
 
     def sha256(self) -> str:
-        """Of the file, or of the hashes of the files."""
-        hashes = [hash_file(path) for path in self._paths]
-        return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+        """Hash of the file, or of the hashes of the files."""
+        return hash_files(self._paths)
 
 
-def _batches(file: Any, columns: list[str], name: str) -> Iterator[Any]:
+def _batches(file: Any, columns: list[str], path: Path) -> Iterator[Any]:
     try:
-        yield from file.iter_batches(batch_size=256, columns=columns)
-    except Exception as error:  # pyarrow's errors and the system's
-        raise DataError(f"{name}: damaged ({str(error).splitlines()[0]})") from error
+        yield from file.iter_batches(batch_size=_BATCH_SIZE, columns=columns)
+    except Exception as error:  # pyarrow and the operating system raise errors of many types
+        raise DataError(f"damaged ({first_line(error)})", source=path) from error
 
 
 def _class_names(metadata: dict[bytes, bytes], column: str) -> tuple[str, ...]:
+    """Class names in the features that `datasets` writes into the metadata; none if they are not there."""
     try:
         feature = json.loads(metadata[b"huggingface"])["info"]["features"][column]
-        while "names" not in feature:  # a sequence of them
+        while "names" not in feature:  # a sequence of labels
             feature = feature.get("feature") or feature[0]
         return tuple(feature["names"])
     except (AttributeError, KeyError, TypeError, ValueError):

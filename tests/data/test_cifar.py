@@ -1,0 +1,60 @@
+"""CIFAR-10 in both versions of its authors; damaged files and pickles that contain code are refused."""
+
+import pickle
+
+import pytest
+
+from levit.data.open_data import open_data
+from levit.errors import DataError
+from tests.data.datasets_on_disk import write_cifar
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_both_versions_give_images_and_labels(tmp_path, binary):
+    folder = write_cifar(tmp_path / "cifar", binary=binary)
+    data = open_data(folder)
+    assert (data.name, len(data), data.classes[9], len(data.classes)) == ("cifar test", 4, "truck", 10)
+    items = list(data)
+    assert [item.labels for item in items] == [(9,), (8,), (7,), (6,)]
+    assert (items[3].image.shape, items[3].image[0, 0].tolist()) == ((32, 32, 3), [3, 0, 0])
+    assert len(open_data(folder, split="train")) == 20
+    assert data.sha256() != open_data(folder, split="train").sha256()
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_a_missing_file_or_split_is_an_error(tmp_path, binary):
+    folder = write_cifar(tmp_path / "cifar", binary=binary)
+    (folder / ("data_batch_3.bin" if binary else "data_batch_3")).unlink()
+    with pytest.raises(DataError, match=r"data_batch_3.* is missing: unpack the archive again"):
+        open_data(folder, split="train")
+    with pytest.raises(DataError, match=r"no split 'all' \(available: test, train\)"):
+        open_data(folder, split="all")
+
+
+class Code:
+    def __reduce__(self):
+        return (print, ("this must never be printed",))
+
+
+def test_a_pickle_that_contains_code_is_refused(tmp_path, capsys):
+    folder = write_cifar(tmp_path / "cifar", binary=False)
+    (folder / "test_batch").write_bytes(pickle.dumps({b"data": Code(), b"labels": []}))
+    with pytest.raises(DataError, match=r"it contains code: builtins\.print"):
+        open_data(folder)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x02}q\x00.", b"not a pickle"])
+def test_a_damaged_file_is_an_error_of_one_line(tmp_path, content):
+    folder = write_cifar(tmp_path / "cifar", binary=False)
+    (folder / "test_batch").write_bytes(content)
+    with pytest.raises(DataError, match=r"not a (file|batch) of CIFAR-10") as caught:
+        open_data(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_truncated_binary_file_is_an_error(tmp_path):
+    file = write_cifar(tmp_path / "cifar", binary=True) / "test_batch.bin"
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(DataError, match="not a whole number of images: unpack the archive again"):
+        open_data(file.parent)

@@ -1,0 +1,53 @@
+"""Annotations in COCO format, as iNaturalist distributes them."""
+
+import json
+
+import pytest
+
+from levit.data.open_data import open_data
+from levit.errors import DataError
+from tests.data.datasets_on_disk import names_and_labels, write_images
+
+
+def coco(category_names=None):
+    ids = (4, 9)
+    names = [{"name": name} for name in category_names] if category_names else [{}, {}]
+    return {
+        "images": [{"id": 17, "file_name": "train_val2018/Plantae/a.jpg"}, {"id": 18, "file_name": "b.jpg"}],
+        "annotations": [{"id": 1, "image_id": 17, "category_id": 9}],
+        "categories": [{"id": number} | name for number, name in zip(ids, names, strict=True)],
+    }
+
+
+@pytest.mark.parametrize(("names", "expected"), [(("daisy", "rose"), "rose"), (("daisy", "daisy"), "9"), (None, "9")])
+def test_classes_are_named_by_categories_or_their_ids(tmp_path, names, expected):
+    write_images(tmp_path, "train_val2018/Plantae/a.jpg")
+    (tmp_path / "val2018.json").write_text(json.dumps(coco(names)))
+    data = open_data(tmp_path / "val2018.json")
+    assert names_and_labels(data) == [("train_val2018/Plantae/a.jpg", (expected,)), ("b.jpg", ())]
+    assert not data.is_multi_label
+
+
+def test_an_image_with_several_categories_makes_a_multi_label_data_set(tmp_path):
+    content = coco(("daisy", "rose"))
+    content["annotations"] += [{"image_id": 17, "category_id": 4}, {"image_id": 17, "category_id": 9}]
+    (tmp_path / "val2018.json").write_text(json.dumps(content))
+    data = open_data(tmp_path / "val2018.json")
+    assert data.is_multi_label
+    assert [item.labels for item in data] == [(1, 0), ()]
+
+
+def test_an_unlisted_category_is_an_error(tmp_path):
+    content = coco()
+    content["annotations"][0]["category_id"] = 5
+    (tmp_path / "val2018.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match="an annotation is of category 5, which is not listed"):
+        open_data(tmp_path / "val2018.json")
+
+
+@pytest.mark.parametrize("text", ["{}", "{", '{"images": [3], "annotations": [], "categories": []}'])
+def test_a_file_of_another_format_is_an_error_of_one_line(tmp_path, text):
+    (tmp_path / "val2018.json").write_text(text)
+    with pytest.raises(DataError, match="not a list of images, annotations and categories") as caught:
+        open_data(tmp_path / "val2018.json")
+    assert "\n" not in str(caught.value)

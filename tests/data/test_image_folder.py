@@ -1,0 +1,109 @@
+"""Subfolders with images are the classes, and folders with the names of splits are the splits."""
+
+import pytest
+
+from levit.data.labeled_images import NoSplitError
+from levit.data.open_data import open_data
+from levit.errors import DataError, LevitWarning
+from tests.data.datasets_on_disk import names_and_labels, png, write_images
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_images(tmp_path / "pets", "zebra/1.PNG", "ant/deep/2.png", "ant/1.png")
+    (tmp_path / "pets" / "ant" / "notes.txt").touch()
+    return tmp_path / "pets"
+
+
+def test_subfolders_with_images_are_the_classes(folder):
+    data = open_data(folder)
+    assert (data.name, data.classes, len(data)) == ("pets", ("ant", "zebra"), 3)
+    items = [(item.image.relative_to(folder).as_posix(), item.labels, item.name) for item in data]
+    expected = [("ant/1.png", 0), ("ant/deep/2.png", 0), ("zebra/1.PNG", 1)]
+    assert items == [(name, (label,), name) for name, label in expected]
+    assert list(data) == list(data)
+
+
+@pytest.mark.parametrize("file", ["notes.txt", "1.heic"])
+def test_a_subfolder_without_images_is_ignored_with_a_warning(folder, file):
+    (folder / "bee").mkdir()
+    (folder / "bee" / file).touch()
+    with pytest.warns(LevitWarning, match=r"pets: not classes, .*\.webp\): bee$"):
+        assert open_data(folder).classes == ("ant", "zebra")
+
+
+def test_an_empty_subfolder_is_a_class_without_images(tmp_path):
+    write_images(tmp_path, "cat/1.png", "dog/2.png")
+    (tmp_path / "bird").mkdir()
+    (tmp_path / "emu").mkdir()
+    (tmp_path / "emu" / ".keep").touch()
+    (tmp_path / ".hidden").mkdir()
+    data = open_data(tmp_path)
+    assert data.classes == ("bird", "cat", "dog", "emu")
+    assert [item.labels for item in data] == [(1,), (2,)]
+
+
+def test_images_without_subfolders_have_no_labels(folder):
+    data = open_data(folder / "zebra")
+    assert data.classes == ()
+    assert [item.labels for item in data] == [()]
+
+
+def test_images_next_to_folders_of_images_are_an_error(folder):
+    (folder / "stray.png").write_bytes(png(1))
+    with pytest.raises(
+        DataError, match=r"stray\.png is next to folders of images: put it into the folder of its class"
+    ):
+        open_data(folder)
+
+
+def test_resource_forks_of_macos_are_not_images(tmp_path):
+    write_images(tmp_path, "cat/1.png", "dog/2.png")
+    (tmp_path / "cat" / "._1.png").write_bytes(b"Mac OS X")
+    assert [item.name for item in open_data(tmp_path)] == ["cat/1.png", "dog/2.png"]
+
+
+def test_every_image_format_is_recognized_by_its_suffix(tmp_path):
+    write_images(tmp_path, "cat/1.jfif", "dog/2.JPE", "emu/3.pbm")
+    assert open_data(tmp_path).classes == ("cat", "dog", "emu")
+
+
+def test_the_hash_depends_on_names_and_contents(folder):
+    original = open_data(folder).sha256()
+    assert original == open_data(folder).sha256()
+    (folder / "zebra/1.PNG").rename(folder / "zebra/2.png")
+    renamed = open_data(folder).sha256()
+    (folder / "zebra/2.png").write_bytes(png(99))
+    assert len({original, renamed, open_data(folder).sha256()}) == 3
+
+
+def test_the_validation_split_is_the_default_and_any_split_can_be_opened(tmp_path):
+    write_images(tmp_path, "train/cat/1.png", "train/dog/2.png", "val/cat/3.png", "test/dog/4.png", "extra/dog/5.png")
+    assert names_and_labels(open_data(tmp_path)) == [("cat/3.png", ("cat",))]
+    for split, expected in (("validation", "cat/3.png"), ("val", "cat/3.png"), ("test", "dog/4.png")):
+        assert names_and_labels(open_data(tmp_path, split=split))[0][0] == expected
+    assert len(open_data(tmp_path, split="train")) == 2
+    assert names_and_labels(open_data(tmp_path, split="extra")) == [("dog/5.png", ("dog",))]
+    with pytest.raises(NoSplitError, match=r"no split 'holdout' \(available: test, train, val\)"):
+        open_data(tmp_path, split="holdout")
+
+
+def test_a_split_is_found_by_any_of_its_names(tmp_path):
+    write_images(tmp_path, "training/cat/1.png", "valid/cat/2.png")
+    names = [names_and_labels(open_data(tmp_path, split=split))[0][0] for split in ("val", "train")]
+    assert names == ["cat/2.png", "cat/1.png"]
+
+
+def test_a_class_name_may_begin_with_the_name_of_a_split(tmp_path):
+    write_images(tmp_path, "tester/1.png", "trainers/2.png")
+    assert open_data(tmp_path).classes == ("tester", "trainers")
+
+
+@pytest.mark.parametrize("split", [None, "train"])
+def test_a_folder_train_next_to_other_classes_is_a_class(tmp_path, split):
+    write_images(tmp_path, "bus/1.png", "car/2.png", "train/3.png")
+    if split is not None:
+        with pytest.raises(NoSplitError, match=r"no split 'train' \(available: none\)"):
+            open_data(tmp_path, split=split)
+    else:
+        assert open_data(tmp_path).classes == ("bus", "car", "train")

@@ -1,0 +1,46 @@
+"""Flowers-102 and Stanford Cars in their original layouts."""
+
+import numpy as np
+import pytest
+import scipy.io
+
+from levit.data.open_data import open_data
+from levit.errors import DataError
+from tests.data.datasets_on_disk import names_and_labels, write_images
+
+
+def test_flowers_102(tmp_path):
+    write_images(tmp_path, *(f"jpg/image_{number:05}.jpg" for number in range(1, 6)))
+    scipy.io.savemat(tmp_path / "imagelabels.mat", {"labels": [[77, 1, 102, 1, 2]]})
+    scipy.io.savemat(tmp_path / "setid.mat", {"trnid": [[1, 2]], "valid": [[5]], "tstid": [[4, 3]]})
+    data = open_data(tmp_path)
+    assert (data.name, len(data.classes)) == ("Flowers-102 test", 102)
+    assert names_and_labels(data) == [("jpg/image_00004.jpg", ("1",)), ("jpg/image_00003.jpg", ("102",))]
+    assert [item.labels for item in open_data(tmp_path, split="validation")] == [(1,)]
+    with pytest.raises(DataError, match=r"no split 'all' \(available: train, validation, test\)"):
+        open_data(tmp_path, split="all")
+    (tmp_path / "setid.mat").write_bytes(b"not a .mat file")
+    with pytest.raises(DataError, match=r"setid\.mat: not a \.mat file \(") as caught:
+        open_data(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_stanford_cars(tmp_path):
+    write_images(tmp_path, "cars_train/00001.jpg", "cars_test/00001.jpg", "cars_test/00002.jpg")
+    (tmp_path / "devkit").mkdir()
+    names = np.array(["AM General Hummer SUV 2000", "Acura RL Sedan 2012"], object)
+    scipy.io.savemat(tmp_path / "devkit/cars_meta.mat", {"class_names": names})
+    kinds = [("class", object), ("fname", object)]
+
+    def write_annotations(file, *rows):
+        scipy.io.savemat(tmp_path / file, {"annotations": np.array([*rows], dtype=kinds)})
+
+    write_annotations("devkit/cars_train_annos.mat", (2, "00001.jpg"))
+    with pytest.raises(DataError, match=r"cars_test_annos_withlabels\.mat is missing"):
+        open_data(tmp_path)
+    write_annotations("cars_test_annos_withlabels.mat", (1, "00001.jpg"), (2, "00002.jpg"))
+    expected = [("cars_test/00001.jpg", (names[0],)), ("cars_test/00002.jpg", (names[1],))]
+    assert names_and_labels(open_data(tmp_path)) == expected
+    assert names_and_labels(open_data(tmp_path, split="train")) == [("cars_train/00001.jpg", (names[1],))]
+    with pytest.raises(DataError, match=r"no split 'validation' \(available: train, test\)"):
+        open_data(tmp_path, split="validation")

@@ -1,0 +1,80 @@
+"""The layout of a path determines its reader; the other splits of a data set are found."""
+
+import tarfile
+
+import pytest
+
+from levit.data.labeled_images import NoSplitError
+from levit.data.open_data import open_data, open_splits, open_with_other_splits
+from levit.errors import DataError
+from tests.data.datasets_on_disk import png, write_cifar, write_images, write_parquet
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("missing", "no such file or folder"),
+        ("empty", "no images in it"),
+        ("notes.md", "not labeled data: give a folder"),
+    ],
+)
+def test_a_path_without_labeled_data_is_an_error_of_one_line(tmp_path, name, message):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.md").touch()
+    with pytest.raises(DataError, match=message) as caught:
+        open_data(tmp_path / name)
+    assert caught.value.source == str(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_has_no_splits(tmp_path):
+    with pytest.raises(NoSplitError, match="a file has no splits: leave out split 'train'"):
+        open_data(write_parquet(tmp_path / "pets.parquet"), split="train")
+
+
+def test_a_hub_name_without_a_network_is_an_error_of_one_line():
+    with pytest.raises(DataError, match="nobody/flowers: no such file or folder, and not available from the hub"):
+        open_data("nobody/flowers")
+
+
+@pytest.mark.parametrize("split", [None, "val", "validation", "test", "train"])
+def test_the_other_splits_are_all_but_the_opened_one(tmp_path, split):
+    write_images(tmp_path, "train/cat/1.png", "val/cat/22.png", "test/cat/333.png")
+    data, other_splits = open_with_other_splits(tmp_path, split=split)
+    assert data.sha256() == open_data(tmp_path, split=split).sha256()
+    opened = {None: "validation", "val": "validation"}.get(split, split)
+    assert list(other_splits) == [name for name in ("train", "validation", "test") if name != opened]
+
+
+def test_other_splits_are_found_in_every_layout(tmp_path):
+    data, other_splits = open_with_other_splits(write_cifar(tmp_path / "cifar", binary=False))
+    assert (data.name, list(other_splits)) == ("cifar test", ["train"])
+    assert list(open_splits(tmp_path / "cifar")) == ["train", "test"]
+    (tmp_path / "shards").mkdir()
+    for name in ("train", "test"):
+        write_parquet(tmp_path / "shards" / f"{name}-0.parquet")
+    assert list(open_with_other_splits(tmp_path / "shards")[1]) == ["train"]
+    assert open_with_other_splits(tmp_path / "shards" / "test-0.parquet")[1] == {}
+
+
+def test_another_split_that_cannot_be_opened_is_left_out(tmp_path):
+    write_images(tmp_path, "val/cat/1.png")
+    (tmp_path / "train").mkdir()
+    data, other_splits = open_with_other_splits(tmp_path)
+    assert (len(data), other_splits) == (1, {})
+
+
+def test_an_empty_split_is_an_error(tmp_path):
+    (tmp_path / "train").mkdir()
+    (tmp_path / "val" / "cat").mkdir(parents=True)
+    (tmp_path / "val" / "cat" / "1.png").write_bytes(png(1))
+    with pytest.raises(DataError, match="train: no images in it"):
+        open_splits(tmp_path)
+
+
+def test_archives_next_to_their_unpacked_folders_are_ignored(tmp_path):
+    write_images(tmp_path, "train/cat/1.png", "train/dog/2.png", "val/cat/3.png", "val/dog/4.png")
+    with tarfile.open(tmp_path / "ILSVRC2012_img_val.tar", "w") as archive:
+        archive.add(tmp_path / "val" / "cat" / "3.png", "3.png")
+    data, other_splits = open_with_other_splits(tmp_path)
+    assert (data.classes, len(data), [*other_splits]) == (("cat", "dog"), 2, ["train"])
