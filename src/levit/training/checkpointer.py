@@ -1,148 +1,87 @@
-"""All that is needed to go on: a folder that is complete or absent, whenever the process is killed."""
+"""Checkpoints of a run: the last state, the best weights and the moving average."""
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from accelerate import Accelerator
+from torch import Tensor
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 
-from levit.errors import CheckpointError
+from levit.training.failures import NonFiniteError
+from levit.training.fingerprint import Fingerprint
+from levit.training.model_state import ModelState
+from levit.training.progress import BestWeights, Progress
+from levit.training.run_state import RunState, checkpoint_errors, save_state
+from levit.training.student import Student
 
-LAST = "last"
-STATE_FILE = "training_state.pt"
-
-_PARTIAL, _COMPLETE = ".last.partial", ".last.complete"
+AVERAGE = "ema"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Basis:
-    """What a run stands on besides its options: without it, what was saved means something else.
+class Checkpointer:
+    """Saves and restores a run; only the first process writes.
 
     Attributes:
-        images: a digest of their names and labels, in order.
-        teacher: a digest of the weights of who teaches; empty where nobody does.
-        step_size: images in a step.
-        processes: that learn together.
+        run: the run directory.
+        accelerator: of this process.
+        student: writes weights with their configuration and preprocessing.
+        model: network, optimizer and average.
+        fingerprint: of the run.
     """
 
-    images: str
-    step_size: int
-    processes: int
-    teacher: str = ""
+    run: Path
+    accelerator: Accelerator
+    student: Student
+    model: ModelState
+    fingerprint: Fingerprint
 
+    def save(self, progress: Progress, *, best: BestWeights | None = None) -> None:
+        """Write `last/` and `ema/`, and the best weights into the run directory.
 
-@dataclass(kw_only=True)
-class Progress:
-    """How far a run is; what follows is a function of this, its basis, the options and the weights.
+        Args:
+            progress: of the run.
+            best: the weights that are better than those of all epochs before, if any.
 
-    Attributes:
-        epoch: which is under way, from 0.
-        step: how many of its steps are done.
-        sums: of the epoch so far: loss and right answers, each times images, and images.
-        rows: of `results.csv`.
-        best: the best value of the metric so far, and best_epoch where it was.
-        is_over: whether no better epoch came for as long as was to be waited.
-    """
+        Raises:
+            CheckpointError: files cannot be written.
+            NonFiniteError: a weight is infinite or NaN; nothing was written.
+        """
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        states = get_state_dict(self.model.prepared, self.model.optimizer.optimizer, options=options)
+        weights, optimizer = cast(dict[str, Tensor], states[0]), states[1]
+        if not all(torch.isfinite(tensor).all() for tensor in weights.values()):
+            where = f"the step after step {progress.step} of epoch {progress.epoch + 1}"
+            raise NonFiniteError(float("nan"), where)
+        if self.accelerator.is_main_process:
+            average = self.model.average.module.state_dict() if self.model.average is not None else None
+            scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else None
+            tensors = {"network": weights, "optimizer": optimizer, "average": average, "scaler": scaler}
+            with checkpoint_errors(self.run):
+                if best is not None:
+                    self.student.save(self.run, average if best == "average" and average is not None else weights)
+                state = RunState(self.fingerprint, progress, tensors)
+                save_state(self.run, state, lambda folder: self.student.save(folder, weights))
+                self._save_average()
+        self.accelerator.wait_for_everyone()
 
-    epoch: int = 0
-    step: int = 0
-    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
-    rows: list[dict[str, float]] = field(default_factory=list)
-    best: float | None = None
-    best_epoch: int = -1
-    is_over: bool = False
+    def restore(self, tensors: dict[str, Any]) -> None:
+        """Load the tensors of a saved state, and write `ema/` again, which a killed process may have left out."""
+        set_state_dict(
+            self.model.prepared, self.model.optimizer.optimizer, model_state_dict=tensors["network"],
+            optim_state_dict=tensors["optimizer"], options=StateDictOptions(full_state_dict=True),
+        )  # fmt: skip
+        if self.model.average is not None:
+            self.model.average.module.load_state_dict(tensors["average"])
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(tensors["scaler"])
+        if self.accelerator.is_main_process:
+            with checkpoint_errors(self.run):
+                self._save_average()
 
-
-def save_state(
-    run: Path, basis: Basis, progress: Progress, tensors: dict[str, Any], write_model: Callable[[Path], None]
-) -> None:
-    """Replace `last/` by what is true now.
-
-    It is written under another name, and that name says when it is complete; `settle_last` finishes what was
-    interrupted after that.
-
-    Args:
-        run: the folder of the run.
-        basis: what it stands on.
-        progress: how far it is.
-        tensors: states of network, average and optimizer.
-        write_model: writes the network as others read it.
-
-    Raises:
-        CheckpointError: it cannot be written; what was there before is still there.
-    """
-    partial = run / _PARTIAL
-    with writing(run / LAST):
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        write_model(partial)
-        torch.save({"basis": asdict(basis), "progress": asdict(progress), **tensors}, partial / STATE_FILE)
-        _flush(partial)
-        settle_last(run)
-        partial.rename(run / _COMPLETE)
-        settle_last(run)
-
-
-@contextmanager
-def writing(what: Path) -> Iterator[None]:
-    """Say what could not be written, and the way out.
-
-    Raises:
-        CheckpointError: instead of an error of the system.
-    """
-    try:
-        yield
-    except (OSError, RuntimeError) as error:  # torch's way of saying that a disk is full is the second
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"{what}: cannot be written ({reason}): make room, and go on by --resume") from error
-
-
-def settle_last(run: Path) -> None:
-    """Give a complete folder its name where a process was killed before it could."""
-    complete, last = run / _COMPLETE, run / LAST
-    if complete.exists():
-        shutil.rmtree(last, ignore_errors=True)
-        complete.rename(last)
-
-
-def has_state(run: Path) -> bool:
-    """Whether a run has saved anything to go on from."""
-    return (run / LAST / STATE_FILE).is_file()
-
-
-def load_state(run: Path) -> tuple[Basis, Progress, dict[str, Any]] | None:
-    """What `save_state` wrote last, or None where there is nothing yet.
-
-    Raises:
-        CheckpointError: it is damaged.
-    """
-    file = run / LAST / STATE_FILE
-    if not file.is_file():
-        return None
-    try:
-        tensors = torch.load(file, map_location="cpu", weights_only=True)
-        return Basis(**tensors.pop("basis")), Progress(**tensors.pop("progress")), tensors
-    except Exception as error:  # a damaged file makes torch raise almost anything
-        raise CheckpointError(
-            f"{file}: damaged ({' '.join(str(error).split())[:200]}): start anew with another --out"
-        ) from error
-
-
-def write_text(file: Path, text: str) -> None:
-    """Write a file so that it is complete or what it was before."""
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(file)
-
-
-def _flush(folder: Path) -> None:
-    """To the disk, so that what is renamed afterwards is whole even if the machine stops."""
-    for path in folder.iterdir():
-        with path.open("r+b") as stream:
-            os.fsync(stream.fileno())
+    def _save_average(self) -> None:
+        if self.model.average is not None:
+            self.student.save(self.run / AVERAGE, self.model.average.module.state_dict())

@@ -1,4 +1,4 @@
-"""The folder of a run: whose it is, what was asked for, and whether there is room."""
+"""Run directory: its lock, the options of the run in it, and free space."""
 
 from __future__ import annotations
 
@@ -15,169 +15,145 @@ from filelock import FileLock, Timeout
 
 import levit
 from levit.errors import ConfigError, LevitError, LevitWarning
-from levit.training.checkpointer import LAST, Basis, has_state, settle_last, write_text
+from levit.files import write_text
 from levit.training.datasets import IMAGE_COPIES
-from levit.training.options import TrainingOptions
+from levit.training.options import ModelOptions, TrainingOptions
 from levit.training.recipe import read_recipe
+from levit.training.run_state import LAST, finish_interrupted_save, has_state
 
 ARGUMENTS_FILE = "args.yaml"
 
 _LOCK_FILE = ".lock"
-_PATIENCE = 5  # seconds, with a process that was just told to stop
-_COPIES = 12  # of the weights: best, last, average, optimizer; and once more while they are replaced
-
-
-def check_folder(options: TrainingOptions) -> None:
-    """Look whether a folder is new, or the run in it this one.
-
-    Raises:
-        ConfigError: it holds another run or something else, or its run was told something else.
-    """
-    run = Path(options.run.out)
-    arguments = run / ARGUMENTS_FILE
-    if arguments.exists():
-        if not options.run.resume:
-            raise ConfigError(f"--out {run}: there is a run in it: go on with it by --resume, or give another folder")
-        settle_last(run)
-        before = TrainingOptions.from_flat(**read_recipe(arguments))
-        if (changed := before.differences(options)) and has_state(run):
-            raise ConfigError(
-                f"--resume: the run in {run} began with another {', '.join(changed)}: give what is in {arguments}, or "
-                f"begin another run with {_anew(run, options)}"
-            )
-        if (before.data.data, before.data.val) != (options.data.data, options.data.val):
-            text = (
-                f"--resume: {run} goes on with images from another place, of which only names and labels are compared"
-            )
-            warnings.warn(text, LevitWarning, stacklevel=2)
-    elif any(not path.name.startswith(".") for path in run.iterdir()):
-        raise ConfigError(f"--out {run}: there is something else in it: give a new folder")
-
-
-def check_basis(before: Basis, now: Basis, options: TrainingOptions) -> None:
-    """Look whether a run that goes on stands on what it began with.
-
-    Raises:
-        ConfigError: the images or the teacher are others, or steps have another size; other processes are a warning.
-    """
-    run = Path(options.run.out)
-    anew = f"begin another run with {_anew(run, options)}"
-    if before.images != now.images:
-        raise ConfigError(
-            f"--resume: the run in {run} began with other images or labels, and may have learned from those that it "
-            f"would be judged by: bring them back, or {anew}"
-        )
-    if before.teacher not in ("", now.teacher):  # what an older program saved does not say
-        raise ConfigError(
-            f"--resume: {options.teacher.teacher} has learned since the run in {run} began with it as its teacher: bring back "
-            f"the weights that it had, or {anew}"
-        )
-    if before.step_size != now.step_size:
-        raise ConfigError(
-            f"--resume: the run in {run} began with {before.step_size} images in a step on {before.processes} "
-            f"processes, and {now.processes} make it {now.step_size}: use as many as before, or {anew}"
-        )
-    if before.processes != now.processes:
-        text = f"{run} began on {before.processes} processes, and goes on with {now.processes}: not to the same bits"
-        warnings.warn(text, LevitWarning, stacklevel=2)
-
-
-def _anew(run: Path, options: TrainingOptions) -> str:
-    """What takes over the weights of a run."""
-    less = " --no-from-scratch" * options.model.from_scratch + ", no --patch-size" * (
-        options.model.patch_size is not None
-    )
-    return f"--model {run / LAST}{less} and another --out"
+_LOCK_SECONDS = 5.0  # a process that was just told to stop has this time to end
+_WEIGHT_COPIES = 12  # best, last, average and optimizer (two each), and all once more while they are replaced
 
 
 @contextmanager
-def held_folder(options: TrainingOptions) -> Iterator[None]:
-    """The folder of a run, this process's alone for as long; copies of images go with its end, whatever that is.
+def lock_run_directory(options: TrainingOptions, *, lock_seconds: float = _LOCK_SECONDS) -> Iterator[None]:
+    """Create and lock the run directory, and delete the copies of images in it at the end, whatever the outcome.
 
-    What fails before the run begins unmakes the folder.
+    A directory that was created is deleted again if the run fails before `write_arguments`.
+
+    Args:
+        options: of the run.
+        lock_seconds: how long to wait for another process to release the lock.
 
     Raises:
-        ConfigError: it cannot be written, another process holds it, or `check_folder` says so.
+        ConfigError: the directory cannot be written, is locked by another process, or belongs to another run.
     """
     run = Path(options.run.out)
-    made = [folder for folder in (run, *run.parents) if not os.path.exists(folder)]  # noqa: PTH110  # Path's raises where it may not look
+    created = [folder for folder in (run, *run.parents) if not os.path.exists(folder)]  # noqa: PTH110  # Path.exists raises without permission
     copies = run / IMAGE_COPIES
     try:
-        _make(run)
-        with _locked(run):
-            was_there = copies.exists()  # which somebody else has put there, or a process that was killed
-            check_folder(options)
+        _create(run)
+        with _lock(run, lock_seconds):
+            existed = copies.exists()  # from a killed process; or a folder of the user, if this is no run directory
+            check_run_directory(options)
             try:
                 yield
             finally:
-                if (run / ARGUMENTS_FILE).exists() or not was_there:
+                if (run / ARGUMENTS_FILE).exists() or not existed:
                     shutil.rmtree(copies, ignore_errors=True)
     except BaseException:
         if not (run / ARGUMENTS_FILE).exists():
-            with suppress(OSError):  # somebody else has put something there
-                for folder in made:
+            with suppress(OSError):  # a folder is not empty
+                for folder in created:
                     if folder.exists():
                         folder.rmdir()
         raise
 
 
-def _make(run: Path) -> None:
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=run):
-            pass
-    except OSError as error:
-        raise ConfigError(f"--out {run}: cannot be written ({error.strerror})") from error
+def check_run_directory(options: TrainingOptions) -> None:
+    """Check that the run directory is empty, or contains the run that is to be resumed.
+
+    Raises:
+        ConfigError: it contains a run that is not to be resumed or has other options, or something else.
+    """
+    run = Path(options.run.out)
+    arguments = run / ARGUMENTS_FILE
+    if not arguments.exists():
+        if any(not path.name.startswith(".") for path in run.iterdir()):
+            raise ConfigError(f"is {run}, which contains something else", source="out", hint="give a new folder")
+        return
+    if not options.run.resume:
+        hint = "continue it with `resume`, or give another folder"
+        raise ConfigError(f"is {run}, which contains a run", source="out", hint=hint)
+    finish_interrupted_save(run)
+    previous = TrainingOptions.from_flat(**read_recipe(arguments))
+    if (changed := previous.differences(options)) and has_state(run):
+        names = ", ".join(f"`{name}`" for name in changed)
+        hint = f"give the values in {arguments}, or {new_run_hint(run, options.model)}"
+        raise ConfigError(f"cannot resume with other values of {names}", source=run, hint=hint)
+    if (previous.data.data, previous.data.val) != (options.data.data, options.data.val):
+        text = f"{run}: resumed with images at another path; only their names and labels are compared"
+        warnings.warn(text, LevitWarning, stacklevel=2)
 
 
-@contextmanager
-def _locked(run: Path) -> Iterator[None]:
-    """Two processes that write into one folder ruin both their runs; the system ends the lock of a killed one."""
-    lock = FileLock(run / _LOCK_FILE, timeout=_PATIENCE, fallback_to_soft=False)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise ConfigError(
-            f"--out {run}: another process is training in it: wait for its end, or give another folder"
-        ) from error
-    except OSError as error:  # some file systems of clusters have no locks
-        warnings.warn(f"{run}: cannot be locked ({error.strerror}): start no second run in it", LevitWarning, 2)
-    try:
-        yield
-    finally:
-        with suppress(OSError):  # Windows keeps what is open
-            (run / _LOCK_FILE).unlink()
-        lock.release()
+def new_run_hint(run: Path, options: ModelOptions) -> str:
+    """How to start another run from the weights of one that cannot be resumed."""
+    changes = [f"`model={run / LAST}`"]
+    changes += ["`from_scratch=False`"] * options.from_scratch
+    changes += ["no `patch_size`"] * (options.patch_size is not None)
+    return f"start another run with {', '.join(changes)} and another `out`"
 
 
-def write_arguments(options: TrainingOptions, became: str) -> None:
-    """All options, as the run understood them; from here on the folder is this run's.
+def write_arguments(options: TrainingOptions, description: str) -> None:
+    """Write all options to `args.yaml`; from then on the directory belongs to the run.
 
     Args:
-        options: of the run.
-        became: what came of those that leave something open, in a line.
+        options: of the run, without open choices.
+        description: what follows from them (sizes, images, devices), one line.
     """
     import yaml
 
     text = yaml.safe_dump(options.to_flat() | {"resume": False}, sort_keys=False, allow_unicode=True)
     versions = f"levit {levit.__version__}, torch {torch.__version__}"
-    write_text(Path(options.run.out) / ARGUMENTS_FILE, f"# {versions}; {became}\n{text}")
+    write_text(Path(options.run.out) / ARGUMENTS_FILE, f"# {versions}; {description}\n{text}")
 
 
-def check_space(run: Path, weights: int, copied: int) -> None:
-    """Raise unless the disk has room for the run.
+def check_free_space(run: Path, *, weights: int, copies: int, free: int | None = None) -> None:
+    """Check that the disk has space for the run.
 
     Args:
-        run: its folder.
-        weights: their size in bytes.
-        copied: bytes of images that will be copied into it.
+        run: the run directory.
+        weights: size of the weights in bytes.
+        copies: size in bytes of the images that will be copied into it.
+        free: free space in bytes; default: that of the disk.
 
     Raises:
         LevitError: it has not.
     """
-    needed, free = _COPIES * weights + copied, shutil.disk_usage(run).free
+    needed = _WEIGHT_COPIES * weights + copies
+    free = shutil.disk_usage(run).free if free is None else free
     if free < needed:
-        raise LevitError(
-            f"--out {run}: the run needs {needed / 1e6:,.0f} MB, and the disk has {free / 1e6:,.0f} MB left: make "
-            "room, or give a folder elsewhere"
-        )
+        reason = f"the run needs {needed / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free"
+        raise LevitError(reason, source=run, hint="free space on the disk, or give another folder")
+
+
+def _create(run: Path) -> None:
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=run):
+            pass
+    except OSError as error:
+        raise ConfigError(f"is {run}, which cannot be written ({error.strerror})", source="out") from error
+
+
+@contextmanager
+def _lock(run: Path, seconds: float) -> Iterator[None]:
+    """Lock a run directory; the operating system releases the lock of a killed process."""
+    lock = FileLock(run / _LOCK_FILE, timeout=seconds, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        hint = "wait until it ends, or give another folder"
+        raise ConfigError(f"is {run}, in which another process is training", source="out", hint=hint) from error
+    except OSError as error:  # some file systems of clusters have no locks
+        text = f"{run}: cannot be locked ({error.strerror}): do not start a second run in it"
+        warnings.warn(text, LevitWarning, stacklevel=2)
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows does not delete an open file
+            (run / _LOCK_FILE).unlink()
+        lock.release()

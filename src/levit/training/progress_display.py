@@ -1,104 +1,145 @@
-"""What one sees of a run: a line that moves on a terminal, and one for each epoch everywhere."""
+"""Progress on standard error: a line for each epoch and, on a terminal, a bar for the current one."""
 
 from __future__ import annotations
 
 import sys
 import time
-from types import TracebackType
+from collections.abc import Callable
 from typing import Any
 
-from levit.training.validation import Metrics
+from levit.training.callbacks import Callback, StepReport
+from levit.training.data_loader import Batch
+from levit.training.progress import EMA_PREFIX, Progress
 
 
-class Display:
-    """Loss, accuracy, learning rate, images a second and the time left, on standard error.
+class ProgressDisplay(Callback):
+    """Loss, accuracy, learning rate, images per second and remaining time.
 
     Args:
-        epochs: of the whole run.
-        steps: in an epoch.
-        shows: whether this process shows anything.
+        description: of the run, one line.
+        epochs: number of epochs, cool-down included.
+        steps_per_epoch: number of steps in an epoch.
+        metric: name of the metric that selects the best epoch.
+        is_main_process: other processes only report unreadable images.
+        clock: returns the time in seconds.
     """
 
-    def __init__(self, *, epochs: int, steps: int, shows: bool) -> None:
-        self._epochs, self._steps, self._shows = epochs, steps, shows
+    def __init__(
+        self,
+        description: str,
+        *,
+        epochs: int,
+        steps_per_epoch: int,
+        metric: str,
+        is_main_process: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._description, self._metric = description, metric
+        self._epochs, self._steps = epochs, steps_per_epoch
+        self._is_main_process, self._clock = is_main_process, clock
         self._bar: Any = None
         self._task: Any = None
-        self._started, self._begun_at = time.monotonic(), 0
+        self._start, self._first_step = clock(), 0
+        self._unreadable: set[str] = set()
 
-    def __enter__(self) -> Display:
-        if self._shows and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn
+    def on_train_start(self, progress: Progress) -> None:
+        """Print the description and the position of the run, and show the bar."""
+        position = f"; resumes epoch {progress.epoch + 1} after {progress.step} steps"
+        if progress.epoch >= self._epochs or progress.is_out_of_patience:
+            position = f"; was complete after epoch {progress.epoch}"
+        is_resumed = progress.epoch or progress.step
+        self._print(self._description + (position if is_resumed else ""))
+        self._start, self._first_step = self._clock(), progress.epoch * self._steps + progress.step
+        if self._is_main_process and sys.stderr.isatty():
+            self._show_bar()
 
-            columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), TextColumn("{task.fields[state]}"))
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False)
-            self._task = self._bar.add_task("", total=self._steps, epoch="", state="")
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def on_exit(self) -> None:
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
+            self._bar = None
 
-    def begin(self, done: int) -> None:
-        """The time left is told by what is done from here on.
+    def on_batch(self, batch: Batch, *, is_training: bool) -> None:
+        """Report each unreadable image once."""
+        for error in batch.errors:
+            name = str(error.source)
+            if name not in self._unreadable:
+                self._unreadable.add(name)
+                action = "replaced by the next image" if is_training else "left out"
+                self._print(f"{error}; {action}", on_every_process=True)
 
-        Args:
-            done: steps of the whole run that were done before.
-        """
-        self._started, self._begun_at = time.monotonic(), done
-
-    def step(self, epoch: int, step: int, *, loss: float, top1: float, lr: float, rate: float) -> None:
-        """One step is done."""
+    def on_step(self, report: StepReport) -> None:
+        """Update the bar."""
         if self._bar is not None:
-            done = epoch * self._steps + step
-            left = (time.monotonic() - self._started) / max(1, done - self._begun_at)
-            left *= self._epochs * self._steps - done
-            state = f"loss {loss:.3f}  right {top1:.1f} %  lr {lr:.1e}  {rate:,.0f} images/s  {duration(left)} left"
-            self._bar.update(self._task, completed=step, epoch=f"{epoch + 1}/{self._epochs}", state=state)
+            done = report.epoch * self._steps + report.step
+            seconds_per_step = (self._clock() - self._start) / max(1, done - self._first_step)
+            remaining = format_duration(seconds_per_step * (self._epochs * self._steps - done))
+            state = (
+                f"loss {report.loss:.3f}  top1 {100 * report.train_top1:.1f} %  lr {report.lr:.1e}  "
+                f"{report.images_per_second:,.0f} images/s  {remaining} left"
+            )
+            self._update(report.epoch, report.step, state)
 
-    def judge(self, epoch: int) -> None:
-        """The steps of an epoch are done, and what came of them is being judged."""
+    def on_validation_start(self, progress: Progress) -> None:
+        """Show the validation in the bar."""
         if self._bar is not None:
-            self._bar.update(self._task, completed=self._steps, epoch=f"{epoch + 1}/{self._epochs}", state="validation")
+            self._update(progress.epoch, self._steps, "validation")
 
-    def epoch(self, row: Metrics, metric: str, *, is_best: bool) -> None:
-        """One epoch is done."""
-        form = "{:.4f}" if metric == "loss" else "{:.2f} %"
-        value = f"{metric} {form.format(row[metric])}"
-        average = f", average {form.format(row[f'ema_{metric}'])}" if f"ema_{metric}" in row else ""
-        self.say(
-            f"epoch {int(row['epoch'])}/{self._epochs}: loss {row['train_loss']:.4f}, validation {row['loss']:.4f}, "
-            f"{value}{average}, lr {row['lr']:.2e}, {row['images_per_second']:,.0f} images/s, "
-            f"{duration(row['seconds'])}{'  best' if is_best else ''}"
+    def on_epoch_end(self, progress: Progress, *, is_best: bool) -> None:
+        """Print the metrics of the epoch."""
+        row, metric = progress.history[-1], self._metric
+        average = f", average {self._format(row[EMA_PREFIX + metric])}" if EMA_PREFIX + metric in row else ""
+        self._print(
+            f"epoch {progress.epoch}/{self._epochs}: loss {row['train_loss']:.4f}, validation {row['loss']:.4f}, "
+            f"{metric} {self._format(row[metric])}{average}, lr {row['lr']:.2e}, "
+            f"{row['images_per_second']:,.0f} images/s, {format_duration(row['seconds'])}{'  best' if is_best else ''}"
         )
 
-    def say(self, text: str, *, by_all: bool = False) -> None:
-        """One line; by the first process, or by every one that has something to say."""
-        if not self._shows and not by_all:
+    def on_train_end(self, progress: Progress) -> None:
+        """Print that the run stopped early."""
+        if progress.is_out_of_patience and progress.epoch < self._epochs:
+            epochs = progress.epoch - progress.best_epoch
+            self._print(f"stopped early: no better epoch among the last {epochs}")
+
+    def _show_bar(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), TextColumn("{task.fields[state]}"))
+        self._bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False)
+        self._task = self._bar.add_task("", total=self._steps, epoch="", state="")
+        self._bar.start()
+
+    def _print(self, text: str, *, on_every_process: bool = False) -> None:
+        """Print a line, above the bar if there is one."""
+        if not (self._is_main_process or on_every_process):
             return
         if self._bar is not None:
             self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
         else:
-            tell(text)
+            print_line(text)
+
+    def _update(self, epoch: int, step: int, state: str) -> None:
+        self._bar.update(self._task, completed=step, epoch=f"{epoch + 1}/{self._epochs}", state=state)
+
+    def _format(self, value: float) -> str:
+        return f"{value:.4f}" if self._metric == "loss" else f"{100 * value:.2f} %"
 
 
-def tell(text: str) -> None:
-    """One line on standard error."""
+def print_line(text: str) -> None:
+    """Print a line on standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
-def duration(seconds: float) -> str:
-    """Hours, minutes and seconds, as short as they are clear.
+def format_duration(seconds: float) -> str:
+    """Format a duration by its one or two largest units.
 
     Examples:
-        >>> duration(5), duration(125), duration(7260)
+        >>> format_duration(5), format_duration(125), format_duration(7260)
         ('5 s', '2 min 5 s', '2 h 1 min')
     """
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    minutes, remainder = divmod(whole, 60)
+    return f"{minutes} min {remainder} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

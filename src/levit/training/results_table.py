@@ -1,4 +1,4 @@
-"""What came of every epoch of a run: a table, and curves."""
+"""Results of a run: a table of all epochs, and their curves."""
 
 from __future__ import annotations
 
@@ -6,56 +6,49 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from levit.training.checkpointer import write_text
+from levit.files import write_text
+from levit.reporting.training_curves import draw_training_curves
+from levit.training.callbacks import Callback
+from levit.training.progress import Metrics, Progress
+from levit.training.run_state import checkpoint_errors
 
 RESULTS_FILE = "results.csv"
 CURVES_FILE = "curves.png"
 
-_FEW_EPOCHS = 30
+
+class ResultsTable(Callback):
+    """Writes `results.csv` and `curves.png` into the run directory; for the first process.
+
+    They are functions of the saved progress, so that a run which was killed before it wrote them does so when it is
+    resumed.
+
+    Args:
+        run: the run directory.
+        metric: name of the metric that the curves show.
+    """
+
+    def __init__(self, run: Path, metric: str) -> None:
+        self._run, self._metric = run, metric
+        self._num_written = 0
+
+    def on_checkpoint(self, progress: Progress) -> None:
+        """Write both files where an epoch was added.
+
+        Raises:
+            CheckpointError: they cannot be written.
+        """
+        if len(progress.history) != self._num_written:
+            with checkpoint_errors(self._run):
+                write_results(self._run / RESULTS_FILE, progress.history)
+                draw_training_curves(self._run / CURVES_FILE, progress.history, self._metric)
+            self._num_written = len(progress.history)
 
 
-def write_results(run: Path, rows: Sequence[dict[str, float]]) -> None:
-    """All epochs, one line each; a run that was interrupted writes what it would have written."""
-    if not rows:
-        return
+def write_results(file: Path, rows: Sequence[Metrics]) -> None:
+    """Write a CSV table with one row for each epoch."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_text(run / RESULTS_FILE, stream.getvalue())
-
-
-def draw_curves(run: Path, rows: Sequence[dict[str, float]], metric: str) -> None:
-    """Loss, metric and learning rate over the epochs, as a picture."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    epochs = [row["epoch"] for row in rows]
-    figure = Figure(figsize=(10, 3.4), layout="constrained")
-    FigureCanvasAgg(figure)
-    losses, values, rates = figure.subplots(1, 3)
-    # A line of one point would not be seen.
-    style: dict[str, Any] = {"marker": "o", "markersize": 3} if len(epochs) <= _FEW_EPOCHS else {}
-    losses.plot(epochs, [row["train_loss"] for row in rows], label="training", color="#8a8a8a", **style)
-    losses.plot(epochs, [row["loss"] for row in rows], label="validation", color="#0b6e4f", **style)
-    if metric != "loss":
-        labels = {metric: ("validation", "#0b6e4f"), f"ema_{metric}": ("moving average", "#c8553d")}
-        shown = [name for name in labels if name in rows[0]]
-        for name in shown:
-            label, color = labels[name]
-            values.plot(epochs, [row[name] for row in rows], label=label, color=color, **style)
-        values.axhline(max(row[name] for row in rows for name in shown), color="#333333", linewidth=0.5, linestyle=":")
-    rates.plot(epochs, [row["lr"] for row in rows], color="#333333", **style)
-    for axes, title in ((losses, "loss"), (values, f"{metric}, %"), (rates, "learning rate")):
-        axes.set_title(title, fontsize=10)
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.grid(alpha=0.3)
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(frameon=False, fontsize=8)
-    partial = run / f".{CURVES_FILE}"
-    figure.savefig(partial, dpi=120, format="png")
-    partial.replace(run / CURVES_FILE)
+    write_text(file, stream.getvalue())

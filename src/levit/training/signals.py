@@ -1,4 +1,4 @@
-"""How a run is asked to stop: by Ctrl-C, or by who has lent the machine."""
+"""Signals that stop a run: Ctrl-C, and the signal that a cluster sends before it ends a job."""
 
 from __future__ import annotations
 
@@ -10,37 +10,44 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-# Seconds in which a signal comes several times and means one: the terminal, Slurm and torchrun each tell every process.
-_TOGETHER = 3.0
+# Seconds in which repeated signals count as one: the terminal, Slurm and torchrun each signal every process.
+_REPETITION_SECONDS = 3.0
 
 
-class Stopped(Exception):  # noqa: N818  # it is none
-    """Somebody wants the run to stop here."""
+class StopRequested(Exception):  # noqa: N818  # control flow, not an error
+    """The run shall save and stop here."""
 
 
 @contextmanager
-def heed_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C, and the signal with which Slurm announces the end, ask to stop; a later Ctrl-C stops at once.
+def handle_signals(request_stop: Callable[[], None], *, clock: Callable[[], float] = time.monotonic) -> Iterator[None]:
+    """Call a function for SIGINT (Ctrl-C) and SIGTERM; SIGINT more than three seconds after the first signal raises.
+
+    In another thread than the main one, which Python gives no signals, nothing changes.
 
     Args:
-        stop: is called for each; it only takes note.
+        request_stop: is called for every signal, between two bytecode instructions: it should only set a flag.
+        clock: returns the time in seconds.
+
+    Raises:
+        KeyboardInterrupt: from inside the block, for a later Ctrl-C.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before: dict[int, Any] = {}
-    told_at: list[float] = []
+    first: float | None = None
 
-    def heed(number: int, _: FrameType | None) -> None:
-        told_at.append(time.monotonic())
-        stop()
-        if number == signal.SIGINT and told_at[-1] - told_at[0] > _TOGETHER:
-            raise KeyboardInterrupt  # also where the shell has begun it in the background, which ignores Ctrl-C
+    def handle(number: int, _: FrameType | None) -> None:
+        nonlocal first
+        now = clock()
+        first = now if first is None else first
+        request_stop()
+        if number == signal.SIGINT and now - first > _REPETITION_SECONDS:
+            # Not the previous handler: a shell that starts a job in the background sets SIGINT to be ignored.
+            raise KeyboardInterrupt
 
-    for wanted in (signal.SIGINT, signal.SIGTERM):
-        before[wanted] = signal.signal(wanted, heed)
+    previous: dict[int, Any] = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,9 +1,9 @@
-"""How good the network is at present, on the images that the best epoch is chosen by."""
+"""Validation during training: metrics of networks on the validation set."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from math import inf, isnan, nan
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,130 +11,111 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from levit.errors import DataError
-from levit.evaluation.multi_label import average_precision
+from levit.evaluation.accumulator import TOP_K, MetricAccumulator
+from levit.evaluation.precision_recall import macro_f1, mean_average_precision
+from levit.training.collectives import all_reduce_counts, all_reduce_sums, gather_rows
 from levit.training.data_loader import Batch
 from levit.training.losses import Loss
+from levit.training.progress import Metrics
 from levit.training.student import read_logits
 
-Metrics = dict[str, float]
 
-# Whether more is better.
-METRICS = {"top1": True, "top5": True, "f1": True, "map": True, "loss": False}
+@dataclass(frozen=True, kw_only=True)
+class Validator:
+    """Metrics on the validation set, of which each process has a share.
 
-
-@torch.no_grad()
-def validate(
-    networks: Sequence[nn.Module],
-    batches: Iterable[Batch],
-    loss: Loss,
-    accelerator: Accelerator,
-    *,
-    classes: int,
-    is_multi_label: bool,
-    told: Callable[[Batch], None] = lambda batch: None,
-) -> list[Metrics]:
-    """Judge networks in evaluation mode, all by the same batches; every process its share of the images.
-
-    Args:
-        networks: which give logits.
-        batches: those of this process.
-        loss: without a teacher.
-        accelerator: adds up what the processes count.
-        classes: how many there are.
-        is_multi_label: whether images have several labels: then `map` and `f1` at a score of a half are computed.
-        told: of every batch, for the names of those that could not be read.
-
-    Returns:
-        For each network `loss`, and `top1`, `top5` and `f1` (the mean over classes that are there or answered), or
-        `map` and `f1`, in per cent.
-
-    Raises:
-        DataError: no image could be judged.
+    Attributes:
+        batches: validation batches of this process, which can be iterated over repeatedly.
+        loss: the loss function, of which the part without a teacher is computed.
+        accelerator: device, precision and processes.
+        num_classes: number of classes.
+        is_multi_label: whether an image may have any number of labels.
     """
-    answers: list[list[Tensor]] = [[] for _ in networks]
-    targets: list[Tensor] = []
-    totals = [0.0] * len(networks)
-    for network in networks:
-        network.eval()
-    for batch in batches:
-        told(batch)
-        if not len(batch.targets):
-            continue
-        pixels = batch.pixel_values.to(accelerator.device, non_blocking=True)
-        wanted = batch.targets.to(accelerator.device, non_blocking=True)
-        targets.append(wanted if is_multi_label else wanted.argmax(dim=1))
-        for place, network in enumerate(networks):
-            with accelerator.autocast():
-                logits = read_logits(network(pixels)).logits.float()
-            totals[place] += float(loss.of_labels(wanted, logits)) * len(wanted)
-            answers[place].append(logits if is_multi_label else logits.topk(min(5, logits.shape[1])).indices)
-    *totals, everybody = add_up([*totals, float(sum(map(len, targets)))], accelerator)
-    if not everybody:
-        raise DataError("none of the images to choose by can be read: mend them, and go on by --resume")
-    of_labels = _several if is_multi_label else _single
-    return [
-        {"loss": total / everybody} | of_labels(found, targets, classes, accelerator)
-        for total, found in zip(totals, answers, strict=True)
-    ]
+
+    batches: Iterable[Batch]
+    loss: Loss
+    accelerator: Accelerator
+    num_classes: int
+    is_multi_label: bool
+
+    @torch.no_grad()
+    def validate(
+        self, networks: Sequence[nn.Module], on_batch: Callable[[Batch], None] = lambda batch: None
+    ) -> list[Metrics]:
+        """Evaluate networks, which are set to evaluation mode, on the same batches.
+
+        Args:
+            networks: networks of images to logits.
+            on_batch: is called before each batch is evaluated.
+
+        Returns:
+            For each network `loss` and, as fractions in [0, 1], `top1`, `top5` and `f1` (macro-averaged over the
+            classes that occur or are predicted); with several labels `map` (mean average precision) and `f1`, of labels
+            with a score of at least 0.5.
+
+        Raises:
+            DataError: no validation image can be read.
+        """
+        kind = _MultiLabelMetrics if self.is_multi_label else _SingleLabelMetrics
+        metrics = [kind(self.num_classes) for _ in networks]
+        losses, num_images = [0.0] * len(networks), 0
+        for network in networks:
+            network.eval()
+        for batch in self.batches:
+            on_batch(batch)
+            if not len(batch.targets):  # all of its images are unreadable
+                continue
+            pixels = batch.pixel_values.to(self.accelerator.device, non_blocking=True)
+            targets = batch.targets.to(self.accelerator.device, non_blocking=True)
+            num_images += len(targets)
+            for index, network in enumerate(networks):
+                with self.accelerator.autocast():
+                    logits = read_logits(network(pixels)).logits.float()
+                losses[index] += float(self.loss.label_loss(targets, logits)) * len(targets)
+                metrics[index].update(logits, targets)
+        *losses, total = all_reduce_sums([*losses, float(num_images)], self.accelerator)
+        if not total:
+            hint = "repair them, and continue with `resume`"
+            raise DataError("no validation image can be read", hint=hint)
+        return [
+            {"loss": loss / total} | computed.compute(self.accelerator)
+            for loss, computed in zip(losses, metrics, strict=True)
+        ]
 
 
-def add_up(values: list[float], accelerator: Accelerator) -> list[float]:
-    """The sums over all processes."""
-    if accelerator.num_processes == 1:
-        return values
-    sums: Tensor = accelerator.reduce(torch.tensor(values, dtype=torch.float64, device=accelerator.device))
-    return sums.tolist()
+class _SingleLabelMetrics:
+    """Top-1 and top-5 accuracy and macro F1, from counts."""
+
+    def __init__(self, num_classes: int) -> None:
+        self._counts = MetricAccumulator(num_classes)
+
+    def update(self, logits: Tensor, targets: Tensor) -> None:
+        """Count a batch: logits and one-hot targets [B, classes]."""
+        predictions = logits.topk(min(TOP_K, logits.shape[1])).indices
+        self._counts.update(predictions.cpu().numpy(), targets.argmax(dim=1).cpu().numpy())
+
+    def compute(self, accelerator: Accelerator) -> Metrics:
+        """Metrics over all processes."""
+        self._counts.counts = all_reduce_counts(self._counts.counts, accelerator)
+        return {"top1": self._counts.top1, "top5": self._counts.top5, "f1": self._counts.macro_f1}
 
 
-def rank(row: Metrics, metric: str, prefix: str = "") -> tuple[float, float]:
-    """What epochs are compared by, more is better: the metric, and the loss where that is the same.
+class _MultiLabelMetrics:
+    """Mean average precision and macro F1, from the logits of all images."""
 
-    Args:
-        row: metrics of an epoch.
-        metric: which of them counts.
-        prefix: of their names.
+    def __init__(self, num_classes: int) -> None:
+        self._num_classes = num_classes
+        self._logits: list[Tensor] = []
+        self._targets: list[Tensor] = []
 
-    Examples:
-        >>> rank({"top1": 90.0, "loss": 0.5}, "top1") > rank({"top1": 90.0, "loss": 0.6}, "top1")
-        True
-        >>> rank({"top1": nan, "loss": 0.5}, "top1")
-        (-inf, -0.5)
-    """
-    value, loss = row[prefix + metric], row[prefix + "loss"]
-    return (-inf if isnan(value) else value if METRICS[metric] else -value, -inf if isnan(loss) else -loss)
+    def update(self, logits: Tensor, targets: Tensor) -> None:
+        """Keep a batch: logits and targets [B, labels]."""
+        self._logits.append(logits)
+        self._targets.append(targets)
 
-
-def _single(answers: list[Tensor], targets: list[Tensor], classes: int, accelerator: Accelerator) -> Metrics:
-    counts = torch.zeros(4, classes, dtype=torch.int64, device=accelerator.device)  # right, support, answers, in top 5
-    for best, truth in zip(answers, targets, strict=True):
-        hits = best == truth[:, None]
-        for row, chosen in enumerate((truth[hits[:, 0]], truth, best[:, 0], truth[hits.any(dim=1)])):
-            counts[row] += torch.bincount(chosen, minlength=classes)
-    right, support, answered, top5 = accelerator.reduce(counts).cpu().numpy().astype(np.float64)
-    present = support + answered > 0  # a class that no image has and that is answered counts 0, as in scikit-learn
-    return {
-        "top1": 100 * float(right.sum() / support.sum()),
-        "top5": 100 * float(top5.sum() / support.sum()),
-        "f1": 100 * float(np.mean((2 * right / np.maximum(1, support + answered))[present])),
-    }
-
-
-def _several(answers: list[Tensor], targets: list[Tensor], classes: int, accelerator: Accelerator) -> Metrics:
-    logits, wanted = (_gathered(parts, classes, accelerator) for parts in (answers, targets))
-    judged = wanted[:, 0] >= 0  # a process with fewer images was padded
-    scores, truth = logits[judged].sigmoid().cpu().numpy(), wanted[judged].cpu().numpy() > 0.5
-    present = truth.any(axis=0)
-    precisions = [average_precision(scores[:, label], truth[:, label]) for label in np.flatnonzero(present)]
-    found = scores >= 0.5
-    counted = found.sum(axis=0) + truth.sum(axis=0)
-    f1 = 2 * (found & truth).sum(axis=0) / np.maximum(1, counted)
-    return {
-        "map": 100 * float(np.mean(precisions)) if precisions else nan,
-        "f1": 100 * float(np.mean(f1[counted > 0])) if present.any() else nan,
-    }
-
-
-def _gathered(parts: list[Tensor], classes: int, accelerator: Accelerator) -> Tensor:
-    mine = torch.cat([torch.zeros(0, classes, device=accelerator.device), *parts])
-    whole: Tensor = accelerator.gather(accelerator.pad_across_processes(mine, pad_index=-1))
-    return whole
+    def compute(self, accelerator: Accelerator) -> Metrics:
+        """Metrics over all processes."""
+        logits, targets = (gather_rows(rows, self._num_classes, accelerator) for rows in (self._logits, self._targets))
+        is_image = targets[:, 0] >= 0  # padding has targets of -1
+        scores, truth = logits[is_image].sigmoid().cpu().numpy(), targets[is_image].cpu().numpy() > 0.5
+        return {"map": mean_average_precision(scores, truth), "f1": macro_f1(np.asarray(scores >= 0.5), truth)}

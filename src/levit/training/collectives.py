@@ -1,0 +1,58 @@
+"""Collective operations of the processes that train together; each returns at once on a single process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+
+def all_reduce_flags(flags: Sequence[bool], accelerator: Accelerator) -> list[bool]:
+    """All-reduce flags, such as those to stop and to save: each is true if it is true on any process."""
+    if accelerator.num_processes == 1:
+        return list(flags)
+    counts: Tensor = accelerator.reduce(torch.tensor(flags, dtype=torch.int64, device=accelerator.device))
+    return [bool(count) for count in counts]
+
+
+def all_reduce_sums(values: Sequence[float], accelerator: Accelerator) -> list[float]:
+    """Sum numbers over all processes, in float64."""
+    if accelerator.num_processes == 1:
+        return list(values)
+    sums: Tensor = accelerator.reduce(torch.tensor(values, dtype=torch.float64, device=accelerator.device))
+    return sums.tolist()
+
+
+def all_reduce_counts(counts: NDArray[np.int64], accelerator: Accelerator) -> NDArray[np.int64]:
+    """Sum an array of integers over all processes."""
+    if accelerator.num_processes == 1:
+        return counts
+    sums: NDArray[np.int64] = accelerator.reduce(torch.from_numpy(counts).to(accelerator.device)).cpu().numpy()
+    return sums
+
+
+def gather_rows(rows: Sequence[Tensor], columns: int, accelerator: Accelerator) -> Tensor:
+    """Concatenate matrices of all processes.
+
+    Args:
+        rows: matrices of this process, [any, columns].
+        columns: their width, for a process without a matrix.
+        accelerator: of this process.
+
+    Returns:
+        [rows of all processes, columns]; a process with fewer rows than another is padded with rows of -1.
+    """
+    local = torch.cat([torch.zeros(0, columns, device=accelerator.device), *rows])
+    gathered: Tensor = accelerator.gather(accelerator.pad_across_processes(local, pad_index=-1))
+    return gathered
+
+
+def broadcast_network(network: nn.Module, accelerator: Accelerator) -> None:
+    """Copy weights and buffers of the first process to all: each has its own statistics of batch norms."""
+    if accelerator.num_processes > 1:
+        for tensor in network.state_dict().values():
+            torch.distributed.broadcast(tensor, 0)

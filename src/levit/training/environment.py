@@ -1,0 +1,72 @@
+"""Environment of a run: devices, processes, precision and experiment tracker."""
+
+from __future__ import annotations
+
+import atexit
+from datetime import timedelta
+from functools import cache
+from importlib.util import find_spec
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import InitProcessGroupKwargs
+
+from levit.errors import ConfigError
+from levit.model.torch_engine import has_bfloat16
+from levit.training.options import RunOptions
+
+# How long the processes wait for the one that copies millions of images.
+_COLLECTIVE_TIMEOUT = timedelta(hours=6)
+
+
+def build_accelerator(options: RunOptions) -> Accelerator:
+    """Connect the processes that train together, and choose their devices and precision.
+
+    Args:
+        options: `precision` (not "auto"), `report_to` and `out`.
+
+    Raises:
+        ImportError: the experiment tracker is not installed.
+    """
+    AcceleratorState._reset_state()  # an earlier run in this process may have had another precision
+    tracker = None if options.report_to == "none" else options.report_to
+    check_tracker(tracker)
+    accelerator = Accelerator(
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=_COLLECTIVE_TIMEOUT)],
+        cpu=not torch.accelerator.is_available(),  # otherwise several processes do not connect
+        mixed_precision="no" if options.precision == "fp32" else options.precision,
+        log_with=tracker,
+        project_dir=options.out,
+    )
+    if accelerator.num_processes > 1:
+        _disconnect_at_exit()
+    return accelerator
+
+
+def check_tracker(name: str | None) -> None:
+    """Raise `ImportError` where the package of an experiment tracker is not installed."""
+    if name is not None and find_spec(name) is None:
+        raise ImportError(f"`report_to` {name}: the package is not installed: pip install {name}")
+
+
+def choose_precision(precision: str) -> str:
+    """Replace "auto" by the precision that the hardware computes natively: "bf16", on CUDA also "fp16", or "fp32".
+
+    Raises:
+        ConfigError: fp16 is requested without a GPU.
+    """
+    if precision == "fp16" and not torch.accelerator.is_available():
+        raise ConfigError("is fp16, which needs a GPU", source="precision", hint="use bf16 or fp32")
+    if precision != "auto":
+        return precision
+    is_cuda = torch.cuda.is_available()
+    if has_bfloat16(torch.device("cuda" if is_cuda else "cpu")):
+        return "bf16"
+    return "fp16" if is_cuda else "fp32"
+
+
+@cache
+def _disconnect_at_exit() -> None:
+    """Disconnect when the process ends, and not before, because a script may train more than once."""
+    atexit.register(PartialState().destroy_process_group)

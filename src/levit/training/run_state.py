@@ -1,0 +1,102 @@
+"""State of a run on disk, from which it is resumed: complete or absent whenever the process is killed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from levit.errors import CheckpointError, first_line
+from levit.files import remove, remove_partials, replacing
+from levit.training.fingerprint import Fingerprint
+from levit.training.progress import Progress
+
+LAST = "last"
+STATE_FILE = "training_state.pt"
+
+_COMPLETE = ".last.complete"  # a complete state that was not renamed to `last` yet
+
+
+class RunState(NamedTuple):
+    """Content of `last/training_state.pt`.
+
+    Attributes:
+        fingerprint: of the run.
+        progress: of the run.
+        tensors: states of network, optimizer, moving average and gradient scaler, by these names; the last two may be
+            None.
+    """
+
+    fingerprint: Fingerprint
+    progress: Progress
+    tensors: dict[str, Any]
+
+
+def save_state(run: Path, state: RunState, write_model: Callable[[Path], None]) -> None:
+    """Replace `last/`.
+
+    A folder cannot replace another one in one operation. The new one is therefore renamed twice, and
+    `finish_interrupted_save` repeats the second renaming where the process was killed before it.
+
+    Args:
+        run: the run directory.
+        state: what to save.
+        write_model: writes the network, as transformers reads it, into a folder.
+
+    Raises:
+        CheckpointError: the files cannot be written; `last/` is as before.
+    """
+    with checkpoint_errors(run / LAST):
+        finish_interrupted_save(run)
+        with replacing(run / _COMPLETE) as partial:
+            partial.mkdir()
+            write_model(partial)
+            plain = {"fingerprint": asdict(state.fingerprint), "progress": asdict(state.progress)}
+            torch.save(plain | state.tensors, partial / STATE_FILE)
+        finish_interrupted_save(run)
+
+
+def finish_interrupted_save(run: Path) -> None:
+    """Rename a complete state to `last/`, and delete incomplete files that killed processes left."""
+    complete, last = run / _COMPLETE, run / LAST
+    if complete.exists():
+        remove(last)
+        complete.rename(last)
+    for folder in (run, *(path for path in run.glob("*") if path.is_dir())):
+        remove_partials(folder)
+
+
+@contextmanager
+def checkpoint_errors(target: Path) -> Iterator[None]:
+    """Raise `CheckpointError` where `target` cannot be written; torch reports a full disk as `RuntimeError`."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        hint = "free space on the disk, and continue with `resume`"
+        raise CheckpointError(f"cannot be written ({first_line(error)})", source=target, hint=hint) from error
+
+
+def has_state(run: Path) -> bool:
+    """Whether a run has saved a state."""
+    return (run / LAST / STATE_FILE).is_file()
+
+
+def load_state(run: Path) -> RunState | None:
+    """Load the last saved state of a run; None if there is none.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    if not has_state(run):
+        return None
+    file = run / LAST / STATE_FILE
+    try:
+        tensors = torch.load(file, map_location="cpu", weights_only=True)
+        return RunState(Fingerprint(**tensors.pop("fingerprint")), Progress(**tensors.pop("progress")), tensors)
+    except Exception as error:  # torch raises many types for a damaged file
+        hint = "start another run with another `out`"
+        raise CheckpointError(f"damaged ({first_line(error)})", source=file, hint=hint) from error

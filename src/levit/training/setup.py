@@ -1,0 +1,182 @@
+"""Set-up of a run: networks, data, saved state and callbacks, assembled to a trainer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from timm.data import Mixup
+from torch import nn
+
+from levit.errors import ConfigError, first_line
+from levit.training.callbacks import Callback
+from levit.training.checkpointer import Checkpointer
+from levit.training.datasets import TrainingData, hash_images
+from levit.training.determinism import derive_seed
+from levit.training.fingerprint import Fingerprint, check_fingerprint
+from levit.training.loop import Trainer
+from levit.training.losses import Loss
+from levit.training.model_state import build_model_state
+from levit.training.options import AugmentationOptions, TrainingOptions
+from levit.training.output_directory import new_run_hint, write_arguments
+from levit.training.progress import Progress
+from levit.training.progress_display import ProgressDisplay
+from levit.training.results_table import ResultsTable
+from levit.training.run_data import RunData, build_loaders, compute_class_weights, prepare_data
+from levit.training.run_state import LAST, has_state, load_state
+from levit.training.step import TrainingStep
+from levit.training.student import Student, build_student
+from levit.training.teacher import hash_teacher, open_teachers
+from levit.training.trackers import Tracker
+from levit.training.validation import Validator
+
+
+def build_trainer(options: TrainingOptions, data: TrainingData, accelerator: Accelerator) -> Trainer:
+    """Build the trainer of a run, at the step from which the run continues.
+
+    Args:
+        options: of the run, without open choices.
+        data: training and validation set.
+        accelerator: of this process.
+
+    Raises:
+        ConfigError: options do not fit the network, the images or each other, or the run cannot be resumed with them.
+        DataError: images or classes cannot be used.
+        CheckpointError: weights cannot be read or written.
+        LevitError: the disk has too little space.
+    """
+    accelerator.wait_for_everyone()  # until the first process has created the run directory
+    student = _build_student(options, data)
+    teacher = _open_teacher(options, student, accelerator)
+    images = prepare_data(options, data, student, accelerator)
+    checkpointer = _build_checkpointer(options, student, teacher, images, accelerator)
+    progress = _resume(checkpointer, options)
+    batches, validation_batches = build_loaders(options, images, student, accelerator, progress)
+    loss = Loss(
+        label_smoothing=options.optimizer.label_smoothing,
+        class_weights=compute_class_weights(images.train, options.optimizer.class_weights),
+        is_multi_label=student.is_multi_label, distillation=options.teacher,
+    ).to(accelerator.device)  # fmt: skip
+    step = TrainingStep(
+        model=checkpointer.model, accelerator=accelerator, loss=loss, teacher=teacher,
+        mixup=_build_mixup(options.augmentation, len(student.classes)), options=options.optimizer,
+        seed=options.run.seed,
+    )  # fmt: skip
+    validator = Validator(
+        batches=validation_batches, loss=loss, accelerator=accelerator, num_classes=len(student.classes),
+        is_multi_label=student.is_multi_label,
+    )  # fmt: skip
+    description = _describe(options, student, images, accelerator)
+    if accelerator.is_main_process:
+        write_arguments(options, description)
+    return Trainer(
+        accelerator=accelerator, step=step, batches=batches, sampler=images.sampler, validator=validator,
+        checkpointer=checkpointer, callbacks=_build_callbacks(options, description, images, accelerator),
+        progress=progress, epochs=options.schedule.total_epochs, options=options.run,
+    )  # fmt: skip
+
+
+def _build_student(options: TrainingOptions, data: TrainingData) -> Student:
+    """Build the network that is trained; a resumed run does so from its last state, as its first weights may be gone.
+
+    Raises:
+        ConfigError: the network does not take images of its size, which is checked before hours of preparation.
+    """
+    torch.manual_seed(derive_seed(options.run.seed, "weights"))
+    last = Path(options.run.out) / LAST
+    if has_state(Path(options.run.out)):
+        options = options.with_values(model=str(last), from_scratch=False, patch_size=None)
+    student = build_student(
+        options.model, options.teacher, data.train.classes, crop=options.augmentation.crop,
+        is_multi_label=data.train.is_multi_label,
+    )  # fmt: skip
+    height, width = student.image_size
+    was_training = student.network.training
+    try:
+        with torch.no_grad():
+            student.network.eval()(torch.zeros(1, 3, height, width))
+    except (AssertionError, RuntimeError) as error:  # timm raises the first
+        reason = f"is {height}, which the network does not take ({first_line(error)})"
+        raise ConfigError(reason, source="image_size") from error
+    student.network.train(was_training)
+    return student
+
+
+def _open_teacher(options: TrainingOptions, student: Student, accelerator: Accelerator) -> nn.Module | None:
+    """Open the distillation teacher, or several as one; None without distillation."""
+    if not options.teacher.has_teacher:
+        return None
+    teacher = open_teachers(options.teacher.names, student.classes, student.preprocessing)
+    return teacher.to(accelerator.device).to(memory_format=torch.channels_last)
+
+
+def _build_checkpointer(
+    options: TrainingOptions, student: Student, teacher: nn.Module | None, images: RunData, accelerator: Accelerator
+) -> Checkpointer:
+    """Build optimizer, schedule and average of the student, and what saves them."""
+    model = build_model_state(
+        student.network, accelerator, steps_per_epoch=images.sampler.steps_per_epoch,
+        compile_network=options.run.compile, model=options.model, optimizer=options.optimizer,
+        schedule=options.schedule,
+    )  # fmt: skip
+    fingerprint = Fingerprint(
+        images=hash_images(images.train, images.validation), teacher=hash_teacher(teacher),
+        step_size=images.sampler.step_size, num_processes=accelerator.num_processes,
+    )  # fmt: skip
+    return Checkpointer(
+        run=Path(options.run.out), accelerator=accelerator, student=student, model=model, fingerprint=fingerprint
+    )
+
+
+def _resume(checkpointer: Checkpointer, options: TrainingOptions) -> Progress:
+    """Restore the saved state, if there is one.
+
+    Raises:
+        ConfigError: the run started with other images, another teacher or another step size.
+    """
+    state = load_state(checkpointer.run)
+    if state is None:
+        return Progress()
+    hint = new_run_hint(checkpointer.run, options.model)
+    check_fingerprint(state.fingerprint, checkpointer.fingerprint, checkpointer.run, hint)
+    checkpointer.restore(state.tensors)
+    return state.progress
+
+
+def _build_mixup(options: AugmentationOptions, num_classes: int) -> Mixup | None:
+    if not options.mixup and not options.cutmix:
+        return None
+    # Without label smoothing, which is that of the loss.
+    return Mixup(
+        mixup_alpha=options.mixup, cutmix_alpha=options.cutmix, prob=options.mix_share, label_smoothing=0.0,
+        num_classes=num_classes, multi_label=True,
+    )  # fmt: skip
+
+
+def _build_callbacks(
+    options: TrainingOptions, description: str, images: RunData, accelerator: Accelerator
+) -> list[Callback]:
+    """Build what reports the run; only the first process writes files."""
+    display = ProgressDisplay(
+        description, epochs=options.schedule.total_epochs, steps_per_epoch=images.sampler.steps_per_epoch,
+        metric=options.run.metric, is_main_process=accelerator.is_main_process,
+    )  # fmt: skip
+    callbacks: list[Callback] = [display]
+    if accelerator.is_main_process:
+        callbacks.append(ResultsTable(Path(options.run.out), options.run.metric))
+    if options.run.report_to != "none":
+        callbacks.append(Tracker(accelerator, options))
+    return callbacks
+
+
+def _describe(options: TrainingOptions, student: Student, images: RunData, accelerator: Accelerator) -> str:
+    """One line about the run: network, image size, teacher, images, devices and precision."""
+    count = sum(parameter.numel() for parameter in student.network.parameters())
+    height, width = student.image_size
+    teacher = f", distilled from {', '.join(options.teacher.names)}" if options.teacher.has_teacher else ""
+    return (
+        f"{options.model.model}, {count / 1e6:.1f} million parameters, {height}x{width}{teacher}: "
+        f"{len(images.train):,} training images of {len(student.classes)} classes, {len(images.validation):,} "
+        f"validation images, on {accelerator.num_processes} x {accelerator.device.type} in {options.run.precision}"
+    )
