@@ -20,14 +20,14 @@ from tests.training.tiny import CLASSES, photo, save_levit
 
 
 @pytest.fixture(autouse=True)
-def _own_random_numbers():
-    """Augmentation seeds torch's generator, and no test is to depend on which one ran before."""
+def _seeded_generator():
+    """Augmentation seeds torch's generator; without this, tests would depend on their order."""
     torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory) -> Path:
-    """A trained network of one head, for 32x32 pixels, that knows the three classes."""
+    """A trained LeViT with one head for the three classes, and 32x32 pixels."""
     torch.manual_seed(0)
     return save_levit(tmp_path_factory.mktemp("checkpoint"), CLASSES)
 
@@ -64,7 +64,7 @@ def parquet(photos, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def options(tmp_path):
-    """Options of a run in a folder of this test."""
+    """Builder of training options with a run directory of this test."""
 
     def make(**values) -> TrainingOptions:
         return TrainingOptions.from_flat(**{"data": "photos", "out": str(tmp_path / "run"), **values})
@@ -74,17 +74,20 @@ def options(tmp_path):
 
 @pytest.fixture
 def build(options):
-    """What learns, by the name of a model."""
+    """Builder of a student, by the name of a model and options."""
 
     def make(model, classes=CLASSES, *, is_multi_label=False, **values):
-        return build_student(options(model=str(model), **values), classes, is_multi_label=is_multi_label)
+        chosen = options(model=str(model), **values)
+        return build_student(
+            chosen.model, chosen.teacher, classes, crop=chosen.augmentation.crop, is_multi_label=is_multi_label
+        )
 
     return make
 
 
 @pytest.fixture(scope="session")
 def picture() -> Image.Image:
-    """A photo of 48 by 40 pixels with something in every part of it."""
+    """An image of 48 by 40 pixels without two equal pixels in a row or column."""
     rows, columns = np.mgrid[0:40, 0:48]
     return Image.fromarray(np.stack([rows * 6, columns * 5, (rows * columns) % 256], axis=-1).astype(np.uint8))
 

@@ -1,4 +1,4 @@
-"""From requests to tensors, also where an image cannot be read."""
+"""Batches of preprocessed images, also where an image is unreadable."""
 
 import gc
 import os
@@ -9,124 +9,111 @@ import pytest
 import torch
 
 from levit.data.open_data import open_data
-from levit.errors import DataError, LevitError
+from levit.errors import DataError, ImageError, LevitError
 from levit.spec.preprocessing import Preprocessing
 from levit.training.augmentation import Augmentation, EvaluationTransform
-from levit.training.data_loader import ImageDataset, choose_num_workers, training_batches, validation_batches
-from levit.training.indexed_images import index_images
+from levit.training.data_loader import (
+    ImageDataset,
+    LoaderSettings,
+    choose_num_workers,
+    training_batches,
+    validation_batches,
+)
+from levit.training.indexed_images import IndexedImages, index_images
+from levit.training.options import AugmentationOptions
 from levit.training.sampler import DeterministicSampler, SampleIndex
-from tests.data.test_labeled_images import png
+from tests.data.datasets_on_disk import png
+from tests.training.image_stores import gray_images
 from tests.training.tiny import CLASSES
 
 PREPROCESSING = Preprocessing.for_image_size((8, 8))
 PLAIN = EvaluationTransform(PREPROCESSING)
 
 
-class Listed:
-    """Images in a list; None is one that cannot be read."""
-
-    def __init__(self, *values, labels=None, is_multi_label=False):
-        self._values, self.classes, self.is_multi_label = values, CLASSES, is_multi_label
-        self._labels = labels or [(index % 3,) for index in range(len(values))]
-
-    def __len__(self):
-        return len(self._values)
-
-    def image(self, index):
-        return b"no image" if self._values[index] is None else png(self._values[index])
-
-    def labels(self, index):
-        return self._labels[index]
-
-    def name(self, index):
-        return f"{index}.png"
+def dataset_of(*levels, on_bad_image="replace", **values):
+    return ImageDataset(gray_images(*levels, **values), PLAIN, on_bad_image=on_bad_image)
 
 
-def prepared(*values, fails=False, substitutes=True, **more):
-    return ImageDataset(Listed(*values, **more), PLAIN, fails=fails, substitutes=substitutes)
+def sampler_of(num_images, batch_size, num_microbatches=1, seed=0):
+    return DeterministicSampler(
+        num_images=num_images, batch_size=batch_size, num_microbatches=num_microbatches, seed=seed
+    )
 
 
-def learned(images, order, *, classes=3, epochs=1, start=(0, 0), process=0, processes=1, workers=0):
-    return list(
-        training_batches(
-            images, classes, order, epochs=epochs, start=start, process=process, processes=processes, workers=workers,
-            pinned=False,
-        )
-    )  # fmt: skip
+def training(dataset, sampler, *, epochs=1, start=(0, 0), process=0, num_processes=1, num_workers=0):
+    settings = LoaderSettings(num_workers=num_workers, process=process, num_processes=num_processes)
+    return list(training_batches(dataset, sampler, settings, epochs=epochs, start=start))
 
 
-def judged(images, count, *, classes=3, batch_size=4, process=0, processes=1, workers=0):
-    return list(
-        validation_batches(
-            images, classes, count, batch_size=batch_size, process=process, processes=processes, workers=workers,
-            pinned=False,
-        )
-    )  # fmt: skip
+def validation(dataset, *, batch_size=4, process=0, num_processes=1, num_workers=0):
+    settings = LoaderSettings(num_workers=num_workers, process=process, num_processes=num_processes)
+    return list(validation_batches(dataset, settings, batch_size=batch_size))
 
 
-def values_of(batch):
-    """What gray each image of a batch is."""
-    plain = torch.stack([PLAIN(png(value), SampleIndex(0, 0, 0)) for value in range(256)])[:, 0, 0, 0]
-    return [int((plain - one[0, 0, 0]).abs().argmin()) for one in batch.pixel_values]
+def gray_levels(batch):
+    """Gray level of each image of a batch."""
+    plain = torch.stack([PLAIN(png(level), SampleIndex(0, 0, 0)) for level in range(256)])[:, 0, 0, 0]
+    return [int((plain - pixels[0, 0, 0]).abs().argmin()) for pixels in batch.pixel_values]
 
 
-def same(left, right):
+def error_names(batch_or_sample):
+    return [error.source for error in batch_or_sample.errors]
+
+
+def are_equal(left, right):
     return len(left) == len(right) and all(
         torch.equal(one.pixel_values, other.pixel_values)
         and torch.equal(one.targets, other.targets)
-        and one.bad == other.bad
+        and list(map(str, one.errors)) == list(map(str, other.errors))
         for one, other in zip(left, right, strict=True)
     )
 
 
-def test_a_batch_is_pixels_and_a_one_for_each_label():
-    images = prepared(10, 20, 30, 40, labels=[(0,), (2,), (0, 1), ()], is_multi_label=True)
-    (batch,) = judged(images, 4)
+def test_a_batch_has_pixels_and_targets_of_one_for_each_label():
+    dataset = dataset_of(10, 20, 30, 40, labels=[(0,), (2,), (0, 1), ()], is_multi_label=True)
+    (batch,) = validation(dataset)
     assert (batch.pixel_values.shape, batch.pixel_values.dtype) == ((4, 3, 8, 8), torch.float32)
-    assert values_of(batch) == [10, 20, 30, 40]
+    assert gray_levels(batch) == [10, 20, 30, 40]
     assert batch.targets.tolist() == [[1, 0, 0], [0, 0, 1], [1, 1, 0], [0, 0, 0]]
-    assert batch.bad == []
+    assert batch.errors == []
 
 
-def test_what_is_learned_is_what_the_order_says():
-    order = DeterministicSampler(num_images=10, batch_size=4, num_microbatches=2, seed=3)
-    images = prepared(*range(0, 100, 10))
+def test_training_batches_are_the_microbatches_of_the_sampler():
+    sampler = sampler_of(10, 4, 2, seed=3)
+    dataset = dataset_of(*range(0, 100, 10))
     for process in (0, 1):
-        found = learned(images, order, epochs=2, process=process, processes=2)
-        expected = [order.microbatch(epoch=epoch, step=step, index=process) for epoch in (0, 1) for step in range(3)]
-        assert [values_of(batch) for batch in found] == [[10 * one.image for one in part] for part in expected]
+        batches = training(dataset, sampler, epochs=2, process=process, num_processes=2)
+        expected = [sampler.microbatch(epoch=epoch, step=step, index=process) for epoch in (0, 1) for step in range(3)]
+        assert list(map(gray_levels, batches)) == [[10 * sample.image for sample in samples] for samples in expected]
 
 
-def test_going_on_in_an_epoch_gives_the_rest_of_the_batches():
-    order = DeterministicSampler(num_images=10, batch_size=4, seed=3)
-    images = prepared(*range(10))
-    whole = learned(images, order, epochs=3)
+def test_training_batches_can_start_within_an_epoch():
+    sampler = sampler_of(10, 4, seed=3)
+    dataset = dataset_of(*range(10))
+    whole = training(dataset, sampler, epochs=3)
     assert len(whole) == 9
-    assert same(learned(images, order, epochs=3, start=(1, 1)), whole[4:])
-    assert learned(images, order, epochs=3, start=(3, 0)) == []
+    assert are_equal(training(dataset, sampler, epochs=3, start=(1, 1)), whole[4:])
+    assert training(dataset, sampler, epochs=3, start=(3, 0)) == []
 
 
-def test_in_learning_the_next_image_stands_in_for_a_bad_one():
-    images = prepared(10, None, None, 40, 50)
-    pixels, labels, bad, _ = images[SampleIndex(0, 1, 0)]
-    expected, expected_labels, none, _ = images[SampleIndex(0, 3, 0)]
-    assert torch.equal(pixels, expected)
-    assert (labels, expected_labels, none) == ((0,), (0,), [])
-    assert [name for name, _ in bad] == ["1.png", "2.png"]
-    assert all(reason and "\n" not in reason for _, reason in bad)
+def test_the_next_image_replaces_an_unreadable_one():
+    dataset = dataset_of(10, None, None, 40, 50)
+    sample, expected = dataset[SampleIndex(0, 1, 0)], dataset[SampleIndex(0, 3, 0)]
+    assert torch.equal(sample.pixels, expected.pixels)
+    assert (sample.labels, expected.labels, expected.errors) == ((0,), (0,), [])
+    assert error_names(sample) == ["1.png", "2.png"]
+    assert all(isinstance(error, ImageError) for error in sample.errors)
+    assert all(error.reason and "\n" not in str(error) for error in sample.errors)
 
 
-def test_after_the_last_image_the_first_stands_in():
-    assert prepared(10, 20, None)[SampleIndex(0, 2, 0)][1] == (0,)
+def test_the_first_image_replaces_an_unreadable_last_one():
+    assert dataset_of(10, 20, None)[SampleIndex(0, 2, 0)].labels == (0,)
 
 
-def test_what_stands_in_is_augmented_as_itself(options, photos):
-    class Broken:
+def test_a_replacement_is_augmented_as_itself(photos):
+    class Damaged:
         def __init__(self, images):
             self._images = images
-
-        def __getattr__(self, name):
-            return getattr(self._images, name)
 
         def __len__(self):
             return len(self._images)
@@ -134,121 +121,121 @@ def test_what_stands_in_is_augmented_as_itself(options, photos):
         def image(self, index):
             return b"no image" if index == 4 else self._images.image(index)
 
-    images = index_images(open_data(photos), photos / "none", classes=CLASSES, places=range(3))
-    augment = Augmentation(options(), PREPROCESSING, (8, 8))
-    mended, whole = (ImageDataset(one, augment, fails=False, substitutes=True) for one in (Broken(images), images))
-    assert torch.equal(mended[SampleIndex(1, 4, 0)][0], whole[SampleIndex(1, 5, 0)][0])
-    assert torch.equal(mended[SampleIndex(1, 3, 0)][0], whole[SampleIndex(1, 3, 0)][0])
+        def labels(self, index):
+            return self._images.labels(index)
+
+        def name(self, index):
+            return self._images.name(index)
+
+    images = index_images(open_data(photos), photos / "none", classes=CLASSES, class_indices=range(3))
+    damaged = IndexedImages(Damaged(images), range(3), classes=CLASSES, is_multi_label=False)
+    augment = Augmentation(AugmentationOptions(), PREPROCESSING, (8, 8), seed=0)
+    replaced, whole = (ImageDataset(chosen, augment, on_bad_image="replace") for chosen in (damaged, images))
+    assert torch.equal(replaced[SampleIndex(1, 4, 0)].pixels, whole[SampleIndex(1, 5, 0)].pixels)
+    assert torch.equal(replaced[SampleIndex(1, 3, 0)].pixels, whole[SampleIndex(1, 3, 0)].pixels)
 
 
-def test_a_batch_tells_what_was_bad_and_is_full():
-    order = DeterministicSampler(num_images=4, batch_size=4, seed=0)
-    (batch,) = learned(prepared(10, None, 30, 40), order)
+def test_a_training_batch_is_full_and_reports_unreadable_images():
+    (batch,) = training(dataset_of(10, None, 30, 40), sampler_of(4, 4))
     assert len(batch.pixel_values) == len(batch.targets) == 4
-    assert [name for name, _ in batch.bad] == ["1.png"]
-    assert sorted(values_of(batch)) == [10, 30, 30, 40]
+    assert error_names(batch) == ["1.png"]
+    assert sorted(gray_levels(batch)) == [10, 30, 30, 40]
 
 
-def test_nothing_that_can_be_read_is_an_error_that_names_one():
-    with pytest.raises(DataError, match=r"^[012]\.png and 2 images after it cannot be read"):
-        learned(prepared(None, None, None), DeterministicSampler(num_images=3, batch_size=2, seed=0))
+def test_a_data_set_of_unreadable_images_is_an_error_that_names_the_first():
+    with pytest.raises(DataError, match=r"^[012]\.png: neither it nor the 2 images after it can be read"):
+        training(dataset_of(None, None, None), sampler_of(3, 2))
 
 
-def test_in_judging_a_bad_image_is_left_out():
-    (batch,) = judged(prepared(10, None, 30, substitutes=False), 3)
-    assert values_of(batch) == [10, 30]
+def test_an_unreadable_validation_image_is_skipped():
+    (batch,) = validation(dataset_of(10, None, 30, on_bad_image="skip"))
+    assert gray_levels(batch) == [10, 30]
     assert batch.targets.argmax(dim=1).tolist() == [0, 2]
-    assert [name for name, _ in batch.bad] == ["1.png"]
+    assert error_names(batch) == ["1.png"]
 
 
-def test_a_batch_of_bad_images_is_empty():
-    (batch,) = judged(prepared(None, None, substitutes=False), 2)
-    assert (len(batch.pixel_values), tuple(batch.targets.shape), len(batch.bad)) == (0, (0, 3), 2)
+def test_a_batch_of_unreadable_images_is_empty():
+    (batch,) = validation(dataset_of(None, None, on_bad_image="skip"))
+    assert (len(batch.pixel_values), tuple(batch.targets.shape), len(batch.errors)) == (0, (0, 3), 2)
 
 
-@pytest.mark.parametrize("substitutes", [False, True])
-def test_where_a_bad_image_is_to_fail_it_is_named(substitutes):
-    images = prepared(10, None, fails=True, substitutes=substitutes)
-    order = DeterministicSampler(num_images=2, batch_size=2, seed=0)
-    with pytest.raises(DataError, match=r"^1\.png: .*mend it, or use --on-bad-image skip$"):
-        learned(images, order) if substitutes else judged(images, 2)
+@pytest.mark.parametrize("load", [validation, lambda dataset: training(dataset, sampler_of(2, 2))])
+def test_an_unreadable_image_that_shall_fail_is_named(load):
+    with pytest.raises(DataError, match=r"^1\.png: .*repair it, or set `on_bad_image` to skip$"):
+        load(dataset_of(10, None, on_bad_image="fail"))
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 12])
-@pytest.mark.parametrize("processes", [1, 2, 3])
-def test_all_processes_together_judge_every_image_once(count, processes):
-    images = prepared(*range(count), substitutes=False)
-    found = [judged(images, count, process=process, processes=processes) for process in range(processes)]
-    seen = [value for batches in found for batch in batches for value in values_of(batch)]
-    assert sorted(seen) == list(range(count))
-    assert all(len(batch.targets) <= 4 for batches in found for batch in batches)
+@pytest.mark.parametrize("num_processes", [1, 2, 3])
+def test_all_processes_together_load_every_validation_image_once(count, num_processes):
+    dataset = dataset_of(*range(count), on_bad_image="skip")
+    shares = [validation(dataset, process=process, num_processes=num_processes) for process in range(num_processes)]
+    levels = [level for batches in shares for batch in batches for level in gray_levels(batch)]
+    assert sorted(levels) == list(range(count))
+    assert all(len(batch.targets) <= 4 for batches in shares for batch in batches)
 
 
-def test_judged_images_can_be_gone_through_again():
-    batches = validation_batches(prepared(1, 2, 3), 3, 3, batch_size=2, process=0, processes=1, workers=0, pinned=False)
-    assert same(list(batches), list(batches))
+def test_validation_batches_can_be_iterated_over_again():
+    batches = validation_batches(dataset_of(1, 2, 3), LoaderSettings(), batch_size=2)
+    assert are_equal(list(batches), list(batches))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", ["none", "rand-m9-mstd0.5-inc1"])
-def test_processes_that_prepare_change_nothing(parquet, options, tmp_path, policy):
-    images = index_images(open_data(parquet), tmp_path / "copy", classes=CLASSES, places=range(3))
-    augment = Augmentation(options(auto_augment=policy, erase=0.5), PREPROCESSING, (8, 8))
-    chosen = ImageDataset(images, augment, fails=False, substitutes=True)
-    order = DeterministicSampler(num_images=len(images), batch_size=4, seed=3)
-    alone = learned(chosen, order, epochs=2)
+def test_worker_processes_load_the_same_batches(parquet, tmp_path, policy):
+    images = index_images(open_data(parquet), tmp_path / "copy", classes=CLASSES, class_indices=range(3))
+    augment = Augmentation(AugmentationOptions(auto_augment=policy, erase=0.5), PREPROCESSING, (8, 8), seed=0)
+    dataset = ImageDataset(images, augment, on_bad_image="replace")
+    sampler = sampler_of(len(images), 4, seed=3)
+    alone = training(dataset, sampler, epochs=2)
     np.random.seed(7)
-    assert same(learned(chosen, order, epochs=2, workers=2), alone)
-    plain = ImageDataset(images, PLAIN, fails=False, substitutes=False)
-    assert same(judged(plain, len(images), workers=2), judged(plain, len(images)))
+    assert are_equal(training(dataset, sampler, epochs=2, num_workers=2), alone)
+    plain = ImageDataset(images, PLAIN, on_bad_image="skip")
+    assert are_equal(validation(plain, num_workers=2), validation(plain))
 
 
 @pytest.mark.slow
-def test_a_bad_image_is_named_by_a_process_that_prepares_too():
-    images = prepared(10, None, 30, 40, fails=True)
-    with pytest.raises(DataError, match=r"^1\.png: .*mend it, or use --on-bad-image skip$"):
-        learned(images, DeterministicSampler(num_images=4, batch_size=4, seed=0), workers=1)
-    gc.collect()  # the process ends here, and not during another test
+def test_an_unreadable_image_in_a_worker_process_is_named():
+    with pytest.raises(DataError, match=r"^1\.png: .*repair it, or set `on_bad_image` to skip$"):
+        training(dataset_of(10, None, 30, 40, on_bad_image="fail"), sampler_of(4, 4), num_workers=1)
+    gc.collect()  # the worker ends here, not during another test
 
 
-class Dies:
-    """Prepares no image, as when the system takes away its memory."""
+class ExitTransform:
+    """Transform that ends the process, as the system does where memory is short."""
 
-    def __call__(self, source, request):
+    def __call__(self, source, sample):
         os._exit(9)
 
 
 @pytest.mark.slow
-def test_a_process_that_dies_while_it_prepares_names_the_way_out():
-    images = ImageDataset(Listed(1, 2), Dies(), fails=True, substitutes=True)
-    with pytest.raises(LevitError, match=r"^DataLoader worker .*: go on by --resume with fewer --workers") as error:
-        learned(images, DeterministicSampler(num_images=2, batch_size=2, seed=0), workers=1)
-    assert "\n" not in str(error.value)
+def test_the_error_of_a_killed_worker_process_has_a_hint():
+    dataset = ImageDataset(gray_images(1, 2), ExitTransform(), on_bad_image="fail")
+    with pytest.raises(LevitError, match=r"^DataLoader worker .*: resume with fewer `workers`") as caught:
+        training(dataset, sampler_of(2, 2), num_workers=1)
+    assert "\n" not in str(caught.value)
     gc.collect()
 
 
-def test_what_prepares_images_can_be_sent_to_a_process(parquet, options, tmp_path):
-    images = index_images(open_data(parquet), tmp_path / "copy", classes=CLASSES, places=range(3))
-    augment = Augmentation(options(auto_augment="rand-m9-mstd0.5-inc1"), PREPROCESSING, (8, 8))
-    for prepare in (augment, PLAIN):
-        chosen = ImageDataset(images, prepare, fails=False, substitutes=True)
-        sent = pickle.loads(pickle.dumps(chosen))
-        assert torch.equal(sent[SampleIndex(0, 3, 0)][0], chosen[SampleIndex(0, 3, 0)][0])
+def test_a_data_set_can_be_pickled(parquet, tmp_path):
+    images = index_images(open_data(parquet), tmp_path / "copy", classes=CLASSES, class_indices=range(3))
+    options = AugmentationOptions(auto_augment="rand-m9-mstd0.5-inc1")
+    for transform in (Augmentation(options, PREPROCESSING, (8, 8), seed=0), PLAIN):
+        dataset = ImageDataset(images, transform, on_bad_image="replace")
+        copy = pickle.loads(pickle.dumps(dataset))
+        assert torch.equal(copy[SampleIndex(0, 3, 0)].pixels, dataset[SampleIndex(0, 3, 0)].pixels)
 
 
-def test_loading_draws_no_random_number():
+def test_loading_draws_no_number_from_the_generator_of_training():
     before = torch.random.get_rng_state()
-    learned(prepared(*range(8)), DeterministicSampler(num_images=8, batch_size=4, seed=0))
+    training(dataset_of(*range(8)), sampler_of(8, 4))
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
 @pytest.mark.parametrize(
-    ("cores", "processes", "on_cpu", "expected"),
+    ("cores", "num_processes", "on_cpu", "expected"),
     [(2, 1, True, 0), (4, 2, True, 0), (16, 1, True, 15), (2, 1, False, 2), (16, 8, False, 2), (1, 2, False, 1)],
 )  # fmt: skip
-def test_the_number_of_processes_that_prepare_follows_from_the_cores(
-    options, monkeypatch, cores, processes, on_cpu, expected
-):
-    monkeypatch.setattr("levit.training.data_loader.usable_cores", lambda: cores)
-    assert choose_num_workers(options(), processes, on_cpu=on_cpu) == expected
-    assert choose_num_workers(options(workers=3), processes, on_cpu=on_cpu) == 3
+def test_the_number_of_workers_depends_on_the_cores(cores, num_processes, on_cpu, expected):
+    assert choose_num_workers(None, num_processes, on_cpu=on_cpu, cores=cores) == expected
+    assert choose_num_workers(3, num_processes, on_cpu=on_cpu, cores=cores) == 3

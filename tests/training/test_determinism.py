@@ -1,4 +1,4 @@
-"""Seeds, and gradients that are the same each time."""
+"""Seeds, and deterministic gradients."""
 
 import pytest
 import torch
@@ -15,17 +15,17 @@ def test_a_seed_is_a_function_of_all_its_parts():
     assert derive_seed(3, "image", *SampleIndex(1, 2, 0)) == derive_seed(3, "image", 1, 2, 0)
 
 
-def _gradients(times):
-    """Of attention biases at 224 pixels, where two threads add into the same head."""
+def _gradients(repeats):
+    """Gradients of attention biases at 224 pixels, where two threads add to the same head."""
     offsets = offset_table((14, 14))
     weights = torch.randn(3, *offsets.shape, generator=torch.Generator().manual_seed(0))
-    for _ in range(times):
+    for _ in range(repeats):
         biases = torch.zeros(3, 196, requires_grad=True)
         (gather_position_bias(biases, offsets) * weights).sum().backward()
         yield biases.grad
 
 
-def test_the_gradient_of_attention_biases_is_the_same_for_several_threads():
+def test_the_gradient_of_attention_biases_is_deterministic_with_several_threads():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -36,15 +36,15 @@ def test_the_gradient_of_attention_biases_is_the_same_for_several_threads():
     assert all(torch.equal(first, other) for other in others)
 
 
-@pytest.mark.parametrize("was_on", [False, True])
+@pytest.mark.parametrize("was_enabled", [False, True])
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_what_torch_was_told_before_is_told_again(was_on, device):
-    torch.use_deterministic_algorithms(was_on)
+def test_the_settings_of_torch_are_restored(was_enabled, device):
+    torch.use_deterministic_algorithms(was_enabled)
     try:
         with deterministic_algorithms(torch.device(device)):
-            assert torch.are_deterministic_algorithms_enabled() is (was_on or device == "cpu")
-            assert torch.is_deterministic_algorithms_warn_only_enabled() is (not was_on and device == "cpu")
-        assert torch.are_deterministic_algorithms_enabled() is was_on
+            assert torch.are_deterministic_algorithms_enabled() is (was_enabled or device == "cpu")
+            assert torch.is_deterministic_algorithms_warn_only_enabled() is (not was_enabled and device == "cpu")
+        assert torch.are_deterministic_algorithms_enabled() is was_enabled
         assert not torch.is_deterministic_algorithms_warn_only_enabled()
         assert torch.utils.deterministic.fill_uninitialized_memory
     finally:

@@ -16,12 +16,12 @@ from levit.spec.preprocessing import Preprocessing
 
 CLASSES = ("bear", "cat", "dog")
 
-# timm's own network for tests: 0.2 million weights, batch norms, and statistics that are not ImageNet's.
+# timm's own network for tests: 0.2 million weights, batch norms, and a mean and standard deviation other than ImageNet's.
 TIMM_NETWORK = "timm/test_resnet"
 
 
 def photo(seed: int, size: tuple[int, int] = (40, 36)) -> Image.Image:
-    """Noise, so that no two are alike, in a few large patches, so that it looks like something when it is resized."""
+    """Smooth random image, which resizing does not turn into uniform gray; each seed gives another one."""
     patches = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
     return Image.fromarray(patches).resize(size, Image.Resampling.BILINEAR)
 
@@ -34,17 +34,17 @@ def config(classes: tuple[str, ...] = CLASSES, **values) -> levit.LevitConfig:
 
 
 def trained(network: nn.Module, seed: int = 0) -> nn.Module:
-    """As if it had been trained: no weight, bias or statistic is what it was at first; in evaluation mode."""
+    """Change every weight, bias and statistic, as training does, and set evaluation mode."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for one in network.parameters():
-            size = 0.5 * one[0].numel() ** -0.5 if one.ndim > 1 else 0.2  # values stay near one
-            one.add_(torch.randn(one.shape, generator=generator) * size)
-        for name, one in network.named_buffers():
+        for parameter in network.parameters():
+            scale = 0.5 * parameter[0].numel() ** -0.5 if parameter.ndim > 1 else 0.2  # activations stay near one
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * scale)
+        for name, buffer in network.named_buffers():
             if name.endswith("running_var"):
-                one.copy_(torch.rand(one.shape, generator=generator) + 0.5)
+                buffer.copy_(torch.rand(buffer.shape, generator=generator) + 0.5)
             elif name.endswith("running_mean"):
-                one.copy_(torch.randn(one.shape, generator=generator) * 0.3)
+                buffer.copy_(torch.randn(buffer.shape, generator=generator) * 0.3)
     return network.eval()
 
 
@@ -56,11 +56,11 @@ def save_levit(
     preprocessing: Preprocessing | None = None,
     **values,
 ) -> Path:
-    """A trained network in a folder as transformers has it."""
+    """Write a trained network into a folder, in the layout of transformers."""
     network = trained(kind(config(classes, **values)))
     network.save_pretrained(folder)
     side = network.config.image_size
     grid = (side, side) if isinstance(side, int) else tuple(side)
-    described = preprocessor_config(preprocessing or Preprocessing.for_image_size(grid))
-    (folder / PREPROCESSOR_FILE).write_text(json.dumps(described))
+    content = preprocessor_config(preprocessing or Preprocessing.for_image_size(grid))
+    (folder / PREPROCESSOR_FILE).write_text(json.dumps(content))
     return folder

@@ -1,0 +1,97 @@
+"""Packed images: image files one after another in one file."""
+
+import errno
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from levit.data.labeled_images import LabeledImage
+from levit.data.open_data import open_data
+from levit.errors import DataError, LevitError
+from levit.images.decoding import read_image
+from levit.training.packed_images import estimate_packed_size, pack_images
+from tests.data.datasets_on_disk import png
+
+
+def items_of(*images):
+    return [LabeledImage(image, (0,), str(number)) for number, image in enumerate(images)]
+
+
+def test_image_files_are_copied_byte_for_byte(parquet, tmp_path):
+    items = list(open_data(parquet))
+    images = pack_images(items, tmp_path / "copy")
+    assert [(images.image(n), images.labels(n), images.name(n)) for n in range(len(images))] == list(map(tuple, items))
+    assert (tmp_path / "copy").read_bytes() == b"".join(item.image for item in items)
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+
+
+def test_images_can_be_read_in_any_order(parquet, tmp_path):
+    items = list(open_data(parquet))
+    images = pack_images(items, tmp_path / "copy")
+    for index in np.random.default_rng(0).permutation(len(items)):
+        assert images.image(int(index)) == items[index].image
+
+
+def test_images_that_are_not_files_become_png_files(tmp_path, picture):
+    file = tmp_path / "one.png"
+    picture.save(file)
+    images = pack_images(items_of(file, str(file), picture, np.asarray(picture)), tmp_path / "copy")
+    assert images.image(0) == images.image(1) == file.read_bytes()
+    for index in range(4):
+        np.testing.assert_array_equal(np.asarray(read_image(images.image(index))), np.asarray(picture))
+    assert Image.open(io.BytesIO(images.image(2))).format == "PNG"
+
+
+def test_empty_files_are_kept(tmp_path):
+    images = pack_images(items_of(b"", png(1), b""), tmp_path / "copy")
+    assert [images.image(index) for index in range(3)] == [b"", png(1), b""]
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"^0: cannot be read \(No such file"):
+        pack_images(items_of(tmp_path / "missing.png"), tmp_path / "copy")
+
+
+def test_a_full_disk_is_an_error_with_a_hint(tmp_path):
+    def items():
+        yield LabeledImage(png(1), (0,), "1.png")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(LevitError, match=r"cannot be written \(No space left on device\): make room for a copy of"):
+        pack_images(items(), tmp_path / "copy")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_does_not_write_reads_the_copy_of_another(parquet, tmp_path):
+    items = list(open_data(parquet))
+    pack_images(items, tmp_path / "copy")
+    (tmp_path / "copy").chmod(0o400)
+    images = pack_images(items, tmp_path / "copy", writes=False)
+    assert [images.image(index) for index in range(len(images))] == [item.image for item in items]
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+
+
+def test_the_size_is_estimated_from_the_first_images(parquet, tmp_path):
+    class Repeated:
+        """A data set that continues with smaller images."""
+
+        name, classes, is_multi_label, is_any_label_correct, is_grouped = "repeated", ("cat",), False, False, False
+
+        def __init__(self, *sizes):
+            self._sizes = sizes
+
+        def __len__(self):
+            return len(self._sizes)
+
+        def __iter__(self):
+            return iter(items_of(*(bytes(size) for size in self._sizes)))
+
+        def sha256(self):
+            return ""
+
+    data = open_data(parquet)
+    assert estimate_packed_size(data) == sum(len(item.image) for item in data)
+    assert estimate_packed_size(Repeated(*[1000] * 100, *[1] * 50)) == 150_000
+    assert estimate_packed_size(Repeated()) == 0
