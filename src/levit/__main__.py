@@ -1,4 +1,4 @@
-"""`python -m levit`: the command line."""
+"""Command line: `python -m levit`."""
 
 from levit.cli import run
 

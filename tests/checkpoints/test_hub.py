@@ -74,7 +74,7 @@ def test_a_revision_reaches_the_hub_from_every_function(hub_cache, tmp_path, mon
         ("https://example.org/LeViT-tiny-01234567.pth", "an address"),
         ("LeViT-128S.pth", "an address"),
         ("model.onnx", "an exported file"),
-        (None, "the model inside the package"),
+        (None, "the embedded model"),
     ],
 )
 def test_only_what_is_on_the_hub_has_a_revision(tmp_path, monkeypatch, model, kind):
@@ -93,9 +93,9 @@ def test_only_what_is_on_the_hub_has_a_revision(tmp_path, monkeypatch, model, ki
 def test_what_is_in_memory_has_no_revision(tmp_path):
     checkpoint = levit.read_checkpoint(TINY / "transformers")
     for model in (checkpoint, levit.load_checkpoint(checkpoint)):
-        with pytest.raises(CheckpointError, match="what is in memory has no revision 'v1'"):
+        with pytest.raises(CheckpointError, match="a checkpoint in memory has no revision 'v1'"):
             levit.export(model, tmp_path / "out.onnx", revision="v1")
-    with pytest.raises(CheckpointError, match="what is in memory has no revision 'v1'"):
+    with pytest.raises(CheckpointError, match="a checkpoint in memory has no revision 'v1'"):
         levit.Classifier(checkpoint, revision="v1")
     with pytest.raises(CheckpointError, match="an opened engine has no revision 'v1'"):
         levit.Classifier(levit.Classifier().engine, revision="v1")

@@ -89,7 +89,7 @@ def test_unsupported_options_raise_an_engine_error(checkpoint, tmp_path):
     ):
         with pytest.raises(EngineError, match=message):
             levit.Classifier(checkpoint, engine="torch", **options)
-    with pytest.raises(EngineError, match="the model inside the package is an exported file"):
+    with pytest.raises(EngineError, match="the embedded model is an exported file"):
         levit.Classifier(engine="torch")
     with pytest.raises(EngineError, match=r"x\.onnx is an exported file"):
         levit.Classifier("x.onnx", engine="torch")

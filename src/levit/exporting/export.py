@@ -16,8 +16,8 @@ from google.protobuf.message import DecodeError
 from levit import __version__
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.from_model import TorchModel, checkpoint_from_model
-from levit.checkpoints.hub import check_no_revision
 from levit.checkpoints.reading import read_checkpoint
+from levit.checkpoints.weight_lookup import check_no_revision
 from levit.data.open_data import open_data
 from levit.deployment.bias_interpolation import resize_checkpoint
 from levit.deployment.build import build_artifact
@@ -177,7 +177,7 @@ def _load(checkpoint: str | Path | Checkpoint | TorchModel, revision: str | None
     if isinstance(checkpoint, str | Path):
         return read_checkpoint(checkpoint, revision=revision)
     loaded = checkpoint if isinstance(checkpoint, Checkpoint) else checkpoint_from_model(checkpoint)
-    check_no_revision(revision, loaded.source.name, "what is in memory")
+    check_no_revision(revision, loaded.source.name, "a checkpoint in memory")
     return loaded
 
 

@@ -21,6 +21,7 @@ from onnx import numpy_helper
 
 from levit.deployment.graph import INPUT, OUTPUT
 from levit.images.transform import normalize
+from levit.runtime.telemetry import telemetry_disabled
 from levit.spec.artifact import Artifact
 
 _HEAD = "head.matmul"
@@ -60,7 +61,8 @@ def quantize(model: onnx.ModelProto, images: Sequence[NDArray[np.uint8]]) -> onn
         ImportError: NNCF is not installed.
     """
     try:
-        import nncf
+        with telemetry_disabled():
+            import nncf
     except ImportError as error:
         raise ImportError('int8 needs NNCF: pip install "levit[quantization]"') from error
     logging.getLogger("nncf").setLevel(logging.ERROR)

@@ -131,8 +131,9 @@ class TorchEngine:
     def _compute(self, batch: NDArray[Any], batch_size: int | None) -> NDArray[np.float32]:
         """Compute logits by the network that is compiled for a batch size, or by the uncompiled network (None)."""
         count = len(batch)
-        if batch_size is not None and batch_size > count:  # the last batch is padded, and the padding's logits dropped
-            batch = np.concatenate([batch, np.zeros((batch_size - count, *batch.shape[1:]), batch.dtype)])
+        missing = max(batch_size or count, 1) - count  # in the last batch of many, or in an empty one
+        if missing > 0:  # pad; the logits of the padding are dropped
+            batch = np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), batch.dtype)])
         try:
             values = torch.from_numpy(np.ascontiguousarray(batch)).to(self._device)
             logits: Tensor = (self._network if batch_size is None else self._compiled_network(values))(values)

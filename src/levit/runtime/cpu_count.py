@@ -1,4 +1,4 @@
-"""How many cores this process may really use."""
+"""Number of CPU cores that this process may use."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from pathlib import Path
 
 
 def usable_cores(*, root: Path = Path("/")) -> int:
-    """The cores that the scheduler gives this process: its affinity, and the quota of its control groups.
+    """Number of CPU cores that the scheduler gives this process, by its affinity and the quotas of its control groups.
 
-    A container with a quota of two cores sees all 64 of its machine; as many threads would wait for one another.
+    In a container with a quota of 2 cores, `os.cpu_count()` returns all 64 cores of the machine; with as many threads
+    most of them would wait.
 
     Args:
-        root: where /proc and /sys are looked for.
+        root: folder that contains `proc` and `sys`.
+
+    Returns:
+        At least 1. A quota of a fraction of a core is rounded up.
 
     Examples:
         >>> 1 <= usable_cores() <= (os.cpu_count() or 1)
@@ -26,12 +30,12 @@ def usable_cores(*, root: Path = Path("/")) -> int:
 
 
 def visible_cores() -> int:
-    """The cores of the machine, whoever may use them."""
+    """Number of CPU cores of the machine, including those that this process may not use."""
     return os.cpu_count() or 1
 
 
 def _control_groups(root: Path) -> list[Path]:
-    """The folders of the control groups that this process is in, and of those above them."""
+    """Folders of the control groups of this process, and of their parents."""
     folders = []
     lines: list[str] = []
     with suppress(OSError):
@@ -41,14 +45,14 @@ def _control_groups(root: Path) -> list[Path]:
         if controllers and "cpu" not in controllers.split(","):
             continue
         base = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
-        place = base / group.strip("/")
-        # A container often sees its own group as the root, whatever path /proc names.
-        folders += [folder for folder in (place, *place.parents, base) if folder.is_relative_to(base)]
+        folder = base / group.strip("/")
+        # In many containers the base folder is that of the process's own group, despite the path in /proc.
+        folders += [path for path in (folder, *folder.parents, base) if path.is_relative_to(base)]
     return folders
 
 
 def _quota(folder: Path) -> float | None:
-    """Cores' worth of time that a control group may use; None where there is no limit."""
+    """Quota of a control group in cores; None without a limit."""
     with suppress(OSError, ValueError, ZeroDivisionError):  # version 2
         quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
         return None if quota == "max" else int(quota) / int(period)

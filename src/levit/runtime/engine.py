@@ -1,4 +1,4 @@
-"""The Engine protocol and `open_engine()`."""
+"""The engine protocols, the table of engines, and `open_engine()`."""
 
 from __future__ import annotations
 
@@ -7,25 +7,30 @@ from concurrent.futures import Future
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from levit.errors import EngineError
+from levit.errors import EngineError, first_line
 
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 
 
 @runtime_checkable
 class Engine(Protocol):
-    """Something that runs a model: the one thing that prediction, evaluation and verification need.
+    """Inference engine with one model: computes logits from normalized images.
+
+    An engine holds the compiled network and its threads until the last reference to it is deleted; there is nothing
+    to close. It may be shared between threads. It does not work in a forked child process, which lacks the threads:
+    open a new engine there.
 
     Attributes:
-        name: of the engine, as in `open_engine(engine=…)`.
-        precision: that of the arithmetic: fp32, bf16, or int8 where linear layers and convolutions are in int8.
-        reason: why it is this engine and this precision, for people.
-        metadata: the key-value pairs of the model file.
+        name: name of the engine, as in `open_engine(engine=…)`.
+        precision: precision of the arithmetic: "fp32", "bf16", or "int8" where linear layers and convolutions are
+            computed in int8.
+        reason: explanation of the chosen precision, one line of text.
+        metadata: key-value pairs of the model file, see `levit.spec.artifact.Artifact.from_metadata`.
     """
 
     name: str
@@ -34,62 +39,98 @@ class Engine(Protocol):
     metadata: Mapping[str, str]
 
     def run(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits of a batch.
+        """Compute the logits of a batch of normalized images.
 
         Args:
-            pixel_values: float32 [B, channels, height, width], normalized.
+            pixel_values: float32 [B, channels, height, width].
 
         Returns:
-            float32 [B, classes].
+            Logits, float32 [B, classes].
+
+        Raises:
+            EngineError: the shape or dtype does not fit the network, or the computation failed.
         """
         ...
 
 
 @runtime_checkable
 class ImageEngine(Engine, Protocol):
-    """An engine that normalizes images itself, and computes several batches at once."""
+    """Inference engine that also normalizes images, and computes several batches in parallel."""
 
     def run_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Logits of a few images, as soon as possible: every thread works on one image.
+        """Compute the logits of a few images with the lowest latency: all threads work on the same image.
 
         Args:
-            images: uint8 [B, height, width, 3], resized and cropped.
+            images: uint8 [B, height, width, 3], resized and cropped; B may be 0.
 
         Returns:
-            float32 [B, classes].
+            Logits, float32 [B, classes].
+
+        Raises:
+            EngineError: the shape or dtype does not fit the network, or the computation failed.
         """
         ...
 
     def submit(self, images: NDArray[np.uint8], batch_size: int) -> Future[NDArray[np.float32]]:
-        """Logits of one batch among many, with as many images a second as possible; blocks while all are busy.
+        """Start to compute one batch of many with the highest throughput; blocks while all threads are busy.
 
         Args:
-            images: uint8 [B, height, width, 3].
-            batch_size: the size of all batches of this stream, but for a smaller last one.
+            images: uint8 [B, height, width, 3] with B at most `batch_size`.
+            batch_size: size of all batches of the stream except a smaller last one.
 
         Returns:
-            The future of float32 [B, classes].
+            Future of the logits, float32 [B, classes]. It cannot be canceled once the computation has started.
+
+        Raises:
+            EngineError: the shape or dtype does not fit the network; raised here or by the future.
         """
         ...
 
 
-# Engines for ONNX files by name: module, class, the package that they stand on, and what to install where it is
-# missing. Loaded when asked for, the first that is installed by "auto": OpenVINO is the fastest in every precision on
-# CPUs (docs/speed.md).
+class EngineEntry(NamedTuple):
+    """Row of the table of engines.
+
+    Attributes:
+        module: module of the engine, imported on first use.
+        class_name: class in that module.
+        package: package whose presence means that the engine is installed.
+        installation: command that installs the engine.
+    """
+
+    module: str
+    class_name: str
+    package: str
+    installation: str
+
+    def load(self, name: str) -> Callable[..., Engine]:
+        """Import the class of the engine.
+
+        Args:
+            name: name of the engine, for the error.
+
+        Raises:
+            EngineError: the package is not installed.
+        """
+        try:
+            engine: Callable[..., Engine] = getattr(import_module(self.module), self.class_name)
+        except ImportError as error:
+            raise EngineError(
+                f"engine {name} is not installed ({first_line(error)})", hint=self.installation
+            ) from error
+        return engine
+
+
+# Engines for ONNX files, fastest first: OpenVINO is the fastest on CPUs in every precision (docs/speed.md).
 ENGINES = {
-    "openvino": ("levit.runtime.openvino_engine", "OpenVinoEngine", "openvino", "pip install levit"),
-    "onnxruntime": (
-        "levit.runtime.onnxruntime_engine",
-        "OnnxRuntimeEngine",
-        "onnxruntime",
-        'pip install "levit[onnxruntime]"',
+    "openvino": EngineEntry("levit.runtime.openvino_engine", "OpenVinoEngine", "openvino", "pip install levit"),
+    "onnxruntime": EngineEntry(
+        "levit.runtime.onnxruntime_engine", "OnnxRuntimeEngine", "onnxruntime", 'pip install "levit[onnxruntime]"'
     ),
 }
 
-
-# Likewise those that open checkpoints.
+# Engines for checkpoints.
 CHECKPOINT_ENGINES = {
-    "torch": ("levit.model.torch_engine", "TorchEngine", "torch", 'pip install "levit[torch]"'),
+    "torch": EngineEntry("levit.model.torch_engine", "TorchEngine", "torch", 'pip install "levit[torch]"'),
 }
 
 
@@ -107,57 +148,46 @@ def open_engine(
     Args:
         model: an ONNX file, or its content.
         engine: "openvino", "onnxruntime", or "auto" for the fastest that is installed.
-        precision: of the arithmetic; "auto" is int8 where the file is quantized, with bf16 or fp32 in between;
-            otherwise bf16 where the processor has it, or else fp32.
-        threads: how many to use; None for the cores that the process may use.
-        provider: for onnxruntime, where it runs: "cpu", "cuda", or the full name of an execution provider.
-        cache_dir: where the engine may keep the compiled model for the next start.
+        precision: precision of the arithmetic. "auto" is int8 where the file is quantized, with bf16 or fp32 for the
+            other layers; otherwise bf16 where the processor computes it natively, or else fp32.
+        threads: number of threads, at least 1; None for the number of cores that the process may use.
+        provider: execution provider of onnxruntime: "cpu", "cuda", or the full name of another.
+        cache_dir: folder in which the engine may keep the compiled model for the next start.
 
     Raises:
-        EngineError: the engine or the precision is unknown, the engine is missing, or cannot open the model.
+        EngineError: the engine or the precision is unknown, or the engine is not installed or cannot open the model.
     """
     if engine in CHECKPOINT_ENGINES:
-        raise EngineError(f"engine {engine} opens checkpoints, not ONNX files: use auto, {', '.join(ENGINES)}")
+        raise EngineError(f"engine {engine} opens checkpoints, not ONNX files", hint=f"use auto, {', '.join(ENGINES)}")
     if engine != "auto" and engine not in ENGINES:
-        raise EngineError(f"no engine is called {engine!r}: use auto, {', '.join([*ENGINES, *CHECKPOINT_ENGINES])}")
-    check_options(precision, threads)
+        known = ", ".join(["auto", *ENGINES, *CHECKPOINT_ENGINES])
+        raise EngineError(f"no engine is called {engine!r}", hint=f"use {known}")
+    validate_options(precision, threads)
     if engine == "auto":
         engine = "onnxruntime" if provider is not None else fastest_installed()
     if provider is not None and engine != "onnxruntime":
-        raise EngineError(f"provider is an option of onnxruntime, not of {engine}: leave it out, or change the engine")
+        raise EngineError(
+            f"`provider` is an option of onnxruntime, not of {engine}", hint="leave it out, or change the engine"
+        )
     options: dict[str, Any] = {} if provider is None else {"provider": provider}
-    return find_engine(engine)(model, precision=precision, threads=threads, cache_dir=cache_dir, **options)
+    return ENGINES[engine].load(engine)(model, precision=precision, threads=threads, cache_dir=cache_dir, **options)
 
 
-def find_engine(name: str) -> Callable[..., Engine]:
-    """The class of an engine.
-
-    Raises:
-        EngineError: it is not installed.
-    """
-    module, class_name, _, advice = (ENGINES | CHECKPOINT_ENGINES)[name]
-    try:
-        found: Callable[..., Engine] = getattr(import_module(module), class_name)
-    except ImportError as error:
-        raise EngineError(f"engine {name} is not installed ({error}): {advice}") from error
-    return found
-
-
-def check_options(precision: str, threads: int | None) -> None:
-    """Raise where an option of every engine is no valid one.
+def validate_options(precision: str, threads: int | None) -> None:
+    """Check the options that all engines share.
 
     Raises:
-        EngineError: the precision is unknown, or threads is no count.
+        EngineError: the precision is unknown, or the number of threads is not a positive integer.
     """
     if threads is not None and (not isinstance(threads, int) or threads < 1):
-        raise EngineError(f"threads is {threads!r}: give a whole number of at least 1")
+        raise EngineError(f"`threads` is {threads!r}", hint="give a whole number of at least 1")
     if precision not in get_args(Precision):
-        raise EngineError(f"precision is {precision!r}: use one of {', '.join(get_args(Precision))}")
+        raise EngineError(f"`precision` is {precision!r}", hint=f"use one of {', '.join(get_args(Precision))}")
 
 
 def fastest_installed() -> str:
-    """The engine that "auto" means here."""
-    for name, (_, _, package, _) in ENGINES.items():
-        if find_spec(package) is not None:
+    """Name of the engine that "auto" selects in this environment."""
+    for name, entry in ENGINES.items():
+        if find_spec(entry.package) is not None:
             return name
     return next(iter(ENGINES))

@@ -1,4 +1,4 @@
-"""An engine without a network, for tests of what stands on an engine."""
+"""Engine without a network, for tests of code that uses an engine."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ Logits = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 class FakeEngine:
-    """Answers with a function of the batch instead of a network, and remembers the batches it was given.
+    """Engine that computes logits with a Python function, and records its input batches.
 
     Args:
-        artifact: what the model pretends to carry.
-        logits: float32 [B, 3, height, width] -> float32 [B, classes].
+        artifact: description of the model.
+        logits: function from float32 [B, channels, height, width] to float32 [B, classes].
+
+    Attributes:
+        batches: inputs of all calls of `run`, each float32 [B, channels, height, width].
 
     Examples:
         >>> import levit, numpy as np
         >>> from levit.spec.artifact import Source
         >>> from levit.spec.preprocessing import Preprocessing
-        >>> card = Artifact(
+        >>> artifact = Artifact(
         ...     architecture=levit.Architecture(num_labels=2),
         ...     preprocessing=Preprocessing.for_image_size((224, 224)),
         ...     labels=("dark", "bright"),
@@ -31,14 +34,14 @@ class FakeEngine:
         ...     source=Source(name="fake", dialect="none"),
         ... )
         >>> mean = lambda batch: batch.mean((1, 2, 3))
-        >>> engine = FakeEngine(card, lambda batch: np.stack([-mean(batch), mean(batch)], axis=1))
+        >>> engine = FakeEngine(artifact, lambda batch: np.stack([-mean(batch), mean(batch)], axis=1))
         >>> levit.Classifier(engine)(np.full((9, 9, 3), 255, np.uint8)).top(1)[0].name
         'bright'
     """
 
     name = "fake"
     precision = "fp32"
-    reason = "nothing is computed"
+    reason = "fp32, because the logits are computed by a Python function"
 
     def __init__(self, artifact: Artifact, logits: Logits) -> None:
         self.metadata: Mapping[str, str] = artifact.to_metadata()
@@ -46,6 +49,6 @@ class FakeEngine:
         self._logits = logits
 
     def run(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The function's answer: [B, classes]."""
+        """Logits of normalized images: float32 [B, channels, height, width] -> float32 [B, classes]."""
         self.batches.append(pixel_values)
         return self._logits(pixel_values)

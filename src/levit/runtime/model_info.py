@@ -1,56 +1,63 @@
-"""What a model is, without compiling it."""
+"""Description of a model, read without compiling it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from levit.checkpoints.hub import find_weights
-from levit.checkpoints.reading import read_weights
-from levit.errors import CheckpointError
+from levit.checkpoints.reading import read_checkpoint_file
+from levit.checkpoints.weight_lookup import find_weights
+from levit.errors import CheckpointError, first_line
 from levit.runtime.model_resolution import find_artifact, is_artifact
 from levit.spec.artifact import Artifact
 
 
 def describe(model: str | Path | None, *, revision: str | None = None) -> tuple[Artifact, int]:
-    """What an artifact carries, or what an artifact of a checkpoint would; and the size of the file in bytes.
+    """Read the description of an exported file, or build that of a checkpoint.
 
     Args:
-        model: as for `levit.Classifier`.
-        revision: likewise.
+        model: model as for `levit.Classifier`.
+        revision: branch, tag or commit, for a checkpoint on the hub.
+
+    Returns:
+        The description, and the size of the file in bytes.
 
     Raises:
-        CheckpointError: there is no such model, it is damaged, or it has no revisions.
+        CheckpointError: the model does not exist, is damaged, or has no revisions.
     """
     if model is not None and not is_artifact(model):
         weights = find_weights(model, revision=revision)
-        checkpoint = read_weights(weights, model)
-        return checkpoint.as_artifact(checkpoint.stored_as), weights.stat().st_size
+        checkpoint = read_checkpoint_file(weights, model)
+        return checkpoint.as_artifact(checkpoint.stored_precision), weights.stat().st_size
     artifact = find_artifact(model, revision=revision)
     try:
         content = artifact.read_bytes() if isinstance(artifact, Path) else artifact
     except OSError as error:
-        raise CheckpointError(f"{model}: cannot be read ({error.strerror})") from error
+        raise CheckpointError(f"cannot be read ({error.strerror})", source=model) from error
     return _read_metadata(content, str(model)), len(content)
 
 
-def _read_metadata(content: bytes, name: str) -> Artifact:
+def _read_metadata(content: bytes, source: str) -> Artifact:
     import onnx
     from google.protobuf.message import DecodeError
 
     try:
         network = onnx.load_from_string(content)
     except DecodeError as error:
-        raise CheckpointError(f"{name}: not an ONNX file ({error})") from error
+        raise CheckpointError(f"not an ONNX file ({first_line(error)})", source=source) from error
     try:
         return Artifact.from_metadata({pair.key: pair.value for pair in network.metadata_props})
     except CheckpointError as error:
-        raise CheckpointError(f"{name}: {error}") from error
+        raise CheckpointError(error.reason, source=source, hint=error.hint) from error
 
 
-def explain(artifact: Artifact) -> tuple[str, str, str]:
-    """The engine and the precision that `levit.Classifier` chooses here for a model, and why."""
+def default_execution(artifact: Artifact) -> tuple[str, str, str]:
+    """Predict how `levit.Classifier` runs a model on this machine by default.
+
+    Returns:
+        Name of the engine, precision, and the reason for the precision.
+    """
     from levit.runtime.engine import fastest_installed
     from levit.runtime.openvino_engine import choose_precision
 
-    precision, _, reason = choose_precision("auto", quantized=artifact.precision == "int8")
-    return fastest_installed(), precision, reason
+    choice = choose_precision("auto", quantized=artifact.precision == "int8")
+    return fastest_installed(), choice.precision, choice.reason

@@ -1,4 +1,4 @@
-"""What the name of a model means: an artifact, a checkpoint that becomes one, or the embedded default."""
+"""Resolve the name of a model: an exported file, a checkpoint that is folded and cached, or the embedded model."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ import os
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from levit import __version__
-from levit.checkpoints.cache import cache_folder, keep
+from levit.checkpoints.cache import cache_folder, write_cached
 from levit.checkpoints.checkpoint import Checkpoint
-from levit.checkpoints.hub import check_no_revision, find_weights
-from levit.checkpoints.reading import read_weights, short_name
+from levit.checkpoints.hashing import hash_file
+from levit.checkpoints.reading import checkpoint_name, read_checkpoint_file
 from levit.checkpoints.transformers_configuration import CONFIG_FILE, PREPROCESSOR_FILE
-from levit.checkpoints.weight_files import hash_file
+from levit.checkpoints.weight_lookup import check_no_revision, find_weights
 from levit.errors import CheckpointError, EngineError
 from levit.runtime.cpu_count import usable_cores
-from levit.runtime.engine import CHECKPOINT_ENGINES, Engine, Precision, check_options, find_engine, open_engine
+from levit.runtime.engine import CHECKPOINT_ENGINES, Engine, Precision, open_engine, validate_options
 
 EMBEDDED_MODEL = "default.onnx"
 
@@ -32,94 +31,117 @@ def open_model(
     provider: str | None = None,
     revision: str | None = None,
 ) -> Engine:
-    """Open what a name means in an inference engine; see `find_artifact` and `levit.runtime.engine.open_engine`.
+    """Open a model in an inference engine.
+
+    Args:
+        model: what `find_artifact` takes, or a checkpoint in memory.
+        engine: name of an engine for ONNX files or for checkpoints, or "auto"; see `levit.runtime.engine.open_engine`.
+        precision: precision of the arithmetic, likewise.
+        threads: number of threads, likewise.
+        provider: execution provider of onnxruntime, or device of torch.
+        revision: branch, tag or commit, for a checkpoint on the hub.
 
     Raises:
-        CheckpointError: there is no such model, it is damaged, or it has no revisions.
-        EngineError: the engine is missing, or cannot open it.
+        CheckpointError: the model does not exist, is damaged, or has no revisions.
+        EngineError: the engine is not installed, or cannot open the model.
     """
     if engine in CHECKPOINT_ENGINES:
         checkpoint = _read_checkpoint(model, engine, revision)
-        check_options(precision, threads)
-        return find_engine(engine)(
+        validate_options(precision, threads)
+        return CHECKPOINT_ENGINES[engine].load(engine)(
             checkpoint, precision=precision, threads=threads or usable_cores(), provider=provider
         )
-    options: dict[str, Any] = {"engine": engine, "precision": precision, "threads": threads, "provider": provider}
-    options["cache_dir"] = cache_folder("compiled")
     if isinstance(model, Checkpoint):
-        check_no_revision(revision, model.source.name, "what is in memory")
+        check_no_revision(revision, model.source.name, "a checkpoint in memory")
         artifact: Path | bytes = _fold(model)
     else:
         artifact = find_artifact(model, revision=revision)
-    try:
-        return open_engine(artifact, **options)
-    except EngineError:
-        if model is None or isinstance(model, Checkpoint) or is_artifact(model) or not isinstance(artifact, Path):
-            raise
-        content = _fold(read_weights(find_weights(model, revision=revision), model))
-        if artifact.read_bytes() == content:
-            raise
-        keep(content, artifact)  # the copy in the cache was damaged
-        return open_engine(content, **options)
+    return open_engine(
+        artifact,
+        engine=engine,
+        precision=precision,
+        threads=threads,
+        provider=provider,
+        cache_dir=cache_folder("compiled"),
+    )
 
 
 def _read_checkpoint(model: str | Path | Checkpoint | None, engine: str, revision: str | None) -> Checkpoint:
-    """A checkpoint for an engine that opens no ONNX files."""
+    """Read a checkpoint for an engine that does not open ONNX files."""
     if isinstance(model, Checkpoint):
-        check_no_revision(revision, model.source.name, "what is in memory")
+        check_no_revision(revision, model.source.name, "a checkpoint in memory")
         return model
     if model is None or is_artifact(model):
-        name = "the model inside the package" if model is None else str(model)
-        raise EngineError(f"engine {engine} opens checkpoints, and {name} is an exported file: use another engine")
-    return read_weights(find_weights(model, revision=revision), model)
+        name = "the embedded model" if model is None else str(model)
+        raise EngineError(
+            f"engine {engine} opens checkpoints, and {name} is an exported file", hint="use another engine"
+        )
+    return read_checkpoint_file(find_weights(model, revision=revision), model)
 
 
 def is_artifact(model: str | Path) -> bool:
-    """Whether a name means an exported file and no checkpoint."""
+    """True for the name of an exported file, False for that of a checkpoint."""
     return Path(model).suffix.lower() == ".onnx" and not Path(model).is_dir()
 
 
 def find_artifact(model: str | Path | None, *, revision: str | None = None) -> Path | bytes:
-    """The ONNX artifact that a name means: a file, or its content.
+    """Find the ONNX artifact of a model, or fold its checkpoint.
 
-    A checkpoint is folded on the fly; what that gives is cached under the hash of its files.
+    A folded checkpoint is cached under the hashes of its files and of its own content. A damaged file in the cache
+    does not match its hash, and is replaced.
 
     Args:
         model: an `.onnx` file; what `levit.read_checkpoint` takes; or None for the embedded model.
         revision: branch, tag or commit, for a checkpoint on the hub.
 
+    Returns:
+        The file; or its content, for a checkpoint that cannot be cached.
+
     Raises:
-        CheckpointError: there is no such file, it is no checkpoint, or it has no revisions.
+        CheckpointError: the file does not exist, is not a checkpoint, or has no revisions.
     """
     if model is None:
-        check_no_revision(revision, EMBEDDED_MODEL, "the model inside the package")
+        check_no_revision(revision, EMBEDDED_MODEL, "the embedded model")
         return Path(str(files("levit.runtime.embedded") / EMBEDDED_MODEL))
     if is_artifact(model):
         check_no_revision(revision, str(model), "an exported file")
         if not Path(model).is_file():
-            raise CheckpointError(f"{model}: no such file")
+            raise CheckpointError("no such file", source=model)
         return Path(model)
-    weights, folder = find_weights(model, revision=revision), cache_folder("folded")
-    cached = folder / f"{_content_key(model, weights)}.onnx" if folder else None
-    if cached is not None and cached.is_file():
-        with suppress(OSError):
-            os.utime(cached)  # the oldest copies are the first to go
+    weights = find_weights(model, revision=revision)
+    folder = cache_folder("folded")
+    if folder is None:
+        return _fold(read_checkpoint_file(weights, model))
+    key = _content_key(model, weights)
+    cached = _find_cached(folder, key)
+    if cached is not None:
         return cached
-    content = _fold(read_weights(weights, model))
-    if cached is not None and keep(content, cached):
-        return cached
-    return content
+    content = _fold(read_checkpoint_file(weights, model))
+    cached = folder / f"{key}-{hashlib.sha256(content).hexdigest()}.onnx"
+    return cached if write_cached(content, cached) else content
+
+
+def _find_cached(folder: Path, key: str) -> Path | None:
+    """Find the undamaged cached file of a key, and mark it as used, since the cache deletes its oldest files."""
+    for file in folder.glob(f"{key}-*.onnx"):
+        if file.is_file() and file.name == f"{key}-{hash_file(file)}.onnx":
+            with suppress(OSError):
+                os.utime(file)
+            return file
+    return None
 
 
 def _fold(checkpoint: Checkpoint) -> bytes:
-    from levit.deployment.build import build_artifact  # imports onnx, which a cached checkpoint does without
+    """Fold a checkpoint into the content of an ONNX file."""
+    from levit.deployment.build import build_artifact  # imports onnx, which a cached checkpoint does not need
 
     content: bytes = build_artifact(checkpoint, producer=f"levit {__version__}").SerializeToString()
     return content
 
 
 def _content_key(model: str | Path, weights: Path) -> str:
-    parts = [__version__, short_name(model, weights), hash_file(weights)]  # the name is in the artifact
+    """Hash of everything that determines the artifact of a checkpoint; its metadata contain the name."""
+    parts = [__version__, checkpoint_name(model, weights), hash_file(weights)]
     for name in (CONFIG_FILE, PREPROCESSOR_FILE):
         file = weights.with_name(name)
         parts.append(hash_file(file) if file.is_file() else "")

@@ -1,4 +1,4 @@
-"""An engine for artifacts: ONNX Runtime, on the CPU or on what else its providers offer."""
+"""ONNX Runtime engine, on the CPU or on another execution provider."""
 
 from __future__ import annotations
 
@@ -13,21 +13,31 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from levit.errors import EngineError
+from levit.errors import EngineError, first_line
 from levit.runtime.cpu_count import usable_cores
 from levit.spec.artifact import Artifact
 from levit.spec.preprocessing import Preprocessing
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "coreml": "CoreMLExecutionProvider"}
 
-_BATCHES_AT_ONCE = 2  # one is computed, the next one waits
+_MAX_PENDING_BATCHES = 2  # one is computed, the next one waits
 
 
 class OnnxRuntimeEngine:
-    """An ONNX model in ONNX Runtime; see `levit.runtime.engine.open_engine` for the arguments.
+    """ONNX model in ONNX Runtime; an `ImageEngine`.
 
-    It computes in float32, or in int8 what the file has quantized; there is no bf16. It keeps nothing in `cache_dir`,
-    because opening takes it a fraction of a second. An engine may be shared between threads.
+    The arithmetic is fp32, and int8 in the quantized layers; ONNX Runtime has no bf16 on CPUs. An engine may be shared
+    between threads.
+
+    Args:
+        model: an ONNX file, or its content.
+        precision: "auto", "fp32" or "int8".
+        threads: number of threads; None for the number of cores that the process may use.
+        provider: execution provider: "cpu", "cuda", "coreml", or the full name of another; None for "cpu".
+        cache_dir: ignored, because opening a model takes a fraction of a second.
+
+    Raises:
+        EngineError: the model cannot be opened, or ONNX Runtime lacks the precision or the provider here.
     """
 
     name = "onnxruntime"
@@ -41,28 +51,30 @@ class OnnxRuntimeEngine:
         provider: str | None = None,
         cache_dir: Path | None = None,
     ) -> None:
-        name = str(model) if isinstance(model, Path) else "the model"
+        source = str(model) if isinstance(model, Path) else "the model"
         if precision == "bf16":
-            raise EngineError("onnxruntime has no bf16: use precision auto, or engine openvino")
-        chosen = _find_provider(provider or "cpu")
+            raise EngineError("onnxruntime has no bf16", hint="use `precision` auto, or `engine` openvino")
+        provider_name = _find_provider(provider or "cpu")
         self._options = onnxruntime.SessionOptions()
         self._options.intra_op_num_threads = threads or usable_cores()
         self._options.log_severity_level = 3  # errors only; they are raised anyway
-        self._providers = [chosen]
+        self._providers = [provider_name]
         try:
             self._model = model.read_bytes() if isinstance(model, Path) else model
             self._session = self._open(self._model)
-        except Exception as error:  # its exceptions share no class
-            raise EngineError(f"{name}: ONNX Runtime cannot open it ({_first_line(error)})") from error
-        if self._session.get_providers()[0] != chosen:
-            raise EngineError(f"{name}: ONNX Runtime cannot use {chosen} here: are its libraries installed?")
+        except Exception as error:  # the exceptions of ONNX Runtime have no common base class
+            raise EngineError(f"ONNX Runtime cannot open it ({first_line(error)})", source=source) from error
+        if self._session.get_providers()[0] != provider_name:
+            raise EngineError(
+                f"ONNX Runtime cannot use {provider_name} here", source=source, hint="are its libraries installed?"
+            )
         self.metadata: Mapping[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
-        self.precision, self.reason = _precision(precision, self.metadata, name)
+        self.precision, self.reason = _choose_precision(precision, self.metadata, source)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="levit-onnxruntime")
-        self._free = threading.Semaphore(_BATCHES_AT_ONCE)
+        self._slots = threading.Semaphore(_MAX_PENDING_BATCHES)
 
     def run(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits of a batch: float32 [B, channels, height, width] -> float32 [B, classes].
+        """Logits of normalized images: float32 [B, channels, height, width] -> float32 [B, classes].
 
         Raises:
             EngineError: the batch does not fit the network.
@@ -70,7 +82,7 @@ class OnnxRuntimeEngine:
         return _run(self._session, pixel_values)
 
     def run_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Logits of a few images, as soon as possible: uint8 [B, height, width, 3] -> float32 [B, classes].
+        """Logits of images with the lowest latency: uint8 [B, height, width, 3] -> float32 [B, classes].
 
         Raises:
             EngineError: the images do not fit the network.
@@ -78,29 +90,32 @@ class OnnxRuntimeEngine:
         return _run(self._images_session, images.reshape(*images.shape[:2], images.shape[2] * images.shape[3]))
 
     def submit(self, images: NDArray[np.uint8], batch_size: int) -> Future[NDArray[np.float32]]:
-        """Logits of one batch among many: uint8 [B, height, width, 3] -> the future of float32 [B, classes].
+        """Start to compute one batch of many: uint8 [B, height, width, 3] -> future of float32 [B, classes].
 
-        The future raises EngineError where the images do not fit the network.
+        The future raises EngineError if the images do not fit the network.
         """
-        self._free.acquire()
+        self._slots.acquire()
         future = self._worker.submit(self.run_images, images)
-        future.add_done_callback(lambda _: self._free.release())
+        future.add_done_callback(lambda _: self._slots.release())
         return future
 
     @cached_property
     def _images_session(self) -> onnxruntime.InferenceSession:
-        return self._open(take_pixels(self._model, Artifact.from_metadata(self.metadata).preprocessing))
+        return self._open(prepend_normalization(self._model, Artifact.from_metadata(self.metadata).preprocessing))
 
     def _open(self, model: bytes) -> onnxruntime.InferenceSession:
         return onnxruntime.InferenceSession(model, self._options, providers=self._providers)
 
 
-def take_pixels(content: bytes, preprocessing: Preprocessing) -> bytes:
-    """The network behind its own normalization: uint8 [B, height, width * 3] instead of `pixel_values`.
+def prepend_normalization(content: bytes, preprocessing: Preprocessing) -> bytes:
+    """Normalize uint8 images inside a network.
 
     Args:
         content: an ONNX model whose only input is float32 [B, 3, height, width].
-        preprocessing: whose rescaling, mean and standard deviation to use.
+        preprocessing: rescaling, mean and standard deviation of the normalization.
+
+    Returns:
+        An ONNX model with the input uint8 [B, height, width * 3].
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -128,16 +143,16 @@ def take_pixels(content: bytes, preprocessing: Preprocessing) -> bytes:
     graph.node.extend(nodes)
     graph.input.append(pixels)
     graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in constants.items())
-    taking: bytes = model.SerializeToString()
-    return taking
+    prepended: bytes = model.SerializeToString()
+    return prepended
 
 
 def _run(session: onnxruntime.InferenceSession, values: NDArray[Any]) -> NDArray[np.float32]:
     try:
         (logits,) = session.run(None, {session.get_inputs()[0].name: values})
-    except Exception as error:
+    except Exception as error:  # the exceptions of ONNX Runtime have no common base class
         raise EngineError(
-            f"ONNX Runtime cannot run a batch of shape {list(values.shape)}: {_first_line(error)}"
+            f"ONNX Runtime cannot run a batch of shape {list(values.shape)}: {first_line(error)}"
         ) from error
     return np.asarray(logits, np.float32)
 
@@ -146,20 +161,16 @@ def _find_provider(provider: str) -> str:
     available: list[str] = onnxruntime.get_available_providers()
     name = _PROVIDERS.get(provider.lower(), provider)
     if name not in available:
-        hint = ': pip install "onnxruntime-gpu"' if name == _PROVIDERS["cuda"] else ""
-        raise EngineError(f"onnxruntime has no provider {provider!r} here (it has {', '.join(available)}){hint}")
+        hint = 'pip install "onnxruntime-gpu"' if name == _PROVIDERS["cuda"] else None
+        raise EngineError(f"onnxruntime has no provider {provider!r} here (it has {', '.join(available)})", hint=hint)
     return name
 
 
-def _precision(wanted: str, metadata: Mapping[str, str], name: str) -> tuple[str, str]:
+def _choose_precision(requested: str, metadata: Mapping[str, str], source: str) -> tuple[str, str]:
+    """Precision of a model, and the reason for it."""
     quantized = metadata.get("levit.precision") == '"int8"'
-    if wanted == "int8" and not quantized:
-        raise EngineError(f"{name}: not quantized: export it with `levit export --precision int8`")
+    if requested == "int8" and not quantized:
+        raise EngineError("not quantized", source=source, hint="export it in int8 with `levit export`")
     if quantized:
-        return "int8", "the file is quantized; the rest is computed in fp32, because ONNX Runtime has no bf16"
-    return "fp32", "fp32, as asked for" if wanted == "fp32" else "fp32, because ONNX Runtime has no bf16"
-
-
-def _first_line(error: Any) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+        return "int8", "the file is quantized; other layers are computed in fp32, because ONNX Runtime has no bf16"
+    return "fp32", "fp32, as requested" if requested == "fp32" else "fp32, because ONNX Runtime has no bf16"

@@ -1,19 +1,24 @@
-"""The one OpenVINO core of this process."""
+"""OpenVINO, imported without telemetry, and the `openvino.Core` of this process."""
 
 from __future__ import annotations
 
 import functools
 
-import openvino
+from levit.runtime.telemetry import telemetry_disabled
+
+with telemetry_disabled():
+    import openvino
+
+__all__ = ["openvino", "openvino_core"]  # every other module imports OpenVINO from here
 
 
 @functools.cache
 def openvino_core() -> openvino.Core:
-    """What reads and compiles networks, shared by all engines to the end of the process.
+    """The `openvino.Core` that reads and compiles all networks; it is never destroyed before the process ends.
 
-    A core gives the thread that first computes with it another stack for signal handlers, and at its own end brings
-    back the one that was there before. Where two cores end in the order in which they began, that is the stack of the
-    first, which is gone, and the next signal, Ctrl-C or the end of a child process, is a segmentation fault (OpenVINO
-    2026.4). A core that does not end before the process has nothing to bring back.
+    A core gives the thread that first computes with it a new stack for signal handlers, and restores the previous
+    stack when it is destroyed. When two cores are destroyed in the order of their creation, the restored stack is that
+    of the first core, which no longer exists, and the next signal (Ctrl-C, the end of a child process) is a
+    segmentation fault (OpenVINO 2026.4 on a processor with AMX).
     """
     return openvino.Core()

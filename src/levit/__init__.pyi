@@ -1,0 +1,41 @@
+"""Public names of levit: type checkers read this list, and `__init__.py` imports each name on first use."""
+
+from levit.checkpoints.checkpoint import Checkpoint as Checkpoint
+from levit.checkpoints.reading import read_checkpoint as read_checkpoint
+from levit.checkpoints.writing import convert as convert
+from levit.errors import CheckpointError as CheckpointError
+from levit.errors import ConfigError as ConfigError
+from levit.errors import DataError as DataError
+from levit.errors import EngineError as EngineError
+from levit.errors import ExportError as ExportError
+from levit.errors import ImageError as ImageError
+from levit.errors import LevitError as LevitError
+from levit.exporting.export import export as export
+from levit.image_processing.processor import LevitFeatureExtractor as LevitFeatureExtractor
+from levit.image_processing.processor import LevitImageProcessor as LevitImageProcessor
+from levit.image_processing.processor import LevitImageProcessorFast as LevitImageProcessorFast
+from levit.image_processing.processor import LevitImageProcessorPil as LevitImageProcessorPil
+from levit.model.backbone import LevitBackbone as LevitBackbone
+from levit.model.backbone import LevitModel as LevitModel
+from levit.model.config import LevitConfig as LevitConfig
+from levit.model.image_classification import (
+    LevitForImageClassification as LevitForImageClassification,
+)
+from levit.model.image_classification import (
+    LevitForImageClassificationWithTeacher as LevitForImageClassificationWithTeacher,
+)
+from levit.model.image_classification import (
+    LevitForImageClassificationWithTeacherOutput as LevitForImageClassificationWithTeacherOutput,
+)
+from levit.model.loading import load_checkpoint as load_checkpoint
+from levit.model.loading import load_image_processor as load_image_processor
+from levit.model.pretrained import LevitPreTrainedModel as LevitPreTrainedModel
+from levit.model.registration import register as register
+from levit.runtime.classifier import Classifier as Classifier
+from levit.runtime.prediction import Label as Label
+from levit.runtime.prediction import Prediction as Prediction
+from levit.spec.architecture import Architecture as Architecture
+from levit.training.options import TrainingOptions as TrainingOptions
+from levit.training.train import train as train
+
+__version__: str

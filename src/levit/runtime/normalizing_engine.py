@@ -1,0 +1,47 @@
+"""Adapter that gives every engine the methods of an `ImageEngine`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from levit.images.transform import normalize
+from levit.runtime.engine import Engine, ImageEngine
+from levit.spec.preprocessing import Preprocessing
+
+
+def as_image_engine(engine: Engine, preprocessing: Preprocessing) -> ImageEngine:
+    """Return the engine itself if it takes images, otherwise an adapter that normalizes them for it.
+
+    Args:
+        engine: any engine.
+        preprocessing: rescaling, mean and standard deviation of the normalization.
+    """
+    return engine if isinstance(engine, ImageEngine) else NormalizingEngine(engine, preprocessing)
+
+
+class NormalizingEngine:
+    """Engine for images on top of an engine for normalized values; batches are computed one after the other.
+
+    Args:
+        engine: the engine that computes the logits.
+        preprocessing: rescaling, mean and standard deviation of the normalization.
+    """
+
+    def __init__(self, engine: Engine, preprocessing: Preprocessing) -> None:
+        self.name, self.precision, self.reason = engine.name, engine.precision, engine.reason
+        self.metadata: Mapping[str, str] = engine.metadata
+        self.run = engine.run
+        self._preprocessing = preprocessing
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="levit-compute")
+
+    def run_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Logits of images: uint8 [B, height, width, 3] -> float32 [B, classes]."""
+        return self.run(normalize(images, self._preprocessing))
+
+    def submit(self, images: NDArray[np.uint8], batch_size: int) -> Future[NDArray[np.float32]]:
+        """Start to compute one batch of many: uint8 [B, height, width, 3] -> future of float32 [B, classes]."""
+        return self._worker.submit(self.run_images, images)
