@@ -38,6 +38,11 @@ def test_text_that_is_no_parameter_stays_in_its_backticks():
     )
 
 
+def test_keyword_arguments_become_flags_with_their_values():
+    text = "`lr=0.1`, `image_size=True`, `image_size=False` and `other=1`"
+    assert render_flags(text, FLAGS) == "--lr 0.1, --image-size, --no-image-size and `other=1`"
+
+
 def test_the_flags_are_those_of_the_command():
     app = typer.Typer(add_completion=False)
 

@@ -9,7 +9,8 @@ from typer.core import TyperArgument, TyperCommand
 
 from levit.errors import ConfigError, LevitError
 
-_BACKTICKED_NAME = re.compile(r"`([a-z_][a-z0-9_]*)`")
+# `name` or `name=value`
+_BACKTICKED_NAME = re.compile(r"`([a-z_][a-z0-9_]*)(?:=([^`]*))?`")
 
 
 def error_message(error: LevitError, flags: Mapping[str, str]) -> str:
@@ -38,13 +39,24 @@ def error_message(error: LevitError, flags: Mapping[str, str]) -> str:
 
 
 def render_flags(text: str, flags: Mapping[str, str]) -> str:
-    """Replace the parameters that a text names in backticks by their flags.
+    """Replace the parameters, and keyword arguments, that a text names in backticks by their flags.
 
     Examples:
         >>> render_flags("raise `max_drop`, see `levit info`", {"max_drop": "--max-drop"})
         'raise --max-drop, see `levit info`'
+        >>> render_flags("try `lr=0.1` and `resume=False`", {"lr": "--lr", "resume": "--resume"})
+        'try --lr 0.1 and --no-resume'
     """
-    return _BACKTICKED_NAME.sub(lambda match: flags.get(match[1], match[0]), text)
+    return _BACKTICKED_NAME.sub(lambda match: _render_flag(match, flags), text)
+
+
+def _render_flag(match: re.Match[str], flags: Mapping[str, str]) -> str:
+    name, value = match.groups()
+    if name not in flags:
+        return match[0]
+    if value in (None, "True"):
+        return flags[name]
+    return f"--no-{flags[name].removeprefix('--')}" if value == "False" else f"{flags[name]} {value}"
 
 
 def command_flags(command: TyperCommand) -> dict[str, str]:

@@ -55,5 +55,5 @@ def _print_result(result: Run, run: str, *, as_json: bool) -> None:
     elif result.is_complete and result.best is None:
         typer.echo(run)
     elif result.is_complete:
-        best = f"{result.best:.4f}" if result.metric == "loss" else f"{result.best:.2f} %"
+        best = f"{result.best:.4f}" if result.metric == "loss" else f"{100 * result.best:.2f} %"
         typer.echo(f"{run}: {result.metric} {best} in epoch {result.best_epoch}")
