@@ -16,7 +16,7 @@ from levit.spec.preprocessing import Preprocessing
 
 CLASSES = ("bear", "cat", "dog")
 
-# timm's own network for tests: 0.2 million weights, batch norms, and a mean and standard deviation other than ImageNet's.
+# timm's network for tests: 0.2 million weights, batch norms, and another mean and standard deviation than ImageNet's.
 TIMM_NETWORK = "timm/test_resnet"
 
 
