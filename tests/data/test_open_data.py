@@ -1,5 +1,6 @@
 """The layout of a path determines its reader; the other splits of a data set are found."""
 
+import sys
 import tarfile
 
 import pytest
@@ -33,8 +34,30 @@ def test_a_file_has_no_splits(tmp_path):
 
 
 def test_a_hub_name_without_a_network_is_an_error_of_one_line():
-    with pytest.raises(DataError, match="nobody/flowers: no such file or folder, and not available from the hub"):
-        open_data("nobody/flowers")
+    with pytest.raises(DataError, match="absent/flowers: no such file or folder, and not available from the hub"):
+        open_data("absent/flowers")
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "message"),
+    [
+        ("pyarrow", "pets.parquet", r'reading parquet needs pyarrow: pip install "levit\[evaluation\]"'),
+        ("scipy.io", "flowers", r'reading \.mat files needs scipy: pip install "levit\[evaluation\]"'),
+        ("datasets", "absent/flowers", "reading the hub data set of this name needs datasets: pip install datasets"),
+    ],
+)
+def test_a_missing_optional_package_is_an_error_of_one_line_that_says_what_to_install(
+    monkeypatch, tmp_path, package, name, message
+):
+    monkeypatch.chdir(tmp_path)
+    write_parquet(tmp_path / "pets.parquet")
+    for file in ("flowers/imagelabels.mat", "flowers/setid.mat"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=message) as caught:
+        open_data(name)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("split", [None, "val", "validation", "test", "train"])

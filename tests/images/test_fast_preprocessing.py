@@ -14,7 +14,8 @@ import levit
 from levit.errors import ConfigError
 from levit.images import resizing
 from levit.images.decoding import read_image, read_reduced_image
-from levit.images.transform import preprocess, preprocess_fast, read_and_preprocess
+from levit.images.transform import normalize, preprocess, preprocess_fast, read_and_preprocess
+from levit.runtime.fake_engine import FakeEngine
 from levit.spec.preprocessing import Preprocessing
 from tests.conftest import EXAMPLES, ROOT
 
@@ -171,13 +172,15 @@ def test_a_truncated_large_file_is_an_error(large):
             read_and_preprocess(large[: len(large) // 2], DEFAULT, exact=exact)
 
 
-def test_exact_is_pillow_to_the_bit(large):
-    content = levit.Classifier(preprocessing="exact")._prepare(large)
+def test_exact_preprocessing_of_a_classifier_equals_pillow_bit_for_bit(large):
+    artifact = levit.Classifier().artifact
+    engine = FakeEngine(artifact, lambda batch: np.zeros((len(batch), len(artifact.labels)), np.float32))
+    levit.Classifier(engine, preprocessing="exact")(large)
     with Image.open(io.BytesIO(large)) as image:
         expected = image.convert("RGB").resize((85, 64), Image.Resampling.BICUBIC).crop((10, 0, 74, 64))
-    np.testing.assert_array_equal(content, np.asarray(expected))
+    np.testing.assert_array_equal(engine.batches[-1], normalize(np.asarray(expected)[None], artifact.preprocessing))
 
 
-def test_another_kind_of_preprocessing_is_refused():
-    with pytest.raises(ConfigError, match="preprocessing is 'quick': use fast or exact"):
+def test_an_unknown_preprocessing_mode_is_refused():
+    with pytest.raises(ConfigError, match="preprocessing: is 'quick': use fast or exact"):
         levit.Classifier(preprocessing="quick")

@@ -1,4 +1,4 @@
-"""Preprocessing equals transformers', bit for bit in float32, whatever preprocessor_config.json says."""
+"""Preprocessing equals that of transformers bit for bit in float32, for any preprocessor_config.json."""
 
 import numpy as np
 import pytest

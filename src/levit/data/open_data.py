@@ -81,8 +81,8 @@ def open_with_other_splits(
 ) -> tuple[LabeledDataset, dict[str, LabeledDataset]]:
     """Open a split with `open_data`, and the other splits of the data set by name.
 
-    There are no other splits where opening them means a download or reading whole archives (a name on the hub, tar
-    shards), and none that cannot be opened.
+    Other splits are not opened if that requires a download or reading whole archives (a hub data set, tar shards). A
+    split that cannot be opened is left out.
 
     Args:
         path: as for `open_data`.

@@ -40,7 +40,7 @@ class Subset:
         numbers = map(int, self._indices)
         wanted = next(numbers, None)
         for number, item in enumerate(self._data):
-            if wanted is None:  # the rest of the data is not read
+            if wanted is None:  # the remaining images are not read
                 return
             if number == wanted:
                 yield item
@@ -98,9 +98,9 @@ def stratified_split(
     Args:
         labels: class indices of each image.
         num_classes: number of classes.
-        fraction: share of the images of each class for the second part, in [0, 1]; where it is above 0, at least one
-            image of every class that has two.
-        seed: of the random choice.
+        fraction: fraction of the images of each class for the second part, in [0, 1]; above 0, it is at least one image
+            of every class that has two or more.
+        seed: seed of the random choice.
         is_multi_label: whether an image may have any number of labels.
 
     Returns:

@@ -75,8 +75,8 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Im
     """Decode an image to RGB and apply its EXIF orientation.
 
     Transparent pixels are blended with white; palette, gray, 1-bit and CMYK images are converted; 16-bit gray is scaled
-    to 8 bits, where Pillow, and with it all other implementations, clips at 255. Of an animation, the first frame is
-    decoded.
+    to 8 bits, where Pillow, and with it all other implementations, clips at 255. The first frame of an animation
+    is decoded.
 
     Args:
         source: a path, the bytes of an image file, a PIL image, or an array; see `ImageSource`.
@@ -110,7 +110,7 @@ def read_reduced_image(
 
     Returns:
         An RGB image, and height and width at full size. The last row and column of a reduced image may stand for fewer
-        pixels than the others, so these are no exact multiples of its size.
+        pixels than the others, so height and width are not exact multiples of its size.
 
     Raises:
         ImageError: as for `read_image`.
