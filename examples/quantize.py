@@ -1,4 +1,4 @@
-"""Export a checkpoint to int8, judge it on labeled photos, and show what that cost.
+"""Export a checkpoint to int8, and measure the change in accuracy on labeled photos.
 
 python examples/quantize.py my-levit/ fast.onnx --calibration photos/ --evaluation validation/
 """
@@ -20,14 +20,14 @@ report = levit.export(
     precision="int8",
     calibration=arguments.calibration,
     evaluation=arguments.evaluation,
-    max_drop=0.5,  # points of top-1
+    max_drop=0.5,  # percentage points of top-1
 )
 print(f"{report.path}: {report.num_bytes / 1e6:.1f} MB")
 after, quantization = report.artifact.accuracy, report.artifact.quantization
 if after and quantization and quantization.fp32:  # measured, since there are labeled photos
     before = quantization.fp32
-    print(f"top-1 {before.top1:.2f} % in fp32, {after.top1:.2f} % in int8, of {after.images} photos")
-    print(f"the same answer for {quantization.agreement:.1f} %")
+    print(f"top-1 {100 * before.top1:.2f} % in fp32, {100 * after.top1:.2f} % in int8, of {after.images} photos")
+    print(f"the same prediction for {100 * quantization.agreement:.1f} %")
     print(f"returned to floating point: {', '.join(quantization.float_layers) or 'nothing'}")
 
 classify = levit.Classifier(report.path)  # from here on without torch and NNCF

@@ -1,3 +1,5 @@
+"""`levit calibrate`: recorded rejection, and unknown predictions."""
+
 import json
 
 import numpy as np
@@ -24,28 +26,36 @@ def exported(console, model, tmp_path):
     return tmp_path / "fruit.onnx"
 
 
-def test_predict_says_unknown_below_the_threshold(console, exported, photos):
+def test_predict_prints_unknown_below_the_threshold(console, exported, photos):
     before = [prediction.top(1)[0] for prediction in Classifier(exported).stream(sorted(photos.rglob("*.png")))]
-    answer = console("calibrate", exported, photos, "--coverage", "0.5", "--json")
-    assert (answer.code, answer.err) == (0, "")
-    found = json.loads(answer.out)
-    unanswered = 20 - round(found["coverage"] / 5)
-    assert 8 <= unanswered <= 10  # random weights give scores that are almost the same
-    assert found["images"] == 20
+    result = console("calibrate", exported, photos, "--coverage", "0.5", "--json")
+    assert (result.code, result.err) == (0, "")
+    rejection = json.loads(result.out)
+    num_unknown = 20 - round(20 * rejection["coverage"])
+    assert 8 <= num_unknown <= 10  # random weights give scores that are almost equal
+    assert rejection["images"] == 20
     predictions = list(Classifier(exported).stream(sorted(photos.rglob("*.png"))))
-    assert sum(prediction.is_unknown for prediction in predictions) == unanswered
+    assert sum(prediction.is_unknown for prediction in predictions) == num_unknown
     assert [prediction.top(1)[0].name for prediction in predictions] == [label.name for label in before]
     lines = console("predict", *sorted(photos.rglob("*.png")), "--model", exported, "--json", "--top-k", "2").out
-    answers = [json.loads(line)["labels"] for line in lines.splitlines()]
-    unknown = [labels for labels in answers if labels[0]["name"] == "unknown"]
-    assert len(unknown) == unanswered
-    assert all((len(labels), labels[0]["index"]) == (2, -1) for labels in answers if labels in unknown)
+    printed = [json.loads(line)["labels"] for line in lines.splitlines()]
+    unknown = [labels for labels in printed if labels[0]["name"] == "unknown"]
+    assert len(unknown) == num_unknown
+    assert all((len(labels), labels[0]["index"]) == (2, -1) for labels in unknown)
     info = console("info", exported)
-    assert f"{found['coverage']:.1f} % are answered" in " ".join(info.out.split())
-    assert json.loads(console("info", exported, "--json").out)["rejection"] == found
+    assert f"{100 * rejection['coverage']:.1f} % are predicted" in " ".join(info.out.split())
+    assert json.loads(console("info", exported, "--json").out)["rejection"] == pytest.approx(rejection)
+
+
+def test_invalid_options_are_named_as_flags(console, exported, photos):
+    result = console("calibrate", exported, photos, "--coverage", "2")
+    assert (result.code, result.out) == (2, "")
+    assert result.err == "levit: --coverage: is 2.0: give a fraction above 0 and at most 1\n"
+    result = console("calibrate", exported, photos, "--coverage", "0.5", "--precision", "0.5")
+    assert result.err == "levit: --coverage and --precision exclude each other: give one of them\n"
 
 
 def test_only_an_exported_file_can_be_calibrated(console, model, photos):
-    answer = console("calibrate", model, photos)
-    assert (answer.code, answer.out) == (2, "")
-    assert answer.err == f"levit: {model}: no exported file: export the checkpoint first\n"
+    result = console("calibrate", model, photos)
+    assert (result.code, result.out) == (2, "")
+    assert result.err == f"levit: {model}: no exported file: export the checkpoint first\n"

@@ -1,4 +1,4 @@
-"""A network that has learned something in a few seconds: to tell five hues apart on noisy pictures."""
+"""A small network that is trained within seconds to classify five hues on noisy images."""
 
 import colorsys
 from pathlib import Path
@@ -14,7 +14,7 @@ SIDE = 32
 
 
 def draw(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures uint8 [count, side, side, 3] of noise with a faint hue, and the number of the hue."""
+    """Noisy images with a faint hue, uint8 [count, side, side, 3], and the index of the hue of each."""
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, len(LABELS), count)
     hues = np.array([colorsys.hsv_to_rgb(label / len(LABELS), 0.10, 0.6) for label in labels])
@@ -23,7 +23,7 @@ def draw(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def train(folder: Path, *, steps: int = 80) -> Path:
-    """A checkpoint of such a network, as transformers keeps it."""
+    """Train the network and save it as a transformers checkpoint."""
     torch.manual_seed(0)
     config = levit.LevitConfig(
         image_size=SIDE,
@@ -50,7 +50,7 @@ def train(folder: Path, *, steps: int = 80) -> Path:
 
 
 def write_pictures(folder: Path, *, count: int = 150) -> Path:
-    """A folder with a subfolder for each hue."""
+    """Write images into a subfolder for each hue."""
     for index, (picture, label) in enumerate(zip(*draw(count, seed=0), strict=True)):
         file = folder / LABELS[label] / f"{index:03}.png"
         file.parent.mkdir(parents=True, exist_ok=True)

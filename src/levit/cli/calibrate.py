@@ -1,4 +1,4 @@
-"""`levit calibrate`: when should a model say that it does not know?"""
+"""`levit calibrate`: temperature of the scores and threshold of rejection."""
 
 from __future__ import annotations
 
@@ -13,36 +13,40 @@ from levit.errors import CheckpointError
 
 
 def calibrate(
-    model: Annotated[str, typer.Argument(metavar="MODEL.onnx", help="The exported file; it is changed.")],
-    data: Annotated[str, typer.Argument(help="Labeled images of what it knows, and was not trained on.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL.onnx", help="Exported file, which is changed.")],
+    data: Annotated[
+        str, typer.Argument(help="Labeled images of the model's classes that it was not trained on, one label each.")
+    ],
     coverage: Annotated[
-        float | None, typer.Option(help="The share of these images that it is to answer; default: 0.95.")
+        float | None,
+        typer.Option(help="Fraction of the images with a prediction other than unknown; default: 0.95."),
     ] = None,
     precision: Annotated[
-        float | None, typer.Option(help="Instead, the share of right ones among what it answers.")
+        float | None, typer.Option(help="Instead: fraction of these predictions that are correct.")
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Which part of the data.")] = None,
-    skip: Annotated[int, typer.Option(min=0, help="Leave out as many images, those that calibrated the model.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="What was found as one JSON object.")] = False,
+    split: Annotated[str | None, typer.Option(help="Split of the data: validation, test or train.")] = None,
+    skip: Annotated[int, typer.Option(min=0, help="Number of images that calibrated int8 and are left out.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
-    """Find a temperature and a threshold for the scores, and write them into an exported file.
+    """Calibrate the scores of an exported file, and set the threshold below which it predicts "unknown".
 
-    From then on scores are probabilities, and `levit predict` answers "unknown" below the threshold.
+    The scores become probabilities. Temperature and threshold are written into the metadata of the file.
     """
     if not (Path(model).suffix == ".onnx" and Path(model).exists()):
-        raise CheckpointError(f"{model}: no exported file: export the checkpoint first")
+        raise CheckpointError("no exported file", source=model, hint="export the checkpoint first")
+    from levit.cli.output import print_fields, rejection_field
     from levit.data.open_data import open_data
     from levit.evaluation.rejection import find_rejection
-    from levit.exporting.export import record_rejection
+    from levit.exporting.artifact_files import record_rejection
     from levit.runtime.classifier import Classifier
 
-    found = find_rejection(
-        Classifier(model), open_data(data, split=split), coverage=coverage, precision=precision, skip=skip
+    images = open_data(data, split=split)
+    rejection = find_rejection(
+        Classifier(model), images, coverage=coverage, precision=precision, calibration_images=skip
     )
-    record_rejection(model, found)
+    record_rejection(model, rejection)
     if as_json:
-        typer.echo(json.dumps(asdict(found)))
-        return
-    from levit.cli.output import print_fields, rejection_field
-
-    print_fields({"written": model, "temperature": f"{found.temperature:.3f}", "unknown": rejection_field(found)})
+        typer.echo(json.dumps(asdict(rejection)))
+    else:
+        temperature, threshold = f"{rejection.temperature:.3f}", rejection_field(rejection)
+        print_fields({"written": model, "temperature": temperature, "unknown": threshold})

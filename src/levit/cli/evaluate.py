@@ -1,15 +1,14 @@
-"""`levit evaluate`: how good is a model on labeled images?"""
+"""`levit evaluate`: metrics of a model on labeled images."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -34,141 +33,170 @@ if TYPE_CHECKING:
 
 
 class OnBadImage(StrEnum):
-    """What happens to an image that cannot be used."""
+    """Handling of images that cannot be evaluated."""
 
     SKIP = "skip"
     FAIL = "fail"
 
 
+ModelArgument = Annotated[str, typer.Argument(help="Exported file, checkpoint or name; - is the embedded model.")]
+DataArgument = Annotated[str, typer.Argument(help="Labeled images: a folder, a parquet file, or a list of files.")]
+SplitOption = Annotated[
+    str | None, typer.Option(help="Split of the data: validation, test or train; default: the first that exists.")
+]
+OutOption = Annotated[
+    str | None, typer.Option(metavar="DIR", help="Write report.html, metrics.json, tables and predictions to a folder.")
+]
+ClassMapOption = Annotated[
+    str | None, typer.Option(metavar="FILE.json", help="Labels of the model for classes with other names.")
+]
+OnBadImageOption = Annotated[
+    OnBadImage, typer.Option(help="Count and name images that cannot be evaluated, or fail at the first.")
+]
+SkipOption = Annotated[int, typer.Option(min=0, help="Number of images that calibrated the model and are left out.")]
+CompareOption = Annotated[
+    str | None, typer.Option(metavar="MODEL", help="Evaluate a second model and show where the two differ.")
+]
+SaveAccuracyOption = Annotated[
+    bool, typer.Option("--save-accuracy", help="Write the accuracy into the metadata of the exported file.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the metrics as one JSON object.")]
+
+
 def evaluate(
-    model: Annotated[str, typer.Argument(help="An exported file, a checkpoint or a name; - is the model inside.")],
-    data: Annotated[str, typer.Argument(help="A folder, a parquet file, or a list of files.")],
-    split: Annotated[
-        str | None, typer.Option(help="Which part: validation, test or train; default: the first that is there.")
-    ] = None,
-    out: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Also write report.html, metrics.json, tables and predictions.")
-    ] = None,
-    class_map: Annotated[
-        str | None, typer.Option(metavar="FILE.json", help="For classes of other names: the label that is meant.")
-    ] = None,
-    on_bad_image: Annotated[
-        OnBadImage, typer.Option(help="Count and name what cannot be used, or fail.")
-    ] = OnBadImage.SKIP,
-    skip: Annotated[int, typer.Option(min=0, help="Leave out as many images, those that calibrated the model.")] = 0,
+    model: ModelArgument,
+    data: DataArgument,
+    split: SplitOption = None,
+    out: OutOption = None,
+    class_map: ClassMapOption = None,
+    on_bad_image: OnBadImageOption = OnBadImage.SKIP,
+    skip: SkipOption = 0,
     engine: EngineOption = Engine.AUTO,
     precision: PrecisionOption = Precision.AUTO,
     preprocessing: PreprocessingOption = Preprocessing.FAST,
     batch_size: BatchSizeOption = 16,
-    compare: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="Also judge another model, and say where they differ.")
-    ] = None,
-    save_accuracy: Annotated[
-        bool, typer.Option("--save-accuracy", help="Write the accuracy into the exported file.")
-    ] = False,
+    compare: CompareOption = None,
+    save_accuracy: SaveAccuracyOption = False,
     revision: RevisionOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The figures as one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Judge a model on labeled images, by the same runtime that predicts.
+    """Evaluate a model on labeled images, with the same runtime as predict.
 
-    The exit code is 1 when some images could not be used; the others are judged all the same.
+    The exit code is 1 if some images could not be evaluated; the others are evaluated nevertheless.
     """
     if save_accuracy and not (Path(model).suffix == ".onnx" and Path(model).exists()):
         raise typer.BadParameter(f"--save-accuracy: {model} is no exported file: export the checkpoint first")
-    from levit.cli.evaluation_summary import print_evaluation, print_multi_label
     from levit.data.open_data import open_with_other_splits
-    from levit.reporting.evaluation_output import metrics
-    from levit.reporting.multi_label_output import multi_label_metrics
-    from levit.runtime.classifier import Classifier
 
-    def open_model(name: str) -> Classifier:
-        return Classifier(
-            None if name == "-" else name,
-            engine=engine.value,
-            precision=precision.value,
-            preprocessing=preprocessing.value,
-            revision=revision if name == model else None,
-        )
-
-    images, others = open_with_other_splits(data, split=split)
-    judging = _Judging(images, others, _read_map(class_map), on_bad_image, batch_size, skip)
-    folder = Path(out) if out is not None else None
-    if images.is_multi_label:
-        if compare is not None or save_accuracy or skip:
-            raise typer.BadParameter(f"{data}: --compare, --save-accuracy and --skip need images with one label each")
-        several = judging.multi_label(open_model(model), folder)
-        figures, bad, show = multi_label_metrics(several), several.bad, partial(print_multi_label, several, out)
+    images, other_splits = open_with_other_splits(data, split=split)
+    settings = {"engine": engine.value, "precision": precision.value, "preprocessing": preprocessing.value}
+    run = _Run(
+        model, images, other_splits, settings, revision, _read_class_map(class_map), on_bad_image, batch_size, skip,
+        Path(out) if out is not None else None, as_json,
+    )  # fmt: skip
+    if not images.is_multi_label:
+        run.evaluate(compare, save_accuracy=save_accuracy)
+    elif compare is not None or save_accuracy or skip:
+        raise typer.BadParameter(f"{data}: --compare, --save-accuracy and --skip need images with one label each")
     else:
-        one, comparison = judging.one_label_each(open_model, model, compare, folder)
-        figures, bad, show = metrics(one, comparison), one.bad, partial(print_evaluation, one, comparison, out)
-    if as_json:
-        from levit.cli.output import print_json
-
-        print_json(figures)
-    else:
-        show()
-    if save_accuracy:
-        from levit.exporting.export import record_accuracy
-
-        record_accuracy(model, one.accuracy)
-    if bad:
-        raise typer.Exit(1)
+        run.evaluate_multi_label()
 
 
 @dataclass(frozen=True)
-class _Judging:
-    """Labeled images, and how they are judged."""
+class _Run:
+    """Arguments of the command that both kinds of evaluation share."""
 
+    model: str
     images: LabeledDataset
-    others: dict[str, LabeledDataset]
+    other_splits: dict[str, LabeledDataset]
+    settings: dict[str, Any]
+    revision: str | None
     class_map: dict[str, str] | None
     on_bad_image: OnBadImage
     batch_size: int
-    skip: int
+    calibration_images: int
+    out: Path | None
+    as_json: bool
 
-    def one_label_each(
-        self, open_model: Callable[[str], Classifier], model: str, compare: str | None, folder: Path | None
-    ) -> tuple[Evaluation, Comparison | None]:
+    def evaluate(self, compare: str | None, *, save_accuracy: bool) -> None:
+        """Evaluate images with one label each."""
+        from levit.cli.evaluation_summary import print_evaluation
+        from levit.cli.output import print_json
+        from levit.reporting.metrics_json import evaluation_metrics
+
+        evaluation, comparison = self._evaluate_and_write(compare)
+        if self.as_json:
+            print_json(evaluation_metrics(evaluation, comparison))
+        else:
+            print_evaluation(evaluation, comparison, self.out)
+        if save_accuracy:
+            from levit.exporting.artifact_files import record_accuracy
+
+            record_accuracy(self.model, evaluation.accuracy)
+        if evaluation.bad_images:
+            raise typer.Exit(1)
+
+    def evaluate_multi_label(self) -> None:
+        """Evaluate images with any number of labels each."""
+        from levit.cli.evaluation_summary import print_multi_label_evaluation
+        from levit.cli.output import print_json
+        from levit.reporting.metrics_json import multi_label_metrics
+
+        evaluation = self._evaluate_and_write_multi_label()
+        if self.as_json:
+            print_json(multi_label_metrics(evaluation))
+        else:
+            print_multi_label_evaluation(evaluation, self.out)
+        if evaluation.bad_images:
+            raise typer.Exit(1)
+
+    def _evaluate_and_write(self, compare: str | None) -> tuple[Evaluation, Comparison | None]:
         from levit.cli.progress_bar import track
-        from levit.evaluation.evaluator import evaluate as run
-        from levit.reporting.evaluation_output import judge_and_write
+        from levit.evaluation.evaluator import evaluate
+        from levit.reporting.evaluation_output import evaluate_and_write
 
         duplicates = cache(self._find_duplicates)
 
-        def judge(name: str, told: OnPrediction) -> Evaluation:
-            return run(
-                open_model(name),
+        def run(name: str, on_prediction: OnPrediction) -> Evaluation:
+            return evaluate(
+                self._open_model(name),
                 self.images,
                 class_map=self.class_map,
                 on_bad_image=self.on_bad_image.value,
                 batch_size=self.batch_size,
-                skip=self.skip,
+                calibration_images=self.calibration_images,
                 duplicates=duplicates,
-                watch=lambda predictions: track(predictions, f"judging {self.images.name}"),
-                on_prediction=told,
+                on_prediction=on_prediction,
+                progress=lambda predictions: track(predictions, f"evaluating on {self.images.name}"),
             )
 
-        return judge_and_write(judge, model, compare, folder)
+        return evaluate_and_write(run, self.model, compare, self.out)
 
-    def multi_label(self, classifier: Classifier, folder: Path | None) -> MultiLabelEvaluation:
+    def _evaluate_and_write_multi_label(self) -> MultiLabelEvaluation:
         from levit.cli.progress_bar import track
         from levit.evaluation.multi_label import evaluate_multi_label
-        from levit.reporting.evaluation_output import replaced_folder
-        from levit.reporting.multi_label_output import write_multi_label
+        from levit.reporting.evaluation_output import write_multi_label_evaluation
+        from levit.reporting.output_folder import output_folder
 
-        with replaced_folder(folder) if folder is not None else nullcontext() as temporary:
-            found = evaluate_multi_label(
-                classifier,
+        with output_folder(self.out) if self.out is not None else nullcontext() as folder:
+            evaluation = evaluate_multi_label(
+                self._open_model(self.model),
                 self.images,
                 class_map=self.class_map,
-                fails=self.on_bad_image is OnBadImage.FAIL,
+                on_bad_image=self.on_bad_image.value,
                 batch_size=self.batch_size,
                 duplicates=self._find_duplicates,
-                watch=lambda items: track(items, f"judging {self.images.name}"),
+                progress=lambda predictions: track(predictions, f"evaluating on {self.images.name}"),
             )
-            if temporary is not None:
-                write_multi_label(found, temporary)
-        return found
+            if folder is not None:
+                write_multi_label_evaluation(evaluation, folder)
+        return evaluation
+
+    def _open_model(self, name: str) -> Classifier:
+        from levit.runtime.classifier import Classifier
+
+        revision = self.revision if name == self.model else None
+        return Classifier(None if name == "-" else name, revision=revision, **self.settings)
 
     def _find_duplicates(self) -> Duplicates:
         from levit.cli.progress_bar import track
@@ -177,22 +205,27 @@ class _Judging:
         from levit.runtime.cpu_count import usable_cores
 
         return find_duplicates(
-            exclude_calibration(self.images, self.skip),
-            self.others,
+            exclude_calibration(self.images, self.calibration_images),
+            self.other_splits,
             threads=usable_cores(),
             progress=lambda hashed: track(hashed, "looking for duplicates"),
         )
 
 
-def _read_map(file: str | None) -> dict[str, str] | None:
+def _read_class_map(file: str | None) -> dict[str, str] | None:
+    """Read a JSON object of class names and labels.
+
+    Raises:
+        DataError: the file cannot be read, or is no such object.
+    """
     if file is None:
         return None
-    from levit.errors import DataError
+    from levit.errors import DataError, first_line
 
     try:
         mapping = json.loads(Path(file).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{file}: cannot be read ({error})") from error
+        raise DataError(f"cannot be read ({first_line(error)})", source=file) from error
     if not isinstance(mapping, dict) or not all(isinstance(label, str) for label in mapping.values()):
-        raise DataError(f'{file}: give one object of class names and labels, as {{"moggy": "tabby, tabby cat"}}')
+        raise DataError('give one object of class names and labels, as {"moggy": "tabby, tabby cat"}', source=file)
     return mapping

@@ -1,4 +1,4 @@
-"""What `levit evaluate` says on a terminal."""
+"""Summary of an evaluation on the terminal."""
 
 from __future__ import annotations
 
@@ -9,91 +9,90 @@ from levit.cli.output import print_fields
 
 if TYPE_CHECKING:
     from levit.data.duplicates import Duplicates
-    from levit.evaluation.accumulator import BadImage
     from levit.evaluation.comparison import Comparison
     from levit.evaluation.evaluator import Evaluation
-    from levit.evaluation.metrics import Share
+    from levit.evaluation.labeled_predictions import BadImage
+    from levit.evaluation.metrics import Estimate
     from levit.evaluation.multi_label import MultiLabelEvaluation
 
 
-_SHOWN = 5
+_MAX_NAMES = 5
 
 
-def print_evaluation(one: Evaluation, comparison: Comparison | None, out: str | None) -> None:
-    """Judged by one label each; `out` is the folder that was written."""
+def print_evaluation(evaluation: Evaluation, comparison: Comparison | None, out: Path | None) -> None:
+    """Print an evaluation with one label per image; `out` is the output folder."""
     fields = {
-        "model": f"{one.model} ({one.engine}, {one.precision})",
-        "data": f"{one.data}: {one.found:,} images, {one.judged:,} judged, {one.unlabeled:,} without a label, "
-        f"{len(one.bad):,} could not be used",
-        "classes": ", ".join(f"{count} matched by {way}" for way, count in one.matched.items()),
-        "top-1": _percent(one.top1),
-        "top-5": _percent(one.top5),
-        "calibration": f"scores are {100 * one.calibration.error:.1f} points away from the accuracy, in the mean",
-        "speed": f"{one.images_per_second:,.0f} images a second, from file to label",
+        "model": f"{evaluation.model} ({evaluation.engine}, {evaluation.precision})",
+        "data": f"{evaluation.data}: {evaluation.num_images:,} images, {evaluation.num_evaluated:,} evaluated, "
+        f"{evaluation.num_unlabeled:,} without a label, {len(evaluation.bad_images):,} could not be used",
+        "classes": ", ".join(f"{count} matched by {rule}" for rule, count in evaluation.matched.items()),
+        "top-1": _percent(evaluation.top1),
+        "top-5": _percent(evaluation.top5),
+        "calibration": f"scores differ from the accuracy by {100 * evaluation.calibration.error:.1f} points on average",
+        "speed": f"{evaluation.images_per_second:,.0f} images per second, from file to label",
     }
-    fields |= _what_is_wrong(one.bad, one.empty_classes, one.duplicates, out)
+    fields |= _data_problems(evaluation.bad_images, evaluation.empty_classes, evaluation.duplicates, out)
     if comparison is not None:
-        other, gain = comparison.second, comparison.gain
-        fields["compared"] = (
-            f"{other.model} ({other.engine}, {other.precision}): {_percent(other.top1)}, {gain.percent:+.2f} points "
-            f"(95 % interval {gain.low:+.2f} to {gain.high:+.2f})"
-        )
-        fields["agreement"] = (
-            f"{comparison.agreement.percent:.2f} % the same answer; both right {comparison.both_right:,}, "
-            f"only the first {comparison.only_first:,}, only the second {comparison.only_second:,}, "
-            f"neither {comparison.neither:,}"
-        )
+        fields |= _comparison(comparison)
     _print(fields, out)
 
 
-def print_multi_label(one: MultiLabelEvaluation, out: str | None) -> None:
-    """Judged by any number of labels each."""
+def print_multi_label_evaluation(evaluation: MultiLabelEvaluation, out: Path | None) -> None:
+    """Print an evaluation with any number of labels per image; `out` is the output folder."""
     fields = {
-        "model": f"{one.model} ({one.engine}, {one.precision})",
-        "data": f"{one.data}: {one.found:,} images, {one.judged:,} judged, {len(one.bad):,} could not be used",
-        "labels": f"{sum(count > 0 for count in one.support):,} of {len(one.labels):,} occur",
-        "mean average precision": f"{100 * one.mean_average_precision:.2f} %",
-        "speed": f"{one.images_per_second:,.0f} images a second, from file to label",
+        "model": f"{evaluation.model} ({evaluation.engine}, {evaluation.precision})",
+        "data": f"{evaluation.data}: {evaluation.num_images:,} images, {evaluation.num_evaluated:,} evaluated, "
+        f"{len(evaluation.bad_images):,} could not be used",
+        "labels": f"{sum(count > 0 for count in evaluation.support):,} of {len(evaluation.labels):,} occur",
+        "mean average precision": f"{100 * evaluation.mean_average_precision:.2f} %",
+        "speed": f"{evaluation.images_per_second:,.0f} images per second, from file to label",
     }
-    fields |= _what_is_wrong(one.bad, one.empty_classes, one.duplicates, out)
+    fields |= _data_problems(evaluation.bad_images, evaluation.empty_classes, evaluation.duplicates, out)
     _print(fields, out)
 
 
-def _print(fields: dict[str, str], out: str | None) -> None:
-    print_fields(fields | ({"written": str(Path(out) / "report.html")} if out is not None else {}))
+def _print(fields: dict[str, str], out: Path | None) -> None:
+    print_fields(fields | ({"written": str(out / "report.html")} if out is not None else {}))
 
 
-def _what_is_wrong(
-    bad: tuple[BadImage, ...], empty: tuple[str, ...], duplicates: Duplicates | None, out: str | None
+def _comparison(comparison: Comparison) -> dict[str, str]:
+    second, gain = comparison.second, comparison.gain
+    return {
+        "compared": f"{second.model} ({second.engine}, {second.precision}): {_percent(second.top1)}, "
+        f"{100 * gain.value:+.2f} points (95 % interval {100 * gain.low:+.2f} to {100 * gain.high:+.2f})",
+        "agreement": f"{100 * comparison.agreement.value:.2f} % the same prediction; both correct "
+        f"{comparison.num_both_correct:,}, only the first {comparison.num_only_first:,}, only the second "
+        f"{comparison.num_only_second:,}, neither {comparison.num_neither:,}",
+    }
+
+
+def _data_problems(
+    bad: tuple[BadImage, ...], empty: tuple[str, ...], duplicates: Duplicates | None, out: Path | None
 ) -> dict[str, str]:
-    """What a reader should know of the data before believing the figures; nothing where there is nothing."""
-    more = "" if out else ": --out DIR names them"
-    fields = {f"bad image {number}": f"{one.name}: {one.reason}" for number, one in enumerate(bad[:_SHOWN], start=1)}
-    if len(bad) > _SHOWN:
-        fields["bad images"] = f"… and {len(bad) - _SHOWN:,} more{more}"
+    """Problems of the data that limit the meaning of the metrics, as far as there are any."""
+    hint = "" if out else ": --out DIR names them"
+    fields = {f"bad image {number}": f"{one.name}: {one.reason}" for number, one in enumerate(bad[:_MAX_NAMES], 1)}
+    if len(bad) > _MAX_NAMES:
+        fields["bad images"] = f"… and {len(bad) - _MAX_NAMES:,} more{hint}"
     if empty:
-        rest = f"; and {len(empty) - _SHOWN:,} more{more}" if len(empty) > _SHOWN else ""
-        fields["empty classes"] = f"{len(empty):,}: {'; '.join(empty[:_SHOWN])}{rest}"
+        more = f"; and {len(empty) - _MAX_NAMES:,} more{hint}" if len(empty) > _MAX_NAMES else ""
+        fields["empty classes"] = f"{len(empty):,}: {'; '.join(empty[:_MAX_NAMES])}{more}"
     if duplicates is not None:
-        fields |= _duplicates(duplicates, more)
+        fields |= _duplicates(duplicates, hint)
     return fields
 
 
-def _duplicates(duplicates: Duplicates, more: str) -> dict[str, str]:
-    fields = {}
+def _duplicates(duplicates: Duplicates, hint: str) -> dict[str, str]:
+    fields, splits = {}, " or ".join(duplicates.compared_splits)
     if duplicates.num_within or duplicates.num_across:
         name, other = duplicates.examples[0]
-        elsewhere = (
-            f"{duplicates.num_across:,} also in {' or '.join(duplicates.compared_splits)}, "
-            if duplicates.compared_splits
-            else ""
-        )
-        fields["duplicates"] = f"{elsewhere}{duplicates.num_within:,} twice in the data; {name} is {other}{more}"
+        across = f"{duplicates.num_across:,} also in {splits}, " if splits else ""
+        fields["duplicates"] = f"{across}{duplicates.num_within:,} twice in the data; {name} is {other}{hint}"
     if duplicates.skipped_splits:
-        parts = ", ".join(f"{name} with {count:,} images" for name, count in duplicates.skipped_splits.items())
-        fields["not compared"] = f"{parts}: levit data looks for duplicates there too"
+        skipped = ", ".join(f"{name} with {count:,} images" for name, count in duplicates.skipped_splits.items())
+        fields["not compared"] = f"{skipped}: levit data looks for duplicates there too"
     return fields
 
 
-def _percent(one: Share) -> str:
-    return f"{one.percent:.2f} % (95 % interval {one.low:.2f} to {one.high:.2f})"
+def _percent(estimate: Estimate) -> str:
+    return f"{100 * estimate.value:.2f} % (95 % interval {100 * estimate.low:.2f} to {100 * estimate.high:.2f})"

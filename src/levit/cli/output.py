@@ -15,7 +15,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from levit.runtime.prediction import Label
-    from levit.spec.artifact import Artifact, Rejection
+    from levit.spec.artifact import Accuracy, Artifact, Rejection
 
 ERROR_STYLE = "red"
 
@@ -139,31 +139,35 @@ def print_fields(fields: dict[str, str]) -> None:
 
 
 def rejection_field(rejection: Rejection) -> str:
-    """When the answer is "unknown", and what that costs."""
+    """The threshold of rejection, with coverage and precision, as text."""
     return (
         f"below a score of {100 * rejection.threshold:.1f} %: of {rejection.images:,} images of {rejection.data} "
-        f"{rejection.coverage:.1f} % are answered, {rejection.precision:.1f} % of them right"
+        f"{100 * rejection.coverage:.1f} % are predicted, {100 * rejection.precision:.1f} % of them correctly"
     )
 
 
 def accuracy_fields(artifact: Artifact) -> dict[str, str]:
-    """What is known of how good a model is, of what int8 cost it, and of when it does not answer."""
+    """Accuracy, quantization and rejection of a model as text, as far as they are recorded."""
     fields, accuracy, quantization = {}, artifact.accuracy, artifact.quantization
     if artifact.rejection is not None:
         fields["unknown"] = rejection_field(artifact.rejection)
     if accuracy is not None:
         fields["accuracy"] = (
-            f"{accuracy.top1:.2f} % top-1, {accuracy.top5:.2f} % top-5 of {accuracy.images:,} images "
-            f"of {accuracy.data} ({accuracy.engine}, {accuracy.precision})"
+            f"{_percent(accuracy)} of {accuracy.images:,} images of {accuracy.data} "
+            f"({accuracy.engine}, {accuracy.precision})"
         )
     if quantization is None:
         return fields
     if quantization.fp32 is not None:
-        fields["in fp32"] = f"{quantization.fp32.top1:.2f} % top-1, {quantization.fp32.top5:.2f} % top-5"
+        fields["in fp32"] = _percent(quantization.fp32)
     fields["quantized"] = (
-        f"on {quantization.images:,} images of {quantization.data}; {quantization.agreement:.1f} % of the answers are "
-        f"those of fp32, logits within {quantization.max_logit_difference:.2g}"
+        f"on {quantization.images:,} images of {quantization.data}; {100 * quantization.agreement:.1f} % of the "
+        f"predictions are those of fp32, logits within {quantization.max_logit_difference:.2g}"
     )
     kept = quantization.float_layers
     fields["left in float"] = f"{len(kept)} layers: {', '.join(kept)}" if kept else "no layer but the head"
     return fields
+
+
+def _percent(accuracy: Accuracy) -> str:
+    return f"{100 * accuracy.top1:.2f} % top-1, {100 * accuracy.top5:.2f} % top-5"

@@ -1,3 +1,1 @@
-"""Judges anything with the Engine protocol; so far its speed."""
-
-import levit.runtime  # noqa: F401 (before OpenVINO, which it keeps silent)
+"""Metrics of models on labeled images."""

@@ -1,4 +1,4 @@
-"""Two models on the same images: how often they agree, which is better and how surely, and where they differ."""
+"""Comparison of two models on the same images: agreement, paired difference in accuracy, disagreements."""
 
 from __future__ import annotations
 
@@ -10,22 +10,30 @@ from levit.data.class_matching import normalize_class_name
 from levit.data.labeled_images import LabeledImage
 from levit.errors import DataError
 from levit.evaluation.evaluator import Evaluation
-from levit.evaluation.metrics import Share, share
-from levit.evaluation.top_k import Highest
+from levit.evaluation.metrics import NORMAL_QUANTILE, Estimate, proportion
+from levit.evaluation.top_k import TopK
 from levit.images.decoding import ImageSource
 from levit.runtime.prediction import Prediction
 
-KEPT = 24  # images that one of them has right and the other wrong
-_Z = 1.959963984540054
+NUM_DISAGREEMENTS = 24
 
 
 @dataclass(frozen=True)
-class Difference:
-    """An image that one model has right and the other wrong."""
+class Disagreement:
+    """An image that one of two models predicts correctly and the other does not.
+
+    Attributes:
+        name: name of the image.
+        image: the image.
+        target: name of its class.
+        first: prediction of the first model.
+        second: prediction of the second model.
+        score: score of the second model's prediction, in [0, 1].
+    """
 
     name: str
     image: ImageSource = field(repr=False)
-    truth: str
+    target: str
     first: str
     second: str
     score: float
@@ -36,107 +44,124 @@ class Comparison:
     """Two models on the same images.
 
     Attributes:
-        first, second: what each of them reached alone.
-        agreement: how often they give the same answer.
-        both_right, only_first, only_second, neither: images by which of them has them right.
-        gain: points of top-1 by which the second is better, with the interval that holds the true difference in 95 of
-            100 samples of images.
-        differences: images that one of them has right, the one that errs the surest first.
+        first: evaluation of the first model.
+        second: evaluation of the second model.
+        agreement: fraction of the images with the same prediction, in [0, 1].
+        num_both_correct: number of images that both predict correctly.
+        num_only_first: number of images that only the first model predicts correctly.
+        num_only_second: number of images that only the second model predicts correctly.
+        num_neither: number of images that neither predicts correctly.
+        gain: top-1 accuracy of the second model minus that of the first, in [-1, 1]; the interval is that of paired
+            samples.
+        disagreements: up to 24 images that one of them predicts correctly, by descending score of the second model.
     """
 
     first: Evaluation
     second: Evaluation
-    agreement: Share
-    both_right: int
-    only_first: int
-    only_second: int
-    neither: int
-    gain: Share
-    differences: tuple[Difference, ...] = field(repr=False)
+    agreement: Estimate
+    num_both_correct: int
+    num_only_first: int
+    num_only_second: int
+    num_neither: int
+    gain: Estimate
+    disagreements: tuple[Disagreement, ...] = field(repr=False)
 
 
-class Answers:
-    """What a model answers, image by image: five bytes for each, and the images that another model is compared on."""
+class RecordedPredictions:
+    """Predictions of one model, image by image, in five bytes each."""
 
     def __init__(self) -> None:
-        self.names: dict[str, int] = {}  # of the answers, in the order in which they first occur
-        self.places = array("i")
-        self.right = bytearray()
+        self._names: dict[str, int] = {}  # number of each predicted name, in order of first occurrence
+        self._numbers = array("i")
+        self._is_correct = bytearray()
 
-    def add(self, item: LabeledImage, prediction: Prediction, truth: int) -> None:
-        """One judged image; to be given to `evaluate` as `on_prediction`."""
+    def add(self, item: LabeledImage, prediction: Prediction, target: int) -> None:
+        """Record one image: an `on_prediction` callback of `evaluate`."""
         best = prediction.top(1)[0]
-        self.places.append(self.names.setdefault(best.name, len(self.names)))
-        self.right.append(best.index == truth)
+        self._numbers.append(self._names.setdefault(best.name, len(self._names)))
+        self._is_correct.append(best.index == target)
+
+    def read(self) -> tuple[list[str], array[int], bytearray]:
+        """The distinct predicted names, the number of the name of each image, and whether each is correct."""
+        return list(self._names), self._numbers, self._is_correct
 
 
-class Comparer:
-    """The second model's answers beside those of the first."""
+class ComparisonAccumulator:
+    """Counts of a second model's predictions against the recorded ones of a first model.
 
-    def __init__(self, first: Answers) -> None:
-        self._first, self._names = first, list(first.names)
+    Args:
+        first: predictions of the first model on the same images.
+    """
+
+    def __init__(self, first: RecordedPredictions) -> None:
+        self._names, self._numbers, self._is_correct = first.read()
         self._counts = dict.fromkeys(((True, True), (True, False), (False, True), (False, False)), 0)
-        self._same = self._seen = 0
-        self._differences = Highest[Difference](KEPT)
+        self._num_same = self._num_images = 0
+        self._disagreements = TopK[Disagreement](NUM_DISAGREEMENTS)
 
-    def add(self, item: LabeledImage, prediction: Prediction, truth: int) -> None:
-        """One judged image; to be given to `evaluate` as `on_prediction`."""
-        best, place = prediction.top(1)[0], self._seen
-        self._seen += 1
-        if place >= len(self._first.places):
-            return  # refused below, with both counts
-        other = self._names[self._first.places[place]]
-        rights = (bool(self._first.right[place]), best.index == truth)
-        self._counts[rights] += 1
-        self._same += best.name == other or normalize_class_name(best.name) == normalize_class_name(other)
-        if rights[0] != rights[1]:
-            self._differences.add(
-                best.score,
-                Difference(item.name, item.image, prediction.labels[truth], other, best.name, best.score),
-            )
+    def add(self, item: LabeledImage, prediction: Prediction, target: int) -> None:
+        """Compare one image: an `on_prediction` callback of `evaluate`."""
+        best, index = prediction.top(1)[0], self._num_images
+        self._num_images += 1
+        if index >= len(self._numbers):
+            return  # `result` raises the error, which states both numbers of images
+        first = self._names[self._numbers[index]]
+        is_correct = (bool(self._is_correct[index]), best.index == target)
+        self._counts[is_correct] += 1
+        self._num_same += best.name == first or normalize_class_name(best.name) == normalize_class_name(first)
+        if is_correct[0] != is_correct[1]:
+            name = prediction.labels[target]
+            disagreement = Disagreement(item.name, item.image, name, first, best.name, best.score)
+            self._disagreements.add(best.score, disagreement)
 
-    def finish(self, first: Evaluation, second: Evaluation) -> Comparison:
-        """Everything, once both have seen all images.
+    def result(self, first: Evaluation, second: Evaluation) -> Comparison:
+        """The comparison, after both models were evaluated on all images.
 
         Raises:
-            DataError: they have not judged the same images.
+            DataError: they were evaluated on different numbers of images.
         """
-        if not first.judged == second.judged == self._seen:
+        if not first.num_evaluated == second.num_evaluated == self._num_images:
             raise DataError(
-                f"{first.data}: {first.model} judged {first.judged} images and {second.model} {second.judged}: "
-                "what changes while it is read cannot be compared"
+                f"{first.model} was evaluated on {first.num_evaluated} images and {second.model} on "
+                f"{second.num_evaluated}",
+                source=first.data,
+                hint="do not change the data between the two evaluations",
             )
-        lost, won = self._counts[True, False], self._counts[False, True]
+        only_first, only_second = self._counts[True, False], self._counts[False, True]
         return Comparison(
             first=first,
             second=second,
-            agreement=share(self._same, self._seen),
-            both_right=self._counts[True, True],
-            only_first=lost,
-            only_second=won,
-            neither=self._counts[False, False],
-            gain=paired_difference(lost, won, self._seen),
-            differences=tuple(self._differences.items()),
+            agreement=proportion(self._num_same, self._num_images),
+            num_both_correct=self._counts[True, True],
+            num_only_first=only_first,
+            num_only_second=only_second,
+            num_neither=self._counts[False, False],
+            gain=paired_difference(only_first, only_second, self._num_images),
+            disagreements=tuple(self._disagreements.items()),
         )
 
 
-def paired_difference(lost: int, won: int, images: int) -> Share:
-    """The difference of two shares of the same images, in points, with its 95 % interval.
+def paired_difference(num_only_first: int, num_only_second: int, num_images: int) -> Estimate:
+    """Difference of two accuracies on the same images, with the interval of Agresti and Min (2005).
 
-    That of Agresti and Min (2005): half an image more in each of the four fields, so that few images without a
-    disagreement do not count as certainty.
+    Half an image is added to each of the four counts (both, one, the other, neither correct), so that the interval of
+    few images without a disagreement is not empty.
 
     Args:
-        lost: images that only the first has right.
-        won: images that only the second has right.
-        images: all of them.
+        num_only_first: number of images that only the first model predicts correctly.
+        num_only_second: number of images that only the second model predicts correctly.
+        num_images: number of all images.
+
+    Returns:
+        Accuracy of the second model minus that of the first, in [-1, 1].
 
     Examples:
         >>> paired_difference(40, 60, 1000)
-        Share(percent=2.0, low=0.03..., high=3.95...)
+        Estimate(value=0.02, low=0.0003..., high=0.0395...)
     """
-    whole, gain = images + 2, (won - lost) / images
-    center = (won - lost) / whole
-    half = _Z * sqrt(max(0.0, won + lost + 1 - (won - lost) ** 2 / whole)) / whole
-    low, high = max(-1.0, min(gain, center - half)), min(1.0, max(gain, center + half))
-    return Share(100 * gain, 100 * low, 100 * high)
+    difference = num_only_second - num_only_first
+    total, gain = num_images + 2, difference / num_images
+    center = difference / total
+    variance = num_only_second + num_only_first + 1 - difference**2 / total
+    margin = NORMAL_QUANTILE * sqrt(max(0.0, variance)) / total
+    return Estimate(gain, max(-1.0, min(gain, center - margin)), min(1.0, max(gain, center + margin)))

@@ -1,55 +1,61 @@
-"""How good a model is on labeled images: one pass through the runtime that predicts."""
+"""Evaluation of a model on images with one label each, in one pass through the runtime that predicts."""
 
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+
+import numpy as np
 
 from levit.data.class_matching import ClassMatch, match_classes
 from levit.data.duplicates import Duplicates
 from levit.data.labeled_images import LabeledDataset, LabeledImage
 from levit.data.open_data import open_data
 from levit.data.subsets import exclude_calibration
-from levit.errors import ConfigError, DataError
-from levit.evaluation.accumulator import BadImage, Mistake, Tally
-from levit.evaluation.metrics import Calibration, PerClass, Share, calibration, per_class, share
-from levit.images.decoding import ImageSource
+from levit.errors import DataError
+from levit.evaluation.accumulator import MetricAccumulator, top_classes
+from levit.evaluation.diagnostics import Diagnostics, Mistake
+from levit.evaluation.labeled_predictions import BadImage, LabeledPredictions, OnBadImage, Progress, without_progress
+from levit.evaluation.metrics import Calibration, ClassMetrics, Counts, Estimate, proportion
 from levit.runtime.classifier import DEFAULT_BATCH_SIZE, Classifier
 from levit.runtime.engine import Engine
 from levit.runtime.prediction import Prediction
 from levit.spec.artifact import Accuracy
 
-OnBadImage = Literal["skip", "fail"]
 OnPrediction = Callable[[LabeledImage, Prediction, int], None]
+"""Callback for each evaluated image: the image, its prediction, and the index of its class among the labels."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What was measured. `found` = `judged` + `unlabeled` + the number of `bad`.
+    """Metrics of a model on images with one label each.
+
+    `num_images` is the sum of `num_evaluated`, `num_unlabeled` and the number of `bad_images`.
 
     Attributes:
-        model: its name.
-        engine, precision: what computed it, and in what.
-        data: name of the images, and `sha256` their hash.
-        labels: of the model.
-        matched: how the classes of the data were found among them.
-        found: images in the data.
-        judged: those that were classified and compared.
-        unlabeled: those without a label.
-        bad: those that could not be used, and why.
-        empty_classes: names of the data's classes that no image has.
-        duplicates: images that are there twice; None where nobody looked for them.
-        top1, top5: shares of right answers, with intervals.
-        classes: indices of the labels that the data has.
+        model: name of the model.
+        engine: name of the engine that computed the logits, such as "openvino".
+        precision: precision of its arithmetic, such as "bf16".
+        data: name of the data set.
+        sha256: hash of the data set, 64 hexadecimal digits.
+        labels: labels of the model.
+        matched: number of classes of the data set by the rule that matched them with a label ("name", "ImageNet", …).
+        num_images: number of images in the data set, without those that calibrated the model.
+        num_evaluated: number of images that were classified and compared with their label.
+        num_unlabeled: number of images without a label.
+        bad_images: the images that could not be evaluated, with reasons.
+        empty_classes: names of the classes of the data set without an image.
+        duplicates: duplicate images; None where they were not searched.
+        top1: top-1 accuracy in [0, 1], with its confidence interval.
+        top5: top-5 accuracy, likewise.
+        class_indices: indices of the labels that are classes of the data set, ascending.
         per_class: precision, recall and F1 of every label.
-        calibration: how far scores are probabilities.
-        tally: the counts behind all this; `tally.confusion` is true class, answer -> images, int64 [labels, labels].
-        mistakes: the wrong answers that the model was surest of.
-        images_per_second: from the files to the labels.
+        confusion: number of images by true and predicted label: int64 [labels, labels].
+        calibration: agreement of scores with accuracy.
+        mistakes: the most confident mistakes, in descending order of their scores.
+        images_per_second: throughput from encoded image to prediction.
     """
 
     model: str
@@ -59,26 +65,26 @@ class Evaluation:
     sha256: str
     labels: tuple[str, ...] = field(repr=False)
     matched: Mapping[str, int]
-    found: int
-    judged: int
-    unlabeled: int
-    bad: tuple[BadImage, ...]
+    num_images: int
+    num_evaluated: int
+    num_unlabeled: int
+    bad_images: tuple[BadImage, ...]
     empty_classes: tuple[str, ...]
     duplicates: Duplicates | None = field(repr=False)
-    top1: Share
-    top5: Share
-    classes: tuple[int, ...] = field(repr=False)
-    per_class: PerClass = field(repr=False)
+    top1: Estimate
+    top5: Estimate
+    class_indices: tuple[int, ...] = field(repr=False)
+    per_class: ClassMetrics = field(repr=False)
+    confusion: Counts = field(repr=False)
     calibration: Calibration = field(repr=False)
-    tally: Tally = field(repr=False)
     mistakes: tuple[Mistake, ...] = field(repr=False)
     images_per_second: float
 
     @property
     def accuracy(self) -> Accuracy:
-        """What an artifact carries of it."""
+        """The record of this evaluation for the metadata of an artifact."""
         return Accuracy(
-            top1=self.top1.percent, top5=self.top5.percent, images=self.judged, data=self.data, sha256=self.sha256,
+            top1=self.top1.value, top5=self.top5.value, images=self.num_evaluated, data=self.data, sha256=self.sha256,
             engine=self.engine, precision=self.precision,
         )  # fmt: skip
 
@@ -91,30 +97,30 @@ def evaluate(
     class_map: Mapping[str, str] | None = None,
     on_bad_image: OnBadImage = "skip",
     batch_size: int = DEFAULT_BATCH_SIZE,
-    skip: int = 0,
+    calibration_images: int = 0,
     duplicates: Callable[[], Duplicates] | None = None,
     on_prediction: OnPrediction | None = None,
-    watch: Callable[[Iterator[Prediction]], Iterator[Prediction]] = lambda predictions: predictions,
+    progress: Progress = without_progress,
 ) -> Evaluation:
-    """Judge a model on labeled images.
+    """Evaluate a model on labeled images.
 
     Args:
         model: what `levit.Classifier` takes, or a classifier.
-        data: what `levit.data.open_data.open_data` takes, or labeled images.
-        split: which part, where the data has several.
-        class_map: for some classes of the data, the label of the model that is meant.
-        on_bad_image: what happens to an image that cannot be read or whose label is out of range: it is counted and
-            named, or the evaluation fails.
-        batch_size: how many images to compute at once.
-        skip: number of images to leave out because they calibrated the model; see `levit.data.subsets`.
-        duplicates: looks for images that are there twice, once all are judged; see `find_duplicates`.
-        on_prediction: told of every judged image, with the index of its class.
-        watch: what the predictions pass through, to show progress.
+        data: what `levit.data.open_data.open_data` takes, or a data set.
+        split: name of the split ("validation", "test" or "train"), where the data has several.
+        class_map: label of the model for classes of the data set whose names differ from it.
+        on_bad_image: count images that cannot be read or have invalid labels ("skip"), or raise an error ("fail").
+        batch_size: number of images that are computed at once.
+        calibration_images: number of images that calibrated the model and are left out, as
+            `levit.data.subsets.split_calibration` chooses them.
+        duplicates: function that finds duplicate images, called after the pass; see `find_duplicates`.
+        on_prediction: callback for each evaluated image.
+        progress: wraps the iterator over all predictions, for example in a progress bar.
 
     Raises:
-        ConfigError: on_bad_image is unknown.
-        DataError: the data cannot be read, has no labels, or classes that the model does not know.
-        ImageError: with on_bad_image="fail", an image cannot be read.
+        ConfigError: `on_bad_image` is unknown.
+        DataError: the data cannot be read, has no labels, or has classes that are no labels of the model.
+        ImageError: with `on_bad_image="fail"`, an image cannot be read.
 
     Examples:
         >>> from levit.data.labeled_images import LabeledImage
@@ -123,82 +129,50 @@ def evaluate(
         ...     def __len__(self): return 1
         ...     def __iter__(self): return iter([LabeledImage("examples/espresso.jpg", (0,), "espresso.jpg")])
         ...     def sha256(self): return "0" * 64
-        >>> evaluate(None, Cups()).top1.percent
-        100.0
+        >>> evaluate(None, Cups()).top1.value
+        1.0
     """
-    if on_bad_image not in ("skip", "fail"):
-        raise ConfigError(f"on_bad_image is {on_bad_image!r}: use skip or fail")
     classifier = model if isinstance(model, Classifier) else Classifier(model)
     images = open_data(data, split=split) if isinstance(data, str | Path) else data
-    if images.is_multi_label:
-        raise DataError(f"{images.name}: its images have several labels each: use evaluate_multi_label")
-    if not images.classes:
-        raise DataError(f"{images.name}: no labels: put the images into one folder for each class")
-    match = match_classes(images.classes, classifier.labels, images.name, class_map)
-    run = _Run(exclude_calibration(images, skip), match, fails=on_bad_image == "fail")
-    tally = Tally(len(classifier.labels))
+    match = _match_labels(images, classifier.labels, class_map)
+    predictions = LabeledPredictions(exclude_calibration(images, calibration_images), on_bad_image=on_bad_image)
+    metrics, diagnostics = MetricAccumulator(len(classifier.labels)), Diagnostics(len(classifier.labels))
     start = time.perf_counter()
-    for prediction in watch(classifier.stream(run.sources(), batch_size=batch_size)):
-        item, truths = run.given.popleft()
-        if prediction.error is not None:
-            run.refuse(item.name, str(prediction.error).removeprefix(f"{prediction.source}: "), prediction.error)
-            continue
-        truth = tally.add(prediction, truths, name=item.name, image=item.image)
+    for item, prediction in predictions.stream(classifier, batch_size=batch_size, progress=progress):
+        best = top_classes(prediction.logits[None])
+        (target,) = map(int, metrics.update(best, np.array([[match.class_indices[label] for label in item.labels]])))
+        predicted = int(best[0, 0])
+        score = float(prediction.scores[predicted])
+        diagnostics.add(item.name, item.image, target=target, predicted=predicted, score=score)
         if on_prediction is not None:
-            on_prediction(item, prediction, truth)
-    if tally.images == 0:
-        raise DataError(f"{images.name}: none of its {run.found} images could be judged")
-    rate = tally.images / (time.perf_counter() - start)
-    return _report(classifier, images, match, run, tally, duplicates() if duplicates else None, rate)
+            on_prediction(item, prediction, target)
+    if metrics.num_images == 0:
+        raise DataError(f"none of its {predictions.num_images} images could be evaluated", source=images.name)
+    rate = metrics.num_images / (time.perf_counter() - start)
+    return _summarize(
+        classifier, images, match, predictions, metrics, diagnostics,
+        images_per_second=rate, duplicates=duplicates() if duplicates else None,
+    )  # fmt: skip
 
 
-class _Run:
-    """Goes through the data once: what is classified, what it should be, and what cannot be used."""
-
-    def __init__(self, data: LabeledDataset, match: ClassMatch, *, fails: bool) -> None:
-        self._data, self._places, self._fails = data, match.class_indices, fails
-        self.given: deque[tuple[LabeledImage, list[int]]] = deque()  # to the classifier, and not yet answered
-        self.found, self.unlabeled = 0, 0
-        self.bad: list[BadImage] = []
-        self._seen = bytearray(len(data.classes))  # of each class, whether an image has it
-
-    def sources(self) -> Iterator[ImageSource]:
-        """The images that have a label."""
-        for item in self._data:
-            self.found += 1
-            for label in item.labels:
-                if 0 <= label < len(self._seen):
-                    self._seen[label] = True
-            if not item.labels:
-                self.unlabeled += 1
-            elif len(item.labels) > 1 and not self._data.is_any_label_correct:
-                self.refuse(item.name, "more than one label")
-            elif strange := [label for label in item.labels if not 0 <= label < len(self._places)]:
-                self.refuse(item.name, f"label {strange[0]} is none of {len(self._places)} classes")
-            else:
-                self.given.append((item, [self._places[label] for label in item.labels]))
-                yield item.image
-
-    @property
-    def empty_classes(self) -> tuple[str, ...]:
-        """The classes that no image has, once all were seen."""
-        return tuple(name for name, seen in zip(self._data.classes, self._seen, strict=True) if not seen)
-
-    def refuse(self, name: str, reason: str, error: Exception | None = None) -> None:
-        """Count a bad image, or stop at it."""
-        if self._fails:
-            raise error or DataError(f"{self._data.name}: {name}: {reason}")
-        self.bad.append(BadImage(name, reason))
+def _match_labels(data: LabeledDataset, labels: tuple[str, ...], class_map: Mapping[str, str] | None) -> ClassMatch:
+    if data.is_multi_label:
+        raise DataError("its images have several labels each", source=data.name, hint="use evaluate_multi_label")
+    if not data.classes:
+        raise DataError("no labels", source=data.name, hint="put the images into one folder for each class")
+    return match_classes(data.classes, labels, data.name, class_map)
 
 
-def _report(
+def _summarize(
     classifier: Classifier,
     data: LabeledDataset,
     match: ClassMatch,
-    run: _Run,
-    tally: Tally,
+    predictions: LabeledPredictions,
+    metrics: MetricAccumulator,
+    diagnostics: Diagnostics,
+    *,
     duplicates: Duplicates | None,
-    rate: float,
+    images_per_second: float,
 ) -> Evaluation:
     return Evaluation(
         model=classifier.artifact.source.name,
@@ -208,18 +182,18 @@ def _report(
         sha256=data.sha256(),
         labels=classifier.labels,
         matched=match.rule_counts,
-        found=run.found,
-        judged=tally.images,
-        unlabeled=run.unlabeled,
-        bad=tuple(run.bad),
-        empty_classes=run.empty_classes,
+        num_images=predictions.num_images,
+        num_evaluated=metrics.num_images,
+        num_unlabeled=predictions.num_unlabeled,
+        bad_images=tuple(predictions.bad_images),
+        empty_classes=predictions.empty_classes,
         duplicates=duplicates,
-        top1=share(tally.right, tally.images),
-        top5=share(tally.top5, tally.images),
-        classes=tuple(sorted(match.class_indices)),
-        per_class=per_class(tally.confusion),
-        calibration=calibration(tally.images_in_bins, tally.scores_in_bins, tally.right_in_bins),
-        tally=tally,
-        mistakes=tuple(tally.mistakes()),
-        images_per_second=rate,
+        top1=proportion(metrics.num_correct, metrics.num_images),
+        top5=proportion(metrics.num_top5_correct, metrics.num_images),
+        class_indices=tuple(sorted(match.class_indices)),
+        per_class=metrics.class_metrics(),
+        confusion=diagnostics.confusion,
+        calibration=diagnostics.calibration(),
+        mistakes=diagnostics.mistakes(),
+        images_per_second=images_per_second,
     )

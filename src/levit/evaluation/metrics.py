@@ -1,10 +1,13 @@
-"""What counts of right and wrong answers say: shares with intervals, per class, and how far scores can be trusted."""
+"""Metrics as functions of counts: proportions with confidence intervals, per-class metrics, calibration of scores.
+
+All metrics are fractions in [0, 1].
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import nan, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,107 +15,130 @@ from numpy.typing import NDArray
 Counts = NDArray[np.int64]
 Values = NDArray[np.float64]
 
-_Z = 1.959963984540054  # of a normal distribution, 95 % lie within so many standard deviations
+NORMAL_QUANTILE = 1.959963984540054
+"""Number of standard deviations on each side of the mean that hold 95 % of a normal distribution."""
 
 
 @dataclass(frozen=True)
-class Share:
-    """A share in per cent, with the interval that holds the true one in 95 of 100 samples (Wilson, 1927)."""
+class Estimate:
+    """An estimate with its 95 % confidence interval.
 
-    percent: float
+    Attributes:
+        value: the estimate: a fraction in [0, 1], or a difference of two fractions in [-1, 1]; NaN without images.
+        low: lower bound of the interval.
+        high: upper bound of the interval.
+    """
+
+    value: float
     low: float
     high: float
 
 
-def share(count: int, whole: int) -> Share:
-    """A share of a sample.
+def proportion(count: int, total: int) -> Estimate:
+    """Estimate a proportion from a sample, with the interval of Wilson (1927).
+
+    Args:
+        count: number of images with the property, from 0 to `total`.
+        total: number of images.
+
+    Returns:
+        Fractions in [0, 1]; NaN between 0 and 1 where `total` is 0.
 
     Examples:
-        >>> share(90, 100)
-        Share(percent=90.0, low=82.5..., high=94.4...)
+        >>> proportion(90, 100)
+        Estimate(value=0.9, low=0.825..., high=0.944...)
     """
-    if whole == 0:
-        return Share(float("nan"), 0.0, 100.0)
-    part = count / whole
-    center = (part + _Z**2 / (2 * whole)) / (1 + _Z**2 / whole)
-    half = _Z / (1 + _Z**2 / whole) * sqrt(part * (1 - part) / whole + _Z**2 / (4 * whole**2))
-    low, high = max(0.0, center - half), min(1.0, center + half)
-    return Share(100 * part, 100 * min(low, part), 100 * max(high, part))  # rounding aside, the share lies between
+    if total == 0:
+        return Estimate(nan, 0.0, 1.0)
+    z, value = NORMAL_QUANTILE, count / total
+    center = (value + z**2 / (2 * total)) / (1 + z**2 / total)
+    margin = z / (1 + z**2 / total) * sqrt(value * (1 - value) / total + z**2 / (4 * total**2))
+    # The minimum and maximum keep the value inside of the interval despite rounding.
+    return Estimate(value, min(max(0.0, center - margin), value), max(min(1.0, center + margin), value))
 
 
 @dataclass(frozen=True)
-class PerClass:
-    """Of each class: how often it is there, and how well it is found.
+class ClassMetrics:
+    """Precision, recall and F1 of each class, as scikit-learn defines them.
 
     Attributes:
-        support: images of the class: int64 [classes].
-        answers: images that the model takes for it.
-        precision: which share of those is right; NaN where there are none.
-        recall: which share of the class's images is found; NaN where there are none.
-        f1: their harmonic mean, 2 right / (support + answers); NaN where there is nothing to find and nothing found.
+        support: number of images of the class: int64 [classes].
+        predicted: number of images that are predicted as the class: int64 [classes].
+        precision: fraction of the predictions of the class that are correct: float64 [classes] in [0, 1]; NaN for a
+            class that is never predicted.
+        recall: fraction of the images of the class that are predicted as it; NaN for a class without images.
+        f1: harmonic mean of both, 2 correct / (support + predicted); NaN for a class without images and predictions.
     """
 
     support: Counts
-    answers: Counts
+    predicted: Counts
     precision: Values
     recall: Values
     f1: Values
 
-    def among(self, classes: Sequence[int]) -> list[int]:
-        """Those of some classes that have images or answers."""
-        return [index for index in classes if self.support[index] + self.answers[index]]
+    def occurring(self, classes: Sequence[int]) -> list[int]:
+        """Select the classes that have images or predictions."""
+        return [index for index in classes if self.support[index] + self.predicted[index]]
 
     def means(self, classes: Sequence[int]) -> tuple[float, float, float]:
-        """The mean recall, precision and F1 of some classes.
+        """Macro-average recall, precision and F1 over `classes`.
 
-        The first is of those with images; the others of those with images or answers, where one that is never answered
-        counts as 0.
+        Recall is averaged over classes with images; precision and F1 over classes with images or predictions, where
+        those of a class that is never predicted count as 0.
         """
-        there = [index for index in classes if self.support[index]]
-        precision, f1 = (np.nan_to_num(values[self.among(classes)]) for values in (self.precision, self.f1))
-        return float(self.recall[there].mean()), float(precision.mean()), float(f1.mean())
+        with_images = [index for index in classes if self.support[index]]
+        precision, f1 = (np.nan_to_num(values[self.occurring(classes)]) for values in (self.precision, self.f1))
+        return float(self.recall[with_images].mean()), float(precision.mean()), float(f1.mean())
 
 
-def per_class(confusion: Counts) -> PerClass:
-    """Precision, recall and F1, as scikit-learn defines them.
+def class_metrics(correct: Counts, support: Counts, predicted: Counts) -> ClassMetrics:
+    """Precision, recall and F1 from counts per class.
 
     Args:
-        confusion: [true class, answer].
+        correct: number of correct predictions of each class: int64 [classes].
+        support: number of images of each class.
+        predicted: number of predictions of each class.
 
     Examples:
-        >>> per_class(np.array([[3, 1], [0, 4]])).recall
+        >>> class_metrics(np.array([3, 4]), np.array([4, 4]), np.array([3, 5])).recall
         array([0.75, 1.  ])
     """
-    right, support, answers = np.diagonal(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
     with np.errstate(invalid="ignore"):
-        return PerClass(support, answers, right / answers, right / support, 2 * right / (support + answers))
+        f1 = 2 * correct / (support + predicted)
+        return ClassMetrics(support, predicted, correct / predicted, correct / support, f1)
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Answers by the score of the best label, in bins of equal width.
+    """Agreement of scores with accuracy: images in bins of equal width by the score of the predicted class.
 
     Attributes:
-        images: how many in each bin: int64 [bins].
-        score: the mean score in each; NaN where there are none.
-        accuracy: the share of right ones in each.
-        error: the expected calibration error (Guo et al., 2017): the mean distance between score and accuracy.
+        num_images: number of images in each bin: int64 [bins].
+        score: mean score in each bin: float64 [bins] in [0, 1]; NaN in an empty bin.
+        accuracy: fraction of correct predictions in each bin, likewise.
+        error: expected calibration error (Guo et al., 2017): the mean absolute difference of score and accuracy over
+            bins, weighted by the number of images, in [0, 1].
     """
 
-    images: Counts
+    num_images: Counts
     score: Values
     accuracy: Values
     error: float
 
 
-def calibration(images: Counts, scores: Values, right: Counts) -> Calibration:
-    """From the number of images, the sum of their scores, and the number of right ones in each bin.
+def calibration(num_images: Counts, score_sums: Values, num_correct: Counts) -> Calibration:
+    """Calibration from sums per bin.
+
+    Args:
+        num_images: number of images in each bin: int64 [bins].
+        score_sums: sum of their scores: float64 [bins].
+        num_correct: number of correct predictions among them: int64 [bins].
 
     Examples:
         >>> calibration(np.array([0, 4]), np.array([0, 3.6]), np.array([0, 3])).error
         0.15...
     """
     with np.errstate(invalid="ignore"):
-        score, accuracy = scores / images, right / images
-    gaps = np.abs(scores - right)
-    return Calibration(images, score, accuracy, float(gaps.sum() / max(1, images.sum())))
+        score, accuracy = score_sums / num_images, num_correct / num_images
+    gaps = np.abs(score_sums - num_correct)
+    return Calibration(num_images, score, accuracy, float(gaps.sum() / max(1, num_images.sum())))

@@ -1,4 +1,4 @@
-"""When a model should say that it does not know: a temperature for its scores, and a threshold for its answers."""
+"""Rejection of uncertain images: a temperature for scores, and a threshold below which the prediction is unknown."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
+from levit.data.class_matching import match_classes
 from levit.data.labeled_images import LabeledDataset
 from levit.data.subsets import exclude_calibration
 from levit.errors import ConfigError, DataError, LevitWarning
-from levit.evaluation.accuracy import Logits, Targets, compute_logits, read_targets
+from levit.evaluation.labeled_predictions import LabeledPredictions
 from levit.runtime.classifier import Classifier
 from levit.spec.artifact import Rejection
 
-_RANGE = (0.05, 20.0)  # of temperatures
+Logits = NDArray[np.float32]
+Targets = NDArray[np.int64]
+
 DEFAULT_COVERAGE = 0.95
+_TEMPERATURES = (0.05, 20.0)  # range of the search
 
 
 def find_rejection(
@@ -24,65 +28,96 @@ def find_rejection(
     *,
     coverage: float | None = None,
     precision: float | None = None,
-    skip: int = 0,
+    calibration_images: int = 0,
 ) -> Rejection:
     """Find a temperature and a threshold on labeled images.
 
-    The temperature makes scores into probabilities (Guo et al., 2017): it minimizes the negative log-likelihood of the
-    labels. It changes no answer. Where all answers are right, the likelihood has no such minimum: the temperature is
-    then 1, and a warning says so. Below the threshold the answer is "unknown".
+    The temperature turns scores into probabilities (Guo et al., 2017): it minimizes the negative log-likelihood of the
+    labels and changes no prediction. Where all predictions are correct, the likelihood has no such minimum: the
+    temperature is then 1, and a warning is issued. Below the threshold the prediction is "unknown".
 
     Args:
         classifier: the model.
-        data: images of what it knows, which it was not trained on.
-        coverage: the share of them that it is to answer, between 0 and 1; 0.95 where nothing is given.
-        precision: instead, the share of right ones among what it answers.
-        skip: leave out as many images, because they calibrated int8: see `levit.data.subsets`.
+        data: images of the model's classes that it was not trained on, each with one label.
+        coverage: fraction of the images whose score shall reach the threshold, in (0, 1]; 0.95 if neither is given.
+        precision: instead, fraction of the predictions above the threshold that shall be correct, in (0, 1].
+        calibration_images: number of images that calibrated int8 and are left out, as
+            `levit.data.subsets.split_calibration` chooses them.
 
     Raises:
-        ConfigError: both are given, or not between 0 and 1, or the model decides each label by itself.
-        DataError: the images have no labels, or no threshold gives this precision.
+        ConfigError: both are given or out of range, or the model is a multi-label model.
+        DataError: an image does not have one label, a class is no label of the model, no image remains, or no
+            threshold reaches the precision.
         ImageError: an image cannot be read.
         ImportError: scipy is not installed.
     """
-    if coverage is not None and precision is not None:
-        raise ConfigError("coverage and precision exclude each other: give one of them")
-    if classifier.artifact.is_multi_label:
-        name = classifier.artifact.source.name
-        raise ConfigError(f"{name}: decides each label by itself: `levit evaluate` gives every label a threshold")
-    for name, value in (("coverage", coverage), ("precision", precision)):
-        if value is not None and not 0 < value <= 1:
-            raise ConfigError(f"{name} is {value}: give a share above 0, up to 1")
-    judging = exclude_calibration(data, skip)
-    targets = read_targets(judging, classifier.labels)
-    logits = compute_logits(classifier.engine, judging)
-    right = logits.argmax(axis=1) == targets
-    temperature = 1.0
-    if not right.all():
-        temperature = fit_temperature(logits, targets)
-    else:
-        text = f"{data.name}: no mistake among {len(right)} images: the scores stay as they are: give harder ones"
+    _check(classifier, coverage, precision)
+    logits, targets = _predict(classifier, exclude_calibration(data, calibration_images))
+    is_correct = logits.argmax(axis=1) == targets
+    if is_correct.all():
+        temperature = 1.0
+        text = f"{data.name}: no mistake among {len(is_correct)} images: the scores stay as they are: give harder ones"
         warnings.warn(text, LevitWarning, stacklevel=2)
+    else:
+        temperature = fit_temperature(logits, targets)
     scores = softmax(logits / np.float32(temperature)).max(axis=1)
     if precision is not None:
-        threshold = threshold_for_precision(scores, right, precision, data.name)
+        threshold = threshold_for_precision(scores, is_correct, precision, data.name)
     else:
         threshold = threshold_for_coverage(scores, DEFAULT_COVERAGE if coverage is None else coverage)
-    threshold *= 1 - 1e-6  # an image that stands exactly on it does not fall by another rounding
-    answered = scores >= threshold
+    threshold *= 1 - 1e-6  # so that an image exactly at the threshold is accepted despite other rounding
+    is_accepted = scores >= threshold
     return Rejection(
         temperature=temperature,
         threshold=threshold,
-        coverage=float(100 * answered.mean()),
-        precision=float(100 * right[answered].mean()),
+        coverage=float(is_accepted.mean()),
+        precision=float(is_correct[is_accepted].mean()),
         data=data.name,
         sha256=data.sha256(),
         images=len(targets),
     )
 
 
+def _check(classifier: Classifier, coverage: float | None, precision: float | None) -> None:
+    if coverage is not None and precision is not None:
+        raise ConfigError("`coverage` and `precision` exclude each other", hint="give one of them")
+    if classifier.artifact.is_multi_label:
+        raise ConfigError(
+            "a multi-label model has no rejection",
+            source=classifier.artifact.source.name,
+            hint="`levit evaluate` finds a threshold for each label",
+        )
+    for name, value in (("coverage", coverage), ("precision", precision)):
+        if value is not None and not 0 < value <= 1:
+            raise ConfigError(f"is {value}", source=name, hint="give a fraction above 0 and at most 1")
+
+
+def _predict(classifier: Classifier, data: LabeledDataset) -> tuple[Logits, Targets]:
+    """Logits float32 [images, classes] and targets int64 [images] of images with one label each."""
+    indices = match_classes(data.classes, classifier.labels, data.name).class_indices
+    predictions = LabeledPredictions(data, on_bad_image="fail")
+    logits, targets = [], []
+    for item, prediction in predictions.stream(classifier):
+        logits.append(prediction.logits)
+        targets.append(indices[item.labels[0]])
+    if predictions.num_unlabeled:
+        count = predictions.num_unlabeled
+        what = "1 image has no label" if count == 1 else f"{count} images have no label"
+        raise DataError(what, source=data.name, hint="calibrate on labeled images")
+    if not logits:
+        raise DataError("no image remains besides those that calibrated the model", source=data.name)
+    return np.stack(logits), np.array(targets, np.int64)
+
+
 def fit_temperature(logits: Logits, targets: Targets) -> float:
-    """What to divide logits by, so that their softmax is closest to the labels.
+    """Find the temperature with the highest likelihood of the labels.
+
+    Args:
+        logits: float32 [images, classes].
+        targets: class index of each image: int64 [images].
+
+    Returns:
+        The divisor of the logits, between 0.05 and 20.
 
     Raises:
         ImportError: scipy is not installed.
@@ -91,20 +126,25 @@ def fit_temperature(logits: Logits, targets: Targets) -> float:
         from scipy.optimize import minimize_scalar
     except ImportError as error:
         raise ImportError('a temperature needs scipy: pip install "levit[evaluation]"') from error
-    wide = logits.astype(np.float64)
-    rows = np.arange(len(wide))
+    logits64 = logits.astype(np.float64)
+    rows = np.arange(len(logits64))
 
-    def loss(exponent: float) -> float:
-        scaled = wide * np.exp(-exponent)
+    def negative_log_likelihood(log_temperature: float) -> float:
+        scaled = logits64 * np.exp(-log_temperature)
         scaled -= scaled.max(axis=1, keepdims=True)
         return float(np.mean(np.log(np.exp(scaled).sum(axis=1)) - scaled[rows, targets]))
 
-    found = minimize_scalar(loss, bounds=np.log(_RANGE), method="bounded", options={"xatol": 1e-6})
-    return float(np.exp(found.x))
+    bounds = np.log(_TEMPERATURES)
+    minimum = minimize_scalar(negative_log_likelihood, bounds=bounds, method="bounded", options={"xatol": 1e-6})
+    return float(np.exp(minimum.x))
 
 
 def threshold_for_coverage(scores: NDArray[np.float32], coverage: float) -> float:
-    """The highest score from which on at least this share of the images is answered.
+    """The highest threshold that at least this fraction of the images reaches.
+
+    Args:
+        scores: score of the predicted class of each image: float32 [images].
+        coverage: fraction in (0, 1].
 
     Examples:
         >>> threshold_for_coverage(np.float32([0.5, 0.25, 0.75, 1.0]), 0.75)
@@ -115,30 +155,38 @@ def threshold_for_coverage(scores: NDArray[np.float32], coverage: float) -> floa
 
 
 def threshold_for_precision(
-    scores: NDArray[np.float32], right: NDArray[np.bool_], precision: float, name: str = "the data"
+    scores: NDArray[np.float32], is_correct: NDArray[np.bool_], precision: float, name: str = "the data"
 ) -> float:
-    """The lowest score from which on at least this share of the answers is right.
+    """The lowest threshold above which at least this fraction of the predictions is correct.
+
+    Args:
+        scores: score of the predicted class of each image: float32 [images].
+        is_correct: whether each prediction is correct: bool [images].
+        precision: fraction in (0, 1].
+        name: name of the data set, for the error.
 
     Raises:
-        DataError: there is none.
+        DataError: no threshold reaches the precision.
 
     Examples:
         >>> threshold_for_precision(np.float32([0.25, 0.5, 0.75]), np.array([False, True, True]), 1.0)
         0.5
     """
     order = np.argsort(-scores, kind="stable")
-    ordered, shares = scores[order], np.cumsum(right[order]) / np.arange(1, len(order) + 1)
-    last = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)  # of each score: ties stand or fall together
-    good = last[shares[last] >= precision]
-    if not len(good):
+    ordered, precisions = scores[order], np.cumsum(is_correct[order]) / np.arange(1, len(order) + 1)
+    last = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)  # equal scores pass a threshold together
+    reached = last[precisions[last] >= precision]
+    if not len(reached):
         raise DataError(
-            f"{name}: no threshold makes {100 * precision:g} % of the answers right (the best gives "
-            f"{100 * shares[last].max():.1f} %): ask for less"
+            f"no threshold makes {100 * precision:g} % of the predictions correct (the best gives "
+            f"{100 * precisions[last].max():.1f} %)",
+            source=name,
+            hint="ask for less",
         )
-    return float(ordered[good[-1]])
+    return float(ordered[reached[-1]])
 
 
 def softmax(logits: Logits) -> NDArray[np.float32]:
-    """Probabilities: float32 [images, classes]."""
+    """Probabilities of the classes: float32 [images, classes]."""
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True), np.float32)

@@ -1,4 +1,4 @@
-"""The few of many that have the highest scores, whatever their number."""
+"""Selection of the items with the highest scores from a stream of any length."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
-class Highest(Generic[Item]):
-    """Keeps the items of the highest scores; of equal ones the earliest.
+class TopK(Generic[Item]):
+    """The k items with the highest scores; of equal scores the earlier ones.
 
     Args:
-        kept: how many.
+        k: maximum number of items.
 
     Examples:
-        >>> best = Highest[str](2)
+        >>> best = TopK[str](2)
         >>> for score, name in ((1, "a"), (3, "b"), (1, "c"), (2, "d")):
         ...     best.add(score, name)
         >>> best.items()
         ['b', 'd']
     """
 
-    def __init__(self, kept: int) -> None:
-        self._kept, self._order = kept, count()
+    def __init__(self, k: int) -> None:
+        self._k, self._numbers = k, count()
         self._heap: list[tuple[float, int, Item]] = []
 
     def add(self, score: float, item: Item) -> None:
-        """Keep an item, if its score is high enough."""
-        entry = (score, -next(self._order), item)
-        if len(self._heap) < self._kept:
+        """Keep an item if its score is among the k highest so far."""
+        entry = (score, -next(self._numbers), item)
+        if len(self._heap) < self._k:
             heapq.heappush(self._heap, entry)
         else:
             heapq.heappushpop(self._heap, entry)
 
     def items(self) -> list[Item]:
-        """What was kept, the highest first."""
+        """The items in descending order of their scores."""
         return [item for *_, item in sorted(self._heap, key=lambda entry: entry[:2], reverse=True)]

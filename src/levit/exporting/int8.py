@@ -1,9 +1,9 @@
-"""An fp32 artifact -> one in int8 that keeps its accuracy, or an error."""
+"""int8 quantization of an fp32 artifact within an allowed loss of accuracy."""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import islice
 
 import numpy as np
 import onnx
@@ -11,42 +11,37 @@ import onnx
 from levit.data.labeled_images import LabeledDataset
 from levit.data.subsets import split_calibration
 from levit.errors import ExportError
-from levit.evaluation.accuracy import Logits, Targets, agreement, compute_logits, judge, read_targets
+from levit.evaluation.prepared_images import Logits, PreparedImages, agreement, prepare_images
+from levit.exporting.artifact_files import artifact_of
 from levit.exporting.quantization import quantizable_layers, quantize, restore
-from levit.images.transform import normalize, read_and_preprocess
+from levit.images.transform import normalize
 from levit.runtime.engine import Precision, open_engine
 from levit.spec.artifact import Accuracy, Artifact, Quantization
 
 CALIBRATION_IMAGES = 1000
-MIN_AGREEMENT = 70.0  # per cent: below it something is broken, whether or not anyone measures the accuracy
+MIN_AGREEMENT = 0.7
+"""Minimum fraction of predictions that equal those in fp32; below it a model is broken, whatever its accuracy."""
+
 _RANKING_IMAGES = 256
 
 
 @dataclass(frozen=True)
-class _Judged:
-    """A network with what it answers on the images that it is judged by."""
+class Candidate:
+    """A model with its logits on the evaluation images.
+
+    Attributes:
+        model: the ONNX model.
+        logits: float32 [images, classes].
+        accuracy: accuracy on the evaluation images; None where they have no labels.
+    """
 
     model: onnx.ModelProto
     logits: Logits
     accuracy: Accuracy | None
 
-    def drop(self, after: _Judged) -> float:
-        """How many points of top-1 another network loses."""
-        return self.accuracy.top1 - after.accuracy.top1 if self.accuracy and after.accuracy else 0.0
-
-
-@dataclass(frozen=True)
-class _Judge:
-    """The images that networks are judged by, with labels or without."""
-
-    data: LabeledDataset
-    targets: Targets | None = None
-
-    def __call__(self, model: onnx.ModelProto, precision: Precision = "auto") -> _Judged:
-        engine = open_engine(model.SerializeToString(), precision=precision)
-        logits = compute_logits(engine, self.data)
-        accuracy = judge(engine, logits, self.targets, self.data) if self.targets is not None else None
-        return _Judged(model, logits, accuracy)
+    def drop_to(self, other: Candidate) -> float:
+        """Percentage points of top-1 accuracy by which `other` is worse; 0 where accuracy is not measured."""
+        return 100 * self.accuracy.top1 - 100 * other.accuracy.top1 if self.accuracy and other.accuracy else 0.0
 
 
 def make_int8(
@@ -57,88 +52,126 @@ def make_int8(
     evaluation: LabeledDataset | None = None,
     max_drop: float | None = None,
 ) -> tuple[onnx.ModelProto, Artifact]:
-    """Quantize an artifact, judge it, and return layers to floating point until it is good enough.
+    """Quantize an artifact, and return layers to floating point until the accuracy is within the allowed loss.
+
+    Every image is decoded once, and every data set hashed once, for all candidates.
 
     Args:
-        original: what `levit.deployment.build.build_artifact` wrote with weights in fp32.
-        calibration: images like those that the network will see; labels are not needed.
-        calibration_images: how many of them to use at most, from the first on.
-        evaluation: labeled images; where they are those of `calibration`, without those that calibrated.
-        max_drop: how many points of top-1 may be lost.
+        original: model with fp32 weights, as `levit.deployment.build.build_artifact` returns it.
+        calibration: images like those of the later use; labels are not needed.
+        calibration_images: maximum number of them that calibrate.
+        evaluation: labeled images to measure accuracy on; where they are the same data as `calibration`, without the
+            images that calibrate. None compares predictions on the images that calibrate.
+        max_drop: allowed loss of top-1 accuracy in percentage points; None for any loss.
 
     Returns:
-        The model, and what it carries.
+        The quantized model, and the contents of its metadata.
 
     Raises:
-        DataError: there are no images, or their classes are not the model's.
-        ExportError: it is broken, or loses more than `max_drop` with every layer in floating point.
+        DataError: there are no images, or their classes are not labels of the model.
+        ExportError: fewer than 70 % of the predictions equal those in fp32, or the loss is above `max_drop` with every
+            layer in floating point.
     """
-    card = artifact_of(original)
-    calibrating, others = split_calibration(calibration, calibration_images)
-    images = [read_and_preprocess(item.image, card.preprocessing) for item in calibrating]
+    artifact = artifact_of(original)
+    calibration_set, remaining = split_calibration(calibration, calibration_images)
     sha256 = calibration.sha256()
-    if evaluation is None:
-        judged_by = _Judge(calibrating)
-    else:
-        judging = others if evaluation.sha256() == sha256 else evaluation
-        judged_by = _Judge(judging, read_targets(judging, card.labels))
-    before = judged_by(original, "fp32")
-    quantized = quantize(original, images)
-    after = judged_by(quantized)
-    float_layers: list[str] = []
-    if max_drop is not None and before.drop(after) > max_drop:
-        after, float_layers = _return_layers(quantized, before, judged_by, max_drop)
+    with ExitStack() as stack:
+        calibrating = stack.enter_context(prepare_images(calibration_set, artifact.preprocessing, sha256=sha256))
+        evaluated = calibrating
+        if evaluation is not None:
+            evaluation_sha256 = evaluation.sha256()
+            evaluation_set = remaining if evaluation_sha256 == sha256 else evaluation
+            evaluated = stack.enter_context(
+                prepare_images(evaluation_set, artifact.preprocessing, sha256=evaluation_sha256, labels=artifact.labels)
+            )
+        before = evaluate_candidate(original, evaluated, "fp32")
+        quantized = quantize(original, list(calibrating.pixels))
+        after, float_layers = evaluate_candidate(quantized, evaluated), list[str]()
+        if max_drop is not None and before.drop_to(after) > max_drop:
+            after, float_layers = return_layers(quantized, before, evaluated, max_drop)
+        num_images = len(calibrating)
     record = Quantization(
         data=calibration.name,
         sha256=sha256,
-        images=len(images),
+        images=num_images,
         float_layers=tuple(float_layers),
         agreement=agreement(before.logits, after.logits),
         max_logit_difference=float(np.abs(before.logits - after.logits).max()),
         fp32=before.accuracy,
     )
-    if not record.agreement >= MIN_AGREEMENT or not np.isfinite(record.max_logit_difference):
-        raise ExportError(
-            f"{card.source.name}: in int8 only {record.agreement:.1f} % of the answers stay the same (at least "
-            f"{MIN_AGREEMENT:.0f} % must), so nothing was written: calibrate on images like those it was trained on"
-        )
-    artifact = replace(card, precision="int8", quantization=record, accuracy=after.accuracy)
+    check_agreement(record.agreement, record.max_logit_difference, artifact.source.name)
+    artifact = replace(artifact, precision="int8", quantization=record, accuracy=after.accuracy)
     onnx.helper.set_model_props(after.model, artifact.to_metadata())
     return after.model, artifact
 
 
-def artifact_of(model: onnx.ModelProto) -> Artifact:
-    """What a model in memory carries."""
-    return Artifact.from_metadata({pair.key: pair.value for pair in model.metadata_props})
+def evaluate_candidate(model: onnx.ModelProto, images: PreparedImages, precision: Precision = "auto") -> Candidate:
+    """Run a model on all images.
+
+    Args:
+        model: the ONNX model.
+        images: the evaluation images.
+        precision: precision of the arithmetic, as in `levit.runtime.engine.open_engine`.
+    """
+    engine = open_engine(model.SerializeToString(), precision=precision)
+    logits = images.compute_logits(engine)
+    return Candidate(model, logits, images.accuracy(engine, logits))
 
 
-def _return_layers(
-    quantized: onnx.ModelProto, before: _Judged, judged_by: _Judge, max_drop: float
-) -> tuple[_Judged, list[str]]:
-    """Return the layers that distort the answers most, twice as many in each step, until the accuracy holds."""
-    ranked = _rank(quantized, before, judged_by)
+def check_agreement(agreement: float, max_logit_difference: float, name: str) -> None:
+    """Raise an `ExportError` if too few predictions equal those in fp32, or a logit is not finite.
+
+    Args:
+        agreement: fraction of the images with the same prediction, in [0, 1].
+        max_logit_difference: largest absolute difference of a logit to fp32.
+        name: name of the model, for the error.
+    """
+    if not agreement >= MIN_AGREEMENT or not np.isfinite(max_logit_difference):
+        raise ExportError(
+            f"only {100 * agreement:.1f} % of the predictions in int8 equal those in fp32 (at least "
+            f"{100 * MIN_AGREEMENT:.0f} % must), so nothing was written",
+            source=name,
+            hint="calibrate on images like those it was trained on",
+        )
+
+
+def return_layers(
+    quantized: onnx.ModelProto, before: Candidate, images: PreparedImages, max_drop: float
+) -> tuple[Candidate, list[str]]:
+    """Return the layers with the largest errors to floating point, 1, 2, 4, … of them, until the accuracy holds.
+
+    Args:
+        quantized: the model with all layers in int8.
+        before: the model in fp32.
+        images: the evaluation images.
+        max_drop: allowed loss of top-1 accuracy in percentage points.
+
+    Returns:
+        The first candidate that holds, and the names of its layers in floating point, in the order of the network.
+
+    Raises:
+        ExportError: the loss is larger with every layer in floating point.
+    """
+    ranked = _rank_layers(quantized, before, images)
     for count in [*(2**power for power in range(len(ranked).bit_length())), len(ranked)]:
-        after = judged_by(restore(quantized, before.model, ranked[:count]))
-        if before.drop(after) <= max_drop:
+        after = evaluate_candidate(restore(quantized, before.model, ranked[:count]), images)
+        if before.drop_to(after) <= max_drop:
             return after, [layer for layer in quantizable_layers(before.model) if layer in ranked[:count]]
     raise ExportError(
-        f"{artifact_of(before.model).source.name}: loses {before.drop(after):.2f} points of top-1 on "
-        f"{judged_by.data.name} even with every layer in floating point (allowed: {max_drop:g}), so nothing was "
-        "written: allow a larger drop, or use precision fp16"
+        f"loses {before.drop_to(after):.2f} points of top-1 on {images.data} even with every layer in floating point "
+        f"(allowed: {max_drop:g}), so nothing was written",
+        source=artifact_of(before.model).source.name,
+        hint="allow a larger drop, or use precision fp16",
     )
 
 
-def _rank(quantized: onnx.ModelProto, before: _Judged, judged_by: _Judge) -> list[str]:
-    """The quantized layers, first the one whose return to floating point brings the logits closest to those of fp32."""
-    preprocessing = artifact_of(before.model).preprocessing
-    items = islice(judged_by.data, _RANKING_IMAGES)
-    pixel_values = normalize(
-        np.stack([read_and_preprocess(item.image, preprocessing) for item in items]), preprocessing
-    )
+def _rank_layers(quantized: onnx.ModelProto, before: Candidate, images: PreparedImages) -> list[str]:
+    """Sort the quantized layers by the mean squared error of the logits that remains without each, ascending."""
+    pixel_values = normalize(images.pixels[:_RANKING_IMAGES], artifact_of(before.model).preprocessing)
     expected = before.logits[: len(pixel_values)]
 
-    def error(layer: str) -> float:
+    def remaining_error(layer: str) -> float:
         engine = open_engine(restore(quantized, before.model, [layer]).SerializeToString())
         return float(np.square(engine.run(pixel_values) - expected).mean())
 
-    return sorted(quantizable_layers(before.model), key=error)
+    return sorted(quantizable_layers(before.model), key=remaining_error)

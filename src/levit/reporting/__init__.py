@@ -1,1 +1,1 @@
-"""Pages, tables and plots of what was evaluated, benchmarked and trained."""
+"""Reports, tables and plots of evaluations, benchmarks and training runs."""

@@ -1,4 +1,4 @@
-"""An evaluation of images with one class each, as one page."""
+"""Report of an evaluation with one label per image, as one HTML page."""
 
 from __future__ import annotations
 
@@ -6,136 +6,145 @@ from html import escape
 
 import numpy as np
 
-from levit.evaluation.accumulator import Mistake
 from levit.evaluation.comparison import Comparison
+from levit.evaluation.diagnostics import Mistake
 from levit.evaluation.evaluator import Evaluation
-from levit.evaluation.metrics import Share
+from levit.evaluation.metrics import Estimate
 from levit.images.decoding import ImageSource
 from levit.reporting import html_page
-from levit.reporting.svg_charts import draw_confusion, draw_reliability
+from levit.reporting.charts import draw_confusion_matrix, draw_reliability
 
 
-def write_report(evaluation: Evaluation, comparison: Comparison | None = None) -> str:
-    """The page as HTML: figures, the hardest classes, confusions, calibration, mistakes, bad images, every class.
+def evaluation_report(evaluation: Evaluation, comparison: Comparison | None = None) -> str:
+    """HTML page with metrics, mistakes, confusion matrix, calibration, problems of the data, and every class.
 
     Args:
-        evaluation: of the model that the page is about.
-        comparison: of this model with another one.
+        evaluation: evaluation of the model that the page is about.
+        comparison: comparison of this model with a second one.
     """
-    one = evaluation
     sections = [
-        _head(one),
-        _cards(one),
+        _header(evaluation),
+        _cards(evaluation),
         _comparison(comparison) if comparison is not None else "",
-        _mistakes(one),
-        _confusions(one),
-        _calibration(one),
-        html_page.bad_images(one.bad),
-        html_page.empty_classes(one.empty_classes),
-        html_page.duplicates(one.duplicates),
-        _classes(one),
+        _mistakes(evaluation),
+        _confusion(evaluation),
+        _calibration(evaluation),
+        html_page.bad_images(evaluation.bad_images),
+        html_page.empty_classes(evaluation.empty_classes),
+        html_page.duplicates(evaluation.duplicates),
+        _classes(evaluation),
     ]
-    return html_page.write_page(f"{one.model} on {one.data}", sections)
+    return html_page.page(f"{evaluation.model} on {evaluation.data}", sections)
 
 
-def _head(one: Evaluation) -> str:
-    matched = ", ".join(f"{count} by {way}" for way, count in one.matched.items())
+def _header(evaluation: Evaluation) -> str:
+    matched = ", ".join(f"{count} by {rule}" for rule, count in evaluation.matched.items())
     return (
-        f"<h1>{escape(one.model)}</h1>\n<p>judged on {one.judged:,} images of <b>{escape(one.data)}</b> in "
-        f'{escape(one.engine)}, {escape(one.precision)}</p>\n<p class="dim">Of {one.found:,} images {one.judged:,} '
-        f"were judged, {one.unlabeled:,} have no label, {len(one.bad):,} could not be used. Classes matched: "
-        f"{escape(matched)}. Data sha256 {one.sha256[:16]}….</p>"
+        f"<h1>{escape(evaluation.model)}</h1>\n<p>evaluated on {evaluation.num_evaluated:,} images of "
+        f"<b>{escape(evaluation.data)}</b> in {escape(evaluation.engine)}, {escape(evaluation.precision)}</p>\n"
+        f'<p class="dim">Of {evaluation.num_images:,} images {evaluation.num_evaluated:,} were evaluated, '
+        f"{evaluation.num_unlabeled:,} have no label, {len(evaluation.bad_images):,} could not be used. Classes "
+        f"matched: {escape(matched)}. Data sha256 {evaluation.sha256[:16]}….</p>"
     )
 
 
-def _cards(one: Evaluation) -> str:
-    recall, _, f1 = one.per_class.means(one.classes)
-    figures = [
-        (f"{one.top1.percent:.2f} %", f"top-1 accuracy, {_interval(one.top1)}"),
-        (f"{one.top5.percent:.2f} %", f"top-5 accuracy, {_interval(one.top5)}"),
-        (f"{100 * recall:.2f} %", "mean recall of the classes"),
-        (f"{100 * f1:.2f} %", "mean F1 of the classes"),
-        (f"{100 * one.calibration.error:.1f} %", "calibration error of the scores"),
-        (f"{one.images_per_second:,.0f}", "images a second, from file to label"),
-    ]
-    return html_page.cards(figures)
+def _cards(evaluation: Evaluation) -> str:
+    recall, _, f1 = evaluation.per_class.means(evaluation.class_indices)
+    return html_page.cards(
+        [
+            (f"{100 * evaluation.top1.value:.2f} %", f"top-1 accuracy, {_interval(evaluation.top1)}"),
+            (f"{100 * evaluation.top5.value:.2f} %", f"top-5 accuracy, {_interval(evaluation.top5)}"),
+            (f"{100 * recall:.2f} %", "mean recall of the classes"),
+            (f"{100 * f1:.2f} %", "mean F1 of the classes"),
+            (f"{100 * evaluation.calibration.error:.1f} %", "calibration error of the scores"),
+            (f"{evaluation.images_per_second:,.0f}", "images per second, from file to label"),
+        ]
+    )
 
 
-def _interval(one: Share) -> str:
-    return f"95 % interval {one.low:.1f} to {one.high:.1f}"
+def _interval(estimate: Estimate) -> str:
+    return f"95 % interval {100 * estimate.low:.1f} to {100 * estimate.high:.1f}"
 
 
-def _comparison(both: Comparison) -> str:
-    one, other, gain = both.first, both.second, both.gain
+def _comparison(comparison: Comparison) -> str:
+    first, second, gain = comparison.first, comparison.second, comparison.gain
     rows = [
-        ["both right", f"{both.both_right:,}"],
-        [f"only {one.model}", f"{both.only_first:,}"],
-        [f"only {other.model}", f"{both.only_second:,}"],
-        ["neither", f"{both.neither:,}"],
+        ["both", f"{comparison.num_both_correct:,}"],
+        [f"only {first.model}", f"{comparison.num_only_first:,}"],
+        [f"only {second.model}", f"{comparison.num_only_second:,}"],
+        ["neither", f"{comparison.num_neither:,}"],
     ]
     photos = html_page.photos(
-        (one.image, one.truth, f"{escape(one.truth)}: {escape(one.first)}, the other: {escape(one.second)}")
-        for one in both.differences
+        (one.image, one.target, f"{escape(one.target)}: {escape(one.first)}, second model: {escape(one.second)}")
+        for one in comparison.disagreements
     )
     return (
-        f"<h2>Against {escape(other.model)}</h2><p>{escape(other.model)} ({escape(other.engine)}, "
-        f"{escape(other.precision)}) has {other.top1.percent:.2f} % top-1: {gain.percent:+.2f} points, 95 % interval "
-        f"{gain.low:+.2f} to {gain.high:+.2f}. Both give the same answer for {both.agreement.percent:.1f} % of the "
-        f"images.</p>{html_page.table(['right', 'images'], rows)}"
-        "<p>Images that one of them alone has right, first those where the other model is surest of its answer:</p>"
+        f"<h2>Comparison with {escape(second.model)}</h2><p>{escape(second.model)} ({escape(second.engine)}, "
+        f"{escape(second.precision)}) has {100 * second.top1.value:.2f} % top-1: {100 * gain.value:+.2f} points, 95 % "
+        f"interval {100 * gain.low:+.2f} to {100 * gain.high:+.2f}. Both give the same prediction for "
+        f"{100 * comparison.agreement.value:.1f} % of the images.</p>"
+        + html_page.table(["correct", "images"], rows)
+        + "<p>Images that only one of them predicts correctly, in descending order of the second model's score:</p>"
         + photos
     )
 
 
-def _mistakes(one: Evaluation) -> str:
-    if not one.mistakes:
+def _mistakes(evaluation: Evaluation) -> str:
+    if not evaluation.mistakes:
         return "<h2>Mistakes</h2><p>There are none.</p>"
-    return "<h2>Mistakes it was surest of</h2>" + html_page.photos(_photo(one, mistake) for mistake in one.mistakes)
+    return "<h2>Most confident mistakes</h2>" + html_page.photos(
+        _mistake_photo(evaluation, mistake) for mistake in evaluation.mistakes
+    )
 
 
-def _photo(one: Evaluation, mistake: Mistake) -> tuple[ImageSource, str, str]:
-    truth, answer = one.labels[mistake.truth], one.labels[mistake.answer]
-    return mistake.image, truth, f"{escape(truth)}, taken for <b>{escape(answer)}</b> ({100 * mistake.score:.0f} %)"
+def _mistake_photo(evaluation: Evaluation, mistake: Mistake) -> tuple[ImageSource, str, str]:
+    target, predicted = evaluation.labels[mistake.target], evaluation.labels[mistake.predicted]
+    caption = f"{escape(target)}, predicted as <b>{escape(predicted)}</b> ({100 * mistake.score:.0f} %)"
+    return mistake.image, target, caption
 
 
-def _confusions(one: Evaluation) -> str:
-    present = list(one.classes)
-    matrix = one.tally.confusion
+def _confusion(evaluation: Evaluation) -> str:
+    indices = list(evaluation.class_indices)
+    image = draw_confusion_matrix(evaluation.confusion[np.ix_(indices, indices)])
+    return (
+        "<h2>Confusion matrix</h2>"
+        + html_page.table(["class", "predicted as", "images", "of the class"], _confused_pairs(evaluation), text=2)
+        + '<p class="dim">Each row is a true class, each column a predicted class, in the order of the labels; the '
+        "diagonal is correct. The numbers are in confusion.csv.</p>"
+        f'<img class="matrix" alt="confusion matrix" src="{image}">'
+    )
+
+
+def _confused_pairs(evaluation: Evaluation) -> list[list[str]]:
+    """Rows of the most frequent pairs of true and wrong predicted class."""
+    matrix, labels = evaluation.confusion, evaluation.labels
     wrong = matrix.copy()
     np.fill_diagonal(wrong, 0)
-    order = np.argsort(-wrong, axis=None, kind="stable")[: html_page.SHOWN]
-    pairs = [divmod(int(place), len(matrix)) for place in order]
-    rows = [
-        [
-            one.labels[truth],
-            one.labels[answer],
-            f"{wrong[truth, answer]:,}",
-            html_page.percent(wrong[truth, answer] / support),
-        ]
-        for truth, answer in pairs
-        if (support := matrix[truth].sum()) and wrong[truth, answer]
+    order = np.argsort(-wrong, axis=None, kind="stable")[: html_page.MAX_ROWS]
+    pairs = [divmod(int(position), len(matrix)) for position in order]
+    return [
+        [labels[target], labels[predicted], f"{count:,}", html_page.percent(count / matrix[target].sum())]
+        for target, predicted in pairs
+        if (count := wrong[target, predicted])
     ]
-    picture = draw_confusion(matrix[np.ix_(present, present)])
+
+
+def _calibration(evaluation: Evaluation) -> str:
     return (
-        "<h2>What it mixes up</h2>"
-        + html_page.table(["class", "taken for", "images", "of the class"], rows, text=2)
-        + f'<p class="dim">Each row is a true class, each column an answer, in the order of the labels; the diagonal '
-        f'is right. The numbers are in confusion.csv.</p><img class="matrix" alt="confusion matrix" src="{picture}">'
+        "<h2>Calibration of the scores</h2><p>Where bars stay below the line, scores are higher than the accuracy. The "
+        f"mean difference is {100 * evaluation.calibration.error:.1f} points.</p>"
+        + draw_reliability(evaluation.calibration)
     )
 
 
-def _calibration(one: Evaluation) -> str:
-    return (
-        "<h2>Can its scores be trusted?</h2><p>Where the bars stay below the line, it is surer than it should be. The "
-        f"mean distance is {100 * one.calibration.error:.1f} points.</p>{draw_reliability(one.calibration)}"
+def _classes(evaluation: Evaluation) -> str:
+    scores, labels = evaluation.per_class, evaluation.labels
+    order = sorted(
+        scores.occurring(evaluation.class_indices),
+        key=lambda index: (np.nan_to_num(scores.f1[index]), labels[index]),
     )
-
-
-def _classes(one: Evaluation) -> str:
-    scores = one.per_class
-    order = sorted(scores.among(one.classes), key=lambda index: (np.nan_to_num(scores.f1[index]), one.labels[index]))
     rows = [
-        [one.labels[index], f"{scores.support[index]:,}", *(html_page.percent(values[index]) for values in
+        [labels[index], f"{scores.support[index]:,}", *(html_page.percent(values[index]) for values in
          (scores.precision, scores.recall, scores.f1))]
         for index in order
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What every report is made of: one page that stands alone, for a screen, a phone and paper."""
+"""Building blocks of HTML reports: one self-contained page for screens, phones and paper."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from html import escape
 import numpy as np
 
 from levit.data.duplicates import Duplicates
-from levit.evaluation.accumulator import BadImage
+from levit.evaluation.labeled_predictions import BadImage
 from levit.images.decoding import ImageSource
-from levit.reporting.svg_charts import draw_thumbnail
+from levit.reporting.charts import draw_thumbnail
 
-SHOWN = 12  # rows of a table that says what is worst
-_SHOWN_NAMES = 50
+MAX_ROWS = 12
+"""Maximum number of rows of a table of the worst results."""
+
+_MAX_NAMES = 50
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --dim: #667; --paper: #fff; --line: #d8dce2; --own: #0b6e4f; }
@@ -48,8 +50,8 @@ details { margin: .5rem 0; } summary { cursor: pointer; }
 """
 
 
-def write_page(title: str, sections: Iterable[str]) -> str:
-    """The page as HTML; sections that are empty are left out."""
+def page(title: str, sections: Iterable[str]) -> str:
+    """The whole page; empty sections are left out."""
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -58,13 +60,13 @@ def write_page(title: str, sections: Iterable[str]) -> str:
 
 
 def cards(figures: Iterable[tuple[str, str]]) -> str:
-    """The figures that count, each with what it is."""
+    """Cards of the main metrics: value and description."""
     shown = (f'<div class="card"><b>{escape(value)}</b><span>{escape(text)}</span></div>' for value, text in figures)
     return f'<div class="cards">{"".join(shown)}</div>'
 
 
 def photos(figures: Iterable[tuple[ImageSource, str, str]]) -> str:
-    """Images beside each other, each with what it shows, as text, and what to say of it, as HTML."""
+    """Grid of thumbnails: image, alternative text, and caption as HTML."""
     shown = (
         f'<figure><img loading="lazy" alt="{escape(alternative)}" src="{draw_thumbnail(image)}">'
         f"<figcaption>{caption}</figcaption></figure>"
@@ -73,68 +75,65 @@ def photos(figures: Iterable[tuple[ImageSource, str, str]]) -> str:
     return f'<div class="photos">{"".join(shown)}</div>'
 
 
-def percent(value: float) -> str:
-    """A share; nothing where it is not defined."""
-    return f"{100 * value:.1f} %" if np.isfinite(value) else ""
+def percent(fraction: float) -> str:
+    """A fraction in [0, 1] in per cent; an empty text if it is not finite."""
+    return f"{100 * fraction:.1f} %" if np.isfinite(fraction) else ""
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], text: int = 1) -> str:
-    """A table whose first columns are text."""
-    heads = "".join(f'<th class="text">{name}</th>' if place < text else f"<th>{name}</th>"
-                    for place, name in enumerate(header))  # fmt: skip
+    """Table with `text` left-aligned columns, followed by right-aligned numbers."""
+    heads = "".join(
+        f'<th class="text">{name}</th>' if index < text else f"<th>{name}</th>" for index, name in enumerate(header)
+    )
     body = "".join(
-        "<tr>" + "".join(f'<td class="text">{escape(cell)}</td>' if place < text else f"<td>{escape(cell)}</td>"
-                         for place, cell in enumerate(row)) + "</tr>"
+        "<tr>" + "".join(f'<td class="text">{escape(cell)}</td>' if index < text else f"<td>{escape(cell)}</td>"
+                         for index, cell in enumerate(row)) + "</tr>"
         for row in rows
     )  # fmt: skip
     return f'<div class="table"><table><tr>{heads}</tr>{body}</table></div>'
 
 
-def worst_and_all(title: str, what: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of the first rows, and one of all that opens where there are more."""
-    worst = f"<h2>{escape(title)}</h2>{table(header, rows[:SHOWN])}"
-    if len(rows) <= SHOWN:
+def worst_and_all(title: str, plural: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Section with a table of the first rows, and a collapsed table of all rows if there are more."""
+    worst = f"<h2>{escape(title)}</h2>{table(header, rows[:MAX_ROWS])}"
+    if len(rows) <= MAX_ROWS:
         return worst
-    return f"{worst}<details><summary>All {len(rows):,} {what}</summary>{table(header, rows)}</details>"
+    return f"{worst}<details><summary>All {len(rows):,} {plural}</summary>{table(header, rows)}</details>"
 
 
 def bad_images(bad: Sequence[BadImage]) -> str:
-    """The images that could not be used, and why."""
+    """Section of the images that could not be evaluated, with reasons; empty if there are none."""
     if not bad:
         return ""
-    rows = [[one.name, one.reason] for one in bad[:_SHOWN_NAMES]]
-    return (
-        f"<h2>{_count(bad, 'image', 'images')} that could not be used</h2>"
-        + table(["image", "why"], rows, text=2)
-        + _more(bad)
-    )
+    rows = [[image.name, image.reason] for image in bad[:_MAX_NAMES]]
+    title = f"<h2>{_count(bad, 'image', 'images')} that could not be used</h2>"
+    return title + table(["image", "reason"], rows, text=2) + _more(bad)
 
 
 def empty_classes(empty: Sequence[str]) -> str:
-    """The classes that no image has."""
+    """Section of the classes without an image; empty if there are none."""
     if not empty:
         return ""
-    names = " · ".join(escape(name) for name in empty[:_SHOWN_NAMES])
+    names = " · ".join(escape(name) for name in empty[:_MAX_NAMES])
     return f"<h2>{_count(empty, 'class', 'classes')} without an image</h2><p>{names}</p>{_more(empty)}"
 
 
 def duplicates(found: Duplicates | None) -> str:
-    """The images that are there twice."""
+    """Section of duplicate images; empty if there are none."""
     if found is None or not (found.num_within or found.num_across):
         return ""
-    text = f"{found.num_within:,} are copies of others that were judged too."
+    text = f"{found.num_within:,} are copies of other evaluated images."
     if found.compared_splits:
         text += f" {found.num_across:,} are also in {escape(' or '.join(found.compared_splits))}"
-        text += ": what was learned there says nothing here." if found.num_across else "."
-    rows = [[name, other] for name, other in found.examples[:_SHOWN_NAMES]]
-    return f"<h2>Images that are there twice</h2><p>{text}</p>" + table(["image", "is also"], rows, text=2) + _more(
-        found.examples
-    )  # fmt: skip
+        text += ": accuracy on training images says nothing about new ones." if found.num_across else "."
+    rows = [[name, other] for name, other in found.examples[:_MAX_NAMES]]
+    names = table(["image", "duplicate of"], rows, text=2)
+    return f"<h2>Duplicate images</h2><p>{text}</p>{names}{_more(found.examples)}"
 
 
-def _count(of: Sequence[object], one: str, several: str) -> str:
-    return f"{len(of):,} {one if len(of) == 1 else several}"
+def _count(items: Sequence[object], singular: str, plural: str) -> str:
+    return f"{len(items):,} {singular if len(items) == 1 else plural}"
 
 
-def _more(of: Sequence[object]) -> str:
-    return f"<p>… and {len(of) - _SHOWN_NAMES:,} more, in metrics.json</p>" if len(of) > _SHOWN_NAMES else ""
+def _more(items: Sequence[object]) -> str:
+    return f"<p>… and {len(items) - _MAX_NAMES:,} more, in metrics.json</p>" if len(items) > _MAX_NAMES else ""

@@ -32,10 +32,16 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Accuracy:
-    """One measurement of an artifact: top-1 and top-5 in per cent on `images` labeled images.
+    """Accuracy of a model, measured on labeled images.
 
-    `data` is the name and `sha256` the hash of the file with the images; `engine` and `precision` are those that
-    the measurement ran with.
+    Attributes:
+        top1: fraction of the images whose most probable class is correct, in [0, 1].
+        top5: fraction with the correct class among the five most probable, in [0, 1].
+        images: number of images.
+        data: name of the data set.
+        sha256: hash of the data set in hexadecimal.
+        engine: name of the engine that computed the logits, such as "openvino".
+        precision: precision of its arithmetic, such as "bf16".
     """
 
     top1: float
@@ -49,17 +55,17 @@ class Accuracy:
 
 @dataclass(frozen=True, kw_only=True)
 class Quantization:
-    """How a network was brought to int8, and what that cost.
+    """Quantization to int8, and its effect on the predictions.
 
     Attributes:
-        data: name of the images that it was calibrated on.
-        sha256: their hash.
-        images: how many of them were used.
-        float_layers: layers that were returned to floating point, because the accuracy asked for it.
-        agreement: how often the answer is that of the same network in fp32, in per cent of the images of `accuracy`,
-            or of the calibration images where no accuracy was measured.
-        max_logit_difference: the largest difference of a logit to fp32 on them.
-        fp32: the accuracy before, on the same images as the artifact's own.
+        data: name of the data set that calibrated the ranges of activations.
+        sha256: its hash in hexadecimal.
+        images: number of images that calibrated.
+        float_layers: names of the layers that were returned to floating point to keep the accuracy.
+        agreement: fraction of the images with the same prediction as in fp32, in [0, 1]; of the evaluation images
+            where accuracy was measured, otherwise of the calibration images.
+        max_logit_difference: largest absolute difference of a logit to fp32 on these images.
+        fp32: accuracy before quantization on the same images as the accuracy of the artifact; None if not measured.
     """
 
     data: str
@@ -73,16 +79,16 @@ class Quantization:
 
 @dataclass(frozen=True, kw_only=True)
 class Rejection:
-    """When the answer is "unknown", and what that costs on images that the model knows.
+    """Calibration of the scores, and the threshold below which the prediction is "unknown".
 
     Attributes:
-        temperature: what logits are divided by before they become scores.
-        threshold: the score of the best label below which the answer is "unknown".
-        coverage: how many of the images are answered, in per cent.
-        precision: how many of those answers are right, in per cent.
-        data: name of the images.
-        sha256: their hash.
-        images: how many there were.
+        temperature: divisor of the logits before the softmax, above 0.
+        threshold: score of the most probable class, in [0, 1], below which the prediction is "unknown".
+        coverage: fraction of the images whose score reaches the threshold, in [0, 1].
+        precision: fraction of their predictions that are correct, in [0, 1].
+        data: name of the data set.
+        sha256: its hash in hexadecimal.
+        images: number of images.
     """
 
     temperature: float
@@ -134,7 +140,10 @@ class Artifact:
     producer: str = ""
 
     def to_metadata(self) -> dict[str, str]:
-        """Key-value pairs for the metadata of an ONNX file; the values are JSON."""
+        """Key-value pairs for the metadata of an ONNX file; the values are JSON.
+
+        Accuracy, agreement, coverage and precision, which are fractions here, are stored in per cent.
+        """
         values: dict[str, Any] = {
             "format_version": FORMAT_VERSION,
             "architecture": self.architecture.to_dict(),
@@ -142,9 +151,9 @@ class Artifact:
             "labels": self.labels,
             "precision": self.precision,
             "source": asdict(self.source),
-            "accuracy": asdict(self.accuracy) if self.accuracy else None,
-            "quantization": asdict(self.quantization) if self.quantization else None,
-            "rejection": asdict(self.rejection) if self.rejection else None,
+            "accuracy": _accuracy_in_percent(self.accuracy),
+            "quantization": _quantization_in_percent(self.quantization),
+            "rejection": _rejection_in_percent(self.rejection),
             "is_multi_label": self.is_multi_label,
             "producer": self.producer,
         }
@@ -154,7 +163,7 @@ class Artifact:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Artifact:
-        """Inverse of `to_metadata`; keys of other programs are ignored.
+        """Inverse of `to_metadata`, to the last bit but one of fractions; keys of other programs are ignored.
 
         Raises:
             CheckpointError: the metadata are not those of levit, of a newer format, or damaged; `source` is None.
@@ -185,7 +194,7 @@ class Artifact:
                 source=Source(**values["source"]),
                 accuracy=_accuracy(values["accuracy"]),
                 quantization=_quantization(values.get("quantization")),  # files of levit 0.1 have none
-                rejection=Rejection(**found) if (found := values.get("rejection")) else None,
+                rejection=_rejection(values.get("rejection")),
                 is_multi_label=values.get("is_multi_label", False),
                 producer=values["producer"],
             )
@@ -194,12 +203,37 @@ class Artifact:
             raise CheckpointError(reason, hint="export the checkpoint again") from error
 
 
+def _accuracy_in_percent(accuracy: Accuracy | None) -> dict[str, Any] | None:
+    if accuracy is None:
+        return None
+    return asdict(accuracy) | {"top1": 100 * accuracy.top1, "top5": 100 * accuracy.top5}
+
+
+def _quantization_in_percent(quantization: Quantization | None) -> dict[str, Any] | None:
+    if quantization is None:
+        return None
+    fp32 = _accuracy_in_percent(quantization.fp32)
+    return asdict(quantization) | {"agreement": 100 * quantization.agreement, "fp32": fp32}
+
+
+def _rejection_in_percent(rejection: Rejection | None) -> dict[str, Any] | None:
+    if rejection is None:
+        return None
+    return asdict(rejection) | {"coverage": 100 * rejection.coverage, "precision": 100 * rejection.precision}
+
+
 def _accuracy(values: Mapping[str, Any] | None) -> Accuracy | None:
-    return Accuracy(**values) if values else None
+    return Accuracy(**{**values, "top1": values["top1"] / 100, "top5": values["top5"] / 100}) if values else None
 
 
 def _quantization(values: Mapping[str, Any] | None) -> Quantization | None:
     if not values:
         return None
-    fields = {**values, "float_layers": tuple(values["float_layers"]), "fp32": _accuracy(values["fp32"])}
-    return Quantization(**fields)
+    fields = {"float_layers": tuple(values["float_layers"]), "agreement": values["agreement"] / 100}
+    return Quantization(**{**values, **fields, "fp32": _accuracy(values["fp32"])})
+
+
+def _rejection(values: Mapping[str, Any] | None) -> Rejection | None:
+    if not values:
+        return None
+    return Rejection(**{**values, "coverage": values["coverage"] / 100, "precision": values["precision"] / 100})

@@ -1,0 +1,142 @@
+"""Images that are decoded and preprocessed once and then evaluated with any number of engines."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from levit.data.class_matching import match_classes
+from levit.data.labeled_images import LabeledDataset, LabeledImage
+from levit.errors import DataError
+from levit.evaluation.accumulator import MetricAccumulator, top_classes
+from levit.images.transform import normalize, read_and_preprocess
+from levit.runtime.classifier import DEFAULT_BATCH_SIZE
+from levit.runtime.cpu_count import usable_cores
+from levit.runtime.engine import Engine, ImageEngine
+from levit.spec.artifact import Accuracy
+from levit.spec.preprocessing import Preprocessing
+
+Logits = NDArray[np.float32]
+
+_CHUNK = 256  # images that are decoded before they are written to the file
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedImages:
+    """A data set as pixels, for the evaluation of several models with the same preprocessing.
+
+    Attributes:
+        data: name of the data set.
+        sha256: hash of the data set.
+        preprocessing: preprocessing of the models; only its normalization is not yet applied.
+        pixels: uint8 [images, height, width, 3], resized and cropped.
+        targets: index of the label of each image: int64 [images]; None where the images have no labels.
+    """
+
+    data: str
+    sha256: str
+    preprocessing: Preprocessing
+    pixels: NDArray[np.uint8] = field(repr=False)
+    targets: NDArray[np.int64] | None = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def compute_logits(self, engine: Engine, *, batch_size: int = DEFAULT_BATCH_SIZE) -> Logits:
+        """Compute the logits of all images: float32 [images, classes]."""
+        batches = (self.pixels[start : start + batch_size] for start in range(0, len(self), batch_size))
+        if not isinstance(engine, ImageEngine):
+            return np.concatenate([engine.run(normalize(batch, self.preprocessing)) for batch in batches])
+        futures = [engine.submit(np.asarray(batch), batch_size) for batch in batches]  # blocks while all are busy
+        return np.concatenate([future.result() for future in futures])
+
+    def accuracy(self, engine: Engine, logits: Logits) -> Accuracy | None:
+        """Top-1 and top-5 accuracy of logits; None without labels.
+
+        Args:
+            engine: the engine that computed the logits.
+            logits: float32 [images, classes].
+        """
+        if self.targets is None:
+            return None
+        metrics = MetricAccumulator(logits.shape[1])
+        metrics.update(top_classes(logits), self.targets)
+        return Accuracy(
+            top1=metrics.top1, top5=metrics.top5, images=len(self), data=self.data, sha256=self.sha256,
+            engine=engine.name, precision=engine.precision,
+        )  # fmt: skip
+
+
+@contextmanager
+def prepare_images(
+    data: LabeledDataset, preprocessing: Preprocessing, *, sha256: str, labels: tuple[str, ...] | None = None
+) -> Iterator[PreparedImages]:
+    """Decode a data set once, into a temporary file that is deleted at the end of the context.
+
+    The file takes 3 bytes for each pixel: 7.5 GB for 50,000 images of 224x224.
+
+    Args:
+        data: the images.
+        preprocessing: resizing, cropping and normalization, as the models need it.
+        sha256: hash of the data set, which the caller has computed.
+        labels: labels of the models, to match the classes of the data with; None where accuracy is not measured.
+
+    Yields:
+        The images; their pixels are a read-only memory map.
+
+    Raises:
+        DataError: there is no image; or an image does not have exactly one label, or a class is no label of the models.
+        ImageError: an image cannot be read.
+        OSError: the temporary file cannot be written.
+    """
+    indices = None if labels is None else match_classes(data.classes, labels, data.name).class_indices
+    targets: list[int] = []
+    shape: tuple[int, ...] = (0,)
+    with tempfile.TemporaryFile(prefix="levit-") as file:
+        for item, image in _preprocess(data, preprocessing, needs_label=indices is not None):
+            file.write(image.tobytes())
+            shape = (shape[0] + 1, *image.shape)
+            if indices is not None:
+                targets.append(indices[item.labels[0]])
+        if not shape[0]:
+            raise DataError("has no images, or none besides those that calibrate", source=data.name)
+        file.flush()
+        pixels = np.memmap(file, np.uint8, "r", shape=shape)
+        yield PreparedImages(
+            data.name, sha256, preprocessing, pixels, None if indices is None else np.array(targets, np.int64)
+        )
+
+
+def agreement(logits: Logits, other_logits: Logits) -> float:
+    """Fraction of the images with the same prediction, in [0, 1]; both arguments are float32 [images, classes]."""
+    return float(np.mean(logits.argmax(axis=1) == other_logits.argmax(axis=1)))
+
+
+def _preprocess(
+    data: LabeledDataset, preprocessing: Preprocessing, *, needs_label: bool
+) -> Iterator[tuple[LabeledImage, NDArray[np.uint8]]]:
+    """Decode, resize and crop images on all cores, in order: uint8 [height, width, 3] each."""
+    items = iter(data)
+    with ThreadPoolExecutor(usable_cores(), thread_name_prefix="levit-decode") as pool:
+        while chunk := list(islice(items, _CHUNK)):
+            if needs_label:
+                _check_labels(chunk, data)
+            images = pool.map(lambda item: read_and_preprocess(item.image, preprocessing), chunk)
+            yield from zip(chunk, images, strict=True)
+
+
+def _check_labels(items: list[LabeledImage], data: LabeledDataset) -> None:
+    for item in items:
+        if len(item.labels) != 1 or not 0 <= item.labels[0] < len(data.classes):
+            raise DataError(
+                f"{item.name} has no label, or several",
+                source=data.name,
+                hint="measuring accuracy needs images with one label",
+            )

@@ -1,0 +1,45 @@
+"""Output folder of an evaluation: complete or absent, and never a folder with other contents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from levit.errors import DataError
+from levit.files import updating_folder
+
+METRICS_FILE = "metrics.json"
+FILES = (METRICS_FILE, "report.html", "predictions.parquet", "per_class.csv", "per_label.csv", "confusion.csv")
+"""Every file that an evaluation may write."""
+
+
+@contextmanager
+def output_folder(folder: Path) -> Iterator[Path]:
+    """Create the output folder of an evaluation, or replace that of an earlier one, at the end of the context.
+
+    Args:
+        folder: a new path, an empty folder, or the output folder of an earlier evaluation, whose files are replaced.
+
+    Yields:
+        A temporary folder to write the files to.
+
+    Raises:
+        DataError: the folder has other contents, or cannot be written.
+    """
+    if folder.exists() and not (folder.is_dir() and _is_replaceable(folder)):
+        raise DataError("there is something else", source=folder, hint="give a new folder, or an earlier evaluation's")
+    with ExitStack() as stack:
+        try:
+            temporary = stack.enter_context(updating_folder(folder, last=(METRICS_FILE,)))
+        except OSError as error:
+            raise DataError(f"cannot be written ({error.strerror})", source=folder) from error
+        yield temporary
+        written = {path.name for path in temporary.iterdir()}
+    for name in {*FILES} - written:
+        (folder / name).unlink(missing_ok=True)
+
+
+def _is_replaceable(folder: Path) -> bool:
+    """Whether a folder has the metrics of an earlier evaluation, or nothing but hidden files."""
+    return (folder / METRICS_FILE).exists() or all(path.name.startswith(".") for path in folder.iterdir())

@@ -1,0 +1,75 @@
+"""Small data sets of images in one color each, for a classifier that predicts the strongest color channel."""
+
+from collections.abc import Iterator
+
+from levit.data.labeled_images import LabeledImage
+from tests.runtime.small_model import plain
+
+
+class ColorDataset:
+    """Ten images with one label each; the three that are labeled green are blue.
+
+    Args:
+        extra: images after these ten.
+    """
+
+    name, classes, is_multi_label, is_any_label_correct = "colors", ("blue", "green", "red"), False, False
+    is_grouped = False
+
+    def __init__(self, extra: list[LabeledImage] | None = None) -> None:
+        correct = [LabeledImage(plain(255 - 10 * index, 0, 0), (2,), f"red{index}") for index in range(6)]
+        wrong = [LabeledImage(plain(0, 0, 100 + index), (1,), f"green{index}") for index in range(3)]
+        self.items = [*correct, *wrong, LabeledImage(plain(0, 0, 255), (0,), "blue0"), *(extra or [])]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[LabeledImage]:
+        return iter(self.items)
+
+    def sha256(self) -> str:
+        return "0" * 64
+
+
+class RedDataset(ColorDataset):
+    """The six red images, of the same three classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.items = self.items[:6]
+
+
+class FlagDataset:
+    """Four images with any number of labels each; one is blue and labeled red.
+
+    Args:
+        extra: images after these four.
+    """
+
+    name, classes, is_multi_label, is_any_label_correct = "flags", ("blue", "red", "green"), True, False
+    is_grouped = False
+
+    def __init__(self, *extra: LabeledImage) -> None:
+        self.items = [
+            LabeledImage(plain(250, 0, 250), (0, 1), "pink"),
+            LabeledImage(plain(240, 0, 10), (1,), "red"),
+            LabeledImage(plain(5, 0, 245), (1,), "blue, labeled red"),
+            LabeledImage(plain(0, 0, 0), (), "black"),
+            *extra,
+        ]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[LabeledImage]:
+        return iter(self.items)
+
+    def sha256(self) -> str:
+        return "0" * 64
+
+
+UNREADABLE = LabeledImage(b"no image", (0,), "unreadable")
+OUT_OF_RANGE = LabeledImage(plain(1, 2, 3), (7,), "out of range")
+TWO_LABELS = LabeledImage(plain(1, 2, 3), (0, 1), "two labels")
+UNLABELED = LabeledImage(plain(1, 2, 3), (), "unlabeled")
+UNUSABLE = [UNREADABLE, OUT_OF_RANGE, TWO_LABELS, UNLABELED]

@@ -1,0 +1,66 @@
+"""Images that are decoded once: the same logits and accuracy as the evaluator's."""
+
+import numpy as np
+import pytest
+
+from levit.data.labeled_images import LabeledImage
+from levit.deployment.build import build_artifact
+from levit.errors import DataError, ImageError
+from levit.evaluation.evaluator import evaluate
+from levit.evaluation.prepared_images import agreement, prepare_images
+from levit.runtime.classifier import Classifier
+from levit.runtime.engine import open_engine
+from tests.conftest import random_checkpoint
+from tests.evaluation.color_data import UNLABELED, UNREADABLE, ColorDataset
+from tests.runtime.small_model import SMALL, colors_card, colors_classifier
+
+SHA256 = "0" * 64
+
+
+def test_accuracy_is_that_of_the_evaluator():
+    classifier, artifact = colors_classifier(), colors_card()
+    with prepare_images(ColorDataset(), artifact.preprocessing, sha256=SHA256, labels=artifact.labels) as images:
+        assert images.pixels.shape == (10, 16, 16, 3)
+        assert not images.pixels.flags.writeable
+        logits = images.compute_logits(classifier.engine)
+        accuracy = images.accuracy(classifier.engine, logits)
+    assert accuracy == evaluate(classifier, ColorDataset()).accuracy
+
+
+def test_logits_are_those_of_the_classifier():
+    model = build_artifact(random_checkpoint(SMALL)).SerializeToString()
+    classifier = Classifier(open_engine(model, precision="fp32"))
+    noise = np.random.default_rng(0).integers(0, 256, (20, 40, 50, 3), np.uint8)
+    data = ColorDataset()
+    data.items = [LabeledImage(image, (), str(number)) for number, image in enumerate(noise)]
+    with prepare_images(data, classifier.artifact.preprocessing, sha256=SHA256) as images:
+        assert images.targets is None
+        logits = images.compute_logits(classifier.engine)
+        assert images.accuracy(classifier.engine, logits) is None
+    expected = np.stack([prediction.logits for prediction in classifier.stream(list(noise))])
+    np.testing.assert_array_equal(logits, expected)
+
+
+def test_images_without_exactly_one_label_are_refused():
+    artifact = colors_card()
+    for data in (ColorDataset([UNLABELED]), ColorDataset([UNLABELED._replace(labels=(0, 1))])):
+        with (
+            pytest.raises(DataError, match="unlabeled has no label, or several"),
+            prepare_images(data, artifact.preprocessing, sha256=SHA256, labels=artifact.labels),
+        ):
+            pass
+
+
+def test_unreadable_images_and_empty_data_raise_errors():
+    preprocessing = colors_card().preprocessing
+    with pytest.raises(ImageError), prepare_images(ColorDataset([UNREADABLE]), preprocessing, sha256=SHA256):
+        pass
+    empty = ColorDataset()
+    empty.items = []
+    with pytest.raises(DataError, match="has no images"), prepare_images(empty, preprocessing, sha256=SHA256):
+        pass
+
+
+def test_agreement_is_the_fraction_of_equal_predictions():
+    logits = np.float32([[1, 2], [2, 1], [2, 1], [1, 2]])
+    assert agreement(logits, np.float32([[3, 4], [4, 3], [4, 3], [4, 3]])) == 0.75

@@ -1,0 +1,79 @@
+"""HTML reports: self-contained pages that escape the names they show."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+
+from levit.data.labeled_images import LabeledImage
+from levit.evaluation.comparison import ComparisonAccumulator, RecordedPredictions
+from levit.evaluation.evaluator import evaluate
+from levit.evaluation.multi_label import evaluate_multi_label
+from levit.reporting.evaluation_report import evaluation_report
+from levit.reporting.multi_label_report import multi_label_report
+from tests.evaluation.color_data import OUT_OF_RANGE, UNREADABLE, UNUSABLE, ColorDataset, FlagDataset, RedDataset
+from tests.evaluation.models import always_green_classifier, multi_label_classifier
+from tests.runtime.small_model import colors_classifier, plain
+
+
+def image_types(page: str) -> set[str]:
+    return {source.partition(",")[0] for source in re.findall(r'src="([^"]*)"', page)}
+
+
+def is_self_contained(page: str) -> bool:
+    return re.search(r"https?://|<script|<link|url\(", page) is None
+
+
+def test_report_is_self_contained_and_escapes_names():
+    data = ColorDataset(UNUSABLE)
+    data.name = "<b>colors</b>"
+    page = evaluation_report(evaluate(colors_classifier(), data))
+    assert "<b>colors</b>" not in page
+    assert "70.00 %" in page
+    assert page.count("<figure>") == 3
+    assert is_self_contained(page)
+    assert image_types(page) == {"data:image/jpeg;base64", "data:image/png;base64"}
+
+
+def test_classes_without_images_are_left_out_of_the_table():
+    page = evaluation_report(evaluate(colors_classifier(), RedDataset()))
+    assert page.count("100.00 %") >= 3
+    assert "<td>blue</td>" not in page
+    assert "2 classes without an image" in page
+
+
+def test_report_of_a_comparison_shows_the_disagreements():
+    recorded = RecordedPredictions()
+    first = evaluate(colors_classifier(), ColorDataset(), on_prediction=recorded.add)
+    accumulator = ComparisonAccumulator(recorded)
+    second = evaluate(always_green_classifier(), ColorDataset(), on_prediction=accumulator.add)
+    page = evaluation_report(first, accumulator.result(first, second))
+    assert "-40.00 points" in page
+    assert page.count("<figure>") == 3 + 10
+
+
+def test_multi_label_report_is_self_contained_and_escapes_names():
+    data = FlagDataset(UNREADABLE, OUT_OF_RANGE, LabeledImage(plain(0, 0, 240), (1,), "<i>"))
+    data.classes = ("blue", "red", "<b>green</b>")
+    classifier = multi_label_classifier(("red", "<b>green</b>", "blue"))
+    page = multi_label_report(evaluate_multi_label(classifier, data))
+    assert "<b>green</b>" not in page
+    assert "&lt;b&gt;green" in page
+    assert page.count("<figure>") == 2
+    assert "2 images that could not be used" in page
+    assert "1 classes without an image" not in page
+    assert is_self_contained(page)
+    assert image_types(page) == {"data:image/jpeg;base64"}
+
+
+def test_multi_label_report_shows_a_thousand_labels():
+    evaluation = evaluate_multi_label(multi_label_classifier(), FlagDataset())
+    values = tuple(np.linspace(0, 1, 1000))
+    page = multi_label_report(
+        replace(
+            evaluation, labels=tuple(f"label {index}" for index in range(1000)), support=(2,) * 1000,
+            average_precision=values, thresholds=values, f1=values,
+        )
+    )  # fmt: skip
+    assert "All 1,000 labels" in page
+    assert page.index('<td class="text">label 0<') < page.index('<td class="text">label 1<')
