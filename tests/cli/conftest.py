@@ -1,3 +1,5 @@
+"""Fixtures of the command line's tests."""
+
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +17,13 @@ def console(monkeypatch, capsys) -> Console:
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory) -> Path:
-    """A checkpoint that compiles in a blink."""
+    """Small checkpoint, which compiles fast."""
     return write_checkpoint(tmp_path_factory.mktemp("models") / "fruit")
 
 
 @pytest.fixture
 def photos(tmp_path, monkeypatch) -> Path:
-    """The current folder: a.png, b.jpg, deep/er/c.png and notes.txt."""
+    """Current folder with a.png, b.jpg, deep/er/c.png and notes.txt."""
     generator = np.random.default_rng(0)
     folder = tmp_path / "album"
     (folder / "deep" / "er").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The command line, in this process as people start it."""
+"""Run the command line in this process or in a separate one."""
 
 import os
 import subprocess
@@ -9,32 +9,34 @@ from levit.cli import main
 
 
 @dataclass(frozen=True)
-class Answer:
+class Result:
+    """Exit code and output of a command."""
+
     code: int
     out: str
     err: str
 
 
 class Console:
-    """Calls `main()`, which unlike typer's CliRunner also shows what becomes of an error."""
+    """Runs `main()`, which unlike typer's CliRunner also renders errors."""
 
     def __init__(self, monkeypatch, capsys) -> None:
         self._monkeypatch, self._capsys = monkeypatch, capsys
         monkeypatch.setenv("COLUMNS", "100")
         monkeypatch.delenv("FORCE_COLOR", raising=False)
 
-    def __call__(self, *arguments: object) -> Answer:
+    def __call__(self, *arguments: object) -> Result:
         self._monkeypatch.setattr(sys, "argv", ["levit", *map(str, arguments)])
         code = 0
         try:
             main()
-        except SystemExit as ended:
-            code = ended.code
-        return Answer(code, *self._capsys.readouterr())
+        except SystemExit as error:
+            code = error.code
+        return Result(code, *self._capsys.readouterr())
 
 
 def start(*arguments: object, **options) -> subprocess.CompletedProcess:
-    """`python -m levit`, in a process of its own."""
+    """Run `python -m levit` in a separate process."""
     command = [sys.executable, "-m", "levit", *map(str, arguments)]
     environment = os.environ | {"COLUMNS": "100", "PYTHONIOENCODING": "utf-8:strict"}
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}

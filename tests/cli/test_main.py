@@ -1,3 +1,5 @@
+"""The command line as a whole: commands, help, version, exit codes."""
+
 import subprocess
 import sys
 
@@ -8,41 +10,41 @@ from levit.cli import app
 from tests.cli.console import start
 
 COMMANDS = sorted(command.callback.__name__ for command in app.registered_commands)
-HEAVY = {"numpy", "onnx", "openvino", "PIL", "torch", "transformers", "safetensors", "ml_dtypes", "google"}
+LARGE_PACKAGES = {"numpy", "onnx", "openvino", "PIL", "torch", "transformers", "safetensors", "ml_dtypes", "google"}
 
-# Prints what main() has loaded, below what it printed itself.
-SPY = f"""
+# Prints the exit code of main() and the imported large packages on the last line.
+LIST_IMPORTS = f"""
 import sys
 from levit.cli import main
 try:
     main()
-except SystemExit as ended:
+except SystemExit as error:
     print()
-    print(ended.code, *sorted({HEAVY!r} & set(sys.modules)))
+    print(error.code, *sorted({LARGE_PACKAGES!r} & set(sys.modules)))
 """
 
 
-def run_spied(*arguments: str) -> list[str]:
-    command = [sys.executable, "-c", SPY, *arguments]
+def exit_code_and_imports(*arguments: str) -> list[str]:
+    command = [sys.executable, "-c", LIST_IMPORTS, *arguments]
     output = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=60, check=True).stdout
     return output.splitlines()[-1].split()
 
 
-def test_the_commands_are_these():
+def test_the_commands():
     assert COMMANDS == ["benchmark", "calibrate", "convert", "data", "evaluate", "export", "info", "predict", "train"]
 
 
 @pytest.mark.parametrize("command", [(), *((command,) for command in COMMANDS)], ids=" ".join)
-def test_help_loads_nothing_heavy(command):
-    assert run_spied(*command, "--help") == ["0"]
+def test_help_imports_no_large_package(command):
+    assert exit_code_and_imports(*command, "--help") == ["0"]
 
 
-def test_the_spy_sees_what_is_loaded(model):
-    assert {"numpy", "safetensors"} <= set(run_spied("info", str(model)))
+def test_imports_are_noticed(model):
+    assert {"numpy", "safetensors"} <= set(exit_code_and_imports("info", str(model)))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself(console, command):
+def test_every_command_has_help(console, command):
     long, short = console(command, "--help"), console(command, "-h")
     assert long == short
     assert (long.code, long.err) == (0, "")
@@ -50,35 +52,35 @@ def test_every_command_explains_itself(console, command):
     assert "--json" in long.out
 
 
-def test_the_program_explains_its_commands(console):
-    answer = console("--help")
-    assert answer.code == 0
-    assert all(command in answer.out for command in COMMANDS)
+def test_the_help_lists_the_commands(console):
+    result = console("--help")
+    assert result.code == 0
+    assert all(command in result.out for command in COMMANDS)
 
 
-def test_without_a_command_the_help_is_shown_as_wrong_usage(console):
-    answer = console()
-    assert answer.code == 2
-    assert all(command in answer.out + answer.err for command in COMMANDS)
+def test_the_help_is_shown_without_a_command(console):
+    result = console()
+    assert result.code == 2
+    assert all(command in result.out + result.err for command in COMMANDS)
 
 
 def test_an_unknown_command_is_wrong_usage(console):
-    answer = console("fly")
-    assert (answer.code, answer.out) == (2, "")
-    assert "fly" in answer.err
+    result = console("fly")
+    assert (result.code, result.out) == (2, "")
+    assert "fly" in result.err
 
 
-def test_the_version_is_told(console):
-    answer = console("--version")
-    assert (answer.code, answer.out, answer.err) == (0, f"levit {levit.__version__}\n", "")
-    found = start("--version")
-    assert (found.returncode, found.stdout.decode().strip()) == (0, f"levit {levit.__version__}")
+def test_the_version_is_printed(console):
+    result = console("--version")
+    assert (result.code, result.out, result.err) == (0, f"levit {levit.__version__}\n", "")
+    process = start("--version")
+    assert (process.returncode, process.stdout.decode().strip()) == (0, f"levit {levit.__version__}")
 
 
 def test_warnings_of_libraries_are_not_shown(photos, model):
-    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0"  # cut short: Pillow warns of it and reads on
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0"  # truncated: Pillow warns and continues
     from PIL import Image
 
     Image.new("RGB", (40, 30)).save("cut.jpg", exif=exif)
-    found = start("predict", "cut.jpg", "--model", model, "--json")
-    assert (found.returncode, found.stderr) == (0, b"")
+    process = start("predict", "cut.jpg", "--model", model, "--json")
+    assert (process.returncode, process.stderr) == (0, b"")

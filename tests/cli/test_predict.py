@@ -1,3 +1,5 @@
+"""The command `levit predict`."""
+
 import csv
 import io
 import json
@@ -16,15 +18,15 @@ def records(output: str) -> list[dict]:
     return [json.loads(line) for line in output.splitlines()]
 
 
-def test_json_is_one_object_a_line_of_just_these_keys(console, model, photos):
-    answer = console("predict", "b.jpg", "--model", model, "--json")
-    (record,) = records(answer.out)
+def test_json_is_one_object_per_line_with_these_keys(console, model, photos):
+    result = console("predict", "b.jpg", "--model", model, "--json")
+    (record,) = records(result.out)
     assert list(record) == ["file", "labels", "error"]
     assert record["file"] == "b.jpg"
     assert record["error"] is None
     assert len(record["labels"]) == 5
     assert all(list(label) == ["name", "index", "score"] for label in record["labels"])
-    assert (answer.code, answer.err) == (0, "")
+    assert (result.code, result.err) == (0, "")
 
 
 def test_the_labels_are_those_of_the_classifier(console, model, photos):
@@ -35,9 +37,9 @@ def test_the_labels_are_those_of_the_classifier(console, model, photos):
     assert [label["score"] for label in record["labels"]] == pytest.approx([label.score for label in expected])
 
 
-def test_csv_has_a_line_for_each_label(console, model, photos):
-    answer = console("predict", "a.png", "missing.jpg", "--model", model, "--csv", "--top-k", 2)
-    header, first, second, failed = csv.reader(io.StringIO(answer.out))
+def test_csv_has_one_line_per_label(console, model, photos):
+    result = console("predict", "a.png", "missing.jpg", "--model", model, "--csv", "--top-k", 2)
+    header, first, second, failed = csv.reader(io.StringIO(result.out))
     assert header == ["file", "rank", "name", "index", "score", "error"]
     assert first[:2] == ["a.png", "1"]
     assert second[:2] == ["a.png", "2"]
@@ -48,36 +50,36 @@ def test_csv_has_a_line_for_each_label(console, model, photos):
 
 def test_the_table_shows_each_image_with_its_best_labels(console, model, photos):
     best, second = Classifier(model)("a.png").top(2)
-    answer = console("predict", "a.png", "missing.jpg", "--model", model, "--top-k", 2)
-    lines = [line.split() for line in answer.out.splitlines() if line.strip()]
+    result = console("predict", "a.png", "missing.jpg", "--model", model, "--top-k", 2)
+    lines = [line.split() for line in result.out.splitlines() if line.strip()]
     assert lines[0] == ["image", "label", "score"]
     assert lines[1][:4] == ["a.png", best.name, f"{100 * best.score:.1f}", "%"]
     assert lines[2][:3] == [second.name, f"{100 * second.score:.1f}", "%"]
     assert lines[3] == ["missing.jpg", "no", "such", "file"]
-    assert (answer.code, answer.err) == (1, "")
+    assert (result.code, result.err) == (1, "")
 
 
-def test_more_labels_than_there_are_classes_give_all_of_them(console, model, photos):
+def test_more_labels_than_classes_are_all_classes(console, model, photos):
     (record,) = records(console("predict", "a.png", "--model", model, "--json", "--top-k", 99).out)
     assert sorted(label["name"] for label in record["labels"]) == sorted(LABELS)
 
 
-def test_bad_images_are_reported_in_their_place_and_the_exit_code_is_one(console, model, photos):
+def test_bad_images_are_reported_in_order_and_the_exit_code_is_one(console, model, photos):
     names = ["missing.jpg", "a.png", "notes.txt", "b.jpg", "https://example.com/a.jpg"]
-    answer = console("predict", *names, "--model", model, "--json", "--batch-size", 2)
-    found = records(answer.out)
-    assert [record["file"] for record in found] == names
-    assert [bool(record["labels"]) for record in found] == [False, True, False, True, False]
-    for record in found[::2]:
+    result = console("predict", *names, "--model", model, "--json", "--batch-size", 2)
+    lines = records(result.out)
+    assert [record["file"] for record in lines] == names
+    assert [bool(record["labels"]) for record in lines] == [False, True, False, True, False]
+    for record in lines[::2]:
         assert record["error"].startswith(f"{record['file']}: ")
-    assert (answer.code, answer.err) == (1, "")
+    assert (result.code, result.err) == (1, "")
 
 
-def test_folders_and_patterns_are_searched_and_what_is_empty_is_reported_in_its_place(console, model, photos):
+def test_folders_and_patterns_are_searched_and_empty_ones_reported_in_order(console, model, photos):
     (photos / "empty").mkdir()
-    answer = console("predict", "empty", "*.jpg", "no*", ".", "empty", "--model", model, "--json", "--batch-size", 1)
-    found = records(answer.out)
-    assert [record["file"] for record in found] == [
+    result = console("predict", "empty", "*.jpg", "no*", ".", "empty", "--model", model, "--json", "--batch-size", 1)
+    lines = records(result.out)
+    assert [record["file"] for record in lines] == [
         "empty",
         "b.jpg",
         "notes.txt",
@@ -86,35 +88,35 @@ def test_folders_and_patterns_are_searched_and_what_is_empty_is_reported_in_its_
         "./deep/er/c.png",
         "empty",
     ]
-    assert found[0]["error"] == "empty: no images in this folder"
-    assert found[0]["labels"] == []
-    assert answer.code == 1
+    assert lines[0]["error"] == "empty: no images in this folder"
+    assert lines[0]["labels"] == []
+    assert result.code == 1
 
 
-def test_where_there_is_no_image_at_all_that_is_said(console, model, photos):
+def test_missing_images_are_reported_without_any_prediction(console, model, photos):
     (photos / "empty").mkdir()
-    answer = console("predict", "empty", "*.webp", "--model", model, "--csv")
-    assert answer.out.splitlines()[1:] == [
+    result = console("predict", "empty", "*.webp", "--model", model, "--csv")
+    assert result.out.splitlines()[1:] == [
         "empty,,,,,empty: no images in this folder",
         "*.webp,,,,,*.webp: no file matches this pattern",
     ]
-    assert answer.code == 1
+    assert result.code == 1
 
 
-def test_files_are_named_on_standard_input(console, model, photos, monkeypatch):
+def test_files_are_listed_on_standard_input(console, model, photos, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("b.jpg\n\ndeep/er/c.png\r\n"))
-    answer = console("predict", "a.png", "-", "--model", model, "--json", "--threads", 1)
-    assert [record["file"] for record in records(answer.out)] == ["a.png", "b.jpg", "deep/er/c.png"]
-    assert answer.code == 0
+    result = console("predict", "a.png", "-", "--model", model, "--json", "--threads", 1)
+    assert [record["file"] for record in records(result.out)] == ["a.png", "b.jpg", "deep/er/c.png"]
+    assert result.code == 0
 
 
-def test_names_are_printed_as_they_were_typed(console, model, photos):
+def test_names_are_printed_as_given(console, model, photos):
     (photos / "große [1].png").write_bytes((photos / "a.png").read_bytes())
     names = ["./a.png", "deep/../b.jpg", "große [1].png", str(photos / "a.png")]
     for style in ("--json", "--csv"):
-        answer = console("predict", *names, "--model", model, style, "--top-k", 1)
-        assert answer.code == 0
-        assert all(name in answer.out for name in names)
+        result = console("predict", *names, "--model", model, style, "--top-k", 1)
+        assert result.code == 0
+        assert all(name in result.out for name in names)
 
 
 @pytest.mark.parametrize(
@@ -130,11 +132,11 @@ def test_names_are_printed_as_they_were_typed(console, model, photos):
     ],
     ids=str,
 )
-def test_wrong_usage_is_explained_on_standard_error_and_the_exit_code_is_two(console, photos, arguments, message):
-    answer = console("predict", *arguments)
-    assert (answer.code, answer.out) == (2, "")
-    assert message in answer.err
-    assert "Traceback" not in answer.err
+def test_wrong_usage_is_reported_on_standard_error_and_the_exit_code_is_two(console, photos, arguments, message):
+    result = console("predict", *arguments)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+    assert "Traceback" not in result.err
 
 
 @pytest.mark.parametrize(
@@ -143,66 +145,64 @@ def test_wrong_usage_is_explained_on_standard_error_and_the_exit_code_is_two(con
         ("facebook/levit-128S", "no such file or folder"),
         ("missing.onnx", "no such file"),
         (".", "no model.safetensors or pytorch_model.bin in this folder"),
-        ("notes.txt", "give a .safetensors file"),
+        ("notes.txt", "unknown type of file: give a .safetensors file"),
     ],
 )
-def test_an_unknown_model_is_one_line_and_the_exit_code_is_two(console, photos, name, reason):
-    answer = console("predict", "a.png", "--model", name)
-    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
-    assert answer.err.startswith(f"levit: {name}: {reason}")
+def test_an_unknown_model_is_an_error_of_one_line_and_the_exit_code_is_two(console, photos, name, reason):
+    result = console("predict", "a.png", "--model", name)
+    assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+    assert result.err.startswith(f"levit: {name}: {reason}")
 
 
-def test_a_process_of_its_own_says_the_same(console, model, photos):
-    found = start("predict", "a.png", "missing.jpg", "--model", model, "--csv", "--top-k", 2)
+def test_a_separate_process_prints_the_same(console, model, photos):
+    process = start("predict", "a.png", "missing.jpg", "--model", model, "--csv", "--top-k", 2)
     expected = console("predict", "a.png", "missing.jpg", "--model", model, "--csv", "--top-k", 2)
-    assert (found.returncode, found.stdout.decode(), found.stderr) == (expected.code, expected.out, b"")
+    assert (process.returncode, process.stdout.decode(), process.stderr) == (expected.code, expected.out, b"")
     refused = start("predict", "a.png", "--model", "missing.onnx")
     assert (refused.returncode, refused.stdout, refused.stderr) == (2, b"", b"levit: missing.onnx: no such file\n")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only here a file name may be any bytes")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux allows any bytes in file names")
 @pytest.mark.parametrize(
     "style", ["--json", *(pytest.param(other, marks=pytest.mark.slow) for other in ("--csv", "--threads=1"))]
 )
-def test_a_file_name_in_another_encoding_is_answered(model, photos, style):
+def test_a_file_name_in_another_encoding_is_printed_escaped(model, photos, style):
     name = os.fsdecode(b"caf\xe9.png")
     Path("a.png").rename(name)
     for arguments, stdin in ((["."], b""), (["-"], os.fsencode(name) + b"\n")):
-        found = start("predict", *arguments, "--model", model, style, input=stdin)
-        assert (found.returncode, found.stderr) == (0, b"")
-        assert rb"caf\udce9.png" in found.stdout
-        if style == "--json":  # where the escape means the very name
-            assert os.path.basename(records(found.stdout.decode())[-1 if stdin else 1]["file"]) == name  # noqa: PTH119
+        process = start("predict", *arguments, "--model", model, style, input=stdin)
+        assert (process.returncode, process.stderr) == (0, b"")
+        assert rb"caf\udce9.png" in process.stdout
+        if style == "--json":  # whose escape decodes to the name
+            assert os.path.basename(records(process.stdout.decode())[-1 if stdin else 1]["file"]) == name  # noqa: PTH119
 
 
-@pytest.mark.skipif(os.name == "nt", reason="needs a pipe that tells its writer that it is closed")
+@pytest.mark.skipif(os.name == "nt", reason="needs pipes that report a closed reader to the writer")
 @pytest.mark.parametrize("style", ["--json", "--csv", "--threads=1"])
-def test_a_reader_that_leaves_early_ends_it_quietly(model, photos, style):
+def test_a_closed_pipe_ends_the_process_without_a_message(model, photos, style):
     reader, writer = os.pipe()
     os.close(reader)
     try:
-        found = start("predict", "a.png", "b.jpg", "--model", model, style, stdout=writer)
+        process = start("predict", "a.png", "b.jpg", "--model", model, style, stdout=writer)
     finally:
         os.close(writer)
-    assert found.stderr == b""
+    assert process.stderr == b""
 
 
-def test_it_says_what_computes_the_network_where_it_is_asked(console, model, photos):
+def test_verbose_prints_the_engine_on_standard_error(console, model, photos):
     quiet = console("predict", "a.png", "--model", model, "--json")
     verbose = console("predict", "a.png", "--model", model, "--json", "--verbose", "--precision", "fp32")
     assert quiet.err == ""
-    assert verbose.err == "levit: fruit: openvino, fp32 (fp32, as asked for)\n"
+    assert verbose.err == "levit: fruit: openvino, fp32 (fp32, as requested)\n"
 
 
-def test_every_engine_gives_the_same_answer(console, model, photos):
-    answers = {
-        engine: records(
-            console("predict", "a.png", "--model", model, "--engine", engine, "--precision", "fp32", "--json").out
-        )
-        for engine in ("openvino", "onnxruntime", "torch")
-    }
-    first, *others = ([label["index"] for label in answer[0]["labels"]] for answer in answers.values())
-    assert all(other == first for other in others)
+def test_every_engine_gives_the_same_labels(console, model, photos):
+    labels = []
+    for engine in ("openvino", "onnxruntime", "torch"):
+        result = console("predict", "a.png", "--model", model, "--engine", engine, "--precision", "fp32", "--json")
+        (record,) = records(result.out)
+        labels.append([label["index"] for label in record["labels"]])
+    assert labels[0] == labels[1] == labels[2]
 
 
 def test_exact_preprocessing_is_that_of_pillow(console, model, photos):
@@ -211,8 +211,17 @@ def test_exact_preprocessing_is_that_of_pillow(console, model, photos):
     assert record["labels"][0]["score"] == pytest.approx(expected.score)
 
 
-def test_a_wrong_engine_is_one_line(console, photos):
-    answer = console("predict", "a.png", "--engine", "torch")
-    assert (answer.code, answer.out) == (2, "")
-    assert answer.err.startswith("levit: engine torch opens checkpoints, and ")
-    assert answer.err.count("\n") == 1
+def test_an_engine_of_another_kind_is_an_error_of_one_line(console, photos):
+    result = console("predict", "a.png", "--engine", "torch")
+    assert (result.code, result.out) == (2, "")
+    assert result.err == (
+        "levit: engine torch opens checkpoints, and the embedded model is an exported file: use another engine\n"
+    )
+
+
+def test_an_error_names_the_flag_of_a_parameter(console, photos):
+    result = console("predict", "a.png", "--provider", "cuda", "--engine", "openvino")
+    assert (result.code, result.out) == (2, "")
+    assert result.err == (
+        "levit: --provider is an option of onnxruntime, not of openvino: leave it out, or change the engine\n"
+    )

@@ -1,3 +1,5 @@
+"""The progress bar on a pseudo-terminal."""
+
 import io
 import json
 import os
@@ -7,27 +9,26 @@ import time
 
 import pytest
 
-import levit.cli.progress_bar
 from levit.cli.progress_bar import track
 
 pty = pytest.importorskip("pty", reason="needs a pseudo-terminal")
 
 
 HIDDEN_CURSOR, SHOWN_CURSOR = "\x1b[?25l", "\x1b[?25h"
-GONE = "\x1b[1A\x1b[2K"  # up a line, and erase it
+CLEARED = "\x1b[1A\x1b[2K"  # up a line, and erase it
 
 
 class Terminal:
-    """A pseudo-terminal, and what was written to it."""
+    """Pseudo-terminal that records what is written to it."""
 
     def __init__(self) -> None:
         self._master, self.slave = pty.openpty()
         self.stream = os.fdopen(self.slave, "w", encoding="utf-8")
 
     def read(self) -> str:
-        """What was written since the last time."""
+        """Return what was written since the last call."""
         self.stream.flush()
-        self.stream.write("\0")  # so that there is something to read; the bar may write behind it
+        self.stream.write("\0")  # ends the loop below even if nothing else was written
         self.stream.flush()
         content = b""
         while b"\0" not in content:
@@ -48,91 +49,102 @@ def terminal(monkeypatch):
 
 
 @pytest.fixture
-def watch(terminal, monkeypatch):
-    """To call inside a test, where pytest has taken the streams: standard error is a terminal, standard output not."""
+def show(terminal, monkeypatch):
+    """Function that makes standard error a terminal, and standard output a buffer.
 
-    def watch(*, patience: float) -> Terminal:
-        monkeypatch.setattr(levit.cli.progress_bar, "PATIENCE", patience)
+    It is called inside the test, because pytest replaces the streams before that.
+    """
+
+    def show() -> Terminal:
         monkeypatch.setattr(sys, "stderr", terminal.stream)
         monkeypatch.setattr(sys, "stdout", io.StringIO())
         return terminal
 
-    return watch
+    return show
 
 
-def test_a_bar_is_shown_for_what_takes_longer_and_cleared_at_the_end(watch):
-    terminal, shown = watch(patience=0.1), []
-    for _ in track(range(5), "photos"):
-        time.sleep(0.06)
-        shown.append(terminal.read())
-    assert shown[0] == ""
-    assert "photos" in "".join(shown)
-    assert terminal.read().endswith(GONE)
+def test_the_bar_is_cleared_at_the_end(show):
+    terminal = show()
+    items = track(range(3), "photos", delay=0)
+    next(items)
+    assert "photos" in terminal.read()
+    assert list(items) == [1, 2]
+    assert terminal.read().endswith(CLEARED)
 
 
-def test_the_bar_counts(watch):
-    terminal = watch(patience=0)
-    items = track(range(3), "photos")
+def test_the_bar_is_shown_after_the_delay(show):
+    terminal = show()
+    items = track(range(3), "photos", delay=0.05)
+    next(items)
+    time.sleep(0.06)
+    next(items)
+    assert "photos" in terminal.read()
+    items.close()
+
+
+def test_the_bar_counts(show):
+    terminal = show()
+    items = track(range(3), "photos", delay=0)
     for _ in range(3):
         next(items)
-    shown, patience = "", time.monotonic() + 10
-    while "2/" not in shown and time.monotonic() < patience:  # the bar is drawn ten times a second
-        time.sleep(0.05)
-        shown += terminal.read()
-    assert "2/" in shown
-    assert next(items, None) is None
+    items.close()  # draws the last state
+    assert "2/" in terminal.read()
 
 
-def test_what_is_printed_beside_the_bar_goes_where_it_was_sent(watch):
-    terminal = watch(patience=0)
-    for item in track(range(3), "photos"):
-        print("answer", item)
-    assert sys.stdout.getvalue() == "answer 0\nanswer 1\nanswer 2\n"
-    assert "answer" not in terminal.read()
+def test_output_beside_the_bar_goes_to_standard_output(show):
+    terminal = show()
+    for item in track(range(3), "photos", delay=0):
+        print("label", item)
+    assert sys.stdout.getvalue() == "label 0\nlabel 1\nlabel 2\n"
+    assert "label" not in terminal.read()
 
 
 @pytest.mark.parametrize("is_printed", [False, True])
-def test_on_a_terminal_what_is_printed_is_progress_enough(watch, monkeypatch, is_printed):
-    terminal = watch(patience=0)
+def test_no_bar_is_shown_beside_items_that_are_printed_on_a_terminal(show, monkeypatch, is_printed):
+    terminal = show()
     monkeypatch.setattr(sys, "stdout", terminal.stream)
-    assert list(track(range(3), "photos", is_printed=is_printed)) == [0, 1, 2]
+    assert list(track(range(3), "photos", is_printed=is_printed, delay=0)) == [0, 1, 2]
     assert (HIDDEN_CURSOR in terminal.read()) is not is_printed
 
 
-def test_no_bar_is_shown_for_what_is_quick(watch):
-    terminal = watch(patience=levit.cli.progress_bar.PATIENCE)
+def test_no_bar_is_shown_for_fast_work(show):
+    terminal = show()
     assert list(track(range(1000), "photos")) == list(range(1000))
     assert terminal.read() == ""
 
 
-def test_leaving_early_takes_the_bar_away(watch):
-    terminal = watch(patience=0)
-    items = track(iter(range(10)), "photos")
+def test_the_bar_is_cleared_when_the_iteration_is_stopped(show):
+    terminal = show()
+    items = track(iter(range(10)), "photos", delay=0)
     next(items)
     next(items)
     assert HIDDEN_CURSOR in terminal.read()
     items.close()
-    rest = terminal.read()
-    assert SHOWN_CURSOR in rest
-    assert rest.endswith(GONE)
+    last = terminal.read()
+    assert SHOWN_CURSOR in last
+    assert last.endswith(CLEARED)
 
 
-def test_no_bar_is_shown_where_standard_error_is_no_terminal(monkeypatch, capsys):
-    monkeypatch.setattr(levit.cli.progress_bar, "PATIENCE", 0)
-    assert list(track(range(3), "photos")) == [0, 1, 2]
+def test_no_bar_is_shown_if_standard_error_is_not_a_terminal(capsys):
+    assert list(track(range(3), "photos", delay=0)) == [0, 1, 2]
     assert capsys.readouterr() == ("", "")
 
 
-def test_items_are_passed_on_as_they_come(watch):
-    watch(patience=0)
+def test_items_are_yielded_one_by_one(show):
+    show()
     taken: list[int] = []
-    items = track((taken.append(item) or item for item in range(5)), "photos")
+    items = track((taken.append(item) or item for item in range(5)), "photos", delay=0)
     next(items)
     assert taken == [0]
 
 
-def test_predict_shows_its_bar_on_the_terminal_and_its_answers_in_the_file(terminal, model, photos):
-    program = "import levit.cli.progress_bar as progress; progress.PATIENCE = 0; from levit.cli import main; main()"
+def test_predict_shows_its_bar_on_the_terminal_and_writes_labels_to_standard_output(terminal, model, photos):
+    program = """
+from functools import partial
+from levit.cli import main, progress_bar
+progress_bar.track = partial(progress_bar.track, delay=0)
+main()
+"""
     command = [sys.executable, "-c", program, "predict", ".", "--json", "--model", str(model)]
     process = subprocess.run(command, stdout=subprocess.PIPE, stderr=terminal.slave, timeout=60, check=False)
     assert process.returncode == 0

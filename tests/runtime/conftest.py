@@ -1,3 +1,5 @@
+"""Fixtures of the runtime's tests."""
+
 from pathlib import Path
 
 import pytest
@@ -7,4 +9,5 @@ from tests.runtime.small_model import write_checkpoint
 
 @pytest.fixture
 def checkpoint(tmp_path) -> Path:
+    """Folder of a small checkpoint of random weights."""
     return write_checkpoint(tmp_path / "fruit")

@@ -1,4 +1,4 @@
-"""A network that is folded and compiled in a blink, and a classifier that needs none."""
+"""Builders of a network that folds and compiles fast, and of a classifier without a network."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ SMALL = Architecture(
 
 
 def write_checkpoint(folder: Path, architecture: Architecture = SMALL, *, seed: int = 0) -> Path:
-    """A checkpoint of random weights as transformers keeps it."""
+    """Write a checkpoint of random weights in the layout of transformers."""
     folder.mkdir(parents=True, exist_ok=True)
     save_file(random_weights(architecture, seed), folder / "model.safetensors")
     config = config_from_architecture(architecture) | {"id2label": dict(enumerate(LABELS)), "model_type": "levit"}
@@ -35,6 +35,7 @@ def write_checkpoint(folder: Path, architecture: Architecture = SMALL, *, seed: 
 
 
 def colors_card(names: tuple[str, ...] = ("red", "green", "blue"), size: int = 16) -> Artifact:
+    """Description of a model whose classes are colors, for images of `size` pixels without normalization."""
     return Artifact(
         architecture=Architecture(image_size=size, num_labels=len(names)),
         preprocessing=Preprocessing(resize=(size, size), crop=None, mean=(0, 0, 0), std=(1, 1, 1)),
@@ -45,10 +46,10 @@ def colors_card(names: tuple[str, ...] = ("red", "green", "blue"), size: int = 1
 
 
 def colors_classifier(**options) -> Classifier:
-    """Says which color there is most of: the logits are the mean of each channel, between 0 and 1."""
+    """Classifier of the dominant color: the logits are the mean of each channel, in [0, 1]."""
     return Classifier(FakeEngine(colors_card(), lambda batch: batch.mean((2, 3))), **options)
 
 
 def plain(red: int, green: int, blue: int, size: tuple[int, int] = (20, 30)) -> np.ndarray:
-    """An image of one color."""
+    """Image of one color, uint8 [height, width, 3]."""
     return np.full((*size, 3), (red, green, blue), np.uint8)

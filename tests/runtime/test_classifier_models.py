@@ -1,4 +1,4 @@
-"""What a Classifier opens: exports, checkpoints, engines; and what it refuses."""
+"""Models that a Classifier opens (exports, checkpoints, engines), and models that are errors."""
 
 import json
 import os
@@ -22,14 +22,14 @@ TINY = GOLDEN / "tiny"
 RED = plain(255, 0, 0)
 
 
-def test_the_model_inside_the_package_names_the_example():
+def test_the_embedded_model_classifies_the_example():
     prediction = Classifier()(EXAMPLES / "espresso.jpg")
     assert prediction.source == str(EXAMPLES / "espresso.jpg")
     assert prediction.top(1)[0].name == "espresso"
     assert len(Classifier().labels) == len(prediction.logits)
 
 
-def test_a_checkpoint_and_its_export_give_the_same_answer(checkpoint, tmp_path):
+def test_a_checkpoint_and_its_export_give_the_same_logits(checkpoint, tmp_path):
     levit.export(checkpoint, tmp_path / "fruit.onnx")
     photo = EXAMPLES / "cat.jpg"
     exported, folded, from_file = (
@@ -41,20 +41,20 @@ def test_a_checkpoint_and_its_export_give_the_same_answer(checkpoint, tmp_path):
     assert relative(from_file.logits, exported.logits) < 1e-6
 
 
-def test_a_checkpoint_of_transformers_gives_the_answers_of_transformers():
+def test_a_checkpoint_of_transformers_gives_the_logits_of_transformers():
     classifier = Classifier(TINY / "transformers", precision="fp32")
     with np.load(TINY / "expected.npz") as expected:
         assert relative(classifier.engine.run(np.load(TINY / "input.npy")), expected["logits"]) < 1e-4
 
 
-def test_an_opened_engine_can_be_given(checkpoint):
+def test_an_opened_engine_is_used(checkpoint):
     opened = Classifier(checkpoint)
     again = Classifier(opened.engine)
     assert again.artifact == opened.artifact
     np.testing.assert_array_equal(again(RED).logits, opened(RED).logits)
 
 
-def test_a_second_opening_finds_the_folded_and_the_compiled_model(checkpoint):
+def test_the_folded_and_the_compiled_model_are_cached(checkpoint):
     first = Classifier(checkpoint)(RED)
     cache = Path(os.environ["LEVIT_CACHE"])
 
@@ -68,18 +68,18 @@ def test_a_second_opening_finds_the_folded_and_the_compiled_model(checkpoint):
     assert relative(second.logits, first.logits) < 1e-6
 
 
-@pytest.mark.parametrize("has_place", [False, True])
-def test_without_a_cache_a_checkpoint_opens_all_the_same(checkpoint, tmp_path, monkeypatch, has_place):
+@pytest.mark.parametrize("is_blocked", [False, True])
+def test_without_a_cache_a_checkpoint_opens_nevertheless(checkpoint, tmp_path, monkeypatch, is_blocked):
     expected = Classifier(checkpoint)(RED)
     (tmp_path / "file").touch()
-    monkeypatch.setenv("LEVIT_CACHE", str(tmp_path / "file") if has_place else "")
+    monkeypatch.setenv("LEVIT_CACHE", str(tmp_path / "file") if is_blocked else "")
     found = Classifier(checkpoint)(RED)
     assert found.labels == LABELS
     assert relative(found.logits, expected.logits) < 1e-6
 
 
 @pytest.mark.parametrize("name", ["missing.onnx", "missing.safetensors", "no/such-model", "facebook/levit-128S"])
-def test_a_model_that_is_not_there_is_refused_by_its_name(name):
+def test_a_missing_model_is_an_error_that_names_it(name):
     with pytest.raises(CheckpointError, match="no such file") as caught:
         Classifier(name)
     assert str(caught.value).startswith(f"{name}: ")
@@ -93,7 +93,7 @@ def write_identity(file: Path) -> None:
     onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), file)
 
 
-def test_an_onnx_file_of_others_is_refused_by_its_name_in_one_line(tmp_path):
+def test_an_onnx_file_of_another_program_is_an_error_of_one_line_that_names_it(tmp_path):
     write_identity(tmp_path / "other.onnx")
     with pytest.raises(CheckpointError) as caught:
         Classifier(tmp_path / "other.onnx")
@@ -103,14 +103,14 @@ def test_an_onnx_file_of_others_is_refused_by_its_name_in_one_line(tmp_path):
     )
 
 
-def test_an_engine_of_others_is_refused():
+def test_an_engine_with_other_metadata_is_an_error():
     engine = FakeEngine(colors_card(), lambda batch: batch)
-    engine.metadata = {"author": "somebody else"}
+    engine.metadata = {"author": "another program"}
     with pytest.raises(CheckpointError, match=r"^not exported by levit"):
         Classifier(engine)
 
 
-def test_a_damaged_export_is_refused_by_its_name(checkpoint, tmp_path):
+def test_a_damaged_export_is_an_error_that_names_it(checkpoint, tmp_path):
     file = tmp_path / "half.onnx"
     levit.export(checkpoint, file)
     file.write_bytes(file.read_bytes()[:50_000])
@@ -120,7 +120,7 @@ def test_a_damaged_export_is_refused_by_its_name(checkpoint, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_a_preprocessing_of_another_size_than_the_network_is_refused(checkpoint):
+def test_a_preprocessing_of_another_size_than_the_network_is_an_error(checkpoint):
     shutil.copy(TINY / "transformers" / "preprocessor_config.json", checkpoint)
     with pytest.raises(ConfigError, match="preprocessing gives 112x112, but the network takes 32x32"):
         Classifier(checkpoint)
@@ -133,13 +133,13 @@ def test_a_preprocessing_of_another_size_than_the_network_is_refused(checkpoint)
         (Preprocessing(resize=20, crop=(20, 16)), "20x16"),
     ],
 )
-def test_an_artifact_whose_preprocessing_does_not_fit_is_refused(preprocessing, size):
+def test_an_artifact_whose_preprocessing_does_not_fit_is_an_error(preprocessing, size):
     card = replace(colors_card(), preprocessing=preprocessing)
     with pytest.raises(ConfigError, match=f"preprocessing gives {size}, but the network takes 16x16"):
         Classifier(FakeEngine(card, lambda batch: batch))
 
 
-def test_the_preprocessing_of_the_model_is_the_one_that_is_done(checkpoint):
+def test_images_are_prepared_by_the_preprocessing_of_the_model(checkpoint):
     config = {"do_resize": True, "size": {"height": 32, "width": 32}, "crop_size": 32, "do_normalize": False}
     (checkpoint / "preprocessor_config.json").write_text(json.dumps(config))
     card = Classifier(checkpoint).artifact
@@ -148,7 +148,7 @@ def test_the_preprocessing_of_the_model_is_the_one_that_is_done(checkpoint):
     np.testing.assert_array_equal(seen.batches[0][0], np.broadcast_to(np.array([1, 0, 0])[:, None, None], (3, 32, 32)))
 
 
-def test_what_is_no_model_is_a_type_error():
+def test_a_model_of_another_type_is_a_type_error():
     with pytest.raises(TypeError, match="model is a int"):
         Classifier(5)
 
@@ -159,17 +159,21 @@ def test_a_checkpoint_in_memory_is_opened(checkpoint):
     np.testing.assert_array_equal(Classifier(loaded)(photo).logits, Classifier(checkpoint)(photo).logits)
 
 
-def test_a_damaged_copy_in_the_cache_is_made_anew(checkpoint):
-    from levit.runtime.model_resolution import find_artifact
-
+@pytest.mark.parametrize("folder", ["folded", "compiled"])
+@pytest.mark.parametrize("damage", ["truncated", "flipped"])
+def test_a_damaged_file_in_a_cache_does_not_change_the_logits(checkpoint, folder, damage):
     photo = np.zeros((70, 80, 3), np.uint8)
     expected = Classifier(checkpoint)(photo).logits
-    cached = find_artifact(checkpoint)
-    cached.write_bytes(cached.read_bytes()[:1000])
+    files = [file for file in (Path(os.environ["LEVIT_CACHE"]) / folder).rglob("*") if file.is_file()]
+    assert files
+    for file in files:
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        file.write_bytes(content[:1000] if damage == "truncated" else content)
     np.testing.assert_array_equal(Classifier(checkpoint)(photo).logits, expected)
 
 
-def test_an_artifact_whose_labels_do_not_fit_is_refused(checkpoint, tmp_path):
+def test_an_artifact_whose_labels_do_not_fit_is_an_error(checkpoint, tmp_path):
     levit.export(checkpoint, tmp_path / "x.onnx")
     model = onnx.load(tmp_path / "x.onnx")
     values = {pair.key: pair.value for pair in model.metadata_props} | {"levit.labels": '["one"]'}

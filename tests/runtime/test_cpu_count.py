@@ -1,4 +1,4 @@
-"""How many cores a process may use: its affinity and its control groups' quotas."""
+"""Number of usable cores: affinity of the process and quotas of its control groups."""
 
 import os
 
@@ -9,7 +9,7 @@ from levit.runtime.cpu_count import usable_cores
 VISIBLE = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def machine(root, groups: str, files: dict[str, str]):
+def write_control_groups(root, groups: str, files: dict[str, str]):
     (root / "proc/self").mkdir(parents=True)
     (root / "proc/self/cgroup").write_text(groups)
     for name, content in files.items():
@@ -36,16 +36,16 @@ def machine(root, groups: str, files: dict[str, str]):
         ("nonsense\n\n", {"cpu.max": "nonsense"}, VISIBLE),
     ],
 )
-def test_quotas_are_kept_where_they_are_found(tmp_path, groups, files, expected):
-    assert usable_cores(root=machine(tmp_path, groups, files)) == expected
+def test_quotas_limit_the_number_of_cores(tmp_path, groups, files, expected):
+    assert usable_cores(root=write_control_groups(tmp_path, groups, files)) == expected
 
 
-def test_without_control_groups_the_affinity_counts(tmp_path):
+def test_without_control_groups_the_affinity_is_the_limit(tmp_path):
     assert usable_cores(root=tmp_path) == VISIBLE
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
-def test_a_process_bound_to_one_core_has_one(tmp_path):
+def test_a_process_with_an_affinity_of_one_core_has_one(tmp_path):
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
     try:

@@ -1,3 +1,5 @@
+"""Descriptions of models."""
+
 from dataclasses import replace
 
 import onnx
@@ -10,7 +12,7 @@ from levit.runtime.model_resolution import find_artifact
 from tests.runtime.small_model import LABELS, SMALL, write_checkpoint
 
 
-def test_the_model_inside_the_package_is_described():
+def test_the_embedded_model_is_described():
     artifact, num_bytes = describe(None)
     assert artifact.architecture.num_labels == len(artifact.labels)
     assert artifact.precision in ("fp32", "fp16", "int8")
@@ -18,7 +20,7 @@ def test_the_model_inside_the_package_is_described():
 
 
 @pytest.mark.parametrize("name", ["fruit", "fruit/model.safetensors"])
-def test_a_checkpoint_is_described_by_its_own_file(tmp_path, name):
+def test_a_checkpoint_is_described_with_the_size_of_its_file(tmp_path, name):
     write_checkpoint(tmp_path / "fruit")
     artifact, num_bytes = describe(tmp_path / name)
     assert artifact.architecture == SMALL
@@ -27,7 +29,7 @@ def test_a_checkpoint_is_described_by_its_own_file(tmp_path, name):
     assert num_bytes == (tmp_path / "fruit" / "model.safetensors").stat().st_size
 
 
-def test_an_export_is_described_as_its_checkpoint_is(tmp_path):
+def test_an_export_has_the_description_of_its_checkpoint(tmp_path):
     checkpoint = write_checkpoint(tmp_path / "fruit")
     report = levit.export(checkpoint, tmp_path / "fruit.onnx", precision="fp16")
     artifact, num_bytes = describe(str(tmp_path / "fruit.onnx"))
@@ -36,7 +38,7 @@ def test_an_export_is_described_as_its_checkpoint_is(tmp_path):
     assert replace(artifact, producer="", precision="fp32") == describe(checkpoint)[0]
 
 
-def test_what_is_no_artifact_is_refused_by_its_name_in_one_line(tmp_path):
+def test_other_files_are_errors_of_one_line_that_name_them(tmp_path):
     info = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
     identity = onnx.helper.make_node("Identity", ["x"], ["y"])
     graph = onnx.helper.make_graph([identity], "other", [info], [info])

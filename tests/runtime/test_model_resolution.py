@@ -1,3 +1,5 @@
+"""Artifacts of models by name, and the cache of folded checkpoints."""
+
 import json
 import shutil
 from pathlib import Path
@@ -8,11 +10,6 @@ import pytest
 from levit.errors import CheckpointError
 from levit.runtime.model_resolution import find_artifact
 from tests.runtime.small_model import LABELS, write_checkpoint
-
-
-@pytest.fixture
-def checkpoint(tmp_path) -> Path:
-    return write_checkpoint(tmp_path / "fruit")
 
 
 def labels_of(artifact: Path | bytes) -> tuple[str, ...]:
@@ -28,33 +25,52 @@ def rename_labels(checkpoint: Path) -> tuple[str, ...]:
     return tuple(config["id2label"].values())
 
 
-def test_nothing_means_the_model_inside_the_package():
+def test_none_is_the_embedded_model():
     artifact = find_artifact(None)
     assert isinstance(artifact, Path)
     assert "espresso" in labels_of(artifact)
 
 
-def test_an_onnx_file_means_itself(tmp_path):
+def test_an_onnx_file_is_its_own_artifact(tmp_path):
     file = tmp_path / "model.onnx"
     file.touch()
     assert find_artifact(str(file)) == file
 
 
-def test_a_folded_checkpoint_is_kept_and_not_folded_again(checkpoint, tmp_path):
+def test_a_folded_checkpoint_is_cached_and_not_folded_again(checkpoint):
     first = find_artifact(checkpoint)
     assert isinstance(first, Path)
     assert labels_of(first) == LABELS
-    first.write_bytes(b"what was kept")
+    inode = first.stat().st_ino
     assert find_artifact(checkpoint) == first
-    assert first.read_bytes() == b"what was kept"
+    assert first.stat().st_ino == inode
 
 
-def test_a_copy_of_a_checkpoint_is_the_same_checkpoint(checkpoint, tmp_path):
+def flip_bits(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    file.write_bytes(content)
+
+
+def truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:1000])
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_bits, lambda file: file.write_bytes(b"")])
+def test_a_damaged_file_in_the_cache_is_replaced(checkpoint, damage):
+    cached = find_artifact(checkpoint)
+    content = cached.read_bytes()
+    damage(cached)
+    assert find_artifact(checkpoint) == cached
+    assert cached.read_bytes() == content
+
+
+def test_a_copy_of_a_checkpoint_shares_its_cached_file(checkpoint, tmp_path):
     copy = shutil.copytree(checkpoint, tmp_path / "elsewhere" / checkpoint.name)
     assert find_artifact(copy) == find_artifact(checkpoint)
 
 
-def test_a_changed_configuration_is_folded_anew(checkpoint):
+def test_a_changed_configuration_is_folded_again(checkpoint):
     before = find_artifact(checkpoint)
     renamed = rename_labels(checkpoint)
     after = find_artifact(checkpoint)
@@ -62,7 +78,7 @@ def test_a_changed_configuration_is_folded_anew(checkpoint):
     assert labels_of(after) == renamed
 
 
-def test_changed_weights_are_folded_anew(checkpoint):
+def test_changed_weights_are_folded_again(checkpoint):
     before = find_artifact(checkpoint)
     content = before.read_bytes()
     after = find_artifact(write_checkpoint(checkpoint, seed=1))
@@ -71,28 +87,28 @@ def test_changed_weights_are_folded_anew(checkpoint):
     assert before.read_bytes() == content
 
 
-def test_a_changed_preprocessing_is_folded_anew(checkpoint):
+def test_a_changed_preprocessing_is_folded_again(checkpoint):
     before = find_artifact(checkpoint)
     (checkpoint / "preprocessor_config.json").write_text(json.dumps({"resample": 2, "size": {"shortest_edge": 32}}))
     assert find_artifact(checkpoint) != before
 
 
-@pytest.mark.parametrize("has_place", [False, True])
-def test_without_a_cache_a_checkpoint_is_folded_in_memory(checkpoint, tmp_path, monkeypatch, has_place):
+@pytest.mark.parametrize("is_blocked", [False, True])
+def test_without_a_cache_a_checkpoint_is_folded_in_memory(checkpoint, tmp_path, monkeypatch, is_blocked):
     (tmp_path / "file").touch()
-    monkeypatch.setenv("LEVIT_CACHE", str(tmp_path / "file") if has_place else "")
+    monkeypatch.setenv("LEVIT_CACHE", str(tmp_path / "file") if is_blocked else "")
     artifact = find_artifact(checkpoint)
     assert isinstance(artifact, bytes)
     assert labels_of(artifact) == LABELS
     assert labels_of(find_artifact(checkpoint)) == LABELS
 
 
-def test_a_cache_that_takes_nothing_more_is_done_without(checkpoint):
-    kept = find_artifact(checkpoint)
-    kept.unlink()
-    kept.mkdir()
+def test_a_cache_that_cannot_be_written_is_no_error(checkpoint):
+    cached = find_artifact(checkpoint)
+    cached.unlink()
+    cached.mkdir()
     assert labels_of(find_artifact(checkpoint)) == LABELS
-    assert list(kept.parent.iterdir()) == [kept]
+    assert list(cached.parent.iterdir()) == [cached]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +121,7 @@ def test_a_cache_that_takes_nothing_more_is_done_without(checkpoint):
         ("notes.txt", r"give a \.safetensors file"),
     ],
 )
-def test_what_is_no_model_is_refused_by_its_name(tmp_path, name, message):
+def test_other_names_are_errors_that_name_them(tmp_path, name, message):
     (tmp_path / "folder.onnx" / "empty").mkdir(parents=True)
     (tmp_path / "notes.txt").touch()
     with pytest.raises(CheckpointError, match=message) as caught:

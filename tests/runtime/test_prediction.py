@@ -1,6 +1,9 @@
+"""Scores and labels of a prediction."""
+
 import numpy as np
 import pytest
 
+from levit.errors import ConfigError
 from levit.runtime.prediction import Label, Prediction
 
 
@@ -8,7 +11,7 @@ def prediction_of(*logits: float) -> Prediction:
     return Prediction("image", np.array(logits, np.float32), tuple("abcdefgh"[: len(logits)]))
 
 
-def test_scores_are_probabilities_also_of_huge_logits():
+def test_scores_are_probabilities_even_of_huge_logits():
     for logits in ([1, 2, 3], [1000, 0, -1000], [-5000, -5000.5, -6000]):
         scores = prediction_of(*logits).scores
         assert scores.dtype == np.float32
@@ -17,21 +20,21 @@ def test_scores_are_probabilities_also_of_huge_logits():
     np.testing.assert_allclose(prediction_of(0, np.log(3)).scores, [0.25, 0.75], rtol=1e-6)
 
 
-def test_where_each_label_is_decided_by_itself_scores_are_sigmoids():
+def test_scores_of_a_multi_label_model_are_sigmoids():
     logits = np.float32([-1000, -np.log(3), 0, 1000])
     prediction = Prediction("image", logits, tuple("abcd"), is_multi_label=True)
     np.testing.assert_allclose(prediction.scores, [0, 0.25, 0.5, 1], rtol=1e-6)
     assert [label.name for label in prediction.top(2)] == ["d", "c"]
 
 
-def test_the_top_is_best_first_and_of_equals_the_first():
+def test_top_sorts_by_score_and_equal_scores_by_index():
     top = prediction_of(0, 2, 1, 2, 2).top(4)
     assert [(label.name, label.index) for label in top] == [("b", 1), ("d", 3), ("e", 4), ("c", 2)]
     assert top[0] == Label("b", 1, top[1].score)
     assert all(isinstance(label.index, int) and isinstance(label.score, float) for label in top)
 
 
-def test_the_top_holds_no_more_than_there_are_classes():
+def test_top_returns_at_most_as_many_labels_as_classes():
     prediction = prediction_of(3, 1, 2)
     assert [label.name for label in prediction.top(100)] == ["a", "c", "b"]
     assert sum(label.score for label in prediction.top(100)) == pytest.approx(1)
@@ -39,7 +42,12 @@ def test_the_top_holds_no_more_than_there_are_classes():
     assert len(prediction.top(2)) == 2
 
 
-def test_predictions_can_be_looked_up_in_lists_and_sets():
+def test_predictions_are_compared_by_identity():
     first, second = prediction_of(1, 2), prediction_of(1, 2)
     assert [second, first].index(first) == 1
     assert len({first, second}) == 2
+
+
+def test_less_than_one_label_is_an_error():
+    with pytest.raises(ConfigError, match="k: is 0: give at least 1"):
+        prediction_of(1, 2).top(0)

@@ -1,4 +1,4 @@
-"""The command line: one file per command; `--help` imports nothing heavy."""
+"""The command line: one file per command; `--help` imports no large library."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ app.command()(calibrate)
 app.command()(benchmark)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(is_requested: bool) -> None:
+    if is_requested:
         typer.echo(f"levit {levit.__version__}")
         raise typer.Exit
 
@@ -61,10 +61,10 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; the exit code is 0 for success, 1 where some inputs failed, 2 for wrong usage."""
+    """Run the command line; the exit code is 0 for success, 1 if some inputs failed, 2 for wrong usage."""
     _prepare_streams()
     if not sys.warnoptions:
-        warnings.simplefilter("ignore")  # those of libraries, on a photo's metadata say, are for programmers
+        warnings.simplefilter("ignore")  # warnings of libraries, such as on a photo's metadata, are for programmers
         warnings.simplefilter("always", LevitWarning)
         warnings.showwarning = _print_warning
     try:
@@ -76,24 +76,24 @@ def main() -> None:
         print(f"levit: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:  # a full disk, for instance
-        where = "" if error.filename is None else f"{error.filename}: "
-        print(f"levit: {where}{error.strerror or error}", file=sys.stderr)
+        source = "" if error.filename is None else f"{error.filename}: "
+        print(f"levit: {source}{error.strerror or error}", file=sys.stderr)
         sys.exit(1)
 
 
 def run() -> NoReturn:
-    """`main()` as a process of its own, which ends at once."""
+    """Run `main()` as a process, and end the process without freeing its memory."""
     try:
         main()
         code: str | int | None = 0
-    except SystemExit as ended:
-        code = ended.code
+    except SystemExit as error:
+        code = error.code
     if not isinstance(code, int):
         sys.exit(code)
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:  # closed by whoever started this
+        if stream is not None:  # closed by the parent process
             stream.flush()
-    os._exit(code)  # freeing a compiled network piece by piece takes a tenth of a second
+    os._exit(code)  # freeing a compiled network takes a tenth of a second
 
 
 def _flags() -> dict[str, str]:
@@ -107,7 +107,7 @@ def _print_warning(message: Warning | str, *_: object, **__: object) -> None:
 
 
 def _prepare_streams() -> None:
-    """Take file names that are not valid in the terminal's encoding, and print them escaped instead of failing."""
+    """Accept file names that are invalid in the terminal's encoding, and print them escaped."""
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")
     if isinstance(sys.stdout, io.TextIOWrapper):

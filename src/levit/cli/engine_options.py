@@ -1,4 +1,4 @@
-"""How a model is found and runs, as several commands ask for it."""
+"""Options of several commands: model, engine, precision, preprocessing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 
 class Engine(StrEnum):
-    """What computes the network."""
+    """Inference engine."""
 
     AUTO = "auto"
     OPENVINO = "openvino"
@@ -27,16 +27,25 @@ class Precision(StrEnum):
 
 
 class Preprocessing(StrEnum):
-    """How images are decoded and resized."""
+    """Decoding and resizing of images."""
 
     FAST = "fast"
     EXACT = "exact"
 
 
-EngineOption = Annotated[Engine, typer.Option(help="What computes the network; auto is the fastest that is installed.")]
+EngineOption = Annotated[Engine, typer.Option(help="Inference engine; auto is the fastest that is installed.")]
 PrecisionOption = Annotated[
-    Precision, typer.Option(help="Of the arithmetic; auto is int8 where the model is quantized, or bf16, or fp32.")
+    Precision,
+    typer.Option(help="Precision of the arithmetic; auto: int8 if the model is quantized, or bf16, or fp32."),
 ]
-PreprocessingOption = Annotated[Preprocessing, typer.Option(help="fast, or exact: bit for bit as Pillow.")]
-BatchSizeOption = Annotated[int, typer.Option(min=1, help="How many images to compute at once.")]
+PreprocessingOption = Annotated[
+    Preprocessing, typer.Option(help="Decoding and resizing of images; exact is bit for bit as Pillow.")
+]
+BatchSizeOption = Annotated[int, typer.Option(min=1, help="Number of images computed at once.")]
 RevisionOption = Annotated[str | None, typer.Option(help="Branch, tag or commit, for a name on the hub.")]
+ProviderOption = Annotated[
+    str | None, typer.Option(help="Execution provider of onnxruntime (cpu, cuda) or device of torch (cpu, cuda, mps).")
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option(min=1, help="Number of threads; default: the number of cores that this process may use.")
+]

@@ -1,4 +1,4 @@
-"""`levit predict`: what is on these photos?"""
+"""The command `levit predict`: classify images."""
 
 from __future__ import annotations
 
@@ -17,54 +17,57 @@ from levit.cli.engine_options import (
     PrecisionOption,
     Preprocessing,
     PreprocessingOption,
+    ProviderOption,
     RevisionOption,
+    ThreadsOption,
 )
-from levit.cli.inputs import MissingInput, iterate_inputs
+from levit.cli.inputs import Input, MissingInput, iterate_inputs
 
 if TYPE_CHECKING:
-    from levit.cli.output import Writer
+    from levit.cli.prediction_writers import PredictionWriter
+    from levit.runtime.classifier import Classifier
     from levit.runtime.prediction import Label, Prediction
+
+PathsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PATH...", help="Images, folders (searched recursively), patterns, or - for a list on stdin."
+    ),
+]
+ModelOption = Annotated[
+    str | None, typer.Option(help="An exported .onnx file or a checkpoint; default: the embedded model.")
+]
+TopKOption = Annotated[int, typer.Option(min=1, help="Number of labels per image.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per image.")]
+CsvOption = Annotated[bool, typer.Option("--csv", help="Print one CSV line per label.")]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Print the engine, its precision and the reason on standard error.")
+]
 
 
 def predict(
-    paths: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="PATH...",
-            help="Images, folders (searched recursively), patterns, or - for a list on stdin.",
-        ),
-    ],
-    model: Annotated[
-        str | None,
-        typer.Option(help="An exported .onnx file or a checkpoint; by default the model inside the package."),
-    ] = None,
+    paths: PathsArgument,
+    model: ModelOption = None,
     revision: RevisionOption = None,
-    top_k: Annotated[int, typer.Option(min=1, help="How many labels to give for each image.")] = 5,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="One CSV line for each label.")] = False,
+    top_k: TopKOption = 5,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
     batch_size: BatchSizeOption = 16,
     precision: PrecisionOption = Precision.AUTO,
     engine: EngineOption = Engine.AUTO,
-    provider: Annotated[
-        str | None, typer.Option(help="Where onnxruntime runs (cpu, cuda), or the device of torch (cpu, cuda, mps).")
-    ] = None,
+    provider: ProviderOption = None,
     preprocessing: PreprocessingOption = Preprocessing.FAST,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="How many threads to use; default: the cores that this process may use.")
-    ] = None,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Say on standard error what was chosen, and why.")
-    ] = False,
+    threads: ThreadsOption = None,
+    verbose: VerboseOption = False,
 ) -> None:
     """Classify images.
 
-    The exit code is 1 when some images could not be read; the others are answered all the same.
+    The exit code is 1 if some images could not be read; the others are classified nevertheless.
     """
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv exclude each other: give one of them")
-    # OpenVINO imports its model converter where it finds it: a tenth of a second that a prediction can do without.
-    sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
-    from levit.cli.output import WRITERS
+    _skip_model_converter()
+    from levit.cli.prediction_writers import PREDICTION_WRITERS
     from levit.cli.progress_bar import track
     from levit.runtime.classifier import Classifier
 
@@ -78,63 +81,66 @@ def predict(
         revision=revision,
     )
     if verbose:
-        chosen = classifier.engine
-        name = classifier.artifact.source.name
-        typer.echo(f"levit: {name}: {chosen.name}, {chosen.precision} ({chosen.reason})", err=True)
-    named = _Named(paths)
-    predictions = track(classifier.stream(named, batch_size=batch_size), "images", is_printed=True)
-    if _write(predictions, named, WRITERS["json" if as_json else "csv" if as_csv else "table"](), top_k):
+        _print_engine(classifier)
+    writer = PREDICTION_WRITERS["json" if as_json else "csv" if as_csv else "table"]()
+    predictions = _predict(classifier, iterate_inputs(paths), batch_size)
+    if _write(track(predictions, "images", is_printed=True), writer, top_k):
         raise typer.Exit(1)
 
 
-def _write(predictions: Iterable[Prediction], named: _Named, writer: Writer, top_k: int) -> int:
-    """Write every answer, and what led to none; how many those were."""
-    failed = 0
+def _skip_model_converter() -> None:
+    """Prevent `import openvino` from importing its model converter, which takes a tenth of a second."""
+    sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
+
+
+def _print_engine(classifier: Classifier) -> None:
+    engine, name = classifier.engine, classifier.artifact.source.name
+    typer.echo(f"levit: {name}: {engine.name}, {engine.precision} ({engine.reason})", err=True)
+
+
+def _predict(classifier: Classifier, inputs: Iterable[Input], batch_size: int) -> Iterator[Prediction]:
+    """Yield one prediction per input, in order; a missing input has an error."""
+    pending: deque[Input] = deque()  # inputs whose predictions have not been yielded
+
+    def paths() -> Iterator[str]:
+        for item in inputs:
+            pending.append(item)
+            if not isinstance(item, MissingInput):
+                yield item.path
+
+    for prediction in classifier.stream(paths(), batch_size=batch_size):
+        while isinstance(item := pending.popleft(), MissingInput):
+            yield _missing(item, classifier.labels)
+        yield prediction
+    for item in pending:  # after the last image there are missing inputs only
+        if isinstance(item, MissingInput):
+            yield _missing(item, classifier.labels)
+
+
+def _missing(item: MissingInput, labels: tuple[str, ...]) -> Prediction:
+    import numpy as np
+
+    from levit.errors import ImageError
+    from levit.runtime.prediction import Prediction
+
+    return Prediction(item.name, np.empty(0, np.float32), labels, error=ImageError(item.reason, source=item.name))
+
+
+def _write(predictions: Iterable[Prediction], writer: PredictionWriter, top_k: int) -> int:
+    """Write all predictions, and return the number of errors."""
+    errors = 0
     try:
         for prediction in predictions:
-            failed += _write_missing(writer, named.missing_before_next())
-            error = str(prediction.error) if prediction.error else None
-            writer.write(prediction.source, [] if error else _answers(prediction, top_k), error)
-            failed += error is not None
-        return failed + _write_missing(writer, named.missing_before_next())
+            writer.write(prediction.source, _best_labels(prediction, top_k), prediction.error)
+            errors += prediction.error is not None
+        return errors
     finally:
         writer.close()
 
 
-def _answers(prediction: Prediction, top_k: int) -> list[Label]:
-    """The best labels; behind "unknown" where a calibrated model should not answer."""
+def _best_labels(prediction: Prediction, top_k: int) -> list[Label]:
+    """The best labels; where a calibrated model rejects the image, preceded by "unknown"."""
     from levit.runtime.prediction import Label
 
     best = prediction.top(top_k)
     return [Label("unknown", -1, best[0].score), *best][:top_k] if prediction.is_unknown else best
-
-
-class _Named:
-    """The files that the user named, for a stream; what led to no file is kept in its place among the answers."""
-
-    def __init__(self, paths: list[str]) -> None:
-        self._paths = paths
-        self._missing: deque[tuple[int, MissingInput]] = deque()  # with the number of files that came before it
-        self._taken = self._answered = 0
-
-    def __iter__(self) -> Iterator[str]:
-        for item in iterate_inputs(self._paths):
-            if isinstance(item, MissingInput):
-                self._missing.append((self._taken, item))
-            else:
-                self._taken += 1
-                yield item.path
-
-    def missing_before_next(self) -> Iterator[MissingInput]:
-        """What is to be reported before the next answer."""
-        while self._missing and self._missing[0][0] <= self._answered:
-            yield self._missing.popleft()[1]
-        self._answered += 1
-
-
-def _write_missing(writer: Writer, missing: Iterable[MissingInput]) -> int:
-    """Report what led to no file; how many that were."""
-    items = list(missing)
-    for item in items:
-        writer.write(item.name, [], f"{item.name}: {item.reason}")
-    return len(items)

@@ -1,4 +1,4 @@
-"""A progress bar on standard error, for what takes longer than two seconds, on a terminal only."""
+"""Progress bar on standard error, for terminals, and for work that takes longer than two seconds."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
-PATIENCE = 2.0  # seconds before a bar is worth showing
+DELAY = 2.0  # seconds before the bar appears
 
 
-def track(items: Iterable[Item], description: str, *, is_printed: bool = False) -> Iterator[Item]:
-    """Pass the items on, and show how many there were and how fast they come.
+def track(items: Iterable[Item], description: str, *, is_printed: bool = False, delay: float = DELAY) -> Iterator[Item]:
+    """Yield the items, and show their number and the elapsed time in a progress bar.
 
     Args:
-        items: what is passed on.
-        description: of it, before the numbers.
-        is_printed: whether each is printed; on the terminal they are progress enough.
+        items: any iterable.
+        description: text before the numbers.
+        is_printed: True if each item is printed; a bar is then shown only if standard output is not a terminal.
+        delay: seconds before the bar appears.
     """
     if not sys.stderr.isatty() or (is_printed and sys.stdout.isatty()):
         yield from items
@@ -31,18 +32,18 @@ def track(items: Iterable[Item], description: str, *, is_printed: bool = False) 
         *columns,
         console=Console(stderr=True),
         transient=True,
-        redirect_stdout=False,  # the answers go where the user sent them
+        redirect_stdout=False,  # predictions are written to the standard output that the user chose
         redirect_stderr=False,
     )
     task = progress.add_task(description, total=None)
-    started, shown = time.monotonic(), False
+    start, is_shown = time.monotonic(), False
     try:
         for item in items:
-            if not shown and time.monotonic() - started > PATIENCE:
+            if not is_shown and time.monotonic() - start >= delay:
                 progress.start()
-                shown = True
+                is_shown = True
             yield item
             progress.advance(task)
     finally:
-        if shown:
+        if is_shown:
             progress.stop()
