@@ -1,3 +1,5 @@
+"""The command `levit info`."""
+
 import json
 import shutil
 
@@ -13,24 +15,24 @@ def fields(output: str) -> dict[str, str]:
     shown: dict[str, str] = {}
     for line in output.splitlines():
         name, _, value = line.partition(" ")
-        if not name:  # what did not fit the line above
+        if not name:  # continuation of the line above
             name, value = list(shown)[-1], f"{list(shown.values())[-1]} {value.strip()}"
         shown[name] = value.strip()
     return shown
 
 
-def test_the_model_inside_the_package_is_shown(console):
-    answer = console("info")
+def test_the_embedded_model_is_described(console):
+    result = console("info")
     artifact, num_bytes = describe(None)
-    shown = fields(answer.out)
+    shown = fields(result.out)
     assert shown["model"] == f"{artifact.source.name} ({artifact.source.dialect})"
     assert shown["classes"].startswith(f"{len(artifact.labels)}: {artifact.labels[0]}, ")
     assert shown["weights"] == f"{artifact.precision}, {num_bytes / 1e6:.1f} MB"
     assert shown["sha256"] == artifact.source.sha256
-    assert (answer.code, answer.err) == (0, "")
+    assert (result.code, result.err) == (0, "")
 
 
-def test_a_model_of_several_labels_says_so(console, model, tmp_path):
+def test_a_multi_label_model_is_marked(console, model, tmp_path):
     folder = shutil.copytree(model, tmp_path / "several")
     config = json.loads((folder / "config.json").read_text()) | {"problem_type": "multi_label_classification"}
     (folder / "config.json").write_text(json.dumps(config))
@@ -39,7 +41,7 @@ def test_a_model_of_several_labels_says_so(console, model, tmp_path):
     assert json.loads(console("info", folder, "--json").out)["is_multi_label"]
 
 
-def test_a_checkpoint_is_shown(console, model):
+def test_a_checkpoint_is_described(console, model):
     shown = fields(console("info", model).out)
     assert shown["model"] == "fruit (transformers)"
     assert shown["input"] == "3x32x32"
@@ -49,10 +51,10 @@ def test_a_checkpoint_is_shown(console, model):
     assert shown["accuracy"] == "not recorded"
 
 
-def test_json_tells_everything_in_one_object(console, model):
-    answer = console("info", model, "--json")
-    assert len(answer.out.splitlines()) == 1
-    shown = json.loads(answer.out)
+def test_json_is_one_object_with_all_values(console, model):
+    result = console("info", model, "--json")
+    assert len(result.out.splitlines()) == 1
+    shown = json.loads(result.out)
     checkpoint = levit.read_checkpoint(model)
     assert shown["labels"] == list(LABELS)
     assert shown["parameters"] == checkpoint.num_parameters
@@ -66,8 +68,8 @@ def test_json_tells_everything_in_one_object(console, model):
     assert shown["accuracy"] is None
 
 
-def test_a_measured_accuracy_is_shown_with_what_it_was_measured_on(console, model, tmp_path):
-    from levit.exporting.export import record_accuracy
+def test_a_measured_accuracy_is_shown_with_its_data(console, model, tmp_path):
+    from levit.exporting.artifact_files import record_accuracy
     from levit.spec.artifact import Accuracy
 
     file = tmp_path / "fruit.onnx"
@@ -75,29 +77,29 @@ def test_a_measured_accuracy_is_shown_with_what_it_was_measured_on(console, mode
     record_accuracy(
         file,
         Accuracy(
-            top1=41.5, top5=70.25, images=10_000, data="bowl", sha256="0" * 64, engine="openvino", precision="bf16"
+            top1=0.415, top5=0.7025, images=10_000, data="bowl", sha256="0" * 64, engine="openvino", precision="bf16"
         ),
     )
     assert fields(console("info", file).out)["accuracy"] == (
         "41.50 % top-1, 70.25 % top-5 of 10,000 images of bowl (openvino, bf16)"
     )
-    assert json.loads(console("info", file, "--json").out)["accuracy"]["top5"] == 70.25
+    assert json.loads(console("info", file, "--json").out)["accuracy"]["top5"] == 0.7025
 
 
 @pytest.mark.parametrize(
     ("name", "reason"),
     [("missing.onnx", "no such file"), ("missing", "no such file or folder"), ("text.onnx", "not an ONNX file")],
 )
-def test_what_is_no_model_is_one_line_and_the_exit_code_is_two(console, tmp_path, monkeypatch, name, reason):
+def test_another_file_is_an_error_of_one_line_and_the_exit_code_is_two(console, tmp_path, monkeypatch, name, reason):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.onnx").write_text("this is no model")
-    answer = console("info", name)
-    assert (answer.code, answer.out) == (2, "")
-    assert answer.err.startswith(f"levit: {name}: {reason}")
-    assert answer.err.count("\n") == 1
+    result = console("info", name)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith(f"levit: {name}: {reason}")
+    assert result.err.count("\n") == 1
 
 
-def test_a_process_of_its_own_says_the_same(console, model):
-    found = start("info", model)
-    assert (found.returncode, found.stderr) == (0, b"")
-    assert fields(found.stdout.decode()) == fields(console("info", model).out)
+def test_a_separate_process_prints_the_same(console, model):
+    process = start("info", model)
+    assert (process.returncode, process.stderr) == (0, b"")
+    assert fields(process.stdout.decode()) == fields(console("info", model).out)

@@ -1,8 +1,9 @@
-"""`levit info`: what is this model?"""
+"""The command `levit info`: describe a model."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
 def info(
     model: Annotated[
         str | None,
-        typer.Argument(help="An exported .onnx file or a checkpoint; by default the model inside the package."),
+        typer.Argument(help="An exported .onnx file or a checkpoint; default: the embedded model."),
     ] = None,
     revision: RevisionOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, with every label.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, with all labels.")] = False,
 ) -> None:
-    """Show a model's size, input, labels, source and measured accuracy."""
+    """Show the size, input, labels, source and measured accuracy of a model."""
     from levit.cli.output import print_fields, print_json
     from levit.runtime.model_info import describe
 
@@ -33,7 +34,7 @@ def info(
 
 
 def _values(artifact: Artifact, num_bytes: int) -> dict[str, Any]:
-    from levit.runtime.model_info import explain
+    from levit.runtime.model_info import default_execution
     from levit.spec.blocks import count_flops, count_parameters
 
     height, width = artifact.architecture.image_height_width
@@ -45,21 +46,21 @@ def _values(artifact: Artifact, num_bytes: int) -> dict[str, Any]:
         "input": [artifact.architecture.num_channels, height, width],
         "precision": artifact.precision,
         "bytes": num_bytes,
-        "accuracy": metadata["accuracy"],
-        "quantization": metadata["quantization"],
-        "rejection": metadata["rejection"],
+        "accuracy": asdict(artifact.accuracy) if artifact.accuracy else None,
+        "quantization": asdict(artifact.quantization) if artifact.quantization else None,
+        "rejection": asdict(artifact.rejection) if artifact.rejection else None,
         "preprocessing": metadata["preprocessing"],
         "architecture": metadata["architecture"],
         "labels": metadata["labels"],
         "is_multi_label": artifact.is_multi_label,
         "producer": artifact.producer,
-        "runs_in": dict(zip(("engine", "precision", "reason"), explain(artifact), strict=True)),
+        "runs_in": dict(zip(("engine", "precision", "reason"), default_execution(artifact), strict=True)),
     }
 
 
 def _fields(artifact: Artifact, num_bytes: int) -> dict[str, str]:
     from levit.cli.output import accuracy_fields
-    from levit.runtime.model_info import explain
+    from levit.runtime.model_info import default_execution
 
     values = _values(artifact, num_bytes)
     architecture = artifact.architecture
@@ -74,6 +75,6 @@ def _fields(artifact: Artifact, num_bytes: int) -> dict[str, str]:
         "classes": f"{len(artifact.labels)}: {labels}{several}",
         "weights": f"{artifact.precision}, {num_bytes / 1e6:.1f} MB",
         **(accuracy_fields(artifact) or {"accuracy": "not recorded"}),
-        "runs in": "{}, {} ({})".format(*explain(artifact)),
+        "runs in": "{}, {} ({})".format(*default_execution(artifact)),
         "sha256": artifact.source.sha256 or "unknown",
     }
