@@ -1,17 +1,17 @@
-import shutil
 from itertools import product
 
 import pytest
 
-from levit.checkpoints import reading
-from levit.checkpoints.architecture_inference import architecture_from_shapes
-from levit.checkpoints.dialect_detection import recognize
+from levit.checkpoints.architecture_inference import infer_architecture
+from levit.checkpoints.dialect_detection import detect_dialect
 from levit.checkpoints.dialects import WRITABLE
-from levit.checkpoints.weight_files import Stored, read_stored
+from levit.checkpoints.json_files import read_json
+from levit.checkpoints.reading import assemble_checkpoint
+from levit.checkpoints.weight_files import StoredWeights, read_weight_file
 from levit.errors import CheckpointError
 from levit.spec.blocks import weight_shapes
 from levit.spec.variants import ALL_VARIANTS, TIMM_VARIANTS, VARIANTS
-from tests.checkpoints.test_dialects import BY_NAME, golden_shapes
+from tests.checkpoints.golden_keys import DIALECTS_BY_NAME, golden_shapes
 from tests.conftest import GOLDEN
 
 TINY = GOLDEN / "tiny"
@@ -19,46 +19,46 @@ TINY = GOLDEN / "tiny"
 
 @pytest.mark.parametrize(
     ("dialect", "variant"),
-    [*product([one.name for one in WRITABLE], VARIANTS), *product(["timm", "timm-conv"], TIMM_VARIANTS)],
+    [*product([dialect.name for dialect in WRITABLE], VARIANTS), *product(["timm", "timm-conv"], TIMM_VARIANTS)],
 )
-def test_the_dialect_and_the_network_are_found_out_from_the_keys(dialect, variant):
+def test_dialect_and_architecture_are_detected_by_the_keys(dialect, variant):
     shapes = golden_shapes(dialect, variant)
-    found = recognize(shapes, "file")
-    assert found.dialect.name == dialect
-    assert found.missing == ()
-    canonical = {name: shapes[key] for key, name in found.names.items()}
+    detected = detect_dialect(shapes, "file")
+    assert detected.dialect.name == dialect
+    assert detected.missing == ()
+    canonical = {name: shapes[key] for key, name in detected.canonical_names.items()}
     linear = {name: shape[:2] if ".linear.weight" in name else shape for name, shape in canonical.items()}
-    architecture = architecture_from_shapes(linear, "file")
+    architecture = infer_architecture(linear, "file")
     heads = 2 if "classifier_distill.linear.weight" in canonical else 1
     assert architecture == ALL_VARIANTS[variant].architecture(num_classifiers=heads)
     assert linear == weight_shapes(architecture)
 
 
 @pytest.mark.parametrize("dialect", ["transformers", "mmpretrain"])
-def test_a_backbone_alone_is_recognized(dialect):
-    prefix = BY_NAME[dialect].prefix
+def test_a_backbone_alone_is_detected(dialect):
+    prefix = DIALECTS_BY_NAME[dialect].prefix
     shapes = golden_shapes(dialect, "levit-128s")
     backbone = {key.removeprefix(prefix): shape for key, shape in shapes.items() if key.startswith(prefix)}
-    found = recognize(backbone, "file")
-    assert found.dialect == BY_NAME[dialect]
-    assert set(found.names.values()) == {
+    detected = detect_dialect(backbone, "file")
+    assert detected.dialect == DIALECTS_BY_NAME[dialect]
+    assert set(detected.canonical_names.values()) == {
         name for name in golden_shapes("transformers", "levit-128s") if "classifier" not in name
     }
 
 
-def test_a_key_that_no_table_knows_keeps_its_name():
+def test_an_unknown_key_keeps_its_name():
     shapes = golden_shapes("timm", "levit-128s") | {"extra.step": ()}
-    assert recognize(shapes, "file").names["extra.step"] == "extra.step"
+    assert detect_dialect(shapes, "file").canonical_names["extra.step"] == "extra.step"
 
 
-def test_other_networks_are_refused_by_name():
+def test_the_keys_of_another_network_are_an_error():
     with pytest.raises(CheckpointError, match=r"^bert\.pth: not the keys of a LeViT .*embeddings\.weight"):
-        recognize({"embeddings.weight": (2, 2)}, "bert.pth")
+        detect_dialect({"embeddings.weight": (2, 2)}, "bert.pth")
     with pytest.raises(CheckpointError, match="none at all"):
-        recognize({}, "empty.pth")
-    # A head of a LeViT has these names, and so has that of every other network of timm.
+        detect_dialect({}, "empty.pth")
+    # The head of a LeViT has the same keys as that of every other network of timm.
     with pytest.raises(CheckpointError, match="not the keys of a LeViT"):
-        recognize({"head.weight": (5, 7), "head.bias": (5,), "blocks.0.attn.qkv.weight": (21, 7)}, "vit.pth")
+        detect_dialect({"head.weight": (5, 7), "head.bias": (5,), "blocks.0.attn.qkv.weight": (21, 7)}, "vit.pth")
 
 
 FILES = [
@@ -80,28 +80,24 @@ FILES = [
 @pytest.mark.parametrize(
     ("file", "has_configuration"),
     [
-        pytest.param(file, has, marks=() if file == "facebook.pth" else pytest.mark.slow)
+        pytest.param(file, has_configuration, marks=() if file == "facebook.pth" else pytest.mark.slow)
         for file in FILES
-        for has in ((True, False) if "/" in file else (False,))
+        for has_configuration in ((True, False) if "/" in file else (False,))
     ],
 )
-def test_reading_a_file_without_any_one_of_its_keys_names_that_key(tmp_path, monkeypatch, file, has_configuration):
-    config, target = (TINY / file).with_name("config.json"), tmp_path / "file"
-    if has_configuration:
-        shutil.copy(config, tmp_path)
-    target.touch()
-    arrays = read_stored(TINY / file).arrays
-    names = recognize({key: array.shape for key, array in arrays.items()}, file).names
+def test_each_missing_key_of_a_file_is_named(file, has_configuration):
+    config = read_json((TINY / file).with_name("config.json")) if has_configuration else {}
+    arrays = read_weight_file(TINY / file).arrays
+    names = detect_dialect({key: array.shape for key, array in arrays.items()}, file).canonical_names
     for key, name in names.items():
-        rest = {other: array for other, array in arrays.items() if other != key}
-        monkeypatch.setattr(reading, "read_stored", lambda *_, rest=rest, **__: Stored(arrays=rest, class_names=None))
+        incomplete = StoredWeights(arrays={other: arrays[other] for other in arrays if other != key}, class_names=None)
         with pytest.raises(CheckpointError, match=r"1 missing \(") as caught:
-            reading.read_checkpoint(target)
+            assemble_checkpoint(incomplete, config, {}, "file")
         assert f"({key})" in str(caught.value) or f"({name})" in str(caught.value)
         assert "\n" not in str(caught.value)
 
 
-def test_many_missing_keys_are_counted_and_the_first_are_named():
+def test_many_missing_keys_are_counted_and_the_first_ones_named():
     shapes = {key: shape for key, shape in golden_shapes("timm", "levit-128s").items() if not key.endswith("bn.bias")}
     with pytest.raises(CheckpointError, match=r"^x: an incomplete LeViT of timm, \d\d missing \(stem\..*, …\): fetch"):
-        recognize(shapes, "x").check_complete("x")
+        detect_dialect(shapes, "x").check_complete("x")

@@ -12,7 +12,7 @@ TINY = GOLDEN / "tiny" / "transformers"
 
 @pytest.mark.parametrize("library", [levit, transformers])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_network_in_memory_is_what_it_would_be_saved_as(library, dtype):
+def test_the_checkpoint_of_a_network_equals_its_saved_files(library, dtype):
     model = library.LevitForImageClassificationWithTeacher.from_pretrained(TINY, dtype=dtype)
     checkpoint, saved = checkpoint_from_model(model), levit.read_checkpoint(TINY)
     assert checkpoint.architecture == saved.architecture
@@ -22,7 +22,7 @@ def test_a_network_in_memory_is_what_it_would_be_saved_as(library, dtype):
         assert np.array_equal(checkpoint.weights[name], expected), name
 
 
-def test_a_later_change_of_the_network_does_not_reach_the_checkpoint():
+def test_a_later_change_of_the_network_does_not_change_the_checkpoint():
     model = levit.LevitForImageClassification.from_pretrained(GOLDEN / "tiny" / "transformers-single")
     checkpoint = checkpoint_from_model(model)
     before = checkpoint.weights["classifier.linear.bias"].copy()
@@ -31,7 +31,7 @@ def test_a_later_change_of_the_network_does_not_reach_the_checkpoint():
     assert np.array_equal(checkpoint.weights["classifier.linear.bias"], before)
 
 
-def test_a_network_built_in_memory_does_not_depend_on_the_folder_one_is_in(tmp_path, monkeypatch):
+def test_a_network_without_files_ignores_the_current_folder(tmp_path, monkeypatch):
     (tmp_path / "preprocessor_config.json").write_text('{"size": {"shortest_edge": 500}, "do_normalize": false}')
     monkeypatch.chdir(tmp_path)
     checkpoint = checkpoint_from_model(levit.LevitForImageClassification(levit.LevitConfig(num_labels=2)))
@@ -39,7 +39,7 @@ def test_a_network_built_in_memory_does_not_depend_on_the_folder_one_is_in(tmp_p
     assert checkpoint.source.name == "<LevitForImageClassification in memory>"
 
 
-def test_another_network_is_refused():
+def test_another_network_is_an_error():
     model = torch.nn.Linear(2, 2)
     model.config = levit.LevitConfig()
     with pytest.raises(levit.CheckpointError, match="not the keys of a LeViT"):

@@ -20,7 +20,7 @@ TENSORS = {"a": torch.arange(6).float().reshape(2, 3), "b": torch.tensor(7)}
 
 
 class Exploit:
-    """What a malicious file holds: unpickling it runs a command."""
+    """Object of a malicious file: unpickling it runs a command."""
 
     def __init__(self, function, *arguments):
         self.call = function, arguments
@@ -30,7 +30,7 @@ class Exploit:
 
 
 class Meter:
-    """What a training script of its own may leave beside the weights."""
+    """Object of a training script that is saved beside the weights."""
 
     def __init__(self):
         self.average = 0.5
@@ -49,19 +49,19 @@ def exploits(marker):
 
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("number", range(6))
-def test_a_file_that_would_run_code_is_refused_and_does_not_run_it(tmp_path, number, zipped):
+def test_a_file_with_code_is_refused_and_the_code_is_not_run(tmp_path, number, zipped):
     marker, file = tmp_path / "marker", tmp_path / "evil.pth"
     content = {"model": TENSORS, "extra": exploits(marker)[number]}
     torch.save(content, file, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(CheckpointError, match=r"evil\.pth: refused, because it holds code") as caught:
+    with pytest.raises(CheckpointError, match=r"evil\.pth: refused, because it contains code") as caught:
         read_pickle(file)
     assert "\n" not in str(caught.value)
     assert not marker.exists()
-    pickle.loads(pickle.dumps(exploits(marker)[number]))  # the proof that it would have
+    pickle.loads(pickle.dumps(exploits(marker)[number]))  # shows that the code is harmful
     assert list(tmp_path.glob("marker*"))
 
 
-def test_a_plain_pickle_that_would_run_code_does_not_run_it(tmp_path):
+def test_the_code_in_a_plain_pickle_is_not_run(tmp_path):
     marker, file = tmp_path / "marker", tmp_path / "evil.bin"
     file.write_bytes(pickle.dumps(Exploit(os.system, f"touch {marker}")))
     with pytest.raises(CheckpointError, match=r"evil\.bin"):
@@ -69,7 +69,7 @@ def test_a_plain_pickle_that_would_run_code_does_not_run_it(tmp_path):
     assert not marker.exists()
 
 
-def test_what_is_refused_is_named_with_what_to_do(tmp_path):
+def test_the_refused_object_is_named_with_a_hint(tmp_path):
     torch.save({"model": TENSORS, "meter": Meter()}, tmp_path / "own.pth")
     with pytest.raises(CheckpointError, match=r"\(tests\.checkpoints\.test_pickles\.Meter\): .*state_dict\(\) alone"):
         read_pickle(tmp_path / "own.pth")
@@ -99,7 +99,7 @@ HARMLESS = {
 
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("extra", HARMLESS.values(), ids=HARMLESS)
-def test_harmless_things_beside_the_weights_are_passed_over(tmp_path, extra, zipped):
+def test_harmless_objects_beside_the_weights_are_ignored(tmp_path, extra, zipped):
     file = tmp_path / "training.pth"
     torch.save({"before": extra, "model": TENSORS, "epoch": 3}, file, _use_new_zipfile_serialization=zipped)
     content = read_pickle(file)
@@ -107,17 +107,16 @@ def test_harmless_things_beside_the_weights_are_passed_over(tmp_path, extra, zip
     assert all(torch.equal(content["model"][key], tensor) for key, tensor in TENSORS.items())
 
 
-def test_nothing_of_what_is_passed_over_is_made(tmp_path):
-    """Not even what is harmless: there are only stand-ins."""
+def test_harmless_objects_are_replaced_by_placeholders(tmp_path):
     torch.save(
         {"path": pathlib.Path("a"), "number": np.float64(1), "arguments": argparse.Namespace()}, tmp_path / "x.pt"
     )
     kinds = {type(value).__name__ for value in read_pickle(tmp_path / "x.pt").values()}
-    assert kinds == {"_Unread"}
+    assert kinds == {"_Placeholder"}
 
 
-def test_classes_of_a_library_that_is_not_installed_are_passed_over(tmp_path):
-    """The history of losses that every file of mmengine's training holds."""
+def test_objects_of_a_library_that_is_not_installed_are_ignored(tmp_path):
+    """Each training checkpoint of mmengine contains a history of losses."""
     module = type(sys)("mmengine.logging.history_buffer")
     code = "class HistoryBuffer:\n    def mean(self):\n        pass\n"
     exec(code, module.__dict__)
@@ -135,28 +134,28 @@ def test_classes_of_a_library_that_is_not_installed_are_passed_over(tmp_path):
     assert list(read_pickle(tmp_path / "epoch_1.pth")["state_dict"]) == ["a", "b"]
 
 
-def test_what_is_admitted_here_is_admitted_nowhere_else(tmp_path):
+def test_torch_s_list_of_safe_globals_is_restored(tmp_path):
     torch.save({"number": np.float64(1)}, tmp_path / "x.pt")
     before = set(torch.serialization.get_safe_globals())
     read_pickle(tmp_path / "x.pt")
     assert set(torch.serialization.get_safe_globals()) == before
 
 
-def test_files_of_before_torch_1_6_are_read(tmp_path):
+def test_files_of_torch_before_1_6_are_read(tmp_path):
     torch.save({"model": TENSORS}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     assert torch.equal(read_pickle(tmp_path / "old.pth")["model"]["a"], TENSORS["a"])
 
 
-@pytest.mark.filterwarnings("ignore:.*deprecated")  # torch gives TorchScript up
+@pytest.mark.filterwarnings("ignore:.*deprecated")  # TorchScript is deprecated
 @pytest.mark.parametrize("name", ["script.pt", "script.pth"])
-def test_a_torchscript_archive_says_what_it_is(tmp_path, name):
+def test_a_torchscript_archive_is_named(tmp_path, name):
     torch.jit.script(torch.nn.Linear(2, 2)).save(tmp_path / name)
     with pytest.raises(CheckpointError, match=r"a TorchScript archive, .*torch\.jit\.load") as caught:
         read_pickle(tmp_path / name)
     assert "\n" not in str(caught.value)
 
 
-def test_a_tar_archive_says_what_it_is(tmp_path):
+def test_a_tar_archive_is_named(tmp_path):
     with tarfile.open(tmp_path / "model.pth.tar", "w") as archive:
         archive.add(GOLDEN / "tiny" / "input.npy", "pickle")
     with pytest.raises(CheckpointError, match=r"model\.pth\.tar: a tar archive, .*unpack it") as caught:
@@ -164,19 +163,19 @@ def test_a_tar_archive_says_what_it_is(tmp_path):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("keep", [0, 10, 1000, 100_000])
+@pytest.mark.parametrize("size", [0, 10, 1000, 100_000])
 @pytest.mark.parametrize("zipped", [True, False])
-def test_a_truncated_file_is_one_clear_line(tmp_path, keep, zipped):
+def test_a_truncated_file_is_an_error_of_one_line(tmp_path, size, zipped):
     file = tmp_path / "half.pth"
     content = torch.load(GOLDEN / "tiny" / "facebook.pth", weights_only=True)
     torch.save(content, file, _use_new_zipfile_serialization=zipped)
-    file.write_bytes(file.read_bytes()[:keep])
+    file.write_bytes(file.read_bytes()[:size])
     with pytest.raises(CheckpointError, match=r"half\.pth: not a .*file of torch.*: fetch it again") as caught:
         read_pickle(file)
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_of_another_format_is_one_clear_line(tmp_path):
+def test_a_file_of_another_format_is_an_error_of_one_line(tmp_path):
     file = tmp_path / "model.pth"
     for other in (GOLDEN / "tiny" / "timm" / "model.safetensors", GOLDEN / "tiny" / "expected.npz"):
         file.write_bytes(other.read_bytes())

@@ -6,7 +6,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import levit
-from levit.checkpoints.reading import hash_file, read_checkpoint
+from levit.checkpoints.hashing import hash_file
+from levit.checkpoints.reading import read_checkpoint
 from levit.errors import CheckpointError, ConfigError
 from tests.conftest import GOLDEN
 
@@ -23,7 +24,7 @@ def rewrite(folder, name, **changes):
     (folder / name).write_text(json.dumps({key: value for key, value in config.items() if value is not ...}))
 
 
-def test_reads_weights_configuration_and_preprocessing():
+def test_weights_configuration_and_preprocessing_are_read():
     checkpoint = levit.read_checkpoint(TINY)
     assert checkpoint.architecture.depths == (1, 2, 1)
     assert checkpoint.architecture.num_classifiers == 2
@@ -33,14 +34,14 @@ def test_reads_weights_configuration_and_preprocessing():
     assert checkpoint.source.dialect == "transformers"
     assert checkpoint.source.sha256 == hash_file(TINY / "model.safetensors")
     assert checkpoint.num_parameters == 147730
-    assert checkpoint.stored_as == "fp32"
+    assert checkpoint.stored_precision == "fp32"
 
 
-def test_a_file_is_read_with_the_configuration_beside_it():
+def test_a_file_is_read_with_the_configuration_in_its_folder():
     assert read_checkpoint(TINY / "model.safetensors").architecture == read_checkpoint(TINY).architecture
 
 
-def test_files_of_older_transformers_are_read_without_their_offset_tables():
+def test_the_offset_tables_of_old_files_of_transformers_are_ignored():
     old, new = read_checkpoint(GOLDEN / "tiny" / "transformers-legacy"), read_checkpoint(TINY)
     assert old.architecture == new.architecture
     assert old.weights.keys() == new.weights.keys()
@@ -48,7 +49,7 @@ def test_files_of_older_transformers_are_read_without_their_offset_tables():
 
 
 @pytest.mark.parametrize("precision", ["float16", "bfloat16"])
-def test_halves_are_widened_exactly(folder, precision):
+def test_half_precision_is_widened_exactly(folder, precision):
     import torch
     from safetensors.torch import save_file as save_torch_file
 
@@ -59,7 +60,7 @@ def test_halves_are_widened_exactly(folder, precision):
     }
     save_torch_file(halves, folder / "model.safetensors")
     checkpoint = read_checkpoint(folder)
-    assert checkpoint.stored_as == {"float16": "fp16", "bfloat16": "bf16"}[precision]
+    assert checkpoint.stored_precision == {"float16": "fp16", "bfloat16": "bf16"}[precision]
     for name, tensor in halves.items():
         assert np.array_equal(checkpoint.weights[name], tensor.float().numpy()), name
     assert checkpoint.weights["classifier.linear.weight"].dtype == np.float32
@@ -74,14 +75,14 @@ def test_a_backbone_alone_is_read(folder):
     assert set(checkpoint.weights) == {name for name in arrays if name.startswith("levit.")}
 
 
-def test_without_a_configuration_the_architecture_comes_from_the_shapes(tmp_path):
+def test_without_a_configuration_the_architecture_is_inferred_from_the_shapes(tmp_path):
     shutil.copy(TINY / "model.safetensors", tmp_path)
     checkpoint = read_checkpoint(tmp_path)
     assert checkpoint.architecture == read_checkpoint(TINY).architecture
     assert checkpoint.preprocessing.crop == (112, 112)
 
 
-def test_labels_are_in_the_order_of_their_numbers(folder):
+def test_labels_are_in_the_order_of_their_indices(folder):
     rewrite(folder, "config.json", id2label={str(number): f"class {number}" for number in reversed(range(10))})
     assert read_checkpoint(folder).labels[9] == "class 9"
 
@@ -104,7 +105,7 @@ def test_missing_unexpected_and_mis_shaped_weights_are_counted_and_named(folder)
     assert "1 mis-shaped (classifier.linear.weight is [7, 64], not [10, 64])" in message
 
 
-def test_weights_that_are_not_finite_are_refused(folder):
+def test_weights_that_are_not_finite_are_an_error(folder):
     arrays = load_file(TINY / "model.safetensors")
     arrays["classifier.linear.bias"][3] = np.nan
     save_file(arrays, folder / "model.safetensors")
@@ -112,16 +113,16 @@ def test_weights_that_are_not_finite_are_refused(folder):
         read_checkpoint(folder)
 
 
-@pytest.mark.parametrize("keep", [0, 5, 100, 100_000])
-def test_a_truncated_file_is_one_clear_line(folder, keep):
+@pytest.mark.parametrize("size", [0, 5, 100, 100_000])
+def test_a_truncated_file_is_an_error_of_one_line(folder, size):
     file = folder / "model.safetensors"
-    file.write_bytes(file.read_bytes()[:keep])
+    file.write_bytes(file.read_bytes()[:size])
     with pytest.raises(CheckpointError, match=r"model\.safetensors: not a complete safetensors file") as caught:
         read_checkpoint(folder)
     assert "\n" not in str(caught.value)
 
 
-def test_weights_of_another_network_are_refused(tmp_path):
+def test_weights_of_another_network_are_an_error(tmp_path):
     save_file({"bert.embeddings.weight": np.zeros((2, 2), np.float32)}, tmp_path / "model.safetensors")
     with pytest.raises(CheckpointError, match=r"not the keys of a LeViT.*bert\.embeddings\.weight"):
         read_checkpoint(tmp_path)
@@ -132,10 +133,10 @@ def test_weights_of_another_network_are_refused(tmp_path):
     [
         ("nowhere", "no such file or folder"),
         (".", r"not a file of torch, or an incomplete one"),
-        ("weights.h5", "give a .safetensors file"),
+        ("weights.h5", "unknown type of file: give a .safetensors file"),
     ],
 )
-def test_a_wrong_path_says_what_is_expected(tmp_path, monkeypatch, path, match):
+def test_a_wrong_path_is_an_error_with_a_hint(tmp_path, monkeypatch, path, match):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "weights.bin").write_bytes(b"")
     (tmp_path / "weights.h5").write_bytes(b"")
@@ -146,7 +147,7 @@ def test_a_wrong_path_says_what_is_expected(tmp_path, monkeypatch, path, match):
 @pytest.mark.parametrize(
     ("file", "changes", "error", "match"),
     [
-        ("config.json", {"depths": [1, 2]}, ConfigError, "depths has 2 entries"),
+        ("config.json", {"depths": [1, 2]}, ConfigError, "depths: 2 entries"),
         ("config.json", {"model_type": "vit"}, ConfigError, "'vit'"),
         ("config.json", {"down_ops": [["Conv", 1]]}, ConfigError, "down_ops"),
         ("config.json", {"id2label": {"1": "a"}}, ConfigError, "id2label"),
@@ -157,20 +158,20 @@ def test_a_wrong_path_says_what_is_expected(tmp_path, monkeypatch, path, match):
         ("config.json", {"id2label": None, "num_labels": "x"}, ConfigError, "num_labels"),
         ("config.json", {"down_ops": [1, 2]}, ConfigError, "down_ops"),
         ("preprocessor_config.json", {"image_mean": None}, ConfigError, "image_mean"),
-        ("preprocessor_config.json", {"image_std": [0.5, 0.5]}, ConfigError, "std is"),
+        ("preprocessor_config.json", {"image_std": [0.5, 0.5]}, ConfigError, "std: "),
         ("preprocessor_config.json", {"size": {"shortest_edge": -5}}, ConfigError, "resize"),
         ("preprocessor_config.json", {"crop_size": "big"}, ConfigError, "crop_size"),
         ("preprocessor_config.json", {"resample": 17}, ConfigError, "resample"),
     ],
 )
-def test_a_wrong_configuration_names_the_field(folder, file, changes, error, match):
+def test_an_invalid_field_of_a_configuration_is_named(folder, file, changes, error, match):
     rewrite(folder, file, **changes)
     with pytest.raises(error, match=match):
         read_checkpoint(folder)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "\xff"])
-def test_a_damaged_configuration_names_the_file(folder, content):
+def test_a_damaged_configuration_file_is_named(folder, content):
     (folder / "config.json").write_text(content, encoding="latin-1")
     with pytest.raises(CheckpointError, match=r"config\.json"):
         read_checkpoint(folder)
@@ -184,13 +185,13 @@ def test_both_documented_spellings_of_the_ratios_are_read(folder):
         read_checkpoint(folder)
 
 
-def test_the_empty_entries_that_transformers_saves_are_passed_over(folder):
+def test_empty_entries_in_down_ops_are_ignored(folder):
     operations = json.loads((folder / "config.json").read_text())["down_ops"]
     rewrite(folder, "config.json", down_ops=[*operations, [""], [""]])
     assert read_checkpoint(folder).architecture == read_checkpoint(TINY).architecture
 
 
-def test_a_thousand_classes_without_names_are_imagenet_s(tmp_path):
+def test_1000_classes_without_names_are_those_of_imagenet(tmp_path):
     from levit.spec.variants import VARIANTS
     from tests.conftest import random_weights
 
@@ -198,17 +199,17 @@ def test_a_thousand_classes_without_names_are_imagenet_s(tmp_path):
     assert read_checkpoint(tmp_path).labels[967] == "espresso"
 
 
-def test_what_shapes_cannot_tell_may_be_given(tmp_path):
+def test_activation_and_image_size_can_be_given(tmp_path):
     shutil.copy(TINY / "model.safetensors", tmp_path)
     checkpoint = read_checkpoint(tmp_path, activation="silu", image_size=(110, 105))
     assert checkpoint.architecture.activation == "silu"
     assert checkpoint.architecture.image_height_width == (110, 105)
-    with pytest.raises(ConfigError, match="image_size 64 gives 4x4 tokens, but the weights are for 49"):
+    with pytest.raises(ConfigError, match="image_size: 64 gives 4x4 tokens, but the weights are for 49"):
         read_checkpoint(tmp_path, image_size=64)
 
 
 @pytest.mark.parametrize("dtype", [np.complex64, np.int8, np.bool_])
-def test_weights_of_another_type_are_refused(folder, dtype):
+def test_weights_of_another_type_are_an_error(folder, dtype):
     arrays = load_file(TINY / "model.safetensors")
     if dtype is np.complex64:
         pytest.importorskip("safetensors", minversion="0.6")
@@ -218,7 +219,7 @@ def test_weights_of_another_type_are_refused(folder, dtype):
         read_checkpoint(folder)
 
 
-def test_a_variance_below_zero_is_refused(folder):
+def test_a_negative_variance_is_an_error(folder):
     arrays = load_file(TINY / "model.safetensors")
     arrays["classifier.batch_norm.running_var"][0] = -1
     save_file(arrays, folder / "model.safetensors")
@@ -226,14 +227,14 @@ def test_a_variance_below_zero_is_refused(folder):
         read_checkpoint(folder)
 
 
-def test_arguments_count_more_than_the_configuration(folder):
+def test_arguments_take_precedence_over_the_configuration(folder):
     assert read_checkpoint(folder, activation="silu").architecture.activation == "silu"
     assert read_checkpoint(folder, image_size=(110, 105)).architecture.image_height_width == (110, 105)
-    with pytest.raises(ConfigError, match="activation is 'bogus'"):
+    with pytest.raises(ConfigError, match="activation: unknown value 'bogus'"):
         read_checkpoint(folder, activation="bogus")
 
 
-def test_a_convolution_of_another_size_is_no_linear_layer(tmp_path):
+def test_a_3x3_convolution_instead_of_a_linear_layer_is_an_error(tmp_path):
     import torch
 
     content = torch.load(GOLDEN / "tiny" / "facebook-conv.pth", weights_only=True)

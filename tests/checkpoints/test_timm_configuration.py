@@ -7,9 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from levit.checkpoints.conversion_warnings import warn_of_changes
+from levit.checkpoints.conversion_warnings import warn_about_preprocessing
 from levit.checkpoints.reading import read_checkpoint
-from levit.checkpoints.timm_configuration import _crop_share, timm_config, timm_difference, timm_preprocessing
+from levit.checkpoints.timm_configuration import (
+    _crop_ratio,
+    timm_config,
+    timm_preprocessing,
+    unsupported_timm_preprocessing,
+)
 from levit.checkpoints.writing import convert, write_checkpoint
 from levit.errors import ConfigError, LevitWarning
 from levit.images.transform import normalize, preprocess
@@ -22,7 +27,7 @@ TINY = GOLDEN / "tiny"
 
 @cache
 def configuration(image_size):
-    """A checkpoint for an image size, and timm's configuration of it."""
+    """Checkpoint for an image size, and its configuration for timm."""
     architecture = Architecture(
         image_size=image_size, hidden_sizes=(16, 24, 32), key_dim=(4, 4, 4), depths=(1, 1, 1), num_labels=3
     )
@@ -37,8 +42,8 @@ def configured(image_size, **fields):
     return config
 
 
-def timms_own(config, image):
-    """What timm makes of an image, in its own code, by its own reading of the configuration."""
+def preprocess_with_timm(config, image):
+    """Image that timm's own code preprocesses by a configuration."""
     data = pytest.importorskip("timm.data")
     from timm.models._pretrained import PretrainedCfg
 
@@ -47,7 +52,7 @@ def timms_own(config, image):
     return transform(image).numpy()
 
 
-# Of a surplus of 4n + 3 pixels timm crops one less on the other side: see the golden README. There is none here.
+# No case has a margin of 4n + 3 pixels, where timm crops one pixel less on the other side (see the golden README).
 @pytest.mark.parametrize(
     ("image_size", "fields"),
     [
@@ -62,26 +67,26 @@ def timms_own(config, image):
         ((64, 96), {"crop_pct": 0.8, "crop_mode": "squash"}),
     ],
 )
-def test_images_are_prepared_as_timm_prepares_them(image_size, fields):
+def test_images_are_preprocessed_as_in_timm(image_size, fields):
     config = configured(image_size, **fields)
-    assert timm_difference(config, image_size) is None
+    assert unsupported_timm_preprocessing(config, image_size) is None
     preprocessing = timm_preprocessing(config, image_size)
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (128, 256, 3), np.uint8))
-    found = normalize(preprocess(image, preprocessing)[None], preprocessing)[0]
-    assert np.abs(found - timms_own(config, image)).max() < 1e-5
+    normalized = normalize(preprocess(image, preprocessing)[None], preprocessing)[0]
+    assert np.abs(normalized - preprocess_with_timm(config, image)).max() < 1e-5
 
 
 @pytest.mark.parametrize(
-    ("image_size", "fields", "difference"),
+    ("image_size", "fields", "match"),
     [
         ((64, 64), {"crop_mode": "border"}, "crop_mode border"),
         ((64, 96), {"crop_mode": "center", "crop_pct": 0.8}, "to cover 80x120"),
     ],
 )
-def test_what_levit_cannot_do_is_a_warning(tmp_path, image_size, fields, difference):
+def test_unsupported_preprocessing_is_a_warning(tmp_path, image_size, fields, match):
     write_checkpoint(configuration(image_size)[0], tmp_path, to="timm")
     (tmp_path / "config.json").write_text(json.dumps(configured(image_size, **fields)))
-    with pytest.warns(LevitWarning, match=difference) as caught:
+    with pytest.warns(LevitWarning, match=match) as caught:
         checkpoint = read_checkpoint(tmp_path)
     assert len(caught) == 1
     assert str(caught[0].message).startswith(f"{tmp_path}: ")
@@ -92,25 +97,25 @@ def test_what_levit_cannot_do_is_a_warning(tmp_path, image_size, fields, differe
 @pytest.mark.parametrize(
     ("fields", "match"),
     [
-        ({"crop_pct": -1}, "crop_pct is -1"),
-        ({"crop_pct": "all"}, "crop_pct is 'all'"),
-        ({"interpolation": "random"}, "interpolation is 'random': use one of nearest"),
-        ({"mean": 0.5}, "mean and std must be lists"),
+        ({"crop_pct": -1}, "crop_pct: -1 is not a number above 0"),
+        ({"crop_pct": "all"}, "crop_pct: 'all' is not a number above 0"),
+        ({"interpolation": "random"}, "interpolation: unknown value 'random': use one of nearest"),
+        ({"mean": 0.5}, "mean: 0.5 is not a list with one number per channel"),
     ],
 )
-def test_what_describes_no_preprocessing_is_named(fields, match):
+def test_an_invalid_field_is_named(fields, match):
     with pytest.raises(ConfigError, match=match):
         timm_preprocessing(configured((64, 64), **fields), (64, 64))
 
 
-def test_older_files_have_no_section_for_it():
+def test_fields_at_the_top_level_of_old_files_are_read():
     config = {"architecture": "levit_128s", "crop_pct": 1.0, "interpolation": "bilinear"}
     assert timm_preprocessing(config, (64, 64)) == Preprocessing(resize=64, crop=(64, 64), resample=2)
 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("resize", [*range(50, 110, 7), 224, (64, 64), (71, 71), (80, 80), (91, 91)])
-def test_a_preprocessing_survives_timm_s_configuration(resize):
+def test_preprocessing_is_read_from_the_written_configuration(resize):
     checkpoint, _ = configuration((64, 64))
     preprocessing = Preprocessing(resize=resize, crop=(64, 64), resample=2, mean=(0.5, 0.4, 0.3), std=(1, 1, 0.5))
     config = timm_config(replace(checkpoint, preprocessing=preprocessing), is_convolutional=True)
@@ -118,10 +123,10 @@ def test_a_preprocessing_survives_timm_s_configuration(resize):
 
 
 @pytest.mark.parametrize("resize", range(200, 300))
-def test_every_size_has_a_crop_share(resize):
-    share = _crop_share((224, 224), (resize, resize))
-    assert int(224 / share) == resize
-    assert len(str(share)) <= 5
+def test_every_size_has_a_short_ratio(resize):
+    ratio = _crop_ratio((224, 224), (resize, resize))
+    assert int(224 / ratio) == resize
+    assert len(str(ratio)) <= 5
 
 
 @pytest.mark.filterwarnings("error")
@@ -135,7 +140,7 @@ def test_every_size_has_a_crop_share(resize):
         {"crop_mode": "squash", "crop_pct": 0.9, "mean": [0, 0, 0], "std": [1, 1, 1]},
     ],
 )
-def test_a_configuration_of_timm_survives_transformers_and_back(tmp_path, fields):
+def test_converting_to_transformers_and_back_keeps_timm_s_configuration(tmp_path, fields):
     folder = shutil.copytree(TINY / "timm", tmp_path / "timm")
     config = json.loads((folder / "config.json").read_text())
     config["pretrained_cfg"] |= fields
@@ -160,7 +165,7 @@ def test_a_configuration_of_timm_survives_transformers_and_back(tmp_path, fields
         ({"resample": 2, "mean": None, "std": None}, "facebook-conv", r"resample 2 becomes 3, mean .* std "),
     ],
 )
-def test_what_a_library_s_files_cannot_say_is_a_warning(tmp_path, changes, to, match):
+def test_preprocessing_that_a_library_s_files_cannot_contain_is_a_warning(tmp_path, changes, to, match):
     checkpoint = read_checkpoint(TINY / "transformers")
     changed = replace(checkpoint, preprocessing=replace(checkpoint.preprocessing, **changes))
     target = tmp_path / ("out" if to in ("transformers", "timm") else "out.pth")
@@ -173,7 +178,7 @@ def test_what_a_library_s_files_cannot_say_is_a_warning(tmp_path, changes, to, m
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("changes", [{"resize": (112, 112), "crop": None}, {"mean": None, "std": None}])
-def test_steps_that_change_nothing_may_be_spelled_out(tmp_path, changes):
+def test_equivalent_preprocessing_is_no_warning(tmp_path, changes):
     checkpoint = read_checkpoint(TINY / "transformers")
     for to in ("transformers", "timm"):
         write_checkpoint(
@@ -181,7 +186,7 @@ def test_steps_that_change_nothing_may_be_spelled_out(tmp_path, changes):
         )
 
 
-def test_nothing_is_said_where_nothing_changes(recwarn):
+def test_equal_preprocessing_is_no_warning(recwarn):
     checkpoint = read_checkpoint(TINY / "transformers")
-    warn_of_changes(checkpoint, checkpoint.preprocessing, "out")
+    warn_about_preprocessing(checkpoint, checkpoint.preprocessing, "out")
     assert not recwarn

@@ -15,7 +15,7 @@ from tests.architectures import architectures
 
 
 @given(architecture=architectures())
-def test_an_architecture_survives_config_json(architecture):
+def test_an_architecture_is_read_from_its_config_json(architecture):
     config = json.loads(json.dumps(config_from_architecture(architecture)))
     assert architecture_from_config(config, num_classifiers=architecture.num_classifiers) == architecture
 
@@ -37,21 +37,21 @@ def test_an_empty_configuration_has_the_documented_defaults():
         ({"do_resize": False, "do_center_crop": False}, None, None),
     ],
 )
-def test_preprocessing_means_what_it_means_in_transformers(config, resize, crop):
+def test_sizes_have_the_meaning_of_transformers(config, resize, crop):
     preprocessing = preprocessing_from_config(config, (224, 224))
     assert (preprocessing.resize, preprocessing.crop) == (resize, crop)
 
 
-def test_steps_can_be_left_out():
+def test_steps_can_be_omitted():
     preprocessing = preprocessing_from_config({"do_rescale": False, "do_normalize": False}, (224, 224))
     assert preprocessing == Preprocessing(resize=256, crop=(224, 224), rescale=None, mean=None, std=None)
 
 
 @pytest.mark.parametrize("size", [{"longest_edge": 5}, {"height": 5}, {"height": 5, "width": -1}, "large", [1, 2, 3]])
-def test_an_unusable_size_is_named(size):
-    with pytest.raises(ConfigError, match="size is"):
+def test_an_invalid_size_is_an_error_that_names_the_field(size):
+    with pytest.raises(ConfigError, match="size: invalid value"):
         preprocessing_from_config({"size": size}, (224, 224))
 
 
-def test_unnamed_classes_are_numbered():
+def test_classes_without_names_are_numbered():
     assert labels_from_config({"num_labels": 3}) == ("LABEL_0", "LABEL_1", "LABEL_2")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from levit.checkpoints.weight_files import read_stored
+from levit.checkpoints.weight_files import read_weight_file
 from levit.errors import CheckpointError
 from tests.conftest import GOLDEN
 
@@ -14,10 +14,10 @@ TENSORS = {"a": torch.arange(6).float().reshape(2, 3), "b": torch.tensor(7)}
 
 @pytest.mark.parametrize("content", [TENSORS, {"model": TENSORS}, {"state_dict": TENSORS, "meta": {"epoch": 3}}])
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".bin", ".ckpt", ".pth.tar"])
-def test_weights_are_found_at_any_level(tmp_path, content, suffix):
+def test_weights_are_read_at_the_top_level_or_in_an_entry(tmp_path, content, suffix):
     file = tmp_path / f"weights{suffix}"
     torch.save(content, file)
-    arrays = read_stored(file).arrays
+    arrays = read_weight_file(file).arrays
     assert list(arrays) == ["a", "b"]
     assert np.array_equal(arrays["a"], TENSORS["a"])
 
@@ -30,48 +30,48 @@ def test_weights_are_found_at_any_level(tmp_path, content, suffix):
         {"CLASSES": ["cat", "dog"], "epoch": 3},
     ],
 )
-def test_class_names_are_found_where_mmpretrain_and_mmcls_keep_them(tmp_path, meta):
+def test_class_names_of_mmpretrain_and_mmcls_are_read(tmp_path, meta):
     torch.save({"meta": meta, "state_dict": TENSORS}, tmp_path / "mm.pth")
-    assert read_stored(tmp_path / "mm.pth").class_names == ("cat", "dog")
+    assert read_weight_file(tmp_path / "mm.pth").class_names == ("cat", "dog")
 
 
 @pytest.mark.parametrize(
     "meta", [None, 7, {}, {"dataset_meta": None}, {"dataset_meta": {"classes": None}}, {"CLASSES": 3}]
 )
-def test_there_may_be_no_class_names(tmp_path, meta):
+def test_class_names_may_be_absent(tmp_path, meta):
     torch.save({"meta": meta, "state_dict": TENSORS}, tmp_path / "mm.pth")
-    assert read_stored(tmp_path / "mm.pth").class_names is None
+    assert read_weight_file(tmp_path / "mm.pth").class_names is None
 
 
 @pytest.mark.parametrize("name", ["notes.pth", "notes.safetensors"])
-def test_a_text_file_by_another_name_is_one_clear_line(tmp_path, name):
+def test_a_text_file_with_the_suffix_of_weights_is_an_error_of_one_line(tmp_path, name):
     (tmp_path / name).write_text("These are not the weights you are looking for.\n" * 20)
     with pytest.raises(CheckpointError, match="fetch it again") as caught:
-        read_stored(tmp_path / name)
+        read_weight_file(tmp_path / name)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, {"model": [1]}])
-def test_what_holds_no_weights_is_one_clear_line(tmp_path, content):
+def test_content_without_weights_is_an_error(tmp_path, content):
     torch.save(content, tmp_path / "other.pth")
     with pytest.raises(CheckpointError, match=r"other\.pth: .*not the weights of a network"):
-        read_stored(tmp_path / "other.pth")
+        read_weight_file(tmp_path / "other.pth")
 
 
-def test_another_kind_of_file_says_what_is_expected(tmp_path):
+def test_the_hint_for_another_type_of_file_lists_the_supported_ones(tmp_path):
     (tmp_path / "weights.h5").touch()
-    with pytest.raises(CheckpointError, match=r"weights\.h5: give a \.safetensors file"):
-        read_stored(tmp_path / "weights.h5")
+    with pytest.raises(CheckpointError, match=r"weights\.h5: unknown type of file: give a \.safetensors file"):
+        read_weight_file(tmp_path / "weights.h5")
 
 
-def test_without_torch_it_says_what_to_install(monkeypatch):
+def test_without_torch_the_hint_is_its_installation(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(CheckpointError, match=r'pip install "levit\[torch\]"'):
-        read_stored(GOLDEN / "tiny" / "facebook.pth")
+        read_weight_file(GOLDEN / "tiny" / "facebook.pth")
 
 
-def test_halves_are_widened(tmp_path):
+def test_half_precision_is_read(tmp_path):
     buffer = io.BytesIO()
     torch.save({"a": torch.tensor([1.5, 2.25], dtype=torch.bfloat16)}, buffer)
     (tmp_path / "half.pth").write_bytes(buffer.getvalue())
-    assert read_stored(tmp_path / "half.pth").arrays["a"].tolist() == [1.5, 2.25]
+    assert read_weight_file(tmp_path / "half.pth").arrays["a"].tolist() == [1.5, 2.25]

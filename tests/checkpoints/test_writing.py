@@ -26,14 +26,14 @@ EXPECTED = np.load(TINY / "expected.npz")
 NAMES = [dialect.name for dialect in WRITABLE]
 FILES = {
     "transformers": "transformers",
-    "transformers of old": "transformers-legacy",
+    "old transformers": "transformers-legacy",
     "old pickle": "transformers-legacy/pytorch_model.bin",
     "timm": "timm",
     "timm-conv": "timm-conv",
     "facebook": "facebook.pth",
     "facebook-conv": "facebook-conv.pth",
     "mmpretrain": "mmpretrain.pth",
-    "mmpretrain without a level": "mmpretrain-flat.pth",
+    "mmpretrain without state_dict": "mmpretrain-flat.pth",
 }
 
 
@@ -41,15 +41,15 @@ def target(folder, dialect, name="out"):
     return folder / (f"{name}.pth" if dialect.startswith(("facebook", "mmpretrain")) else name)
 
 
-def assert_same_weights(found, expected):
-    assert found.weights.keys() == expected.weights.keys()
+def assert_same_weights(actual, expected):
+    assert actual.weights.keys() == expected.weights.keys()
     for name, array in expected.weights.items():
-        assert np.array_equal(found.weights[name], array), name
-        assert found.weights[name].dtype == array.dtype, name
+        assert np.array_equal(actual.weights[name], array), name
+        assert actual.weights[name].dtype == array.dtype, name
 
 
 @pytest.mark.parametrize("file", FILES.values(), ids=FILES)
-def test_the_same_weights_are_read_from_every_dialect(file):
+def test_equal_weights_are_read_from_files_of_all_dialects(file):
     checkpoint = read_checkpoint(TINY / file)
     assert_same_weights(checkpoint, read_checkpoint(TINY / "transformers"))
     assert checkpoint.architecture == read_checkpoint(TINY / "transformers").architecture
@@ -62,12 +62,12 @@ def test_fused_files_are_read_with_identity_batch_norms(file, dialect):
     checkpoint = read_checkpoint(TINY / file)
     assert checkpoint.source.dialect == dialect
     logits = run_reference(checkpoint.weights, checkpoint.architecture, np.load(TINY / "input.npy"))["logits"]
-    assert relative(logits, EXPECTED["logits_f64"]) < 1e-4  # they were fused in single precision
+    assert relative(logits, EXPECTED["logits_f64"]) < 1e-4  # fused in single precision
 
 
 @pytest.mark.parametrize("heads", ["two heads", "one head"])
 @pytest.mark.parametrize(("first", "second"), list(permutations(NAMES, 2)))
-def test_every_pair_of_dialects_round_trips_to_the_bit(tmp_path, heads, first, second):
+def test_converting_between_every_two_dialects_and_back_is_exact(tmp_path, heads, first, second):
     source = TINY / ("transformers" if heads == "two heads" else "transformers-single")
     start = target(tmp_path, first, "a")
     convert(source, start, to=first)
@@ -80,29 +80,29 @@ def test_every_pair_of_dialects_round_trips_to_the_bit(tmp_path, heads, first, s
 @given(architecture=architectures())
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @pytest.mark.parametrize("dialect", WRITABLE, ids=NAMES)
-def test_any_network_has_names_in_every_dialect(dialect, architecture):
+def test_any_network_has_keys_in_every_dialect(dialect, architecture):
     checkpoint = random_checkpoint(architecture)
     arrays = arrays_in(checkpoint, dialect)
     assert len(arrays) >= len(checkpoint.weights)
 
 
 @pytest.mark.parametrize("dialect", ["facebook", "facebook-conv", "mmpretrain"])
-def test_what_is_written_is_what_the_library_wrote(tmp_path, dialect):
-    """Same keys, order, shapes, types and values, the offset tables included."""
+def test_a_written_file_equals_that_of_the_library(tmp_path, dialect):
+    """Keys, order, shapes, types and values are equal, including the offset tables."""
     convert(TINY / "transformers", tmp_path / "out.pth", to=dialect)
     level = "state_dict" if dialect == "mmpretrain" else "model"
-    ours = torch.load(tmp_path / "out.pth", weights_only=True)[level]
-    theirs = torch.load(TINY / f"{dialect}.pth", weights_only=True)[level]
-    assert list(ours) == list(theirs)
-    for key, tensor in theirs.items():
-        assert ours[key].dtype == tensor.dtype, key
-        assert torch.equal(ours[key], tensor), key
+    written = torch.load(tmp_path / "out.pth", weights_only=True)[level]
+    expected = torch.load(TINY / f"{dialect}.pth", weights_only=True)[level]
+    assert list(written) == list(expected)
+    for key, tensor in expected.items():
+        assert written[key].dtype == tensor.dtype, key
+        assert torch.equal(written[key], tensor), key
 
 
 @torch.no_grad()
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_the_real_transformers_loads_it_without_a_complaint(tmp_path, variant):
+def test_transformers_loads_the_written_folder(tmp_path, variant):
     import transformers
 
     checkpoint = random_checkpoint(VARIANTS[variant].architecture())
@@ -122,7 +122,7 @@ def test_the_real_transformers_loads_it_without_a_complaint(tmp_path, variant):
 @pytest.mark.slow
 @pytest.mark.parametrize("dialect", ["timm", "timm-conv"])
 @pytest.mark.parametrize("variant", [*VARIANTS, *TIMM_VARIANTS])
-def test_the_real_timm_loads_it_without_a_complaint(tmp_path, variant, dialect):
+def test_timm_loads_the_written_folder(tmp_path, variant, dialect):
     timm = pytest.importorskip("timm")
     heads = 1 if variant in TIMM_VARIANTS and variant != "levit-384-s8" else 2
     known = (VARIANTS | TIMM_VARIANTS)[variant]
@@ -137,36 +137,36 @@ def test_the_real_timm_loads_it_without_a_complaint(tmp_path, variant, dialect):
     assert again.labels == checkpoint.labels
 
 
-def test_preprocessing_survives_where_the_library_has_it(tmp_path):
+def test_preprocessing_is_kept_in_transformers_and_timm(tmp_path):
     for dialect in ("transformers", "timm"):
         path = convert(TINY / "transformers", tmp_path / dialect, to=dialect)
         assert read_checkpoint(path).preprocessing == read_checkpoint(TINY / "transformers").preprocessing
 
 
-def test_labels_that_are_decided_by_themselves_stay_so(tmp_path):
+def test_a_multi_label_classifier_stays_one(tmp_path):
     checkpoint = replace(read_checkpoint(TINY / "transformers"), is_multi_label=True)
     assert read_checkpoint(write_checkpoint(checkpoint, tmp_path / "timm", to="timm")).is_multi_label
-    with pytest.warns(LevitWarning, match="cannot say that each label is decided by itself"):
+    with pytest.warns(LevitWarning, match="cannot mark a multi-label classifier"):
         write_checkpoint(checkpoint, tmp_path / "out.pth", to="facebook")
     write_checkpoint(checkpoint, tmp_path)
     assert read_checkpoint(tmp_path).is_multi_label
     network = transformers.LevitForImageClassificationWithTeacher.from_pretrained(tmp_path)
     assert network.config.problem_type == levit.load_checkpoint(tmp_path).config.problem_type is not None
     assert checkpoint_from_model(network).is_multi_label
-    with pytest.warns(UserWarning, match="initialized anew"):
+    with pytest.warns(UserWarning, match="newly initialized"):
         assert levit.load_checkpoint(tmp_path, num_labels=3).config.problem_type is None
 
 
-def test_what_shapes_cannot_tell_may_be_given(tmp_path):
+def test_activation_and_image_size_can_be_given(tmp_path):
     path = convert(TINY / "facebook.pth", tmp_path / "out", to="timm", activation="silu", image_size=(110, 105))
     architecture = read_checkpoint(path).architecture
     assert architecture.activation == "silu"
     assert architecture.image_height_width == (110, 105)
-    with pytest.raises(ConfigError, match="image_size 64 gives 4x4 tokens"):
+    with pytest.raises(ConfigError, match="image_size: 64 gives 4x4 tokens"):
         convert(TINY / "facebook.pth", tmp_path / "other", to="timm", image_size=64)
 
 
-def test_class_names_survive_mmpretrain(tmp_path):
+def test_class_names_are_kept_in_files_of_mmpretrain(tmp_path):
     names = tuple(f"kind {number}" for number in range(10))
     checkpoint = replace(read_checkpoint(TINY / "transformers"), labels=names)
     write_checkpoint(checkpoint, tmp_path / "out.pth", to="mmpretrain")
@@ -175,16 +175,16 @@ def test_class_names_survive_mmpretrain(tmp_path):
     assert content["meta"] == {"dataset_meta": {"classes": list(names)}}
 
 
-def test_mmpretrain_is_told_no_names_where_there_are_none(tmp_path):
-    """An empty `dataset_meta` would keep it from looking for them in its own configuration."""
+def test_files_of_mmpretrain_have_no_dataset_meta_without_class_names(tmp_path):
+    """With an empty `dataset_meta`, mmpretrain would not read the names in its own configuration."""
     convert(TINY / "transformers", tmp_path / "out.pth", to="mmpretrain")
     assert torch.load(tmp_path / "out.pth", weights_only=True)["meta"] == {}
 
 
-def test_class_names_of_another_head_are_left_out_with_a_warning(tmp_path):
+def test_a_wrong_number_of_class_names_is_a_warning(tmp_path):
     content = torch.load(TINY / "mmpretrain.pth", weights_only=True)
     torch.save(content | {"meta": {"CLASSES": ["cat", "dog"]}}, tmp_path / "mm.pth")
-    with pytest.warns(LevitWarning, match=r"mm\.pth: its meta data name 2 classes, and the head has 10"):
+    with pytest.warns(LevitWarning, match=r"mm\.pth: its meta data name 2 classes, but the head has 10"):
         labels = read_checkpoint(tmp_path / "mm.pth").labels
     assert labels == read_checkpoint(TINY / "mmpretrain.pth").labels
 
@@ -216,14 +216,14 @@ def test_an_existing_folder_keeps_its_other_files(tmp_path):
 @pytest.mark.parametrize(
     ("name", "to", "match"),
     [
-        ("out", "keras", "no dialect is called 'keras': use transformers, timm"),
+        ("out", "keras", "to: unknown dialect 'keras': use transformers, timm"),
         ("out", "facebook", "ends in .pth"),
         ("out.pth", "timm", "give a folder"),
         ("out.safetensors", "transformers", "give a folder"),
         ("file/out", "timm", "cannot be written"),
     ],
 )
-def test_what_cannot_be_written_is_one_clear_line(tmp_path, name, to, match):
+def test_an_invalid_target_is_an_error_of_one_line(tmp_path, name, to, match):
     (tmp_path / "file").touch()
     with pytest.raises(CheckpointError, match=match) as caught:
         convert(TINY / "transformers", tmp_path / name, to=to)
@@ -235,7 +235,7 @@ def test_what_cannot_be_written_is_one_clear_line(tmp_path, name, to, match):
     "changes",
     [{"activation": "silu"}, {"image_size": (64, 96)}, {"patch_size": 8}, {"mlp_ratio": (2, 2, 1.5)}],
 )
-def test_networks_that_stock_transformers_would_compute_wrongly_are_not_written_for_it(tmp_path, changes):
+def test_networks_that_transformers_would_compute_wrongly_are_not_written_for_it(tmp_path, changes):
     checkpoint = random_checkpoint(Architecture(**{"image_size": 64, "hidden_sizes": (16, 24, 32), **changes}))
     with pytest.raises(CheckpointError, match="stock transformers would compute this network wrongly"):
         write_checkpoint(checkpoint, tmp_path / "out")
@@ -247,7 +247,7 @@ SMALL = {"image_size": 64, "hidden_sizes": (16, 24, 32), "key_dim": (4, 4, 4), "
 
 @torch.no_grad()
 @pytest.mark.parametrize("changes", [{"mlp_ratio": (3, 2, 1)}, {"attention_ratio": (4, 2, 1)}, {"patch_size": 8}])
-def test_the_real_timm_loads_other_ratios_and_stems(tmp_path, changes):
+def test_timm_loads_other_ratios_and_stems(tmp_path, changes):
     timm = pytest.importorskip("timm")
     checkpoint = random_checkpoint(Architecture(**SMALL, **changes))
     write_checkpoint(checkpoint, tmp_path, to="timm")
@@ -266,13 +266,13 @@ def test_the_real_timm_loads_other_ratios_and_stems(tmp_path, changes):
         {"downsamples": (Downsample(key_dim=4, num_attention_heads=3),) * 2},
     ],
 )
-def test_networks_that_timm_does_not_have_are_not_written_for_it(tmp_path, changes):
+def test_networks_that_timm_does_not_support_are_not_written_for_it(tmp_path, changes):
     with pytest.raises(CheckpointError, match="timm has no such LeViT"):
         write_checkpoint(random_checkpoint(Architecture(**{**SMALL, **changes})), tmp_path / "out", to="timm")
     assert not list(tmp_path.iterdir())
 
 
-def test_levit_reads_what_it_writes_into_its_own_network(tmp_path):
+def test_levit_loads_the_written_folder(tmp_path):
     convert(TINY / "facebook.pth", tmp_path, to="transformers")
     model = levit.LevitForImageClassificationWithTeacher.from_pretrained(tmp_path)
     original = levit.load_checkpoint(TINY / "facebook.pth").eval()
@@ -284,22 +284,22 @@ def test_levit_reads_what_it_writes_into_its_own_network(tmp_path):
 
 
 @pytest.mark.parametrize("target", [".", "model.safetensors"])
-def test_what_is_converted_is_not_written_over(tmp_path, target):
+def test_the_source_is_not_overwritten(tmp_path, target):
     shutil.copytree(TINY / "transformers", tmp_path, dirs_exist_ok=True)
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
-    with pytest.raises(CheckpointError, match="this is what is to be converted"):
+    with pytest.raises(CheckpointError, match="the target is the source"):
         convert(tmp_path, tmp_path / target, to="facebook" if target != "." else "timm")
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize(("to", "name"), [("facebook", "out.pth"), ("mmpretrain", "out.safetensors")])
-def test_class_names_that_a_file_cannot_hold_are_a_warning(tmp_path, to, name):
+def test_class_names_that_a_file_cannot_contain_are_a_warning(tmp_path, to, name):
     checkpoint = replace(read_checkpoint(TINY / "transformers"), labels=tuple(f"kind {number}" for number in range(10)))
-    with pytest.warns(LevitWarning, match=r"cannot name the 10 classes \(kind 0, …\)"):
+    with pytest.warns(LevitWarning, match=r"cannot contain the names of the 10 classes \(kind 0, …\)"):
         write_checkpoint(checkpoint, tmp_path / name, to=to)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
-def test_whoever_may_read_the_configuration_may_read_the_weights(tmp_path):
+def test_configuration_and_weights_have_the_same_permissions(tmp_path):
     folder = convert(TINY / "facebook.pth", tmp_path / "out", to="timm")
     assert len({file.stat().st_mode for file in folder.iterdir()}) == 1

@@ -6,7 +6,7 @@ import shlex
 import pytest
 import typer
 
-from levit.checkpoints.hub import ADDRESSES
+from levit.checkpoints.weight_lookup import ADDRESSES
 from levit.cli import app
 from levit.spec.blocks import count_flops, count_parameters
 from levit.spec.variants import VARIANTS

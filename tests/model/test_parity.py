@@ -6,7 +6,8 @@ import torch
 import transformers
 
 import levit
-from levit.checkpoints.dialects import FACEBOOK, TRANSFORMERS, translate
+from levit.checkpoints.dialects import FACEBOOK, TRANSFORMERS
+from levit.checkpoints.key_translation import translate_keys
 from tests.conftest import GOLDEN, agrees
 
 TINY = GOLDEN / "tiny"
@@ -69,7 +70,7 @@ def test_logits_of_one_head_equal_the_references():
 
 def to_facebook(names):
     """Translate canonical names to the names of gradients and statistics in the golden file."""
-    return translate(names, TRANSFORMERS, FACEBOOK)
+    return translate_keys(names, TRANSFORMERS, FACEBOOK)
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Weights as arrays: files of any dialect to canonical weights and back, without torch."""
+"""Checkpoints of any library as arrays under canonical names, read and written without torch."""

@@ -1,24 +1,31 @@
-"""Where downloads, folded checkpoints and compiled models are kept between runs."""
+"""Cache folders for downloads, folded checkpoints and compiled models."""
 
 from __future__ import annotations
 
 import os
 from contextlib import suppress
 from pathlib import Path
-from uuid import uuid4
 
 import platformdirs
 
-# Set it to move the cache, or to an empty string to do without one.
-VARIABLE = "LEVIT_CACHE"
+from levit.files import write_bytes
 
-# Bytes that one kind of cached file may take.
-LIMIT = 1_000_000_000
+# Environment variable that moves the cache; an empty value disables it.
+CACHE_VARIABLE = "LEVIT_CACHE"
+
+MAX_FOLDER_BYTES = 1_000_000_000
 
 
 def cache_folder(name: str) -> Path | None:
-    """A writable folder for one kind of cached file, or None where there is none or the user wants none."""
-    root = os.environ.get(VARIABLE)
+    """Create the folder for one kind of cached file, and delete the oldest files above `MAX_FOLDER_BYTES`.
+
+    Args:
+        name: kind of file.
+
+    Returns:
+        A writable folder, or None if there is none or the user disabled the cache.
+    """
+    root = os.environ.get(CACHE_VARIABLE)
     if root == "":
         return None
     folder = (Path(root) if root else platformdirs.user_cache_path("levit", appauthor=False)) / name
@@ -32,28 +39,26 @@ def cache_folder(name: str) -> Path | None:
     return folder
 
 
-def keep(content: bytes, file: Path) -> bool:
-    """Write a cached file so that it is complete or absent; whether that worked.
+def write_cached(content: bytes, file: Path) -> bool:
+    """Write a cached file atomically.
 
-    A cache that cannot be written, on a full disk say, slows the next start down and is no error.
+    Returns:
+        Whether it was written. A cache that cannot be written, because the disk is full for instance, only slows down
+        the next start, and is no error.
     """
-    partial = file.with_name(f".{uuid4().hex}.partial")
     try:
-        partial.write_bytes(content)
-        partial.replace(file)
+        write_bytes(file, content)
     except OSError:
-        with suppress(OSError):
-            partial.unlink()
         return False
     return True
 
 
 def _prune(folder: Path) -> None:
-    """Delete the oldest files where they take too much room; another process may be doing the same."""
+    """Delete the oldest files above the limit; another process may do the same at the same time."""
     with suppress(OSError):
-        found = [(entry.stat(), entry) for entry in folder.iterdir() if entry.is_file()]
-        excess = sum(status.st_size for status, _ in found) - LIMIT
-        for status, entry in sorted(found, key=lambda pair: pair[0].st_mtime):
+        files = [(entry.stat(), entry) for entry in folder.iterdir() if entry.is_file()]
+        excess = sum(status.st_size for status, _ in files) - MAX_FOLDER_BYTES
+        for status, entry in sorted(files, key=lambda pair: pair[0].st_mtime):
             if excess <= 0:
                 break
             entry.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Canonical weights and what came with them."""
+"""Canonical weights with their architecture, labels and preprocessing."""
 
 from __future__ import annotations
 
@@ -16,26 +16,28 @@ from levit.spec.preprocessing import Preprocessing
 
 Weights = dict[str, NDArray[Any]]
 
-_NAMED_IN_ERRORS = 3  # keys named of each kind; the count tells the rest
+_MAX_KEYS_IN_ERRORS = 3  # of each kind
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """Weights under canonical names, with their configuration.
+    """Weights under canonical names, with everything that is needed to use them.
 
     Attributes:
-        weights: canonical name -> array; float32 (float64 stays), `num_batches_tracked` int64.
-        architecture: what the network is.
-        labels: one name per class; see `levit.spec.labels.default_labels` for files that have none.
-        preprocessing: what an image goes through before the network.
-        source: where the weights were read.
-        stored_as: precision of the matrices in the file: fp32, fp16, bf16 or fp64.
-        drop_path_rate: probability of leaving out a residual branch in training.
-        initializer_range: standard deviation of freshly initialized heads.
-        is_multi_label: whether each label is decided by itself: then scores are sigmoids.
+        weights: canonical name -> array, float32 or float64; `num_batches_tracked` is int64. The names and shapes are
+            those of `levit.spec.blocks.weight_shapes`.
+        architecture: hyperparameters of the network.
+        labels: class names, in the order of the logits; see `levit.spec.labels.default_labels` for files without names.
+        preprocessing: preprocessing of images.
+        source: origin of the weights.
+        stored_precision: narrowest floating-point type in the file: "fp32", "fp16", "bf16" or "fp64".
+        drop_path_rate: probability in [0, 1) of skipping a residual branch in training.
+        initializer_range: standard deviation of newly initialized heads, at least 0.
+        is_multi_label: whether an image may have several labels; then scores are sigmoids instead of a softmax.
 
     Raises:
-        CheckpointError: weights are missing, unexpected or of another shape than the architecture says.
+        CheckpointError: weights are missing, unexpected, not finite or of the wrong shape, or the number of labels is
+            not that of the architecture.
     """
 
     weights: Weights
@@ -43,7 +45,7 @@ class Checkpoint:
     labels: tuple[str, ...]
     preprocessing: Preprocessing
     source: Source
-    stored_as: str = "fp32"
+    stored_precision: str = "fp32"
     drop_path_rate: float = 0.0
     initializer_range: float = 0.02
     is_multi_label: bool = False
@@ -52,20 +54,21 @@ class Checkpoint:
         check_weights(self.weights, self.architecture, self.source.name)
         if len(self.labels) != self.architecture.num_labels:
             raise CheckpointError(
-                f"{self.source.name}: {len(self.labels)} label names for {self.architecture.num_labels} classes: "
-                "make id2label in config.json as long as the classifier"
+                f"{len(self.labels)} label names for {self.architecture.num_labels} classes",
+                source=self.source.name,
+                hint="make id2label in config.json as long as the classifier",
             )
 
     @property
     def num_parameters(self) -> int:
-        """The number of trainable parameters."""
+        """Number of trainable parameters."""
         return sum(array.size for name, array in self.weights.items() if not is_statistic(name))
 
     def as_artifact(self, precision: str, *, producer: str = "") -> Artifact:
-        """What an exported model of this checkpoint carries.
+        """Metadata of an exported model of this checkpoint.
 
         Args:
-            precision: of the weights in the exported file, as in `levit.spec.artifact.Artifact`.
+            precision: precision of the weights in the exported file, as in `levit.spec.artifact.Artifact`.
             producer: name and version of the program that exports it.
         """
         return Artifact(
@@ -80,13 +83,18 @@ class Checkpoint:
 
 
 def check_weights(weights: Weights, architecture: Architecture, name: str) -> None:
-    """Raise unless the weights are exactly those of the architecture, and finite.
+    """Check that weights are exactly those of an architecture, and finite.
+
+    Args:
+        weights: canonical name -> array.
+        architecture: hyperparameters of the network.
+        name: source of the error.
 
     Raises:
-        CheckpointError: the message counts the misfits and names the first few.
+        CheckpointError: the reason counts the weights of each kind of problem and names the first ones.
     """
     shapes = weight_shapes(architecture)
-    misfits = {
+    problems = {
         "missing": [key for key in shapes if key not in weights],
         "unexpected": [key for key in weights if key not in shapes],
         "mis-shaped": [
@@ -97,10 +105,10 @@ def check_weights(weights: Weights, architecture: Architecture, name: str) -> No
         "not finite": [key for key, array in weights.items() if not np.isfinite(array).all()],
         "negative": [key for key, array in weights.items() if key.endswith("running_var") and (array < 0).any()],
     }
-    found = "; ".join(
-        f"{len(keys)} {kind} ({', '.join(keys[:_NAMED_IN_ERRORS])}{', …' if len(keys) > _NAMED_IN_ERRORS else ''})"
-        for kind, keys in misfits.items()
-        if keys
-    )
-    if found:
-        raise CheckpointError(f"{name}: the weights do not fit the configuration: {found}")
+    summary = "; ".join(f"{len(keys)} {problem} ({_shorten(keys)})" for problem, keys in problems.items() if keys)
+    if summary:
+        raise CheckpointError(f"the weights do not fit the configuration: {summary}", source=name)
+
+
+def _shorten(keys: list[str]) -> str:
+    return ", ".join(keys[:_MAX_KEYS_IN_ERRORS]) + (", …" if len(keys) > _MAX_KEYS_IN_ERRORS else "")

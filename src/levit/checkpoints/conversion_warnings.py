@@ -1,4 +1,4 @@
-"""What a library's files cannot say of the preprocessing and the classes, as a warning."""
+"""Warnings about information that the files of another library cannot contain."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from levit.errors import LevitWarning
 from levit.spec.labels import default_labels
 from levit.spec.preprocessing import Preprocessing
 
+_STACK_LEVEL = 4  # the caller of `convert`
 
-def warn_of_changes(checkpoint: Checkpoint, kept: Preprocessing, target: str) -> None:
-    """Warn where those who read the files that were written will prepare images in another way.
+
+def warn_about_preprocessing(checkpoint: Checkpoint, written: Preprocessing, target: str) -> None:
+    """Warn if the preprocessing in the written files differs from that of the checkpoint.
 
     Args:
-        checkpoint: what was written.
-        kept: the preprocessing that the files say, or that their readers assume.
-        target: what was written to, for the warning.
+        checkpoint: the checkpoint that was written.
+        written: preprocessing that the files describe, or that their readers assume.
+        target: what was written, for the warning.
     """
-    before, after = _effective(checkpoint.preprocessing), _effective(kept)
+    before, after = _explicit(checkpoint.preprocessing), _explicit(written)
     changes = ", ".join(
         f"{field.name} {_text(getattr(before, field.name))} becomes {_text(getattr(after, field.name))}"
         for field in fields(Preprocessing)
@@ -28,37 +30,37 @@ def warn_of_changes(checkpoint: Checkpoint, kept: Preprocessing, target: str) ->
     )
     if changes:
         warnings.warn(
-            f"{target}: these files cannot say how images were prepared for {checkpoint.source.name} ({changes}): "
-            "prepare them so in your program",
+            f"{target}: these files cannot contain the preprocessing of {checkpoint.source.name} ({changes}): "
+            "preprocess images in your program as before",
             LevitWarning,
-            stacklevel=4,
+            stacklevel=_STACK_LEVEL,
         )
 
 
-def warn_of_lost_decisions(checkpoint: Checkpoint, target: str) -> None:
-    """Warn where a file is written that cannot say that each label is decided by itself."""
+def warn_about_multi_label(checkpoint: Checkpoint, target: str) -> None:
+    """Warn that the written file cannot mark a multi-label classifier, if the checkpoint is one."""
     if checkpoint.is_multi_label:
         warnings.warn(
-            f"{target}: this file cannot say that each label is decided by itself: take the sigmoid of the logits in "
-            "your program, or convert to transformers or timm",
+            f"{target}: this file cannot mark a multi-label classifier: take the sigmoid of the logits in your "
+            "program, or convert to transformers or timm",
             LevitWarning,
-            stacklevel=4,
+            stacklevel=_STACK_LEVEL,
         )
 
 
-def warn_of_lost_labels(checkpoint: Checkpoint, target: str) -> None:
-    """Warn where a file without names of classes is written, and its readers will assume others."""
+def warn_about_labels(checkpoint: Checkpoint, target: str) -> None:
+    """Warn that the written file cannot contain class names, if its readers would assume other ones."""
     if checkpoint.labels != default_labels(len(checkpoint.labels)):
         warnings.warn(
-            f"{target}: this file cannot name the {len(checkpoint.labels)} classes ({checkpoint.labels[0]}, …): "
-            "keep the names elsewhere, or convert to transformers or timm",
+            f"{target}: this file cannot contain the names of the {len(checkpoint.labels)} classes "
+            f"({checkpoint.labels[0]}, …): store the names elsewhere, or convert to transformers or timm",
             LevitWarning,
-            stacklevel=4,
+            stacklevel=_STACK_LEVEL,
         )
 
 
-def _effective(preprocessing: Preprocessing) -> Preprocessing:
-    """The same with the steps that change nothing spelled out."""
+def _explicit(preprocessing: Preprocessing) -> Preprocessing:
+    """Equivalent preprocessing with the steps that change nothing written out."""
     if preprocessing.mean is None:
         preprocessing = replace(preprocessing, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     if preprocessing.crop is None and isinstance(preprocessing.resize, tuple):

@@ -1,8 +1,9 @@
-"""One key table per dialect: how a library names its weights, read in both directions.
+"""Dialects: the key names of each library's checkpoints, as one table per library.
 
-A dialect says where the blocks of a network stand (patterns) and what their parts are called. Walking through a file
-by the patterns of one dialect finds its blocks and their places, and with a place the patterns of any other dialect
-say what the same block is called there. So one table serves for reading and for writing, and needs no configuration.
+The table of a dialect has a pattern for the prefix of each kind of block, and the names of the parts of a block. Keys
+are translated by finding the blocks of a file with the patterns of one dialect and formatting the patterns of another
+with their positions (`levit.checkpoints.key_translation`), so the same tables serve for reading and for writing, and no
+configuration is needed.
 
 The canonical names are those of transformers' `LevitForImageClassificationWithTeacher`.
 """
@@ -11,34 +12,63 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import count
 from typing import Literal
 
 Kind = Literal["stem", "attention", "mlp", "downsample", "downsample_mlp", "classifier", "classifier_distill"]
 
 HEADS: tuple[Kind, Kind] = ("classifier", "classifier_distill")
 BIASES = "attention_biases"
-BATCH_NORM_EPSILON = 1e-5  # of every library
-OFFSETS = "attention_bias_idxs"  # follows from the grid: never read, written where the library insists on it
+OFFSETS = "attention_bias_idxs"  # follows from the grid: ignored in reading, written if the library requires it
+BATCH_NORM_EPSILON = 1e-5  # in all libraries
+
+
+@dataclass(frozen=True)
+class BlockPosition:
+    """Position of a block in the network.
+
+    Attributes:
+        kind: kind of the block.
+        indices: values of the fields of patterns; see `Dialect`.
+    """
+
+    kind: Kind
+    indices: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor of a block, by canonical names.
+
+    Attributes:
+        part: part of the block, such as "projection"; "" if the block has only one.
+        layer: layer of the part, such as "batch_norm"; "" if the tensor is directly in the block.
+        name: name of the tensor in the layer, such as "weight".
+    """
+
+    part: str
+    layer: str
+    name: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
-    """The names of one library.
+    """Key names of one library.
 
-    Patterns may hold, counted from 0 but for `{number}`: `{stage}` and `{next_stage}`; `{layer}`, the position in the
-    stage, and `{shifted}`, the same where the blocks that lead into a stage are its first; `{block}`, counting
-    attentions alone; `{running}`, through all stages; for stem layers `{number}` = 1, 2, 3, … and `{even}` = 0, 2, 4, …
+    Fields of patterns, counted from 0 except for `number`: `stage` and `next_stage`; `layer`, the index of a block in
+    its stage; `shifted_layer`, the same if the subsampling blocks before a stage count as its first blocks; `block`,
+    the index of an attention and of its MLP in their stage; `global_layer`, the index of a block in the encoder; for
+    stem convolutions `number` = 1, 2, 3, … and `even` = 0, 2, 4, …
 
     Attributes:
-        name: what people call it, and `levit convert --to`.
-        patterns: where each kind of block stands.
-        parts: canonical name of a part of a block -> name here.
-        layers, head_layers: canonical name of the layers of a part, and of a head -> name here; "" for none.
-        prefix: what stands before the backbone's names, and is absent where a file holds the backbone alone.
-        is_convolutional: whether linear weights have two trailing dimensions of size 1.
+        name: name for people and for `levit.convert`.
+        patterns: kind of block -> pattern of its prefix.
+        parts: canonical name of a part of a block -> name in the dialect.
+        layers: canonical name of a layer of a part -> name in the dialect; "" if the dialect has no such level.
+        head_layers: the same for the layers of a head.
+        prefix: prefix of all keys but those of the heads; absent in files that contain only the backbone.
+        is_convolutional: whether linear layers are 1x1 convolutions, whose weights have two more dimensions of size 1.
         stores_offsets: whether each attention also stores its offset table.
-        is_fused: whether batch norms are folded into the layers before them; such files are read and not written.
+        is_fused: whether batch norms are merged into the layers before them; such files can only be read.
     """
 
     name: str
@@ -51,59 +81,52 @@ class Dialect:
     stores_offsets: bool = False
     is_fused: bool = False
 
-    def name_of(self, place: Place, tensor: Tensor) -> str:
-        """The name here of one tensor of a block."""
-        is_head = place.kind in HEADS
+    def key(self, position: BlockPosition, tensor: Tensor) -> str:
+        """Key of one tensor of a block."""
+        is_head = position.kind in HEADS
         layers = self.head_layers if is_head else self.layers
         names = (
-            self.patterns[place.kind].format(**place.numbers),
+            self.patterns[position.kind].format(**position.indices),
             self.parts.get(tensor.part, tensor.part),
             layers.get(tensor.layer, tensor.layer),
             tensor.name,
         )
         return ("" if is_head else self.prefix) + ".".join(name for name in names if name)
 
-    def tensors(self, place: Place) -> Iterator[tuple[Tensor, str]]:
-        """The tensors of a block, each with its name here."""
-        for tensor in TENSORS[place.kind]:
-            if not (self.is_fused and _is_absorbed(place, tensor)):
-                yield tensor, self.name_of(place, tensor)
+    def keys(self, position: BlockPosition) -> Iterator[tuple[Tensor, str]]:
+        """Tensors of a block that the dialect stores, each with its key."""
+        for tensor in TENSORS[position.kind]:
+            if not (self.is_fused and _is_merged(position, tensor)):
+                yield tensor, self.key(position, tensor)
 
-    def has(self, place: Place, keys: Collection[str]) -> bool:
-        """Whether a file with these keys has a block at that place, or at least a part of one."""
-        return any(name in keys for _, name in self.tensors(place))
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a block stands: its kind, and the numbers that patterns may hold."""
-
-    kind: Kind
-    numbers: Mapping[str, int] = field(default_factory=dict)
+    def has_block(self, position: BlockPosition, keys: Collection[str]) -> bool:
+        """Whether any tensor of a block is among the keys of a file."""
+        return any(key in keys for _, key in self.keys(position))
 
 
-@dataclass(frozen=True)
-class Tensor:
-    """One tensor of a block: the part it is in, the layer of that part, its own name; "" for none."""
-
-    part: str
-    layer: str
-    name: str
+def _is_merged(position: BlockPosition, tensor: Tensor) -> bool:
+    """Whether a fused file lacks a tensor: of a batch norm it has only the bias, as the bias of the layer before."""
+    return tensor.layer == "batch_norm" and (position.kind in HEADS or tensor.name != "bias")
 
 
-def _normalized(part: str, layer: str) -> tuple[Tensor, ...]:
+def is_linear(canonical: str) -> bool:
+    """Whether a canonical name is that of a linear weight in a block, which is a 1x1 convolution in some dialects."""
+    return canonical.endswith(".linear.weight") and canonical.startswith(TRANSFORMERS.prefix)
+
+
+def _layer_and_batch_norm(part: str, layer: str) -> tuple[Tensor, ...]:
     statistics = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
     return (Tensor(part, layer, "weight"), *(Tensor(part, "batch_norm", name) for name in statistics))
 
 
 def _attention(*parts: str) -> tuple[Tensor, ...]:
-    return (Tensor("", "", BIASES), *(tensor for part in parts for tensor in _normalized(part, "linear")))
+    return (Tensor("", "", BIASES), *(tensor for part in parts for tensor in _layer_and_batch_norm(part, "linear")))
 
 
-_MLP = (*_normalized("linear_up", "linear"), *_normalized("linear_down", "linear"))
-_HEAD = (*_normalized("", "linear")[1:], Tensor("", "linear", "weight"), Tensor("", "linear", "bias"))
+_MLP = (*_layer_and_batch_norm("linear_up", "linear"), *_layer_and_batch_norm("linear_down", "linear"))
+_HEAD = (*_layer_and_batch_norm("", "linear")[1:], Tensor("", "linear", "weight"), Tensor("", "linear", "bias"))
 TENSORS: dict[Kind, tuple[Tensor, ...]] = {
-    "stem": _normalized("", "convolution"),
+    "stem": _layer_and_batch_norm("", "convolution"),
     "attention": _attention("queries_keys_values", "projection"),
     "mlp": _MLP,
     "downsample": _attention("keys_values", "queries", "projection"),
@@ -151,10 +174,10 @@ FACEBOOK = Dialect(
     name="facebook",
     patterns={
         "stem": "patch_embed.{even}",
-        "attention": "blocks.{running}.m",
-        "mlp": "blocks.{running}.m",
-        "downsample": "blocks.{running}",
-        "downsample_mlp": "blocks.{running}.m",
+        "attention": "blocks.{global_layer}.m",
+        "mlp": "blocks.{global_layer}.m",
+        "downsample": "blocks.{global_layer}",
+        "downsample_mlp": "blocks.{global_layer}.m",
         "classifier": "head",
         "classifier_distill": "head_dist",
     },
@@ -174,8 +197,8 @@ MMPRETRAIN = Dialect(
     name="mmpretrain",
     patterns={
         "stem": "patch_embed.patch_embed.{even}",
-        "attention": "stages.{stage}.{shifted}.block",
-        "mlp": "stages.{stage}.{shifted}.block",
+        "attention": "stages.{stage}.{shifted_layer}.block",
+        "mlp": "stages.{stage}.{shifted_layer}.block",
         "downsample": "stages.{next_stage}.0",
         "downsample_mlp": "stages.{next_stage}.1.block",
         "classifier": "head.head",
@@ -205,72 +228,3 @@ DIALECTS = (
     ),
     replace(MMPRETRAIN, name="mmpretrain-fused", layers=_FUSED, head_layers=_FUSED, is_fused=True),
 )
-
-
-def walk(dialect: Dialect, keys: Collection[str]) -> Iterator[Place]:
-    """The places of all blocks of a file, in the order of the network."""
-    for number in count(1):
-        layer = Place("stem", {"number": number, "even": 2 * (number - 1)})
-        if not dialect.has(layer, keys):
-            break
-        yield layer
-    stage = running = lead = 0  # lead: how many blocks led into this stage
-    while True:
-        blocks: list[Place] = []
-        while place := _next_block(
-            dialect, keys, blocks, {"stage": stage, "running": running + len(blocks), "lead": lead}
-        ):
-            blocks.append(place)
-        yield from blocks
-        running += len(blocks)
-        leading = list(_next_stage(dialect, keys, {"stage": stage, "layer": len(blocks), "running": running}))
-        yield from leading
-        if not leading:
-            break
-        stage, running, lead = stage + 1, running + len(leading), len(leading)
-    yield from (Place(head) for head in HEADS if dialect.has(Place(head), keys))
-
-
-def _next_block(dialect: Dialect, keys: Collection[str], blocks: list[Place], numbers: dict[str, int]) -> Place | None:
-    """The block after those of a stage that were found: an attention, or the MLP of the attention before."""
-    layer, attentions = len(blocks), sum(place.kind == "attention" for place in blocks)
-    numbers = {**numbers, "layer": layer, "shifted": layer + numbers["lead"]}
-    candidates = [Place("attention", {**numbers, "block": attentions})]
-    if blocks and blocks[-1].kind == "attention":
-        candidates.insert(0, Place("mlp", {**numbers, "block": attentions - 1}))
-    return next((place for place in candidates if dialect.has(place, keys)), None)
-
-
-def _next_stage(dialect: Dialect, keys: Collection[str], numbers: dict[str, int]) -> Iterator[Place]:
-    """The blocks that lead from a stage to the next."""
-    numbers = {**numbers, "next_stage": numbers["stage"] + 1}
-    if dialect.has(place := Place("downsample", numbers), keys):
-        yield place
-        following = {**numbers, "layer": numbers["layer"] + 1, "running": numbers["running"] + 1}
-        if dialect.has(place := Place("downsample_mlp", following), keys):
-            yield place
-
-
-def translate(keys: Collection[str], source: Dialect, target: Dialect) -> dict[str, str]:
-    """Name in the target's dialect for each key in the source's; keys that are no weight of a LeViT are left out.
-
-    Examples:
-        >>> translate(["patch_embed.0.c.weight"], FACEBOOK, TIMM)
-        {'patch_embed.0.c.weight': 'stem.conv1.linear.weight'}
-    """
-    names = {}
-    for place in walk(source, keys):
-        for tensor, name in source.tensors(place):
-            if name in keys:
-                names[name] = target.name_of(place, tensor)
-    return names
-
-
-def _is_absorbed(place: Place, tensor: Tensor) -> bool:
-    """Whether fusing leaves nothing of a tensor: of a batch norm only the bias remains, as the layer's own."""
-    return tensor.layer == "batch_norm" and (place.kind in HEADS or tensor.name != "bias")
-
-
-def is_linear(canonical: str) -> bool:
-    """Whether a canonical name is that of a linear weight in a block, which some dialects keep as a 1x1 convolution."""
-    return canonical.endswith(".linear.weight") and canonical.startswith(TRANSFORMERS.prefix)

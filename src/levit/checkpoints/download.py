@@ -1,4 +1,4 @@
-"""An address whose name carries its hash -> a checked file in the cache."""
+"""Download of weight files whose names contain their hash, into the cache."""
 
 from __future__ import annotations
 
@@ -13,54 +13,61 @@ import urllib.request
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 from levit.checkpoints.cache import cache_folder
-from levit.checkpoints.weight_files import hash_file
-from levit.errors import CheckpointError
+from levit.checkpoints.hashing import hash_file
+from levit.errors import CheckpointError, first_line
+from levit.files import replacing
 
-# At the end of a file's name the first digits of its SHA-256, which are no date such as 20230117.
-HASH = re.compile(r"-(?!(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\.)([0-9a-f]{8,64})\.\w+$")
+# First digits of the SHA-256 of a file, at the end of its name; a date such as 20230117 does not match.
+HASH_SUFFIX = re.compile(r"-(?!(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\.)([0-9a-f]{8,64})\.\w+$")
 
-_CHUNK = 1 << 20
-_TIMEOUT = 30  # seconds without an answer
+_CHUNK = 1 << 20  # bytes
+_TIMEOUT = 30  # seconds without data
 
 
-def fetch(address: str) -> Path:
-    """The file at an address, from the cache where it is there and whole.
+def download_verified(address: str) -> Path:
+    """Download a file whose name contains its hash, unless it is in the cache and undamaged.
+
+    Args:
+        address: http or https address.
+
+    Returns:
+        The file in the cache, or in a temporary folder if there is no cache.
 
     Raises:
-        CheckpointError: its name carries no hash, it cannot be fetched, or it has another hash.
+        CheckpointError: the name contains no hash, the download fails, or the file has another hash.
     """
     name = Path(urlsplit(address).path).name
-    digits = HASH.search(name)
-    if digits is None:
+    suffix = HASH_SUFFIX.search(name)
+    if suffix is None:
         raise CheckpointError(
-            f"{address}: the name does not end in a hash, so the file could not be checked: download it"
+            "the name does not end in a hash, so the file could not be verified",
+            source=address,
+            hint="download it yourself and give the file",
         )
-    folder = cache_folder("downloads") or _temporary_folder()
-    file = folder / name
-    if file.is_file() and hash_file(file).startswith(digits[1]):
+    file = (cache_folder("downloads") or _temporary_folder()) / name
+    if file.is_file() and hash_file(file).startswith(suffix[1]):
         return file
-    partial = folder / f".{uuid4().hex}.partial"  # of this download alone: another may be under way
     try:
-        found = _download(address, partial)
-        if not found.startswith(digits[1]):
-            raise CheckpointError(f"{address}: the file has the hash {found[:8]}…, not {digits[1]}: try again later")
-        partial.replace(file)
+        with replacing(file) as partial:
+            sha256 = _download(address, partial)
+            if not sha256.startswith(suffix[1]):
+                raise CheckpointError(
+                    f"the file has the hash {sha256[:8]}…, not {suffix[1]}", source=address, hint="try again later"
+                )
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise CheckpointError(
-            f"{address}: cannot be fetched ({' '.join(str(error).split())}): check the network, or download it "
-            f"elsewhere and give the file (or put it at {file})"
+            f"cannot be fetched ({first_line(error)})",
+            source=address,
+            hint=f"check the network, or download it elsewhere and give the file (or put it at {file})",
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
     return file
 
 
 @cache
 def _temporary_folder() -> Path:
-    """Where downloads go without a cache: one folder, which is deleted when the program ends."""
+    """Folder of downloads without a cache, deleted when the program ends."""
     folder = tempfile.TemporaryDirectory(prefix="levit-")
     atexit.register(folder.cleanup)
     return Path(folder.name)
@@ -68,7 +75,7 @@ def _temporary_folder() -> Path:
 
 def _open(address: str) -> http.client.HTTPResponse:
     opener = urllib.request.OpenerDirector()
-    # The usual handlers but those of files and ftp, to which a server might send us on.
+    # The default handlers without those of files and ftp, to which a server could redirect.
     for handler in (
         urllib.request.ProxyHandler,
         urllib.request.HTTPHandler,
@@ -82,13 +89,13 @@ def _open(address: str) -> http.client.HTTPResponse:
     try:
         response: http.client.HTTPResponse = opener.open(address, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
-        error.close()  # it is a response, too
+        error.close()  # the error is an open response
         raise
     return response
 
 
 def _download(address: str, file: Path) -> str:
-    """Write what is at an address to a file, with a progress bar on a terminal; its SHA-256."""
+    """Write the content of an address to a file, with a progress bar on a terminal, and compute its SHA-256."""
     from tqdm.auto import tqdm
 
     digest = hashlib.sha256()

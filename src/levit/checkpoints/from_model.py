@@ -1,4 +1,4 @@
-"""A network in memory -> canonical weights, without importing the library that it is written in."""
+"""Conversion of a network in memory to a checkpoint, without importing the library of the network."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from levit.checkpoints.canonical_weights import canonical_array, count_heads
 from levit.checkpoints.checkpoint import Checkpoint, Weights
-from levit.checkpoints.dialect_detection import recognize
-from levit.checkpoints.reading import canonical_array, count_heads
-from levit.checkpoints.training_state import unwrap
+from levit.checkpoints.dialect_detection import detect_dialect
+from levit.checkpoints.json_files import read_json
 from levit.checkpoints.transformers_configuration import (
     PREPROCESSOR_FILE,
     architecture_from_config,
@@ -18,49 +18,57 @@ from levit.checkpoints.transformers_configuration import (
     preprocessing_from_config,
     training_fields,
 )
-from levit.checkpoints.weight_files import read_json, to_array
+from levit.checkpoints.weight_files import to_array
+from levit.checkpoints.weight_selection import strip_prefixes
 from levit.errors import CheckpointError
 from levit.spec.artifact import Source
 
 
 class TorchModel(Protocol):
-    """What is asked of a model: that of levit and that of transformers both have it."""
+    """Network of levit or transformers.
+
+    Attributes:
+        config: a transformers configuration.
+    """
 
     config: Any
 
     def state_dict(self) -> Any:
-        """Name -> tensor."""
+        """Key -> tensor."""
         ...
 
 
 def checkpoint_from_model(model: TorchModel) -> Checkpoint:
-    """The checkpoint that a network would be saved as: its present weights and configuration.
+    """Checkpoint with a copy of the weights of a network, and its configuration.
 
-    The preprocessing is that of the folder it was loaded from, or the usual one for its image size.
+    The preprocessing is that of the folder that the network was loaded from, or the default for its image size.
 
     Args:
-        model: any of levit's networks, or transformers' own LeViT.
+        model: a network of levit, or a LeViT of transformers.
 
     Raises:
-        CheckpointError: its weights are not those of a LeViT.
+        CheckpointError: the weights are not those of a LeViT.
+        ConfigError: the configuration describes no network.
     """
     if not hasattr(model, "state_dict") or not hasattr(model, "config"):
-        raise CheckpointError(f"a {type(model).__name__} is no network: give one, or the path of a checkpoint")
-    tensors = unwrap(model.state_dict())
+        raise CheckpointError(
+            f"a {type(model).__name__} is not a network", hint="give a network, or the path of a checkpoint"
+        )
+    tensors = strip_prefixes(model.state_dict())
     name = type(model).__name__
-    found = recognize({key: tuple(tensor.shape) for key, tensor in tensors.items()}, name)
+    detected = detect_dialect({key: tuple(tensor.shape) for key, tensor in tensors.items()}, name)
     weights: Weights = {
-        canonical: np.array(canonical_array(to_array(tensors[key]), canonical))
-        for key, canonical in found.names.items()
+        canonical: np.array(canonical_array(to_array(tensors[key]), canonical, name))
+        for key, canonical in detected.canonical_names.items()
     }
     config = model.config.to_dict()
-    origin = Path(getattr(model.config, "name_or_path", None) or f"<{name} in memory>")  # where it was loaded from
+    origin = Path(getattr(model.config, "name_or_path", None) or f"<{name} in memory>")
     architecture = architecture_from_config(config, num_classifiers=count_heads(weights))
     return Checkpoint(
         weights=weights,
         architecture=architecture,
         labels=labels_from_config(config),
         preprocessing=preprocessing_from_config(read_json(origin / PREPROCESSOR_FILE), architecture.image_height_width),
-        source=Source(name=origin.name, dialect=found.dialect.name),
+        source=Source(name=origin.name, dialect=detected.dialect.name),
         **training_fields(config),
     )

@@ -1,4 +1,4 @@
-"""Files that torch wrote -> what is in them, read as data alone: no code in them is ever run."""
+"""Reading of files that torch wrote, as data only: no code in them is run."""
 
 from __future__ import annotations
 
@@ -11,80 +11,89 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from levit.errors import CheckpointError
+from levit.errors import CheckpointError, first_line
 
 PICKLE_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".pth.tar")
 
-_LOCK = Lock()  # what torch admits while a file is read, it admits in every thread
+_LOCK = Lock()  # torch's list of safe globals is shared by all threads
 
 
 def is_pickle(path: Path) -> bool:
-    """Whether a file's name is that of a file of torch."""
+    """Whether a file has the suffix of a file that torch writes."""
     return path.name.endswith(PICKLE_SUFFIXES)
 
 
 def read_pickle(file: Path) -> Any:
-    """What torch saved: tensors, containers and numbers as they are, and a stand-in for what else training leaves.
+    """Read a file that torch wrote.
+
+    Returns:
+        The saved object. Tensors, containers and numbers are as they were saved; a placeholder replaces other objects
+        that training scripts save.
 
     Raises:
-        CheckpointError: torch is not installed, or the file is damaged, of another format, or holds code.
+        CheckpointError: torch is not installed, or the file is damaged, of another format, or contains code.
     """
     try:
         import torch
     except ImportError as error:
         raise CheckpointError(
-            f'{file}: reading a {file.suffix} file needs torch: pip install "levit[torch]", or convert it to '
-            "safetensors where torch is installed"
+            f"reading a {file.suffix} file needs torch",
+            source=file,
+            hint='pip install "levit[torch]", or convert it to safetensors where torch is installed',
         ) from error
     try:
         _check_format(file)
-        with _LOCK, torch.serialization.safe_globals(_STAND_INS), warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # that an old file has another pickle protocol
+        with _LOCK, torch.serialization.safe_globals(_PLACEHOLDERS), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about the pickle protocol of old files
             return torch.load(file, map_location="cpu", weights_only=True)
     except CheckpointError:
         raise
     except pickle.UnpicklingError as error:
-        raise CheckpointError(f"{file}: {_reason(str(error))}") from None
+        raise _refusal(file, str(error)) from None
     except PermissionError as error:
-        raise CheckpointError(f"{file}: cannot be read ({error.strerror or error})") from None
+        raise CheckpointError(f"cannot be read ({error.strerror or error})", source=file) from None
     except RuntimeError as error:
-        text = " ".join(str(error).partition(". ")[0].split())
-        raise CheckpointError(f"{file}: not a complete file of torch ({text}): fetch it again") from None
-    except Exception:  # a damaged file makes torch raise almost anything
-        raise CheckpointError(f"{file}: {_reason('')}") from None
+        raise CheckpointError(
+            f"not a complete file of torch ({first_line(error)})", source=file, hint="fetch it again"
+        ) from None
+    except Exception:  # torch raises exceptions of many types for damaged files
+        raise _refusal(file, "") from None
 
 
 def _check_format(file: Path) -> None:
-    """Raise for what torch also writes, or wrote once, and what holds more than weights."""
+    """Check that the file is neither a TorchScript archive nor a tar archive, which old versions of torch wrote."""
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
             if any(name.endswith("/constants.pkl") for name in archive.namelist()):
                 raise CheckpointError(
-                    f"{file}: a TorchScript archive, which holds code and not only weights: where you trust it, open "
-                    "it with torch.jit.load and torch.save its state_dict()"
+                    "a TorchScript archive, which contains code and not only weights",
+                    source=file,
+                    hint="if you trust it, open it with torch.jit.load and torch.save its state_dict()",
                 )
     elif tarfile.is_tarfile(file):
         raise CheckpointError(
-            f"{file}: a tar archive, not a file of weights: unpack it (or, if a torch of 2016 wrote it, open it where "
-            "you trust it and torch.save it anew)"
+            "a tar archive, not a file of weights",
+            source=file,
+            hint="unpack it (or, if torch wrote it in 2016 and you trust it, open it and torch.save it again)",
         )
 
 
-def _reason(message: str) -> str:
-    """What to say of a pickle that torch refuses, in place of its many lines."""
-    named = message.partition("GLOBAL ")[2].split(" ")[0]
-    if named or any(attempt in message for attempt in ("Trying to call", "Can only")):
-        return (
-            f"refused, because it holds code and not only weights ({named or 'objects of its own'}): where you trust "
-            "it, open it in the program that wrote it, and torch.save the network's state_dict() alone"
+def _refusal(file: Path, message: str) -> CheckpointError:
+    """Error of one line for a file that torch refuses with a message of many lines."""
+    name = message.partition("GLOBAL ")[2].split(" ")[0]
+    if name or any(attempt in message for attempt in ("Trying to call", "Can only")):
+        return CheckpointError(
+            f"refused, because it contains code and not only weights ({name or 'unknown objects'})",
+            source=file,
+            hint="if you trust it, open it in the program that wrote it, and torch.save its state_dict() alone",
         )
-    return "not a file of torch, or an incomplete one: fetch it again"
+    return CheckpointError("not a file of torch, or an incomplete one", source=file, hint="fetch it again")
 
 
-class _Unread:
-    """Stands where a file has an object that nobody asks for: it takes any arguments, and does nothing with them."""
+class _Placeholder:
+    """Placeholder of an object that is not a weight; it accepts any arguments and ignores them."""
 
-    def __new__(cls, *arguments: object) -> _Unread:
+    def __new__(cls, *arguments: object) -> _Placeholder:
         return super().__new__(cls)
 
     def __init__(self, *arguments: object) -> None:
@@ -94,15 +103,15 @@ class _Unread:
         pass
 
 
-class _UnreadMapping:
-    """The same for a mapping; the loader fills only mappings of the standard library."""
+class _MappingPlaceholder:
+    """Placeholder of a mapping: an OrderedDict, because torch fills only mappings of the standard library."""
 
     def __new__(cls, *arguments: object) -> OrderedDict[Any, Any]:  # type: ignore[misc]
         return OrderedDict()
 
 
-class _UnreadList:
-    """The same for a sequence."""
+class _ListPlaceholder:
+    """Placeholder of a sequence."""
 
     def __new__(cls, *arguments: object) -> list[Any]:  # type: ignore[misc]
         return []
@@ -111,11 +120,11 @@ class _UnreadList:
 _PATHS = ("Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")
 _ARRAYS = ("scalar", "_reconstruct")
 _NUMBERS = ("bool", "bool_", "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16")
-# What training leaves beside the weights, by module. No class of such a name is ever looked up, so that the modules
-# need not even be installed: all of them are the stand-ins above. Whatever is not named here is refused.
-_UNREAD: dict[str, tuple[str, ...]] = {
+# Names of harmless objects that training scripts save, by module. They are never imported, so the modules need not be
+# installed: the placeholders above replace them. A file with any other name is refused.
+_OBJECTS: dict[str, tuple[str, ...]] = {
     "argparse": ("Namespace",),
-    # The last is how mmengine's history of losses names its methods.
+    # getattr: mmengine's history of losses refers to its methods by it.
     "builtins": ("bool", "bytes", "dict", "float", "frozenset", "int", "list", "range", "slice", "str", "getattr"),
     "datetime": ("date", "datetime", "time", "timedelta", "timezone"),
     "pathlib": _PATHS,
@@ -132,7 +141,7 @@ _UNREAD: dict[str, tuple[str, ...]] = {
     "omegaconf.listconfig": ("ListConfig",),
     "omegaconf.nodes": ("AnyNode",),
 }
-_UNREAD_MAPPINGS = {
+_MAPPINGS = {
     "collections": ("defaultdict",),
     "addict.addict": ("Dict",),
     "easydict": ("EasyDict",),
@@ -143,9 +152,9 @@ _UNREAD_MAPPINGS = {
     "mmengine.config.config": ("ConfigDict",),
     "yacs.config": ("CfgNode",),
 }
-_STAND_INS: list[Any] = [
-    (stand_in, f"{module}.{name}")
-    for stand_in, table in ((_Unread, _UNREAD), (_UnreadMapping, _UNREAD_MAPPINGS))
+_PLACEHOLDERS: list[Any] = [
+    (placeholder, f"{module}.{name}")
+    for placeholder, table in ((_Placeholder, _OBJECTS), (_MappingPlaceholder, _MAPPINGS))
     for module, names in table.items()
     for name in names
-] + [(_UnreadList, "collections.deque")]
+] + [(_ListPlaceholder, "collections.deque")]

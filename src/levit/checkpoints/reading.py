@@ -1,26 +1,31 @@
-"""Files -> canonical weights."""
+"""Reading of checkpoints of any dialect."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from levit.checkpoints.architecture_inference import architecture_from_shapes
+from levit.checkpoints.architecture_inference import infer_architecture
+from levit.checkpoints.canonical_weights import (
+    canonical_array,
+    count_heads,
+    identity_batch_norms,
+    narrowest_precision,
+)
 from levit.checkpoints.checkpoint import Checkpoint, Weights
-from levit.checkpoints.dialect_detection import Recognition, recognize
-from levit.checkpoints.dialects import BATCH_NORM_EPSILON, HEADS, is_linear
-from levit.checkpoints.hub import find_weights
+from levit.checkpoints.dialect_detection import detect_dialect
+from levit.checkpoints.hashing import hash_file
+from levit.checkpoints.json_files import read_json
 from levit.checkpoints.timm_configuration import (
     is_timm,
     timm_activation,
-    timm_difference,
     timm_image_size,
     timm_labels,
     timm_preprocessing,
+    unsupported_timm_preprocessing,
 )
 from levit.checkpoints.transformers_configuration import (
     CONFIG_FILE,
@@ -32,14 +37,13 @@ from levit.checkpoints.transformers_configuration import (
     preprocessing_from_config,
     training_fields,
 )
-from levit.checkpoints.weight_files import Stored, hash_file, read_json, read_stored
+from levit.checkpoints.weight_files import StoredWeights, read_weight_file
+from levit.checkpoints.weight_lookup import find_weights
 from levit.errors import CheckpointError, ConfigError, LevitWarning
 from levit.spec.architecture import Architecture, Grid
 from levit.spec.artifact import Source
 from levit.spec.labels import default_labels
 from levit.spec.preprocessing import Preprocessing
-
-_STATISTICS = {"weight": 1.0, "running_mean": 0.0, "running_var": 1 - BATCH_NORM_EPSILON}
 
 
 def read_checkpoint(
@@ -52,29 +56,31 @@ def read_checkpoint(
 ) -> Checkpoint:
     """Read weights and configuration of any dialect.
 
-    The dialect is found out from the keys. The configuration files of transformers and timm are read where they stand
-    beside the weights. Without one, the architecture is inferred from the shapes; what those cannot tell has the
-    published networks' value, unless an argument says otherwise.
+    The dialect is detected by the keys. The configuration files of transformers or timm are read from the folder of the
+    weights. Without them, the architecture is inferred from the shapes; for what shapes do not determine, the values of
+    the published networks are assumed.
 
     Args:
         path_or_id: a folder or a file (.safetensors; .pth, .pt, .bin, .ckpt or .pth.tar, for which torch must be
-            installed), a name on the hub (`facebook/levit-128S`), a published size (`levit-128s`), or an address of
-            one of the authors'.
-        activation: "hardswish" or "silu", whatever a configuration says; default: what it says, "silu" for the sizes
-            that timm has with it, otherwise "hardswish".
-        image_size: of the input, in pixels, which must give the grid that the weights have; default: what a
-            configuration says, otherwise square and a whole number of patches.
-        revision: branch, tag or commit, for a name on the hub.
-        use_ema: of a training checkpoint, take the moving average of the weights (facebook's `model_ema`, timm's
-            `state_dict_ema`, torch's `AveragedModel`); default: the trained weights, or the average where there is
-            nothing else. Where mmengine or Lightning averages, `state_dict` is the average already.
+            installed), a name on the hub (`facebook/levit-128S`), a published size (`levit-128s`), or the address of a
+            file whose name contains its hash, as those of the authors do.
+        activation: "hardswish" or "silu", instead of that of the configuration. Default without a configuration: "silu"
+            for the sizes for which timm uses it, otherwise "hardswish".
+        image_size: side, or height and width, of the input in pixels, instead of that of the configuration; it must
+            give the number of tokens that the weights have. Default without a configuration: square, and a whole number
+            of patches.
+        revision: branch, tag or commit of a name on the hub.
+        use_ema: read the moving average of the weights of a training checkpoint (facebook's `model_ema`, timm's
+            `state_dict_ema`, torch's `AveragedModel`). Default: the trained weights, or the average if the file has
+            nothing else. In files of mmengine or Lightning with averaging, `state_dict` is the average.
 
     Returns:
-        The checkpoint; weights under canonical names, float32 (halves are widened, which is exact) or float64.
+        The checkpoint; its weights have canonical names and are float32 (half precision is widened, which is exact) or
+        float64.
 
     Raises:
-        CheckpointError: there is no such file, it is damaged or holds code, its weights do not fit, it has no moving
-            average that is asked for, or a revision is given for something that is not on the hub.
+        CheckpointError: there is no such file; it is damaged or contains code; its weights do not fit; it has no moving
+            average although `use_ema` is set; or a revision is given for something that is not on the hub.
         ConfigError: a configuration file describes no network.
 
     Examples:
@@ -84,10 +90,10 @@ def read_checkpoint(
         ((32, 48, 64), 147730)
     """
     file = find_weights(path_or_id, revision=revision)
-    return read_weights(file, path_or_id, activation=activation, image_size=image_size, use_ema=use_ema)
+    return read_checkpoint_file(file, path_or_id, activation=activation, image_size=image_size, use_ema=use_ema)
 
 
-def read_weights(
+def read_checkpoint_file(
     file: Path,
     path_or_id: str | Path,
     *,
@@ -95,53 +101,103 @@ def read_weights(
     image_size: int | Grid | None = None,
     use_ema: bool = False,
 ) -> Checkpoint:
-    """The same for the file that a path or name has been found to mean."""
-    name = str(path_or_id)
+    """Read the checkpoint in a weight file.
+
+    Args:
+        file: result of `find_weights`.
+        path_or_id: what the file was found by; it names the checkpoint.
+        activation: as in `read_checkpoint`.
+        image_size: as in `read_checkpoint`.
+        use_ema: as in `read_checkpoint`.
+    """
     sha256 = _hash(file)
-    stored = read_stored(file, use_ema=use_ema)
-    _check_family(read_json(file.with_name(CONFIG_FILE)), name)
-    found = recognize({key: array.shape for key, array in stored.arrays.items()}, name)
-    weights = {canonical: canonical_array(stored.arrays[key], canonical) for key, canonical in found.names.items()}
-    if found.dialect.is_fused:
-        weights |= _identity_batch_norms(weights)
-    settings = _settings(file, weights, found, name, activation, image_size)
-    num_labels = settings.architecture.num_labels
-    return Checkpoint(
-        weights=weights,
-        architecture=settings.architecture,
-        labels=settings.labels or _stored_labels(stored, num_labels, name) or default_labels(num_labels),
-        preprocessing=settings.preprocessing,
-        source=Source(name=short_name(path_or_id, file), dialect=found.dialect.name, sha256=sha256),
-        stored_as=_precision(stored.arrays),
-        **settings.training,
+    stored = read_weight_file(file, use_ema=use_ema)
+    config, processor = read_json(file.with_name(CONFIG_FILE)), read_json(file.with_name(PREPROCESSOR_FILE))
+    return assemble_checkpoint(
+        stored,
+        config,
+        processor,
+        str(path_or_id),
+        activation=activation,
+        image_size=image_size,
+        source_name=checkpoint_name(path_or_id, file),
+        sha256=sha256,
     )
 
 
-def _check_family(config: dict[str, Any], name: str) -> None:
-    """Raise for another network of timm, as one that was trained to be a teacher."""
-    architecture = str(config.get("architecture")) if is_timm(config) else "levit"
-    if not architecture.startswith("levit"):
-        raise CheckpointError(
-            f"{name}: timm's {architecture}, and no LeViT: it can be a --teacher; timm and transformers open it"
-        )
+def assemble_checkpoint(
+    stored: StoredWeights,
+    config: Mapping[str, Any],
+    processor: Mapping[str, Any],
+    name: str,
+    *,
+    activation: str | None = None,
+    image_size: int | Grid | None = None,
+    source_name: str | None = None,
+    sha256: str | None = None,
+) -> Checkpoint:
+    """Assemble a checkpoint of stored weights and their configuration files.
+
+    Args:
+        stored: content of a weight file.
+        config: content of config.json, of transformers or timm; empty if there is none.
+        processor: content of preprocessor_config.json; empty if there is none.
+        name: source of errors.
+        activation: as in `read_checkpoint`.
+        image_size: as in `read_checkpoint`.
+        source_name: name of the checkpoint for people; default: `name`.
+        sha256: hash of the weight file.
+
+    Raises:
+        CheckpointError: the weights do not fit the configuration, or are not those of a LeViT.
+        ConfigError: the configuration describes no network.
+    """
+    _check_is_levit(config, name)
+    detected = detect_dialect({key: array.shape for key, array in stored.arrays.items()}, name)
+    weights = {
+        canonical: canonical_array(stored.arrays[key], canonical, name)
+        for key, canonical in detected.canonical_names.items()
+    }
+    if detected.dialect.is_fused:
+        weights |= identity_batch_norms(weights)
+    given = {key: value for key, value in (("activation", activation), ("image_size", image_size)) if value is not None}
+    try:
+        if config and not is_timm(config):
+            configuration = _transformers_configuration({**config, **given}, processor, weights)
+        else:
+            detected.check_complete(name)
+            configuration = _inferred_configuration(config, processor, weights, given, name)
+    except ConfigError as error:
+        field = f"{name}: {error.source}" if error.source else name
+        raise ConfigError(error.reason, source=field, hint=error.hint) from None
+    num_labels = configuration.architecture.num_labels
+    return Checkpoint(
+        weights=weights,
+        architecture=configuration.architecture,
+        labels=configuration.labels or _stored_labels(stored, num_labels, name) or default_labels(num_labels),
+        preprocessing=configuration.preprocessing,
+        source=Source(name=source_name or name, dialect=detected.dialect.name, sha256=sha256),
+        stored_precision=narrowest_precision(stored.arrays),
+        **configuration.training,
+    )
 
 
-def _stored_labels(stored: Stored, num_labels: int, name: str) -> tuple[str, ...] | None:
-    """The class names in the file, unless there is no head, or they are those of other classes than its own."""
-    if num_labels and stored.class_names is not None and len(stored.class_names) != num_labels:
-        warnings.warn(
-            f"{name}: its meta data name {len(stored.class_names)} classes, and the head has {num_labels}: the names "
-            "are left out",
-            LevitWarning,
-            stacklevel=2,
-        )
-        return None
-    return stored.class_names if num_labels else None
+def checkpoint_name(path_or_id: str | Path, file: Path) -> str:
+    """Name of a checkpoint for people: the name of its folder or file, or its name on the hub.
+
+    Args:
+        path_or_id: what the file was found by.
+        file: result of `find_weights`.
+    """
+    path = Path(path_or_id)
+    if not path.exists():
+        return str(path_or_id)
+    return path.resolve().name if path.is_dir() else file.name
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Settings:
-    """What is not in the weights."""
+class _Configuration:
+    """Parts of a checkpoint that are not in its weights; labels are None if no file names the classes."""
 
     architecture: Architecture
     labels: tuple[str, ...] | None
@@ -149,49 +205,13 @@ class _Settings:
     training: TrainingFields
 
 
-def _settings(
-    file: Path,
-    weights: Weights,
-    found: Recognition,
-    name: str,
-    activation: str | None,
-    image_size: int | Grid | None,
-) -> _Settings:
-    config = read_json(file.with_name(CONFIG_FILE))
-    processor = read_json(file.with_name(PREPROCESSOR_FILE))
-    arguments = {"activation": activation, "image_size": image_size}
-    given: dict[str, Any] = {key: value for key, value in arguments.items() if value is not None}
-    try:
-        if config and not is_timm(config):
-            return _transformers_settings(config | given, processor, weights)
-        found.check_complete(name)
-        said: dict[str, Any] = {"activation": timm_activation(config), "image_size": timm_image_size(config)} | given
-        shapes = {key: array.shape for key, array in weights.items()}
-        architecture = architecture_from_shapes(shapes, name, **said)
-        size = architecture.image_height_width
-        return _Settings(
-            architecture=architecture,
-            labels=timm_labels(config),
-            preprocessing=_timm_preprocessing(config, size, name)
-            if is_timm(config)
-            else preprocessing_from_config(processor, size),
-            training=training_fields({"problem_type": config.get("problem_type")}),
-        )
-    except ConfigError as error:
-        raise ConfigError(f"{name}: {error}") from None
-
-
-def _timm_preprocessing(config: dict[str, Any], image_size: Grid, name: str) -> Preprocessing:
-    if difference := timm_difference(config, image_size):
-        warnings.warn(f"{name}: {difference}", LevitWarning, stacklevel=2)
-    return timm_preprocessing(config, image_size)
-
-
-def _transformers_settings(config: dict[str, Any], processor: dict[str, Any], weights: Weights) -> _Settings:
+def _transformers_configuration(
+    config: Mapping[str, Any], processor: Mapping[str, Any], weights: Weights
+) -> _Configuration:
     if config.get("model_type", MODEL_TYPES[0]) not in MODEL_TYPES:
-        raise ConfigError(f"{CONFIG_FILE} is of model_type {config['model_type']!r}, not of a LeViT")
+        raise ConfigError(f"model_type is {config['model_type']!r}, not that of a LeViT", source=CONFIG_FILE)
     architecture = architecture_from_config(config, num_classifiers=count_heads(weights))
-    return _Settings(
+    return _Configuration(
         architecture=architecture,
         labels=labels_from_config(config) if config.get("id2label") else None,
         preprocessing=preprocessing_from_config(processor, architecture.image_height_width),
@@ -199,57 +219,62 @@ def _transformers_settings(config: dict[str, Any], processor: dict[str, Any], we
     )
 
 
-def count_heads(weights: Weights) -> int:
-    """How many heads there are, or at least a part of: what it lacks is then reported as missing."""
-    return sum(any(name.startswith(f"{head}.") for name in weights) for head in HEADS)
+def _inferred_configuration(
+    config: Mapping[str, Any],
+    processor: Mapping[str, Any],
+    weights: Weights,
+    given: Mapping[str, Any],
+    name: str,
+) -> _Configuration:
+    """Configuration by the shapes of the weights, and by timm's config.json if there is one."""
+    shapes = {key: array.shape for key, array in weights.items()}
+    timm_fields: dict[str, Any] = {"activation": timm_activation(config), "image_size": timm_image_size(config)}
+    architecture = infer_architecture(shapes, name, **{**timm_fields, **given})
+    size = architecture.image_height_width
+    if is_timm(config):
+        preprocessing = _timm_preprocessing(config, size, name)
+    else:
+        preprocessing = preprocessing_from_config(processor, size)
+    return _Configuration(
+        architecture=architecture,
+        labels=timm_labels(config),
+        preprocessing=preprocessing,
+        training=training_fields({"problem_type": config.get("problem_type")}),
+    )
 
 
-def canonical_array(array: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
-    """Half precision to single, 1x1 convolutions to linear layers; whole numbers and higher precision as they are."""
-    if is_linear(name) and array.shape[2:] == (1, 1):
-        array = array[:, :, 0, 0]
-    kept = ("int64",) if name.endswith("num_batches_tracked") else ("float32", "float64")
-    if array.dtype.name in kept:
-        return array
-    if array.dtype.name not in ("float16", "bfloat16"):
-        raise CheckpointError(f"{name} is of type {array.dtype.name}: convert it to float32, float16 or bfloat16")
-    return array.astype(np.float32)
+def _timm_preprocessing(config: Mapping[str, Any], image_size: Grid, name: str) -> Preprocessing:
+    if unsupported := unsupported_timm_preprocessing(config, image_size):
+        warnings.warn(f"{name}: {unsupported}", LevitWarning, stacklevel=2)
+    return timm_preprocessing(config, image_size)
 
 
-def _identity_batch_norms(weights: Weights) -> Weights:
-    """Batch norms that only add a bias, for each layer of a fused file."""
-    found: Weights = {}
-    for name, array in weights.items():
-        layer, _, tensor = name.rpartition(".")
-        if name.endswith(".batch_norm.bias"):
-            found |= {f"{layer}.{one}": np.full_like(array, value) for one, value in _STATISTICS.items()}
-            found[f"{layer}.num_batches_tracked"] = np.array(0)
-        elif tensor == "weight" and array.ndim == 2 and layer in (f"{head}.linear" for head in HEADS):
-            width = array[0]
-            batch_norm = layer.replace(".linear", ".batch_norm")
-            values = {**_STATISTICS, "bias": 0.0}
-            found |= {f"{batch_norm}.{one}": np.full_like(width, value) for one, value in values.items()}
-            found[f"{batch_norm}.num_batches_tracked"] = np.array(0)
-    return found
+def _check_is_levit(config: Mapping[str, Any], name: str) -> None:
+    """Check that a configuration of timm is not that of another network, such as a teacher."""
+    architecture = str(config.get("architecture")) if is_timm(config) else "levit"
+    if not architecture.startswith("levit"):
+        raise CheckpointError(
+            f"timm's {architecture}, not a LeViT",
+            source=name,
+            hint="use it as `teacher`, or open it with timm or transformers",
+        )
+
+
+def _stored_labels(stored: StoredWeights, num_labels: int, name: str) -> tuple[str, ...] | None:
+    """Class names in the weight file, unless there is no head or their number is not that of the head."""
+    if num_labels and stored.class_names is not None and len(stored.class_names) != num_labels:
+        warnings.warn(
+            f"{name}: its meta data name {len(stored.class_names)} classes, but the head has {num_labels}: the names "
+            "are ignored",
+            LevitWarning,
+            stacklevel=2,
+        )
+        return None
+    return stored.class_names if num_labels else None
 
 
 def _hash(file: Path) -> str:
     try:
         return hash_file(file)
     except OSError as error:
-        raise CheckpointError(f"{file}: cannot be read ({error.strerror})") from error
-
-
-def _precision(arrays: Weights) -> str:
-    """The narrowest floating-point type in the file, by its short name."""
-    names = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32", "float64": "fp64"}
-    found = {array.dtype.name for array in arrays.values()}
-    return next((short for name, short in names.items() if name in found), "fp32")
-
-
-def short_name(path_or_id: str | Path, file: Path) -> str:
-    """What to call a checkpoint: its folder's name, its file's, or the name by which it was asked for."""
-    path = Path(path_or_id)
-    if not path.exists():
-        return str(path_or_id)
-    return path.resolve().name if path.is_dir() else file.name
+        raise CheckpointError(f"cannot be read ({error.strerror})", source=file) from error

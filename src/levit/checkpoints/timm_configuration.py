@@ -1,4 +1,4 @@
-"""timm's config.json <-> what weights do not tell: activation, image size, labels, preprocessing."""
+"""Reading and writing of timm's config.json: activation, image size, labels and preprocessing."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from levit.spec.preprocessing import IMAGENET_MEAN, IMAGENET_STD, RESAMPLE_FILTE
 from levit.spec.variants import ALL_VARIANTS
 
 _FILTER_NUMBERS = {name: number for number, name in RESAMPLE_FILTERS.items()}
-_USUAL_SHARES = (1.0, 0.9, 0.875, 0.95)
-_CROP_SHARE = 0.875  # which timm takes where a file does not say it, although its own LeViTs have 0.9
+_COMMON_CROP_RATIOS = (1.0, 0.9, 0.875, 0.95)
+_DEFAULT_CROP_RATIO = 0.875  # timm's default for files without crop_pct, although it is 0.9 for its own LeViTs
 
 
 def is_timm(config: Mapping[str, Any]) -> bool:
-    """Whether a config.json is timm's."""
+    """Whether a config.json is one of timm."""
     return isinstance(config.get("architecture"), str)
 
 
 def timm_activation(config: Mapping[str, Any]) -> str | None:
-    """The activation that a configuration says, or None."""
+    """Activation of a configuration, or None if it has none."""
     layer = _section(config, "model_args").get("act_layer")
     if layer is not None:
         return "silu" if str(layer).lower() in ("silu", "swish") else "hardswish"
@@ -34,7 +34,7 @@ def timm_activation(config: Mapping[str, Any]) -> str | None:
 
 
 def timm_image_size(config: Mapping[str, Any]) -> int | Grid | None:
-    """Height and width of the input (one number for both) that a configuration says, or None."""
+    """Height and width of the input in pixels, or one number for both; None if a configuration has neither."""
     size = _section(config, "model_args").get("img_size")
     if size is None:
         size = _section(config, "pretrained_cfg").get("input_size", [None])[1:] or None
@@ -47,25 +47,34 @@ def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def timm_labels(config: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """The class names that a configuration holds, or None."""
+    """Class names of a configuration, or None if it has none."""
     names = config.get("label_names")
     return tuple(map(str, names)) if isinstance(names, list) else None
 
 
 def timm_preprocessing(config: Mapping[str, Any], image_size: Grid) -> Preprocessing:
-    """The evaluation transform of timm, or the nearest there is here; see `timm_difference`.
+    """Preprocessing of timm's evaluation transform, or its best approximation.
+
+    See `unsupported_timm_preprocessing` for the cases that are approximated.
+
+    Args:
+        config: content of a config.json.
+        image_size: height and width of the network's input in pixels.
 
     Raises:
-        ConfigError: a field has a value that describes no preprocessing.
+        ConfigError: a field is invalid.
     """
     settings = _transform_section(config)
     mean, std = settings.get("mean") or IMAGENET_MEAN, settings.get("std") or IMAGENET_STD
-    if not isinstance(mean, list | tuple) or not isinstance(std, list | tuple):
-        raise ConfigError("mean and std must be lists with one number per channel")
+    for name, values in (("mean", mean), ("std", std)):
+        if not isinstance(values, list | tuple):
+            raise ConfigError(f"{values!r} is not a list with one number per channel", source=name)
     interpolation = settings.get("interpolation") or "bicubic"
     if interpolation not in _FILTER_NUMBERS:
-        raise ConfigError(f"interpolation is {interpolation!r}: use one of {', '.join(_FILTER_NUMBERS)}")
-    height, width = _resized(settings, image_size)
+        raise ConfigError(
+            f"unknown value {interpolation!r}", source="interpolation", hint=f"use one of {', '.join(_FILTER_NUMBERS)}"
+        )
+    height, width = _resized_size(settings, image_size)
     is_exact = settings.get("crop_mode") == "squash" or height != width
     return Preprocessing(
         resize=(height, width) if is_exact else height,
@@ -76,44 +85,50 @@ def timm_preprocessing(config: Mapping[str, Any], image_size: Grid) -> Preproces
     )
 
 
-def timm_difference(config: Mapping[str, Any], image_size: Grid) -> str | None:
-    """What timm does to an image that `timm_preprocessing` cannot say, in a sentence; None where there is nothing."""
+def unsupported_timm_preprocessing(config: Mapping[str, Any], image_size: Grid) -> str | None:
+    """Sentence about a transform of timm that `timm_preprocessing` only approximates, or None if it is exact."""
     settings = _transform_section(config)
-    height, width = _resized(settings, image_size)
+    height, width = _resized_size(settings, image_size)
     mode = settings.get("crop_mode")
     if mode == "border":
-        return "timm fits the whole image into a frame (crop_mode border), which levit cannot: it crops the image"
+        return "timm pads the whole image to a frame (crop_mode border), which levit cannot do: it crops the image"
     if mode != "squash" and height != width:
-        return f"timm resizes an image to cover {height}x{width}, which levit cannot: it squashes the image to that"
+        return f"timm resizes an image to cover {height}x{width}, which levit cannot do: it resizes it to exactly this"
     return None
 
 
 def _transform_section(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The fields of preprocessing; older files have no section for them."""
+    """Fields of the transform; old files have no section for them."""
     return _section(config, "pretrained_cfg") or config
 
 
-def _resized(settings: Mapping[str, Any], image_size: Grid) -> Grid:
-    """What timm resizes to: the shorter side, where both are the same, or in crop_mode squash both."""
-    share = settings.get("crop_pct") or _CROP_SHARE
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < inf:
-        raise ConfigError(f"crop_pct is {share!r}: it must be a number above 0")
-    return int(image_size[0] / share), int(image_size[1] / share)
+def _resized_size(settings: Mapping[str, Any], image_size: Grid) -> Grid:
+    """Size that timm resizes to: if both numbers are equal, that of the shorter side; with crop_mode squash, both."""
+    ratio = settings.get("crop_pct") or _DEFAULT_CROP_RATIO
+    if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 < ratio < inf:
+        raise ConfigError(f"{ratio!r} is not a number above 0", source="crop_pct")
+    return int(image_size[0] / ratio), int(image_size[1] / ratio)
 
 
 def timm_config(checkpoint: Checkpoint, *, is_convolutional: bool) -> dict[str, Any]:
-    """The config.json with which `timm.create_model("local-dir:…")` opens the weights.
+    """Build the config.json with which `timm.create_model("local-dir:…")` opens the weights.
+
+    Args:
+        checkpoint: the weights and their description.
+        is_convolutional: whether the linear layers are written as 1x1 convolutions (`levit_conv_…`).
 
     Raises:
         CheckpointError: timm has no such network.
     """
     architecture = checkpoint.architecture
-    # timm's registered networks differ in what model_args cannot change: the number of heads.
+    # The number of heads is that of the registered network; model_args cannot change it.
     name = {2: "levit_128s", 1: "levit_256d"}.get(architecture.num_classifiers)
-    if name is None or not _is_timms(architecture):
+    if name is None or not _is_supported_by_timm(architecture):
         raise CheckpointError(
-            f"{checkpoint.source.name}: timm has no such LeViT (it knows one key_dim, its own downsampling, MLPs in "
-            "every stage, and stems of 3x3 convolutions that shrink by 8 or 16): use another dialect"
+            "timm has no such LeViT (it has one key_dim for all stages, the default downsampling, MLPs in each stage, "
+            "and stems of 3x3 convolutions that shrink by 8 or 16)",
+            source=checkpoint.source.name,
+            hint="use another dialect",
         )
     height, width = architecture.image_height_width
     return {
@@ -121,19 +136,7 @@ def timm_config(checkpoint: Checkpoint, *, is_convolutional: bool) -> dict[str, 
         "num_classes": architecture.num_labels,
         "num_features": architecture.hidden_sizes[-1],
         "global_pool": "avg",
-        "model_args": {
-            "img_size": [height, width],
-            "num_classes": architecture.num_labels,
-            "in_chans": architecture.num_channels,
-            "embed_dim": list(architecture.hidden_sizes),
-            "key_dim": architecture.key_dim[0],
-            "num_heads": list(architecture.num_attention_heads),
-            "depth": list(architecture.depths),
-            "attn_ratio": list(architecture.attention_ratio),
-            "mlp_ratio": list(architecture.mlp_ratio),
-            "stem_type": f"s{architecture.patch_size}",
-            "act_layer": {"hardswish": "hard_swish", "silu": "silu"}[architecture.activation],
-        },
+        "model_args": _model_args(architecture),
         "label_names": list(checkpoint.labels),
         **({"problem_type": MULTI_LABEL} if checkpoint.is_multi_label else {}),
         "pretrained_cfg": {
@@ -147,8 +150,28 @@ def timm_config(checkpoint: Checkpoint, *, is_convolutional: bool) -> dict[str, 
     }
 
 
+def _model_args(architecture: Architecture) -> dict[str, Any]:
+    return {
+        "img_size": list(architecture.image_height_width),
+        "num_classes": architecture.num_labels,
+        "in_chans": architecture.num_channels,
+        "embed_dim": list(architecture.hidden_sizes),
+        "key_dim": architecture.key_dim[0],
+        "num_heads": list(architecture.num_attention_heads),
+        "depth": list(architecture.depths),
+        "attn_ratio": list(architecture.attention_ratio),
+        "mlp_ratio": list(architecture.mlp_ratio),
+        "stem_type": f"s{architecture.patch_size}",
+        "act_layer": {"hardswish": "hard_swish", "silu": "silu"}[architecture.activation],
+    }
+
+
 def timm_transform(preprocessing: Preprocessing, image_size: Grid) -> dict[str, Any]:
-    """The fields with which timm transforms an image the same, or as nearly as it can.
+    """Fields of timm's evaluation transform for a preprocessing, or the best approximation.
+
+    Args:
+        preprocessing: preprocessing of images.
+        image_size: height and width of the network's input in pixels.
 
     Examples:
         >>> timm_transform(Preprocessing(resize=(64, 64), crop=(64, 64)), (64, 64))["crop_pct"]
@@ -161,32 +184,32 @@ def timm_transform(preprocessing: Preprocessing, image_size: Grid) -> dict[str, 
         resize = (resize, resize)
     return {
         "interpolation": RESAMPLE_FILTERS[preprocessing.resample],
-        "crop_pct": _crop_share(image_size, resize or image_size),
+        "crop_pct": _crop_ratio(image_size, resize or image_size),
         "crop_mode": mode,
-        # Without a normalization, one that changes nothing.
+        # Identity if there is no normalization.
         "mean": list(preprocessing.mean or (0.0, 0.0, 0.0)),
         "std": list(preprocessing.std or (1.0, 1.0, 1.0)),
     }
 
 
-def _crop_share(image_size: Grid, resized: Grid) -> float:
-    """A usual or else the shortest number by which timm gets from an input's sides to those of the resized image.
+def _crop_ratio(image_size: Grid, resized: Grid) -> float:
+    """Ratio for which timm computes the size of the resized image: a common one, or that with the fewest digits.
 
     Examples:
-        >>> _crop_share((224, 224), (248, 248)), _crop_share((224, 224), (239, 239))
+        >>> _crop_ratio((224, 224), (248, 248)), _crop_ratio((224, 224), (239, 239))
         (0.9, 0.937)
     """
     pairs = list(zip(image_size, resized, strict=True))
     largest: float = min(side / length for side, length in pairs)
-    while any(int(side / largest) < length for side, length in pairs):  # where the quotient was rounded up
+    while any(int(side / largest) < length for side, length in pairs):  # the quotient was rounded up
         largest = nextafter(largest, 0)
-    shares = (*_USUAL_SHARES, *(floor(largest * 10**digits) / 10**digits for digits in range(1, 17)))
-    exact = (share for share in shares if share and all(int(side / share) == length for side, length in pairs))
+    ratios = (*_COMMON_CROP_RATIOS, *(floor(largest * 10**digits) / 10**digits for digits in range(1, 17)))
+    exact = (ratio for ratio in ratios if ratio and all(int(side / ratio) == length for side, length in pairs))
     return next(exact, largest)
 
 
-def _is_timms(architecture: Architecture) -> bool:
-    """Whether timm's network has these blocks for some arguments."""
+def _is_supported_by_timm(architecture: Architecture) -> bool:
+    """Whether timm's network can have these blocks."""
     stem = (architecture.kernel_size, architecture.stride, architecture.padding)
     return (
         len(set(architecture.key_dim)) == 1

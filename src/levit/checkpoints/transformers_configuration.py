@@ -1,4 +1,4 @@
-"""transformers' config.json and preprocessor_config.json <-> architecture, labels and preprocessing."""
+"""Reading and writing of transformers' config.json and preprocessor_config.json."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from levit.spec.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 CONFIG_FILE = "config.json"
 PREPROCESSOR_FILE = "preprocessor_config.json"
 
-# The second is written for networks that stock transformers would compute wrongly, so that it refuses them.
+# The second is written for networks that stock transformers would compute wrongly, so that it rejects them.
 MODEL_TYPES = ("levit", "levit_extended")
 
-# transformers' `problem_type` where each label is decided by itself.
+# `problem_type` of a classifier whose images may have several labels.
 MULTI_LABEL = "multi_label_classification"
 
 JsonObject = Mapping[str, Any]
 
-# The documentation names two fields in the plural, the code of transformers in the singular: both are read.
-SPELLINGS = {"mlp_ratios": "mlp_ratio", "attention_ratios": "attention_ratio"}
+# transformers documents two fields in the plural and reads them in the singular; both are read here.
+FIELD_ALIASES = {"mlp_ratios": "mlp_ratio", "attention_ratios": "attention_ratio"}
 
-_FIELDS = ("num_channels", "kernel_size", "stride", "padding", "patch_size", "activation")
-PER_STAGE = ("hidden_sizes", "num_attention_heads", "depths", "key_dim", "mlp_ratio", "attention_ratio")
+_SCALAR_FIELDS = ("num_channels", "kernel_size", "stride", "padding", "patch_size", "activation")
+STAGE_FIELDS = ("hidden_sizes", "num_attention_heads", "depths", "key_dim", "mlp_ratio", "attention_ratio")
 
 
 def architecture_from_config(config: JsonObject, *, num_classifiers: int) -> Architecture:
-    """The architecture that a transformers configuration describes; absent fields have the documented defaults.
+    """Architecture of a transformers configuration; absent fields have the documented defaults.
 
     Args:
-        config: the content of a config.json.
-        num_classifiers: how many heads the network has, which the configuration does not tell.
+        config: content of a config.json.
+        num_classifiers: number of heads, which the configuration does not contain.
 
     Raises:
-        ConfigError: a field has a value that describes no network.
+        ConfigError: a field is invalid.
     """
-    config = {SPELLINGS.get(name, name): value for name, value in config.items()}
-    values: dict[str, Any] = {name: config[name] for name in _FIELDS if name in config}
-    values |= {name: _tuple(name, config[name]) for name in PER_STAGE if name in config}
+    config = {FIELD_ALIASES.get(name, name): value for name, value in config.items()}
+    values: dict[str, Any] = {name: config[name] for name in _SCALAR_FIELDS if name in config}
+    values |= {name: _stage_values(name, config[name]) for name in STAGE_FIELDS if name in config}
     if isinstance(values.get("patch_size"), list | tuple):
-        values["patch_size"] = _one_patch_size(values["patch_size"])
+        values["patch_size"] = _equal_patch_size(values["patch_size"])
     if "image_size" in config:
         size = config["image_size"]
         values["image_size"] = tuple(size) if isinstance(size, list | tuple) else size
@@ -54,24 +54,24 @@ def architecture_from_config(config: JsonObject, *, num_classifiers: int) -> Arc
 
 
 def config_from_architecture(architecture: Architecture) -> dict[str, Any]:
-    """The fields of a transformers configuration for an architecture: the inverse of `architecture_from_config`.
+    """Fields of a transformers configuration for an architecture: the inverse of `architecture_from_config`.
 
-    `num_labels` stands for the labels, which a configuration writes as `id2label`.
+    `num_labels` replaces the labels, which the file contains as `id2label`.
     """
     height, width = architecture.image_height_width
-    values: dict[str, Any] = {name: getattr(architecture, name) for name in _FIELDS}
-    values |= {name: list(getattr(architecture, name)) for name in PER_STAGE}
+    values: dict[str, Any] = {name: getattr(architecture, name) for name in _SCALAR_FIELDS}
+    values |= {name: list(getattr(architecture, name)) for name in STAGE_FIELDS}
     values["image_size"] = height if height == width else [height, width]
     values["down_ops"] = [
-        ["Subsample", one.key_dim, one.num_attention_heads, one.attention_ratio, one.mlp_ratio, one.stride]
-        for one in architecture.downsamples or ()
+        ["Subsample", down.key_dim, down.num_attention_heads, down.attention_ratio, down.mlp_ratio, down.stride]
+        for down in architecture.downsamples or ()
     ]
     values["num_labels"] = architecture.num_labels
     return values
 
 
 def config_from_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The config.json that transformers would have written beside these weights."""
+    """Content of the config.json that transformers writes for a checkpoint."""
     values = config_from_architecture(checkpoint.architecture)
     del values["num_labels"], values["activation"]
     heads = ("LevitModel", "LevitForImageClassification", "LevitForImageClassificationWithTeacher")
@@ -81,7 +81,7 @@ def config_from_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
         "model_type": MODEL_TYPES[0],
         **values,
         **drop_path,
-        "drop_path_rate": 0,  # stock transformers takes whole numbers only
+        "drop_path_rate": 0,  # stock transformers accepts only integers
         "initializer_range": checkpoint.initializer_range,
         **({"problem_type": MULTI_LABEL} if checkpoint.is_multi_label else {}),
         "dtype": "float32",
@@ -90,8 +90,8 @@ def config_from_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def is_stock(architecture: Architecture) -> bool:
-    """Whether stock transformers computes this network as it is."""
+def is_supported_by_transformers(architecture: Architecture) -> bool:
+    """Whether stock transformers computes this network correctly."""
     height, width = architecture.image_height_width
     ratios = [*architecture.mlp_ratio, *architecture.attention_ratio]
     for downsample in architecture.downsamples or ():
@@ -101,13 +101,13 @@ def is_stock(architecture: Architecture) -> bool:
         and architecture.num_stages == 3
         and (architecture.patch_size, architecture.stride) == (16, 2)
         and height == width
-        and architecture.stem_grids[-1] == (height // 16, width // 16)  # what stock takes the stem to give
+        and architecture.stem_grids[-1] == (height // 16, width // 16)  # stock assumes this grid
         and all(isinstance(ratio, int) for ratio in ratios)
     )
 
 
 def preprocessor_config(preprocessing: Preprocessing) -> dict[str, Any]:
-    """The preprocessor_config.json for a preprocessing: the inverse of `preprocessing_from_config`."""
+    """Content of the preprocessor_config.json for a preprocessing: the inverse of `preprocessing_from_config`."""
     values: dict[str, Any] = {
         "image_processor_type": "LevitImageProcessor",
         "do_resize": preprocessing.resize is not None,
@@ -117,7 +117,7 @@ def preprocessor_config(preprocessing: Preprocessing) -> dict[str, Any]:
         "resample": preprocessing.resample,
     }
     if isinstance(preprocessing.resize, int):
-        # transformers multiplies by 256/224 and rounds down, which skips every eighth size: then the one below.
+        # transformers multiplies by 256/224 and rounds down, which omits every eighth size: then use the next lower.
         values["size"] = {"shortest_edge": -(-preprocessing.resize * 224 // 256)}
         if int(256 / 224 * values["size"]["shortest_edge"]) > preprocessing.resize:
             values["size"]["shortest_edge"] -= 1
@@ -133,44 +133,52 @@ def preprocessor_config(preprocessing: Preprocessing) -> dict[str, Any]:
 
 
 def count_labels(config: JsonObject) -> int:
-    """The number of classes that a configuration states; 2 where it states none, as in transformers."""
+    """Number of classes in a configuration; 2 if it has none, as in transformers.
+
+    Raises:
+        ConfigError: `id2label` or `num_labels` is invalid.
+    """
     if config.get("id2label") is not None:
         if not isinstance(config["id2label"], Mapping):
-            raise ConfigError("id2label must map the numbers 0, 1, 2, … to names, without a gap")
+            raise _invalid_id2label()
         return len(config["id2label"])
     num_labels = config.get("num_labels", 2)
     if isinstance(num_labels, bool) or not isinstance(num_labels, int) or num_labels < 0:
-        raise ConfigError(f"num_labels is {num_labels!r}: it must be a whole number of at least 0")
+        raise ConfigError(f"{num_labels!r} is not a whole number of at least 0", source="num_labels")
     return num_labels
 
 
 def labels_from_config(config: JsonObject) -> tuple[str, ...]:
-    """The class names in the order of their numbers.
+    """Class names in the order of the logits.
 
     Raises:
-        ConfigError: the numbers are not 0, 1, 2, …
+        ConfigError: the indices in `id2label` are not 0, 1, 2, …
     """
     id2label = config.get("id2label")
     if id2label is None:
         return default_labels(count_labels(config))
     try:
-        by_number = {int(number): str(name) for number, name in id2label.items()}
-        return tuple(by_number[number] for number in range(len(by_number)))
+        names = {int(index): str(name) for index, name in id2label.items()}
+        return tuple(names[index] for index in range(len(names)))
     except (AttributeError, KeyError, ValueError):
-        raise ConfigError("id2label must map the numbers 0, 1, 2, … to names, without a gap") from None
+        raise _invalid_id2label() from None
+
+
+def _invalid_id2label() -> ConfigError:
+    return ConfigError("does not map the numbers 0, 1, 2, … to names, without a gap", source="id2label")
 
 
 def preprocessing_from_config(config: JsonObject, image_size: Grid) -> Preprocessing:
-    """What a preprocessor_config.json describes; absent fields have the defaults of `LevitImageProcessor`.
+    """Preprocessing of a preprocessor_config.json; absent fields have the defaults of `LevitImageProcessor`.
 
     `size: {"shortest_edge": s}` means int(256 / 224 * s) pixels, as in transformers.
 
     Args:
-        config: the content of the file; empty for the defaults.
-        image_size: height and width of the network's input, the default of `crop_size`.
+        config: content of the file; empty for the defaults.
+        image_size: height and width of the network's input in pixels, the default of `crop_size`.
 
     Raises:
-        ConfigError: a field has a value that describes no preprocessing.
+        ConfigError: a field is invalid.
     """
     if not config:
         return Preprocessing.for_image_size(image_size)
@@ -186,7 +194,7 @@ def preprocessing_from_config(config: JsonObject, image_size: Grid) -> Preproces
 
 
 class TrainingFields(TypedDict):
-    """What a checkpoint keeps of training."""
+    """Fields of `Checkpoint` that concern training; see there."""
 
     drop_path_rate: float
     initializer_range: float
@@ -194,10 +202,10 @@ class TrainingFields(TypedDict):
 
 
 def training_fields(config: JsonObject) -> TrainingFields:
-    """What a configuration says of training, as a checkpoint keeps it.
+    """Fields of a configuration that concern training.
 
     Raises:
-        ConfigError: `drop_path_rate` or `initializer_range` is no number from 0.
+        ConfigError: `drop_path_rate` or `initializer_range` is not a number of at least 0.
     """
     fields: TrainingFields = {
         "drop_path_rate": config.get("levit_drop_path_rate", config.get("drop_path_rate", 0)),
@@ -207,7 +215,7 @@ def training_fields(config: JsonObject) -> TrainingFields:
     for name in ("drop_path_rate", "initializer_range"):
         value = fields[name]
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < inf:
-            raise ConfigError(f"{name} is {value!r}: it must be a number of at least 0")
+            raise ConfigError(f"{value!r} is not a number of at least 0", source=name)
     return fields
 
 
@@ -215,32 +223,35 @@ def _channels(name: str, values: object) -> tuple[Any, ...]:
     if isinstance(values, int | float) and not isinstance(values, bool):
         return (values,) * 3  # one number for all channels
     if not isinstance(values, list | tuple):
-        raise ConfigError(f"{name} is {values!r}: give one number for each channel")
+        raise ConfigError(f"{values!r} is not a list with one number per channel", source=name)
     return tuple(values)
 
 
-def _tuple(name: str, value: object) -> tuple[Any, ...]:
+def _stage_values(name: str, value: object) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
-        raise ConfigError(f"{name} is {value!r}: give a list with one value per stage")
+        raise ConfigError(f"{value!r} is not a list with one value per stage", source=name)
     return tuple(value)
 
 
-def _one_patch_size(sizes: list[int] | tuple[int, ...]) -> int:
+def _equal_patch_size(sizes: list[int] | tuple[int, ...]) -> int:
     if len(set(sizes)) != 1:
-        raise ConfigError(f"patch_size is {sizes!r}: the stem shrinks height and width by the same factor")
+        raise ConfigError(
+            f"{sizes!r} has different numbers", source="patch_size", hint="the stem shrinks height and width equally"
+        )
     return sizes[0]
 
 
 def _downsamples(down_ops: object) -> tuple[Downsample, ...]:
-    # transformers appends [""] to the list each time it builds a model, and saves it: those entries say nothing.
+    # transformers appends [""] to the list each time it builds a model, and saves it; these entries mean nothing.
     operations: list[Any] = [down_ops]
     if isinstance(down_ops, list | tuple):
-        operations = [one for one in down_ops if one not in ([""], ("",))]
-    for one in operations:
-        if not isinstance(one, list | tuple) or one[0] != "Subsample" or len(one) != 6:
+        operations = [operation for operation in down_ops if operation not in ([""], ("",))]
+    for operation in operations:
+        if not isinstance(operation, list | tuple) or operation[0] != "Subsample" or len(operation) != 6:
             raise ConfigError(
-                f"down_ops has the entry {one!r}: write "
-                '["Subsample", key_dim, num_heads, attention_ratio, mlp_ratio, stride]'
+                f"has the entry {operation!r}",
+                source="down_ops",
+                hint='write ["Subsample", key_dim, num_heads, attention_ratio, mlp_ratio, stride]',
             )
     return tuple(
         Downsample(key_dim=key_dim, num_attention_heads=heads, attention_ratio=ratio, mlp_ratio=mlp, stride=stride)
@@ -266,5 +277,5 @@ def _height_width(name: str, size: Any) -> Grid:
     if not (
         isinstance(size, list | tuple) and len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size)
     ):
-        raise ConfigError(f'{name} is {size!r}: write {{"height": …, "width": …}}')
+        raise ConfigError(f"invalid value {size!r}", source=name, hint='write {"height": …, "width": …}')
     return size[0], size[1]

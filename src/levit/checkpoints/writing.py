@@ -1,23 +1,21 @@
-"""Canonical weights -> files of any dialect."""
+"""Writing of checkpoints in any dialect."""
 
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save
 
 from levit.checkpoints.checkpoint import Checkpoint, Weights
-from levit.checkpoints.conversion_warnings import warn_of_changes, warn_of_lost_decisions, warn_of_lost_labels
-from levit.checkpoints.dialects import BIASES, OFFSETS, TRANSFORMERS, WRITABLE, Dialect, is_linear, translate
-from levit.checkpoints.hub import SAFETENSORS_FILE, WEIGHTS_FILES, find_weights
+from levit.checkpoints.conversion_warnings import warn_about_labels, warn_about_multi_label, warn_about_preprocessing
+from levit.checkpoints.dialects import BIASES, OFFSETS, TRANSFORMERS, WRITABLE, Dialect, is_linear
+from levit.checkpoints.key_translation import translate_keys
 from levit.checkpoints.pickles import is_pickle
 from levit.checkpoints.reading import read_checkpoint
 from levit.checkpoints.timm_configuration import timm_config, timm_preprocessing
@@ -25,16 +23,22 @@ from levit.checkpoints.transformers_configuration import (
     CONFIG_FILE,
     PREPROCESSOR_FILE,
     config_from_checkpoint,
-    is_stock,
+    is_supported_by_transformers,
     preprocessing_from_config,
     preprocessor_config,
 )
-from levit.errors import CheckpointError
+from levit.checkpoints.weight_lookup import find_weights
+from levit.checkpoints.weight_names import SAFETENSORS_FILE, WEIGHT_FILES
+from levit.errors import CheckpointError, first_line
+from levit.files import replacing, updating_folder, write_bytes
 from levit.spec.architecture import Grid
 from levit.spec.blocks import AttentionBlock, all_blocks, weight_shapes
 from levit.spec.preprocessing import Preprocessing
 
-_BY_NAME = {dialect.name: dialect for dialect in WRITABLE}
+_DIALECTS = {dialect.name: dialect for dialect in WRITABLE}
+_FOLDER_DIALECTS = ("transformers", "timm", "timm-conv")  # a folder with a configuration; the others are one file
+
+ConfigurationFiles = Mapping[str, Mapping[str, Any]]
 
 
 def convert(
@@ -47,29 +51,29 @@ def convert(
     revision: str | None = None,
     use_ema: bool = False,
 ) -> Path:
-    """Rewrite a checkpoint in another library's names and layout.
+    """Convert a checkpoint to the key names and files of another library.
 
-    transformers and timm get a folder with configuration files, as they write it themselves. facebook and mmpretrain
-    get one `.pth` file (for which torch must be installed), or a `.safetensors` file where `target` ends so.
-
-    What these files cannot say of the preprocessing is named in a `LevitWarning`.
+    For transformers and timm, a folder with configuration files is written, as these libraries write it. For facebook
+    and mmpretrain, it is one `.pth` file (for which torch must be installed), or a `.safetensors` file if `target` has
+    this suffix. A `LevitWarning` names the preprocessing and labels that these files cannot contain.
 
     Args:
-        source: what `levit.read_checkpoint` takes.
-        target: the folder or file to write. An existing file is replaced when the new one is complete; an existing
-            folder keeps what is not written anew, and its configuration is replaced last.
-        to: transformers, timm, timm-conv, facebook, facebook-conv or mmpretrain.
-        activation: "hardswish" or "silu", which weights do not tell; default: as for `levit.read_checkpoint`.
-        image_size: of the input, in pixels, likewise.
-        revision: branch, tag or commit, for a source on the hub.
-        use_ema: of a training checkpoint, take the moving average of the weights.
+        source: path, name or address, as in `levit.read_checkpoint`.
+        target: folder or file to write. An existing file is replaced when the new one is complete; an existing folder
+            keeps its other files, and its configuration is replaced last.
+        to: "transformers", "timm", "timm-conv", "facebook", "facebook-conv" or "mmpretrain".
+        activation: "hardswish" or "silu", as in `levit.read_checkpoint`.
+        image_size: size of the input in pixels, as in `levit.read_checkpoint`.
+        revision: branch, tag or commit of a name on the hub.
+        use_ema: read the moving average of the weights of a training checkpoint.
 
     Returns:
         The path that was written.
 
     Raises:
-        CheckpointError: the source cannot be read, the dialect is unknown, its library has no such network, or the
-            target is the source.
+        CheckpointError: the source cannot be read, the target cannot be written or is the source, the dialect is
+            unknown, or its library has no such network.
+        ConfigError: a configuration file of the source describes no network.
 
     Examples:
         >>> import levit, tempfile
@@ -78,69 +82,62 @@ def convert(
         ...     sorted(file.name for file in path.iterdir())
         ['config.json', 'model.safetensors']
     """
-    _check_is_elsewhere(source, target)
+    _check_is_not_source(source, target)
     checkpoint = read_checkpoint(
         source, activation=activation, image_size=image_size, revision=revision, use_ema=use_ema
     )
     return write_checkpoint(checkpoint, target, to=to)
 
 
-def _check_is_elsewhere(source: str | Path, target: str | Path) -> None:
-    """Raise if what is read would be written over."""
-    with suppress(OSError):  # a name that is no file
-        weights = find_weights(source).resolve() if Path(source).exists() else None
-        if weights in {path.resolve() for path in (Path(target), *(Path(target) / name for name in WEIGHTS_FILES))}:
-            raise CheckpointError(f"{target}: this is what is to be converted: give another place to write to")
-
-
 def write_checkpoint(checkpoint: Checkpoint, target: str | Path, *, to: str = TRANSFORMERS.name) -> Path:
     """Write a checkpoint in a dialect; see `convert`."""
-    if to not in _BY_NAME:
-        raise CheckpointError(f"no dialect is called {to!r}: use {', '.join(_BY_NAME)}")
-    dialect, path = _BY_NAME[to], Path(target).absolute()
-    arrays = arrays_in(checkpoint, dialect)
+    if to not in _DIALECTS:
+        raise CheckpointError(f"unknown dialect {to!r}", source="to", hint=f"use {', '.join(_DIALECTS)}")
+    dialect, path = _DIALECTS[to], Path(target).absolute()
     size = checkpoint.architecture.image_height_width
-    if dialect.name not in ("transformers", "timm", "timm-conv"):
-        if path.suffix == ".safetensors":
-            _replace(path, lambda partial: partial.write_bytes(save(arrays)))
+    if to in _FOLDER_DIALECTS:
+        files = _configuration_files(checkpoint, dialect)
+        _write_folder(path, arrays_in(checkpoint, dialect), files, dialect)
+        if dialect is TRANSFORMERS:
+            written = preprocessing_from_config(files[PREPROCESSOR_FILE], size)
         else:
-            _write_pickle(checkpoint, arrays, path, dialect)
-        if path.suffix == ".safetensors" or dialect.name != "mmpretrain":
-            warn_of_lost_labels(checkpoint, str(target))
-        warn_of_lost_decisions(checkpoint, str(target))
-        warn_of_changes(checkpoint, Preprocessing.for_image_size(size), str(target))  # which a file without it means
-        return Path(target)
-    if path.suffix == ".safetensors" or is_pickle(path):
-        raise CheckpointError(f"{path}: {dialect.name} keeps its configuration beside the weights: give a folder")
-    if dialect is TRANSFORMERS:
-        files = _transformers_files(checkpoint)
-        kept = preprocessing_from_config(files[PREPROCESSOR_FILE], size)
+            written = timm_preprocessing(files[CONFIG_FILE], size)
     else:
-        files = {CONFIG_FILE: timm_config(checkpoint, is_convolutional=dialect.is_convolutional)}
-        kept = timm_preprocessing(files[CONFIG_FILE], size)
-    _replace(path, lambda partial: _write_folder(partial, arrays, files))
-    warn_of_changes(checkpoint, kept, str(target))
+        _write_file(path, checkpoint, dialect)
+        if path.suffix == ".safetensors" or to != "mmpretrain":
+            warn_about_labels(checkpoint, str(target))
+        warn_about_multi_label(checkpoint, str(target))
+        written = Preprocessing.for_image_size(size)  # that readers of such a file assume
+    warn_about_preprocessing(checkpoint, written, str(target))
     return Path(target)
 
 
 def arrays_in(checkpoint: Checkpoint, dialect: Dialect) -> Weights:
-    """The weights under a dialect's names, in its shapes and in the order of its networks."""
-    order = weight_shapes(checkpoint.architecture)
-    names = translate(order, TRANSFORMERS, dialect)
+    """Weights of a checkpoint with the keys, shapes and order of a dialect."""
+    shapes = weight_shapes(checkpoint.architecture)
+    keys = translate_keys(shapes, TRANSFORMERS, dialect)
     offsets = _offset_tables(checkpoint) if dialect.stores_offsets else {}
     arrays: Weights = {}
-    for canonical in order:
+    for canonical in shapes:
         array = checkpoint.weights[canonical]
         if dialect.is_convolutional and is_linear(canonical):
             array = array[:, :, None, None]
-        arrays[names[canonical]] = np.array(array, order="C")
+        arrays[keys[canonical]] = np.array(array, order="C")
         if canonical in offsets:
-            arrays[names[canonical].removesuffix(BIASES) + OFFSETS] = offsets[canonical]
+            arrays[keys[canonical].removesuffix(BIASES) + OFFSETS] = offsets[canonical]
     return arrays
 
 
+def _check_is_not_source(source: str | Path, target: str | Path) -> None:
+    """Check that the target does not overwrite the source."""
+    with suppress(OSError):  # a name that is not a file
+        weights = find_weights(source).resolve() if Path(source).exists() else None
+        if weights in {path.resolve() for path in (Path(target), *(Path(target) / name for name in WEIGHT_FILES))}:
+            raise CheckpointError("the target is the source", source=target, hint="give another target")
+
+
 def _offset_tables(checkpoint: Checkpoint) -> Weights:
-    """For each attention's biases, which of them each query gives each key."""
+    """Canonical name of each attention's biases -> its offset table [queries, keys], int64."""
     return {
         f"{block.key}.{BIASES}": np.array(block.offset_table(), np.int64)
         for block in all_blocks(checkpoint.architecture)
@@ -148,11 +145,15 @@ def _offset_tables(checkpoint: Checkpoint) -> Weights:
     }
 
 
-def _transformers_files(checkpoint: Checkpoint) -> dict[str, dict[str, Any]]:
-    if not is_stock(checkpoint.architecture):
+def _configuration_files(checkpoint: Checkpoint, dialect: Dialect) -> ConfigurationFiles:
+    if dialect is not TRANSFORMERS:
+        return {CONFIG_FILE: timm_config(checkpoint, is_convolutional=dialect.is_convolutional)}
+    if not is_supported_by_transformers(checkpoint.architecture):
         raise CheckpointError(
-            f"{checkpoint.source.name}: stock transformers would compute this network wrongly (it knows only "
-            "Hardswish, three stages, a stem of four convolutions, square images of whole patches): use another dialect"
+            "stock transformers would compute this network wrongly (it supports only Hardswish, three stages, a stem "
+            "of four convolutions, and square images of whole patches)",
+            source=checkpoint.source.name,
+            hint="use another dialect",
         )
     return {
         CONFIG_FILE: config_from_checkpoint(checkpoint),
@@ -160,54 +161,62 @@ def _transformers_files(checkpoint: Checkpoint) -> dict[str, dict[str, Any]]:
     }
 
 
-def _write_folder(folder: Path, arrays: Weights, files: dict[str, dict[str, Any]]) -> None:
-    folder.mkdir()
-    # Not by save_file, whose files nobody else may read.
-    (folder / SAFETENSORS_FILE).write_bytes(save(arrays, metadata={"format": "pt"}))
-    for name, content in files.items():
-        (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+def _write_folder(path: Path, arrays: Weights, files: ConfigurationFiles, dialect: Dialect) -> None:
+    if path.suffix == ".safetensors" or is_pickle(path):
+        raise CheckpointError(
+            f"{dialect.name} stores its configuration beside the weights", source=path, hint="give a folder"
+        )
+    with _write_errors(path), updating_folder(path, last=(CONFIG_FILE,)) as folder:
+        # Not by safetensors' save_file, which makes the file readable by its owner only.
+        (folder / SAFETENSORS_FILE).write_bytes(save(arrays, metadata={"format": "pt"}))
+        for name, content in files.items():
+            (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _write_pickle(checkpoint: Checkpoint, arrays: Weights, path: Path, dialect: Dialect) -> None:
-    if path.suffix not in (".pth", ".pt"):
-        raise CheckpointError(f"{path}: {dialect.name} keeps its weights in one file: give a name that ends in .pth")
+def _write_file(path: Path, checkpoint: Checkpoint, dialect: Dialect) -> None:
+    arrays = arrays_in(checkpoint, dialect)
+    if path.suffix == ".safetensors":
+        with _write_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(path, save(arrays))
+    elif path.suffix in (".pth", ".pt"):
+        _write_pickle(path, checkpoint, arrays, dialect)
+    else:
+        raise CheckpointError(
+            f"{dialect.name} stores its weights in one file", source=path, hint="give a name that ends in .pth"
+        )
+
+
+def _write_pickle(path: Path, checkpoint: Checkpoint, arrays: Weights, dialect: Dialect) -> None:
     try:
         import torch
     except ImportError as error:
         raise CheckpointError(
-            f'{path}: writing a .pth file needs torch: pip install "levit[torch]", or give a .safetensors file'
+            "writing a .pth file needs torch",
+            source=path,
+            hint='pip install "levit[torch]", or give a .safetensors file',
         ) from error
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     content: dict[str, Any] = {"model": tensors}
     if dialect.name == "mmpretrain":
         content = {"meta": _mmpretrain_meta(checkpoint.labels), "state_dict": tensors}
-    _replace(path, lambda partial: torch.save(content, partial))
+    with _write_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as partial:
+            torch.save(content, partial)
 
 
 def _mmpretrain_meta(labels: tuple[str, ...]) -> dict[str, Any]:
-    """What mmpretrain looks up beside the weights; without class names it looks further, in its own configuration."""
-    is_named = any(label != f"LABEL_{number}" for number, label in enumerate(labels))
+    """Meta data for mmpretrain, which reads class names from its own configuration if `dataset_meta` is absent."""
+    is_named = any(label != f"LABEL_{index}" for index, label in enumerate(labels))
     return {"dataset_meta": {"classes": list(labels)}} if is_named else {}
 
 
-def _replace(target: Path, write: Callable[[Path], object]) -> None:
-    """Write beside the target under a temporary name, then rename: it is complete, or what it was before."""
-    partial = target.with_name(f".{target.name}.{uuid4().hex}")
+@contextmanager
+def _write_errors(target: Path) -> Iterator[None]:
+    """Convert the errors of a full disk or a missing permission, which have a type for each library."""
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write(partial)
-        if partial.is_dir() and target.is_dir():
-            for file in sorted(partial.iterdir(), reverse=True):  # the weights before the configuration
-                file.replace(target / file.name)
-            partial.rmdir()
-        else:
-            partial.replace(target)
-    except (OSError, RuntimeError, SafetensorError) as error:  # each writer's own way of saying that a disk is full
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise CheckpointError(f"{target}: cannot be written ({reason})") from error
-    finally:
-        if partial.is_dir():
-            shutil.rmtree(partial, ignore_errors=True)
-        else:
-            with suppress(OSError):  # where not even the folder is one
-                partial.unlink()
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise CheckpointError(f"cannot be written ({reason})", source=target) from error

@@ -8,12 +8,12 @@ from transformers import PreTrainedConfig
 from transformers.backbone_utils import BackboneConfigMixin
 
 from levit.checkpoints.transformers_configuration import (
+    FIELD_ALIASES,
     MODEL_TYPES,
-    PER_STAGE,
-    SPELLINGS,
+    STAGE_FIELDS,
     architecture_from_config,
     config_from_architecture,
-    is_stock,
+    is_supported_by_transformers,
     training_fields,
 )
 from levit.errors import ConfigError
@@ -69,7 +69,7 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
     """
 
     model_type = MODEL_TYPES[0]
-    attribute_map = SPELLINGS  # transformers' mechanism for second names of fields
+    attribute_map = FIELD_ALIASES  # transformers' mechanism for second names of fields
     # Outputs that Trainer omits from its predictions: with two heads these are then the mean logits alone.
     keys_to_ignore_at_inference: ClassVar[list[str]] = [
         "cls_logits",
@@ -99,7 +99,7 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
     distillation_tau: float = DISTILLATION_DEFAULTS["distillation_tau"]
 
     def __post_init__(self, **kwargs: Any) -> None:
-        for plural, singular in SPELLINGS.items():
+        for plural, singular in FIELD_ALIASES.items():
             if plural in kwargs:
                 setattr(self, singular, kwargs.pop(plural))
         self.drop_path_rate = kwargs.pop("levit_drop_path_rate", self.drop_path_rate)
@@ -120,7 +120,7 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
         # Validated here, so that the error is raised where the configuration is created. The stored values are
         # normalized: lists, 2 instead of 2.0, one patch size, and none of the [""] entries that transformers saves.
         values = config_from_architecture(self.architecture())
-        for name in (*PER_STAGE, "image_size", "patch_size", "down_ops"):
+        for name in (*STAGE_FIELDS, "image_size", "patch_size", "down_ops"):
             setattr(self, name, values[name])
         self.set_output_features_output_indices(features, indices)
         self.architectures: list[str] = self.architectures or []  # AutoModel iterates over it and fails on None
@@ -191,7 +191,7 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
 
     def is_stock(self) -> bool:
         """Return whether stock transformers computes this network correctly."""
-        return is_stock(self.architecture())
+        return is_supported_by_transformers(self.architecture())
 
     _ARCHITECTURE_FIELDS = (
         "image_size",

@@ -1,4 +1,8 @@
-"""Blocks of a LeViT in order: their weight shapes under canonical names, and their multiply-adds."""
+"""Blocks of a LeViT in order: their weight shapes under canonical names, and their multiply-adds.
+
+The field `key` of a block is the prefix of the canonical names of its weights; `name` is the prefix of the names of its
+nodes and weights in the deployment network.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +21,7 @@ class StemLayer:
     """Convolution of the stem with its batch norm; an activation follows all but the last.
 
     Attributes:
-        key: prefix of the canonical names of its weights.
-        name: prefix of the names of its nodes and weights in the deployment network.
+        key, name: see the module.
         input_channels, output_channels: channels.
         kernel_size, stride, padding: in pixels, the same for height and width.
         output_grid: height and width of the output.
@@ -52,14 +55,11 @@ class AttentionBlock:
     it subsamples: the queries are every `stride`-th token, the width changes, and there is no residual connection.
 
     Attributes:
-        key: prefix of the canonical names of its weights.
-        name: prefix of the names of its nodes and weights in the deployment network.
+        key, name: see the module.
         input_width, output_width: channels of a token.
         num_heads: number of heads.
-        key_dim: channels of a query and of a key in each head.
-        value_dim: channels of a value in each head.
-        input_grid: rows and columns of the keys and values.
-        output_grid: rows and columns of the queries.
+        key_dim, value_dim: channels of a query and of a key, and of a value, in each head.
+        input_grid, output_grid: rows and columns of the keys and values, and of the queries.
         stride: distance of the tokens that queries are computed from; 1 inside a stage.
         is_residual: whether the input is added to the output; so inside a stage.
     """
@@ -113,10 +113,8 @@ class MlpBlock:
     """Residual branch of two linear layers with an activation between them, applied to each token.
 
     Attributes:
-        key: prefix of the canonical names of its weights.
-        name: prefix of the names of its nodes and weights in the deployment network.
-        width: channels of a token.
-        hidden_width: channels between the two layers.
+        key, name: see the module.
+        width, hidden_width: channels of a token, and between the two layers.
         grid: rows and columns of the tokens.
     """
 
@@ -141,7 +139,7 @@ class HeadBlock:
     """Classification head: a batch norm and a linear layer on the mean of the tokens.
 
     Attributes:
-        key, name: prefix of the canonical names of its weights.
+        key, name: see the module.
         width: channels of a token.
         num_labels: number of classes.
     """
@@ -210,14 +208,8 @@ def stage_blocks(architecture: Architecture, stage: int) -> Iterator[EncoderBloc
         position += 1
         hidden_width = int(width * architecture.mlp_ratio[stage])
         if hidden_width:
-            name = f"stage{stage + 1}.block{block}.mlp"
-            yield MlpBlock(
-                key=f"{layers}.{position}.module",
-                name=name,
-                width=width,
-                hidden_width=hidden_width,
-                grid=grid,
-            )
+            key, name = f"{layers}.{position}.module", f"stage{stage + 1}.block{block}.mlp"
+            yield MlpBlock(key=key, name=name, width=width, hidden_width=hidden_width, grid=grid)
             position += 1
     if stage + 1 < architecture.num_stages:
         yield from _downsample_blocks(architecture, stage, f"{layers}.{position}", f"{layers}.{position + 1}.module")

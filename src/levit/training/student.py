@@ -22,7 +22,7 @@ from levit.checkpoints.transformers_configuration import (
     config_from_architecture,
     preprocessor_config,
 )
-from levit.checkpoints.weight_lookup import SAFETENSORS_FILE
+from levit.checkpoints.weight_names import SAFETENSORS_FILE
 from levit.data.class_matching import match_classes
 from levit.deployment.bias_interpolation import resize_checkpoint
 from levit.errors import ConfigError, DataError

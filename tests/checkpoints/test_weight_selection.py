@@ -5,9 +5,9 @@ from safetensors.numpy import save_file
 
 import levit
 from levit.checkpoints.dialects import OFFSETS, WRITABLE
-from levit.checkpoints.training_state import class_names, select_weights, unwrap
+from levit.checkpoints.weight_selection import class_names, select_weights, strip_prefixes
 from levit.errors import CheckpointError
-from tests.checkpoints.test_dialects import golden_shapes
+from tests.checkpoints.golden_keys import golden_shapes
 from tests.conftest import GOLDEN
 
 TINY = GOLDEN / "tiny"
@@ -33,13 +33,13 @@ BOTH = {
 
 
 @pytest.mark.parametrize("content", BOTH.values(), ids=BOTH)
-def test_the_trained_weights_are_read_unless_the_average_is_asked_for(content):
+def test_the_average_is_selected_only_with_use_ema(content):
     assert select_weights(content, "file") == TRAINED
     assert select_weights(content, "file", use_ema=True) == AVERAGE
 
 
-# Where there is nothing else, or where the library itself puts the average in the place of the weights.
-AVERAGE_FIRST = {
+# Files with nothing else, or of libraries that store the average as the weights.
+ONLY_AVERAGE = {
     "timm": {"state_dict_ema": AVERAGE, "optimizer": {}},
     "timm without a level": {"state_dict": None, "state_dict_ema": AVERAGE},
     "averaged model": {"n_averaged": 7} | under("module.", AVERAGE),
@@ -49,43 +49,41 @@ AVERAGE_FIRST = {
 }
 
 
-@pytest.mark.parametrize("content", AVERAGE_FIRST.values(), ids=AVERAGE_FIRST)
-def test_the_average_is_read_where_it_stands_first(content):
+@pytest.mark.parametrize("content", ONLY_AVERAGE.values(), ids=ONLY_AVERAGE)
+def test_the_average_is_selected_if_it_replaces_the_weights(content):
     assert select_weights(content, "file") == AVERAGE
     assert select_weights(content, "file", use_ema=True) == AVERAGE
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod.", "model.", "net.model."])
-@pytest.mark.parametrize("dialect", [one.name for one in WRITABLE])
-def test_what_training_puts_before_every_key_is_passed_over(dialect, prefix):
+@pytest.mark.parametrize("dialect", [dialect.name for dialect in WRITABLE])
+def test_prefixes_of_all_keys_are_removed(dialect, prefix):
     shapes = golden_shapes(dialect, "levit-128s")
-    assert unwrap(under(prefix, shapes)) == shapes
+    assert strip_prefixes(under(prefix, shapes)) == shapes
     assert len([key for key in shapes if not key.endswith(OFFSETS)]) == 325
 
 
-def test_what_stands_beside_a_wrapped_network_is_passed_over():
+def test_weights_beside_a_wrapped_network_are_ignored():
     content = {"state_dict": under("model.", TRAINED) | {"loss.weight": 1}}
     assert select_weights(content, "file") == TRAINED
 
 
-def test_a_file_without_an_average_says_so():
-    with pytest.raises(
-        CheckpointError, match=r"^x\.pth: holds no moving average .*state_dict_ema.*: leave out use_ema"
-    ):
+def test_use_ema_without_an_average_is_an_error():
+    with pytest.raises(CheckpointError, match=r"^x\.pth: no moving average .*state_dict_ema.*: omit `use_ema`"):
         select_weights({"model": TRAINED}, "x.pth", use_ema=True)
 
 
 @pytest.mark.parametrize("content", [{}, {"model": {}}])
-def test_an_empty_file_has_no_weights(content):
+def test_empty_content_has_no_weights(content):
     assert select_weights(content, "file") == {}
 
 
-def test_class_names_are_names():
+def test_only_lists_of_strings_are_class_names():
     assert class_names({"meta": {"CLASSES": ["cat", 3]}}) is None
     assert class_names([1]) is None
 
 
-def test_an_average_is_read_loaded_and_converted(tmp_path):
+def test_use_ema_reads_loads_and_converts_the_average(tmp_path):
     model = torch.load(TINY / "facebook.pth", weights_only=True)["model"]
     average = {key: tensor * 2 if tensor.is_floating_point() else tensor for key, tensor in model.items()}
     file = tmp_path / "checkpoint.pth"
@@ -98,7 +96,7 @@ def test_an_average_is_read_loaded_and_converted(tmp_path):
     assert np.array_equal(levit.read_checkpoint(converted).weights[name], averaged.weights[name])
 
 
-def test_wrappers_are_passed_over_in_safetensors_too(tmp_path):
+def test_prefixes_in_safetensors_are_removed(tmp_path):
     expected = levit.read_checkpoint(TINY / "timm")
     arrays = {f"module.{key}": array for key, array in expected.weights.items()}
     save_file(arrays, tmp_path / "model.safetensors")

@@ -1,0 +1,25 @@
+"""Names of weight files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from levit.checkpoints.pickles import is_pickle
+
+SAFETENSORS_FILE = "model.safetensors"
+WEIGHT_FILES = (SAFETENSORS_FILE, "pytorch_model.bin")  # in order of preference
+
+_MAX_NAMES_IN_ERRORS = 5
+
+
+def is_weight_file(name: str) -> bool:
+    """Whether a file contains weights, by its suffix."""
+    return name.endswith(".safetensors") or is_pickle(Path(name))
+
+
+def list_some(names: Sequence[str]) -> str:
+    """Content of a folder for an error message: the first names."""
+    if not names:
+        return "which is empty"
+    return f"only {', '.join(names[:_MAX_NAMES_IN_ERRORS])}{', …' if len(names) > _MAX_NAMES_IN_ERRORS else ''}"
