@@ -25,24 +25,24 @@ def target(folder, dialect):
         for number, pair in enumerate(permutations(NAMES, 2))
     ],
 )
-def test_there_and_back_between_every_two_dialects(console, tmp_path, first, second):
+def test_converting_between_every_two_dialects_and_back_is_exact(console, tmp_path, first, second):
     there, back = target(tmp_path, second), target(tmp_path, first)
-    answer = console("convert", target(TINY, first), there, "--to", second)
-    assert (answer.code, answer.out) == (0, f"{there}\n")
-    answer = console("convert", there, back, "--to", first)
-    assert (answer.code, answer.out) == (0, f"{back}\n")
-    expected, found = read_checkpoint(target(TINY, first)), read_checkpoint(back)
-    assert found.source.dialect == first
-    assert found.weights.keys() == expected.weights.keys()
-    assert all(np.array_equal(array, expected.weights[name]) for name, array in found.weights.items())
+    result = console("convert", target(TINY, first), there, "--to", second)
+    assert (result.code, result.out) == (0, f"{there}\n")
+    result = console("convert", there, back, "--to", first)
+    assert (result.code, result.out) == (0, f"{back}\n")
+    expected, converted = read_checkpoint(target(TINY, first)), read_checkpoint(back)
+    assert converted.source.dialect == first
+    assert converted.weights.keys() == expected.weights.keys()
+    assert all(np.array_equal(array, expected.weights[name]) for name, array in converted.weights.items())
 
 
-def test_json_says_what_was_written(console, tmp_path):
-    answer = console("convert", TINY / "transformers", tmp_path / "out", "--to", "timm", "--json")
-    assert json.loads(answer.out) == {"path": str(tmp_path / "out"), "dialect": "timm"}
+def test_json_contains_path_and_dialect(console, tmp_path):
+    result = console("convert", TINY / "transformers", tmp_path / "out", "--to", "timm", "--json")
+    assert json.loads(result.out) == {"path": str(tmp_path / "out"), "dialect": "timm"}
 
 
-def test_what_weights_do_not_tell_may_be_given(console, tmp_path):
+def test_activation_and_image_size_can_be_given(console, tmp_path):
     options = ("--activation", "silu", "--image-size", "110x105")
     assert console("convert", TINY / "facebook.pth", tmp_path / "out", "--to", "timm", *options).code == 0
     architecture = read_checkpoint(tmp_path / "out").architecture
@@ -53,14 +53,14 @@ def test_what_weights_do_not_tell_may_be_given(console, tmp_path):
 
 
 @pytest.mark.parametrize("size", ["big", "110x", "x110", "-5", "1.5", "110x105x3"])
-def test_an_image_size_that_is_none_is_wrong_usage(console, tmp_path, size):
-    answer = console("convert", TINY / "facebook.pth", tmp_path / "out", "--to", "timm", "--image-size", size)
-    assert (answer.code, answer.out) == (2, "")
-    assert "--image-size" in answer.err
+def test_an_invalid_image_size_is_a_usage_error(console, tmp_path, size):
+    result = console("convert", TINY / "facebook.pth", tmp_path / "out", "--to", "timm", "--image-size", size)
+    assert (result.code, result.out) == (2, "")
+    assert "--image-size" in result.err
     assert not list(tmp_path.iterdir())
 
 
-def test_the_moving_average_may_be_asked_for(console, tmp_path):
+def test_use_ema_converts_the_moving_average(console, tmp_path):
     model = torch.load(TINY / "facebook.pth", weights_only=True)["model"]
     average = {key: tensor * 2 if tensor.is_floating_point() else tensor for key, tensor in model.items()}
     torch.save({"model": model, "model_ema": average}, tmp_path / "checkpoint.pth")
@@ -70,18 +70,18 @@ def test_the_moving_average_may_be_asked_for(console, tmp_path):
         assert np.array_equal(read_checkpoint(tmp_path / "out").weights[name], factor * model["head.l.weight"])
 
 
-def test_what_changes_is_one_line_on_standard_error(console, tmp_path):
-    answer = console("convert", TINY / "timm", tmp_path / "out.pth", "--to", "facebook")
-    assert (answer.code, answer.out) == (0, f"{tmp_path / 'out.pth'}\n")
-    assert answer.err.startswith(f"levit: {tmp_path / 'out.pth'}: these files cannot say how images were prepared")
-    assert "resize 124 becomes 128" in answer.err
-    assert answer.err.count("\n") == 1
-    found = start("convert", TINY / "timm", tmp_path / "out.pth", "--to", "facebook")
-    assert (found.returncode, found.stderr.decode()) == (0, answer.err)
+def test_changed_preprocessing_is_one_line_on_standard_error(console, tmp_path):
+    result = console("convert", TINY / "timm", tmp_path / "out.pth", "--to", "facebook")
+    assert (result.code, result.out) == (0, f"{tmp_path / 'out.pth'}\n")
+    assert result.err.startswith(f"levit: {tmp_path / 'out.pth'}: these files cannot contain the preprocessing")
+    assert "resize 124 becomes 128" in result.err
+    assert result.err.count("\n") == 1
+    process = start("convert", TINY / "timm", tmp_path / "out.pth", "--to", "facebook")
+    assert (process.returncode, process.stderr.decode()) == (0, result.err)
 
 
 @pytest.mark.parametrize("command", ["convert", "export", "info", "predict"])
-def test_a_revision_is_for_names_on_the_hub(console, tmp_path, command):
+def test_a_revision_of_a_local_folder_is_an_error(console, tmp_path, command):
     folder = TINY / "transformers"
     arguments = {
         "convert": (folder, tmp_path / "out", "--to", "timm"),
@@ -89,16 +89,16 @@ def test_a_revision_is_for_names_on_the_hub(console, tmp_path, command):
         "info": (folder,),
         "predict": ("photo.jpg", "--model", folder),
     }
-    answer = console(command, *arguments[command], "--revision", "v1")
-    assert (answer.code, answer.out) == (2, "")
-    assert answer.err == (
+    result = console(command, *arguments[command], "--revision", "v1")
+    assert (result.code, result.out) == (2, "")
+    assert result.err == (
         f"levit: {folder}: a local file or folder has no revision 'v1': give a name on the hub, or no revision\n"
     )
     assert not list(tmp_path.iterdir())
 
 
 def damaged(folder):
-    """Files that are none, by what is to be said of them."""
+    """Write damaged weight files to a folder; their names."""
     whole = (TINY / "facebook.pth").read_bytes()
     contents = {
         "half.pth": whole[: len(whole) // 2],
@@ -117,27 +117,27 @@ def damaged(folder):
     return list(contents)
 
 
-def test_a_damaged_file_is_one_clear_line(console, tmp_path):
+def test_a_damaged_file_is_an_error_of_one_line(console, tmp_path):
     names = damaged(tmp_path)
     before = sorted(tmp_path.iterdir())
     for name in names:
-        answer = console("convert", tmp_path / name, tmp_path / "out", "--to", "timm")
-        assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1), name
-        assert answer.err.startswith(f"levit: {tmp_path / name}: not a"), answer.err
-        assert "fetch it again" in answer.err
+        result = console("convert", tmp_path / name, tmp_path / "out", "--to", "timm")
+        assert (result.code, result.out, result.err.count("\n")) == (2, "", 1), name
+        assert result.err.startswith(f"levit: {tmp_path / name}: not a"), result.err
+        assert "fetch it again" in result.err
     assert sorted(tmp_path.iterdir()) == before
 
 
 @pytest.mark.parametrize(
     ("name", "to", "reason"),
     [
-        ("folder", "facebook", "facebook keeps its weights in one file: give a name that ends in .pth"),
-        ("new", "mmpretrain", "mmpretrain keeps its weights in one file: give a name that ends in .pth"),
-        ("new.pth", "transformers", "transformers keeps its configuration beside the weights: give a folder"),
+        ("folder", "facebook", "facebook stores its weights in one file: give a name that ends in .pth"),
+        ("new", "mmpretrain", "mmpretrain stores its weights in one file: give a name that ends in .pth"),
+        ("new.pth", "transformers", "transformers stores its configuration beside the weights: give a folder"),
     ],
 )
-def test_a_target_of_the_wrong_kind_says_which_is_right(console, tmp_path, name, to, reason):
+def test_the_hint_for_a_target_of_the_wrong_kind_is_the_right_one(console, tmp_path, name, to, reason):
     (tmp_path / "folder").mkdir()
-    answer = console("convert", TINY / "timm", tmp_path / name, "--to", to)
-    assert (answer.code, answer.out, answer.err) == (2, "", f"levit: {tmp_path / name}: {reason}\n")
+    result = console("convert", TINY / "timm", tmp_path / name, "--to", to)
+    assert (result.code, result.out, result.err) == (2, "", f"levit: {tmp_path / name}: {reason}\n")
     assert [file.name for file in tmp_path.iterdir()] == ["folder"]

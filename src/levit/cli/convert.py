@@ -1,4 +1,4 @@
-"""`levit convert`: a checkpoint in another library's names and layout."""
+"""`levit convert`: convert a checkpoint to the key names and files of another library."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from levit.cli.image_size import ImageSize, parse_image_size
 
 
 class Activation(StrEnum):
-    """What the network may compute between its layers."""
+    """Activation of the network."""
 
     HARDSWISH = "hardswish"
     SILU = "silu"
 
 
 class Dialect(StrEnum):
-    """The libraries that a checkpoint can be written for."""
+    """Library whose key names and files are written."""
 
     TRANSFORMERS = "transformers"
     TIMM = "timm"
@@ -30,34 +30,46 @@ class Dialect(StrEnum):
     MMPRETRAIN = "mmpretrain"
 
 
-def convert(
-    source: Annotated[
-        str, typer.Argument(metavar="SRC", help="A folder, a file, or a name such as facebook/levit-128S.")
-    ],
-    target: Annotated[
-        str,
-        typer.Argument(
-            metavar="DST", help="A folder for transformers and timm, a .pth or .safetensors file for the others."
-        ),
-    ],
-    to: Annotated[Dialect, typer.Option(help="The library to write for.")],
-    activation: Annotated[
-        Activation | None, typer.Option(help="Where no configuration says it; hardswish in the published networks.")
-    ] = None,
-    image_size: Annotated[
-        ImageSize | None,
-        typer.Option(parser=parse_image_size, metavar="256|256x192", help="Of the input in pixels, likewise."),
-    ] = None,
-    use_ema: Annotated[
-        bool, typer.Option("--use-ema", help="Of a training checkpoint, the moving average of the weights.")
-    ] = False,
-    revision: RevisionOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="What was written as one JSON object.")] = False,
-) -> None:
-    """Rewrite a checkpoint in another library's names and layout."""
-    from levit.checkpoints.writing import convert as run
+SourceArgument = Annotated[
+    str, typer.Argument(metavar="SRC", help="A folder, a file, or a name such as facebook/levit-128S.")
+]
+TargetArgument = Annotated[
+    str,
+    typer.Argument(metavar="DST", help="A folder for transformers and timm, otherwise a .pth or .safetensors file."),
+]
+DialectOption = Annotated[Dialect, typer.Option(help="Library to convert to.")]
+ActivationOption = Annotated[
+    Activation | None,
+    typer.Option(help="Activation of the network; default: that of the configuration or of the published network."),
+]
+ImageSizeOption = Annotated[
+    ImageSize | None,
+    typer.Option(
+        parser=parse_image_size,
+        metavar="256|256x192",
+        help="Image size in pixels (height x width); default: that of the configuration or of the published network.",
+    ),
+]
+UseEmaOption = Annotated[
+    bool, typer.Option("--use-ema", help="Convert the moving average of the weights of a training checkpoint.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print path and dialect as one JSON object.")]
 
-    path = run(
+
+def convert(
+    source: SourceArgument,
+    target: TargetArgument,
+    to: DialectOption,
+    activation: ActivationOption = None,
+    image_size: ImageSizeOption = None,
+    use_ema: UseEmaOption = False,
+    revision: RevisionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Convert a checkpoint to the key names and files of another library."""
+    from levit.checkpoints.writing import convert as convert_checkpoint
+
+    path = convert_checkpoint(
         source,
         target,
         to=to.value,
