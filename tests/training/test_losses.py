@@ -1,4 +1,4 @@
-"""What is minimized, against timm, torch, scikit-learn and the network's own loss."""
+"""Training losses, compared with timm, torch, scikit-learn and the loss of the network itself."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,8 @@ from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from torch.nn import functional
 
 import levit
-from levit.training.losses import Loss, balanced_label_weights, balanced_weights
+from levit.training.losses import Loss, balanced_class_weights, balanced_label_weights
+from levit.training.options import TeacherOptions
 from levit.training.student import HeadLogits, read_logits
 from tests.training.tiny import config, trained
 
@@ -26,9 +27,10 @@ SEVERAL = (torch.rand(8, CLASSES, generator=GENERATOR) > 0.6).float()
 WEIGHTS = np.array([0.2, 3.0, 1.0, 0.5, 2.0], np.float32)
 
 
-def make(**values):
-    usual = {"label_smoothing": 0.0, "weights": None, "is_multi_label": False, "kind": "hard", "alpha": 0.5, "tau": 1.0}
-    return Loss(**{**usual, **values})
+def make(*, distillation="hard", alpha=0.5, tau=1.0, **values):
+    usual = {"label_smoothing": 0.0, "class_weights": None, "is_multi_label": False}
+    options = TeacherOptions(distillation=distillation, alpha=alpha, tau=tau)
+    return Loss(**{**usual, **values}, distillation=options)
 
 
 def one_head(logits):
@@ -39,36 +41,36 @@ def two_heads():
     return HeadLogits((LOGITS + SECOND) / 2, LOGITS, SECOND)
 
 
-def test_mixed_labels_are_timms_soft_targets():
+def test_the_loss_of_mixed_labels_is_timms_loss_of_soft_targets():
     torch.testing.assert_close(make()(one_head(LOGITS), MIXED), SoftTargetCrossEntropy()(LOGITS, MIXED))
 
 
 @pytest.mark.parametrize("smoothing", [0.05, 0.1, 0.5])
-def test_smoothing_is_timms(smoothing):
-    found = make(label_smoothing=smoothing)(one_head(LOGITS), ONE_HOT)
-    torch.testing.assert_close(found, LabelSmoothingCrossEntropy(smoothing)(LOGITS, LABELS))
+def test_label_smoothing_is_that_of_timm(smoothing):
+    result = make(label_smoothing=smoothing)(one_head(LOGITS), ONE_HOT)
+    torch.testing.assert_close(result, LabelSmoothingCrossEntropy(smoothing)(LOGITS, LABELS))
 
 
-def test_smoothing_of_mixed_labels_is_that_of_both():
+def test_label_smoothing_of_mixed_labels_is_the_mixture_of_both():
     both = [LabelSmoothingCrossEntropy(0.1)(LOGITS, labels) for labels in (LABELS, LABELS.flip(0))]
-    found = make(label_smoothing=0.1)(one_head(LOGITS), MIXED)
-    torch.testing.assert_close(found, 0.3 * both[0] + 0.7 * both[1])
+    result = make(label_smoothing=0.1)(one_head(LOGITS), MIXED)
+    torch.testing.assert_close(result, 0.3 * both[0] + 0.7 * both[1])
 
 
-def test_a_weight_is_that_of_torch_and_the_mean_is_over_images():
-    found = make(weights=WEIGHTS)(one_head(LOGITS), ONE_HOT)
+def test_class_weights_are_those_of_torch_with_a_mean_over_images():
+    result = make(class_weights=WEIGHTS)(one_head(LOGITS), ONE_HOT)
     each = functional.cross_entropy(LOGITS, LABELS, weight=torch.from_numpy(WEIGHTS), reduction="none")
-    torch.testing.assert_close(found, each.mean())
-    torch.testing.assert_close(found, functional.cross_entropy(LOGITS, ONE_HOT, weight=torch.from_numpy(WEIGHTS)))
+    torch.testing.assert_close(result, each.mean())
+    torch.testing.assert_close(result, functional.cross_entropy(LOGITS, ONE_HOT, weight=torch.from_numpy(WEIGHTS)))
 
 
 @given(st.integers(1, 7), st.booleans(), st.floats(0, 0.5))
-def test_the_mean_over_two_processes_is_that_of_one(first, is_weighted, smoothing):
-    loss = make(weights=WEIGHTS if is_weighted else None, label_smoothing=smoothing)
+def test_the_mean_over_two_processes_is_that_of_one_process(first, is_weighted, smoothing):
+    loss = make(class_weights=WEIGHTS if is_weighted else None, label_smoothing=smoothing)
     parts = [slice(0, first), slice(first, 8)]
     sizes = [first, 8 - first]
-    found = sum(size * loss(one_head(LOGITS[part]), MIXED[part]) for size, part in zip(sizes, parts, strict=True)) / 8
-    torch.testing.assert_close(found, loss(one_head(LOGITS), MIXED))
+    result = sum(size * loss(one_head(LOGITS[part]), MIXED[part]) for size, part in zip(sizes, parts, strict=True)) / 8
+    torch.testing.assert_close(result, loss(one_head(LOGITS), MIXED))
 
 
 @pytest.fixture(scope="module")
@@ -79,64 +81,64 @@ def network():
 
 @pytest.mark.parametrize("kind", ["hard", "soft"])
 @pytest.mark.parametrize(("alpha", "tau"), [(0.5, 1.0), (0.3, 2.0), (0.0, 1.0), (1.0, 3.0)])
-def test_distillation_is_the_networks_own_loss(network, kind, alpha, tau):
+def test_the_distillation_loss_is_that_of_the_network(network, kind, alpha, tau):
     network.config.distillation_type, network.config.problem_type = kind, None
     network.config.distillation_alpha, network.config.distillation_tau = alpha, tau
     pixels = torch.randn(8, 3, 32, 32)
     with torch.no_grad():
         output = network(pixels, labels=LABELS, teacher_logits=TEACHER)
-    found = make(kind=kind, alpha=alpha, tau=tau)(read_logits(output), ONE_HOT, TEACHER)
-    torch.testing.assert_close(found, output.loss)
+    result = make(distillation=kind, alpha=alpha, tau=tau)(read_logits(output), ONE_HOT, TEACHER)
+    torch.testing.assert_close(result, output.loss)
 
 
 @pytest.mark.parametrize("kind", ["hard", "soft"])
-def test_distillation_of_several_labels_is_the_networks_own_loss(network, kind):
+def test_the_distillation_loss_of_several_labels_is_that_of_the_network(network, kind):
     network.config.distillation_type, network.config.problem_type = kind, "multi_label_classification"
     network.config.distillation_alpha, network.config.distillation_tau = 0.4, 2.0
     with torch.no_grad():
         output = network(torch.randn(8, 3, 32, 32), labels=SEVERAL, teacher_logits=TEACHER)
-    loss = make(kind=kind, alpha=0.4, tau=2.0, is_multi_label=True)
+    loss = make(distillation=kind, alpha=0.4, tau=2.0, is_multi_label=True)
     torch.testing.assert_close(loss(read_logits(output), SEVERAL, TEACHER), output.loss)
 
 
-def test_what_a_teacher_decides_is_not_smoothed():
+def test_the_class_that_a_teacher_predicts_is_not_smoothed():
     """As in the paper's code, where smoothing belongs to the criterion of the labels."""
-    found = make(label_smoothing=0.2)(two_heads(), ONE_HOT, TEACHER)
+    result = make(label_smoothing=0.2)(two_heads(), ONE_HOT, TEACHER)
     labels = functional.cross_entropy(LOGITS, LABELS, label_smoothing=0.2)
-    decided = functional.cross_entropy(SECOND, TEACHER.argmax(dim=1))
-    torch.testing.assert_close(found, (labels + decided) / 2)
+    predicted = functional.cross_entropy(SECOND, TEACHER.argmax(dim=1))
+    torch.testing.assert_close(result, (labels + predicted) / 2)
 
 
-def test_a_teacher_that_says_nothing_leaves_both_heads_to_the_labels():
-    found = make(alpha=0.25)(two_heads(), ONE_HOT)
+def test_both_heads_are_trained_on_the_labels_without_a_teacher():
+    result = make(alpha=0.25)(two_heads(), ONE_HOT)
     expected = 0.75 * functional.cross_entropy(LOGITS, LABELS) + 0.25 * functional.cross_entropy(SECOND, LABELS)
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(result, expected)
 
 
-def test_no_gradient_flows_into_the_teacher():
+def test_the_teacher_gets_no_gradient():
     teacher, second = TEACHER.clone().requires_grad_(), SECOND.clone().requires_grad_()
-    make(kind="soft")(HeadLogits(LOGITS, LOGITS, second), ONE_HOT, teacher).backward()
+    make(distillation="soft")(HeadLogits(LOGITS, LOGITS, second), ONE_HOT, teacher).backward()
     assert teacher.grad is None
     assert second.grad.abs().sum() > 0
 
 
-def test_several_labels_are_decided_one_by_one():
-    found = make(is_multi_label=True)(one_head(LOGITS), SEVERAL)
-    torch.testing.assert_close(found, functional.binary_cross_entropy_with_logits(LOGITS, SEVERAL))
+def test_the_loss_of_several_labels_is_binary_cross_entropy():
+    result = make(is_multi_label=True)(one_head(LOGITS), SEVERAL)
+    torch.testing.assert_close(result, functional.binary_cross_entropy_with_logits(LOGITS, SEVERAL))
     smoothed = make(is_multi_label=True, label_smoothing=0.1)(one_head(LOGITS), SEVERAL)
     expected = functional.binary_cross_entropy_with_logits(LOGITS, SEVERAL.clamp(0.05, 0.95))
     torch.testing.assert_close(smoothed, expected)
-    weighted = make(is_multi_label=True, weights=np.stack([WEIGHTS, WEIGHTS[::-1]]))(one_head(LOGITS), SEVERAL)
+    weighted = make(is_multi_label=True, class_weights=np.stack([WEIGHTS, WEIGHTS[::-1]]))(one_head(LOGITS), SEVERAL)
     each = functional.binary_cross_entropy_with_logits(LOGITS, SEVERAL, reduction="none")
     absent, present = torch.from_numpy(WEIGHTS), torch.from_numpy(WEIGHTS).flip(0)
     torch.testing.assert_close(weighted, (each * torch.where(SEVERAL > 0, present, absent)).mean())
 
 
-def test_what_a_teacher_decides_of_several_labels_is_not_smoothed():
-    found = make(is_multi_label=True, label_smoothing=0.2)(two_heads(), SEVERAL, TEACHER)
+def test_the_labels_that_a_teacher_predicts_are_not_smoothed():
+    result = make(is_multi_label=True, label_smoothing=0.2)(two_heads(), SEVERAL, TEACHER)
     labels = functional.binary_cross_entropy_with_logits(LOGITS, SEVERAL.clamp(0.1, 0.9))
-    decided = functional.binary_cross_entropy_with_logits(SECOND, (TEACHER > 0).float())
-    torch.testing.assert_close(found, (labels + decided) / 2)
+    predicted = functional.binary_cross_entropy_with_logits(SECOND, (TEACHER > 0).float())
+    torch.testing.assert_close(result, (labels + predicted) / 2)
 
 
 def test_the_loss_is_computed_in_fp32():
@@ -145,35 +147,35 @@ def test_the_loss_is_computed_in_fp32():
     torch.testing.assert_close(make()(one_head(low), MIXED), make()(one_head(low.float()), MIXED))
 
 
-def test_weights_move_with_the_loss_and_are_not_saved():
-    loss = make(weights=WEIGHTS)
+def test_class_weights_move_with_the_module_and_are_not_saved():
+    loss = make(class_weights=WEIGHTS)
     assert loss.state_dict() == {}
-    assert loss.to(torch.float64).weights.dtype == torch.float64
+    assert loss.to(torch.float64).class_weights.dtype == torch.float64
 
 
 @given(st.lists(st.integers(1, 1000), min_size=1, max_size=8))
-def test_balanced_weights_are_those_of_scikit_learn(counts):
-    found = balanced_weights(np.array(counts))
+def test_balanced_class_weights_are_those_of_scikit_learn(counts):
+    result = balanced_class_weights(np.array(counts))
     labels = np.repeat(np.arange(len(counts)), counts)
-    np.testing.assert_allclose(found, compute_class_weight("balanced", classes=np.arange(len(counts)), y=labels), 1e-6)
-    assert found.dtype == np.float32
-    assert np.average(found, weights=counts) == pytest.approx(1, rel=1e-5)
+    np.testing.assert_allclose(result, compute_class_weight("balanced", classes=np.arange(len(counts)), y=labels), 1e-6)
+    assert result.dtype == np.float32
+    assert np.average(result, weights=counts) == pytest.approx(1, rel=1e-5)
 
 
 @given(st.lists(st.integers(1, 99), min_size=1, max_size=8))
-def test_balanced_weights_of_several_labels_are_scikit_learns_of_each(counts):
-    found = balanced_label_weights(np.array(counts), 100)
-    for count, weights in zip(counts, found.T, strict=True):
+def test_balanced_label_weights_are_those_of_scikit_learn_for_each_label(counts):
+    result = balanced_label_weights(np.array(counts), 100)
+    for count, weights in zip(counts, result.T, strict=True):
         has_it = np.arange(100) < count
         np.testing.assert_allclose(
             weights, compute_class_weight("balanced", classes=np.array([False, True]), y=has_it), 1e-6
         )
 
 
-def test_a_label_that_all_images_have_or_none_is_not_weighted():
-    found = balanced_label_weights(np.array([0, 4, 2]), 4)
-    np.testing.assert_allclose(found, [[1, 1, 1], [1, 1, 1]])
+def test_a_label_of_all_images_or_of_none_has_weight_one():
+    result = balanced_label_weights(np.array([0, 4, 2]), 4)
+    np.testing.assert_allclose(result, [[1, 1, 1], [1, 1, 1]])
 
 
-def test_a_class_without_images_has_no_weight():
-    np.testing.assert_allclose(balanced_weights(np.array([2, 0, 6])), [2, 0, 2 / 3], rtol=1e-6)
+def test_a_class_without_images_has_weight_zero():
+    np.testing.assert_allclose(balanced_class_weights(np.array([2, 0, 6])), [2, 0, 2 / 3], rtol=1e-6)

@@ -1,4 +1,4 @@
-"""Which weights learn, how fast, and what holds them back."""
+"""Frozen parameters, parameter groups, learning rate schedule and gradient clipping."""
 
 from itertools import pairwise
 from math import cos, pi
@@ -12,7 +12,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 import levit
 from levit.errors import ConfigError
-from levit.training.optimizer import build_optimizer, build_schedule, clip_gradients, freeze, is_head, set_train_mode
+from levit.training.optimizer import (
+    build_optimizer,
+    build_schedule,
+    clip_gradients,
+    freeze_parameters,
+    is_head,
+    set_train_mode,
+)
+from levit.training.options import ModelOptions, OptimizerOptions, ScheduleOptions
 from tests.training.tiny import TIMM_NETWORK, config
 
 
@@ -26,169 +34,177 @@ def timm_network():
     return timm.create_model(TIMM_NETWORK.removeprefix("timm/"), num_classes=3)
 
 
-def group_of(optimizer, network):
-    """The group of each parameter that learns, by name."""
-    names = {id(one): name for name, one in network.named_parameters()}
-    return {names[id(one)]: group for group in optimizer.param_groups for one in group["params"]}
+def optimizer_of(network, *, lr=5e-4, **values):
+    return build_optimizer(network, OptimizerOptions(**values), lr=lr)
 
 
-def count(optimizer):
+def freeze(network, name):
+    freeze_parameters(network, ModelOptions(freeze=name))
+
+
+def groups_by_parameter(optimizer, network):
+    """The group of each optimized parameter, by its name."""
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    return {names[id(parameter)]: group for group in optimizer.param_groups for parameter in group["params"]}
+
+
+def count_parameters(optimizer):
     return sum(len(group["params"]) for group in optimizer.param_groups)
 
 
-def norms(network):
-    return {name: one for name, one in network.named_modules() if isinstance(one, _BatchNorm)}
+def batch_norms(network):
+    return {name: module for name, module in network.named_modules() if isinstance(module, _BatchNorm)}
 
 
 @pytest.mark.parametrize("layer_decay", [1.0, 0.8])
-@pytest.mark.parametrize("kind", ["nothing", "stem", "backbone"])
-def test_every_parameter_that_learns_is_there_once(options, network, layer_decay, kind):
-    chosen = options(layer_decay=layer_decay, freeze=kind)
-    freeze(network, chosen)
-    optimizer = build_optimizer(network, chosen)
-    found = group_of(optimizer, network)
-    assert set(found) == {name for name, one in network.named_parameters() if one.requires_grad}
-    assert count(optimizer) == len(found)
+@pytest.mark.parametrize("frozen", ["nothing", "stem", "backbone"])
+def test_every_trained_parameter_is_in_one_group(network, layer_decay, frozen):
+    freeze(network, frozen)
+    optimizer = optimizer_of(network, layer_decay=layer_decay)
+    groups = groups_by_parameter(optimizer, network)
+    assert set(groups) == {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    assert count_parameters(optimizer) == len(groups)
 
 
 @pytest.mark.parametrize("layer_decay", [1.0, 0.8])
-def test_biases_norms_and_attention_biases_do_not_decay(options, network, layer_decay):
-    chosen = options(layer_decay=layer_decay, weight_decay=0.3)
-    of_norms = {f"{module}.{name}" for module in norms(network) for name in ("weight", "bias")}
-    for name, group in group_of(build_optimizer(network, chosen), network).items():
-        is_free = name in of_norms or name.endswith((".bias", "attention_biases"))
-        assert group["weight_decay"] == (0 if is_free else 0.3), name
+def test_biases_norms_and_attention_biases_have_no_weight_decay(network, layer_decay):
+    optimizer = optimizer_of(network, layer_decay=layer_decay, weight_decay=0.3)
+    of_norms = {f"{module}.{name}" for module in batch_norms(network) for name in ("weight", "bias")}
+    for name, group in groups_by_parameter(optimizer, network).items():
+        is_exempt = name in of_norms or name.endswith((".bias", "attention_biases"))
+        assert group["weight_decay"] == (0 if is_exempt else 0.3), name
 
 
-def test_without_layer_decay_everything_learns_as_fast(options, network):
-    optimizer = build_optimizer(network, options(lr=0.01))
+def test_without_layer_decay_all_learning_rates_are_equal(network):
+    optimizer = optimizer_of(network, lr=0.01)
     assert len(optimizer.param_groups) == 2
     assert {group["lr_scale"] for group in optimizer.param_groups} == {1.0}
     assert {group["lr"] for group in optimizer.param_groups} == {0.01}
 
 
-def test_with_layer_decay_each_block_learns_slower_than_the_next(options, network):
-    found = group_of(build_optimizer(network, options(layer_decay=0.5)), network)
-    assert all(group["lr_scale"] == 1 for name, group in found.items() if is_head(name))
-    stem = {group["lr_scale"] for name, group in found.items() if "patch_embeddings" in name}
-    assert stem == {min(group["lr_scale"] for group in found.values())}
-    scales = [group["lr_scale"] for name, group in found.items() if not is_head(name)]  # in the network's order
+def test_with_layer_decay_each_block_has_a_lower_learning_rate_than_the_next(network):
+    groups = groups_by_parameter(optimizer_of(network, layer_decay=0.5), network)
+    assert all(group["lr_scale"] == 1 for name, group in groups.items() if is_head(name))
+    stem = {group["lr_scale"] for name, group in groups.items() if "patch_embeddings" in name}
+    assert stem == {min(group["lr_scale"] for group in groups.values())}
+    scales = [group["lr_scale"] for name, group in groups.items() if not is_head(name)]  # in the order of the network
     assert scales == sorted(scales)
-    steps = sorted(set(scales) | {1.0})
-    assert all(larger == 2 * smaller for smaller, larger in pairwise(steps))
-    attentions = [name for name in found if name.endswith("attention_biases")]
-    assert len(steps) == len(attentions) + 2  # stem and heads
+    distinct = sorted(set(scales) | {1.0})
+    assert all(larger == 2 * smaller for smaller, larger in pairwise(distinct))
+    attentions = [name for name in groups if name.endswith("attention_biases")]
+    assert len(distinct) == len(attentions) + 2  # stem and heads
 
 
-def test_an_attention_learns_as_fast_as_the_mlp_behind_it(options, network):
-    found = group_of(build_optimizer(network, options(layer_decay=0.5)), network)
-    place = "levit.encoder.stages.1.layers."
-    scales = [{group["lr_scale"] for name, group in found.items() if name.startswith(f"{place}{i}.")} for i in range(4)]
+def test_an_attention_and_the_mlp_behind_it_have_the_same_learning_rate(network):
+    groups = groups_by_parameter(optimizer_of(network, layer_decay=0.5), network)
+    prefix = "levit.encoder.stages.1.layers."
+    scales = [
+        {group["lr_scale"] for name, group in groups.items() if name.startswith(f"{prefix}{index}.")}
+        for index in range(4)
+    ]
     assert scales[0] == scales[1]
     assert scales[2] == scales[3]
     assert scales[0] < scales[2] or max(scales[0]) < min(scales[2])
 
 
 @pytest.mark.parametrize("layer_decay", [1.0, 0.5])
-def test_a_network_of_timm_is_grouped_by_timm(options, timm_network, layer_decay):
-    optimizer = build_optimizer(timm_network, options(layer_decay=layer_decay, weight_decay=0.3))
-    found = group_of(optimizer, timm_network)
-    assert set(found) == {name for name, _ in timm_network.named_parameters()}
-    assert count(optimizer) == len(found)
-    for name, one in timm_network.named_parameters():
-        assert found[name]["weight_decay"] == (0.3 if one.ndim > 1 else 0)
-    scales = [found[name]["lr_scale"] for name in found]
-    assert max(scales) == found["fc.weight"]["lr_scale"] == 1
-    assert found["conv1.0.weight"]["lr_scale"] == min(scales)
+def test_the_groups_of_a_timm_network_are_those_of_timm(timm_network, layer_decay):
+    optimizer = optimizer_of(timm_network, layer_decay=layer_decay, weight_decay=0.3)
+    groups = groups_by_parameter(optimizer, timm_network)
+    assert set(groups) == {name for name, _ in timm_network.named_parameters()}
+    assert count_parameters(optimizer) == len(groups)
+    for name, parameter in timm_network.named_parameters():
+        assert groups[name]["weight_decay"] == (0.3 if parameter.ndim > 1 else 0)
+    scales = [group["lr_scale"] for group in groups.values()]
+    assert max(scales) == groups["fc.weight"]["lr_scale"] == 1
+    assert groups["conv1.0.weight"]["lr_scale"] == min(scales)
     assert (min(scales) < 1) == (layer_decay < 1)
 
 
 @pytest.mark.parametrize("layer_decay", [1.0, 0.8])
 @pytest.mark.parametrize("kind", ["network", "timm_network"])
-def test_muon_learns_the_matrices_inside_and_leaves_the_rest_to_adam(options, request, kind, layer_decay):
+def test_muon_updates_the_matrices_inside_the_network_and_nadamw_the_other_parameters(request, kind, layer_decay):
     network = request.getfixturevalue(kind)
-    chosen = options(optimizer="muon", layer_decay=layer_decay, weight_decay=0.3)
-    optimizer = build_optimizer(network, chosen)
-    adam = group_of(build_optimizer(network, options(layer_decay=layer_decay, weight_decay=0.3)), network)
-    found = group_of(optimizer, network)
-    assert set(found) == {name for name, _ in network.named_parameters()}
-    assert count(optimizer) == len(found)
-    for name, one in network.named_parameters():
-        is_matrix = one.ndim > 1 and not is_head(name) and not name.endswith("attention_biases")
-        assert found[name]["use_fallback"] == (not is_matrix), name
-        assert found[name]["weight_decay"] == adam[name]["weight_decay"], name
-        assert found[name]["lr_scale"] == adam[name]["lr_scale"], name
+    values = {"layer_decay": layer_decay, "weight_decay": 0.3}
+    optimizer = optimizer_of(network, optimizer="muon", **values)
+    adamw_groups = groups_by_parameter(optimizer_of(network, **values), network)
+    groups = groups_by_parameter(optimizer, network)
+    assert set(groups) == {name for name, _ in network.named_parameters()}
+    assert count_parameters(optimizer) == len(groups)
+    for name, parameter in network.named_parameters():
+        is_matrix = parameter.ndim > 1 and not is_head(name) and not name.endswith("attention_biases")
+        assert groups[name]["use_fallback"] == (not is_matrix), name
+        assert groups[name]["weight_decay"] == adamw_groups[name]["weight_decay"], name
+        assert groups[name]["lr_scale"] == adamw_groups[name]["lr_scale"], name
 
 
-def test_a_step_of_muon_is_orthogonal_and_as_large_as_one_of_adam(options, network):
-    optimizer = build_optimizer(network, options(optimizer="muon", lr=0.1, weight_decay=0.0))
-    before = {name: one.detach().clone() for name, one in network.named_parameters()}
-    for one in network.parameters():
-        one.grad = torch.randn_like(one)
+def test_an_update_of_muon_is_orthogonal_and_has_the_size_of_one_of_adamw(network):
+    optimizer = optimizer_of(network, optimizer="muon", lr=0.1, weight_decay=0.0)
+    before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+    for parameter in network.parameters():
+        parameter.grad = torch.randn_like(parameter)
     optimizer.step()
     name = "levit.encoder.stages.0.layers.1.module.linear_up.linear.weight"
-    step = (before[name] - dict(network.named_parameters())[name]).detach()
-    singular = torch.linalg.svdvals(step)
-    assert singular.max() < 1.6 * singular.min()
-    assert step.square().mean().sqrt() == pytest.approx(0.1 * 0.2, rel=0.2)  # 0.2 is usual of AdamW's updates
+    update = (before[name] - dict(network.named_parameters())[name]).detach()
+    singular_values = torch.linalg.svdvals(update)
+    assert singular_values.max() < 1.6 * singular_values.min()
+    assert update.square().mean().sqrt() == pytest.approx(0.1 * 0.2, rel=0.2)  # 0.2 is usual for updates of AdamW
 
 
-def test_nothing_but_the_heads_learns_with_a_frozen_backbone(options, network):
-    freeze(network, options(freeze="backbone"))
-    for name, one in network.named_parameters():
-        assert one.requires_grad == name.startswith("classifier")
+def test_a_frozen_backbone_leaves_only_the_heads_to_train(network):
+    freeze(network, "backbone")
+    for name, parameter in network.named_parameters():
+        assert parameter.requires_grad == name.startswith("classifier")
 
 
-def test_the_stem_alone_is_frozen(options, network):
-    freeze(network, options(freeze="stem"))
-    for name, one in network.named_parameters():
-        assert one.requires_grad == (not name.startswith("levit.patch_embeddings"))
+def test_a_frozen_stem_leaves_everything_else_to_train(network):
+    freeze(network, "stem")
+    for name, parameter in network.named_parameters():
+        assert parameter.requires_grad == (not name.startswith("levit.patch_embeddings"))
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "test_vit", "test_byobnet", "test_convnext"])
-def test_every_network_of_timm_has_a_stem_and_a_head(options, name):
+def test_stem_and_head_of_timm_networks_are_recognized(name):
     network = timm.create_model(name, num_classes=3)
-    freeze(network, options(freeze="stem"))
-    frozen = {one for one, parameter in network.named_parameters() if not parameter.requires_grad}
-    first = next(name for name, one in network.named_parameters() if one.ndim == 4)
+    freeze(network, "stem")
+    frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
+    first = next(name for name, parameter in network.named_parameters() if parameter.ndim == 4)
     assert first in frozen
     assert len(frozen) < 20
-    freeze(network, options(freeze="backbone"))
-    learning = [one for one in network.parameters() if one.requires_grad]
-    assert {id(one) for one in network.get_classifier().parameters()} <= {id(one) for one in learning}
-    assert len(learning) <= 6
+    freeze(network, "backbone")
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    assert {id(parameter) for parameter in network.get_classifier().parameters()} <= set(map(id, trained))
+    assert len(trained) <= 6
 
 
 @pytest.mark.parametrize("kind", ["stem", "backbone"])
-def test_a_network_whose_parts_have_other_names_cannot_be_frozen(options, kind):
+def test_a_network_with_unknown_parameter_names_cannot_be_frozen(kind):
     network = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
-    with pytest.raises(ConfigError, match=rf"^--freeze {kind}: .*--freeze nothing"):
-        freeze(network, options(freeze=kind))
+    with pytest.raises(ConfigError, match=rf"^freeze: is '{kind}', .*: set `freeze` to nothing$"):
+        freeze(network, kind)
 
 
 @pytest.mark.parametrize(
-    ("values", "expected"),
+    ("frozen", "freeze_batch_norm", "expected"),
     [
-        ({}, lambda name: True),
-        ({"freeze_batch_norm": True}, lambda name: False),
-        ({"freeze": "stem"}, lambda name: "patch_embeddings" not in name),
-        ({"freeze": "backbone"}, lambda name: name.startswith("classifier")),
+        ("nothing", False, lambda name: True),
+        ("nothing", True, lambda name: False),
+        ("stem", False, lambda name: "patch_embeddings" not in name),
+        ("backbone", False, lambda name: name.startswith("classifier")),
     ],
 )
-def test_a_batch_norm_learns_statistics_where_its_weights_learn(options, network, values, expected):
-    chosen = options(**values)
-    freeze(network, chosen)
-    set_train_mode(network.eval(), chosen)
+def test_batch_norms_of_trained_parameters_are_in_train_mode(network, frozen, freeze_batch_norm, expected):
+    freeze(network, frozen)
+    set_train_mode(network.eval(), freeze_batch_norm=freeze_batch_norm)
     assert network.training
-    for name, module in norms(network).items():
+    for name, module in batch_norms(network).items():
         assert module.training == expected(name), name
 
 
-def test_what_is_frozen_does_not_change(options, network):
-    chosen = options(freeze="stem", lr=0.1)
-    freeze(network, chosen)
-    set_train_mode(network, chosen)
-    optimizer = build_optimizer(network, chosen)
+def test_a_frozen_stem_does_not_change(network):
+    freeze(network, "stem")
+    set_train_mode(network, freeze_batch_norm=False)
+    optimizer = optimizer_of(network, lr=0.1)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     network(torch.randn(4, 3, 32, 32)).logits.square().sum().backward()
     optimizer.step()
@@ -198,24 +214,26 @@ def test_what_is_frozen_does_not_change(options, network):
     assert not torch.equal(network.state_dict()["classifier.linear.weight"], before["classifier.linear.weight"])
 
 
-def rates(optimizer, options, steps, epochs):
-    schedule = build_schedule(optimizer, options, steps)
-    found = []
-    for step in range(epochs * steps):
+def learning_rates(network, steps_per_epoch, num_steps, *, layer_decay=1.0, **values):
+    """Optimizer, and the learning rates of its groups in each step."""
+    options = ScheduleOptions(**values)
+    optimizer = optimizer_of(network, lr=options.lr, layer_decay=layer_decay)
+    schedule = build_schedule(optimizer, options, steps_per_epoch)
+    rates = []
+    for step in range(num_steps):
         schedule.step_update(step)
-        found.append([group["lr"] for group in optimizer.param_groups])
-    return found
+        rates.append([group["lr"] for group in optimizer.param_groups])
+    return optimizer, rates
 
 
 @pytest.mark.parametrize("layer_decay", [1.0, 0.5])
-def test_the_learning_rate_warms_up_and_is_a_cosine(options, network, layer_decay):
-    chosen = options(
-        epochs=10, cooldown_epochs=2, warmup_epochs=2.0, lr=0.1, min_lr=0.001, warmup_lr=1e-4, layer_decay=layer_decay
-    )
-    optimizer = build_optimizer(network, chosen)
-    found = rates(optimizer, chosen, steps=7, epochs=12)
+def test_the_learning_rate_has_a_linear_warm_up_a_cosine_and_a_cool_down(network, layer_decay):
+    optimizer, rates = learning_rates(
+        network, 7, 84, layer_decay=layer_decay,
+        epochs=10, cooldown_epochs=2, warmup_epochs=2.0, lr=0.1, min_lr=0.001, warmup_lr=1e-4,
+    )  # fmt: skip
     scales = [group["lr_scale"] for group in optimizer.param_groups]
-    for step, of_groups in enumerate(found):
+    for step, of_groups in enumerate(rates):
         if step < 14:
             expected = 1e-4 + (0.1 - 1e-4) * step / 14
         elif step < 70:
@@ -225,65 +243,62 @@ def test_the_learning_rate_warms_up_and_is_a_cosine(options, network, layer_deca
         assert of_groups == pytest.approx([expected * scale for scale in scales], rel=1e-9), step
 
 
-def test_the_learning_rate_of_a_step_is_a_function_of_its_number(options, network):
-    chosen = options(epochs=3)
-    whole = rates(build_optimizer(network, chosen), chosen, steps=5, epochs=3)
-    optimizer = build_optimizer(network, chosen)
-    build_schedule(optimizer, chosen, 5).step_update(11)
-    assert [group["lr"] for group in optimizer.param_groups] == whole[11]
+def test_the_learning_rate_is_a_function_of_the_step(network):
+    _, rates = learning_rates(network, 5, 15, epochs=3)
+    options = ScheduleOptions(epochs=3)
+    optimizer = optimizer_of(network, lr=options.lr)
+    build_schedule(optimizer, options, 5).step_update(11)
+    assert [group["lr"] for group in optimizer.param_groups] == rates[11]
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3])
-def test_the_shortest_run_has_a_learning_rate_in_every_step(options, network, steps):
-    chosen = options(epochs=1, lr=0.1)
-    found = rates(build_optimizer(network, chosen), chosen, steps=steps, epochs=1)
-    assert all(0 < rate <= 0.1 for of_groups in found for rate in of_groups)
-    assert max(max(of_groups) for of_groups in found) > 0.05
+@pytest.mark.parametrize("steps_per_epoch", [1, 2, 3])
+def test_the_shortest_run_has_a_positive_learning_rate_in_every_step(network, steps_per_epoch):
+    _, rates = learning_rates(network, steps_per_epoch, steps_per_epoch, epochs=1, lr=0.1)
+    assert all(0 < rate <= 0.1 for of_groups in rates for rate in of_groups)
+    assert max(max(of_groups) for of_groups in rates) > 0.05
 
 
-def test_a_warm_up_may_be_most_of_a_run(options, network):
-    chosen = options(epochs=4, warmup_epochs=3.0, lr=0.1, warmup_lr=0.0)
-    found = rates(build_optimizer(network, chosen), chosen, steps=2, epochs=4)
-    assert [one[0] for one in found[:6]] == pytest.approx([0.1 * step / 6 for step in range(6)])
+def test_the_warm_up_may_be_most_of_a_run(network):
+    _, rates = learning_rates(network, 2, 8, epochs=4, warmup_epochs=3.0, lr=0.1, warmup_lr=0.0)
+    assert [of_groups[0] for of_groups in rates[:6]] == pytest.approx([0.1 * step / 6 for step in range(6)])
 
 
-def test_a_warm_up_starts_no_higher_than_it_ends(options, network):
-    chosen = options(lr=1e-7, min_lr=0.0, epochs=4, warmup_epochs=2.0)
-    assert rates(build_optimizer(network, chosen), chosen, steps=2, epochs=1)[0][0] == pytest.approx(1e-7)
+def test_the_warm_up_does_not_start_above_the_peak_learning_rate(network):
+    _, rates = learning_rates(network, 2, 2, lr=1e-7, min_lr=0.0, epochs=4, warmup_epochs=2.0)
+    assert rates[0][0] == pytest.approx(1e-7)
 
 
-def with_gradients(network):
+def set_gradients(network):
     generator = torch.Generator().manual_seed(0)
-    for one in network.parameters():
-        one.grad = torch.randn(one.shape, generator=generator) * 10
-    return {name: one.grad.clone() for name, one in network.named_parameters()}
+    for parameter in network.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=generator) * 10
+    return {name: parameter.grad.clone() for name, parameter in network.named_parameters()}
 
 
 @pytest.mark.parametrize("kind", ["network", "timm_network"])
-def test_clipping_is_timms_on_the_body_and_leaves_the_heads(options, request, kind):
+def test_clipping_is_that_of_timm_for_all_parameters_but_the_heads(request, kind):
     network = request.getfixturevalue(kind)
-    before = with_gradients(network)
-    clip_gradients(network, options(clip=0.01))
-    found = {name: one.grad.clone() for name, one in network.named_parameters()}
-    with_gradients(network)
+    before = set_gradients(network)
+    clip_gradients(network, 0.01)
+    clipped = {name: parameter.grad.clone() for name, parameter in network.named_parameters()}
+    set_gradients(network)
     adaptive_clip_grad(network.parameters(), clip_factor=0.01)
-    heads = {name for name in found if is_head(name)}
+    heads = {name for name in clipped if is_head(name)}
     assert heads
-    for name, one in network.named_parameters():
-        assert torch.equal(found[name], before[name] if name in heads else one.grad), name
-    assert any(not torch.equal(found[name], before[name]) for name in found)
+    for name, parameter in network.named_parameters():
+        assert torch.equal(clipped[name], before[name] if name in heads else parameter.grad), name
+    assert any(not torch.equal(clipped[name], before[name]) for name in clipped)
 
 
-def test_no_clipping_changes_nothing(options, network):
-    before = with_gradients(network)
-    clip_gradients(network, options())
-    assert all(torch.equal(one.grad, before[name]) for name, one in network.named_parameters())
+def test_a_clip_factor_of_zero_disables_clipping(network):
+    before = set_gradients(network)
+    clip_gradients(network, 0.0)
+    assert all(torch.equal(parameter.grad, before[name]) for name, parameter in network.named_parameters())
 
 
-def test_what_does_not_learn_has_nothing_to_clip(options, network):
-    chosen = options(freeze="stem", clip=0.01)
-    freeze(network, chosen)
-    set_train_mode(network, chosen)
+def test_frozen_parameters_are_not_clipped(network):
+    freeze(network, "stem")
+    set_train_mode(network, freeze_batch_norm=False)
     network(torch.randn(4, 3, 32, 32)).logits.square().sum().backward()
-    clip_gradients(network, chosen)
-    assert all(one.grad is None for one in network.levit.patch_embeddings.parameters())
+    clip_gradients(network, 0.01)
+    assert all(parameter.grad is None for parameter in network.levit.patch_embeddings.parameters())

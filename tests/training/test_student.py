@@ -1,4 +1,4 @@
-"""What learns begins with the weights it was given, and is saved as others read it."""
+"""Initial weights of a student, and the checkpoint files that it writes."""
 
 import json
 
@@ -12,15 +12,14 @@ from torch import nn
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 import levit
+from levit.checkpoints.json_files import read_json
 from levit.checkpoints.timm_configuration import is_timm
-from levit.checkpoints.weight_files import read_json
 from levit.deployment.bias_interpolation import resize_checkpoint
 from levit.errors import CheckpointError, ConfigError
 from levit.images.transform import read_and_preprocess
 from levit.spec.preprocessing import Preprocessing
-from levit.training import student as module
-from levit.training.student import HeadLogits, read_logits
-from tests.training.tiny import CLASSES, TIMM_NETWORK, photo, save_levit, trained
+from levit.training.student import HeadLogits, Student, read_logits
+from tests.training.tiny import CLASSES, TIMM_NETWORK, by_class, photo, predict, save_levit, trained
 
 OTHERS = ("emu", "fox")
 FILES = {"config.json", "model.safetensors", "preprocessor_config.json"}
@@ -28,33 +27,24 @@ PIXELS = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.fixture
-def learned(build, checkpoint):
-    """One that has learned something, and its state."""
+def student(build, checkpoint):
+    """A student whose weights differ from those of its checkpoint."""
     student = build(checkpoint)
     trained(student.network, seed=5)
     return student
 
 
-@torch.no_grad()
-def answers(network, pixels=PIXELS):
-    return read_logits(network.eval()(pixels)).logits
-
-
-def by_class(logits, classes):
-    return {name: logits[:, place] for place, name in enumerate(classes)}
-
-
-def test_heads_are_kept_where_the_labels_are_the_same_in_another_order(build, checkpoint):
+def test_heads_are_kept_for_the_same_labels_in_another_order(build, checkpoint):
     student = build(checkpoint, CLASSES[::-1])
-    before = answers(levit.load_checkpoint(str(checkpoint)))
-    found = by_class(answers(student.network), student.classes)
+    before = predict(levit.load_checkpoint(str(checkpoint)), PIXELS)
+    result = by_class(predict(student.network, PIXELS), student.classes)
     for name, logits in by_class(before, CLASSES).items():
-        assert torch.equal(found[name], logits)
+        assert torch.equal(result[name], logits)
     assert tuple(student.network.config.id2label.values()) == student.classes
 
 
 @pytest.mark.parametrize("classes", [OTHERS, ("bear", "cat", "emu"), (*CLASSES, "emu")])
-def test_other_classes_get_a_new_head_on_the_same_body(build, checkpoint, classes):
+def test_other_classes_get_a_new_head_on_the_same_backbone(build, checkpoint, classes):
     student = build(checkpoint, classes)
     weights = levit.read_checkpoint(str(checkpoint)).weights
     for name, tensor in student.network.state_dict().items():
@@ -66,26 +56,26 @@ def test_other_classes_get_a_new_head_on_the_same_body(build, checkpoint, classe
     assert student.network.config.num_labels == len(classes)
 
 
-def test_the_head_that_a_teacher_teaches_begins_as_the_first(build, checkpoint):
+def test_a_missing_distillation_head_starts_as_a_copy_of_the_classifier(build, checkpoint):
     student = build(checkpoint, teacher="run")
     assert isinstance(student.network, levit.LevitForImageClassificationWithTeacher)
     with torch.no_grad():
-        found = read_logits(student.network.eval()(PIXELS))
-    assert torch.equal(found.cls_logits, found.distillation_logits)
-    torch.testing.assert_close(found.logits, answers(levit.load_checkpoint(str(checkpoint))))
+        result = read_logits(student.network.eval()(PIXELS))
+    assert torch.equal(result.cls_logits, result.distillation_logits)
+    torch.testing.assert_close(result.logits, predict(levit.load_checkpoint(str(checkpoint)), PIXELS))
 
 
-def test_two_heads_are_kept_or_the_first_of_them(build, tmp_path):
+def test_both_heads_are_kept_with_a_teacher_and_the_first_without(build, tmp_path):
     folder = save_levit(tmp_path / "two", CLASSES, kind=levit.LevitForImageClassificationWithTeacher)
     with torch.no_grad():
         before = levit.load_checkpoint(str(folder))(PIXELS)
         after = build(folder, teacher="run").network.eval()(PIXELS)
     assert torch.equal(before.cls_logits, after.cls_logits)
     assert torch.equal(before.distillation_logits, after.distillation_logits)
-    assert torch.equal(answers(build(folder).network), before.cls_logits)
+    assert torch.equal(predict(build(folder).network, PIXELS), before.cls_logits)
 
 
-def test_what_a_teacher_does_is_written_into_the_configuration(build, checkpoint):
+def test_the_distillation_settings_are_in_the_configuration(build, checkpoint):
     values = {"teacher": "run", "distillation": "soft", "alpha": 0.3, "tau": 2.0}
     config = build(checkpoint, **values).network.config
     assert (config.distillation_type, config.distillation_alpha, config.distillation_tau) == ("soft", 0.3, 2.0)
@@ -99,17 +89,17 @@ def test_another_image_size_interpolates_the_attention_biases(build, checkpoint,
         np.testing.assert_array_equal(tensor, expected.weights[name])
     assert student.image_size == (image_size, image_size)
     assert student.preprocessing == expected.preprocessing
-    assert answers(student.network, torch.zeros(2, 3, image_size, image_size)).shape == (2, 3)
+    assert predict(student.network, torch.zeros(2, 3, image_size, image_size)).shape == (2, 3)
 
 
-def test_drop_path_is_that_of_the_file_unless_it_is_given(build, tmp_path):
+def test_the_drop_path_rate_is_that_of_the_checkpoint_unless_given(build, tmp_path):
     folder = save_levit(tmp_path / "dropping", CLASSES, drop_path_rate=0.2)
     assert build(folder).network.config.drop_path_rate == 0.2
     assert build(folder, drop_path=0.0).network.config.drop_path_rate == 0
 
 
 @pytest.mark.parametrize(("name", "rate"), [("levit-128s", 0), ("LeViT-384", 0.1)])
-def test_a_size_from_scratch_is_the_published_one(build, name, rate):
+def test_a_published_size_from_scratch_has_its_published_configuration(build, name, rate):
     student = build(name, from_scratch=True, image_size=32)
     expected = levit.LevitConfig.from_variant(name)
     assert student.network.config.hidden_sizes == expected.hidden_sizes
@@ -117,14 +107,14 @@ def test_a_size_from_scratch_is_the_published_one(build, name, rate):
     assert (student.image_size, student.preprocessing.resize, student.classes) == ((32, 32), 36, CLASSES)
 
 
-def test_from_scratch_at_its_usual_size_and_with_a_finer_stem(build):
+def test_a_published_size_from_scratch_takes_another_patch_size(build):
     assert build("levit-128s", from_scratch=True).image_size == (224, 224)
     student = build("levit-128s", from_scratch=True, image_size=32, patch_size=8)
     assert student.network.config.patch_size == 8
     assert student.network.levit.patch_embeddings is not None
 
 
-def test_a_file_from_scratch_gives_its_shape_and_no_weight(build, checkpoint):
+def test_a_checkpoint_from_scratch_gives_its_architecture_but_no_weights(build, checkpoint):
     student = build(checkpoint, from_scratch=True)
     weights = levit.read_checkpoint(str(checkpoint)).weights
     for name, tensor in student.network.state_dict().items():
@@ -134,13 +124,13 @@ def test_a_file_from_scratch_gives_its_shape_and_no_weight(build, checkpoint):
     assert student.network.config.hidden_sizes == [16, 24, 32]
 
 
-def test_several_labels_are_written_into_the_configuration(build, checkpoint):
+def test_the_configuration_describes_multi_label_classification(build, checkpoint):
     student = build(checkpoint, is_multi_label=True)
     assert student.is_multi_label
     assert student.network.config.problem_type == "multi_label_classification"
 
 
-def test_a_levit_by_its_name_in_timm_may_be_taught(build, checkpoint, tmp_path):
+def test_a_levit_in_the_format_of_timm_may_have_a_teacher(build, checkpoint, tmp_path):
     levit.convert(checkpoint, tmp_path / "timm", to="timm")
     assert is_timm(read_json(tmp_path / "timm" / "config.json"))
     with torch.no_grad():
@@ -148,17 +138,17 @@ def test_a_levit_by_its_name_in_timm_may_be_taught(build, checkpoint, tmp_path):
     assert logits.distillation_logits is not None
 
 
-def test_a_stem_that_does_not_exist_is_a_config_error(build):
+def test_an_invalid_patch_size_is_a_config_error(build):
     with pytest.raises(ConfigError, match="patch_size"):
         build("levit-128s", from_scratch=True, patch_size=5)
 
 
-def test_weights_that_are_not_there_are_a_checkpoint_error(build, tmp_path):
+def test_missing_weights_are_a_checkpoint_error(build, tmp_path):
     with pytest.raises(CheckpointError):
         build(tmp_path / "nothing")
 
 
-def test_logits_are_found_in_whatever_a_network_returns():
+def test_logits_are_read_from_every_kind_of_output():
     one, two, mean = (torch.full((1, 2), value) for value in (1.0, 3.0, 2.0))
     assert read_logits(one) == HeadLogits(one, one, None)
     single = transformers.modeling_outputs.ImageClassifierOutput(logits=one)
@@ -172,10 +162,10 @@ def test_logits_are_found_in_whatever_a_network_returns():
 
 @pytest.mark.parametrize("teacher", [None, "run"])
 @torch.no_grad()
-def test_what_is_saved_loads_in_stock_transformers(build, checkpoint, tmp_path, teacher):
+def test_a_saved_student_loads_in_stock_transformers(build, checkpoint, tmp_path, teacher):
     student = build(checkpoint, teacher=teacher, drop_path=0.1)
     trained(student.network, seed=5)
-    expected = answers(student.network)
+    expected = predict(student.network, PIXELS)
     student.save(tmp_path / "run", student.network.state_dict())
     assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
     name = "LevitForImageClassification" + ("WithTeacher" if teacher else "")
@@ -190,28 +180,28 @@ def test_what_is_saved_loads_in_stock_transformers(build, checkpoint, tmp_path, 
 
 
 @torch.no_grad()
-def test_what_is_saved_loads_in_levit(learned, tmp_path):
-    learned.save(tmp_path, learned.network.state_dict())
-    assert torch.equal(levit.load_checkpoint(str(tmp_path))(PIXELS).logits, answers(learned.network))
-    assert levit.read_checkpoint(str(tmp_path)).preprocessing == learned.preprocessing
+def test_a_saved_student_loads_in_levit(student, tmp_path):
+    student.save(tmp_path, student.network.state_dict())
+    assert torch.equal(levit.load_checkpoint(str(tmp_path))(PIXELS).logits, predict(student.network, PIXELS))
+    assert levit.read_checkpoint(str(tmp_path)).preprocessing == student.preprocessing
     processor = levit.LevitImageProcessor.from_pretrained(tmp_path)
     image = photo(3)
     pixels = processor(image, return_tensors="pt")["pixel_values"]
-    scores = answers(learned.network, pixels).softmax(dim=-1)[0]
-    found = levit.Classifier(str(tmp_path))(image)
-    assert {label.name: pytest.approx(label.score, abs=2e-3) for label in found.top(3)} == by_class(
+    scores = predict(student.network, pixels).softmax(dim=-1)[0]
+    result = levit.Classifier(str(tmp_path))(image)
+    assert {label.name: pytest.approx(label.score, abs=2e-3) for label in result.top(3)} == by_class(
         scores[None].numpy(), CLASSES
     )
 
 
-def test_the_weights_that_are_saved_are_those_that_were_given(learned, tmp_path):
-    average = {name: torch.full_like(tensor, 2) for name, tensor in learned.network.state_dict().items()}
-    learned.save(tmp_path, average)
+def test_the_saved_weights_are_the_given_ones(student, tmp_path):
+    average = {name: torch.full_like(tensor, 2) for name, tensor in student.network.state_dict().items()}
+    student.save(tmp_path, average)
     assert all((array == 2).all() for array in levit.read_checkpoint(str(tmp_path)).weights.values())
 
 
 @pytest.mark.parametrize("model", ["levit-128s", TIMM_NETWORK])
-def test_what_learns_from_whole_images_is_judged_and_saved_with_them(build, model, tmp_path):
+def test_a_student_of_padded_crops_has_a_preprocessing_without_cropping(build, model, tmp_path):
     student = build(model, from_scratch=True, image_size=64, crop="padded")
     student.save(tmp_path, student.network.state_dict())
     assert (student.preprocessing.resize, student.image_size) == ((64, 64), (64, 64))
@@ -220,20 +210,20 @@ def test_what_learns_from_whole_images_is_judged_and_saved_with_them(build, mode
     expected = read_and_preprocess(pixels, student.preprocessing, exact=True)
     if model == TIMM_NETWORK:
         settings = timm.data.resolve_data_config({}, model=timm.create_model(f"local-dir:{tmp_path}"))
-        found = timm.data.create_transform(**settings)(Image.fromarray(pixels)).permute(1, 2, 0).numpy()
+        result = timm.data.create_transform(**settings)(Image.fromarray(pixels)).permute(1, 2, 0).numpy()
         expected = expected / 255 * 2 - 1  # its mean and std are 0.5
     else:
         processor = transformers.LevitImageProcessorPil.from_pretrained(tmp_path, do_rescale=False, do_normalize=False)
-        found = processor(pixels, input_data_format="channels_last")["pixel_values"][0].transpose(1, 2, 0)
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+        result = processor(pixels, input_data_format="channels_last")["pixel_values"][0].transpose(1, 2, 0)
+    np.testing.assert_allclose(result, expected, atol=1e-6)
 
 
 @torch.no_grad()
-def test_a_network_that_stock_cannot_compute_is_saved_for_levit(build, tmp_path):
+def test_a_network_that_stock_transformers_cannot_compute_is_saved_for_levit(build, tmp_path):
     student = build("levit-128s", from_scratch=True, image_size=32, patch_size=8)
     trained(student.network)
     student.save(tmp_path, student.network.state_dict())
-    assert torch.equal(levit.load_checkpoint(str(tmp_path))(PIXELS).logits, answers(student.network))
+    assert torch.equal(levit.load_checkpoint(str(tmp_path))(PIXELS).logits, predict(student.network, PIXELS))
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] not in CONFIG_MAPPING_NAMES
 
 
@@ -241,77 +231,67 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_what_a_killed_process_left_behind_is_gone_after_the_next_save(learned, tmp_path):
-    state = learned.network.state_dict()
-    learned.save(tmp_path, state)
-    (tmp_path / ".saving").mkdir()
-    (tmp_path / ".saving" / "half").write_bytes(b"half")
-    learned.save(tmp_path, state)
+def test_files_that_a_killed_process_left_are_deleted_by_the_next_save(student, tmp_path):
+    student.save(tmp_path, student.network.state_dict())
+    (tmp_path / ".0123456789ab.partial").mkdir()
+    (tmp_path / ".0123456789ab.partial" / "half").write_bytes(b"half")
+    student.save(tmp_path, student.network.state_dict())
     assert contents(tmp_path).keys() == FILES
 
 
-def test_a_save_that_fails_leaves_the_old_files_whole(learned, tmp_path):
-    state = dict(learned.network.state_dict())
-    learned.save(tmp_path, state)
+def test_a_failed_save_leaves_the_old_files_unchanged(student, tmp_path):
+    state = dict(student.network.state_dict())
+    student.save(tmp_path, state)
     before = contents(tmp_path)
     with pytest.raises(AttributeError):
-        learned.save(tmp_path, state | {"classifier.linear.bias": "no tensor"})
+        student.save(tmp_path, state | {"classifier.linear.bias": "no tensor"})
     assert contents(tmp_path) == before
 
 
-def test_a_save_that_is_interrupted_while_it_writes_leaves_the_old_files_whole(learned, tmp_path, monkeypatch):
-    learned.save(tmp_path, learned.network.state_dict())
+def test_an_interrupted_save_leaves_the_old_files_unchanged(student, tmp_path):
+    student.save(tmp_path, student.network.state_dict())
     before = contents(tmp_path)
 
-    def interrupted(*_, **__):
+    def interrupted(folder):
+        (folder / "config.json").write_text("{")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "save", interrupted)
+    student.network.config.save_pretrained = interrupted
     with pytest.raises(KeyboardInterrupt):
-        learned.save(tmp_path, learned.network.state_dict())
+        student.save(tmp_path, student.network.state_dict())
     assert contents(tmp_path) == before
 
 
-def test_every_file_is_the_old_or_the_new_one(learned, tmp_path, monkeypatch):
-    learned.save(tmp_path, learned.network.state_dict())
-    before = contents(tmp_path)
-    trained(learned.network, seed=9)
-    replace, done = module.Path.replace, []
-
-    def fails_at_the_second(path, target):
-        if done:
-            raise OSError(28, "No space left on device")
-        done.append(target.name)
-        return replace(path, target)
-
-    monkeypatch.setattr(module.Path, "replace", fails_at_the_second)
-    with pytest.raises(OSError, match="No space left"):
-        learned.save(tmp_path, learned.network.state_dict())
-    monkeypatch.undo()
-    learned.save(tmp_path / "whole", learned.network.state_dict())
-    new = contents(tmp_path / "whole")
-    for name in FILES:
-        assert (tmp_path / name).read_bytes() == (new if name in done else before)[name]
+def test_the_configuration_is_replaced_last(student, tmp_path):
+    (tmp_path / "run" / "config.json" / "obstacle").mkdir(parents=True)  # a file cannot replace a folder
+    with pytest.raises(OSError, match=r"config\.json"):
+        student.save(tmp_path / "run", student.network.state_dict())
+    (tmp_path / "run" / "config.json" / "obstacle").rmdir()
+    (tmp_path / "run" / "config.json").rmdir()
+    student.save(tmp_path / "whole", student.network.state_dict())
+    expected = contents(tmp_path / "whole")
+    del expected["config.json"]
+    assert contents(tmp_path / "run") == expected
 
 
-def test_a_model_of_no_size_asks_for_one():
-    student = module.Student(
+def test_a_preprocessing_without_a_size_is_an_error_that_names_the_parameter():
+    student = Student(
         network=nn.Identity(),
         preprocessing=Preprocessing(resize=32, crop=None),
         classes=CLASSES,
         is_multi_label=False,
     )
-    with pytest.raises(ConfigError, match=r"give --image-size"):
+    with pytest.raises(ConfigError, match=r"give `image_size`"):
         _ = student.image_size
 
 
-def test_classes_of_imagenet_are_known_by_their_other_names(build, tmp_path):
+def test_classes_of_imagenet_match_labels_by_their_synonyms(build, tmp_path):
     folder = save_levit(tmp_path / "fish", ("goldfish, Carassius auratus", "tench, Tinca tinca"))
     student = build(folder, ("n01440764", "n01443537"))
     assert student.classes == ("goldfish, Carassius auratus", "tench, Tinca tinca")
-    assert torch.equal(answers(student.network), answers(levit.load_checkpoint(str(folder))))
+    assert torch.equal(predict(student.network, PIXELS), predict(levit.load_checkpoint(str(folder)), PIXELS))
 
 
-def test_a_network_that_has_its_patch_size_keeps_it(build, checkpoint):
-    with pytest.raises(ConfigError, match=r"--patch-size: .* has its own: give a size, levit-128s"):
+def test_the_patch_size_of_a_checkpoint_cannot_be_changed(build, checkpoint):
+    with pytest.raises(ConfigError, match=r"^patch_size: is fixed in .*: use a published size: levit-128s"):
         build(checkpoint, from_scratch=True, patch_size=8)

@@ -1,4 +1,4 @@
-"""A teacher sees what the student sees, in its own statistics and size, and never learns."""
+"""A frozen teacher gets the pixels of the student in its own normalization and size."""
 
 import json
 import shutil
@@ -18,9 +18,8 @@ from levit.errors import CheckpointError, ConfigError, DataError
 from levit.images.transform import normalize
 from levit.spec.labels import default_labels
 from levit.spec.preprocessing import Preprocessing
-from levit.training.student import build_student, read_logits
 from levit.training.teacher import Teacher, hash_teacher, open_teacher, open_teachers
-from tests.training.tiny import CLASSES, TIMM_NETWORK, config, save_levit, trained
+from tests.training.tiny import CLASSES, TIMM_NETWORK, config, predict, save_levit, trained
 
 STUDENT = Preprocessing.for_image_size((32, 32))
 HALF = Preprocessing(resize=36, crop=(32, 32), mean=(0.5,) * 3, std=(0.5,) * 3)
@@ -34,20 +33,15 @@ def network():
     return trained(levit.LevitForImageClassification(config()))
 
 
-class Same(nn.Module):
-    """Answers with the pixels it was given."""
+class Identity(nn.Module):
+    """Network whose logits are its pixels."""
 
     def forward(self, pixel_values):
         return pixel_values.flatten(1)
 
 
-@torch.no_grad()
-def logits(network, pixels):
-    return read_logits(network.eval()(pixels)).logits
-
-
 def enlarged(levels, side):
-    """8-bit pixels at another size, before any statistics."""
+    """Pixels from 0 to 255 at another size, before normalization."""
     pixels = torch.from_numpy(levels).permute(0, 3, 1, 2).float()
     return functional.interpolate(pixels, (side, side), mode="bicubic", antialias=True, align_corners=False)
 
@@ -61,111 +55,111 @@ STATISTICS = st.tuples(*[st.floats(0.05, 0.95)] * 3)
 
 
 @given(STATISTICS, STATISTICS, STATISTICS, STATISTICS, st.sampled_from([None, 1 / 255, 2 / 255]))
-def test_pixels_arrive_in_the_teachers_statistics(mean, std, own_mean, own_std, rescale):
+def test_pixels_are_normalized_for_the_teacher(mean, std, own_mean, own_std, rescale):
     student = Preprocessing(resize=None, crop=None, mean=mean, std=std)
     own = Preprocessing(resize=None, crop=None, mean=own_mean, std=own_std, rescale=rescale)
     given_pixels = torch.from_numpy(normalize(LEVELS[:1, :4, :4], student))
-    found = Teacher(Same(), own, range(48), student)(given_pixels)
+    result = Teacher(Identity(), own, range(48), student)(given_pixels)
     expected = torch.from_numpy(normalize(LEVELS[:1, :4, :4], own)).flatten(1)
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
+    torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
 
 
-def test_what_has_no_statistics_is_taught_too():
+def test_a_student_without_normalization_may_have_a_teacher():
     plain = Preprocessing(resize=None, crop=None, mean=None, std=None)
-    found = Teacher(Same(), HALF, range(3 * 32 * 32), plain)(torch.from_numpy(normalize(LEVELS, plain)))
-    torch.testing.assert_close(found, torch.from_numpy(normalize(LEVELS, HALF)).flatten(1))
+    result = Teacher(Identity(), HALF, range(3 * 32 * 32), plain)(torch.from_numpy(normalize(LEVELS, plain)))
+    torch.testing.assert_close(result, torch.from_numpy(normalize(LEVELS, HALF)).flatten(1))
 
 
-def test_its_answer_is_that_to_its_own_preprocessing(network):
+def test_the_logits_are_those_for_its_own_normalization(network):
     teacher = Teacher(network, HALF, ALL, STUDENT)
     own = torch.from_numpy(normalize(LEVELS, HALF))
-    torch.testing.assert_close(teacher(PIXELS), logits(network, own), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(teacher(PIXELS), predict(network, own), rtol=1e-5, atol=1e-5)
 
 
-def test_its_answer_is_that_to_pixels_of_its_own_size():
+def test_the_logits_are_those_for_its_own_image_size():
     network = trained(levit.LevitForImageClassification(config(image_size=48)))
     own = Preprocessing(resize=48, crop=(48, 48), mean=(0.5,) * 3, std=(0.25,) * 3)
-    expected = logits(network, normalized(enlarged(LEVELS, 48), own))
+    expected = predict(network, normalized(enlarged(LEVELS, 48), own))
     torch.testing.assert_close(Teacher(network, own, ALL, STUDENT)(PIXELS), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_a_teacher_of_any_size_takes_the_students():
+def test_a_teacher_without_a_fixed_size_takes_the_size_of_the_student():
     own = Preprocessing(resize=None, crop=None)
-    assert Teacher(Same(), own, range(5), STUDENT)(PIXELS).shape == (4, 5)
+    assert Teacher(Identity(), own, range(5), STUDENT)(PIXELS).shape == (4, 5)
 
 
-def test_it_never_learns(network):
+def test_a_teacher_stays_frozen_and_in_evaluation_mode(network):
     teacher = Teacher(trained(levit.LevitForImageClassification(config(drop_path_rate=0.5))), HALF, ALL, STUDENT)
     before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
     both = nn.ModuleList([network, teacher]).train()
     assert network.training
     assert not any(module.training for module in teacher.modules())
     network.eval()
-    assert not any(one.requires_grad for one in teacher.parameters())
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())
     pixels = PIXELS.clone().requires_grad_()
-    answer = teacher(pixels)
-    assert not answer.requires_grad
-    assert torch.equal(teacher(pixels), answer)
+    logits = teacher(pixels)
+    assert not logits.requires_grad
+    assert torch.equal(teacher(pixels), logits)
     assert teacher.train() is teacher
     for name, tensor in both[1].state_dict().items():
         assert torch.equal(tensor, before[name])
 
 
-def test_it_is_no_part_of_what_is_saved(options, checkpoint, tmp_path):
-    student = build_student(options(model=str(checkpoint), teacher=str(checkpoint)), CLASSES, is_multi_label=False)
+def test_the_teacher_is_not_in_the_state_of_the_student(build, checkpoint):
+    student = build(checkpoint, teacher=str(checkpoint))
     names = set(student.network.state_dict())
     teacher = open_teacher(str(checkpoint), student.classes, student.preprocessing)
     assert set(student.network.state_dict()) == names
-    assert not any(name in teacher.state_dict() for name in ("scale", "shift", "places"))
+    assert not any(name in teacher.state_dict() for name in ("scale", "shift", "class_indices"))
 
 
-def test_it_answers_in_fp32_whatever_it_computes_in(network):
+def test_the_logits_are_float32_under_autocast(network):
     with torch.autocast("cpu", torch.bfloat16):
         assert Teacher(network, HALF, ALL, STUDENT)(PIXELS).dtype == torch.float32
 
 
-def test_a_run_of_levit_is_a_teacher(checkpoint):
+def test_a_levit_checkpoint_is_a_teacher(checkpoint):
     teacher = open_teacher(str(checkpoint), CLASSES, STUDENT)
-    expected = logits(levit.load_checkpoint(str(checkpoint)), PIXELS)
+    expected = predict(levit.load_checkpoint(str(checkpoint)), PIXELS)
     torch.testing.assert_close(teacher(PIXELS), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_several_teach_by_the_mean_of_their_logits(checkpoint, tmp_path):
+def test_the_logits_of_an_ensemble_are_the_mean_of_its_teachers(checkpoint, tmp_path):
     other = save_levit(tmp_path, CLASSES[::-1], image_size=48)
-    both = open_teachers(f"{checkpoint}, {other}", CLASSES, STUDENT).train()
-    each = [open_teachers(str(path), CLASSES, STUDENT)(PIXELS) for path in (checkpoint, other)]
+    both = open_teachers([str(checkpoint), str(other)], CLASSES, STUDENT).train()
+    each = [open_teachers([str(path)], CLASSES, STUDENT)(PIXELS) for path in (checkpoint, other)]
     torch.testing.assert_close(both(PIXELS), (each[0] + each[1]) / 2)
     assert not torch.allclose(each[0], each[1], atol=0.1)
-    assert not any(one.requires_grad for one in both.parameters())
+    assert not any(parameter.requires_grad for parameter in both.parameters())
     assert not any(teacher.training for teacher in both.teachers)
     with pytest.raises(CheckpointError, match="nowhere"):
-        open_teachers(f"{checkpoint},{tmp_path / 'nowhere'}", CLASSES, STUDENT)
+        open_teachers([str(checkpoint), str(tmp_path / "nowhere")], CLASSES, STUDENT)
 
 
-def test_other_weights_have_another_digest(checkpoint, tmp_path):
+def test_the_hash_depends_on_the_weights(checkpoint, tmp_path):
     copy = shutil.copytree(checkpoint, tmp_path / "copy")
-    one, same, low = (open_teachers(str(path), CLASSES, STUDENT) for path in (checkpoint, copy, checkpoint))
+    one, same, other = (open_teachers([str(path)], CLASSES, STUDENT) for path in (checkpoint, copy, checkpoint))
     assert hash_teacher(one) == hash_teacher(same) != ""
-    next(low.network.parameters()).data[0] += 1e-6
-    assert hash_teacher(low) != hash_teacher(one)
-    assert hash_teacher(low.bfloat16()) != hash_teacher(one)
+    next(other.network.parameters()).data[0] += 1e-6
+    assert hash_teacher(other) != hash_teacher(one)
+    assert hash_teacher(other.bfloat16()) != hash_teacher(one)
     assert hash_teacher(None) == ""
 
 
-def test_its_labels_are_matched_by_name(checkpoint, tmp_path):
-    expected = logits(levit.load_checkpoint(str(checkpoint)), PIXELS)
-    found = open_teacher(str(checkpoint), ("Dog", "bear", "cat"), STUDENT)(PIXELS)
-    torch.testing.assert_close(found, expected[:, [2, 0, 1]], rtol=1e-5, atol=1e-5)
+def test_labels_are_matched_by_name(checkpoint, tmp_path):
+    expected = predict(levit.load_checkpoint(str(checkpoint)), PIXELS)
+    result = open_teacher(str(checkpoint), ("Dog", "bear", "cat"), STUDENT)(PIXELS)
+    torch.testing.assert_close(result, expected[:, [2, 0, 1]], rtol=1e-5, atol=1e-5)
 
 
-def test_it_may_know_more_classes(tmp_path):
+def test_a_teacher_may_have_more_labels(tmp_path):
     folder = save_levit(tmp_path / "more", ("emu", "dog", "fox", "bear", "cat"))
-    expected = logits(levit.load_checkpoint(str(folder)), PIXELS)
-    found = open_teacher(str(folder), CLASSES, STUDENT)(PIXELS)
-    torch.testing.assert_close(found, expected[:, [3, 4, 1]], rtol=1e-5, atol=1e-5)
+    expected = predict(levit.load_checkpoint(str(folder)), PIXELS)
+    result = open_teacher(str(folder), CLASSES, STUDENT)(PIXELS)
+    torch.testing.assert_close(result, expected[:, [3, 4, 1]], rtol=1e-5, atol=1e-5)
 
 
-def test_two_heads_answer_as_one(tmp_path):
+def test_the_logits_of_two_heads_are_their_mean(tmp_path):
     folder = save_levit(tmp_path / "two", CLASSES, kind=levit.LevitForImageClassificationWithTeacher)
     with torch.no_grad():
         output = levit.load_checkpoint(str(folder))(PIXELS)
@@ -173,40 +167,41 @@ def test_two_heads_answer_as_one(tmp_path):
     torch.testing.assert_close(open_teacher(str(folder), CLASSES, STUDENT)(PIXELS), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_a_class_it_does_not_know_names_the_flag_and_the_way_out(checkpoint):
-    with pytest.raises(DataError, match=r"^--teacher .*it has 3 labels.*'emu'.*levit train DATA --model") as caught:
+def test_a_missing_class_is_an_error_with_a_hint(checkpoint):
+    with pytest.raises(
+        DataError, match=r"^`teacher` .*: not every class .* its 3 labels .*'emu'.*levit train DATA --model"
+    ) as caught:
         open_teacher(str(checkpoint), (*CLASSES, "emu"), STUDENT)
     assert "\n" not in str(caught.value)
-    assert "--class-map" not in str(caught.value)
+    assert "class_map" not in str(caught.value)
 
 
-def test_a_network_of_timm_that_was_trained_here_is_a_teacher(options, tmp_path):
-    chosen = options(model=TIMM_NETWORK, from_scratch=True, image_size=48)
-    student = build_student(chosen, CLASSES[::-1], is_multi_label=False)
+def test_a_saved_timm_network_is_a_teacher(build, tmp_path):
+    student = build(TIMM_NETWORK, CLASSES[::-1], from_scratch=True, image_size=48)
     trained(student.network)
     student.save(tmp_path, student.network.state_dict())
     teacher = open_teacher(str(tmp_path), CLASSES, STUDENT)
     stock = timm.create_model(f"local-dir:{tmp_path}", pretrained=True)
-    expected = logits(stock, normalized(enlarged(LEVELS, 48), student.preprocessing))[:, [2, 1, 0]]
+    expected = predict(stock, normalized(enlarged(LEVELS, 48), student.preprocessing))[:, [2, 1, 0]]
     torch.testing.assert_close(teacher(PIXELS), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_a_network_of_timm_knows_the_thousand_classes_of_imagenet(tmp_path):
+def test_a_timm_network_without_label_names_has_those_of_imagenet(tmp_path):
     network = trained(timm.create_model(TIMM_NETWORK.removeprefix("timm/")))
     timm.models.save_for_hf(network, tmp_path, safe_serialization=True)
     teacher = open_teacher(str(tmp_path), ("n02123045", "goldfish, Carassius auratus"), STUDENT)
-    assert teacher.places.tolist() == [default_labels(1000).index("tabby, tabby cat"), 1]
+    assert teacher.class_indices.tolist() == [default_labels(1000).index("tabby, tabby cat"), 1]
     assert teacher(PIXELS).shape == (4, 2)
     assert teacher.size == (160, 160)
 
 
-def test_a_levit_that_timm_wrote_is_a_teacher(options, tmp_path):
+def test_a_levit_in_the_format_of_timm_is_a_teacher(tmp_path):
     network = trained(timm.create_model("levit_128s", num_classes=3, img_size=64))
     timm.models.save_for_hf(network, tmp_path, {"label_names": list(CLASSES)}, safe_serialization=True)
     teacher = open_teacher(str(tmp_path), CLASSES, STUDENT)
     assert isinstance(teacher.network, levit.LevitPreTrainedModel)
     assert teacher.size == (64, 64)
-    expected = logits(network, normalized(enlarged(LEVELS, 64), STUDENT))
+    expected = predict(network, normalized(enlarged(LEVELS, 64), STUDENT))
     torch.testing.assert_close(teacher(PIXELS), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -232,7 +227,7 @@ def save_resnet(folder, classes):
 
 
 @pytest.mark.parametrize("kind", PROCESSORS)
-def test_another_network_of_transformers_is_a_teacher(tmp_path, kind):
+def test_another_transformers_network_is_a_teacher(tmp_path, kind):
     processor, size = PROCESSORS[kind]
     network = save_resnet(tmp_path, ("dog", "cat", "bear"))
     processor.save_pretrained(tmp_path)
@@ -241,61 +236,61 @@ def test_another_network_of_transformers_is_a_teacher(tmp_path, kind):
     own = Preprocessing(resize=size, crop=size, mean=tuple(processor.image_mean), std=tuple(processor.image_std))
     pixels = torch.from_numpy(LEVELS).permute(0, 3, 1, 2).float()
     pixels = functional.interpolate(pixels, size, mode="bicubic", antialias=True, align_corners=False)
-    expected = logits(network, normalized(pixels, own))[:, [2, 1, 0]]
+    expected = predict(network, normalized(pixels, own))[:, [2, 1, 0]]
     torch.testing.assert_close(teacher(PIXELS), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_half_precision_teaches_in_full(tmp_path):
+def test_half_precision_weights_are_converted_to_float32(tmp_path):
     save_resnet(tmp_path, CLASSES).to(torch.bfloat16).save_pretrained(tmp_path)
     PROCESSORS["exact"][0].save_pretrained(tmp_path)
     teacher = open_teacher(str(tmp_path), CLASSES, STUDENT)
-    assert {one.dtype for one in teacher.network.parameters()} == {torch.float32}
+    assert {parameter.dtype for parameter in teacher.network.parameters()} == {torch.float32}
     assert teacher(PIXELS).shape == (4, len(CLASSES))
 
 
-def test_a_size_that_a_teacher_cannot_take_is_named(tmp_path):
+def test_an_image_size_that_the_teacher_refuses_is_named(tmp_path):
     names = {"id2label": dict(enumerate(CLASSES)), "label2id": {name: index for index, name in enumerate(CLASSES)}}
     sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
     shape = transformers.ViTConfig(image_size=32, patch_size=16, **sizes, **names)
     transformers.ViTForImageClassification(shape).save_pretrained(tmp_path)
     PROCESSORS["exact"][0].save_pretrained(tmp_path)
-    with pytest.raises(ConfigError, match=r"^--teacher .*: it cannot take images of 48x40 \(") as caught:
+    with pytest.raises(ConfigError, match=r"^`teacher` .*: it cannot take images of 48x40 \(") as caught:
         open_teacher(str(tmp_path), CLASSES, STUDENT)
     assert "\n" not in str(caught.value)
 
 
-def test_a_network_of_transformers_without_a_processor_is_named(tmp_path):
+def test_a_transformers_network_without_an_image_processor_is_named(tmp_path):
     save_resnet(tmp_path, CLASSES)
-    with pytest.raises(CheckpointError, match=r"^--teacher .*cannot be opened") as caught:
+    with pytest.raises(CheckpointError, match=r"^`teacher` .*cannot be opened") as caught:
         open_teacher(str(tmp_path), CLASSES, STUDENT)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["MobileViTImageProcessor", "EfficientNetImageProcessor"])
-def test_a_processor_that_does_something_else_to_pixels_is_named(tmp_path, name):
-    """The one turns colors around, the other divides by the standard deviation twice."""
+def test_an_image_processor_with_an_unsupported_option_is_named(tmp_path, name):
+    """The first reverses the color channels, the second divides by the standard deviation twice."""
     save_resnet(tmp_path, CLASSES)
     getattr(transformers, name)().save_pretrained(tmp_path)
-    with pytest.raises(CheckpointError, match=rf"^--teacher .*{name}.*use another teacher") as caught:
+    with pytest.raises(CheckpointError, match=rf"^`teacher` .*{name}.*use another teacher") as caught:
         open_teacher(str(tmp_path), CLASSES, STUDENT)
     assert "\n" not in str(caught.value)
 
 
-def test_a_processor_that_does_not_normalize_is_followed(tmp_path):
+def test_an_image_processor_may_leave_out_normalization(tmp_path):
     network = save_resnet(tmp_path, CLASSES)
     size = {"height": 32, "width": 32}
     transformers.ViTImageProcessor(size=size, do_normalize=False).save_pretrained(tmp_path)
-    expected = logits(network, torch.from_numpy(LEVELS).permute(0, 3, 1, 2).float() / 255)
+    expected = predict(network, torch.from_numpy(LEVELS).permute(0, 3, 1, 2).float() / 255)
     torch.testing.assert_close(open_teacher(str(tmp_path), CLASSES, STUDENT)(PIXELS), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_backbone_without_a_head_cannot_teach(tmp_path):
+def test_a_backbone_without_a_head_is_an_error(tmp_path):
     trained(levit.LevitModel(config())).save_pretrained(tmp_path)
     with pytest.raises(CheckpointError, match=r"it has no head"):
         open_teacher(str(tmp_path), CLASSES, STUDENT)
 
 
-def test_a_folder_with_nothing_in_it_cannot_teach(tmp_path):
+def test_a_folder_without_weights_is_an_error(tmp_path):
     with pytest.raises(CheckpointError):
         open_teacher(str(tmp_path), CLASSES, STUDENT)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "no such thing"}))

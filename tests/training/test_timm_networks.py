@@ -1,4 +1,4 @@
-"""Networks of timm learn, and are left as timm and transformers read them."""
+"""Networks of timm as students, and the files that timm and transformers read."""
 
 import json
 
@@ -9,14 +9,14 @@ import transformers
 
 import levit
 from levit.errors import CheckpointError, ConfigError
+from levit.training.options import ModelOptions
 from levit.training.timm_networks import create_timm_network, is_timm_network
-from tests.training.test_student import answers, by_class
-from tests.training.tiny import CLASSES, TIMM_NETWORK, photo, trained
+from tests.training.tiny import CLASSES, TIMM_NETWORK, by_class, photo, predict, trained
 
 
-def test_a_network_of_timm_gets_a_head_and_keeps_its_statistics(build):
+def test_a_timm_network_gets_a_new_head_and_keeps_its_mean_and_size(build):
     student = build(TIMM_NETWORK, from_scratch=True, image_size=64)
-    assert answers(student.network, torch.zeros(2, 3, 64, 64)).shape == (2, 3)
+    assert predict(student.network, torch.zeros(2, 3, 64, 64)).shape == (2, 3)
     assert student.preprocessing.mean == (0.5, 0.5, 0.5)
     assert (student.image_size, student.preprocessing.resize) == ((64, 64), int(64 / 0.95))
     assert build(TIMM_NETWORK, from_scratch=True).image_size == (160, 160)
@@ -26,11 +26,11 @@ def test_a_network_of_timm_gets_a_head_and_keeps_its_statistics(build):
     ("model", "expected"),
     [("timm/resnet10t", True), ("timm/levit_128s", False), ("levit-128s", False), ("someone/levit", False)],
 )
-def test_a_levit_of_timm_is_a_levit(model, expected):
+def test_a_levit_of_timm_is_not_a_timm_network(model, expected):
     assert is_timm_network(model) is expected
 
 
-def test_a_folder_says_whose_network_is_in_it(checkpoint, tmp_path):
+def test_the_configuration_of_a_folder_identifies_a_timm_network(checkpoint, tmp_path):
     assert not is_timm_network(str(checkpoint))
     for name, expected in (("resnet10t", True), ("levit_128s", False)):
         (tmp_path / "config.json").write_text(json.dumps({"architecture": name}))
@@ -38,13 +38,13 @@ def test_a_folder_says_whose_network_is_in_it(checkpoint, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["timm/no_such_network", "timm/resnet10t.no_such_weights"])
-def test_what_timm_cannot_make_is_named_in_one_line(options, name):
-    with pytest.raises(CheckpointError, match=f"^{name}: timm cannot make it") as caught:
-        create_timm_network(options(model=name), CLASSES)
+def test_a_network_that_timm_cannot_create_is_named_in_one_line(name):
+    with pytest.raises(CheckpointError, match=f"^{name}: timm cannot create it") as caught:
+        create_timm_network(ModelOptions(model=name), CLASSES)
     assert "\n" not in str(caught.value)
 
 
-def test_several_labels_of_a_network_of_timm_are_known_to_transformers(build, tmp_path):
+def test_transformers_reads_that_a_timm_network_is_multi_label(build, tmp_path):
     student = build(TIMM_NETWORK, from_scratch=True, image_size=64, is_multi_label=True)
     student.save(tmp_path, student.network.state_dict())
     network = transformers.AutoModelForImageClassification.from_pretrained(tmp_path)
@@ -52,26 +52,26 @@ def test_several_labels_of_a_network_of_timm_are_known_to_transformers(build, tm
 
 
 @pytest.mark.parametrize("is_saved", [False, True])
-def test_nobody_teaches_a_network_of_timm(build, tmp_path, is_saved):
+def test_a_timm_network_cannot_have_a_teacher(build, tmp_path, is_saved):
     model = TIMM_NETWORK
     if is_saved:
         student, model = build(TIMM_NETWORK, from_scratch=True), tmp_path / "run"
         student.save(model, student.network.state_dict())
-    with pytest.raises(ConfigError, match=rf"^--teacher: {model} is no LeViT"):
+    with pytest.raises(ConfigError, match=rf"^teacher: {model} is not a LeViT"):
         build(model, from_scratch=not is_saved, teacher="run")
 
 
-def test_a_network_of_timm_has_no_patch_size_to_choose(build):
-    with pytest.raises(ConfigError, match=r"^--patch-size: timm/test_resnet has none"):
+def test_a_timm_network_has_no_choice_of_patch_size(build):
+    with pytest.raises(ConfigError, match=r"^patch_size: cannot be chosen for timm/test_resnet"):
         build(TIMM_NETWORK, from_scratch=True, patch_size=8)
 
 
 @torch.no_grad()
-def test_a_network_of_timm_is_saved_as_timm_and_this_program_read_it(build, tmp_path):
+def test_a_saved_timm_network_loads_in_timm_transformers_and_levit(build, tmp_path):
     student = build(TIMM_NETWORK, from_scratch=True, image_size=64)
     trained(student.network)
     pixels = torch.randn(2, 3, 64, 64)
-    expected = answers(student.network, pixels)
+    expected = predict(student.network, pixels)
     student.save(tmp_path, student.network.state_dict())
     stock = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
     assert torch.equal(stock(pixels), expected)
@@ -82,26 +82,26 @@ def test_a_network_of_timm_is_saved_as_timm_and_this_program_read_it(build, tmp_
     wrapped = transformers.AutoModelForImageClassification.from_pretrained(tmp_path).eval()
     assert torch.equal(wrapped(pixels).logits, expected)
     assert transformers.AutoImageProcessor.from_pretrained(tmp_path)(photo(0))["pixel_values"].shape[2:] == (64, 64)
-    with pytest.raises(CheckpointError, match="timm's test_resnet, and no LeViT: it can be a --teacher"):
+    with pytest.raises(CheckpointError, match=r"timm's test_resnet, not a LeViT: use it as `teacher`"):
         levit.read_checkpoint(tmp_path)
     again = build(tmp_path)
-    assert torch.equal(answers(again.network, pixels), expected)
+    assert torch.equal(predict(again.network, pixels), expected)
     assert again.preprocessing == student.preprocessing
 
 
 @torch.no_grad()
-def test_a_network_of_timm_keeps_its_head_where_the_labels_are_the_same_in_another_order(build, tmp_path):
+def test_a_timm_network_keeps_its_head_for_the_same_labels_in_another_order(build, tmp_path):
     student = build(TIMM_NETWORK, from_scratch=True, image_size=64)
     trained(student.network)
     student.save(tmp_path, student.network.state_dict())
     again = build(tmp_path, CLASSES[::-1])
     pixels = torch.randn(2, 3, 64, 64)
-    found = by_class(answers(again.network, pixels), again.classes)
-    for name, logits in by_class(answers(student.network, pixels), CLASSES).items():
-        assert torch.equal(found[name], logits)
+    result = by_class(predict(again.network, pixels), again.classes)
+    for name, logits in by_class(predict(student.network, pixels), CLASSES).items():
+        assert torch.equal(result[name], logits)
 
 
-def test_a_network_of_timm_gets_a_new_head_for_as_many_other_classes(build, tmp_path):
+def test_a_timm_network_gets_a_new_head_for_the_same_number_of_other_classes(build, tmp_path):
     student = build(TIMM_NETWORK, from_scratch=True, image_size=64)
     student.save(tmp_path, student.network.state_dict())
     network = build(tmp_path, ("emu", "fox", "gnu")).network

@@ -13,6 +13,7 @@ from torch import nn
 import levit
 from levit.checkpoints.transformers_configuration import PREPROCESSOR_FILE, preprocessor_config
 from levit.spec.preprocessing import Preprocessing
+from levit.training.student import read_logits
 
 CLASSES = ("bear", "cat", "dog")
 
@@ -46,6 +47,17 @@ def trained(network: nn.Module, seed: int = 0) -> nn.Module:
             elif name.endswith("running_mean"):
                 buffer.copy_(torch.randn(buffer.shape, generator=generator) * 0.3)
     return network.eval()
+
+
+@torch.no_grad()
+def predict(network: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+    """Logits of a network in evaluation mode, [B, classes]."""
+    return read_logits(network.eval()(pixels)).logits
+
+
+def by_class(logits: torch.Tensor, classes: tuple[str, ...]) -> dict[str, torch.Tensor]:
+    """Logits of each class, [B]."""
+    return {name: logits[:, index] for index, name in enumerate(classes)}
 
 
 def save_levit(
