@@ -13,7 +13,7 @@ def below(folder: Path) -> list[str]:
     return sorted(str(file.relative_to(folder)) for file in folder.rglob("*"))
 
 
-def test_what_is_exported_is_what_predict_takes(console, model, photos, tmp_path):
+def test_an_exported_file_has_the_predictions_of_its_checkpoint(console, model, photos, tmp_path):
     written = console("export", model, tmp_path / "fruit.onnx")
     assert (written.code, written.err) == (0, "")
     assert f"levit predict PHOTO --model {tmp_path / 'fruit.onnx'}" in " ".join(written.out.split())
@@ -21,13 +21,13 @@ def test_what_is_exported_is_what_predict_takes(console, model, photos, tmp_path
         console("predict", "a.png", "--model", source, "--json") for source in (tmp_path / "fruit.onnx", model)
     )
     assert from_export.code == 0
-    labels = [json.loads(answer.out)["labels"] for answer in (from_export, from_checkpoint)]
+    labels = [json.loads(result.out)["labels"] for result in (from_export, from_checkpoint)]
     assert [label["name"] for label in labels[0]] == [label["name"] for label in labels[1]]
     assert [label["score"] for label in labels[0]] == pytest.approx([label["score"] for label in labels[1]], rel=1e-4)
     onnx.checker.check_model(onnx.load(tmp_path / "fruit.onnx"), full_check=True)
 
 
-def test_json_reports_what_was_written(console, model, tmp_path):
+def test_json_contains_the_report(console, model, tmp_path):
     report = json.loads(console("export", model, tmp_path / "fruit.onnx", "--json").out)
     assert report.pop("max_difference") < 1e-4
     size = (tmp_path / "fruit.onnx").stat().st_size
@@ -40,7 +40,7 @@ def test_json_reports_what_was_written(console, model, tmp_path):
     }
 
 
-def test_half_precision_makes_a_smaller_file(console, model, tmp_path):
+def test_fp16_weights_make_a_smaller_file(console, model, tmp_path):
     sizes = {
         precision: json.loads(
             console("export", model, tmp_path / f"{precision}.onnx", "--precision", precision, "--json").out
@@ -64,41 +64,50 @@ def test_an_existing_file_is_replaced(console, model, tmp_path):
         ("fruit.bin", "give a file name that ends in .onnx"),
         ("fruit", "give a file name that ends in .onnx"),
         ("missing/fruit.onnx", "cannot be written (No such file or directory)"),
-        ("folder.onnx", "cannot be replaced (Is a directory)"),
+        ("folder.onnx", "cannot be written (Is a directory)"),
     ],
 )
-def test_a_file_that_cannot_be_written_is_one_line_and_leaves_nothing_behind(console, model, tmp_path, target, reason):
+def test_an_invalid_target_is_reported_in_one_line_and_nothing_is_written(console, model, tmp_path, target, reason):
     (tmp_path / "folder.onnx").mkdir()
     before = below(tmp_path)
-    answer = console("export", model, tmp_path / target)
-    assert (answer.code, answer.out, answer.err) == (2, "", f"levit: {tmp_path / target}: {reason}\n")
+    result = console("export", model, tmp_path / target)
+    assert (result.code, result.out, result.err) == (2, "", f"levit: {tmp_path / target}: {reason}\n")
     assert below(tmp_path) == before
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_may_not_be_written_is_one_line(console, model, tmp_path):
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root ignores permissions")
+def test_a_folder_without_permission_is_reported_in_one_line(console, model, tmp_path):
     (tmp_path / "closed").mkdir(mode=0o500)
-    answer = console("export", model, tmp_path / "closed" / "fruit.onnx")
-    assert answer.code == 2
-    assert answer.err == f"levit: {tmp_path / 'closed' / 'fruit.onnx'}: cannot be written (Permission denied)\n"
+    result = console("export", model, tmp_path / "closed" / "fruit.onnx")
+    assert result.code == 2
+    assert result.err == f"levit: {tmp_path / 'closed' / 'fruit.onnx'}: cannot be written (Permission denied)\n"
 
 
-def test_a_checkpoint_that_is_not_there_is_one_line_and_leaves_nothing_behind(console, tmp_path):
-    answer = console("export", tmp_path / "missing", tmp_path / "fruit.onnx")
-    assert (answer.code, answer.err.count("\n")) == (2, 1)
-    assert answer.err.startswith(f"levit: {tmp_path / 'missing'}: no such file or folder")
+def test_a_missing_checkpoint_is_reported_in_one_line_and_nothing_is_written(console, tmp_path):
+    result = console("export", tmp_path / "missing", tmp_path / "fruit.onnx")
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert result.err.startswith(f"levit: {tmp_path / 'missing'}: no such file or folder")
     assert below(tmp_path) == []
 
 
-def test_an_unknown_precision_is_wrong_usage(console, model, tmp_path):
-    answer = console("export", model, tmp_path / "fruit.onnx", "--precision", "fp8")
-    assert (answer.code, answer.out) == (2, "")
-    assert "--precision" in answer.err
+def test_an_unknown_precision_is_a_usage_error(console, model, tmp_path):
+    result = console("export", model, tmp_path / "fruit.onnx", "--precision", "fp8")
+    assert (result.code, result.out) == (2, "")
+    assert "--precision" in result.err
     assert below(tmp_path) == []
 
 
-def test_a_process_of_its_own_writes_the_same_file(console, model, tmp_path):
+def test_a_new_process_writes_the_same_file(console, model, tmp_path):
     console("export", model, tmp_path / "here.onnx")
-    found = start("export", model, tmp_path / "there.onnx", "--json")
-    assert (found.returncode, found.stderr) == (0, b"")
+    process = start("export", model, tmp_path / "there.onnx", "--json")
+    assert (process.returncode, process.stderr) == (0, b"")
     assert (tmp_path / "there.onnx").read_bytes() == (tmp_path / "here.onnx").read_bytes()
+
+
+def test_an_option_for_int8_is_named_by_its_flag(console, model, tmp_path):
+    result = console("export", model, tmp_path / "fruit.onnx", "--calibration", tmp_path)
+    assert result.code == 2
+    assert result.err == (
+        "levit: --calibration, --calibration-images, --evaluation and --max-drop do not apply to precision fp32: "
+        "use --precision int8\n"
+    )

@@ -1,4 +1,4 @@
-"""`levit export`: checkpoint in, one verified ONNX file out."""
+"""`levit export`: export a checkpoint to one verified ONNX file."""
 
 from __future__ import annotations
 
@@ -16,53 +16,64 @@ if TYPE_CHECKING:
     from levit.exporting.export import ExportReport
 
 
-class Precision(StrEnum):
-    """How the weights are kept, and in int8 computed with."""
+class ArtifactPrecision(StrEnum):
+    """Precision of the stored weights, for int8 also of the arithmetic."""
 
     FP32 = "fp32"
     FP16 = "fp16"
     INT8 = "int8"
 
 
+CheckpointArgument = Annotated[str, typer.Argument(help="A folder, a file, or a name such as facebook/levit-128S.")]
+OutputArgument = Annotated[str, typer.Argument(metavar="OUT.onnx", help="File to write.")]
+ArtifactPrecisionOption = Annotated[
+    ArtifactPrecision,
+    typer.Option(help="fp16 halves the file size; int8 is the fastest, and requires --calibration."),
+]
+CalibrationOption = Annotated[
+    str | None, typer.Option(metavar="DIR|PARQUET", help="For int8: images like those of the later use.")
+]
+CalibrationImagesOption = Annotated[
+    int | None, typer.Option(min=1, help="For int8: maximum number of calibration images; default: 1000.")
+]
+EvaluationOption = Annotated[
+    str | None, typer.Option(metavar="DIR|PARQUET", help="For int8: labeled images, on which accuracy is measured.")
+]
+MaxDropOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        help="For int8: loss of top-1 in percentage points, above which layers are returned to floating point; "
+        "default: 0.5.",
+    ),
+]
+SizeOption = Annotated[
+    ImageSize | None,
+    typer.Option(
+        parser=parse_image_size,
+        metavar="256|256x192",
+        help="Image size in pixels (height x width), if it differs from the trained one.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")]
+
+
 def export(
-    checkpoint: Annotated[str, typer.Argument(help="A folder, a file, or a name such as facebook/levit-128S.")],
-    output: Annotated[str, typer.Argument(metavar="OUT.onnx", help="The file to write.")],
-    precision: Annotated[
-        Precision,
-        typer.Option(help="fp16 halves the file; int8 is the fastest, and needs --calibration."),
-    ] = Precision.FP32,
-    calibration: Annotated[
-        str | None, typer.Option(metavar="DIR|PARQUET", help="For int8: images like those it will see.")
-    ] = None,
-    calibration_images: Annotated[
-        int | None, typer.Option(min=1, help="How many of them to use at most; default: 1000.")
-    ] = None,
-    evaluation: Annotated[
-        str | None,
-        typer.Option(metavar="DIR|PARQUET", help="For int8: labeled images, to measure accuracy on."),
-    ] = None,
-    max_drop: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            help="Points of top-1 that int8 may lose before layers are returned to floating point; default: 0.5.",
-        ),
-    ] = None,
-    size: Annotated[
-        ImageSize | None,
-        typer.Option(
-            parser=parse_image_size,
-            metavar="256|256x192",
-            help="Another image size than the trained one, height first.",
-        ),
-    ] = None,
+    checkpoint: CheckpointArgument,
+    output: OutputArgument,
+    precision: ArtifactPrecisionOption = ArtifactPrecision.FP32,
+    calibration: CalibrationOption = None,
+    calibration_images: CalibrationImagesOption = None,
+    evaluation: EvaluationOption = None,
+    max_drop: MaxDropOption = None,
+    size: SizeOption = None,
     revision: RevisionOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The report as one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Export a checkpoint to one ONNX file that runs anywhere, and verify it."""
-    from levit.exporting.export import export as run
+    from levit.exporting.export import export as export_checkpoint
 
-    report = run(
+    report = export_checkpoint(
         checkpoint,
         output,
         precision=precision.value,
@@ -74,14 +85,14 @@ def export(
         revision=revision,
     )
     if as_json:
-        typer.echo(json.dumps(_values(report)))
+        typer.echo(json.dumps(_json_report(report)))
         return
     from levit.cli.output import print_fields
 
-    print_fields(_fields(report))
+    print_fields(_text_report(report))
 
 
-def _values(report: ExportReport) -> dict[str, Any]:
+def _json_report(report: ExportReport) -> dict[str, Any]:
     quantization, accuracy = report.artifact.quantization, report.artifact.accuracy
     return {
         "path": str(report.path),
@@ -93,10 +104,10 @@ def _values(report: ExportReport) -> dict[str, Any]:
     }
 
 
-def _fields(report: ExportReport) -> dict[str, str]:
+def _text_report(report: ExportReport) -> dict[str, str]:
     from levit.cli.output import accuracy_fields
 
-    before = ", before it was quantized" if report.artifact.quantization else ""
+    before = ", before quantization" if report.artifact.quantization else ""
     fields = {
         "written": f"{report.path} ({report.num_bytes / 1e6:.1f} MB, weights in {report.artifact.precision})",
         "verified": f"logits within {report.max_difference:.1e} of the largest, against the float64 reference{before}",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from levit.deployment.folding import FoldedWeights
+from levit.deployment.node_names import BIAS, BIASED_SCORES, CONTEXT, HEAD, MATMUL, RESIDUAL, SCORES, SOFTMAX, WEIGHT
 from levit.errors import ExportError
 from levit.spec.architecture import Architecture
 from levit.spec.blocks import AttentionBlock, MlpBlock, StemLayer, encoder_blocks, stem_layers
@@ -49,7 +50,7 @@ def build_graph(
     Raises:
         ExportError: the network has no head.
     """
-    if "head.weight" not in folded:
+    if HEAD + WEIGHT not in folded:
         raise ExportError("the network has no classification head", hint="export a checkpoint of a classifier")
     builder = _GraphBuilder(folded, weight_precision)
     x = INPUT
@@ -67,13 +68,13 @@ def build_graph(
         else:
             x = _mlp(builder, block, x, architecture.activation)
     x = builder.node("ReduceMean", "pool", [x], axes=[1], keepdims=0)  # [B, C]
-    builder.linear("head", x, output=OUTPUT)
+    builder.linear(HEAD, x, output=OUTPUT)
     return _model(builder, architecture, metadata or {})
 
 
 def _stem_layer(builder: _GraphBuilder, layer: StemLayer, x: str) -> str:
     kernel, padding = layer.kernel_size, layer.padding
-    inputs = [x, builder.weight(f"{layer.name}.weight"), builder.weight(f"{layer.name}.bias")]
+    inputs = [x, builder.weight(layer.name + WEIGHT), builder.weight(layer.name + BIAS)]
     return builder.node(
         "Conv",
         layer.name,
@@ -93,13 +94,13 @@ def _attention(builder: _GraphBuilder, block: AttentionBlock, x: str, activation
     key = builder.heads(f"{name}.key", key, [0, inputs, heads, block.key_dim], perm=[0, 2, 3, 1])
     value = builder.linear(f"{name}.value", x)
     value = builder.heads(f"{name}.value", value, [0, inputs, heads, block.value_dim], perm=[0, 2, 1, 3])
-    scores = builder.node("MatMul", f"{name}.scores", [query, key])  # [B, H, queries, keys]
-    scores = builder.node("Add", f"{name}.biased_scores", [scores, builder.weight(f"{name}.position_bias")])
-    attention = builder.node("Softmax", f"{name}.softmax", [scores], axis=-1)
-    context = builder.node("MatMul", f"{name}.context", [attention, value])
-    context = builder.heads(f"{name}.context", context, [0, outputs, heads * block.value_dim], perm=[0, 2, 1, 3])
+    scores = builder.node("MatMul", name + SCORES, [query, key])  # [B, H, queries, keys]
+    scores = builder.node("Add", name + BIASED_SCORES, [scores, builder.weight(f"{name}.position_bias")])
+    attention = builder.node("Softmax", name + SOFTMAX, [scores], axis=-1)
+    context = builder.node("MatMul", name + CONTEXT, [attention, value])
+    context = builder.heads(name + CONTEXT, context, [0, outputs, heads * block.value_dim], perm=[0, 2, 1, 3])
     projected = builder.linear(f"{name}.projection", builder.activation(context, activation))
-    return builder.node("Add", f"{name}.residual", [x, projected]) if block.is_residual else projected
+    return builder.node("Add", name + RESIDUAL, [x, projected]) if block.is_residual else projected
 
 
 def _subsample(builder: _GraphBuilder, block: AttentionBlock, x: str) -> str:
@@ -115,7 +116,7 @@ def _subsample(builder: _GraphBuilder, block: AttentionBlock, x: str) -> str:
 
 def _mlp(builder: _GraphBuilder, block: MlpBlock, x: str, activation: str) -> str:
     up = builder.activation(builder.linear(f"{block.name}.up", x), activation)
-    return builder.node("Add", f"{block.name}.residual", [x, builder.linear(f"{block.name}.down", up)])
+    return builder.node("Add", block.name + RESIDUAL, [x, builder.linear(f"{block.name}.down", up)])
 
 
 class _GraphBuilder:
@@ -134,8 +135,8 @@ class _GraphBuilder:
         return output
 
     def linear(self, name: str, x: str, *, output: str | None = None) -> str:
-        product = self.node("MatMul", f"{name}.matmul", [x, self.weight(f"{name}.weight")])
-        return self.node("Add", name, [product, self.weight(f"{name}.bias")], output=output)
+        product = self.node("MatMul", name + MATMUL, [x, self.weight(name + WEIGHT)])
+        return self.node("Add", name, [product, self.weight(name + BIAS)], output=output)
 
     def activation(self, x: str, kind: str) -> str:
         if kind == "silu":
@@ -154,7 +155,7 @@ class _GraphBuilder:
     def weight(self, name: str) -> str:
         """Add a folded array; with fp16 weights a matrix is stored in half precision and cast by a node."""
         array = self.folded[name]
-        is_half = self.weight_precision == "fp16" and name.endswith(".weight")
+        is_half = self.weight_precision == "fp16" and name.endswith(WEIGHT)
         stored = f"{name}.fp16" if is_half else name
         self._add_initializer(stored, array.astype(np.float16 if is_half else np.float32))
         return self.node("Cast", name, [stored], to=TensorProto.FLOAT) if is_half else name

@@ -1,17 +1,12 @@
-"""Checkpoint -> a verified ONNX file."""
+"""Export of a checkpoint to a verified ONNX file."""
 
 from __future__ import annotations
 
 import errno
 import os
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
-from uuid import uuid4
-
-import onnx
-from google.protobuf.message import DecodeError
 
 from levit import __version__
 from levit.checkpoints.checkpoint import Checkpoint
@@ -21,26 +16,30 @@ from levit.checkpoints.weight_lookup import check_no_revision
 from levit.data.open_data import open_data
 from levit.deployment.bias_interpolation import resize_checkpoint
 from levit.deployment.build import build_artifact
-from levit.errors import CheckpointError, ExportError
-from levit.exporting.int8 import CALIBRATION_IMAGES, artifact_of, make_int8
+from levit.deployment.graph import WeightPrecision
+from levit.errors import ExportError
+from levit.exporting.artifact_files import artifact_of, write_model
+from levit.exporting.int8 import CALIBRATION_IMAGES, make_int8
 from levit.exporting.verification import verify
 from levit.spec.architecture import Grid
-from levit.spec.artifact import Accuracy, Artifact, Rejection
+from levit.spec.artifact import Artifact
 
-Storage = Literal["fp32", "fp16", "int8"]
-MAX_DROP = 0.5  # points of top-1, where they are measured and nothing else is asked for
+ArtifactPrecision = Literal["fp32", "fp16", "int8"]
+
+MAX_DROP = 0.5  # default of `max_drop` with evaluation images, in percentage points of top-1
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportReport:
-    """What an export wrote.
+    """Result of an export.
 
     Attributes:
-        path: the file.
-        artifact: what it carries; for int8 with the accuracy before and after and the layers left in floating point.
-        max_difference: largest difference of a logit to the checkpoint's, as a share of the largest logit; for int8
-            that of the network before it was quantized.
-        num_bytes: size of the file.
+        path: the file that was written.
+        artifact: metadata of the file; for int8 with the accuracy before and after quantization and the layers that
+            remain in floating point.
+        max_difference: maximum absolute difference of a logit to the checkpoint's, relative to the largest absolute
+            logit; for int8 that of the network before quantization.
+        num_bytes: size of the file in bytes.
     """
 
     path: Path
@@ -53,7 +52,7 @@ def export(
     checkpoint: str | Path | Checkpoint | TorchModel,
     path: str | Path,
     *,
-    precision: Storage = "fp32",
+    precision: ArtifactPrecision = "fp32",
     size: int | Grid | None = None,
     calibration: str | Path | None = None,
     calibration_images: int | None = None,
@@ -61,33 +60,40 @@ def export(
     max_drop: float | None = None,
     revision: str | None = None,
 ) -> ExportReport:
-    """Write one ONNX file that runs anywhere, and verify it before it is called done.
+    """Export a checkpoint to one ONNX file, after verification against the float64 reference.
 
-    Input `pixel_values` float32 [N, 3, height, width], output `logits` float32 [N, classes], opset 17, dynamic batch,
-    with labels, preprocessing and source in the metadata. The file runs in forced fp32 against the reference; if it
-    differs, nothing is left behind. One in int8 is compared with fp32 on real images besides.
+    The file has the input `pixel_values` float32 [N, channels, height, width], the output `logits` float32
+    [N, classes], opset 17, a dynamic batch size, and labels, preprocessing and source in its metadata. Its logits in
+    fp32 arithmetic are compared with the reference; if they differ, nothing is written. An int8 network is also
+    compared with fp32 on images.
 
     Args:
-        checkpoint: what `levit.read_checkpoint` takes or gives, or a network of levit or transformers in memory.
-        path: the file to write, `….onnx`; an existing one is replaced when the new one is complete and verified.
-        precision: how the weights are kept. "fp16" halves the file, and the arithmetic stays float32; "int8" computes
-            in int8 too.
-        size: another image size than the trained one, as its side or (height, width): the attention biases are
-            interpolated.
-        calibration: for int8: images like those that the network will see, a folder or a parquet file.
-        calibration_images: how many of them to use at most; None for 1000.
-        evaluation: for int8: labeled images, a folder with one subfolder for each class or a parquet file; the
-            accuracy before and after goes into the file. Where it is the same as `calibration`, the images that
-            calibrated are left out.
-        max_drop: for int8, with `evaluation`: how many points of top-1 may be lost before layers are returned to
-            floating point; 0.5 where nothing is given.
-        revision: branch, tag or commit, for a checkpoint on the hub.
+        checkpoint: file, folder or name on the hub, as for `levit.read_checkpoint`; a checkpoint that was read; or a
+            network of levit or transformers in memory.
+        path: file to write, `….onnx`. An existing file is replaced when the new one is complete and verified.
+        precision: precision of the stored weights. "fp16" halves the size of the file; the arithmetic is float32.
+            "int8" also computes in int8.
+        size: image size in pixels, if it differs from the trained one: one side or (height, width). The position
+            biases are interpolated.
+        calibration: for int8: images like those of the later use, a folder or a parquet file.
+        calibration_images: for int8: maximum number of calibration images; None for 1000.
+        evaluation: for int8: labeled images, a folder with one subfolder per class or a parquet file. The accuracy
+            before and after quantization is written into the file. If it is the same data as `calibration`, the
+            calibration images are excluded.
+        max_drop: for int8, with `evaluation`: loss of top-1 accuracy in percentage points, above which layers are
+            returned to floating point; None for 0.5.
+        revision: branch, tag or commit of a checkpoint on the hub.
+
+    Returns:
+        The file and what was measured.
 
     Raises:
         CheckpointError: the checkpoint cannot be read, or has no revisions.
-        ConfigError: the size is too small.
+        ConfigError: the image size is too small.
         DataError: the images cannot be used.
-        ExportError: the file cannot be written, computes something else than the checkpoint, or loses too much in int8.
+        ExportError: an option is invalid; the file cannot be written; its logits differ from the checkpoint's; or the
+            accuracy loss in int8 is too large.
+        ImportError: NNCF is not installed, for int8.
 
     Examples:
         >>> import levit, tempfile
@@ -99,16 +105,16 @@ def export(
     """
     target = Path(path)
     if target.suffix != ".onnx":
-        raise ExportError(f"{target}: give a file name that ends in .onnx")
+        raise ExportError("give a file name that ends in .onnx", source=target)
     if not target.parent.is_dir():
-        raise ExportError(f"{target}: cannot be written ({os.strerror(errno.ENOENT)})")
+        raise ExportError(f"cannot be written ({os.strerror(errno.ENOENT)})", source=target)
     _check_options(precision, calibration, calibration_images, evaluation, max_drop)
-    loaded = _load(checkpoint, revision)
+    loaded = _read(checkpoint, revision)
     if size is not None:
         loaded = resize_checkpoint(loaded, (size, size) if isinstance(size, int) else size)
-    storage: Literal["fp32", "fp16"] = "fp16" if precision == "fp16" else "fp32"
-    model = build_artifact(loaded, weight_precision=storage, producer=f"levit {__version__}")
-    max_difference = verify(model.SerializeToString(), loaded, storage=storage)
+    weight_precision: WeightPrecision = "fp16" if precision == "fp16" else "fp32"
+    model = build_artifact(loaded, weight_precision=weight_precision, producer=f"levit {__version__}")
+    max_difference = verify(model.SerializeToString(), loaded, weight_precision=weight_precision)
     if precision == "int8" and calibration is not None:
         model, _ = make_int8(
             model,
@@ -117,41 +123,10 @@ def export(
             evaluation=open_data(evaluation) if evaluation is not None else None,
             max_drop=MAX_DROP if max_drop is None and evaluation is not None else max_drop,
         )
-    _write(model, target)
+    write_model(model, target)
     return ExportReport(
         path=target, artifact=artifact_of(model), max_difference=max_difference, num_bytes=target.stat().st_size
     )
-
-
-def record_accuracy(path: str | Path, accuracy: Accuracy) -> Artifact:
-    """Write a measured accuracy into the metadata of an artifact.
-
-    Raises:
-        CheckpointError: the file was not exported by levit.
-        ExportError: it cannot be written.
-    """
-    return _record(Path(path), accuracy=accuracy)
-
-
-def record_rejection(path: str | Path, rejection: Rejection) -> Artifact:
-    """Write into the metadata of an artifact when its answer is "unknown".
-
-    Raises:
-        CheckpointError: the file was not exported by levit.
-        ExportError: it cannot be written.
-    """
-    return _record(Path(path), rejection=rejection)
-
-
-def _record(target: Path, **changes: Accuracy | Rejection) -> Artifact:
-    try:
-        model = onnx.load(target)
-    except (OSError, DecodeError) as error:
-        raise CheckpointError(f"{target}: not an ONNX file ({error})") from error
-    artifact = replace(artifact_of(model), **changes)  # type: ignore[arg-type]
-    onnx.helper.set_model_props(model, artifact.to_metadata())
-    _write(model, target)
-    return artifact
 
 
 def _check_options(
@@ -161,35 +136,25 @@ def _check_options(
     evaluation: str | Path | None,
     max_drop: float | None,
 ) -> None:
-    if precision not in get_args(Storage):
-        raise ExportError(f"precision is {precision!r}: use one of {', '.join(get_args(Storage))}")
+    if precision not in get_args(ArtifactPrecision):
+        raise ExportError(f"`precision` is {precision!r}", hint=f"use one of {', '.join(get_args(ArtifactPrecision))}")
     if precision == "int8" and calibration is None:
-        raise ExportError("int8 needs images to calibrate on: give calibration, a folder or a .parquet file")
-    if precision != "int8" and any(one is not None for one in (calibration, calibration_images, evaluation, max_drop)):
-        raise ExportError(f"calibration, evaluation and max_drop belong to precision int8, not to {precision}")
+        raise ExportError("int8 requires calibration images", hint="give `calibration`, a folder or a .parquet file")
+    int8_options = (calibration, calibration_images, evaluation, max_drop)
+    if precision != "int8" and any(option is not None for option in int8_options):
+        raise ExportError(
+            f"`calibration`, `calibration_images`, `evaluation` and `max_drop` do not apply to precision {precision}",
+            hint="use `precision` int8",
+        )
     if calibration_images is not None and calibration_images < 1:
-        raise ExportError(f"calibration_images is {calibration_images}: give at least 1")
+        raise ExportError(f"`calibration_images` is {calibration_images}", hint="use at least 1")
     if max_drop is not None and evaluation is None:
-        raise ExportError("max_drop needs labeled images to be measured on: give evaluation")
+        raise ExportError("`max_drop` requires labeled images", hint="give `evaluation`")
 
 
-def _load(checkpoint: str | Path | Checkpoint | TorchModel, revision: str | None) -> Checkpoint:
+def _read(checkpoint: str | Path | Checkpoint | TorchModel, revision: str | None) -> Checkpoint:
     if isinstance(checkpoint, str | Path):
         return read_checkpoint(checkpoint, revision=revision)
     loaded = checkpoint if isinstance(checkpoint, Checkpoint) else checkpoint_from_model(checkpoint)
     check_no_revision(revision, loaded.source.name, "a checkpoint in memory")
     return loaded
-
-
-def _write(model: onnx.ModelProto, target: Path) -> None:
-    """Write beside the target under a temporary name, and rename."""
-    partial = target.with_name(f".{target.stem}.{uuid4().hex}.onnx")
-    done = "written"
-    try:
-        partial.write_bytes(model.SerializeToString())
-        done = "replaced"
-        partial.replace(target)
-    except OSError as error:
-        with suppress(OSError):  # where not even the folder is one
-            partial.unlink()
-        raise ExportError(f"{target}: cannot be {done} ({error.strerror})") from error

@@ -1,8 +1,9 @@
-"""An exported network -> the same in int8, calibrated on images: NNCF's post-training quantization.
+"""Post-training quantization of a deployment network to int8 by NNCF.
 
-Quantized are the stem's convolutions and the linear layers of the blocks, weights per output channel, activations
-asymmetrically. In floating point stay the head, where all of the accuracy would be lost; the attention's two products
-and the residual stream, which cost no time there and would cost a few per cent of the answers (docs/speed.md).
+The convolutions of the stem and the linear layers of the blocks are quantized, weights symmetrically per output
+channel, activations asymmetrically. Three parts remain in floating point: the head, whose quantization accounts for
+the whole loss of accuracy; the two matrix products of attention; and the residual stream. The latter two cost no time
+in floating point, and their quantization would change a few per cent of the predictions (docs/speed.md).
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
+from importlib import import_module
 from io import StringIO
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,15 +23,23 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from levit.deployment.graph import INPUT, OUTPUT
+from levit.deployment.node_names import BIAS, BIASED_SCORES, CONTEXT, HEAD, MATMUL, RESIDUAL, SCORES, SOFTMAX, WEIGHT
 from levit.images.transform import normalize
 from levit.runtime.telemetry import telemetry_disabled
 from levit.spec.artifact import Artifact
 
-_HEAD = "head.matmul"
+# Suffixes of nodes that remain in floating point.
+_FLOAT_NODES = (SCORES, BIASED_SCORES, SOFTMAX, CONTEXT, RESIDUAL)
 
 
 def quantizable_layers(model: onnx.ModelProto) -> list[str]:
-    """The names of the layers that `quantize` quantizes, in order: convolutions and linear layers but for the head.
+    """Names of the layers that `quantize` quantizes: all convolutions and linear layers except the head.
+
+    Args:
+        model: deployment network with fp32 weights.
+
+    Returns:
+        The names in the order of the network.
 
     Examples:
         >>> import levit
@@ -39,69 +50,66 @@ def quantizable_layers(model: onnx.ModelProto) -> list[str]:
     """
     constants = {tensor.name for tensor in model.graph.initializer}
     return [
-        node.name.removesuffix(".matmul")
+        node.name.removesuffix(MATMUL)
         for node in model.graph.node
-        if (node.op_type == "Conv" or (node.op_type == "MatMul" and node.input[1] in constants)) and node.name != _HEAD
+        if (node.op_type == "Conv" or (node.op_type == "MatMul" and node.input[1] in constants))
+        and node.name != HEAD + MATMUL
     ]
 
 
 def quantize(model: onnx.ModelProto, images: Sequence[NDArray[np.uint8]]) -> onnx.ModelProto:
-    """Quantize a network that `levit.deployment.graph` wrote with weights in fp32.
+    """Quantize a deployment network with fp32 weights.
 
-    Activations are unsigned, the form in which ONNX Runtime computes in integers on x86; OpenVINO chooses anew.
+    Activations are unsigned, the form in which ONNX Runtime computes in integers on x86; OpenVINO converts them itself.
+    The level of NNCF's logger, the logger class and standard output are restored afterwards.
 
     Args:
-        model: the network; it is not changed.
-        images: uint8 [height, width, 3] each, prepared: like those that the network will see.
+        model: result of `levit.deployment.graph.build_graph`; it is not modified.
+        images: calibration images, uint8 [height, width, 3] each, resized and cropped.
 
     Returns:
-        The same network with pairs of QuantizeLinear and DequantizeLinear; its metadata are the network's.
+        The network with pairs of QuantizeLinear and DequantizeLinear nodes, and with the metadata of `model`.
 
     Raises:
         ImportError: NNCF is not installed.
     """
-    try:
-        with telemetry_disabled():
-            import nncf
-    except ImportError as error:
-        raise ImportError('int8 needs NNCF: pip install "levit[quantization]"') from error
-    logging.getLogger("nncf").setLevel(logging.ERROR)
+    nncf = _import_nncf()
     preprocessing = Artifact.from_metadata({pair.key: pair.value for pair in model.metadata_props}).preprocessing
-    kept = {_HEAD, *(node.name for node in model.graph.node if _stays_in_float(node.name))}
-    # Its progress bars go to standard output, where the answers are.
-    with redirect_stdout(sys.stderr if sys.stderr.isatty() else StringIO()):
+    float_nodes = {HEAD + MATMUL, *(node.name for node in model.graph.node if node.name.endswith(_FLOAT_NODES))}
+    with _standard_output_unused():
         quantized: onnx.ModelProto = nncf.quantize(
             _copy(model),
             nncf.Dataset(list(images), lambda image: {INPUT: normalize(image[None], preprocessing)}),
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(images),
-            ignored_scope=nncf.IgnoredScope(names=sorted(kept)),
+            ignored_scope=nncf.IgnoredScope(names=sorted(float_nodes)),
         )
     _make_unsigned(quantized)
     return restore(quantized, model, [])
 
 
 def restore(quantized: onnx.ModelProto, original: onnx.ModelProto, layers: Collection[str]) -> onnx.ModelProto:
-    """Return layers to floating point.
+    """Return layers of a quantized network to floating point.
 
     Args:
-        quantized: what `quantize` gave; it is not changed.
-        original: what it was made from.
+        quantized: result of `quantize`; it is not modified.
+        original: network from which it was quantized.
         layers: names among `quantizable_layers(original)`.
 
     Returns:
-        A new model in which these layers are as in the original.
+        New model in which these layers are those of the original.
     """
     restored = _copy(quantized)
-    before = {node.name: node for node in original.graph.node}
-    stay = {name for layer in quantizable_layers(original) if layer not in layers for name in _nodes_of(layer, before)}
+    original_nodes = {node.name: node for node in original.graph.node}
+    quantized_layers = [layer for layer in quantizable_layers(original) if layer not in layers]
+    quantized_nodes = {name for layer in quantized_layers for name in _nodes_of(layer, original_nodes)}
     for node in restored.graph.node:
-        if node.name in before and node.name not in stay:  # nothing else reads what is quantized
-            node.input[:] = before[node.name].input
+        if node.name in original_nodes and node.name not in quantized_nodes:
+            node.input[:] = original_nodes[node.name].input
     tensors = {tensor.name: tensor for tensor in original.graph.initializer}
     present = {tensor.name: tensor for tensor in restored.graph.initializer}
     for layer in layers:
-        for name in (f"{layer}.weight", f"{layer}.bias"):
+        for name in (layer + WEIGHT, layer + BIAS):
             if name in present:
                 present[name].CopyFrom(tensors[name])
             else:
@@ -109,50 +117,71 @@ def restore(quantized: onnx.ModelProto, original: onnx.ModelProto, layers: Colle
     return _finish(restored, original)
 
 
+def _import_nncf() -> ModuleType:
+    logger_class = logging.getLoggerClass()
+    try:
+        with telemetry_disabled():
+            return import_module("nncf")
+    except ImportError as error:
+        raise ImportError('int8 needs NNCF: pip install "levit[quantization]"') from error
+    finally:
+        logging.setLoggerClass(logger_class)  # the import replaces it for all loggers of the process
+
+
+@contextmanager
+def _standard_output_unused() -> Iterator[None]:
+    """Send NNCF's progress bars to standard error, on a terminal only, and limit its log to errors."""
+    logger = logging.getLogger("nncf")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with redirect_stdout(sys.stderr if sys.stderr.isatty() else StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
+
+
 def _nodes_of(layer: str, nodes: Mapping[str, onnx.NodeProto]) -> Iterator[str]:
-    """The nodes of a layer, and those before it that only move its input: quantized values pass through them."""
-    for name in (layer, f"{layer}.matmul"):
+    """Yield the nodes of a layer and the reshapes and slices of its input, through which quantized values pass."""
+    matmul = layer + MATMUL
+    for name in (layer, matmul):
         if name in nodes:
             yield name
-    source = nodes[f"{layer}.matmul" if f"{layer}.matmul" in nodes else layer].input[0]
+    source = nodes[matmul if matmul in nodes else layer].input[0]
     while source in nodes and nodes[source].op_type in ("Reshape", "Slice"):
         yield source
         source = nodes[source].input[0]
 
 
-def _stays_in_float(name: str) -> bool:
-    return name.endswith((".scores", ".biased_scores", ".softmax", ".context", ".residual"))
-
-
 def _make_unsigned(model: onnx.ModelProto) -> None:
-    """Shift signed activations by 128: the same values, in the form that ONNX Runtime computes with on x86."""
+    """Shift the zero points of signed activations by 128, which changes their type to uint8 and no value."""
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
-    rounded = {node.output[0] for node in model.graph.node if node.op_type == "QuantizeLinear"}
-    zeros = {
+    activations = {node.output[0] for node in model.graph.node if node.op_type == "QuantizeLinear"}
+    zero_points = {
         node.input[2]
         for node in model.graph.node
-        if node.op_type == "QuantizeLinear" or (node.op_type == "DequantizeLinear" and node.input[0] in rounded)
+        if node.op_type == "QuantizeLinear" or (node.op_type == "DequantizeLinear" and node.input[0] in activations)
     }
-    for name in sorted(zeros):
-        zero: NDArray[Any] = numpy_helper.to_array(tensors[name])
-        if zero.dtype == np.int8:
-            shifted = (zero.astype(np.int16) + 128).astype(np.uint8)
+    for name in sorted(zero_points):
+        zero_point: NDArray[Any] = numpy_helper.to_array(tensors[name])
+        if zero_point.dtype == np.int8:
+            shifted = (zero_point.astype(np.int16) + 128).astype(np.uint8)
             tensors[name].CopyFrom(numpy_helper.from_array(shifted, name))
 
 
 def _finish(model: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelProto:
-    """Without what leads nowhere, with the original's metadata and shapes, checked."""
-    wanted, nodes = {OUTPUT}, []
+    """Remove unused nodes and tensors, add shapes and metadata of the original, and check the model."""
+    used, nodes = {OUTPUT}, []
     for node in reversed(model.graph.node):
-        if wanted.intersection(node.output):
-            wanted.update(node.input)
+        if used.intersection(node.output):
+            used.update(node.input)
             nodes.append(node)
     graph = onnx.helper.make_graph(
         nodes[::-1],
         original.graph.name,
         list(original.graph.input),
         list(original.graph.output),
-        [tensor for tensor in model.graph.initializer if tensor.name in wanted],
+        [tensor for tensor in model.graph.initializer if tensor.name in used],
     )
     finished = onnx.helper.make_model(
         graph,

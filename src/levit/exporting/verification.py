@@ -1,4 +1,4 @@
-"""Does an artifact compute what its checkpoint computes?"""
+"""Verification of an artifact against the float64 reference of its checkpoint."""
 
 from __future__ import annotations
 
@@ -9,26 +9,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levit.checkpoints.checkpoint import Checkpoint
+from levit.deployment.graph import WeightPrecision
 from levit.deployment.reference import run_reference
 from levit.errors import ExportError
 from levit.images.decoding import read_image
 from levit.images.transform import normalize, preprocess
 from levit.runtime.engine import open_engine
 
-# Largest difference of a logit, as a share of the largest logit, for each way of keeping the weights.
+# Maximum absolute difference of a logit relative to the largest absolute logit, by the precision of the weights.
 TOLERANCE = {"fp32": 1e-4, "fp16": 1e-2}
 
 
-def verify(artifact: Path | bytes, checkpoint: Checkpoint, *, storage: str) -> float:
-    """Run an artifact in forced fp32 against the float64 reference.
+def verify(artifact: Path | bytes, checkpoint: Checkpoint, *, weight_precision: WeightPrecision) -> float:
+    """Compare the logits of an artifact in fp32 arithmetic with those of the float64 reference.
 
-    On the packaged photos and on seeded noise, in batches of 1 and of 3.
+    The inputs are the packaged photos and random noise with a fixed seed, in batches of 1 and of 3.
+
+    Args:
+        artifact: ONNX file, or its content.
+        checkpoint: checkpoint from which the artifact was built.
+        weight_precision: precision of the stored weights, which determines the tolerance.
 
     Returns:
-        The largest difference of a logit as a share of the largest logit.
+        Maximum absolute difference of a logit relative to the largest absolute logit.
 
     Raises:
-        ExportError: it is above the tolerance, or not a number.
+        ExportError: the difference is above the tolerance (1e-4 for fp32, 1e-2 for fp16), or a logit is not finite.
     """
     engine = open_engine(artifact, precision="fp32")
     worst = 0.0
@@ -38,11 +44,13 @@ def verify(artifact: Path | bytes, checkpoint: Checkpoint, *, storage: str) -> f
         for batch in (pixel_values[:1], pixel_values):
             difference = np.abs(engine.run(batch) - expected[: len(batch)]).max() / largest
             worst = max(worst, float(difference)) if np.isfinite(difference) else float("nan")
-    if not worst <= TOLERANCE[storage]:  # also where it is not a number
+    tolerance = TOLERANCE[weight_precision]
+    if not worst <= tolerance:  # including NaN
         raise ExportError(
-            f"{checkpoint.source.name}: the exported network differs from the checkpoint by {worst:.1e} of the largest "
-            f"logit (allowed: {TOLERANCE[storage]:.0e}), so nothing was written: "
-            "it amplifies rounding, or levit has a bug to report"
+            f"the exported network differs from the checkpoint by {worst:.1e} of the largest logit (allowed: "
+            f"{tolerance:.0e}), so nothing was written",
+            source=checkpoint.source.name,
+            hint="the network amplifies rounding errors, or levit has a bug to report",
         )
     return worst
 
@@ -52,7 +60,7 @@ def _photos(checkpoint: Checkpoint) -> NDArray[np.float32]:
     photos = sorted(Path(str(folder)).glob("*.jpg"))
     images = np.stack([preprocess(read_image(photo), checkpoint.preprocessing) for photo in photos])
     normalized = normalize(images, checkpoint.preprocessing)
-    # A network for other than three channels sees the photo's channels in turn.
+    # A network with another number of channels receives the three channels of the photo repeatedly.
     channels = np.arange(checkpoint.architecture.num_channels) % 3
     return np.ascontiguousarray(normalized[:, channels])
 

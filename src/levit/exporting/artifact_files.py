@@ -1,0 +1,75 @@
+"""Artifact files: atomic writing, and updates of their metadata."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from levit.errors import CheckpointError, ExportError, first_line
+from levit.files import write_bytes
+from levit.spec.artifact import Accuracy, Artifact, Rejection
+
+
+def artifact_of(model: onnx.ModelProto) -> Artifact:
+    """Read the metadata of a model in memory."""
+    return Artifact.from_metadata({pair.key: pair.value for pair in model.metadata_props})
+
+
+def write_model(model: onnx.ModelProto, path: Path) -> None:
+    """Write a model to a file, which is replaced when the new content is complete.
+
+    Raises:
+        ExportError: the file cannot be written.
+    """
+    try:
+        write_bytes(path, model.SerializeToString())
+    except OSError as error:
+        raise ExportError(f"cannot be written ({error.strerror})", source=path) from error
+
+
+def record_accuracy(path: str | Path, accuracy: Accuracy) -> Artifact:
+    """Write a measured accuracy into the metadata of an artifact file.
+
+    Args:
+        path: exported file; its network is not changed.
+        accuracy: the accuracy, which replaces an earlier one.
+
+    Returns:
+        The new metadata.
+
+    Raises:
+        CheckpointError: the file was not exported by levit.
+        ExportError: the file cannot be written.
+    """
+    return _update_metadata(Path(path), accuracy=accuracy)
+
+
+def record_rejection(path: str | Path, rejection: Rejection) -> Artifact:
+    """Write calibrated temperature and rejection threshold into the metadata of an artifact file.
+
+    Args:
+        path: exported file; its network is not changed.
+        rejection: temperature and threshold, which replace earlier ones.
+
+    Returns:
+        The new metadata.
+
+    Raises:
+        CheckpointError: the file was not exported by levit.
+        ExportError: the file cannot be written.
+    """
+    return _update_metadata(Path(path), rejection=rejection)
+
+
+def _update_metadata(path: Path, **changes: Accuracy | Rejection) -> Artifact:
+    try:
+        model = onnx.load(path)
+    except (OSError, DecodeError) as error:
+        raise CheckpointError(f"not an ONNX file ({first_line(error)})", source=path) from error
+    artifact = replace(artifact_of(model), **changes)  # type: ignore[arg-type]
+    onnx.helper.set_model_props(model, artifact.to_metadata())
+    write_model(model, path)
+    return artifact

@@ -1,0 +1,37 @@
+import onnx
+import pytest
+
+from levit.deployment.build import build_artifact
+from levit.errors import CheckpointError, ExportError
+from levit.exporting.artifact_files import artifact_of, record_accuracy, write_model
+from levit.spec.artifact import Accuracy
+from tests.conftest import random_checkpoint
+from tests.runtime.small_model import SMALL
+
+ACCURACY = Accuracy(top1=0.375, top5=0.75, images=10, data="val", sha256="0" * 64, engine="openvino", precision="fp32")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return build_artifact(random_checkpoint(SMALL))
+
+
+def test_an_accuracy_is_recorded_and_the_network_is_not_changed(tmp_path, model):
+    write_model(model, tmp_path / "x.onnx")
+    record_accuracy(tmp_path / "x.onnx", ACCURACY)
+    recorded = onnx.load(tmp_path / "x.onnx")
+    assert artifact_of(recorded).accuracy == ACCURACY
+    assert recorded.graph == model.graph
+    assert [entry.name for entry in tmp_path.iterdir()] == ["x.onnx"]
+
+
+@pytest.mark.parametrize("name", ["text.onnx", "missing.onnx"])
+def test_an_accuracy_is_not_recorded_in_other_files(tmp_path, name):
+    (tmp_path / "text.onnx").write_text("text")
+    with pytest.raises(CheckpointError, match="not an ONNX file"):
+        record_accuracy(tmp_path / name, ACCURACY)
+
+
+def test_a_file_that_cannot_be_written_raises_an_export_error(tmp_path, model):
+    with pytest.raises(ExportError, match=r"x\.onnx: cannot be written \(No such file or directory\)$"):
+        write_model(model, tmp_path / "missing" / "x.onnx")
