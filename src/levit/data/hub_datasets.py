@@ -92,10 +92,10 @@ def _load(datasets: Any, name: str, split: str | None) -> tuple[Any, str]:
         source = str(snapshot)
     try:
         available = available or datasets.get_dataset_split_names(source)
-        found = find_split_name(available, split) or (available[0] if split is None else None)
-        if found is None:
+        split_name = find_split_name(available, split) or (available[0] if split is None else None)
+        if split_name is None:
             raise no_split_error(name, str(split), available)
-        return datasets.load_dataset(source, split=found), found
+        return datasets.load_dataset(source, split=split_name), split_name
     except NoSplitError:
         raise
     except Exception as error:  # likewise

@@ -17,16 +17,16 @@ _SPLITS = ("train", "validation", "test")
 def open_data(path: str | Path, *, split: str | None = None) -> LabeledDataset:
     """Open labeled images of any supported layout.
 
-    A folder may be
+    A folder contains
 
-    - one with a subfolder for each class, or such folders in `train`, `val`, `validation`, `test`;
-    - one with a `metadata.csv` or `metadata.jsonl` next to the images, with `file_name` and `label` or `labels`;
-    - one of parquet files in the Hugging Face image layout, or of tar shards as WebDataset writes them;
-    - CIFAR-10, Flowers-102 or Stanford Cars as their authors distribute them, ImageNet's flat validation folder with
-      the devkit or a list of synsets, or ImageNet-V2.
+    - a subfolder for each class, or such folders in `train`, `val`, `validation` or `test`;
+    - or images with a `metadata.csv` or `metadata.jsonl` that has `file_name` and `label` or `labels`;
+    - or parquet files in the Hugging Face image layout, or tar shards as WebDataset writes them;
+    - or CIFAR-10, Flowers-102 or Stanford Cars as their authors distribute them, ImageNet's flat validation images
+      with the devkit or a list of synsets, or ImageNet-V2.
 
-    A file may be one parquet file or tar shard; a list of files and class indices, as mmpretrain's `meta/val.txt`; the
-    labels of ImageNet-ReaL (`real.json`) or of iNaturalist (`val2018.json`) next to their images. A name such as
+    A file is a parquet file or tar shard; a list of files and class indices, such as mmpretrain's `meta/val.txt`; or
+    the labels of ImageNet-ReaL (`real.json`) or iNaturalist (`val2018.json`) next to their images. A name such as
     `user/flowers` that is not a path is a data set of the Hugging Face Hub, which needs `datasets`.
 
     Args:

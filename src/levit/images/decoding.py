@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from levit.errors import ConfigError, ImageError
+from levit.errors import ConfigError, ImageError, first_line
 from levit.spec.architecture import Grid
 
 ImageSource = str | PathLike[str] | bytes | Image.Image | NDArray[Any]
@@ -237,4 +237,4 @@ def _reason_and_hint(error: Exception) -> tuple[str, str | None]:
         return "not an image, or of a format that Pillow cannot read", None
     if isinstance(error, Image.DecompressionBombError):
         return "more pixels than Pillow accepts", "make it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS too"
-    return f"damaged or incomplete ({' '.join(str(error).split()) or type(error).__name__})", None
+    return f"damaged or incomplete ({first_line(error)})", None

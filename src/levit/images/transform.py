@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from levit.errors import ImageError
+from levit.errors import ImageError, first_line
 from levit.images.decoding import MAX_PIXELS, ImageSource, describe_source, read_reduced_image
 from levit.images.resizing import resize_box
 from levit.spec.architecture import Grid
 from levit.spec.preprocessing import Preprocessing
 
-# A JPEG file is decoded at reduced size only if the result stays this many times larger than the size it is resized to.
-# Below 2.9, predictions in fp32 change.
+# A JPEG file is decoded at reduced size only if the result is at least this many times larger than the size that it is
+# resized to. With 2.9, no prediction in fp32 changes.
 _MIN_OVERSAMPLING = 2.9
 _DISCONTINUOUS_FILTERS = (Image.Resampling.NEAREST, Image.Resampling.BOX)  # their weights jump at pixel edges
 _TALL_RATIO = 2  # Pillow resizes the columns first if the height is more than this many times the width
@@ -47,8 +47,7 @@ def read_and_preprocess(
     try:
         return preprocess(image, preprocessing) if exact else preprocess_fast(image, preprocessing, full_size)
     except Exception as error:  # MemoryError, for instance
-        reason = f"cannot be resized ({error or type(error).__name__})"
-        raise ImageError(reason, source=describe_source(source)) from error
+        raise ImageError(f"cannot be resized ({first_line(error)})", source=describe_source(source)) from error
 
 
 def preprocess(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
