@@ -1,4 +1,4 @@
-"""The base package alone, in a fresh environment: small, without torch, and it works."""
+"""The base package in a new environment: its size, and prediction and export without torch."""
 
 import json
 import os
@@ -12,10 +12,13 @@ from levit.checkpoints.transformers_configuration import config_from_architectur
 from levit.spec.architecture import Architecture
 from tests.conftest import EXAMPLES, ROOT, random_weights
 
+pytestmark = [pytest.mark.slow, pytest.mark.network]
+
 MEGABYTE = 1_000_000
 
 
 def run(*command: object, **options) -> str:
+    """Run a command, and return its standard output."""
     finished = subprocess.run([str(part) for part in command], capture_output=True, text=True, **options)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     return finished.stdout
@@ -23,7 +26,7 @@ def run(*command: object, **options) -> str:
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory) -> Path:
-    """The package and everything that it needs, as pip downloads it."""
+    """Folder of the package's wheel and those of its dependencies."""
     folder = tmp_path_factory.mktemp("wheels")
     run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT)
     (package,) = folder.glob("levit-*.whl")
@@ -33,6 +36,7 @@ def wheels(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def python(wheels, tmp_path_factory) -> Path:
+    """Python of an environment in which only the wheels are installed."""
     environment = tmp_path_factory.mktemp("environment")
     run(sys.executable, "-m", "venv", environment)
     python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -53,14 +57,12 @@ def checkpoint(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.slow
-def test_downloads_at_most_130_megabytes(wheels):
+def test_the_wheels_have_at_most_130_megabytes(wheels):
     sizes = {file.name: file.stat().st_size / MEGABYTE for file in wheels.iterdir()}
     assert sum(sizes.values()) <= 130, sizes
 
 
-@pytest.mark.slow
-def test_has_no_torch_and_says_how_to_get_it(python, tmp_path):
+def test_torch_is_missing_and_the_error_names_the_command_that_installs_it(python, tmp_path):
     for module in ("torch", "transformers", "torchvision", "timm"):
         missing = subprocess.run([python, "-c", f"import {module}"], capture_output=True, check=False)
         assert missing.returncode == 1
@@ -68,16 +70,14 @@ def test_has_no_torch_and_says_how_to_get_it(python, tmp_path):
     assert 'pip install "levit[torch]"' in run(python, "-c", code, cwd=tmp_path)
 
 
-@pytest.mark.slow
-def test_predicts(python, tmp_path):
+def test_predict_runs(python, tmp_path):
     lines = run(python, "-m", "levit", "predict", EXAMPLES, "--json", cwd=tmp_path).splitlines()
-    answers = {Path(record["file"]).stem: record["labels"][0]["name"] for record in map(json.loads, lines)}
-    assert len(answers) == 4
-    assert answers["espresso"] == "espresso"
+    labels = {Path(record["file"]).stem: record["labels"][0]["name"] for record in map(json.loads, lines)}
+    assert len(labels) == 4
+    assert labels["espresso"] == "espresso"
 
 
-@pytest.mark.slow
-def test_describes_and_exports_a_checkpoint(python, checkpoint, tmp_path):
+def test_a_checkpoint_is_described_and_exported(python, checkpoint, tmp_path):
     described = json.loads(run(python, "-m", "levit", "info", checkpoint, "--json", cwd=tmp_path))
     assert described["input"] == [3, 64, 64]
     exported = json.loads(run(python, "-m", "levit", "export", checkpoint, "x.onnx", "--json", cwd=tmp_path))
