@@ -17,30 +17,34 @@ def original():
     return build_artifact(random_checkpoint(SMALL))
 
 
+@pytest.fixture(scope="module")
+def quantized(original):
+    return quantize(original, IMAGES)
+
+
 def test_all_convolutions_and_linear_layers_except_the_head_are_quantizable(original):
-    weights = {
-        tensor.name.removesuffix(".weight") for tensor in original.graph.initializer if tensor.name.endswith(".weight")
-    }
-    assert set(quantizable_layers(original)) == weights - {"head"}
+    names = [tensor.name for tensor in original.graph.initializer]
+    layers = {name.removesuffix(".weight") for name in names if name.endswith(".weight")}
+    assert set(quantizable_layers(original)) == layers - {"head"}
 
 
-def test_quantization_restores_the_global_state_of_the_process(original, capsys):
-    state = (sys.stdout, logging.getLoggerClass())
-    quantize(original, IMAGES)
-    level = logging.getLogger("nncf").level
-    assert (sys.stdout, logging.getLoggerClass()) == state
-    assert capsys.readouterr().out == ""
-    logging.getLogger("nncf").setLevel(logging.WARNING)
+@pytest.mark.slow
+def test_quantization_restores_the_global_state_of_the_process(original, quantized, capsys):
+    logger, stdout = logging.getLogger("nncf"), sys.stdout
+    level = logger.level
+    logger.setLevel(logging.WARNING)
     try:
-        quantize(original, IMAGES)
-        assert logging.getLogger("nncf").level == logging.WARNING
+        quantize(original, IMAGES[:1])
+        assert logger.level == logging.WARNING
     finally:
-        logging.getLogger("nncf").setLevel(level)
+        logger.setLevel(level)
+    assert sys.stdout is stdout
+    assert capsys.readouterr().out == ""
+    assert logging.getLoggerClass() is logging.Logger
 
 
-def test_restoring_all_layers_results_in_the_original_network(original):
-    quantized = quantize(original, IMAGES)
+@pytest.mark.slow
+def test_restoring_all_layers_results_in_the_original_network(original, quantized):
     restored = restore(quantized, original, quantizable_layers(original))
     operations = [node.op_type for node in restored.graph.node]
     assert operations == [node.op_type for node in original.graph.node]
-    assert not any("QuantizeLinear" in operation for operation in operations)
