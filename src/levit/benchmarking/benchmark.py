@@ -65,24 +65,24 @@ def measure_speed(
     combinations = list(product([None if model is None else str(model) for model in models], engines, precisions))
     with ExitStack() as stack:
         cache = stack.enter_context(tempfile.TemporaryDirectory(prefix="levit-benchmark-", ignore_cleanup_errors=True))
-        running = _start_workers(combinations, threads, Path(cache), stack, on_progress)
-        on_progress(f"measuring {len(running)} side by side, {rounds} rounds")
-        in_use = sorted({combination.worker.info["precision"] for combination in running})
+        processes = _start_workers(combinations, threads, Path(cache), stack, on_progress)
+        on_progress(f"measuring {len(processes)} side by side, {rounds} rounds")
+        in_use = sorted({process.worker.info["precision"] for process in processes})
         peaks = measure_peaks(in_use, rounds=rounds, seconds=_PEAK_SECONDS, threads=threads)
         requests = [{"batch_size": batch_size, "seconds": seconds} for batch_size in batch_sizes]
-        responses = run_rounds([combination.worker for combination in running], requests, rounds)
-    names = _display_names(running)
+        responses = run_rounds([process.worker for process in processes], requests, rounds)
+    names = _display_names(processes)
     results = tuple(
-        _summarize(combination, names[combination.model], batch_size, rounds_of_size, peaks)
-        for combination in running
-        for batch_size, rounds_of_size in zip(batch_sizes, responses[combination.worker.name], strict=True)
+        _summarize(process, names[process.model], batch_size, rounds_of_size, peaks)
+        for process in processes
+        for batch_size, rounds_of_size in zip(batch_sizes, responses[process.worker.name], strict=True)
     )
     return BenchmarkReport(machine=describe_machine(), peaks=peaks, results=results)
 
 
 @dataclass(frozen=True)
-class _Running:
-    """Worker process of one model in one engine and precision."""
+class _ModelProcess:
+    """Worker process of one model in one engine and precision; `cold_start` is in seconds."""
 
     model: str | None
     worker: Worker
@@ -95,19 +95,19 @@ def _start_workers(
     cache: Path,
     stack: ExitStack,
     on_progress: Callable[[str], None],
-) -> list[_Running]:
+) -> list[_ModelProcess]:
     """Start each worker twice, with an empty cache and again with the compiled model in it."""
-    running: dict[tuple[str | None, str, str], _Running] = {}
+    processes: dict[tuple[str | None, str, str], _ModelProcess] = {}
     for number, (model, engine, precision) in enumerate(combinations):
         name = f"{model or 'the embedded model'} in {engine}, {precision}"
         on_progress(f"starting {name}")
         arguments = (name, model, engine, precision, threads, {CACHE_VARIABLE: str(cache / str(number))})
         with start_model_worker(*arguments) as cold:
             key = (model, cold.info["engine"], cold.info["precision"])
-        if key not in running:  # a quantized file, for instance, is int8 in every requested precision
+        if key not in processes:  # a quantized file, for instance, is int8 in every requested precision
             warm = stack.enter_context(start_model_worker(*arguments))
-            running[key] = _Running(model, warm, cold.start_seconds)
-    return list(running.values())
+            processes[key] = _ModelProcess(model, warm, cold.start_seconds)
+    return list(processes.values())
 
 
 def _check_lists(**arguments: Sequence[object]) -> None:
@@ -124,18 +124,18 @@ def _check_positive(**arguments: float) -> None:
             raise ConfigError(f"is {value}", source=name, hint="give positive numbers")
 
 
-def _display_names(running: Sequence[_Running]) -> dict[str | None, str]:
+def _display_names(processes: Sequence[_ModelProcess]) -> dict[str | None, str]:
     """Map each model to the name in its artifact; or, where several models have that name, to its own path."""
-    names: dict[str | None, str] = {combination.model: combination.worker.info["name"] for combination in running}
+    names: dict[str | None, str] = {process.model: process.worker.info["name"] for process in processes}
     counts = Counter(names.values())
     return {model: name if counts[name] == 1 else model or name for model, name in names.items()}
 
 
 def _summarize(
-    combination: _Running, model: str, batch_size: int, responses: Sequence[Response], peaks: Mapping[str, float]
+    process: _ModelProcess, model: str, batch_size: int, responses: Sequence[Response], peaks: Mapping[str, float]
 ) -> BenchmarkResult:
     """Take medians of the rounds of one worker at one batch size."""
-    info = combination.worker.info
+    info = process.worker.info
     images_per_second, latency_p50, latency_p95 = (
         statistics.median(response[name] for response in responses)
         for name in ("images_per_second", "latency_p50", "latency_p95")
@@ -149,8 +149,8 @@ def _summarize(
         images_per_second=images_per_second,
         latency_p50=latency_p50,
         latency_p95=latency_p95,
-        cold_start=combination.cold_start,
-        warm_start=combination.worker.start_seconds,
+        cold_start=process.cold_start,
+        warm_start=process.worker.start_seconds,
         peak_memory=responses[-1]["peak_memory"],
         peak_share=images_per_second * flops / (1e9 * peaks[info["precision"]]),
     )
