@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,8 @@ from levit.runtime.classifier import DEFAULT_BATCH_SIZE, Classifier
 from levit.runtime.engine import Engine
 from levit.runtime.prediction import Prediction
 from levit.spec.artifact import Accuracy
+
+_BATCH_SIZE = 64  # images that are counted at once
 
 OnPrediction = Callable[[LabeledImage, Prediction, int], None]
 """Callback for each evaluated image: the image, its prediction, and the index of its class among the labels."""
@@ -138,14 +141,15 @@ def evaluate(
     predictions = LabeledPredictions(exclude_calibration(images, calibration_images), on_bad_image=on_bad_image)
     metrics, diagnostics = MetricAccumulator(len(classifier.labels)), Diagnostics(len(classifier.labels))
     start = time.perf_counter()
-    for item, prediction in predictions.stream(classifier, batch_size=batch_size, progress=progress):
-        best = top_classes(prediction.logits[None])
-        (target,) = map(int, metrics.update(best, np.array([[match.class_indices[label] for label in item.labels]])))
-        predicted = int(best[0, 0])
-        score = float(prediction.scores[predicted])
-        diagnostics.add(item.name, item.image, target=target, predicted=predicted, score=score)
-        if on_prediction is not None:
-            on_prediction(item, prediction, target)
+    pairs = predictions.stream(classifier, batch_size=batch_size, progress=progress)
+    while batch := list(islice(pairs, _BATCH_SIZE)):
+        best = top_classes(np.stack([prediction.logits for _, prediction in batch]))
+        counted = metrics.update(best, _targets([item for item, _ in batch], match.class_indices))
+        for (item, prediction), predicted, target in zip(batch, best[:, 0].tolist(), counted.tolist(), strict=True):
+            score = float(prediction.scores[predicted])
+            diagnostics.add(item.name, item.image, target=target, predicted=predicted, score=score)
+            if on_prediction is not None:
+                on_prediction(item, prediction, target)
     if metrics.num_images == 0:
         raise DataError(f"none of its {predictions.num_images} images could be evaluated", source=images.name)
     rate = metrics.num_images / (time.perf_counter() - start)
@@ -161,6 +165,13 @@ def _match_labels(data: LabeledDataset, labels: tuple[str, ...], class_map: Mapp
     if not data.classes:
         raise DataError("no labels", source=data.name, hint="put the images into one folder for each class")
     return match_classes(data.classes, labels, data.name, class_map)
+
+
+def _targets(items: Sequence[LabeledImage], class_indices: Sequence[int]) -> Counts:
+    """Label indices of images, int64 [images, labels], padded with -1."""
+    targets = [[class_indices[label] for label in item.labels] for item in items]
+    width = max(map(len, targets))
+    return np.array([row + [-1] * (width - len(row)) for row in targets], np.int64)
 
 
 def _summarize(
