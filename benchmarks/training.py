@@ -1,6 +1,6 @@
-"""How fast are a training step, and the preparation of its images, beside transformers, timm and torchvision?
+"""Speed of a training step and of image loading, compared with transformers, timm and torchvision.
 
-python benchmarks/training.py [--rounds 5] [--compiled]      the second part needs ../shared/data
+python benchmarks/training.py [--rounds 5] [--compiled]      image loading needs ../shared/data
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -26,80 +26,80 @@ from levit.benchmarking.workers import Response, Worker, run_rounds, serve
 
 RESULTS = Path(__file__).parent / "results"
 PHOTOS = Path(__file__).parent.parent.parent / "shared" / "data" / "photos"
-BATCH, STEPS, CLASSES = 32, 4, 1000
-STEP = ("transformers", "timm", "levit")
-PIPELINE = ("torchvision", "timm", "levit")
+BATCH_SIZE, STEPS, CLASSES = 32, 4, 1000
+STEP_LIBRARIES = ("transformers", "timm", "levit")
+PIPELINE_LIBRARIES = ("torchvision", "timm", "levit")
 POLICY = "rand-m9-mstd0.5-inc1"
 
 
 def main() -> None:
-    """Measure, print, record."""
+    """Measure, print, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--compiled", action="store_true", help="the step also by torch.compile, which takes minutes")
+    parser.add_argument("--compiled", action="store_true", help="also measure steps with torch.compile (minutes more)")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        what, name = options.serve.split(":")
-        serve(lambda: (Step(name) if what == "step" else Pipeline(name), {}))
+        benchmark, name = options.serve.split(":")
+        serve(lambda: (Step(name) if benchmark == "step" else Pipeline(name), {}))
         return
+    steps = [*STEP_LIBRARIES, *(f"{name}, compiled" for name in STEP_LIBRARIES if options.compiled)]
     results: dict[str, Any] = {"machine": describe_machine()}
-    names = [*STEP, *(f"{name}, compiled" for name in STEP if options.compiled)]
-    for what, workers, requests in (
-        ("step", names, [{"precision": "fp32"}, {"precision": "bf16"}]),
-        ("pipeline", PIPELINE if PHOTOS.exists() else (), [{"precision": "one core"}]),
-    ):
-        found = _measure(what, workers, requests, options.rounds)
-        results[what] = found
-        for precision in (request["precision"] for request in requests):
-            print(f"\n{what}, {precision}: images/s, and times the first")
-            for name, values in found.items():
-                first = next(iter(found.values()))[precision]
-                print(f"  {name:24}{values[precision]:8.1f}{values[precision] / first:8.2f}")
+    results["step"] = measure("step", steps, ["fp32", "bf16"], options.rounds)
+    results["pipeline"] = measure(
+        "pipeline", PIPELINE_LIBRARIES if PHOTOS.exists() else (), ["one core"], options.rounds
+    )
     (RESULTS / "training.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
-def _measure(what: str, names: Any, requests: list[dict[str, str]], rounds: int) -> dict[str, dict[str, float]]:
+def measure(benchmark: str, names: Sequence[str], settings: Sequence[str], rounds: int) -> dict[str, dict[str, float]]:
+    """Measure and print images per second of each worker in each setting: the median of all rounds."""
+    requests = [{"setting": setting} for setting in settings]
     with ExitStack() as stack:
         workers = [
-            stack.enter_context(Worker(name, [sys.executable, __file__, "--serve", f"{what}:{name}"]))
+            stack.enter_context(Worker(name, [sys.executable, __file__, "--serve", f"{benchmark}:{name}"]))
             for name in names
         ]
-        answers = run_rounds(workers, requests, rounds)
-    return {
+        responses = run_rounds(workers, requests, rounds)
+    rates = {
         name: {
-            request["precision"]: round(statistics.median(one["rate"] for one in given), 1)
-            for request, given in zip(requests, found, strict=True)
+            setting: round(statistics.median(response["rate"] for response in of_setting), 1)
+            for setting, of_setting in zip(settings, of_worker, strict=True)
         }
-        for name, found in answers.items()
+        for name, of_worker in responses.items()
     }
+    for setting in settings:
+        print(f"\n{benchmark}, {setting}: images per second, and ratio to the first")
+        for name in rates:
+            print(f"  {name:24}{rates[name][setting]:8.1f}{rates[name][setting] / rates[names[0]][setting]:8.2f}")
+    return rates
 
 
 class Step:
-    """Forward, backward and optimizer of LeViT-128S at 224 pixels with one head, as with each library."""
+    """Training step of LeViT-128S with one head at 224 pixels in one library: forward, backward and optimizer."""
 
     def __init__(self, name: str) -> None:
         torch.manual_seed(0)
-        self._network, self._optimizer, self._loss = _LIBRARIES[name.split(",")[0]]()
+        self._network, self._optimizer, self._loss = _BUILDERS[name.split(",")[0]]()
         if "compiled" in name:
             self._network = torch.compile(self._network)
-        self._pixels = torch.randn(BATCH, 3, 224, 224)
+        self._pixels = torch.randn(BATCH_SIZE, 3, 224, 224)
         if name.startswith("levit"):
             self._pixels = self._pixels.contiguous(memory_format=torch.channels_last)
-        self._labels = torch.randint(0, CLASSES, (BATCH,))
+        self._labels = torch.randint(0, CLASSES, (BATCH_SIZE,))
 
-    def __call__(self, precision: str) -> Response:
-        """Images a second, of the median step."""
+    def __call__(self, setting: str) -> Response:
+        """Measure images per second of the median step; the first one is not counted."""
         seconds = []
         for _ in range(STEPS + 1):
             start = time.perf_counter()
-            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            with torch.autocast("cpu", torch.bfloat16, enabled=setting == "bf16"):
                 output = self._network(self._pixels)
             self._optimizer.zero_grad()
             self._loss(output, self._labels).backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()
             seconds.append(time.perf_counter() - start)
-        return {"rate": BATCH / statistics.median(seconds[1:])}
+        return {"rate": BATCH_SIZE / statistics.median(seconds[1:])}
 
 
 Built = tuple[Any, torch.optim.Optimizer, Callable[[Any, Tensor], Tensor]]
@@ -112,7 +112,7 @@ def _transformers() -> Built:
 
     config = LevitConfig(**levit.LevitConfig.from_variant("levit-128s").to_dict())
     network: nn.Module = LevitForImageClassification(config).train()
-    # What Trainer does: its default optimizer is the fused one.
+    # The default optimizer of Trainer.
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
     return network, optimizer, lambda output, labels: functional.cross_entropy(output.logits.float(), labels)
 
@@ -132,44 +132,44 @@ def _levit() -> Built:
     from levit.training.options import TrainingOptions
     from levit.training.student import build_student, read_logits
 
-    options = TrainingOptions.from_flat(model="levit-128s", from_scratch=True, lr=1e-4)
+    options = TrainingOptions.from_flat(model="levit-128s", from_scratch=True)
     labels = [str(number) for number in range(CLASSES)]
-    network = build_student(options, labels, is_multi_label=False).network.train()
-    network = network.to(memory_format=torch.channels_last)
-    loss = Loss(label_smoothing=0.0, weights=None, is_multi_label=False, kind="hard", alpha=0.5, tau=1.0)
+    student = build_student(options.model, options.teacher, labels, crop="resized", is_multi_label=False)
+    network = student.network.train().to(memory_format=torch.channels_last)
+    loss = Loss(label_smoothing=0.0, class_weights=None, is_multi_label=False, distillation=options.teacher)
 
-    def of(output: Any, labels: Tensor) -> Tensor:
-        found: Tensor = loss(read_logits(output), functional.one_hot(labels, CLASSES).float())
-        return found
+    def cross_entropy(output: Any, labels: Tensor) -> Tensor:
+        result: Tensor = loss(read_logits(output), functional.one_hot(labels, CLASSES).float())
+        return result
 
-    return network, build_optimizer(network, options), of
+    return network, build_optimizer(network, options.optimizer, lr=1e-4), cross_entropy
 
 
-_LIBRARIES: dict[str, Callable[[], Built]] = {"transformers": _transformers, "timm": _timm, "levit": _levit}
+_BUILDERS: dict[str, Callable[[], Built]] = {"transformers": _transformers, "timm": _timm, "levit": _levit}
 
 
 class Pipeline:
-    """Files in memory to augmented, normalized pixels, in one process with one thread: RandAugment and erasing."""
+    """Files in memory to augmented, normalized pixels (RandAugment and erasing), in one process with one thread."""
 
     def __init__(self, name: str) -> None:
         torch.set_num_threads(1)
         self._files = [file.read_bytes() for file in sorted(PHOTOS.iterdir())]
-        self._prepare = {"torchvision": _torchvision, "timm": _timm_loader, "levit": _levit_loader}[name]()
+        self._augment = {"torchvision": _torchvision, "timm": _timm_transform, "levit": _levit_transform}[name]()
         self._number = 0
 
-    def __call__(self, precision: str) -> Response:
-        """Images a second."""
+    def __call__(self, setting: str) -> Response:
+        """Measure images per second."""
         start = time.perf_counter()
         for file in self._files:
-            self._prepare(file, self._number)
+            self._augment(file, self._number)
             self._number += 1
         return {"rate": len(self._files) / (time.perf_counter() - start)}
 
 
-Prepare = Callable[[bytes, int], object]
+Augment = Callable[[bytes, int], object]
 
 
-def _torchvision() -> Prepare:
+def _torchvision() -> Augment:
     from torchvision import transforms
 
     chain = transforms.Compose(
@@ -185,7 +185,7 @@ def _torchvision() -> Prepare:
     return lambda file, _: chain(Image.open(io.BytesIO(file)).convert("RGB"))
 
 
-def _timm_loader() -> Prepare:
+def _timm_transform() -> Augment:
     from timm.data import create_transform
     from timm.data.auto_augment import posterize
 
@@ -193,19 +193,19 @@ def _timm_loader() -> Prepare:
         224, is_training=True, auto_augment=POLICY, re_prob=0.25, re_mode="pixel", interpolation="bicubic"
     )
     for operation in chain.transforms[2].ops:
-        if operation.aug_fn is posterize:  # which Pillow 13 refuses to do to 0 bits
+        if operation.aug_fn is posterize:  # Pillow 13 refuses to posterize to 0 bits
             operation.aug_fn = lambda image, bits, **_: posterize(image, max(1, bits))
     return lambda file, _: chain(Image.open(io.BytesIO(file)).convert("RGB"))
 
 
-def _levit_loader() -> Prepare:
+def _levit_transform() -> Augment:
     from levit.spec.preprocessing import Preprocessing
     from levit.training.augmentation import Augmentation
-    from levit.training.options import TrainingOptions
+    from levit.training.options import AugmentationOptions
     from levit.training.sampler import SampleIndex
 
-    options = TrainingOptions.from_flat(auto_augment=POLICY, erase=0.25)
-    augmentation = Augmentation(options, Preprocessing.for_image_size((224, 224)), (224, 224))
+    options = AugmentationOptions(auto_augment=POLICY, erase=0.25)
+    augmentation = Augmentation(options, Preprocessing.for_image_size((224, 224)), (224, 224), seed=0)
     return lambda file, number: augmentation(file, SampleIndex(0, number, 0))
 
 

@@ -1,4 +1,4 @@
-"""Classify photos from Python, and report what cannot be read.
+"""Classify photos from Python, and report unreadable files.
 
 python examples/classify.py examples/*.jpg
 """
@@ -7,7 +7,7 @@ import sys
 
 import levit
 
-classify = levit.Classifier()  # the model inside the package; or an exported file, or a checkpoint
+classify = levit.Classifier()  # the embedded model; or an exported file, or a checkpoint
 for prediction in classify.stream(sys.argv[1:]):
     if prediction.error:
         print(prediction.error)

@@ -1,4 +1,4 @@
-"""One step of learning from a teacher: the paper's hard distillation (`distillation_type="soft"` for the other)."""
+"""One training step with a distillation teacher: hard distillation as in the paper, or `distillation_type="soft"`."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Fine-tune a LeViT on a folder of photos, in the way of transformers' run_image_classification.
+"""Fine-tune a LeViT on a folder of photos with transformers' Trainer, as run_image_classification does.
 
 python examples/fine_tune.py PHOTOS OUT --model facebook/levit-128S --epochs 5
 
@@ -32,7 +32,7 @@ parser.add_argument("--learning-rate", type=float, default=5e-4)
 options = parser.parse_args()
 
 set_seed(0)
-levit.register()  # from here on this is the program that any model of transformers is fine-tuned with
+levit.register()  # the automatic classes of transformers then load LeViT; the rest is the same for any model
 
 data = load_dataset("imagefolder", data_dir=options.photos)
 if "validation" not in data:
@@ -49,13 +49,13 @@ size = (processor.crop_size["height"], processor.crop_size["width"])
 augment = v2.Compose([v2.RandomResizedCrop(size, scale=(0.3, 1)), v2.RandomHorizontalFlip()])
 
 
-def for_training(batch):
+def transform_train(batch):
     images = [augment(image.convert("RGB")) for image in batch["image"]]
     pixels = processor(images, do_resize=False, do_center_crop=False, return_tensors="pt")
     return {"pixel_values": pixels["pixel_values"], "labels": batch["label"]}
 
 
-def for_evaluation(batch):
+def transform_validation(batch):
     pixels = processor([image.convert("RGB") for image in batch["image"]], return_tensors="pt")
     return {"pixel_values": pixels["pixel_values"], "labels": batch["label"]}
 
@@ -67,8 +67,8 @@ def collate(examples):
     }
 
 
-def accuracy(predicted):
-    return {"accuracy": float(np.mean(np.argmax(predicted.predictions, axis=1) == predicted.label_ids))}
+def compute_accuracy(evaluation):
+    return {"accuracy": float(np.mean(np.argmax(evaluation.predictions, axis=1) == evaluation.label_ids))}
 
 
 trainer = Trainer(
@@ -84,11 +84,11 @@ trainer = Trainer(
         save_strategy="no",
         report_to="none",
     ),
-    train_dataset=data["train"].with_transform(for_training),
-    eval_dataset=data["validation"].with_transform(for_evaluation),
+    train_dataset=data["train"].with_transform(transform_train),
+    eval_dataset=data["validation"].with_transform(transform_validation),
     processing_class=processor,
     data_collator=collate,
-    compute_metrics=accuracy,
+    compute_metrics=compute_accuracy,
 )
 trainer.train()
 print(f"accuracy: {trainer.evaluate()['eval_accuracy']:.1%}")

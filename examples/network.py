@@ -1,4 +1,4 @@
-"""Classify one photo with the network in torch, and look at its features and attention.
+"""Classify one photo with the torch network, and print the shapes of its features and attention maps.
 
 python examples/network.py examples/cat.jpg facebook/levit-128S
 """
@@ -21,4 +21,4 @@ with torch.no_grad():
 for score, index in zip(*output.logits.softmax(dim=-1)[0].topk(5), strict=True):
     print(f"{score:6.1%}  {model.config.id2label[int(index)]}")
 print("tokens after each stage:", [tuple(state.shape[1:]) for state in output.hidden_states])
-print("attention (heads, queries, keys):", [tuple(one.shape[1:]) for one in output.attentions])
+print("attention (heads, queries, keys):", [tuple(attention.shape[1:]) for attention in output.attentions])

@@ -10,7 +10,7 @@ import levit
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("checkpoint")
 parser.add_argument("output")
-parser.add_argument("--calibration", required=True, help="images like those that the network will see")
+parser.add_argument("--calibration", required=True, help="images that are typical for the application")
 parser.add_argument("--evaluation", required=True, help="a folder with one subfolder for each class")
 arguments = parser.parse_args()
 
@@ -24,11 +24,11 @@ report = levit.export(
 )
 print(f"{report.path}: {report.num_bytes / 1e6:.1f} MB")
 after, quantization = report.artifact.accuracy, report.artifact.quantization
-if after and quantization and quantization.fp32:  # measured, since there are labeled photos
+if after and quantization and quantization.fp32:  # measured, because labeled photos were given
     before = quantization.fp32
     print(f"top-1 {100 * before.top1:.2f} % in fp32, {100 * after.top1:.2f} % in int8, of {after.images} photos")
     print(f"the same prediction for {100 * quantization.agreement:.1f} %")
     print(f"returned to floating point: {', '.join(quantization.float_layers) or 'nothing'}")
 
-classify = levit.Classifier(report.path)  # from here on without torch and NNCF
+classify = levit.Classifier(report.path)  # needs neither torch nor NNCF
 print(classify.engine.reason)
