@@ -1,25 +1,23 @@
-"""What one sees of a run."""
+"""Progress on standard error."""
 
 import io
 import sys
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from levit.training import progress_display
-from levit.training.progress_display import Display, duration
+from levit.errors import ImageError
+from levit.training.callbacks import StepReport
+from levit.training.data_loader import Batch
+from levit.training.progress import Progress
+from levit.training.progress_display import ProgressDisplay, format_duration
 
 ROW = {
-    "epoch": 3, "train_loss": 1.23456, "loss": 1.5, "top1": 62.345, "ema_top1": 63.0, "ema_loss": 1.4, "lr": 5e-4,
+    "epoch": 3, "train_loss": 1.23456, "loss": 1.5, "top1": 0.62345, "ema_top1": 0.63, "ema_loss": 1.4, "lr": 5e-4,
     "images_per_second": 1234.5, "seconds": 125.0,
 }  # fmt: skip
-
-
-@pytest.fixture
-def display():
-    with Display(epochs=30, steps=10, shows=True) as shown:
-        yield shown
 
 
 class Terminal(io.StringIO):
@@ -27,102 +25,165 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_an_epoch_is_one_line(display, capsys):
-    display.epoch(ROW, "top1", is_best=True)
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err == (
-        "epoch 3/30: loss 1.2346, validation 1.5000, top1 62.34 %, average 63.00 %, lr 5.00e-04, 1,234 images/s, "
-        "2 min 5 s  best\n"
-    )
-
-
-def test_without_an_average_nothing_is_said_of_it(display, capsys):
-    display.epoch({name: value for name, value in ROW.items() if "ema" not in name}, "top1", is_best=False)
-    err = capsys.readouterr().err
-    assert "average" not in err
-    assert "best" not in err
-
-
-def test_a_loss_is_no_share(display, capsys):
-    display.epoch(ROW, "loss", is_best=False)
-    err = capsys.readouterr().err
-    assert "loss 1.5000, average 1.4000, lr" in err
-    assert "%" not in err
-
-
-def test_steps_are_silent_where_there_is_no_terminal(display, capsys):
-    display.begin(0)
-    display.step(0, 1, loss=1.0, top1=50.0, lr=0.1, rate=100.0)
-    assert capsys.readouterr() == ("", "")
-
-
-def test_what_is_said_is_one_line_on_standard_error(display, capsys):
-    display.say("[red]cat[/red].png: 100 % broken")
-    assert capsys.readouterr() == ("", "[red]cat[/red].png: 100 % broken\n")
-
-
-def test_another_process_says_nothing(capsys, monkeypatch):
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    with Display(epochs=1, steps=1, shows=False) as display:
-        display.say("hello")
-        display.step(0, 1, loss=1.0, top1=50.0, lr=0.1, rate=100.0)
-        display.epoch(ROW, "top1", is_best=True)
-    assert sys.stderr.getvalue() == ""
-
-
-def test_the_time_left_is_told_by_what_was_done_since_the_run_went_on(monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(progress_display.time, "monotonic", lambda: now[0])
-    monkeypatch.setenv("COLUMNS", "150")
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    with Display(epochs=2, steps=100, shows=True) as display:
-        now[0] = 50.0
-        display.begin(90)
-        now[0] = 60.0
-        display.step(1, 10, loss=1.0, top1=50.0, lr=0.1, rate=1.0)  # 20 steps in 10 s, and 90 to come
-        display.say("")
-    assert "45 s left" in sys.stderr.getvalue()
-
-
-def test_a_terminal_shows_the_step_and_keeps_what_is_said(monkeypatch):
+@pytest.fixture
+def open_terminal(monkeypatch):
+    """Function that makes standard error a terminal of 150 columns; pytest replaces what a fixture itself would set."""
     for name in ("NO_COLOR", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "150")
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    with Display(epochs=2, steps=10, shows=True) as display:
-        display.begin(5)
-        display.step(0, 6, loss=1.25, top1=50.0, lr=0.1, rate=1234.0)
-        display.say("[red]cat[/red].png: broken")
-        display.step(0, 7, loss=1.0, top1=51.0, lr=0.1, rate=1200.0)
+
+    def open_terminal():
+        terminal = Terminal()
+        monkeypatch.setattr(sys, "stderr", terminal)
+        return terminal
+
+    return open_terminal
+
+
+def build(**values):
+    settings = {"epochs": 30, "steps_per_epoch": 10, "metric": "top1", "is_main_process": True}
+    return ProgressDisplay("a tiny network", **{**settings, **values})
+
+
+def report(epoch, step, **values):
+    measured = {"loss": 1.0, "train_top1": 0.5, "lr": 0.1, "images_per_second": 100.0}
+    return StepReport(epoch=epoch, step=step, **{**measured, **values})
+
+
+def unreadable(name, reason="not an image"):
+    return Batch(torch.zeros(0), torch.zeros(0, 3), [ImageError(reason, source=name)])
+
+
+def after_epochs(count, row=ROW, **values):
+    return Progress(epoch=count, history=[row] * count, **values)
+
+
+@pytest.mark.parametrize(
+    ("progress", "position"),
+    [
+        (Progress(), ""),
+        (Progress(epoch=1, step=4), "; resumes epoch 2 after 4 steps"),
+        (Progress(epoch=30), "; was complete after epoch 30"),
+        (Progress(epoch=7, is_out_of_patience=True), "; was complete after epoch 7"),
+    ],
+)
+def test_a_run_starts_with_its_description_and_position(capsys, progress, position):
+    build().on_train_start(progress)
+    assert capsys.readouterr() == ("", f"a tiny network{position}\n")
+
+
+def test_an_epoch_is_one_line(capsys):
+    build().on_epoch_end(after_epochs(3), is_best=True)
+    assert capsys.readouterr() == (
+        "",
+        "epoch 3/30: loss 1.2346, validation 1.5000, top1 62.34 %, average 63.00 %, lr 5.00e-04, 1,234 images/s, "
+        "2 min 5 s  best\n",
+    )
+
+
+def test_the_line_of_an_epoch_without_an_average_has_none(capsys):
+    row = {name: value for name, value in ROW.items() if "ema" not in name}
+    build().on_epoch_end(after_epochs(3, row), is_best=False)
+    line = capsys.readouterr().err
+    assert "average" not in line
+    assert "best" not in line
+
+
+def test_a_loss_is_not_in_per_cent(capsys):
+    build(metric="loss").on_epoch_end(after_epochs(3), is_best=False)
+    line = capsys.readouterr().err
+    assert "loss 1.5000, average 1.4000, lr" in line
+    assert "%" not in line
+
+
+def test_early_stopping_is_reported(capsys):
+    build().on_train_end(after_epochs(5, best_epoch=3, is_out_of_patience=True))
+    assert capsys.readouterr().err == "stopped early: no better epoch among the last 2\n"
+    build(epochs=5).on_train_end(after_epochs(5, best_epoch=3, is_out_of_patience=True))
+    build().on_train_end(after_epochs(5))
+    assert capsys.readouterr().err == ""
+
+
+def test_an_unreadable_image_is_reported_once(capsys):
+    display = build(is_main_process=False)
+    display.on_batch(unreadable("[red]cat[/red].png"), is_training=True)
+    display.on_batch(unreadable("[red]cat[/red].png"), is_training=False)
+    display.on_batch(unreadable("dog.png", "truncated"), is_training=False)
+    assert capsys.readouterr().err.splitlines() == [
+        "[red]cat[/red].png: not an image; replaced by the next image",
+        "dog.png: truncated; left out",
+    ]
+
+
+def test_steps_are_shown_on_a_terminal_only(capsys):
+    display = build()
+    display.on_train_start(Progress())
+    capsys.readouterr()
+    display.on_step(report(0, 1))
+    display.on_validation_start(Progress())
+    display.on_exit()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_other_processes_show_unreadable_images_only(open_terminal):
+    terminal = open_terminal()
+    display = build(is_main_process=False)
+    display.on_train_start(Progress())
+    display.on_step(report(0, 1))
+    display.on_epoch_end(after_epochs(1), is_best=True)
+    display.on_train_end(after_epochs(5, is_out_of_patience=True))
+    display.on_exit()
+    assert terminal.getvalue() == ""
+
+
+def test_the_remaining_time_follows_from_the_steps_since_the_run_was_resumed(open_terminal):
+    terminal = open_terminal()
+    now = [0.0]
+    display = build(epochs=2, steps_per_epoch=100, clock=lambda: now[0])
+    now[0] = 50.0
+    display.on_train_start(Progress(step=90))
+    now[0] = 60.0
+    display.on_step(report(1, 10))  # 20 steps in 10 s, and 90 remain
+    display.on_batch(unreadable("cat.png"), is_training=True)  # draws the bar
+    display.on_exit()
+    assert "45 s left" in terminal.getvalue()
+
+
+def test_a_terminal_shows_the_step_below_the_lines(open_terminal):
+    terminal = open_terminal()
+    display = build(epochs=2)
+    display.on_train_start(Progress(step=5))
+    display.on_step(report(0, 6, loss=1.25, images_per_second=1234.0))
+    display.on_batch(unreadable("[red]cat[/red].png"), is_training=True)
+    display.on_step(report(0, 7, train_top1=0.51, images_per_second=1200.0))
+    display.on_exit()
     text = terminal.getvalue()
-    for part in ("[red]cat[/red].png: broken", "1/2", "loss 1.000", "right 51.0 %", "1,200 images/s", "left"):
+    for part in ("[red]cat[/red].png: not an image", "1/2", "loss 1.000", "top1 51.0 %", "1,200 images/s", "left"):
         assert part in text
 
 
-def test_a_terminal_says_that_an_epoch_is_being_judged(monkeypatch):
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "150")
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    with Display(epochs=2, steps=10, shows=True) as display:
-        display.step(0, 10, loss=1.0, top1=50.0, lr=0.1, rate=100.0)
-        display.judge(0)
-    assert "validation" in sys.stderr.getvalue()
+def test_a_terminal_shows_that_an_epoch_is_validated(open_terminal):
+    terminal = open_terminal()
+    display = build(epochs=2)
+    display.on_train_start(Progress())
+    display.on_step(report(0, 10))
+    display.on_validation_start(Progress(step=10))
+    display.on_exit()
+    assert "validation" in terminal.getvalue()
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0, "0 s"), (59.6, "1 min 0 s"), (3599.4, "59 min 59 s"), (3599.6, "1 h 0 min"), (90_000, "25 h 0 min")],
-)  # fmt: skip
-def test_a_duration_is_short(seconds, text):
-    assert duration(seconds) == text
+)
+def test_a_duration_has_its_two_largest_units(seconds, text):
+    assert format_duration(seconds) == text
 
 
 @given(st.floats(0, 10**7))
-def test_a_duration_is_never_longer_than_it_is(seconds):
+def test_a_duration_is_rounded_to_its_smallest_shown_unit(seconds):
     sizes = {"s": 1, "min": 60, "h": 3600}
-    words = duration(seconds).split()
-    found = sum(int(number) * sizes[unit] for number, unit in zip(words[::2], words[1::2], strict=True))
-    assert abs(found - seconds) <= (0.5 if seconds < 3599 else 60)
+    words = format_duration(seconds).split()
+    shown = sum(int(number) * sizes[unit] for number, unit in zip(words[::2], words[1::2], strict=True))
+    assert abs(shown - seconds) <= (0.5 if seconds < 3599 else 60)

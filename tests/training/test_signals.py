@@ -1,59 +1,65 @@
-"""A signal asks to stop, however often it is told; a later Ctrl-C does not ask."""
+"""Signals that stop a run."""
 
 import signal
 import threading
 
 import pytest
 
-from levit.training import signals
-from levit.training.signals import heed_signals
+from levit.training.signals import handle_signals
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self):
+        self.seconds = 0.0
+
+    def __call__(self):
+        return self.seconds
 
 
 @pytest.fixture
-def now(monkeypatch):
-    """A clock that is set by hand."""
-    seconds = [0.0]
-    monkeypatch.setattr(signals.time, "monotonic", lambda: seconds[0])
-    return seconds
+def clock():
+    return Clock()
 
 
-def test_what_everybody_tells_is_one_wish(now):
-    asked = []
-    with heed_signals(lambda: asked.append(now[0])):
+def test_signals_that_arrive_together_request_one_stop(clock):
+    times = []
+    with handle_signals(lambda: times.append(clock()), clock=clock):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
             signal.raise_signal(number)
-            now[0] += 1
-        now[0] = 3600.0
+            clock.seconds += 1
+        clock.seconds = 3600.0
         signal.raise_signal(signal.SIGTERM)
-    assert asked == [0.0, 1.0, 2.0, 3600.0]
+    assert times == [0.0, 1.0, 2.0, 3600.0]
 
 
-def test_a_later_ctrl_c_stops_at_once(now):
-    asked = []
-    with heed_signals(lambda: asked.append(now[0])):
+def test_a_later_ctrl_c_stops_at_once(clock):
+    times = []
+    with handle_signals(lambda: times.append(clock()), clock=clock):
         signal.raise_signal(signal.SIGTERM)
-        now[0] = 10.0
+        clock.seconds = 10.0
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-    assert asked == [0.0, 10.0]
+    assert times == [0.0, 10.0]
 
 
-def test_afterwards_signals_mean_what_they_meant():
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with heed_signals(lambda: None):
-        assert signal.getsignal(signal.SIGTERM) != before[1]
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+def test_the_previous_handlers_are_restored():
+    previous = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with handle_signals(lambda: None):
+        assert signal.getsignal(signal.SIGTERM) != previous[1]
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == previous
 
 
-def test_a_run_in_another_thread_leaves_signals_alone():
-    found = []
+def test_a_run_in_another_thread_changes_no_handlers():
+    handlers = []
 
     def run():
-        with heed_signals(lambda: None):
-            found.append(signal.getsignal(signal.SIGTERM))
+        with handle_signals(lambda: None):
+            handlers.append(signal.getsignal(signal.SIGTERM))
 
     thread = threading.Thread(target=run)
-    before = signal.getsignal(signal.SIGTERM)
+    previous = signal.getsignal(signal.SIGTERM)
     thread.start()
     thread.join()
-    assert found == [before]
+    assert handlers == [previous]

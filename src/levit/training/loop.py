@@ -61,11 +61,12 @@ class Trainer:
             NonFiniteError: a loss or a weight is infinite or NaN.
         """
         try:
-            for callback in self.callbacks:
-                callback.on_train_start(self.progress)
-            if self.progress.epoch or self.progress.step:
-                self._report_checkpoint()  # a killed process may not have done so
-            is_complete = self._run_epochs()
+            with handle_signals(self.request_stop):
+                for callback in self.callbacks:
+                    callback.on_train_start(self.progress)
+                if self.progress.epoch or self.progress.step:
+                    self._report_checkpoint()  # a killed process may not have done so
+                is_complete = self._run_epochs()
             for callback in self.callbacks:
                 callback.on_train_end(self.progress)
         finally:
@@ -85,15 +86,14 @@ class Trainer:
     def _run_epochs(self) -> bool:
         """Train epoch after epoch; False if a signal stopped it."""
         batches = self._training_batches()
-        with handle_signals(self.request_stop):
-            try:
-                while self.progress.epoch < self.epochs and not self.progress.is_out_of_patience:
-                    seconds, steps = self._train_steps(batches)
-                    self._finish_epoch(seconds, steps)
-            except StopRequested:
-                if self.progress.epoch or self.progress.step:  # otherwise there is nothing to save
-                    self._save()
-                return False
+        try:
+            while self.progress.epoch < self.epochs and not self.progress.is_out_of_patience:
+                seconds, steps = self._train_steps(batches)
+                self._finish_epoch(seconds, steps)
+        except StopRequested:
+            if self.progress.epoch or self.progress.step:  # otherwise there is nothing to save
+                self._save()
+            return False
         return True
 
     def _train_steps(self, batches: Iterator[Batch]) -> tuple[float, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -32,13 +33,16 @@ from levit.training.trackers import Tracker
 from levit.training.validation import Validator
 
 
-def build_trainer(options: TrainingOptions, data: TrainingData, accelerator: Accelerator) -> Trainer:
+def build_trainer(
+    options: TrainingOptions, data: TrainingData, accelerator: Accelerator, callbacks: Sequence[Callback] = ()
+) -> Trainer:
     """Build the trainer of a run, at the step from which the run continues.
 
     Args:
         options: of the run, without open choices.
         data: training and validation set.
         accelerator: of this process.
+        callbacks: called after those that report the run.
 
     Raises:
         ConfigError: options do not fit the network, the images or each other, or the run cannot be resumed with them.
@@ -72,8 +76,9 @@ def build_trainer(options: TrainingOptions, data: TrainingData, accelerator: Acc
         write_arguments(options, description)
     return Trainer(
         accelerator=accelerator, step=step, batches=batches, sampler=images.sampler, validator=validator,
-        checkpointer=checkpointer, callbacks=_build_callbacks(options, description, images, accelerator),
-        progress=progress, epochs=options.schedule.total_epochs, options=options.run,
+        checkpointer=checkpointer, progress=progress,
+        callbacks=[*_build_callbacks(options, description, images, accelerator), *callbacks],
+        epochs=options.schedule.total_epochs, options=options.run,
     )  # fmt: skip
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from levit.errors import ConfigError
+from levit.training.callbacks import Callback
 from levit.training.datasets import check_output_outside_data, open_training_data
 from levit.training.determinism import deterministic_algorithms
 from levit.training.environment import build_accelerator, choose_precision
@@ -79,8 +81,12 @@ def train(options: TrainingOptions | None = None, /, **values: Any) -> Run:
         ...     levit.read_checkpoint(run.folder).labels
         ('green', 'red')
     """
+    return run_training((options or TrainingOptions()).with_values(**values))
+
+
+def run_training(options: TrainingOptions, callbacks: Sequence[Callback] = ()) -> Run:
+    """Train as `train` does, with further callbacks."""
     check_main_process()
-    options = (options or TrainingOptions()).with_values(**values)
     for name, value in (("data", options.data.data), ("out", options.run.out)):
         if not value:
             raise ConfigError("is missing", source=name, hint=f"give train({name}=…)")
@@ -89,20 +95,16 @@ def train(options: TrainingOptions | None = None, /, **values: Any) -> Run:
     options = _resolve_options(options, is_multi_label=data.train.is_multi_label)
     accelerator = build_accelerator(options.run)
     with lock_run_directory(options) if accelerator.is_main_process else nullcontext():
-        trainer = build_trainer(options, data, accelerator)
+        trainer = build_trainer(options, data, accelerator, callbacks)
         microbatch_size, device = trainer.sampler.microbatch_size, accelerator.device
         with deterministic_algorithms(device), suggest_options(options, microbatch_size, device):
             is_complete = trainer.run()
+    progress = trainer.progress
     return Run(
-        folder=Path(options.run.out),
-        is_complete=is_complete,
-        stopped_early=trainer.stopped_early,
-        metric=options.run.metric,
-        best=trainer.progress.best,
-        best_epoch=trainer.progress.best_epoch,
-        epochs=trainer.progress.epoch,
+        folder=Path(options.run.out), is_complete=is_complete, stopped_early=trainer.stopped_early,
+        metric=options.run.metric, best=progress.best, best_epoch=progress.best_epoch, epochs=progress.epoch,
         is_main=accelerator.is_main_process,
-    )
+    )  # fmt: skip
 
 
 def _resolve_options(options: TrainingOptions, *, is_multi_label: bool) -> TrainingOptions:

@@ -1,0 +1,55 @@
+"""Curves of a training run."""
+
+from math import nan
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from levit.reporting.training_curves import draw_training_curves
+
+ROWS = [
+    {"epoch": epoch, "train_loss": 2 / epoch, "loss": 2.5 / epoch, "top1": 0.1 * epoch, "lr": 0.1 / epoch}
+    for epoch in range(1, 41)
+]
+GREEN, ORANGE = (0x0B, 0x6E, 0x4F), (0xC8, 0x55, 0x3D)
+
+
+def draw(folder, rows, metric="top1"):
+    file = folder / "curves.png"
+    draw_training_curves(file, rows, metric)
+    assert [path.name for path in folder.iterdir()] == ["curves.png"]
+    return file
+
+
+def colors_of(file):
+    with Image.open(file) as picture:
+        return {tuple(color) for color in np.asarray(picture.convert("RGB")).reshape(-1, 3)}
+
+
+@pytest.mark.parametrize("metric", ["top1", "loss"])
+@pytest.mark.parametrize("has_average", [False, True])
+def test_curves_are_a_picture(tmp_path, metric, has_average):
+    rows = [row | ({f"ema_{metric}": row[metric] + 0.01} if has_average else {}) for row in ROWS[:3]]
+    file = draw(tmp_path, rows, metric)
+    with Image.open(file) as picture:
+        assert picture.format == "PNG"
+        assert picture.size == (1200, 408)
+    assert GREEN in colors_of(file)
+    assert (ORANGE in colors_of(file)) == (has_average and metric != "loss")
+
+
+@pytest.mark.parametrize("count", [1, 30])
+def test_few_epochs_have_markers(tmp_path, count):
+    """The curve of one epoch would be invisible without; more than 30 markers would hide the curve."""
+    assert GREEN in colors_of(draw(tmp_path, ROWS[:count]))
+
+
+def test_an_epoch_of_nan_is_drawn(tmp_path):
+    draw(tmp_path, [ROWS[0] | {"top1": nan, "loss": nan}])
+    draw(tmp_path, [ROWS[0], ROWS[1] | {"top1": nan}])
+
+
+def test_other_curves_are_another_picture_and_equal_curves_the_same(tmp_path):
+    pictures = [draw(tmp_path, rows).read_bytes() for rows in (ROWS, ROWS[:2], ROWS)]
+    assert pictures[0] == pictures[2] != pictures[1]

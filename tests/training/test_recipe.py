@@ -1,0 +1,60 @@
+"""Training recipes: YAML files of options."""
+
+import pytest
+import yaml
+
+from levit.errors import ConfigError
+from levit.training.options import TrainingOptions
+from levit.training.recipe import read_recipe
+
+
+def test_numbers_may_be_written_as_yaml_reads_them(tmp_path):
+    file = tmp_path / "recipe.yaml"
+    file.write_text("lr: 5e-4\nepochs: '7'\nmin_lr: 0\nimage_size: '64'\nteacher: null\n")
+    assert yaml.safe_load(file.read_text())["lr"] == "5e-4"  # YAML 1.1 requires a point in a number with an exponent
+    options = TrainingOptions.from_flat(**read_recipe(file))
+    assert (options.schedule.lr, options.schedule.epochs, options.schedule.min_lr) == (5e-4, 7, 0.0)
+    assert options.model.image_size == 64
+    assert isinstance(options.schedule.min_lr, float)
+
+
+def test_text_that_is_no_number_is_an_error_of_the_option(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("lr: fast")
+    with pytest.raises(ConfigError, match=r"^lr: is 'fast': must be a number"):
+        TrainingOptions.from_flat(**read_recipe(tmp_path / "recipe.yaml"))
+
+
+def test_a_name_may_be_spelled_as_a_flag(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("batch-size: 8\nmin_lr: 0.0\n")
+    assert read_recipe(tmp_path / "recipe.yaml") == {"batch_size": 8, "min_lr": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (None, r"recipe\.yaml: cannot be read \(No such file"),
+        (b"lr: [1", r"recipe\.yaml: not a YAML file"),
+        (b"\xff\xfe\xff", r"recipe\.yaml: not a YAML file"),
+        (b"- lr\n- epochs\n", r"recipe\.yaml: not a mapping: give one option on each line"),
+        (b"", r"recipe\.yaml: not a mapping: give one option on each line"),
+        (b"learning_rate: 1e-3", r"recipe\.yaml: unknown option 'learning_rate': see levit\.TrainingOptions"),
+        (b"bath-size: 8", r"recipe\.yaml: unknown option 'bath_size': did you mean 'batch_size'\?"),
+    ],
+)
+def test_an_unusable_file_is_an_error_of_one_line(tmp_path, content, match):
+    file = tmp_path / "recipe.yaml"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ConfigError, match=match) as caught:
+        read_recipe(file)
+    assert caught.value.source == str(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_all_options_survive_a_yaml_file(tmp_path):
+    options = TrainingOptions.from_flat(
+        data="ä b", out="run", teacher="run1", lr=3e-4, image_size=64, crop="padded", resume=True
+    )
+    file = tmp_path / "args.yaml"
+    file.write_text(yaml.safe_dump(options.to_flat(), allow_unicode=True), encoding="utf-8")
+    assert TrainingOptions.from_flat(**read_recipe(file)) == options
