@@ -94,7 +94,7 @@ def picture() -> Image.Image:
 
 @pytest.fixture(scope="session")
 def colors(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Noisy pictures of three colors, which even a tiny network tells apart."""
+    """Noisy images of three colors, which even a tiny network classifies correctly."""
     folder = tmp_path_factory.mktemp("colors")
     generator = np.random.default_rng(0)
     for split, count in (("train", 16), ("validation", 6)):
