@@ -1,4 +1,4 @@
-# The only entry points that people and CI use. Each does its own set-up, and is quick the second time.
+# The entry points for people and CI. Each one sets up .venv by itself, which is fast the second time.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
 
-demo: $(VENV)/.base  ## Install the light runtime (no torch) and classify the example photos.
+demo: $(VENV)/.base  ## Install the runtime (no torch) and classify the example photos.
 	$(BIN)/levit predict examples
 
 test: $(VENV)/.dev  ## Install everything and run all tests (18 to 25 minutes on 2 cores, after a download of 4 GB; 7 GB on disk).
@@ -33,12 +33,12 @@ coverage: $(VENV)/.dev  ## Measure line and branch coverage of all tests, subpro
 	$(BIN)/coverage report > coverage.txt
 	tail -n 1 coverage.txt
 
-bench: $(VENV)/.dev  ## Measure accuracy and speed here, side by side with everybody else (about 45 minutes).
+bench: $(VENV)/.dev  ## Measure accuracy and speed, side by side with other implementations (about 45 minutes).
 	$(BIN)/python benchmarks/embedded_accuracy.py
-	$(BIN)/python benchmarks/first_answer.py
+	$(BIN)/python benchmarks/first_prediction.py
 	$(BIN)/python benchmarks/build_graph.py
 	$(BIN)/python benchmarks/attention.py
-	$(BIN)/python benchmarks/where_time_goes.py
+	$(BIN)/python benchmarks/operation_times.py
 	$(BIN)/python benchmarks/peers.py
 	$(BIN)/python benchmarks/training.py
 
@@ -49,21 +49,21 @@ constraints: $(VENV)/.dev  ## Write the installed versions to constraints.txt; a
 	{ sed '/^[^#]/d' constraints.txt; $(BIN)/pip freeze --exclude-editable | grep -vE '^(nvidia|cuda)-'; } > .constraints
 	mv .constraints constraints.txt
 
-clean:  ## Remove everything that make has made.
+clean:  ## Remove everything that these targets create.
 	rm -rf $(VENV) site dist build coverage.txt .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-# Where an environment is whole, a stamp in it says so; a changed pyproject.toml renews it.
+# A stamp in .venv marks an installed set of extras; a changed pyproject.toml or other constraints install it again.
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.base: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.base: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	$(PIP) --editable .
 	touch $@
 
-$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.dev: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	$(PIP) --editable ".[dev]"
 	touch $@ $(VENV)/.base
 
-$(VENV)/.docs: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.docs: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	$(PIP) --editable ".[docs]"
 	touch $@
