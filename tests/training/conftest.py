@@ -1,4 +1,4 @@
-"""Tiny networks and photos in every layout, to train with."""
+"""Tiny networks, and photos in every layout, for training."""
 
 from __future__ import annotations
 
@@ -119,8 +119,8 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run_options(colors: Path, network: Path, tmp_path: Path) -> TrainingOptions:
-    """A run of three epochs with everything that is random."""
-    return TrainingOptions(
+    """A run of three epochs with everything that is random, saved after every step."""
+    return TrainingOptions.from_flat(
         data=str(colors),
         out=str(tmp_path / "run"),
         model=str(network),
@@ -138,14 +138,14 @@ def run_options(colors: Path, network: Path, tmp_path: Path) -> TrainingOptions:
         repeats=2,
         precision="fp32",
         workers=0,
-        save_minutes=1e-6,  # after every step
+        save_minutes=1e-6,
         report_to="none",
     )
 
 
 @pytest.fixture(scope="session")
 def processes() -> BaseContext:
-    """Where processes come from that can be killed: a server that has imported what they need."""
+    """Context of processes that can be killed, forked from a server that has imported what they need."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["levit.training.train", "matplotlib.figure", "hypothesis", "pytest"])
     return context

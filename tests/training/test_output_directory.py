@@ -1,13 +1,10 @@
-"""The folder of a run: whose it is, whether there is room, and what is drawn."""
+"""The run directory: its lock, the options of its run, and free space."""
 
 import errno
 import os
-import shutil
 import subprocess
 import sys
-from collections import namedtuple
 from contextlib import nullcontext
-from dataclasses import replace
 
 import pytest
 import torch
@@ -15,15 +12,14 @@ import torch
 import levit
 from levit.errors import ConfigError, DataError, LevitError, LevitWarning
 from levit.training import output_directory
-from levit.training.checkpointer import Basis
 from levit.training.datasets import IMAGE_COPIES
 from levit.training.options import TrainingOptions
 from levit.training.output_directory import (
     ARGUMENTS_FILE,
-    check_basis,
-    check_folder,
-    check_space,
-    held_folder,
+    check_free_space,
+    check_run_directory,
+    lock_run_directory,
+    new_run_hint,
     write_arguments,
 )
 from levit.training.recipe import read_recipe
@@ -34,145 +30,148 @@ def run(tmp_path):
     return tmp_path / "run"
 
 
-def begin(options):
-    with held_folder(options):
+def start(options, **values):
+    with lock_run_directory(options, **values):
         write_arguments(options, "")
 
 
-def test_a_new_folder_is_made_with_those_above_it(options, tmp_path):
-    with held_folder(options(out=str(tmp_path / "a" / "b"))):
+def test_a_new_directory_is_created_with_its_parents(options, tmp_path):
+    with lock_run_directory(options(out=str(tmp_path / "a" / "b"))):
         pass
     assert list((tmp_path / "a" / "b").iterdir()) == []
 
 
-def test_an_empty_folder_and_one_of_hidden_files_is_new(options, run):
+def test_a_directory_with_hidden_files_only_is_new(options, run):
     run.mkdir()
     (run / ".DS_Store").write_text("")
-    check_folder(options())
+    check_run_directory(options())
 
 
-def test_something_else_in_the_folder_is_an_error(options, run):
+def test_a_directory_with_other_files_is_an_error(options, run):
     run.mkdir()
     (run / "thesis.txt").write_text("")
     for resume in (False, True):
-        with pytest.raises(ConfigError, match=r"^--out .*run: there is something else in it: give a new folder"):
-            check_folder(options(resume=resume))
+        with pytest.raises(ConfigError, match=r"^out: is .*run, which contains something else: give a new folder"):
+            check_run_directory(options(resume=resume))
 
 
-def test_a_file_is_no_folder(options, run):
+def test_a_file_is_not_a_directory(options, run):
     run.write_text("")
-    with pytest.raises(ConfigError, match=r"^--out .*run: cannot be written \(File exists\)"):
-        begin(options())
-    with pytest.raises(ConfigError, match=r"^--out .*run/deeper: cannot be written \(Not a directory\)"):
-        begin(options(out=str(run / "deeper")))
+    with pytest.raises(ConfigError, match=r"^out: is .*run, which cannot be written \(File exists\)"):
+        start(options())
+    with pytest.raises(ConfigError, match=r"^out: is .*run/deeper, which cannot be written \(Not a directory\)"):
+        start(options(out=str(run / "deeper")))
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may write everywhere")
-def test_a_folder_that_may_not_be_written_is_an_error(options, run):
+def test_a_directory_without_write_permission_is_an_error(options, run):
     run.mkdir(mode=0o500)
     with pytest.raises(ConfigError, match=r"cannot be written \(Permission denied\)"):
-        begin(options())
+        start(options())
 
 
-def test_a_folder_that_the_system_does_not_let_be_written_is_an_error(options):
-    with pytest.raises(ConfigError, match=r"^--out /proc/run: cannot be written"):
-        begin(options(out="/proc/run"))
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
+def test_a_directory_that_the_system_does_not_create_is_an_error(options):
+    with pytest.raises(ConfigError, match=r"^out: is /proc/run, which cannot be written"):
+        start(options(out="/proc/run"))
 
 
-def test_a_run_is_not_written_over(options, run):
-    begin(options())
-    with pytest.raises(ConfigError, match=r"^--out .*: there is a run in it: go on with it by --resume"):
-        check_folder(options())
-    check_folder(options(resume=True))
+def test_a_run_is_not_overwritten(options, run):
+    start(options())
+    with pytest.raises(ConfigError, match=r"^out: is .*, which contains a run: continue it with `resume`"):
+        check_run_directory(options())
+    check_run_directory(options(resume=True))
 
 
-def test_a_run_goes_on_under_other_circumstances(options, run):
-    begin(options())
-    check_folder(options(resume=True, workers=5, report_to="none", save_minutes=1.0))
-    with pytest.warns(LevitWarning, match="goes on with images from another place"):
-        check_folder(options(resume=True, data="/elsewhere/photos"))
+def test_a_run_may_be_resumed_with_other_options_that_do_not_change_the_result(options, run):
+    start(options())
+    check_run_directory(options(resume=True, workers=5, report_to="none", save_minutes=1.0))
+    with pytest.warns(LevitWarning, match="resumed with images at another path"):
+        check_run_directory(options(resume=True, data="/elsewhere/photos"))
 
 
-def test_a_run_that_was_told_something_else_names_all_of_it(options, run):
-    begin(options())
+def test_all_options_that_prevent_resuming_are_named(options, run):
+    start(options())
     (run / "last").mkdir()
     (run / "last" / "training_state.pt").touch()
-    said = r"^--resume: the run in .* began with another --epochs, --lr: give what is in .*args.yaml, or begin another"
-    with pytest.raises(ConfigError, match=said):
-        check_folder(options(resume=True, lr=0.1, epochs=7))
+    match = r"run: cannot resume with other values of `epochs`, `lr`: give the values in .*args.yaml, or start another"
+    with pytest.raises(ConfigError, match=match):
+        check_run_directory(options(resume=True, lr=0.1, epochs=7))
 
 
-def test_a_run_that_has_saved_nothing_may_begin_anew_in_another_way(options, run):
-    begin(options())
-    check_folder(options(resume=True, lr=0.1, epochs=7))
+def test_a_run_without_a_saved_state_may_be_resumed_with_other_options(options, run):
+    start(options())
+    check_run_directory(options(resume=True, lr=0.1, epochs=7))
 
 
-@pytest.mark.parametrize("has_begun", [False, True])
-def test_what_fails_before_a_run_begins_leaves_no_folder_behind(options, run, has_begun):
+@pytest.mark.parametrize("has_started", [False, True])
+def test_a_failure_before_the_run_starts_deletes_the_directories_that_were_created(options, run, has_started):
     chosen = options(out=str(run / "a" / "b"))
 
     def fail():
         (run / "a" / "b" / IMAGE_COPIES).mkdir()
-        if has_begun:
+        if has_started:
             write_arguments(chosen, "")
-        raise ConfigError
+        raise ConfigError("no such network")
 
     run.mkdir()
-    with pytest.raises(ConfigError), held_folder(chosen):
+    with pytest.raises(ConfigError), lock_run_directory(chosen):
         fail()
-    assert (run / "a").exists() == has_begun
-    assert run.exists()  # which was there before
+    assert (run / "a").exists() == has_started
+    assert run.exists()  # it existed before
 
 
 @pytest.mark.parametrize("resume", [False, True])
-def test_two_processes_do_not_train_in_one_folder(options, run, monkeypatch, resume):
-    monkeypatch.setattr(output_directory, "_PATIENCE", 0.1)
+def test_two_processes_do_not_train_in_one_directory(options, run, resume):
     program = (
-        "import sys, time; from levit.training.output_directory import held_folder\n"
+        "import sys; from levit.training.output_directory import lock_run_directory\n"
         "from levit.training.options import TrainingOptions\n"
-        "with held_folder(TrainingOptions.from_flat(out=sys.argv[1])): print(flush=True); time.sleep(60)"
+        "with lock_run_directory(TrainingOptions.from_flat(out=sys.argv[1])):\n"
+        "    print(flush=True); sys.stdin.read()"
     )
-    with subprocess.Popen([sys.executable, "-c", program, str(run)], stdout=subprocess.PIPE) as other:
+    command = [sys.executable, "-c", program, str(run)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         other.stdout.readline()
-        with pytest.raises(ConfigError, match=r"^--out .*run: another process is training in it: wait for its end, or"):
-            begin(options(resume=resume))
+        match = r"^out: is .*run, in which another process is training: wait until it ends, or"
+        with pytest.raises(ConfigError, match=match):
+            start(options(resume=resume), lock_seconds=0.1)
         other.kill()
-    begin(options(resume=resume))
+    start(options(resume=resume))
     assert [path.name for path in run.iterdir()] == [ARGUMENTS_FILE]
 
 
-def test_a_file_system_without_locks_is_said(options, run, monkeypatch):
+def test_a_file_system_without_locks_is_a_warning(options, run, monkeypatch):
     def refuse(_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(output_directory.FileLock, "acquire", refuse)
-    with pytest.warns(LevitWarning, match=r"run: cannot be locked \(No locks available\): start no second run in it"):
-        begin(options())
+    with pytest.warns(LevitWarning, match=r"run: cannot be locked \(No locks available\): do not start a second run"):
+        start(options())
     assert (run / ARGUMENTS_FILE).exists()
 
 
-@pytest.mark.parametrize("error", [None, KeyboardInterrupt, DataError])
-def test_copies_of_images_go_with_the_run(options, run, error):
-    with nullcontext() if error is None else pytest.raises(error), held_folder(options()):
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt(), DataError("no images")])
+def test_copies_of_images_are_deleted_at_the_end_of_a_run(options, run, error):
+    with nullcontext() if error is None else pytest.raises(type(error)), lock_run_directory(options()):
         (run / IMAGE_COPIES).mkdir()
         write_arguments(options(), "")
         if error is not None:
             raise error
     assert [path.name for path in run.iterdir()] == [ARGUMENTS_FILE]
-    (run / IMAGE_COPIES).mkdir()  # of a process that was killed
-    begin(options(resume=True))
+    (run / IMAGE_COPIES).mkdir()  # from a killed process
+    start(options(resume=True))
     assert not (run / IMAGE_COPIES).exists()
 
 
-def test_a_folder_with_something_else_in_it_stays(options, run):
+def test_a_directory_with_other_files_is_not_changed(options, run):
     for file in (run / "thesis.txt", run / IMAGE_COPIES / "holiday.jpg"):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
-    with pytest.raises(ConfigError, match="something else in it"), held_folder(options()):
+    with pytest.raises(ConfigError, match="something else"), lock_run_directory(options()):
         pass
     (run / "thesis.txt").unlink()
-    with pytest.raises(DataError), held_folder(options()):
-        raise DataError
+    with pytest.raises(DataError), lock_run_directory(options()):
+        raise DataError("no images")
     assert (run / IMAGE_COPIES / "holiday.jpg").exists()
 
 
@@ -182,51 +181,38 @@ def test_the_options_of_a_run_can_be_given_again(options, run):
     write_arguments(chosen, "128S in bf16")
     again = TrainingOptions.from_flat(**read_recipe(run / ARGUMENTS_FILE))
     assert again.differences(chosen) == []
-    assert not again.resume
+    assert not again.run.resume
     text = (run / ARGUMENTS_FILE).read_text(encoding="utf-8")
     assert "ä run" in text
     assert text.startswith(f"# levit {levit.__version__}, torch {torch.__version__}; 128S in bf16\n")
 
 
-def test_a_run_goes_on_with_the_images_that_it_began_with(options):
-    began = Basis(images="a", step_size=64, processes=1)
-    check_basis(began, began, options())
-    with pytest.raises(ConfigError, match=r"began with other images or labels.* --model .*last and another --out"):
-        check_basis(began, replace(began, images="b"), options())
-    with pytest.raises(ConfigError, match=r" --model .*last --no-from-scratch and another --out"):
-        check_basis(began, replace(began, images="b"), options(from_scratch=True))
-    with pytest.raises(ConfigError, match=r" --model .*last --no-from-scratch, no --patch-size and another --out"):
-        check_basis(began, replace(began, images="b"), options(from_scratch=True, patch_size=8))
-
-
-def test_a_run_goes_on_with_the_teacher_that_it_began_with(options):
-    began = Basis(images="a", teacher="b", step_size=64, processes=1)
-    with pytest.raises(ConfigError, match=r"^--resume: runs/convnet has learned since the run in .* another --out"):
-        check_basis(began, replace(began, teacher="c"), options(teacher="runs/convnet"))
-    check_basis(replace(began, teacher=""), began, options(teacher="runs/convnet"))  # saved by an older program
-
-
-def test_a_run_goes_on_with_the_steps_that_it_began_with(options):
-    began = Basis(images="a", step_size=64, processes=1)
-    with pytest.raises(ConfigError, match="64 images in a step on 1 processes, and 3 make it 60: use as many"):
-        check_basis(began, replace(began, step_size=60, processes=3), options())
-    with pytest.warns(LevitWarning, match="began on 1 processes, and goes on with 2: not to the same bits"):
-        check_basis(began, replace(began, processes=2), options())
+@pytest.mark.parametrize(
+    ("values", "changes"),
+    [
+        ({}, ""),
+        ({"from_scratch": True}, ", `from_scratch=False`"),
+        ({"from_scratch": True, "patch_size": 8}, ", `from_scratch=False`, no `patch_size`"),
+    ],
+)
+def test_a_hint_says_how_to_use_the_weights_of_a_run_in_another_one(options, run, values, changes):
+    expected = f"start another run with `model={run / 'last'}`{changes} and another `out`"
+    assert new_run_hint(run, options(**values).model) == expected
 
 
 @pytest.mark.parametrize("content", ["lr: [", "[]", "nonsense: 3"])
-def test_damaged_arguments_are_said(options, run, content):
+def test_damaged_options_of_a_run_are_an_error(options, run, content):
     run.mkdir()
     (run / ARGUMENTS_FILE).write_text(content)
     with pytest.raises(ConfigError, match=r"args\.yaml"):
-        check_folder(options(resume=True))
+        check_run_directory(options(resume=True))
 
 
-def test_too_little_room_is_said_with_both_numbers(tmp_path, monkeypatch):
-    usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**12, 0, 170_000_000))
-    check_space(tmp_path, weights=10_000_000, copied=50_000_000)
-    with pytest.raises(LevitError, match=r"^--out .*: the run needs 171 MB, and the disk has 170 MB left: make room"):
-        check_space(tmp_path, weights=10_000_000, copied=51_000_000)
+def test_too_little_space_is_an_error_with_both_numbers(tmp_path):
+    check_free_space(tmp_path, weights=10_000_000, copies=50_000_000, free=170_000_000)
+    with pytest.raises(LevitError, match=r": the run needs 171 MB, and 170 MB are free: free space"):
+        check_free_space(tmp_path, weights=10_000_000, copies=51_000_000, free=170_000_000)
     with pytest.raises(LevitError, match=r"needs 240 MB"):
-        check_space(tmp_path, weights=20_000_000, copied=0)
+        check_free_space(tmp_path, weights=20_000_000, copies=0, free=170_000_000)
+    with pytest.raises(LevitError, match=r"needs 12,000,000,000,000 MB"):
+        check_free_space(tmp_path, weights=10**18, copies=0)

@@ -47,7 +47,7 @@ def build_accelerator(options: RunOptions) -> Accelerator:
 def check_tracker(name: str | None) -> None:
     """Raise `ImportError` where the package of an experiment tracker is not installed."""
     if name is not None and find_spec(name) is None:
-        raise ImportError(f"`report_to` {name}: the package is not installed: pip install {name}")
+        raise ImportError(f"the experiment tracker {name} is not installed: pip install {name}")
 
 
 def choose_precision(precision: str) -> str:
