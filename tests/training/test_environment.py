@@ -1,0 +1,29 @@
+"""Environment of a run: precision and experiment tracker."""
+
+import pytest
+import torch
+
+from levit.errors import ConfigError
+from levit.training.environment import check_tracker, choose_precision
+
+
+def test_automatic_precision_is_one_that_the_hardware_computes():
+    assert choose_precision("auto") in ("fp32", "bf16", "fp16")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_another_precision_is_kept(precision):
+    assert choose_precision(precision) == precision
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="this machine computes fp16")
+def test_fp16_needs_a_gpu():
+    with pytest.raises(ConfigError, match=r"^precision: is fp16, which needs a GPU: use bf16 or fp32"):
+        choose_precision("fp16")
+
+
+def test_a_tracker_must_be_installed():
+    check_tracker(None)
+    check_tracker("json")
+    with pytest.raises(ImportError, match=r"tracker no_such_tracker is not installed: pip install no_such_tracker"):
+        check_tracker("no_such_tracker")
