@@ -27,8 +27,8 @@ def test_images_are_counted_by_the_models_that_predict_them_correctly():
     assert (comparison.num_both_correct, comparison.num_neither) == (0, 0)
     assert (comparison.num_only_first, comparison.num_only_second) == (7, 3)
     assert (comparison.agreement.value, comparison.gain.value) == (0, pytest.approx(-0.4))
-    assert {one.name for one in comparison.disagreements} == {item.name for item in ColorDataset().items}
-    green = next(one for one in comparison.disagreements if one.name == "green0")
+    assert {image.name for image in comparison.disagreements} == {item.name for item in ColorDataset().items}
+    green = next(image for image in comparison.disagreements if image.name == "green0")
     assert (green.target, green.first, green.second) == ("green", "blue", "green")
 
 

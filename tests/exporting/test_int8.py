@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+from contextlib import suppress
 
 import numpy as np
 import onnx
 import pytest
 
 import levit
+from levit.data.labeled_images import LabeledImage
 from levit.data.open_data import open_data
 from levit.data.subsets import split_calibration
 from levit.deployment.build import build_artifact
@@ -16,7 +18,7 @@ from levit.errors import DataError, ExportError
 from levit.evaluation.prepared_images import agreement, prepare_images
 from levit.exporting.artifact_files import artifact_of
 from levit.exporting.export import export
-from levit.exporting.int8 import check_agreement, evaluate_candidate, return_layers
+from levit.exporting.int8 import check_agreement, evaluate_candidate, make_int8, return_layers
 from levit.exporting.quantization import quantizable_layers, quantize, restore
 from levit.runtime.engine import open_engine
 from tests.conftest import EXAMPLES, random_checkpoint, relative
@@ -166,6 +168,38 @@ def test_layers_are_returned_until_the_accuracy_holds(checkpoint, pictures):
     assert float_layers == ["stem.convolution4"]
     assert before.drop_to(returned) <= 8
     assert open_engine(returned.model.SerializeToString()).precision == "int8"
+
+
+class CountedDataset:
+    """Noise images with one label each, and counts of their readings and hashings."""
+
+    is_multi_label, is_any_label_correct, is_grouped = False, False, False
+
+    def __init__(self, name: str, classes: tuple[str, ...], seed: int) -> None:
+        self.name, self.classes = name, classes
+        images = np.random.default_rng(seed).integers(0, 256, (8, 32, 32, 3), np.uint8)
+        self.items = [LabeledImage(image, (number % 5,), f"{number}") for number, image in enumerate(images)]
+        self.num_readings = self.num_hashings = 0
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self):
+        self.num_readings += 1
+        return iter(self.items)
+
+    def sha256(self) -> str:
+        self.num_hashings += 1
+        return self.name
+
+
+def test_images_are_read_and_hashed_once_for_all_candidates(original):
+    labels = artifact_of(original).labels
+    calibration, evaluation = (CountedDataset(name, labels, len(name)) for name in ("calibration", "evaluation"))
+    with suppress(ExportError):  # random weights may give other predictions in int8
+        make_int8(original, calibration=calibration, evaluation=evaluation)
+    assert (calibration.num_readings, calibration.num_hashings) == (1, 1)
+    assert (evaluation.num_readings, evaluation.num_hashings) == (1, 1)
 
 
 @pytest.mark.slow

@@ -71,7 +71,9 @@ def _data_problems(
 ) -> dict[str, str]:
     """Problems of the data that limit the meaning of the metrics, as far as there are any."""
     hint = "" if out else ": --out DIR names them"
-    fields = {f"bad image {number}": f"{one.name}: {one.reason}" for number, one in enumerate(bad[:_MAX_NAMES], 1)}
+    fields = {
+        f"bad image {number}": f"{image.name}: {image.reason}" for number, image in enumerate(bad[:_MAX_NAMES], 1)
+    }
     if len(bad) > _MAX_NAMES:
         fields["bad images"] = f"… and {len(bad) - _MAX_NAMES:,} more{hint}"
     if empty:

@@ -75,8 +75,8 @@ def _comparison(comparison: Comparison) -> str:
         ["neither", f"{comparison.num_neither:,}"],
     ]
     photos = html_page.photos(
-        (one.image, one.target, f"{escape(one.target)}: {escape(one.first)}, second model: {escape(one.second)}")
-        for one in comparison.disagreements
+        (image.image, image.target, f"{escape(image.target)}: {escape(image.first)}, second: {escape(image.second)}")
+        for image in comparison.disagreements
     )
     return (
         f"<h2>Comparison with {escape(second.model)}</h2><p>{escape(second.model)} ({escape(second.engine)}, "
