@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 
 from levit.benchmarking.machine import describe_machine
 from levit.benchmarking.peak import measure_peak
 from levit.runtime.cpu_count import usable_cores
+from levit.runtime.openvino_core import openvino
 from levit.runtime.openvino_graph import fuse_quantization, prepend_normalization
 from levit.spec.architecture import Architecture
 from levit.spec.blocks import AttentionBlock, count_flops, encoder_blocks, stem_layers

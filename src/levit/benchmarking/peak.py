@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import openvino
-from openvino import opset13 as operations
 
 from levit.benchmarking.workers import Handler, Response, Worker, run_rounds, serve
 from levit.runtime.cpu_count import usable_cores
-from levit.runtime.openvino_core import openvino_core
+from levit.runtime.openvino_core import openvino, openvino_core
+
+operations = openvino.opset13
 
 _ROWS, _WIDTH, _LAYERS = 2048, 1024, 4  # of a batch of activations and square weights that stay in the cache
 _MIN_PASSES = 5
