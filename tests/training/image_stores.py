@@ -1,10 +1,14 @@
-"""Indexed images in memory, for tests."""
+"""Indexed images in memory, for tests; worker processes import this module, so that it imports little."""
 
 from __future__ import annotations
 
+import torch
+
+from levit.images.decoding import read_image
 from levit.training.indexed_images import IndexedImages
 from tests.data.datasets_on_disk import png
-from tests.training.tiny import CLASSES
+
+CLASSES = ("bear", "cat", "dog")
 
 
 class GrayImages:
@@ -36,3 +40,8 @@ def gray_images(*levels, labels=None, classes=CLASSES, is_multi_label=False) -> 
 def labeled_images(labels, classes=CLASSES, *, is_multi_label=False) -> IndexedImages:
     """One image for each tuple of labels."""
     return gray_images(*range(len(labels)), labels=labels, classes=classes, is_multi_label=is_multi_label)
+
+
+def first_pixel(source, sample):
+    """Transform to one pixel: a conversion that imports neither timm nor torchvision."""
+    return torch.tensor(read_image(source).getpixel((0, 0)), dtype=torch.float32)[:, None, None]

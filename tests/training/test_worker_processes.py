@@ -19,15 +19,12 @@ pytestmark = [
 # Loads the first of 50 batches with two workers, and prints their process ids.
 SCRIPT = """
 import multiprocessing, os, signal, sys, time
-from levit.spec.preprocessing import Preprocessing
-from levit.training.augmentation import EvaluationTransform
 from levit.training.data_loader import ImageDataset, LoaderSettings, validation_batches
-from tests.training.image_stores import gray_images
+from tests.training.image_stores import first_pixel, gray_images
 
 if __name__ == "__main__":
     os.register_at_fork(before=lambda: print("forks", flush=True))
-    transform = EvaluationTransform(Preprocessing.for_image_size((8, 8)))
-    dataset = ImageDataset(gray_images(*range(100)), transform, on_bad_image="skip")
+    dataset = ImageDataset(gray_images(*range(100)), first_pixel, on_bad_image="skip")
     batches = iter(validation_batches(dataset, LoaderSettings(num_workers=2), batch_size=2))
     next(batches)
     print(*(process.pid for process in multiprocessing.active_children()), flush=True)
@@ -55,10 +52,25 @@ def ends(pid: str) -> bool:
         os.close(descriptor)
 
 
-def test_workers_are_not_forked_from_the_training_process(tmp_path):
-    output, errors = start(tmp_path, "print(1 + sum(1 for _ in batches))").communicate(timeout=120)
-    pids, batches = output.splitlines()
-    assert (len(pids.split()), batches) == (2, "50"), errors
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[list[str], str]:
+    """Output lines and errors of a process that sends SIGTERM to its group, ignores it, and loads all batches."""
+    continuation = """signal.signal(signal.SIGTERM, lambda *_: None)
+os.killpg(0, signal.SIGTERM)
+print(1 + sum(1 for _ in batches))"""
+    output, errors = start(tmp_path_factory.mktemp("finished"), continuation).communicate(timeout=120)
+    return output.splitlines(), errors
+
+
+def test_workers_are_not_forked_from_the_training_process(finished):
+    lines, errors = finished
+    assert "forks" not in lines
+    assert len(lines[0].split()) == 2, errors
+
+
+def test_workers_ignore_a_signal_to_the_process_group(finished):
+    lines, errors = finished
+    assert lines[-1] == "50", errors
 
 
 def test_an_error_ends_the_training_process_and_its_workers(tmp_path):
@@ -77,14 +89,6 @@ def test_a_script_without_a_main_guard_gets_an_error_that_explains_it(colors, ne
     run = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
     assert run.returncode == 1
     assert "put the training under `if __name__ == '__main__':`, or set `workers` to 0" in run.stderr
-
-
-def test_workers_ignore_a_signal_to_the_process_group(tmp_path):
-    continuation = """signal.signal(signal.SIGTERM, lambda *_: None)
-os.killpg(0, signal.SIGTERM)
-print(1 + sum(1 for _ in batches))"""
-    output, errors = start(tmp_path, continuation).communicate(timeout=120)
-    assert output.splitlines()[-1] == "50", errors
 
 
 def test_workers_end_with_a_killed_training_process(tmp_path):

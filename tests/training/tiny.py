@@ -14,8 +14,7 @@ import levit
 from levit.checkpoints.transformers_configuration import PREPROCESSOR_FILE, preprocessor_config
 from levit.spec.preprocessing import Preprocessing
 from levit.training.student import read_logits
-
-CLASSES = ("bear", "cat", "dog")
+from tests.training.image_stores import CLASSES
 
 # timm's network for tests: 0.2 million weights, batch norms, and another mean and standard deviation than ImageNet's.
 TIMM_NETWORK = "timm/test_resnet"
