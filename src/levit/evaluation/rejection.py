@@ -56,7 +56,7 @@ def find_rejection(
     is_correct = logits.argmax(axis=1) == targets
     if is_correct.all():
         temperature = 1.0
-        text = f"{data.name}: no mistake among {len(is_correct)} images: the scores stay as they are: give harder ones"
+        text = f"{data.name}: no mistake among {len(is_correct)} images: the scores stay as they are: use harder images"
         warnings.warn(text, LevitWarning, stacklevel=2)
     else:
         temperature = fit_temperature(logits, targets)
@@ -181,7 +181,7 @@ def threshold_for_precision(
             f"no threshold makes {100 * precision:g} % of the predictions correct (the best gives "
             f"{100 * precisions[last].max():.1f} %)",
             source=name,
-            hint="ask for less",
+            hint="request a lower precision",
         )
     return float(ordered[reached[-1]])
 

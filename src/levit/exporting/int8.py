@@ -161,7 +161,7 @@ def return_layers(
         f"loses {before.drop_to(after):.2f} points of top-1 on {images.data} even with every layer in floating point "
         f"(allowed: {max_drop:g}), so nothing was written",
         source=artifact_of(before.model).source.name,
-        hint="allow a larger drop, or use precision fp16",
+        hint="raise `max_drop`, or use `precision` fp16",
     )
 
 
