@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 import levit
-from levit.cli.output import TableWriter
+from levit.cli.prediction_writers import TableWriter
 
 ROOT = Path(__file__).parent.parent
 PICTURE = ROOT / "docs" / "images" / "predict.svg"
