@@ -1,6 +1,6 @@
-"""The tests that transformers runs over every image processor, on the classes of this package.
+"""transformers' common tests of all image processors, for the classes of this package.
 
-`test_upstream.py` puts this file into a package beside transformers' own `test_image_processing_common.py`.
+`test_upstream.py` copies this file beside `test_image_processing_common.py` of transformers and runs it there.
 """
 
 import unittest
@@ -16,7 +16,7 @@ from .test_image_processing_common import ImageProcessingTester, ImageProcessing
 
 levit.register()
 
-# The mixin compares its backends on a photo from the network: a picture of the same kind will do.
+# The mixin compares the backends on a photo that it downloads; a generated image replaces it.
 PHOTO = Path(__file__).parent / "photo.png"
 gradient = np.linspace(0, 255, 640 * 480 * 3).reshape(480, 640, 3) + 30 * np.sin(np.arange(640))[None, :, None]
 Image.fromarray(np.clip(gradient, 0, 255).astype(np.uint8)).save(PHOTO)
@@ -24,7 +24,7 @@ test_image_processing_common.load_test_image = lambda _: Image.open(PHOTO)
 
 
 class LevitImageProcessingTester(ImageProcessingTester):
-    """The options that the mixin tries, and the classes."""
+    """Options with which the mixin tests the classes."""
 
     def __init__(self, parent):
         super().__init__(

@@ -1,7 +1,6 @@
-"""The tests that transformers runs over every model, on the classes of this package.
+"""transformers' common tests of all models, for the classes of this package.
 
-`test_upstream.py` puts this file into a package beside transformers' own `test_modeling_common.py` and its siblings,
-and runs it there.
+`test_upstream.py` copies this file beside `test_modeling_common.py` of transformers and runs it there.
 """
 
 import unittest
@@ -11,11 +10,10 @@ import levit
 from .test_backbone_common import BackboneTesterMixin
 from .test_configuration_common import ConfigTester
 from .test_modeling_common import ModelTesterMixin, floats_tensor, ids_tensor
-from .test_training_mixin import TrainingTesterMixin
 
 
 class LevitModelTester:
-    """A small network and its inputs, under the names that the mixins ask for."""
+    """Small network and its inputs, with the attributes that the mixins require."""
 
     num_hidden_layers = 5  # attention blocks: one in each stage and one between each two
     expected_num_hidden_layers = 4  # hidden states: the stem and three stages
@@ -26,7 +24,7 @@ class LevitModelTester:
     num_labels = 3
     image_size = 64
     is_training = True
-    vocab_size = 99  # which a mixin asks for without need
+    vocab_size = 99  # read by a mixin, without effect
 
     def __init__(self, parent):
         self.parent = parent
@@ -65,13 +63,6 @@ class LevitWithTeacherTest(ModelTesterMixin, unittest.TestCase):
     all_model_classes = (levit.LevitForImageClassificationWithTeacher,)
     test_resize_embeddings = False
     test_can_init_all_missing_weights_before_2023 = True
-
-    def setUp(self):
-        self.model_tester = LevitModelTester(self)
-
-
-class LevitTrainingTest(TrainingTesterMixin, unittest.TestCase):
-    all_model_classes = (levit.LevitForImageClassification,)
 
     def setUp(self):
         self.model_tester = LevitModelTester(self)
