@@ -101,7 +101,7 @@ class ImageDataset(Dataset[Any]):
             return Sample(None, (), errors)
         first = errors[0]
         if self._on_bad_image == "fail":
-            hint = "repair it, or set `on_bad_image` to skip"
+            hint = f"{first.hint or 'repair it'}, or set `on_bad_image` to skip"
             return DataError(first.reason, source=first.source, hint=hint)
         reason = f"neither it nor the {len(errors) - 1} images after it can be read ({first.reason})"
         return DataError(reason, source=first.source)
