@@ -104,10 +104,10 @@ def suite(distribution, tmp_path) -> Path:
 @pytest.mark.network
 def test_the_common_tests_of_transformers_pass(suite):
     files = [f"suite/{file}" for file in MODULES.values()]
-    deselected = [f"--deselect={file}::{name}" for file in files for name in DESELECTED]
+    options = ["-q", "--junitxml=report.xml", "-p", "no:cacheprovider", "-W", "ignore"]
+    options += [f"--deselect={file}::{name}" for file in files for name in DESELECTED]
     process = subprocess.run(
-        [sys.executable, "-m", "pytest", *files, "-q", "--junitxml=report.xml", *deselected]
-        + ["-p", "no:cacheprovider", "-W", "ignore"],
+        [sys.executable, "-m", "pytest", *files, *options],
         cwd=suite,
         env=os.environ | ENVIRONMENT,
         capture_output=True,
