@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from levit.files import replacing, updating_folder, write_text
+from levit.files import remove_partials, replacing, updating_folder, write_text
 
 
 def test_a_file_is_replaced_when_it_is_complete(tmp_path):
@@ -65,3 +65,12 @@ def test_files_are_synced_before_they_are_renamed(tmp_path, monkeypatch):
         partial.write_bytes(b"content")
         assert not synced
     assert synced
+
+
+def test_partial_files_of_killed_processes_are_deleted(tmp_path):
+    (tmp_path / ".0123456789ab.partial").mkdir()
+    (tmp_path / ".0123456789ab.partial" / "half").write_bytes(b"half")
+    (tmp_path / ".ba9876543210.partial").write_bytes(b"half")
+    (tmp_path / "kept.partial").write_bytes(b"whole")
+    remove_partials(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.partial"]
