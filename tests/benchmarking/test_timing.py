@@ -7,7 +7,7 @@ import pytest
 
 from levit.benchmarking.timing import measure_latency, measure_throughput, quantile
 from levit.runtime.fake_engine import FakeEngine
-from tests.runtime.small_model import colors_card
+from tests.runtime.small_model import color_artifact
 
 IMAGES = np.zeros((4, 16, 16, 3), np.uint8)
 CALL_SECONDS = 0.25
@@ -16,7 +16,7 @@ CALL_SECONDS = 0.25
 class SlowEngine:
     """Image engine whose every call takes a quarter of a second on its own clock."""
 
-    name, precision, reason, metadata = "slow", "fp32", "", colors_card().to_metadata()
+    name, precision, reason, metadata = "slow", "fp32", "", color_artifact().to_metadata()
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, int]] = []
@@ -63,7 +63,7 @@ def test_at_least_five_batches_are_timed():
 
 def test_an_engine_that_takes_normalized_values_receives_them():
     batches = []
-    engine = FakeEngine(colors_card(), lambda batch: batches.append(batch) or batch.mean((2, 3)))
+    engine = FakeEngine(color_artifact(), lambda batch: batches.append(batch) or batch.mean((2, 3)))
     assert measure_throughput(engine, IMAGES + 255, 0.01) > 0
     assert batches[0].shape == (4, 3, 16, 16)
     assert batches[0].max() == pytest.approx(1)

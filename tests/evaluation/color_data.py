@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from levit.data.labeled_images import LabeledImage
-from tests.runtime.small_model import plain
+from tests.runtime.small_model import uniform_image
 
 
 class ColorDataset:
@@ -17,9 +17,9 @@ class ColorDataset:
     is_grouped = False
 
     def __init__(self, extra: list[LabeledImage] | None = None) -> None:
-        correct = [LabeledImage(plain(255 - 10 * index, 0, 0), (2,), f"red{index}") for index in range(6)]
-        wrong = [LabeledImage(plain(0, 0, 100 + index), (1,), f"green{index}") for index in range(3)]
-        self.items = [*correct, *wrong, LabeledImage(plain(0, 0, 255), (0,), "blue0"), *(extra or [])]
+        correct = [LabeledImage(uniform_image(255 - 10 * index, 0, 0), (2,), f"red{index}") for index in range(6)]
+        wrong = [LabeledImage(uniform_image(0, 0, 100 + index), (1,), f"green{index}") for index in range(3)]
+        self.items = [*correct, *wrong, LabeledImage(uniform_image(0, 0, 255), (0,), "blue0"), *(extra or [])]
 
     def __len__(self) -> int:
         return len(self.items)
@@ -51,10 +51,10 @@ class FlagDataset:
 
     def __init__(self, *extra: LabeledImage) -> None:
         self.items = [
-            LabeledImage(plain(250, 0, 250), (0, 1), "pink"),
-            LabeledImage(plain(240, 0, 10), (1,), "red"),
-            LabeledImage(plain(5, 0, 245), (1,), "blue, labeled red"),
-            LabeledImage(plain(0, 0, 0), (), "black"),
+            LabeledImage(uniform_image(250, 0, 250), (0, 1), "pink"),
+            LabeledImage(uniform_image(240, 0, 10), (1,), "red"),
+            LabeledImage(uniform_image(5, 0, 245), (1,), "blue, labeled red"),
+            LabeledImage(uniform_image(0, 0, 0), (), "black"),
             *extra,
         ]
 
@@ -69,7 +69,7 @@ class FlagDataset:
 
 
 UNREADABLE = LabeledImage(b"no image", (0,), "unreadable")
-OUT_OF_RANGE = LabeledImage(plain(1, 2, 3), (7,), "out of range")
-TWO_LABELS = LabeledImage(plain(1, 2, 3), (0, 1), "two labels")
-UNLABELED = LabeledImage(plain(1, 2, 3), (), "unlabeled")
+OUT_OF_RANGE = LabeledImage(uniform_image(1, 2, 3), (7,), "out of range")
+TWO_LABELS = LabeledImage(uniform_image(1, 2, 3), (0, 1), "two labels")
+UNLABELED = LabeledImage(uniform_image(1, 2, 3), (), "unlabeled")
 UNUSABLE = [UNREADABLE, OUT_OF_RANGE, TWO_LABELS, UNLABELED]

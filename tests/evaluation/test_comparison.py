@@ -12,7 +12,7 @@ from levit.runtime.classifier import Classifier
 from levit.runtime.fake_engine import FakeEngine
 from tests.evaluation.color_data import UNUSABLE, ColorDataset
 from tests.evaluation.models import always_green_classifier
-from tests.runtime.small_model import colors_card, colors_classifier
+from tests.runtime.small_model import color_artifact, color_classifier
 
 
 def compare(first: Classifier, second: Classifier, data: ColorDataset) -> Comparison:
@@ -23,7 +23,7 @@ def compare(first: Classifier, second: Classifier, data: ColorDataset) -> Compar
 
 
 def test_images_are_counted_by_the_models_that_predict_them_correctly():
-    comparison = compare(colors_classifier(), always_green_classifier(), ColorDataset(UNUSABLE))
+    comparison = compare(color_classifier(), always_green_classifier(), ColorDataset(UNUSABLE))
     assert (comparison.num_both_correct, comparison.num_neither) == (0, 0)
     assert (comparison.num_only_first, comparison.num_only_second) == (7, 3)
     assert (comparison.agreement.value, comparison.gain.value) == (0, pytest.approx(-0.4))
@@ -33,14 +33,14 @@ def test_images_are_counted_by_the_models_that_predict_them_correctly():
 
 
 def test_a_model_agrees_with_itself():
-    comparison = compare(colors_classifier(), colors_classifier(), ColorDataset())
+    comparison = compare(color_classifier(), color_classifier(), ColorDataset())
     assert (comparison.agreement.value, comparison.gain.value, comparison.disagreements) == (1, 0, ())
     assert comparison.gain.low == -comparison.gain.high < 0
 
 
 def test_predictions_agree_under_different_names_of_a_class():
     """A model that was trained on ImageNet's folders names its classes by WordNet ids."""
-    artifact = colors_card()
+    artifact = color_artifact()
     names = {"n01440764": "tench, Tinca tinca", "n02099601": "golden_retriever", "n07930864": "cup"}
     first, second = (
         Classifier(FakeEngine(replace(artifact, labels=tuple(labels)), lambda batch: batch.mean((2, 3))))
@@ -69,8 +69,8 @@ def test_interval_of_few_images_is_wide(num_only_first, num_only_second, expecte
 
 def test_models_on_different_images_are_not_compared():
     recorded = RecordedPredictions()
-    first = evaluate(colors_classifier(), ColorDataset(), on_prediction=recorded.add)
+    first = evaluate(color_classifier(), ColorDataset(), on_prediction=recorded.add)
     accumulator = ComparisonAccumulator(recorded)
-    second = evaluate(colors_classifier(), ColorDataset(ColorDataset().items), on_prediction=accumulator.add)
+    second = evaluate(color_classifier(), ColorDataset(ColorDataset().items), on_prediction=accumulator.add)
     with pytest.raises(DataError, match="colors was evaluated on 10 images and colors on 20"):
         accumulator.result(first, second)

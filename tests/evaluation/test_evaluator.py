@@ -14,11 +14,11 @@ from levit.evaluation.diagnostics import NUM_MISTAKES
 from levit.evaluation.evaluator import evaluate
 from levit.runtime.classifier import Classifier
 from tests.evaluation.color_data import OUT_OF_RANGE, TWO_LABELS, UNLABELED, UNREADABLE, UNUSABLE, ColorDataset
-from tests.runtime.small_model import colors_classifier, plain
+from tests.runtime.small_model import color_classifier, uniform_image
 
 
 def test_classes_are_matched_by_name():
-    evaluation = evaluate(colors_classifier(), ColorDataset())
+    evaluation = evaluate(color_classifier(), ColorDataset())
     assert evaluation.top1.value == pytest.approx(0.7)
     assert evaluation.top5.value == 1
     assert evaluation.confusion.tolist() == [[6, 0, 0], [0, 0, 3], [0, 0, 1]]  # red, green, blue
@@ -31,8 +31,8 @@ def test_classes_are_matched_by_name():
 
 
 def test_most_confident_mistakes_come_first():
-    extra = [LabeledImage(plain(0, 0, 120 + index), (1,), f"more{index}") for index in range(100)]
-    mistakes = evaluate(colors_classifier(), ColorDataset(extra)).mistakes
+    extra = [LabeledImage(uniform_image(0, 0, 120 + index), (1,), f"more{index}") for index in range(100)]
+    mistakes = evaluate(color_classifier(), ColorDataset(extra)).mistakes
     assert [mistake.name for mistake in mistakes[:2]] == ["more99", "more98"]
     assert len(mistakes) == NUM_MISTAKES
     scores = [mistake.score for mistake in mistakes]
@@ -40,7 +40,7 @@ def test_most_confident_mistakes_come_first():
 
 
 def test_bad_images_are_counted_and_named_with_reasons():
-    evaluation = evaluate(colors_classifier(), ColorDataset(UNUSABLE), batch_size=3)
+    evaluation = evaluate(color_classifier(), ColorDataset(UNUSABLE), batch_size=3)
     assert evaluation.num_images == 14
     assert (evaluation.num_evaluated, evaluation.num_unlabeled) == (10, 1)
     assert evaluation.empty_classes == ()
@@ -51,8 +51,8 @@ def test_bad_images_are_counted_and_named_with_reasons():
     }
 
 
-CORRECT = LabeledImage(plain(250, 0, 0), (2,), "correct")
-WRONG = LabeledImage(plain(0, 0, 250), (2,), "wrong")
+CORRECT = LabeledImage(uniform_image(250, 0, 0), (2,), "correct")
+WRONG = LabeledImage(uniform_image(0, 0, 250), (2,), "wrong")
 MISSING = LabeledImage("missing.png", (0,), "missing")
 
 
@@ -64,7 +64,7 @@ def test_totals_are_consistent_for_any_data(items, batch_size, calibration_image
     data = ColorDataset()
     data.items = [*items, CORRECT]
     calibration_images = min(calibration_images, len(items))
-    evaluation = evaluate(colors_classifier(), data, batch_size=batch_size, calibration_images=calibration_images)
+    evaluation = evaluate(color_classifier(), data, batch_size=batch_size, calibration_images=calibration_images)
     kept = data.items[calibration_images:]
     names = [item.name for item in kept]
     bad = [bad.name for bad in evaluation.bad_images]
@@ -84,28 +84,28 @@ def test_totals_are_consistent_for_any_data(items, batch_size, calibration_image
 )
 def test_bad_images_raise_with_fail(bad, kind, message):
     with pytest.raises(kind, match=message):
-        evaluate(colors_classifier(), ColorDataset([bad]), on_bad_image="fail")
+        evaluate(color_classifier(), ColorDataset([bad]), on_bad_image="fail")
 
 
 def test_any_of_several_labels_may_be_correct():
-    either = LabeledImage(plain(0, 0, 9), (1, 0), "either")
-    neither = LabeledImage(plain(0, 0, 9), (1, 2), "neither")
+    either = LabeledImage(uniform_image(0, 0, 9), (1, 0), "either")
+    neither = LabeledImage(uniform_image(0, 0, 9), (1, 2), "neither")
     data = ColorDataset([either, neither])
     data.is_any_label_correct = True
-    evaluation = evaluate(colors_classifier(), data)
+    evaluation = evaluate(color_classifier(), data)
     assert (evaluation.num_evaluated, np.trace(evaluation.confusion)) == (12, 8)
     assert evaluation.confusion.tolist() == [[6, 0, 0], [0, 0, 4], [0, 0, 2]]
 
 
 def test_calibration_images_are_left_out():
-    evaluation = evaluate(colors_classifier(), ColorDataset(), calibration_images=9)
+    evaluation = evaluate(color_classifier(), ColorDataset(), calibration_images=9)
     assert (evaluation.num_images, evaluation.num_evaluated, evaluation.top1.value) == (1, 1, 1)
 
 
 def test_callback_receives_every_evaluated_image():
     calls = []
     evaluate(
-        colors_classifier(),
+        color_classifier(),
         ColorDataset(UNUSABLE),
         on_prediction=lambda item, prediction, target: calls.append((item.name, prediction.labels[target])),
     )
@@ -114,13 +114,13 @@ def test_callback_receives_every_evaluated_image():
 
 def test_data_that_cannot_be_evaluated_is_an_error_of_one_line():
     with pytest.raises(ConfigError, match="on_bad_image: is 'ignore': use skip or fail"):
-        evaluate(colors_classifier(), ColorDataset(), on_bad_image="ignore")
+        evaluate(color_classifier(), ColorDataset(), on_bad_image="ignore")
     with pytest.raises(DataError, match="none of its 0 images could be evaluated"):
-        evaluate(colors_classifier(), ColorDataset(), calibration_images=100)
+        evaluate(color_classifier(), ColorDataset(), calibration_images=100)
     without_classes = ColorDataset()
     without_classes.classes = ()
     with pytest.raises(DataError, match="no labels: put the images into one folder for each class"):
-        evaluate(colors_classifier(), without_classes)
+        evaluate(color_classifier(), without_classes)
 
 
 @pytest.mark.slow
@@ -133,5 +133,5 @@ def test_embedded_model_has_the_recorded_accuracy(shared_data):
 
 
 def test_unlabeled_images_are_not_classified():
-    evaluation = evaluate(colors_classifier(), ColorDataset([UNLABELED]), on_bad_image="fail")
+    evaluation = evaluate(color_classifier(), ColorDataset([UNLABELED]), on_bad_image="fail")
     assert (evaluation.num_images, evaluation.num_evaluated, evaluation.num_unlabeled) == (11, 10, 1)

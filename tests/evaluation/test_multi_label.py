@@ -8,7 +8,7 @@ from levit.errors import DataError, ImageError, LevitWarning
 from levit.evaluation.multi_label import evaluate_multi_label
 from tests.evaluation.color_data import OUT_OF_RANGE, UNREADABLE, FlagDataset
 from tests.evaluation.models import multi_label_classifier
-from tests.runtime.small_model import colors_classifier, plain
+from tests.runtime.small_model import color_classifier, uniform_image
 
 
 def test_data_without_a_label_is_an_error():
@@ -33,7 +33,7 @@ def test_metrics_follow_their_definitions():
 
 def test_a_single_label_model_is_evaluated_with_a_warning():
     with pytest.warns(LevitWarning, match="trained for one label per image: the sigmoids of its logits are evaluated"):
-        evaluation = evaluate_multi_label(colors_classifier(), FlagDataset())
+        evaluation = evaluate_multi_label(color_classifier(), FlagDataset())
     assert evaluation.num_evaluated == 4
 
 
@@ -54,6 +54,6 @@ def test_label_with_the_largest_error_of_an_image_is_the_mistake():
     (mistake,) = evaluate_multi_label(multi_label_classifier(), FlagDataset()).mistakes
     assert (mistake.name, mistake.label, mistake.is_present) == ("blue, labeled red", 1, True)
     assert mistake.score < 0.05
-    unlabeled = LabeledImage(plain(0, 255, 0), (), "green without a label")
+    unlabeled = LabeledImage(uniform_image(0, 255, 0), (), "green without a label")
     first, _ = evaluate_multi_label(multi_label_classifier(), FlagDataset(unlabeled)).mistakes
     assert (first.name, first.label, first.is_present) == (unlabeled.name, 2, False)

@@ -12,13 +12,13 @@ from levit.runtime.classifier import Classifier
 from levit.runtime.engine import open_engine
 from tests.conftest import random_checkpoint
 from tests.evaluation.color_data import UNLABELED, UNREADABLE, ColorDataset
-from tests.runtime.small_model import SMALL, colors_card, colors_classifier
+from tests.runtime.small_model import SMALL, color_artifact, color_classifier
 
 SHA256 = "0" * 64
 
 
 def test_accuracy_is_that_of_the_evaluator():
-    classifier, artifact = colors_classifier(), colors_card()
+    classifier, artifact = color_classifier(), color_artifact()
     with prepare_images(ColorDataset(), artifact.preprocessing, sha256=SHA256, labels=artifact.labels) as images:
         assert images.pixels.shape == (10, 16, 16, 3)
         assert not images.pixels.flags.writeable
@@ -42,7 +42,7 @@ def test_logits_are_those_of_the_classifier():
 
 
 def test_images_without_exactly_one_label_are_refused():
-    artifact = colors_card()
+    artifact = color_artifact()
     for data in (ColorDataset([UNLABELED]), ColorDataset([UNLABELED._replace(labels=(0, 1))])):
         with (
             pytest.raises(DataError, match="unlabeled has no label, or several"),
@@ -52,7 +52,7 @@ def test_images_without_exactly_one_label_are_refused():
 
 
 def test_unreadable_images_and_empty_data_raise_errors():
-    preprocessing = colors_card().preprocessing
+    preprocessing = color_artifact().preprocessing
     with pytest.raises(ImageError), prepare_images(ColorDataset([UNREADABLE]), preprocessing, sha256=SHA256):
         pass
     empty = ColorDataset()

@@ -16,7 +16,7 @@ from levit.evaluation.rejection import (
     threshold_for_precision,
 )
 from tests.evaluation.color_data import UNLABELED, ColorDataset, RedDataset
-from tests.runtime.small_model import colors_classifier
+from tests.runtime.small_model import color_classifier
 
 
 def draw(temperature, count=20_000):
@@ -56,7 +56,7 @@ def test_threshold_for_precision_is_the_lowest_that_reaches_it(pairs, precision)
 
 
 def test_a_multi_label_model_is_refused():
-    classifier = colors_classifier()
+    classifier = color_classifier()
     classifier.artifact = replace(classifier.artifact, is_multi_label=True)
     with pytest.raises(ConfigError, match="a multi-label model has no rejection: `levit evaluate`"):
         find_rejection(classifier, ColorDataset())
@@ -64,28 +64,28 @@ def test_a_multi_label_model_is_refused():
 
 def test_scores_stay_with_a_warning_if_every_prediction_is_correct():
     with pytest.warns(LevitWarning, match="^colors: no mistake among 6 images: the scores stay as they are"):
-        rejection = find_rejection(colors_classifier(), RedDataset())
+        rejection = find_rejection(color_classifier(), RedDataset())
     assert (rejection.temperature, rejection.precision) == (1, 1)
 
 
 def test_requested_coverage_and_precision_are_reached():
-    rejection = find_rejection(colors_classifier(), ColorDataset(), precision=1.0)
+    rejection = find_rejection(color_classifier(), ColorDataset(), precision=1.0)
     assert (rejection.precision, rejection.images, rejection.data) == (1, 10, "colors")
     assert rejection.coverage == 0.7  # all but the blue images that are labeled green
-    rejection = find_rejection(colors_classifier(), ColorDataset(), coverage=0.5)
+    rejection = find_rejection(color_classifier(), ColorDataset(), coverage=0.5)
     assert rejection.coverage >= 0.5
-    assert find_rejection(colors_classifier(), ColorDataset()).coverage == 1
+    assert find_rejection(color_classifier(), ColorDataset()).coverage == 1
 
 
 def test_calibration_images_are_left_out():
-    assert find_rejection(colors_classifier(), ColorDataset(), calibration_images=4).images == 6
+    assert find_rejection(color_classifier(), ColorDataset(), calibration_images=4).images == 6
     with pytest.raises(DataError, match="colors: no image remains"):
-        find_rejection(colors_classifier(), ColorDataset(), calibration_images=10)
+        find_rejection(color_classifier(), ColorDataset(), calibration_images=10)
 
 
 def test_images_without_a_label_are_refused():
     with pytest.raises(DataError, match="colors: 1 image has no label"):
-        find_rejection(colors_classifier(), ColorDataset([UNLABELED]))
+        find_rejection(color_classifier(), ColorDataset([UNLABELED]))
 
 
 @pytest.mark.parametrize(
@@ -98,4 +98,4 @@ def test_images_without_a_label_are_refused():
 )
 def test_invalid_requests_are_errors_of_one_line(options, message):
     with pytest.raises(ConfigError, match=message):
-        find_rejection(colors_classifier(), ColorDataset(), **options)
+        find_rejection(color_classifier(), ColorDataset(), **options)

@@ -15,9 +15,9 @@ from levit.evaluation.multi_label import evaluate_multi_label
 from levit.reporting.evaluation_output import evaluate_and_write, write_multi_label_evaluation
 from tests.evaluation.color_data import OUT_OF_RANGE, UNREADABLE, UNUSABLE, ColorDataset, FlagDataset, RedDataset
 from tests.evaluation.models import always_green_classifier, multi_label_classifier
-from tests.runtime.small_model import colors_classifier, plain
+from tests.runtime.small_model import color_classifier, uniform_image
 
-MODELS = {"colors": colors_classifier, "green": always_green_classifier}
+MODELS = {"colors": color_classifier, "green": always_green_classifier}
 
 
 def run(
@@ -72,7 +72,7 @@ def test_a_comparison_is_written(tmp_path):
 
 def test_names_that_are_not_utf8_are_escaped(tmp_path):
     name = b"caf\xe9.png".decode(errors="surrogateescape")
-    pixels = plain(0, 255, 0)
+    pixels = uniform_image(0, 255, 0)
     run(tmp_path / "out", ColorDataset([LabeledImage(pixels, (0,), name), LabeledImage(b"no image", (0,), name)]))
     rows = pyarrow.parquet.read_table(tmp_path / "out/predictions.parquet").to_pylist()
     assert rows[-1]["image"] == r"caf\udce9.png"

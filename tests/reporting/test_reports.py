@@ -13,7 +13,7 @@ from levit.reporting.evaluation_report import evaluation_report
 from levit.reporting.multi_label_report import multi_label_report
 from tests.evaluation.color_data import OUT_OF_RANGE, UNREADABLE, UNUSABLE, ColorDataset, FlagDataset, RedDataset
 from tests.evaluation.models import always_green_classifier, multi_label_classifier
-from tests.runtime.small_model import colors_classifier, plain
+from tests.runtime.small_model import color_classifier, uniform_image
 
 
 def image_types(page: str) -> set[str]:
@@ -27,7 +27,7 @@ def is_self_contained(page: str) -> bool:
 def test_report_is_self_contained_and_escapes_names():
     data = ColorDataset(UNUSABLE)
     data.name = "<b>colors</b>"
-    page = evaluation_report(evaluate(colors_classifier(), data))
+    page = evaluation_report(evaluate(color_classifier(), data))
     assert "<b>colors</b>" not in page
     assert "70.00 %" in page
     assert page.count("<figure>") == 3
@@ -36,7 +36,7 @@ def test_report_is_self_contained_and_escapes_names():
 
 
 def test_classes_without_images_are_left_out_of_the_table():
-    page = evaluation_report(evaluate(colors_classifier(), RedDataset()))
+    page = evaluation_report(evaluate(color_classifier(), RedDataset()))
     assert page.count("100.00 %") >= 3
     assert "<td>blue</td>" not in page
     assert "2 classes without an image" in page
@@ -44,7 +44,7 @@ def test_classes_without_images_are_left_out_of_the_table():
 
 def test_report_of_a_comparison_shows_the_disagreements():
     recorded = RecordedPredictions()
-    first = evaluate(colors_classifier(), ColorDataset(), on_prediction=recorded.add)
+    first = evaluate(color_classifier(), ColorDataset(), on_prediction=recorded.add)
     accumulator = ComparisonAccumulator(recorded)
     second = evaluate(always_green_classifier(), ColorDataset(), on_prediction=accumulator.add)
     page = evaluation_report(first, accumulator.result(first, second))
@@ -53,7 +53,7 @@ def test_report_of_a_comparison_shows_the_disagreements():
 
 
 def test_multi_label_report_is_self_contained_and_escapes_names():
-    data = FlagDataset(UNREADABLE, OUT_OF_RANGE, LabeledImage(plain(0, 0, 240), (1,), "<i>"))
+    data = FlagDataset(UNREADABLE, OUT_OF_RANGE, LabeledImage(uniform_image(0, 0, 240), (1,), "<i>"))
     data.classes = ("blue", "red", "<b>green</b>")
     classifier = multi_label_classifier(("red", "<b>green</b>", "blue"))
     page = multi_label_report(evaluate_multi_label(classifier, data))

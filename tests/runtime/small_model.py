@@ -34,7 +34,7 @@ def write_checkpoint(folder: Path, architecture: Architecture = SMALL, *, seed: 
     return folder
 
 
-def colors_card(names: tuple[str, ...] = ("red", "green", "blue"), size: int = 16) -> Artifact:
+def color_artifact(names: tuple[str, ...] = ("red", "green", "blue"), size: int = 16) -> Artifact:
     """Description of a model whose classes are colors, for images of `size` pixels without normalization."""
     return Artifact(
         architecture=Architecture(image_size=size, num_labels=len(names)),
@@ -45,11 +45,11 @@ def colors_card(names: tuple[str, ...] = ("red", "green", "blue"), size: int = 1
     )
 
 
-def colors_classifier(**options) -> Classifier:
+def color_classifier(**options) -> Classifier:
     """Classifier of the dominant color: the logits are the mean of each channel, in [0, 1]."""
-    return Classifier(FakeEngine(colors_card(), lambda batch: batch.mean((2, 3))), **options)
+    return Classifier(FakeEngine(color_artifact(), lambda batch: batch.mean((2, 3))), **options)
 
 
-def plain(red: int, green: int, blue: int, size: tuple[int, int] = (20, 30)) -> np.ndarray:
+def uniform_image(red: int, green: int, blue: int, size: tuple[int, int] = (20, 30)) -> np.ndarray:
     """Image of one color, uint8 [height, width, 3]."""
     return np.full((*size, 3), (red, green, blue), np.uint8)

@@ -16,10 +16,10 @@ from levit.runtime.classifier import Classifier
 from levit.runtime.cpu_count import usable_cores
 from levit.runtime.fake_engine import FakeEngine
 from tests.conftest import EXAMPLES, GOLDEN
-from tests.runtime.small_model import colors_card, colors_classifier, plain
+from tests.runtime.small_model import color_artifact, color_classifier, uniform_image
 
 TINY = GOLDEN / "tiny"
-PRIMARY = {"red": plain(255, 0, 0), "green": plain(0, 255, 0), "blue": plain(0, 0, 255)}
+PRIMARY = {"red": uniform_image(255, 0, 0), "green": uniform_image(0, 255, 0), "blue": uniform_image(0, 0, 255)}
 
 
 def best(predictions) -> list[str | None]:
@@ -27,7 +27,7 @@ def best(predictions) -> list[str | None]:
 
 
 def test_one_image_gives_one_prediction():
-    prediction = colors_classifier()(PRIMARY["green"])
+    prediction = color_classifier()(PRIMARY["green"])
     assert prediction.source == "<ndarray 20x30x3>"
     assert prediction.error is None
     np.testing.assert_array_equal(prediction.logits, [0, 1, 0])
@@ -37,25 +37,25 @@ def test_one_image_gives_one_prediction():
 @pytest.mark.parametrize("kind", [list, tuple])
 def test_a_list_gives_predictions_in_its_order(kind):
     images = [PRIMARY[color] for color in ("blue", "red", "blue", "green")]
-    predictions = colors_classifier()(kind(images))
+    predictions = color_classifier()(kind(images))
     assert isinstance(predictions, list)
     assert best(predictions) == ["blue", "red", "blue", "green"]
 
 
 def test_an_empty_list_gives_no_predictions():
-    assert colors_classifier()([]) == []
+    assert color_classifier()([]) == []
 
 
 def test_a_single_bad_image_is_an_error():
     with pytest.raises(ImageError, match=r"^missing\.jpg: no such file$"):
-        colors_classifier()("missing.jpg")
+        color_classifier()("missing.jpg")
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 16])
 def test_bad_images_are_reported_in_order_and_good_ones_classified(batch_size, tmp_path):
     (tmp_path / "half.jpg").write_bytes((EXAMPLES / "cat.jpg").read_bytes()[:9000])
     images = ["missing.jpg", PRIMARY["red"], tmp_path / "half.jpg", None, PRIMARY["blue"], b"", PRIMARY["green"]]
-    predictions = list(colors_classifier().stream(images, batch_size=batch_size))
+    predictions = list(color_classifier().stream(images, batch_size=batch_size))
     assert best(predictions) == [None, "red", None, None, "blue", None, "green"]
     assert [prediction.source for prediction in predictions[:4]] == [
         "missing.jpg",
@@ -71,13 +71,13 @@ def test_bad_images_are_reported_in_order_and_good_ones_classified(batch_size, t
 
 
 def test_bad_images_do_not_reach_the_engine():
-    classifier = colors_classifier()
+    classifier = color_classifier()
     assert best(classifier.stream([b"", b"", b""], batch_size=2)) == [None] * 3
     assert classifier.engine.batches == []
 
 
 def test_batches_have_the_batch_size_and_the_last_one_the_remaining_images():
-    classifier = colors_classifier()
+    classifier = color_classifier()
     list(classifier.stream([PRIMARY["red"]] * 10, batch_size=4))
     assert [len(batch) for batch in classifier.engine.batches] == [4, 4, 2]
     assert classifier.engine.batches[0].shape == (4, 3, 16, 16)
@@ -85,15 +85,15 @@ def test_batches_have_the_batch_size_and_the_last_one_the_remaining_images():
 
 def test_the_batch_size_does_not_change_the_logits():
     images = list(np.random.default_rng(0).integers(0, 256, (23, 19, 31, 3), np.uint8))
-    one_by_one = [colors_classifier()(image).logits for image in images]
+    one_by_one = [color_classifier()(image).logits for image in images]
     for batch_size in (1, 2, 5, 16, 100):
-        predictions = colors_classifier().stream(images, batch_size=batch_size)
+        predictions = color_classifier().stream(images, batch_size=batch_size)
         np.testing.assert_array_equal([prediction.logits for prediction in predictions], one_by_one)
 
 
 def test_a_batch_size_of_zero_is_an_error():
     with pytest.raises(ValueError, match="batch_size: is 0: give at least 1"):
-        next(colors_classifier().stream([], batch_size=0))
+        next(color_classifier().stream([], batch_size=0))
 
 
 def decoding_threads() -> list[threading.Thread]:
@@ -115,7 +115,7 @@ def test_an_endless_stream_is_read_only_as_far_as_needed():
             taken += 1
             yield color
 
-    stream = colors_classifier().stream(endless(), batch_size=4)
+    stream = color_classifier().stream(endless(), batch_size=4)
     assert taken == 0
     for count, prediction in enumerate(itertools.islice(stream, 50), start=1):
         assert prediction.top(1)[0].name == list(PRIMARY)[(count - 1) % 3]
@@ -126,7 +126,7 @@ def test_an_endless_stream_is_read_only_as_far_as_needed():
 
 def test_closing_a_stream_ends_its_threads():
     assert_decoding_threads_end()
-    stream = colors_classifier(threads=3).stream(itertools.repeat(PRIMARY["red"]), batch_size=8)
+    stream = color_classifier(threads=3).stream(itertools.repeat(PRIMARY["red"]), batch_size=8)
     next(stream)
     assert 1 <= len(decoding_threads()) <= 3
     stream.close()
@@ -147,8 +147,8 @@ class SlowPhoto(os.PathLike):
 
 def test_closing_a_stream_leaves_the_queued_images_unread():
     one, many, taken = SlowPhoto(), SlowPhoto(), itertools.count()
-    list(colors_classifier(threads=1).stream([one]))
-    stream = colors_classifier(threads=1).stream((many for _ in taken), batch_size=8)
+    list(color_classifier(threads=1).stream([one]))
+    stream = color_classifier(threads=1).stream((many for _ in taken), batch_size=8)
     next(stream)
     stream.close()
     assert_decoding_threads_end()
@@ -161,7 +161,7 @@ def test_an_exception_of_the_images_is_raised_and_ends_the_threads():
         raise RuntimeError("camera disconnected")
 
     with pytest.raises(RuntimeError, match="camera disconnected"):
-        list(colors_classifier().stream(failing()))
+        list(color_classifier().stream(failing()))
     assert_decoding_threads_end()
 
 
@@ -170,14 +170,14 @@ def test_an_error_of_the_engine_is_raised():
         raise EngineError("out of memory")
 
     with pytest.raises(EngineError, match="out of memory"):
-        Classifier(FakeEngine(colors_card(), failing))([PRIMARY["red"]])
+        Classifier(FakeEngine(color_artifact(), failing))([PRIMARY["red"]])
 
 
 def test_the_largest_number_of_pixels_is_an_option():
-    classifier = colors_classifier(max_pixels=599)
+    classifier = color_classifier(max_pixels=599)
     with pytest.raises(ImageError, match="make it smaller, or raise `max_pixels`"):
         classifier(PRIMARY["red"])
-    assert colors_classifier(max_pixels=600)(PRIMARY["red"]).error is None
+    assert color_classifier(max_pixels=600)(PRIMARY["red"]).error is None
 
 
 @pytest.fixture
@@ -207,8 +207,8 @@ def test_an_array_may_be_reused_while_it_is_queued(checkpoint):
             frame[:] = value * 6
             yield frame
 
-    found = [prediction.logits for prediction in classify.stream(frames(), batch_size=8)]
-    for value, logits in enumerate(found):
+    logits_of_frames = [prediction.logits for prediction in classify.stream(frames(), batch_size=8)]
+    for value, logits in enumerate(logits_of_frames):
         alone = classify(np.full_like(frame, value * 6)).logits
         np.testing.assert_allclose(logits, alone, atol=1e-4)
 

@@ -16,10 +16,10 @@ from levit.runtime.classifier import Classifier
 from levit.runtime.fake_engine import FakeEngine
 from levit.spec.preprocessing import Preprocessing
 from tests.conftest import EXAMPLES, GOLDEN, relative
-from tests.runtime.small_model import LABELS, colors_card, plain
+from tests.runtime.small_model import LABELS, color_artifact, uniform_image
 
 TINY = GOLDEN / "tiny"
-RED = plain(255, 0, 0)
+RED = uniform_image(255, 0, 0)
 
 
 def test_the_embedded_model_classifies_the_example():
@@ -73,9 +73,9 @@ def test_without_a_cache_a_checkpoint_opens_nevertheless(checkpoint, tmp_path, m
     expected = Classifier(checkpoint)(RED)
     (tmp_path / "file").touch()
     monkeypatch.setenv("LEVIT_CACHE", str(tmp_path / "file") if is_blocked else "")
-    found = Classifier(checkpoint)(RED)
-    assert found.labels == LABELS
-    assert relative(found.logits, expected.logits) < 1e-6
+    prediction = Classifier(checkpoint)(RED)
+    assert prediction.labels == LABELS
+    assert relative(prediction.logits, expected.logits) < 1e-6
 
 
 @pytest.mark.parametrize("name", ["missing.onnx", "missing.safetensors", "no/such-model", "facebook/levit-128S"])
@@ -104,7 +104,7 @@ def test_an_onnx_file_of_another_program_is_an_error_of_one_line_that_names_it(t
 
 
 def test_an_engine_with_other_metadata_is_an_error():
-    engine = FakeEngine(colors_card(), lambda batch: batch)
+    engine = FakeEngine(color_artifact(), lambda batch: batch)
     engine.metadata = {"author": "another program"}
     with pytest.raises(CheckpointError, match=r"^not exported by levit"):
         Classifier(engine)
@@ -134,18 +134,20 @@ def test_a_preprocessing_of_another_size_than_the_network_is_an_error(checkpoint
     ],
 )
 def test_an_artifact_whose_preprocessing_does_not_fit_is_an_error(preprocessing, size):
-    card = replace(colors_card(), preprocessing=preprocessing)
+    artifact = replace(color_artifact(), preprocessing=preprocessing)
     with pytest.raises(ConfigError, match=f"preprocessing gives {size}, but the network takes 16x16"):
-        Classifier(FakeEngine(card, lambda batch: batch))
+        Classifier(FakeEngine(artifact, lambda batch: batch))
 
 
 def test_images_are_prepared_by_the_preprocessing_of_the_model(checkpoint):
     config = {"do_resize": True, "size": {"height": 32, "width": 32}, "crop_size": 32, "do_normalize": False}
     (checkpoint / "preprocessor_config.json").write_text(json.dumps(config))
-    card = Classifier(checkpoint).artifact
-    seen = FakeEngine(card, lambda batch: np.zeros((len(batch), len(LABELS)), np.float32))
-    Classifier(seen)(RED)
-    np.testing.assert_array_equal(seen.batches[0][0], np.broadcast_to(np.array([1, 0, 0])[:, None, None], (3, 32, 32)))
+    artifact = Classifier(checkpoint).artifact
+    engine = FakeEngine(artifact, lambda batch: np.zeros((len(batch), len(LABELS)), np.float32))
+    Classifier(engine)(RED)
+    np.testing.assert_array_equal(
+        engine.batches[0][0], np.broadcast_to(np.array([1, 0, 0])[:, None, None], (3, 32, 32))
+    )
 
 
 def test_a_model_of_another_type_is_a_type_error():

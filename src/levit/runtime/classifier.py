@@ -184,9 +184,9 @@ class Classifier:
         """Start to compute one batch of many with the highest throughput."""
         if images:
             return self._image_engine.submit(np.stack(images), batch_size)
-        nothing: Future[NDArray[np.float32]] = Future()
-        nothing.set_result(self._no_logits())
-        return nothing
+        finished: Future[NDArray[np.float32]] = Future()
+        finished.set_result(self._no_logits())
+        return finished
 
     def _no_logits(self) -> NDArray[np.float32]:
         return np.empty((0, len(self.labels)), np.float32)

@@ -35,9 +35,9 @@ def open_model(
 
     Args:
         model: what `find_artifact` takes, or a checkpoint in memory.
-        engine: name of an engine for ONNX files or for checkpoints, or "auto"; see `levit.runtime.engine.open_engine`.
-        precision: precision of the arithmetic, likewise.
-        threads: number of threads, likewise.
+        engine: name of an engine for ONNX files or for checkpoints, or "auto".
+        precision: precision of the arithmetic, as in `levit.runtime.engine.open_engine`.
+        threads: number of threads; None for the number of cores that the process may use.
         provider: execution provider of onnxruntime, or device of torch.
         revision: branch, tag or commit, for a checkpoint on the hub.
 
