@@ -231,14 +231,6 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_files_that_a_killed_process_left_are_deleted_by_the_next_save(student, tmp_path):
-    student.save(tmp_path, student.network.state_dict())
-    (tmp_path / ".0123456789ab.partial").mkdir()
-    (tmp_path / ".0123456789ab.partial" / "half").write_bytes(b"half")
-    student.save(tmp_path, student.network.state_dict())
-    assert contents(tmp_path).keys() == FILES
-
-
 def test_a_failed_save_leaves_the_old_files_unchanged(student, tmp_path):
     state = dict(student.network.state_dict())
     student.save(tmp_path, state)

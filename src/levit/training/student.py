@@ -26,7 +26,7 @@ from levit.checkpoints.weight_names import SAFETENSORS_FILE
 from levit.data.class_matching import match_classes
 from levit.deployment.bias_interpolation import resize_checkpoint
 from levit.errors import ConfigError, DataError
-from levit.files import remove_partials, updating_folder
+from levit.files import updating_folder
 from levit.model.config import LevitConfig
 from levit.model.image_classification import LevitForImageClassification, LevitForImageClassificationWithTeacher
 from levit.spec.architecture import Grid
@@ -82,11 +82,10 @@ class Student:
         """Write weights, configuration and preprocessing; each file is replaced atomically, the configuration last.
 
         Args:
-            folder: folder of the checkpoint, which is created; only this process may write into it.
+            folder: folder of the checkpoint, which is created.
             weights: a state dict of the network.
         """
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-        remove_partials(folder)
         with updating_folder(folder, last=(CONFIG_FILE,)) as partial:
             if isinstance(self.network, LevitForImageClassification | LevitForImageClassificationWithTeacher):
                 self.network.config.architectures = [type(self.network).__name__]
