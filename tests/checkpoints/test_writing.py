@@ -1,6 +1,7 @@
 import os
 import shutil
 from dataclasses import replace
+from functools import lru_cache
 from itertools import permutations
 
 import numpy as np
@@ -17,7 +18,7 @@ from levit.checkpoints.writing import arrays_in, convert, write_checkpoint
 from levit.deployment.reference import run_reference
 from levit.errors import CheckpointError, ConfigError, LevitWarning
 from levit.spec.architecture import Architecture, Downsample
-from levit.spec.variants import TIMM_VARIANTS, VARIANTS
+from levit.spec.variants import ALL_VARIANTS, TIMM_VARIANTS, VARIANTS
 from tests.architectures import architectures
 from tests.conftest import GOLDEN, agrees, random_checkpoint, relative
 
@@ -99,13 +100,22 @@ def test_a_written_file_equals_that_of_the_library(tmp_path, dialect):
         assert torch.equal(written[key], tensor), key
 
 
+@lru_cache(maxsize=1)  # the tests of both dialects of timm share a checkpoint
+def full_size(variant, image_size, num_classifiers, num_labels):
+    """Checkpoint of a published size with random weights, an image, and its logits by the reference."""
+    architecture = ALL_VARIANTS[variant].architecture(
+        image_size=image_size, num_classifiers=num_classifiers, num_labels=num_labels
+    )
+    checkpoint = random_checkpoint(architecture)
+    images = np.random.default_rng(0).standard_normal((1, 3, image_size, image_size), np.float32)
+    return checkpoint, images, run_reference(checkpoint.weights, architecture, images)["logits"]
+
+
 @torch.no_grad()
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_transformers_loads_the_written_folder(tmp_path, variant):
-    import transformers
-
-    checkpoint = random_checkpoint(VARIANTS[variant].architecture())
+    checkpoint, images, expected = full_size(variant, 224, num_classifiers=2, num_labels=1000)
     write_checkpoint(checkpoint, tmp_path, to="transformers")
     model, report = transformers.LevitForImageClassificationWithTeacher.from_pretrained(
         tmp_path, output_loading_info=True
@@ -113,24 +123,20 @@ def test_transformers_loads_the_written_folder(tmp_path, variant):
     assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     processor = transformers.AutoImageProcessor.from_pretrained(tmp_path)
     assert processor.size.shortest_edge == 224
-    images = np.random.default_rng(0).standard_normal((1, 3, 224, 224), np.float32)
-    logits = model.eval()(torch.from_numpy(images)).logits.numpy()
-    assert relative(logits, run_reference(checkpoint.weights, checkpoint.architecture, images)["logits"]) < 1e-5
+    assert relative(model.eval()(torch.from_numpy(images)).logits.numpy(), expected) < 1e-5
 
 
 @torch.no_grad()
 @pytest.mark.slow
 @pytest.mark.parametrize("dialect", ["timm", "timm-conv"])
-@pytest.mark.parametrize("variant", [*VARIANTS, *TIMM_VARIANTS])
+@pytest.mark.parametrize("variant", ALL_VARIANTS)
 def test_timm_loads_the_written_folder(tmp_path, variant, dialect):
+    """Half of the published image size, which has grids of odd sides, too, and is faster to compute."""
     timm = pytest.importorskip("timm")
     heads = 1 if variant in TIMM_VARIANTS and variant != "levit-384-s8" else 2
-    known = (VARIANTS | TIMM_VARIANTS)[variant]
-    checkpoint = random_checkpoint(known.architecture(num_classifiers=heads, num_labels=12))
+    checkpoint, images, expected = full_size(variant, 112, num_classifiers=heads, num_labels=12)
     write_checkpoint(checkpoint, tmp_path, to=dialect)
     model = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
-    images = np.random.default_rng(0).standard_normal((1, 3, 224, 224), np.float32)
-    expected = run_reference(checkpoint.weights, checkpoint.architecture, images)["logits"]
     assert relative(model(torch.from_numpy(images)).numpy(), expected) < 1e-5
     again = read_checkpoint(tmp_path)
     assert again.architecture == checkpoint.architecture

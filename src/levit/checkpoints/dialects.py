@@ -100,17 +100,17 @@ class Dialect:
                 yield tensor, self.key(position, tensor)
 
     def has_block(self, position: BlockPosition, keys: Collection[str]) -> bool:
-        """Whether any tensor of a block is among the keys of a file."""
+        """Return whether any tensor of a block is among the keys of a file."""
         return any(key in keys for _, key in self.keys(position))
 
 
 def _is_merged(position: BlockPosition, tensor: Tensor) -> bool:
-    """Whether a fused file lacks a tensor: of a batch norm it has only the bias, as the bias of the layer before."""
+    """Return whether a fused file lacks a tensor: of a batch norm it has only the bias, as that of the layer before."""
     return tensor.layer == "batch_norm" and (position.kind in HEADS or tensor.name != "bias")
 
 
 def is_linear(canonical: str) -> bool:
-    """Whether a canonical name is that of a linear weight in a block, which is a 1x1 convolution in some dialects."""
+    """Return whether a canonical name is that of a linear weight in a block, a 1x1 convolution in some dialects."""
     return canonical.endswith(".linear.weight") and canonical.startswith(TRANSFORMERS.prefix)
 
 

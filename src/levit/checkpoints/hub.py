@@ -60,7 +60,7 @@ def _download_snapshot(hub_id: str, revision: str | None, files: list[str]) -> P
             return Path(snapshot_download(hub_id, revision=revision, allow_patterns=files, local_files_only=True))
         if isinstance(error, OSError | ValueError):
             raise
-        raise ConnectionError(str(error)) from error  # one type for those of the HTTP library
+        raise ConnectionError(str(error)) from error  # instead of the types of the HTTP library
 
 
 def _missing_weights(hub_id: str, revision: str | None, folder: Path) -> CheckpointError:

@@ -19,7 +19,7 @@ _LOCK = Lock()  # torch's list of safe globals is shared by all threads
 
 
 def is_pickle(path: Path) -> bool:
-    """Whether a file has the suffix of a file that torch writes."""
+    """Return whether a file has the suffix of a file that torch writes."""
     return path.name.endswith(PICKLE_SUFFIXES)
 
 

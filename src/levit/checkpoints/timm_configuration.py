@@ -20,7 +20,7 @@ _DEFAULT_CROP_RATIO = 0.875  # timm's default for files without crop_pct, althou
 
 
 def is_timm(config: Mapping[str, Any]) -> bool:
-    """Whether a config.json is one of timm."""
+    """Return whether a config.json is one of timm."""
     return isinstance(config.get("architecture"), str)
 
 
@@ -209,7 +209,7 @@ def _crop_ratio(image_size: Grid, resized: Grid) -> float:
 
 
 def _is_supported_by_timm(architecture: Architecture) -> bool:
-    """Whether timm's network can have these blocks."""
+    """Return whether timm's network can have these blocks."""
     stem = (architecture.kernel_size, architecture.stride, architecture.padding)
     return (
         len(set(architecture.key_dim)) == 1

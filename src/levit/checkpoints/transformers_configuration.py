@@ -91,7 +91,7 @@ def config_from_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def is_supported_by_transformers(architecture: Architecture) -> bool:
-    """Whether stock transformers computes this network correctly."""
+    """Return whether stock transformers computes this network correctly."""
     height, width = architecture.image_height_width
     ratios = [*architecture.mlp_ratio, *architecture.attention_ratio]
     for downsample in architecture.downsamples or ():

@@ -14,7 +14,7 @@ _MAX_NAMES_IN_ERRORS = 5
 
 
 def is_weight_file(name: str) -> bool:
-    """Whether a file contains weights, by its suffix."""
+    """Return whether a file contains weights, by its suffix."""
     return name.endswith(".safetensors") or is_pickle(Path(name))
 
 

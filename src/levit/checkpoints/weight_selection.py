@@ -78,7 +78,7 @@ def _weights_entry(content: Mapping[Any, Any], *, use_ema: bool) -> tuple[Mappin
 
 
 def _state_dict_is_average(content: Mapping[Any, Any]) -> bool:
-    """Whether `state_dict` is the moving average, and the trained weights are in another entry for resuming."""
+    """Return whether `state_dict` is the moving average, and the trained weights are in another entry for resuming."""
     trained = content.get("ema_state_dict")
     is_mmengine = isinstance(trained, Mapping) and "steps" in trained
     return is_mmengine or isinstance(content.get("current_model_state"), Mapping)

@@ -36,7 +36,7 @@ from levit.spec.blocks import AttentionBlock, all_blocks, weight_shapes
 from levit.spec.preprocessing import Preprocessing
 
 _DIALECTS = {dialect.name: dialect for dialect in WRITABLE}
-_FOLDER_DIALECTS = ("transformers", "timm", "timm-conv")  # a folder with a configuration; the others are one file
+_FOLDER_DIALECTS = ("transformers", "timm", "timm-conv")  # a folder with a configuration; other dialects are one file
 
 ConfigurationFiles = Mapping[str, Mapping[str, Any]]
 

@@ -273,7 +273,7 @@ def weight_shapes(architecture: Architecture) -> Shapes:
 
 
 def is_statistic(name: str) -> bool:
-    """Whether a canonical name is that of a running statistic of a batch norm, which is not a trainable parameter."""
+    """Return whether a canonical name is that of a running statistic of a batch norm, not of a parameter."""
     return name.rpartition(".")[2] in ("running_mean", "running_var", "num_batches_tracked")
 
 

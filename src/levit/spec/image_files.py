@@ -10,7 +10,7 @@ IMAGE_SUFFIXES = frozenset(
 
 
 def is_image(file: str) -> bool:
-    """Whether a file name has the suffix of an image format, and is not a metadata file of macOS (`._…`).
+    """Return whether a file name has the suffix of an image format, and is not a metadata file of macOS (`._…`).
 
     Examples:
         >>> is_image("photos/1.JPG"), is_image("photos/notes.txt"), is_image("__MACOSX/photos/._1.JPG")
