@@ -15,8 +15,8 @@ import numpy as np
 
 from levit.deployment.folding import fold
 from levit.deployment.graph import build_graph
-from levit.spec.blocks import weight_shapes
 from levit.spec.variants import VARIANTS
+from levit.spec.weight_shapes import weight_shapes
 
 RESULT = Path(__file__).parent / "results" / "build_graph.json"
 ROUNDS = 5

@@ -20,9 +20,9 @@ from hypothesis import settings
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.spec.architecture import Architecture
 from levit.spec.artifact import Source
-from levit.spec.blocks import weight_shapes
 from levit.spec.labels import default_labels
 from levit.spec.preprocessing import Preprocessing
+from levit.spec.weight_shapes import weight_shapes
 
 # Part of a package of transformers' tests, into which test_upstream.py copies them.
 collect_ignore_glob = ["model/upstream/*.py"]

@@ -8,8 +8,9 @@ import typer
 
 from levit.checkpoints.weight_lookup import ADDRESSES
 from levit.cli import app
-from levit.spec.blocks import count_flops, count_parameters
+from levit.spec.blocks import count_flops
 from levit.spec.variants import VARIANTS
+from levit.spec.weight_shapes import count_parameters
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")

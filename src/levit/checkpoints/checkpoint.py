@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from levit.errors import CheckpointError
 from levit.spec.architecture import Architecture
 from levit.spec.artifact import Artifact, Source
-from levit.spec.blocks import is_statistic, weight_shapes
 from levit.spec.preprocessing import Preprocessing
+from levit.spec.weight_shapes import is_statistic, weight_shapes
 
 Weights = dict[str, NDArray[Any]]
 
@@ -25,7 +25,7 @@ class Checkpoint:
 
     Attributes:
         weights: canonical name -> array, float32 or float64; `num_batches_tracked` is int64. The names and shapes are
-            those of `levit.spec.blocks.weight_shapes`.
+            those of `levit.spec.weight_shapes.weight_shapes`.
         architecture: hyperparameters of the network.
         labels: class names, in the order of the logits; see `levit.spec.labels.default_labels` for files without names.
         preprocessing: preprocessing of images.
@@ -38,6 +38,12 @@ class Checkpoint:
     Raises:
         CheckpointError: weights are missing, unexpected, not finite or of the wrong shape, or the number of labels is
             not that of the architecture.
+
+    Examples:
+        >>> import levit
+        >>> checkpoint = levit.read_checkpoint("tests/golden/tiny/transformers")
+        >>> checkpoint.weights["classifier.linear.weight"].shape, checkpoint.labels[0], checkpoint.source.dialect
+        ((10, 64), 'LABEL_0', 'transformers')
     """
 
     weights: Weights

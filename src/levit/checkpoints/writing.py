@@ -32,8 +32,9 @@ from levit.checkpoints.weight_names import SAFETENSORS_FILE, WEIGHT_FILES
 from levit.errors import CheckpointError, first_line
 from levit.files import replacing, updating_folder, write_bytes
 from levit.spec.architecture import Grid
-from levit.spec.blocks import AttentionBlock, all_blocks, weight_shapes
+from levit.spec.blocks import AttentionBlock, all_blocks
 from levit.spec.preprocessing import Preprocessing
+from levit.spec.weight_shapes import weight_shapes
 
 _DIALECTS = {dialect.name: dialect for dialect in WRITABLE}
 _FOLDER_DIALECTS = ("transformers", "timm", "timm-conv")  # a folder with a configuration; other dialects are one file

@@ -35,7 +35,8 @@ def info(
 
 def _values(artifact: Artifact, num_bytes: int) -> dict[str, Any]:
     from levit.runtime.model_info import default_execution
-    from levit.spec.blocks import count_flops, count_parameters
+    from levit.spec.blocks import count_flops
+    from levit.spec.weight_shapes import count_parameters
 
     height, width = artifact.architecture.image_height_width
     metadata = {name.removeprefix("levit."): json.loads(value) for name, value in artifact.to_metadata().items()}

@@ -258,35 +258,15 @@ def all_blocks(architecture: Architecture) -> list[Block]:
     return [*stem_layers(architecture), *encoder_blocks(architecture), *heads(architecture)]
 
 
-def weight_shapes(architecture: Architecture) -> Shapes:
-    """Canonical name and shape of every weight, including running statistics.
-
-    The canonical names are those of transformers' `LevitForImageClassificationWithTeacher`;
-    `num_batches_tracked` has the empty shape.
-
-    Examples:
-        >>> shapes = weight_shapes(Architecture(num_labels=10))
-        >>> shapes["classifier.linear.weight"], shapes["levit.patch_embeddings.embedding_layer_1.convolution.weight"]
-        ((10, 384), (16, 3, 3, 3))
-    """
-    return {name: shape for block in all_blocks(architecture) for name, shape in block.weight_shapes().items()}
-
-
-def is_statistic(name: str) -> bool:
-    """Return whether a canonical name is that of a running statistic of a batch norm, not of a parameter."""
-    return name.rpartition(".")[2] in ("running_mean", "running_var", "num_batches_tracked")
-
-
-def count_parameters(architecture: Architecture) -> int:
-    """Number of trainable parameters, including batch norms (the convention of all implementations)."""
-    return sum(prod(shape) for name, shape in weight_shapes(architecture).items() if not is_statistic(name))
-
-
 def count_flops(architecture: Architecture) -> int:
     """Number of multiply-adds for one image, as the paper counts them.
 
     Counted are convolutions, linear layers, query-key and attention-value products, and one for each entry of a
     softmax; not biases, activations and batch norms (the counter of `speed_test.py` in facebookresearch/LeViT).
+
+    Examples:
+        >>> count_flops(Architecture(image_size=224)), count_flops(Architecture(image_size=160))
+        (406114880, 201543808)
     """
     return sum(block.flops() for block in all_blocks(architecture))
 
