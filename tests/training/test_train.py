@@ -110,9 +110,9 @@ def test_a_student_has_a_distillation_head_and_does_not_contain_its_teacher(
 def test_the_distillation_head_predicts_what_the_teacher_predicts(
     options: TrainingOptions, tmp_path: Path, distillation: str
 ) -> None:
-    """Each teacher predicts one class for all images, whatever their labels are."""
+    """Two teachers predict one class each for all images, whatever their labels are."""
     predictions = {}
-    for index, name in enumerate(COLORS):
+    for index, name in ((0, "blue"), (2, "red")):
         folder = save_levit(tmp_path / name, COLORS)
         weights = load_file(folder / "model.safetensors")
         weights["classifier.linear.weight"].zero_()
@@ -123,7 +123,7 @@ def test_the_distillation_head_predicts_what_the_teacher_predicts(
         network = levit.LevitForImageClassificationWithTeacher.from_pretrained(Path(out) / "last").eval()
         output = network(torch.zeros(1, 3, 32, 32))
         predictions[name] = COLORS[int(output.distillation_logits.argmax())]
-    assert predictions == {name: name for name in COLORS}
+    assert predictions == {"blue": "blue", "red": "red"}
 
 
 @pytest.mark.slow
@@ -216,7 +216,7 @@ def test_a_run_is_resumed_without_its_initial_weights(options: TrainingOptions, 
     else:
         plain = options.with_values(model=network, from_scratch=True, drop_path=None, epochs=1)
         initial = train(plain, out=str(tmp_path / "initial")).folder
-    options = options.with_values(model=str(initial), from_scratch=False, drop_path=None)
+    options = options.with_values(model=str(initial), from_scratch=False, drop_path=None, epochs=1)
     train(options)
     stopped = options.with_values(out=str(tmp_path / "stopped"), resume=True)
     assert not run_training(stopped, [StopAfterSteps(1)]).is_complete
@@ -277,7 +277,7 @@ def test_a_run_with_an_error_before_its_start_leaves_no_directory(
 ) -> None:
     with pytest.raises(ConfigError, match="patch_size"):
         train(options, model="levit-128s", from_scratch=True, patch_size=12)
-    with pytest.raises(ConfigError, match="^image_size: is 32, which the network does not take"):
+    with pytest.raises(ConfigError, match=r"^image_size: is 32, which the network does not take"):
         train(options, model="timm/vit_tiny_patch16_224", from_scratch=True, image_size=32, drop_path=None)
     with pytest.raises(DataError, match="teacher"):
         train(options, teacher=options.model.model)
@@ -285,7 +285,7 @@ def test_a_run_with_an_error_before_its_start_leaves_no_directory(
     shutil.rmtree(tmp_path / "fewer" / "train" / "red")
     with pytest.raises(DataError, match="red"):
         train(options, data=str(tmp_path / "fewer"))
-    with pytest.raises(DataError, match=rf"{colors.name}: .*red"):
+    with pytest.raises(DataError, match=r"^validation: the model has no label for 1 of 3 classes \('red'\)"):
         train(options, data=str(tmp_path / "fewer"), val=str(colors))
     assert not Path(options.run.out).exists()
 
