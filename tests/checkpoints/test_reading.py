@@ -170,6 +170,15 @@ def test_an_invalid_field_of_a_configuration_is_named(folder, file, changes, err
         read_checkpoint(folder)
 
 
+def test_the_source_of_an_error_is_the_checkpoint_and_the_field(folder):
+    rewrite(folder, "config.json", depths=[1, 2])
+    with pytest.raises(ConfigError) as caught:
+        read_checkpoint(folder)
+    assert caught.value.source == f"{folder}: depths"
+    assert caught.value.reason == "2 entries, but hidden_sizes has 3"
+    assert caught.value.hint == "give one value per stage"
+
+
 @pytest.mark.parametrize("content", ["{", "[]", "\xff"])
 def test_a_damaged_configuration_file_is_named(folder, content):
     (folder / "config.json").write_text(content, encoding="latin-1")
