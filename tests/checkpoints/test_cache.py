@@ -36,6 +36,16 @@ def test_a_folder_that_cannot_be_written_is_no_cache(tmp_path, monkeypatch):
     assert cache_folder("folded") is None
 
 
+def test_the_oldest_files_above_the_total_size_are_deleted(tmp_path, monkeypatch):
+    monkeypatch.setenv("LEVIT_CACHE", str(tmp_path))
+    folder = cache_folder("folded")
+    for age, name in enumerate(["new", "old", "oldest"]):
+        (folder / name).write_bytes(bytes(10))
+        os.utime(folder / name, (1000 - age, 1000 - age))
+    assert cache_folder("folded", max_bytes=20) == folder
+    assert sorted(file.name for file in folder.iterdir()) == ["new", "old"]
+
+
 def test_a_cached_file_is_replaced_and_no_other_file_is_left(tmp_path):
     file = tmp_path / "model.onnx"
     file.write_bytes(b"old")

@@ -16,11 +16,12 @@ CACHE_VARIABLE = "LEVIT_CACHE"
 MAX_FOLDER_BYTES = 1_000_000_000
 
 
-def cache_folder(name: str) -> Path | None:
-    """Create the folder for one kind of cached file, and delete the oldest files above `MAX_FOLDER_BYTES`.
+def cache_folder(name: str, *, max_bytes: int = MAX_FOLDER_BYTES) -> Path | None:
+    """Create the folder for one kind of cached file, and delete its oldest files above a total size.
 
     Args:
         name: kind of file.
+        max_bytes: total size in bytes.
 
     Returns:
         A writable folder, or None if there is none or the user disabled the cache.
@@ -35,7 +36,7 @@ def cache_folder(name: str) -> Path | None:
         return None
     if not os.access(folder, os.W_OK):
         return None
-    _prune(folder)
+    _prune(folder, max_bytes)
     return folder
 
 
@@ -53,11 +54,11 @@ def write_cached(content: bytes, file: Path) -> bool:
     return True
 
 
-def _prune(folder: Path) -> None:
-    """Delete the oldest files above the limit; another process may do the same at the same time."""
+def _prune(folder: Path, max_bytes: int) -> None:
+    """Delete the oldest files above the total size; another process may do the same at the same time."""
     with suppress(OSError):
         files = [(entry.stat(), entry) for entry in folder.iterdir() if entry.is_file()]
-        excess = sum(status.st_size for status, _ in files) - MAX_FOLDER_BYTES
+        excess = sum(status.st_size for status, _ in files) - max_bytes
         for status, entry in sorted(files, key=lambda pair: pair[0].st_mtime):
             if excess <= 0:
                 break
