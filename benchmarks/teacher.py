@@ -94,7 +94,21 @@ def train(seed: int, epochs: int, teacher: Path | None = None) -> dict[str, floa
     """Train once; return the accuracy after the last epoch, a fraction in [0, 1], and the time of an epoch."""
     out = WORK / f"{'teacher' if teacher else 'no-teacher'}-{epochs}-{seed}"
     command = [sys.executable, "-m", "levit", "train", WORK / "images", "--config", ROOT / "configs" / "cifar10.yaml"]
-    command += ["--image-size", 64, "--epochs", epochs, "--ema", 0, "--seed", seed, "--out", out, "--resume"]
+    command += [
+        "--model",
+        DATA / "starter",
+        "--image-size",
+        64,
+        "--epochs",
+        epochs,
+        "--ema",
+        0,
+        "--seed",
+        seed,
+        "--out",
+        out,
+        "--resume",
+    ]
     command += ["--teacher", teacher] if teacher else []
     subprocess.run([str(argument) for argument in command], check=True, cwd=ROOT)
     rows = read_results(out)

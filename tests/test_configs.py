@@ -1,14 +1,15 @@
-"""Every recipe in configs/ learns for a step, and says on top what it is for."""
+"""Every recipe in configs/ can be trained, and its header says how."""
 
 import csv
-from dataclasses import replace
 from math import isfinite
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from levit.training.options import options_from, read_options
+from levit.spec.variants import find_variant
+from levit.training.options import TrainingOptions
+from levit.training.recipe import read_recipe
 from levit.training.train import train
 from tests.conftest import GOLDEN, ROOT
 
@@ -18,35 +19,33 @@ IMAGENET = [config for config in CONFIGS if config.name.startswith("imagenet-")]
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    """Two noisy pictures of each class that the teacher knows: one to learn from, one to judge."""
+    """Two noisy pictures of each class of the golden checkpoint: one for training, one for validation."""
     folder, generator = tmp_path_factory.mktemp("digits"), np.random.default_rng(0)
     for name in (f"LABEL_{number}" for number in range(10)):
-        for split, count in (("train", 1), ("validation", 1)):
+        for split in ("train", "validation"):
             (folder / split / name).mkdir(parents=True)
-            for number in range(count):
-                pixels = generator.integers(0, 256, (40, 48, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(folder / split / name / f"{number}.png")
+            pixels = generator.integers(0, 256, (40, 48, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / split / name / "0.png")
     return folder
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
-def test_it_learns_for_a_step(config, digits, tmp_path, request):
-    options = options_from(read_options(config), str(config))
-    options = replace(
-        options, data=str(digits), out=str(tmp_path / "run"), epochs=1, cooldown_epochs=0, warmup_epochs=0.0,
-        batch_size=10, precision="fp32", workers=0, report_to="none",
+def test_a_recipe_can_be_trained_for_a_step(config, digits, tmp_path):
+    """With few small images, a small network of the same kind, and weights that need no download."""
+    options = TrainingOptions.from_flat(**read_recipe(config)).with_values(
+        data=str(digits), out=str(tmp_path / "run"), epochs=1, cooldown_epochs=0, warmup_epochs=0.0, batch_size=10,
+        image_size=64, precision="fp32", workers=0, report_to="none", from_scratch=True,
     )  # fmt: skip
-    if options.is_taught:  # one that is not here has to be replaced
-        options = replace(options, teacher=str(GOLDEN / "tiny" / "transformers"))
-    if options.model.startswith("runs/"):  # of another recipe
-        options = replace(options, model="levit-128s", from_scratch=True)
-    if "starter" in options.model:
-        request.getfixturevalue("shared_data")
-    elif not options.from_scratch:
-        options = replace(options, from_scratch=True)
-    local = ROOT / options.model
-    run = train(replace(options, model=str(local) if local.exists() else options.model))
+    if options.teacher.has_teacher:
+        options = options.with_values(teacher=str(GOLDEN / "tiny" / "transformers"))
+    if (ROOT / options.model.model).exists():
+        options = options.with_values(model=str(ROOT / options.model.model))
+    else:
+        if not options.model.model.startswith("runs/"):  # the result of another recipe
+            find_variant(options.model.model)
+        options = options.with_values(model="levit-128s")
+    run = train(options)
     assert run.is_complete
     with (run.folder / "results.csv").open() as stream:
         row = next(csv.DictReader(stream))
@@ -55,18 +54,25 @@ def test_it_learns_for_a_step(config, digits, tmp_path, request):
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
-def test_it_opens_with_its_command_cost_and_result(config):
-    comment = "\n".join(line for line in config.read_text().splitlines() if line.startswith("#"))
-    assert f"--config configs/{config.name}" in comment
-    assert "Cost: " in comment
-    assert "Result: " in comment or "Expected: " in comment
-    options_from(read_options(config), str(config))
+def test_a_recipe_starts_with_its_data_command_cost_and_result(config):
+    header = "\n".join(line for line in config.read_text().splitlines() if line.startswith("#"))
+    assert "# Data: " in header
+    assert "# Command" in header
+    assert f"--config configs/{config.name}" in header
+    assert "# Cost: " in header
+    assert "# Result: " in header or "# Expected: " in header
+    TrainingOptions.from_flat(**read_recipe(config))
 
 
-def test_the_paper_s_recipe_is_the_same_for_every_size():
-    recipes = [read_options(config) for config in IMAGENET]
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_a_recipe_needs_no_files_outside_the_repository(config):
+    assert "shared/" not in config.read_text()
+
+
+def test_the_recipe_of_the_paper_is_the_same_for_every_size():
+    recipes = [read_recipe(config) for config in IMAGENET]
     assert [recipe.pop("model") for recipe in recipes] == [config.stem.removeprefix("imagenet-") for config in IMAGENET]
-    assert {recipe["model"]: recipe["drop_path"] for recipe in map(read_options, IMAGENET)} == {
+    assert {recipe["model"]: recipe["drop_path"] for recipe in map(read_recipe, IMAGENET)} == {
         config.stem.removeprefix("imagenet-"): 0.1 if "384" in config.name else 0.0 for config in IMAGENET
     }
     assert all({**recipe, "drop_path": 0} == {**recipes[0], "drop_path": 0} for recipe in recipes)
@@ -74,9 +80,8 @@ def test_the_paper_s_recipe_is_the_same_for_every_size():
 
 
 @pytest.mark.parametrize("config", IMAGENET, ids=lambda path: path.stem)
-def test_the_paper_s_recipe_is_the_paper_s(config):
-    """Section 5.1, and the published training code where the paper is silent."""
-    recipe = read_options(config)
+def test_the_recipe_of_the_paper_has_its_values(config):
+    """Section 5.1, and the published training code where the paper does not say."""
     batch_size = 2048
     paper = {
         "epochs": 1000, "batch_size": batch_size, "lr": 5e-4 * batch_size / 512, "weight_decay": 0.025,
@@ -86,5 +91,5 @@ def test_the_paper_s_recipe_is_the_paper_s(config):
         "teacher": "timm/regnety_160.deit_in1k", "distillation": "hard", "alpha": 0.5, "image_size": 224,
         "from_scratch": True,
     }  # fmt: skip
-    options = options_from(recipe, str(config)).to_dict()
+    options = TrainingOptions.from_flat(**read_recipe(config)).to_flat()
     assert {name: options[name] for name in paper} == pytest.approx(paper)
