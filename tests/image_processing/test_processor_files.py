@@ -93,22 +93,25 @@ def test_stock_transformers_reads_a_saved_processor_with_equal_values(tmp_path, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cls", OURS)
-def test_the_auto_class_of_transformers_opens_a_saved_processor(tmp_path, cls):
+def test_the_auto_class_of_transformers_opens_saved_processors(tmp_path):
     """In a new process, in which `levit.register()` was not called."""
-    cls(**UNUSUAL).save_pretrained(tmp_path)
     np.save(tmp_path / "image.npy", IMAGE)
+    for cls in OURS:
+        cls(**UNUSUAL).save_pretrained(tmp_path / cls.__name__)
     script = f"""
 import numpy as np, transformers
-for backend in ("pil", "torchvision"):
-    processor = transformers.AutoImageProcessor.from_pretrained({str(tmp_path)!r}, backend=backend)
-    assert type(processor).__module__.startswith("transformers."), type(processor)
-    found = processor(np.load({str(tmp_path / "image.npy")!r}), return_tensors="np")["pixel_values"]
-    np.save({str(tmp_path)!r} + "/" + backend + ".npy", found)
+image = np.load({str(tmp_path / "image.npy")!r})
+for name in {[cls.__name__ for cls in OURS]}:
+    for backend in ("pil", "torchvision"):
+        processor = transformers.AutoImageProcessor.from_pretrained({str(tmp_path)!r} + "/" + name, backend=backend)
+        assert type(processor).__module__.startswith("transformers."), type(processor)
+        np.save(f"{tmp_path}/{{name}}/{{backend}}.npy", processor(image, return_tensors="np")["pixel_values"])
 """
     subprocess.run([sys.executable, "-c", script], check=True)
-    for ours, backend in zip(OURS, ("pil", "torchvision"), strict=True):
-        np.testing.assert_array_equal(np.load(tmp_path / f"{backend}.npy"), values(ours(**UNUSUAL)))
+    for saved_by in OURS:
+        for cls, backend in zip(OURS, ("pil", "torchvision"), strict=True):
+            actual = np.load(tmp_path / saved_by.__name__ / f"{backend}.npy")
+            np.testing.assert_array_equal(actual, values(cls(**UNUSUAL)))
 
 
 @pytest.mark.parametrize("options", [{}, UNUSUAL, {"do_resize": False}, {"do_rescale": False, "do_normalize": False}])

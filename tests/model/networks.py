@@ -14,6 +14,13 @@ def small_config(**values) -> levit.LevitConfig:
     )
 
 
+def smallest_config(**values) -> levit.LevitConfig:
+    """Configuration of two stages for 64x64 pixels, with every kind of block, for tests that wait for a compiler."""
+    per_stage = {"hidden_sizes": [16, 24], "key_dim": [4] * 2, "depths": [1] * 2, "num_attention_heads": [2] * 2}
+    ratios = {"mlp_ratio": [2] * 2, "attention_ratio": [2] * 2}
+    return levit.LevitConfig(**{"image_size": 64, **per_stage, **ratios, **values})
+
+
 def randomized(model: torch.nn.Module) -> torch.nn.Module:
     """Add noise to all weights, because residual branches and biases are initialized to 0; set evaluation mode."""
     with torch.no_grad():
