@@ -1,6 +1,6 @@
-"""The two choices about attention in the torch network, measured: eager or sdpa, and how to resize the attention bias.
+"""Speed of the attention implementations (eager, sdpa), and accuracy by interpolation of the position biases.
 
-python benchmarks/attention.py             needs ../shared/data for the second, and pyarrow (`make bench` installs it)
+python benchmarks/attention.py             the accuracy requires ../shared/data and pyarrow (`make bench` installs it)
 """
 
 from __future__ import annotations
@@ -30,23 +30,27 @@ DATA = ROOT.parent / "shared" / "data"
 RESULT = Path(__file__).parent / "results" / "attention.json"
 ROUNDS, IMAGES = 9, 1500
 
-Resize = Callable[[Tensor, Grid, Grid], Tensor]
+Interpolation = Callable[[Tensor, Grid, Grid], Tensor]
 
 
 def main() -> None:
-    """Measure, print, record."""
-    results = {"images_per_second": speed(), "top1_percent": accuracy() if DATA.exists() else None}
+    """Measure, print and write the results."""
+    results = {"images_per_second": measure_speed(), "top1": measure_accuracy() if DATA.exists() else None}
     RESULT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(results, indent=1))
 
 
-def speed() -> dict[str, dict[str, float]]:
-    """LeViT-128S with random weights, both ways in one process, rounds alternating."""
+def measure_speed() -> dict[str, dict[str, float]]:
+    """Median images per second of LeViT-128S with random weights, in alternating rounds of one process.
+
+    Returns:
+        By batch, images per second by implementation.
+    """
     networks = {}
     for name in ("eager", "sdpa"):
         config = levit.LevitConfig.from_variant("levit-128s", attn_implementation=name)
         networks[name] = levit.LevitForImageClassification(config)
-    found = {}
+    throughput = {}
     for batch, training in ((1, False), (16, False), (8, True)):
         images, labels = torch.randn(batch, 3, 224, 224), torch.zeros(batch, dtype=torch.long)
         seconds: dict[str, list[float]] = {name: [] for name in networks}
@@ -59,31 +63,35 @@ def speed() -> dict[str, dict[str, float]]:
                 if training:
                     output.loss.backward()
                 seconds[name].append(time.perf_counter() - start)
-        found[f"{'training, ' if training else ''}batch {batch}"] = {
+        throughput[f"{'training, ' if training else ''}batch {batch}"] = {
             name: round(batch / statistics.median(values), 1) for name, values in seconds.items()
         }
-    return found
+    return throughput
 
 
-def accuracy() -> dict[str, dict[int, float]]:
-    """The starter, trained at 64 pixels, on images of other sizes, by the way in which its biases are resized."""
+def measure_accuracy() -> dict[str, dict[int, float]]:
+    """Top-1 accuracy of the starter model, trained at 64 pixels, for other image sizes.
+
+    Returns:
+        By interpolation, top-1 accuracy in [0, 1] by image size in pixels.
+    """
     network = levit.load_checkpoint(DATA / "starter")
     rows = pyarrow.parquet.read_table(DATA / "tiny-imagenet-val.parquet").slice(0, IMAGES).to_pylist()
     labels = torch.tensor([row["label"] for row in rows])
-    ways: dict[str, Resize] = {
+    interpolations: dict[str, Interpolation] = {
         "linear": resize_position_bias,
-        "cubic": _cubic,
-        "distances in tokens": _tokens,
+        "cubic": _interpolate_cubic,
+        "clamped distances": _clamp_distances,
     }
-    found: dict[str, dict[int, float]] = {name: {} for name in ways}
+    top1: dict[str, dict[int, float]] = {name: {} for name in interpolations}
     for size in (48, 64, 80, 96, 128):
         images = torch.stack([_pixels(row["image"]["bytes"], size) for row in rows])
-        for name, way in ways.items():
-            setattr(attention, "resize_position_bias", way)  # noqa: B010  # mypy knows only the one
+        for name, interpolation in interpolations.items():
+            setattr(attention, "resize_position_bias", interpolation)  # noqa: B010  # mypy refuses an assignment
             with torch.inference_mode():
                 predicted = torch.cat([network(batch).logits.argmax(dim=1) for batch in images.chunk(IMAGES // 100)])
-            found[name][size] = round(100 * (predicted == labels).float().mean().item(), 2)
-    return found
+            top1[name][size] = round((predicted == labels).float().mean().item(), 4)
+    return top1
 
 
 def _pixels(encoded: bytes, size: int) -> Tensor:
@@ -92,14 +100,15 @@ def _pixels(encoded: bytes, size: int) -> Tensor:
     return torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)
 
 
-def _cubic(biases: Tensor, trained: Grid, grid: Grid) -> Tensor:
+def _interpolate_cubic(biases: Tensor, trained: Grid, grid: Grid) -> Tensor:
     table = biases.view(1, -1, *trained)
     if grid == trained:
         return biases
     return functional.interpolate(table, size=grid, mode="bicubic", align_corners=True)[0].flatten(1)
 
 
-def _tokens(biases: Tensor, trained: Grid, grid: Grid) -> Tensor:
+def _clamp_distances(biases: Tensor, trained: Grid, grid: Grid) -> Tensor:
+    """Use the bias of the same distance in tokens; larger distances than the trained ones use the largest one."""
     rows, columns = (torch.arange(new).clamp(max=old - 1) for new, old in zip(grid, trained, strict=True))
     return biases.view(-1, *trained)[:, rows][:, :, columns].flatten(1)
 
