@@ -77,10 +77,10 @@ def test_a_network_in_memory_is_exported_with_the_preprocessing_of_its_file(tmp_
     assert artifact.source.name == "copy"
 
 
-@pytest.mark.parametrize("thing", [{"a": 1}, 5])
-def test_an_object_that_is_not_a_network_raises_an_error(tmp_path, thing):
+@pytest.mark.parametrize("value", [{"a": 1}, 5])
+def test_an_object_that_is_not_a_network_raises_an_error(tmp_path, value):
     with pytest.raises(CheckpointError, match="is not a network"):
-        export(thing, tmp_path / "x.onnx")
+        export(value, tmp_path / "x.onnx")
 
 
 def test_a_network_with_four_channels_is_exported(tmp_path):

@@ -27,15 +27,15 @@ def values(cls, images, **options) -> np.ndarray:
 def test_an_image_with_as_many_channels_as_the_mean_is_not_converted(cls, channels):
     image = np.random.default_rng(1).integers(0, 256, (60, 80, channels), np.uint8)
     options = {"image_mean": [0.5] * channels, "image_std": [0.5] * channels}
-    found = values(cls, image, **options)
-    assert found.shape == (1, channels, 224, 224)
+    actual = values(cls, image, **options)
+    assert actual.shape == (1, channels, 224, 224)
     # Pillow treats the last of four channels as opacity and weights the others by it; so does transformers.
     if (cls, channels) != (LevitImageProcessor, 4):
         each = [values(cls, image[..., channel], image_mean=[0.5], image_std=[0.5]) for channel in range(channels)]
-        np.testing.assert_array_equal(found, np.concatenate(each, axis=1))
+        np.testing.assert_array_equal(actual, np.concatenate(each, axis=1))
     floats = values(cls, image * np.float32(0.999), **options)
     if (cls, channels) != (LevitImageProcessor, 4):
-        np.testing.assert_allclose(floats, found, atol=0.03)
+        np.testing.assert_allclose(floats, actual, atol=0.03)
 
 
 @pytest.mark.parametrize("cls", OURS)
@@ -54,8 +54,8 @@ def test_pil_images_with_as_many_channels_as_the_mean_are_not_converted(cls):
 def test_without_conversion_values_are_kept(cls):
     raw = {"do_convert_rgb": False, "do_resize": False, "do_center_crop": False, "do_rescale": False}
     for image in (GRAY_16_BIT, GRAY > 99, GRAY, GRAY - np.float32(300), RGBA):
-        found = values(cls, image, do_normalize=False, **raw)[0]
-        np.testing.assert_array_equal(found.squeeze(), np.moveaxis(image, -1, 0) if image.ndim == 3 else image)
+        actual = values(cls, image, do_normalize=False, **raw)[0]
+        np.testing.assert_array_equal(actual.squeeze(), np.moveaxis(image, -1, 0) if image.ndim == 3 else image)
     palette = Image.fromarray(RGB).quantize(8)
     np.testing.assert_array_equal(values(cls, palette, do_normalize=False, **raw)[0, 0], np.asarray(palette))
     with pytest.raises(ConfigError, match=r"^image_mean: has length 3, but image 0 has 1 channels"):
@@ -72,26 +72,26 @@ def test_both_classes_resize_floats_of_any_range_equally():
 
 @pytest.mark.parametrize("cls", OURS)
 def test_a_small_rescale_factor_applies_to_16_bit_values(cls):
-    found = values(cls, GRAY_16_BIT, rescale_factor=1 / 65535, do_normalize=False)
-    np.testing.assert_allclose(found, values(cls, GRAY, do_normalize=False), atol=2.01 / 255)
+    actual = values(cls, GRAY_16_BIT, rescale_factor=1 / 65535, do_normalize=False)
+    np.testing.assert_allclose(actual, values(cls, GRAY, do_normalize=False), atol=2.01 / 255)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int16, torch.uint16, torch.int8])
 @pytest.mark.parametrize("cls", OURS)
 def test_tensors_of_every_dtype_are_accepted(cls, dtype):
     image = torch.from_numpy(RGB // 2).permute(2, 0, 1).to(dtype)
-    found = values(cls, image)
-    assert found.dtype == np.float32
+    actual = values(cls, image)
+    assert actual.dtype == np.float32
     expected = RGB // 2 if dtype != torch.uint16 else np.zeros_like(RGB)
-    np.testing.assert_allclose(found, values(cls, expected), atol=2.01 / 255 / 0.224)
+    np.testing.assert_allclose(actual, values(cls, expected), atol=2.01 / 255 / 0.224)
 
 
 def test_transparent_arrays_are_blended_as_by_pillow():
     opacity, color = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
     every = np.dstack([color, color, color, opacity])
     raw = {"do_resize": False, "do_center_crop": False, "do_rescale": False, "do_normalize": False}
-    found = values(LevitImageProcessor, every, data_format="channels_last", **raw)[0]
-    np.testing.assert_array_equal(found, np.asarray(read_image(every)))
+    actual = values(LevitImageProcessor, every, data_format="channels_last", **raw)[0]
+    np.testing.assert_array_equal(actual, np.asarray(read_image(every)))
     floats = values(LevitImageProcessor, every / np.float32(255), data_format="channels_last", **raw)[0]
     np.testing.assert_allclose(floats * 255, np.asarray(read_image(every)), atol=0.51)
 

@@ -102,10 +102,10 @@ def check_values(ours, stock, height, width, options, per_call):
     expected = (stock()(array if min(height, width) > 4 else Image.fromarray(array), **options))["pixel_values"][0]
     processor, call_options = (ours(), options) if per_call else (ours(**options), {})
     for image in every_form(array):
-        found = processor(image, **call_options)["pixel_values"][0]
-        assert type(found) is type(expected)
-        assert found.dtype == expected.dtype
-        np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
+        actual = processor(image, **call_options)["pixel_values"][0]
+        assert type(actual) is type(expected)
+        assert actual.dtype == expected.dtype
+        np.testing.assert_array_equal(np.asarray(actual), np.asarray(expected))
 
 
 @pytest.mark.parametrize(("ours", "stock"), PAIRS)
@@ -182,9 +182,9 @@ def test_data_format_determines_the_layout_of_the_result(cls):
     expected = values(cls(), last)
     for image in (last, first, Image.fromarray(last)):
         np.testing.assert_array_equal(values(cls(), image, data_format="channels_first"), expected)
-        found = values(cls(data_format="channels_last"), image)
-        assert found.flags.c_contiguous
-        np.testing.assert_array_equal(found, expected.transpose(0, 2, 3, 1))
+        actual = values(cls(data_format="channels_last"), image)
+        assert actual.flags.c_contiguous
+        np.testing.assert_array_equal(actual, expected.transpose(0, 2, 3, 1))
     for unset in ("none", None):
         assert values(cls(), last, data_format=unset).shape == (1, 224, 224, 3)
         assert values(cls(), Image.fromarray(last), data_format=unset).shape == (1, 224, 224, 3)

@@ -119,8 +119,8 @@ def test_the_runtime_without_torch_reads_a_saved_processor_with_equal_values(tmp
     processor = LevitImageProcessor(**options)
     processor.save_pretrained(tmp_path)
     preprocessing = preprocessing_from_config(written(tmp_path), (224, 224))
-    found = normalize(preprocess(Image.fromarray(IMAGE), preprocessing)[None], preprocessing)
-    np.testing.assert_array_equal(found, values(processor))
+    actual = normalize(preprocess(Image.fromarray(IMAGE), preprocessing)[None], preprocessing)
+    np.testing.assert_array_equal(actual, values(processor))
 
 
 @pytest.mark.parametrize("cls", OURS)
@@ -167,8 +167,8 @@ def test_threads_share_a_processor(cls):
     processor = cls()
     images = [np.roll(IMAGE, number, axis=0) for number in range(24)]
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda image: values(processor, image), images))
-    np.testing.assert_array_equal(np.concatenate(found), values(processor, images))
+        actual = list(pool.map(lambda image: values(processor, image), images))
+    np.testing.assert_array_equal(np.concatenate(actual), values(processor, images))
 
 
 def test_the_deprecated_name_is_a_class_with_a_warning(tmp_path):
@@ -190,8 +190,8 @@ def test_without_torchvision_the_pillow_class_works_and_the_error_of_the_other_s
 import sys
 sys.modules["torchvision"] = None
 import numpy as np, levit
-found = levit.LevitImageProcessor()(np.load({str(tmp_path / "image.npy")!r}), return_tensors="pt")["pixel_values"]
-np.save({str(tmp_path / "found.npy")!r}, found)
+actual = levit.LevitImageProcessor()(np.load({str(tmp_path / "image.npy")!r}), return_tensors="pt")["pixel_values"]
+np.save({str(tmp_path / "actual.npy")!r}, actual)
 try:
     levit.LevitImageProcessorFast()
 except ImportError as error:
@@ -199,7 +199,7 @@ except ImportError as error:
 """
     run = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert run.stdout == 'LevitImageProcessorFast needs torchvision: pip install "levit[torch]"\n'
-    np.testing.assert_array_equal(np.load(tmp_path / "found.npy"), values(LevitImageProcessor()))
+    np.testing.assert_array_equal(np.load(tmp_path / "actual.npy"), values(LevitImageProcessor()))
 
 
 @pytest.mark.slow
@@ -209,5 +209,5 @@ def test_the_processing_of_tensors_can_be_compiled():
     processor = LevitImageProcessorFast()
     image = torch.from_numpy(IMAGE).permute(2, 0, 1)
     expected = processor(image, return_tensors="pt")["pixel_values"]
-    found = torch.compile(processor)(image, return_tensors="pt")["pixel_values"]
-    torch.testing.assert_close(found, expected, atol=2.01 / 255 / 0.224, rtol=0)
+    actual = torch.compile(processor)(image, return_tensors="pt")["pixel_values"]
+    torch.testing.assert_close(actual, expected, atol=2.01 / 255 / 0.224, rtol=0)

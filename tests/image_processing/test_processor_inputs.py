@@ -140,9 +140,9 @@ def test_floats_up_to_255_are_within_two_levels_of_uint8_without_overshoot(entry
 @pytest.mark.parametrize("entry", SCALED)
 def test_floats_up_to_1_have_the_values_of_the_references_and_a_warning(ours, stock, entry):
     with pytest.warns(UserWarning, match=r"^the values are already between 0 and 1: set do_rescale=False$"):
-        found = values(ours, SCALED[entry])
+        actual = values(ours, SCALED[entry])
     # The tolerance is the overshoot of transformers' torchvision class, in noise at most a third of the range.
-    np.testing.assert_allclose(found, values(stock, SCALED[entry]), atol=0.4 / 255 / 0.224)
+    np.testing.assert_allclose(actual, values(stock, SCALED[entry]), atol=0.4 / 255 / 0.224)
     bytes_ = values(ours, RGB, do_normalize=False)
     np.testing.assert_allclose(values(ours, SCALED[entry], **UNSCALED), bytes_, atol=2.01 / 255)
 
@@ -154,9 +154,9 @@ def test_an_ambiguous_channel_position_is_reported_in_a_warning(cls, entry):
     with pytest.warns(
         UserWarning, match=rf"^an image of shape .* is interpreted as channels {position}: set input_data"
     ):
-        found = values(cls, image)
-    np.testing.assert_array_equal(found, values(cls, Image.fromarray(rgb)))
-    np.testing.assert_array_equal(found, values(cls, image, input_data_format=f"channels_{position}"))
+        actual = values(cls, image)
+    np.testing.assert_array_equal(actual, values(cls, Image.fromarray(rgb)))
+    np.testing.assert_array_equal(actual, values(cls, image, input_data_format=f"channels_{position}"))
 
 
 @pytest.mark.parametrize("cls", OURS)

@@ -69,10 +69,10 @@ def test_options_that_the_references_accept_have_their_values(recorded, shared_g
     file = shared_golden / "preprocess" / "images" / "portrait.jpg"
     if "lanczos" in entry and key == "transformers" and Version(torchvision.__version__) < Version("0.27"):
         pytest.skip("transformers resizes bicubically there: lanczos of tensors came with torchvision 0.27")
-    found = OURS[key]()(str(file), return_tensors="np", **SAME_AS_REFERENCE[entry])["pixel_values"]
+    actual = OURS[key]()(str(file), return_tensors="np", **SAME_AS_REFERENCE[entry])["pixel_values"]
     expected = recorded[entry][key]
-    assert list(found.shape) == expected["shape"]
-    statistics = [found.mean(), found.min(), found.max()]
+    assert list(actual.shape) == expected["shape"]
+    statistics = [actual.mean(), actual.min(), actual.max()]
     np.testing.assert_allclose(statistics, [expected[name] for name in ("mean", "min", "max")], rtol=2e-5, atol=2e-5)
 
 

@@ -85,7 +85,7 @@ def export(
         revision: branch, tag or commit of a checkpoint on the hub.
 
     Returns:
-        The file and what was measured.
+        Path, metadata, size and maximum difference of the file.
 
     Raises:
         CheckpointError: the checkpoint cannot be read, or has no revisions.

@@ -1,1 +1,1 @@
-"""The network, in torch, on transformers' `PreTrainedModel`."""
+"""LeViT networks in torch, based on transformers' `PreTrainedModel`."""

@@ -164,10 +164,10 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
     @classmethod
     def get_config_dict(cls, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """Read a config.json, and accept both model types of levit as the type of this class."""
-        values, rest = super().get_config_dict(*args, **kwargs)
+        values, unused = super().get_config_dict(*args, **kwargs)
         if values.get("model_type") in MODEL_TYPES:
             values["model_type"] = cls.model_type
-        return values, rest
+        return values, unused
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of config.json.
