@@ -24,7 +24,7 @@ from levit.training.run_state import LAST, finish_interrupted_save, has_state
 ARGUMENTS_FILE = "args.yaml"
 
 _LOCK_FILE = ".lock"
-_LOCK_SECONDS = 5.0  # a process that was just told to stop has this time to end
+_LOCK_SECONDS = 5.0  # a process that was just stopped has this time to end
 _WEIGHT_COPIES = 12  # best, last, average and optimizer (two each), and all once more while they are replaced
 
 
