@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Parallel test processes; modules are kept together, because their tests share fixtures.
+JOBS ?= 2
+PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope
 # The versions that were tested; `make … CONSTRAINTS=/dev/null` takes the newest.
 CONSTRAINTS ?= constraints.txt
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
@@ -16,10 +19,10 @@ demo: $(VENV)/.base  ## Install the runtime (no torch) and classify the example 
 	$(BIN)/levit predict examples
 
 test: $(VENV)/.dev  ## Install everything and run all tests (18 to 25 minutes on 2 cores, after a download of 4 GB; 7 GB on disk).
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
-quick: $(VENV)/.dev  ## Run the tests that a developer runs all day.
-	$(BIN)/python -m pytest -m "not slow"
+quick: $(VENV)/.dev  ## Run the fast tests, for every change.
+	$(PYTEST) -m "not slow"
 
 check: $(VENV)/.dev  ## Lint, formatting, length limits, types and import rules.
 	$(BIN)/ruff check .
@@ -29,7 +32,7 @@ check: $(VENV)/.dev  ## Lint, formatting, length limits, types and import rules.
 	$(BIN)/lint-imports
 
 coverage: $(VENV)/.dev  ## Measure line and branch coverage of all tests, subprocesses included: coverage.txt.
-	$(BIN)/python -m pytest --numprocesses 2 --cov --cov-report=
+	$(PYTEST) --cov --cov-report=
 	$(BIN)/coverage report > coverage.txt
 	tail -n 1 coverage.txt
 
