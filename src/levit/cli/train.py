@@ -49,11 +49,12 @@ def train(
 
 
 def _print_result(result: Run, run: str, *, as_json: bool) -> None:
+    best = result.best
     if as_json:
         names = ("is_complete", "stopped_early", "metric", "best", "best_epoch", "epochs")
         typer.echo(json.dumps({"run": run} | {name: getattr(result, name) for name in names}))
-    elif result.is_complete and result.best is None:
+    elif result.is_complete and best is None:
         typer.echo(run)
-    elif result.is_complete:
-        best = f"{result.best:.4f}" if result.metric == "loss" else f"{100 * result.best:.2f} %"
-        typer.echo(f"{run}: {result.metric} {best} in epoch {result.best_epoch}")
+    elif result.is_complete and best is not None:
+        value = f"{best:.4f}" if result.metric == "loss" else f"{100 * best:.2f} %"
+        typer.echo(f"{run}: {result.metric} {value} in epoch {result.best_epoch}")

@@ -26,17 +26,17 @@ def with_training_options(command: Callable[..., None]) -> Callable[..., None]:
     that is not given is None: then the value of a YAML file, or the default, applies. Fields that the command declares
     itself are left out.
     """
-    own = [one for one in signature(command, eval_str=True).parameters.values() if one.kind is not one.VAR_KEYWORD]
-    declared = {one.name for one in own}
+    declared = signature(command, eval_str=True).parameters
     generated = [
-        Parameter(one.name, Parameter.KEYWORD_ONLY, default=None, annotation=_annotation(one, _PANELS[group]))
+        Parameter(item.name, Parameter.KEYWORD_ONLY, default=None, annotation=_annotation(item, _PANELS[group]))
         for group, kind in GROUPS.items()
-        for one in fields(kind)
-        if one.name not in declared
+        for item in fields(kind)
+        if item.name not in declared
     ]
-    parameters = [*(one.replace(kind=Parameter.KEYWORD_ONLY) for one in own), *generated]
+    own = [item for item in declared.values() if item.kind is not Parameter.VAR_KEYWORD]
+    parameters = [*(item.replace(kind=Parameter.KEYWORD_ONLY) for item in own), *generated]
     command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {one.name: one.annotation for one in parameters}
+    command.__annotations__ = {item.name: item.annotation for item in parameters}
     return command
 
 

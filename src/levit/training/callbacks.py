@@ -1,7 +1,10 @@
 """Callbacks of the training loop."""
 
+# ruff: noqa: D102  # the methods of CallbackList are documented in Callback
+
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from levit.training.data_loader import Batch
@@ -33,25 +36,68 @@ class Callback:
     """Hooks that the training loop calls on every process; each does nothing unless it is overridden."""
 
     def on_train_start(self, progress: Progress) -> None:
-        """Before the first step of a run, or of its continuation."""
+        """Called before the first step of a run, or of a resumed run."""
 
     def on_batch(self, batch: Batch, *, is_training: bool) -> None:
-        """After a batch of training or validation images was loaded."""
+        """Called after a training or validation batch was loaded."""
 
     def on_step(self, report: StepReport) -> None:
-        """After a step."""
+        """Called after a step."""
 
     def on_validation_start(self, progress: Progress) -> None:
-        """After the last step of an epoch."""
+        """Called after the last step of an epoch."""
 
     def on_checkpoint(self, progress: Progress) -> None:
-        """After a state was saved, or loaded."""
+        """Called after a state was saved or loaded."""
 
     def on_epoch_end(self, progress: Progress, *, is_best: bool) -> None:
-        """After an epoch was validated and saved; its metrics are the last item of `progress.history`."""
+        """Called after an epoch was validated and saved; its metrics are the last item of `progress.history`."""
 
     def on_train_end(self, progress: Progress) -> None:
-        """After the last epoch, or after a signal stopped the run and it was saved."""
+        """Called after the last epoch, or after a signal stopped the run and it was saved."""
 
     def on_exit(self) -> None:
-        """At the end of a run, also after an error."""
+        """Called at the end of a run, also after an error."""
+
+
+class CallbackList(Callback):
+    """Callbacks that are called in order.
+
+    Args:
+        callbacks: the callbacks.
+    """
+
+    def __init__(self, callbacks: Sequence[Callback]) -> None:
+        self._callbacks = tuple(callbacks)
+
+    def on_train_start(self, progress: Progress) -> None:
+        for callback in self._callbacks:
+            callback.on_train_start(progress)
+
+    def on_batch(self, batch: Batch, *, is_training: bool) -> None:
+        for callback in self._callbacks:
+            callback.on_batch(batch, is_training=is_training)
+
+    def on_step(self, report: StepReport) -> None:
+        for callback in self._callbacks:
+            callback.on_step(report)
+
+    def on_validation_start(self, progress: Progress) -> None:
+        for callback in self._callbacks:
+            callback.on_validation_start(progress)
+
+    def on_checkpoint(self, progress: Progress) -> None:
+        for callback in self._callbacks:
+            callback.on_checkpoint(progress)
+
+    def on_epoch_end(self, progress: Progress, *, is_best: bool) -> None:
+        for callback in self._callbacks:
+            callback.on_epoch_end(progress, is_best=is_best)
+
+    def on_train_end(self, progress: Progress) -> None:
+        for callback in self._callbacks:
+            callback.on_train_end(progress)
+
+    def on_exit(self) -> None:
+        for callback in self._callbacks:
+            callback.on_exit()

@@ -27,10 +27,10 @@ class Checkpointer:
 
     Attributes:
         run: the run directory.
-        accelerator: of this process.
+        accelerator: device, precision and processes.
         student: writes weights with their configuration and preprocessing.
         model: network, optimizer and average.
-        fingerprint: of the run.
+        fingerprint: inputs of the run, saved with its state.
     """
 
     run: Path
@@ -43,7 +43,7 @@ class Checkpointer:
         """Write `last/` and `ema/`, and the best weights into the run directory.
 
         Args:
-            progress: of the run.
+            progress: progress of the run, saved with its state.
             best: the weights that are better than those of all epochs before, if any.
 
         Raises:

@@ -41,7 +41,7 @@ def gather_rows(rows: Sequence[Tensor], columns: int, accelerator: Accelerator) 
     Args:
         rows: matrices of this process, [any, columns].
         columns: their width, for a process without a matrix.
-        accelerator: of this process.
+        accelerator: device and processes.
 
     Returns:
         [rows of all processes, columns]; a process with fewer rows than another is padded with rows of -1.

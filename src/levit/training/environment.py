@@ -16,7 +16,7 @@ from levit.errors import ConfigError
 from levit.model.torch_engine import has_bfloat16
 from levit.training.options import RunOptions
 
-# How long the processes wait for the one that copies millions of images.
+# Copying millions of images takes one process hours, for which the others wait.
 _COLLECTIVE_TIMEOUT = timedelta(hours=6)
 
 

@@ -43,7 +43,7 @@ def suggest_options(options: TrainingOptions, microbatch_size: int, device: torc
 
 
 def _restart_hint(options: TrainingOptions) -> str:
-    """How to continue with a lower learning rate, longer warm-up, clipping or fp32."""
+    """Hint to continue with a lower learning rate, longer warm-up, clipping or fp32."""
     changes = [f"`lr={options.schedule.lr / 2:g}`", "longer `warmup_epochs`"]
     changes += ["`clip=0.01`"] * (not options.optimizer.clip)
     changes += ["`precision=fp32`"] * (options.run.precision != "fp32")

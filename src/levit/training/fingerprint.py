@@ -29,10 +29,10 @@ def check_fingerprint(saved: Fingerprint, current: Fingerprint, run: object, hin
     """Check that a resumed run has the inputs that it started with.
 
     Args:
-        saved: from the state of the run.
-        current: of this process.
+        saved: fingerprint in the state of the run.
+        current: fingerprint of the resumed run.
         run: the run directory, for messages.
-        hint: how to use the weights of the run in another one.
+        hint: alternative to resuming, the end of each message.
 
     Raises:
         ConfigError: images, teacher or step size differ. Another number of processes is a warning.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import isfinite
 
@@ -33,7 +33,7 @@ class Trainer:
         sampler: number and size of the steps.
         validator: computes the metrics of an epoch.
         checkpointer: saves the run.
-        callbacks: called in this order.
+        callbacks: hooks for display, results and trackers.
         progress: position of the run, metrics of its epochs, and the best epoch.
         epochs: number of epochs, cool-down included.
         options: metric, patience, and minutes between checkpoints.
@@ -45,7 +45,7 @@ class Trainer:
     sampler: DeterministicSampler
     validator: Validator
     checkpointer: Checkpointer
-    callbacks: Sequence[Callback]
+    callbacks: Callback
     progress: Progress
     epochs: int
     options: RunOptions
@@ -62,16 +62,13 @@ class Trainer:
         """
         try:
             with handle_signals(self.request_stop):
-                for callback in self.callbacks:
-                    callback.on_train_start(self.progress)
+                self.callbacks.on_train_start(self.progress)
                 if self.progress.epoch or self.progress.step:
-                    self._report_checkpoint()  # a killed process may not have done so
+                    self.callbacks.on_checkpoint(self.progress)  # a killed process may not have done so
                 is_complete = self._run_epochs()
-            for callback in self.callbacks:
-                callback.on_train_end(self.progress)
+            self.callbacks.on_train_end(self.progress)
         finally:
-            for callback in self.callbacks:
-                callback.on_exit()
+            self.callbacks.on_exit()
         return is_complete
 
     def request_stop(self) -> None:
@@ -132,8 +129,7 @@ class Trainer:
             lr=self.step.model.lr,
             images_per_second=steps * self.sampler.step_size / max(1e-9, time.monotonic() - start),
         )  # fmt: skip
-        for callback in self.callbacks:
-            callback.on_step(report)
+        self.callbacks.on_step(report)
 
     def _finish_epoch(self, seconds: float, steps: int) -> None:
         """Validate, save, and report the epoch, whose last `steps` steps took `seconds`."""
@@ -147,14 +143,12 @@ class Trainer:
             raise NonFiniteError(row["loss"], f"the validation of epoch {self.progress.epoch + 1}")
         best = self.progress.finish_epoch(row, metric=self.options.metric, patience=self.options.patience)
         self.checkpointer.save(self.progress, best=best)
-        self._report_checkpoint()
-        for callback in self.callbacks:
-            callback.on_epoch_end(self.progress, is_best=best is not None)
+        self.callbacks.on_checkpoint(self.progress)
+        self.callbacks.on_epoch_end(self.progress, is_best=best is not None)
 
     def _validate(self) -> Metrics:
         """Metrics of the network, and those of its average under names with a prefix."""
-        for callback in self.callbacks:
-            callback.on_validation_start(self.progress)
+        self.callbacks.on_validation_start(self.progress)
         # Not the network as wrapped for several processes: some of them may have fewer images, or none.
         networks = self.step.model.networks()
         for network in networks:
@@ -168,21 +162,15 @@ class Trainer:
 
     def _save(self) -> None:
         self.checkpointer.save(self.progress)
-        self._report_checkpoint()
-
-    def _report_checkpoint(self) -> None:
-        for callback in self.callbacks:
-            callback.on_checkpoint(self.progress)
+        self.callbacks.on_checkpoint(self.progress)
 
     def _training_batches(self) -> Iterator[Batch]:
         for batch in self.batches:
-            for callback in self.callbacks:
-                callback.on_batch(batch, is_training=True)
+            self.callbacks.on_batch(batch, is_training=True)
             yield batch
 
     def _on_validation_batch(self, batch: Batch) -> None:
         """Stop before a batch where a single process is requested to: several processes have no common step here."""
         if self._is_stop_requested and self.accelerator.num_processes == 1:
             raise StopRequested
-        for callback in self.callbacks:
-            callback.on_batch(batch, is_training=False)
+        self.callbacks.on_batch(batch, is_training=False)

@@ -1,4 +1,4 @@
-"""What a training step changes: network, optimizer, learning rate and moving average."""
+"""State that a training step changes: network, optimizer, learning rate and moving average."""
 
 from __future__ import annotations
 

@@ -240,7 +240,7 @@ class TrainingOptions:
         check_option_names(values)
         return cls(
             **{
-                group: kind(**{one.name: values[one.name] for one in fields(kind) if one.name in values})
+                group: kind(**{item.name: values[item.name] for item in fields(kind) if item.name in values})
                 for group, kind in GROUPS.items()
             }
         )
@@ -269,7 +269,7 @@ class TrainingOptions:
             ['lr']
         """
         mine, theirs = self.to_flat(), other.to_flat()
-        names = [name for name, one in option_fields().items() if one.metadata["changes_result"]]
+        names = [name for name, item in option_fields().items() if item.metadata["changes_result"]]
         return [name for name in names if mine[name] != theirs[name]]
 
 

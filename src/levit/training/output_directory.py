@@ -35,7 +35,7 @@ def lock_run_directory(options: TrainingOptions, *, lock_seconds: float = _LOCK_
     A directory that was created is deleted again if the run fails before `write_arguments`.
 
     Args:
-        options: of the run.
+        options: options of the run; `out` and `resume` select the directory and whether it may contain a run.
         lock_seconds: how long to wait for another process to release the lock.
 
     Raises:
@@ -90,7 +90,7 @@ def check_run_directory(options: TrainingOptions) -> None:
 
 
 def new_run_hint(run: Path, options: ModelOptions) -> str:
-    """How to start another run from the weights of one that cannot be resumed."""
+    """Hint to start another run from the weights of a run that cannot be resumed."""
     changes = [f"`model={run / LAST}`"]
     changes += ["`from_scratch=False`"] * options.from_scratch
     changes += ["no `patch_size`"] * (options.patch_size is not None)
@@ -101,8 +101,8 @@ def write_arguments(options: TrainingOptions, description: str) -> None:
     """Write all options to `args.yaml`; from then on the directory belongs to the run.
 
     Args:
-        options: of the run, without open choices.
-        description: what follows from them (sizes, images, devices), one line.
+        options: options of the run, without open choices.
+        description: one line with what follows from them: sizes, numbers of images, devices.
     """
     import yaml
 

@@ -16,12 +16,12 @@ class ProgressDisplay(Callback):
     """Loss, accuracy, learning rate, images per second and remaining time.
 
     Args:
-        description: of the run, one line.
+        description: one line about the run.
         epochs: number of epochs, cool-down included.
         steps_per_epoch: number of steps in an epoch.
         metric: name of the metric that selects the best epoch.
         is_main_process: other processes only report unreadable images.
-        clock: returns the time in seconds.
+        clock: function that returns the time in seconds.
     """
 
     def __init__(
@@ -102,11 +102,14 @@ class ProgressDisplay(Callback):
             self._print(f"stopped early: no better epoch among the last {epochs}")
 
     def _show_bar(self) -> None:
+        from rich import progress
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
 
-        columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), TextColumn("{task.fields[state]}"))
-        self._bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False)
+        epoch, state = progress.TextColumn("epoch {task.fields[epoch]}"), progress.TextColumn("{task.fields[state]}")
+        console = Console(stderr=True)
+        self._bar = progress.Progress(
+            epoch, progress.BarColumn(), state, console=console, transient=True, redirect_stdout=False
+        )
         self._task = self._bar.add_task("", total=self._steps, epoch="", state="")
         self._bar.start()
 

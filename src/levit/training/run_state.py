@@ -25,10 +25,10 @@ class RunState(NamedTuple):
     """Content of `last/training_state.pt`.
 
     Attributes:
-        fingerprint: of the run.
-        progress: of the run.
-        tensors: states of network, optimizer, moving average and gradient scaler, by these names; the last two may be
-            None.
+        fingerprint: inputs of the run.
+        progress: progress of the run.
+        tensors: state dicts under the names "network", "optimizer", "average" and "scaler"; those of the moving average
+            and of the gradient scaler may be None.
     """
 
     fingerprint: Fingerprint

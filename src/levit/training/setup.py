@@ -11,7 +11,7 @@ from timm.data import Mixup
 from torch import nn
 
 from levit.errors import ConfigError, first_line
-from levit.training.callbacks import Callback
+from levit.training.callbacks import Callback, CallbackList
 from levit.training.checkpointer import Checkpointer
 from levit.training.datasets import TrainingData, hash_images
 from levit.training.determinism import derive_seed
@@ -39,9 +39,9 @@ def build_trainer(
     """Build the trainer of a run, at the step from which the run continues.
 
     Args:
-        options: of the run, without open choices.
+        options: options of the run, without open choices.
         data: training and validation set.
-        accelerator: of this process.
+        accelerator: device, precision and processes.
         callbacks: called after those that report the run.
 
     Raises:
@@ -77,7 +77,7 @@ def build_trainer(
     return Trainer(
         accelerator=accelerator, step=step, batches=batches, sampler=images.sampler, validator=validator,
         checkpointer=checkpointer, progress=progress,
-        callbacks=[*_build_callbacks(options, description, images, accelerator), *callbacks],
+        callbacks=CallbackList([*_build_callbacks(options, description, images, accelerator), *callbacks]),
         epochs=options.schedule.total_epochs, options=options.run,
     )  # fmt: skip
 

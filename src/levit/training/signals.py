@@ -25,11 +25,11 @@ def handle_signals(request_stop: Callable[[], None], *, clock: Callable[[], floa
     In another thread than the main one, which Python gives no signals, nothing changes.
 
     Args:
-        request_stop: is called for every signal, between two bytecode instructions: it should only set a flag.
-        clock: returns the time in seconds.
+        request_stop: function that is called for every signal; it should only set a flag, as it interrupts other code.
+        clock: function that returns the time in seconds.
 
     Raises:
-        KeyboardInterrupt: from inside the block, for a later Ctrl-C.
+        KeyboardInterrupt: a later Ctrl-C arrived; it is raised inside the block.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

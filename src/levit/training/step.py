@@ -43,7 +43,7 @@ class TrainingStep:
     """One step of training.
 
     Attributes:
-        model: what the step changes.
+        model: network, optimizer, schedule and average, which the step changes.
         accelerator: device, precision and processes.
         loss: the loss function.
         teacher: frozen network whose logits the loss compares with; None without distillation.

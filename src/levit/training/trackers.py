@@ -13,8 +13,8 @@ class Tracker(Callback):
     """Logs the metrics of every epoch to the experiment tracker of `report_to`.
 
     Args:
-        accelerator: was built with this tracker; the first process logs.
-        options: of the run.
+        accelerator: accelerator that was built for this tracker; its first process logs.
+        options: options of the run, which Weights & Biases records.
     """
 
     def __init__(self, accelerator: Accelerator, options: TrainingOptions) -> None:

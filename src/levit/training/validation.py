@@ -45,8 +45,8 @@ class Validator:
         """Evaluate networks, which are set to evaluation mode, on the same batches.
 
         Args:
-            networks: networks of images to logits.
-            on_batch: is called before each batch is evaluated.
+            networks: networks that map images to logits.
+            on_batch: function that is called before each batch is evaluated.
 
         Returns:
             For each network `loss` and, as fractions in [0, 1], `top1`, `top5` and `f1` (macro-averaged over the
