@@ -1,4 +1,4 @@
-"""The project's vocabulary: retired words of CONTRIBUTING.md appear nowhere else."""
+"""The project's vocabulary: no retired word appears in source, tests, documentation or help."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typer.main import get_command
 from levit.cli import app
 
 ROOT = Path(__file__).parents[2]
-CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+RETIRED_WORDS = Path(__file__).with_name("retired_words.tsv")
 PATTERNS = (
     "src/**/*.py", "tests/**/*.py", "benchmarks/*.py", "examples/*.py", ".ci/*.py",
     "docs/**/*.md", "docs/*.py", "*.md", "configs/**/*.yaml", ".github/**/*.yml", "Makefile", "pyproject.toml",
 )  # fmt: skip
-EXEMPT = {CONTRIBUTING, Path(__file__)}
+EXEMPT = {Path(__file__)}
 
 # A word of an identifier (snake_case or CamelCase) or of a sentence.
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
@@ -25,9 +25,8 @@ WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 @cache
 def retired_words() -> frozenset[str]:
-    section = CONTRIBUTING.read_text(encoding="utf-8").partition("## Retired words")[2]
-    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("|")]
-    words = frozenset(word.strip() for row in rows[2:] for word in row.split(","))
+    rows = RETIRED_WORDS.read_text(encoding="utf-8").splitlines()[1:]
+    words = frozenset(word.strip() for row in rows for word in row.split("\t")[0].split(","))
     assert len(words) > 30
     return words
 
