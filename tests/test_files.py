@@ -19,7 +19,7 @@ def test_a_file_is_replaced_when_it_is_complete(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["labels.txt"]
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+def test_a_failed_write_leaves_only_the_old_file(tmp_path):
     target = tmp_path / "labels.txt"
     target.write_text("old", encoding="utf-8")
     with pytest.raises(ZeroDivisionError), replacing(target) as partial:  # noqa: PT012

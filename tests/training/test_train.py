@@ -328,6 +328,14 @@ def test_unreadable_training_images_are_reported_or_end_the_run(
         train(bad, out=str(tmp_path / "fails"), on_bad_image="fail")
 
 
+def test_a_step_with_another_number_of_images_than_the_batch_size_is_a_warning(options: TrainingOptions) -> None:
+    with pytest.warns(LevitWarning, match="`batch_size` is 64: a step has 48 images, because there are 48 training"):
+        assert train(options, batch_size=64, epochs=1).is_complete
+    match = "`batch_size` is 18: a step has 16 images, 4 microbatches of 4, because microbatches have an even number"
+    with pytest.warns(LevitWarning, match=match):
+        assert train(options, batch_size=18, accumulate=4, epochs=1, out=f"{options.run.out}-accumulated").is_complete
+
+
 def test_several_labels_per_image_are_trained_independently(options: TrainingOptions, tmp_path: Path) -> None:
     folder, generator = tmp_path / "several", np.random.default_rng(0)
     for split, count in (("train", 40), ("validation", 16)):
