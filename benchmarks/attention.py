@@ -1,4 +1,4 @@
-"""Speed of the attention implementations (eager, sdpa), and accuracy by interpolation of the position biases.
+"""Speed of the attention implementations (eager, sdpa), and accuracy by interpolation of the attention biases.
 
 python benchmarks/attention.py             the accuracy requires ../shared/data and pyarrow (`make bench` installs it)
 """
@@ -21,7 +21,7 @@ from torch.nn import functional
 
 import levit
 from levit.model import attention
-from levit.model.position_bias import resize_position_bias
+from levit.model.attention_bias import resize_attention_biases
 from levit.spec.architecture import Grid
 from levit.spec.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 
@@ -79,7 +79,7 @@ def measure_accuracy() -> dict[str, dict[int, float]]:
     rows = pyarrow.parquet.read_table(DATA / "tiny-imagenet-val.parquet").slice(0, IMAGES).to_pylist()
     labels = torch.tensor([row["label"] for row in rows])
     interpolations: dict[str, Interpolation] = {
-        "linear": resize_position_bias,
+        "linear": resize_attention_biases,
         "cubic": _interpolate_cubic,
         "clamped distances": _clamp_distances,
     }
@@ -87,7 +87,7 @@ def measure_accuracy() -> dict[str, dict[int, float]]:
     for size in (48, 64, 80, 96, 128):
         images = torch.stack([_pixels(row["image"]["bytes"], size) for row in rows])
         for name, interpolation in interpolations.items():
-            setattr(attention, "resize_position_bias", interpolation)  # noqa: B010  # mypy refuses an assignment
+            setattr(attention, "resize_attention_biases", interpolation)  # noqa: B010  # mypy refuses an assignment
             with torch.inference_mode():
                 predicted = torch.cat([network(batch).logits.argmax(dim=1) for batch in images.chunk(IMAGES // 100)])
             top1[name][size] = round((predicted == labels).float().mean().item(), 4)
@@ -108,7 +108,7 @@ def _interpolate_cubic(biases: Tensor, trained: Grid, grid: Grid) -> Tensor:
 
 
 def _clamp_distances(biases: Tensor, trained: Grid, grid: Grid) -> Tensor:
-    """Use the bias of the same distance in tokens; larger distances than the trained ones use the largest one."""
+    """Use the bias of the same distance in tokens; larger distances than trained use the largest trained distance."""
     rows, columns = (torch.arange(new).clamp(max=old - 1) for new, old in zip(grid, trained, strict=True))
     return biases.view(-1, *trained)[:, rows][:, :, columns].flatten(1)
 

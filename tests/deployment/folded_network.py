@@ -47,7 +47,7 @@ class FoldedNetwork:
             .transpose(0, 2, 1, 3)
             for name, source in sources.items()
         )
-        scores = query @ key.transpose(0, 1, 3, 2) + self.folded[f"{block.name}.position_bias"]
+        scores = query @ key.transpose(0, 1, 3, 2) + self.folded[f"{block.name}.attention_bias"]
         scores = np.exp(scores - scores.max(-1, keepdims=True))
         context = (scores / scores.sum(-1, keepdims=True)) @ value
         context = context.transpose(0, 2, 1, 3).reshape(*sampled.shape[:2], -1)

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 import levit
-from levit.deployment.bias_interpolation import resize_attention_biases, resize_checkpoint
+from levit.deployment import bias_interpolation
+from levit.deployment.bias_interpolation import resize_checkpoint
 from levit.deployment.reference import run_reference
 from levit.errors import ConfigError
-from levit.model.position_bias import resize_position_bias
+from levit.model import attention_bias
 from tests.conftest import random_checkpoint, relative
 from tests.runtime.small_model import SMALL
 
@@ -27,8 +28,8 @@ def test_logits_equal_those_of_the_torch_network(tmp_path, size):
 @pytest.mark.parametrize(("trained", "grid"), [((1, 1), (3, 2)), ((4, 3), (1, 1)), ((5, 7), (7, 5)), ((2, 2), (2, 2))])
 def test_biases_are_interpolated_as_in_the_torch_network(trained, grid):
     biases = np.random.default_rng(0).standard_normal((3, trained[0] * trained[1]), np.float32)
-    expected = resize_position_bias(torch.from_numpy(biases), trained, grid).numpy()
-    np.testing.assert_allclose(resize_attention_biases(biases, trained, grid), expected, atol=1e-6)
+    expected = attention_bias.resize_attention_biases(torch.from_numpy(biases), trained, grid).numpy()
+    np.testing.assert_allclose(bias_interpolation.resize_attention_biases(biases, trained, grid), expected, atol=1e-6)
 
 
 def test_preprocessing_keeps_the_ratio_of_crop_to_resized_image():

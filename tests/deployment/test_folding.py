@@ -24,7 +24,7 @@ def test_folded_weights_have_no_batch_norm_and_one_head():
     checkpoint = read_checkpoint(GOLDEN / "tiny" / "transformers")
     folded = fold(checkpoint.weights, checkpoint.architecture)
     kinds = {name.rpartition(".")[2] for name in folded}
-    assert kinds == {"weight", "bias", "position_bias"}
+    assert kinds == {"weight", "bias", "attention_bias"}
     assert [name for name in folded if name.startswith("head")] == ["head.weight", "head.bias"]
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import levit
-from levit.model.position_bias import resize_position_bias
+from levit.model.attention_bias import resize_attention_biases
 from tests.conftest import GOLDEN
 from tests.model.networks import randomized, small_config
 
@@ -45,7 +45,7 @@ def test_another_size_equals_a_network_of_that_size_with_interpolated_biases():
         module = name.removesuffix(".attention_biases")
         is_bias = module != name
         weights[name] = (
-            resize_position_bias(tensor, grids[0][module].grid, grids[1][module].grid) if is_bias else tensor
+            resize_attention_biases(tensor, grids[0][module].grid, grids[1][module].grid) if is_bias else tensor
         )
     built.load_state_dict(weights)
     images = torch.randn(2, 3, 96, 160)
@@ -59,7 +59,7 @@ sides = st.integers(1, 9)
 @settings(max_examples=200)
 def test_interpolation_keeps_the_end_points_and_the_range(trained, grid):
     biases = torch.randn(2, trained[0] * trained[1])
-    resized = resize_position_bias(biases, trained, grid).view(2, *grid)
+    resized = resize_attention_biases(biases, trained, grid).view(2, *grid)
     table = biases.view(2, *trained)
     torch.testing.assert_close(resized[:, 0, 0], table[:, 0, 0])
     assert resized.max() <= biases.max() + 1e-6

@@ -1,4 +1,4 @@
-"""The position bias is never stale: one test per way in which the reference implementations use an old bias."""
+"""The attention bias is never stale: one test per way in which the reference implementations use an old bias."""
 
 import copy
 import pickle
@@ -19,7 +19,7 @@ def model():
 
 @pytest.fixture
 def other(model):
-    """The same network with other position biases."""
+    """The same network with other attention biases."""
     changed = copy.deepcopy(model)
     with torch.no_grad():
         for name, parameter in changed.named_parameters():

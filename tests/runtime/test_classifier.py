@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from levit.errors import EngineError, ImageError
+from levit.errors import ConfigError, EngineError, ImageError
 from levit.runtime.classifier import Classifier
 from levit.runtime.cpu_count import usable_cores
 from levit.runtime.fake_engine import FakeEngine
@@ -146,13 +146,13 @@ class SlowPhoto(os.PathLike):
 
 
 def test_closing_a_stream_leaves_the_queued_images_unread():
-    one, many, taken = SlowPhoto(), SlowPhoto(), itertools.count()
-    list(color_classifier(threads=1).stream([one]))
-    stream = color_classifier(threads=1).stream((many for _ in taken), batch_size=8)
+    single, repeated, taken = SlowPhoto(), SlowPhoto(), itertools.count()
+    list(color_classifier(threads=1).stream([single]))
+    stream = color_classifier(threads=1).stream((repeated for _ in taken), batch_size=8)
     next(stream)
     stream.close()
     assert_decoding_threads_end()
-    assert 8 <= many.reads / one.reads < next(taken) - 4
+    assert 8 <= repeated.reads / single.reads < next(taken) - 4
 
 
 def test_an_exception_of_the_images_is_raised_and_ends_the_threads():
@@ -209,8 +209,8 @@ def test_an_array_may_be_reused_while_it_is_queued(checkpoint):
 
     logits_of_frames = [prediction.logits for prediction in classify.stream(frames(), batch_size=8)]
     for value, logits in enumerate(logits_of_frames):
-        alone = classify(np.full_like(frame, value * 6)).logits
-        np.testing.assert_allclose(logits, alone, atol=1e-4)
+        expected = classify(np.full_like(frame, value * 6)).logits
+        np.testing.assert_allclose(logits, expected, atol=1e-4)
 
 
 def test_a_prediction_with_an_error_does_not_keep_its_image(checkpoint):
@@ -230,7 +230,18 @@ def test_a_prediction_with_an_error_does_not_keep_its_image(checkpoint):
 
 def test_a_stream_of_one_image_is_a_type_error(checkpoint):
     classify = Classifier(checkpoint)
-    with pytest.raises(TypeError, match="stream takes many images"):
+    with pytest.raises(TypeError, match="stream takes an iterable of images"):
         classify.stream("photo.jpg")
     with pytest.raises(ValueError, match="batch_size: is 0"):
         classify.stream([], batch_size=0)
+
+
+@pytest.mark.parametrize("options", [{"engine": "onnxruntime"}, {"precision": "fp32"}, {"provider": "cpu"}])
+def test_options_of_an_engine_are_refused_with_an_opened_engine(options):
+    with pytest.raises(ConfigError, match="an opened engine: `engine`, `precision` and `provider` do not apply"):
+        color_classifier(**options)
+
+
+def test_an_invalid_number_of_threads_is_refused_with_an_opened_engine():
+    with pytest.raises(EngineError, match="`threads` is -1"):
+        color_classifier(threads=-1)

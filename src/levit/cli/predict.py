@@ -62,7 +62,7 @@ def predict(
 ) -> None:
     """Classify images.
 
-    The exit code is 1 if some images could not be read; the others are classified nevertheless.
+    The exit code is 1 if some images could not be read; all other images are classified nevertheless.
     """
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv exclude each other: give one of them")
@@ -139,7 +139,7 @@ def _write(predictions: Iterable[Prediction], writer: PredictionWriter, top_k: i
 
 
 def _best_labels(prediction: Prediction, top_k: int) -> list[Label]:
-    """The best labels; where a calibrated model rejects the image, preceded by "unknown"."""
+    """The best `top_k` labels; for a rejected image, "unknown" with the score of the best class is the first."""
     from levit.runtime.prediction import Label
 
     best = prediction.top(top_k)

@@ -1,12 +1,12 @@
 """Folding of canonical weights into deployment weights: the same function with fewer operations.
 
-All of it is computed in float64:
+All steps are computed in float64:
 
 1. each batch norm is merged into the convolution or linear layer before it, and that of a head into the linear layer
    after it;
 2. two heads become one, because the mean of two linear layers is a linear layer;
 3. the attention scale is merged into the queries, and the bias table is gathered into [heads, queries, keys];
-4. queries, keys and values become three linear layers, so that nothing has to be split at run time.
+4. queries, keys and values become three linear layers, so that no tensor has to be split at run time.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def fold(weights: Mapping[str, NDArray[Any]], architecture: Architecture) -> Fol
     Returns:
         float64 arrays by the names of the layers in the deployment graph. `<name>.weight` of a linear layer is
         [inputs, outputs], so that the layer computes `x @ weight + bias`, and that of a convolution [outputs, inputs,
-        rows, columns]; `<name>.bias` is [outputs]. `<name>.position_bias` of an attention is [heads, queries, keys].
+        rows, columns]; `<name>.bias` is [outputs]. `<name>.attention_bias` of an attention is [heads, queries, keys].
         `head.weight` and `head.bias` exist only if the network has a head.
 
     Examples:
@@ -77,7 +77,7 @@ def _attention(weights: Mapping[str, Array], block: AttentionBlock) -> FoldedWei
         "projection": _linear(weights, f"{block.key}.projection"),
     }
     bias = weights[f"{block.key}.attention_biases"][:, block.offset_table()]
-    return _named(layers, f"{block.name}.") | {f"{block.name}.position_bias": bias}
+    return _named(layers, f"{block.name}.") | {f"{block.name}.attention_bias": bias}
 
 
 def _mlp(weights: Mapping[str, Array], block: MlpBlock) -> FoldedWeights:

@@ -95,7 +95,7 @@ def _attention(builder: _GraphBuilder, block: AttentionBlock, x: str, activation
     value = builder.linear(f"{name}.value", x)
     value = builder.heads(f"{name}.value", value, [0, inputs, heads, block.value_dim], perm=[0, 2, 1, 3])
     scores = builder.node("MatMul", name + SCORES, [query, key])  # [B, H, queries, keys]
-    scores = builder.node("Add", name + BIASED_SCORES, [scores, builder.weight(f"{name}.position_bias")])
+    scores = builder.node("Add", name + BIASED_SCORES, [scores, builder.weight(f"{name}.attention_bias")])
     attention = builder.node("Softmax", name + SOFTMAX, [scores], axis=-1)
     context = builder.node("MatMul", name + CONTEXT, [attention, value])
     context = builder.heads(name + CONTEXT, context, [0, outputs, heads * block.value_dim], perm=[0, 2, 1, 3])

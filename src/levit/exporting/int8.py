@@ -20,7 +20,7 @@ from levit.spec.artifact import Accuracy, Artifact, Quantization
 
 CALIBRATION_IMAGES = 1000
 MIN_AGREEMENT = 0.7
-"""Minimum fraction of predictions that equal those in fp32; below it a model is broken, whatever its accuracy."""
+"""Minimum fraction of predictions that equal those in fp32; below it, quantization failed even if accuracy is kept."""
 
 _RANKING_IMAGES = 256
 
@@ -88,7 +88,7 @@ def make_int8(
         quantized = quantize(original, list(calibrating.pixels))
         after, float_layers = evaluate_candidate(quantized, evaluated), list[str]()
         if max_drop is not None and before.drop_to(after) > max_drop:
-            after, float_layers = return_layers(quantized, before, evaluated, max_drop)
+            after, float_layers = restore_float_layers(quantized, before, evaluated, max_drop)
         num_images = len(calibrating)
     record = Quantization(
         data=calibration.name,
@@ -126,7 +126,9 @@ def check_agreement(agreement: float, max_logit_difference: float, name: str) ->
         max_logit_difference: largest absolute difference of a logit to fp32.
         name: name of the model, for the error.
     """
-    if not agreement >= MIN_AGREEMENT or not np.isfinite(max_logit_difference):
+    if not np.isfinite(max_logit_difference):
+        raise ExportError("the logits in int8 contain inf or NaN, so nothing was written", source=name)
+    if not agreement >= MIN_AGREEMENT:
         raise ExportError(
             f"only {100 * agreement:.1f} % of the predictions in int8 equal those in fp32 (at least "
             f"{100 * MIN_AGREEMENT:.0f} % must), so nothing was written",
@@ -135,10 +137,12 @@ def check_agreement(agreement: float, max_logit_difference: float, name: str) ->
         )
 
 
-def return_layers(
+def restore_float_layers(
     quantized: onnx.ModelProto, before: Candidate, images: PreparedImages, max_drop: float
 ) -> tuple[Candidate, list[str]]:
-    """Return the layers with the largest errors to floating point, 1, 2, 4, … of them, until the accuracy holds.
+    """Restore 1, 2, 4, … layers to floating point until the loss of accuracy is at most `max_drop`.
+
+    The layers whose restoration reduces the error of the logits most are restored first.
 
     Args:
         quantized: the model with all layers in int8.
@@ -147,13 +151,14 @@ def return_layers(
         max_drop: allowed loss of top-1 accuracy in percentage points.
 
     Returns:
-        The first candidate that holds, and the names of its layers in floating point, in the order of the network.
+        The first candidate within `max_drop`, and its layers in floating point, in the order of the network.
 
     Raises:
         ExportError: the loss is larger with every layer in floating point.
     """
     ranked = _rank_layers(quantized, before, images)
-    for count in [*(2**power for power in range(len(ranked).bit_length())), len(ranked)]:
+    powers = (2**power for power in range(len(ranked).bit_length()))
+    for count in [*(power for power in powers if power < len(ranked)), len(ranked)]:
         after = evaluate_candidate(restore(quantized, before.model, ranked[:count]), images)
         if before.drop_to(after) <= max_drop:
             return after, [layer for layer in quantizable_layers(before.model) if layer in ranked[:count]]
@@ -166,7 +171,7 @@ def return_layers(
 
 
 def _rank_layers(quantized: onnx.ModelProto, before: Candidate, images: PreparedImages) -> list[str]:
-    """Sort the quantized layers by the mean squared error of the logits that remains without each, ascending."""
+    """Order the layers, first the one whose restoration to floating point reduces the error of the logits most."""
     pixel_values = normalize(images.pixels[:_RANKING_IMAGES], artifact_of(before.model).preprocessing)
     expected = before.logits[: len(pixel_values)]
 

@@ -10,21 +10,21 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from levit.model.attention_bias import gather_attention_biases, offset_table, resize_attention_biases
 from levit.model.attention_functions import AttentionFunction
 from levit.model.layers import ACTIVATIONS, LinearBatchNorm
-from levit.model.position_bias import gather_position_bias, offset_table, resize_position_bias
 from levit.spec.architecture import Grid
 
 
 class Attention(nn.Module):
-    """Multi-head attention with a position bias and an activation before the output projection.
+    """Multi-head attention with a attention bias and an activation before the output projection.
 
     Args:
         width: channels C of input and output.
         num_heads: number of heads H.
         key_dim: query and key channels K per head.
         value_dim: value channels V per head.
-        grid: rows and columns of the tokens that the position bias is defined for.
+        grid: rows and columns of the tokens that the attention bias is defined for.
         activation: a key of `ACTIVATIONS`.
     """
 
@@ -56,7 +56,7 @@ class Attention(nn.Module):
         """
         packed = self.queries_keys_values(x).flatten(1, 2).unflatten(2, (self.num_heads, -1))
         query, key, value = packed.split([self.key_dim, self.key_dim, self.value_dim], dim=3)  # [B, N, H, channels]
-        context = attention_function(query, key, value, position_bias(self, x))  # [B, N, H * V]
+        context = attention_function(query, key, value, attention_bias(self, x))  # [B, N, H * V]
         return self.projection(self.activation(context)).view_as(x)
 
 
@@ -72,7 +72,7 @@ class SubsamplingAttention(GradientCheckpointingLayer):
         num_heads: number of heads H.
         key_dim: query and key channels K per head.
         value_dim: value channels V per head.
-        grid: rows and columns of the input tokens that the position bias is defined for.
+        grid: rows and columns of the input tokens that the attention bias is defined for.
         stride: distance of the tokens that become queries, in rows and in columns.
         activation: a key of `ACTIVATIONS`.
     """
@@ -115,12 +115,12 @@ class SubsamplingAttention(GradientCheckpointingLayer):
         key, value = packed.split([self.key_dim, self.value_dim], dim=3)  # [B, N, H, channels]
         sampled = x[:, :: self.stride, :: self.stride]
         query = self.queries(sampled).flatten(1, 2).unflatten(2, (self.num_heads, -1))  # [B, M, H, K]
-        context = attention_function(query, key, value, position_bias(self, x))  # [B, M, H * V]
+        context = attention_function(query, key, value, attention_bias(self, x))  # [B, M, H * V]
         return self.projection(self.activation(context)).unflatten(1, sampled.shape[1:3])
 
 
-def position_bias(attention: Attention | SubsamplingAttention, x: Tensor) -> Tensor:
-    """Position bias between all queries and keys, interpolated for another grid than the trained one.
+def attention_bias(attention: Attention | SubsamplingAttention, x: Tensor) -> Tensor:
+    """Attention bias between all queries and keys, interpolated for another grid than the trained one.
 
     Args:
         attention: the module with the trained biases.
@@ -131,6 +131,6 @@ def position_bias(attention: Attention | SubsamplingAttention, x: Tensor) -> Ten
     """
     grid = (x.shape[1], x.shape[2])
     if grid == attention.grid:
-        return gather_position_bias(attention.attention_biases, attention.attention_bias_idxs)
-    biases = resize_position_bias(attention.attention_biases, attention.grid, grid)
-    return gather_position_bias(biases, offset_table(grid, attention.stride, device=x.device))
+        return gather_attention_biases(attention.attention_biases, attention.attention_bias_idxs)
+    biases = resize_attention_biases(attention.attention_biases, attention.grid, grid)
+    return gather_attention_biases(biases, offset_table(grid, attention.stride, device=x.device))

@@ -1,4 +1,4 @@
-"""Attention functions: scaled dot-product attention with an additive position bias.
+"""Attention functions: scaled dot-product attention with an additive attention bias.
 
 Shapes: B images, N keys, M queries, H heads, K query and key channels per head, V value channels per head.
 

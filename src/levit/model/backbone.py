@@ -23,8 +23,8 @@ HEADS_PATTERN = [r"^classifier"]
 class LevitModel(LevitPreTrainedModel):
     """LeViT without a classification head, for feature extraction.
 
-    Images may have any size: for another size than `config.image_size` the position biases are interpolated (see
-    `levit.model.position_bias.resize_position_bias`); for the trained size they are used unchanged.
+    Images may have any size: for another size than `config.image_size` the attention biases are interpolated (see
+    `levit.model.attention_bias.resize_attention_biases`); for the trained size they are used unchanged.
 
     Args:
         config: configuration of the network.

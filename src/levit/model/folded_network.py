@@ -16,7 +16,7 @@ from levit.spec.blocks import AttentionBlock, encoder_blocks, stem_layers
 
 
 class FoldedNetwork(nn.Module):
-    """Inference network with batch norms, heads, attention scale and position biases folded into its weights.
+    """Inference network with batch norms, heads, attention scale and attention biases folded into its weights.
 
     All arrays are buffers, so there are no trainable parameters.
 
@@ -88,7 +88,7 @@ class FoldedNetwork(nn.Module):
             self._linear(f"{block.name}.{name}", tokens).unflatten(2, (block.num_heads, -1)).transpose(1, 2)
             for name, tokens in (("query", sampled), ("key", x), ("value", x))
         )  # [B, H, N, D]
-        bias = self._get(f"{block.name}.position_bias")
+        bias = self._get(f"{block.name}.attention_bias")
         scores = query @ key.transpose(-2, -1) + bias
         context = scores.softmax(-1) @ value
         context = context.transpose(1, 2).flatten(2)

@@ -13,10 +13,10 @@ from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from levit.model.attention import Attention, SubsamplingAttention
+from levit.model.attention_bias import offset_table
 from levit.model.config import LevitConfig
 from levit.model.gradient_checkpointing import CheckpointFunction, checkpoint_block
 from levit.model.layers import ImageBatchNorm, Residual, TokenBatchNorm
-from levit.model.position_bias import offset_table
 
 
 class LevitPreTrainedModel(PreTrainedModel):
@@ -26,7 +26,7 @@ class LevitPreTrainedModel(PreTrainedModel):
     | --- | --- |
     | convolutions and linear layers | Kaiming uniform with a = √5 (torch's default) |
     | batch norms | weight 1, bias 0; weight 0 in the last batch norm of each residual branch |
-    | position biases | 0 |
+    | attention biases | 0 |
     | linear layers of the heads | weight: truncated normal, standard deviation `initializer_range`; bias 0 |
 
     This is the initialization of the paper's code. transformers initializes all weights from a normal distribution

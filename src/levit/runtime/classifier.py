@@ -19,7 +19,7 @@ from levit.errors import CheckpointError, ConfigError, EngineError, ImageError
 from levit.images.decoding import IMAGE_TYPES, MAX_PIXELS, ImageSource, describe_source, snapshot_source
 from levit.images.transform import read_and_preprocess
 from levit.runtime.cpu_count import usable_cores
-from levit.runtime.engine import Engine, Precision
+from levit.runtime.engine import Engine, Precision, validate_options
 from levit.runtime.model_resolution import open_model
 from levit.runtime.normalizing_engine import as_image_engine
 from levit.runtime.prediction import Prediction
@@ -29,19 +29,23 @@ DEFAULT_BATCH_SIZE = 16
 
 
 class Classifier:
-    """Image classifier with an exported model or a checkpoint, without torch.
+    """Image classifier with an exported model or a checkpoint.
+
+    torch is needed only for `engine="torch"` and for checkpoints in `.pth` files.
 
     It may be shared between threads. The compiled network lives as long as the classifier, see
     `levit.runtime.engine.Engine`.
 
     Args:
-        model: an exported `.onnx` file; a checkpoint (what `levit.read_checkpoint` takes or returns), which is folded
-            and compiled on first use and cached; an opened engine; or None for the embedded model.
+        model: an exported `.onnx` file; a checkpoint (argument or result of `levit.read_checkpoint`), which is folded
+            and compiled on first use and cached; an opened engine, with which `engine`, `precision` and `provider` must
+            be left out; or None for the embedded model.
         engine: "openvino", "onnxruntime", for checkpoints also "torch", or "auto" for the fastest that is installed.
         precision: precision of the arithmetic. "auto" is "int8" where the file is quantized, otherwise "bf16" where
             the processor computes it natively, or else "fp32".
         threads: number of threads, at least 1; None for the number of cores that this process may use.
-        max_pixels: largest accepted product of width and height; larger images are refused before they are decoded.
+        max_pixels: largest accepted product of width and height, by default 100 million; larger images are refused
+            before they are decoded.
         preprocessing: "fast", within 0.05 gray levels of Pillow in the mean (1 for JPEG files several times as large
             as needed, which are decoded at a fraction of their size); or "exact", bit for bit as Pillow.
         provider: execution provider of onnxruntime ("cpu", "cuda"), or device of torch ("cpu", "cuda", "mps").
@@ -53,7 +57,8 @@ class Classifier:
 
     Raises:
         CheckpointError: the model does not exist, is damaged, or has no revisions.
-        ConfigError: `preprocessing` is unknown, or the model's preprocessing does not produce the network's input.
+        ConfigError: `preprocessing` is unknown, an option does not apply to an opened engine, or the preprocessing of
+            the model does not produce the network's input.
         EngineError: the engine is not installed, or cannot open the model.
         TypeError: `model` is neither a name, a path, a checkpoint, an engine nor None.
 
@@ -84,6 +89,10 @@ class Classifier:
             )
         elif isinstance(model, Engine):
             check_no_revision(revision, type(model).__name__, "an opened engine")
+            validate_options(precision, threads)
+            if (engine, precision, provider) != ("auto", "auto", None):
+                reason = "`engine`, `precision` and `provider` do not apply"
+                raise ConfigError(reason, source="an opened engine", hint="leave them out")
             self.engine = model
         else:
             raise TypeError(f"model is a {type(model).__name__}: give a path, a name, a checkpoint or an engine")
@@ -126,10 +135,10 @@ class Classifier:
         """Classify any number of images, in order and in bounded memory.
 
         Images are decoded while earlier ones are computed. At most two batches are decoded ahead, at most one batch
-        per core is computed or waits for its turn, and no more images than that are taken from `images`.
+        per thread is computed or queued, and no more images than that are taken from `images`.
 
         Args:
-            images: iterable of what `__call__` takes; a generator may be endless, and may reuse the same array.
+            images: iterable of image sources as for `__call__`; a generator may be endless, and may reuse an array.
             batch_size: number of images that are computed at once, at least 1.
 
         Yields:
@@ -141,7 +150,9 @@ class Classifier:
             EngineError: the engine failed. It ends the stream, as does an exception of `images` itself.
         """
         if isinstance(images, IMAGE_TYPES):
-            raise TypeError("stream takes many images: for one, call the classifier, or give a list of it")
+            raise TypeError(
+                "stream takes an iterable of images: for a single image, call the classifier or give a list"
+            )
         if batch_size < 1:
             raise ConfigError(f"is {batch_size}", source="batch_size", hint="give at least 1")
         return self._stream(iter(images), batch_size)
@@ -158,8 +169,8 @@ class Classifier:
                 if not decoding:
                     break
                 batch = _collect([decoding.popleft() for _ in range(min(batch_size, len(decoding)))])
-                is_only_batch = not computing and not decoding and len(batch.images) < batch_size
-                if is_only_batch:
+                is_nothing_pending = not computing and not decoding and len(batch.images) < batch_size
+                if is_nothing_pending:
                     yield from self._predictions(batch, self._compute_now(batch.images))
                     continue
                 computing.append((batch, self._compute_queued(batch.images, batch_size)))
@@ -181,7 +192,7 @@ class Classifier:
         return self._checked(self._image_engine.run_images(np.stack(images)), len(images))
 
     def _compute_queued(self, images: list[NDArray[np.uint8]], batch_size: int) -> Future[NDArray[np.float32]]:
-        """Start to compute one batch of many with the highest throughput."""
+        """Start computing one batch of a stream with the highest throughput."""
         if images:
             return self._image_engine.submit(np.stack(images), batch_size)
         finished: Future[NDArray[np.float32]] = Future()

@@ -11,8 +11,8 @@ from pathlib import Path
 def usable_cores(*, root: Path = Path("/")) -> int:
     """Number of CPU cores that the scheduler gives this process, by its affinity and the quotas of its control groups.
 
-    In a container with a quota of 2 cores, `os.cpu_count()` returns all 64 cores of the machine; with as many threads
-    most of them would wait.
+    In a container with a quota of 2 cores, `os.cpu_count()` returns all 64 cores of the machine; most of 64
+    threads would wait.
 
     Args:
         root: folder that contains `proc` and `sys`.

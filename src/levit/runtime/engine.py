@@ -21,9 +21,9 @@ Precision = Literal["auto", "fp32", "bf16", "int8"]
 class Engine(Protocol):
     """Inference engine with one model: computes logits from normalized images.
 
-    An engine holds the compiled network and its threads until the last reference to it is deleted; there is nothing
-    to close. It may be shared between threads. It does not work in a forked child process, which lacks the threads:
-    open a new engine there.
+    An engine holds the compiled network and its threads until the last reference to it is deleted; it has no
+    method to close it. It may be shared between threads. It does not work in a forked child process, which lacks the
+    threads: open a new engine there.
 
     Attributes:
         name: name of the engine, as in `open_engine(engine=…)`.
@@ -72,7 +72,7 @@ class ImageEngine(Engine, Protocol):
         ...
 
     def submit(self, images: NDArray[np.uint8], batch_size: int) -> Future[NDArray[np.float32]]:
-        """Start to compute one batch of many with the highest throughput; blocks while all threads are busy.
+        """Start computing one batch of a stream with the highest throughput; blocks while all threads are busy.
 
         Args:
             images: uint8 [B, height, width, 3] with B at most `batch_size`.
@@ -94,13 +94,13 @@ class EngineEntry(NamedTuple):
         module: module of the engine, imported on first use.
         class_name: class in that module.
         package: package whose presence means that the engine is installed.
-        installation: command that installs the engine.
+        install_command: command that installs the engine.
     """
 
     module: str
     class_name: str
     package: str
-    installation: str
+    install_command: str
 
     def load(self, name: str) -> Callable[..., Engine]:
         """Import the class of the engine.
@@ -115,7 +115,7 @@ class EngineEntry(NamedTuple):
             engine: Callable[..., Engine] = getattr(import_module(self.module), self.class_name)
         except ImportError as error:
             raise EngineError(
-                f"engine {name} is not installed ({first_line(error)})", hint=self.installation
+                f"engine {name} is not installed ({first_line(error)})", hint=self.install_command
             ) from error
         return engine
 
@@ -151,7 +151,7 @@ def open_engine(
         precision: precision of the arithmetic. "auto" is int8 where the file is quantized, with bf16 or fp32 for the
             other layers; otherwise bf16 where the processor computes it natively, or else fp32.
         threads: number of threads, at least 1; None for the number of cores that the process may use.
-        provider: execution provider of onnxruntime: "cpu", "cuda", or the full name of another.
+        provider: execution provider of onnxruntime: "cpu", "cuda", or the full name of another provider.
         cache_dir: folder in which the engine may keep the compiled model for the next start.
 
     Raises:
@@ -164,7 +164,7 @@ def open_engine(
         raise EngineError(f"no engine is called {engine!r}", hint=f"use {known}")
     validate_options(precision, threads)
     if engine == "auto":
-        engine = "onnxruntime" if provider is not None else fastest_installed()
+        engine = "onnxruntime" if provider is not None else default_engine()
     if provider is not None and engine != "onnxruntime":
         raise EngineError(
             f"`provider` is an option of onnxruntime, not of {engine}", hint="leave it out, or change the engine"
@@ -185,8 +185,8 @@ def validate_options(precision: str, threads: int | None) -> None:
         raise EngineError(f"`precision` is {precision!r}", hint=f"use one of {', '.join(get_args(Precision))}")
 
 
-def fastest_installed() -> str:
-    """Name of the engine that "auto" selects in this environment."""
+def default_engine() -> str:
+    """Name of the fastest installed engine; "openvino" if none is, so that opening it reports what to install."""
     for name, entry in ENGINES.items():
         if find_spec(entry.package) is not None:
             return name

@@ -56,8 +56,8 @@ def default_execution(artifact: Artifact) -> tuple[str, str, str]:
     Returns:
         Name of the engine, precision, and the reason for the precision.
     """
-    from levit.runtime.engine import fastest_installed
+    from levit.runtime.engine import default_engine
     from levit.runtime.openvino_engine import choose_precision
 
     choice = choose_precision("auto", quantized=artifact.precision == "int8")
-    return fastest_installed(), choice.precision, choice.reason
+    return default_engine(), choice.precision, choice.reason

@@ -80,7 +80,7 @@ def _read_checkpoint(model: str | Path | Checkpoint | None, engine: str, revisio
 
 
 def is_artifact(model: str | Path) -> bool:
-    """True for the name of an exported file, False for that of a checkpoint."""
+    """Return True for the name of an exported file, False for that of a checkpoint."""
     return Path(model).suffix.lower() == ".onnx" and not Path(model).is_dir()
 
 

@@ -43,5 +43,5 @@ class NormalizingEngine:
         return self.run(normalize(images, self._preprocessing))
 
     def submit(self, images: NDArray[np.uint8], batch_size: int) -> Future[NDArray[np.float32]]:
-        """Start to compute one batch of many: uint8 [B, height, width, 3] -> future of float32 [B, classes]."""
+        """Start computing one batch of a stream: uint8 [B, height, width, 3] -> future of float32 [B, classes]."""
         return self._worker.submit(self.run_images, images)

@@ -20,7 +20,7 @@ from levit.spec.preprocessing import Preprocessing
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "coreml": "CoreMLExecutionProvider"}
 
-_MAX_PENDING_BATCHES = 2  # one is computed, the next one waits
+_MAX_PENDING_BATCHES = 2  # one is computed and one waits
 
 
 class OnnxRuntimeEngine:
@@ -33,7 +33,7 @@ class OnnxRuntimeEngine:
         model: an ONNX file, or its content.
         precision: "auto", "fp32" or "int8".
         threads: number of threads; None for the number of cores that the process may use.
-        provider: execution provider: "cpu", "cuda", "coreml", or the full name of another; None for "cpu".
+        provider: execution provider: "cpu", "cuda", "coreml", or the full name of another provider; None for "cpu".
         cache_dir: ignored, because opening a model takes a fraction of a second.
 
     Raises:
@@ -90,7 +90,7 @@ class OnnxRuntimeEngine:
         return _run(self._images_session, images.reshape(*images.shape[:2], images.shape[2] * images.shape[3]))
 
     def submit(self, images: NDArray[np.uint8], batch_size: int) -> Future[NDArray[np.float32]]:
-        """Start to compute one batch of many: uint8 [B, height, width, 3] -> future of float32 [B, classes].
+        """Start computing one batch of a stream: uint8 [B, height, width, 3] -> future of float32 [B, classes].
 
         The future raises EngineError if the images do not fit the network.
         """

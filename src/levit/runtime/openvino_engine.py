@@ -92,7 +92,7 @@ class OpenVinoEngine:
         return np.concatenate([self._infer(1, images[index : index + 1]) for index in range(len(images))])
 
     def submit(self, images: NDArray[np.uint8], batch_size: int) -> Future[NDArray[np.float32]]:
-        """Start to compute one batch of many: uint8 [B, height, width, 3] -> future of float32 [B, classes].
+        """Start computing one batch of a stream: uint8 [B, height, width, 3] -> future of float32 [B, classes].
 
         Raises:
             EngineError: the images do not fit the network, or OpenVINO cannot compile it.

@@ -21,7 +21,7 @@ Node = Any  # OpenVINO's Python package has no types for nodes
 
 
 def is_quantized(model: openvino.Model) -> bool:
-    """True for a model with quantized activations."""
+    """Return whether a model has quantized activations."""
     return any(node.get_type_name() == "FakeQuantize" for node in model.get_ops())
 
 

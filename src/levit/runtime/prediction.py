@@ -16,9 +16,10 @@ class Label:
 
     Attributes:
         name: name of the class.
-        index: index of the class in the logits, from 0 to the number of classes - 1. `levit predict` gives the label
-            "unknown" the index -1.
-        score: probability of the class, in [0, 1].
+        index: index of the class in the logits, from 0 to the number of classes - 1; -1 for the label "unknown" of
+            `levit predict`.
+        score: probability of the class, in [0, 1]; for "unknown", that of the most probable class, which is below the
+            threshold.
     """
 
     name: str

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Environment variables by which openvino_telemetry and NNCF recognize continuous integration, where they send nothing.
+# Environment variables by which openvino_telemetry and NNCF recognize continuous integration and send no data.
 _SWITCHES = {"CI": "true", "NNCF_CI": "1"}
 
 _lock = threading.RLock()

@@ -1,7 +1,7 @@
-"""Translation-invariant position bias of attention and its offset table (paper, section 4.2).
+"""Attention bias, a trained scalar per head and distance of two tokens, and its offset table (paper, section 4.2).
 
-Every head has one scalar bias per distance in rows and columns. The biases are gathered in each forward pass:
-implementations that cache the gathered table keep using it after the biases have changed.
+The distance counts rows and columns without sign. The biases are gathered in each forward pass, because
+a cached table would be stale after the biases have changed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def offset_table(grid: Grid, stride: int = 1, *, device: torch.device | None = N
     """Index of the bias between each query and each key.
 
     The keys are all tokens of the grid, the queries every `stride`-th of them in both directions. The distance of r
-    rows and c columns has the index `r * columns + c`, the order in which the reference implementations first meet it.
+    rows and c columns has the index `r * columns + c`, the order of the biases in the checkpoints of all references.
 
     Args:
         grid: rows and columns of the keys.
@@ -36,7 +36,7 @@ def offset_table(grid: Grid, stride: int = 1, *, device: torch.device | None = N
     return table.reshape(rows.shape[0] * columns.shape[0], grid[0] * grid[1])
 
 
-def gather_position_bias(attention_biases: Tensor, offsets: Tensor) -> Tensor:
+def gather_attention_biases(attention_biases: Tensor, offsets: Tensor) -> Tensor:
     """Bias of each head between each query and each key.
 
     Args:
@@ -49,8 +49,8 @@ def gather_position_bias(attention_biases: Tensor, offsets: Tensor) -> Tensor:
     return attention_biases[:, offsets]
 
 
-def resize_position_bias(attention_biases: Tensor, trained: Grid, grid: Grid) -> Tensor:
-    """Interpolate position biases linearly for another grid than the trained one.
+def resize_attention_biases(attention_biases: Tensor, trained: Grid, grid: Grid) -> Tensor:
+    """Interpolate attention biases linearly for another grid than the trained one.
 
     Distance 0 maps to distance 0 and the largest distance to the largest, in rows and in columns: an image of another
     size is treated as the same image with more or fewer tokens. For the trained grid this is the identity.
@@ -64,7 +64,7 @@ def resize_position_bias(attention_biases: Tensor, trained: Grid, grid: Grid) ->
         [heads, rows * columns], of the same dtype.
 
     Examples:
-        >>> resize_position_bias(torch.tensor([[0.0, 1.0, 2.0, 3.0]]), (2, 2), (2, 3)).tolist()
+        >>> resize_attention_biases(torch.tensor([[0.0, 1.0, 2.0, 3.0]]), (2, 2), (2, 3)).tolist()
         [[0.0, 0.5, 1.0, 2.0, 2.5, 3.0]]
     """
     if grid == trained:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from levit.model.position_bias import offset_table
+from levit.model.attention_bias import offset_table
 from levit.spec.blocks import AttentionBlock, encoder_blocks
 from levit.spec.variants import VARIANTS
 
