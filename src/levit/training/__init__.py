@@ -1,1 +1,1 @@
-"""Train with a teacher, and go on after an interruption as if there had been none (torch, timm, accelerate)."""
+"""Training and distillation with resumable, deterministic runs (torch, timm, accelerate)."""

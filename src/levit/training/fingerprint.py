@@ -1,4 +1,4 @@
-"""Fingerprint of a run: hashes of images and teacher, and the step size, which a resumed run must share."""
+"""Fingerprint of a run: hashes of image names, labels and teacher, and the step size; a resumed run must share them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from levit.errors import ConfigError, LevitWarning
 
 @dataclass(frozen=True, kw_only=True)
 class Fingerprint:
-    """Inputs of a run besides its options; with others, a saved state would mean something else.
+    """Inputs of a run besides its options; a saved state can be resumed with the same inputs only.
 
     Attributes:
         images: hash of the names and labels of the training and validation images, in order.
         step_size: images in a step.
-        num_processes: number of processes that train together.
+        num_processes: number of processes that train together; another number is only a warning.
         teacher: hash of the teacher's weights; empty without a teacher.
     """
 

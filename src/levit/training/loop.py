@@ -23,7 +23,7 @@ from levit.training.validation import Validator
 
 
 @dataclass(kw_only=True)
-class Trainer:
+class TrainingLoop:
     """The training loop of one process.
 
     Attributes:

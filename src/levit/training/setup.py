@@ -1,4 +1,4 @@
-"""Set-up of a run: networks, data, saved state and callbacks, assembled to a trainer."""
+"""Set-up of a run: networks, data, saved state and callbacks, assembled into the training loop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from levit.training.checkpointer import Checkpointer
 from levit.training.datasets import TrainingData, hash_images
 from levit.training.determinism import derive_seed
 from levit.training.fingerprint import Fingerprint, check_fingerprint
-from levit.training.loop import Trainer
+from levit.training.loop import TrainingLoop
 from levit.training.losses import Loss
 from levit.training.model_state import build_model_state
 from levit.training.options import AugmentationOptions, TrainingOptions
@@ -33,16 +33,16 @@ from levit.training.trackers import Tracker
 from levit.training.validation import Validator
 
 
-def build_trainer(
+def build_training_loop(
     options: TrainingOptions, data: TrainingData, accelerator: Accelerator, callbacks: Sequence[Callback] = ()
-) -> Trainer:
-    """Build the trainer of a run, at the step from which the run continues.
+) -> TrainingLoop:
+    """Build the training loop of a run, with its saved state restored, and write the options of the run.
 
     Args:
-        options: options of the run, without open choices.
+        options: options of the run, with automatic values resolved.
         data: training and validation set.
         accelerator: device, precision and processes.
-        callbacks: called after those that report the run.
+        callbacks: called after the built-in ones.
 
     Raises:
         ConfigError: options do not fit the network, the images or each other, or the run cannot be resumed with them.
@@ -74,7 +74,7 @@ def build_trainer(
     description = _describe(options, student, images, accelerator)
     if accelerator.is_main_process:
         write_arguments(options, description)
-    return Trainer(
+    return TrainingLoop(
         accelerator=accelerator, step=step, batches=batches, sampler=images.sampler, validator=validator,
         checkpointer=checkpointer, progress=progress,
         callbacks=CallbackList([*_build_callbacks(options, description, images, accelerator), *callbacks]),
@@ -83,10 +83,12 @@ def build_trainer(
 
 
 def _build_student(options: TrainingOptions, data: TrainingData) -> Student:
-    """Build the network that is trained; a resumed run does so from its last state, as its first weights may be gone.
+    """Build the network that is trained.
+
+    In a resumed run it is built from the last saved checkpoint, because the initial weights may no longer exist.
 
     Raises:
-        ConfigError: the network does not take images of its size, which is checked before hours of preparation.
+        ConfigError: the network does not take images of this size; checked here, before the images are prepared.
     """
     torch.manual_seed(derive_seed(options.run.seed, "weights"))
     last = Path(options.run.out) / LAST
@@ -102,7 +104,7 @@ def _build_student(options: TrainingOptions, data: TrainingData) -> Student:
         with torch.no_grad():
             student.network.eval()(torch.zeros(1, 3, height, width))
     except (AssertionError, RuntimeError) as error:  # timm raises the first
-        reason = f"is {height}, which the network does not take ({first_line(error)})"
+        reason = f"is {height}x{width}, which the network does not take ({first_line(error)})"
         raise ConfigError(reason, source="image_size") from error
     student.network.train(was_training)
     return student
@@ -119,7 +121,7 @@ def _open_teacher(options: TrainingOptions, student: Student, accelerator: Accel
 def _build_checkpointer(
     options: TrainingOptions, student: Student, teacher: nn.Module | None, images: RunData, accelerator: Accelerator
 ) -> Checkpointer:
-    """Build optimizer, schedule and average of the student, and what saves them."""
+    """Build the checkpointer, with the optimizer, schedule and weight average that it saves."""
     model = build_model_state(
         student.network, accelerator, steps_per_epoch=images.sampler.steps_per_epoch,
         compile_network=options.run.compile, model=options.model, optimizer=options.optimizer,
@@ -152,7 +154,7 @@ def _resume(checkpointer: Checkpointer, options: TrainingOptions) -> Progress:
 def _build_mixup(options: AugmentationOptions, num_classes: int) -> Mixup | None:
     if not options.mixup and not options.cutmix:
         return None
-    # Without label smoothing, which is that of the loss.
+    # Labels are smoothed by the loss, after mixing.
     return Mixup(
         mixup_alpha=options.mixup, cutmix_alpha=options.cutmix, prob=options.mix_share, label_smoothing=0.0,
         num_classes=num_classes, multi_label=True,
@@ -162,7 +164,7 @@ def _build_mixup(options: AugmentationOptions, num_classes: int) -> Mixup | None
 def _build_callbacks(
     options: TrainingOptions, description: str, images: RunData, accelerator: Accelerator
 ) -> list[Callback]:
-    """Build what reports the run; only the first process writes files."""
+    """Build the callbacks that report the run; only the first process writes files."""
     display = ProgressDisplay(
         description, epochs=options.schedule.total_epochs, steps_per_epoch=images.sampler.steps_per_epoch,
         metric=options.run.metric, is_main_process=accelerator.is_main_process,

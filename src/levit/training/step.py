@@ -29,7 +29,7 @@ class MicrobatchResult(NamedTuple):
 
     Attributes:
         loss: mean loss over its images.
-        correct: number of correct predictions: of a class with the largest target.
+        correct: number of images whose predicted class has the largest target (after mixing, the larger share).
         images: number of images.
     """
 
@@ -49,7 +49,8 @@ class TrainingStep:
         teacher: frozen network whose logits the loss compares with; None without distillation.
         mixup: timm's mixup and CutMix; None without them.
         options: number of microbatches, and gradient clipping.
-        seed: seed of the run; every random number is a function of it, the epoch, the step and the process.
+        seed: seed of the run. Random numbers depend on it, the epoch, step, microbatch and process; those of mixup on
+            the seed, epoch and step.
     """
 
     model: ModelState

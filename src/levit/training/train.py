@@ -16,7 +16,7 @@ from levit.training.environment import build_accelerator, choose_precision
 from levit.training.failures import suggest_options
 from levit.training.options import TrainingOptions
 from levit.training.output_directory import lock_run_directory
-from levit.training.setup import build_trainer
+from levit.training.setup import build_training_loop
 from levit.training.worker_processes import check_main_process
 
 
@@ -95,13 +95,13 @@ def run_training(options: TrainingOptions, callbacks: Sequence[Callback] = ()) -
     options = _resolve_options(options, is_multi_label=data.train.is_multi_label)
     accelerator = build_accelerator(options.run)
     with lock_run_directory(options) if accelerator.is_main_process else nullcontext():
-        trainer = build_trainer(options, data, accelerator, callbacks)
-        microbatch_size, device = trainer.sampler.microbatch_size, accelerator.device
+        loop = build_training_loop(options, data, accelerator, callbacks)
+        microbatch_size, device = loop.sampler.microbatch_size, accelerator.device
         with deterministic_algorithms(device), suggest_options(options, microbatch_size, device):
-            is_complete = trainer.run()
-    progress = trainer.progress
+            is_complete = loop.run()
+    progress = loop.progress
     return Run(
-        folder=Path(options.run.out), is_complete=is_complete, stopped_early=trainer.stopped_early,
+        folder=Path(options.run.out), is_complete=is_complete, stopped_early=loop.stopped_early,
         metric=options.run.metric, best=progress.best, best_epoch=progress.best_epoch, epochs=progress.epoch,
         is_main=accelerator.is_main_process,
     )  # fmt: skip
