@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import tarfile
+import warnings
 from collections import OrderedDict, defaultdict, deque
 from datetime import datetime, timedelta
 
@@ -30,7 +31,7 @@ class Exploit:
 
 
 class Meter:
-    """Object of a training script that is saved beside the weights."""
+    """Object of a training script that is saved with the weights."""
 
     def __init__(self):
         self.average = 0.5
@@ -99,7 +100,7 @@ HARMLESS = {
 
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("extra", HARMLESS.values(), ids=HARMLESS)
-def test_harmless_objects_beside_the_weights_are_ignored(tmp_path, extra, zipped):
+def test_harmless_objects_next_to_the_weights_are_ignored(tmp_path, extra, zipped):
     file = tmp_path / "training.pth"
     torch.save({"before": extra, "model": TENSORS, "epoch": 3}, file, _use_new_zipfile_serialization=zipped)
     content = read_pickle(file)
@@ -149,7 +150,9 @@ def test_files_of_torch_before_1_6_are_read(tmp_path):
 @pytest.mark.filterwarnings("ignore:.*deprecated")  # TorchScript is deprecated
 @pytest.mark.parametrize("name", ["script.pt", "script.pth"])
 def test_a_torchscript_archive_is_named(tmp_path, name):
-    torch.jit.script(torch.nn.Linear(2, 2)).save(tmp_path / name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch discourages TorchScript on Python 3.14
+        torch.jit.script(torch.nn.Linear(2, 2)).save(tmp_path / name)
     with pytest.raises(CheckpointError, match=r"a TorchScript archive, .*torch\.jit\.load") as caught:
         read_pickle(tmp_path / name)
     assert "\n" not in str(caught.value)
