@@ -40,7 +40,7 @@ def test_inferred_architectures_have_the_given_shapes(architecture: Architecture
 def test_shapes_of_another_network_are_an_error():
     shapes = weight_shapes(Architecture())
     del shapes["levit.encoder.stages.0.layers.0.module.projection.linear.weight"]
-    with pytest.raises(CheckpointError, match=r"broken.*config\.json beside it"):
+    with pytest.raises(CheckpointError, match=r"broken.*config\.json into the same folder"):
         infer_architecture(shapes, "broken")
 
 

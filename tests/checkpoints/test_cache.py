@@ -23,14 +23,14 @@ def test_the_default_is_the_cache_folder_of_the_user(tmp_path, monkeypatch):
     assert cache_folder("folded") == tmp_path / "levit" / "folded"
 
 
-def test_a_folder_that_cannot_be_created_is_no_cache(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_created_disables_the_cache(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("LEVIT_CACHE", str(tmp_path / "file"))
     assert cache_folder("folded") is None
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_cannot_be_written_is_no_cache(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_written_disables_the_cache(tmp_path, monkeypatch):
     (tmp_path / "folded").mkdir(mode=0o500)
     monkeypatch.setenv("LEVIT_CACHE", str(tmp_path))
     assert cache_folder("folded") is None

@@ -35,7 +35,7 @@ def server(tmp_path):
             self.end_headers()
 
     class Server(ThreadingHTTPServer):
-        daemon_threads = False  # closing it waits for them
+        daemon_threads = False  # closing the server waits for its threads
 
     with Server(("127.0.0.1", 0), partial(Handler, directory=folder)) as running:
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})

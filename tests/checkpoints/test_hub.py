@@ -50,20 +50,20 @@ def test_a_classifier_opens_a_name_on_the_hub(hub_cache):
 
 
 def test_every_function_passes_the_revision_to_the_hub(hub_cache, tmp_path):
-    name, other = "facebook/levit-128S", "0" * 40
+    name, revision = "facebook/levit-128S", "0" * 40
     architecture = Architecture(
         image_size=32, hidden_sizes=(16, 24, 32), key_dim=(4, 4, 4), depths=(1, 1, 1), num_labels=10, num_classifiers=1
     )
-    other_snapshot = write_checkpoint(random_checkpoint(architecture), hub_cache.with_name(other))
-    assert find_weights(name, revision=other).parent == other_snapshot
-    assert levit.read_checkpoint(name, revision=other).architecture.num_classifiers == 1
-    assert levit.load_checkpoint(name, revision=other).num_labels == 10
-    assert levit.Classifier(name, revision=other).artifact.architecture.num_classifiers == 1
+    other_snapshot = write_checkpoint(random_checkpoint(architecture), hub_cache.with_name(revision))
+    assert find_weights(name, revision=revision).parent == other_snapshot
+    assert levit.read_checkpoint(name, revision=revision).architecture.num_classifiers == 1
+    assert levit.load_checkpoint(name, revision=revision).num_labels == 10
+    assert levit.Classifier(name, revision=revision).artifact.architecture.num_classifiers == 1
     assert levit.Classifier(name).artifact.architecture.num_classifiers == 2
-    assert describe(name, revision=other)[0].architecture.num_classifiers == 1
-    converted = levit.convert(name, tmp_path / "out", to="transformers", revision=other)
+    assert describe(name, revision=revision)[0].architecture.num_classifiers == 1
+    converted = levit.convert(name, tmp_path / "out", to="transformers", revision=revision)
     assert levit.read_checkpoint(converted).architecture.num_classifiers == 1
-    report = levit.export(name, tmp_path / "out.onnx", revision=other)
+    report = levit.export(name, tmp_path / "out.onnx", revision=revision)
     assert report.artifact.architecture.num_classifiers == 1
 
 

@@ -145,11 +145,11 @@ def test_converting_to_transformers_and_back_keeps_timm_s_configuration(tmp_path
     config = json.loads((folder / "config.json").read_text())
     config["pretrained_cfg"] |= fields
     (folder / "config.json").write_text(json.dumps(config))
-    there = convert(folder, tmp_path / "there", to="transformers")
-    back = convert(there, tmp_path / "back", to="timm-conv")
-    assert read_checkpoint(there).preprocessing == read_checkpoint(folder).preprocessing
-    assert read_checkpoint(back).preprocessing == read_checkpoint(folder).preprocessing
-    written = json.loads((back / "config.json").read_text())["pretrained_cfg"]
+    in_transformers = convert(folder, tmp_path / "transformers", to="transformers")
+    from_transformers = convert(in_transformers, tmp_path / "timm-conv", to="timm-conv")
+    assert read_checkpoint(in_transformers).preprocessing == read_checkpoint(folder).preprocessing
+    assert read_checkpoint(from_transformers).preprocessing == read_checkpoint(folder).preprocessing
+    written = json.loads((from_transformers / "config.json").read_text())["pretrained_cfg"]
     assert {name: written[name] for name in fields} == fields
 
 

@@ -45,7 +45,7 @@ def test_class_names_may_be_absent(tmp_path, meta):
 
 @pytest.mark.parametrize("name", ["notes.pth", "notes.safetensors"])
 def test_a_text_file_with_the_suffix_of_weights_is_an_error_of_one_line(tmp_path, name):
-    (tmp_path / name).write_text("These are not the weights you are looking for.\n" * 20)
+    (tmp_path / name).write_text("These are not weights.\n" * 20)
     with pytest.raises(CheckpointError, match="fetch it again") as caught:
         read_weight_file(tmp_path / name)
     assert "\n" not in str(caught.value)
@@ -64,7 +64,7 @@ def test_the_hint_for_another_type_of_file_lists_the_supported_ones(tmp_path):
         read_weight_file(tmp_path / "weights.h5")
 
 
-def test_without_torch_the_hint_is_its_installation(monkeypatch):
+def test_without_torch_the_hint_is_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(CheckpointError, match=r'pip install "levit\[torch\]"'):
         read_weight_file(GOLDEN / "tiny" / "facebook.pth")

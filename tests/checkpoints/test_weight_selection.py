@@ -38,7 +38,7 @@ def test_the_average_is_selected_only_with_use_ema(content):
     assert select_weights(content, "file", use_ema=True) == AVERAGE
 
 
-# Files with nothing else, or of libraries that store the average as the weights.
+# Files that contain only the average, or of libraries that store the average as the weights.
 ONLY_AVERAGE = {
     "timm": {"state_dict_ema": AVERAGE, "optimizer": {}},
     "timm without a level": {"state_dict": None, "state_dict_ema": AVERAGE},
@@ -63,7 +63,7 @@ def test_prefixes_of_all_keys_are_removed(dialect, prefix):
     assert len([key for key in shapes if not key.endswith(OFFSETS)]) == 325
 
 
-def test_weights_beside_a_wrapped_network_are_ignored():
+def test_weights_next_to_a_wrapped_network_are_ignored():
     content = {"state_dict": under("model.", TRAINED) | {"loss.weight": 1}}
     assert select_weights(content, "file") == TRAINED
 

@@ -149,7 +149,7 @@ def test_preprocessing_is_kept_in_transformers_and_timm(tmp_path):
         assert read_checkpoint(path).preprocessing == read_checkpoint(TINY / "transformers").preprocessing
 
 
-def test_a_multi_label_classifier_stays_one(tmp_path):
+def test_the_multi_label_flag_is_kept(tmp_path):
     checkpoint = replace(read_checkpoint(TINY / "transformers"), is_multi_label=True)
     assert read_checkpoint(write_checkpoint(checkpoint, tmp_path / "timm", to="timm")).is_multi_label
     with pytest.warns(LevitWarning, match="cannot mark a multi-label classifier"):

@@ -26,12 +26,12 @@ def target(folder, dialect):
     ],
 )
 def test_converting_between_every_two_dialects_and_back_is_exact(console, tmp_path, first, second):
-    there, back = target(tmp_path, second), target(tmp_path, first)
-    result = console("convert", target(TINY, first), there, "--to", second)
-    assert (result.code, result.out) == (0, f"{there}\n")
-    result = console("convert", there, back, "--to", first)
-    assert (result.code, result.out) == (0, f"{back}\n")
-    expected, converted = read_checkpoint(target(TINY, first)), read_checkpoint(back)
+    intermediate, result_path = target(tmp_path, second), target(tmp_path, first)
+    result = console("convert", target(TINY, first), intermediate, "--to", second)
+    assert (result.code, result.out) == (0, f"{intermediate}\n")
+    result = console("convert", intermediate, result_path, "--to", first)
+    assert (result.code, result.out) == (0, f"{result_path}\n")
+    expected, converted = read_checkpoint(target(TINY, first)), read_checkpoint(result_path)
     assert converted.source.dialect == first
     assert converted.weights.keys() == expected.weights.keys()
     assert all(np.array_equal(array, expected.weights[name]) for name, array in converted.weights.items())
@@ -133,10 +133,10 @@ def test_a_damaged_file_is_an_error_of_one_line(console, tmp_path):
     [
         ("folder", "facebook", "facebook stores its weights in one file: give a name that ends in .pth"),
         ("new", "mmpretrain", "mmpretrain stores its weights in one file: give a name that ends in .pth"),
-        ("new.pth", "transformers", "transformers stores its configuration beside the weights: give a folder"),
+        ("new.pth", "transformers", "transformers stores its configuration next to the weights: give a folder"),
     ],
 )
-def test_the_hint_for_a_target_of_the_wrong_kind_is_the_right_one(console, tmp_path, name, to, reason):
+def test_the_hint_for_a_target_of_the_wrong_kind_states_the_right_kind(console, tmp_path, name, to, reason):
     (tmp_path / "folder").mkdir()
     result = console("convert", TINY / "timm", tmp_path / name, "--to", to)
     assert (result.code, result.out, result.err) == (2, "", f"levit: {tmp_path / name}: {reason}\n")

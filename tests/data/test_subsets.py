@@ -73,7 +73,7 @@ def test_the_first_images_calibrate_unless_the_data_set_is_grouped():
     assert Counter(item.labels for item in remaining) == {(0,): 4, (1,): 4}
 
 
-def test_without_calibration_images_nothing_is_excluded():
+def test_without_calibration_images_no_image_is_excluded():
     data = NumberedDataset(3)
     assert exclude_calibration(data, 0) is data
     assert names(exclude_calibration(data, 2)) == ["2"]
@@ -97,7 +97,7 @@ def test_a_stratified_split_is_determined_by_its_seed():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_an_image_that_alone_has_a_label_stays_in_the_first_part(seed):
+def test_the_only_image_with_a_label_stays_in_the_first_part(seed):
     labels = [(0, 1), (0,), (), (0, 2), (2,)]
     first, second = stratified_split(labels, 3, 0.6, seed, is_multi_label=True)
     assert 0 in first  # the only image of class 1

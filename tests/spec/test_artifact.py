@@ -21,7 +21,7 @@ ACCURACY = Accuracy(
 )
 
 
-def test_to_metadata_and_from_metadata_are_inverse_beside_other_keys():
+def test_to_metadata_and_from_metadata_are_inverse_with_other_keys_present():
     artifact = replace(ARTIFACT, accuracy=ACCURACY, is_multi_label=True)
     assert Artifact.from_metadata({"author": "Ada", **artifact.to_metadata()}) == artifact
 

@@ -15,7 +15,7 @@ from levit.spec.variants import ALL_VARIANTS, Variant
 
 _LAYER = re.compile(r"levit\.encoder\.stages\.\d+\.layers\.\d+")
 
-# A stage without blocks; what its blocks would determine has any valid value.
+# A stage without blocks: the fields that its blocks would determine have arbitrary valid values.
 _EMPTY_STAGE: dict[str, Any] = {
     "hidden_sizes": 1,
     "num_attention_heads": 1,
@@ -31,9 +31,9 @@ def infer_architecture(
 ) -> Architecture:
     """Infer the architecture of a network from its weights.
 
-    Shapes do not determine everything. Assumed are the values of the published networks: a stem that halves the image
-    in each convolution, a square image of a whole number of patches, a downsampling stride of 2, and Hardswish, but
-    SiLU for the sizes for which timm uses it.
+    Fields that the shapes do not determine have the values of the published networks: a stem that halves the image in
+    each convolution, a square image of a whole number of patches, a downsampling stride of 2, and Hardswish, or SiLU
+    for the sizes for which timm uses it.
 
     Args:
         shapes: canonical name -> shape.
@@ -55,7 +55,7 @@ def infer_architecture(
         raise CheckpointError(
             f"the weights do not determine the architecture ({first_line(error)})",
             source=name,
-            hint="put its config.json beside it",
+            hint="put its config.json into the same folder",
         ) from None
 
 

@@ -20,7 +20,7 @@ def warn_about_preprocessing(checkpoint: Checkpoint, written: Preprocessing, tar
     Args:
         checkpoint: the checkpoint that was written.
         written: preprocessing that the files describe, or that their readers assume.
-        target: what was written, for the warning.
+        target: description of the written files, for the warning.
     """
     before, after = _explicit(checkpoint.preprocessing), _explicit(written)
     changes = ", ".join(
@@ -38,7 +38,7 @@ def warn_about_preprocessing(checkpoint: Checkpoint, written: Preprocessing, tar
 
 
 def warn_about_multi_label(checkpoint: Checkpoint, target: str) -> None:
-    """Warn that the written file cannot mark a multi-label classifier, if the checkpoint is one."""
+    """Warn if the checkpoint is a multi-label classifier, because the written file cannot mark it as such."""
     if checkpoint.is_multi_label:
         warnings.warn(
             f"{target}: this file cannot mark a multi-label classifier: take the sigmoid of the logits in your "
@@ -49,7 +49,7 @@ def warn_about_multi_label(checkpoint: Checkpoint, target: str) -> None:
 
 
 def warn_about_labels(checkpoint: Checkpoint, target: str) -> None:
-    """Warn that the written file cannot contain class names, if its readers would assume other ones."""
+    """Warn that the written file cannot contain class names, if its readers would assume other names."""
     if checkpoint.labels != default_labels(len(checkpoint.labels)):
         warnings.warn(
             f"{target}: this file cannot contain the names of the {len(checkpoint.labels)} classes "
@@ -60,7 +60,7 @@ def warn_about_labels(checkpoint: Checkpoint, target: str) -> None:
 
 
 def _explicit(preprocessing: Preprocessing) -> Preprocessing:
-    """Equivalent preprocessing with the steps that change nothing written out."""
+    """Equivalent preprocessing in which omitted normalization and cropping are explicit identity steps."""
     if preprocessing.mean is None:
         preprocessing = replace(preprocessing, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     if preprocessing.crop is None and isinstance(preprocessing.resize, tuple):

@@ -105,7 +105,7 @@ class Dialect:
 
 
 def _is_merged(position: BlockPosition, tensor: Tensor) -> bool:
-    """Return whether a fused file lacks a tensor: of a batch norm it has only the bias, as that of the layer before."""
+    """Return whether a fused file lacks a tensor; it stores the bias of a batch norm as that of the preceding layer."""
     return tensor.layer == "batch_norm" and (position.kind in HEADS or tensor.name != "bias")
 
 

@@ -48,7 +48,7 @@ def checkpoint_from_model(model: TorchModel) -> Checkpoint:
 
     Raises:
         CheckpointError: the weights are not those of a LeViT.
-        ConfigError: the configuration describes no network.
+        ConfigError: the configuration is invalid.
     """
     if not hasattr(model, "state_dict") or not hasattr(model, "config"):
         raise CheckpointError(

@@ -13,7 +13,7 @@ def read_json(file: Path) -> dict[str, Any]:
     """Read the object in a JSON file; an absent file gives an empty one.
 
     Raises:
-        CheckpointError: the file is damaged or contains something else than an object.
+        CheckpointError: the file is damaged, or does not contain an object.
     """
     if not file.exists():
         return {}

@@ -57,8 +57,8 @@ def read_checkpoint(
     """Read weights and configuration of any dialect.
 
     The dialect is detected by the keys. The configuration files of transformers or timm are read from the folder of the
-    weights. Without them, the architecture is inferred from the shapes; for what shapes do not determine, the values of
-    the published networks are assumed.
+    weights. Without them, the architecture is inferred from the shapes; fields that the shapes do not determine have
+    the values of the published networks.
 
     Args:
         path_or_id: a folder or a file (.safetensors; .pth, .pt, .bin, .ckpt or .pth.tar, for which torch must be
@@ -81,7 +81,7 @@ def read_checkpoint(
     Raises:
         CheckpointError: there is no such file; it is damaged or contains code; its weights do not fit; it has no moving
             average although `use_ema` is set; or a revision is given for something that is not on the hub.
-        ConfigError: a configuration file describes no network.
+        ConfigError: a configuration file is invalid.
 
     Examples:
         >>> import levit
@@ -105,7 +105,7 @@ def read_checkpoint_file(
 
     Args:
         file: result of `find_weights`.
-        path_or_id: what the file was found by; it names the checkpoint.
+        path_or_id: path, name or address by which the file was found; the checkpoint is named after it.
         activation: as in `read_checkpoint`.
         image_size: as in `read_checkpoint`.
         use_ema: as in `read_checkpoint`.
@@ -150,7 +150,7 @@ def assemble_checkpoint(
 
     Raises:
         CheckpointError: the weights do not fit the configuration, or are not those of a LeViT.
-        ConfigError: the configuration describes no network.
+        ConfigError: the configuration is invalid.
     """
     _check_is_levit(config, name)
     detected = detect_dialect({key: array.shape for key, array in stored.arrays.items()}, name)
@@ -186,7 +186,7 @@ def checkpoint_name(path_or_id: str | Path, file: Path) -> str:
     """Name of a checkpoint for people: the name of its folder or file, or its name on the hub.
 
     Args:
-        path_or_id: what the file was found by.
+        path_or_id: path, name or address by which the file was found.
         file: result of `find_weights`.
     """
     path = Path(path_or_id)

@@ -242,7 +242,7 @@ def _equal_patch_size(sizes: list[int] | tuple[int, ...]) -> int:
 
 
 def _downsamples(down_ops: object) -> tuple[Downsample, ...]:
-    # transformers appends [""] to the list each time it builds a model, and saves it; these entries mean nothing.
+    # transformers appends [""] to the list each time it builds a model, and saves it; these entries have no meaning.
     operations: list[Any] = [down_ops]
     if isinstance(down_ops, list | tuple):
         operations = [operation for operation in down_ops if operation not in ([""], ("",))]

@@ -43,7 +43,7 @@ def find_weights(path_or_id: str | Path, *, revision: str | None = None) -> Path
 
     Raises:
         CheckpointError: there is no such file or name, the download fails, or a revision is given for something that is
-            not on the hub; the hint says what to do.
+            not on the hub.
     """
     path, name = Path(path_or_id), str(path_or_id)
     if _exists(path):

@@ -20,7 +20,7 @@ def select_weights(content: object, name: str, *, use_ema: bool = False) -> dict
     """Select the weights of one network, and remove the prefixes that training adds to their keys.
 
     Without `use_ema` these are the trained weights. They are the moving average if the file has nothing else, or if the
-    library stores the average as the weights: in files of mmengine and Lightning with averaging, `state_dict` is it.
+    library stores the average as the weights (`state_dict` in files of mmengine and Lightning with averaging).
 
     Args:
         content: content of a file: weights, or a mapping with weights among its entries.
@@ -54,7 +54,7 @@ def strip_prefixes(weights: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def class_names(content: object) -> tuple[str, ...] | None:
-    """Class names that mmpretrain or mmcls stores beside the weights, or None."""
+    """Class names that mmpretrain or mmcls stores next to the weights, or None."""
     meta = content.get("meta") if isinstance(content, Mapping) else None
     if not isinstance(meta, Mapping):
         return None

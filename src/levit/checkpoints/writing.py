@@ -74,7 +74,7 @@ def convert(
     Raises:
         CheckpointError: the source cannot be read, the target cannot be written or is the source, the dialect is
             unknown, or its library has no such network.
-        ConfigError: a configuration file of the source describes no network.
+        ConfigError: a configuration file of the source is invalid.
 
     Examples:
         >>> import levit, tempfile
@@ -108,7 +108,7 @@ def write_checkpoint(checkpoint: Checkpoint, target: str | Path, *, to: str = TR
         if path.suffix == ".safetensors" or to != "mmpretrain":
             warn_about_labels(checkpoint, str(target))
         warn_about_multi_label(checkpoint, str(target))
-        written = Preprocessing.for_image_size(size)  # that readers of such a file assume
+        written = Preprocessing.for_image_size(size)  # assumed by readers of such a file
     warn_about_preprocessing(checkpoint, written, str(target))
     return Path(target)
 
@@ -165,7 +165,7 @@ def _configuration_files(checkpoint: Checkpoint, dialect: Dialect) -> Configurat
 def _write_folder(path: Path, arrays: Weights, files: ConfigurationFiles, dialect: Dialect) -> None:
     if path.suffix == ".safetensors" or is_pickle(path):
         raise CheckpointError(
-            f"{dialect.name} stores its configuration beside the weights", source=path, hint="give a folder"
+            f"{dialect.name} stores its configuration next to the weights", source=path, hint="give a folder"
         )
     with _write_errors(path), updating_folder(path, last=(CONFIG_FILE,)) as folder:
         # Not by safetensors' save_file, which makes the file readable by its owner only.

@@ -26,7 +26,7 @@ _UNPACK_HINT = "unpack the archive again"
 
 
 def is_cifar(folder: Path) -> bool:
-    """Whether a folder has the files of either version."""
+    """Return whether a folder has the files of either version."""
     return (folder / "batches.meta").is_file() or (folder / "batches.meta.txt").is_file()
 
 

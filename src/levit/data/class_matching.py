@@ -32,7 +32,7 @@ class _Rule(NamedTuple):
     """Rule that matches classes with labels of the same key.
 
     Attributes:
-        name: of the rule.
+        name: name of the rule.
         class_keys: key of each class; None if the rule does not apply to it.
         label_indices: indices of the labels with each key.
     """
@@ -47,10 +47,13 @@ def match_classes(
 ) -> ClassMatch:
     """Match the classes of a data set with the labels of a model.
 
-    The first of these rules that applies to a class determines its label: the label in `class_map`; the label of the
-    same name; of the same name but for case, spaces and underscores; of the same ImageNet class, which may be named by
-    its WordNet id (`n01440764`, also with a suffix), by the list of its synonyms, or by a synonym that no other class
-    has.
+    The first of these rules that applies to a class determines its label:
+
+    1. the label in `class_map`;
+    2. the label of the same name;
+    3. the label whose name differs only in case, spaces and underscores;
+    4. the label of the same ImageNet class, which may be named by its WordNet id (`n01440764`, also with a suffix), by
+       the list of its synonyms, or by a synonym that no other class has.
 
     Args:
         classes: class names of the data set.
@@ -59,8 +62,8 @@ def match_classes(
         class_map: for some classes, the label of the model.
 
     Raises:
-        DataError: a class has no label or more than one, or two classes have the same label; the first of them are
-            named.
+        DataError: a class has no label or more than one, or two classes have the same label; the message names
+            the first of them.
 
     Examples:
         >>> match_classes(["Dog", "n02123045"], ["tabby, tabby cat", "dog"], "pets").class_indices
@@ -93,7 +96,7 @@ def match_classes(
 
 
 def normalize_class_name(name: str) -> str:
-    """Normalize a class name: equal results for all names that `match_classes` regards as the same class.
+    """Normalize a class name, so that all names that `match_classes` regards as the same class become equal.
 
     Examples:
         >>> {normalize_class_name(name) for name in ("Golden_retriever", "n02099601", "golden retriever")}

@@ -1,4 +1,4 @@
-"""Names of classes that a data set only numbers: from a list next to the data, or those of ImageNet."""
+"""Class names of a data set that stores only class indices: from a list next to the data, or those of ImageNet."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _MIN_IMAGENET_CLASSES = 0.9 * IMAGENET_CLASSES
 
 
 def read_class_names(file: Path, num_classes: int) -> tuple[str, ...]:
-    """Read the names of the classes that a file of labels numbers from 0.
+    """Read the class names for a file of class indices.
 
-    They are the lines of `classes.txt`, `synsets.txt` or `labels.txt` next to it. Without such a file, 901 to 1000
-    classes (the last ones may have no images) are those of ImageNet, by their WordNet ids.
+    The names are the lines of `classes.txt`, `synsets.txt` or `labels.txt` next to the file. Without such a list, 901
+    to 1000 classes (the last ones may have no images) are those of ImageNet, by their WordNet ids.
 
     Args:
         file: file that contains the labels.
         num_classes: highest label + 1.
 
     Raises:
-        DataError: there are no names, or fewer than classes.
+        DataError: there are no names, or fewer names than classes.
     """
     for name in _FILE_NAMES:
         candidate = file.parent / name

@@ -31,10 +31,10 @@ class Duplicates:
     """Counts and examples of duplicate images.
 
     Attributes:
-        num_within: number of images whose content is that of an earlier image of the same data set.
+        num_within: number of images whose content equals that of an earlier image of the same data set.
         num_across: number of images whose content is also in another split.
-        examples: name of a duplicate and of its counterpart, as `split: name` where that is in another split; the
-            first 100 across splits, then the first 100 within the data set.
+        examples: pairs of the name of a duplicate and the name of the image that it equals, as `split: name` if that is
+            in another split; the first 100 across splits, then the first 100 within the data set.
         compared_splits: names of the other splits that were read.
         skipped_splits: name and number of images of the other splits that were too large to be read.
     """
@@ -56,7 +56,7 @@ def find_duplicates(
 ) -> Duplicates:
     """Find images whose content occurs more than once in a data set, or also in its other splits.
 
-    Every file is read once. An image that cannot be read is no duplicate.
+    Every file is read once. An image that cannot be read is not counted as a duplicate.
 
     Args:
         data: the data set.
@@ -96,7 +96,7 @@ def hash_content(image: ImageSource) -> bytes:
     """Hash the file content or the pixels of an image.
 
     Returns:
-        8 bytes of BLAKE2b; no bytes for a file that cannot be read and for a PIL image.
+        8 bytes of BLAKE2b; empty for a file that cannot be read and for a PIL image.
     """
     if isinstance(image, Image.Image):
         return b""

@@ -98,7 +98,7 @@ def _load(datasets: Any, name: str, split: str | None) -> tuple[Any, str]:
         return datasets.load_dataset(source, split=split_name), split_name
     except NoSplitError:
         raise
-    except Exception as error:  # likewise
+    except Exception as error:  # of the network, of the data set
         raise DataError(f"cannot be loaded ({first_line(error)})", source=name) from error
 
 

@@ -71,7 +71,7 @@ def find_split_folder(folder: Path, split: str | None) -> Path:
 
 
 def has_folders_of_images(folder: Path) -> bool:
-    """Whether a subfolder, at any depth, contains an image."""
+    """Return whether a subfolder, at any depth, contains an image."""
     names = [entry.name for entry in os.scandir(folder) if entry.is_dir()]
     return any(next(list_images(folder, name), None) is not None for name in names)
 
@@ -95,12 +95,12 @@ def list_images(folder: Path, subfolder: str = "", *, depth: int | None = None) 
 
 
 def _is_empty(folder: Path) -> bool:
-    """Whether a folder contains nothing but hidden files; one with other files may not be a class at all."""
+    """Return whether a folder contains only hidden files; a folder with other files is not taken for a class."""
     return not folder.name.startswith(".") and all(entry.name.startswith(".") for entry in folder.iterdir())
 
 
 def _is_class(folder: Path, name: str, folders: Collection[str]) -> bool:
-    """Whether a folder with the name of a split is a class, as `train` is next to `bus` and `car`."""
+    """Return whether a folder with the name of a split is a class, as `train` is next to `bus` and `car`."""
 
     def has_images(subfolder: str) -> bool:
         return next(list_images(folder, subfolder, depth=0), None) is not None

@@ -20,7 +20,7 @@ _WORDNET_IDS = tuple(identifier for identifier, _ in imagenet_classes())
 
 
 def is_flat_validation(folder: Path) -> bool:
-    """Whether a folder contains the validation images as the archive of ILSVRC 2012 unpacks them."""
+    """Return whether a folder contains the validation images as in the archive of ILSVRC 2012."""
     return next(folder.glob("ILSVRC2012_val_????????.JPEG"), None) is not None
 
 
@@ -44,7 +44,7 @@ def open_flat_validation(folder: Path) -> FileListDataset:
 
 
 def is_version_2(folder: Path) -> bool:
-    """Whether a folder has the subfolders of ImageNet-V2, which are class indices."""
+    """Return whether a folder has the subfolders of ImageNet-V2, which are class indices."""
     return all((folder / str(number)).is_dir() for number in (0, 1, 10, IMAGENET_CLASSES - 1))
 
 
@@ -98,7 +98,7 @@ def _read_devkit(folder: Path) -> list[str] | None:
         if (devkit / "data" / _GROUND_TRUTH).is_file():
             from levit.data.matlab_files import read_matlab
 
-            # The devkit numbers classes in an order of its own.
+            # The devkit numbers classes in another order than that of the WordNet ids.
             synsets = {
                 int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in read_matlab(devkit / "data/meta.mat")["synsets"]
             }

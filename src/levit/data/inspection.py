@@ -39,9 +39,9 @@ class SplitSummary:
         num_out_of_range: number of labels outside `range(len(classes))`.
         images_per_class: number of images with each label.
         modes: number of readable images of each mode of Pillow, such as "RGB" or "L".
-        heights: of the readable images, in pixels.
-        widths: of the readable images, in pixels.
-        num_duplicates: number of images whose content is that of an earlier image, also of an earlier split.
+        heights: heights of the readable images in pixels.
+        widths: widths of the readable images in pixels.
+        num_duplicates: number of images whose content equals that of an earlier image, also of an earlier split.
         duplicate_examples: name of each of the first 100 duplicates, with `split: name` of the earlier image.
     """
 
@@ -83,7 +83,7 @@ class InspectedImage:
         digest: hash of its content; see `levit.data.duplicates.hash_content`.
         mode: Pillow's mode; empty if the image cannot be read.
         size: width and height in pixels.
-        error: why the image cannot be read; None if it can.
+        error: reason why the image cannot be read, or None.
     """
 
     item: LabeledImage

@@ -18,7 +18,7 @@ class LabeledImage(NamedTuple):
 
     Attributes:
         image: path, content of the image file, or uint8 array [height, width, 3].
-        labels: class indices: none if the image is not labeled, several if several apply.
+        labels: class indices; empty if the image is not labeled.
         name: name of the image in results and errors.
     """
 
@@ -32,7 +32,7 @@ class LabeledDataset(Protocol):
 
     A reader opens its files when it is constructed, and raises `DataError` if they do not have its format. Iteration is
     lazy and neither decodes images nor checks them: a file may be missing or damaged, and a label may be outside
-    `range(len(classes))`. The consumer counts such images, or fails.
+    `range(len(classes))`. The caller counts such images or raises an error.
 
     Attributes:
         name: name of the file, folder or data set, in results and errors.

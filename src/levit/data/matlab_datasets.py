@@ -16,14 +16,14 @@ _CAR_ANNOTATIONS = {"train": "cars_train_annos.mat", "test": "cars_test_annos_wi
 
 
 def is_flowers(folder: Path) -> bool:
-    """Whether a folder has the files of Flowers-102."""
+    """Return whether a folder has the files of Flowers-102."""
     return (folder / "imagelabels.mat").is_file() and (folder / "setid.mat").is_file()
 
 
 def open_flowers(folder: Path, split: str | None) -> FileListDataset:
     """Open Flowers-102: `imagelabels.mat`, `setid.mat`, `jpg/image_00001.jpg`.
 
-    The files contain no class names; the classes are called `1` to `102`, as the authors number them.
+    The files contain no class names; the classes are named `1` to `102`, the numbers that the authors use.
 
     Args:
         folder: folder of the data set.
@@ -46,7 +46,7 @@ def open_flowers(folder: Path, split: str | None) -> FileListDataset:
 
 
 def is_cars(folder: Path) -> bool:
-    """Whether a folder has the devkit of Stanford Cars."""
+    """Return whether a folder has the devkit of Stanford Cars."""
     return (folder / "devkit" / "cars_meta.mat").is_file()
 
 

@@ -44,7 +44,7 @@ class ParquetDataset:
         if "image" not in schema.names:
             raise DataError(f"no column 'image' (it has {', '.join(schema.names)})", source=files[0])
         self._label = next((column for column in ("labels", "label") if column in schema.names), None)
-        # Decided by the type: in many data sets of the hub, a column `labels` has one label per row.
+        # The type of the column decides, because in many data sets of the hub a column `labels` has one label per row.
         kind = schema.field(self._label).type if self._label else None
         self.is_multi_label = types.is_list(kind) or types.is_large_list(kind) if kind is not None else False
         self.classes = _class_names(schema.metadata or {}, self._label) if self._label else ()

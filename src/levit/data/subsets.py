@@ -1,4 +1,4 @@
-"""Subsets of labeled data, and the choices of images for them: calibration images and stratified validation images."""
+"""Subsets of labeled data: calibration images, and stratified splits into training and validation images."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ class Subset:
 
 
 def split_calibration(data: LabeledDataset, count: int) -> tuple[Subset, Subset]:
-    """Split off the images that calibrate int8 activations or scores.
+    """Split off the calibration images for int8 activations or scores.
 
-    They are the first images; of a grouped data set, whose images are ordered class by class, they are evenly spaced,
+    These are the first images. In a grouped data set, whose images are ordered class by class, they are evenly spaced,
     so that every class is represented.
 
     Args:
@@ -77,7 +77,7 @@ def split_calibration(data: LabeledDataset, count: int) -> tuple[Subset, Subset]
 
 
 def exclude_calibration(data: LabeledDataset, count: int) -> LabeledDataset:
-    """The images that remain for an evaluation after `count` images calibrated; the data set itself if `count` is 0.
+    """Data set without the `count` images that `split_calibration` chooses; the data set itself if `count` is 0.
 
     Examples:
         >>> from levit.data.open_data import open_data
@@ -92,8 +92,8 @@ def stratified_split(
 ) -> tuple[Indices, Indices]:
     """Split images at random into a training and a validation part, class by class.
 
-    An image that alone has some label stays in the first part, so that every class keeps a training image. With several
-    labels per image, the fraction is one of all images.
+    The only image with some label stays in the first part, so that every class keeps a training image. If images may
+    have several labels, the fraction applies to all images together instead of class by class.
 
     Args:
         labels: class indices of each image.

@@ -1,4 +1,4 @@
-"""Names of the nodes of the deployment graph, which the graph builder writes and quantization selects by.
+"""Names of the nodes of the deployment graph: written by the graph builder, and used by quantization to select nodes.
 
 The name of a node is the name of its layer or block followed by one of these suffixes; a linear layer is a matrix
 product (`MATMUL`) and an addition that has the name of the layer.

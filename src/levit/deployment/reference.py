@@ -1,6 +1,6 @@
 """Reference implementation of LeViT in float64 numpy, without folding: the executable specification.
 
-It is slow and plain, and uses nothing of the package but the fields of `Architecture`, so that the folded weights, the
+It is slow and simple, and uses only the fields of `Architecture` from the package, so that the folded weights, the
 graph, the torch network and each export can be checked against it.
 Shapes: B images, N tokens, C channels, H heads, K key and V value channels per head.
 """
@@ -33,7 +33,7 @@ def run_reference(
 
     Returns:
         All intermediate results by name, in order, float64: `stem` and each block under its canonical key [B, N, C],
-        `last_hidden_state` [B, N, C], `pooler_output` [B, C], and, as far as the network has heads, the logits of
+        `last_hidden_state` [B, N, C], `pooler_output` [B, C], and, if the network has heads, the logits of
         `classifier` and `classifier_distill` and their mean `logits` [B, classes].
 
     Examples:

@@ -12,7 +12,7 @@ from levit.errors import ConfigError
 
 ACTIVATIONS = ("hardswish", "silu")
 
-MAX_DEPTH = 1000  # blocks per stage: a damaged file must not build an endless network
+MAX_DEPTH = 1000  # blocks per stage; limits the network that a damaged file can describe
 
 Grid = tuple[int, int]
 
@@ -63,16 +63,16 @@ class Architecture:
             0 omits the MLPs.
         attention_ratio: channels of a value in each head of each stage, as a multiple of `key_dim`, above 0; rounded
             down.
-        downsamples: the subsampling attention after each stage but the last. None is replaced by that of the paper:
+        downsamples: subsampling attention after each stage except the last. None selects that of the paper:
             `hidden_sizes[i] // key_dim[0]` heads of `key_dim[0]` channels, with the defaults of `Downsample`.
-        activation: "hardswish" or "silu"; after each stem convolution but the last, after the first layer of each MLP,
-            and before the projection of each attention.
+        activation: "hardswish" or "silu"; applied after each stem convolution except the last and after the first layer
+            of each MLP, and before the projection of each attention.
         num_labels: number of classes, at least 0; 0 means no classification head.
         num_classifiers: number of classification heads. 0: features only; 1: one head; 2: a second head, trained by
             distillation, and logits that are the mean of both.
 
     Raises:
-        ConfigError: the values describe no network; `source` is the field.
+        ConfigError: a value is invalid, or the values contradict each other; `source` is the field.
 
     Examples:
         >>> architecture = Architecture(hidden_sizes=(128, 256, 384), depths=(2, 3, 4), num_attention_heads=(4, 6, 8))
@@ -238,7 +238,7 @@ class Architecture:
 
 
 def _set(instance: object, name: str, value: object) -> None:
-    object.__setattr__(instance, name, value)  # the one way to normalize a field of a frozen dataclass
+    object.__setattr__(instance, name, value)  # a frozen dataclass has no other way to normalize a field
 
 
 def _check_integer(name: str, value: object, *, minimum: int) -> None:

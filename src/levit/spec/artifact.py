@@ -58,9 +58,9 @@ class Quantization:
     """Quantization to int8, and its effect on the predictions.
 
     Attributes:
-        data: name of the data set that calibrated the ranges of activations.
-        sha256: its hash in hexadecimal.
-        images: number of images that calibrated.
+        data: name of the data set on which the ranges of the activations were determined.
+        sha256: hash of this data set in hexadecimal.
+        images: number of calibration images.
         float_layers: names of the layers that were returned to floating point to keep the accuracy.
         agreement: fraction of the images with the same prediction as in fp32, in [0, 1]; of the evaluation images
             where accuracy was measured, otherwise of the calibration images.
@@ -87,7 +87,7 @@ class Rejection:
         coverage: fraction of the images whose score reaches the threshold, in [0, 1].
         precision: fraction of their predictions that are correct, in [0, 1].
         data: name of the data set.
-        sha256: its hash in hexadecimal.
+        sha256: hash of the data set in hexadecimal.
         images: number of images.
     """
 
@@ -111,7 +111,7 @@ class Artifact:
         precision: precision of the stored weights: "fp32", "fp16" or "int8".
         source: origin of the weights.
         accuracy: measured accuracy, or None if none was measured.
-        quantization: how the model was quantized to int8, or None if it was not.
+        quantization: quantization to int8, or None for a model that is not quantized.
         rejection: calibration of the scores and the threshold of rejection, or None without calibration.
         is_multi_label: whether an image may have several labels; then scores are sigmoids instead of a softmax.
         producer: name and version of the program that exported the model.
@@ -163,7 +163,7 @@ class Artifact:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Artifact:
-        """Inverse of `to_metadata`, to the last bit but one of fractions; keys of other programs are ignored.
+        """Inverse of `to_metadata`, except that fractions may differ in the last bit; other keys are ignored.
 
         Raises:
             CheckpointError: the metadata are not those of levit, of a newer format, or damaged; `source` is None.

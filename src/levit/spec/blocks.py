@@ -18,7 +18,7 @@ Shapes = dict[str, Shape]
 
 @dataclass(frozen=True, kw_only=True)
 class StemLayer:
-    """Convolution of the stem with its batch norm; an activation follows all but the last.
+    """Convolution of the stem with its batch norm; an activation follows each of them except the last.
 
     Attributes:
         key, name: see the module.
@@ -61,7 +61,7 @@ class AttentionBlock:
         key_dim, value_dim: channels of a query and of a key, and of a value, in each head.
         input_grid, output_grid: rows and columns of the keys and values, and of the queries.
         stride: distance of the tokens that queries are computed from; 1 inside a stage.
-        is_residual: whether the input is added to the output; so inside a stage.
+        is_residual: whether the input is added to the output, as in all blocks inside a stage.
     """
 
     key: str
@@ -100,7 +100,7 @@ class AttentionBlock:
         return [[abs(q[0] - k[0]) * width + abs(q[1] - k[1]) for k in keys] for q in queries]
 
     def flops(self) -> int:
-        """Multiply-adds for one image; a softmax counts one for each entry, as in the paper's code."""
+        """Multiply-adds for one image; each entry of a softmax counts as one, as in the paper's code."""
         inputs, outputs = prod(self.input_grid), prod(self.output_grid)
         keys, values = self.num_heads * self.key_dim, self.num_heads * self.value_dim
         linear = self.input_width * ((keys + values) * inputs + keys * outputs) + values * self.output_width * outputs
@@ -261,8 +261,8 @@ def all_blocks(architecture: Architecture) -> list[Block]:
 def count_flops(architecture: Architecture) -> int:
     """Number of multiply-adds for one image, as the paper counts them.
 
-    Counted are convolutions, linear layers, query-key and attention-value products, and one for each entry of a
-    softmax; not biases, activations and batch norms (the counter of `speed_test.py` in facebookresearch/LeViT).
+    Convolutions, linear layers, query-key and attention-value products are counted, and each entry of a softmax as one;
+    biases, activations and batch norms are not (the counter of `speed_test.py` in facebookresearch/LeViT).
 
     Examples:
         >>> count_flops(Architecture(image_size=224)), count_flops(Architecture(image_size=160))

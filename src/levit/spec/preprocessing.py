@@ -27,7 +27,7 @@ class Preprocessing:
 
     Attributes:
         resize: length of the shorter side in pixels, at least 1, where the longer side keeps the aspect ratio, rounded
-            down; or exact height and width, whatever the aspect ratio.
+            down; or exact height and width, regardless of the aspect ratio.
         crop: height and width of the central crop in pixels; a smaller image is padded with zeros.
         resample: Pillow's number of the resampling filter, 0 to 5; 3 is bicubic.
         rescale: factor that 8-bit values are multiplied by, usually 1/255.
@@ -97,7 +97,7 @@ class Preprocessing:
             image_size: height and width of the network's input in pixels.
 
         Raises:
-            ConfigError: they have another size, or one that depends on the image.
+            ConfigError: their size differs, or depends on the image.
         """
         if self.output_size != image_size:
             size = "the size of each image" if self.output_size is None else "{}x{}".format(*self.output_size)
