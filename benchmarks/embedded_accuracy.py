@@ -3,7 +3,8 @@
     python benchmarks/embedded_accuracy.py             measure, and compare with the accuracy recorded in the file
     python benchmarks/embedded_accuracy.py --rebuild   export it again from ../shared/data/starter in int8
 
-The first 1,000 images calibrate, the other 9,000 are evaluated. Needs ../shared/data (never part of the repository).
+The first 1,000 images are the calibration set, the other 9,000 the evaluation set. Needs ../shared/data
+(never part of the repository).
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def rebuild(target: Path) -> None:
 
 
 def measure(model: Path, precision: Precision) -> tuple[Accuracy, float]:
-    """Accuracy on the images that do not calibrate, and images per second from encoded image to label."""
+    """Accuracy on the images outside the calibration set, and images per second from encoded image to label."""
     _, data = split_calibration(open_data(PARQUET), CALIBRATION_IMAGES)
     classifier = levit.Classifier(open_engine(model, precision=precision))
     evaluate(classifier, split_calibration(data, 64)[0])  # compiles the model before the measurement

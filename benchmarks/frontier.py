@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 LEVIT_COLOR, OTHER_COLOR = "#0b6e4f", "#767b84"
 TICKS = (50, 100, 200, 300, 500, 1000, 2000, 3000)
 
-# Candidate positions of a label beside its point: offset in typographic points, horizontal alignment.
+# Candidate positions of a label relative to its point: offset in typographic points, horizontal alignment.
 _LABEL_POSITIONS = [((7, 4), "left"), ((-7, 4), "right"), ((7, -11), "left"), ((-7, -11), "right"), ((7, -20), "left")]
 _MARKER_RADIUS = 8  # pixels
 

@@ -3,8 +3,8 @@
     python benchmarks/peer_networks.py transformers:levit-128s int8
 
 The graphs come from each library's own network by TorchScript's exporter, after the library's own fusing; int8 is the
-recipe that NNCF recommends, calibrated on synthetic scenes. Weights are random: the files serve to measure speed and
-say nothing about accuracy.
+recipe that NNCF recommends, calibrated on synthetic scenes. Weights are random: the files serve to measure speed, not
+accuracy.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
 - frontier: all five LeViT and networks with a similar purpose, in OpenVINO, with their published top-1;
 - files: from JPEG files to labels, photos of 500 pixels and of 12 megapixels.
 
-Each row is measured in a process of its own; the rounds alternate between the processes, and medians are compared.
+Each row is measured in a separate process; the rounds alternate between the processes, and medians are compared.
 Weights are random: the figures describe speed alone. int8 of LeViT is the recipe by which the embedded model passes
 `--max-drop 0.5` with no layer but the head left in floating point (embedded_accuracy.py); int8 of other networks is
 NNCF's default, whose accuracy was not measured. Writes results/peers.json, results/peers.md, results/frontier.png and
@@ -144,7 +144,7 @@ def file_requests(seconds: float) -> dict[str, Options]:
 
 
 def compare(workers: Mapping[str, Options], requests: Mapping[str, dict[str, Any]], rounds: int) -> Rates:
-    """Measure medians of images per second; workers that fail are reported and left out."""
+    """Measure medians of images per second; workers that fail are reported and omitted."""
     failures: list[str] = []
     with ExitStack() as stack:
         running = []

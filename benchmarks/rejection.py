@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def measure(model: levit.Classifier, items: list[LabeledImage]) -> dict[str, float]:
-    """Fraction of the images that are rejected, and precision on the others where the model has their classes."""
+    """Fraction of the images that are rejected, and precision on the accepted images if the model has their classes."""
     predictions = list(model.stream([item.image for item in items]))
     accepted = [pair for pair in zip(predictions, items, strict=True) if not pair[0].is_unknown]
     result = {"unknown": round(1 - len(accepted) / len(items), 3)}

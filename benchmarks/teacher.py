@@ -42,7 +42,7 @@ def main() -> None:
     runs = train_all(options.teacher, options.epochs, options.seeds)
     top1 = {name: summarize([run["top1"] for run in of_name]) for name, of_name in runs.items()}
     difference = {
-        name: summarize([one["top1"] - other["top1"] for one, other in zip(runs[TEACHER], runs[name], strict=True)])
+        name: summarize([run["top1"] - base["top1"] for run, base in zip(runs[TEACHER], runs[name], strict=True)])
         for name in (NO_TEACHER, EQUAL_TIME)
     }
     for name, values in top1.items():

@@ -89,7 +89,7 @@ class Step:
         self._labels = torch.randint(0, CLASSES, (BATCH_SIZE,))
 
     def __call__(self, setting: str) -> Response:
-        """Measure images per second of the median step; the first one is not counted."""
+        """Measure images per second of the median step; the first step is not counted."""
         seconds = []
         for _ in range(STEPS + 1):
             start = time.perf_counter()

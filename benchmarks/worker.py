@@ -55,7 +55,7 @@ class Levit:
 
 
 class OpenVino:
-    """OpenVINO on a file, as its documentation recommends: fixed shapes, one stream for latency, a queue for many."""
+    """OpenVINO on a file, used as documented: fixed shapes, one stream for latency, a queue for throughput."""
 
     def __init__(self, file: str, precision: str, threads: int, processor: str | None = None) -> None:
         from levit.runtime.openvino_core import openvino

@@ -14,7 +14,7 @@ CALL_SECONDS = 0.25
 
 
 class SlowEngine:
-    """Image engine whose every call takes a quarter of a second on its own clock."""
+    """Image engine with a fake clock, on which every call takes a quarter of a second."""
 
     name, precision, reason, metadata = "slow", "fp32", "", color_artifact().to_metadata()
 

@@ -76,7 +76,7 @@ def test_accuracy_is_recorded_in_an_exported_file(console, model, photos, tmp_pa
     assert recorded.sha256 == values["data"]["sha256"]
     result = console("evaluate", model, photos, "--save-accuracy")
     assert (result.code, result.out) == (2, "")
-    assert "isnoexportedfile" in "".join(result.err.replace("│", "").split())  # a long name breaks lines anywhere
+    assert "isnotanexportedfile" in "".join(result.err.replace("│", "").split())  # a long name breaks lines anywhere
 
 
 def test_classes_of_other_names_can_be_mapped(console, model, photos, tmp_path):
@@ -111,7 +111,7 @@ def test_images_with_several_labels_are_evaluated_label_by_label(console, model,
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"metrics.json", "per_label.csv", "report.html"}
     result = console("evaluate", model, folder, "--out", folder)
     assert (result.code, result.out) == (2, "")
-    assert "there is something else" in result.err
+    assert "has other contents" in result.err
     assert "mean average precision" in console("evaluate", model, folder).out
     result = console("evaluate", model, folder, "--compare", model)
     assert (result.code, result.out) == (2, "")

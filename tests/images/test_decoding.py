@@ -1,4 +1,4 @@
-"""Images of every kind are decoded to upright RGB; whatever cannot be is an ImageError of one line."""
+"""Images of every kind are decoded to upright RGB; sources that cannot be decoded raise an ImageError of one line."""
 
 import io
 import os
@@ -125,7 +125,7 @@ REFUSED = {
     "deep colors": (np.zeros((8, 8, 3), np.uint16), r"not uint16 \[8, 8, 3\]"),
     "a row": (np.zeros(8, np.uint8), r"not uint8 \[8\]"),
     "a number": (7, "not a path, bytes, a PIL image or an array"),
-    "nothing": (None, "not a path, bytes, a PIL image or an array"),
+    "none": (None, "not a path, bytes, a PIL image or an array"),
     "bytearray": (bytearray(b"abc"), "not a path, bytes, a PIL image or an array"),
     "a stream": (io.BytesIO(b"abc"), "not a path, bytes, a PIL image or an array"),
     "float pixels": (Image.new("F", (4, 4)), "floating-point pixels have no known range: convert it to 8 bits"),
@@ -164,7 +164,7 @@ def test_no_file_stays_open_after_decoding_or_while_an_error_is_kept(tmp_path):
     (tmp_path / "half.jpg").write_bytes(PHOTO.read_bytes()[: PHOTO.stat().st_size // 2])
     frames = [Image.new("RGB", (8, 8), color) for color in ("red", "lime")]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
-    read_image(tmp_path / "moving.gif")  # Pillow opens files of its own on first use
+    read_image(tmp_path / "moving.gif")  # Pillow opens other files on first use
     before = os.listdir("/proc/self/fd")  # noqa: PTH208
     kept = []
     for _ in range(3):

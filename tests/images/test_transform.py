@@ -107,9 +107,9 @@ def test_resizing_the_center_equals_the_center_of_the_resized_image(size, crop, 
     left, top = (max(whole.size[axis] - crop[axis], 0) // 2 for axis in (0, 1))
     kept = [min(whole.size[axis], crop[axis]) for axis in (0, 1)]
     expected = np.asarray(whole.crop((left, top, left + kept[0], top + kept[1])), np.int16)
-    found = np.asarray(_resize_center(image, whole.size, crop, filter_), np.int16)
-    assert found.shape == expected.shape
-    assert np.abs(found - expected).max() <= 1
+    actual = np.asarray(_resize_center(image, whole.size, crop, filter_), np.int16)
+    assert actual.shape == expected.shape
+    assert np.abs(actual - expected).max() <= 1
 
 
 def test_the_steps_of_normalization_are_optional():

@@ -23,7 +23,7 @@ def test_a_folder_with_other_contents_is_not_replaced(tmp_path):
     (tmp_path / "photos" / "a.txt").write_text("mine")
     (tmp_path / "file").write_text("mine")
     for name in ("photos", "file"):
-        with pytest.raises(DataError, match=f"{name}: there is something else"):
+        with pytest.raises(DataError, match=f"{name}: has other contents"):
             write(tmp_path / name, "metrics.json")
     assert (tmp_path / "photos" / "a.txt").read_text() == (tmp_path / "file").read_text() == "mine"
 

@@ -41,7 +41,7 @@ def test_curves_are_a_picture(tmp_path, metric, has_average):
 
 @pytest.mark.parametrize("count", [1, 30])
 def test_few_epochs_have_markers(tmp_path, count):
-    """The curve of one epoch would be invisible without; more than 30 markers would hide the curve."""
+    """Without markers, the curve of one epoch would be invisible; more than 30 markers would hide the curve."""
     assert GREEN in colors_of(draw(tmp_path, ROWS[:count]))
 
 
@@ -50,6 +50,6 @@ def test_an_epoch_of_nan_is_drawn(tmp_path):
     draw(tmp_path, [ROWS[0], ROWS[1] | {"top1": nan}])
 
 
-def test_other_curves_are_another_picture_and_equal_curves_the_same(tmp_path):
+def test_different_curves_give_different_pictures_and_equal_curves_the_same_picture(tmp_path):
     pictures = [draw(tmp_path, rows).read_bytes() for rows in (ROWS, ROWS[:2], ROWS)]
     assert pictures[0] == pictures[2] != pictures[1]

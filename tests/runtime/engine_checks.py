@@ -91,7 +91,7 @@ def check_images_are_normalized(checked: CheckedEngine) -> None:
     engine = checked.image_engine
     expected = checked.engine.run(normalize(IMAGES, checked.artifact.preprocessing))
     assert relative(engine.run_images(IMAGES), expected) < TOLERANCE
-    batches = [engine.submit(IMAGES[start : start + 2], 2) for start in (0, 2, 4)]  # the last one is smaller
+    batches = [engine.submit(IMAGES[start : start + 2], 2) for start in (0, 2, 4)]  # the last batch is smaller
     assert relative(np.concatenate([batch.result(timeout=60) for batch in batches]), expected) < TOLERANCE
 
 
@@ -105,8 +105,8 @@ def check_submitted_batches_keep_their_order(checked: CheckedEngine) -> None:
 
 
 def check_no_images_give_no_logits(checked: CheckedEngine) -> None:
-    engine, nothing = checked.image_engine, np.zeros((0, 32, 32, 3), np.uint8)
-    assert engine.run_images(nothing).shape == engine.submit(nothing, 2).result(timeout=60).shape == (0, 5)
+    engine, empty = checked.image_engine, np.zeros((0, 32, 32, 3), np.uint8)
+    assert engine.run_images(empty).shape == engine.submit(empty, 2).result(timeout=60).shape == (0, 5)
 
 
 def check_a_batch_of_another_shape_is_an_error(checked: CheckedEngine) -> None:

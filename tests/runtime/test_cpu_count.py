@@ -45,7 +45,7 @@ def test_without_control_groups_the_affinity_is_the_limit(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
-def test_a_process_with_an_affinity_of_one_core_has_one(tmp_path):
+def test_an_affinity_of_one_core_gives_one_usable_core(tmp_path):
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
     try:

@@ -23,13 +23,14 @@ def test_the_metadata_are_those_that_openvino_reads(content):
 
 
 def test_a_quantized_model_gives_nearly_the_logits_of_openvino():
-    default, other = levit.Classifier(precision="fp32"), levit.Classifier(engine="onnxruntime")
-    assert (other.engine.name, other.engine.precision) == ("onnxruntime", "int8")
+    openvino, onnxruntime = levit.Classifier(precision="fp32"), levit.Classifier(engine="onnxruntime")
+    assert (onnxruntime.engine.name, onnxruntime.engine.precision) == ("onnxruntime", "int8")
     photos = ["examples/espresso.jpg", "examples/rocket.jpg", "no such file", *["examples/cat.jpg"] * 20]
-    for one, another in zip(default.stream(photos, batch_size=4), other.stream(photos, batch_size=4), strict=True):
-        assert (one.error is None) == (another.error is None)
-        if one.error is None:
-            assert relative(one.logits, another.logits) < 0.05  # int8, rounded in another order
+    streams = (classify.stream(photos, batch_size=4) for classify in (openvino, onnxruntime))
+    for expected, actual in zip(*streams, strict=True):
+        assert (expected.error is None) == (actual.error is None)
+        if expected.error is None:
+            assert relative(expected.logits, actual.logits) < 0.05  # int8, rounded in another order
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_other_files_are_errors_of_one_line(tmp_path):
         assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_deleted_after_opening_does_not_matter(content, tmp_path):
+def test_an_engine_works_after_its_file_is_deleted(content, tmp_path):
     file = tmp_path / "model.onnx"
     file.write_bytes(content)
     engine = OnnxRuntimeEngine(file)

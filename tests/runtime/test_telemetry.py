@@ -46,7 +46,7 @@ def output_of(program: str, home) -> list[str]:
         "import levit.runtime.telemetry as t\nwith t.telemetry_disabled(): import nncf\nimport openvino",
     ],
 )
-def test_nothing_is_sent(program, tmp_path):
+def test_no_telemetry_is_sent(program, tmp_path):
     assert output_of(f"{program}\nprint('end')", tmp_path) == ["end"]
     assert list(tmp_path.rglob("*")) == []  # no client id and no statistics of openvino_telemetry
 

@@ -38,7 +38,7 @@ def measure_speed(
     """Measure throughput, latency, start-up time and memory of every model in every engine and precision.
 
     Combinations that use the same engine and precision, such as "auto" and the engine that it selects, are measured
-    once. Each combination has a process of its own; the rounds alternate between the processes, and medians are
+    once. Each combination has a separate process; the rounds alternate between the processes, and medians are
     reported. The images are random and have the network's input size: decoding and resizing are not measured.
 
     Args:
@@ -113,9 +113,9 @@ def _start_workers(
 def _check_lists(**arguments: Sequence[object]) -> None:
     for name, values in arguments.items():
         if not values:
-            raise ConfigError("is empty: there is nothing to measure", source=name)
+            raise ConfigError("is empty: give at least one value", source=name)
         if len(set(values)) < len(values):
-            raise ConfigError("has a value twice", source=name, hint="name each of them once")
+            raise ConfigError("has a value twice", source=name, hint="give each value once")
 
 
 def _check_positive(**arguments: float) -> None:

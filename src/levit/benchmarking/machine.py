@@ -13,7 +13,7 @@ _LIBRARIES = ("openvino", "onnxruntime", "torch", "transformers", "timm")
 
 
 def describe_machine() -> dict[str, str]:
-    """Describe the machine on which something is measured.
+    """Describe the machine on which the measurements are made.
 
     Returns:
         The processor, the number of cores that this process may use, the number formats that OpenVINO computes

@@ -18,8 +18,8 @@ from levit.spec.artifact import Artifact
 
 Clock = Callable[[], float]
 
-_EXTRA_IN_FLIGHT = 2  # batches beyond one for each core that are submitted before the first result is waited for
-_MIN_BATCHES = 5  # of a latency
+_EXTRA_IN_FLIGHT = 2  # batches in flight in addition to one for each core
+_MIN_BATCHES = 5  # per measurement of latency
 
 
 def measure_throughput(

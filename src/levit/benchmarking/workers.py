@@ -1,11 +1,11 @@
 """Worker processes, measured side by side in alternating rounds.
 
 Two engines in one process disturb each other, because the idle threads of one spin while the other computes; and the
-speed of a machine drifts over minutes. So each worker is a process of its own, all workers stay open, and each round
+speed of a machine drifts over minutes. So each worker is a separate process, all workers stay open, and each round
 measures all of them; medians of the rounds are reported.
 
 A worker reads requests from its standard input and writes one message for each to its standard output, as JSON lines:
-`{"response": …}` or `{"error": "…"}`. Its first message describes the worker and says that it is ready.
+`{"response": …}` or `{"error": "…"}`. Its first message describes the worker and is sent when the worker is ready.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ Handler = Callable[..., Response]
 def serve(start: Callable[[], tuple[Handler, Response]]) -> None:
     """Run the worker's side of the protocol until standard input ends.
 
-    Meanwhile, what libraries print goes to standard error.
+    Meanwhile, output that libraries print is redirected to standard error.
 
     Args:
-        start: opens what is measured; returns the handler, which is called with the fields of each request, and a
-            description of the worker. Responses and the description are JSON objects.
+        start: function that opens the model to measure. It returns the handler, which is called with the fields of each
+            request, and a description of the worker. Responses and the description are JSON objects.
     """
     sys.stdout.flush()
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as channel:
@@ -67,12 +67,12 @@ class Worker:
     """A process that runs `serve()`; a context manager, which ends it.
 
     Args:
-        name: the source in errors.
+        name: name of the worker, the source of its errors.
         command: the program and its arguments.
         environment: variables that differ from those of this process.
 
     Attributes:
-        name: as given.
+        name: name of the worker.
         info: the description that the process sent when it was ready.
         start_seconds: seconds from starting the process to that description.
 
@@ -151,7 +151,7 @@ def run_rounds(
 
     Args:
         workers: open workers with different names.
-        requests: the requests of a round; each goes to all workers before the next one.
+        requests: the requests of a round; each is sent to all workers before the next request.
         rounds: number of rounds.
         on_response: called after each response.
 

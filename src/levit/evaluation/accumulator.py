@@ -45,8 +45,8 @@ class MetricAccumulator:
                 labels is correct, padded with -1 at the end.
 
         Returns:
-            The class that each image counts as, int64 [images]: of several labels the predicted one, otherwise the
-            first.
+            The class under which each image is counted, int64 [images]. Of several labels, this is the predicted label
+            if it is among them, otherwise the first label.
         """
         labels = np.atleast_2d(targets.T).T.astype(np.int64)
         hits = (predictions[:, :, None] == labels[:, None, :]).any(axis=2)

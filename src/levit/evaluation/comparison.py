@@ -87,7 +87,7 @@ class RecordedPredictions:
 
 
 class ComparisonAccumulator:
-    """Counts of a second model's predictions against the recorded ones of a first model.
+    """Counts of a second model's predictions, compared with the recorded predictions of a first model.
 
     Args:
         first: predictions of the first model on the same images.
@@ -144,8 +144,8 @@ class ComparisonAccumulator:
 def paired_difference(num_only_first: int, num_only_second: int, num_images: int) -> Estimate:
     """Difference of two accuracies on the same images, with the interval of Agresti and Min (2005).
 
-    Half an image is added to each of the four counts (both, one, the other, neither correct), so that the interval of
-    few images without a disagreement is not empty.
+    Half an image is added to each of the four counts (both, only the first, only the second, neither
+    correct), so that the interval of few images without a disagreement is not empty.
 
     Args:
         num_only_first: number of images that only the first model predicts correctly.

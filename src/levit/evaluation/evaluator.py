@@ -25,7 +25,7 @@ from levit.runtime.engine import Engine
 from levit.runtime.prediction import Prediction
 from levit.spec.artifact import Accuracy
 
-_BATCH_SIZE = 64  # images that are counted at once
+_BATCH_SIZE = 64  # images per update of the counts
 
 OnPrediction = Callable[[LabeledImage, Prediction, int], None]
 """Callback for each evaluated image: the image, its prediction, and the index of its class among the labels."""
@@ -45,14 +45,14 @@ class Evaluation:
         sha256: hash of the data set, 64 hexadecimal digits.
         labels: labels of the model.
         matched: number of classes of the data set by the rule that matched them with a label ("name", "ImageNet", …).
-        num_images: number of images in the data set, without those that calibrated the model.
+        num_images: number of images in the data set, without the calibration images of the model.
         num_evaluated: number of images that were classified and compared with their label.
         num_unlabeled: number of images without a label.
         bad_images: the images that could not be evaluated, with reasons.
         empty_classes: names of the classes of the data set without an image.
         duplicates: duplicate images; None where they were not searched.
         top1: top-1 accuracy in [0, 1], with its confidence interval.
-        top5: top-5 accuracy, likewise.
+        top5: top-5 accuracy in [0, 1], with its confidence interval.
         class_indices: indices of the labels that are classes of the data set, ascending.
         per_class: precision, recall and F1 of every label.
         confusion: number of images by true and predicted label: int64 [labels, labels].
@@ -108,13 +108,13 @@ def evaluate(
     """Evaluate a model on labeled images.
 
     Args:
-        model: what `levit.Classifier` takes, or a classifier.
-        data: what `levit.data.open_data.open_data` takes, or a data set.
+        model: a model as for `levit.Classifier`, or a classifier.
+        data: a path or name as for `levit.data.open_data.open_data`, or a data set.
         split: name of the split ("validation", "test" or "train"), where the data has several.
         class_map: label of the model for classes of the data set whose names differ from it.
         on_bad_image: count images that cannot be read or have invalid labels ("skip"), or raise an error ("fail").
         batch_size: number of images that are computed at once.
-        calibration_images: number of images that calibrated the model and are left out, as
+        calibration_images: number of calibration images of the model, which are excluded, as
             `levit.data.subsets.split_calibration` chooses them.
         duplicates: function that finds duplicate images, called after the pass; see `find_duplicates`.
         on_prediction: callback for each evaluated image.

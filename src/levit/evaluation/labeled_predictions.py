@@ -23,7 +23,7 @@ class BadImage:
 
     Attributes:
         name: name of the image.
-        reason: why not, one line.
+        reason: reason why it could not be evaluated, one line of text.
     """
 
     name: str
@@ -39,11 +39,11 @@ class LabeledPredictions:
     """Labeled images with their predictions, in one pass.
 
     An image is bad if it cannot be read, has a label that is not a class of the data set, or has several labels where
-    one is needed. Where labels are needed, images without one are counted and not classified.
+    one label is needed. Where labels are needed, images without a label are counted and not classified.
 
     Args:
         data: the images; `data.classes` are not empty.
-        is_multi_label: whether an image may have any number of labels, also none.
+        is_multi_label: whether an image may have any number of labels, including none.
         on_bad_image: count bad images ("skip"), or raise an error at the first one ("fail").
 
     Attributes:
@@ -98,7 +98,7 @@ class LabeledPredictions:
         return tuple(name for name, occurs in zip(self._data.classes, self._occurs, strict=True) if not occurs)
 
     def _sources(self) -> Iterator[ImageSource]:
-        """The images that are classified; the others are counted."""
+        """Yield the images to classify; images without a label and bad images are counted instead."""
         for item in self._data:
             self.num_images += 1
             for label in item.labels:

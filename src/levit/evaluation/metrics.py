@@ -42,7 +42,7 @@ def proportion(count: int, total: int) -> Estimate:
         total: number of images.
 
     Returns:
-        Fractions in [0, 1]; NaN between 0 and 1 where `total` is 0.
+        Fractions in [0, 1]. Where `total` is 0, the value is NaN and the interval 0 to 1.
 
     Examples:
         >>> proportion(90, 100)
@@ -115,7 +115,7 @@ class Calibration:
     Attributes:
         num_images: number of images in each bin: int64 [bins].
         score: mean score in each bin: float64 [bins] in [0, 1]; NaN in an empty bin.
-        accuracy: fraction of correct predictions in each bin, likewise.
+        accuracy: fraction of correct predictions in each bin: float64 [bins] in [0, 1]; NaN in an empty bin.
         error: expected calibration error (Guo et al., 2017): the mean absolute difference of score and accuracy over
             bins, weighted by the number of images, in [0, 1].
     """

@@ -65,13 +65,13 @@ class MultiLabelEvaluation:
         mean_average_precision: mean of `average_precision` over the labels that occur, in [0, 1]; NaN where none does.
         average_precision: area under the precision-recall curve of each label, in [0, 1]; NaN for a label that does
             not occur.
-        thresholds: score of each label from which on to predict it for the highest F1; infinity for a label that does
-            not occur.
+        thresholds: lowest score at which to predict each label for the highest F1; infinity for a label that does not
+            occur.
         f1: F1 of each label at its threshold, in [0, 1]; optimistic, because the threshold is chosen on the same
             images; NaN for a label that does not occur.
         support: number of images with each label.
-        mistakes: up to 24 labels with the wrong side of a score of 0.5, one per image, by descending distance from the
-            correct score of 0 or 1.
+        mistakes: up to 24 false positives and false negatives at a threshold of 0.5, one per image, by descending
+            distance of the score from the correct score of 0 or 1.
         images_per_second: throughput from encoded image to prediction.
     """
 

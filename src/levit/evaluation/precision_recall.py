@@ -70,8 +70,8 @@ def best_threshold(scores: Scores, truth: Truth) -> tuple[float, float]:
         truth: bool [images].
 
     Returns:
-        The score from which on to predict the label, and the F1 at it in [0, 1]; infinity and NaN where no image has
-        the label.
+        The lowest score at which to predict the label, and the F1 at this threshold in [0, 1]; infinity and NaN where
+        no image has the label.
 
     Examples:
         >>> best_threshold(np.float32([0.75, 0.5, 0.25]), np.array([True, True, False]))

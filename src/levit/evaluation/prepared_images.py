@@ -35,7 +35,7 @@ class PreparedImages:
     Attributes:
         data: name of the data set.
         sha256: hash of the data set.
-        preprocessing: preprocessing of the models; only its normalization is not yet applied.
+        preprocessing: preprocessing of the models; all of its steps except the normalization are applied.
         pixels: uint8 [images, height, width, 3], resized and cropped.
         targets: index of the label of each image: int64 [images]; None where the images have no labels.
     """
@@ -86,7 +86,7 @@ def prepare_images(
         data: the images.
         preprocessing: resizing, cropping and normalization, as the models need it.
         sha256: hash of the data set, which the caller has computed.
-        labels: labels of the models, to match the classes of the data with; None where accuracy is not measured.
+        labels: labels of the models, matched with the classes of the data; None where accuracy is not measured.
 
     Yields:
         The images; their pixels are a read-only memory map.
@@ -106,7 +106,7 @@ def prepare_images(
             if indices is not None:
                 targets.append(indices[item.labels[0]])
         if not shape[0]:
-            raise DataError("has no images, or none besides those that calibrate", source=data.name)
+            raise DataError("has no images other than the calibration images", source=data.name)
         file.flush()
         pixels = np.memmap(file, np.uint8, "r", shape=shape)
         yield PreparedImages(

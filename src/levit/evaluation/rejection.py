@@ -39,9 +39,9 @@ def find_rejection(
     Args:
         classifier: the model.
         data: images of the model's classes that it was not trained on, each with one label.
-        coverage: fraction of the images whose score shall reach the threshold, in (0, 1]; 0.95 if neither is given.
-        precision: instead, fraction of the predictions above the threshold that shall be correct, in (0, 1].
-        calibration_images: number of images that calibrated int8 and are left out, as
+        coverage: fraction of the images whose score must reach the threshold, in (0, 1]; 0.95 if neither is given.
+        precision: alternative to `coverage`: fraction of the predictions above the threshold that must be correct.
+        calibration_images: number of calibration images of the quantization to int8, which are excluded, as
             `levit.data.subsets.split_calibration` chooses them.
 
     Raises:
@@ -102,10 +102,10 @@ def _predict(classifier: Classifier, data: LabeledDataset) -> tuple[Logits, Targ
         targets.append(indices[item.labels[0]])
     if predictions.num_unlabeled:
         count = predictions.num_unlabeled
-        what = "1 image has no label" if count == 1 else f"{count} images have no label"
-        raise DataError(what, source=data.name, hint="calibrate on labeled images")
+        reason = "1 image has no label" if count == 1 else f"{count} images have no label"
+        raise DataError(reason, source=data.name, hint="calibrate on labeled images")
     if not logits:
-        raise DataError("no image remains besides those that calibrated the model", source=data.name)
+        raise DataError("no image remains after the calibration images are excluded", source=data.name)
     return np.stack(logits), np.array(targets, np.int64)
 
 

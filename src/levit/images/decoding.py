@@ -109,7 +109,7 @@ def read_reduced_image(
         max_pixels: as for `read_image`.
 
     Returns:
-        An RGB image, and height and width at full size. The last row and column of a reduced image may stand for fewer
+        An RGB image, and height and width at full size. The last row and column of a reduced image may cover fewer
         pixels than the others, so height and width are not exact multiples of its size.
 
     Raises:

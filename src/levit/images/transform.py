@@ -30,9 +30,9 @@ def read_and_preprocess(
         source: as for `levit.images.decoding.read_image`.
         preprocessing: the steps; rescaling and normalization are left to `normalize`.
         max_pixels: largest number of pixels; a larger image is refused before it is decoded.
-        exact: bit for bit as Pillow; otherwise only what the crop keeps is resized (at most 0.05 gray levels away in
-            the mean), and a JPEG file several times larger than needed is decoded at a fraction of its size (at most
-            1 gray level away in the mean).
+        exact: True for a result that equals Pillow's bit for bit. Otherwise only the region that the crop keeps is
+            resized (mean difference at most 0.05 gray levels), and a JPEG file several times larger than needed is
+            decoded at a fraction of its size (mean difference at most 1 gray level).
 
     Returns:
         uint8 [height, width, 3].
@@ -79,8 +79,8 @@ def preprocess_fast(
         full_size: height and width in pixels before the reduction; None means those of `image`.
 
     Returns:
-        uint8 [height, width, 3]; for an image that is not reduced at most 0.05 gray levels away from `preprocess` in
-        the mean.
+        uint8 [height, width, 3]; for an image that is not reduced, the mean difference from `preprocess` is at most
+        0.05 gray levels.
     """
     full_size = full_size or (image.height, image.width)
     resize, crop = preprocessing.resize, preprocessing.crop
@@ -132,8 +132,8 @@ def resized_size(height: int, width: int, resize: int | Grid) -> Grid:
     """Height and width of an image after resizing.
 
     Args:
-        height: of the image in pixels.
-        width: of the image in pixels.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
         resize: length of the shorter side (the longer side keeps the aspect ratio, rounded down), or exact height and
             width.
 

@@ -49,7 +49,7 @@ def draw_histogram(counts: Counts, x_label: str, y_label: str) -> str:
     Args:
         counts: number of items in each of equal bins from 0 to 100: int64 [bins].
         x_label: text below the axis.
-        y_label: text beside the axis.
+        y_label: text next to the axis.
     """
     width, highest = _SIDE / len(counts), max(1, int(counts.max()))
     parts = [f'<svg class="plot" viewBox="-40 -20 {_SIDE + 55} {_SIDE + 60}" role="img" aria-label="{x_label}">']

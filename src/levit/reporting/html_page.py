@@ -51,7 +51,7 @@ details { margin: .5rem 0; } summary { cursor: pointer; }
 
 
 def page(title: str, sections: Iterable[str]) -> str:
-    """The whole page; empty sections are left out."""
+    """Complete page, without the empty sections."""
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -118,17 +118,17 @@ def empty_classes(empty: Sequence[str]) -> str:
     return f"<h2>{_count(empty, 'class', 'classes')} without an image</h2><p>{names}</p>{_more(empty)}"
 
 
-def duplicates(found: Duplicates | None) -> str:
+def duplicates(result: Duplicates | None) -> str:
     """Section of duplicate images; empty if there are none."""
-    if found is None or not (found.num_within or found.num_across):
+    if result is None or not (result.num_within or result.num_across):
         return ""
-    text = f"{found.num_within:,} are copies of other evaluated images."
-    if found.compared_splits:
-        text += f" {found.num_across:,} are also in {escape(' or '.join(found.compared_splits))}"
-        text += ": accuracy on training images says nothing about new ones." if found.num_across else "."
-    rows = [[name, other] for name, other in found.examples[:_MAX_NAMES]]
+    text = f"{result.num_within:,} are copies of other evaluated images."
+    if result.compared_splits:
+        text += f" {result.num_across:,} are also in {escape(' or '.join(result.compared_splits))}"
+        text += ": accuracy on training images does not predict accuracy on new images." if result.num_across else "."
+    rows = [[name, original] for name, original in result.examples[:_MAX_NAMES]]
     names = table(["image", "duplicate of"], rows, text=2)
-    return f"<h2>Duplicate images</h2><p>{text}</p>{names}{_more(found.examples)}"
+    return f"<h2>Duplicate images</h2><p>{text}</p>{names}{_more(result.examples)}"
 
 
 def _count(items: Sequence[object], singular: str, plural: str) -> str:

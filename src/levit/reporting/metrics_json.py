@@ -72,7 +72,7 @@ def multi_label_metrics(evaluation: MultiLabelEvaluation) -> dict[str, Any]:
 
 
 def format_json(values: dict[str, Any]) -> str:
-    """The text of a metrics file, encodable in UTF-8."""
+    """Text of a metrics file, encodable in UTF-8."""
     return escape_surrogates(json.dumps(values, indent=1, ensure_ascii=False)) + "\n"
 
 

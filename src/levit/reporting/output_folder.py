@@ -28,7 +28,7 @@ def output_folder(folder: Path) -> Iterator[Path]:
         DataError: the folder has other contents, or cannot be written.
     """
     if folder.exists() and not (folder.is_dir() and _is_replaceable(folder)):
-        raise DataError("there is something else", source=folder, hint="give a new folder, or an earlier evaluation's")
+        raise DataError("has other contents", source=folder, hint="give a new folder, or that of an earlier evaluation")
     with ExitStack() as stack:
         try:
             temporary = stack.enter_context(updating_folder(folder, last=(METRICS_FILE,)))
@@ -41,5 +41,5 @@ def output_folder(folder: Path) -> Iterator[Path]:
 
 
 def _is_replaceable(folder: Path) -> bool:
-    """Whether a folder has the metrics of an earlier evaluation, or nothing but hidden files."""
+    """Return whether a folder has the metrics of an earlier evaluation, or only hidden files."""
     return (folder / METRICS_FILE).exists() or all(path.name.startswith(".") for path in folder.iterdir())

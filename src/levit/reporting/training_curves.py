@@ -25,7 +25,7 @@ def draw_training_curves(file: Path, rows: Rows, metric: str) -> None:
         file: the file to write.
         rows: for each epoch `epoch`, `train_loss`, `loss`, `lr`, the metric as a fraction in [0, 1] and, with a moving
             average of the weights, the metric with the prefix `ema_`.
-        metric: name of the metric; it has no curve of its own if it is "loss".
+        metric: name of the metric; no separate curve is drawn for "loss".
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
