@@ -13,7 +13,7 @@ FOLDERS = ("src", "benchmarks", "docs", "examples", ".ci")
 
 
 def problems(file: Path) -> Iterator[str]:
-    """What is too long in a Python file, one line each."""
+    """Yield one line of text for a Python file that is too long, and for each of its functions that is."""
     text = file.read_text(encoding="utf-8")
     if (lines := len(text.splitlines())) > MAX_FILE_LINES:
         yield f"{file}: {lines} lines (at most {MAX_FILE_LINES})"
@@ -35,6 +35,7 @@ def function_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 if __name__ == "__main__":
     root = Path(__file__).resolve().parent.parent
-    found = [problem for name in FOLDERS for file in sorted((root / name).rglob("*.py")) for problem in problems(file)]
-    print("\n".join(found) or "No file or function is too long.")
-    sys.exit(bool(found))
+    files = [file for name in FOLDERS for file in sorted((root / name).rglob("*.py"))]
+    messages = [problem for file in files for problem in problems(file)]
+    print("\n".join(messages) or "No file or function is too long.")
+    sys.exit(bool(messages))

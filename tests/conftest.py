@@ -1,4 +1,4 @@
-"""Fixtures and builders of all tests: golden data, a cache of its own per test, checkpoints of random weights."""
+"""Fixtures and builders of all tests: golden data, a separate cache per test, checkpoints of random weights."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from uuid import uuid4
 
-# Both before anything imports a library that reads them. No test uses a hub.
+# Both are set before the import of any library that reads them. No test uses a hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
 # Parallel workers of pytest-xdist share the cores; more threads than cores make each operation many times slower.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -130,15 +130,15 @@ def random_checkpoint(architecture: Architecture, seed: int = 0) -> Checkpoint:
     )
 
 
-def relative(found: np.ndarray, expected: np.ndarray) -> float:
-    """The largest absolute difference divided by the largest expected value."""
-    return float(np.abs(found - expected).max() / np.abs(expected).max())
+def relative(actual: np.ndarray, expected: np.ndarray) -> float:
+    """Largest absolute difference divided by the largest expected value."""
+    return float(np.abs(actual - expected).max() / np.abs(expected).max())
 
 
-def agrees(found: np.ndarray, expected: np.ndarray) -> bool:
-    """Whether an array equals the golden one up to rounding, which differs between processors.
+def agrees(actual: np.ndarray, expected: np.ndarray) -> bool:
+    """Return whether an array equals the golden array up to rounding, which differs between processors.
 
     Tests that compute both sides on the same processor compare them bit for bit instead.
     """
-    found = np.asarray(found)
-    return found.shape == expected.shape and relative(found, expected) < 1e-5
+    actual = np.asarray(actual)
+    return actual.shape == expected.shape and relative(actual, expected) < 1e-5

@@ -1,4 +1,4 @@
-"""Every recipe in configs/ can be trained, and its header says how."""
+"""Every recipe in configs/ can be trained, and its header documents the commands."""
 
 import csv
 from math import isfinite
@@ -81,7 +81,7 @@ def test_the_recipe_of_the_paper_is_the_same_for_every_size():
 
 @pytest.mark.parametrize("config", IMAGENET, ids=lambda path: path.stem)
 def test_the_recipe_of_the_paper_has_its_values(config):
-    """Section 5.1, and the published training code where the paper does not say."""
+    """Section 5.1, and the published training code for values that the paper does not state."""
     batch_size = 2048
     paper = {
         "epochs": 1000, "batch_size": batch_size, "lr": 5e-4 * batch_size / 512, "weight_decay": 0.025,

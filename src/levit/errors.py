@@ -1,17 +1,17 @@
 """The exception tree.
 
-Everything that `levit` raises on purpose is a `LevitError` whose message is one line: what it is about, what is wrong
-and what to do::
+Everything that `levit` raises on purpose is a `LevitError` whose message is one line: the source, the reason and a
+hint::
 
     LevitError
-    ├── ConfigError      (also a ValueError)   an invalid option, or a configuration that describes no network
+    ├── ConfigError      (also a ValueError)   an invalid option or configuration
     ├── CheckpointError                        weights that cannot be read, or do not fit their configuration
     ├── DataError                              labeled images that cannot be used
     ├── ImageError                             one image that cannot be decoded or is refused
     ├── ExportError                            an artifact that could not be written or failed its verification
     └── EngineError                            an inference engine that is missing or failed
 
-A result that differs from what a caller may expect is a `LevitWarning` of one line.
+A `LevitWarning` of one line is issued where a result differs from the request.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class LevitError(Exception):
     backticks in reason and hint, as in `` `image_size` ``; the command line shows them as its flags.
 
     Args:
-        reason: what is wrong.
-        source: the file, model, data set or parameter that it is about.
-        hint: what to do.
+        reason: description of the problem.
+        source: file, model, data set or parameter that caused the error.
+        hint: how to solve the problem.
 
     Attributes:
         source, reason, hint: the arguments.
@@ -55,7 +55,7 @@ class LevitError(Exception):
 
 
 class ConfigError(LevitError, ValueError):
-    """An option is invalid, or a configuration describes no network; `source` is the parameter or field."""
+    """An option or a configuration is invalid; `source` is the parameter or field."""
 
 
 class CheckpointError(LevitError):
@@ -79,7 +79,7 @@ class EngineError(LevitError):
 
 
 class LevitWarning(UserWarning):
-    """A result differs from what was asked for; the message says how."""
+    """A result differs from the request; the message states the difference."""
 
 
 def first_line(error: BaseException, *, limit: int = 200) -> str:

@@ -1,4 +1,4 @@
-"""Atomic writes: a file or folder gets its name when it is complete and on the disk."""
+"""Atomic writes: a file or folder appears under its name only when it is complete and on the disk."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from uuid import uuid4
 def replacing(target: Path) -> Iterator[Path]:
     """Write a file or a new folder under a temporary name, sync it to the disk, and rename it to `target`.
 
-    Until the rename, an existing `target` is what it was before. When the block raises, nothing is left behind.
+    Until the rename, an existing `target` is unchanged. If the block raises, the temporary path is deleted.
 
     Args:
         target: the file to create or replace; or a folder that does not exist yet.
 
     Yields:
-        A path in the same folder, at which nothing exists: write a file to it, or make a folder of it.
+        A path in the same folder that does not exist yet: write a file to it, or create a folder there.
 
     Raises:
         OSError: the file system refuses.
@@ -47,12 +47,12 @@ def replacing(target: Path) -> Iterator[Path]:
 def updating_folder(target: Path, *, last: Collection[str] = ()) -> Iterator[Path]:
     """Write files into a temporary folder, then move them into `target`, which keeps its other files.
 
-    A folder that does not exist is renamed as a whole. Into an existing one, which may be a mount point, a link or the
-    current folder, each file is moved by itself.
+    If `target` does not exist, the temporary folder is renamed to it. If it exists, the files are moved into it one by
+    one, because it may be a mount point, a link or the current folder.
 
     Args:
         target: the folder.
-        last: names of files that are moved after the others, such as a configuration that refers to them.
+        last: names of files that are moved after all other files, such as a configuration that refers to them.
 
     Yields:
         An empty folder on the same file system.
@@ -108,7 +108,7 @@ def sync(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Delete a file or a folder, if it is there."""
+    """Delete a file or a folder, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

@@ -58,4 +58,4 @@ def test_invalid_options_are_named_as_flags(console, exported, photos):
 def test_only_an_exported_file_can_be_calibrated(console, model, photos):
     result = console("calibrate", model, photos)
     assert (result.code, result.out) == (2, "")
-    assert result.err == f"levit: {model}: no exported file: export the checkpoint first\n"
+    assert result.err == f"levit: {model}: not an exported file: export the checkpoint first\n"

@@ -30,7 +30,7 @@ def exit_code_and_imports(*arguments: str) -> list[str]:
     return output.splitlines()[-1].split()
 
 
-def test_the_commands():
+def test_the_names_of_the_commands():
     assert COMMANDS == ["benchmark", "calibrate", "convert", "data", "evaluate", "export", "info", "predict", "train"]
 
 
@@ -39,7 +39,7 @@ def test_help_imports_no_large_package(command):
     assert exit_code_and_imports(*command, "--help") == ["0"]
 
 
-def test_imports_are_noticed(model):
+def test_imports_of_large_packages_are_detected(model):
     assert {"numpy", "safetensors"} <= set(exit_code_and_imports("info", str(model)))
 
 

@@ -28,7 +28,7 @@ class Terminal:
     def read(self) -> str:
         """Return what was written since the last call."""
         self.stream.flush()
-        self.stream.write("\0")  # ends the loop below even if nothing else was written
+        self.stream.write("\0")  # ends the loop below even if no other text was written
         self.stream.flush()
         content = b""
         while b"\0" not in content:
@@ -91,7 +91,7 @@ def test_the_bar_counts(show):
     assert "2/" in terminal.read()
 
 
-def test_output_beside_the_bar_goes_to_standard_output(show):
+def test_output_during_the_bar_goes_to_standard_output(show):
     terminal = show()
     for item in track(range(3), "photos", delay=0):
         print("label", item)
@@ -100,7 +100,7 @@ def test_output_beside_the_bar_goes_to_standard_output(show):
 
 
 @pytest.mark.parametrize("is_printed", [False, True])
-def test_no_bar_is_shown_beside_items_that_are_printed_on_a_terminal(show, monkeypatch, is_printed):
+def test_no_bar_is_shown_if_items_are_printed_on_the_terminal(show, monkeypatch, is_printed):
     terminal = show()
     monkeypatch.setattr(sys, "stdout", terminal.stream)
     assert list(track(range(3), "photos", is_printed=is_printed, delay=0)) == [0, 1, 2]

@@ -49,7 +49,7 @@ def benchmark(
 ) -> None:
     """Measure throughput, latency, start-up time and memory on this machine, side by side.
 
-    Every model, engine and precision has a process of its own; the rounds alternate between the processes.
+    Every model, engine and precision has a separate process; the rounds alternate between the processes.
     """
     from levit.benchmarking.benchmark import measure_speed
     from levit.reporting.benchmark_plot import check_plot_file, plot_benchmark

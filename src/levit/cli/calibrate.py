@@ -22,10 +22,10 @@ def calibrate(
         typer.Option(help="Fraction of the images with a prediction other than unknown; default: 0.95."),
     ] = None,
     precision: Annotated[
-        float | None, typer.Option(help="Instead: fraction of these predictions that are correct.")
+        float | None, typer.Option(help="Instead of --coverage: fraction of these predictions that are correct.")
     ] = None,
     split: Annotated[str | None, typer.Option(help="Split of the data: validation, test or train.")] = None,
-    skip: Annotated[int, typer.Option(min=0, help="Number of images that calibrated int8 and are left out.")] = 0,
+    skip: Annotated[int, typer.Option(min=0, help="Number of calibration images of int8, which are excluded.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Calibrate the scores of an exported file, and set the threshold below which it predicts "unknown".
@@ -33,7 +33,7 @@ def calibrate(
     The scores become probabilities. Temperature and threshold are written into the metadata of the file.
     """
     if not (Path(model).suffix == ".onnx" and Path(model).exists()):
-        raise CheckpointError("no exported file", source=model, hint="export the checkpoint first")
+        raise CheckpointError("not an exported file", source=model, hint="export the checkpoint first")
     from levit.cli.output import print_fields, rejection_field
     from levit.data.open_data import open_data
     from levit.evaluation.rejection import find_rejection

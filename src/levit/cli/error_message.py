@@ -21,7 +21,7 @@ def error_message(error: LevitError, flags: Mapping[str, str]) -> str:
 
     Args:
         error: the error.
-        flags: from the name of a parameter to what the user types for it; see `command_flags`.
+        flags: name of a parameter -> flag or placeholder on the command line; see `command_flags`.
 
     Returns:
         `source: reason: hint` on one line, without the parts that are None.

@@ -53,7 +53,7 @@ ClassMapOption = Annotated[
 OnBadImageOption = Annotated[
     OnBadImage, typer.Option(help="Count and name images that cannot be evaluated, or fail at the first.")
 ]
-SkipOption = Annotated[int, typer.Option(min=0, help="Number of images that calibrated the model and are left out.")]
+SkipOption = Annotated[int, typer.Option(min=0, help="Number of calibration images of the model, which are excluded.")]
 CompareOption = Annotated[
     str | None, typer.Option(metavar="MODEL", help="Evaluate a second model and show where the two differ.")
 ]
@@ -82,10 +82,10 @@ def evaluate(
 ) -> None:
     """Evaluate a model on labeled images, with the same runtime as predict.
 
-    The exit code is 1 if some images could not be evaluated; the others are evaluated nevertheless.
+    The exit code is 1 if some images could not be evaluated; all other images are evaluated nevertheless.
     """
     if save_accuracy and not (Path(model).suffix == ".onnx" and Path(model).exists()):
-        raise typer.BadParameter(f"--save-accuracy: {model} is no exported file: export the checkpoint first")
+        raise typer.BadParameter(f"--save-accuracy: {model} is not an exported file: export the checkpoint first")
     from levit.data.open_data import open_with_other_splits
 
     images, other_splits = open_with_other_splits(data, split=split)

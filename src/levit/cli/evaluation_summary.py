@@ -69,7 +69,7 @@ def _comparison(comparison: Comparison) -> dict[str, str]:
 def _data_problems(
     bad: tuple[BadImage, ...], empty: tuple[str, ...], duplicates: Duplicates | None, out: Path | None
 ) -> dict[str, str]:
-    """Problems of the data that limit the meaning of the metrics, as far as there are any."""
+    """Problems of the data that limit the meaning of the metrics; empty if there are none."""
     hint = "" if out else ": --out DIR names them"
     fields = {
         f"bad image {number}": f"{image.name}: {image.reason}" for number, image in enumerate(bad[:_MAX_NAMES], 1)
@@ -87,12 +87,12 @@ def _data_problems(
 def _duplicates(duplicates: Duplicates, hint: str) -> dict[str, str]:
     fields, splits = {}, " or ".join(duplicates.compared_splits)
     if duplicates.num_within or duplicates.num_across:
-        name, other = duplicates.examples[0]
+        name, original = duplicates.examples[0]
         across = f"{duplicates.num_across:,} also in {splits}, " if splits else ""
-        fields["duplicates"] = f"{across}{duplicates.num_within:,} twice in the data; {name} is {other}{hint}"
+        fields["duplicates"] = f"{across}{duplicates.num_within:,} twice in the data; {name} is {original}{hint}"
     if duplicates.skipped_splits:
         skipped = ", ".join(f"{name} with {count:,} images" for name, count in duplicates.skipped_splits.items())
-        fields["not compared"] = f"{skipped}: levit data looks for duplicates there too"
+        fields["not compared"] = f"{skipped}: levit data finds duplicates in these splits too"
     return fields
 
 

@@ -26,11 +26,11 @@ class ImageInput:
 
 @dataclass(frozen=True)
 class MissingInput:
-    """Argument that leads to no image.
+    """Argument for which no image exists.
 
     Attributes:
         name: the argument, or the folder that cannot be listed.
-        reason: why there is no image.
+        reason: reason why there is no image.
     """
 
     name: str
@@ -50,7 +50,7 @@ def iterate_inputs(arguments: Iterable[str]) -> Iterator[Input]:
         arguments: files, folders, patterns or `-`.
 
     Yields:
-        Each file, and at its position in the order each argument that leads to none.
+        Each file, and each argument without files, in the order of the arguments.
 
     Raises:
         DataError: standard input is not a list of names.

@@ -42,7 +42,7 @@ def rejection_field(rejection: Rejection) -> str:
 
 
 def accuracy_fields(artifact: Artifact) -> dict[str, str]:
-    """Accuracy, quantization and rejection of a model as text, as far as they are recorded."""
+    """Recorded accuracy, quantization and rejection of a model as text; fields without a record are absent."""
     fields, accuracy, quantization = {}, artifact.accuracy, artifact.quantization
     if artifact.rejection is not None:
         fields["unknown"] = rejection_field(artifact.rejection)

@@ -28,7 +28,7 @@ def train(
 ) -> None:
     """Train or fine-tune a network; an interrupted run that is resumed ends with the same weights.
 
-    Every option may also stand in a YAML file (--config); an option on the command line overrides it. Several GPUs or
+    Every option can also be set in a YAML file (--config); an option on the command line overrides it. Several GPUs or
     machines: torchrun --nproc-per-node 2 -m levit train …
     """
     given = {"data": data, "out": out} | values
