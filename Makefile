@@ -1,4 +1,4 @@
-# The entry points for people and CI. Each one sets up .venv by itself, which is fast the second time.
+# Entry points for users and CI. Each target sets up .venv first, which is fast after the first time.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
