@@ -40,7 +40,7 @@ def main() -> None:
     options = parser.parse_args()
     write_images()
     runs = train_all(options.teacher, options.epochs, options.seeds)
-    top1 = {name: summarize([run["top1"] for run in of_name]) for name, of_name in runs.items()}
+    top1 = {name: summarize([run["top1"] for run in group]) for name, group in runs.items()}
     difference = {
         name: summarize([run["top1"] - base["top1"] for run, base in zip(runs[TEACHER], runs[name], strict=True)])
         for name in (NO_TEACHER, EQUAL_TIME)

@@ -63,10 +63,10 @@ def measure(benchmark: str, names: Sequence[str], settings: Sequence[str], round
         responses = run_rounds(workers, requests, rounds)
     rates = {
         name: {
-            setting: round(statistics.median(response["rate"] for response in of_setting), 1)
-            for setting, of_setting in zip(settings, of_worker, strict=True)
+            setting: round(statistics.median(response["rate"] for response in setting_responses), 1)
+            for setting, setting_responses in zip(settings, worker_responses, strict=True)
         }
-        for name, of_worker in responses.items()
+        for name, worker_responses in responses.items()
     }
     for setting in settings:
         print(f"\n{benchmark}, {setting}: images per second, and ratio to the first")

@@ -152,7 +152,7 @@ def test_the_embedded_model_is_small_and_its_accuracy_is_in_the_readme():
     assert len(artifact.labels) == 200
 
 
-# Opens an engine, classifies a photo, and prints what that changed in the process.
+# Opens an engine, classifies a photo, and prints the changes in the state of the process.
 REPORT_CHANGES = """
 import json, logging, os, random, sys, warnings
 import matplotlib, numpy, torch

@@ -24,7 +24,7 @@ def test_published_sizes_are_inferred(name, num_classifiers):
 
 @given(architecture=architectures())
 def test_inferred_architectures_have_the_given_shapes(architecture: Architecture):
-    """Any network, except for what shapes do not determine: a square image, Hardswish and a stride of 2."""
+    """Any network with the values that shapes do not determine: a square image, Hardswish and a stride of 2."""
     assume(any(architecture.depths) or architecture.num_stages > 1)  # the grid follows from the attention biases
     architecture = dataclasses.replace(
         architecture,

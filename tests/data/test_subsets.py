@@ -50,18 +50,18 @@ def test_a_subset_reads_no_further_than_its_last_image():
 
 
 @given(st.integers(1, 200), st.integers(0, 250), st.booleans())
-def test_every_image_is_in_one_part_of_a_calibration_split(count, wanted, is_grouped):
-    parts = split_calibration(NumberedDataset(count, is_grouped=is_grouped), wanted)
+def test_every_image_is_in_one_part_of_a_calibration_split(count, num_calibration, is_grouped):
+    parts = split_calibration(NumberedDataset(count, is_grouped=is_grouped), num_calibration)
     calibration, remaining = (names(part) for part in parts)
     assert sorted(calibration + remaining, key=int) == [str(number) for number in range(count)]
-    lengths = [min(wanted, count), max(0, count - wanted)]
+    lengths = [min(num_calibration, count), max(0, count - num_calibration)]
     assert [len(calibration), len(remaining)] == [len(part) for part in parts] == lengths
 
 
 @given(st.integers(1, 20), st.integers(1, 30), st.integers(1, 200))
-def test_calibration_images_of_a_grouped_data_set_are_evenly_distributed_over_classes(classes, of_each, wanted):
-    calibration, _ = split_calibration(NumberedDataset(classes * of_each, is_grouped=True), wanted)
-    counts = Counter(int(name) // of_each for name in names(calibration))
+def test_calibration_images_of_a_grouped_data_set_are_evenly_spread_over_classes(classes, class_size, num_calibration):
+    calibration, _ = split_calibration(NumberedDataset(classes * class_size, is_grouped=True), num_calibration)
+    counts = Counter(int(name) // class_size for name in names(calibration))
     assert max(counts.values()) - min(counts[number] for number in range(classes)) <= 1
 
 
@@ -86,8 +86,8 @@ def test_a_stratified_split_takes_the_fraction_of_every_class_and_leaves_one_ima
     assert sorted([*first, *second]) == list(range(len(labels)))
     counts, in_second = Counter(labels), Counter(labels[index] for index in second)
     for label, count in counts.items():
-        wanted = max(1, round(fraction * count)) if fraction else 0
-        assert in_second[label] == min(wanted, count - 1)
+        expected = max(1, round(fraction * count)) if fraction else 0
+        assert in_second[label] == min(expected, count - 1)
 
 
 def test_a_stratified_split_is_determined_by_its_seed():

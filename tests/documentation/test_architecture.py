@@ -1,4 +1,4 @@
-"""ARCHITECTURE.md lists every module, and no other."""
+"""ARCHITECTURE.md lists exactly the existing modules."""
 
 from __future__ import annotations
 

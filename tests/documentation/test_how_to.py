@@ -86,10 +86,10 @@ def test_fine_tune_writes_a_checkpoint_that_other_programs_read(run, photos, sta
     assert load_file(tmp_path / "out" / "model.safetensors")["classifier_distill.linear.weight"].shape == (2, 64)
 
     images = torch.randn(2, 3, 32, 32)
-    ours = levit.LevitForImageClassificationWithTeacher.from_pretrained(tmp_path / "out")
+    loaded = levit.LevitForImageClassificationWithTeacher.from_pretrained(tmp_path / "out")
     stock = transformers.LevitForImageClassificationWithTeacher.from_pretrained(tmp_path / "out")
     with torch.no_grad():
-        assert torch.equal(stock(images).logits, ours(images).logits)
+        assert torch.equal(stock(images).logits, loaded(images).logits)
     predict = levit.Classifier(tmp_path / "out")
     predicted = [predict(photos / name / "0.png").top(1)[0].name for name in ("sand", "sea")]
     assert predicted == ["sand", "sea"]

@@ -33,8 +33,8 @@ configurations = st.fixed_dictionaries(
 
 def both(image: Image.Image, config: dict) -> tuple[np.ndarray, np.ndarray]:
     preprocessing = preprocessing_from_config(config, (224, 224))
-    ours = normalize(preprocess(read_image(image), preprocessing)[None], preprocessing)
-    return ours, LevitImageProcessorPil(**config)(image, return_tensors="np")["pixel_values"]
+    actual = normalize(preprocess(read_image(image), preprocessing)[None], preprocessing)
+    return actual, LevitImageProcessorPil(**config)(image, return_tensors="np")["pixel_values"]
 
 
 def noise(width: int, height: int) -> Image.Image:
@@ -44,12 +44,12 @@ def noise(width: int, height: int) -> Image.Image:
 @settings(max_examples=150, derandomize=True)
 @given(sides, sides, configurations)
 def test_every_configuration_gives_the_pixels_of_transformers(width, height, config):
-    ours, theirs = both(noise(width, height), config)
-    np.testing.assert_array_equal(ours, theirs.astype(np.float32, casting="safe"))
+    actual, expected = both(noise(width, height), config)
+    np.testing.assert_array_equal(actual, expected.astype(np.float32, casting="safe"))
 
 
 @pytest.mark.parametrize("size", [(500, 375), (375, 500), (640, 480), (225, 223), (1, 37), (100, 99), (256, 257)])
 def test_the_defaults_give_the_pixels_of_transformers(size):
-    ours, theirs = both(noise(*size), {})
-    assert theirs.dtype == np.float32
-    np.testing.assert_array_equal(ours, theirs)
+    actual, expected = both(noise(*size), {})
+    assert expected.dtype == np.float32
+    np.testing.assert_array_equal(actual, expected)

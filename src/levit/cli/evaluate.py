@@ -216,7 +216,7 @@ def _read_class_map(file: str | None) -> dict[str, str] | None:
     """Read a JSON object of class names and labels.
 
     Raises:
-        DataError: the file cannot be read, or is no such object.
+        DataError: the file cannot be read, or is not an object of class names and labels.
     """
     if file is None:
         return None

@@ -31,9 +31,9 @@ def open_coco(file: Path) -> FileListDataset:
         category = annotation["category_id"]
         if category not in class_indices:
             raise DataError(f"an annotation is of category {category}, which is not listed", source=file)
-        of_image = labels.setdefault(annotation["image_id"], [])
-        if class_indices[category] not in of_image:
-            of_image.append(class_indices[category])
+        image_labels = labels.setdefault(annotation["image_id"], [])
+        if class_indices[category] not in image_labels:
+            image_labels.append(class_indices[category])
     files = FileList(file.parent)
     for image in content["images"]:
         files.add(image["file_name"], labels.get(image["id"], []))
@@ -41,7 +41,7 @@ def open_coco(file: Path) -> FileListDataset:
         name=file.name,
         classes=tuple(names[category] if has_unique_names else str(category) for category in class_indices),
         files=files,
-        is_multi_label=any(len(of_image) > 1 for of_image in labels.values()),
+        is_multi_label=any(len(image_labels) > 1 for image_labels in labels.values()),
     )
 
 

@@ -70,7 +70,7 @@ def open_real_labels(file: Path) -> FileListDataset:
         labels = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"cannot be read ({first_line(error)})", source=file) from error
-    if not isinstance(labels, list) or not all(isinstance(of_image, list) for of_image in labels):
+    if not isinstance(labels, list) or not all(isinstance(image_labels, list) for image_labels in labels):
         raise DataError("not the labels of ImageNet-ReaL, a list of lists of numbers", source=file)
     candidates = [file.parent / name for name in ("", "val", "ILSVRC2012_img_val")]
     folder = next((candidate for candidate in candidates if is_flat_validation(candidate)), None)

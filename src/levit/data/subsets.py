@@ -38,13 +38,13 @@ class Subset:
 
     def __iter__(self) -> Iterator[LabeledImage]:
         numbers = map(int, self._indices)
-        wanted = next(numbers, None)
+        next_number = next(numbers, None)
         for number, item in enumerate(self._data):
-            if wanted is None:  # the remaining images are not read
+            if next_number is None:  # the remaining images are not read
                 return
-            if number == wanted:
+            if number == next_number:
                 yield item
-                wanted = next(numbers, None)
+                next_number = next(numbers, None)
 
     def sha256(self) -> str:
         """Hash of the whole data set."""
@@ -113,9 +113,9 @@ def stratified_split(
     """
     remaining = np.zeros(num_classes, np.int64)
     strata: dict[tuple[int, ...], list[int]] = {}
-    for index, of_image in enumerate(labels):
-        remaining[list(of_image)] += 1
-        strata.setdefault(() if is_multi_label else tuple(of_image), []).append(index)
+    for index, image_labels in enumerate(labels):
+        remaining[list(image_labels)] += 1
+        strata.setdefault(() if is_multi_label else tuple(image_labels), []).append(index)
     is_chosen = np.zeros(len(labels), bool)
     for stratum in sorted(strata):
         members = strata[stratum]
@@ -123,9 +123,9 @@ def stratified_split(
         for position in np.random.default_rng([seed, *stratum]).permutation(len(members)):
             if not count:
                 break
-            of_image = list(labels[members[position]])
-            if (remaining[of_image] > 1).all():
+            image_labels = list(labels[members[position]])
+            if (remaining[image_labels] > 1).all():
                 is_chosen[members[position]] = True
-                remaining[of_image] -= 1
+                remaining[image_labels] -= 1
                 count -= 1
     return np.flatnonzero(~is_chosen), np.flatnonzero(is_chosen)

@@ -40,10 +40,10 @@ class TarDataset:
         self._count = len(labels)
         if not labels:
             raise DataError(f"no images in it ({', '.join(sorted(IMAGE_SUFFIXES))})", source=shards[0])
-        distinct = {label for of_sample in labels for label in of_sample}
+        distinct = {label for sample_labels in labels for label in sample_labels}
         names = sorted(label for label in distinct if isinstance(label, str))
         numbers = [label for label in distinct if isinstance(label, int)]
-        self.is_multi_label = any(len(of_sample) > 1 for of_sample in labels)
+        self.is_multi_label = any(len(sample_labels) > 1 for sample_labels in labels)
         self.classes = tuple(names) if names else read_class_names(shards[0], 1 + max(numbers)) if numbers else ()
         self._class_indices = {name: index for index, name in enumerate(names)}
 

@@ -1,8 +1,8 @@
 """Deployment network as an ONNX graph, built node by node.
 
-There is no exporter and no tracing: the name of each node and weight begins with the name of its block, and the order
-of the nodes is that of the network. Input: `pixel_values`, float32 [batch, channels, height, width]. Output: `logits`,
-float32 [batch, classes].
+The graph is not exported or traced from torch: the name of each node and weight begins with the name of its block, and
+the order of the nodes is that of the network. Input: `pixel_values`, float32 [batch, channels, height, width]. Output:
+`logits`, float32 [batch, classes].
 """
 
 from __future__ import annotations

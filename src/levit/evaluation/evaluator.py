@@ -122,7 +122,7 @@ def evaluate(
 
     Raises:
         ConfigError: `on_bad_image` is unknown.
-        DataError: the data cannot be read, has no labels, or has classes that are no labels of the model.
+        DataError: the data cannot be read, has no labels, or has classes without a matching label of the model.
         ImageError: with `on_bad_image="fail"`, an image cannot be read.
 
     Examples:

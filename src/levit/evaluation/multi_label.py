@@ -126,7 +126,7 @@ def evaluate_multi_label(
 
     Raises:
         ConfigError: `on_bad_image` is unknown.
-        DataError: no image could be evaluated, or a class is no label of the model.
+        DataError: no image could be evaluated, or a class has no matching label of the model.
         ImageError: with `on_bad_image="fail"`, an image cannot be read.
     """
     if not data.classes:

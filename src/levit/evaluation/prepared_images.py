@@ -92,7 +92,7 @@ def prepare_images(
         The images; their pixels are a read-only memory map.
 
     Raises:
-        DataError: there is no image; or an image does not have exactly one label, or a class is no label of the models.
+        DataError: there is no image, an image does not have exactly one label, or a class has no matching label.
         ImageError: an image cannot be read.
         OSError: the temporary file cannot be written.
     """

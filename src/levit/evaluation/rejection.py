@@ -46,7 +46,7 @@ def find_rejection(
 
     Raises:
         ConfigError: both are given or out of range, or the model is a multi-label model.
-        DataError: an image does not have one label, a class is no label of the model, no image remains, or no
+        DataError: an image does not have one label, a class has no matching label, no image remains, or no
             threshold reaches the precision.
         ImageError: an image cannot be read.
         ImportError: scipy is not installed.

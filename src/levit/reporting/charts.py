@@ -1,4 +1,4 @@
-"""Charts and thumbnails as text inside of an HTML page, so that it needs no other file and no request."""
+"""Charts and thumbnails as text inside an HTML page, so that the page needs no other file and no network."""
 
 from __future__ import annotations
 

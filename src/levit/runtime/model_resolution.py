@@ -34,7 +34,7 @@ def open_model(
     """Open a model in an inference engine.
 
     Args:
-        model: what `find_artifact` takes, or a checkpoint in memory.
+        model: a model as for `find_artifact`, or a checkpoint in memory.
         engine: name of an engine for ONNX files or for checkpoints, or "auto".
         precision: precision of the arithmetic, as in `levit.runtime.engine.open_engine`.
         threads: number of threads; None for the number of cores that the process may use.
@@ -91,7 +91,7 @@ def find_artifact(model: str | Path | None, *, revision: str | None = None) -> P
     does not match its hash, and is replaced.
 
     Args:
-        model: an `.onnx` file; what `levit.read_checkpoint` takes; or None for the embedded model.
+        model: an `.onnx` file; a checkpoint as for `levit.read_checkpoint`; or None for the embedded model.
         revision: branch, tag or commit, for a checkpoint on the hub.
 
     Returns:

@@ -189,15 +189,15 @@ def choose_precision(requested: str, *, quantized: bool, source: str = "the mode
         raise EngineError("not quantized", source=source, hint="export it in int8 with `levit export`")
     if requested in ("auto", "int8"):
         in_float = "bf16" if has_bf16 else "fp32"
-        why = "which this processor computes natively" if has_bf16 else "because this processor has no native bf16"
+        reason = "which this processor computes natively" if has_bf16 else "because this processor has no native bf16"
     else:
         in_float = requested if has_bf16 else "fp32"
-        why = "as requested" if in_float == requested else "because this processor has no native bf16"
+        reason = "as requested" if in_float == requested else "because this processor has no native bf16"
     if quantized:
         return PrecisionChoice(
-            "int8", in_float, f"the file is quantized; other layers are computed in {in_float}, {why}"
+            "int8", in_float, f"the file is quantized; other layers are computed in {in_float}, {reason}"
         )
-    return PrecisionChoice(in_float, in_float, f"{in_float}, {why}")
+    return PrecisionChoice(in_float, in_float, f"{in_float}, {reason}")
 
 
 def _batch_error(batch: NDArray[Any], reason: str) -> EngineError:
