@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from levit.model.position_bias import gather_position_bias, offset_table
+from levit.model.attention_bias import gather_attention_biases, offset_table
 from levit.training.determinism import derive_seed, deterministic_algorithms
 from levit.training.sampler import SampleIndex
 
@@ -21,7 +21,7 @@ def _gradients(repeats):
     weights = torch.randn(3, *offsets.shape, generator=torch.Generator().manual_seed(0))
     for _ in range(repeats):
         biases = torch.zeros(3, 196, requires_grad=True)
-        (gather_position_bias(biases, offsets) * weights).sum().backward()
+        (gather_attention_biases(biases, offsets) * weights).sum().backward()
         yield biases.grad
 
 

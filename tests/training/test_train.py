@@ -277,7 +277,7 @@ def test_a_run_with_an_error_before_its_start_leaves_no_directory(
 ) -> None:
     with pytest.raises(ConfigError, match="patch_size"):
         train(options, model="levit-128s", from_scratch=True, patch_size=12)
-    with pytest.raises(ConfigError, match=r"^image_size: is 32, which the network does not take"):
+    with pytest.raises(ConfigError, match=r"^image_size: is 32x32, which the network does not take"):
         train(options, model="timm/vit_tiny_patch16_224", from_scratch=True, image_size=32, drop_path=None)
     with pytest.raises(DataError, match="teacher"):
         train(options, teacher=options.model.model)
