@@ -6,7 +6,6 @@ import hashlib
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,9 +23,7 @@ from levit.spec.architecture import Grid
 from levit.spec.preprocessing import Preprocessing
 from levit.training.student import read_logits
 from levit.training.timm_networks import TIMM_PREFIX, ClassificationNetwork, is_timm_network, load_timm_network
-
-# Options of image processors that change pixels in a way that size, mean and standard deviation do not describe.
-_UNSUPPORTED_OPTIONS = ("do_flip_channel_order", "include_top", "rescale_offset")
+from levit.training.transformers_networks import load_transformers_network
 
 
 class Teacher(nn.Module):
@@ -150,11 +147,13 @@ def _source(name: str) -> str:
 
 def _check_size(teacher: Teacher, size: Grid, name: str) -> None:
     try:
-        teacher(torch.zeros(1, 3, *size))
+        logits = teacher(torch.zeros(1, 3, *size))
     except (AssertionError, RuntimeError, ValueError) as error:  # of timm, torch and transformers
         height, width = teacher.size or size
         reason = f"it cannot take images of {height}x{width} ({first_line(error)})"
         raise ConfigError(reason, source=_source(name)) from error
+    if not logits.isfinite().all():
+        raise CheckpointError("its logits are not finite", source=_source(name), hint="use another teacher")
 
 
 def _load_network(name: str) -> ClassificationNetwork:
@@ -164,35 +163,7 @@ def _load_network(name: str) -> ClassificationNetwork:
         if not checkpoint.architecture.num_classifiers:
             raise CheckpointError("it has no head", source=_source(name), hint="give a trained classifier")
         return ClassificationNetwork(load_checkpoint(checkpoint), checkpoint.preprocessing, checkpoint.labels)
-    from transformers import AutoImageProcessor, AutoModelForImageClassification
-
-    try:
-        network = AutoModelForImageClassification.from_pretrained(name, dtype=torch.float32)
-        processor = AutoImageProcessor.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot be opened ({first_line(error)})", source=_source(name)) from error
-    labels = tuple(network.config.id2label[index] for index in range(network.config.num_labels))
-    return ClassificationNetwork(network, _read_processor(processor, name), labels)
-
-
-def _read_processor(processor: Any, name: str) -> Preprocessing:
-    """Normalization and size of an image processor of transformers."""
-    problem = next((f"has {option}" for option in _UNSUPPORTED_OPTIONS if getattr(processor, option, False)), None)
-    try:
-        crops = getattr(processor, "do_center_crop", True)
-        size = (crops and getattr(processor, "crop_size", None)) or processor.size
-        side = size.get("shortest_edge")
-        grid = (side, side) if side else (size["height"], size["width"])
-        mean, std = (
-            (tuple(processor.image_mean), tuple(processor.image_std)) if processor.do_normalize else (None, None)
-        )
-        rescale = processor.rescale_factor if processor.do_rescale else None
-    except (AttributeError, KeyError, TypeError) as error:
-        problem = f"lacks a size, mean or standard deviation ({first_line(error)})"
-    if problem:
-        reason = f"its {type(processor).__name__} {problem}"
-        raise CheckpointError(reason, source=_source(name), hint="use another teacher")
-    return Preprocessing(resize=grid, crop=grid, rescale=rescale, mean=mean, std=std)
+    return load_transformers_network(name, _source(name))
 
 
 def _is_levit(name: str) -> bool:

@@ -77,10 +77,13 @@ def load_timm_network(model: str) -> ClassificationNetwork:
     """Load a trained timm network.
 
     Raises:
-        CheckpointError: timm has no such network, or its weights cannot be downloaded.
+        CheckpointError: timm has no such network, its weights cannot be downloaded or read, or its labels do not fit.
     """
     network = _create(model, pretrained=True)
-    labels = _stored_labels(model) or default_labels(int(network.num_classes))  # type: ignore[arg-type]
+    count = int(network.num_classes)  # type: ignore[arg-type]
+    labels = _stored_labels(model) or default_labels(count)
+    if len(labels) != count:
+        raise CheckpointError(f"it has {count} classes and {len(labels)} labels", source=model)
     return ClassificationNetwork(network, _preprocessing(network, None), tuple(labels))
 
 
