@@ -98,8 +98,7 @@ def test_a_training_step_equals_the_references(model, step, file, tolerance):
             assert abs(float(parameter.grad.norm()) - expected) < 2 * tolerance * expected, name
     assert compared == sum(name.startswith(f"{step}/grad_norm/") for name in EXPECTED)
     for name, buffer in model.named_buffers():
-        if "attention_bias_idxs" not in name:
-            np.testing.assert_allclose(buffer, EXPECTED[f"{step}/after/{names[name]}"], atol=tolerance, err_msg=name)
+        np.testing.assert_allclose(buffer, EXPECTED[f"{step}/after/{names[name]}"], atol=tolerance, err_msg=name)
 
 
 @pytest.mark.slow

@@ -6,6 +6,9 @@ head.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -16,8 +19,34 @@ from levit.model.layers import ACTIVATIONS, LinearBatchNorm
 from levit.spec.architecture import Grid
 
 
-class Attention(nn.Module):
-    """Multi-head attention with a attention bias and an activation before the output projection.
+class BiasedAttention(nn.Module):
+    """Base class of modules with an attention bias: the trained biases and their offset table.
+
+    The table follows from the grid. It is a plain tensor and not a buffer, because buffers stay empty where a network
+    is built on the meta device or moved with `to_empty`. It is built on the CPU even there, and then follows the
+    biases to other devices.
+
+    Args:
+        num_heads: number of heads H.
+        grid: rows and columns of the tokens that are keys.
+        stride: distance of the tokens that are queries, in rows and in columns.
+    """
+
+    def __init__(self, *, num_heads: int, grid: Grid, stride: int) -> None:
+        super().__init__()
+        self.num_heads, self.grid, self.stride = num_heads, grid, stride
+        self.attention_biases = nn.Parameter(torch.zeros(num_heads, grid[0] * grid[1]))
+        self.attention_bias_idxs = offset_table(grid, stride, device=torch.device("cpu"))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)
+        if not self.attention_biases.is_meta:
+            self.attention_bias_idxs = self.attention_bias_idxs.to(self.attention_biases.device)
+        return self
+
+
+class Attention(BiasedAttention):
+    """Multi-head attention with an attention bias and an activation before the output projection.
 
     Args:
         width: channels C of input and output.
@@ -28,21 +57,16 @@ class Attention(nn.Module):
         activation: a key of `ACTIVATIONS`.
     """
 
-    attention_bias_idxs: Tensor
-
     def __init__(
         self, *, width: int, num_heads: int, key_dim: int, value_dim: int, grid: Grid, activation: str
     ) -> None:
-        super().__init__()
-        self.num_heads, self.key_dim, self.value_dim = num_heads, key_dim, value_dim
-        self.grid, self.stride = grid, 1
+        super().__init__(num_heads=num_heads, grid=grid, stride=1)
+        self.key_dim, self.value_dim = key_dim, value_dim
         self.queries_keys_values = LinearBatchNorm(
             input_width=width, output_width=num_heads * (2 * key_dim + value_dim)
         )
         self.activation = ACTIVATIONS[activation]()
         self.projection = LinearBatchNorm(input_width=num_heads * value_dim, output_width=width, zero_init=True)
-        self.attention_biases = nn.Parameter(torch.zeros(num_heads, grid[0] * grid[1]))
-        self.register_buffer("attention_bias_idxs", offset_table(grid), persistent=False)
 
     def forward(self, x: Tensor, attention_function: AttentionFunction) -> Tensor:
         """Compute self-attention.
@@ -60,7 +84,7 @@ class Attention(nn.Module):
         return self.projection(self.activation(context)).view_as(x)
 
 
-class SubsamplingAttention(GradientCheckpointingLayer):
+class SubsamplingAttention(BiasedAttention, GradientCheckpointingLayer):
     """Attention from every `stride`-th token in both directions to all tokens, without a shortcut.
 
     It leads from one stage to the next: it reduces the grid and changes the width. (The paper calls it the shrinking
@@ -77,8 +101,6 @@ class SubsamplingAttention(GradientCheckpointingLayer):
         activation: a key of `ACTIVATIONS`.
     """
 
-    attention_bias_idxs: Tensor
-
     def __init__(
         self,
         *,
@@ -91,15 +113,12 @@ class SubsamplingAttention(GradientCheckpointingLayer):
         stride: int,
         activation: str,
     ) -> None:
-        super().__init__()
-        self.num_heads, self.key_dim, self.value_dim = num_heads, key_dim, value_dim
-        self.grid, self.stride = grid, stride
+        super().__init__(num_heads=num_heads, grid=grid, stride=stride)
+        self.key_dim, self.value_dim = key_dim, value_dim
         self.keys_values = LinearBatchNorm(input_width=input_width, output_width=num_heads * (key_dim + value_dim))
         self.queries = LinearBatchNorm(input_width=input_width, output_width=num_heads * key_dim)
         self.activation = ACTIVATIONS[activation]()
         self.projection = LinearBatchNorm(input_width=num_heads * value_dim, output_width=output_width)
-        self.attention_biases = nn.Parameter(torch.zeros(num_heads, grid[0] * grid[1]))
-        self.register_buffer("attention_bias_idxs", offset_table(grid, stride), persistent=False)
 
     def forward(self, x: Tensor, attention_function: AttentionFunction) -> Tensor:
         """Compute attention from the subsampled tokens to all tokens.
@@ -119,7 +138,7 @@ class SubsamplingAttention(GradientCheckpointingLayer):
         return self.projection(self.activation(context)).unflatten(1, sampled.shape[1:3])
 
 
-def attention_bias(attention: Attention | SubsamplingAttention, x: Tensor) -> Tensor:
+def attention_bias(attention: BiasedAttention, x: Tensor) -> Tensor:
     """Attention bias between all queries and keys, interpolated for another grid than the trained one.
 
     Args:
@@ -129,8 +148,9 @@ def attention_bias(attention: Attention | SubsamplingAttention, x: Tensor) -> Te
     Returns:
         [H, M, N], of the dtype of the biases.
     """
-    grid = (x.shape[1], x.shape[2])
-    if grid == attention.grid:
-        return gather_attention_biases(attention.attention_biases, attention.attention_bias_idxs)
-    biases = resize_attention_biases(attention.attention_biases, attention.grid, grid)
-    return gather_attention_biases(biases, offset_table(grid, attention.stride, device=x.device))
+    grid, biases, offsets = (x.shape[1], x.shape[2]), attention.attention_biases, attention.attention_bias_idxs
+    if grid != attention.grid:
+        biases = resize_attention_biases(biases, attention.grid, grid)
+    if grid != attention.grid or offsets.device != biases.device:  # another device: biases that were assigned
+        offsets = offset_table(grid, attention.stride, device=biases.device)
+    return gather_attention_biases(biases, offsets)

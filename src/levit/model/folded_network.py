@@ -47,8 +47,8 @@ class FoldedNetwork(nn.Module):
         for name, array in folded.items():
             self.register_buffer(_buffer_name(name), _tensor(name, array).to(dtype))
         scale, shift = checkpoint.preprocessing.scale_and_shift()
-        self.register_buffer("pixel_scale", torch.tensor(scale))
-        self.register_buffer("pixel_shift", torch.tensor(shift))
+        self.register_buffer("pixel_scale", torch.tensor(scale, device="cpu"))
+        self.register_buffer("pixel_shift", torch.tensor(shift, device="cpu"))
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute the logits of a batch of images.

@@ -12,8 +12,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from levit.model.attention import Attention, SubsamplingAttention
-from levit.model.attention_bias import offset_table
+from levit.model.attention import BiasedAttention
 from levit.model.config import LevitConfig
 from levit.model.gradient_checkpointing import CheckpointFunction, checkpoint_block
 from levit.model.layers import ImageBatchNorm, Residual, TokenBatchNorm
@@ -71,7 +70,5 @@ class LevitPreTrainedModel(PreTrainedModel):
             super()._init_weights(module)
             if isinstance(module, TokenBatchNorm) and module.zero_init:
                 init.zeros_(module.weight)
-        elif isinstance(module, Attention | SubsamplingAttention):
+        elif isinstance(module, BiasedAttention):
             init.zeros_(module.attention_biases)
-            # Not part of the file, and from_pretrained builds networks on the meta device.
-            init.copy_(module.attention_bias_idxs, offset_table(module.grid, module.stride))
