@@ -16,6 +16,24 @@ A `LevitWarning` of one line is issued where a result differs from the request.
 
 from __future__ import annotations
 
+import re
+
+# Control characters, line separators, surrogates, and the controls of the direction of text.
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    r"""Escape the characters of a text that could control a terminal or forge a line.
+
+    Names in files (keys, labels, metadata, file names) may contain any character, so everything that is printed for
+    people goes through this function.
+
+    Examples:
+        >>> print(printable("cat" + chr(27) + "[2J" + chr(10) + "dog"))
+        cat\x1b[2J\ndog
+    """
+    return _CONTROL_CHARACTER.sub(lambda match: ascii(match[0])[1:-1], text)
+
 
 class LevitError(Exception):
     """Base class of every error that levit raises on purpose.
@@ -46,8 +64,8 @@ class LevitError(Exception):
         super().__init__(reason)
 
     def __str__(self) -> str:
-        """The message, one line."""
-        return ": ".join(part for part in (self.source, self.reason, self.hint) if part)
+        """The message, one line of printable characters."""
+        return printable(": ".join(part for part in (self.source, self.reason, self.hint) if part))
 
     def __reduce__(self) -> tuple[object, ...]:
         """Keep source and hint where an exception is pickled, between processes for instance."""

@@ -32,6 +32,12 @@ def test_without_flags_the_message_is_that_of_the_error():
     assert error_message(error, {}) == str(error)
 
 
+def test_an_error_is_one_line_of_printable_characters():
+    error = DataError("no key\x1b[2J\nlevit: done", source="a\r.pth", hint="give\u2028another")
+    expected = r"a\r.pth: no key\x1b[2J\nlevit: done: give\u2028another"
+    assert error_message(error, FLAGS) == str(error) == expected
+
+
 def test_text_that_is_no_parameter_stays_in_its_backticks():
     assert render_flags("`levit export` and `other` and `image_size` 32", FLAGS) == (
         "`levit export` and `other` and --image-size 32"

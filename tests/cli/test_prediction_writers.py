@@ -117,6 +117,35 @@ def test_control_characters_in_names_are_escaped(capsys):
     assert "a\\x1b[2J.jpg" in capsys.readouterr().out
 
 
+CONTROLS = "cat\x1b[2J\r\n\x9b1A\u202egod"
+
+
+def test_control_characters_in_labels_and_errors_are_escaped(capsys):
+    writer = TableWriter()
+    writer.write("a.jpg", [Label(CONTROLS, 0, 0.5)], None)
+    writer.write("b.jpg", [], ImageError(CONTROLS, source="b.jpg"))
+    writer.close()
+    out = capsys.readouterr().out
+    assert out.replace(" ", "").replace("\n", "").count("cat\\x1b[2J\\r\\n\\x9b1A\\u202egod") == 2
+    assert not set(out) & set(CONTROLS) - set("cat[2J\n1Agod")
+
+
+def test_control_characters_in_json_are_escaped_without_loss(capsys):
+    JsonWriter().write(CONTROLS, [Label(CONTROLS, 0, 0.5)], None)
+    out = capsys.readouterr().out
+    assert out.rstrip("\n").isprintable()
+    assert json.loads(out)["file"] == json.loads(out)["labels"][0]["name"] == CONTROLS
+
+
+def test_csv_contains_names_as_they_are_except_on_a_terminal(capsys, monkeypatch):
+    CsvWriter().write("a\x1b.jpg", [], None)
+    CsvWriter().write("a\x1b.jpg", [CAT], None)
+    assert "\na\x1b.jpg,1,cat," in capsys.readouterr().out
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    CsvWriter().write("a\x1b.jpg", [CAT], None)
+    assert "\na\\x1b.jpg,1,cat," in capsys.readouterr().out
+
+
 def test_json_is_valid_in_an_ascii_encoding():
     command = "from levit.cli.prediction_writers import JsonWriter; JsonWriter().write('é😀.jpg', [], None)"
     environment = {**os.environ, "PYTHONIOENCODING": "ascii:backslashreplace"}

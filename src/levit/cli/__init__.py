@@ -23,7 +23,7 @@ from levit.cli.export import export
 from levit.cli.info import info
 from levit.cli.predict import predict
 from levit.cli.train import train
-from levit.errors import LevitError, LevitWarning
+from levit.errors import LevitError, LevitWarning, printable
 
 app = typer.Typer(
     name="levit",
@@ -73,11 +73,11 @@ def main() -> None:
         print(f"levit: {error_message(error, _flags())}", file=sys.stderr)
         sys.exit(2)
     except ImportError as error:  # an extra that is not installed
-        print(f"levit: {error}", file=sys.stderr)
+        print(f"levit: {printable(str(error))}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:  # a full disk, for instance
         source = "" if error.filename is None else f"{error.filename}: "
-        print(f"levit: {source}{error.strerror or error}", file=sys.stderr)
+        print(f"levit: {printable(f'{source}{error.strerror or error}')}", file=sys.stderr)
         sys.exit(1)
 
 
@@ -103,7 +103,7 @@ def _flags() -> dict[str, str]:
 
 
 def _print_warning(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"levit: {render_flags(str(message), _flags())}", file=sys.stderr)
+    print(f"levit: {printable(render_flags(str(message), _flags()))}", file=sys.stderr)
 
 
 def _prepare_streams() -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from levit.errors import printable
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -86,7 +88,7 @@ def _parse_batch_sizes(text: str) -> list[int]:
 
 
 def _print_progress(step: str) -> None:
-    typer.echo(f"levit: {step} …", err=True)
+    typer.echo(printable(f"levit: {step} …"), err=True)
 
 
 def _print_tables(report: BenchmarkReport) -> None:
@@ -142,7 +144,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     for name in header:
         table.add_column(name, justify="left" if name in ("model", "engine") else "right", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     return table
 
 

@@ -10,6 +10,7 @@ import typer
 
 from levit.cli.engine_options import RevisionOption
 from levit.cli.image_size import ImageSize, parse_image_size
+from levit.errors import printable
 
 
 class Activation(StrEnum):
@@ -78,4 +79,4 @@ def convert(
         revision=revision,
         use_ema=use_ema,
     )
-    typer.echo(json.dumps({"path": str(path), "dialect": to.value}) if as_json else path)
+    typer.echo(json.dumps({"path": str(path), "dialect": to.value}) if as_json else printable(str(path)))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from typer.core import TyperArgument, TyperCommand
 
-from levit.errors import ConfigError, LevitError
+from levit.errors import ConfigError, LevitError, printable
 
 # `name` or `name=value`
 _BACKTICKED_NAME = re.compile(r"`([a-z_][a-z0-9_]*)(?:=([^`]*))?`")
@@ -24,7 +24,7 @@ def error_message(error: LevitError, flags: Mapping[str, str]) -> str:
         flags: name of a parameter -> flag or placeholder on the command line; see `command_flags`.
 
     Returns:
-        `source: reason: hint` on one line, without the parts that are None.
+        `source: reason: hint` on one line of printable characters, without the parts that are None.
 
     Examples:
         >>> error = ConfigError("is 0: must be at least 1", source="image_size", hint="leave out `image_size`")
@@ -35,7 +35,7 @@ def error_message(error: LevitError, flags: Mapping[str, str]) -> str:
     if source is not None and isinstance(error, ConfigError):
         source = flags.get(source, source)
     parts = (render_flags(part, flags) for part in (source, error.reason, error.hint) if part)
-    return ": ".join(parts)
+    return printable(": ".join(parts))
 
 
 def render_flags(text: str, flags: Mapping[str, str]) -> str:

@@ -10,26 +10,36 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from levit.errors import printable
+
 if TYPE_CHECKING:
     from levit.spec.artifact import Accuracy, Artifact, Rejection
 
 
 def print_json(values: Any) -> None:
-    """Print one line of JSON; other characters than ASCII are escaped unless standard output is UTF-8."""
-    print(json.dumps(values, ensure_ascii=not _is_utf8()), flush=True)
+    """Print one line of JSON; characters that could control a terminal are escaped, others only if not UTF-8."""
+    print(_escape_in_json(json.dumps(values, ensure_ascii=not _is_utf8())), flush=True)
 
 
 def _is_utf8() -> bool:
     return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
 
 
+def _escape_in_json(text: str) -> str:
+    """Escape a character that is not printable as JSON does; outside of strings there is none."""
+    if printable(text) == text:
+        return text
+    characters = (character if printable(character) == character else json.dumps(character)[1:-1] for character in text)
+    return "".join(characters)
+
+
 def print_fields(fields: dict[str, str]) -> None:
-    """Print a table of two columns, names and values."""
+    """Print a table of two columns, names and values, which may contain any text."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in fields.items():
-        table.add_row(name, Text(value))
+        table.add_row(Text(printable(name)), Text(printable(value)))
     Console(highlight=False).print(table)
 
 

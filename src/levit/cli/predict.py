@@ -22,6 +22,7 @@ from levit.cli.engine_options import (
     ThreadsOption,
 )
 from levit.cli.inputs import Input, MissingInput, iterate_inputs
+from levit.errors import printable
 
 if TYPE_CHECKING:
     from levit.cli.prediction_writers import PredictionWriter
@@ -95,7 +96,7 @@ def _skip_model_converter() -> None:
 
 def _print_engine(classifier: Classifier) -> None:
     engine, name = classifier.engine, classifier.artifact.source.name
-    typer.echo(f"levit: {name}: {engine.name}, {engine.precision} ({engine.reason})", err=True)
+    typer.echo(printable(f"levit: {name}: {engine.name}, {engine.precision} ({engine.reason})"), err=True)
 
 
 def _predict(classifier: Classifier, inputs: Iterable[Input], batch_size: int) -> Iterator[Prediction]:

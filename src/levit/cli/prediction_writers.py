@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from levit.cli.output import print_json
+from levit.errors import printable
 
 if TYPE_CHECKING:
     from levit.errors import ImageError
@@ -44,18 +45,22 @@ class JsonWriter:
 
 
 class CsvWriter:
-    """One CSV line per label, or per image without labels; scores have six decimals."""
+    """One CSV line per label, or per image without labels; scores have six decimals.
+
+    On a terminal, characters that could control it are escaped; a file or another program gets names as they are.
+    """
 
     def __init__(self) -> None:
+        self._text: Callable[[str], str] = printable if sys.stdout.isatty() else str
         self._csv = csv.writer(sys.stdout, lineterminator="\n")
         self._csv.writerow(["file", "rank", "name", "index", "score", "error"])
 
     def write(self, file: str, labels: list[Label], error: ImageError | None) -> None:
         """Write the labels of an image, or its error."""
         for rank, label in enumerate(labels, start=1):
-            self._csv.writerow([file, rank, label.name, label.index, f"{label.score:.6f}", ""])
+            self._csv.writerow([self._text(file), rank, self._text(label.name), label.index, f"{label.score:.6f}", ""])
         if error is not None:
-            self._csv.writerow([file, "", "", "", "", str(error)])
+            self._csv.writerow([self._text(file), "", "", "", "", str(error)])
         sys.stdout.flush()
 
     def close(self) -> None:
@@ -80,7 +85,7 @@ class TableWriter:
             lines = [self._line(label, "bold" if rank == 0 else "dim") for rank, label in enumerate(labels)]
         else:
             text = ": ".join(part for part in (error.reason, error.hint) if part)
-            lines = [(Text(_printable(text), self.ERROR_STYLE), Text())]
+            lines = [(Text(printable(text), self.ERROR_STYLE), Text())]
         self._images.append((file, lines))
         if len(self._images) == self.SECTION:
             self.close()
@@ -100,22 +105,17 @@ class TableWriter:
             table.add_row()
         for file, lines in self._images:
             for number, line in enumerate(lines):
-                table.add_row(Text(_printable(file) if number == 0 else ""), *line)
+                table.add_row(Text(printable(file) if number == 0 else ""), *line)
             table.add_row()
         self._console.print(table)
         self._images, self._has_header = [], True
 
     def _line(self, label: Label, style: str) -> tuple[Text, Text]:
-        return Text(label.name, style), Text(f"{100 * label.score:5.1f} % {self._bar(label.score)}", style)
+        return Text(printable(label.name), style), Text(f"{100 * label.score:5.1f} % {self._bar(label.score)}", style)
 
     def _bar(self, score: float) -> str:
         eighths = round(score * self.BAR * 8)
         return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
-
-
-def _printable(text: str) -> str:
-    """Escape characters that would control the terminal, since file names may contain any."""
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 PREDICTION_WRITERS: dict[str, Callable[[], PredictionWriter]] = {

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from levit.errors import printable
 from levit.training.callbacks import Callback, StepReport
 from levit.training.data_loader import Batch
 from levit.training.progress import EMA_PREFIX, Progress
@@ -118,7 +119,7 @@ class ProgressDisplay(Callback):
         if not (self._is_main_process or on_every_process):
             return
         if self._bar is not None:
-            self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
+            self._bar.console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
         else:
             print_line(text)
 
@@ -131,7 +132,7 @@ class ProgressDisplay(Callback):
 
 def print_line(text: str) -> None:
     """Print a line on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def format_duration(seconds: float) -> str:
