@@ -1,5 +1,8 @@
 """Values of the image processors, which are bit-identical to transformers and close to the recorded references."""
 
+import sys
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +13,7 @@ from transformers.models.levit.image_processing_levit import LevitImageProcessor
 from transformers.models.levit.image_processing_pil_levit import LevitImageProcessorPil as StockPil
 
 from levit import LevitImageProcessor, LevitImageProcessorFast, LevitImageProcessorPil
+from levit.errors import ConfigError
 from tests.conftest import GOLDEN
 
 PAIRS = [(LevitImageProcessor, StockPil), (LevitImageProcessorFast, StockFast)]
@@ -174,6 +178,46 @@ def test_return_tensors_determines_the_type_of_the_result(cls):
         stacked = cls()([image, image], return_tensors=name)["pixel_values"]
         assert isinstance(stacked, array_type)
         np.testing.assert_array_equal(stacked, np.stack([np.asarray(result) for result in results]))
+
+
+@pytest.fixture
+def stand_in_for_jax(tmp_path, monkeypatch):
+    """A package jax whose arrays are a subclass of numpy's, for tests where jax is not installed."""
+    (tmp_path / "jax").mkdir()
+    (tmp_path / "jax" / "__init__.py").touch()
+    (tmp_path / "jax" / "numpy.py").write_text(
+        "import numpy\n"
+        "class Array(numpy.ndarray): pass\n"
+        "def asarray(values): return numpy.asarray(values).view(Array)\n"
+    )
+    for name in ("jax", "jax.numpy"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    for name in ("jax", "jax.numpy"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("cls", OURS)
+@pytest.mark.usefixtures("stand_in_for_jax")
+def test_the_result_is_an_array_of_jax_where_jax_is_installed(cls):
+    image = noise(50, 70)
+    result = cls()([image, image], return_tensors="jax")["pixel_values"]
+    assert type(result).__module__ == "jax.numpy"
+    np.testing.assert_array_equal(np.asarray(result), values(cls(), [image, image]))
+
+
+@pytest.mark.skipif(find_spec("jax") is not None, reason="jax is installed")
+@pytest.mark.parametrize("cls", OURS)
+def test_arrays_of_jax_need_jax(cls):
+    with pytest.raises(ImportError, match="needs jax: pip install jax"):
+        cls()(noise(50, 70), return_tensors="jax")
+
+
+@pytest.mark.parametrize("cls", OURS)
+def test_tensors_of_tensorflow_are_refused_in_a_sentence(cls):
+    with pytest.raises(ConfigError, match=r"'tf' is invalid: use 'np' .*TensorFlow itself is not supported"):
+        cls()(noise(50, 70), return_tensors="tf")
 
 
 @pytest.mark.parametrize("cls", OURS)

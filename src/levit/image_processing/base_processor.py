@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers.image_processing_base import BatchFeature
 from transformers.image_processing_utils import BaseImageProcessor
@@ -57,6 +59,7 @@ class BaseLevitImageProcessor(BaseImageProcessor):
         Raises:
             ImageError: an image cannot be used; the source begins with its index in the batch.
             ConfigError: an option is unknown or invalid, or the results have different shapes and cannot be stacked.
+            ImportError: `return_tensors` is "jax", and jax is not installed.
         """
         unknown = sorted(set(options) - set(self._valid_kwargs_names))
         if unknown:
@@ -152,4 +155,13 @@ def _stack(results: list[Any], return_tensors: str | None) -> Any:
     stacked = torch.stack(results) if isinstance(results[0], Tensor) else np.stack(results)
     if return_tensors == "pt":
         return torch.as_tensor(stacked)
-    return stacked.detach().cpu().numpy() if isinstance(stacked, Tensor) else stacked
+    array = stacked.detach().cpu().numpy() if isinstance(stacked, Tensor) else stacked
+    return _to_jax(array) if return_tensors == "jax" else array
+
+
+def _to_jax(array: NDArray[Any]) -> Any:
+    try:
+        jax_numpy = import_module("jax.numpy")
+    except ImportError as error:
+        raise ImportError("`return_tensors='jax'` needs jax: pip install jax") from error
+    return jax_numpy.asarray(array)

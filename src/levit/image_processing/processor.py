@@ -56,7 +56,8 @@ class LevitImageProcessor(BaseLevitImageProcessor, PilBackend):
             ImageNet.
         do_convert_rgb: None converts images with another number of channels than `image_mean` (default), True
             converts all images, False converts none and keeps their values.
-        return_tensors: "pt" (torch), "np" (numpy), or None for a list with one result per image.
+        return_tensors: "pt" (torch), "np" (numpy), "jax" (if jax is installed), or None for a list with one result
+            per image.
         data_format: layout of the results: "channels_first" ([C, H, W]; default), "channels_last" ([H, W, C]), "none"
             or None for that of each input image (files and PIL images are [H, W, C]).
         input_data_format: layout of arrays and tensors: "channels_first", "channels_last" or "none" ([H, W]); default:
@@ -126,7 +127,7 @@ class LevitImageProcessorFast(BaseLevitImageProcessor, TorchvisionBackend):
             0.27 and the CPU, and is replaced by bicubic elsewhere.
 
     Returns:
-        Dictionary with `pixel_values`: tensors, unless `return_tensors="np"`.
+        Dictionary with `pixel_values`: tensors, unless `return_tensors` is "np" or "jax".
 
     Raises:
         ImportError: torchvision is not installed.

@@ -17,6 +17,7 @@ from levit.spec.preprocessing import RESAMPLE_FILTERS
 Options = Mapping[str, Any]
 
 DATA_FORMATS = ("channels_first", "channels_last", "none")
+TENSOR_TYPES = ("pt", "np", "jax")
 
 
 def normalize_options(options: Options) -> dict[str, Any]:
@@ -134,9 +135,12 @@ def _data_format(name: str, value: Any) -> str:
 
 def _tensor_type(name: str, value: Any) -> str:
     value = getattr(value, "value", value)  # transformers' TensorType is an enumeration
-    if value in ("pt", "np"):
+    if value in TENSOR_TYPES:
         return str(value)
-    raise _invalid(name, value, "use 'pt' (torch), 'np' (numpy), or None for a list")
+    if value == "tf":
+        hint = "use 'np' and `tf.convert_to_tensor`; TensorFlow itself is not supported, as in transformers 5"
+        raise _invalid(name, value, hint)
+    raise _invalid(name, value, "use 'pt' (torch), 'np' (numpy), 'jax', or None for a list")
 
 
 def _device(name: str, value: Any) -> str:
