@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import threading
 import zlib
 from pathlib import Path
 
@@ -10,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from levit.errors import ImageError
-from levit.images.decoding import describe_source, read_image, to_rgb
+from levit.errors import ImageError, printable
+from levit.images.decoding import describe_source, read_image, read_reduced_image, snapshot_source, to_rgb
 from tests.conftest import EXAMPLES, GOLDEN
 
 PHOTO = EXAMPLES / "cat.jpg"
@@ -146,7 +147,7 @@ def test_an_invalid_source_is_refused_in_one_line_that_starts_with_its_name(case
     with pytest.raises(ImageError, match=message) as caught:
         read_image(source)
     assert caught.value.source == describe_source(source)
-    assert str(caught.value).startswith(f"{describe_source(source)}: ")
+    assert str(caught.value).startswith(f"{printable(describe_source(source))}: ")
     assert "\n" not in str(caught.value)
 
 
@@ -218,3 +219,70 @@ def test_a_source_is_described_by_its_path_or_its_type_and_size():
     assert describe_source(Image.new("RGB", (640, 480))) == "<Image 480x640>"
     assert describe_source(np.zeros((480, 640, 3), np.uint8)) == "<ndarray 480x640x3>"
     assert describe_source(7) == "<int>"
+
+
+def decoded_by_threads(source, count: int = 8) -> list:
+    """The result of decoding one source in several threads at once: an image, or an error."""
+    results: list = []
+    barrier = threading.Barrier(count)
+
+    def decode() -> None:
+        barrier.wait()
+        try:
+            results.append(np.asarray(read_image(source)))
+        except ImageError as error:
+            results.append(error)
+
+    threads = [threading.Thread(target=decode) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "TIFF", "WEBP"])
+def test_one_pil_image_is_read_by_several_threads_at_once(kind):
+    with Image.open(PHOTO) as photo:
+        content = encoded(photo.convert("RGB").resize((300, 200)), kind)
+    expected = np.asarray(read_image(content))
+    for _ in range(5):
+        with Image.open(io.BytesIO(content)) as image:
+            for actual in decoded_by_threads(image):
+                np.testing.assert_array_equal(actual, expected)
+
+
+def test_a_damaged_pil_image_is_an_error_in_every_thread():
+    with Image.open(io.BytesIO(PHOTO.read_bytes()[:9000])) as image:
+        results = decoded_by_threads(image)
+        assert len(results) == 8
+        assert all(isinstance(result, ImageError) for result in results)
+
+
+def test_a_snapshot_is_not_changed_with_its_source():
+    array = np.zeros((4, 6, 3), np.uint8)
+    image = Image.fromarray(array)
+    snapshots = snapshot_source(array), snapshot_source(image)
+    array[:] = 9
+    image.paste((9, 9, 9), (0, 0, 6, 4))
+    assert [np.asarray(read_image(snapshot)).max() for snapshot in snapshots] == [0, 0]
+
+
+def test_a_snapshot_of_an_opened_photo_is_upright_and_of_a_damaged_one_raises_its_error():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with Image.open(io.BytesIO(encoded(Image.new("RGB", (30, 20)), "JPEG", exif=exif))) as photo:
+        assert read_image(snapshot_source(photo)).size == (20, 30)
+        assert photo.size == (30, 20)
+    with Image.open(io.BytesIO(PHOTO.read_bytes()[:5000])) as damaged:
+        assert snapshot_source(damaged) is damaged
+        with pytest.raises(ImageError, match=r"^<JpegImageFile .*: damaged or incomplete"):
+            read_image(snapshot_source(damaged))
+    assert snapshot_source("photo.jpg") == "photo.jpg"
+
+
+def test_the_result_never_shares_its_pixels_with_the_source():
+    image = Image.new("RGB", (6, 4))
+    read_image(image).paste((9, 9, 9), (0, 0, 6, 4))
+    assert image.getpixel((0, 0)) == (0, 0, 0)
+    assert read_reduced_image(image, 2)[0] is image

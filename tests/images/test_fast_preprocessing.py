@@ -160,6 +160,47 @@ def test_images_of_any_shape_stay_within_the_error_budget(width, ratio, seed):
     assert mean_difference(preprocess_fast(image, DEFAULT), preprocess(image, DEFAULT)) < 0.05
 
 
+@settings(max_examples=40)
+@given(
+    short=st.integers(60, 500),
+    ratio=st.floats(1, 8),
+    is_tall=st.booleans(),
+    target=st.sampled_from([(16, (16, 16)), (33, (33, 33)), (48, (90, 25)), (64, (33, 190)), (50, None)]),
+    resample=st.sampled_from([1, 2, 3, 5]),
+    orientation=st.integers(1, 8),
+    kind=st.sampled_from(["JPEG", "JPEG", "JPEG", "PNG", "TIFF", "WEBP"]),
+)
+def test_files_of_any_format_shape_and_orientation_stay_within_the_error_budget(
+    short, ratio, is_tall, target, resample, orientation, kind
+):
+    size = (short, int(short * ratio)) if is_tall else (int(short * ratio), short)
+    exif, stream = Image.Exif(), io.BytesIO()
+    exif[0x0112] = orientation
+    draw_scene(5, *size).save(stream, kind, exif=exif)
+    preprocessing = Preprocessing(resize=target[0], crop=target[1], resample=resample)
+    fast, exact = (read_and_preprocess(stream.getvalue(), preprocessing, exact=exact) for exact in (False, True))
+    assert fast.shape == exact.shape
+    assert mean_difference(fast, exact) < (1 if kind == "JPEG" else 0.3)
+
+
+@pytest.mark.parametrize("size", [(397, 2003), (2003, 397), (401, 813), (1001, 1003)])
+@pytest.mark.parametrize("crop", [None, (64, 64), (150, 40), (40, 600)])
+def test_the_crop_of_a_reduced_image_is_that_of_the_full_size(size, crop):
+    content = jpeg(draw_scene(6, *size))
+    preprocessing = Preprocessing(resize=64, crop=crop)
+    assert read_reduced_image(content, int(2.9 * 64))[0].size != size
+    fast, exact = (read_and_preprocess(content, preprocessing, exact=exact) for exact in (False, True))
+    assert fast.shape == exact.shape
+    assert mean_difference(fast, exact) < 1
+
+
+def test_an_mpo_file_of_two_pictures_is_reduced_like_a_jpeg_file():
+    scene, stream = draw_scene(1, 1600, 1200), io.BytesIO()
+    scene.save(stream, "MPO", quality=90, save_all=True, append_images=[scene.rotate(90)])
+    assert read_reduced_image(stream.getvalue(), 300)[0].size == (400, 300)
+    assert preprocessing_error(stream.getvalue(), DEFAULT) < 1
+
+
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
 def test_gray_and_cmyk_images_are_reduced_too(mode):
     content = jpeg(draw_scene(2, 1600, 1200).convert(mode))

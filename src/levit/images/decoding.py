@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import io
 import re
 import threading
-import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from levit.errors import ConfigError, ImageError, first_line
+from levit.images.metadata_removal import without_metadata
+from levit.images.opening import open_file
+from levit.images.orientation import (
+    UPRIGHT,
+    current_orientation,
+    exchanges_sides,
+    read_orientation,
+    turn_upright,
+    without_orientation,
+)
+from levit.images.pixel_modes import convert_to_rgb, transparent_color
 from levit.spec.architecture import Grid
 
 ImageSource = str | PathLike[str] | bytes | Image.Image | NDArray[Any]
@@ -28,15 +37,12 @@ IMAGE_TYPES = (str, PathLike, bytes, Image.Image, np.ndarray)
 MAX_PIXELS = 100_000_000
 """Default limit on the number of pixels of an image."""
 
-_UPRIGHT = 1
-_ROTATED = (5, 6, 7, 8)  # the EXIF orientations that exchange height and width
 _MAX_REDUCTION = 8  # a JPEG file can be decoded at 1/2, 1/4 or 1/8 of its size
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://|data:", re.IGNORECASE)
 
-# Pillow's warning about large images is redundant, because the limit is checked here. Its filter list is global state,
-# so only one thread at a time may change it.
-_WARNING_FILTER = threading.Lock()
+_IMAGE_LOCKS = [threading.Lock() for _ in range(64)]
+_OBJECT_ALIGNMENT = 16  # bytes
 
 
 def describe_source(source: ImageSource) -> str:
@@ -60,14 +66,15 @@ def describe_source(source: ImageSource) -> str:
 def snapshot_source(source: ImageSource) -> ImageSource:
     """Protect a source from later changes by its owner, so that another thread can decode it later.
 
-    An array is copied, because its owner may fill it with the next video frame. A PIL image that was opened and not
-    loaded is loaded, because only one thread at a time can read its file; if that fails, decoding it raises the error.
+    An array is copied, because its owner may fill it with the next video frame. A PIL image is decoded, because only
+    one thread at a time can read its file, and its owner may change its pixels; if that fails, it is returned, and
+    decoding it again raises the error.
     """
     if isinstance(source, np.ndarray):
         return source.copy()
     if isinstance(source, Image.Image):
-        with suppress(Exception):
-            source.load()
+        with suppress(ImageError):
+            return read_image(source)
     return source
 
 
@@ -93,7 +100,8 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Im
         >>> read_image(np.zeros((4, 6), np.uint16)).size
         (6, 4)
     """
-    return read_reduced_image(source, None, max_pixels=max_pixels)[0]
+    image = read_reduced_image(source, None, max_pixels=max_pixels)[0]
+    return without_orientation(image.copy()) if image is source else image
 
 
 def read_reduced_image(
@@ -109,28 +117,26 @@ def read_reduced_image(
         max_pixels: as for `read_image`.
 
     Returns:
-        An RGB image, and height and width at full size. The last row and column of a reduced image may cover fewer
-        pixels than the others, so height and width are not exact multiples of its size.
+        An RGB image, and height and width at full size. The image is `source` itself if that is an upright RGB image.
+        The last row and column of a reduced image may cover fewer pixels than the others, so height and width are not
+        exact multiples of its size.
 
     Raises:
         ImageError: as for `read_image`.
     """
     name = describe_source(source)
-    # The image is closed also after an error, which may be kept in a list of results.
-    with image_errors(name), _open(source, name) as image:
-        _check_size(image, name, max_pixels)
-        full_size = image.height, image.width
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-        is_upright = orientation in (None, _UPRIGHT)
-        # The last column of a reduced image may be partial; after a rotation that would be its first one.
-        is_divisible = not (image.width % _MAX_REDUCTION or image.height % _MAX_REDUCTION)
-        is_callers_image = image is source  # it must not change
-        if min_side is not None and (is_upright or is_divisible) and not is_callers_image:
-            image.draft(image.mode, (min_side, min_side))
-        if orientation in _ROTATED:
-            full_size = full_size[::-1]
-        needs_copy = is_callers_image or not is_upright
-        return _to_rgb(ImageOps.exif_transpose(image) if needs_copy else image, name), full_size
+    with image_errors(name):
+        if isinstance(source, Image.Image):
+            image = _read_pil_image(source, name, max_pixels)
+            return image, (image.height, image.width)
+        if isinstance(source, np.ndarray):
+            image = convert_to_rgb(_from_array(source, name, max_pixels), name)
+            return image, (image.height, image.width)
+        if isinstance(source, str) and _URL.match(source):
+            raise ImageError("URLs are not fetched", source=name, hint="download the image and give the file")
+        if not isinstance(source, str | bytes | PathLike):
+            raise ImageError("not a path, bytes, a PIL image or an array", source=name)
+        return _read_file(source, name, min_side, max_pixels)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -151,9 +157,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
         (255, 255, 255)
     """
     name = describe_source(image)
-    with image_errors(name):
+    with image_errors(name), _lock_of(image):
         _check_size(image, name, max_pixels=None)
-        return _to_rgb(image, name)
+        transparency = transparent_color(image)
+        image.load()
+        return convert_to_rgb(image, name, transparency)
 
 
 @contextmanager
@@ -173,18 +181,61 @@ def image_errors(name: str) -> Iterator[None]:
         raise ImageError(reason, source=name, hint=hint) from error
 
 
-def _open(source: ImageSource, name: str) -> AbstractContextManager[Image.Image]:
-    if isinstance(source, Image.Image):
-        return nullcontext(source)  # its owner closes it
-    if isinstance(source, np.ndarray):
-        return _from_array(source, name)
-    if isinstance(source, str) and _URL.match(source):
-        raise ImageError("URLs are not fetched", source=name, hint="download the image and give the file")
-    if not isinstance(source, str | bytes | PathLike):
-        raise ImageError("not a path, bytes, a PIL image or an array", source=name)
-    with _WARNING_FILTER, warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+def _read_file(
+    source: str | PathLike[str] | bytes, name: str, min_side: int | None, max_pixels: int
+) -> tuple[Image.Image, Grid]:
+    """Decode an image file; one that Pillow refuses is tried again without its metadata."""
+    try:
+        return _decode_file(source, name, min_side, max_pixels)
+    except (ImageError, Warning):
+        raise
+    except Exception as error:
+        is_of_file_system = getattr(error, "errno", None) is not None
+        content = None if is_of_file_system else without_metadata(source)
+        if content is None:
+            raise
+        with suppress(Exception):
+            return _decode_file(content, name, min_side, max_pixels)
+        raise
+
+
+def _decode_file(
+    source: str | PathLike[str] | bytes, name: str, min_side: int | None, max_pixels: int
+) -> tuple[Image.Image, Grid]:
+    # The image is closed also after an error, which may be kept in a list of results.
+    with open_file(source, name) as image:
+        _check_size(image, name, max_pixels)
+        size, orientation = image.size, read_orientation(image)
+        transparency = transparent_color(image)
+        # The last column of a reduced image may be partial; after a rotation that would be its first one.
+        is_divisible = not (image.width % _MAX_REDUCTION or image.height % _MAX_REDUCTION)
+        is_jpeg = (
+            min_side is not None
+            and (orientation == UPRIGHT or is_divisible)
+            and image.draft(image.mode, (min_side, min_side)) is not None
+        )
+        image.load()
+        if not is_jpeg:  # Pillow turns TIFF files while it loads them, and metadata of PNG files may follow the pixels
+            size, orientation = image.size, read_orientation(image)
+        upright = turn_upright(convert_to_rgb(image, name, transparency), orientation)
+        width, height = size[::-1] if exchanges_sides(orientation) else size
+        return upright, (height, width)
+
+
+def _read_pil_image(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
+    """Decode a PIL image, which belongs to the caller and must not change: itself, if it is RGB and upright."""
+    with _lock_of(image):
+        _check_size(image, name, max_pixels)
+        transparency = transparent_color(image)
+        image.load()
+        orientation = current_orientation(image)
+        upright = turn_upright(convert_to_rgb(image, name, transparency), orientation)
+        return upright if upright is image else without_orientation(upright)
+
+
+def _lock_of(image: Image.Image) -> threading.Lock:
+    """Lock of a PIL image of the caller, whose file only one thread at a time can read; unequal images may share it."""
+    return _IMAGE_LOCKS[id(image) // _OBJECT_ALIGNMENT % len(_IMAGE_LOCKS)]
 
 
 def _check_size(image: Image.Image, name: str, max_pixels: int | None) -> None:
@@ -199,31 +250,15 @@ def _check_size(image: Image.Image, name: str, max_pixels: int | None) -> None:
         )
 
 
-def _from_array(array: NDArray[Any], name: str) -> Image.Image:
+def _from_array(array: NDArray[Any], name: str, max_pixels: int) -> Image.Image:
     is_gray = array.ndim == 2 and array.dtype in (np.uint8, np.uint16)
     is_color = array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8
     if not (is_gray or is_color):
         expected = "uint8 [height, width, 3 or 4] or uint8 or uint16 [height, width]"
         raise ImageError(f"an array must be {expected}, not {array.dtype} {list(array.shape)}", source=name)
-    return Image.fromarray(array)
-
-
-def _to_rgb(image: Image.Image, name: str) -> Image.Image:
-    image.load()
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
-    if image.mode.startswith("I"):  # 16 and 32 bits: Pillow would clip them at 255
-        values = np.asarray(image).astype(np.float64)
-        if image.mode != "I" or values.max() > 255:  # mode I is also used for 8-bit values
-            values /= 257
-        return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
-        raise ImageError("floating-point pixels have no known range", source=name, hint="convert it to 8 bits")
-    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
+    image = Image.fromarray(array)
+    _check_size(image, name, max_pixels)
+    return image
 
 
 def _reason_and_hint(error: Exception) -> tuple[str, str | None]:

@@ -59,9 +59,7 @@ def preprocess(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.u
     if preprocessing.resize is not None:
         image = _resize(image, preprocessing)
     if preprocessing.crop is not None:
-        height, width = preprocessing.crop
-        left, top = (image.width - width) // 2, (image.height - height) // 2
-        image = image.crop((left, top, left + width, top + height))
+        image = _crop_center(image, preprocessing.crop)
     return np.asarray(image)
 
 
@@ -71,32 +69,37 @@ def preprocess_fast(
     """Resize an RGB image to a shorter side and crop it, computing only the pixels that the crop keeps.
 
     Where that is not possible (a resize to exact height and width, no crop or one larger than the image, filters that
-    are not continuous, tall images), the result is that of `preprocess`.
+    are not continuous, tall images), the result is that of `preprocess`. The size of the result and the position of the
+    crop are those of the image at full size.
 
     Args:
-        image: RGB, possibly decoded at reduced size.
+        image: RGB; decoded at reduced size only for a resize to a shorter side with a continuous filter.
         preprocessing: the steps; rescaling and normalization are left to `normalize`.
         full_size: height and width in pixels before the reduction; None means those of `image`.
 
     Returns:
-        uint8 [height, width, 3]; for an image that is not reduced, the mean difference from `preprocess` is at most
-        0.05 gray levels.
+        uint8 [height, width, 3]; the mean difference from `preprocess` is at most 0.05 gray levels, or 1 for a photo
+        that was decoded at reduced size.
     """
-    full_size = full_size or (image.height, image.width)
+    size = image.height, image.width
+    full_size = full_size or size
+    reduction = _reduction(size, full_size)
     resize, crop = preprocessing.resize, preprocessing.crop
     resized = resized_size(*full_size, resize) if resize is not None else full_size
     is_tall = full_size[0] > _TALL_RATIO * full_size[1]
-    if not isinstance(resize, int) or crop is None or preprocessing.resample in _DISCONTINUOUS_FILTERS or is_tall:
+    is_discontinuous = preprocessing.resample in _DISCONTINUOUS_FILTERS
+    if reduction == 1 and (not isinstance(resize, int) or crop is None or is_discontinuous or is_tall):
         return preprocess(image, preprocessing)
-    if crop[0] > resized[0] or crop[1] > resized[1]:
+    crop = crop or resized
+    kept = min(crop[0], resized[0]), min(crop[1], resized[1])
+    if reduction == 1 and kept != crop:
         return preprocess(image, preprocessing)
-    size = image.height, image.width
-    reduction = max(1, round(max(full_size) / max(size)))
     scales = [full_size[axis] / resized[axis] / reduction for axis in (0, 1)]
-    starts = [(resized[axis] - crop[axis]) // 2 * scales[axis] for axis in (0, 1)]
-    ends = [min(starts[axis] + crop[axis] * scales[axis], size[axis]) for axis in (0, 1)]
+    starts = [(resized[axis] - kept[axis]) // 2 * scales[axis] for axis in (0, 1)]
+    ends = [min(starts[axis] + kept[axis] * scales[axis], size[axis]) for axis in (0, 1)]
     box = (starts[1], starts[0], ends[1], ends[0])
-    return np.asarray(resize_box(image, (crop[1], crop[0]), Image.Resampling(preprocessing.resample), box))
+    center = resize_box(image, (kept[1], kept[0]), Image.Resampling(preprocessing.resample), box)
+    return np.asarray(center if kept == crop else _crop_center(center, crop))
 
 
 def normalize(images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
@@ -145,6 +148,19 @@ def resized_size(height: int, width: int, resize: int | Grid) -> Grid:
         return resize
     longer = int(resize * max(height, width) / min(height, width))  # rounded down
     return (longer, resize) if width <= height else (resize, longer)
+
+
+def _crop_center(image: Image.Image, crop: Grid) -> Image.Image:
+    """Crop the center to height and width; a smaller image is padded with zeros."""
+    height, width = crop
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
+
+
+def _reduction(size: Grid, full_size: Grid) -> int:
+    """Factor by which an image was reduced when it was decoded: 1, 2, 4 or 8, with sides rounded up."""
+    factors = (1, 2, 4, 8)
+    return next(factor for factor in factors if size == (-(-full_size[0] // factor), -(-full_size[1] // factor)))
 
 
 def _resize(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:

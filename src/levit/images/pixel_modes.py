@@ -1,0 +1,89 @@
+"""Conversion of every mode and sample format of Pillow to 8-bit RGB."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from levit.errors import ImageError
+
+_BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # tags of TIFF files
+_WHITE_IS_ZERO = 0  # a value of the latter
+_MAX_8_BIT, _MAX_16_BIT = 255, 65535
+_GRAY_SCALES = {"L;2": 85, "L;4": 17}  # what Pillow multiplies gray values of 2 and 4 bits in a PNG file by
+
+
+def transparent_color(image: Image.Image) -> Any:
+    """Transparent color of an opened image that is not loaded, in the units of the pixels that Pillow loads.
+
+    Pillow gives that of a PNG file in the units of the file, which may have 2, 4 or 16 bits per sample.
+
+    Returns:
+        Gray value, (red, green, blue), index in the palette, opacities of the palette, or None.
+    """
+    color = image.info.get("transparency")
+    tile = next(iter(getattr(image, "tile", ())), None)
+    if color is None or image.format != "PNG" or tile is None:
+        return color
+    raw_mode = tile[3]
+    if raw_mode == "RGB;16B":  # of which Pillow loads the high bytes
+        return tuple(value >> 8 for value in color)
+    return color * _GRAY_SCALES.get(raw_mode, 1)
+
+
+def convert_to_rgb(image: Image.Image, name: str, transparency: Any = None) -> Image.Image:
+    """Convert a loaded image of any mode to RGB.
+
+    Args:
+        image: a loaded image.
+        name: name of the image for errors.
+        transparency: its transparent color, as from `transparent_color`.
+
+    Returns:
+        An RGB image; the same object if it is RGB without a transparent color.
+
+    Raises:
+        ImageError: its values have no known range.
+    """
+    if image.mode == "F":
+        raise ImageError("floating-point pixels have no known range", source=name, hint="convert it to 8 bits")
+    if image.mode.startswith("I"):
+        return _deep_gray_to_rgb(image, name, transparency)
+    if image.mode == "La":
+        image = image.convert("LA")  # the only mode that Pillow converts it to
+    if transparency is not None and transparency != image.info.get("transparency"):
+        image = image.copy()
+        image.info["transparency"] = transparency
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _deep_gray_to_rgb(image: Image.Image, name: str, transparency: Any) -> Image.Image:
+    """Scale gray values of 16 or 32 bits to 8 bits; Pillow would clip them at 255."""
+    values = np.asarray(image)
+    tags = getattr(image, "tag_v2", {})
+    if image.mode == "I":
+        white = _full_scale(values, image, name)
+    else:
+        bits = tags.get(_BITS_PER_SAMPLE)
+        white = 2 ** bits[0] - 1 if isinstance(bits, tuple) and bits and 8 < bits[0] < 16 else _MAX_16_BIT
+    pixels = np.rint(np.minimum(values / (white / 255), 255)).astype(np.uint8)
+    if image.mode != "I" and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # which Pillow inverts in 8 bits only
+        pixels = 255 - pixels
+    if isinstance(transparency, int):
+        pixels[values == transparency] = 255
+    return Image.fromarray(pixels).convert("RGB")
+
+
+def _full_scale(values: NDArray[Any], image: Image.Image, name: str) -> int:
+    """Value of white in an image of mode I, whose 32-bit values are usually of 8 or 16 bits."""
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > _MAX_16_BIT:
+        raise ImageError(f"values from {low} to {high} have no known range", source=name, hint="convert it to 8 bits")
+    return _MAX_16_BIT if high > _MAX_8_BIT or image.format == "PPM" else _MAX_8_BIT
