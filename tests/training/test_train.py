@@ -142,6 +142,17 @@ def test_a_loss_that_is_not_finite_is_an_error_with_the_step_and_a_hint(options:
     assert "\n" not in str(caught.value)
 
 
+def test_label_smoothing_and_class_weights_do_not_change_the_validation_loss(
+    options: TrainingOptions, tmp_path: Path
+) -> None:
+    values = {"epochs": 1, "lr": 0.0, "min_lr": 0.0, "warmup_lr": 0.0, "ema": 0.0}
+    train(options, **values, label_smoothing=0.0)
+    train(options, **values, label_smoothing=0.3, class_weights="balanced", out=str(tmp_path / "smoothed"))
+    [plain], [smoothed] = read_results(options.run.out), read_results(tmp_path / "smoothed")
+    assert smoothed["loss"] == plain["loss"]
+    assert smoothed["train_loss"] != plain["train_loss"]
+
+
 def test_worker_processes_do_not_change_the_result(options: TrainingOptions, tmp_path: Path) -> None:
     train(options, epochs=1)
     train(options, epochs=1, workers=1, out=str(tmp_path / "workers"))

@@ -18,8 +18,9 @@ class StepReport:
     Attributes:
         epoch: number of the epoch, from 0.
         step: number of completed steps of the epoch.
-        loss: mean loss of this process in the step.
-        train_top1: top-1 accuracy on the training images of the epoch so far, in [0, 1].
+        loss: mean training loss over all processes of the steps that were read last: on a CPU those of every step; on
+            a GPU, or with several processes, those of every 50 steps, because reading them waits for the device.
+        train_top1: top-1 accuracy on the training images of the epoch up to these steps, in [0, 1].
         lr: the highest learning rate of the parameter groups.
         images_per_second: training speed in this epoch, over all processes.
     """

@@ -27,6 +27,14 @@ def all_reduce_sums(values: Sequence[float], accelerator: Accelerator) -> list[f
     return sums.tolist()
 
 
+def all_reduce_rows(rows: Sequence[Sequence[float]], accelerator: Accelerator) -> list[list[float]]:
+    """Sum a matrix of numbers over all processes, in float64."""
+    if accelerator.num_processes == 1:
+        return [list(row) for row in rows]
+    sums: Tensor = accelerator.reduce(torch.tensor(rows, dtype=torch.float64, device=accelerator.device))
+    return sums.tolist()
+
+
 def all_reduce_counts(counts: NDArray[np.int64], accelerator: Accelerator) -> NDArray[np.int64]:
     """Sum an array of integers over all processes."""
     if accelerator.num_processes == 1:

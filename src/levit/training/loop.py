@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from math import isfinite
+from dataclasses import dataclass, field
+from math import isfinite, nan
 
 from accelerate import Accelerator
 
 from levit.training.callbacks import Callback, StepReport
 from levit.training.checkpointer import Checkpointer
-from levit.training.collectives import all_reduce_flags, all_reduce_sums, broadcast_network
+from levit.training.collectives import all_reduce_flags, broadcast_network
 from levit.training.data_loader import Batch
 from levit.training.failures import NonFiniteError
+from levit.training.microbatch_results import MicrobatchResult, read_results
 from levit.training.options import RunOptions
 from levit.training.progress import EMA_PREFIX, Metrics, Progress
 from levit.training.sampler import DeterministicSampler
 from levit.training.signals import StopRequested, handle_signals
 from levit.training.step import TrainingStep
 from levit.training.validation import Validator
+
+# Steps between two reads of losses from a GPU, which has to finish all steps before; several processes also sum them.
+_LOG_INTERVAL = 50
 
 
 @dataclass(kw_only=True)
@@ -50,6 +54,8 @@ class TrainingLoop:
     epochs: int
     options: RunOptions
     _is_stop_requested: bool = False
+    _unread: list[MicrobatchResult] = field(default_factory=list)
+    _loss: float = nan
 
     def run(self) -> bool:
         """Train until the last epoch, early stopping or a signal.
@@ -101,31 +107,51 @@ class TrainingLoop:
         first_step = progress.step
         self._stop_or_save(is_save_due=False)
         while progress.step < steps_per_epoch:
-            results = self.step(batches, epoch=progress.epoch, step=progress.step, steps_per_epoch=steps_per_epoch)
+            self._unread += self.step(
+                batches, epoch=progress.epoch, step=progress.step, steps_per_epoch=steps_per_epoch
+            )
             progress.step += 1
-            for result in results:
-                sums = (result.loss * result.images, float(result.correct), float(result.images))
-                progress.add(all_reduce_sums(sums, self.accelerator))
-            loss = sum(result.loss for result in results) / len(results)
-            self._report_step(loss, progress.step - first_step, start)
+            if (
+                self._reads_every_step
+                or progress.step in (first_step + 1, steps_per_epoch)
+                or (progress.step % _LOG_INTERVAL == 0)
+            ):
+                self._read_results()
+            self._report_step(progress.step - first_step, start)
             minutes = (time.monotonic() - saved) / 60
             if self._stop_or_save(is_save_due=0 < self.options.save_minutes < minutes):
                 saved = time.monotonic()
         return time.monotonic() - start, progress.step - first_step
 
+    @property
+    def _reads_every_step(self) -> bool:
+        return self.accelerator.device.type == "cpu" and self.accelerator.num_processes == 1
+
+    def _read_results(self) -> None:
+        """Add the results of the steps since the last call to the progress; on all processes after the same step."""
+        if not self._unread:
+            return
+        rows = read_results(self._unread, self.accelerator)
+        self._unread.clear()
+        for row in rows:
+            self.progress.add(row)
+        self._loss = sum(row[0] for row in rows) / sum(row[2] for row in rows)
+
     def _stop_or_save(self, *, is_save_due: bool) -> bool:
         """Stop or save where any process requests it, all after the same step; return whether the run was saved."""
         stop, save = all_reduce_flags([self._is_stop_requested, is_save_due], self.accelerator)
+        if stop or save:
+            self._read_results()
         if stop:
             raise StopRequested
         if save:
             self._save()
         return save
 
-    def _report_step(self, loss: float, steps: int, start: float) -> None:
-        """Call the callbacks with the loss, and with the speed of the steps since `start`."""
+    def _report_step(self, steps: int, start: float) -> None:
+        """Call the callbacks with the last loss that was read, and with the speed of the steps since `start`."""
         report = StepReport(
-            epoch=self.progress.epoch, step=self.progress.step, loss=loss, train_top1=self.progress.train_top1,
+            epoch=self.progress.epoch, step=self.progress.step, loss=self._loss, train_top1=self.progress.train_top1,
             lr=self.step.model.lr,
             images_per_second=steps * self.sampler.step_size / max(1e-9, time.monotonic() - start),
         )  # fmt: skip

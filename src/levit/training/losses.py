@@ -69,18 +69,6 @@ class Loss(nn.Module):
             is_multi_label=self._is_multi_label,
         )
 
-    def label_loss(self, targets: Tensor, logits: Tensor) -> Tensor:
-        """Compute the loss of one head on the labels, without distillation.
-
-        Args:
-            targets: float32 [B, classes].
-            logits: [B, classes].
-
-        Returns:
-            A scalar.
-        """
-        return self._cross_entropy(self._smooth(targets), logits)
-
     def _smooth(self, targets: Tensor) -> Tensor:
         """Smooth labels; targets of a teacher do not pass through here."""
         choices = 2 if self._is_multi_label else targets.shape[-1]

@@ -68,7 +68,7 @@ def build_training_loop(
         seed=options.run.seed,
     )  # fmt: skip
     validator = Validator(
-        batches=validation_batches, loss=loss, accelerator=accelerator, num_classes=len(student.classes),
+        batches=validation_batches, accelerator=accelerator, num_classes=len(student.classes),
         is_multi_label=student.is_multi_label,
     )  # fmt: skip
     description = _describe(options, student, images, accelerator)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from math import isfinite
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,26 +14,12 @@ from torch import Tensor, nn
 
 from levit.training.data_loader import Batch
 from levit.training.determinism import derive_seed, seed_generators
-from levit.training.failures import NonFiniteError
 from levit.training.losses import Loss
+from levit.training.microbatch_results import MicrobatchResult
 from levit.training.model_state import ModelState
 from levit.training.optimizer import clip_gradients
 from levit.training.options import OptimizerOptions
 from levit.training.student import read_logits
-
-
-class MicrobatchResult(NamedTuple):
-    """Result of one microbatch.
-
-    Attributes:
-        loss: mean loss over its images.
-        correct: number of images whose predicted class has the largest target (after mixing, the larger share).
-        images: number of images.
-    """
-
-    loss: float
-    correct: int
-    images: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,16 +48,13 @@ class TrainingStep:
     def __call__(
         self, batches: Iterator[Batch], *, epoch: int, step: int, steps_per_epoch: int
     ) -> list[MicrobatchResult]:
-        """Take one step.
+        """Take one step; its results stay on the device, so that the host does not wait for them.
 
         Args:
             batches: at least `accumulate` microbatches.
             epoch: number of the epoch, from 0.
             step: number of the step in the epoch, from 0.
             steps_per_epoch: number of steps in an epoch.
-
-        Raises:
-            NonFiniteError: the loss is infinite or NaN.
         """
         model, accelerator, count = self.model, self.accelerator, self.options.accumulate
         model.schedule.step_update(epoch * steps_per_epoch + step)
@@ -87,9 +68,8 @@ class TrainingStep:
             with nullcontext() if is_last else accelerator.no_sync(model.prepared):
                 loss, correct = self._forward(batch, epoch, step)
                 accelerator.backward(loss / count)
-            results.append(MicrobatchResult(float(loss.detach()), int(correct), len(batch.targets)))
-            if not isfinite(results[-1].loss):
-                raise NonFiniteError(results[-1].loss, f"step {step + 1} of epoch {epoch + 1}")
+            name = f"step {step + 1} of epoch {epoch + 1}"
+            results.append(MicrobatchResult(name, loss.detach(), correct, len(batch.targets)))
         accelerator.unscale_gradients(model.optimizer)
         clip_gradients(model.network, self.options.clip)
         model.optimizer.step()
