@@ -54,6 +54,11 @@ def test_files_may_begin_with_a_byte_order_mark_and_must_be_utf8(tmp_path):
         (b"\n", "no lines"),
         (b"a.png dog\n", "line 1 is not a path and a class index: 'a.png dog'"),
         (b"\x89PNG", "cannot be read"),
+        (b"a.png 4294967296\n", "line 1 is not a path and a class index"),
+        (b"a.png " + b"9" * 5000, "line 1 is not a path and a class index"),
+        (b"a.png 0.5\n", "line 1 is not a path and a class index"),
+        (b"a\0.png 0\n", "line 1: .* contains a null character"),
+        (b"../a.png 0\n", "line 1: .* is outside"),
     ],
 )
 def test_an_invalid_file_is_an_error_of_one_line(tmp_path, content, message):
@@ -61,3 +66,12 @@ def test_an_invalid_file_is_an_error_of_one_line(tmp_path, content, message):
     with pytest.raises(DataError, match=message) as caught:
         open_data(tmp_path / "list.txt")
     assert "\n" not in str(caught.value)
+
+
+def test_labels_below_zero_are_no_labels_and_tabs_separate_too(tmp_path):
+    (tmp_path / "classes.txt").write_text("cat\ndog\n")
+    (tmp_path / "list.txt").write_text("a.png -1\nb c.png\t1\nd.png 0.0\n")
+    data = open_data(tmp_path / "list.txt")
+    assert names_and_labels(data) == [("a.png", ()), ("b c.png", ("dog",)), ("d.png", ("cat",))]
+    (tmp_path / "list.txt").write_text("../a.png 0\n")
+    assert len(open_data(tmp_path / "list.txt", allow_outside=True)) == 1

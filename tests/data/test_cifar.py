@@ -58,3 +58,15 @@ def test_a_truncated_binary_file_is_an_error(tmp_path):
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(DataError, match="not a whole number of images: unpack the archive again"):
         open_data(file.parent)
+
+
+@pytest.mark.parametrize("labels", [3, None, [0, 1, 2, "cat"], [0, 1, 2, 2**70], {"a": 1}, [0]])
+def test_invalid_labels_are_an_error_of_one_line(tmp_path, labels):
+    folder = write_cifar(tmp_path / "cifar", binary=False)
+    values = pickle.loads((folder / "test_batch").read_bytes(), encoding="bytes") | {b"labels": labels}
+    (folder / "test_batch").write_bytes(pickle.dumps(values))
+    with pytest.raises(DataError, match=r"test_batch: (not a batch of CIFAR-10|labels: )"):
+        open_data(folder)
+    (folder / "batches.meta").write_bytes(pickle.dumps({b"label_names": 3}))
+    with pytest.raises(DataError, match=r"batches\.meta: its class names are not texts"):
+        open_data(folder, split="train")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from levit.data.class_matching import match_classes
+from levit.data.class_matching import match_classes, normalize_class_name
 from levit.errors import DataError
 from levit.spec.labels import default_labels, imagenet_classes
 
@@ -59,3 +59,12 @@ def test_classes_without_a_unique_label_are_named_in_one_line(classes, labels, m
     with pytest.raises(DataError, match=message) as caught:
         match_classes(classes, labels, "x", mapping)
     assert "\n" not in str(caught.value)
+
+
+def test_composed_and_decomposed_names_are_the_same_in_classes_labels_and_maps():
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    assert match_classes([decomposed], ["tea", composed], "menu").class_indices == (1,)
+    assert match_classes([composed], ["tea", decomposed], "menu").class_indices == (1,)
+    assert match_classes([composed, "x"], [decomposed, "y"], "menu", {"x": "y"}).class_indices == (0, 1)
+    assert match_classes([composed], ["na\u00efve"], "menu", {decomposed: "nai\u0308ve"}).class_indices == (0,)
+    assert normalize_class_name(composed) == normalize_class_name(decomposed)

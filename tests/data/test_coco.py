@@ -51,3 +51,35 @@ def test_a_file_of_another_format_is_an_error_of_one_line(tmp_path, text):
     with pytest.raises(DataError, match="not a list of images, annotations and categories") as caught:
         open_data(tmp_path / "val2018.json")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        ("images", "file_name", None, r"images\[0\]: None is not a file name"),
+        ("images", "file_name", ["a"], r"images\[0\]: \['a'\] is not a file name"),
+        ("images", "file_name", "a\0.jpg", "contains a null character"),
+        ("images", "file_name", "../a.jpg", r"images\[0\]: '../a\.jpg' is outside"),
+        ("images", "id", {"a": 1}, r"images\[0\]: \{'a': 1\} is not a whole number"),
+        ("annotations", "image_id", None, r"annotations\[0\]: None is not a whole number"),
+        ("annotations", "category_id", [4], r"annotations\[0\]: \[4\] is not a whole number"),
+        ("categories", "id", "x", r"categories\[0\]: 'x' is not a whole number"),
+        ("categories", "name", {"a": 1}, r"categories\[0\]: \{'a': 1\} is not a whole number"),
+    ],
+)
+def test_an_invalid_value_is_an_error_that_names_its_entry(tmp_path, section, key, value, message):
+    content = coco()
+    content[section][0][key] = value
+    (tmp_path / "val2018.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=message) as caught:
+        open_data(tmp_path / "val2018.json")
+    assert "\n" not in str(caught.value)
+
+
+def test_large_ids_a_byte_order_mark_and_a_category_without_a_name_are_read(tmp_path):
+    content = coco()
+    content["categories"][0].update(id=2**70, name=None)
+    content["annotations"][0]["category_id"] = 2**70
+    (tmp_path / "val2018.json").write_text("\ufeff" + json.dumps(content), encoding="utf-8")
+    data = open_data(tmp_path / "val2018.json")
+    assert str(2**70) in data.classes

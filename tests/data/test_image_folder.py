@@ -1,7 +1,11 @@
 """Subfolders with images are the classes, and folders with the names of splits are the splits."""
 
+import os
+import unicodedata
+
 import pytest
 
+from levit.data.image_folder import describe_splits
 from levit.data.labeled_images import NoSplitError
 from levit.data.open_data import open_data
 from levit.errors import DataError, LevitWarning
@@ -107,3 +111,88 @@ def test_a_folder_train_next_to_other_classes_is_a_class(tmp_path, split):
             open_data(tmp_path, split=split)
     else:
         assert open_data(tmp_path).classes == ("bus", "car", "train")
+
+
+@pytest.mark.parametrize(
+    "name", [".ipynb_checkpoints", ".Trash-1000", "@eaDir", "__pycache__", "__MACOSX", "$RECYCLE.BIN"]
+)
+def test_folders_of_systems_and_editors_are_no_classes(tmp_path, name):
+    write_images(tmp_path, "cat/1.png", "dog/2.png", f"{name}/3.png", f"cat/{name}/4.png")
+    data = open_data(tmp_path)
+    assert names_and_labels(data) == [("cat/1.png", ("cat",)), ("dog/2.png", ("dog",))]
+    assert open_data(tmp_path / name).classes == ()  # given by name, its images are read
+
+
+@pytest.mark.parametrize(
+    ("folders", "split", "expected"),
+    [
+        (("Train", "Test"), None, "Test"),
+        (("Train", "Test"), "train", "Train"),
+        (("TRAIN", "Dev"), "validation", "Dev"),
+        (("train", "dev"), None, "dev"),
+        (("train", "evaluation"), "test", "evaluation"),
+        (("Training", "Extra"), "extra", "Extra"),
+    ],
+)
+def test_splits_are_found_in_any_spelling(tmp_path, folders, split, expected):
+    for folder in folders:
+        write_images(tmp_path, f"{folder}/cat/1.png", f"{folder}/dog/2.png")
+    data = open_data(tmp_path, split=split)
+    assert (data.name, data.classes) == (expected, ("cat", "dog"))
+
+
+def test_folders_are_described_by_the_split_that_they_are_taken_for(tmp_path):
+    for folder in ("Train", "dev", "extra"):
+        write_images(tmp_path, f"{folder}/cat/1.png")
+    assert describe_splits(tmp_path) == "Train/ is train, dev/ is validation; other folders: extra/"
+    assert describe_splits(tmp_path / "Train") == ""
+
+
+def test_two_folders_of_one_split_are_named_in_a_warning(tmp_path):
+    write_images(tmp_path, "val/cat/1.png", "dev/cat/2.png", "dev/cat/3.png")
+    with pytest.warns(LevitWarning, match="validation is read from val/ only, not from dev"):
+        assert len(open_data(tmp_path)) == 1
+
+
+def test_class_names_in_both_forms_of_unicode_are_one_class(tmp_path):
+    composed, decomposed = (unicodedata.normalize(form, "caf\u00e9") for form in ("NFC", "NFD"))
+    write_images(tmp_path, f"{composed}/1.png", f"{decomposed}/2.png", "zebra/3.png")
+    data = open_data(tmp_path)
+    assert data.classes == (composed, "zebra")
+    assert [item.labels for item in data if item.image.is_file()] == [(0,), (0,), (1,)]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_linked_folders_are_read_loops_end_and_skipped_files_are_named(tmp_path):
+    root = write_images(tmp_path / "photos", "cat/1.png")
+    (root / "dog").symlink_to(write_images(tmp_path / "elsewhere", "2.png"))
+    (root / "cat" / "loop").symlink_to(root)
+    (root / "cat" / "self").symlink_to("self")
+    (root / "cat" / "gone.png").symlink_to("nowhere.png")
+    (root / "cat" / "3.heic").touch()
+    os.mkfifo(root / "cat" / "pipe.png")
+    with pytest.warns(LevitWarning) as caught:
+        data = open_data(root)
+    assert names_and_labels(data) == [("cat/1.png", ("cat",)), ("dog/2.png", ("dog",))]
+    (message,) = (str(warning.message) for warning in caught)
+    for part in (
+        "photos: not read: ", "1 .heic files (cat/3.heic)", "1 broken links (cat/gone.png)", "pip install pillow-heif",
+        "1 links to a folder that contains them (cat/loop)", "1 files that are not regular (cat/pipe.png)",
+    ):  # fmt: skip
+        assert part in message
+
+
+def test_a_folder_of_heic_files_only_is_an_error_that_names_them(tmp_path):
+    (tmp_path / "1.heic").touch()
+    with pytest.raises(
+        DataError, match=r"no images in it \(.*\): not read: 1 \.heic files \(1\.heic\), which needs pip"
+    ):
+        open_data(tmp_path)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="needs a folder that cannot be listed")
+def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path):
+    write_images(tmp_path, "cat/1.png", "dog/2.png")
+    (tmp_path / "dog").chmod(0)
+    with pytest.raises(DataError, match=r"dog: cannot be listed \(Permission denied\)"):
+        open_data(tmp_path)

@@ -72,3 +72,19 @@ def test_an_image_of_imagenet_real_has_any_number_of_labels(tmp_path):
     (tmp_path / "real.json").write_text("[[1]]")
     with pytest.raises(DataError, match="there are labels for the images 1 to 1 only"):
         open_data(tmp_path / "real.json")
+
+
+def test_an_unknown_synset_is_an_error_that_names_it(tmp_path):
+    write_validation(tmp_path / "val")
+    (tmp_path / "synset_labels.txt").write_text(f"{WORDNET_IDS[3]}\nn99999999\n")
+    with pytest.raises(DataError, match=r"synset_labels\.txt: label 2 \('n99999999'\) is no class of ImageNet"):
+        open_data(tmp_path)
+
+
+@pytest.mark.parametrize("labels", ["[[0.5]]", '[["cat"]]', "[[null, [1]]]", "[[4294967296]]", "[" * 100_000])
+def test_invalid_labels_of_imagenet_real_are_an_error_of_one_line(tmp_path, labels):
+    write_validation(tmp_path / "val", 1)
+    (tmp_path / "real.json").write_text(labels)
+    with pytest.raises(DataError, match=r"real\.json: (image 1: |cannot be read)") as caught:
+        open_data(tmp_path / "real.json")
+    assert "\n" not in str(caught.value)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from levit.data.labeled_images import label_indices
+from levit.data.field_values import label_indices
 from levit.data.open_data import open_data
 from levit.data.subsets import Subset
 from levit.images.decoding import read_image

@@ -44,3 +44,29 @@ def test_stanford_cars(tmp_path):
     assert names_and_labels(open_data(tmp_path, split="train")) == [("cars_train/00001.jpg", (names[1],))]
     with pytest.raises(DataError, match=r"no split 'validation' \(available: train, test\)"):
         open_data(tmp_path, split="validation")
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"labels": [[0, 1, 2]]}, "its labels are not those of Flowers-102"),
+        ({"labels": [[2**40]]}, "its labels are not those of Flowers-102"),
+        ({"labels": [[0.5]]}, r"its variables are not those of this data set \(0\.5 is not a whole number\)"),
+        ({"labels": "text"}, "its variables are not those of this data set"),
+        ({"other": [[1]]}, "its variables are not those of this data set"),
+    ],
+)
+def test_invalid_variables_are_an_error_of_one_line(tmp_path, variables, message):
+    scipy.io.savemat(tmp_path / "imagelabels.mat", variables)
+    scipy.io.savemat(tmp_path / "setid.mat", {"tstid": [[1]]})
+    with pytest.raises(DataError, match=message) as caught:
+        open_data(tmp_path)
+    assert caught.value.source == str(tmp_path / "imagelabels.mat")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_number_without_a_label_is_an_error(tmp_path):
+    scipy.io.savemat(tmp_path / "imagelabels.mat", {"labels": [[1, 2]]})
+    scipy.io.savemat(tmp_path / "setid.mat", {"tstid": [[3]]})
+    with pytest.raises(DataError, match=r"setid\.mat: there are labels for the images 1 to 2 only"):
+        open_data(tmp_path)

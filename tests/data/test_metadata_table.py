@@ -61,7 +61,22 @@ def test_a_missing_file_is_in_the_hash_by_its_name(tmp_path):
     [
         ("metadata.csv", "file_name,label\n", "no rows"),
         ("metadata.csv", "name,label\na.png,dog\n", "row 1 names no file: it needs a column file_name"),
+        ("metadata.csv", "file_name,label\na.png,dog, small\n", r"row 1 has 3 values for 2 columns: \['a\.png'"),
+        ("metadata.csv", 'file_name,label\n"a.png,dog\n', "cannot be read"),
+        ("metadata.csv", "file_name,label\na\0.png,dog\n", "null character|cannot be read"),
         ("metadata.jsonl", '{"file_name": \n', "cannot be read"),
+        ("metadata.jsonl", '{"file_name": 3}\n', "row 1: 3 is not a file name"),
+        ("metadata.jsonl", '{"file_name": "a\\u0000.png"}\n', "row 1: 'a.*' contains a null character"),
+        ("metadata.jsonl", '{"file_name": "a\\ud800.png"}\n', "row 1: .* is not valid Unicode"),
+        ("metadata.jsonl", '{"file_name": "a.png", "label": {"a": 1}}\n', "row 1: .* is not a whole number"),
+        ("metadata.jsonl", '{"file_name": "a.png", "labels": [["a"]]}\n', "row 1: .* is not a whole number"),
+        ("metadata.jsonl", '{"file_name": "a.png", "label": "\\udc80\\ud800"}\n', "is not valid Unicode"),
+        (
+            "metadata.jsonl",
+            '{"file_name": "a.png", "label": ' + "9" * 5000 + "}\n",
+            "cannot be read .Exceeds the limit",
+        ),
+        ("metadata.jsonl", "[" * 100_000 + "\n", "cannot be read .too deeply nested JSON"),
         ("metadata.jsonl", '["a.png"]\n', r"cannot be read \(not an object of names and values: \[.a.png.\]"),
     ],
 )
@@ -71,3 +86,44 @@ def test_an_invalid_table_is_an_error_of_one_line(tmp_path, name, text, message)
     with pytest.raises(DataError, match=message) as caught:
         open_data(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_spaces_case_of_columns_and_backslashes_are_read(tmp_path):
+    write_images(tmp_path, "deep/a.png", "b.png")
+    (tmp_path / "metadata.csv").write_text("File_Name, Label\ndeep\\a.png, dog \nb.png, cat\n\n")
+    data = open_data(tmp_path)
+    assert names_and_labels(data) == [("deep/a.png", ("dog",)), ("b.png", ("cat",))]
+    assert all(item.image.is_file() for item in data)
+
+
+def test_missing_values_are_no_classes_and_both_forms_of_unicode_are_one(tmp_path):
+    labels = ["nan", "None", "", "caf\u00e9", "cafe\u0301", "none"]
+    rows = [f"{number}.png,{label}" for number, label in enumerate(labels)]
+    (tmp_path / "metadata.csv").write_text("file_name,label\n" + "\n".join(rows), encoding="utf-8")
+    data = open_data(tmp_path)
+    assert data.classes == ("caf\u00e9", "none")
+    assert [item.labels for item in data] == [(), (), (), (0,), (0,), (1,)]
+
+
+def test_a_table_beside_the_folders_of_splits_gives_their_images_labels(tmp_path):
+    write_images(tmp_path, "train/cat/1.png", "train/cat/2.png", "test/3.png")
+    (tmp_path / "metadata.csv").write_text(
+        "file_name,label\ntrain/cat/1.png,red\ntrain/cat/2.png,blue\ntest/3.png,red\n"
+    )
+    data = open_data(tmp_path, split="train")
+    assert (data.name, data.classes) == ("train", ("blue", "red"))
+    assert names_and_labels(data) == [("train/cat/1.png", ("red",)), ("train/cat/2.png", ("blue",))]
+    assert names_and_labels(open_data(tmp_path)) == [("test/3.png", ("red",))]
+    write_images(tmp_path, "val/cat/4.png")
+    assert names_and_labels(open_data(tmp_path)) == [("cat/4.png", ("cat",))]  # without a row, its own folders count
+
+
+@pytest.mark.parametrize("name", ["../secret.png", "deep/../../secret.png", "/etc/passwd", "..\\secret.png"])
+def test_a_file_outside_the_folder_is_refused_unless_it_is_allowed(tmp_path, name):
+    root = write_images(tmp_path / "data", "a.png")
+    (root / "metadata.csv").write_text(f"file_name,label\n{name},dog\n")
+    with pytest.raises(DataError, match=r"metadata\.csv: row 1: .* is outside .*: .*set `allow_outside`"):
+        open_data(root)
+    assert len(open_data(root, allow_outside=True)) == 1
+    (root / "metadata.csv").write_text(f"file_name,label\n{root / 'a.png'},dog\ndeep/../a.png,cat\n")
+    assert len(open_data(root)) == 2

@@ -1,10 +1,13 @@
 """The layout of a path determines its reader; the other splits of a data set are found."""
 
+import os
 import sys
 import tarfile
 
 import pytest
 
+from levit.data.duplicates import find_duplicates
+from levit.data.inspection import inspect_splits
 from levit.data.labeled_images import NoSplitError
 from levit.data.open_data import open_data, open_splits, open_with_other_splits
 from levit.errors import DataError
@@ -101,3 +104,31 @@ def test_archives_next_to_their_unpacked_folders_are_ignored(tmp_path):
         archive.add(tmp_path / "val" / "cat" / "3.png", "3.png")
     data, other_splits = open_with_other_splits(tmp_path)
     assert (data.classes, len(data), [*other_splits]) == (("cat", "dog"), 2, ["train"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+@pytest.mark.parametrize("suffix", ["json", "txt", "tar", "parquet"])
+def test_a_pipe_is_refused_instead_of_waiting_for_its_other_end(tmp_path, suffix):
+    os.mkfifo(tmp_path / f"x.{suffix}")
+    with pytest.raises(DataError, match="not a regular file"):
+        open_data(tmp_path / f"x.{suffix}")
+    if suffix in ("tar", "parquet"):
+        with pytest.raises(DataError, match="not a regular file"):
+            open_data(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_pipe_in_a_table_is_an_unreadable_image(tmp_path):
+    os.mkfifo(tmp_path / "1.png")
+    (tmp_path / "metadata.csv").write_text("file_name,label\n1.png,cat\n")
+    data = open_data(tmp_path)
+    assert len(data.sha256()) == 64
+    assert find_duplicates(data, {}).num_within == 0
+    assert inspect_splits({"all": data})[0].bad_examples == [("1.png", "not a regular file")]
+
+
+@pytest.mark.parametrize("path", ["a\0b", "x" * 5000])
+def test_a_path_that_no_file_can_have_is_an_error_of_one_line(path):
+    with pytest.raises(DataError, match=r"null character|cannot be read|no such file") as caught:
+        open_data(path)
+    assert "\n" not in str(caught.value)

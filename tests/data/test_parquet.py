@@ -1,11 +1,15 @@
 """Parquet files in the Hugging Face image layout: images, labels, class names and splits."""
 
+import json
+from pathlib import Path
+
 import pyarrow
 import pyarrow.parquet
 import pytest
 
 from levit.data.labeled_images import LabeledImage, NoSplitError
 from levit.data.open_data import open_data
+from levit.data.parquet_features import read_class_names
 from levit.errors import DataError
 from tests.data.datasets_on_disk import png, write_parquet
 
@@ -83,3 +87,101 @@ def test_a_damaged_file_is_an_error_when_its_rows_are_read(tmp_path):
     with pytest.raises(DataError, match=r"pets\.parquet: damaged \(") as caught:
         list(open_data(file))
     assert "\n" not in str(caught.value)
+
+
+def replace_column(file, index, name, values):
+    table = pyarrow.parquet.read_table(file)
+    pyarrow.parquet.write_table(table.set_column(index, name, pyarrow.array(values)), file)
+    return file
+
+
+def test_what_is_no_class_index_is_an_error_that_names_the_row(tmp_path):
+    for labels, message in (
+        ([0, 1, 0.7], r"pets\.parquet: row 2: 0\.7 is not a whole number"),
+        ([0, 2**40, 1], "row 1: 1099511627776 is too large for a class index"),
+        (["cat", "dog", "cat"], "row 0: 'cat' is not a whole number"),
+        ([True, False, True], "row 0: True is not a whole number"),
+        ([[[1]], [], []], r"row 0: \[1\] is not a whole number"),
+    ):
+        file = replace_column(write_parquet(tmp_path / "pets.parquet"), 1, "label", labels)
+        with pytest.raises(DataError, match=message):
+            list(open_data(file))
+
+
+def test_null_nan_and_negative_numbers_are_no_labels_and_whole_floats_are(tmp_path):
+    file = replace_column(write_parquet(tmp_path / "pets.parquet"), 1, "label", [1.0, None, -1.0])
+    assert [item.labels for item in open_data(file)] == [(1,), (), ()]
+
+
+def test_shards_with_their_class_names_in_another_order_are_one_data_set(tmp_path):
+    write_parquet(tmp_path / "a-0.parquet", names=("cat", "dog"), labels=(0, 1, 5))
+    write_parquet(tmp_path / "a-1.parquet", names=("dog", "cat"), labels=(0, 1, 5))
+    data = open_data(tmp_path)
+    assert data.classes == ("cat", "dog")
+    assert [item.labels for item in data] == [(0,), (1,), (5,), (1,), (0,), (5,)]
+    write_parquet(tmp_path / "a-2.parquet", names=("dog", "emu"))
+    with pytest.raises(DataError, match=r"a-2\.parquet: other classes than in the first file \('emu'\)"):
+        open_data(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        [{"name": "image", "dtype": "image"}, {"name": "label", "dtype": {"class_label": {"names": ["cat", "dog"]}}}],
+        [{"name": "label", "dtype": {"class_label": {"names": {"1": "dog", "0": "cat"}}}}],
+        [{"name": "label", "sequence": {"class_label": {"names": {"1": "dog", "0": "cat"}}}}],
+        {"label": {"_type": "List", "feature": {"_type": "ClassLabel", "names": ["cat", "dog"]}}},
+        {"label": [{"_type": "ClassLabel", "names": ["cat", "dog"]}]},
+    ],
+)
+def test_class_names_are_found_in_every_form_of_features(features):
+    assert read_class_names(as_metadata(features), "label") == ("cat", "dog")
+
+
+@pytest.mark.parametrize("features", [None, 3, [], [[]], {"label": None}, {"label": "x"}, [{"name": "label"}]])
+def test_features_without_class_names_give_none(features):
+    assert read_class_names(as_metadata(features), "label") == ()
+
+
+@pytest.mark.parametrize("names", ["cat", 3, ["cat", None], ["cat", 3], {"0": "cat", "2": "dog"}, [""]])
+def test_class_names_that_are_not_texts_are_an_error(names):
+    with pytest.raises(DataError, match="features of 'label': "):
+        read_class_names(as_metadata({"label": {"names": names}}), "label")
+
+
+def as_metadata(features):
+    return {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+
+
+def test_images_of_another_type_are_an_error(tmp_path):
+    for images in ([{"width": 1}] * 3, [1, 2, 3]):
+        file = replace_column(write_parquet(tmp_path / "pets.parquet"), 0, "image", images)
+        with pytest.raises(DataError, match=r"column 'image' is .*, not the content of images"):
+            open_data(file)
+
+
+def test_a_path_outside_the_folder_is_refused_unless_it_is_allowed(tmp_path):
+    (tmp_path / "data").mkdir()
+    images = [{"bytes": None, "path": path} for path in ("../secret.png", "/etc/passwd", "a.png")]
+    file = replace_column(write_parquet(tmp_path / "data" / "pets.parquet"), 0, "image", images)
+    with pytest.raises(DataError, match=r"row 0: '../secret\.png' is outside"):
+        list(open_data(file))
+    sources = [item.image for item in open_data(file, allow_outside=True)]
+    assert sources[1:] == ["/etc/passwd", str(tmp_path / "data" / "a.png")]
+
+
+def test_splits_in_another_case_are_splits(tmp_path):
+    for name in ("Train-0", "TRAIN-1", "Test-0"):
+        write_parquet(tmp_path / f"{name}.parquet")
+    assert [len(open_data(tmp_path, split=split)) for split in (None, "train", "Test")] == [3, 6, 3]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files in /proc")
+def test_files_are_open_only_while_they_are_read(tmp_path):
+    for number in range(20):
+        write_parquet(tmp_path / f"a-{number:02}.parquet")
+    before = len([*Path("/proc/self/fd").iterdir()])
+    data = open_data(tmp_path)
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
+    assert len(list(data)) == 60
+    assert len([*Path("/proc/self/fd").iterdir()]) == before

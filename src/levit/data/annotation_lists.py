@@ -5,34 +5,44 @@ from __future__ import annotations
 from pathlib import Path
 
 from levit.data.class_names import read_class_names
+from levit.data.field_values import file_name, in_record, label_index_in_text, read_text
 from levit.data.file_list import FileList, FileListDataset
-from levit.errors import DataError, first_line
+from levit.errors import DataError
 
 
-def open_annotations(file: Path) -> FileListDataset:
+def open_annotations(file: Path, *, allow_outside: bool = False) -> FileListDataset:
     """Open lines `path index`, with paths relative to the folder of the images.
 
     The folder of the images is `data/val` for `data/meta/val.txt`, or `data` if that does not exist, and the folder of
-    the file for any other file. For class names see `read_class_names`.
+    the file for any other file. For class names see `read_class_names`. The index -1 means that there is no label.
+
+    Args:
+        file: file of lines.
+        allow_outside: whether paths may lead out of the folder of the images.
 
     Raises:
         DataError: a line is not a path and an index, there are no lines, or the classes have no names.
     """
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot be read ({first_line(error)})", source=file) from error
-    files, max_label = FileList(_image_folder(file)), -1
-    for number, line in enumerate(lines, start=1):
-        path, _, label = line.strip().rpartition(" ")
-        if line.strip() and not (path and label.isdecimal()):
-            raise DataError(f"line {number} is not a path and a class index: {line.strip()[:80]!r}", source=file)
-        if path:
-            files.add(path.strip(), (int(label),))
-            max_label = max(max_label, int(label))
+    folder = _image_folder(file)
+    files, max_label = FileList(folder), -1
+    for number, line in enumerate(read_text(file).splitlines(), start=1):
+        if not line.strip():
+            continue
+        path, *label = line.strip().rsplit(maxsplit=1)
+        try:
+            index = label_index_in_text(label[0] if label else "")
+        except DataError:
+            reason = f"line {number} is not a path and a class index: {line.strip()[:80]!r}"
+            raise DataError(reason, source=file) from None
+        try:
+            files.add(file_name(path.strip(), folder, allow_outside=allow_outside), () if index is None else (index,))
+        except DataError as error:
+            raise in_record(error, file, f"line {number}") from None
+        max_label = max(max_label, -1 if index is None else index)
     if not len(files):
         raise DataError("no lines", source=file)
-    return FileListDataset(name=file.name, classes=read_class_names(file, max_label + 1), files=files)
+    classes = read_class_names(file, max_label + 1) if max_label >= 0 else ()
+    return FileListDataset(name=file.name, classes=classes, files=files)
 
 
 def _image_folder(file: Path) -> Path:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levit.checkpoints.hashing import hash_file
+from levit.data.field_values import check_regular, class_names, in_record, label_index, read_text
 from levit.data.labeled_images import LabeledImage
 from levit.data.split_names import no_split_error
 from levit.errors import DataError, first_line
@@ -66,7 +67,8 @@ class Cifar10:
     def __iter__(self) -> Iterator[LabeledImage]:
         for number, (pixels, label) in enumerate(zip(self._pixels, self._labels, strict=True)):
             image = pixels.reshape(3, _SIDE, _SIDE).transpose(1, 2, 0)
-            yield LabeledImage(np.ascontiguousarray(image), (int(label),), f"image {number}")
+            labels = (int(label),) if label >= 0 else ()
+            yield LabeledImage(np.ascontiguousarray(image), labels, f"image {number}")
 
     def sha256(self) -> str:
         """Hash of the hashes of the files."""
@@ -86,22 +88,34 @@ def _read_pickled(file: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Pixels [images, 3072] and labels [images]."""
     values = _unpickle(file)
     pixels, labels = values.get("data"), values.get("labels")
-    if not isinstance(pixels, np.ndarray) or pixels.shape[1:] != (_IMAGE_BYTES,) or len(pixels) != len(labels or ()):
+    labels = labels.tolist() if isinstance(labels, np.ndarray) else labels
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape[1:] != (_IMAGE_BYTES,):
         raise DataError("not a batch of CIFAR-10", source=file)
-    return pixels.astype(np.uint8, copy=False), np.asarray(labels, np.int64)
+    if not isinstance(labels, list) or len(labels) != len(pixels):
+        raise DataError("not a batch of CIFAR-10", source=file)
+    try:
+        indices = [label_index(label) for label in labels]
+    except DataError as error:
+        raise in_record(error, file, "labels") from None
+    return pixels, np.array([-1 if index is None else index for index in indices], np.int64)
 
 
 def _read_binary_names(folder: Path) -> tuple[str, ...]:
-    return tuple((folder / "batches.meta.txt").read_text(encoding="ascii").split())
+    return tuple(read_text(folder / "batches.meta.txt").split())
 
 
 def _read_pickled_names(folder: Path) -> tuple[str, ...]:
-    names = _unpickle(folder / "batches.meta").get("label_names", ())
-    return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
+    file = folder / "batches.meta"
+    names = _unpickle(file).get("label_names", ())
+    try:
+        return class_names([name.decode() if isinstance(name, bytes) else name for name in names])
+    except (DataError, TypeError, UnicodeDecodeError) as error:
+        raise DataError("its class names are not texts", source=file) from error
 
 
 def _unpickle(file: Path) -> Mapping[str, Any]:
     """Read a pickled dictionary of arrays, numbers and strings; a pickle with any other global is refused."""
+    check_regular(file)
     try:
         values = _ArrayUnpickler(io.BytesIO(file.read_bytes()), encoding="bytes").load()
         return {key.decode() if isinstance(key, bytes) else str(key): value for key, value in values.items()}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
+from levit.data.field_values import normalize_name
 from levit.errors import DataError
 from levit.spec.labels import imagenet_classes
 
@@ -47,7 +48,8 @@ def match_classes(
 ) -> ClassMatch:
     """Match the classes of a data set with the labels of a model.
 
-    The first of these rules that applies to a class determines its label:
+    Composed and decomposed forms of Unicode are the same name. The first of these rules that applies to a class
+    determines its label:
 
     1. the label in `class_map`;
     2. the label of the same name;
@@ -69,7 +71,8 @@ def match_classes(
         >>> match_classes(["Dog", "n02123045"], ["tabby, tabby cat", "dog"], "pets").class_indices
         (1, 0)
     """
-    class_map = class_map or {}
+    classes, labels = [*map(normalize_name, classes)], [*map(normalize_name, labels)]
+    class_map = {normalize_name(name): normalize_name(label) for name, label in (class_map or {}).items()}
     _check_class_map(class_map, classes, labels, source)
     rules = [*_rules(classes, labels)]
     class_indices, rule_counts, unmatched = list[int](), Counter[str](), list[str]()
@@ -102,6 +105,7 @@ def normalize_class_name(name: str) -> str:
         >>> {normalize_class_name(name) for name in ("Golden_retriever", "n02099601", "golden retriever")}
         {'n02099601'}
     """
+    name = normalize_name(name)
     return _wordnet_id(name) or _normalize_spelling(name)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from levit.errors import DataError, first_line
+from levit.data.field_values import normalize_name, read_text
+from levit.errors import DataError
 from levit.spec.labels import IMAGENET_CLASSES, imagenet_classes
 
 _FILE_NAMES = ("classes.txt", "synsets.txt", "labels.txt")
@@ -35,11 +36,7 @@ def read_class_names(file: Path, num_classes: int) -> tuple[str, ...]:
 
 
 def _read_names(file: Path, num_classes: int) -> tuple[str, ...]:
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot be read ({first_line(error)})", source=file) from error
-    names = tuple(line.strip() for line in lines if line.strip())
+    names = tuple(normalize_name(line) for line in read_text(file).splitlines() if line.strip())
     if len(names) < num_classes:
         raise DataError(f"{len(names)} names for {num_classes} classes", source=file)
     return names

@@ -2,41 +2,50 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
+from levit.data.field_values import class_name, describe, file_name, in_record, parse_json, read_text, whole_number
 from levit.data.file_list import FileList, FileListDataset
 from levit.errors import DataError
+
+_T = TypeVar("_T")
 
 _REQUIRED_KEYS = {"images": ("id", "file_name"), "annotations": ("image_id", "category_id"), "categories": ("id",)}
 
 
-def open_coco(file: Path) -> FileListDataset:
+def open_coco(file: Path, *, allow_outside: bool = False) -> FileListDataset:
     """Open `images` with `file_name`, `annotations` of images with categories, and `categories` with `name`.
 
     File names are relative to the folder of the file. Classes are ordered by category id. Their names are those of the
     categories, or the ids if names are missing (iNaturalist 2019 hides them) or not unique.
 
+    Args:
+        file: JSON file.
+        allow_outside: whether file names may lead out of the folder of the file.
+
     Raises:
         DataError: the file is of another format, or an annotation refers to a category that is not listed.
     """
     content = _read(file)
-    names = {int(category["id"]): str(category.get("name", category["id"])) for category in content["categories"]}
+    names = dict(_each(file, content, "categories", _category))
     has_unique_names = len({*names.values()}) == len(names)
     class_indices = {category: index for index, category in enumerate(sorted(names))}
-    labels: dict[int, list[int]] = {}
-    for annotation in content["annotations"]:
-        category = annotation["category_id"]
+    labels: dict[int | str, list[int]] = {}
+    for image, category in _each(file, content, "annotations", _annotation):
         if category not in class_indices:
             raise DataError(f"an annotation is of category {category}, which is not listed", source=file)
-        image_labels = labels.setdefault(annotation["image_id"], [])
+        image_labels = labels.setdefault(image, [])
         if class_indices[category] not in image_labels:
             image_labels.append(class_indices[category])
     files = FileList(file.parent)
-    for image in content["images"]:
-        files.add(image["file_name"], labels.get(image["id"], []))
+
+    def read_image(entry: Mapping[str, Any]) -> tuple[str, int | str]:
+        return file_name(entry["file_name"], file.parent, allow_outside=allow_outside), _identifier(entry["id"])
+
+    for name, image in _each(file, content, "images", read_image):
+        files.add(name, labels.get(image, []))
     return FileListDataset(
         name=file.name,
         classes=tuple(names[category] if has_unique_names else str(category) for category in class_indices),
@@ -47,10 +56,40 @@ def open_coco(file: Path) -> FileListDataset:
 
 def _read(file: Path) -> Mapping[str, Any]:
     try:
-        content: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        for section, keys in _REQUIRED_KEYS.items():
-            if not all(key in entry for entry in content[section] for key in keys):
-                raise KeyError(section)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"not a list of images, annotations and categories ({error!r})", source=file) from error
-    return content
+        content = parse_json(read_text(file))
+    except DataError as error:
+        reason = f"not a list of images, annotations and categories ({error.reason})"
+        raise DataError(reason, source=file) from None
+    for section, keys in _REQUIRED_KEYS.items():
+        entries = content.get(section) if isinstance(content, dict) else None
+        is_complete = isinstance(entries, list) and all(
+            isinstance(entry, dict) and all(key in entry for key in keys) for entry in entries
+        )
+        if not is_complete:
+            reason = f"not a list of images, annotations and categories ({section!r} is missing or incomplete)"
+            raise DataError(reason, source=file)
+    return cast(Mapping[str, Any], content)
+
+
+def _each(
+    file: Path, content: Mapping[str, Any], section: str, read: Callable[[Mapping[str, Any]], _T]
+) -> Iterator[_T]:
+    """Read the entries of a section."""
+    for number, entry in enumerate(content[section]):
+        try:
+            yield read(entry)
+        except DataError as error:
+            raise in_record(error, file, f"{section}[{number}]") from None
+
+
+def _category(entry: Mapping[str, Any]) -> tuple[int, str]:
+    identifier = whole_number(entry["id"])
+    return identifier, class_name(entry.get("name")) or describe(identifier)
+
+
+def _annotation(entry: Mapping[str, Any]) -> tuple[int | str, int]:
+    return _identifier(entry["image_id"]), whole_number(entry["category_id"])
+
+
+def _identifier(value: Any) -> int | str:
+    return value if isinstance(value, str) else whole_number(value)

@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from os import fspath
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from levit.data.file_hash import read_content
 from levit.data.labeled_images import LabeledDataset, LabeledImage
 from levit.images.decoding import ImageSource
 
@@ -102,7 +101,7 @@ def hash_content(image: ImageSource) -> bytes:
         return b""
     if not isinstance(image, bytes | np.ndarray):
         try:
-            image = Path(fspath(image)).read_bytes()
+            image = read_content(image)
         except OSError:
             return b""
     return hashlib.blake2b(image if isinstance(image, bytes) else image.tobytes(), digest_size=8).digest()

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from levit.data.file_hash import read_content
 from levit.data.labeled_images import LabeledImage
 
 
@@ -66,8 +67,8 @@ class FileList:
         for index in range(len(self)):
             name = self.name(index)
             digest.update(name.encode(errors="surrogateescape") + b"\0")
-            with suppress(OSError), (self.folder / name).open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
+            with suppress(OSError):
+                digest.update(hashlib.sha256(read_content(self.folder / name)).digest())
         return digest.hexdigest()
 
 

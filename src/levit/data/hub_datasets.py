@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from levit.data.labeled_images import LabeledImage, NoSplitError, label_indices
+from levit.data.field_values import class_names, in_record, label_indices
+from levit.data.labeled_images import LabeledImage, NoSplitError
 from levit.data.split_names import find_split_name, no_split_error
 from levit.errors import DataError, first_line
 
@@ -51,7 +52,7 @@ class HubDataset:
         if image is None:
             raise DataError(f"no column of images (it has {', '.join(kinds)})", source=name)
         self._image, self._label = image, label
-        self.classes: tuple[str, ...] = tuple(features[label].names) if label else ()
+        self.classes: tuple[str, ...] = class_names(features[label].names) if label else ()
         self.is_multi_label = label is not None and kinds[label] != "ClassLabel"
         self.is_any_label_correct = self.is_grouped = False
         self._rows: Any = rows.cast_column(image, datasets.Image(decode=False))
@@ -64,7 +65,10 @@ class HubDataset:
             image, label = row[self._image] or {}, row[self._label] if self._label else None
             content, path = image.get("bytes"), image.get("path")
             source = content if content is not None else path or b""  # b"": decoding it raises the error
-            yield LabeledImage(source, label_indices(label), path or f"row {number}")
+            try:
+                yield LabeledImage(source, label_indices(label), path or f"row {number}")
+            except DataError as error:
+                raise in_record(error, self.name, f"row {number}") from None
 
     def sha256(self) -> str:
         """Hash of the labels and contents of the images, in order: the same on every machine."""

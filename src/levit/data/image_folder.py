@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
+from levit.data.field_values import in_record, normalize_name
 from levit.data.file_list import FileList, FileListDataset
-from levit.data.split_names import SPLIT_NAMES, find_split_name, no_split_error
+from levit.data.image_listing import SkippedFiles, list_folders, list_images
+from levit.data.split_names import canonical_split, find_split_name, no_split_error
 from levit.errors import DataError, LevitWarning
-from levit.spec.image_files import IMAGE_SUFFIXES, is_image
+from levit.spec.image_files import IMAGE_SUFFIXES
 
 _SUFFIXES = ", ".join(sorted(IMAGE_SUFFIXES))
 
@@ -25,14 +27,18 @@ def open_image_folder(folder: Path) -> FileListDataset:
         DataError: there are no images, or some are next to folders of images.
     """
     files, classes, ignored = FileList(folder), list[str](), list[str]()
-    for name in sorted(entry.name for entry in os.scandir(folder) if entry.is_dir()):
-        count = len(files)
-        for file in list_images(folder, name):
-            files.add(file, (len(classes),))
-        if len(files) > count or _is_empty(folder / name):
+    skipped, skipped_in_ignored = SkippedFiles(), SkippedFiles()
+    for name, folders in _class_folders(folder).items():
+        count, skipped_here = len(files), SkippedFiles()
+        for subfolder in folders:
+            for file in list_images(folder, subfolder, skipped=skipped_here):
+                files.add(file, (len(classes),))
+        if len(files) > count or all(_is_empty(folder / subfolder) for subfolder in folders):
             classes.append(name)
-        elif not name.startswith("."):
+            skipped.update(skipped_here)
+        else:
             ignored.append(name)
+            skipped_in_ignored.update(skipped_here)
     if not len(files):
         classes.clear()
     stray = next(list_images(folder, depth=0), None)
@@ -40,14 +46,33 @@ def open_image_folder(folder: Path) -> FileListDataset:
         reason = f"{stray} is next to folders of images"
         raise DataError(reason, source=folder, hint="put it into the folder of its class")
     if classes and ignored:
-        text = f"{folder}: not classes, because they contain no images ({_SUFFIXES}): {', '.join(ignored)}"
+        content = " and ".join(filter(None, (skipped_in_ignored.describe(), f"no images ({_SUFFIXES})")))
+        text = f"{folder}: not classes, because they contain {content}: {', '.join(ignored)}"
         warnings.warn(text, LevitWarning, stacklevel=2)
     if not classes:
-        for file in list_images(folder):
+        skipped = SkippedFiles()
+        for file in list_images(folder, skipped=skipped):
             files.add(file, ())
     if not len(files):
-        raise DataError(f"no images in it ({_SUFFIXES})", source=folder)
+        found = skipped.describe()
+        raise DataError(f"no images in it ({_SUFFIXES})", source=folder, hint=f"not read: {found}" if found else None)
+    skipped.warn(folder)
     return FileListDataset(name=folder.name or str(folder), classes=tuple(classes), files=files, is_grouped=True)
+
+
+def _class_folders(folder: Path) -> dict[str, list[str]]:
+    """Class names in alphabetical order, with their folders: two if one name is spelled in both forms of Unicode."""
+    folders: dict[str, list[str]] = {}
+    for subfolder in list_folders(folder):
+        folders.setdefault(_class_name(folder, subfolder), []).append(subfolder)
+    return dict(sorted(folders.items()))
+
+
+def _class_name(folder: Path, subfolder: str) -> str:
+    try:
+        return normalize_name(subfolder)
+    except DataError as error:
+        raise in_record(error, folder, "class name") from None
 
 
 def find_split_folder(folder: Path, split: str | None) -> Path:
@@ -60,43 +85,43 @@ def find_split_folder(folder: Path, split: str | None) -> Path:
     Raises:
         NoSplitError: there is no such folder.
     """
-    folders = {entry.name for entry in os.scandir(folder) if entry.is_dir()}
-    splits = [name for names in SPLIT_NAMES.values() for name in names if name in folders]
+    folders = list_folders(folder)
+    splits = [name for name in folders if canonical_split(name) is not None]
     if len(splits) == 1 and _is_class(folder, splits[0], folders):
         folders.remove(splits.pop())
     name = find_split_name(folders, split)
     if name is None and split is not None:
         raise no_split_error(folder, split, sorted(splits))
+    same = [other for other in splits if name and other != name and canonical_split(other) == canonical_split(name)]
+    if same:
+        text = f"{folder}: {canonical_split(str(name))} is read from {name}/ only, not from {', '.join(same)}"
+        warnings.warn(text, LevitWarning, stacklevel=2)
     return folder / (name or "")
+
+
+def describe_splits(folder: Path) -> str:
+    """Folders of a data set that are taken for splits, and the others, in one line; empty if none is a split.
+
+    Examples:
+        >>> describe_splits(Path("examples"))
+        ''
+    """
+    folders = list_folders(folder)
+    splits = [f"{name}/ is {canonical_split(name)}" for name in folders if canonical_split(name) is not None]
+    if find_split_folder(folder, None) == folder:
+        return ""
+    others = [f"{name}/" for name in folders if canonical_split(name) is None]
+    return ", ".join(splits) + (f"; other folders: {', '.join(others)}" if others else "")
 
 
 def has_folders_of_images(folder: Path) -> bool:
     """Return whether a subfolder, at any depth, contains an image."""
-    names = [entry.name for entry in os.scandir(folder) if entry.is_dir()]
-    return any(next(list_images(folder, name), None) is not None for name in names)
-
-
-def list_images(folder: Path, subfolder: str = "", *, depth: int | None = None) -> Iterator[str]:
-    """Names of the images in a folder and below it, relative to it, sorted folder by folder.
-
-    Args:
-        folder: folder that the names are relative to.
-        subfolder: the only subfolder to list; empty for the whole folder.
-        depth: number of levels of subfolders to descend; None for all.
-    """
-    entries = sorted(os.scandir(folder / subfolder), key=lambda entry: entry.name)
-    for entry in entries:
-        name = f"{subfolder}/{entry.name}" if subfolder else entry.name
-        if entry.is_dir():
-            if depth != 0:
-                yield from list_images(folder, name, depth=None if depth is None else depth - 1)
-        elif is_image(entry.name) and entry.is_file():
-            yield name
+    return any(next(list_images(folder, name), None) is not None for name in list_folders(folder))
 
 
 def _is_empty(folder: Path) -> bool:
     """Return whether a folder contains only hidden files; a folder with other files is not taken for a class."""
-    return not folder.name.startswith(".") and all(entry.name.startswith(".") for entry in folder.iterdir())
+    return all(entry.name.startswith(".") for entry in folder.iterdir())
 
 
 def _is_class(folder: Path, name: str, folders: Collection[str]) -> bool:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from levit.data.field_values import describe, in_record, label_indices, read_json, read_text, whole_number
 from levit.data.file_list import FileList, FileListDataset
-from levit.data.image_folder import list_images
-from levit.errors import DataError, first_line
+from levit.data.image_listing import list_images
+from levit.data.matlab_files import as_list, malformed_fields, read_matlab
+from levit.errors import DataError
 from levit.spec.labels import IMAGENET_CLASSES, imagenet_classes
 
 _VALIDATION_IMAGE = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG$")
@@ -31,15 +33,14 @@ def open_flat_validation(folder: Path) -> FileListDataset:
     folder or next to it.
 
     Raises:
-        DataError: neither exists, or the number of an image is larger than the number of labels.
+        DataError: neither exists, a label is no class of ImageNet, or an image has a higher number than the last label.
         ImportError: scipy is not installed.
     """
-    wordnet_ids = _read_devkit(folder) or _read_synset_list(folder)
-    if wordnet_ids is None:
+    labels = _read_devkit(folder) or _read_synset_list(folder)
+    if labels is None:
         hint = f"put the devkit ({_DEVKIT}) or {_SYNSET_LISTS[0]} into it or next to it"
         raise DataError("no labels", source=folder, hint=hint)
-    class_indices = {identifier: index for index, identifier in enumerate(_WORDNET_IDS)}
-    files = _list_validation_images(folder, [[class_indices[identifier]] for identifier in wordnet_ids])
+    files = _list_validation_images(folder, labels)
     return FileListDataset(name=f"ImageNet validation ({folder.name})", classes=_WORDNET_IDS, files=files)
 
 
@@ -66,17 +67,14 @@ def open_real_labels(file: Path) -> FileListDataset:
     Raises:
         DataError: the file is of another format, there are no images, or more images than lists of labels.
     """
-    try:
-        labels = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot be read ({first_line(error)})", source=file) from error
+    labels = read_json(file)
     if not isinstance(labels, list) or not all(isinstance(image_labels, list) for image_labels in labels):
         raise DataError("not the labels of ImageNet-ReaL, a list of lists of numbers", source=file)
     candidates = [file.parent / name for name in ("", "val", "ILSVRC2012_img_val")]
     folder = next((candidate for candidate in candidates if is_flat_validation(candidate)), None)
     if folder is None:
         raise DataError("no ILSVRC2012_val_….JPEG next to it, in val or in ILSVRC2012_img_val", source=file)
-    files = _list_validation_images(folder, labels)
+    files = _list_validation_images(folder, _check_labels(file, labels))
     return FileListDataset(name="ImageNet-ReaL", classes=_WORDNET_IDS, files=files, is_any_label_correct=True)
 
 
@@ -92,25 +90,43 @@ def _list_validation_images(folder: Path, labels: Sequence[Sequence[int]]) -> Fi
     return files
 
 
-def _read_devkit(folder: Path) -> list[str] | None:
-    """WordNet id of each validation image, or None if there is no devkit."""
+def _check_labels(file: Path, labels: Sequence[Any]) -> list[tuple[int, ...]]:
+    checked = []
+    for number, image_labels in enumerate(labels, start=1):
+        try:
+            checked.append(label_indices(image_labels))
+        except DataError as error:
+            raise in_record(error, file, f"image {number}") from None
+    return checked
+
+
+def _read_devkit(folder: Path) -> list[tuple[int, ...]] | None:
+    """Label of each validation image, or None if there is no devkit."""
     for devkit in (folder / _DEVKIT, folder.parent / _DEVKIT):
-        if (devkit / "data" / _GROUND_TRUTH).is_file():
-            from levit.data.matlab_files import read_matlab
-
-            # The devkit numbers classes in another order than that of the WordNet ids.
-            synsets = {
-                int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in read_matlab(devkit / "data/meta.mat")["synsets"]
-            }
-            lines = (devkit / "data" / _GROUND_TRUTH).read_text(encoding="ascii").split()
-            return [synsets[int(line)] for line in lines]
+        file = devkit / "data" / _GROUND_TRUTH
+        if file.is_file():
+            synsets = _read_synsets(devkit / "data" / "meta.mat")
+            return _class_indices(file, [synsets.get(number, number) for number in read_text(file).split()])
     return None
 
 
-def _read_synset_list(folder: Path) -> list[str] | None:
-    """WordNet id of each validation image, or None if there is no list."""
-    for parent in (folder, folder.parent):
-        for name in _SYNSET_LISTS:
-            if (parent / name).is_file():
-                return (parent / name).read_text(encoding="ascii").split()
-    return None
+def _read_synsets(file: Path) -> dict[str, str]:
+    """WordNet id of each number of the devkit, which numbers classes in another order than that of the WordNet ids."""
+    with malformed_fields(file):
+        rows = as_list(read_matlab(file)["synsets"])
+        return {str(whole_number(row["ILSVRC2012_ID"])): str(row["WNID"]) for row in rows}
+
+
+def _read_synset_list(folder: Path) -> list[tuple[int, ...]] | None:
+    """Label of each validation image, or None if there is no list."""
+    files = [parent / name for parent in (folder, folder.parent) for name in _SYNSET_LISTS]
+    file = next((file for file in files if file.is_file()), None)
+    return None if file is None else _class_indices(file, read_text(file).split())
+
+
+def _class_indices(file: Path, wordnet_ids: Sequence[str]) -> list[tuple[int, ...]]:
+    indices = {identifier: (index,) for index, identifier in enumerate(_WORDNET_IDS)}
+    for number, identifier in enumerate(wordnet_ids, start=1):
+        if identifier not in indices:
+            raise DataError(f"label {number} ({describe(identifier)}) is no class of ImageNet", source=file)
+    return [indices[identifier] for identifier in wordnet_ids]

@@ -10,13 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
-from os import fspath
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from levit.data.duplicates import hash_content
+from levit.data.file_hash import read_content
 from levit.data.labeled_images import LabeledDataset, LabeledImage
 from levit.errors import ImageError
 from levit.images.decoding import ImageSource, read_image
@@ -137,7 +136,7 @@ def _inspect_image(item: LabeledImage) -> InspectedImage:
     source = item.image
     if not isinstance(source, bytes | np.ndarray | Image.Image):
         try:
-            source = Path(fspath(source)).read_bytes()
+            source = read_content(source)
         except OSError as error:
             return InspectedImage(item, b"", error=error.strerror or str(error))
     digest = hash_content(source)

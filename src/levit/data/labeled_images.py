@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from levit.errors import DataError
 from levit.images.decoding import ImageSource
@@ -32,7 +32,8 @@ class LabeledDataset(Protocol):
 
     A reader opens its files when it is constructed, and raises `DataError` if they do not have its format. Iteration is
     lazy and neither decodes images nor checks them: a file may be missing or damaged, and a label may be outside
-    `range(len(classes))`. The caller counts such images or raises an error.
+    `range(len(classes))`. The caller counts such images or raises an error. A value that cannot be a label at all, such
+    as 0.7, is a `DataError`; None, NaN and negative numbers mean that an image is not labeled.
 
     Attributes:
         name: name of the file, folder or data set, in results and errors.
@@ -59,14 +60,3 @@ class LabeledDataset(Protocol):
     def sha256(self) -> str:
         """Hash of the files that were read: 64 hexadecimal digits, equal only for equal images in equal order."""
         ...
-
-
-def label_indices(value: Any) -> tuple[int, ...]:
-    """Class indices in one row of a label column; None and negative numbers mean that there is no label.
-
-    Examples:
-        >>> label_indices(2), label_indices([0, 3]), label_indices(-1), label_indices(None)
-        ((2,), (0, 3), (), ())
-    """
-    values = value if isinstance(value, list) else [] if value is None else [value]
-    return tuple(int(label) for label in values if label >= 0)

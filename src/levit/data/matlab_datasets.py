@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
+from levit.data.field_values import class_names, file_name, label_index, whole_number
 from levit.data.file_list import FileList, FileListDataset
-from levit.data.matlab_files import read_matlab
+from levit.data.matlab_files import as_list, malformed_fields, read_matlab
 from levit.data.split_names import no_split_error
 from levit.errors import DataError
 
 _FLOWER_SPLITS = {"train": "trnid", "validation": "valid", "test": "tstid"}
+_MAX_CLASSES = 10_000  # more are no labels of classes
 _CAR_ANNOTATIONS = {"train": "cars_train_annos.mat", "test": "cars_test_annos_withlabels.mat"}
 
 
@@ -36,12 +36,16 @@ def open_flowers(folder: Path, split: str | None) -> FileListDataset:
     split = split or "test"
     if split not in _FLOWER_SPLITS:
         raise no_split_error(folder, split, _FLOWER_SPLITS)
-    labels = np.atleast_1d(read_matlab(folder / "imagelabels.mat")["labels"])
-    numbers = np.atleast_1d(read_matlab(folder / "setid.mat")[_FLOWER_SPLITS[split]])
+    labels = _read_numbers(folder / "imagelabels.mat", "labels")
+    numbers = _read_numbers(folder / "setid.mat", _FLOWER_SPLITS[split])
+    if not labels or min(labels) < 1 or max(labels) > _MAX_CLASSES:
+        raise DataError("its labels are not those of Flowers-102", source=folder / "imagelabels.mat")
     files = FileList(folder)
     for number in numbers:
-        files.add(f"jpg/image_{int(number):05}.jpg", (int(labels[int(number) - 1]) - 1,))
-    classes = tuple(str(number) for number in range(1, int(labels.max()) + 1))
+        if not 1 <= number <= len(labels):
+            raise DataError(f"there are labels for the images 1 to {len(labels)} only", source=folder / "setid.mat")
+        files.add(f"jpg/image_{number:05}.jpg", (labels[number - 1] - 1,))
+    classes = tuple(str(number) for number in range(1, max(labels) + 1))
     return FileListDataset(name=f"Flowers-102 {split}", classes=classes, files=files)
 
 
@@ -68,8 +72,19 @@ def open_cars(folder: Path, split: str | None) -> FileListDataset:
     table = next((file for file in candidates if file.is_file()), None)
     if table is None:
         raise DataError(f"{_CAR_ANNOTATIONS[split]} is missing", source=folder)
-    names = np.atleast_1d(read_matlab(folder / "devkit" / "cars_meta.mat")["class_names"])
+    names_file = folder / "devkit" / "cars_meta.mat"
+    with malformed_fields(names_file):
+        classes = class_names(as_list(read_matlab(names_file)["class_names"]))
     files = FileList(folder)
-    for row in np.atleast_1d(read_matlab(table)["annotations"]):
-        files.add(f"cars_{split}/{row['fname']}", (int(row["class"]) - 1,))
-    return FileListDataset(name=f"Stanford Cars {split}", classes=tuple(str(name) for name in names), files=files)
+    with malformed_fields(table):
+        for row in as_list(read_matlab(table)["annotations"]):
+            name = file_name(f"cars_{split}/{row['fname']}", folder)
+            label = label_index(row["class"])
+            files.add(name, () if label is None or label == 0 else (label - 1,))
+    return FileListDataset(name=f"Stanford Cars {split}", classes=classes, files=files)
+
+
+def _read_numbers(file: Path, variable: str) -> list[int]:
+    """Read an array of whole numbers."""
+    with malformed_fields(file):
+        return [whole_number(value) for value in as_list(read_matlab(file)[variable])]

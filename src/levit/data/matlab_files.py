@@ -2,26 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from levit.data.field_values import check_regular, parse_json
 from levit.errors import DataError, first_line
+
+_WORKER = Path(__file__).with_name("matlab_worker.py")
+_TIME_LIMIT = 120  # seconds; the largest file of the known data sets takes one
 
 
 def read_matlab(file: Path) -> Mapping[str, Any]:
-    """Read the variables of a file: arrays of numbers, or of records with named fields.
+    """Read the variables of a file: numbers, strings, and lists and dictionaries of them.
+
+    The file is read in a process of its own, because scipy can crash on a damaged one.
 
     Raises:
         DataError: it is not a MATLAB file.
         ImportError: scipy is not installed.
     """
+    if find_spec("scipy") is None or find_spec("scipy.io") is None:
+        raise ImportError('reading .mat files needs scipy: pip install "levit[evaluation]"')
+    check_regular(file)
+    # -P: modules beside the script have no precedence over installed ones.
+    command = [sys.executable, "-P", str(_WORKER), str(file.absolute())]
     try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise ImportError('reading .mat files needs scipy: pip install "levit[evaluation]"') from error
+        worker = subprocess.run(  # noqa: S603 (this interpreter, with a script of this package)
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIME_LIMIT, check=True
+        )
+        result = parse_json(worker.stdout)
+    except (DataError, OSError, subprocess.SubprocessError) as error:
+        raise DataError("not a .mat file (scipy failed to read it)", source=file) from error
+    if "error" in result:
+        raise DataError(f"not a .mat file ({result['error']})", source=file)
+    variables: Mapping[str, Any] = result["variables"]
+    return variables
+
+
+def as_list(value: Any) -> list[Any]:
+    """The elements of a variable, which scipy reads as a single value if there is only one.
+
+    Examples:
+        >>> as_list(3), as_list([[1, 2]]), as_list(["a"])
+        ([3], [1, 2], ['a'])
+    """
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
+        return as_list(value[0])
+    return value if isinstance(value, list) else [value]
+
+
+@contextmanager
+def malformed_fields(file: Path) -> Iterator[None]:
+    """Convert errors of access to variables and fields that a file does not have to a `DataError`."""
     try:
-        values: Mapping[str, Any] = loadmat(file, squeeze_me=True)
-    except Exception as error:  # scipy raises errors of many types
-        raise DataError(f"not a .mat file ({first_line(error)})", source=file) from error
-    return values
+        yield
+    except DataError as error:
+        if error.source is not None:
+            raise
+        raise DataError(f"its variables are not those of this data set ({error.reason})", source=file) from error
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        reason = f"its variables are not those of this data set ({first_line(error)})"
+        raise DataError(reason, source=file) from error

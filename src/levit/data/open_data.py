@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from contextlib import suppress
+from os import PathLike, fspath
 from pathlib import Path
 
+from levit.data.field_values import check_regular, describe
 from levit.data.labeled_images import LabeledDataset, NoSplitError
-from levit.data.split_names import SPLIT_NAMES, select_split_files
+from levit.data.split_names import SPLIT_NAMES, canonical_split, select_split_files
 from levit.errors import DataError
 
 _HUB_NAME = re.compile(r"[a-z0-9][\w.-]*/[\w.-]+$", re.ASCII | re.IGNORECASE)
 _SPLITS = ("train", "validation", "test")
 
 
-def open_data(path: str | Path, *, split: str | None = None) -> LabeledDataset:
+def open_data(path: str | PathLike[str], *, split: str | None = None, allow_outside: bool = False) -> LabeledDataset:
     """Open labeled images of any supported layout.
 
     A folder contains
@@ -32,7 +35,8 @@ def open_data(path: str | Path, *, split: str | None = None) -> LabeledDataset:
     Args:
         path: the file or folder, or the name on the hub.
         split: validation, test, train or the name of another split; None for the first of these that exists (of
-            Flowers-102, test).
+            Flowers-102, test). Names of splits are those of `levit.data.split_names.SPLIT_NAMES`, in any case.
+        allow_outside: whether tables, lists and parquet files may name images outside the folder of the data.
 
     Raises:
         DataError: it has none of these layouts, no images, or no such split (`NoSplitError`).
@@ -44,24 +48,30 @@ def open_data(path: str | Path, *, split: str | None = None) -> LabeledDataset:
         (4, ())
     """
     source = Path(path)
-    if source.is_dir():
-        return _open_folder(source, split)
-    if not source.exists():
-        if isinstance(path, str) and _HUB_NAME.match(path):
-            from levit.data.hub_datasets import HubDataset
+    if "\0" in fspath(path):
+        raise DataError("a path cannot contain a null character", source=describe(fspath(path)))
+    try:
+        if source.is_dir():
+            return _open_folder(source, split, allow_outside=allow_outside)
+        if not source.exists():
+            if isinstance(path, str) and _HUB_NAME.match(path):
+                from levit.data.hub_datasets import HubDataset
 
-            return HubDataset(path, split)
-        raise DataError("no such file or folder", source=source)
-    if split is not None:
-        raise NoSplitError("a file has no splits", source=source, hint=f"leave out split {split!r}")
-    return _open_file(source)
+                return HubDataset(path, split)
+            raise DataError("no such file or folder", source=source)
+        if split is not None:
+            raise NoSplitError("a file has no splits", source=source, hint=f"leave out split {split!r}")
+        return _open_file(source, allow_outside=allow_outside)
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror or error})", source=error.filename or source) from error
 
 
-def open_splits(path: str | Path) -> dict[str, LabeledDataset]:
+def open_splits(path: str | PathLike[str], *, allow_outside: bool = False) -> dict[str, LabeledDataset]:
     """Open the train, validation and test splits that exist, by name; a data set without splits by the name "all".
 
     Args:
         path: as for `open_data`.
+        allow_outside: as for `open_data`.
 
     Raises:
         DataError, ImportError: as for `open_data`.
@@ -73,12 +83,12 @@ def open_splits(path: str | Path) -> dict[str, LabeledDataset]:
     splits = {}
     for name in _SPLITS:
         with suppress(NoSplitError):
-            splits[name] = open_data(path, split=name)
-    return splits or {"all": open_data(path)}
+            splits[name] = open_data(path, split=name, allow_outside=allow_outside)
+    return splits or {"all": open_data(path, allow_outside=allow_outside)}
 
 
 def open_with_other_splits(
-    path: str | Path, *, split: str | None = None
+    path: str | PathLike[str], *, split: str | None = None, allow_outside: bool = False
 ) -> tuple[LabeledDataset, dict[str, LabeledDataset]]:
     """Open a split with `open_data`, and the other splits of the data set by name.
 
@@ -88,6 +98,7 @@ def open_with_other_splits(
     Args:
         path: as for `open_data`.
         split: as for `open_data`.
+        allow_outside: as for `open_data`.
 
     Raises:
         DataError, ImportError: as for `open_data`.
@@ -100,28 +111,28 @@ def open_with_other_splits(
     from levit.data.matlab_datasets import is_flowers
     from levit.data.tar_shards import TarDataset
 
-    data, source = open_data(path, split=split), Path(path)
+    data, source = open_data(path, split=split, allow_outside=allow_outside), Path(path)
     if not source.is_dir() or isinstance(data, TarDataset):
         return data, {}
     splits = {}
     for name in _SPLITS:
         with suppress(DataError):
-            splits[name] = open_data(path, split=name)
+            splits[name] = open_data(path, split=name, allow_outside=allow_outside)
     if split is not None:
-        opened = next((name for name, names in SPLIT_NAMES.items() if split in names), split)
+        opened = canonical_split(split) or split
     else:
         defaults = ("test",) if is_flowers(source) else tuple(SPLIT_NAMES)
         opened = next((name for name in defaults if name in splits), "")
     return data, {name: other for name, other in splits.items() if name != opened}
 
 
-def _open_folder(folder: Path, split: str | None) -> LabeledDataset:
+def _open_folder(folder: Path, split: str | None, *, allow_outside: bool) -> LabeledDataset:
     from levit.data import cifar, image_folder, imagenet, matlab_datasets, metadata_table
 
     if shards := sorted(folder.glob("*.parquet")) or sorted(folder.glob("data/*.parquet")):
         from levit.data.parquet import ParquetDataset
 
-        return ParquetDataset(select_split_files(shards, split), name=folder.name)
+        return ParquetDataset(select_split_files(shards, split), name=folder.name, allow_outside=allow_outside)
     # Archives may still be in the folder into which they were unpacked.
     if (shards := sorted(folder.glob("*.tar"))) and not image_folder.has_folders_of_images(folder):
         from levit.data.tar_shards import TarDataset
@@ -138,22 +149,30 @@ def _open_folder(folder: Path, split: str | None) -> LabeledDataset:
         return imagenet.open_flat_validation(split_folder)
     if imagenet.is_version_2(split_folder):
         return imagenet.open_version_2(split_folder)
-    table = metadata_table.find_table(split_folder)
-    return image_folder.open_image_folder(split_folder) if table is None else metadata_table.open_image_table(table)
+    for parent in dict.fromkeys(
+        (split_folder, folder)
+    ):  # a table in the folder itself may list the images of all splits
+        if (table := metadata_table.find_table(parent)) is not None:
+            below = split_folder.relative_to(parent).as_posix().removeprefix(".")
+            data = metadata_table.open_image_table(table, below=below, allow_outside=allow_outside)
+            if data is not None:
+                return data
+    return image_folder.open_image_folder(split_folder)
 
 
-def _open_file(file: Path) -> LabeledDataset:
+def _open_file(file: Path, *, allow_outside: bool) -> LabeledDataset:
+    check_regular(file)
     if file.suffix == ".txt":
         from levit.data.annotation_lists import open_annotations
 
-        return open_annotations(file)
+        return open_annotations(file, allow_outside=allow_outside)
     if file.suffix == ".json":
         from levit.data.coco import open_coco
         from levit.data.imagenet import open_real_labels
 
         with file.open("rb") as stream:
-            is_list = stream.read(64).lstrip().startswith(b"[")
-        return open_real_labels(file) if is_list else open_coco(file)
+            is_list = stream.read(64).removeprefix(BOM_UTF8).lstrip().startswith(b"[")
+        return open_real_labels(file) if is_list else open_coco(file, allow_outside=allow_outside)
     if file.suffix == ".tar":
         from levit.data.tar_shards import TarDataset
 
@@ -161,6 +180,6 @@ def _open_file(file: Path) -> LabeledDataset:
     if file.suffix == ".parquet":
         from levit.data.parquet import ParquetDataset
 
-        return ParquetDataset([file])
+        return ParquetDataset([file], allow_outside=allow_outside)
     hint = "give a folder of images, a .parquet or .tar file, or a list (.txt, .json)"
     raise DataError("not labeled data", source=file, hint=hint)

@@ -2,90 +2,160 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from levit.data.field_values import check_regular, describe, file_name, in_record, label_indices
 from levit.data.file_hash import hash_files
-from levit.data.labeled_images import LabeledImage, label_indices
+from levit.data.labeled_images import LabeledImage
+from levit.data.parquet_features import read_class_names
 from levit.errors import DataError, first_line
 
 _BATCH_SIZE = 256
 
 
+class _Shard(NamedTuple):
+    """One file.
+
+    Attributes:
+        path: the file, which is open only while it is read.
+        num_rows: number of rows.
+        class_indices: for each class of the file, its index in the data set; None where it is the same.
+    """
+
+    path: Path
+    num_rows: int
+    class_indices: tuple[int, ...] | None
+
+
 class ParquetDataset:
     """Rows of one parquet file or several, read lazily; see `levit.data.labeled_images.LabeledDataset`.
 
+    The classes are those of the first file. The files may number them differently.
+
     Args:
-        files: files with the same columns, at least one.
+        files: files with the same columns and classes, at least one.
         name: name of the data set; None for the name of the first file.
+        allow_outside: whether a row with the path of an image instead of its content may lead out of the folder.
 
     Raises:
-        DataError: a file is not a parquet file, or has no column of images, or its classes have no names.
+        DataError: a file is not a parquet file, or has no column of images, or its classes have no names, or are other
+            classes than those of the first file.
         ImportError: pyarrow is not installed.
     """
 
     is_any_label_correct = is_grouped = False
 
-    def __init__(self, files: Sequence[Path], *, name: str | None = None) -> None:
-        try:
-            from pyarrow import parquet, types
-        except ImportError as error:
-            raise ImportError('reading parquet needs pyarrow: pip install "levit[evaluation]"') from error
+    def __init__(self, files: Sequence[Path], *, name: str | None = None, allow_outside: bool = False) -> None:
         self.name = name or files[0].name
-        self._paths, self._files = list(files), []
-        for file in files:
-            try:
-                self._files.append(parquet.ParquetFile(file))
-            except Exception as error:  # pyarrow and the operating system raise errors of many types
-                raise DataError(f"not a parquet file ({first_line(error)})", source=file) from error
-        schema = self._files[0].schema_arrow
-        if "image" not in schema.names:
-            raise DataError(f"no column 'image' (it has {', '.join(schema.names)})", source=files[0])
+        self._allow_outside = allow_outside
+        self._shards: list[_Shard] = []
+        schema = _open(files[0]).schema_arrow
         self._label = next((column for column in ("labels", "label") if column in schema.names), None)
         # The type of the column decides, because in many data sets of the hub a column `labels` has one label per row.
-        kind = schema.field(self._label).type if self._label else None
-        self.is_multi_label = types.is_list(kind) or types.is_large_list(kind) if kind is not None else False
-        self.classes = _class_names(schema.metadata or {}, self._label) if self._label else ()
-        if self._label and not self.classes:
-            hint = "write it with datasets and a ClassLabel column"
-            raise DataError("its labels have no names", source=files[0], hint=hint)
+        self.is_multi_label = self._label is not None and _is_list(schema.field(self._label).type)
+        self.classes = self._read_classes(files[0], schema)
+        for file in files:
+            with _open(file) as opened:
+                _check_columns(file, opened.schema_arrow, self._label)
+                class_indices = self._match_classes(file, opened.schema_arrow)
+                self._shards.append(_Shard(file, int(opened.metadata.num_rows), class_indices))
 
     def __len__(self) -> int:
-        return sum(int(file.metadata.num_rows) for file in self._files)
+        return sum(shard.num_rows for shard in self._shards)
 
     def __iter__(self) -> Iterator[LabeledImage]:
         columns = ["image"] if self._label is None else ["image", self._label]
         number = 0
-        for file, path in zip(self._files, self._paths, strict=True):
-            for batch in _batches(file, columns, path):
-                rows = batch.to_pydict()
-                labels = rows.get(self._label or "") or [None] * len(rows["image"])
+        for shard in self._shards:
+            for rows in _batches(shard.path, columns):
+                labels = rows[self._label] if self._label else [None] * len(rows["image"])
                 for image, label in zip(rows["image"], labels, strict=True):
-                    content, name = (image["bytes"], image.get("path")) if isinstance(image, dict) else (image, None)
-                    source = content if content is not None else name or b""  # b"": decoding it raises the error
-                    yield LabeledImage(source, label_indices(label), name or f"row {number}")
+                    try:
+                        yield self._labeled_image(shard, image, label, number)
+                    except DataError as error:
+                        raise in_record(error, shard.path, f"row {number}") from None
                     number += 1
 
     def sha256(self) -> str:
         """Hash of the file, or of the hashes of the files."""
-        return hash_files(self._paths)
+        return hash_files([shard.path for shard in self._shards])
+
+    def _labeled_image(self, shard: _Shard, image: Any, label: Any, number: int) -> LabeledImage:
+        content, path = (image.get("bytes"), image.get("path")) if isinstance(image, dict) else (image, None)
+        if isinstance(content, str):  # a column of paths
+            content, path = None, content
+        name = path if isinstance(path, str) and path else f"row {number}"
+        source: Any = content if isinstance(content, bytes) else b""  # b"": decoding it raises the error
+        if content is None and path:
+            source = str(shard.path.parent / file_name(path, shard.path.parent, allow_outside=self._allow_outside))
+        indices = label_indices(label)
+        if shard.class_indices is not None:
+            count = len(shard.class_indices)
+            indices = tuple(shard.class_indices[index] if index < count else index for index in indices)
+        return LabeledImage(source, indices, name)
+
+    def _read_classes(self, file: Path, schema: Any) -> tuple[str, ...]:
+        if self._label is None:
+            return ()
+        try:
+            classes = read_class_names(schema.metadata or {}, self._label)
+        except DataError as error:
+            raise DataError(error.reason, source=file) from None
+        if not classes:
+            hint = "write it with datasets and a ClassLabel column"
+            raise DataError("its labels have no names", source=file, hint=hint)
+        return classes
+
+    def _match_classes(self, file: Path, schema: Any) -> tuple[int, ...] | None:
+        """Index in the data set of each class of a file."""
+        classes = self._read_classes(file, schema)
+        if classes == self.classes:
+            return None
+        is_permutation = sorted(classes) == sorted(self.classes) and len({*classes}) == len(classes)
+        if not is_permutation:
+            other = next((name for name in classes if name not in self.classes), f"{len(classes)} classes")
+            raise DataError(f"other classes than in the first file ({describe(other)})", source=file)
+        return tuple(map(self.classes.index, classes))
 
 
-def _batches(file: Any, columns: list[str], path: Path) -> Iterator[Any]:
+def _open(file: Path) -> Any:
     try:
-        yield from file.iter_batches(batch_size=_BATCH_SIZE, columns=columns)
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ImportError('reading parquet needs pyarrow: pip install "levit[evaluation]"') from error
+    check_regular(file)
+    try:
+        return parquet.ParquetFile(file)
     except Exception as error:  # pyarrow and the operating system raise errors of many types
-        raise DataError(f"damaged ({first_line(error)})", source=path) from error
+        raise DataError(f"not a parquet file ({first_line(error)})", source=file) from error
 
 
-def _class_names(metadata: dict[bytes, bytes], column: str) -> tuple[str, ...]:
-    """Class names in the features that `datasets` writes into the metadata; none if they are not there."""
-    try:
-        feature = json.loads(metadata[b"huggingface"])["info"]["features"][column]
-        while "names" not in feature:  # a sequence of labels
-            feature = feature.get("feature") or feature[0]
-        return tuple(feature["names"])
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return ()
+def _check_columns(file: Path, schema: Any, label: str | None) -> None:
+    from pyarrow import types
+
+    if "image" not in schema.names:
+        raise DataError(f"no column 'image' (it has {', '.join(schema.names)})", source=file)
+    kind = schema.field("image").type
+    is_struct = types.is_struct(kind) and bool({"bytes", "path"} & {field.name for field in kind})
+    is_plain = types.is_binary(kind) or types.is_large_binary(kind) or types.is_string(kind)
+    if not (is_struct or is_plain):
+        raise DataError(f"column 'image' is {kind}, not the content of images", source=file)
+    if label is not None and label not in schema.names:
+        raise DataError(f"no column {label!r}, which the first file has", source=file)
+
+
+def _is_list(kind: Any) -> bool:
+    from pyarrow import types
+
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+
+
+def _batches(file: Path, columns: list[str]) -> Iterator[dict[str, list[Any]]]:
+    with _open(file) as opened:
+        try:
+            for batch in opened.iter_batches(batch_size=_BATCH_SIZE, columns=columns):
+                yield batch.to_pydict()
+        except Exception as error:  # pyarrow and the operating system raise errors of many types
+            raise DataError(f"damaged ({first_line(error)})", source=file) from error

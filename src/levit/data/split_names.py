@@ -9,15 +9,26 @@ from pathlib import Path
 from levit.data.labeled_images import NoSplitError
 
 SPLIT_NAMES = {
-    "validation": ("validation", "val", "valid"),
-    "test": ("test", "testing"),
+    "validation": ("validation", "val", "valid", "dev"),
+    "test": ("test", "testing", "eval", "evaluation"),
     "train": ("train", "training"),
 }
-"""Names of folders and files of each split. If no split is requested, the first one that exists is opened."""
+"""Names of folders and files of each split, in lower case; those that `datasets` knows. If no split is requested, the
+first one that exists is opened."""
+
+
+def canonical_split(name: str) -> str | None:
+    """The split that a name in any spelling stands for: validation, test or train; None for another name.
+
+    Examples:
+        >>> canonical_split("Dev"), canonical_split("TRAIN"), canonical_split("cat")
+        ('validation', 'train', None)
+    """
+    return next((split for split, names in SPLIT_NAMES.items() if name.casefold() in names), None)
 
 
 def find_split_name(available: Collection[str], split: str | None) -> str | None:
-    """Find the name of a split among the available names.
+    """Find the name of a split among the available names, regardless of case.
 
     Args:
         available: names of folders, files or splits.
@@ -28,13 +39,19 @@ def find_split_name(available: Collection[str], split: str | None) -> str | None
         One of the available names, or None.
 
     Examples:
-        >>> find_split_name(["train", "valid"], None), find_split_name(["train", "valid"], "validation")
-        ('valid', 'valid')
+        >>> find_split_name(["train", "valid"], None), find_split_name(["Train", "valid"], "train")
+        ('valid', 'Train')
     """
+    if split in available:
+        return split
     if split is None:
-        return next((name for names in SPLIT_NAMES.values() for name in names if name in available), None)
-    synonyms = next((names for names in SPLIT_NAMES.values() if split in names), ())
-    return next((name for name in (split, *synonyms) if name in available), None)
+        names = [name for names in SPLIT_NAMES.values() for name in names]
+    else:
+        names = [split.casefold(), *SPLIT_NAMES.get(canonical_split(split) or "", ())]
+    spellings: dict[str, str] = {}
+    for name in sorted(available, reverse=True):  # so that the lower-case spelling takes precedence
+        spellings.setdefault(name.casefold(), name)
+    return next((spellings[name] for name in names if name in spellings), None)
 
 
 def no_split_error(source: object, split: str, available: Collection[str]) -> NoSplitError:
@@ -55,8 +72,8 @@ def select_split_files(files: Sequence[Path], split: str | None) -> list[Path]:
     groups: dict[str, list[Path]] = {}
     for file in files:
         words = re.split(r"[-_.]", file.stem)
-        split_words = [name for word in words for name, names in SPLIT_NAMES.items() if word in names]
-        groups.setdefault(split_words[-1] if split_words else words[0], []).append(file)
+        splits = [name for word in words if (name := canonical_split(word)) is not None]
+        groups.setdefault(splits[-1] if splits else words[0], []).append(file)
     name = find_split_name(groups, split)
     if name is not None:
         return groups[name]

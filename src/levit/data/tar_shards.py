@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import tarfile
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from levit.data.class_names import read_class_names
+from levit.data.field_values import (
+    class_name,
+    describe,
+    in_record,
+    label_index,
+    label_index_in_text,
+    parse_json,
+)
 from levit.data.file_hash import hash_files
 from levit.data.labeled_images import LabeledImage
-from levit.errors import DataError, first_line
-from levit.spec.image_files import IMAGE_SUFFIXES
+from levit.data.tar_members import iterate_members
+from levit.errors import DataError, LevitWarning
+from levit.spec.image_files import IMAGE_SUFFIXES, is_image_suffix
 
 Sample = dict[str, bytes]
 """Content of each file of a sample, by its suffix without the dot."""
@@ -28,7 +37,8 @@ class TarDataset:
         name: name of the data set; None for the name of the first shard.
 
     Raises:
-        DataError: a file is not a tar file, there are no images, or the classes have no names.
+        DataError: a file is not a tar file, is damaged or incomplete, there are no images, a label is invalid, or the
+            classes have no names.
     """
 
     is_any_label_correct = is_grouped = False
@@ -36,13 +46,25 @@ class TarDataset:
     def __init__(self, shards: Sequence[Path], *, name: str | None = None) -> None:
         self.name = name or shards[0].name
         self._shards = list(shards)
-        labels = [_labels(sample) for shard in shards for _, sample in _samples(shard, with_images=False)]
+        labels, orphans = list[list[int | str]](), list[str]()
+        for shard in shards:
+            for key, sample in _samples(shard, with_images=False):
+                if _has_image(sample):
+                    labels.append(_labels(shard, key, sample))
+                elif "cls" in sample or "json" in sample:
+                    orphans.append(key)
         self._count = len(labels)
         if not labels:
             raise DataError(f"no images in it ({', '.join(sorted(IMAGE_SUFFIXES))})", source=shards[0])
+        if orphans:
+            text = f"{self.name}: {len(orphans):,} labels without an image next to them in the archive ({orphans[0]})"
+            warnings.warn(text, LevitWarning, stacklevel=2)
         distinct = {label for sample_labels in labels for label in sample_labels}
         names = sorted(label for label in distinct if isinstance(label, str))
         numbers = [label for label in distinct if isinstance(label, int)]
+        if names and numbers:
+            reason = f"labels are numbers and names ({numbers[0]}, {describe(names[0])})"
+            raise DataError(reason, source=shards[0])
         self.is_multi_label = any(len(sample_labels) > 1 for sample_labels in labels)
         self.classes = tuple(names) if names else read_class_names(shards[0], 1 + max(numbers)) if numbers else ()
         self._class_indices = {name: index for index, name in enumerate(names)}
@@ -53,8 +75,13 @@ class TarDataset:
     def __iter__(self) -> Iterator[LabeledImage]:
         for shard in self._shards:
             for key, sample in _samples(shard, with_images=True):
-                image = next(content for suffix, content in sample.items() if f".{suffix}" in IMAGE_SUFFIXES)
-                labels = [label if isinstance(label, int) else self._class_indices[label] for label in _labels(sample)]
+                if not _has_image(sample):
+                    continue
+                image = next(content for suffix, content in sample.items() if is_image_suffix(f".{suffix}"))
+                labels = [
+                    label if isinstance(label, int) else self._class_indices[label]
+                    for label in _labels(shard, key, sample)
+                ]
                 yield LabeledImage(image, tuple(labels), f"{shard.name}/{key}")
 
     def sha256(self) -> str:
@@ -63,40 +90,58 @@ class TarDataset:
 
 
 def _samples(shard: Path, *, with_images: bool) -> Iterator[tuple[str, Sample]]:
-    """Key and files of each sample that has an image; without images, their content is empty."""
+    """Key and files of each sample; without images, the content of images is empty."""
+
+    def is_needed(name: str) -> bool:
+        suffix = _split_name(name)[1]
+        return suffix in ("cls", "json") or (with_images and is_image_suffix(f".{suffix}"))
+
     current_key, sample = "", Sample()
-    try:
-        with tarfile.open(shard, "r|*") as stream:
-            for member in stream:
-                if not member.isfile():
-                    continue
-                folder, _, file = member.name.rpartition("/")
-                stem, _, suffix = file.partition(".")
-                key, suffix = f"{folder}/{stem}" if folder else stem, suffix.lower()
-                if key != current_key:
-                    if _has_image(sample):
-                        yield current_key, sample
-                    current_key, sample = key, Sample()
-                is_read = with_images or f".{suffix}" not in IMAGE_SUFFIXES
-                content = stream.extractfile(member) if is_read else None
-                sample[suffix] = content.read() if content is not None else b""
-    except (OSError, tarfile.TarError) as error:
-        raise DataError(f"not a tar file, or incomplete ({first_line(error)})", source=shard) from error
-    if _has_image(sample):
+    for name, content in iterate_members(shard, is_needed):
+        key, suffix = _split_name(name)
+        if not key:  # a hidden file, such as the metadata of macOS (`._0001.jpg`)
+            continue
+        if key != current_key:
+            if sample:
+                yield current_key, sample
+            current_key, sample = key, Sample()
+        sample[suffix] = content
+    if sample:
         yield current_key, sample
 
 
+def _split_name(name: str) -> tuple[str, str]:
+    """Key and suffix of a member; an empty key if its name begins with a dot."""
+    folder, _, file = name.rpartition("/")
+    stem, _, suffix = file.partition(".")
+    return f"{folder}/{stem}" if folder and stem else stem, suffix.lower()
+
+
 def _has_image(sample: Sample) -> bool:
-    return any(f".{suffix}" in IMAGE_SUFFIXES for suffix in sample)
+    return any(is_image_suffix(f".{suffix}") for suffix in sample)
 
 
-def _labels(sample: Sample) -> list[int | str]:
+def _labels(shard: Path, key: str, sample: Sample) -> list[int | str]:
     """Labels of a sample, numbers or class names."""
+    suffix = "cls" if "cls" in sample else "json"
     try:
-        if "cls" in sample:
-            return [int(sample["cls"])]
-        values = json.loads(sample["json"]) if "json" in sample else {}
-    except ValueError:
+        labels = _labels_in(suffix, sample.get(suffix))
+    except DataError as error:
+        raise in_record(error, shard, f"{key}.{suffix}") from None
+    return list(dict.fromkeys(label for label in labels if label is not None))
+
+
+def _labels_in(suffix: str, content: bytes | None) -> list[int | str | None]:
+    if content is None:
         return []
-    labels = values.get("labels", values.get("label", [])) if isinstance(values, dict) else []
-    return [label for label in (labels if isinstance(labels, list) else [labels]) if isinstance(label, int | str)]
+    if suffix == "cls":
+        return [label_index_in_text(content.decode("utf-8-sig", errors="replace"))]
+    values = parse_json(content)
+    if not isinstance(values, dict):
+        raise DataError(f"{describe(values)} is not an object of names and values")
+    labels = values.get("labels", values.get("label"))
+    return [_label(label) for label in (labels if isinstance(labels, list) else [labels])]
+
+
+def _label(value: Any) -> int | str | None:
+    return class_name(value) if isinstance(value, str) else label_index(value)

@@ -1,19 +1,56 @@
-"""Recognition of image files by name."""
+"""Recognition of image files, and of folders of operating systems and editors, by name."""
 
 from __future__ import annotations
 
 import os
+from functools import cache
+from importlib.util import find_spec
 
 IMAGE_SUFFIXES = frozenset(
     ".avif .bmp .dib .gif .ico .j2k .jfif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tga .tif .tiff .webp".split()  # noqa: SIM905
 )
+"""Suffixes of the formats that Pillow reads."""
+
+HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
+"""Suffixes of the formats that Pillow reads with the package `pillow-heif`."""
+
+_SYSTEM_FOLDERS = frozenset(
+    {"$recycle.bin", "__macosx", "__pycache__", "@eadir", "lost+found", "system volume information"}
+)
 
 
 def is_image(file: str) -> bool:
-    """Return whether a file name has the suffix of an image format, and is not a metadata file of macOS (`._…`).
+    """Return whether a file name has the suffix of a readable format, and is not a metadata file of macOS (`._…`).
 
     Examples:
         >>> is_image("photos/1.JPG"), is_image("photos/notes.txt"), is_image("__MACOSX/photos/._1.JPG")
         (True, False, False)
     """
-    return os.path.splitext(file)[1].lower() in IMAGE_SUFFIXES and not os.path.basename(file).startswith("._")  # noqa: PTH119, PTH122 (a Path for each file is slow)
+    return is_image_suffix(os.path.splitext(file)[1]) and not os.path.basename(file).startswith("._")  # noqa: PTH119, PTH122 (a Path for each file is slow)
+
+
+def is_image_suffix(suffix: str) -> bool:
+    """Return whether a suffix such as `.jpg` is that of a format that can be read here.
+
+    Examples:
+        >>> is_image_suffix(".JPG"), is_image_suffix(".txt")
+        (True, False)
+    """
+    suffix = suffix.lower()
+    return suffix in IMAGE_SUFFIXES or (suffix in HEIF_SUFFIXES and has_heif())
+
+
+def is_system_folder(name: str) -> bool:
+    """Return whether a folder is hidden, or written by an operating system or a program beside the user's files.
+
+    Examples:
+        >>> is_system_folder(".ipynb_checkpoints"), is_system_folder("@eaDir"), is_system_folder("cat")
+        (True, True, False)
+    """
+    return name.startswith(".") or name.casefold() in _SYSTEM_FOLDERS
+
+
+@cache
+def has_heif() -> bool:
+    """Return whether `pillow-heif` is installed."""
+    return find_spec("pillow_heif") is not None
