@@ -32,7 +32,7 @@ def export_random(variant: str, precision: str) -> Path:
     file = WORK / f"{variant}-{precision}.onnx"
     if not file.exists():
         options = {} if precision != "int8" else {"calibration": scenes()}
-        levit.export(random_checkpoint(variant), file, precision=precision, **options)  # type: ignore[arg-type]
+        levit.export(random_checkpoint(variant), file, weights=precision, **options)  # type: ignore[arg-type]
     return file
 
 

@@ -21,7 +21,7 @@ from levit.exporting.artifact_files import record_rejection
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 RESULT = Path(__file__).parent / "results" / "rejection.json"
 CALIBRATION_IMAGES = 5000
-REQUESTS: tuple[dict[str, float], ...] = ({"coverage": 0.95}, {"coverage": 0.8}, {"precision": 0.95})
+REQUESTS: tuple[dict[str, float], ...] = ({"coverage": 0.95}, {"coverage": 0.8}, {"target_precision": 0.95})
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def main() -> None:
             rejection = find_rejection(levit.Classifier(file), calibration_set, **request)  # type: ignore[arg-type]
             record_rejection(file, rejection)
             model = levit.Classifier(file)
-            name = " ".join(f"{key} {value}" for key, value in request.items())
+            name = " ".join(f"{key.removeprefix('target_')} {value}" for key, value in request.items())
             results[name] = {
                 "threshold": round(rejection.threshold, 3),
                 "CIFAR-10, other half": measure(model, list(remaining)),

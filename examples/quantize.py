@@ -17,7 +17,7 @@ arguments = parser.parse_args()
 report = levit.export(
     arguments.checkpoint,
     arguments.output,
-    precision="int8",
+    weights="int8",
     calibration=arguments.calibration,
     evaluation=arguments.evaluation,
     max_drop=0.5,  # percentage points of top-1

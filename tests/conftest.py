@@ -38,7 +38,7 @@ settings.load_profile("levit")
 
 # Examples that train, export or measure; `make quick` has faster tests of the same code.
 SLOW_EXAMPLES = {
-    "levit.benchmarking.benchmark.measure_speed",
+    "levit.benchmarking.benchmark.benchmark",
     "levit.exporting.export.export",
     "levit.training.train.train",
     "levit-for-image-classification.md",

@@ -1,8 +1,10 @@
 """Public names of levit: type checkers read this list, and `__init__.py` imports each name on first use."""
 
+from levit.benchmarking.benchmark import benchmark as benchmark
 from levit.checkpoints.checkpoint import Checkpoint as Checkpoint
 from levit.checkpoints.reading import read_checkpoint as read_checkpoint
 from levit.checkpoints.writing import convert as convert
+from levit.data.open_data import open_data as open_data
 from levit.errors import CheckpointError as CheckpointError
 from levit.errors import ConfigError as ConfigError
 from levit.errors import DataError as DataError
@@ -10,6 +12,10 @@ from levit.errors import EngineError as EngineError
 from levit.errors import ExportError as ExportError
 from levit.errors import ImageError as ImageError
 from levit.errors import LevitError as LevitError
+from levit.errors import LevitWarning as LevitWarning
+from levit.evaluation.evaluator import evaluate as evaluate
+from levit.evaluation.multi_label import evaluate_multi_label as evaluate_multi_label
+from levit.exporting.calibrate import calibrate as calibrate
 from levit.exporting.export import export as export
 from levit.image_processing.processor import LevitFeatureExtractor as LevitFeatureExtractor
 from levit.image_processing.processor import LevitImageProcessor as LevitImageProcessor
@@ -32,6 +38,7 @@ from levit.model.loading import load_image_processor as load_image_processor
 from levit.model.pretrained import LevitPreTrainedModel as LevitPreTrainedModel
 from levit.model.registration import register as register
 from levit.runtime.classifier import Classifier as Classifier
+from levit.runtime.engine import open_engine as open_engine
 from levit.runtime.prediction import Label as Label
 from levit.runtime.prediction import Prediction as Prediction
 from levit.spec.architecture import Architecture as Architecture

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from levit.benchmarking.benchmark import measure_speed
+from levit.benchmarking.benchmark import benchmark
 from levit.benchmarking.peak import measure_peak, measure_peaks
 from levit.errors import ConfigError, EngineError
 from levit.spec.blocks import count_flops
@@ -15,7 +15,7 @@ from tests.runtime.small_model import SMALL, write_checkpoint
 def report(tmp_path_factory):
     folder = write_checkpoint(tmp_path_factory.mktemp("models") / "fruit")
     engines = ("openvino", "auto", "onnxruntime")
-    return measure_speed([folder], batch_sizes=[1, 4], engines=engines, precisions=["fp32"], rounds=2, seconds=0.05)
+    return benchmark([folder], batch_sizes=[1, 4], engines=engines, precisions=["fp32"], rounds=2, seconds=0.05)
 
 
 @pytest.mark.slow
@@ -67,13 +67,13 @@ def test_peaks_are_measured_in_a_worker():
 )
 def test_invalid_options_are_named(options, message):
     with pytest.raises(ConfigError) as caught:
-        measure_speed(**options)
+        benchmark(**options)
     assert str(caught.value) == message
 
 
 def test_a_model_that_cannot_be_opened_is_a_one_line_error(tmp_path):
     with pytest.raises(EngineError) as caught:
-        measure_speed([tmp_path / "missing.onnx"])
+        benchmark([tmp_path / "missing.onnx"])
     assert caught.value.source == f"{tmp_path / 'missing.onnx'} in auto, auto"
     assert str(caught.value).endswith("missing.onnx: no such file")
     assert "\n" not in str(caught.value)

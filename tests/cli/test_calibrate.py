@@ -51,8 +51,8 @@ def test_invalid_options_are_named_as_flags(console, exported, photos):
     result = console("calibrate", exported, photos, "--coverage", "2")
     assert (result.code, result.out) == (2, "")
     assert result.err == "levit: --coverage: is 2.0: give a fraction above 0 and at most 1\n"
-    result = console("calibrate", exported, photos, "--coverage", "0.5", "--precision", "0.5")
-    assert result.err == "levit: --coverage and --precision exclude each other: give one of them\n"
+    result = console("calibrate", exported, photos, "--coverage", "0.5", "--target-precision", "0.5")
+    assert result.err == "levit: --coverage and --target-precision exclude each other: give one of them\n"
 
 
 def test_only_an_exported_file_can_be_calibrated(console, model, photos):

@@ -43,7 +43,7 @@ def test_json_contains_the_report(console, model, tmp_path):
 def test_fp16_weights_make_a_smaller_file(console, model, tmp_path):
     sizes = {
         precision: json.loads(
-            console("export", model, tmp_path / f"{precision}.onnx", "--precision", precision, "--json").out
+            console("export", model, tmp_path / f"{precision}.onnx", "--weights", precision, "--json").out
         )["bytes"]
         for precision in ("fp32", "fp16")
     }
@@ -90,10 +90,10 @@ def test_a_missing_checkpoint_is_reported_in_one_line_and_nothing_is_written(con
     assert below(tmp_path) == []
 
 
-def test_an_unknown_precision_is_a_usage_error(console, model, tmp_path):
-    result = console("export", model, tmp_path / "fruit.onnx", "--precision", "fp8")
+def test_an_unknown_type_of_weights_is_a_usage_error(console, model, tmp_path):
+    result = console("export", model, tmp_path / "fruit.onnx", "--weights", "fp8")
     assert (result.code, result.out) == (2, "")
-    assert "--precision" in result.err
+    assert "--weights" in result.err
     assert below(tmp_path) == []
 
 
@@ -108,6 +108,6 @@ def test_an_option_for_int8_is_named_by_its_flag(console, model, tmp_path):
     result = console("export", model, tmp_path / "fruit.onnx", "--calibration", tmp_path)
     assert result.code == 2
     assert result.err == (
-        "levit: --calibration, --calibration-images, --evaluation and --max-drop do not apply to precision fp32: "
-        "use --precision int8\n"
+        "levit: --calibration, --calibration-images, --evaluation and --max-drop do not apply to weights in fp32: "
+        "use --weights int8\n"
     )

@@ -69,7 +69,7 @@ def test_scores_stay_with_a_warning_if_every_prediction_is_correct():
 
 
 def test_requested_coverage_and_precision_are_reached():
-    rejection = find_rejection(color_classifier(), ColorDataset(), precision=1.0)
+    rejection = find_rejection(color_classifier(), ColorDataset(), target_precision=1.0)
     assert (rejection.precision, rejection.images, rejection.data) == (1, 10, "colors")
     assert rejection.coverage == 0.7  # all but the blue images that are labeled green
     rejection = find_rejection(color_classifier(), ColorDataset(), coverage=0.5)
@@ -91,9 +91,9 @@ def test_images_without_a_label_are_refused():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"coverage": 0.5, "precision": 0.5}, "exclude each other"),
+        ({"coverage": 0.5, "target_precision": 0.5}, "exclude each other"),
         ({"coverage": 0.0}, "coverage: is 0.0: give a fraction above 0 and at most 1"),
-        ({"precision": 95}, "precision: is 95: give a fraction above 0 and at most 1"),
+        ({"target_precision": 95}, "target_precision: is 95: give a fraction above 0 and at most 1"),
     ],
 )
 def test_invalid_requests_are_errors_of_one_line(options, message):

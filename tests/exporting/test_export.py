@@ -50,7 +50,7 @@ def test_the_metadata_contains_labels_and_preprocessing(tmp_path, folder):
 
 
 def test_fp16_weights_make_a_smaller_file(tmp_path, folder):
-    single, half = (export(folder, tmp_path / f"{name}.onnx", precision=name) for name in ("fp32", "fp16"))
+    single, half = (export(folder, tmp_path / f"{name}.onnx", weights=name) for name in ("fp32", "fp16"))
     assert half.num_bytes < 0.8 * single.num_bytes
     assert single.max_difference < half.max_difference < 1e-2
     assert half.artifact.precision == "fp16"
@@ -92,18 +92,18 @@ def test_a_network_with_four_channels_is_exported(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("path", "precision", "match"),
+    ("path", "weights", "match"),
     [
         ("model.bin", "fp32", "ends in .onnx"),
         ("no/such/folder/model.onnx", "fp32", "cannot be written"),
         ("file/model.onnx", "fp32", "cannot be written"),
-        ("model.onnx", "int3", "`precision` is 'int3'"),
+        ("model.onnx", "int3", "`weights` is 'int3'"),
     ],
 )
-def test_an_invalid_target_raises_one_line(tmp_path, folder, path, precision, match):
+def test_an_invalid_target_raises_one_line(tmp_path, folder, path, weights, match):
     (tmp_path / "file").touch()
     with pytest.raises(ExportError, match=match) as caught:
-        export(folder, tmp_path / path, precision=precision)
+        export(folder, tmp_path / path, weights=weights)
     assert "\n" not in str(caught.value)
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 

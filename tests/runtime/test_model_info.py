@@ -31,7 +31,7 @@ def test_a_checkpoint_is_described_with_the_size_of_its_file(tmp_path, name):
 
 def test_an_export_has_the_description_of_its_checkpoint(tmp_path):
     checkpoint = write_checkpoint(tmp_path / "fruit")
-    report = levit.export(checkpoint, tmp_path / "fruit.onnx", precision="fp16")
+    report = levit.export(checkpoint, tmp_path / "fruit.onnx", weights="fp16")
     artifact, num_bytes = describe(str(tmp_path / "fruit.onnx"))
     assert artifact == report.artifact
     assert num_bytes == report.num_bytes

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import product
+from os import PathLike, fspath
 from pathlib import Path
 
 from levit.benchmarking.benchmark_report import BenchmarkReport, BenchmarkResult
@@ -24,8 +25,8 @@ from levit.spec.blocks import count_flops
 _PEAK_SECONDS = 0.5
 
 
-def measure_speed(
-    models: Sequence[str | Path | None] = (None,),
+def benchmark(
+    models: str | PathLike[str] | Sequence[str | PathLike[str] | None] | None = None,
     *,
     batch_sizes: Sequence[int] = (1, 16),
     engines: Sequence[str] = ("auto",),
@@ -42,7 +43,7 @@ def measure_speed(
     reported. The images are random and have the network's input size: decoding and resizing are not measured.
 
     Args:
-        models: names, files or checkpoints, as in `levit.Classifier`; None is the embedded model.
+        models: names, files or checkpoints, as in `levit.Classifier`, or one of these; None is the embedded model.
         batch_sizes: images per batch.
         engines: "openvino", "onnxruntime", "torch" (checkpoints only), or "auto".
         precisions: "auto", "fp32", "bf16" or "int8".
@@ -56,13 +57,14 @@ def measure_speed(
         EngineError: a model cannot be opened in an engine or precision.
 
     Examples:
-        >>> report = measure_speed(batch_sizes=[2], precisions=["fp32"], rounds=1, seconds=0.1)
+        >>> report = benchmark(batch_sizes=[2], precisions=["fp32"], rounds=1, seconds=0.1)
         >>> report.results[0].images_per_second > 1
         True
     """
+    models = [models] if models is None or isinstance(models, str | PathLike) else models
     _check_lists(models=models, batch_sizes=batch_sizes, engines=engines, precisions=precisions)
     _check_positive(batch_sizes=min(batch_sizes), rounds=rounds, seconds=seconds)
-    combinations = list(product([None if model is None else str(model) for model in models], engines, precisions))
+    combinations = list(product([None if model is None else fspath(model) for model in models], engines, precisions))
     with ExitStack() as stack:
         cache = stack.enter_context(tempfile.TemporaryDirectory(prefix="levit-benchmark-", ignore_cleanup_errors=True))
         processes = _start_workers(combinations, threads, Path(cache), stack, on_progress)

@@ -22,6 +22,7 @@ from levit.cli.evaluate import evaluate
 from levit.cli.export import export
 from levit.cli.info import info
 from levit.cli.predict import predict
+from levit.cli.renamed_options import renamed_options
 from levit.cli.train import train
 from levit.errors import LevitError, LevitWarning, printable
 
@@ -36,11 +37,11 @@ app = typer.Typer(
 app.command()(predict)
 app.command()(info)
 app.command()(convert)
-app.command()(export)
+app.command(context_settings=renamed_options(size="image-size", precision="weights"))(export)
 app.command()(data)
 app.command()(evaluate)
 app.command()(train)
-app.command()(calibrate)
+app.command(context_settings=renamed_options(precision="target-precision"))(calibrate)
 app.command()(benchmark)
 
 

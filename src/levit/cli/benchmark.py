@@ -53,13 +53,13 @@ def benchmark(
 
     Every model, engine and precision has a separate process; the rounds alternate between the processes.
     """
-    from levit.benchmarking.benchmark import measure_speed
+    from levit.benchmarking.benchmark import benchmark as run_benchmark
     from levit.reporting.benchmark_plot import check_plot_file, plot_benchmark
 
     if picture is not None:
         check_plot_file(picture)
-    report = measure_speed(
-        models or [None],
+    report = run_benchmark(
+        models,
         batch_sizes=_parse_batch_sizes(batch_sizes),
         engines=_split(engines),
         precisions=_split(precisions),

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from levit.errors import CheckpointError
 
 
 def calibrate(
@@ -21,7 +18,7 @@ def calibrate(
         float | None,
         typer.Option(help="Fraction of the images with a prediction other than unknown; default: 0.95."),
     ] = None,
-    precision: Annotated[
+    target_precision: Annotated[
         float | None, typer.Option(help="Instead of --coverage: fraction of these predictions that are correct.")
     ] = None,
     split: Annotated[str | None, typer.Option(help="Split of the data: validation, test or train.")] = None,
@@ -32,19 +29,12 @@ def calibrate(
 
     The scores become probabilities. Temperature and threshold are written into the metadata of the file.
     """
-    if not (Path(model).suffix == ".onnx" and Path(model).exists()):
-        raise CheckpointError("not an exported file", source=model, hint="export the checkpoint first")
     from levit.cli.output import print_fields, rejection_field
-    from levit.data.open_data import open_data
-    from levit.evaluation.rejection import find_rejection
-    from levit.exporting.artifact_files import record_rejection
-    from levit.runtime.classifier import Classifier
+    from levit.exporting.calibrate import calibrate as calibrate_file
 
-    images = open_data(data, split=split)
-    rejection = find_rejection(
-        Classifier(model), images, coverage=coverage, precision=precision, calibration_images=skip
+    rejection = calibrate_file(
+        model, data, split=split, coverage=coverage, target_precision=target_precision, calibration_images=skip
     )
-    record_rejection(model, rejection)
     if as_json:
         typer.echo(json.dumps(asdict(rejection)))
     else:

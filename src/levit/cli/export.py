@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from levit.exporting.export import ExportReport
 
 
-class ArtifactPrecision(StrEnum):
-    """Precision of the stored weights, for int8 also of the arithmetic."""
+class StoredWeights(StrEnum):
+    """Type of the stored weights, for int8 also of the arithmetic."""
 
     FP32 = "fp32"
     FP16 = "fp16"
@@ -26,9 +26,11 @@ class ArtifactPrecision(StrEnum):
 
 CheckpointArgument = Annotated[str, typer.Argument(help="A folder, a file, or a name such as facebook/levit-128S.")]
 OutputArgument = Annotated[str, typer.Argument(metavar="OUT.onnx", help="File to write.")]
-ArtifactPrecisionOption = Annotated[
-    ArtifactPrecision,
-    typer.Option(help="fp16 halves the file size; int8 is the fastest, and requires --calibration."),
+WeightsOption = Annotated[
+    StoredWeights,
+    typer.Option(
+        help="Type of the stored weights; fp16 halves the file size; int8 is the fastest, and requires --calibration."
+    ),
 ]
 CalibrationOption = Annotated[
     str | None, typer.Option(metavar="DIR|PARQUET", help="For int8: images like those of the later use.")
@@ -47,7 +49,7 @@ MaxDropOption = Annotated[
         "default: 0.5.",
     ),
 ]
-SizeOption = Annotated[
+ImageSizeOption = Annotated[
     ImageSize | None,
     typer.Option(
         parser=parse_image_size,
@@ -61,12 +63,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the report as on
 def export(
     checkpoint: CheckpointArgument,
     output: OutputArgument,
-    precision: ArtifactPrecisionOption = ArtifactPrecision.FP32,
+    weights: WeightsOption = StoredWeights.FP32,
     calibration: CalibrationOption = None,
     calibration_images: CalibrationImagesOption = None,
     evaluation: EvaluationOption = None,
     max_drop: MaxDropOption = None,
-    size: SizeOption = None,
+    image_size: ImageSizeOption = None,
     revision: RevisionOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -76,8 +78,8 @@ def export(
     report = export_checkpoint(
         checkpoint,
         output,
-        precision=precision.value,
-        size=size,
+        weights=weights.value,
+        image_size=image_size,
         calibration=calibration,
         calibration_images=calibration_images,
         evaluation=evaluation,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
+from os import PathLike
 
 import numpy as np
 
@@ -93,8 +93,8 @@ class Evaluation:
 
 
 def evaluate(
-    model: str | Path | Classifier | Engine | None,
-    data: str | Path | LabeledDataset,
+    model: str | PathLike[str] | Classifier | Engine | None,
+    data: str | PathLike[str] | LabeledDataset,
     *,
     split: str | None = None,
     class_map: Mapping[str, str] | None = None,
@@ -109,7 +109,7 @@ def evaluate(
 
     Args:
         model: a model as for `levit.Classifier`, or a classifier.
-        data: a path or name as for `levit.data.open_data.open_data`, or a data set.
+        data: a path or name as for `levit.open_data`, or a data set.
         split: name of the split ("validation", "test" or "train"), where the data has several.
         class_map: label of the model for classes of the data set whose names differ from it.
         on_bad_image: count images that cannot be read or have invalid labels ("skip"), or raise an error ("fail").
@@ -132,11 +132,12 @@ def evaluate(
         ...     def __len__(self): return 1
         ...     def __iter__(self): return iter([LabeledImage("examples/espresso.jpg", (0,), "espresso.jpg")])
         ...     def sha256(self): return "0" * 64
-        >>> evaluate(None, Cups()).top1.value
+        >>> import levit
+        >>> levit.evaluate(None, Cups()).top1.value
         1.0
     """
     classifier = model if isinstance(model, Classifier) else Classifier(model)
-    images = open_data(data, split=split) if isinstance(data, str | Path) else data
+    images = open_data(data, split=split) if isinstance(data, str | PathLike) else data
     match = _match_labels(images, classifier.labels, class_map)
     predictions = LabeledPredictions(exclude_calibration(images, calibration_images), on_bad_image=on_bad_image)
     metrics, diagnostics = MetricAccumulator(len(classifier.labels)), Diagnostics(len(classifier.labels))
@@ -161,7 +162,9 @@ def evaluate(
 
 def _match_labels(data: LabeledDataset, labels: tuple[str, ...], class_map: Mapping[str, str] | None) -> ClassMatch:
     if data.is_multi_label:
-        raise DataError("its images have several labels each", source=data.name, hint="use evaluate_multi_label")
+        raise DataError(
+            "its images have several labels each", source=data.name, hint="use `levit.evaluate_multi_label`"
+        )
     if not data.classes:
         raise DataError("no labels", source=data.name, hint="put the images into one folder for each class")
     return match_classes(data.classes, labels, data.name, class_map)

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite, nan
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from levit.data.class_matching import match_classes
 from levit.data.duplicates import Duplicates
 from levit.data.labeled_images import LabeledDataset, LabeledImage
+from levit.data.open_data import open_data
 from levit.errors import DataError, LevitWarning
 from levit.evaluation.diagnostics import NUM_MISTAKES
 from levit.evaluation.labeled_predictions import BadImage, LabeledPredictions, OnBadImage, Progress, without_progress
@@ -22,6 +24,7 @@ from levit.evaluation.precision_recall import average_precision, best_threshold
 from levit.evaluation.top_k import TopK
 from levit.images.decoding import ImageSource
 from levit.runtime.classifier import DEFAULT_BATCH_SIZE, Classifier
+from levit.runtime.engine import Engine
 from levit.runtime.prediction import sigmoid
 
 
@@ -102,9 +105,10 @@ class MultiLabelEvaluation:
 
 
 def evaluate_multi_label(
-    classifier: Classifier,
-    data: LabeledDataset,
+    model: str | PathLike[str] | Classifier | Engine | None,
+    data: str | PathLike[str] | LabeledDataset,
     *,
+    split: str | None = None,
     class_map: Mapping[str, str] | None = None,
     on_bad_image: OnBadImage = "skip",
     batch_size: int = DEFAULT_BATCH_SIZE,
@@ -116,8 +120,9 @@ def evaluate_multi_label(
     All scores are kept in memory: four bytes for each image and label.
 
     Args:
-        classifier: the model.
-        data: images with any number of labels.
+        model: a model as for `levit.Classifier`, or a classifier.
+        data: a path or name as for `levit.open_data`, or a data set; its images have any number of labels.
+        split: name of the split ("validation", "test" or "train"), where the data has several.
         class_map: label of the model for classes of the data set whose names differ from it.
         on_bad_image: count images that cannot be read or have invalid labels ("skip"), or raise an error ("fail").
         batch_size: number of images that are computed at once.
@@ -129,9 +134,9 @@ def evaluate_multi_label(
         DataError: no image could be evaluated, or a class has no matching label of the model.
         ImageError: with `on_bad_image="fail"`, an image cannot be read.
     """
-    if not data.classes:
-        raise DataError("no image has a label", source=data.name)
-    indices = list(match_classes(data.classes, classifier.labels, data.name, class_map).class_indices)
+    classifier = model if isinstance(model, Classifier) else Classifier(model)
+    data = open_data(data, split=split) if isinstance(data, str | PathLike) else data
+    indices = _match_labels(data, classifier.labels, class_map)
     _warn_of_single_label(classifier)
     predictions = LabeledPredictions(data, is_multi_label=True, on_bad_image=on_bad_image)
     accumulator = _Accumulator(len(indices))
@@ -157,6 +162,12 @@ def evaluate_multi_label(
         images_per_second=rate,
         **accumulator.metrics(),
     )
+
+
+def _match_labels(data: LabeledDataset, labels: tuple[str, ...], class_map: Mapping[str, str] | None) -> list[int]:
+    if not data.classes:
+        raise DataError("no image has a label", source=data.name)
+    return list(match_classes(data.classes, labels, data.name, class_map).class_indices)
 
 
 def _warn_of_single_label(classifier: Classifier) -> None:

@@ -27,7 +27,7 @@ def find_rejection(
     data: LabeledDataset,
     *,
     coverage: float | None = None,
-    precision: float | None = None,
+    target_precision: float | None = None,
     calibration_images: int = 0,
 ) -> Rejection:
     """Find a temperature and a threshold on labeled images.
@@ -40,7 +40,8 @@ def find_rejection(
         classifier: the model.
         data: images of the model's classes that it was not trained on, each with one label.
         coverage: fraction of the images whose score must reach the threshold, in (0, 1]; 0.95 if neither is given.
-        precision: alternative to `coverage`: fraction of the predictions above the threshold that must be correct.
+        target_precision: alternative to `coverage`: fraction of the predictions above the threshold that must be
+            correct.
         calibration_images: number of calibration images of the quantization to int8, which are excluded, as
             `levit.data.subsets.split_calibration` chooses them.
 
@@ -51,7 +52,7 @@ def find_rejection(
         ImageError: an image cannot be read.
         ImportError: scipy is not installed.
     """
-    _check(classifier, coverage, precision)
+    _check(classifier, coverage, target_precision)
     logits, targets = _predict(classifier, exclude_calibration(data, calibration_images))
     is_correct = logits.argmax(axis=1) == targets
     if is_correct.all():
@@ -61,8 +62,8 @@ def find_rejection(
     else:
         temperature = fit_temperature(logits, targets)
     scores = softmax(logits / np.float32(temperature)).max(axis=1)
-    if precision is not None:
-        threshold = threshold_for_precision(scores, is_correct, precision, data.name)
+    if target_precision is not None:
+        threshold = threshold_for_precision(scores, is_correct, target_precision, data.name)
     else:
         threshold = threshold_for_coverage(scores, DEFAULT_COVERAGE if coverage is None else coverage)
     threshold *= 1 - 1e-6  # so that an image exactly at the threshold is accepted despite other rounding
@@ -78,16 +79,16 @@ def find_rejection(
     )
 
 
-def _check(classifier: Classifier, coverage: float | None, precision: float | None) -> None:
-    if coverage is not None and precision is not None:
-        raise ConfigError("`coverage` and `precision` exclude each other", hint="give one of them")
+def _check(classifier: Classifier, coverage: float | None, target_precision: float | None) -> None:
+    if coverage is not None and target_precision is not None:
+        raise ConfigError("`coverage` and `target_precision` exclude each other", hint="give one of them")
     if classifier.artifact.is_multi_label:
         raise ConfigError(
             "a multi-label model has no rejection",
             source=classifier.artifact.source.name,
             hint="`levit evaluate` finds a threshold for each label",
         )
-    for name, value in (("coverage", coverage), ("precision", precision)):
+    for name, value in (("coverage", coverage), ("target_precision", target_precision)):
         if value is not None and not 0 < value <= 1:
             raise ConfigError(f"is {value}", source=name, hint="give a fraction above 0 and at most 1")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -24,7 +25,7 @@ from levit.exporting.verification import verify
 from levit.spec.architecture import Grid
 from levit.spec.artifact import Artifact
 
-ArtifactPrecision = Literal["fp32", "fp16", "int8"]
+StoredWeights = Literal["fp32", "fp16", "int8"]
 
 MAX_DROP = 0.5  # default of `max_drop` with evaluation images, in percentage points of top-1
 
@@ -49,14 +50,14 @@ class ExportReport:
 
 
 def export(
-    checkpoint: str | Path | Checkpoint | TorchModel,
-    path: str | Path,
+    checkpoint: str | PathLike[str] | Checkpoint | TorchModel,
+    path: str | PathLike[str],
     *,
-    precision: ArtifactPrecision = "fp32",
-    size: int | Grid | None = None,
-    calibration: str | Path | None = None,
+    weights: StoredWeights = "fp32",
+    image_size: int | Grid | None = None,
+    calibration: str | PathLike[str] | None = None,
     calibration_images: int | None = None,
-    evaluation: str | Path | None = None,
+    evaluation: str | PathLike[str] | None = None,
     max_drop: float | None = None,
     revision: str | None = None,
 ) -> ExportReport:
@@ -71,9 +72,9 @@ def export(
         checkpoint: file, folder or name on the hub, as for `levit.read_checkpoint`; a checkpoint that was read; or a
             network of levit or transformers in memory.
         path: file to write, `….onnx`. An existing file is replaced when the new one is complete and verified.
-        precision: precision of the stored weights. "fp16" halves the size of the file; the arithmetic is float32.
+        weights: type of the stored weights. "fp16" halves the size of the file; the arithmetic is float32.
             "int8" also computes in int8.
-        size: image size in pixels, if it differs from the trained one: one side or (height, width). The position
+        image_size: image size in pixels, if it differs from the trained one: one side or (height, width). The position
             biases are interpolated.
         calibration: for int8: images like those of the later use, a folder or a parquet file.
         calibration_images: for int8: maximum number of calibration images; None for 1000.
@@ -108,14 +109,15 @@ def export(
         raise ExportError("give a file name that ends in .onnx", source=target)
     if not target.parent.is_dir():
         raise ExportError(f"cannot be written ({os.strerror(errno.ENOENT)})", source=target)
-    _check_options(precision, calibration, calibration_images, evaluation, max_drop)
+    _check_options(weights, calibration, calibration_images, evaluation, max_drop)
     loaded = _read(checkpoint, revision)
-    if size is not None:
-        loaded = resize_checkpoint(loaded, (size, size) if isinstance(size, int) else size)
-    weight_precision: WeightPrecision = "fp16" if precision == "fp16" else "fp32"
+    if image_size is not None:
+        size = (image_size, image_size) if isinstance(image_size, int) else image_size
+        loaded = resize_checkpoint(loaded, size)
+    weight_precision: WeightPrecision = "fp16" if weights == "fp16" else "fp32"
     model = build_artifact(loaded, weight_precision=weight_precision, producer=f"levit {__version__}")
     max_difference = verify(model.SerializeToString(), loaded, weight_precision=weight_precision)
-    if precision == "int8" and calibration is not None:
+    if weights == "int8" and calibration is not None:
         model, _ = make_int8(
             model,
             calibration=open_data(calibration),
@@ -130,21 +132,21 @@ def export(
 
 
 def _check_options(
-    precision: str,
-    calibration: str | Path | None,
+    weights: str,
+    calibration: str | PathLike[str] | None,
     calibration_images: int | None,
-    evaluation: str | Path | None,
+    evaluation: str | PathLike[str] | None,
     max_drop: float | None,
 ) -> None:
-    if precision not in get_args(ArtifactPrecision):
-        raise ExportError(f"`precision` is {precision!r}", hint=f"use one of {', '.join(get_args(ArtifactPrecision))}")
-    if precision == "int8" and calibration is None:
+    if weights not in get_args(StoredWeights):
+        raise ExportError(f"`weights` is {weights!r}", hint=f"use one of {', '.join(get_args(StoredWeights))}")
+    if weights == "int8" and calibration is None:
         raise ExportError("int8 requires calibration images", hint="give `calibration`, a folder or a .parquet file")
     int8_options = (calibration, calibration_images, evaluation, max_drop)
-    if precision != "int8" and any(option is not None for option in int8_options):
+    if weights != "int8" and any(option is not None for option in int8_options):
         raise ExportError(
-            f"`calibration`, `calibration_images`, `evaluation` and `max_drop` do not apply to precision {precision}",
-            hint="use `precision` int8",
+            f"`calibration`, `calibration_images`, `evaluation` and `max_drop` do not apply to weights in {weights}",
+            hint="use `weights` int8",
         )
     if calibration_images is not None and calibration_images < 1:
         raise ExportError(f"`calibration_images` is {calibration_images}", hint="use at least 1")
@@ -152,9 +154,9 @@ def _check_options(
         raise ExportError("`max_drop` requires labeled images", hint="give `evaluation`")
 
 
-def _read(checkpoint: str | Path | Checkpoint | TorchModel, revision: str | None) -> Checkpoint:
-    if isinstance(checkpoint, str | Path):
-        return read_checkpoint(checkpoint, revision=revision)
+def _read(checkpoint: str | PathLike[str] | Checkpoint | TorchModel, revision: str | None) -> Checkpoint:
+    if isinstance(checkpoint, str | PathLike):
+        return read_checkpoint(checkpoint if isinstance(checkpoint, str) else Path(checkpoint), revision=revision)
     loaded = checkpoint if isinstance(checkpoint, Checkpoint) else checkpoint_from_model(checkpoint)
     check_no_revision(revision, loaded.source.name, "a checkpoint in memory")
     return loaded

@@ -148,7 +148,8 @@ def attention_bias(attention: BiasedAttention, x: Tensor) -> Tensor:
     Returns:
         [H, M, N], of the dtype of the biases.
     """
-    grid, biases, offsets = (x.shape[1], x.shape[2]), attention.attention_biases, attention.attention_bias_idxs
+    biases: Tensor = attention.attention_biases
+    grid, offsets = (x.shape[1], x.shape[2]), attention.attention_bias_idxs
     if grid != attention.grid:
         biases = resize_attention_biases(biases, attention.grid, grid)
     if grid != attention.grid or offsets.device != biases.device:  # another device: biases that were assigned

@@ -43,7 +43,7 @@ def plot_benchmark(report: BenchmarkReport, file: str | Path) -> Path:
     matplotlib's backend and settings stay as they are.
 
     Args:
-        report: results of `levit.benchmarking.benchmark.measure_speed`.
+        report: results of `levit.benchmark`.
         file: the file to write atomically; the suffix .png, .svg or .pdf selects its format.
 
     Returns:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from os import PathLike
 from pathlib import Path
 from typing import Literal, overload
 
@@ -71,7 +72,7 @@ class Classifier:
 
     def __init__(
         self,
-        model: str | Path | Checkpoint | Engine | None = None,
+        model: str | PathLike[str] | Checkpoint | Engine | None = None,
         *,
         engine: str = "auto",
         precision: Precision = "auto",
@@ -83,6 +84,7 @@ class Classifier:
     ) -> None:
         if preprocessing not in ("fast", "exact"):
             raise ConfigError(f"is {preprocessing!r}", source="preprocessing", hint="use fast or exact")
+        model = Path(model) if isinstance(model, PathLike) else model
         if model is None or isinstance(model, str | Path | Checkpoint):
             self.engine = open_model(
                 model, engine=engine, precision=precision, threads=threads, provider=provider, revision=revision

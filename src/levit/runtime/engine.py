@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from importlib import import_module
 from importlib.util import find_spec
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
@@ -135,13 +136,13 @@ CHECKPOINT_ENGINES = {
 
 
 def open_engine(
-    model: Path | bytes,
+    model: str | PathLike[str] | bytes,
     *,
     engine: str = "auto",
     precision: Precision = "auto",
     threads: int | None = None,
     provider: str | None = None,
-    cache_dir: Path | None = None,
+    cache_dir: str | PathLike[str] | None = None,
 ) -> Engine:
     """Open an ONNX model in an inference engine.
 
@@ -170,7 +171,9 @@ def open_engine(
             f"`provider` is an option of onnxruntime, not of {engine}", hint="leave it out, or change the engine"
         )
     options: dict[str, Any] = {} if provider is None else {"provider": provider}
-    return ENGINES[engine].load(engine)(model, precision=precision, threads=threads, cache_dir=cache_dir, **options)
+    content = model if isinstance(model, bytes) else Path(model)
+    folder = None if cache_dir is None else Path(cache_dir)
+    return ENGINES[engine].load(engine)(content, precision=precision, threads=threads, cache_dir=folder, **options)
 
 
 def validate_options(precision: str, threads: int | None) -> None:

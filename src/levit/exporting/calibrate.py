@@ -1,0 +1,69 @@
+"""Calibration of an exported file: temperature of its scores and threshold of rejection."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+from levit.data.labeled_images import LabeledDataset
+from levit.data.open_data import open_data
+from levit.errors import CheckpointError
+from levit.evaluation.rejection import find_rejection
+from levit.exporting.artifact_files import record_rejection
+from levit.runtime.classifier import Classifier
+from levit.spec.artifact import Rejection
+
+
+def calibrate(
+    model: str | PathLike[str],
+    data: str | PathLike[str] | LabeledDataset,
+    *,
+    split: str | None = None,
+    coverage: float | None = None,
+    target_precision: float | None = None,
+    calibration_images: int = 0,
+) -> Rejection:
+    """Calibrate the scores of an exported file, and set the threshold below which its prediction is "unknown".
+
+    Temperature and threshold are written into the metadata of the file; its network is not changed. See
+    `levit.evaluation.rejection.find_rejection` for the method.
+
+    Args:
+        model: exported `.onnx` file, which is changed.
+        data: labeled images as for `levit.open_data`, or a data set: images of the model's classes that it was not
+            trained on, each with one label.
+        split: name of the split ("validation", "test" or "train"), where the data has several.
+        coverage: fraction of the images with a prediction other than "unknown", in (0, 1]; 0.95 if neither is given.
+        target_precision: alternative to `coverage`: fraction of these predictions that must be correct, in (0, 1].
+        calibration_images: number of calibration images of the quantization to int8, which are excluded.
+
+    Returns:
+        The temperature, the threshold, and coverage and precision on the images.
+
+    Raises:
+        CheckpointError: `model` is not an exported file.
+        ConfigError: both fractions are given or out of range, or the model is a multi-label model.
+        DataError: the data cannot be used; see `find_rejection`.
+        ImageError: an image cannot be read.
+        ExportError: the file cannot be written.
+        ImportError: scipy is not installed.
+
+    Examples:
+        >>> import levit
+        >>> levit.calibrate("tests/golden/tiny/facebook.pth", "examples")
+        Traceback (most recent call last):
+        levit.errors.CheckpointError: tests/golden/tiny/facebook.pth: not an exported file: export the checkpoint first
+    """
+    file = Path(model)
+    if not (file.suffix == ".onnx" and file.is_file()):
+        raise CheckpointError("not an exported file", source=file, hint="export the checkpoint first")
+    images = open_data(data, split=split) if isinstance(data, str | PathLike) else data
+    rejection = find_rejection(
+        Classifier(file),
+        images,
+        coverage=coverage,
+        target_precision=target_precision,
+        calibration_images=calibration_images,
+    )
+    record_rejection(file, rejection)
+    return rejection

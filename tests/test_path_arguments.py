@@ -1,0 +1,70 @@
+"""Functions with a file or folder as argument take text and every path object (`os.PathLike`)."""
+
+import os
+
+import pytest
+
+import levit
+from tests.conftest import EXAMPLES
+from tests.runtime.small_model import write_checkpoint
+
+
+class OtherPath:
+    """Path object that is not a `pathlib.Path`."""
+
+    def __init__(self, path):
+        self._path = os.fspath(path)
+
+    def __fspath__(self):
+        return self._path
+
+
+FORMS = [os.fspath, OtherPath]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return write_checkpoint(tmp_path_factory.mktemp("models") / "fruit")
+
+
+@pytest.fixture(scope="module")
+def exported(checkpoint):
+    return levit.export(checkpoint, checkpoint.parent / "fruit.onnx").path
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_an_engine_opens_files_of_every_kind_of_path(tmp_path, exported, form, engine):
+    opened = levit.open_engine(form(exported), engine=engine, precision="fp32", cache_dir=form(tmp_path))
+    assert opened.name == engine
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_models_are_read_and_written_at_every_kind_of_path(tmp_path, checkpoint, exported, form):
+    assert levit.read_checkpoint(form(checkpoint)).source.name == "fruit"
+    assert levit.load_checkpoint(form(checkpoint)).config.num_labels == 5
+    assert levit.load_image_processor(form(checkpoint)).crop_size
+    levit.convert(form(checkpoint), form(tmp_path / "timm"), to="timm")
+    assert (tmp_path / "timm" / "model.safetensors").exists()
+    report = levit.export(form(tmp_path / "timm"), form(tmp_path / "model.onnx"))
+    assert report.path == tmp_path / "model.onnx"
+    for model in (exported, checkpoint):
+        classifier = levit.Classifier(form(model))
+        assert classifier(form(EXAMPLES / "cat.jpg")).error is None
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_labeled_images_are_opened_at_every_kind_of_path(exported, form):
+    assert len(levit.open_data(form(EXAMPLES))) == 4
+    for evaluate in (levit.evaluate, levit.evaluate_multi_label):
+        with pytest.raises(levit.DataError, match=r"^examples: no (labels|image has a label)"):
+            evaluate(form(exported), form(EXAMPLES))
+    with pytest.raises(levit.DataError, match=r"^examples: 4 images have no label"):
+        levit.calibrate(form(exported), form(EXAMPLES))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_one_model_or_a_list_is_measured_at_every_kind_of_path(tmp_path, form):
+    for models in (form(tmp_path / "missing.onnx"), [form(tmp_path / "missing.onnx")]):
+        with pytest.raises(levit.EngineError, match=r"missing\.onnx: no such file"):
+            levit.benchmark(models)
