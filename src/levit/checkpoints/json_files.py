@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from levit.checkpoints.regular_files import check_regular_file
 from levit.errors import CheckpointError, first_line
 
 
@@ -13,10 +14,11 @@ def read_json(file: Path) -> dict[str, Any]:
     """Read the object in a JSON file; an absent file gives an empty one.
 
     Raises:
-        CheckpointError: the file is damaged, or does not contain an object.
+        CheckpointError: the file is damaged, not a regular file, or does not contain an object.
     """
     if not file.exists():
         return {}
+    check_regular_file(file)
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from levit.checkpoints.stored_sizes import check_archive_sizes
 from levit.errors import CheckpointError, first_line
 
 PICKLE_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".pth.tar")
@@ -61,9 +62,10 @@ def read_pickle(file: Path) -> Any:
 
 
 def _check_format(file: Path) -> None:
-    """Check that the file is neither a TorchScript archive nor a tar archive, which old versions of torch wrote."""
+    """Check that the file is no archive of another kind (TorchScript; tar, by old versions of torch), nor huge."""
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
+            check_archive_sizes(file, archive)
             if any(name.endswith("/constants.pkl") for name in archive.namelist()):
                 raise CheckpointError(
                     "a TorchScript archive, which contains code and not only weights",

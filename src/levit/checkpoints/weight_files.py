@@ -12,6 +12,8 @@ from safetensors import SafetensorError, safe_open
 
 from levit.checkpoints.checkpoint import Weights
 from levit.checkpoints.pickles import PICKLE_SUFFIXES, is_pickle, read_pickle
+from levit.checkpoints.regular_files import check_regular_file
+from levit.checkpoints.stored_sizes import check_tensor_sizes
 from levit.checkpoints.weight_selection import class_names, select_weights
 from levit.errors import CheckpointError, first_line
 
@@ -37,8 +39,10 @@ def read_weight_file(file: Path, *, use_ema: bool = False) -> StoredWeights:
         use_ema: read the moving average of the weights of a training checkpoint; see `select_weights`.
 
     Raises:
-        CheckpointError: the file is damaged, of another format, or contains code.
+        CheckpointError: the file is damaged, of another format, not a regular file, or contains code; or its weights
+            would need much more memory than the file.
     """
+    check_regular_file(file)
     if file.suffix == ".safetensors":
         content: Any = _read_safetensors(file)
     elif is_pickle(file):
@@ -50,6 +54,7 @@ def read_weight_file(file: Path, *, use_ema: bool = False) -> StoredWeights:
             hint=f"give a .safetensors file, a {', '.join(PICKLE_SUFFIXES)} file, or their folder",
         )
     weights = select_weights(content, str(file), use_ema=use_ema)
+    check_tensor_sizes(weights, file)
     return StoredWeights(
         arrays={key: _plain_array(key, value, file) for key, value in weights.items()},
         class_names=class_names(content),

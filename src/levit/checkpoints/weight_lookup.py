@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from levit.checkpoints.regular_files import check_regular_file
 from levit.checkpoints.weight_names import SAFETENSORS_FILE, WEIGHT_FILES, is_weight_file, list_some
 from levit.errors import CheckpointError
 
@@ -42,13 +43,15 @@ def find_weights(path_or_id: str | Path, *, revision: str | None = None) -> Path
         revision: branch, tag or commit of a name on the hub.
 
     Raises:
-        CheckpointError: there is no such file or name, the download fails, or a revision is given for something that is
-            not on the hub.
+        CheckpointError: there is no such file or name, it is not a regular file, the download fails, or a revision is
+            given for something that is not on the hub.
     """
     path, name = Path(path_or_id), str(path_or_id)
     if _exists(path):
         check_no_revision(revision, name, "a local file or folder")
-        return _find_in_folder(path) if path.is_dir() else path
+        file = _find_in_folder(path) if path.is_dir() else path
+        check_regular_file(file)
+        return file
     address = ADDRESSES.get(name, name)
     if address.startswith(("http://", "https://")):
         check_no_revision(revision, name, "an address")
@@ -83,7 +86,7 @@ def check_no_revision(revision: str | None, name: str, kind: str) -> None:
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except OSError:  # the name is too long for a file
+    except (OSError, ValueError):  # the name is too long for a file, or contains NUL
         return False
 
 

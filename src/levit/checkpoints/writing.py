@@ -83,6 +83,7 @@ def convert(
         ...     sorted(file.name for file in path.iterdir())
         ['config.json', 'model.safetensors']
     """
+    _check_path(target)
     _check_is_not_source(source, target)
     checkpoint = read_checkpoint(
         source, activation=activation, image_size=image_size, revision=revision, use_ema=use_ema
@@ -94,6 +95,7 @@ def write_checkpoint(checkpoint: Checkpoint, target: str | Path, *, to: str = TR
     """Write a checkpoint in a dialect; see `convert`."""
     if to not in _DIALECTS:
         raise CheckpointError(f"unknown dialect {to!r}", source="to", hint=f"use {', '.join(_DIALECTS)}")
+    _check_path(target)
     dialect, path = _DIALECTS[to], Path(target).absolute()
     size = checkpoint.architecture.image_height_width
     if to in _FOLDER_DIALECTS:
@@ -127,6 +129,11 @@ def arrays_in(checkpoint: Checkpoint, dialect: Dialect) -> Weights:
         if canonical in offsets:
             arrays[keys[canonical].removesuffix(BIASES) + OFFSETS] = offsets[canonical]
     return arrays
+
+
+def _check_path(target: str | Path) -> None:
+    if "\0" in str(target):
+        raise CheckpointError("contains a NUL character", source=target, hint="give another path")
 
 
 def _check_is_not_source(source: str | Path, target: str | Path) -> None:
