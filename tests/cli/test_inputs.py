@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from levit.cli.inputs import ImageInput, MissingInput, iterate_inputs
-from levit.errors import DataError
+from levit.errors import DataError, LevitWarning
 
 
 def images(*paths):
@@ -64,6 +64,47 @@ def test_a_pattern_does_not_follow_cyclic_links(files):
     assert list(iterate_inputs(["**/*.webp"])) == images("sub/c.webp")
     assert list(iterate_inputs(["sub/**"])) == images("sub/c.webp", "sub/deep/d.Tiff")
     assert list(iterate_inputs(["sub"])) == images("sub/c.webp", "sub/deep/d.Tiff")
+
+
+def test_linked_folders_are_read_and_links_to_a_folder_that_contains_them_are_not(files):
+    (files / "other").mkdir()
+    (files / "other" / "e.jpg").touch()
+    (files / "sub" / "linked").symlink_to("../other")
+    (files / "sub" / "up").symlink_to("..")
+    (files / "other" / "back").symlink_to("../sub")
+    (files / "sub" / "itself").symlink_to("itself")
+    assert list(iterate_inputs(["sub"])) == images("sub/c.webp", "sub/deep/d.Tiff", "sub/linked/e.jpg")
+
+
+def test_folders_of_operating_systems_and_editors_are_not_read(files):
+    for name in ("@eaDir", ".ipynb_checkpoints", "__MACOSX", ".Trash-1000"):
+        (files / "sub" / name).mkdir()
+        (files / "sub" / name / "x.jpg").touch()
+    assert list(iterate_inputs(["sub"])) == images("sub/c.webp", "sub/deep/d.Tiff")
+    assert list(iterate_inputs(["sub/@eaDir/x.jpg"])) == images("sub/@eaDir/x.jpg")
+
+
+def test_photos_of_formats_that_cannot_be_read_are_counted(files, monkeypatch):
+    monkeypatch.setattr("levit.spec.image_files.has_heif", lambda: False)
+    for name in ("1.HEIC", "2.heic", "3.CR2"):
+        (files / "sub" / name).touch()
+    with pytest.warns(LevitWarning, match=r"^sub: not read: .*2 \.heic files \(") as caught:
+        assert list(iterate_inputs(["sub"])) == images("sub/c.webp", "sub/deep/d.Tiff")
+    assert len(caught) == 1
+    assert "1 .cr2 files" in str(caught[0].message)
+    assert "pip install pillow-heif" in str(caught[0].message)
+    assert list(iterate_inputs(["sub/1.HEIC"])) == images("sub/1.HEIC")
+
+
+def test_heic_files_are_read_where_the_package_is_installed(files, monkeypatch):
+    monkeypatch.setattr("levit.spec.image_files.has_heif", lambda: True)
+    (files / "sub" / "1.HEIC").touch()
+    assert images("sub/1.HEIC", "sub/c.webp") == list(iterate_inputs(["sub"]))[:2]
+
+
+def test_broken_links_and_pipes_are_given_so_that_reading_them_raises_the_error(files):
+    (files / "bare" / "broken.jpg").symlink_to("nowhere.jpg")
+    assert list(iterate_inputs(["bare"])) == images("bare/broken.jpg")
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 13), reason="Python 3.13 accepts ** as * there")

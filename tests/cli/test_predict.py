@@ -75,6 +75,16 @@ def test_bad_images_are_reported_in_order_and_the_exit_code_is_one(console, mode
     assert (result.code, result.err) == (1, "")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_named_pipe_in_a_folder_is_an_error_and_the_other_images_are_classified(console, model, photos):
+    os.mkfifo(photos / "deep" / "pipe.jpg")
+    result = console("predict", "deep", "--model", model, "--json")
+    first, second = records(result.out)
+    assert first["error"] == "deep/pipe.jpg: a pipe, a socket or a device, not a regular file"
+    assert (second["file"], second["error"]) == ("deep/er/c.png", None)
+    assert (result.code, result.err) == (1, "")
+
+
 def test_folders_and_patterns_are_searched_and_empty_ones_reported_in_order(console, model, photos):
     (photos / "empty").mkdir()
     result = console("predict", "empty", "*.jpg", "no*", ".", "empty", "--model", model, "--json", "--batch-size", 1)

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from levit.data.image_listing import SkippedFiles
 from levit.errors import DataError
-from levit.spec.image_files import is_image
+from levit.spec.image_files import is_image, is_system_folder
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,10 @@ Input = ImageInput | MissingInput
 def iterate_inputs(arguments: Iterable[str]) -> Iterator[Input]:
     """Expand arguments to image files, lazily and in order.
 
-    A folder gives all images below it, sorted; a pattern its matches and the images below matching folders (only images
-    where it ends in `**`); `-` the files and folders listed on standard input, one per line; anything else is a file.
+    A folder gives all images below it, sorted, also below linked folders, but not those of operating systems (as
+    `@eaDir`); a warning counts photos of formats that cannot be read, such as `.heic`. A pattern gives its matches and
+    the images below matching folders (only images where it ends in `**`); `-` the files and folders listed on standard
+    input, one per line; anything else is a file.
 
     Args:
         arguments: files, folders, patterns or `-`.
@@ -106,14 +109,40 @@ def _matching(pattern: str) -> Iterator[Input]:
 
 
 def _images_below(folder: str) -> Iterator[Input]:
-    errors: list[OSError] = []
-    for parent, folders, names in os.walk(folder, onerror=errors.append):
-        folders.sort()
-        for name in sorted(names):
-            if is_image(name):
-                yield ImageInput(os.path.join(parent, name))
-    for error in errors:
-        yield MissingInput(str(error.filename), f"cannot be listed: {error.strerror}")
+    """All images below a folder, in the order of their names; those of a folder before those of its subfolders."""
+    skipped = SkippedFiles()
+    yield from _walk(folder, frozenset(), skipped)
+    skipped.warn(Path(folder))
+
+
+def _walk(folder: str, parents: frozenset[str], skipped: SkippedFiles) -> Iterator[Input]:
+    """Follow links to folders as the readers of labeled images do, but not to one of the `parents`."""
+    identity = os.path.realpath(folder)
+    if identity in parents or any(parent.startswith(os.path.join(identity, "")) for parent in parents):
+        return
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted((entry.name, _is_folder(entry)) for entry in entries)
+    except OSError as error:
+        yield MissingInput(folder, f"cannot be listed: {error.strerror}")
+        return
+    for name, is_folder in names:
+        if is_folder:
+            continue
+        if is_image(name):
+            yield ImageInput(os.path.join(folder, name))
+        else:
+            skipped.add_if_photo(os.path.join(folder, name))
+    for name, is_folder in names:
+        if is_folder and not is_system_folder(name):
+            yield from _walk(os.path.join(folder, name), parents | {identity}, skipped)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _or_missing(inputs: Iterator[Input], name: str, reason: str) -> Iterator[Input]:

@@ -34,6 +34,12 @@ class SkippedFiles:
         self._counts[reason] += 1
         self._examples.setdefault(reason, name)
 
+    def add_if_photo(self, name: str) -> None:
+        """Count a file if its suffix is that of a picture in a format that cannot be read here."""
+        suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 (a Path for each file is slow)
+        if suffix in _UNREAD_SUFFIXES:
+            self.add(f"{suffix} files", name)
+
     def update(self, other: SkippedFiles) -> None:
         """Add the files of another list."""
         self._counts.update(other._counts)
@@ -104,8 +110,8 @@ def _list(
                 yield name
             else:
                 skipped.add("broken links" if entry.is_symlink() else "files that are not regular", name)
-        elif (suffix := os.path.splitext(entry.name)[1].lower()) in _UNREAD_SUFFIXES:  # noqa: PTH122 (a Path is slow)
-            skipped.add(f"{suffix} files", name)
+        else:
+            skipped.add_if_photo(name)
 
 
 def _scan(folder: Path, subfolder: str) -> list[os.DirEntry[str]]:
