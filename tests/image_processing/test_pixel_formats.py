@@ -1,11 +1,13 @@
 """Conversion of bit depth, channels and value range by the image processors."""
 
+import io
+import struct
 import warnings
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 from levit import ConfigError, LevitImageProcessor, LevitImageProcessorFast
 from levit.images.decoding import read_image
@@ -74,6 +76,48 @@ def test_both_classes_resize_floats_of_any_range_equally():
 def test_a_small_rescale_factor_applies_to_16_bit_values(cls):
     actual = values(cls, GRAY_16_BIT, rescale_factor=1 / 65535, do_normalize=False)
     np.testing.assert_allclose(actual, values(cls, GRAY, do_normalize=False), atol=2.01 / 255)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I"])
+@pytest.mark.parametrize("cls", OURS)
+def test_a_pil_image_of_16_bits_has_the_values_of_its_array(cls, mode):
+    image = Image.fromarray(GRAY_16_BIT.astype(np.int32 if mode == "I" else np.uint16))
+    np.testing.assert_array_equal(values(cls, image), values(cls, GRAY_16_BIT))
+    options = {"rescale_factor": 1 / 65535, "do_normalize": False}
+    np.testing.assert_allclose(values(cls, image, **options), values(cls, GRAY_16_BIT, **options), atol=1e-6)
+
+
+def deep_gray_tiff(*, white_is_zero: bool) -> bytes:
+    """A gray TIFF file of two pixels, 0 and the largest value: of 12 bits, or of 16 bits where zero is white."""
+    tags = {256: 2, 257: 1, 258: 12, 259: 1, 262: 1, 273: 122, 277: 1, 278: 1, 279: 3}
+    if white_is_zero:
+        tags |= {258: 16, 262: 0, 279: 4}
+    entries = b"".join(struct.pack("<HHLL", tag, 3, 1, value) for tag, value in tags.items())
+    pixels = b"\0\0\xff\xff" if white_is_zero else b"\x00\x0f\xff"
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + bytes(4) + pixels
+
+
+@pytest.mark.parametrize(("white_is_zero", "expected"), [(False, [0, 255]), (True, [255, 0])])
+@pytest.mark.parametrize("cls", OURS)
+def test_gray_tiff_files_of_any_depth_use_their_whole_range(cls, white_is_zero, expected):
+    raw = {"do_resize": False, "do_center_crop": False, "do_rescale": False, "do_normalize": False}
+    content = deep_gray_tiff(white_is_zero=white_is_zero)
+    with Image.open(io.BytesIO(content)) as image:
+        for source in (content, image):
+            assert values(cls, source, **raw)[0, 1, 0].tolist() == expected
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "La", "P", "RGBA", "RGBa", "CMYK", "YCbCr", "LAB", "HSV"])
+@pytest.mark.parametrize("cls", OURS)
+def test_a_pil_image_of_any_mode_has_the_values_of_read_image(cls, mode):
+    through = {"La": "LA", "RGBa": "RGBA"}.get(mode)
+    if mode == "LAB":
+        profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+        image = ImageCms.profileToProfile(Image.fromarray(RGB), *profiles, outputMode="LAB")
+    else:
+        image = Image.fromarray(RGBA)
+        image = image.convert(through).convert(mode) if through else image.convert("RGB").convert(mode)
+    np.testing.assert_array_equal(values(cls, image), values(cls, np.asarray(read_image(image))))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int16, torch.uint16, torch.int8])

@@ -64,10 +64,9 @@ def convert_depth(pixels: Tensor, value_range: ValueRange, options: Options) -> 
     keeps_values = options["do_convert_rgb"] is False
     if pixels.dtype == torch.bool:
         return pixels.to(torch.uint8) * (1 if keeps_values else 255)
-    expects_16_bits = options["do_rescale"] and 0 < options["rescale_factor"] < MAX_16_BIT_RESCALE_FACTOR
-    if pixels.dtype == torch.uint16 and not (keeps_values or expects_16_bits):
+    if pixels.dtype == torch.uint16 and not (keeps_values or expects_16_bits(options)):
         return ((pixels.to(torch.int32) + 128) // 257).to(torch.uint8)  # rounded; there are no ties
-    is_bounded = options["do_resize"] and options["do_rescale"] and not expects_16_bits
+    is_bounded = options["do_resize"] and options["do_rescale"] and not expects_16_bits(options)
     if is_bounded and (low < 0 or high > 255):
         raise ImageError(
             f"values are from {low:g} to {high:g}, but `do_rescale` expects 0 to 255",
@@ -109,6 +108,11 @@ def convert_channels(pixels: Tensor, value_range: ValueRange, options: Options) 
             hint="use 1 to 4 channels, or `image_mean` and `image_std` with one number per channel",
         )
     return pixels
+
+
+def expects_16_bits(options: Options) -> bool:
+    """Return whether `rescale_factor` is so small that it applies to 16-bit values."""
+    return bool(options["do_rescale"] and 0 < options["rescale_factor"] < MAX_16_BIT_RESCALE_FACTOR)
 
 
 def num_expected_channels(options: Options) -> int:

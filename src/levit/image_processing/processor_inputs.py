@@ -19,7 +19,13 @@ from torch import Tensor
 from transformers.image_utils import load_image
 
 from levit.errors import ConfigError, ImageError, first_line
-from levit.image_processing.pixel_formats import convert_channels, convert_depth, num_expected_channels, value_ranges
+from levit.image_processing.pixel_formats import (
+    convert_channels,
+    convert_depth,
+    expects_16_bits,
+    num_expected_channels,
+    value_ranges,
+)
 from levit.image_processing.processor_options import Options
 from levit.images.decoding import image_errors, read_image, to_rgb
 
@@ -124,7 +130,8 @@ def _pil_to_array(image: Image.Image, options: Options) -> NDArray[Any]:
     bands = len(image.getbands())
     is_expected = bands != 3 and bands == num_expected_channels(options) and image.mode not in ("P", "PA")
     keeps_mode = options["do_convert_rgb"] is False or (options["do_convert_rgb"] is None and is_expected)
-    if keeps_mode or image.mode == "F" or image.mode.startswith("I;16"):
+    keeps_depth = image.mode.startswith("I") and expects_16_bits(options)
+    if keeps_mode or keeps_depth or image.mode == "F":
         return np.array(image)  # converted as an array, if necessary
     return np.array(to_rgb(image))
 
