@@ -62,3 +62,15 @@ def test_one_split_can_be_selected(console, pets):
     result = console("data", pets, "--split", "test")
     assert (result.code, result.out) == (2, "")
     assert result.err.endswith("no split 'test' (available: train, val)\n")
+
+
+def test_a_line_says_which_folders_are_which_splits(console, pets):
+    (pets / "train").rename(pets / "Train")
+    (pets / "val").rename(pets / "dev")
+    (pets / "extra").mkdir()
+    result = console("data", pets)
+    assert (result.code, result.err) == (0, "")
+    line = next(line for line in result.out.splitlines() if line.startswith("folders"))
+    assert line.split(maxsplit=1)[1].strip() == "Train/ is train, dev/ is validation; other folders: extra/"
+    summaries = json.loads(console("data", pets, "--json").out)
+    assert [(summary["split"], summary["images"]) for summary in summaries] == [("train", 2), ("validation", 1)]

@@ -116,3 +116,25 @@ def test_images_with_several_labels_are_evaluated_label_by_label(console, model,
     result = console("evaluate", model, folder, "--compare", model)
     assert (result.code, result.out) == (2, "")
     assert "needimageswithonelabeleach" in "".join(result.err.replace("│", "").split())
+
+
+def test_without_duplicates_the_other_splits_are_not_read(console, model, photos):
+    (photos / "train" / LABELS[0]).mkdir(parents=True)
+    first = next((photos / "val" / LABELS[0]).iterdir())
+    (photos / "train" / LABELS[0] / "seen.png").write_bytes(first.read_bytes())
+    images = json.loads(console("evaluate", model, photos, "--json").out)["images"]
+    assert images["duplicates"]["across"] == 1
+    result = console("evaluate", model, photos, "--json", "--no-duplicates")
+    assert (result.code, json.loads(result.out)["images"]["duplicates"]) == (0, None)
+
+
+def test_images_outside_the_folder_of_a_table_are_refused_unless_allowed(console, model, photos):
+    name = next((photos / "val" / LABELS[0]).iterdir()).name
+    (photos / "table").mkdir()
+    (photos / "table" / "metadata.csv").write_text(f"file_name,label\n../val/{LABELS[0]}/{name},{LABELS[0]}\n")
+    result = console("evaluate", model, photos / "table")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.endswith("put the images into the folder of the data, or set --allow-outside\n")
+    assert console("evaluate", model, photos / "table", "--allow-outside").code == 0
+    assert console("data", photos / "table").code == 2
+    assert console("data", photos / "table", "--allow-outside").code == 0

@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from levit.data.inspection import SplitSummary
+    from levit.data.labeled_images import LabeledDataset
 
 _MAX_SHOWN = 5  # names in a field of the table
 
@@ -27,6 +28,10 @@ def data(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Number of threads; default: the cores that this process may use.")
     ] = None,
+    allow_outside: Annotated[
+        bool,
+        typer.Option("--allow-outside", help="Read images outside the folder of the data, where a table names them."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list with one object for each split.")] = False,
 ) -> None:
     """Count the images of each class, their sizes and modes, unreadable images and duplicates.
@@ -35,12 +40,12 @@ def data(
     """
     from levit.cli.output import print_json
     from levit.cli.progress_bar import track
+    from levit.data.image_folder import describe_splits
     from levit.data.inspection import inspect_splits
-    from levit.data.open_data import open_data, open_splits
     from levit.reporting.contact_sheet import draw_contact_sheet
     from levit.runtime.cpu_count import usable_cores
 
-    splits = open_splits(source) if split is None else {split: open_data(source, split=split)}
+    splits = _open(source, split, allow_outside=allow_outside)
     if contact_sheet is not None:  # first, so that an invalid file name is an error before all images are read
         draw_contact_sheet([*splits.values()], Path(contact_sheet))
     summaries = inspect_splits(
@@ -49,9 +54,17 @@ def data(
     if as_json:
         print_json([_json_object(summary) for summary in summaries])
     else:
-        _print_tables(summaries)
+        _print_tables(summaries, describe_splits(Path(source)) if Path(source).is_dir() else "")
     if any(summary.num_bad for summary in summaries):
         raise typer.Exit(1)
+
+
+def _open(source: str, split: str | None, *, allow_outside: bool) -> dict[str, LabeledDataset]:
+    from levit.data.open_data import open_data, open_splits
+
+    if split is None:
+        return open_splits(source, allow_outside=allow_outside)
+    return {split: open_data(source, split=split, allow_outside=allow_outside)}
 
 
 def _json_object(summary: SplitSummary) -> dict[str, Any]:
@@ -70,11 +83,14 @@ def _json_object(summary: SplitSummary) -> dict[str, Any]:
     }
 
 
-def _print_tables(summaries: list[SplitSummary]) -> None:
+def _print_tables(summaries: list[SplitSummary], folders: str) -> None:
     from rich.console import Console
 
     from levit.cli.output import print_fields
 
+    if folders:
+        print_fields({"folders": folders})
+        Console().print()
     for number, summary in enumerate(summaries):
         if number:
             Console().print()

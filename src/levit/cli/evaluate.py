@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
@@ -26,6 +25,7 @@ from levit.cli.engine_options import (
 if TYPE_CHECKING:
     from levit.data.duplicates import Duplicates
     from levit.data.labeled_images import LabeledDataset
+    from levit.data.read_once import ReadOnceDataset
     from levit.evaluation.comparison import Comparison
     from levit.evaluation.evaluator import Evaluation, OnPrediction
     from levit.evaluation.multi_label import MultiLabelEvaluation
@@ -60,6 +60,12 @@ CompareOption = Annotated[
 SaveAccuracyOption = Annotated[
     bool, typer.Option("--save-accuracy", help="Write the accuracy into the metadata of the exported file.")
 ]
+DuplicatesOption = Annotated[
+    bool, typer.Option("--duplicates/--no-duplicates", help="Look for duplicate images, also in the other splits.")
+]
+AllowOutsideOption = Annotated[
+    bool, typer.Option("--allow-outside", help="Read images outside the folder of the data, where a table names them.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the metrics as one JSON object.")]
 
 
@@ -78,6 +84,8 @@ def evaluate(
     compare: CompareOption = None,
     save_accuracy: SaveAccuracyOption = False,
     revision: RevisionOption = None,
+    find_duplicates: DuplicatesOption = True,
+    allow_outside: AllowOutsideOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Evaluate a model on labeled images, with the same runtime as predict.
@@ -87,12 +95,15 @@ def evaluate(
     if save_accuracy and not (Path(model).suffix == ".onnx" and Path(model).exists()):
         raise typer.BadParameter(f"--save-accuracy: {model} is not an exported file: export the checkpoint first")
     from levit.data.open_data import open_with_other_splits
+    from levit.data.read_once import ReadOnceDataset
+    from levit.runtime.cpu_count import usable_cores
 
-    images, other_splits = open_with_other_splits(data, split=split)
+    opened, other_splits = open_with_other_splits(data, split=split, allow_outside=allow_outside)
+    images = ReadOnceDataset(opened, threads=usable_cores())
     settings = {"engine": engine.value, "precision": precision.value, "preprocessing": preprocessing.value}
     run = _Run(
         model, images, other_splits, settings, revision, _read_class_map(class_map), on_bad_image, batch_size, skip,
-        Path(out) if out is not None else None, as_json,
+        Path(out) if out is not None else None, find_duplicates, as_json,
     )  # fmt: skip
     if not images.is_multi_label:
         run.evaluate(compare, save_accuracy=save_accuracy)
@@ -107,7 +118,7 @@ class _Run:
     """Arguments of the command that both kinds of evaluation share."""
 
     model: str
-    images: LabeledDataset
+    images: ReadOnceDataset
     other_splits: dict[str, LabeledDataset]
     settings: dict[str, Any]
     revision: str | None
@@ -116,6 +127,7 @@ class _Run:
     batch_size: int
     calibration_images: int
     out: Path | None
+    finds_duplicates: bool
     as_json: bool
 
     def evaluate(self, compare: str | None, *, save_accuracy: bool) -> None:
@@ -155,7 +167,7 @@ class _Run:
         from levit.evaluation.evaluator import evaluate
         from levit.reporting.evaluation_output import evaluate_and_write
 
-        duplicates = cache(self._find_duplicates)
+        duplicates = cache(self._find_duplicates) if self.finds_duplicates else None
 
         def run(name: str, on_prediction: OnPrediction) -> Evaluation:
             return evaluate(
@@ -185,7 +197,7 @@ class _Run:
                 class_map=self.class_map,
                 on_bad_image=self.on_bad_image.value,
                 batch_size=self.batch_size,
-                duplicates=self._find_duplicates,
+                duplicates=self._find_duplicates if self.finds_duplicates else None,
                 progress=lambda predictions: track(predictions, f"evaluating on {self.images.name}"),
             )
             if folder is not None:
@@ -205,7 +217,7 @@ class _Run:
         from levit.runtime.cpu_count import usable_cores
 
         return find_duplicates(
-            exclude_calibration(self.images, self.calibration_images),
+            exclude_calibration(self.images.hashes(), self.calibration_images),
             self.other_splits,
             threads=usable_cores(),
             progress=lambda hashed: track(hashed, "looking for duplicates"),
@@ -220,12 +232,10 @@ def _read_class_map(file: str | None) -> dict[str, str] | None:
     """
     if file is None:
         return None
-    from levit.errors import DataError, first_line
+    from levit.data.field_values import read_json
+    from levit.errors import DataError
 
-    try:
-        mapping = json.loads(Path(file).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot be read ({first_line(error)})", source=file) from error
+    mapping = read_json(Path(file))
     if not isinstance(mapping, dict) or not all(isinstance(label, str) for label in mapping.values()):
         raise DataError('give one object of class names and labels, as {"moggy": "tabby, tabby cat"}', source=file)
     return mapping

@@ -21,6 +21,7 @@ MAX_COMPARED_IMAGES = 100_000
 
 _BATCH_SIZE = 64
 _MAX_EXAMPLES = 100
+_HASH_BYTES = 8
 
 HashedImage = tuple[LabeledImage, bytes]
 
@@ -55,7 +56,8 @@ def find_duplicates(
 ) -> Duplicates:
     """Find images whose content occurs more than once in a data set, or also in its other splits.
 
-    Every file is read once. An image that cannot be read is not counted as a duplicate.
+    Every file is read once, unless `data` contains hashes (`levit.data.read_once`). An image that cannot be read is not
+    counted as a duplicate.
 
     Args:
         data: the data set.
@@ -91,12 +93,18 @@ def find_duplicates(
     return Duplicates(len(within), num_across, examples, compared, skipped)
 
 
+class ContentHash(bytes):
+    """SHA-256 of the content of an image that was read before, in place of the content; empty if it was unreadable."""
+
+
 def hash_content(image: ImageSource) -> bytes:
     """Hash the file content or the pixels of an image.
 
     Returns:
-        8 bytes of BLAKE2b; empty for a file that cannot be read and for a PIL image.
+        The first 8 bytes of the SHA-256; empty for a file that cannot be read and for a PIL image.
     """
+    if isinstance(image, ContentHash):
+        return bytes(image[:_HASH_BYTES])
     if isinstance(image, Image.Image):
         return b""
     if not isinstance(image, bytes | np.ndarray):
@@ -104,7 +112,7 @@ def hash_content(image: ImageSource) -> bytes:
             image = read_content(image)
         except OSError:
             return b""
-    return hashlib.blake2b(image if isinstance(image, bytes) else image.tobytes(), digest_size=8).digest()
+    return hashlib.sha256(image if isinstance(image, bytes) else image.tobytes()).digest()[:_HASH_BYTES]
 
 
 def _hash_images(data: LabeledDataset, pool: ThreadPoolExecutor) -> Iterator[HashedImage]:

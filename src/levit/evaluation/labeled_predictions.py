@@ -90,7 +90,7 @@ class LabeledPredictions:
             if prediction.error is None:
                 yield item, prediction
             else:
-                self._add_bad_image(item.name, prediction.error)
+                self._add_bad_image(item.name, self._with_name(prediction.error, item))
 
     @property
     def empty_classes(self) -> tuple[str, ...]:
@@ -118,6 +118,12 @@ class LabeledPredictions:
             return "more than one label"
         invalid = [label for label in item.labels if not 0 <= label < num_classes]
         return f"label {invalid[0]} is none of {num_classes} classes" if invalid else None
+
+    def _with_name(self, error: LevitError, item: LabeledImage) -> LevitError:
+        """The error of an image, with its name as the source instead of the size of its content."""
+        if not isinstance(item.image, bytes):
+            return error
+        return type(error)(error.reason, source=f"{self._data.name}: {item.name}", hint=error.hint)
 
     def _add_bad_image(self, name: str, error: LevitError) -> None:
         if self._on_bad_image == "fail":
