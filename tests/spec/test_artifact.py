@@ -1,3 +1,4 @@
+import contextlib
 import json
 from dataclasses import replace
 
@@ -72,3 +73,100 @@ def test_metadata_that_cannot_be_read_are_an_error_of_one_line(change, match):
     with pytest.raises(CheckpointError, match=match) as caught:
         Artifact.from_metadata(metadata)
     assert "\n" not in str(caught.value)
+
+
+MEASURED = {
+    "top1": 40,
+    "top5": 70,
+    "images": 10,
+    "data": "val",
+    "sha256": "0",
+    "engine": "openvino",
+    "precision": "fp32",
+}
+REJECTION = {
+    "temperature": 1.5, "threshold": 0.5, "coverage": 90, "precision": 80, "data": "val", "sha256": "0", "images": 10,
+}  # fmt: skip
+QUANTIZATION = {
+    "data": "val", "sha256": "0", "images": 10, "float_layers": ["a"], "agreement": 99, "max_logit_difference": 0.1,
+    "fp32": None,
+}  # fmt: skip
+HUGE = int("9" * 4000)
+NO_VALUES = [None, "x", True, -1, float("nan"), float("inf"), HUGE, [1], {"a": 1}]
+
+
+def read_with(name, value):
+    return Artifact.from_metadata(ARTIFACT.to_metadata() | {f"levit.{name}": json.dumps(value)})
+
+
+def test_records_with_valid_values_are_read():
+    assert read_with("rejection", REJECTION).rejection.coverage == 0.9
+    assert read_with("quantization", QUANTIZATION | {"fp32": MEASURED}).quantization.fp32.top1 == 0.4
+
+
+@pytest.mark.parametrize("value", [*NO_VALUES, 0])
+def test_a_temperature_that_is_not_above_0_is_an_error(value):
+    with pytest.raises(CheckpointError, match=r"damaged levit\.\* metadata \(rejection\.temperature: ") as caught:
+        read_with("rejection", REJECTION | {"temperature": value})
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("name", ["threshold", "coverage", "precision"])
+@pytest.mark.parametrize("value", [*NO_VALUES, 101])
+def test_a_fraction_outside_0_to_1_is_an_error(name, value):
+    with pytest.raises(CheckpointError, match=r"damaged levit\.\* metadata"):
+        read_with("rejection", REJECTION | {name: value})
+
+
+@pytest.mark.parametrize(
+    ("record", "values"), [("accuracy", MEASURED), ("rejection", REJECTION), ("quantization", QUANTIZATION)]
+)
+def test_no_field_of_a_record_may_have_a_value_of_another_type(record, values):
+    for name in values:
+        for value in (*NO_VALUES, 0.5):
+            metadata = ARTIFACT.to_metadata() | {f"levit.{record}": json.dumps(values | {name: value})}
+            try:
+                fields = vars(getattr(Artifact.from_metadata(metadata), record))
+            except CheckpointError as error:
+                assert "damaged levit.* metadata" in str(error)  # noqa: PT017  # either outcome is right
+            else:
+                assert isinstance(fields[name], str) == isinstance(values[name], str), (name, value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("is_multi_label", value) for value in NO_VALUES if value is not True),
+        *(("precision", value) for value in (*NO_VALUES, "int4")),
+        *(("labels", value) for value in (*NO_VALUES, ["a"] * 1000, ["a", 3])),
+        *(("format_version", value) for value in (*NO_VALUES, 0) if value is not HUGE),
+        *(("producer", value) for value in NO_VALUES if value != "x"),
+        *(("source", {"name": value, "dialect": "timm"}) for value in NO_VALUES if value != "x"),
+        *(("architecture", value) for value in NO_VALUES),
+        *(("preprocessing", value) for value in NO_VALUES),
+        ("architecture", ARTIFACT.architecture.to_dict() | {"downsamples": [3, 4]}),
+        ("architecture", ARTIFACT.architecture.to_dict() | {"downsamples": [{"heads": 3}, {"heads": 3}]}),
+        ("preprocessing", ARTIFACT.preprocessing.to_dict() | {"crop": [64, 64]}),
+    ],
+)
+def test_metadata_of_another_type_or_range_are_an_error_of_one_short_line(name, value):
+    with pytest.raises(CheckpointError, match=r"damaged levit\.\* metadata") as caught:
+        read_with(name, value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("record", ["architecture", "preprocessing"])
+def test_every_field_of_the_description_is_checked_whatever_its_type(record):
+    values = getattr(ARTIFACT, record).to_dict()
+    for name in values:
+        for value in NO_VALUES:
+            metadata = ARTIFACT.to_metadata() | {f"levit.{record}": json.dumps(values | {name: value})}
+            with contextlib.suppress(CheckpointError):
+                Artifact.from_metadata(metadata)
+
+
+def test_deeply_nested_metadata_are_an_error():
+    metadata = ARTIFACT.to_metadata() | {"levit.source": "[" * 100_000}
+    with pytest.raises(CheckpointError, match="damaged"):
+        Artifact.from_metadata(metadata)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from math import isfinite
-from typing import Any, Literal, TypeGuard
+from typing import Any, Literal
 
 from levit.errors import ConfigError
+from levit.spec.field_values import check_integer, check_mapping, check_not_negative, check_positive, is_integer, shown
 
 ACTIVATIONS = ("hardswish", "silu")
 
@@ -103,20 +103,22 @@ class Architecture:
     def __post_init__(self) -> None:
         _set(self, "image_size", _height_width("image_size", self.image_size))
         for name in ("num_channels", "kernel_size", "stride", "patch_size"):
-            _check_integer(name, getattr(self, name), minimum=1)
+            check_integer(name, getattr(self, name), minimum=1)
         for name in ("padding", "num_labels"):
-            _check_integer(name, getattr(self, name), minimum=0)
+            check_integer(name, getattr(self, name), minimum=0)
         self._check_stages()
         if self.downsamples is None:
             _set(self, "downsamples", self._default_downsamples())
         self._check_downsamples()
         self._check_stem()
-        if self.activation not in ACTIVATIONS:
+        if not isinstance(self.activation, str) or self.activation not in ACTIVATIONS:
             raise ConfigError(
-                f"unknown value {self.activation!r}", source="activation", hint=f"use one of {', '.join(ACTIVATIONS)}"
+                f"unknown value {shown(self.activation)}",
+                source="activation",
+                hint=f"use one of {', '.join(ACTIVATIONS)}",
             )
-        if self.num_classifiers not in (0, 1, 2):
-            raise ConfigError(f"unknown value {self.num_classifiers!r}", source="num_classifiers", hint="use 0, 1 or 2")
+        if not is_integer(self.num_classifiers) or self.num_classifiers not in (0, 1, 2):
+            raise ConfigError(f"{shown(self.num_classifiers)} is not 0, 1 or 2", source="num_classifiers")
 
     def _check_stages(self) -> None:
         num_stages = len(self.hidden_sizes) if isinstance(self.hidden_sizes, Sequence) else 0
@@ -137,7 +139,7 @@ class Architecture:
     def _check_downsamples(self) -> None:
         downsamples = self.downsamples or ()
         if not isinstance(downsamples, Sequence) or not all(isinstance(item, Downsample) for item in downsamples):
-            raise ConfigError(f"{downsamples!r} is not a list of Downsample", source="downsamples")
+            raise ConfigError(f"{shown(downsamples)} is not a list of Downsample", source="downsamples")
         _set(self, "downsamples", tuple(downsamples))
         if len(downsamples) != len(self.hidden_sizes) - 1:
             raise ConfigError(
@@ -148,10 +150,10 @@ class Architecture:
         for index, downsample in enumerate(downsamples):
             field = f"downsamples[{index}]"
             for name in ("key_dim", "num_attention_heads", "stride"):
-                _check_integer(f"{field}.{name}", getattr(downsample, name), minimum=1)
-            _check_positive(f"{field}.attention_ratio", downsample.attention_ratio)
+                check_integer(f"{field}.{name}", getattr(downsample, name), minimum=1)
+            check_positive(f"{field}.attention_ratio", downsample.attention_ratio)
             _check_value_channels(f"{field}.attention_ratio", downsample.attention_ratio, downsample.key_dim)
-            _check_not_negative(f"{field}.mlp_ratio", downsample.mlp_ratio)
+            check_not_negative(f"{field}.mlp_ratio", downsample.mlp_ratio)
 
     def _check_stem(self) -> None:
         if self.stride < 2 or self.stride**self.num_stem_layers != self.patch_size:
@@ -233,31 +235,22 @@ class Architecture:
             raise ConfigError("unknown field of an architecture", source=min(unknown), hint="written by a newer levit?")
         downsamples = values.get("downsamples")
         if downsamples is not None:
-            downsamples = tuple(Downsample(**downsample) for downsample in downsamples)
+            if isinstance(downsamples, str) or not isinstance(downsamples, Sequence):
+                raise ConfigError(f"{shown(downsamples)} is not a list", source="downsamples")
+            downsamples = tuple(_downsample(f"downsamples[{index}]", item) for index, item in enumerate(downsamples))
         return cls(**{**values, "downsamples": downsamples})
+
+
+def _downsample(name: str, values: object) -> Downsample:
+    """Inverse of the conversion of a `Downsample` by `to_dict`."""
+    try:
+        return Downsample(**check_mapping(name, values))
+    except TypeError:
+        raise ConfigError(f"{shown(values)} has other fields than a Downsample", source=name) from None
 
 
 def _set(instance: object, name: str, value: object) -> None:
     object.__setattr__(instance, name, value)  # a frozen dataclass has no other way to normalize a field
-
-
-def _check_integer(name: str, value: object, *, minimum: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-        raise ConfigError(f"{value!r} is not a whole number of at least {minimum}", source=name)
-
-
-def _check_not_negative(name: str, value: object) -> None:
-    if not _is_finite(value) or value < 0:
-        raise ConfigError(f"{value!r} is not a number of at least 0", source=name)
-
-
-def _check_positive(name: str, value: object) -> None:
-    if not _is_finite(value) or value <= 0:
-        raise ConfigError(f"{value!r} is not a number above 0", source=name)
-
-
-def _is_finite(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
 def _check_value_channels(name: str, ratio: float, key_dim: int) -> None:
@@ -268,15 +261,15 @@ def _check_value_channels(name: str, ratio: float, key_dim: int) -> None:
 def _height_width(name: str, value: Grid | int | Sequence[int]) -> Grid:
     pair = (value, value) if isinstance(value, int) else value
     if not isinstance(pair, Sequence) or len(pair) != 2:
-        raise ConfigError(f"{value!r} is neither one number nor height and width", source=name)
+        raise ConfigError(f"{shown(value)} is neither one number nor height and width", source=name)
     for size in pair:
-        _check_integer(name, size, minimum=1)
+        check_integer(name, size, minimum=1)
     return pair[0], pair[1]
 
 
 def _per_stage(name: str, values: object, num_stages: int) -> Sequence[Any]:
     if isinstance(values, str) or not isinstance(values, Sequence):
-        raise ConfigError(f"{values!r} is not a list with one value per stage", source=name)
+        raise ConfigError(f"{shown(values)} is not a list with one value per stage", source=name)
     if not num_stages:
         raise ConfigError("empty, but a network has at least one stage", source="hidden_sizes")
     if len(values) != num_stages:
@@ -287,11 +280,11 @@ def _per_stage(name: str, values: object, num_stages: int) -> Sequence[Any]:
 
 
 # The fields with one value per stage, and the check of a value.
-_STAGE_FIELDS: Mapping[str, Callable[..., None]] = {
-    "hidden_sizes": partial(_check_integer, minimum=1),
-    "num_attention_heads": partial(_check_integer, minimum=1),
-    "depths": partial(_check_integer, minimum=0),
-    "key_dim": partial(_check_integer, minimum=1),
-    "mlp_ratio": _check_not_negative,
-    "attention_ratio": _check_positive,
+_STAGE_FIELDS: Mapping[str, Callable[..., object]] = {
+    "hidden_sizes": partial(check_integer, minimum=1),
+    "num_attention_heads": partial(check_integer, minimum=1),
+    "depths": partial(check_integer, minimum=0),
+    "key_dim": partial(check_integer, minimum=1),
+    "mlp_ratio": check_not_negative,
+    "attention_ratio": check_positive,
 }

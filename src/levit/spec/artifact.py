@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
-from levit.errors import CheckpointError, first_line
+from levit.errors import CheckpointError, ConfigError, first_line
 from levit.spec.architecture import Architecture
+from levit.spec.field_values import (
+    check_flag,
+    check_fraction,
+    check_integer,
+    check_not_negative,
+    check_positive,
+    check_text,
+    shown,
+)
 from levit.spec.preprocessing import Preprocessing
 
 FORMAT_VERSION = 1
 PREFIX = "levit."
+STORED_PRECISIONS = ("fp32", "fp16", "bf16", "fp64", "int8")
+
+# Checks of the fields that describe the images of a measurement.
+_DATA: dict[str, Callable[[str, object], object]] = {
+    "data": check_text,
+    "sha256": check_text,
+    "images": partial(check_integer, minimum=0),
+}
+
+
+def _check(record: object, name: str | None, /, **checks: Callable[[str, object], object]) -> None:
+    """Check fields of a record, each by its function."""
+    for field, check in checks.items():
+        check(f"{name}.{field}" if name else field, getattr(record, field))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +52,11 @@ class Source:
     name: str
     dialect: str
     sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        _check(self, "source", name=check_text, dialect=check_text)
+        if self.sha256 is not None:
+            check_text("source.sha256", self.sha256)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +80,10 @@ class Accuracy:
     sha256: str
     engine: str
     precision: str
+
+    def __post_init__(self) -> None:
+        _check(self, "accuracy", top1=check_fraction, top5=check_fraction, **_DATA, engine=check_text)
+        check_text("accuracy.precision", self.precision)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +109,11 @@ class Quantization:
     max_logit_difference: float
     fp32: Accuracy | None = None
 
+    def __post_init__(self) -> None:
+        _check(self, "quantization", **_DATA, agreement=check_fraction, max_logit_difference=check_not_negative)
+        for name in self.float_layers:
+            check_text("quantization.float_layers", name)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rejection:
@@ -98,6 +136,10 @@ class Rejection:
     data: str
     sha256: str
     images: int
+
+    def __post_init__(self) -> None:
+        fractions = dict.fromkeys(("threshold", "coverage", "precision"), check_fraction)
+        _check(self, "rejection", temperature=check_positive, **fractions, **_DATA)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +181,17 @@ class Artifact:
     is_multi_label: bool = False
     producer: str = ""
 
+    def __post_init__(self) -> None:
+        _check(self, None, precision=check_text, is_multi_label=check_flag, producer=check_text)
+        if self.precision not in STORED_PRECISIONS:
+            raise ConfigError(
+                f"unknown value {shown(self.precision)}", source="precision", hint=f"use {', '.join(STORED_PRECISIONS)}"
+            )
+        for label in self.labels:
+            check_text("labels", label)
+        if len(self.labels) != self.architecture.num_labels:
+            raise ConfigError(f"{len(self.labels)} names for {self.architecture.num_labels} classes", source="labels")
+
     def to_metadata(self) -> dict[str, str]:
         """Key-value pairs for the metadata of an ONNX file; the values are JSON.
 
@@ -151,9 +204,9 @@ class Artifact:
             "labels": self.labels,
             "precision": self.precision,
             "source": asdict(self.source),
-            "accuracy": _accuracy_in_percent(self.accuracy),
+            "accuracy": _to_percent(self.accuracy, "top1", "top5"),
             "quantization": _quantization_in_percent(self.quantization),
-            "rejection": _rejection_in_percent(self.rejection),
+            "rejection": _to_percent(self.rejection, "coverage", "precision"),
             "is_multi_label": self.is_multi_label,
             "producer": self.producer,
         }
@@ -179,14 +232,14 @@ class Artifact:
                 if name.startswith(PREFIX)
             }
             labels = values["labels"]
-            if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+            if not isinstance(labels, list):
                 raise TypeError("labels is not a list of names")
-            if values["format_version"] > FORMAT_VERSION:
+            if check_integer("format_version", values["format_version"], minimum=1) > FORMAT_VERSION:
                 raise CheckpointError(
                     f"artifact format {values['format_version']} is newer than this levit reads ({FORMAT_VERSION})",
                     hint="pip install --upgrade levit",
                 )
-            return cls(
+            artifact = cls(
                 architecture=Architecture.from_dict(values["architecture"]),
                 preprocessing=Preprocessing.from_dict(values["preprocessing"]),
                 labels=tuple(labels),
@@ -198,42 +251,43 @@ class Artifact:
                 is_multi_label=values.get("is_multi_label", False),
                 producer=values["producer"],
             )
-        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+            artifact.preprocessing.check_fits(artifact.architecture.image_height_width)
+            return artifact
+        except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
             reason = f"damaged levit.* metadata ({first_line(error)})"
             raise CheckpointError(reason, hint="export the checkpoint again") from error
 
 
-def _accuracy_in_percent(accuracy: Accuracy | None) -> dict[str, Any] | None:
-    if accuracy is None:
+def _to_percent(record: Accuracy | Rejection | None, *names: str) -> dict[str, Any] | None:
+    """Fields of a record, in which the named fractions are percentages."""
+    if record is None:
         return None
-    return asdict(accuracy) | {"top1": 100 * accuracy.top1, "top5": 100 * accuracy.top5}
+    values = asdict(record)
+    return values | {name: 100 * values[name] for name in names}
 
 
 def _quantization_in_percent(quantization: Quantization | None) -> dict[str, Any] | None:
     if quantization is None:
         return None
-    fp32 = _accuracy_in_percent(quantization.fp32)
+    fp32 = _to_percent(quantization.fp32, "top1", "top5")
     return asdict(quantization) | {"agreement": 100 * quantization.agreement, "fp32": fp32}
 
 
-def _rejection_in_percent(rejection: Rejection | None) -> dict[str, Any] | None:
-    if rejection is None:
-        return None
-    return asdict(rejection) | {"coverage": 100 * rejection.coverage, "precision": 100 * rejection.precision}
+def _from_percent(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Inverse of `_to_percent`."""
+    return {**values, **{name: check_not_negative(name, values[name]) / 100 for name in names}}
 
 
 def _accuracy(values: Mapping[str, Any] | None) -> Accuracy | None:
-    return Accuracy(**{**values, "top1": values["top1"] / 100, "top5": values["top5"] / 100}) if values else None
+    return Accuracy(**_from_percent(values, "top1", "top5")) if values else None
 
 
 def _quantization(values: Mapping[str, Any] | None) -> Quantization | None:
     if not values:
         return None
-    fields = {"float_layers": tuple(values["float_layers"]), "agreement": values["agreement"] / 100}
-    return Quantization(**{**values, **fields, "fp32": _accuracy(values["fp32"])})
+    fields = {"float_layers": tuple(values["float_layers"]), "fp32": _accuracy(values["fp32"])}
+    return Quantization(**_from_percent(values, "agreement") | fields)
 
 
 def _rejection(values: Mapping[str, Any] | None) -> Rejection | None:
-    if not values:
-        return None
-    return Rejection(**{**values, "coverage": values["coverage"] / 100, "precision": values["precision"] / 100})
+    return Rejection(**_from_percent(values, "coverage", "precision")) if values else None

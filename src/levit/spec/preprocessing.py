@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from math import isfinite
 from typing import Any
 
 from levit.errors import ConfigError
 from levit.spec.architecture import Grid
+from levit.spec.field_values import is_integer, is_number, shown
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 # Pillow's numbers of its resampling filters, which preprocessor_config.json uses, too.
 RESAMPLE_FILTERS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,19 +46,25 @@ class Preprocessing:
     std: tuple[float, ...] | None = IMAGENET_STD
 
     def __post_init__(self) -> None:
-        if not isinstance(self.resample, int) or self.resample not in RESAMPLE_FILTERS:
+        if not is_integer(self.resample) or self.resample not in RESAMPLE_FILTERS:
             raise ConfigError(
-                f"unknown filter {self.resample!r}", source="resample", hint="use a number of Pillow's, 0 to 5"
+                f"unknown filter {shown(self.resample)}", source="resample", hint="use a number of Pillow's, 0 to 5"
             )
         for name, size in (("resize", self.resize), ("crop", self.crop)):
             sides = size if isinstance(size, tuple) else () if size is None else (size,)
-            if not all(isinstance(side, int) and side > 0 for side in sides):
-                raise ConfigError(f"{size!r} is not a whole number of pixels above 0", source=name)
-        if self.rescale is not None and not _is_number(self.rescale):
-            raise ConfigError(f"{self.rescale!r} is not a number", source="rescale")
+            if not all(is_integer(side) and side > 0 for side in sides):
+                raise ConfigError(f"{shown(size)} is not a whole number of pixels above 0", source=name)
+            if isinstance(size, tuple) and len(size) != 2:
+                raise ConfigError(f"{shown(size)} is not height and width", source=name)
+        if self.crop is not None and not isinstance(self.crop, tuple):
+            raise ConfigError(f"{shown(self.crop)} is not height and width", source="crop")
+        if self.rescale is not None and not is_number(self.rescale):
+            raise ConfigError(f"{shown(self.rescale)} is not a number", source="rescale")
         for name, values in (("mean", self.mean), ("std", self.std)):
-            if values is not None and (len(values) != 3 or not all(map(_is_number, values))):
-                raise ConfigError(f"{values!r} is not one number for each of the three channels", source=name)
+            if values is None:
+                continue
+            if not isinstance(values, tuple) or len(values) != 3 or not all(map(is_number, values)):
+                raise ConfigError(f"{shown(values)} is not one number for each of the three channels", source=name)
         if (self.mean is None) != (self.std is None):
             missing = "mean" if self.mean is None else "std"
             raise ConfigError("missing", source=missing, hint="give both mean and std, or neither")
@@ -135,4 +137,7 @@ class Preprocessing:
         fields: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
         }
+        unknown = set(fields) - set(cls.__dataclass_fields__)
+        if unknown:
+            raise ConfigError("unknown field of a preprocessing", source=min(unknown), hint="written by a newer levit?")
         return cls(**fields)
