@@ -1,18 +1,21 @@
 """Fixtures of the command line's tests."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from levit.logs import set_quiet
 from tests.cli.console import Console
 from tests.runtime.small_model import write_checkpoint
 
 
 @pytest.fixture
-def console(monkeypatch, capsys) -> Console:
-    return Console(monkeypatch, capsys)
+def console(monkeypatch, capsys) -> Iterator[Console]:
+    yield Console(monkeypatch, capsys)
+    set_quiet(False)
 
 
 @pytest.fixture(scope="session")

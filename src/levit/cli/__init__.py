@@ -6,6 +6,7 @@ import io
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from typing import Annotated, NoReturn
 
 import typer
@@ -44,6 +45,8 @@ app.command()(train)
 app.command(context_settings=renamed_options(precision="target-precision"))(calibrate)
 app.command()(benchmark)
 
+_GLOBAL_OPTIONS = ("--quiet",)  # accepted before and after the command
+
 
 def _print_version(is_requested: bool) -> None:
     if is_requested:
@@ -57,8 +60,14 @@ def options(
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop."),
     ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Print results and errors only: no progress and no warnings.")
+    ] = False,
 ) -> None:
     """LeViT: classify images on ordinary CPUs, read its checkpoints, export them."""
+    from levit.logs import set_quiet
+
+    set_quiet(quiet)
 
 
 def main() -> None:
@@ -69,7 +78,7 @@ def main() -> None:
         warnings.simplefilter("always", LevitWarning)
         warnings.showwarning = _print_warning
     try:
-        app()
+        app(_global_options_first(sys.argv[1:]))
     except LevitError as error:
         print(f"levit: {error_message(error, _flags())}", file=sys.stderr)
         sys.exit(2)
@@ -97,14 +106,24 @@ def run() -> NoReturn:
     os._exit(code)  # freeing a compiled network takes a tenth of a second
 
 
+def _global_options_first(arguments: Sequence[str]) -> list[str]:
+    """Move the options of all commands in front of the command, so that they are accepted behind it, too."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    moved = [argument for argument in arguments[:end] if argument in _GLOBAL_OPTIONS]
+    return [*moved, *(argument for argument in arguments[:end] if argument not in _GLOBAL_OPTIONS), *arguments[end:]]
+
+
 def _flags() -> dict[str, str]:
     """Flags of the command that was run, by parameter."""
-    command = get_group(app).commands.get(sys.argv[1]) if len(sys.argv) > 1 else None
+    name = next((argument for argument in sys.argv[1:] if argument not in _GLOBAL_OPTIONS), None)
+    command = get_group(app).commands.get(name) if name is not None else None
     return command_flags(command) if isinstance(command, TyperCommand) else {}
 
 
 def _print_warning(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"levit: {printable(render_flags(str(message), _flags()))}", file=sys.stderr)
+    from levit.logs import get_logger
+
+    get_logger().warning("%s", printable(render_flags(str(message), _flags())))
 
 
 def _prepare_streams() -> None:

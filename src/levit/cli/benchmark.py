@@ -88,7 +88,9 @@ def _parse_batch_sizes(text: str) -> list[int]:
 
 
 def _print_progress(step: str) -> None:
-    typer.echo(printable(f"levit: {step} …"), err=True)
+    from levit.logs import get_logger
+
+    get_logger().info("%s …", printable(step))
 
 
 def _print_tables(report: BenchmarkReport) -> None:

@@ -95,8 +95,10 @@ def _skip_model_converter() -> None:
 
 
 def _print_engine(classifier: Classifier) -> None:
+    from levit.logs import get_logger
+
     engine, name = classifier.engine, classifier.artifact.source.name
-    typer.echo(printable(f"levit: {name}: {engine.name}, {engine.precision} ({engine.reason})"), err=True)
+    get_logger().info("%s", printable(f"{name}: {engine.name}, {engine.precision} ({engine.reason})"))
 
 
 def _predict(classifier: Classifier, inputs: Iterable[Input], batch_size: int) -> Iterator[Prediction]:

@@ -21,7 +21,9 @@ def track(items: Iterable[Item], description: str, *, is_printed: bool = False, 
         is_printed: True if each item is printed; a bar is then shown only if standard output is not a terminal.
         delay: seconds before the bar appears.
     """
-    if not sys.stderr.isatty() or (is_printed and sys.stdout.isatty()):
+    from levit.logs import is_quiet
+
+    if not sys.stderr.isatty() or is_quiet() or (is_printed and sys.stdout.isatty()):
         yield from items
         return
     from rich.console import Console

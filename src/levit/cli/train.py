@@ -44,7 +44,9 @@ def train(
         return
     _print_result(result, options.run.out, as_json=as_json)
     if not result.is_complete:
-        typer.echo(f"stopped and saved: the same command with --resume continues {options.run.out}", err=True)
+        from levit.training.progress_display import print_line
+
+        print_line(f"stopped and saved: the same command with --resume continues {options.run.out}")
         raise typer.Exit(130)
 
 

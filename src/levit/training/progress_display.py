@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from levit.errors import printable
+from levit.logs import get_logger, is_quiet
 from levit.training.callbacks import Callback, StepReport
 from levit.training.data_loader import Batch
 from levit.training.progress import EMA_PREFIX, Progress
@@ -51,7 +52,7 @@ class ProgressDisplay(Callback):
         is_resumed = progress.epoch or progress.step
         self._print(self._description + (position if is_resumed else ""))
         self._start, self._first_step = self._clock(), progress.epoch * self._steps + progress.step
-        if self._is_main_process and sys.stderr.isatty():
+        if self._is_main_process and sys.stderr.isatty() and not is_quiet():
             self._show_bar()
 
     def on_exit(self) -> None:
@@ -131,8 +132,8 @@ class ProgressDisplay(Callback):
 
 
 def print_line(text: str) -> None:
-    """Print a line on standard error."""
-    print(printable(text), file=sys.stderr, flush=True)
+    """Print a line on standard error, by the logger `levit.training`."""
+    get_logger("levit.training").info("%s", printable(text))
 
 
 def format_duration(seconds: float) -> str:
