@@ -70,3 +70,20 @@ def test_invalid_labels_are_an_error_of_one_line(tmp_path, labels):
     (folder / "batches.meta").write_bytes(pickle.dumps({b"label_names": 3}))
     with pytest.raises(DataError, match=r"batches\.meta: its class names are not texts"):
         open_data(folder, split="train")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x02}r\xff\xff\xff\xff.",  # the memo index 2**32 - 1, for which pickle would allocate 64 GB
+        b"\x80\x02cnumpy\nndarray\n\x8a\x06\x00\x00\x00\x00\x00\x01\x85R.",  # an array of 2**40 numbers
+        b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\x00\x00.",
+        b"\x80\x02" + b"(" * 100_000,
+    ],
+)
+def test_a_pickle_that_claims_much_memory_is_refused_before_it_is_allocated(tmp_path, content):
+    folder = write_cifar(tmp_path / "cifar", binary=False)
+    (folder / "test_batch").write_bytes(content)
+    with pytest.raises(DataError, match="not a file of CIFAR-10") as caught:
+        open_data(folder)
+    assert "\n" not in str(caught.value)

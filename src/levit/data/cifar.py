@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
+import pickletools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -117,14 +118,36 @@ def _unpickle(file: Path) -> Mapping[str, Any]:
     """Read a pickled dictionary of arrays, numbers and strings; a pickle with any other global is refused."""
     check_regular(file)
     try:
-        values = _ArrayUnpickler(io.BytesIO(file.read_bytes()), encoding="bytes").load()
+        content = file.read_bytes()
+        _check_memory(content)
+        values = _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
         return {key.decode() if isinstance(key, bytes) else str(key): value for key, value in values.items()}
     except Exception as error:  # a damaged pickle raises errors of almost any type
         raise DataError(f"not a file of CIFAR-10 ({first_line(error)})", source=file) from error
+
+
+def _check_memory(content: bytes) -> None:
+    """Check that no number in a pickle makes the unpickler allocate more memory than its content needs."""
+    for opcode, argument, _ in pickletools.genops(content):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(str(argument)) > len(content):
+            raise pickle.UnpicklingError(f"memo index {argument}")
 
 
 class _ArrayUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED_GLOBALS:
             raise pickle.UnpicklingError(f"it contains code: {module}.{name}")
-        return super().find_class(module, name)
+        if name == "_reconstruct":
+            return _empty_array
+        return _ARRAY_TYPE if name == "ndarray" else super().find_class(module, name)
+
+
+_ARRAY_TYPE = "ndarray"
+"""Stands for `numpy.ndarray` in a pickle, where only `_reconstruct` may use it."""
+
+
+def _empty_array(array_type: object, shape: object, dtype: object) -> NDArray[Any]:
+    """Create the empty array that the unpickler fills, as numpy's `_reconstruct`, but of no other shape."""
+    if array_type is not _ARRAY_TYPE:
+        raise pickle.UnpicklingError("an array of another type")
+    return np.ndarray((0,), np.dtype("b"))

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import reprlib
 import unicodedata
-from collections.abc import Iterable
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ MAX_LABEL = 2**31 - 1
 
 _NO_NAMES = frozenset({"", "nan", "NaN", "None", "null", "<NA>"})  # how pandas and others write a missing value
 _MAX_SHOWN = 60
+_SHORT = reprlib.Repr()  # bounded in time for structures that contain one another many times
 
 
 def in_record(error: DataError, source: object, record: str) -> DataError:
@@ -244,22 +245,14 @@ def describe(value: Any) -> str:
     """
     if isinstance(value, int) and abs(value) > 10**_MAX_SHOWN:  # Python refuses to write thousands of digits
         return f"a number of {value.bit_length()} bits"
+    if isinstance(value, str):
+        text = repr(value[:_MAX_SHOWN])
+        return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
     try:
-        text = repr(value)
+        text = _SHORT.repr(value)
     except (ValueError, RecursionError):
         text = type(value).__name__
     return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
-
-
-def quote_names(names: Iterable[str], *, limit: int = 3) -> str:
-    """The first few names, for a message.
-
-    Examples:
-        >>> quote_names(["a", "b", "c", "d"])
-        "'a', 'b', 'c', …"
-    """
-    shown = list(names)
-    return ", ".join(map(describe, shown[:limit])) + (", …" if len(shown) > limit else "")
 
 
 def _check_unicode(text: str, errors: str) -> None:
