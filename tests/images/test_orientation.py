@@ -44,6 +44,11 @@ FORMATS = {
 }
 
 
+Image.init()
+for kind in [kind for kind in FORMATS if kind.split()[0] not in Image.SAVE]:  # AVIF is not part of every Pillow
+    del FORMATS[kind]
+
+
 def encoded(orientation: int, kind: str, exif: bytes | None = None) -> bytes:
     """A file of the picture, stored turned."""
     image, stream = Image.fromarray(STORED[orientation]), io.BytesIO()

@@ -15,8 +15,9 @@ from levit.spec.architecture import Grid
 from levit.spec.preprocessing import Preprocessing
 
 # A JPEG file is decoded at reduced size only if the result is at least this many times larger than the size that it is
-# resized to. With 2.9, no prediction in fp32 changes.
-_MIN_OVERSAMPLING = 2.9
+# resized to. With 2.9, no prediction in fp32 changes. Files for small sizes are small, with details of few pixels.
+_MIN_OVERSAMPLING, _MIN_OVERSAMPLING_OF_SMALL = 2.9, 4.5
+_SMALL, _TINY = 72, 24  # pixels
 _DISCONTINUOUS_FILTERS = (Image.Resampling.NEAREST, Image.Resampling.BOX)  # their weights jump at pixel edges
 _TALL_RATIO = 2  # Pillow resizes the columns first if the height is more than this many times the width
 
@@ -42,7 +43,7 @@ def read_and_preprocess(
     """
     resize = preprocessing.resize
     is_continuous = preprocessing.resample not in _DISCONTINUOUS_FILTERS
-    min_side = int(_MIN_OVERSAMPLING * resize) if isinstance(resize, int) and is_continuous and not exact else None
+    min_side = _min_reduced_side(resize) if isinstance(resize, int) and is_continuous and not exact else None
     image, full_size = read_reduced_image(source, min_side, max_pixels=max_pixels)
     try:
         return preprocess(image, preprocessing) if exact else preprocess_fast(image, preprocessing, full_size)
@@ -148,6 +149,13 @@ def resized_size(height: int, width: int, resize: int | Grid) -> Grid:
         return resize
     longer = int(resize * max(height, width) / min(height, width))  # rounded down
     return (longer, resize) if width <= height else (resize, longer)
+
+
+def _min_reduced_side(resize: int) -> int | None:
+    """Smallest side, in pixels, at which an image is decoded that is then resized to `resize`; None for full size."""
+    if resize < _TINY:
+        return None
+    return int((_MIN_OVERSAMPLING_OF_SMALL if resize < _SMALL else _MIN_OVERSAMPLING) * resize)
 
 
 def _crop_center(image: Image.Image, crop: Grid) -> Image.Image:
