@@ -1,0 +1,1 @@
+"""Cases with injected faults for faults.py, one module per subject."""

@@ -1,0 +1,41 @@
+"""Malicious and malformed checkpoints and artifacts, one case of each kind in `checkpoint_files.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+import levit
+from fault_injection.checkpoint_files import KINDS, MARKER
+
+
+class CheckpointKinds:
+    """Cases of one checkpoint each."""
+
+    seconds = 60.0
+    num_bytes = 2**30
+
+    def name_case(self, number: int) -> str:
+        """Kind of file."""
+        return list(KINDS)[number % len(KINDS)]
+
+    def write_case(self, number: int, folder: Path) -> Path:
+        """Write the checkpoint."""
+        return KINDS[self.name_case(number)](folder)
+
+    def open_case(self, file: Path) -> None:
+        """Open the file for prediction and predict; the code in it must not be run."""
+        markers = (file / MARKER, file.with_name(MARKER))
+        try:
+            prediction = levit.Classifier(file)("examples/espresso.jpg")
+            if not np.isfinite([label.score for label in prediction.top(5)]).all():
+                raise AssertionError("scores are not finite")
+        finally:
+            if any(marker.exists() for marker in markers):
+                raise AssertionError("the code in the file was run")
+
+
+def create(seed: int) -> CheckpointKinds:
+    """Create the subject; its cases use no random numbers."""
+    return CheckpointKinds()
