@@ -68,7 +68,9 @@ def rebuild(target: Path) -> None:
     """Export the starter weights into the package in int8."""
     checkpoint = levit.read_checkpoint(STARTER)
     named = dataclasses.replace(checkpoint, source=dataclasses.replace(checkpoint.source, name=NAME))
-    report = levit.export(named, target, weights="int8", calibration=PARQUET, evaluation=PARQUET, max_drop=MAX_DROP)
+    report = levit.export(
+        named, target, weights="int8", quantization_data=PARQUET, evaluation=PARQUET, max_drop=MAX_DROP
+    )
     print(f"exported {report.num_bytes / 1e6:.1f} MB: {report.artifact.quantization}")
 
 

@@ -31,7 +31,7 @@ def export_random(variant: str, precision: str) -> Path:
     """Exported file of the same model; int8 by the recipe of the embedded model, calibrated on `scenes()`."""
     file = WORK / f"{variant}-{precision}.onnx"
     if not file.exists():
-        options = {} if precision != "int8" else {"calibration": scenes()}
+        options = {} if precision != "int8" else {"quantization_data": scenes()}
         levit.export(random_checkpoint(variant), file, weights=precision, **options)  # type: ignore[arg-type]
     return file
 

@@ -1,6 +1,6 @@
 """Export a checkpoint to int8, and measure the change in accuracy on labeled photos.
 
-python examples/quantize.py my-levit/ fast.onnx --calibration photos/ --evaluation validation/
+python examples/quantize.py my-levit/ fast.onnx --quantization-data photos/ --evaluation validation/
 """
 
 import argparse
@@ -10,7 +10,7 @@ import levit
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("checkpoint")
 parser.add_argument("output")
-parser.add_argument("--calibration", required=True, help="images that are typical for the application")
+parser.add_argument("--quantization-data", required=True, help="images that are typical for the application")
 parser.add_argument("--evaluation", required=True, help="a folder with one subfolder for each class")
 arguments = parser.parse_args()
 
@@ -18,7 +18,7 @@ report = levit.export(
     arguments.checkpoint,
     arguments.output,
     weights="int8",
-    calibration=arguments.calibration,
+    quantization_data=arguments.quantization_data,
     evaluation=arguments.evaluation,
     max_drop=0.5,  # percentage points of top-1
 )

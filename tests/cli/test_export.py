@@ -105,9 +105,9 @@ def test_a_new_process_writes_the_same_file(console, model, tmp_path):
 
 
 def test_an_option_for_int8_is_named_by_its_flag(console, model, tmp_path):
-    result = console("export", model, tmp_path / "fruit.onnx", "--calibration", tmp_path)
+    result = console("export", model, tmp_path / "fruit.onnx", "--quantization-data", tmp_path)
     assert result.code == 2
     assert result.err == (
-        "levit: --calibration, --calibration-images, --evaluation and --max-drop do not apply to weights in fp32: "
-        "use --weights int8\n"
+        "levit: --quantization-data, --quantization-images, --evaluation and --max-drop do not apply to weights in "
+        "fp32: use --weights int8\n"
     )

@@ -29,7 +29,9 @@ def test_quiet_shows_errors(console, tmp_path):
 
 def test_quiet_names_parameters_by_the_flags_of_the_command(console, model, tmp_path):
     result = console("--quiet", "export", model, tmp_path / "x.onnx", "--max-drop", "1")
-    assert result.err.startswith("levit: --calibration, --calibration-images, --evaluation and --max-drop do not")
+    assert result.err.startswith(
+        "levit: --quantization-data, --quantization-images, --evaluation and --max-drop do not"
+    )
 
 
 def test_a_file_called_quiet_is_classified_behind_two_dashes(console, model, photos):

@@ -15,6 +15,15 @@ def test_former_names_of_options_of_export_are_accepted_with_a_warning(console, 
     assert json.loads(former.out)["precision"] == "fp16"
 
 
+def test_images_for_int8_are_no_longer_called_calibration(console, model, tmp_path):
+    result = console("export", model, tmp_path / "a.onnx", "--calibration", tmp_path, "--calibration-images", "5")
+    assert result.code == 2
+    assert result.err.splitlines()[:2] == [
+        "levit: --calibration is now --quantization-data: the former name is deprecated",
+        "levit: --calibration-images is now --quantization-images: the former name is deprecated",
+    ]
+
+
 def test_former_names_of_options_of_calibrate_are_accepted_with_a_warning(console, model, tmp_path):
     result = console("calibrate", model, tmp_path, "--precision", "0.9")
     assert result.code == 2

@@ -60,12 +60,12 @@ MISSING = LabeledImage("missing.png", (0,), "missing")
 @given(
     st.lists(st.sampled_from([CORRECT, WRONG, MISSING, *UNUSABLE]), max_size=12), st.integers(1, 5), st.integers(0, 3)
 )
-def test_totals_are_consistent_for_any_data(items, batch_size, calibration_images):
+def test_totals_are_consistent_for_any_data(items, batch_size, quantization_images):
     data = ColorDataset()
     data.items = [*items, CORRECT]
-    calibration_images = min(calibration_images, len(items))
-    evaluation = evaluate(color_classifier(), data, batch_size=batch_size, calibration_images=calibration_images)
-    kept = data.items[calibration_images:]
+    quantization_images = min(quantization_images, len(items))
+    evaluation = evaluate(color_classifier(), data, batch_size=batch_size, quantization_images=quantization_images)
+    kept = data.items[quantization_images:]
     names = [item.name for item in kept]
     bad = [bad.name for bad in evaluation.bad_images]
     assert evaluation.num_images == len(kept) == evaluation.num_evaluated + evaluation.num_unlabeled + len(bad)
@@ -97,8 +97,8 @@ def test_any_of_several_labels_may_be_correct():
     assert evaluation.confusion.tolist() == [[6, 0, 0], [0, 0, 4], [0, 0, 2]]
 
 
-def test_calibration_images_are_left_out():
-    evaluation = evaluate(color_classifier(), ColorDataset(), calibration_images=9)
+def test_quantization_images_are_left_out():
+    evaluation = evaluate(color_classifier(), ColorDataset(), quantization_images=9)
     assert (evaluation.num_images, evaluation.num_evaluated, evaluation.top1.value) == (1, 1, 1)
 
 
@@ -116,7 +116,7 @@ def test_data_that_cannot_be_evaluated_is_an_error_of_one_line():
     with pytest.raises(ConfigError, match="on_bad_image: is 'ignore': use skip or fail"):
         evaluate(color_classifier(), ColorDataset(), on_bad_image="ignore")
     with pytest.raises(DataError, match="none of its 0 images could be evaluated"):
-        evaluate(color_classifier(), ColorDataset(), calibration_images=100)
+        evaluate(color_classifier(), ColorDataset(), quantization_images=100)
     without_classes = ColorDataset()
     without_classes.classes = ()
     with pytest.raises(DataError, match="no labels: put the images into one folder for each class"):
@@ -125,7 +125,7 @@ def test_data_that_cannot_be_evaluated_is_an_error_of_one_line():
 
 @pytest.mark.slow
 def test_embedded_model_has_the_recorded_accuracy(shared_data):
-    evaluation = evaluate(None, open_data(Path(shared_data / "tiny-imagenet-val.parquet")), calibration_images=1000)
+    evaluation = evaluate(None, open_data(Path(shared_data / "tiny-imagenet-val.parquet")), quantization_images=1000)
     recorded = Classifier().artifact.accuracy
     assert (evaluation.num_evaluated, evaluation.sha256) == (recorded.images, recorded.sha256)
     assert abs(evaluation.top1.value - recorded.top1) < 0.003  # bf16 between int8 layers differs by processor

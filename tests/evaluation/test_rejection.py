@@ -77,10 +77,10 @@ def test_requested_coverage_and_precision_are_reached():
     assert find_rejection(color_classifier(), ColorDataset()).coverage == 1
 
 
-def test_calibration_images_are_left_out():
-    assert find_rejection(color_classifier(), ColorDataset(), calibration_images=4).images == 6
+def test_quantization_images_are_left_out():
+    assert find_rejection(color_classifier(), ColorDataset(), quantization_images=4).images == 6
     with pytest.raises(DataError, match="colors: no image remains"):
-        find_rejection(color_classifier(), ColorDataset(), calibration_images=10)
+        find_rejection(color_classifier(), ColorDataset(), quantization_images=10)
 
 
 def test_images_without_a_label_are_refused():

@@ -122,7 +122,7 @@ def test_returning_one_layer_restores_its_weights_and_its_bias(original, quantiz
 
 
 def test_metadata_of_an_int8_export_name_the_calibration_set(tmp_path, untrained, pictures):
-    report = export(untrained, tmp_path / "x.onnx", weights="int8", calibration=pictures, calibration_images=20)
+    report = export(untrained, tmp_path / "x.onnx", weights="int8", quantization_data=pictures, quantization_images=20)
     quantization = levit.Classifier(tmp_path / "x.onnx").artifact.quantization
     assert quantization == report.artifact.quantization
     assert (quantization.images, quantization.float_layers, quantization.fp32) == (20, (), None)
@@ -130,8 +130,8 @@ def test_metadata_of_an_int8_export_name_the_calibration_set(tmp_path, untrained
 
 @pytest.mark.slow
 def test_metadata_of_an_int8_export_have_the_accuracy_before_and_after(tmp_path, checkpoint, pictures):
-    report = export(checkpoint, tmp_path / "x.onnx", weights="int8", calibration=pictures, evaluation=pictures,
-                    calibration_images=40, max_drop=100)  # fmt: skip
+    report = export(checkpoint, tmp_path / "x.onnx", weights="int8", quantization_data=pictures, evaluation=pictures,
+                    quantization_images=40, max_drop=100)  # fmt: skip
     artifact = levit.Classifier(tmp_path / "x.onnx").artifact
     assert artifact == report.artifact
     assert artifact.precision == "int8"
@@ -197,7 +197,7 @@ def test_images_are_read_and_hashed_once_for_all_candidates(original):
     labels = artifact_of(original).labels
     calibration, evaluation = (CountedDataset(name, labels, len(name)) for name in ("calibration", "evaluation"))
     with suppress(ExportError):  # random weights may give other predictions in int8
-        make_int8(original, calibration=calibration, evaluation=evaluation)
+        make_int8(original, quantization_data=calibration, evaluation=evaluation)
     assert (calibration.num_readings, calibration.num_hashings) == (1, 1)
     assert (evaluation.num_readings, evaluation.num_hashings) == (1, 1)
 
@@ -207,8 +207,8 @@ def test_an_accuracy_that_no_candidate_reaches_leaves_no_file(tmp_path, checkpoi
     """The allowed drop is a gain of 100 points."""
     with pytest.raises(ExportError, match="even with every layer in floating point \\(allowed: -100\\)"):
         export(
-            checkpoint, tmp_path / "x.onnx", weights="int8", calibration=pictures, evaluation=pictures,
-            calibration_images=20, max_drop=-100,
+            checkpoint, tmp_path / "x.onnx", weights="int8", quantization_data=pictures, evaluation=pictures,
+            quantization_images=20, max_drop=-100,
         )  # fmt: skip
     assert list(tmp_path.iterdir()) == []
 
@@ -230,11 +230,11 @@ def test_a_broken_model_is_refused(fraction, max_logit_difference, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"weights": "int8"}, "int8 requires calibration images: give `calibration`"),
+        ({"weights": "int8"}, "int8 requires quantization images: give `quantization_data`"),
         ({"weights": "int4"}, "`weights` is 'int4': use one of fp32, fp16, int8"),
-        ({"weights": "fp16", "calibration": "x"}, "do not apply to weights in fp16"),
+        ({"weights": "fp16", "quantization_data": "x"}, "do not apply to weights in fp16"),
         (
-            {"weights": "int8", "calibration": EXAMPLES, "max_drop": 1.0},
+            {"weights": "int8", "quantization_data": EXAMPLES, "max_drop": 1.0},
             "`max_drop` requires labeled images: give `evaluation`",
         ),
     ],
@@ -247,14 +247,14 @@ def test_options_that_exclude_each_other_are_errors(tmp_path, untrained, options
 
 def test_images_without_labels_are_refused_for_evaluation(tmp_path, untrained):
     with pytest.raises(DataError, match=r"espresso\.jpg has no label, or several"):
-        export(untrained, tmp_path / "x.onnx", weights="int8", calibration=EXAMPLES, evaluation=EXAMPLES,
-               calibration_images=2)  # fmt: skip
+        export(untrained, tmp_path / "x.onnx", weights="int8", quantization_data=EXAMPLES, evaluation=EXAMPLES,
+               quantization_images=2)  # fmt: skip
 
 
 @pytest.mark.slow
 def test_json_report_is_all_of_standard_output(tmp_path, untrained):
     command = [sys.executable, "-m", "levit", "export", str(untrained), str(tmp_path / "x.onnx"), "--json"]
-    options = ["--weights", "int8", "--calibration", str(EXAMPLES), "--image-size", "64x48"]
+    options = ["--weights", "int8", "--quantization-data", str(EXAMPLES), "--image-size", "64x48"]
     done = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
     report = json.loads(done.stdout)
     assert report["precision"] == "int8"
@@ -270,7 +270,7 @@ def test_the_starter_keeps_its_accuracy_in_int8(tmp_path, shared_data):
         shared_data / "starter",
         tmp_path / "x.onnx",
         precision="int8",
-        calibration=images,
+        quantization_data=images,
         evaluation=images,
         max_drop=0.5,
     )

@@ -38,11 +38,20 @@ app = typer.Typer(
 app.command()(predict)
 app.command()(info)
 app.command()(convert)
-app.command(context_settings=renamed_options(size="image-size", precision="weights"))(export)
+app.command(
+    context_settings=renamed_options(
+        {
+            "size": "image-size",
+            "precision": "weights",
+            "calibration": "quantization-data",
+            "calibration-images": "quantization-images",
+        }
+    )
+)(export)
 app.command()(data)
 app.command()(evaluate)
 app.command()(train)
-app.command(context_settings=renamed_options(precision="target-precision"))(calibrate)
+app.command(context_settings=renamed_options({"precision": "target-precision"}))(calibrate)
 app.command()(benchmark)
 
 _GLOBAL_OPTIONS = ("--quiet",)  # accepted before and after the command

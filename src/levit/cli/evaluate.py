@@ -53,7 +53,7 @@ ClassMapOption = Annotated[
 OnBadImageOption = Annotated[
     OnBadImage, typer.Option(help="Count and name images that cannot be evaluated, or fail at the first.")
 ]
-SkipOption = Annotated[int, typer.Option(min=0, help="Number of calibration images of the model, which are excluded.")]
+SkipOption = Annotated[int, typer.Option(min=0, help="Number of quantization images of the model, which are excluded.")]
 CompareOption = Annotated[
     str | None, typer.Option(metavar="MODEL", help="Evaluate a second model and show where the two differ.")
 ]
@@ -125,7 +125,7 @@ class _Run:
     class_map: dict[str, str] | None
     on_bad_image: OnBadImage
     batch_size: int
-    calibration_images: int
+    quantization_images: int
     out: Path | None
     finds_duplicates: bool
     as_json: bool
@@ -176,7 +176,7 @@ class _Run:
                 class_map=self.class_map,
                 on_bad_image=self.on_bad_image.value,
                 batch_size=self.batch_size,
-                calibration_images=self.calibration_images,
+                quantization_images=self.quantization_images,
                 duplicates=duplicates,
                 on_prediction=on_prediction,
                 progress=lambda predictions: track(predictions, f"evaluating on {self.images.name}"),
@@ -217,7 +217,7 @@ class _Run:
         from levit.runtime.cpu_count import usable_cores
 
         return find_duplicates(
-            exclude_calibration(self.images.hashes(), self.calibration_images),
+            exclude_calibration(self.images.hashes(), self.quantization_images),
             self.other_splits,
             threads=usable_cores(),
             progress=lambda hashed: track(hashed, "looking for duplicates"),

@@ -29,14 +29,14 @@ OutputArgument = Annotated[str, typer.Argument(metavar="OUT.onnx", help="File to
 WeightsOption = Annotated[
     StoredWeights,
     typer.Option(
-        help="Type of the stored weights; fp16 halves the file size; int8 is the fastest, and requires --calibration."
+        help="Type of the stored weights; fp16 halves the file; int8 is the fastest, and requires --quantization-data."
     ),
 ]
-CalibrationOption = Annotated[
+QuantizationDataOption = Annotated[
     str | None, typer.Option(metavar="DIR|PARQUET", help="For int8: images like those of the later use.")
 ]
-CalibrationImagesOption = Annotated[
-    int | None, typer.Option(min=1, help="For int8: maximum number of calibration images; default: 1000.")
+QuantizationImagesOption = Annotated[
+    int | None, typer.Option(min=1, help="For int8: maximum number of quantization images; default: 1000.")
 ]
 EvaluationOption = Annotated[
     str | None, typer.Option(metavar="DIR|PARQUET", help="For int8: labeled images, on which accuracy is measured.")
@@ -64,8 +64,8 @@ def export(
     checkpoint: CheckpointArgument,
     output: OutputArgument,
     weights: WeightsOption = StoredWeights.FP32,
-    calibration: CalibrationOption = None,
-    calibration_images: CalibrationImagesOption = None,
+    quantization_data: QuantizationDataOption = None,
+    quantization_images: QuantizationImagesOption = None,
     evaluation: EvaluationOption = None,
     max_drop: MaxDropOption = None,
     image_size: ImageSizeOption = None,
@@ -80,8 +80,8 @@ def export(
         output,
         weights=weights.value,
         image_size=image_size,
-        calibration=calibration,
-        calibration_images=calibration_images,
+        quantization_data=quantization_data,
+        quantization_images=quantization_images,
         evaluation=evaluation,
         max_drop=max_drop,
         revision=revision,

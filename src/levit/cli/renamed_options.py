@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 from levit.errors import LevitWarning
 
 
-def renamed_options(**names: str) -> dict[str, Any]:
+def renamed_options(names: Mapping[str, str]) -> dict[str, Any]:
     """Settings of a command that accepts former names of its options; give them to typer as `context_settings`.
 
     Args:
-        **names: former name -> present name, without dashes at the front, as in `size="image-size"`.
+        names: former name -> present name, without dashes at the front.
 
     Examples:
-        >>> settings = renamed_options(size="image-size")
+        >>> settings = renamed_options({"size": "image-size"})
         >>> settings["token_normalize_func"]("revision")
         'revision'
     """

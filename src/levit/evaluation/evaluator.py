@@ -45,7 +45,7 @@ class Evaluation:
         sha256: hash of the data set, 64 hexadecimal digits.
         labels: labels of the model.
         matched: number of classes of the data set by the rule that matched them with a label ("name", "ImageNet", …).
-        num_images: number of images in the data set, without the calibration images of the model.
+        num_images: number of images in the data set, without the quantization images of the model.
         num_evaluated: number of images that were classified and compared with their label.
         num_unlabeled: number of images without a label.
         bad_images: the images that could not be evaluated, with reasons.
@@ -100,7 +100,7 @@ def evaluate(
     class_map: Mapping[str, str] | None = None,
     on_bad_image: OnBadImage = "skip",
     batch_size: int = DEFAULT_BATCH_SIZE,
-    calibration_images: int = 0,
+    quantization_images: int = 0,
     duplicates: Callable[[], Duplicates] | None = None,
     on_prediction: OnPrediction | None = None,
     progress: Progress = without_progress,
@@ -114,7 +114,7 @@ def evaluate(
         class_map: label of the model for classes of the data set whose names differ from it.
         on_bad_image: count images that cannot be read or have invalid labels ("skip"), or raise an error ("fail").
         batch_size: number of images that are computed at once.
-        calibration_images: number of calibration images of the model, which are excluded, as
+        quantization_images: number of quantization images of the model, which are excluded, as
             `levit.data.subsets.split_calibration` chooses them.
         duplicates: function that finds duplicate images, called after the pass; see `find_duplicates`.
         on_prediction: callback for each evaluated image.
@@ -139,7 +139,7 @@ def evaluate(
     classifier = model if isinstance(model, Classifier) else Classifier(model)
     images = open_data(data, split=split) if isinstance(data, str | PathLike) else data
     match = _match_labels(images, classifier.labels, class_map)
-    predictions = LabeledPredictions(exclude_calibration(images, calibration_images), on_bad_image=on_bad_image)
+    predictions = LabeledPredictions(exclude_calibration(images, quantization_images), on_bad_image=on_bad_image)
     metrics, diagnostics = MetricAccumulator(len(classifier.labels)), Diagnostics(len(classifier.labels))
     start = time.perf_counter()
     pairs = predictions.stream(classifier, batch_size=batch_size, progress=progress)

@@ -28,7 +28,7 @@ def find_rejection(
     *,
     coverage: float | None = None,
     target_precision: float | None = None,
-    calibration_images: int = 0,
+    quantization_images: int = 0,
 ) -> Rejection:
     """Find a temperature and a threshold on labeled images.
 
@@ -42,7 +42,7 @@ def find_rejection(
         coverage: fraction of the images whose score must reach the threshold, in (0, 1]; 0.95 if neither is given.
         target_precision: alternative to `coverage`: fraction of the predictions above the threshold that must be
             correct.
-        calibration_images: number of calibration images of the quantization to int8, which are excluded, as
+        quantization_images: number of quantization images of the quantization to int8, which are excluded, as
             `levit.data.subsets.split_calibration` chooses them.
 
     Raises:
@@ -53,7 +53,7 @@ def find_rejection(
         ImportError: scipy is not installed.
     """
     _check(classifier, coverage, target_precision)
-    logits, targets = _predict(classifier, exclude_calibration(data, calibration_images))
+    logits, targets = _predict(classifier, exclude_calibration(data, quantization_images))
     is_correct = logits.argmax(axis=1) == targets
     if is_correct.all():
         temperature = 1.0
@@ -106,7 +106,7 @@ def _predict(classifier: Classifier, data: LabeledDataset) -> tuple[Logits, Targ
         reason = "1 image has no label" if count == 1 else f"{count} images have no label"
         raise DataError(reason, source=data.name, hint="calibrate on labeled images")
     if not logits:
-        raise DataError("no image remains after the calibration images are excluded", source=data.name)
+        raise DataError("no image remains after the quantization images are excluded", source=data.name)
     return np.stack(logits), np.array(targets, np.int64)
 
 

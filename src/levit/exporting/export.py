@@ -55,8 +55,8 @@ def export(
     *,
     weights: StoredWeights = "fp32",
     image_size: int | Grid | None = None,
-    calibration: str | PathLike[str] | None = None,
-    calibration_images: int | None = None,
+    quantization_data: str | PathLike[str] | None = None,
+    quantization_images: int | None = None,
     evaluation: str | PathLike[str] | None = None,
     max_drop: float | None = None,
     revision: str | None = None,
@@ -76,11 +76,11 @@ def export(
             "int8" also computes in int8.
         image_size: image size in pixels, if it differs from the trained one: one side or (height, width). The position
             biases are interpolated.
-        calibration: for int8: images like those of the later use, a folder or a parquet file.
-        calibration_images: for int8: maximum number of calibration images; None for 1000.
+        quantization_data: for int8: images like those of the later use, a folder or a parquet file.
+        quantization_images: for int8: maximum number of quantization images; None for 1000.
         evaluation: for int8: labeled images, a folder with one subfolder per class or a parquet file. The accuracy
-            before and after quantization is written into the file. If it is the same data as `calibration`, the
-            calibration images are excluded.
+            before and after quantization is written into the file. If it is the same data as `quantization_data`, the
+            quantization images are excluded.
         max_drop: for int8, with `evaluation`: loss of top-1 accuracy in percentage points, above which layers are
             returned to floating point; None for 0.5.
         revision: branch, tag or commit of a checkpoint on the hub.
@@ -109,7 +109,7 @@ def export(
         raise ExportError("give a file name that ends in .onnx", source=target)
     if not target.parent.is_dir():
         raise ExportError(f"cannot be written ({os.strerror(errno.ENOENT)})", source=target)
-    _check_options(weights, calibration, calibration_images, evaluation, max_drop)
+    _check_options(weights, quantization_data, quantization_images, evaluation, max_drop)
     loaded = _read(checkpoint, revision)
     if image_size is not None:
         size = (image_size, image_size) if isinstance(image_size, int) else image_size
@@ -117,11 +117,11 @@ def export(
     weight_precision: WeightPrecision = "fp16" if weights == "fp16" else "fp32"
     model = build_artifact(loaded, weight_precision=weight_precision, producer=f"levit {__version__}")
     max_difference = verify(model.SerializeToString(), loaded, weight_precision=weight_precision)
-    if weights == "int8" and calibration is not None:
+    if weights == "int8" and quantization_data is not None:
         model, _ = make_int8(
             model,
-            calibration=open_data(calibration),
-            calibration_images=CALIBRATION_IMAGES if calibration_images is None else calibration_images,
+            quantization_data=open_data(quantization_data),
+            quantization_images=CALIBRATION_IMAGES if quantization_images is None else quantization_images,
             evaluation=open_data(evaluation) if evaluation is not None else None,
             max_drop=MAX_DROP if max_drop is None and evaluation is not None else max_drop,
         )
@@ -133,23 +133,26 @@ def export(
 
 def _check_options(
     weights: str,
-    calibration: str | PathLike[str] | None,
-    calibration_images: int | None,
+    quantization_data: str | PathLike[str] | None,
+    quantization_images: int | None,
     evaluation: str | PathLike[str] | None,
     max_drop: float | None,
 ) -> None:
     if weights not in get_args(StoredWeights):
         raise ExportError(f"`weights` is {weights!r}", hint=f"use one of {', '.join(get_args(StoredWeights))}")
-    if weights == "int8" and calibration is None:
-        raise ExportError("int8 requires calibration images", hint="give `calibration`, a folder or a .parquet file")
-    int8_options = (calibration, calibration_images, evaluation, max_drop)
+    if weights == "int8" and quantization_data is None:
+        raise ExportError(
+            "int8 requires quantization images", hint="give `quantization_data`, a folder or a .parquet file"
+        )
+    int8_options = (quantization_data, quantization_images, evaluation, max_drop)
     if weights != "int8" and any(option is not None for option in int8_options):
         raise ExportError(
-            f"`calibration`, `calibration_images`, `evaluation` and `max_drop` do not apply to weights in {weights}",
+            "`quantization_data`, `quantization_images`, `evaluation` and `max_drop` do not apply to weights in "
+            f"{weights}",
             hint="use `weights` int8",
         )
-    if calibration_images is not None and calibration_images < 1:
-        raise ExportError(f"`calibration_images` is {calibration_images}", hint="use at least 1")
+    if quantization_images is not None and quantization_images < 1:
+        raise ExportError(f"`quantization_images` is {quantization_images}", hint="use at least 1")
     if max_drop is not None and evaluation is None:
         raise ExportError("`max_drop` requires labeled images", hint="give `evaluation`")
 

@@ -47,8 +47,8 @@ class Candidate:
 def make_int8(
     original: onnx.ModelProto,
     *,
-    calibration: LabeledDataset,
-    calibration_images: int = CALIBRATION_IMAGES,
+    quantization_data: LabeledDataset,
+    quantization_images: int = CALIBRATION_IMAGES,
     evaluation: LabeledDataset | None = None,
     max_drop: float | None = None,
 ) -> tuple[onnx.ModelProto, Artifact]:
@@ -58,10 +58,10 @@ def make_int8(
 
     Args:
         original: model with fp32 weights, as `levit.deployment.build.build_artifact` returns it.
-        calibration: images like those of the later use; labels are not needed.
-        calibration_images: maximum number of them that calibrate.
-        evaluation: labeled images to measure accuracy on; where they are the same data as `calibration`, without the
-            images that calibrate. None compares predictions on the images that calibrate.
+        quantization_data: images like those of the later use; labels are not needed.
+        quantization_images: maximum number of them that are used.
+        evaluation: labeled images to measure accuracy on; where they are the same data as `quantization_data`, without
+            the images that are used. None compares predictions on the images that are used.
         max_drop: allowed loss of top-1 accuracy in percentage points; None for any loss.
 
     Returns:
@@ -73,11 +73,11 @@ def make_int8(
             layer in floating point.
     """
     artifact = artifact_of(original)
-    calibration_set, remaining = split_calibration(calibration, calibration_images)
-    sha256 = calibration.sha256()
+    quantization_set, remaining = split_calibration(quantization_data, quantization_images)
+    sha256 = quantization_data.sha256()
     with ExitStack() as stack:
-        calibrating = stack.enter_context(prepare_images(calibration_set, artifact.preprocessing, sha256=sha256))
-        evaluated = calibrating
+        opened = stack.enter_context(prepare_images(quantization_set, artifact.preprocessing, sha256=sha256))
+        evaluated = opened
         if evaluation is not None:
             evaluation_sha256 = evaluation.sha256()
             evaluation_set = remaining if evaluation_sha256 == sha256 else evaluation
@@ -85,13 +85,13 @@ def make_int8(
                 prepare_images(evaluation_set, artifact.preprocessing, sha256=evaluation_sha256, labels=artifact.labels)
             )
         before = evaluate_candidate(original, evaluated, "fp32")
-        quantized = quantize(original, list(calibrating.pixels))
+        quantized = quantize(original, list(opened.pixels))
         after, float_layers = evaluate_candidate(quantized, evaluated), list[str]()
         if max_drop is not None and before.drop_to(after) > max_drop:
             after, float_layers = restore_float_layers(quantized, before, evaluated, max_drop)
-        num_images = len(calibrating)
+        num_images = len(opened)
     record = Quantization(
-        data=calibration.name,
+        data=quantization_data.name,
         sha256=sha256,
         images=num_images,
         float_layers=tuple(float_layers),

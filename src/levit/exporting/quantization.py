@@ -65,7 +65,7 @@ def quantize(model: onnx.ModelProto, images: Sequence[NDArray[np.uint8]]) -> onn
 
     Args:
         model: result of `levit.deployment.graph.build_graph`; it is not modified.
-        images: calibration images, uint8 [height, width, 3] each, resized and cropped.
+        images: quantization images, uint8 [height, width, 3] each, resized and cropped.
 
     Returns:
         The network with pairs of QuantizeLinear and DequantizeLinear nodes, and with the metadata of `model`.
