@@ -6,16 +6,20 @@ import pytest
 from levit.deployment.build import build_artifact
 from levit.deployment.reference import run_reference
 from levit.errors import EngineError
+from levit.runtime.classifier import Classifier
 from levit.runtime.engine import CHECKPOINT_ENGINES, ENGINES, open_engine
 from levit.runtime.fake_engine import FakeEngine
 from levit.runtime.model_resolution import open_model
+from levit.runtime.normalizing_engine import as_image_engine
+from levit.spec.artifact import Artifact
 from tests.conftest import random_checkpoint
-from tests.runtime.engine_checks import CHECKS, CheckedEngine
-from tests.runtime.small_model import SMALL
+from tests.runtime.engine_checks import CHECKS, IMAGES, NOISE, CheckedEngine
+from tests.runtime.small_model import SMALL, write_checkpoint
+
+ALL_ENGINES = [*ENGINES, *CHECKPOINT_ENGINES, "fake"]
 
 
-@pytest.fixture(scope="module", params=[*ENGINES, *CHECKPOINT_ENGINES, "fake"])
-def checked(request) -> CheckedEngine:
+def open_checked(name: str) -> CheckedEngine:
     checkpoint = random_checkpoint(SMALL)
 
     def expected(batch: np.ndarray) -> np.ndarray:
@@ -25,19 +29,62 @@ def checked(request) -> CheckedEngine:
             return np.zeros((0, SMALL.num_labels), np.float32)
         return run_reference(checkpoint.weights, SMALL, batch)["logits"].astype(np.float32)
 
-    if request.param == "fake":
+    if name == "fake":
         return CheckedEngine(FakeEngine(checkpoint.as_artifact("fp32"), expected), expected)
-    if request.param in CHECKPOINT_ENGINES:
-        pytest.importorskip(CHECKPOINT_ENGINES[request.param].package)
-        engine = open_model(checkpoint, engine=request.param, precision="fp32", provider="cpu")
+    if name in CHECKPOINT_ENGINES:
+        pytest.importorskip(CHECKPOINT_ENGINES[name].package)
+        engine = open_model(checkpoint, engine=name, precision="fp32", provider="cpu")
     else:
-        pytest.importorskip(ENGINES[request.param].package)
+        pytest.importorskip(ENGINES[name].package)
         content = build_artifact(checkpoint).SerializeToString()
-        engine = open_engine(content, engine=request.param, precision="fp32")
-    assert engine.name == request.param
+        engine = open_engine(content, engine=name, precision="fp32")
+    assert engine.name == name
     return CheckedEngine(engine, expected)
+
+
+@pytest.fixture(scope="module", params=ALL_ENGINES)
+def checked(request) -> CheckedEngine:
+    return open_checked(request.param)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
 def test_engines_conform(checked, check):
     check(checked)
+
+
+@pytest.mark.parametrize("name", ALL_ENGINES)
+def test_a_closed_engine_finishes_its_batches_and_refuses_others(name):
+    with open_checked(name).engine as engine:
+        image_engine = as_image_engine(engine, Artifact.from_metadata(engine.metadata).preprocessing)
+        image_engine.run_images(IMAGES)
+        futures = [image_engine.submit(IMAGES[:2], 2) for _ in range(2)]
+        if image_engine is not engine:
+            image_engine.close()
+    assert [future.result(timeout=60).shape for future in futures] == [(2, 5)] * 2
+    for compute in (
+        lambda: engine.run(NOISE),
+        lambda: image_engine.run_images(IMAGES),
+        lambda: image_engine.submit(IMAGES, 5),
+    ):
+        with pytest.raises(EngineError, match="the engine is closed: open a new one"):
+            compute()
+    engine.close()
+
+
+@pytest.mark.parametrize("name", ALL_ENGINES)
+def test_a_classifier_closes_only_the_engine_that_it_opened(name):
+    engine = open_checked(name).engine
+    with Classifier(engine) as classifier:
+        logits = classifier(IMAGES[0]).logits
+        list(classifier.stream(list(IMAGES), batch_size=2))
+    np.testing.assert_array_equal(Classifier(engine)(IMAGES[0]).logits, logits)
+
+
+def test_a_closed_classifier_refuses_predictions(tmp_path):
+    with Classifier(write_checkpoint(tmp_path / "fruit")) as classifier:
+        stream = classifier.stream(list(IMAGES) * 4, batch_size=2)
+        next(stream)
+    for predict in (lambda: classifier(IMAGES[0]), lambda: list(stream), lambda: classifier.engine.run(NOISE)):
+        with pytest.raises(EngineError, match="the engine is closed"):
+            predict()
+    classifier.close()

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import openvino
@@ -73,11 +74,50 @@ def test_a_model_opens_from_a_file_as_from_its_content(content, tmp_path):
 def test_the_compiled_model_is_cached_and_gives_the_same_logits(content, tmp_path):
     first = OpenVinoEngine(content, precision="fp32", cache_dir=tmp_path)
     logits = first.run(NOISE)
-    (cached,) = tmp_path.iterdir()
+    files = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*") if file.is_file()}
+    assert sorted(file.suffix for file in files) == [".blob", ".json"]
     second = OpenVinoEngine(content, precision="fp32", cache_dir=tmp_path)
     assert second.metadata == first.metadata
     np.testing.assert_array_equal(second.run(NOISE), logits)
-    assert list(tmp_path.iterdir()) == [cached]
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*") if file.is_file()} == files
+
+
+def change_bits(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    for position in range(len(content) // 2, len(content), len(content) // 50):
+        content[position] ^= 0x40
+    file.write_bytes(content)
+
+
+def truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:1000])
+
+
+@pytest.mark.parametrize("damage", [change_bits, truncate, lambda file: file.write_bytes(b"")])
+def test_a_damaged_compiled_model_is_replaced(content, tmp_path, damage):
+    logits = OpenVinoEngine(content, precision="fp32", cache_dir=tmp_path).run(NOISE)
+    (cached,) = tmp_path.rglob("*.blob")
+    damage(cached)
+    damaged = cached.read_bytes()
+    np.testing.assert_array_equal(OpenVinoEngine(content, precision="fp32", cache_dir=tmp_path).run(NOISE), logits)
+    assert cached.read_bytes() != damaged
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", "{", '{"other.blob": 1}'])
+def test_a_compiled_model_without_a_hash_is_replaced(content, tmp_path, text):
+    logits = OpenVinoEngine(content, precision="fp32", cache_dir=tmp_path).run(NOISE)
+    (hashes,) = tmp_path.rglob("*.json")
+    (cached,) = tmp_path.rglob("*.blob")
+    change_bits(cached)
+    hashes.unlink() if text is None else hashes.write_text(text)
+    np.testing.assert_array_equal(OpenVinoEngine(content, precision="fp32", cache_dir=tmp_path).run(NOISE), logits)
+    assert cached.name in hashes.read_text()
+
+
+def test_networks_are_compiled_without_a_cache_that_cannot_be_written(content, tmp_path):
+    (tmp_path / "file").touch()
+    engine = OpenVinoEngine(content, precision="fp32", cache_dir=tmp_path / "file")
+    assert relative(engine.run(NOISE), expected(NOISE)) < 1e-5
 
 
 def test_a_damaged_model_is_an_error_of_one_line_that_names_it(content, tmp_path):

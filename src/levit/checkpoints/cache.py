@@ -57,7 +57,7 @@ def write_cached(content: bytes, file: Path) -> bool:
 def _prune(folder: Path, max_bytes: int) -> None:
     """Delete the oldest files above the total size; another process may do the same at the same time."""
     with suppress(OSError):
-        files = [(entry.stat(), entry) for entry in folder.iterdir() if entry.is_file()]
+        files = [(entry.stat(), entry) for entry in folder.rglob("*") if entry.is_file()]
         excess = sum(status.st_size for status, _ in files) - max_bytes
         for status, entry in sorted(files, key=lambda pair: pair[0].st_mtime):
             if excess <= 0:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from levit.data.class_matching import match_classes
 from levit.data.labeled_images import LabeledDataset, LabeledImage
-from levit.errors import DataError
+from levit.errors import DataError, ImageError
 from levit.evaluation.accumulator import MetricAccumulator, top_classes
 from levit.images.transform import normalize, read_and_preprocess
 from levit.runtime.classifier import DEFAULT_BATCH_SIZE
@@ -50,12 +50,26 @@ class PreparedImages:
         return len(self.pixels)
 
     def compute_logits(self, engine: Engine, *, batch_size: int = DEFAULT_BATCH_SIZE) -> Logits:
-        """Compute the logits of all images: float32 [images, classes]."""
+        """Compute the logits of all images: float32 [images, classes].
+
+        Raises:
+            ImageError: a logit is not finite.
+        """
         batches = (self.pixels[start : start + batch_size] for start in range(0, len(self), batch_size))
-        if not isinstance(engine, ImageEngine):
-            return np.concatenate([engine.run(normalize(batch, self.preprocessing)) for batch in batches])
-        futures = [engine.submit(np.asarray(batch), batch_size) for batch in batches]  # blocks while all are busy
-        return np.concatenate([future.result() for future in futures])
+        if isinstance(engine, ImageEngine):
+            futures = [engine.submit(np.asarray(batch), batch_size) for batch in batches]  # blocks while all are busy
+            logits = np.concatenate([future.result() for future in futures])
+        else:
+            logits = np.concatenate([engine.run(normalize(batch, self.preprocessing)) for batch in batches])
+        is_finite = np.isfinite(logits).all(axis=1)
+        if not is_finite.all():
+            number = int(is_finite.argmin()) + 1
+            raise ImageError(
+                f"{engine.name} gives a logit that is not finite, in {engine.precision}",
+                source=f"{self.data}: image {number}",
+                hint="the weights are damaged, or too large for the precision",
+            )
+        return logits
 
     def accuracy(self, engine: Engine, logits: Logits) -> Accuracy | None:
         """Top-1 and top-5 accuracy of logits; None without labels.

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.errors import EngineError, first_line
+from levit.managed_engine import ManagedEngine, ProcessGuard, schedule
 from levit.model.folded_network import FoldedNetwork
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -23,7 +24,7 @@ _WARM_UP_RUNS = 3  # before a CUDA graph is captured
 NetworkFunction = Callable[[Tensor], Tensor]
 
 
-class TorchEngine:
+class TorchEngine(ManagedEngine):
     """Inference engine that runs a folded checkpoint in torch.
 
     On CUDA the network is compiled and captured as a CUDA graph for each batch size. On two CPU cores compilation took
@@ -65,6 +66,9 @@ class TorchEngine:
         provider: str | None = None,
         compiled: bool | None = None,
     ) -> None:
+        guard = ProcessGuard("this torch engine")
+        super().__init__(guard)
+        guard.check()  # the thread below computes from the start
         self._device = _select_device(provider)
         self.precision, self.reason = _select_precision(precision, self._device)
         self._compiled = self._device.type == "cuda" if compiled is None else compiled
@@ -88,7 +92,7 @@ class TorchEngine:
         Raises:
             EngineError: the shape does not fit the network.
         """
-        return self._executor.submit(self._compute, pixel_values, None).result()
+        return self._run(pixel_values, None)
 
     def run_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Compute the logits of a few images with low latency.
@@ -103,9 +107,9 @@ class TorchEngine:
             EngineError: the shape does not fit the network.
         """
         if not self._compiled or not len(images):
-            return self._executor.submit(self._compute, images, None).result()
+            return self._run(images, None)
         # One compiled network for single images, instead of one for each number of images.
-        return np.concatenate([self._executor.submit(self._compute, image[None], 1).result() for image in images])
+        return np.concatenate([self._run(image[None], 1) for image in images])
 
     def submit(self, images: NDArray[np.uint8], batch_size: int) -> Future[NDArray[np.float32]]:
         """Compute the logits of one batch of a stream with high throughput; blocks while two batches are pending.
@@ -117,10 +121,24 @@ class TorchEngine:
         Returns:
             Future of float32 [B, classes]; its result raises EngineError if the shape does not fit the network.
         """
-        self._free_slots.acquire()
-        future = self._executor.submit(self._compute, images, batch_size if self._compiled else None)
-        future.add_done_callback(lambda _: self._free_slots.release())
-        return future
+        with self._computing():
+            self._free_slots.acquire()
+            try:
+                future = schedule(self._executor, self._compute, images, batch_size if self._compiled else None)
+            except EngineError:
+                self._free_slots.release()
+                raise
+            future.add_done_callback(lambda _: self._free_slots.release())
+            return future
+
+    def _run(self, batch: NDArray[Any], batch_size: int | None) -> NDArray[np.float32]:
+        with self._computing():
+            return schedule(self._executor, self._compute, batch, batch_size).result()
+
+    def _release(self) -> None:
+        self._executor.shutdown(wait=True)
+        self._compiled_networks.clear()
+        self.__dict__.pop("_network", None)
 
     def _build(self, checkpoint: Checkpoint, threads: int | None) -> FoldedNetwork:
         if threads is not None and self._device.type == "cpu":

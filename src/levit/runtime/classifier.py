@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import islice
 from os import PathLike
 from pathlib import Path
-from typing import Literal, overload
+from types import TracebackType
+from typing import Literal, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,9 @@ from levit.checkpoints.weight_lookup import check_no_revision
 from levit.errors import CheckpointError, ConfigError, EngineError, ImageError
 from levit.images.decoding import IMAGE_TYPES, MAX_PIXELS, ImageSource, describe_source, snapshot_source
 from levit.images.transform import read_and_preprocess
+from levit.managed_engine import ManagedEngine, ProcessGuard, schedule
 from levit.runtime.cpu_count import usable_cores
+from levit.runtime.decoded_batch import DecodedBatch, DecodingImage, collect
 from levit.runtime.engine import Engine, Precision, validate_options
 from levit.runtime.model_resolution import open_model
 from levit.runtime.normalizing_engine import as_image_engine
@@ -28,14 +30,17 @@ from levit.spec.artifact import Artifact
 
 DEFAULT_BATCH_SIZE = 16
 
+_NO_LOGITS = np.empty(0, np.float32)  # of an image with an error
+
 
 class Classifier:
     """Image classifier with an exported model or a checkpoint.
 
     torch is needed only for `engine="torch"` and for checkpoints in `.pth` files.
 
-    It may be shared between threads. The compiled network lives as long as the classifier, see
-    `levit.runtime.engine.Engine`.
+    It may be shared between threads. The compiled network lives until `close()` or the end of a `with` block, or as
+    long as the classifier; see `levit.runtime.engine.Engine`, also about forked processes. An image for which a logit
+    is not finite has an error; a model that gives such logits for a uniform gray image is refused when that happens.
 
     Args:
         model: an exported `.onnx` file; a checkpoint (argument or result of `levit.read_checkpoint`), which is folded
@@ -68,6 +73,8 @@ class Classifier:
         >>> classify = levit.Classifier()
         >>> [label.name for label in classify("examples/espresso.jpg").top(1)]
         ['espresso']
+        >>> with levit.Classifier() as classify:
+        ...     prediction = classify("examples/cat.jpg")
     """
 
     def __init__(
@@ -86,7 +93,7 @@ class Classifier:
             raise ConfigError(f"is {preprocessing!r}", source="preprocessing", hint="use fast or exact")
         model = Path(model) if isinstance(model, PathLike) else model
         if model is None or isinstance(model, str | Path | Checkpoint):
-            self.engine = open_model(
+            self.engine: Engine = open_model(
                 model, engine=engine, precision=precision, threads=threads, provider=provider, revision=revision
             )
         elif isinstance(model, Engine):
@@ -100,9 +107,30 @@ class Classifier:
             raise TypeError(f"model is a {type(model).__name__}: give a path, a name, a checkpoint or an engine")
         self.artifact = _read_artifact(self.engine, model)
         self._image_engine = as_image_engine(self.engine, self.artifact.preprocessing)
+        self._owns_engine = self.engine is not model
+        self._is_verified = False
         self._threads = threads or usable_cores()
         self._max_pixels = max_pixels
         self._exact = preprocessing == "exact"
+
+    def close(self) -> None:
+        """Finish the computations in progress, and free the network; a second call does nothing.
+
+        Later predictions raise an EngineError. An engine that was opened by the caller stays open.
+        """
+        for engine in (self._image_engine, self.engine):
+            if isinstance(engine, ManagedEngine) and (self._owns_engine or engine is not self.engine):
+                engine.close()
+
+    def __enter__(self) -> Self:
+        """Return the classifier."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the classifier."""
+        self.close()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -125,13 +153,16 @@ class Classifier:
             One prediction; or a list in the order of the images, with bad images reported in `Prediction.error`.
 
         Raises:
-            ImageError: the single image cannot be decoded or is refused.
-            EngineError: the engine failed.
+            ImageError: the single image cannot be decoded or is refused, or a logit is not finite.
+            EngineError: the engine failed or is closed, or the model gives no finite logits at all.
         """
         if isinstance(images, list | tuple):
             return list(self.stream(images))
-        (logits,) = self._compute_now([self._preprocess(images)])
-        return self._prediction(describe_source(images), logits, None)
+        batch = DecodedBatch([describe_source(images)], [self._preprocess(images)], [None])
+        (prediction,) = self._predictions(batch, self._compute_now(batch.images))
+        if prediction.error is not None:
+            raise prediction.error
+        return prediction
 
     def stream(self, images: Iterable[ImageSource], *, batch_size: int = DEFAULT_BATCH_SIZE) -> Iterator[Prediction]:
         """Classify any number of images, in order and in bounded memory.
@@ -149,7 +180,8 @@ class Classifier:
         Raises:
             TypeError: `images` is a single image.
             ConfigError: `batch_size` is less than 1.
-            EngineError: the engine failed. It ends the stream, as does an exception of `images` itself.
+            EngineError: the engine failed or is closed, or the model gives no finite logits at all. It ends the stream,
+                as does an exception of `images` itself.
         """
         if isinstance(images, IMAGE_TYPES):
             raise TypeError(
@@ -160,17 +192,19 @@ class Classifier:
         return self._stream(iter(images), batch_size)
 
     def _stream(self, sources: Iterator[ImageSource], batch_size: int) -> Iterator[Prediction]:
-        decoding: deque[_DecodingImage] = deque()
-        computing: deque[tuple[_Batch, Future[NDArray[np.float32]]]] = deque()
+        decoding: deque[DecodingImage] = deque()
+        computing: deque[tuple[DecodedBatch, Future[NDArray[np.float32]]]] = deque()
+        guard = ProcessGuard("this stream")
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="levit-decode")
         try:
             while True:
+                guard.check()
                 for source in islice(sources, 2 * batch_size - len(decoding)):
-                    image = pool.submit(self._preprocess, snapshot_source(source))
-                    decoding.append(_DecodingImage(describe_source(source), image))
+                    image = schedule(pool, self._preprocess, snapshot_source(source))
+                    decoding.append(DecodingImage(describe_source(source), image))
                 if not decoding:
                     break
-                batch = _collect([decoding.popleft() for _ in range(min(batch_size, len(decoding)))])
+                batch = collect([decoding.popleft() for _ in range(min(batch_size, len(decoding)))])
                 is_nothing_pending = not computing and not decoding and len(batch.images) < batch_size
                 if is_nothing_pending:
                     yield from self._predictions(batch, self._compute_now(batch.images))
@@ -213,10 +247,29 @@ class Classifier:
             )
         return logits
 
-    def _predictions(self, batch: _Batch, logits: NDArray[np.float32]) -> Iterator[Prediction]:
+    def _predictions(self, batch: DecodedBatch, logits: NDArray[np.float32]) -> Iterator[Prediction]:
         rows = iter(logits)
         for name, error in zip(batch.names, batch.errors, strict=True):
-            yield self._prediction(name, np.empty(0, np.float32) if error else next(rows), error)
+            row = _NO_LOGITS if error else next(rows)
+            if not np.isfinite(row).all():
+                self._verify_model()
+                row, error = _NO_LOGITS, ImageError("the model gives a logit that is not finite", source=name)
+            yield self._prediction(name, row, error)
+
+    def _verify_model(self) -> None:
+        """Refuse a model whose logits are not finite for a uniform gray image; called when those of an image are not.
+
+        Verifying each model when it is opened would compile a network that a stream does not need.
+        """
+        if not self._is_verified:
+            gray = np.full((1, *self.artifact.architecture.image_height_width, 3), 128, np.uint8)
+            if not np.isfinite(self._image_engine.run_images(gray)).all():
+                raise EngineError(
+                    f"the model gives logits that are not finite, in {self.engine.precision}",
+                    source=self.artifact.source.name,
+                    hint="its weights are damaged, or too large for the precision",
+                )
+            self._is_verified = True
 
     def _prediction(self, name: str, logits: NDArray[np.float32], error: ImageError | None) -> Prediction:
         rejection = self.artifact.rejection
@@ -231,35 +284,6 @@ class Classifier:
         )
 
 
-@dataclass(frozen=True)
-class _DecodingImage:
-    """Image that a thread of the pool decodes."""
-
-    name: str
-    image: Future[NDArray[np.uint8]]
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """Decoded images of a batch; `names` and `errors` also contain the images that could not be decoded."""
-
-    names: list[str]
-    images: list[NDArray[np.uint8]]
-    errors: list[ImageError | None]
-
-
-def _collect(decoding: list[_DecodingImage]) -> _Batch:
-    """Wait for the images of a batch."""
-    batch = _Batch([item.name for item in decoding], [], [])
-    for item in decoding:
-        try:
-            batch.images.append(item.image.result())
-            batch.errors.append(None)
-        except ImageError as error:
-            batch.errors.append(_without_traceback(error))
-    return batch
-
-
 def _read_artifact(engine: Engine, model: object) -> Artifact:
     """Read the description of the engine's model, and check that it classifies images."""
     source = str(model) if isinstance(model, str | Path) else None
@@ -272,9 +296,3 @@ def _read_artifact(engine: Engine, model: object) -> Artifact:
         raise ConfigError(f"the network takes {channels} channels, and images have 3", source=source)
     artifact.preprocessing.check_fits(artifact.architecture.image_height_width)
     return artifact
-
-
-def _without_traceback(error: ImageError) -> ImageError:
-    """Drop the frames of an error, which would keep the image in memory as long as the prediction."""
-    error.__cause__ = error.__context__ = None
-    return error.with_traceback(None)

@@ -22,9 +22,11 @@ Precision = Literal["auto", "fp32", "bf16", "int8"]
 class Engine(Protocol):
     """Inference engine with one model: computes logits from normalized images.
 
-    An engine holds the compiled network and its threads until the last reference to it is deleted; it has no
-    method to close it. It may be shared between threads. It does not work in a forked child process, which lacks the
-    threads: open a new engine there.
+    An engine holds the compiled network and its threads until the last reference to it is deleted. The engines of
+    levit are also context managers with a method `close()`, after which they raise an EngineError. An engine may be
+    shared between threads. A forked child process lacks the threads: there, the engines of levit raise an EngineError
+    if the parent has used them, and OpenVINO if the parent has compiled any network; start processes by the method
+    "spawn" instead.
 
     Attributes:
         name: name of the engine, as in `open_engine(engine=…)`.

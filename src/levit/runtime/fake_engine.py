@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from levit.managed_engine import ManagedEngine
 from levit.spec.artifact import Artifact
 
 Logits = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
-class FakeEngine:
+class FakeEngine(ManagedEngine):
     """Engine that computes logits with a Python function, and records its input batches.
 
     Args:
@@ -44,11 +45,13 @@ class FakeEngine:
     reason = "fp32, because the logits are computed by a Python function"
 
     def __init__(self, artifact: Artifact, logits: Logits) -> None:
+        super().__init__()
         self.metadata: Mapping[str, str] = artifact.to_metadata()
         self.batches: list[NDArray[np.float32]] = []
         self._logits = logits
 
     def run(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits of normalized images: float32 [B, channels, height, width] -> float32 [B, classes]."""
-        self.batches.append(pixel_values)
-        return self._logits(pixel_values)
+        with self._computing():
+            self.batches.append(pixel_values)
+            return self._logits(pixel_values)

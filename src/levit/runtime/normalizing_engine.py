@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levit.images.transform import normalize
+from levit.managed_engine import ManagedEngine, ProcessGuard, schedule
 from levit.runtime.engine import Engine, ImageEngine
 from levit.spec.preprocessing import Preprocessing
 
@@ -23,8 +24,10 @@ def as_image_engine(engine: Engine, preprocessing: Preprocessing) -> ImageEngine
     return engine if isinstance(engine, ImageEngine) else NormalizingEngine(engine, preprocessing)
 
 
-class NormalizingEngine:
+class NormalizingEngine(ManagedEngine):
     """Engine for images on top of an engine for normalized values; batches are computed one after the other.
+
+    Closing it ends its thread, and leaves the other engine open.
 
     Args:
         engine: the engine that computes the logits.
@@ -32,11 +35,16 @@ class NormalizingEngine:
     """
 
     def __init__(self, engine: Engine, preprocessing: Preprocessing) -> None:
+        super().__init__(ProcessGuard("this classifier"))
         self.name, self.precision, self.reason = engine.name, engine.precision, engine.reason
         self.metadata: Mapping[str, str] = engine.metadata
-        self.run = engine.run
+        self._engine = engine
         self._preprocessing = preprocessing
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="levit-compute")
+
+    def run(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits of normalized images: float32 [B, channels, height, width] -> float32 [B, classes]."""
+        return self._engine.run(pixel_values)
 
     def run_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Logits of images: uint8 [B, height, width, 3] -> float32 [B, classes]."""
@@ -44,4 +52,8 @@ class NormalizingEngine:
 
     def submit(self, images: NDArray[np.uint8], batch_size: int) -> Future[NDArray[np.float32]]:
         """Start computing one batch of a stream: uint8 [B, height, width, 3] -> future of float32 [B, classes]."""
-        return self._worker.submit(self.run_images, images)
+        with self._computing():
+            return schedule(self._worker, self.run_images, images)
+
+    def _release(self) -> None:
+        self._worker.shutdown(wait=True)

@@ -14,6 +14,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from levit.errors import EngineError, first_line
+from levit.managed_engine import ManagedEngine, ProcessGuard, schedule
 from levit.runtime.cpu_count import usable_cores
 from levit.spec.artifact import Artifact
 from levit.spec.preprocessing import Preprocessing
@@ -23,7 +24,7 @@ _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "c
 _MAX_PENDING_BATCHES = 2  # one is computed and one waits
 
 
-class OnnxRuntimeEngine:
+class OnnxRuntimeEngine(ManagedEngine):
     """ONNX model in ONNX Runtime; an `ImageEngine`.
 
     The arithmetic is fp32, and int8 in the quantized layers; ONNX Runtime has no bf16 on CPUs. An engine may be shared
@@ -51,6 +52,8 @@ class OnnxRuntimeEngine:
         provider: str | None = None,
         cache_dir: Path | None = None,
     ) -> None:
+        guard = ProcessGuard("this engine of ONNX Runtime")
+        super().__init__(guard)
         source = str(model) if isinstance(model, Path) else "the model"
         if precision == "bf16":
             raise EngineError("onnxruntime has no bf16", hint="use `precision` auto, or `engine` openvino")
@@ -59,6 +62,7 @@ class OnnxRuntimeEngine:
         self._options.intra_op_num_threads = threads or usable_cores()
         self._options.log_severity_level = 3  # errors only; they are raised anyway
         self._providers = [provider_name]
+        guard.check()  # a session has threads from the start
         try:
             self._model = model.read_bytes() if isinstance(model, Path) else model
             self._session = self._open(self._model)
@@ -79,7 +83,8 @@ class OnnxRuntimeEngine:
         Raises:
             EngineError: the batch does not fit the network.
         """
-        return _run(self._session, pixel_values)
+        with self._computing():
+            return _run(self._session, pixel_values)
 
     def run_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Logits of images with the lowest latency: uint8 [B, height, width, 3] -> float32 [B, classes].
@@ -87,21 +92,35 @@ class OnnxRuntimeEngine:
         Raises:
             EngineError: the images do not fit the network.
         """
-        return _run(self._images_session, images.reshape(*images.shape[:2], images.shape[2] * images.shape[3]))
+        with self._computing():
+            return self._run_images(images)
 
     def submit(self, images: NDArray[np.uint8], batch_size: int) -> Future[NDArray[np.float32]]:
         """Start computing one batch of a stream: uint8 [B, height, width, 3] -> future of float32 [B, classes].
 
         The future raises EngineError if the images do not fit the network.
         """
-        self._slots.acquire()
-        future = self._worker.submit(self.run_images, images)
-        future.add_done_callback(lambda _: self._slots.release())
-        return future
+        with self._computing():
+            self._slots.acquire()
+            try:
+                future = schedule(self._worker, self._run_images, images)
+            except EngineError:
+                self._slots.release()
+                raise
+            future.add_done_callback(lambda _: self._slots.release())
+            return future
+
+    def _run_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return _run(self._images_session, images.reshape(*images.shape[:2], images.shape[2] * images.shape[3]))
 
     @cached_property
     def _images_session(self) -> onnxruntime.InferenceSession:
         return self._open(prepend_normalization(self._model, Artifact.from_metadata(self.metadata).preprocessing))
+
+    def _release(self) -> None:
+        self._worker.shutdown(wait=True)
+        self.__dict__.pop("_images_session", None)
+        self.__dict__.pop("_session", None)
 
     def _open(self, model: bytes) -> onnxruntime.InferenceSession:
         return onnxruntime.InferenceSession(model, self._options, providers=self._providers)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import functools
 
+from levit.managed_engine import ProcessGuard
 from levit.runtime.telemetry import telemetry_disabled
 
 with telemetry_disabled():
     import openvino
 
-__all__ = ["openvino", "openvino_core"]  # every other module imports OpenVINO from here
+__all__ = ["OPENVINO_GUARD", "openvino", "openvino_core"]  # every other module imports OpenVINO from here
+
+OPENVINO_GUARD = ProcessGuard("OpenVINO")
+"""Guard of the threads that all compiled networks of a process share; they do not exist in a forked child."""
 
 
 @functools.cache

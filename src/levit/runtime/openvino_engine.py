@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,16 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levit.errors import EngineError
+from levit.managed_engine import ManagedEngine
+from levit.runtime.compiled_cache import verified_cache
 from levit.runtime.cpu_count import usable_cores, visible_cores
-from levit.runtime.openvino_core import openvino, openvino_core
+from levit.runtime.openvino_core import OPENVINO_GUARD, openvino, openvino_core
 from levit.runtime.openvino_graph import fuse_quantization, is_quantized, prepend_normalization
+from levit.runtime.openvino_queue import BatchQueue, compute, openvino_message
 from levit.spec.artifact import Artifact
 
 _DEVICE = "CPU"
 _ELEMENT_TYPES = {"fp32": "f32", "bf16": "bf16"}
 
 
-class OpenVinoEngine:
+class OpenVinoEngine(ManagedEngine):
     """ONNX model in OpenVINO; an `ImageEngine`.
 
     The network is compiled on first use, once for each way to run it: normalized batches of any size (`run`), single
@@ -51,12 +54,13 @@ class OpenVinoEngine:
         threads: int | None = None,
         cache_dir: Path | None = None,
     ) -> None:
+        super().__init__(OPENVINO_GUARD)
         self._source = str(model) if isinstance(model, Path) else "the model"
         _check_is_onnx(model, self._source)
         try:
             self._network = openvino_core().read_model(model)
         except RuntimeError as error:
-            raise EngineError(f"OpenVINO cannot open it ({_message(error)})", source=self._source) from error
+            raise EngineError(f"OpenVINO cannot open it ({openvino_message(error)})", source=self._source) from error
         self.metadata: Mapping[str, str] = _metadata(self._network)
         quantized = is_quantized(self._network)
         choice = choose_precision(precision, quantized=quantized, source=self._source)
@@ -66,12 +70,11 @@ class OpenVinoEngine:
         self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _ELEMENT_TYPES[choice.float_precision]}
         if threads is not None or usable_cores() < visible_cores():
             self._settings["INFERENCE_NUM_THREADS"] = threads or usable_cores()
-        if cache_dir is not None:
-            self._settings["CACHE_DIR"] = str(cache_dir)
+        self._cache_dir = cache_dir
         self._lock = threading.Lock()
         self._compiled: dict[int | None, openvino.CompiledModel] = {}  # by batch size
         self._idle: dict[int | None, deque[openvino.InferRequest]] = {}
-        self._queues: dict[int, _BatchQueue] = {}
+        self._queues: dict[int, BatchQueue] = {}
 
     def run(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits of normalized images: float32 [B, channels, height, width] -> float32 [B, classes].
@@ -97,21 +100,24 @@ class OpenVinoEngine:
         Raises:
             EngineError: the images do not fit the network, or OpenVINO cannot compile it.
         """
-        with self._lock:
-            if batch_size not in self._queues:
-                self._queues[batch_size] = _BatchQueue(self._compile("THROUGHPUT", batch_size), batch_size)
-        return self._queues[batch_size].submit(images)
+        with self._computing():
+            with self._lock:
+                if batch_size not in self._queues:
+                    self._queues[batch_size] = _queue(self._compile("THROUGHPUT", batch_size))
+                queue = self._queues[batch_size]
+            return queue.submit(images)
 
     def _infer(self, batch_size: int | None, values: NDArray[Any]) -> NDArray[np.float32]:
+        with self._computing():
+            return self._infer_now(batch_size, values)
+
+    def _infer_now(self, batch_size: int | None, values: NDArray[Any]) -> NDArray[np.float32]:
         with self._lock:
             if batch_size not in self._compiled:
                 self._compiled[batch_size], self._idle[batch_size] = self._compile("LATENCY", batch_size), deque()
             idle = self._idle[batch_size]
             request = idle.pop() if idle else self._compiled[batch_size].create_infer_request()
-        try:
-            logits = np.array(request.infer([values], share_inputs=True)[0], np.float32)
-        except RuntimeError as error:
-            raise _batch_error(values, _message(error)) from error
+        logits = compute(request, values)
         idle.append(request)
         return logits
 
@@ -122,41 +128,30 @@ class OpenVinoEngine:
             preprocessing = Artifact.from_metadata(self.metadata).preprocessing
             network = prepend_normalization(network.clone(), preprocessing, batch_size)
         settings = {**self._settings, "PERFORMANCE_HINT": performance_hint}
+        cache: AbstractContextManager[Path | None] = nullcontext()
+        if self._cache_dir is not None:
+            cache = verified_cache(self._cache_dir, sorted(self.metadata.items()), sorted(settings.items()), batch_size)
         try:
-            return openvino_core().compile_model(network, _DEVICE, settings)
+            with cache as folder:
+                cached = {} if folder is None else {"CACHE_DIR": str(folder)}
+                return openvino_core().compile_model(network, _DEVICE, settings | cached)
         except RuntimeError as error:
-            raise EngineError(f"OpenVINO cannot compile it ({_message(error)})", source=self._source) from error
+            raise EngineError(f"OpenVINO cannot compile it ({openvino_message(error)})", source=self._source) from error
+
+    def _release(self) -> None:
+        with self._lock:
+            for queue in self._queues.values():
+                queue.close()
+            self._queues.clear()
+            self._idle.clear()
+            self._compiled.clear()
 
 
-class _BatchQueue:
-    """Infer requests for batches of one size, as many in parallel as OpenVINO finds optimal for the processor."""
-
-    def __init__(self, compiled: openvino.CompiledModel, batch_size: int) -> None:
-        self._requests = openvino.AsyncInferQueue(compiled)
-        self._requests.set_callback(self._finish)
-        self._shape = (batch_size, *(size.get_length() for size in compiled.input(0).get_partial_shape()[1:]))
-        self._lock = threading.Lock()
-        # A thread of OpenVINO that returns from `_finish` during the interpreter's shutdown would crash the process.
-        weakref.finalize(self, self._requests.wait_all)
-
-    def submit(self, images: NDArray[np.uint8]) -> Future[NDArray[np.float32]]:
-        count, size = len(images), self._shape[0]
-        # Checked here, because a request that OpenVINO refuses never returns to the queue.
-        if images.shape[1:] != self._shape[1:] or count > size or images.dtype != np.uint8:
-            expected = f"it takes at most {list(self._shape)} of uint8, and this is {images.dtype}"
-            raise _batch_error(images, expected)
-        if count < size:  # pad the last batch; the logits of the padding are dropped
-            images = np.concatenate([images, np.zeros((size - count, *images.shape[1:]), np.uint8)])
-        future: Future[NDArray[np.float32]] = Future()
-        future.set_running_or_notify_cancel()  # OpenVINO cannot cancel a single request of a queue
-        with self._lock:  # the request reads the images in place, so they stay referenced until it is finished
-            self._requests.start_async([images], (future, images, count), share_inputs=True)
-        return future
-
-    @staticmethod
-    def _finish(request: openvino.InferRequest, userdata: tuple[Future[NDArray[np.float32]], Any, int]) -> None:
-        future, _, count = userdata
-        future.set_result(np.array(request.get_output_tensor(0).data[:count], np.float32))
+def _queue(compiled: openvino.CompiledModel) -> BatchQueue:
+    """Queue of as many parallel requests as OpenVINO finds optimal for the processor."""
+    count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+    shape = tuple(size.get_length() for size in compiled.input(0).get_partial_shape())
+    return BatchQueue([compiled.create_infer_request() for _ in range(count)], shape)
 
 
 class PrecisionChoice(NamedTuple):
@@ -200,10 +195,6 @@ def choose_precision(requested: str, *, quantized: bool, source: str = "the mode
     return PrecisionChoice(in_float, in_float, f"{in_float}, {reason}")
 
 
-def _batch_error(batch: NDArray[Any], reason: str) -> EngineError:
-    return EngineError(f"OpenVINO cannot run a batch of shape {list(batch.shape)}: {reason}")
-
-
 def _check_is_onnx(model: Path | bytes, source: str) -> None:
     """Refuse other files before OpenVINO tries all of its readers, some of which print to stderr."""
     try:
@@ -224,8 +215,3 @@ def _metadata(network: openvino.Model) -> dict[str, str]:
     if not network.has_rt_info(["framework"]):
         return {}
     return {name: str(value) for name, value in network.get_rt_info("framework").value.items()}
-
-
-def _message(error: RuntimeError) -> str:
-    """Last line of an OpenVINO error: the lines before it are locations in OpenVINO's sources."""
-    return str(error).strip().rpartition("\n")[2]

@@ -1,0 +1,46 @@
+"""Images of a stream that threads decode, and the batches that they become."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from levit.errors import ImageError
+
+
+@dataclass(frozen=True)
+class DecodingImage:
+    """Image that a thread decodes, with its name for the prediction."""
+
+    name: str
+    image: Future[NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class DecodedBatch:
+    """Decoded images of a batch; `names` and `errors` also contain the images that could not be decoded."""
+
+    names: list[str]
+    images: list[NDArray[np.uint8]]
+    errors: list[ImageError | None]
+
+
+def collect(decoding: list[DecodingImage]) -> DecodedBatch:
+    """Wait for the images of a batch."""
+    batch = DecodedBatch([item.name for item in decoding], [], [])
+    for item in decoding:
+        try:
+            batch.images.append(item.image.result())
+            batch.errors.append(None)
+        except ImageError as error:
+            batch.errors.append(_without_traceback(error))
+    return batch
+
+
+def _without_traceback(error: ImageError) -> ImageError:
+    """Drop the frames of an error, which would keep the image in memory as long as the prediction."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)

@@ -1,0 +1,177 @@
+"""Engines in forked processes, in threads that outlive the program, and while they are closed."""
+
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from levit.errors import EngineError
+from levit.managed_engine import ManagedEngine, ProcessGuard, schedule
+from tests.conftest import ROOT
+
+TINY = "tests/golden/tiny/transformers"
+
+FORK = """
+import os, signal, sys
+import levit
+
+engine, action = sys.argv[1:]
+photos = ["examples/cat.jpg"] * 20
+classify = levit.Classifier("tests/golden/tiny/transformers", engine=engine)
+stream = classify.stream(photos, batch_size=2)
+if action != "unused":
+    next(stream)
+child = os.fork()
+if child == 0:
+    signal.alarm(60)  # ends a child that hangs
+    try:
+        if action == "new":
+            classify = levit.Classifier("tests/golden/tiny/transformers", engine=engine)
+        if action == "single":
+            classify(photos[0])
+        elif action == "same stream":
+            list(stream)
+        else:
+            list(classify.stream(photos))
+        print("predicted", flush=True)
+    except levit.EngineError as error:
+        print(error, flush=True)
+    os._exit(0)
+status = os.waitpid(child, 0)[1]
+assert len(list(classify.stream(photos))) == 20  # the parent still works
+sys.exit(status)
+"""
+
+
+def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-W", "ignore", "-c", code, *arguments]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}  # on a busy machine, waiting threads slow torch down
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=240, env=environment)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize(
+    ("engine", "action"),
+    [
+        ("openvino", "single"),
+        ("openvino", "stream"),
+        ("openvino", "same stream"),
+        ("onnxruntime", "stream"),
+        pytest.param("torch", "single", marks=pytest.mark.slow),
+    ],
+)
+def test_a_used_classifier_raises_an_error_in_a_forked_process(engine, action):
+    pytest.importorskip(engine)
+    process = run_python(FORK, engine, action)
+    assert (process.returncode, process.stderr) == (0, "")
+    assert "was used before this process was forked" in process.stdout
+    assert 'start processes by the method "spawn"' in process.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize(("engine", "action"), [("openvino", "unused"), ("onnxruntime", "new")])
+def test_a_forked_process_predicts_where_it_can(engine, action):
+    pytest.importorskip(engine)
+    process = run_python(FORK, engine, action)
+    assert (process.returncode, process.stdout, process.stderr) == (0, "predicted\n", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_openvino_refuses_new_engines_in_a_forked_process():
+    process = run_python(FORK, "openvino", "new")
+    assert (process.returncode, process.stderr) == (0, "")
+    assert "OpenVINO was used before this process was forked" in process.stdout
+
+
+THREAD = """
+import sys, threading
+import levit
+
+engine, method, is_daemon = sys.argv[1:]
+classify = levit.Classifier("tests/golden/tiny/transformers", engine=engine)
+started = threading.Event()
+
+def predict():
+    try:
+        while True:
+            if method == "single":
+                classify("examples/cat.jpg")
+            else:
+                list(classify.stream(["examples/cat.jpg"] * 20, batch_size=2))
+            started.set()
+    except levit.EngineError as error:
+        print(error)
+
+threading.Thread(target=predict, daemon=is_daemon == "daemon").start()
+started.wait(120)
+"""
+
+
+@pytest.mark.parametrize(
+    ("engine", "method", "kind"),
+    [
+        ("openvino", "stream", "daemon"),
+        ("openvino", "single", "daemon"),
+        ("openvino", "stream", "thread"),
+        ("onnxruntime", "single", "daemon"),
+        pytest.param("torch", "stream", "thread", marks=pytest.mark.slow),
+    ],
+)
+def test_a_thread_that_outlives_the_program_ends_without_a_crash(engine, method, kind):
+    pytest.importorskip(engine)
+    process = run_python(THREAD, engine, method, kind)
+    assert (process.returncode, process.stderr) == (0, "")
+    if kind == "thread":
+        assert "the program is ending" in process.stdout
+
+
+def test_a_guard_lets_one_process_pass():
+    guard = ProcessGuard("a library")
+    guard.check()
+    guard.check()
+
+
+class WaitingEngine(ManagedEngine):
+    """Engine whose computation ends when a test allows it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_started, self.may_end, self.is_released = threading.Event(), threading.Event(), threading.Event()
+
+    def run(self) -> str:
+        with self._computing():
+            self.has_started.set()
+            assert self.may_end.wait(60)
+            assert not self.is_released.is_set()
+            return "logits"
+
+    def _release(self) -> None:
+        self.is_released.set()
+
+
+def test_closing_waits_for_computations_in_progress():
+    engine = WaitingEngine()
+    with ThreadPoolExecutor(2) as pool:
+        running = pool.submit(engine.run)
+        assert engine.has_started.wait(60)
+        closing = pool.submit(engine.close)
+        while engine._refusal is None:
+            np.ones(10).sum()
+        assert not engine.is_released.is_set()
+        with pytest.raises(EngineError, match="the engine is closed: open a new one"):
+            engine.run()
+        engine.may_end.set()
+        assert running.result(timeout=60) == "logits"
+        closing.result(timeout=60)
+    assert engine.is_released.is_set()
+
+
+def test_an_executor_that_was_shut_down_is_an_error():
+    pool = ThreadPoolExecutor(1)
+    pool.shutdown()
+    with pytest.raises(EngineError, match="no thread can be started"):
+        schedule(pool, print)
