@@ -138,3 +138,19 @@ def test_images_outside_the_folder_of_a_table_are_refused_unless_allowed(console
     assert console("evaluate", model, photos / "table", "--allow-outside").code == 0
     assert console("data", photos / "table").code == 2
     assert console("data", photos / "table", "--allow-outside").code == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[" * 100_000, "too deeply nested JSON"),
+        ('{"a": ' + "9" * 5000 + "}", "Exceeds the limit"),
+        ("\ufeff[]", "give one object of class names and labels"),
+        ('{"a": 1}', "give one object of class names and labels"),
+    ],
+)
+def test_a_malformed_class_map_is_an_error_of_one_line(console, model, photos, tmp_path, content, message):
+    (tmp_path / "map.json").write_text(content, encoding="utf-8")
+    result = console("evaluate", model, photos, "--class-map", tmp_path / "map.json")
+    assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+    assert message in result.err

@@ -18,7 +18,6 @@ from levit.data.open_data import open_data, open_splits
 from levit.errors import DataError, LevitError, LevitWarning
 from tests.data.datasets_on_disk import png, write_cifar, write_images, write_parquet
 
-MUTATIONS = 40
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.integers(2**31, 2**80) | st.floats() | st.text(max_size=8),
     lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=4), children, max_size=3),
@@ -132,12 +131,13 @@ def mutate(content: bytes, chance: random.Random) -> bytes:
     return bytes(mutated)
 
 
+@pytest.mark.parametrize("count", [40, pytest.param(170, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("reader", READERS)
-def test_a_mutated_file_is_read_or_is_an_error_of_one_line(tmp_path, reader):
+def test_a_mutated_file_is_read_or_is_an_error_of_one_line(tmp_path, reader, count):
     path, file = reader(tmp_path)
     assert read(path)
-    original, chance = file.read_bytes(), random.Random(22)
-    for _ in range(MUTATIONS):
+    original, chance = file.read_bytes(), random.Random(count)
+    for _ in range(count):
         file.write_bytes(mutate(original, chance))
         assert read(path)
 

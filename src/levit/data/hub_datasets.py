@@ -11,10 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from levit.data.field_values import class_names, in_record, label_indices
+from levit.data.field_values import in_record, label_indices, normalize_name
 from levit.data.labeled_images import LabeledImage, NoSplitError
 from levit.data.split_names import find_split_name, no_split_error
 from levit.errors import DataError, first_line
+from levit.logs import is_quiet
 
 _SHARD_NAME = re.compile(r"(.*)-\d{5}-of-(\d{5})(?:-\w+)?\.\w+")
 
@@ -52,7 +53,7 @@ class HubDataset:
         if image is None:
             raise DataError(f"no column of images (it has {', '.join(kinds)})", source=name)
         self._image, self._label = image, label
-        self.classes: tuple[str, ...] = class_names(features[label].names) if label else ()
+        self.classes: tuple[str, ...] = tuple(map(normalize_name, features[label].names)) if label else ()
         self.is_multi_label = label is not None and kinds[label] != "ClassLabel"
         self.is_any_label_correct = self.is_grouped = False
         self._rows: Any = rows.cast_column(image, datasets.Image(decode=False))
@@ -83,7 +84,7 @@ class HubDataset:
 
 def _load(datasets: Any, name: str, split: str | None) -> tuple[Any, str]:
     """Rows and name of a split."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or is_quiet():
         datasets.disable_progress_bars()
     source, available = name, ()
     try:
