@@ -1,6 +1,7 @@
 """Classifying single images, lists and streams."""
 
 import gc
+import io
 import itertools
 import os
 import threading
@@ -196,6 +197,24 @@ def test_one_opened_image_may_be_used_many_times(checkpoint, shared_jpeg):
         for prediction in classify([image] * 12):
             assert prediction.error is None
             np.testing.assert_allclose(prediction.logits, expected, atol=1e-5 + 0.05 * np.abs(expected).max())
+
+
+def test_an_opened_photo_may_be_changed_while_it_is_queued():
+    image = Image.fromarray(PRIMARY["green"])
+
+    def frames():
+        for color in ((255, 0, 0), (0, 255, 0), (0, 0, 255)):
+            image.paste(color, (0, 0, *image.size))
+            yield image
+
+    assert best(color_classifier().stream(frames())) == ["red", "green", "blue"]
+
+
+def test_a_damaged_opened_photo_given_twice_is_an_error_both_times():
+    with Image.open(io.BytesIO((EXAMPLES / "cat.jpg").read_bytes()[:9000])) as image:
+        predictions = list(color_classifier().stream([image, PRIMARY["red"], image]))
+    assert best(predictions) == [None, "red", None]
+    assert all("damaged or incomplete" in str(predictions[index].error) for index in (0, 2))
 
 
 def test_an_array_may_be_reused_while_it_is_queued(checkpoint):
