@@ -68,3 +68,38 @@ def test_composed_and_decomposed_names_are_the_same_in_classes_labels_and_maps()
     assert match_classes([composed, "x"], [decomposed, "y"], "menu", {"x": "y"}).class_indices == (0, 1)
     assert match_classes([composed], ["na\u00efve"], "menu", {decomposed: "nai\u0308ve"}).class_indices == (0,)
     assert normalize_class_name(composed) == normalize_class_name(decomposed)
+
+
+CRANES = [index for index, (_, name) in enumerate(imagenet_classes()) if name == "crane"]
+MAILLOTS = [index for index, (_, name) in enumerate(imagenet_classes()) if name.startswith("maillot")]
+
+
+def test_classes_of_imagenet_with_the_same_name_are_told_apart_by_the_order_of_the_others():
+    labels = default_labels(1000)
+    assert (len(CRANES), len(MAILLOTS)) == (2, 2)
+    for index in (*CRANES, *MAILLOTS):
+        chosen = [*range(0, index, 7), index, *range(index + 1, 1000, 9)]
+        chosen = [other for other in chosen if other == index or other not in (*CRANES, *MAILLOTS)]
+        names = [labels[other].partition(",")[0] for other in chosen]
+        ids = [imagenet_classes()[other][0] for other in chosen]
+        unique = [position for position, name in enumerate(names) if names.count(name) == 1]
+        for classes in (names, ids, [labels[other] for other in chosen]):
+            if classes is names and index in MAILLOTS:
+                continue  # "maillot" is the first synonym of both, which are neighbors
+            kept = [classes[position] for position in unique]
+            assert match_classes(kept, labels, "data").class_indices == tuple(chosen[position] for position in unique)
+
+
+def test_all_names_of_imagenet_match_themselves():
+    labels = default_labels(1000)
+    assert match_classes(labels, labels, "data").class_indices == tuple(range(1000))
+    ids = [identifier for identifier, _ in imagenet_classes()]
+    assert match_classes(ids, labels, "data").class_indices == tuple(range(1000))
+    assert match_classes(labels, ids, "data").class_indices == tuple(range(1000))
+
+
+def test_a_name_of_two_classes_without_an_order_is_an_error():
+    with pytest.raises(DataError, match="two labels that match 'crane'"):
+        match_classes(["zebra", "crane", "tench", "goldfish"], default_labels(1000), "data")
+    with pytest.raises(DataError, match="two labels that match 'crane'"):
+        match_classes(["crane"], default_labels(1000), "data")

@@ -14,6 +14,7 @@ from levit.spec.labels import imagenet_classes
 
 _MAX_SHOWN = 3  # names in an error
 _WORDNET_ID_LENGTH = 9
+_MIN_ORDERED = 3  # names in ascending order of their ids from which the order is taken to be meant
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,12 @@ class _Rule(NamedTuple):
 
     Attributes:
         name: name of the rule.
-        class_keys: key of each class; None if the rule does not apply to it.
+        class_keys: key of each class, in order; None if the rule does not apply to it.
         label_indices: indices of the labels with each key.
     """
 
     name: str
-    class_keys: Mapping[str, str | None]
+    class_keys: Sequence[str | None]
     label_indices: Mapping[str, Sequence[int]]
 
 
@@ -76,11 +77,11 @@ def match_classes(
     _check_class_map(class_map, classes, labels, source)
     rules = [*_rules(classes, labels)]
     class_indices, rule_counts, unmatched = list[int](), Counter[str](), list[str]()
-    for name in classes:
+    for position, name in enumerate(classes):
         if name in class_map:
             class_indices.append(labels.index(class_map[name]))
             rule_counts["given"] += 1
-        elif match := _apply_rules(rules, name, source):
+        elif match := _apply_rules(rules, position, name, source):
             class_indices.append(match[1])
             rule_counts[match[0]] += 1
         else:
@@ -118,24 +119,25 @@ def _check_class_map(class_map: Mapping[str, str], classes: Sequence[str], label
 
 def _rules(classes: Sequence[str], labels: Sequence[str]) -> Iterator[_Rule]:
     """Rules in order of precedence."""
-    yield _Rule("name", {name: name for name in classes}, _indices_by_key(labels))
+    yield _Rule("name", classes, _indices_by_key(labels))
     yield _Rule(
         "spelling",
-        {name: _normalize_spelling(name) for name in classes},
+        [_normalize_spelling(name) for name in classes],
         _indices_by_key([_normalize_spelling(label) for label in labels]),
     )
-    class_ids = dict(zip(classes, _wordnet_ids(classes), strict=True))
-    yield _Rule("ImageNet", class_ids, _indices_by_key(_wordnet_ids(labels)))
+    yield _Rule("ImageNet", _wordnet_ids(classes), _indices_by_key(_wordnet_ids(labels)))
 
 
-def _apply_rules(rules: Sequence[_Rule], name: str, source: str) -> tuple[str, int] | None:
-    """Name of the first rule that applies to a class, with the index of the label; None if there is none."""
+def _apply_rules(rules: Sequence[_Rule], position: int, name: str, source: str) -> tuple[str, int] | None:
+    """Name of the first rule that gives a class one label, with the index of the label; None if no rule applies."""
+    is_ambiguous = False
     for rule in rules:
-        candidates = rule.label_indices.get(rule.class_keys[name] or "", ())
-        if len(candidates) > 1:
-            raise DataError(f"the model has two labels that match {name!r}", source=source, hint="give `class_map`")
-        if candidates:
+        candidates = rule.label_indices.get(rule.class_keys[position] or "", ())
+        if len(candidates) == 1:
             return rule.name, candidates[0]
+        is_ambiguous = is_ambiguous or len(candidates) > 1
+    if is_ambiguous:
+        raise DataError(f"the model has two labels that match {name!r}", source=source, hint="give `class_map`")
     return None
 
 
@@ -152,10 +154,24 @@ def _normalize_spelling(name: str) -> str:
 
 
 def _wordnet_ids(names: Sequence[str]) -> list[str | None]:
-    """WordNet id of each name; in the list of all ImageNet classes, also of the two that are called crane."""
-    if tuple(names) == tuple(name for _, name in imagenet_classes()):
-        return [identifier for identifier, _ in imagenet_classes()]
-    return [_wordnet_id(name) for name in names]
+    """WordNet id of each name.
+
+    Two classes of ImageNet are called crane, and two maillot. Where the ids of the other names are in ascending order,
+    as in most lists of classes of ImageNet, such a name is the class that keeps the order, if it is the only one.
+    """
+    identifiers = [_wordnet_id(name) for name in names]
+    known = [identifier for identifier in identifiers if identifier]
+    if len(known) < _MIN_ORDERED or known != sorted(set(known)):
+        return identifiers
+    _, ids_by_name = _imagenet_names()
+    for index, name in enumerate(names):
+        candidates = ids_by_name.get(_normalize_spelling(name), ())
+        if identifiers[index] is None and candidates:
+            before = next(filter(None, reversed(identifiers[:index])), "")
+            after = next(filter(None, identifiers[index + 1 :]), "o")  # after every id of a noun
+            options = [one for one in candidates if before < one < after]
+            identifiers[index] = options[0] if len(options) == 1 else None
+    return identifiers
 
 
 def _wordnet_id(name: str) -> str | None:
@@ -163,18 +179,19 @@ def _wordnet_id(name: str) -> str | None:
     prefix = name[:_WORDNET_ID_LENGTH]
     if prefix in identifiers and (len(name) == len(prefix) or not name[len(prefix)].isalnum()):
         return prefix
-    return ids_by_name.get(_normalize_spelling(name))
+    candidates = ids_by_name.get(_normalize_spelling(name), ())
+    return candidates[0] if len(candidates) == 1 else None
 
 
 @cache
-def _imagenet_names() -> tuple[frozenset[str], dict[str, str]]:
-    """All WordNet ids of ImageNet, and the id for every name that only one class has."""
+def _imagenet_names() -> tuple[frozenset[str], dict[str, tuple[str, ...]]]:
+    """All WordNet ids of ImageNet, and the ids of the classes that have a name, for every name."""
     ids_by_name: dict[str, set[str]] = {}
     for identifier, names in imagenet_classes():
         for name in [names, *names.split(",")]:
             ids_by_name.setdefault(_normalize_spelling(name), set()).add(identifier)
-    unique = {name: min(identifiers) for name, identifiers in ids_by_name.items() if len(identifiers) == 1}
-    return frozenset(identifier for identifier, _ in imagenet_classes()), unique
+    identifiers = frozenset(identifier for identifier, _ in imagenet_classes())
+    return identifiers, {name: tuple(sorted(ids)) for name, ids in ids_by_name.items()}
 
 
 def _quote(names: Sequence[str]) -> str:
