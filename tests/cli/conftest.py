@@ -14,6 +14,7 @@ from tests.runtime.small_model import write_checkpoint
 
 @pytest.fixture
 def console(monkeypatch, capsys) -> Iterator[Console]:
+    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # which --quiet sets
     yield Console(monkeypatch, capsys)
     set_quiet(False)
 

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from levit.cli.progress_bar import track
+from levit.logs import set_quiet
 
 pty = pytest.importorskip("pty", reason="needs a pseudo-terminal")
 
@@ -154,3 +155,13 @@ main()
         "./deep/er/c.png",
     ]
     assert "images" in terminal.read()
+
+
+def test_no_bar_is_shown_for_a_quiet_command(show):
+    terminal = show()
+    set_quiet(True)
+    try:
+        assert list(track(range(3), "images", delay=0)) == [0, 1, 2]
+    finally:
+        set_quiet(False)
+    assert terminal.read() == ""

@@ -18,6 +18,7 @@ from levit.checkpoints.cache import cache_folder
 from levit.checkpoints.hashing import hash_file
 from levit.errors import CheckpointError, first_line
 from levit.files import replacing
+from levit.logs import is_quiet
 
 # First digits of the SHA-256 of a file, at the end of its name; a date such as 20230117 does not match.
 HASH_SUFFIX = re.compile(r"-(?!(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\.)([0-9a-f]{8,64})\.\w+$")
@@ -107,7 +108,7 @@ def _download(address: str, file: Path) -> str:
             unit="B",
             unit_scale=True,
             desc=Path(address).name,
-            disable=not sys.stderr.isatty(),
+            disable=not sys.stderr.isatty() or is_quiet(),
         ) as progress,
     ):
         while chunk := response.read(_CHUNK):

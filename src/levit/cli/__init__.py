@@ -77,6 +77,8 @@ def options(
     from levit.logs import set_quiet
 
     set_quiet(quiet)
+    if quiet:
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 
 
 def main() -> None:
