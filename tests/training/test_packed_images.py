@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 
 import numpy as np
 import pytest
@@ -52,6 +53,13 @@ def test_empty_files_are_kept(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"^0: cannot be read \(No such file"):
         pack_images(items_of(tmp_path / "missing.png"), tmp_path / "copy")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(DataError, match=r"^0: cannot be read \(not a regular file\)$"):
+        pack_images(items_of(tmp_path / "pipe.png"), tmp_path / "copy")
 
 
 def test_a_full_disk_is_an_error_with_a_hint(tmp_path):

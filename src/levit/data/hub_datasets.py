@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from levit.data.field_values import in_record, label_indices, normalize_name
+from levit.data.file_hash import read_content
 from levit.data.labeled_images import LabeledImage, NoSplitError
 from levit.data.split_names import find_split_name, no_split_error
 from levit.errors import DataError, first_line
@@ -77,7 +78,7 @@ class HubDataset:
         for item in self:
             content = item.image if isinstance(item.image, bytes) else b""
             with suppress(OSError):
-                content = content or Path(str(item.image)).read_bytes()
+                content = content or read_content(str(item.image))
             digest.update(repr(item.labels).encode() + hashlib.sha256(content).digest())
         return digest.hexdigest()
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from levit.data.file_hash import read_content
 from levit.data.labeled_images import LabeledDataset, LabeledImage
 from levit.errors import DataError, LevitError
 from levit.files import replacing
@@ -110,7 +111,7 @@ def _read_bytes(image: ImageSource, name: str) -> bytes:
         return image
     if isinstance(image, str | PathLike):
         try:
-            return Path(image).read_bytes()
+            return read_content(Path(image))
         except OSError as error:
             raise DataError(f"cannot be read ({error.strerror})", source=name) from error
     stream = io.BytesIO()
