@@ -35,11 +35,14 @@ def labels(images):
 def load(tmp_path):
     """Open and index training and validation set."""
 
-    def make(data, *, classes=None, writes=True, val=None, val_share=0.1):
-        opened = open_training_data(DataOptions(data=str(data), val=None if val is None else str(val)))
+    def make(data, *, classes=None, writes=True, val=None, val_share=0.1, unlabeled=None, keeps_unlabeled=False):
+        paths = {name: str(path) for name, path in (("val", val), ("unlabeled", unlabeled)) if path is not None}
+        opened = open_training_data(DataOptions(data=str(data), **paths))
         copies = tmp_path / "run" / IMAGE_COPIES
         chosen = classes or opened.train.classes
-        return index_training_data(opened, chosen, copies=copies, val_share=val_share, seed=0, writes=writes)
+        return index_training_data(
+            opened, chosen, copies=copies, val_share=val_share, seed=0, writes=writes, keeps_unlabeled=keeps_unlabeled
+        )
 
     return make
 
@@ -252,3 +255,64 @@ def test_a_validation_class_that_is_not_trained_is_an_error(tmp_path, load, phot
         load(photos, val=tmp_path / "more")
     assert "class_map" not in str(caught.value)  # training has no such option
     assert "--class-map" not in str(caught.value)
+
+
+LABELED = [f"{name}/{number}.png" for name in ("cat", "dog") for number in range(3)]
+
+
+@pytest.mark.parametrize("folder", ["unlabeled", "unlabelled", "none"])
+def test_images_in_a_folder_for_unlabeled_ones_are_trained_on_and_never_validated_on(tmp_path, load, folder):
+    data = write_images(tmp_path / "pets", *LABELED, *(f"{folder}/{number}.png" for number in range(5)))
+    if folder == "none":
+        with pytest.raises(DataError, match="no training image"):  # an ordinary name is that of a class
+            load(data, classes=("cat", "dog", "emu", "none"), val_share=0.34)
+        return
+    train, validation = load(data, val_share=0.34, keeps_unlabeled=True)
+    assert (train.num_unlabeled, validation.num_unlabeled) == (5, 0)
+    assert (len(train), len(validation)) == (4 + 5, 2)
+    assert count_labels(train).tolist() == [2, 2]
+    with pytest.warns(LevitWarning, match="left out without a label: 5 of 11 images"):
+        train, _ = load(data, val_share=0.34)
+    assert (len(train), train.num_unlabeled) == (4, 0)
+
+
+def test_the_folder_of_unlabeled_images_may_be_beside_the_splits(tmp_path, load):
+    files = [f"{split}/{name}" for split in ("train", "val") for name in LABELED]
+    data = write_images(tmp_path / "pets", *files, "unlabeled/a/1.png", "unlabeled/2.png")
+    with pytest.raises(DataError, match="next to folders of images"):
+        load(data, keeps_unlabeled=True)
+    (data / "unlabeled" / "2.png").rename(data / "unlabeled" / "a" / "2.png")
+    train, validation = load(data, keeps_unlabeled=True)
+    assert (len(train), train.num_unlabeled, len(validation)) == (8, 2, 6)
+
+
+@pytest.mark.parametrize("label", [-1, None])
+def test_rows_of_parquet_files_without_a_label_are_trained_on(tmp_path, load, label):
+    data = write_parquet(tmp_path / "pets.parquet", labels=(0, 0, 0, 1, 1, 1, label, label))
+    train, validation = load(data, val_share=0.34, keeps_unlabeled=True)
+    assert (len(train), train.num_unlabeled, len(validation)) == (4 + 2, 2, 2)
+    assert validation.num_unlabeled == 0
+
+
+@pytest.mark.parametrize("kind", ["folder", "parquet"])
+def test_labels_of_further_images_are_ignored(tmp_path, photos, load, kind):
+    if kind == "folder":
+        more = write_images(tmp_path / "more", "fox/1.png", "emu/2.png", "emu/3.png")
+    else:
+        more = write_parquet(tmp_path / "more.parquet", names=("fox", "emu"), labels=(1, 0, 1))
+    train, validation = load(photos, unlabeled=more, keeps_unlabeled=True)
+    alone, same = load(photos)
+    assert (len(train), train.num_unlabeled) == (len(alone) + 3, 3)
+    assert names(train)[: len(alone)] == names(alone)
+    assert names(validation) == names(same)
+    selected = train.select(np.array([0, len(alone), len(alone) + 2]))
+    assert selected.num_unlabeled == 2
+    assert [selected.labels(index) for index in (1, 2)] == [(), ()]
+    content = selected.image(2)
+    assert (content if isinstance(content, bytes) else content.read_bytes())[:4] == b"\x89PNG"
+
+
+def test_multi_label_data_has_no_further_images_without_labels(tmp_path, photos):
+    data = write_parquet(tmp_path / "pets.parquet", labels=((0,), (0, 1), ()), column="labels")
+    with pytest.raises(ConfigError, match=r"^unlabeled: is .*several labels: leave it out"):
+        open_training_data(DataOptions(data=str(data), unlabeled=str(photos)))

@@ -11,8 +11,8 @@ from torch.nn import functional
 
 import levit
 from levit.training.losses import Loss, balanced_class_weights, balanced_label_weights
-from levit.training.options import TeacherOptions
 from levit.training.student import HeadLogits, read_logits
+from levit.training.teacher_options import TeacherOptions
 from tests.training.tiny import config, trained
 
 CLASSES = 5
@@ -179,3 +179,22 @@ def test_a_label_of_all_images_or_of_none_has_weight_one():
 
 def test_a_class_without_images_has_weight_zero():
     np.testing.assert_allclose(balanced_class_weights(np.array([2, 0, 6])), [2, 0, 2 / 3], rtol=1e-6)
+
+
+@pytest.mark.parametrize("distillation", ["hard", "soft"])
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["equal", "weighted"])
+def test_the_loss_of_an_image_without_a_label_is_that_of_the_teacher_alone(distillation, weights):
+    values = {"label_smoothing": 0.1, "class_weights": weights, "distillation": distillation, "alpha": 0.3}
+    targets = ONE_HOT.clone()
+    targets[3:] = 0
+    result = make(**values, has_unlabeled=True)(two_heads(), targets, TEACHER)
+    both = make(**values)(two_heads(), ONE_HOT, TEACHER)
+    labels_only = make(**values | {"alpha": 0.0})
+    unlabeled = labels_only(HeadLogits(LOGITS[3:], LOGITS[3:], SECOND[3:]), ONE_HOT[3:], TEACHER[3:])
+    torch.testing.assert_close(result, both - 0.7 * unlabeled * 5 / 8)
+
+
+def test_labels_count_the_same_where_other_images_have_none():
+    values = {"label_smoothing": 0.1}
+    expected = make(**values)(two_heads(), MIXED, TEACHER)
+    torch.testing.assert_close(make(**values, has_unlabeled=True)(two_heads(), MIXED, TEACHER), expected)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -124,6 +125,17 @@ def test_the_distillation_head_predicts_what_the_teacher_predicts(
         output = network(torch.zeros(1, 3, 32, 32))
         predictions[name] = COLORS[int(output.distillation_logits.argmax())]
     assert predictions == {"blue": "blue", "red": "red"}
+
+
+def test_images_without_labels_are_counted_and_need_a_teacher(
+    options: TrainingOptions, colors: Path, long_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(colors / "train" if (colors / "train").is_dir() else colors, tmp_path / "more")
+    run = train(options, teacher=str(long_run.folder), unlabeled=str(tmp_path / "more"), epochs=1)
+    assert run.is_complete
+    assert re.search(r"48 training images of 3 classes and \d+ without labels, ", capsys.readouterr().err)
+    with pytest.raises(ConfigError, match=r"^unlabeled: is .*, and images without labels need a teacher: give"):
+        train(options, unlabeled=str(tmp_path / "more"))
 
 
 @pytest.mark.slow

@@ -17,18 +17,23 @@ from levit.spec.image_files import IMAGE_SUFFIXES
 _SUFFIXES = ", ".join(sorted(IMAGE_SUFFIXES))
 
 
+UNLABELED_FOLDERS = ("unlabeled", "unlabelled")
+
+
 def open_image_folder(folder: Path) -> FileListDataset:
     """Open images in `folder/<class>/…` with the classes in alphabetical order, or unlabeled images in a folder.
 
-    An empty folder is a class without images. A folder with files of other types only is not a class; a warning names
-    it.
+    Images in `folder/unlabeled` or `folder/unlabelled`, next to folders of classes, have no labels. An empty folder is
+    a class without images. A folder with files of other types only is not a class; a warning names it.
 
     Raises:
         DataError: there are no images, or some are next to folders of images.
     """
     files, classes, ignored = FileList(folder), list[str](), list[str]()
     skipped, skipped_in_ignored = SkippedFiles(), SkippedFiles()
-    for name, folders in _class_folders(folder).items():
+    class_folders = _class_folders(folder)
+    unlabeled = [item for name in UNLABELED_FOLDERS for item in class_folders.pop(name, [])]
+    for name, folders in class_folders.items():
         count, skipped_here = len(files), SkippedFiles()
         for subfolder in folders:
             for file in list_images(folder, subfolder, skipped=skipped_here):
@@ -50,8 +55,9 @@ def open_image_folder(folder: Path) -> FileListDataset:
         text = f"{folder}: not classes, because they contain {content}: {', '.join(ignored)}"
         warnings.warn(text, LevitWarning, stacklevel=2)
     if not classes:
-        skipped = SkippedFiles()
-        for file in list_images(folder, skipped=skipped):
+        skipped, unlabeled = SkippedFiles(), [""]
+    for subfolder in unlabeled:
+        for file in list_images(folder, subfolder, skipped=skipped):
             files.add(file, ())
     if not len(files):
         found = skipped.describe()

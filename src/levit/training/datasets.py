@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from levit.data.class_matching import match_classes
 from levit.data.file_list import FileListDataset
+from levit.data.image_folder import UNLABELED_FOLDERS
 from levit.data.labeled_images import LabeledDataset, NoSplitError
 from levit.data.open_data import open_data
 from levit.data.subsets import stratified_split
 from levit.errors import ConfigError, DataError, LevitWarning
-from levit.training.indexed_images import IndexedImages, index_images
+from levit.training.indexed_images import IndexedImages, index_images, index_unlabeled_images
 from levit.training.options import DataOptions
 
 IMAGE_COPIES = ".images"  # folder of copied images in the run directory, deleted at the end of the run
@@ -30,10 +31,12 @@ class TrainingData(NamedTuple):
     Attributes:
         train: the training set.
         validation: the validation set; None where it is split off the training set.
+        unlabeled: further training images, whose labels are ignored; None without them.
     """
 
     train: LabeledDataset
     validation: LabeledDataset | None
+    unlabeled: LabeledDataset | None = None
 
 
 def open_training_data(options: DataOptions) -> TrainingData:
@@ -43,6 +46,7 @@ def open_training_data(options: DataOptions) -> TrainingData:
     the validation split of `data`.
 
     Raises:
+        ConfigError: there are further images without labels, and images of the data have several.
         DataError: the data cannot be read, has no train split, no labels or only one class, or training and validation
             set differ in their kind of labels.
     """
@@ -64,7 +68,11 @@ def open_training_data(options: DataOptions) -> TrainingData:
         kinds = {False: "one label", True: "several labels"}
         reason = f"{kinds[validation.is_multi_label]} per image, but {kinds[train.is_multi_label]} in {train.name}"
         raise DataError(reason, source=validation.name)
-    return TrainingData(train, validation)
+    unlabeled = _open_unlabeled(options, train)
+    if unlabeled is not None and train.is_multi_label:
+        reason = f"is {options.unlabeled}, and images of {train.name} have several labels"
+        raise ConfigError(reason, source="unlabeled", hint="leave it out")
+    return TrainingData(train, validation, unlabeled)
 
 
 def check_output_outside_data(data: TrainingData, directory: Path) -> None:
@@ -82,7 +90,14 @@ def check_output_outside_data(data: TrainingData, directory: Path) -> None:
 
 
 def index_training_data(
-    data: TrainingData, classes: tuple[str, ...], *, copies: Path, val_share: float, seed: int, writes: bool
+    data: TrainingData,
+    classes: tuple[str, ...],
+    *,
+    copies: Path,
+    val_share: float,
+    seed: int,
+    writes: bool,
+    keeps_unlabeled: bool = False,
 ) -> tuple[IndexedImages, IndexedImages]:
     """Index the images of the training and of the validation set.
 
@@ -93,6 +108,7 @@ def index_training_data(
         val_share: fraction of the images of each class for validation, where there is no validation set.
         seed: seed of that choice.
         writes: whether this process makes the copies.
+        keeps_unlabeled: whether images without a label are trained on, with a teacher; they are never validated on.
 
     Returns:
         Training and validation images.
@@ -103,13 +119,15 @@ def index_training_data(
     """
     if writes:
         copies.mkdir(parents=True, exist_ok=True)
-    train = _index(data.train, copies / "train", classes, writes=writes)
+    train = _index(data.train, copies / "train", classes, writes=writes, keeps_unlabeled=keeps_unlabeled)
     if data.validation is None:
         name = f"the validation part of {data.train.name}"
         train, validation = split_validation(train, val_share, seed)
     else:
         name = data.validation.name
         validation = _index(data.validation, copies / "validation", classes, writes=writes)
+    if data.unlabeled is not None and keeps_unlabeled:
+        train = train.with_unlabeled(index_unlabeled_images(data.unlabeled, copies / "unlabeled", writes=writes))
     if missing := _classes_without_images(train):
         raise DataError(f"no training image of {missing}", source=data.train.name, hint="leave out the empty classes")
     if missing := _classes_without_images(validation):
@@ -129,9 +147,15 @@ def split_validation(images: IndexedImages, fraction: float, seed: int) -> tuple
         DataError: no image is left for validation.
     """
     labels = [images.labels(index) for index in range(len(images))]
-    train, validation = stratified_split(
-        labels, len(images.classes), fraction, seed, is_multi_label=images.is_multi_label
-    )
+    candidates = np.arange(len(images))
+    if not images.is_multi_label:  # images without a label are for training only
+        candidates = np.array([index for index, of_image in enumerate(labels) if of_image], np.int64)
+    _, chosen = stratified_split(
+        [labels[index] for index in candidates], len(images.classes), fraction, seed,
+        is_multi_label=images.is_multi_label,
+    )  # fmt: skip
+    validation = candidates[chosen]
+    train = np.setdiff1d(np.arange(len(images)), validation)
     if not len(validation):
         raise DataError("no validation images", hint="give `val`, or a larger `val_share`")
     return images.select(train), images.select(validation)
@@ -163,13 +187,27 @@ def _open_split(data: str, split: str) -> LabeledDataset | None:
         return None
 
 
-def _index(data: LabeledDataset, copy: Path, classes: tuple[str, ...], *, writes: bool) -> IndexedImages:
+def _open_unlabeled(options: DataOptions, train: LabeledDataset) -> LabeledDataset | None:
+    """Further images without labels: those of the option, or of the folder `unlabeled` next to those of the splits."""
+    if options.unlabeled is not None:
+        return open_data(options.unlabeled)
+    folders = [Path(options.data, name) for name in UNLABELED_FOLDERS]
+    if isinstance(train, FileListDataset) and train.files.folder != Path(options.data) and not train.is_multi_label:
+        return next((open_data(str(folder)) for folder in folders if folder.is_dir()), None)
+    return None
+
+
+def _index(
+    data: LabeledDataset, copy: Path, classes: tuple[str, ...], *, writes: bool, keeps_unlabeled: bool = False
+) -> IndexedImages:
     try:
         match = match_classes(data.classes, classes, data.name)
     except DataError as error:  # its hint names an option of evaluation
         hint = "rename the classes, or leave out those that are not in the training set"
         raise DataError(error.reason, source=data.name, hint=hint) from error
-    return index_images(data, copy, classes=classes, class_indices=match.class_indices, writes=writes)
+    return index_images(
+        data, copy, classes=classes, class_indices=match.class_indices, writes=writes, keeps_unlabeled=keeps_unlabeled
+    )
 
 
 def _classes_without_images(images: IndexedImages) -> str:

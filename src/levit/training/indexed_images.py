@@ -77,6 +77,19 @@ class IndexedImages:
         """Return the name of an image."""
         return self._store.name(int(self._rows[index]))
 
+    @property
+    def num_unlabeled(self) -> int:
+        """Number of images without a label; 0 where an image may have any number of labels."""
+        return 0 if self.is_multi_label else sum(not self._store.labels(int(row)) for row in self._rows)
+
+    def with_unlabeled(self, unlabeled: ImageStore) -> IndexedImages:
+        """Return these images, followed by others without labels."""
+        store = _JoinedStore(self._store, unlabeled)
+        rows = np.concatenate([self._rows, np.arange(len(self._store), len(store))])
+        return IndexedImages(
+            store, self._class_indices, classes=self.classes, is_multi_label=self.is_multi_label, rows=rows
+        )
+
     def select(self, indices: NDArray[np.int64]) -> IndexedImages:
         """Return the images of these indices, int64 [images], which get the indices from 0."""
         return IndexedImages(
@@ -108,9 +121,17 @@ class _FileStore:
 
 
 def index_images(
-    data: LabeledDataset, copy: Path, *, classes: tuple[str, ...], class_indices: Sequence[int], writes: bool = True
+    data: LabeledDataset,
+    copy: Path,
+    *,
+    classes: tuple[str, ...],
+    class_indices: Sequence[int],
+    writes: bool = True,
+    keeps_unlabeled: bool = False,
 ) -> IndexedImages:
-    """Index labeled images; images without a label are left out, with a warning, unless the data is multi-label.
+    """Index labeled images.
+
+    Images without a label are left out, with a warning, unless the data is multi-label or `keeps_unlabeled` is set.
 
     Images in files of their own are read in place. Those of parquet files or tar shards are copied into one file,
     because training reads them in another order in each epoch.
@@ -121,6 +142,7 @@ def index_images(
         classes: labels of the network.
         class_indices: for each class of the data set, the index of the network's label of the same name.
         writes: whether this process writes the copy; the others only read labels and names.
+        keeps_unlabeled: whether images without a label are kept, because a teacher has a prediction for them.
 
     Raises:
         DataError: a label is out of range, an image file cannot be read, or no image has a label.
@@ -134,6 +156,8 @@ def index_images(
     else:
         store = pack_images(_with_checked_labels(data), copy, writes=writes)
     rows = [number for number in range(len(store)) if data.is_multi_label or store.labels(number)]
+    if rows and keeps_unlabeled:
+        rows = [*range(len(store))]
     if not rows:
         raise DataError("no image has a label", source=data.name, hint="`levit data` shows what it contains")
     if len(rows) < len(store) and writes:
@@ -142,6 +166,44 @@ def index_images(
     return IndexedImages(
         store, class_indices, classes=classes, is_multi_label=data.is_multi_label, rows=np.array(rows, np.int64)
     )
+
+
+def index_unlabeled_images(data: LabeledDataset, copy: Path, *, writes: bool = True) -> ImageStore:
+    """Index images whose labels, if they have any, are ignored.
+
+    Args:
+        data: the images.
+        copy: path of the copy of images that are not in files of their own.
+        writes: whether this process writes the copy.
+
+    Raises:
+        DataError: an image file cannot be read.
+        LevitError: the disk is full.
+    """
+    if isinstance(data, FileListDataset):
+        return _FileStore(data.files)
+    return pack_images((item._replace(labels=()) for item in data), copy, writes=writes)
+
+
+class _JoinedStore:
+    """Images of a store, followed by those of another one without their labels."""
+
+    def __init__(self, labeled: ImageStore, unlabeled: ImageStore) -> None:
+        self._labeled, self._unlabeled = labeled, unlabeled
+
+    def __len__(self) -> int:
+        return len(self._labeled) + len(self._unlabeled)
+
+    def image(self, index: int) -> ImageSource:
+        first = len(self._labeled)
+        return self._labeled.image(index) if index < first else self._unlabeled.image(index - first)
+
+    def labels(self, index: int) -> tuple[int, ...]:
+        return self._labeled.labels(index) if index < len(self._labeled) else ()
+
+    def name(self, index: int) -> str:
+        first = len(self._labeled)
+        return self._labeled.name(index) if index < first else self._unlabeled.name(index - first)
 
 
 def needs_copy(data: LabeledDataset) -> bool:

@@ -15,6 +15,7 @@ from levit.training.collectives import all_reduce_flags, broadcast_network
 from levit.training.data_loader import Batch
 from levit.training.failures import NonFiniteError
 from levit.training.microbatch_results import MicrobatchResult, read_results
+from levit.training.microbatches import Microbatch, MicrobatchPreparation
 from levit.training.options import RunOptions
 from levit.training.progress import EMA_PREFIX, Metrics, Progress
 from levit.training.sampler import DeterministicSampler
@@ -33,6 +34,7 @@ class TrainingLoop:
     Attributes:
         accelerator: device and processes.
         step: takes one step.
+        preparation: converts batches to the microbatches of the steps.
         batches: training microbatches of this process, from the current step to the end of the run.
         sampler: number and size of the steps.
         validator: computes the metrics of an epoch.
@@ -45,6 +47,7 @@ class TrainingLoop:
 
     accelerator: Accelerator
     step: TrainingStep
+    preparation: MicrobatchPreparation
     batches: Iterable[Batch]
     sampler: DeterministicSampler
     validator: Validator
@@ -74,6 +77,7 @@ class TrainingLoop:
                 is_complete = self._run_epochs()
             self.callbacks.on_train_end(self.progress)
         finally:
+            self.preparation.close()
             self.callbacks.on_exit()
         return is_complete
 
@@ -88,7 +92,10 @@ class TrainingLoop:
 
     def _run_epochs(self) -> bool:
         """Train epoch after epoch; False if a signal stopped it."""
-        batches = self._training_batches()
+        batches = self.preparation(
+            self._training_batches(), epoch=self.progress.epoch, step=self.progress.step,
+            steps_per_epoch=self.sampler.steps_per_epoch,
+        )  # fmt: skip
         try:
             while self.progress.epoch < self.epochs and not self.progress.is_out_of_patience:
                 seconds, steps = self._train_steps(batches)
@@ -99,7 +106,7 @@ class TrainingLoop:
             return False
         return True
 
-    def _train_steps(self, batches: Iterator[Batch]) -> tuple[float, int]:
+    def _train_steps(self, batches: Iterator[Microbatch]) -> tuple[float, int]:
         """Take the remaining steps of the epoch; return their duration in seconds and their number."""
         progress, steps_per_epoch = self.progress, self.sampler.steps_per_epoch
         self.step.model.set_train_mode()

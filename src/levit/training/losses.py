@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from levit.model.distillation import distillation_loss
-from levit.training.options import TeacherOptions
 from levit.training.student import HeadLogits
+from levit.training.teacher_options import TeacherOptions
 
 
 class Loss(nn.Module):
@@ -26,6 +26,10 @@ class Loss(nn.Module):
             where it is present; None for equal weights.
         is_multi_label: whether an image may have any number of labels.
         distillation: kind, weight and temperature of distillation; see `levit.model.distillation.distillation_loss`.
+        has_unlabeled: whether images may have no label; then their only loss is that of the teacher.
+
+    Attributes:
+        has_unlabeled: the argument.
     """
 
     def __init__(
@@ -35,10 +39,11 @@ class Loss(nn.Module):
         class_weights: NDArray[np.float32] | None,
         is_multi_label: bool,
         distillation: TeacherOptions,
+        has_unlabeled: bool = False,
     ) -> None:
         super().__init__()
         self._label_smoothing, self._is_multi_label = label_smoothing, is_multi_label
-        self._distillation = distillation
+        self._distillation, self.has_unlabeled = distillation, has_unlabeled
         weights = None if class_weights is None else torch.from_numpy(class_weights)
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", weights, persistent=False)
@@ -72,6 +77,9 @@ class Loss(nn.Module):
     def _smooth(self, targets: Tensor) -> Tensor:
         """Smooth labels; targets of a teacher do not pass through here."""
         choices = 2 if self._is_multi_label else targets.shape[-1]
+        if self.has_unlabeled:  # targets of an image without a label are 0, before and after
+            share = targets.sum(dim=-1, keepdim=True)
+            return targets * (1 - self._label_smoothing) + share * self._label_smoothing / choices
         return targets * (1 - self._label_smoothing) + self._label_smoothing / choices
 
     def _cross_entropy(self, targets: Tensor, logits: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any
 
 from levit.errors import ConfigError
 from levit.training.option_fields import option, validate_options
+from levit.training.teacher_options import TeacherOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,9 @@ class DataOptions:
     val_share: float = option(
         0.1, "Fraction of every class for validation, where the data has no validation split.", low=0, high=0.9
     )
+    unlabeled: str | None = option(
+        None, "Further images without labels, for training with a teacher.", changes_result=False
+    )
     workers: int | None = option(
         None, "Number of processes that load images; default: by the number of cores.", low=0, changes_result=False
     )
@@ -34,6 +38,8 @@ class DataOptions:
         validate_options(self)
         if self.val == "":
             raise ConfigError("is empty", source="val", hint="give images, or leave it out")
+        if self.unlabeled == "":
+            raise ConfigError("is empty", source="unlabeled", hint="give images, or leave it out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,33 +69,6 @@ class ModelOptions:
                 f"is {self.freeze!r}, and random weights would stay random", source="freeze",
                 hint="leave out `from_scratch`",
             )  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class TeacherOptions:
-    """Distillation teachers and loss."""
-
-    teacher: str | None = option(None, "Distillation teacher: a path, an id on the hub or timm/NAME; several as A,B.")
-    distillation: str = option(
-        "hard", "Target of the distillation head: the teacher's class (hard) or scores (soft).",
-        choices=("hard", "soft"),
-    )  # fmt: skip
-    alpha: float = option(0.5, "Weight of the distillation loss.", low=0, high=1)
-    tau: float = option(1.0, "Temperature of soft distillation.", low=1e-3)
-
-    def __post_init__(self) -> None:
-        validate_options(self)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the teachers; empty without distillation (`teacher` is None, "none" or empty)."""
-        names = tuple(name.strip() for name in (self.teacher or "").split(",") if name.strip())
-        return () if names == ("none",) else names
-
-    @property
-    def has_teacher(self) -> bool:
-        """Whether the network is trained with distillation."""
-        return bool(self.names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,6 +204,11 @@ class TrainingOptions:
     schedule: ScheduleOptions = field(default_factory=ScheduleOptions)
     augmentation: AugmentationOptions = field(default_factory=AugmentationOptions)
     run: RunOptions = field(default_factory=RunOptions)
+
+    def __post_init__(self) -> None:
+        if self.data.unlabeled is not None and not self.teacher.has_teacher:
+            reason = f"is {self.data.unlabeled}, and images without labels need a teacher"
+            raise ConfigError(reason, source="unlabeled", hint="give `teacher`")
 
     @classmethod
     def from_flat(cls, **values: Any) -> TrainingOptions:

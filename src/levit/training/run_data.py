@@ -61,7 +61,7 @@ def prepare_data(options: TrainingOptions, data: TrainingData, student: Student,
     with accelerator.main_process_first():
         train, validation = index_training_data(
             data, student.classes, copies=run / IMAGE_COPIES, val_share=options.data.val_share,
-            seed=options.run.seed, writes=accelerator.is_main_process,
+            seed=options.run.seed, writes=accelerator.is_main_process, keeps_unlabeled=options.teacher.has_teacher,
         )  # fmt: skip
     return RunData(train, validation, _build_sampler(options, accelerator, len(train)))
 

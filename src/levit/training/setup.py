@@ -18,6 +18,7 @@ from levit.training.determinism import derive_seed
 from levit.training.fingerprint import Fingerprint, check_fingerprint
 from levit.training.loop import TrainingLoop
 from levit.training.losses import Loss
+from levit.training.microbatches import MicrobatchPreparation
 from levit.training.model_state import build_model_state
 from levit.training.options import AugmentationOptions, TrainingOptions
 from levit.training.output_directory import new_run_hint, write_arguments
@@ -28,7 +29,8 @@ from levit.training.run_data import RunData, build_loaders, compute_class_weight
 from levit.training.run_state import LAST, has_state, load_state
 from levit.training.step import TrainingStep
 from levit.training.student import Student, build_student
-from levit.training.teacher import hash_teacher, open_teachers
+from levit.training.teacher_opening import hash_teacher_of_run, load_teachers, open_teacher_of_run
+from levit.training.teacher_process import TeacherProcess
 from levit.training.trackers import Tracker
 from levit.training.validation import Validator
 
@@ -52,20 +54,23 @@ def build_training_loop(
     """
     accelerator.wait_for_everyone()  # until the first process has created the run directory
     student = _build_student(options, data)
-    teacher = _open_teacher(options, student, accelerator)
+    teacher = open_teacher_of_run(
+        load_teachers(options.teacher), options.teacher, student, device=accelerator.device,
+        precision=options.run.precision,
+    )  # fmt: skip
     images = prepare_data(options, data, student, accelerator)
     checkpointer = _build_checkpointer(options, student, teacher, images, accelerator)
     progress = _resume(checkpointer, options)
     batches, validation_batches = build_loaders(options, images, student, accelerator, progress)
-    loss = Loss(
-        label_smoothing=options.optimizer.label_smoothing,
-        class_weights=compute_class_weights(images.train, options.optimizer.class_weights),
-        is_multi_label=student.is_multi_label, distillation=options.teacher,
-    ).to(accelerator.device)  # fmt: skip
+    loss = _build_loss(options, student, images).to(accelerator.device)
     step = TrainingStep(
-        model=checkpointer.model, accelerator=accelerator, loss=loss, teacher=teacher,
-        mixup=_build_mixup(options.augmentation, len(student.classes)), options=options.optimizer,
-        seed=options.run.seed,
+        model=checkpointer.model, accelerator=accelerator, loss=loss, options=options.optimizer,
+        seed=options.run.seed, teacher=None if isinstance(teacher, TeacherProcess) else teacher,
+    )  # fmt: skip
+    preparation = MicrobatchPreparation(
+        mixup=_build_mixup(options.augmentation, len(student.classes)), device=accelerator.device,
+        seed=options.run.seed, accumulate=options.optimizer.accumulate,
+        teacher=teacher if isinstance(teacher, TeacherProcess) else None,
     )  # fmt: skip
     validator = Validator(
         batches=validation_batches, accelerator=accelerator, num_classes=len(student.classes),
@@ -75,8 +80,8 @@ def build_training_loop(
     if accelerator.is_main_process:
         write_arguments(options, description)
     return TrainingLoop(
-        accelerator=accelerator, step=step, batches=batches, sampler=images.sampler, validator=validator,
-        checkpointer=checkpointer, progress=progress,
+        accelerator=accelerator, step=step, preparation=preparation, batches=batches, sampler=images.sampler,
+        validator=validator, checkpointer=checkpointer, progress=progress,
         callbacks=CallbackList([*_build_callbacks(options, description, images, accelerator), *callbacks]),
         epochs=options.schedule.total_epochs, options=options.run,
     )  # fmt: skip
@@ -110,16 +115,12 @@ def _build_student(options: TrainingOptions, data: TrainingData) -> Student:
     return student
 
 
-def _open_teacher(options: TrainingOptions, student: Student, accelerator: Accelerator) -> nn.Module | None:
-    """Open the distillation teacher, or several as one; None without distillation."""
-    if not options.teacher.has_teacher:
-        return None
-    teacher = open_teachers(options.teacher.names, student.classes, student.preprocessing)
-    return teacher.to(accelerator.device).to(memory_format=torch.channels_last)
-
-
 def _build_checkpointer(
-    options: TrainingOptions, student: Student, teacher: nn.Module | None, images: RunData, accelerator: Accelerator
+    options: TrainingOptions,
+    student: Student,
+    teacher: nn.Module | TeacherProcess | None,
+    images: RunData,
+    accelerator: Accelerator,
 ) -> Checkpointer:
     """Build the checkpointer, with the optimizer, schedule and weight average that it saves."""
     model = build_model_state(
@@ -128,7 +129,7 @@ def _build_checkpointer(
         schedule=options.schedule,
     )  # fmt: skip
     fingerprint = Fingerprint(
-        images=hash_images(images.train, images.validation), teacher=hash_teacher(teacher),
+        images=hash_images(images.train, images.validation), teacher=hash_teacher_of_run(teacher),
         step_size=images.sampler.step_size, num_processes=accelerator.num_processes,
     )  # fmt: skip
     return Checkpointer(
@@ -149,6 +150,15 @@ def _resume(checkpointer: Checkpointer, options: TrainingOptions) -> Progress:
     check_fingerprint(state.fingerprint, checkpointer.fingerprint, checkpointer.run, hint)
     checkpointer.restore(state.tensors)
     return state.progress
+
+
+def _build_loss(options: TrainingOptions, student: Student, images: RunData) -> Loss:
+    return Loss(
+        label_smoothing=options.optimizer.label_smoothing,
+        class_weights=compute_class_weights(images.train, options.optimizer.class_weights),
+        is_multi_label=student.is_multi_label, distillation=options.teacher,
+        has_unlabeled=images.train.num_unlabeled > 0,
+    )  # fmt: skip
 
 
 def _build_mixup(options: AugmentationOptions, num_classes: int) -> Mixup | None:
@@ -181,9 +191,11 @@ def _describe(options: TrainingOptions, student: Student, images: RunData, accel
     """One line about the run: network, image size, teacher, images, devices and precision."""
     count = sum(parameter.numel() for parameter in student.network.parameters())
     height, width = student.image_size
+    unlabeled = images.train.num_unlabeled
     teacher = f", distilled from {', '.join(options.teacher.names)}" if options.teacher.has_teacher else ""
     return (
         f"{options.model.model}, {count / 1e6:.1f} million parameters, {height}x{width}{teacher}: "
-        f"{len(images.train):,} training images of {len(student.classes)} classes, {len(images.validation):,} "
+        f"{len(images.train) - unlabeled:,} training images of {len(student.classes)} classes"
+        f"{f' and {unlabeled:,} without labels' if unlabeled else ''}, {len(images.validation):,} "
         f"validation images, on {accelerator.num_processes} x {accelerator.device.type} in {options.run.precision}"
     )

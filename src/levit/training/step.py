@@ -6,16 +6,13 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-import numpy as np
-import torch
 from accelerate import Accelerator
-from timm.data import Mixup
 from torch import Tensor, nn
 
-from levit.training.data_loader import Batch
-from levit.training.determinism import derive_seed, seed_generators
+from levit.training.determinism import seed_generators
 from levit.training.losses import Loss
 from levit.training.microbatch_results import MicrobatchResult
+from levit.training.microbatches import Microbatch
 from levit.training.model_state import ModelState
 from levit.training.optimizer import clip_gradients
 from levit.training.options import OptimizerOptions
@@ -30,23 +27,21 @@ class TrainingStep:
         model: network, optimizer, schedule and average, which the step changes.
         accelerator: device, precision and processes.
         loss: the loss function.
-        teacher: frozen network whose logits the loss compares with; None without distillation.
-        mixup: timm's mixup and CutMix; None without them.
+        teacher: frozen network whose logits the loss compares with; None without distillation, and where microbatches
+            contain the logits.
         options: number of microbatches, and gradient clipping.
-        seed: seed of the run. Random numbers depend on it, the epoch, step, microbatch and process; those of mixup on
-            the seed, epoch and step.
+        seed: seed of the run. Random numbers depend on it, the epoch, step, microbatch and process.
     """
 
     model: ModelState
     accelerator: Accelerator
     loss: Loss
     teacher: nn.Module | None
-    mixup: Mixup | None
     options: OptimizerOptions
     seed: int
 
     def __call__(
-        self, batches: Iterator[Batch], *, epoch: int, step: int, steps_per_epoch: int
+        self, batches: Iterator[Microbatch], *, epoch: int, step: int, steps_per_epoch: int
     ) -> list[MicrobatchResult]:
         """Take one step; its results stay on the device, so that the host does not wait for them.
 
@@ -66,7 +61,7 @@ class TrainingStep:
             seed_generators(self.seed, "step", epoch, step, index, accelerator.process_index)
             is_last = index + 1 == count
             with nullcontext() if is_last else accelerator.no_sync(model.prepared):
-                loss, correct = self._forward(batch, epoch, step)
+                loss, correct = self._forward(batch)
                 accelerator.backward(loss / count)
             name = f"step {step + 1} of epoch {epoch + 1}"
             results.append(MicrobatchResult(name, loss.detach(), correct, len(batch.targets)))
@@ -77,18 +72,18 @@ class TrainingStep:
             model.average.update(model.network)
         return results
 
-    def _forward(self, batch: Batch, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+    def _forward(self, batch: Microbatch) -> tuple[Tensor, Tensor]:
         """Mean loss and number of correct predictions."""
-        device = self.accelerator.device
-        pixels = batch.pixel_values.to(device, non_blocking=True, memory_format=torch.channels_last)
-        targets = batch.targets.to(device, non_blocking=True)
-        if self.mixup is not None:
-            # The same for every process and microbatch: a step has one mixing coefficient.
-            np.random.seed(derive_seed(self.seed, "mix", epoch, step) % 2**32)
-            pixels, targets = self.mixup(pixels, targets)
+        pixels, targets, teacher_logits = batch
         with self.accelerator.autocast():
-            teacher_logits = self.teacher(pixels) if self.teacher is not None else None
+            if self.teacher is not None:
+                teacher_logits = self.teacher(pixels)
             logits = read_logits(self.model.prepared(pixels))
         loss = self.loss(logits, targets, teacher_logits)
-        predicted = targets.gather(1, logits.logits.detach().argmax(dim=1, keepdim=True))
-        return loss, ((predicted > 0) & (predicted >= targets.amax(dim=1, keepdim=True))).sum()
+        classes = logits.logits.detach().argmax(dim=1, keepdim=True)
+        predicted = targets.gather(1, classes)
+        is_correct = (predicted > 0) & (predicted >= targets.amax(dim=1, keepdim=True))
+        if self.loss.has_unlabeled and teacher_logits is not None:  # the teacher's class replaces an absent label
+            is_unlabeled = targets.sum(dim=1, keepdim=True) == 0
+            is_correct |= is_unlabeled & (classes == teacher_logits.argmax(dim=1, keepdim=True))
+        return loss, is_correct.sum()

@@ -32,7 +32,8 @@ from levit.model.image_classification import LevitForImageClassification, LevitF
 from levit.spec.architecture import Grid
 from levit.spec.preprocessing import Preprocessing
 from levit.spec.variants import ALL_VARIANTS, VARIANTS, find_variant
-from levit.training.options import ModelOptions, TeacherOptions
+from levit.training.options import ModelOptions
+from levit.training.teacher_options import TeacherOptions
 from levit.training.timm_networks import ClassificationNetwork, create_timm_network, is_timm_network, write_timm_config
 
 

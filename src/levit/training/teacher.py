@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from levit.checkpoints.timm_configuration import is_timm
 from levit.checkpoints.transformers_configuration import CONFIG_FILE, MODEL_TYPES
 from levit.checkpoints.weight_lookup import find_weights
 from levit.data.class_matching import match_classes
+from levit.deployment.bias_interpolation import resize_checkpoint
 from levit.errors import CheckpointError, ConfigError, DataError, first_line
 from levit.model.loading import load_checkpoint
 from levit.spec.architecture import Grid
@@ -106,41 +108,89 @@ def hash_teacher(teacher: nn.Module | None) -> str:
 
 def open_teachers(names: Sequence[str], classes: Sequence[str], student: Preprocessing) -> Teacher | TeacherEnsemble:
     """Load one teacher, or an ensemble of several; see `open_teacher`."""
-    teachers = [open_teacher(name, classes, student) for name in names]
+    return combine_teachers([open_teacher(name, classes, student) for name in names])
+
+
+def combine_teachers(teachers: Sequence[Teacher]) -> Teacher | TeacherEnsemble:
+    """Combine teachers into one; a single teacher is returned as it is."""
     return teachers[0] if len(teachers) == 1 else TeacherEnsemble(teachers)
 
 
 def open_teacher(name: str, classes: Sequence[str], student: Preprocessing) -> Teacher:
-    """Load a teacher whose labels include the classes.
+    """Load a teacher whose labels include the classes; see `load_teacher_network` and `build_teacher`."""
+    return build_teacher(name, load_teacher_network(name), classes, student)
+
+
+def load_teacher_network(name: str, image_size: int | None = None) -> ClassificationNetwork:
+    """Load the network of a teacher.
 
     Args:
         name: `timm/NAME`, the path of a run or of a checkpoint, or an id of transformers on the hub.
-        classes: classes of the student.
-        student: preprocessing of the student.
+        image_size: height and width of its input in pixels, to which the attention biases of a LeViT are interpolated;
+            None for its own.
 
     Raises:
         CheckpointError: the weights cannot be read or downloaded.
+    """
+    return load_timm_network(name) if is_timm_network(name) else _load_network(name, image_size)
+
+
+def build_teacher(
+    name: str,
+    network: ClassificationNetwork,
+    classes: Sequence[str],
+    student: Preprocessing,
+    *,
+    image_size: int | None = None,
+) -> Teacher:
+    """Build a teacher whose labels include the classes.
+
+    Args:
+        name: name of the teacher, for errors.
+        network: its network.
+        classes: classes of the student.
+        student: preprocessing of the student.
+        image_size: height and width of the teacher's input in pixels; None for its own.
+
+    Raises:
+        CheckpointError: its logits are not finite.
         ConfigError: the teacher cannot take images of its size.
         DataError: a class is not among its labels.
     """
-    network, preprocessing, labels = load_timm_network(name) if is_timm_network(name) else _load_network(name)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            match = match_classes(classes, labels, "the data")
-    except DataError as error:
-        raise DataError(
-            f"not every class of the data is one of its {len(labels)} labels ({error.reason})",
-            source=_source(name),
-            hint="train a teacher on this data first: levit train DATA --model timm/regnety_016 --out TEACHER",
-        ) from error
-    teacher = Teacher(network, preprocessing, match.class_indices, student)
+    class_indices = match_teacher_classes(name, classes, network.labels)
+    preprocessing = resize_preprocessing(network.preprocessing, image_size)
+    teacher = Teacher(network.network, preprocessing, class_indices, student)
     if student.output_size is not None:
         _check_size(teacher, student.output_size, name)
     return teacher
 
 
-def _source(name: str) -> str:
+def match_teacher_classes(name: str, classes: Sequence[str], labels: Sequence[str]) -> tuple[int, ...]:
+    """For each class of the student, the index of the teacher's label.
+
+    Raises:
+        DataError: a class is not among the labels.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return match_classes(classes, labels, "the data").class_indices
+    except DataError as error:
+        raise DataError(
+            f"not every class of the data is one of its {len(labels)} labels ({error.reason})",
+            source=teacher_source(name),
+            hint="train a teacher on this data first: levit train DATA --model timm/regnety_016 --out TEACHER",
+        ) from error
+
+
+def resize_preprocessing(preprocessing: Preprocessing, image_size: int | None) -> Preprocessing:
+    """Preprocessing with another output size; None keeps it."""
+    if image_size is None:
+        return preprocessing
+    return replace(preprocessing, resize=(image_size, image_size), crop=(image_size, image_size))
+
+
+def teacher_source(name: str) -> str:
     """Source of errors: the parameter and its value."""
     return f"`teacher` {name}"
 
@@ -151,19 +201,21 @@ def _check_size(teacher: Teacher, size: Grid, name: str) -> None:
     except (AssertionError, RuntimeError, ValueError) as error:  # of timm, torch and transformers
         height, width = teacher.size or size
         reason = f"it cannot take images of {height}x{width} ({first_line(error)})"
-        raise ConfigError(reason, source=_source(name)) from error
+        raise ConfigError(reason, source=teacher_source(name)) from error
     if not logits.isfinite().all():
-        raise CheckpointError("its logits are not finite", source=_source(name), hint="use another teacher")
+        raise CheckpointError("its logits are not finite", source=teacher_source(name), hint="use another teacher")
 
 
-def _load_network(name: str) -> ClassificationNetwork:
+def _load_network(name: str, image_size: int | None) -> ClassificationNetwork:
     """Load a LeViT of any dialect, or another network of transformers."""
     if _is_levit(name):
         checkpoint = read_checkpoint(name)
         if not checkpoint.architecture.num_classifiers:
-            raise CheckpointError("it has no head", source=_source(name), hint="give a trained classifier")
+            raise CheckpointError("it has no head", source=teacher_source(name), hint="give a trained classifier")
+        if image_size is not None:
+            checkpoint = resize_checkpoint(checkpoint, (image_size, image_size))
         return ClassificationNetwork(load_checkpoint(checkpoint), checkpoint.preprocessing, checkpoint.labels)
-    return load_transformers_network(name, _source(name))
+    return load_transformers_network(name, teacher_source(name))
 
 
 def _is_levit(name: str) -> bool:

@@ -1,0 +1,172 @@
+"""Opening of the distillation teachers of a run: in torch, or in OpenVINO in a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from levit.checkpoints.from_model import checkpoint_from_model
+from levit.checkpoints.hashing import hash_file
+from levit.deployment.build import build_artifact
+from levit.errors import ConfigError, LevitWarning
+from levit.model.pretrained import LevitPreTrainedModel
+from levit.runtime.cpu_count import usable_cores
+from levit.runtime.openvino_engine import choose_precision
+from levit.spec.architecture import Grid
+from levit.training.onnx_teacher import OnnxClassifier, is_onnx, open_onnx_classifier
+from levit.training.student import Student
+from levit.training.teacher import (
+    build_teacher,
+    combine_teachers,
+    hash_teacher,
+    load_teacher_network,
+    match_teacher_classes,
+    resize_preprocessing,
+    teacher_source,
+)
+from levit.training.teacher_graph import ConversionError, write_onnx_graph, write_torch_graph
+from levit.training.teacher_options import TeacherOptions
+from levit.training.teacher_process import TeacherProcess
+from levit.training.teacher_server import TeacherSettings
+from levit.training.timm_networks import ClassificationNetwork
+
+_ELEMENT_TYPES = {"bf16": "bf16", "fp32": "f32"}
+
+
+class LoadedTeacher(NamedTuple):
+    """Teacher before it is connected to a student.
+
+    Attributes:
+        name: its name in the options.
+        network: its network with labels and preprocessing.
+    """
+
+    name: str
+    network: ClassificationNetwork | OnnxClassifier
+
+
+def load_teachers(options: TeacherOptions) -> list[LoadedTeacher]:
+    """Load the networks of all teachers; none without distillation.
+
+    Raises:
+        CheckpointError: weights cannot be read or downloaded.
+        ConfigError: an ONNX file is to be computed by torch.
+    """
+    teachers = []
+    for name in options.names:
+        if is_onnx(name) and options.teacher_engine == "torch":
+            raise ConfigError(f"is torch, and {name} is an ONNX file", source="teacher_engine", hint="use openvino")
+        network = open_onnx_classifier(Path(name), teacher_source(name)) if is_onnx(name) else None
+        teachers.append(LoadedTeacher(name, network or load_teacher_network(name, options.teacher_size)))
+    return teachers
+
+
+def open_teacher_of_run(
+    teachers: Sequence[LoadedTeacher],
+    options: TeacherOptions,
+    student: Student,
+    *,
+    device: torch.device,
+    precision: str,
+) -> nn.Module | TeacherProcess | None:
+    """Connect the teachers with the student, as one; None without distillation.
+
+    On a CPU, and for ONNX files, OpenVINO computes them in a process of its own; on other devices torch does.
+
+    Args:
+        teachers: the loaded teachers.
+        options: size and engine.
+        student: the network that is trained.
+        device: device of the training.
+        precision: precision of the training: fp32, bf16 or fp16.
+
+    Raises:
+        ConfigError: a teacher cannot take images of its size, or OpenVINO cannot convert it.
+        DataError: a class is not among the labels of a teacher.
+    """
+    if not teachers:
+        return None
+    engine = options.teacher_engine
+    has_onnx = any(isinstance(teacher.network, OnnxClassifier) for teacher in teachers)
+    if engine == "openvino" or has_onnx:
+        return _start_process(teachers, options, student, device=device, precision=precision)
+    if engine == "auto" and device.type == "cpu":
+        try:
+            return _start_process(teachers, options, student, device=device, precision=precision)
+        except ConversionError as error:
+            warnings.warn(f"{error.source}: {error.reason}: torch computes it, slower", LevitWarning, stacklevel=2)
+    networks = [
+        build_teacher(name, network, student.classes, student.preprocessing, image_size=options.teacher_size)
+        for name, network in teachers
+        if isinstance(network, ClassificationNetwork)
+    ]
+    return combine_teachers(networks).to(device).to(memory_format=torch.channels_last)
+
+
+def hash_teacher_of_run(teacher: nn.Module | TeacherProcess | None) -> str:
+    """Hash of the weights of all teachers; empty without one."""
+    return teacher.fingerprint if isinstance(teacher, TeacherProcess) else hash_teacher(teacher)
+
+
+def _start_process(
+    teachers: Sequence[LoadedTeacher],
+    options: TeacherOptions,
+    student: Student,
+    *,
+    device: torch.device,
+    precision: str,
+) -> TeacherProcess:
+    """Write the graphs of the teachers and start the process that computes them."""
+    element_type = choose_precision("fp32" if precision == "fp32" else "auto", quantized=False).float_precision
+    size = student.image_size
+    with tempfile.TemporaryDirectory(prefix="levit-teacher-") as folder:
+        graphs = [Path(folder, f"{number}.xml") for number in range(len(teachers))]
+        hashes = [
+            _write_graph(teacher, options, student, size, graph)
+            for teacher, graph in zip(teachers, graphs, strict=True)
+        ]
+        settings = TeacherSettings(
+            graphs=tuple(map(str, graphs)), shape=(3, *size), precision=_ELEMENT_TYPES[element_type],
+            threads=torch.get_num_threads() if device.type == "cpu" else usable_cores(),
+        )  # fmt: skip
+        fingerprint = hashes[0] if len(hashes) == 1 else hashlib.blake2b("".join(hashes).encode(), digest_size=16)
+        return TeacherProcess(
+            settings, source=teacher_source(",".join(options.names)),
+            fingerprint=fingerprint if isinstance(fingerprint, str) else fingerprint.hexdigest(),
+        )  # fmt: skip
+
+
+def _write_graph(teacher: LoadedTeacher, options: TeacherOptions, student: Student, size: Grid, graph: Path) -> str:
+    """Write the graph of a teacher; return the hash of its weights."""
+    name, network = teacher
+    if isinstance(network, ClassificationNetwork):
+        if isinstance(network.network, LevitPreTrainedModel):
+            return _write_levit_graph(name, network, student, size, graph)
+        module = build_teacher(name, network, student.classes, student.preprocessing, image_size=options.teacher_size)
+        write_torch_graph(module, size, graph, source=teacher_source(name))
+        return hash_teacher(module)
+    write_onnx_graph(
+        network.file, graph, preprocessing=resize_preprocessing(network.preprocessing, options.teacher_size),
+        student=student.preprocessing, size=size, source=teacher_source(name),
+        class_indices=match_teacher_classes(name, student.classes, network.labels),
+    )  # fmt: skip
+    return hash_file(network.file)
+
+
+def _write_levit_graph(name: str, network: ClassificationNetwork, student: Student, size: Grid, graph: Path) -> str:
+    """Write the folded graph of a LeViT, which is faster than a conversion of its network."""
+    checkpoint = replace(checkpoint_from_model(network.network), preprocessing=network.preprocessing)
+    write_onnx_graph(
+        build_artifact(checkpoint).SerializeToString(), graph, preprocessing=network.preprocessing,
+        student=student.preprocessing, size=size, source=teacher_source(name),
+        class_indices=match_teacher_classes(name, student.classes, network.labels),
+    )  # fmt: skip
+    return hash_teacher(network.network)

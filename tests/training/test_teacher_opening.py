@@ -1,0 +1,242 @@
+"""Teachers of a run in OpenVINO: their logits are those of torch, and a function of their pixels only."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+import transformers
+from torch.nn import functional
+
+import levit
+from levit.deployment.bias_interpolation import resize_checkpoint
+from levit.errors import CheckpointError, ConfigError, DataError, LevitError
+from levit.exporting.export import export
+from levit.spec.preprocessing import Preprocessing
+from levit.training.student import Student
+from levit.training.teacher import Teacher, open_teacher, open_teachers
+from levit.training.teacher_opening import hash_teacher_of_run, load_teachers, open_teacher_of_run
+from levit.training.teacher_options import TeacherOptions
+from levit.training.teacher_process import TeacherProcess
+from tests.training.tiny import CLASSES, TIMM_NETWORK, config, save_levit, trained
+
+STUDENT = Preprocessing.for_image_size((32, 32))
+PIXELS = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+
+def open_(name, *, classes=CLASSES, precision="fp32", **options):
+    """A teacher in OpenVINO, unless the options state another engine."""
+    chosen = TeacherOptions(**{"teacher": str(name), "teacher_engine": "openvino", **options})
+    network = trained(levit.LevitForImageClassificationWithTeacher(config(tuple(classes))))
+    student = Student(network=network, preprocessing=STUDENT, classes=tuple(classes), is_multi_label=False)
+    return open_teacher_of_run(
+        load_teachers(chosen), chosen, student, device=torch.device("cpu"), precision=precision
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def resnet(tmp_path_factory) -> Path:
+    """A network of timm for 64 pixels, with label names in another order than the student's."""
+    folder = tmp_path_factory.mktemp("resnet")
+    network = trained(timm.create_model(TIMM_NETWORK.removeprefix("timm/"), num_classes=4))
+    labels = {"label_names": [*CLASSES[::-1], "emu"]}
+    config_of_data = {"input_size": (3, 64, 64), "mean": (0.5,) * 3, "std": (0.25,) * 3, "crop_pct": 1.0}
+    timm.models.save_for_hf(network, folder, labels, safe_serialization=True, data_config=config_of_data)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory) -> Path:
+    """An exported LeViT with more labels than the student."""
+    folder = tmp_path_factory.mktemp("artifact")
+    export(save_levit(folder / "levit", ("emu", *CLASSES[::-1])), folder / "teacher.onnx")
+    return folder
+
+
+def assert_close(logits, expected):
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_a_network_of_timm_gives_the_logits_of_torch(resnet):
+    with open_(resnet) as teacher:
+        assert isinstance(teacher, TeacherProcess)
+        assert teacher.num_classes == len(CLASSES)
+        assert_close(teacher(PIXELS), open_teacher(str(resnet), CLASSES, STUDENT)(PIXELS))
+
+
+def test_a_network_of_transformers_gives_the_logits_of_torch(tmp_path):
+    names = {"id2label": dict(enumerate(CLASSES)), "label2id": {name: index for index, name in enumerate(CLASSES)}}
+    shape = transformers.ViTConfig(
+        image_size=48, patch_size=16, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=8,
+        **names,
+    )  # fmt: skip
+    trained(transformers.ViTForImageClassification(shape)).save_pretrained(tmp_path)
+    transformers.ViTImageProcessor(size={"height": 48, "width": 48}).save_pretrained(tmp_path)
+    with open_(tmp_path) as teacher:
+        assert_close(teacher(PIXELS), open_teacher(str(tmp_path), CLASSES, STUDENT)(PIXELS))
+
+
+@pytest.mark.parametrize(
+    "kind", [levit.LevitForImageClassification, levit.LevitForImageClassificationWithTeacher], ids=["one", "two"]
+)
+def test_a_levit_gives_the_logits_of_torch(tmp_path, kind):
+    save_levit(tmp_path, CLASSES[::-1], kind=kind, image_size=48)
+    with open_(tmp_path) as teacher:
+        assert_close(teacher(PIXELS), open_teacher(str(tmp_path), CLASSES, STUDENT)(PIXELS))
+
+
+def test_an_artifact_gives_the_logits_of_its_checkpoint(artifact):
+    expected = open_teacher(str(artifact / "levit"), CLASSES, STUDENT)(PIXELS)
+    with open_(artifact / "teacher.onnx") as teacher:
+        assert_close(teacher(PIXELS), expected)
+
+
+def test_an_onnx_file_of_another_library_has_the_labels_in_the_configuration_next_to_it(artifact, resnet, tmp_path):
+    import onnx
+
+    model = onnx.load(artifact / "teacher.onnx")
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "teacher.onnx")
+    with pytest.raises(CheckpointError, match=r"^`teacher` .*: it has no labels: put the config.json") as caught:
+        open_(tmp_path / "teacher.onnx")
+    assert "\n" not in str(caught.value)
+    config(("emu", *CLASSES[::-1])).save_pretrained(tmp_path)
+    with open_(tmp_path / "teacher.onnx") as teacher, open_(artifact / "teacher.onnx") as same:
+        assert torch.equal(teacher(PIXELS), same(PIXELS))
+    (tmp_path / "config.json").write_bytes((resnet / "config.json").read_bytes())
+    with open_(tmp_path / "teacher.onnx") as teacher:  # in timm's own mean and standard deviation
+        assert teacher(PIXELS).shape == (5, len(CLASSES))
+
+
+def test_the_logits_of_several_teachers_are_their_mean(artifact, resnet):
+    expected = open_teachers([str(artifact / "levit"), str(resnet)], CLASSES, STUDENT)(PIXELS)
+    with open_(f"{artifact / 'teacher.onnx'},{resnet}") as teacher:
+        assert_close(teacher(PIXELS), expected)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_logits_of_an_image_depend_on_its_pixels_only(resnet, precision):
+    """So a run that is stopped between any two steps is resumed to the same bits."""
+    pixels = torch.randn(37, 3, 32, 32, generator=torch.Generator().manual_seed(2))
+    with open_(resnet, precision=precision) as teacher:
+        whole = teacher(pixels)
+        assert torch.equal(teacher(pixels), whole)
+        assert torch.equal(torch.cat([teacher(pixels[:1]), teacher(pixels[1:20]), teacher(pixels[20:])]), whole)
+        channels_last = pixels.to(memory_format=torch.channels_last)
+        assert torch.equal(teacher(channels_last), whole)
+    with open_(resnet, precision=precision) as again:
+        assert torch.equal(again(pixels), whole)
+
+
+def test_batches_are_submitted_ahead_and_collected_in_order(resnet):
+    with open_(resnet) as teacher:
+        expected = teacher(PIXELS)
+        for count in (3, 1, 2):
+            teacher.submit(PIXELS[:count])
+        for count in (3, 1, 2):
+            assert torch.equal(teacher.collect(count), expected[:count])
+
+
+@pytest.mark.parametrize("kind", ["timm", "LeViT", "ONNX"])
+def test_the_size_of_a_teacher_can_be_chosen(resnet, tmp_path, kind):
+    if kind == "timm":
+        name, expected = resnet, resized(open_teacher(str(resnet), CLASSES, STUDENT), 48)
+    elif kind == "LeViT":
+        name = save_levit(tmp_path / "levit", CLASSES)
+        network = levit.load_checkpoint(resize_checkpoint(levit.read_checkpoint(name), (48, 48)))
+        expected = Teacher(network, Preprocessing.for_image_size((48, 48)), range(3), STUDENT)
+    else:
+        dynamic = onnx_with_global_pooling(tmp_path)
+        name, expected = dynamic, None
+    with open_(name, teacher_size=48) as teacher:
+        logits = teacher(PIXELS)
+    if expected is not None:
+        assert_close(logits, expected(PIXELS))
+    else:
+        enlarged = functional.interpolate(PIXELS, (48, 48), mode="bicubic", antialias=True, align_corners=False)
+        assert_close(logits, enlarged[:, [0, 2, 1]].amax(dim=(2, 3)))
+
+
+def resized(teacher, side):
+    """The same teacher in torch for another image size."""
+    teacher.size = (side, side)
+    return teacher
+
+
+def onnx_with_global_pooling(folder):
+    """An ONNX file of any image size, whose logits are the largest values of each color."""
+    from onnx import TensorProto, helper, save
+
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, "H", "W"])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 3])
+    nodes = [
+        helper.make_node("GlobalMaxPool", ["image"], ["pooled"]), helper.make_node("Flatten", ["pooled"], ["logits"])
+    ]  # fmt: skip
+    graph = helper.make_graph(nodes, "pooling", [image], [logits])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    save(model, folder / "pool.onnx")
+    config((CLASSES[0], CLASSES[2], CLASSES[1])).save_pretrained(folder)
+    return folder / "pool.onnx"
+
+
+def test_a_size_that_a_teacher_refuses_is_named(artifact):
+    with pytest.raises(ConfigError, match=r"^`teacher` .*: it cannot take images of 48x48 \(") as caught:
+        open_(artifact / "teacher.onnx", teacher_size=48)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_hash_depends_on_the_weights_and_not_on_the_engine(resnet, artifact, tmp_path):
+    with open_(resnet) as teacher, open_(artifact / "teacher.onnx") as other:
+        assert hash_teacher_of_run(teacher) == hash_teacher_of_run(open_(resnet, teacher_engine="torch"))
+        assert hash_teacher_of_run(other) not in ("", hash_teacher_of_run(teacher))
+    assert hash_teacher_of_run(None) == ""
+
+
+def test_on_a_cpu_openvino_computes_a_teacher_by_default(resnet):
+    with open_(resnet, teacher_engine="auto") as teacher:
+        assert isinstance(teacher, TeacherProcess)
+    assert isinstance(open_(resnet, teacher_engine="torch"), Teacher)
+    assert open_("none") is None
+
+
+def test_broken_onnx_teachers_are_refused_in_one_line(artifact, tmp_path):
+    (tmp_path / "text.onnx").write_text("no model")
+    truncated = (artifact / "teacher.onnx").read_bytes()[:2000]
+    (tmp_path / "truncated.onnx").write_bytes(truncated)
+    for name in ("text.onnx", "truncated.onnx", "nowhere.onnx"):
+        with pytest.raises(CheckpointError, match=rf"^`teacher` .*{name}: ") as caught:
+            open_(tmp_path / name)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(ConfigError, match=r"teacher_engine.* is torch, and .* is an ONNX file"):
+        open_(artifact / "teacher.onnx", teacher_engine="torch")
+    with pytest.raises(DataError, match=r"^`teacher` .*: not every class .* its 4 labels .*'fox'"):
+        open_(artifact / "teacher.onnx", classes=(*CLASSES, "fox"))
+
+
+def test_the_process_of_a_teacher_imports_neither_torch_nor_timm():
+    code = (
+        "import sys, levit.training.teacher_server, levit.runtime.openvino_core\n"
+        "print(*{'torch', 'timm', 'transformers', 'accelerate', 'onnx'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_a_teacher_whose_process_has_ended_is_an_error_in_one_line(resnet):
+    teacher = open_(resnet)
+    os.kill(teacher.process_id, signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+    with pytest.raises(LevitError, match=r"^`teacher` .*: its process ended with exit code") as caught:
+        teacher(PIXELS)
+    assert "\n" not in str(caught.value)
+    teacher.close()
+
+
+def test_closing_a_teacher_ends_its_process(resnet):
+    teacher = open_(resnet)
+    teacher.close()
+    teacher.close()
+    assert teacher.exit_code == 0
