@@ -16,6 +16,7 @@ from levit.checkpoints.timm_configuration import (
     unsupported_timm_preprocessing,
 )
 from levit.checkpoints.writing import convert, write_checkpoint
+from levit.deployment.reference import run_reference
 from levit.errors import ConfigError, LevitWarning
 from levit.images.transform import normalize, preprocess
 from levit.spec.architecture import Architecture
@@ -190,3 +191,46 @@ def test_equal_preprocessing_is_no_warning(recwarn):
     checkpoint = read_checkpoint(TINY / "transformers")
     warn_about_preprocessing(checkpoint, checkpoint.preprocessing, "out")
     assert not recwarn
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_a_network_for_other_channels_than_rgb_is_read_with_a_warning(tmp_path, channels):
+    architecture = Architecture(
+        num_channels=channels, image_size=64, hidden_sizes=(16, 24, 32), key_dim=(4, 4, 4), depths=(1, 1, 1),
+        num_labels=3,
+    )  # fmt: skip
+    write_checkpoint(random_checkpoint(architecture), tmp_path, to="timm")
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["pretrained_cfg"] |= {"mean": [0.449] * channels, "std": [0.226] * channels}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.warns(LevitWarning, match="other channels than RGB"):
+        checkpoint = read_checkpoint(tmp_path)
+    assert checkpoint.architecture.num_channels == channels
+    assert checkpoint.preprocessing.mean == (0.485, 0.456, 0.406)
+
+
+def test_values_for_another_number_of_channels_than_the_network_has_are_an_error():
+    with pytest.raises(ConfigError, match=r"mean: .* is not one number for each of the three channels"):
+        timm_preprocessing(configured((64, 64), mean=[0.5]), (64, 64))
+
+
+@pytest.mark.parametrize("name", ["levit_128s", "levit_conv_128s"])
+def test_weights_that_timm_has_fused_are_read(tmp_path, name):
+    torch = pytest.importorskip("torch")
+    timm = pytest.importorskip("timm")
+    from timm.utils import reparameterize_model
+
+    sizes = {"embed_dim": (32, 48, 64), "key_dim": 8, "num_heads": (2, 3, 4), "depth": (1, 1, 1)}
+    torch.manual_seed(0)
+    network = timm.create_model(name, **sizes, num_classes=10, img_size=112).eval().requires_grad_(False)
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+            for tensor in (layer.running_var, layer.weight, layer.bias, layer.running_mean):
+                tensor.uniform_(0.5, 1.5)
+    torch.save(reparameterize_model(network).state_dict(), tmp_path / "fused.pth")
+    checkpoint = read_checkpoint(tmp_path / "fused.pth")
+    assert checkpoint.source.dialect == {"levit_128s": "timm-fused", "levit_conv_128s": "timm-conv-fused"}[name]
+    pixels = torch.randn(2, 3, 112, 112)
+    expected = network(pixels).numpy()
+    logits = run_reference(checkpoint.weights, checkpoint.architecture, pixels.numpy())["logits"]
+    assert np.abs(logits - expected).max() < 1e-5 * np.abs(expected).max()

@@ -53,5 +53,48 @@ def test_an_invalid_size_is_an_error_that_names_the_field(size):
         preprocessing_from_config({"size": size}, (224, 224))
 
 
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "resize", "crop", "mean"),
+    [
+        ("LevitImageProcessorFast", {"size": {"shortest_edge": 224}}, 256, (96, 96), (0.485, 0.456, 0.406)),
+        ("LevitFeatureExtractor", {}, 256, (96, 96), (0.485, 0.456, 0.406)),
+        ("BitImageProcessor", {"size": {"shortest_edge": 256}}, 256, (224, 224), CLIP_MEAN),
+        ("CLIPImageProcessor", {"image_mean": [0, 0, 0]}, 224, (224, 224), (0, 0, 0)),
+        ("ViTImageProcessorFast", {"size": {"height": 96, "width": 96}}, (96, 96), None, (0.5, 0.5, 0.5)),
+        ("ViTImageProcessor", {"size": 64}, (64, 64), None, (0.5, 0.5, 0.5)),
+    ],
+)
+def test_the_class_of_the_image_processor_determines_resizing_and_defaults(name, config, resize, crop, mean):
+    preprocessing = preprocessing_from_config({"image_processor_type": name, **config}, (96, 96))
+    assert (preprocessing.resize, preprocessing.crop, preprocessing.mean) == (resize, crop, mean)
+
+
+@pytest.mark.parametrize("name", ["Bit", "CLIP", "ViT", "Levit"])
+def test_defaults_are_those_of_the_classes_of_transformers(name):
+    transformers = pytest.importorskip("transformers")
+    expected = getattr(transformers, f"{name}ImageProcessor")()
+    read = preprocessing_from_config({"image_processor_type": f"{name}ImageProcessor"}, (224, 224))
+    assert read.mean == pytest.approx(tuple(expected.image_mean))
+    assert read.std == pytest.approx(tuple(expected.image_std))
+    assert read.resample == int(expected.resample)
+    assert (read.crop is not None) == bool(expected.do_center_crop)
+    assert (dict(expected.size).get("shortest_edge") is None) == isinstance(read.resize, tuple)
+
+
+@pytest.mark.parametrize("field", ["image_processor_type", "feature_extractor_type"])
+@pytest.mark.parametrize("name", ["DonutImageProcessor", 3, ["LevitImageProcessor"]])
+def test_an_image_processor_of_another_family_is_refused_by_name(field, name):
+    with pytest.raises(ConfigError, match=r"image_processor_type: .* is not supported: use LevitImageProcessor, "):
+        preprocessing_from_config({field: name}, (224, 224))
+
+
+def test_more_classes_than_names_can_be_made_for_are_refused():
+    with pytest.raises(ConfigError, match="num_labels: 1,000,000,000 is more than 1,000,000 classes"):
+        labels_from_config({"num_labels": 10**9})
+
+
 def test_classes_without_names_are_numbered():
     assert labels_from_config({"num_labels": 3}) == ("LABEL_0", "LABEL_1", "LABEL_2")

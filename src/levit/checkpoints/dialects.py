@@ -226,5 +226,7 @@ DIALECTS = (
     replace(
         FACEBOOK, name="facebook-conv-fused", layers=_FUSED, head_layers=_FUSED, is_fused=True, is_convolutional=True
     ),
+    replace(TIMM, name="timm-fused", layers=_FUSED, head_layers=_FUSED, is_fused=True),
+    replace(TIMM, name="timm-conv-fused", layers=_FUSED, head_layers=_FUSED, is_fused=True, is_convolutional=True),
     replace(MMPRETRAIN, name="mmpretrain-fused", layers=_FUSED, head_layers=_FUSED, is_fused=True),
 )

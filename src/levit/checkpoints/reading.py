@@ -42,6 +42,7 @@ from levit.checkpoints.weight_lookup import find_weights
 from levit.errors import CheckpointError, ConfigError, LevitWarning
 from levit.spec.architecture import Architecture, Grid
 from levit.spec.artifact import Source
+from levit.spec.field_values import shown
 from levit.spec.labels import default_labels
 from levit.spec.preprocessing import Preprocessing
 
@@ -208,8 +209,8 @@ class _Configuration:
 def _transformers_configuration(
     config: Mapping[str, Any], processor: Mapping[str, Any], weights: Weights
 ) -> _Configuration:
-    if config.get("model_type", MODEL_TYPES[0]) not in MODEL_TYPES:
-        raise ConfigError(f"model_type is {config['model_type']!r}, not that of a LeViT", source=CONFIG_FILE)
+    if str(config.get("model_type", MODEL_TYPES[0])) not in MODEL_TYPES:
+        raise ConfigError(f"model_type is {shown(config['model_type'])}, not that of a LeViT", source=CONFIG_FILE)
     architecture = architecture_from_config(config, num_classifiers=count_heads(weights))
     return _Configuration(
         architecture=architecture,

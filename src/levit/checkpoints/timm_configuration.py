@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import floor, inf, nextafter
+from math import floor, nextafter
 from typing import Any
 
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.transformers_configuration import MULTI_LABEL
 from levit.errors import CheckpointError, ConfigError
 from levit.spec.architecture import Architecture, Grid
+from levit.spec.field_values import MAX_INTEGER, check_positive, check_text, shown
 from levit.spec.preprocessing import IMAGENET_MEAN, IMAGENET_STD, RESAMPLE_FILTERS, Preprocessing
 from levit.spec.variants import ALL_VARIANTS
 
@@ -37,7 +38,10 @@ def timm_image_size(config: Mapping[str, Any]) -> int | Grid | None:
     """Height and width of the input in pixels, or one number for both; None if a configuration has neither."""
     size = _section(config, "model_args").get("img_size")
     if size is None:
-        size = _section(config, "pretrained_cfg").get("input_size", [None])[1:] or None
+        size = _section(config, "pretrained_cfg").get("input_size")
+        if size is not None and not (isinstance(size, list) and len(size) == 3):
+            raise ConfigError(f"{shown(size)} is not channels, height and width", source="input_size")
+        size = size and size[1:]
     return tuple(size) if isinstance(size, list) else size
 
 
@@ -49,7 +53,11 @@ def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def timm_labels(config: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Class names of a configuration, or None if it has none."""
     names = config.get("label_names")
-    return tuple(map(str, names)) if isinstance(names, list) else None
+    if names is None:
+        return None
+    if not isinstance(names, list):
+        raise ConfigError(f"{shown(names)} is not a list of names", source="label_names")
+    return tuple(check_text("label_names", name) for name in names)
 
 
 def timm_preprocessing(config: Mapping[str, Any], image_size: Grid) -> Preprocessing:
@@ -66,13 +74,17 @@ def timm_preprocessing(config: Mapping[str, Any], image_size: Grid) -> Preproces
     """
     settings = _transform_section(config)
     mean, std = settings.get("mean") or IMAGENET_MEAN, settings.get("std") or IMAGENET_STD
+    if _has_other_channels(config):
+        mean, std = IMAGENET_MEAN, IMAGENET_STD
     for name, values in (("mean", mean), ("std", std)):
         if not isinstance(values, list | tuple):
-            raise ConfigError(f"{values!r} is not a list with one number per channel", source=name)
+            raise ConfigError(f"{shown(values)} is not a list with one number per channel", source=name)
     interpolation = settings.get("interpolation") or "bicubic"
-    if interpolation not in _FILTER_NUMBERS:
+    if not isinstance(interpolation, str) or interpolation not in _FILTER_NUMBERS:
         raise ConfigError(
-            f"unknown value {interpolation!r}", source="interpolation", hint=f"use one of {', '.join(_FILTER_NUMBERS)}"
+            f"unknown value {shown(interpolation)}",
+            source="interpolation",
+            hint=f"use one of {', '.join(_FILTER_NUMBERS)}",
         )
     height, width = _resized_size(settings, image_size)
     is_exact = settings.get("crop_mode") == "squash" or height != width
@@ -90,11 +102,21 @@ def unsupported_timm_preprocessing(config: Mapping[str, Any], image_size: Grid) 
     settings = _transform_section(config)
     height, width = _resized_size(settings, image_size)
     mode = settings.get("crop_mode")
+    if _has_other_channels(config):
+        return "timm normalizes images of other channels than RGB, which levit cannot do: preprocess them yourself"
     if mode == "border":
         return "timm pads the whole image to a frame (crop_mode border), which levit cannot do: it crops the image"
     if mode != "squash" and height != width:
         return f"timm resizes an image to cover {height}x{width}, which levit cannot do: it resizes it to exactly this"
     return None
+
+
+def _has_other_channels(config: Mapping[str, Any]) -> bool:
+    """Return whether images have another number of channels than 3, and the values of normalization are for them."""
+    size = _section(config, "pretrained_cfg").get("input_size")
+    channels = _section(config, "model_args").get("in_chans", size[0] if isinstance(size, list) and size else 3)
+    mean = _transform_section(config).get("mean")
+    return channels != 3 and isinstance(mean, list | tuple) and len(mean) == channels
 
 
 def _transform_section(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -105,9 +127,11 @@ def _transform_section(config: Mapping[str, Any]) -> Mapping[str, Any]:
 def _resized_size(settings: Mapping[str, Any], image_size: Grid) -> Grid:
     """Size that timm resizes to: if both numbers are equal, that of the shorter side; with crop_mode squash, both."""
     ratio = settings.get("crop_pct") or _DEFAULT_CROP_RATIO
-    if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 < ratio < inf:
-        raise ConfigError(f"{ratio!r} is not a number above 0", source="crop_pct")
-    return int(image_size[0] / ratio), int(image_size[1] / ratio)
+    ratio = check_positive("crop_pct", ratio)
+    height, width = (size / ratio for size in image_size)
+    if max(height, width) > MAX_INTEGER:
+        raise ConfigError(f"{shown(ratio)} is too small", source="crop_pct")
+    return int(height), int(width)
 
 
 def timm_config(checkpoint: Checkpoint, *, is_convolutional: bool) -> dict[str, Any]:

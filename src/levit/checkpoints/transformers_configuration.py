@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import inf
 from typing import Any, TypedDict
 
 from levit.checkpoints.checkpoint import Checkpoint
+from levit.checkpoints.image_processor_types import ImageProcessorType, image_processor_type
 from levit.errors import ConfigError
 from levit.spec.architecture import Architecture, Downsample, Grid
+from levit.spec.field_values import (
+    check_flag,
+    check_integer,
+    check_not_negative,
+    check_number,
+    is_integer,
+    is_number,
+    shown,
+)
 from levit.spec.labels import default_labels
-from levit.spec.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from levit.spec.preprocessing import Preprocessing
 
 CONFIG_FILE = "config.json"
 PREPROCESSOR_FILE = "preprocessor_config.json"
@@ -25,6 +34,8 @@ JsonObject = Mapping[str, Any]
 
 # transformers documents two fields in the plural and reads them in the singular; both are read here.
 FIELD_ALIASES = {"mlp_ratios": "mlp_ratio", "attention_ratios": "attention_ratio"}
+
+_MAX_LABELS = 1_000_000  # names are made for them
 
 _SCALAR_FIELDS = ("num_channels", "kernel_size", "stride", "padding", "patch_size", "activation")
 STAGE_FIELDS = ("hidden_sizes", "num_attention_heads", "depths", "key_dim", "mlp_ratio", "attention_ratio")
@@ -142,9 +153,9 @@ def count_labels(config: JsonObject) -> int:
         if not isinstance(config["id2label"], Mapping):
             raise _invalid_id2label()
         return len(config["id2label"])
-    num_labels = config.get("num_labels", 2)
-    if isinstance(num_labels, bool) or not isinstance(num_labels, int) or num_labels < 0:
-        raise ConfigError(f"{num_labels!r} is not a whole number of at least 0", source="num_labels")
+    num_labels = check_integer("num_labels", config.get("num_labels", 2), minimum=0)
+    if num_labels > _MAX_LABELS:
+        raise ConfigError(f"{num_labels:,} is more than {_MAX_LABELS:,} classes", source="num_labels")
     return num_labels
 
 
@@ -158,10 +169,13 @@ def labels_from_config(config: JsonObject) -> tuple[str, ...]:
     if id2label is None:
         return default_labels(count_labels(config))
     try:
-        names = {int(index): str(name) for index, name in id2label.items()}
-        return tuple(names[index] for index in range(len(names)))
-    except (AttributeError, KeyError, ValueError):
+        names = {int(index): name for index, name in id2label.items()}
+        ordered = [names[index] for index in range(len(names))]
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise _invalid_id2label() from None
+    if any(isinstance(name, bool) or not isinstance(name, str | int | float) for name in ordered):
+        raise _invalid_id2label()
+    return tuple(map(str, ordered))
 
 
 def _invalid_id2label() -> ConfigError:
@@ -169,27 +183,33 @@ def _invalid_id2label() -> ConfigError:
 
 
 def preprocessing_from_config(config: JsonObject, image_size: Grid) -> Preprocessing:
-    """Preprocessing of a preprocessor_config.json; absent fields have the defaults of `LevitImageProcessor`.
+    """Preprocessing of a preprocessor_config.json; absent fields have the defaults of its `image_processor_type`.
 
-    `size: {"shortest_edge": s}` means int(256 / 224 * s) pixels, as in transformers.
+    `size: {"shortest_edge": s}` means int(256 / 224 * s) pixels for LeViT's class, the default, and s for others, as in
+    transformers.
 
     Args:
         config: content of the file; empty for the defaults.
         image_size: height and width of the network's input in pixels, the default of `crop_size`.
 
     Raises:
-        ConfigError: a field is invalid.
+        ConfigError: a field is invalid, or the class is of another family.
     """
     if not config:
         return Preprocessing.for_image_size(image_size)
-    normalize = config.get("do_normalize", True)
+    processor = image_processor_type(config)
+    config = {**processor.defaults, **config}
+    resizes, crops, rescales, normalizes = (
+        check_flag(step, config.get(step, True))
+        for step in ("do_resize", "do_center_crop", "do_rescale", "do_normalize")
+    )
     return Preprocessing(
-        resize=_resize(config.get("size", {"shortest_edge": 224})) if config.get("do_resize", True) else None,
-        crop=_crop(config.get("crop_size", image_size)) if config.get("do_center_crop", True) else None,
+        resize=_resize(config["size"], processor) if resizes else None,
+        crop=_crop(config.get("crop_size", image_size)) if crops else None,
         resample=config.get("resample", 3),
-        rescale=config.get("rescale_factor", 1 / 255) if config.get("do_rescale", True) else None,
-        mean=_channels("image_mean", config.get("image_mean", IMAGENET_MEAN)) if normalize else None,
-        std=_channels("image_std", config.get("image_std", IMAGENET_STD)) if normalize else None,
+        rescale=check_number("rescale_factor", config.get("rescale_factor", 1 / 255)) if rescales else None,
+        mean=_channels("image_mean", config["image_mean"]) if normalizes else None,
+        std=_channels("image_std", config["image_std"]) if normalizes else None,
     )
 
 
@@ -213,31 +233,27 @@ def training_fields(config: JsonObject) -> TrainingFields:
         "is_multi_label": config.get("problem_type") == MULTI_LABEL,
     }
     for name in ("drop_path_rate", "initializer_range"):
-        value = fields[name]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < inf:
-            raise ConfigError(f"{value!r} is not a number of at least 0", source=name)
+        check_not_negative(name, fields[name])
     return fields
 
 
 def _channels(name: str, values: object) -> tuple[Any, ...]:
-    if isinstance(values, int | float) and not isinstance(values, bool):
+    if is_number(values):
         return (values,) * 3  # one number for all channels
     if not isinstance(values, list | tuple):
-        raise ConfigError(f"{values!r} is not a list with one number per channel", source=name)
+        raise ConfigError(f"{shown(values)} is not a list with one number per channel", source=name)
     return tuple(values)
 
 
 def _stage_values(name: str, value: object) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
-        raise ConfigError(f"{value!r} is not a list with one value per stage", source=name)
+        raise ConfigError(f"{shown(value)} is not a list with one value per stage", source=name)
     return tuple(value)
 
 
 def _equal_patch_size(sizes: list[int] | tuple[int, ...]) -> int:
-    if len(set(sizes)) != 1:
-        raise ConfigError(
-            f"{sizes!r} has different numbers", source="patch_size", hint="the stem shrinks height and width equally"
-        )
+    if not sizes or any(size != sizes[0] for size in sizes):
+        raise ConfigError(f"{shown(sizes)} has different numbers", source="patch_size", hint="give one number")
     return sizes[0]
 
 
@@ -247,9 +263,9 @@ def _downsamples(down_ops: object) -> tuple[Downsample, ...]:
     if isinstance(down_ops, list | tuple):
         operations = [operation for operation in down_ops if operation not in ([""], ("",))]
     for operation in operations:
-        if not isinstance(operation, list | tuple) or operation[0] != "Subsample" or len(operation) != 6:
+        if not isinstance(operation, list | tuple) or len(operation) != 6 or operation[0] != "Subsample":
             raise ConfigError(
-                f"has the entry {operation!r}",
+                f"has the entry {shown(operation)}",
                 source="down_ops",
                 hint='write ["Subsample", key_dim, num_heads, attention_ratio, mlp_ratio, stride]',
             )
@@ -259,23 +275,23 @@ def _downsamples(down_ops: object) -> tuple[Downsample, ...]:
     )
 
 
-def _resize(size: Any) -> int | Grid:
-    if isinstance(size, int):
-        return int(256 / 224 * size)
-    if isinstance(size, Mapping) and isinstance(size.get("shortest_edge"), int):
-        return int(256 / 224 * size["shortest_edge"])
+def _resize(size: Any, processor: ImageProcessorType) -> int | Grid:
+    shortest = size.get("shortest_edge") if isinstance(size, Mapping) else size
+    if is_integer(size) and processor.is_square:
+        return size, size
+    if is_integer(shortest):
+        return int(256 / 224 * shortest) if processor.enlarges else shortest
     return _height_width("size", size)
 
 
 def _crop(size: Any) -> Grid:
-    return (size, size) if isinstance(size, int) else _height_width("crop_size", size)
+    return (size, size) if is_integer(size) else _height_width("crop_size", size)
 
 
 def _height_width(name: str, size: Any) -> Grid:
-    if isinstance(size, Mapping):
-        size = (size.get("height"), size.get("width"))
-    if not (
-        isinstance(size, list | tuple) and len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size)
-    ):
-        raise ConfigError(f"invalid value {size!r}", source=name, hint='write {"height": …, "width": …}')
-    return size[0], size[1]
+    sides = (size.get("height"), size.get("width")) if isinstance(size, Mapping) else size
+    if isinstance(sides, list | tuple) and len(sides) == 2:
+        height, width = sides
+        if is_integer(height) and is_integer(width) and min(height, width) > 0:
+            return height, width
+    raise ConfigError(f"invalid value {shown(size)}", source=name, hint='write {"height": …, "width": …}')

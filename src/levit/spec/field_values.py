@@ -50,6 +50,17 @@ def check_integer(name: str, value: object, *, minimum: int) -> int:
     return value
 
 
+def check_number(name: str, value: object) -> float:
+    """Check a finite number, and return it.
+
+    Raises:
+        ConfigError: it is another value; `source` is the name.
+    """
+    if not is_number(value):
+        raise ConfigError(f"{shown(value)} is not a number", source=name)
+    return value
+
+
 def check_not_negative(name: str, value: object) -> float:
     """Check a finite number of at least 0, and return it.
 
