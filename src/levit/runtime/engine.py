@@ -13,7 +13,8 @@ from typing import Any, Literal, NamedTuple, Protocol, get_args, runtime_checkab
 import numpy as np
 from numpy.typing import NDArray
 
-from levit.errors import EngineError, first_line
+from levit.checkpoints.regular_files import check_regular_file
+from levit.errors import CheckpointError, EngineError, first_line
 
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 
@@ -166,6 +167,8 @@ def open_engine(
         known = ", ".join(["auto", *ENGINES, *CHECKPOINT_ENGINES])
         raise EngineError(f"no engine is called {engine!r}", hint=f"use {known}")
     validate_options(precision, threads)
+    if isinstance(model, Path):
+        _check_is_file(model)
     if engine == "auto":
         engine = "onnxruntime" if provider is not None else default_engine()
     if provider is not None and engine != "onnxruntime":
@@ -176,6 +179,14 @@ def open_engine(
     content = model if isinstance(model, bytes) else Path(model)
     folder = None if cache_dir is None else Path(cache_dir)
     return ENGINES[engine].load(engine)(content, precision=precision, threads=threads, cache_dir=folder, **options)
+
+
+def _check_is_file(model: Path) -> None:
+    """Refuse pipes and devices, which would wait forever or never end."""
+    try:
+        check_regular_file(model)
+    except CheckpointError as error:
+        raise EngineError(error.reason, source=error.source, hint=error.hint) from error
 
 
 def validate_options(precision: str, threads: int | None) -> None:

@@ -13,6 +13,7 @@ from levit.checkpoints.cache import cache_folder, write_cached
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.hashing import hash_file
 from levit.checkpoints.reading import checkpoint_name, read_checkpoint_file
+from levit.checkpoints.regular_files import check_regular_file
 from levit.checkpoints.transformers_configuration import CONFIG_FILE, PREPROCESSOR_FILE
 from levit.checkpoints.weight_lookup import check_no_revision, find_weights
 from levit.errors import CheckpointError, EngineError
@@ -105,8 +106,9 @@ def find_artifact(model: str | Path | None, *, revision: str | None = None) -> P
         return Path(str(files("levit.runtime.embedded") / EMBEDDED_MODEL))
     if is_artifact(model):
         check_no_revision(revision, str(model), "an exported file")
-        if not Path(model).is_file():
+        if not Path(model).exists():
             raise CheckpointError("no such file", source=model)
+        check_regular_file(Path(model))
         return Path(model)
     weights = find_weights(model, revision=revision)
     folder = cache_folder("folded")

@@ -21,6 +21,8 @@ from levit.spec.preprocessing import Preprocessing
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "coreml": "CoreMLExecutionProvider"}
 
+_EXTERNAL_DATA = "session.model_external_initializers_file_folder_path"
+
 _MAX_PENDING_BATCHES = 2  # one is computed and one waits
 
 
@@ -61,6 +63,8 @@ class OnnxRuntimeEngine(ManagedEngine):
         self._options = onnxruntime.SessionOptions()
         self._options.intra_op_num_threads = threads or usable_cores()
         self._options.log_severity_level = 3  # errors only; they are raised anyway
+        if isinstance(model, Path):  # as in OpenVINO, the weights may be in other files of the folder
+            self._options.add_session_config_entry(_EXTERNAL_DATA, str(model.absolute().parent))
         self._providers = [provider_name]
         guard.check()  # a session has threads from the start
         try:
