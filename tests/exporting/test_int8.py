@@ -269,7 +269,7 @@ def test_the_starter_keeps_its_accuracy_in_int8(tmp_path, shared_data):
     report = export(
         shared_data / "starter",
         tmp_path / "x.onnx",
-        precision="int8",
+        weights="int8",
         quantization_data=images,
         evaluation=images,
         max_drop=0.5,
