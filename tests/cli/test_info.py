@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 import levit
+from levit.runtime.int8_arithmetic import has_exact_int8
 from levit.runtime.model_info import describe
 from tests.cli.console import start
 from tests.runtime.small_model import LABELS
@@ -103,3 +104,14 @@ def test_a_separate_process_prints_the_same(console, model):
     process = start("info", model)
     assert (process.returncode, process.stderr) == (0, b"")
     assert fields(process.stdout.decode()) == fields(console("info", model).out)
+
+
+def test_the_effect_of_the_processor_on_int8_is_stated(console, model):
+    stated = " ".join(fields(console("info").out)["runs"].split())
+    expected = {
+        True: "this processor sums int8 exactly, with VNNI",
+        False: "this processor has no VNNI: int8 sums saturate",
+        None: "the file is quantized",
+    }
+    assert expected[has_exact_int8()] in stated
+    assert "VNNI" not in console("info", model).out

@@ -7,6 +7,7 @@ from pathlib import Path
 from levit.checkpoints.reading import read_checkpoint_file
 from levit.checkpoints.weight_lookup import find_weights
 from levit.errors import CheckpointError, first_line
+from levit.runtime.int8_arithmetic import has_exact_int8
 from levit.runtime.model_resolution import find_artifact, is_artifact
 from levit.spec.artifact import Artifact
 
@@ -60,4 +61,10 @@ def default_execution(artifact: Artifact) -> tuple[str, str, str]:
     from levit.runtime.openvino_engine import choose_precision
 
     choice = choose_precision("auto", quantized=artifact.precision == "int8")
-    return default_engine(), choice.precision, choice.reason
+    exactness = {
+        True: "; this processor sums int8 exactly, with VNNI",
+        False: "; this processor has no VNNI: int8 sums saturate, and some predictions differ, see docs/speed.md",
+        None: "",
+    }
+    suffix = exactness[has_exact_int8()] if choice.precision == "int8" else ""
+    return default_engine(), choice.precision, choice.reason + suffix

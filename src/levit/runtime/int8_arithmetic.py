@@ -1,0 +1,35 @@
+"""How exactly this processor computes int8."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+_X86 = re.compile(r"^flags\s*:(.*)$", re.MULTILINE)
+_WITHOUT_VNNI = {"SSE41", "AVX", "AVX2", "AVX512_CORE"}  # values of ONEDNN_MAX_CPU_ISA
+
+
+def has_exact_int8(*, root: Path = Path("/"), environment: Mapping[str, str] = os.environ) -> bool | None:
+    """Return whether products of int8 are summed exactly, by VNNI instructions.
+
+    x86 processors without VNNI add pairs of products in 16 bits, which saturates at large values, so that the logits
+    differ and a few predictions with them (docs/speed.md).
+
+    Args:
+        root: folder that contains `proc`.
+        environment: environment variables; ONEDNN_MAX_CPU_ISA may exclude VNNI.
+
+    Returns:
+        None where it is not known: on other systems than Linux, and on other processors than x86.
+    """
+    try:
+        match = _X86.search((root / "proc/cpuinfo").read_text(encoding="ascii", errors="replace"))
+    except OSError:
+        return None
+    if match is None:
+        return None
+    if environment.get("ONEDNN_MAX_CPU_ISA", "").upper() in _WITHOUT_VNNI:
+        return False
+    return bool({"avx512_vnni", "avx_vnni"} & set(match[1].split()))
