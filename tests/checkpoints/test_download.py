@@ -1,12 +1,13 @@
 import hashlib
 import threading
+import urllib.error
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 import levit
-from levit.checkpoints.download import HASH_SUFFIX
+from levit.checkpoints.download import HASH_SUFFIX, _open
 from levit.checkpoints.weight_lookup import ADDRESSES, find_weights
 from levit.errors import CheckpointError
 from tests.conftest import GOLDEN
@@ -47,7 +48,7 @@ def server(tmp_path):
 
 def serve(folder, digits=None):
     content = (TINY / "facebook.pth").read_bytes()
-    digits = digits or hashlib.sha256(content).hexdigest()[:8]
+    digits = digits or hashlib.sha256(content).hexdigest()
     (folder / f"LeViT-tiny-{digits}.pth").write_bytes(content)
     return f"LeViT-tiny-{digits}.pth"
 
@@ -71,13 +72,13 @@ def test_a_file_with_another_hash_is_an_error_and_not_cached(server, monkeypatch
     folder, address, _ = server
     monkeypatch.setenv("LEVIT_CACHE", str(tmp_path / "cache"))
     with pytest.raises(CheckpointError, match=r"has the hash [0-9a-f]{8}…, not deadbeef"):
-        find_weights(f"{address}/{serve(folder, 'deadbeef')}")
+        find_weights(f"{address}/{serve(folder, 'deadbeef' * 8)}")
     assert not list((tmp_path / "cache" / "downloads").iterdir())
 
 
 @pytest.mark.parametrize(
     ("path", "match"),
-    [("missing-01234567.pth", "404"), ("no-hash.pth", "does not end in a hash")],
+    [(f"missing-{'01234567' * 8}.pth", "404"), ("no-hash.pth", "does not end in a hash")],
 )
 def test_the_reason_of_a_failed_download_is_stated(server, path, match):
     with pytest.raises(CheckpointError, match=match) as caught:
@@ -87,7 +88,7 @@ def test_the_reason_of_a_failed_download_is_stated(server, path, match):
 
 def test_without_a_network_the_hint_names_the_alternatives():
     with pytest.raises(CheckpointError, match="check the network, or download it elsewhere"):
-        find_weights("http://127.0.0.1:1/LeViT-tiny-01234567.pth")
+        find_weights("https://127.0.0.1:1/LeViT-tiny-01234567.pth")
 
 
 def test_a_damaged_file_in_the_cache_is_downloaded_again(server, monkeypatch, tmp_path):
@@ -149,5 +150,25 @@ def test_a_redirection_to_http_is_followed(server):
 @pytest.mark.parametrize("scheme", ["ftp", "file", "data"])
 def test_a_redirection_to_another_scheme_is_an_error(server, scheme):
     with pytest.raises(CheckpointError, match=r"cannot be fetched \(.*(not allowed|unknown url type: ftp)") as caught:
-        find_weights(f"{server[1]}/redirect/{scheme}://127.0.0.1/etc/LeViT-tiny-01234567.pth")
+        find_weights(f"{server[1]}/redirect/{scheme}://127.0.0.1/etc/LeViT-tiny-{'01234567' * 8}.pth")
     assert "\n" not in str(caught.value)
+
+
+def test_without_encryption_the_name_must_contain_the_whole_hash(server):
+    folder, address, requests = server
+    name = serve(folder)
+    short = name[: len("LeViT-tiny-") + 8] + ".pth"
+    with pytest.raises(CheckpointError, match=r"the 8 digits .* detect accidents.*: use https, or .* all 64 digits"):
+        find_weights(f"{address}/{short}")
+    assert requests == []
+    assert find_weights(f"{address}/{name}").is_file()
+
+
+def test_no_redirection_to_http_is_followed_without_the_whole_hash(server):
+    with pytest.raises(urllib.error.URLError, match="unknown url type: http"):
+        _open(f"{server[1]}/model-01234567.pth", allows_http=False)
+    assert server[2] == []
+
+
+def test_every_published_address_is_encrypted():
+    assert all(address.startswith("https://") for address in ADDRESSES.values())

@@ -5,6 +5,7 @@ import transformers
 
 import levit
 from levit.checkpoints.from_model import checkpoint_from_model
+from levit.errors import CheckpointError
 from tests.conftest import GOLDEN
 
 TINY = GOLDEN / "tiny" / "transformers"
@@ -43,4 +44,30 @@ def test_another_network_is_an_error():
     model = torch.nn.Linear(2, 2)
     model.config = levit.LevitConfig()
     with pytest.raises(levit.CheckpointError, match="not the keys of a LeViT"):
+        checkpoint_from_model(model)
+
+
+class PeftModel(torch.nn.Module):
+    """Model with the interface of peft, which is not installed here."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.base_model = torch.nn.ModuleDict({"model": network})
+        self.config = network.config
+
+    def merge_and_unload(self):
+        return self.base_model["model"]
+
+
+def test_the_adapters_of_a_peft_model_must_be_merged_first():
+    model = PeftModel(levit.LevitForImageClassification.from_pretrained(GOLDEN / "tiny" / "transformers-single"))
+    with pytest.raises(CheckpointError, match=r"PeftModel: has adapters of peft .*model\.merge_and_unload\(\)"):
+        checkpoint_from_model(model)
+    assert checkpoint_from_model(model.merge_and_unload()).architecture.num_classifiers == 1
+
+
+def test_adapters_inside_a_network_are_found_by_their_weights():
+    model = levit.LevitForImageClassification.from_pretrained(GOLDEN / "tiny" / "transformers-single")
+    model.classifier.linear.lora_A = torch.nn.Linear(2, 2)
+    with pytest.raises(CheckpointError, match="merge_and_unload"):
         checkpoint_from_model(model)

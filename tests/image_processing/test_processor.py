@@ -229,11 +229,18 @@ def test_data_format_determines_the_layout_of_the_result(cls):
         actual = values(cls(data_format="channels_last"), image)
         assert actual.flags.c_contiguous
         np.testing.assert_array_equal(actual, expected.transpose(0, 2, 3, 1))
-    for unset in ("none", None):
-        assert values(cls(), last, data_format=unset).shape == (1, 224, 224, 3)
-        assert values(cls(), Image.fromarray(last), data_format=unset).shape == (1, 224, 224, 3)
-        assert values(cls(), first, data_format=unset).shape == (1, 3, 224, 224)
-        assert values(cls(), last[..., 0], data_format=unset).shape == (1, 3, 224, 224)
+    assert values(cls(), last, data_format="none").shape == (1, 224, 224, 3)
+    assert values(cls(), Image.fromarray(last), data_format="none").shape == (1, 224, 224, 3)
+    assert values(cls(), first, data_format="none").shape == (1, 3, 224, 224)
+    assert values(cls(), last[..., 0], data_format="none").shape == (1, 3, 224, 224)
+
+
+@pytest.mark.parametrize("cls", OURS)
+def test_without_a_data_format_the_layout_is_that_of_stock_transformers(cls):
+    last = noise(50, 70)
+    stocks = [values(stock(data_format=None), last) for stock in (StockFast, StockPil)]
+    for actual in (values(cls(data_format=None), last), values(cls(), last, data_format=None)):
+        assert {actual.shape, *(stock.shape for stock in stocks)} == {(1, 3, 224, 224)}
 
 
 @pytest.mark.parametrize("cls", OURS)

@@ -23,6 +23,7 @@ from levit.logs import is_quiet
 # First digits of the SHA-256 of a file, at the end of its name; a date such as 20230117 does not match.
 HASH_SUFFIX = re.compile(r"-(?!(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\.)([0-9a-f]{8,64})\.\w+$")
 
+_HASH_DIGITS = 64
 _CHUNK = 1 << 20  # bytes
 _TIMEOUT = 30  # seconds without data
 
@@ -31,13 +32,15 @@ def download_verified(address: str) -> Path:
     """Download a file whose name contains its hash, unless it is in the cache and undamaged.
 
     Args:
-        address: http or https address.
+        address: https address; http, too, if the name contains all digits of the hash. Fewer digits are a check against
+            accidents only, such as an incomplete file.
 
     Returns:
         The file in the cache, or in a temporary folder if there is no cache.
 
     Raises:
-        CheckpointError: the name contains no hash, the download fails, or the file has another hash.
+        CheckpointError: the name contains no hash, or not all of it for http; the download fails; or the file has
+            another hash.
     """
     name = Path(urlsplit(address).path).name
     suffix = HASH_SUFFIX.search(name)
@@ -47,12 +50,20 @@ def download_verified(address: str) -> Path:
             source=address,
             hint="download it yourself and give the file",
         )
+    has_full_hash = len(suffix[1]) == _HASH_DIGITS
+    if not (has_full_hash or address.startswith("https://")):
+        raise CheckpointError(
+            f"the {len(suffix[1])} digits of the hash in the name detect accidents, not a file that was exchanged on "
+            "the way",
+            source=address,
+            hint=f"use https, or a file whose name has all {_HASH_DIGITS} digits",
+        )
     file = (cache_folder("downloads") or _temporary_folder()) / name
     if file.is_file() and hash_file(file).startswith(suffix[1]):
         return file
     try:
         with replacing(file) as partial:
-            sha256 = _download(address, partial)
+            sha256 = _download(address, partial, allows_http=has_full_hash)
             if not sha256.startswith(suffix[1]):
                 raise CheckpointError(
                     f"the file has the hash {sha256[:8]}…, not {suffix[1]}", source=address, hint="try again later"
@@ -74,12 +85,12 @@ def _temporary_folder() -> Path:
     return Path(folder.name)
 
 
-def _open(address: str) -> http.client.HTTPResponse:
+def _open(address: str, *, allows_http: bool) -> http.client.HTTPResponse:
     opener = urllib.request.OpenerDirector()
-    # The default handlers without those of files and ftp, to which a server could redirect.
+    # The default handlers without those of files and ftp, and usually http, to which a server could redirect.
     for handler in (
+        *((urllib.request.HTTPHandler,) if allows_http else ()),
         urllib.request.ProxyHandler,
-        urllib.request.HTTPHandler,
         urllib.request.HTTPSHandler,
         urllib.request.HTTPRedirectHandler,
         urllib.request.HTTPDefaultErrorHandler,
@@ -95,13 +106,13 @@ def _open(address: str) -> http.client.HTTPResponse:
     return response
 
 
-def _download(address: str, file: Path) -> str:
+def _download(address: str, file: Path, *, allows_http: bool) -> str:
     """Write the content of an address to a file, with a progress bar on a terminal, and compute its SHA-256."""
     from tqdm.auto import tqdm
 
     digest = hashlib.sha256()
     with (
-        _open(address) as response,
+        _open(address, allows_http=allows_http) as response,
         file.open("wb") as stream,
         tqdm(
             total=int(response.headers.get("Content-Length") or 0) or None,

@@ -47,15 +47,16 @@ def checkpoint_from_model(model: TorchModel) -> Checkpoint:
         model: a network of levit, or a LeViT of transformers.
 
     Raises:
-        CheckpointError: the weights are not those of a LeViT.
+        CheckpointError: the weights are not those of a LeViT, or adapters of peft are not merged into them.
         ConfigError: the configuration is invalid.
     """
     if not hasattr(model, "state_dict") or not hasattr(model, "config"):
         raise CheckpointError(
             f"a {type(model).__name__} is not a network", hint="give a network, or the path of a checkpoint"
         )
-    tensors = strip_prefixes(model.state_dict())
     name = type(model).__name__
+    _check_no_adapters(model, name)
+    tensors = strip_prefixes(model.state_dict())
     detected = detect_dialect({key: tuple(tensor.shape) for key, tensor in tensors.items()}, name)
     weights: Weights = {
         canonical: np.array(canonical_array(to_array(tensors[key]), canonical, name))
@@ -72,3 +73,11 @@ def checkpoint_from_model(model: TorchModel) -> Checkpoint:
         source=Source(name=origin.name, dialect=detected.dialect.name),
         **training_fields(config),
     )
+
+
+def _check_no_adapters(model: TorchModel, name: str) -> None:
+    """Check that no adapters of peft are beside the weights; `merge_and_unload` is a method of its models."""
+    if hasattr(model, "merge_and_unload") or any(".lora_" in key for key in model.state_dict()):
+        raise CheckpointError(
+            "has adapters of peft beside its weights", source=name, hint="give the result of model.merge_and_unload()"
+        )

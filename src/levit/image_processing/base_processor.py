@@ -137,7 +137,7 @@ def _check_resized_sizes(images: Sequence[InputImage], options: Options) -> None
 
 def _apply_data_format(result: Any, image: InputImage, data_format: str | None) -> Any:
     """Arrange a result [C, H, W] as `data_format` requires."""
-    is_last = image.channels_last if data_format in (None, "none") else data_format == "channels_last"
+    is_last = image.channels_last if data_format == "none" else data_format == "channels_last"
     if not is_last:
         return result
     return result.permute(1, 2, 0).contiguous() if isinstance(result, Tensor) else result.transpose(1, 2, 0).copy()

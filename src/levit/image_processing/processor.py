@@ -58,8 +58,8 @@ class LevitImageProcessor(BaseLevitImageProcessor, PilBackend):
             converts all images, False converts none and keeps their values.
         return_tensors: "pt" (torch), "np" (numpy), "jax" (if jax is installed), or None for a list with one result
             per image.
-        data_format: layout of the results: "channels_first" ([C, H, W]; default), "channels_last" ([H, W, C]), "none"
-            or None for that of each input image (files and PIL images are [H, W, C]).
+        data_format: layout of the results: "channels_first" ([C, H, W]; default, also for None), "channels_last"
+            ([H, W, C]), or "none" for that of each input image (files and PIL images are [H, W, C]).
         input_data_format: layout of arrays and tensors: "channels_first", "channels_last" or "none" ([H, W]); default:
             inferred from the shape.
         **options: further options of all image processors of transformers: do_pad, pad_size, default_to_square, and
