@@ -89,10 +89,14 @@ def test_every_label_of_multi_label_images_keeps_a_training_image(label_sets, fr
     assert 1 <= len(validation) <= max(1, round(fraction * len(images)))
 
 
-@pytest.mark.parametrize(("of_images", "fraction"), [([(0,), (0,)], 0.0), ([(0,), (1,)], 0.5)])
-def test_an_empty_validation_set_is_an_error(of_images, fraction):
-    with pytest.raises(DataError, match=r"give `val`, or a larger `val_share`"):
-        split_validation(labeled_images(of_images), fraction, 0)
+def test_an_empty_validation_set_is_an_error():
+    with pytest.raises(DataError, match=r"give `val`, or a larger `val_share`$"):
+        split_validation(labeled_images([(0,), (0,)]), 0.0, 0)
+
+
+def test_one_image_of_each_class_leaves_none_for_validation_whatever_the_share():
+    with pytest.raises(DataError, match=r"no class has two images: give `val`, a validation set, or add images"):
+        split_validation(labeled_images([(0,), (1,)]), 0.5, 0)
 
 
 def test_labels_are_counted():

@@ -24,8 +24,12 @@ import torch
 import yaml
 
 from levit.errors import LevitError
+from levit.training.datasets import open_training_data
+from levit.training.environment import build_accelerator
 from levit.training.options import TrainingOptions
+from levit.training.output_directory import lock_run_directory
 from levit.training.run_state import load_state
+from levit.training.setup import build_training_loop
 from levit.training.train import run_training, train
 from tests.training.process_groups import TIMEOUT, KillAt, SignalAfterStep, start, train_together, wait
 from tests.training.runs import (
@@ -93,6 +97,38 @@ def test_a_run_that_is_stopped_during_validation_is_resumed_to_the_same_bits(
     state = load_state(Path(stopped.run.out))
     assert state is not None
     assert (state.progress.epoch, state.progress.step) == (0, 3)
+    assert train(stopped).is_complete
+    assert_same_run(options.run.out, stopped.run.out)
+
+
+class SignalWhileWaiting:
+    """Batches of which the second never arrives; Ctrl-C is pressed meanwhile."""
+
+    def __init__(self, batches: Any) -> None:
+        self._batches = iter(batches)
+        self._loaded = 0
+
+    def __iter__(self) -> SignalWhileWaiting:
+        return self
+
+    def __next__(self) -> Any:
+        if self._loaded:
+            signal.raise_signal(signal.SIGINT)
+            pytest.fail("the wait goes on")
+        self._loaded += 1
+        return next(self._batches)
+
+
+def test_a_signal_ends_the_wait_for_a_batch_that_never_arrives(options: TrainingOptions, tmp_path: Path) -> None:
+    train(options)
+    stopped = options.with_values(out=str(tmp_path / "stopped"), resume=True)
+    with lock_run_directory(stopped):
+        loop = build_training_loop(stopped, open_training_data(stopped.data), build_accelerator(stopped.run))
+        loop.batches = SignalWhileWaiting(loop.batches)
+        assert not loop.run()
+    state = load_state(tmp_path / "stopped")
+    assert state is not None
+    assert (state.progress.epoch, state.progress.step) == (0, 1)
     assert train(stopped).is_complete
     assert_same_run(options.run.out, stopped.run.out)
 

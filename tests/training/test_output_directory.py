@@ -216,3 +216,22 @@ def test_too_little_space_is_an_error_with_both_numbers(tmp_path):
         check_free_space(tmp_path, weights=20_000_000, copies=0, free=170_000_000)
     with pytest.raises(LevitError, match=r"needs 12,000,000,000,000 MB"):
         check_free_space(tmp_path, weights=10**18, copies=0)
+
+
+def test_a_run_can_be_resumed_on_the_disk_that_it_began_on(tmp_path):
+    """What it already holds is replaced, and needs no space of its own."""
+    for name in ("model.safetensors", "last/model.safetensors", "last/training_state.pt", "ema/model.safetensors"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        with (tmp_path / name).open("wb") as stream:
+            stream.truncate(30_000_000 if name.endswith(".pt") else 10_000_000)  # without using space
+    check_free_space(tmp_path, weights=10_000_000, copies=0, free=60_000_000)
+    with pytest.raises(LevitError, match=r"needs 60 MB"):
+        check_free_space(tmp_path, weights=10_000_000, copies=0, free=59_000_000)
+
+
+def test_copies_of_images_of_a_killed_run_are_deleted_before_new_ones_are_made(options, run):
+    start(options())
+    (run / IMAGE_COPIES).mkdir()
+    (run / IMAGE_COPIES / "train").touch()
+    with lock_run_directory(options(resume=True)):
+        assert not (run / IMAGE_COPIES).exists()

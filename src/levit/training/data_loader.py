@@ -9,13 +9,14 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from levit.errors import DataError, ImageError, LevitError, first_line
 from levit.images.decoding import ImageSource
 from levit.runtime.cpu_count import usable_cores
 from levit.training.indexed_images import IndexedImages
 from levit.training.sampler import DeterministicSampler, SampleIndex
+from levit.training.shared_memory import describe_shared_memory, shared_memory_error
 from levit.training.worker_processes import WorkerInit, worker_context
 
 OnBadImage = Literal["fail", "replace", "skip"]
@@ -111,7 +112,7 @@ class BatchLoader:
     """Iterable over the batches of a `DataLoader` that raises the errors of this package.
 
     Args:
-        loader: yields `Batch`, or a `DataError` that ends training.
+        loader: yields `Batch`, or an error that ends training.
     """
 
     def __init__(self, loader: DataLoader[Any]) -> None:
@@ -122,7 +123,7 @@ class BatchLoader:
 
         Raises:
             DataError: an unreadable image with `on_bad_image` "fail", or too many unreadable images in a row.
-            LevitError: a worker process was killed, most often for lack of memory.
+            LevitError: a worker process was killed, most often for lack of memory, or the shared memory is full.
         """
         batches = iter(self._loader)
         while True:
@@ -134,8 +135,9 @@ class BatchLoader:
                 if not str(error).startswith("DataLoader worker"):
                     raise
                 hint = "resume with fewer `workers`, or with `workers` set to 0"
-                raise LevitError(first_line(error), hint=hint) from error
-            if isinstance(batch, DataError):
+                reason = f"{first_line(error)} (its batches use {describe_shared_memory()})"
+                raise LevitError(reason, hint=hint) from error
+            if isinstance(batch, LevitError):
                 raise batch
             yield batch
 
@@ -187,7 +189,17 @@ def validation_batches(dataset: ImageDataset, settings: LoaderSettings, *, batch
     """
     samples = [SampleIndex(0, image, 0) for image in range(settings.process, len(dataset), settings.num_processes)]
     batches = [samples[start : start + batch_size] for start in range(0, len(samples), batch_size)]
-    return _load(dataset, batches, settings, min(settings.num_workers, _MAX_VALIDATION_WORKERS))
+    return _load(dataset, batches, settings, num_validation_workers(settings.num_workers))
+
+
+def processes_on_machine(num_processes: int) -> int:
+    """Number of training processes on this machine: that of torchrun, or of all machines where it is unknown."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", num_processes))
+
+
+def num_validation_workers(num_workers: int) -> int:
+    """Number of worker processes of the validation loader beside those of training."""
+    return min(num_workers, _MAX_VALIDATION_WORKERS)
 
 
 def choose_num_workers(workers: int | None, num_processes: int, *, on_cpu: bool, cores: int | None = None) -> int:
@@ -203,7 +215,7 @@ def choose_num_workers(workers: int | None, num_processes: int, *, on_cpu: bool,
     """
     if workers is not None:
         return workers
-    num_processes = int(os.environ.get("LOCAL_WORLD_SIZE", num_processes))
+    num_processes = processes_on_machine(num_processes)
     cores = usable_cores() if cores is None else cores
     if on_cpu and cores <= 2 * num_processes:
         return 0
@@ -235,7 +247,7 @@ class _Collate:
     def __init__(self, num_classes: int) -> None:
         self._num_classes = num_classes
 
-    def __call__(self, samples: list[Sample | DataError]) -> Batch | DataError:
+    def __call__(self, samples: list[Sample | DataError]) -> Batch | LevitError:
         pixels: list[Tensor] = []
         labels: list[tuple[int, ...]] = []
         errors: list[ImageError] = []
@@ -249,7 +261,19 @@ class _Collate:
         targets = torch.zeros(len(labels), self._num_classes)
         for row, of_image in enumerate(labels):
             targets[row, list(of_image)] = 1
-        return Batch(torch.stack(pixels) if pixels else torch.zeros(0), targets, errors)
+        return _share(Batch(torch.stack(pixels) if pixels else torch.zeros(0), targets, errors))
+
+
+def _share(batch: Batch) -> Batch | LevitError:
+    """Move a batch to shared memory in a worker, where the queue would do it in a thread whose errors are lost."""
+    if get_worker_info() is None:
+        return batch
+    try:
+        batch.pixel_values.share_memory_()
+        batch.targets.share_memory_()
+    except RuntimeError as error:  # torch has no type for it
+        return shared_memory_error(f"{describe_shared_memory()} is too small ({first_line(error)})")
+    return batch
 
 
 def _load(

@@ -157,6 +157,9 @@ def split_validation(images: IndexedImages, fraction: float, seed: int) -> tuple
     validation = candidates[chosen]
     train = np.setdiff1d(np.arange(len(images)), validation)
     if not len(validation):
+        if fraction:  # no share takes the only image of a class
+            hint = "give `val`, a validation set, or add images to the classes"
+            raise DataError("no validation images, because no class has two images", hint=hint)
         raise DataError("no validation images", hint="give `val`, or a larger `val_share`")
     return images.select(train), images.select(validation)
 

@@ -57,6 +57,7 @@ class TrainingLoop:
     epochs: int
     options: RunOptions
     _is_stop_requested: bool = False
+    _is_interruptible: bool = False
     _unread: list[MicrobatchResult] = field(default_factory=list)
     _loss: float = nan
 
@@ -82,8 +83,18 @@ class TrainingLoop:
         return is_complete
 
     def request_stop(self) -> None:
-        """Save and stop after the current step; a single process also stops between two validation batches."""
+        """Save and stop after the current step.
+
+        A single process also stops while it waits for the batch of a step (not within gradient accumulation, which has
+        changed batch norms by then), and during validation.
+
+        Raises:
+            StopRequested: it waits or validates; raised in the signal handler, and thus there.
+        """
         self._is_stop_requested = True
+        if self._is_interruptible and self.accelerator.num_processes == 1:
+            self._is_interruptible = False  # once: the handler of a second signal must not interrupt the saving
+            raise StopRequested
 
     @property
     def stopped_early(self) -> bool:
@@ -101,6 +112,7 @@ class TrainingLoop:
                 seconds, steps = self._train_steps(batches)
                 self._finish_epoch(seconds, steps)
         except StopRequested:
+            self._read_results()
             if self.progress.epoch or self.progress.step:  # otherwise there is nothing to save
                 self._save()
             return False
@@ -186,7 +198,9 @@ class TrainingLoop:
         networks = self.step.model.networks()
         for network in networks:
             broadcast_network(network, self.accelerator)
+        self._is_interruptible = True
         metrics = self.validator.validate(networks, self._on_validation_batch)
+        self._is_interruptible = False
         return {
             prefix + name: value
             for prefix, values in zip(("", EMA_PREFIX), metrics, strict=False)
@@ -198,7 +212,13 @@ class TrainingLoop:
         self.callbacks.on_checkpoint(self.progress)
 
     def _training_batches(self) -> Iterator[Batch]:
-        for batch in self.batches:
+        batches = iter(self.batches)
+        while True:
+            self._is_interruptible = self.step.options.accumulate == 1
+            batch = next(batches, None)
+            self._is_interruptible = False
+            if batch is None:
+                return
             self.callbacks.on_batch(batch, is_training=True)
             yield batch
 

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 import levit
 from levit.errors import ConfigError, LevitError, LevitWarning
 from levit.files import write_text
+from levit.training.checkpointer import AVERAGE
 from levit.training.datasets import IMAGE_COPIES
 from levit.training.options import ModelOptions, TrainingOptions
 from levit.training.recipe import read_recipe
@@ -49,6 +50,8 @@ def lock_run_directory(options: TrainingOptions, *, lock_seconds: float = _LOCK_
         with _lock(run, lock_seconds):
             existed = copies.exists()  # from a killed process; or a folder of the user, if this is no run directory
             check_run_directory(options)
+            if (run / ARGUMENTS_FILE).exists():
+                shutil.rmtree(copies, ignore_errors=True)  # of a killed process; they would take the space of new ones
             try:
                 yield
             finally:
@@ -118,16 +121,24 @@ def check_free_space(run: Path, *, weights: int, copies: int, free: int | None =
         run: the run directory.
         weights: size of the weights in bytes.
         copies: size in bytes of the images that will be copied into it.
-        free: free space in bytes; default: that of the disk.
+        free: free space in bytes; default: that of the disk. The space of the weights that the run already holds is
+            available to it as well, because they are replaced.
 
     Raises:
         LevitError: it has not.
     """
-    needed = _WEIGHT_COPIES * weights + copies
+    held = sum(file.stat().st_size for file in _weight_files(run))
+    needed = max(_WEIGHT_COPIES * weights - held, _WEIGHT_COPIES // 2 * weights) + copies
     free = shutil.disk_usage(run).free if free is None else free
     if free < needed:
         reason = f"the run needs {needed / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free"
         raise LevitError(reason, source=run, hint="free space on the disk, or give another folder")
+
+
+def _weight_files(run: Path) -> list[Path]:
+    """Files of a run that are replaced by each save."""
+    folders = [folder for folder in (run, run / LAST, run / AVERAGE) if folder.is_dir()]
+    return [file for folder in folders for file in folder.iterdir() if file.suffix in (".safetensors", ".pt")]
 
 
 def _create(run: Path) -> None:

@@ -10,13 +10,15 @@ import numpy as np
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from levit.errors import LevitWarning
+from levit.errors import LevitError, LevitWarning
 from levit.training.augmentation import Augmentation, EvaluationTransform
 from levit.training.data_loader import (
     BatchLoader,
     ImageDataset,
     LoaderSettings,
     choose_num_workers,
+    num_validation_workers,
+    processes_on_machine,
     training_batches,
     validation_batches,
 )
@@ -28,6 +30,7 @@ from levit.training.output_directory import check_free_space
 from levit.training.progress import Progress
 from levit.training.progress_display import print_line
 from levit.training.sampler import DeterministicSampler
+from levit.training.shared_memory import LoaderShape, check_shared_memory, free_shared_memory
 from levit.training.student import Student
 
 
@@ -53,11 +56,11 @@ def prepare_data(options: TrainingOptions, data: TrainingData, student: Student,
         LevitError: the disk has too little space.
     """
     run, datasets = Path(options.run.out), [dataset for dataset in data if dataset is not None]
-    weights = sum(tensor.nbytes for tensor in student.network.state_dict().values())
-    check_free_space(run, weights=weights, copies=sum(map(estimate_copy_size, datasets)))
-    copied = [dataset.name for dataset in datasets if needs_copy(dataset)]
-    if copied and accelerator.is_main_process:
-        print_line(f"{' and '.join(copied)}: copying the images into {run / IMAGE_COPIES}")
+    if accelerator.is_main_process:
+        weights = sum(tensor.nbytes for tensor in student.network.state_dict().values())
+        check_free_space(run, weights=weights, copies=sum(map(estimate_copy_size, datasets)))
+        if copied := [dataset.name for dataset in datasets if needs_copy(dataset)]:
+            print_line(f"{' and '.join(copied)}: copying the images into {run / IMAGE_COPIES}")
     with accelerator.main_process_first():
         train, validation = index_training_data(
             data, student.classes, copies=run / IMAGE_COPIES, val_share=options.data.val_share,
@@ -78,7 +81,7 @@ def build_loaders(
     )
     device, num_processes = accelerator.device.type, accelerator.num_processes
     settings = LoaderSettings(
-        num_workers=choose_num_workers(options.data.workers, num_processes, on_cpu=device == "cpu"),
+        num_workers=_choose_num_workers(options, data, student, num_processes, on_cpu=device == "cpu"),
         process=accelerator.process_index, num_processes=num_processes, pin_memory=device == "cuda",
     )  # fmt: skip
     return (
@@ -87,6 +90,32 @@ def build_loaders(
         ),
         validation_batches(validation, settings, batch_size=2 * data.sampler.microbatch_size),
     )
+
+
+def _choose_num_workers(
+    options: TrainingOptions, data: RunData, student: Student, num_processes: int, *, on_cpu: bool
+) -> int:
+    """Choose the number of workers; fewer than by the number of cores where the shared memory is small.
+
+    Raises:
+        LevitError: the shared memory is too small for the number that the user requests.
+    """
+    num_workers = choose_num_workers(options.data.workers, num_processes, on_cpu=on_cpu)
+    height, width = student.image_size
+    batch_bytes = 4 * data.sampler.microbatch_size * (3 * height * width + len(student.classes))
+    free = free_shared_memory()
+    while num_workers:
+        train = LoaderShape(num_workers, batch_bytes)
+        validation = LoaderShape(num_validation_workers(num_workers), 2 * batch_bytes)
+        try:
+            check_shared_memory([train, validation] * processes_on_machine(num_processes), free)
+        except LevitError:
+            if options.data.workers is not None:
+                raise
+            num_workers -= 1
+        else:
+            break
+    return num_workers
 
 
 def compute_class_weights(images: IndexedImages, class_weights: str) -> NDArray[np.float32] | None:
