@@ -1,6 +1,6 @@
-"""Speed of a training step and of image loading, compared with transformers, timm and torchvision.
+"""Speed of a training step, of image loading and of distillation, compared with transformers, timm and torchvision.
 
-python benchmarks/training.py [--rounds 5] [--compiled]      image loading needs ../shared/data
+python benchmarks/training.py [--rounds 5] [--compiled]      image loading and distillation need ../shared/data
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from levit.benchmarking.workers import Response, Worker, run_rounds, serve
 
 RESULTS = Path(__file__).parent / "results"
 PHOTOS = Path(__file__).parent.parent.parent / "shared" / "data" / "photos"
+TEACHER = PHOTOS.parent / "teacher" / "tf_efficientnet_lite2"
+TEACHER_ENGINES, TEACHER_SIZES = ("torch", "openvino"), (160, 192)
 BATCH_SIZE, STEPS, CLASSES = 32, 4, 1000
 STEP_LIBRARIES = ("transformers", "timm", "levit")
 PIPELINE_LIBRARIES = ("torchvision", "timm", "levit")
@@ -41,7 +43,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.serve:
         benchmark, name = options.serve.split(":")
-        serve(lambda: (Step(name) if benchmark == "step" else Pipeline(name), {}))
+        workers: dict[str, Callable[[str], Any]] = {"step": Step, "pipeline": Pipeline, "distillation": Distillation}
+        serve(lambda: (workers[benchmark](name), {}))
         return
     steps = [*STEP_LIBRARIES, *(f"{name}, compiled" for name in STEP_LIBRARIES if options.compiled)]
     results: dict[str, Any] = {"machine": describe_machine()}
@@ -49,6 +52,10 @@ def main() -> None:
     results["pipeline"] = measure(
         "pipeline", PIPELINE_LIBRARIES if PHOTOS.exists() else (), ["one core"], options.rounds
     )
+    results["distillation"] = measure(
+        "distillation", TEACHER_ENGINES if TEACHER.exists() else (), [f"{size} pixels" for size in TEACHER_SIZES],
+        options.rounds,
+    )  # fmt: skip
     (RESULTS / "training.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
@@ -100,6 +107,50 @@ class Step:
             self._optimizer.step()
             seconds.append(time.perf_counter() - start)
         return {"rate": BATCH_SIZE / statistics.median(seconds[1:])}
+
+
+class Distillation:
+    """Training step of LeViT-128S at 96 pixels in bf16, with EfficientNet-Lite2 as its teacher in one engine."""
+
+    def __init__(self, engine: str) -> None:
+        from levit.spec.labels import imagenet_classes
+        from levit.training.losses import Loss
+        from levit.training.optimizer import build_optimizer
+        from levit.training.options import TrainingOptions
+        from levit.training.student import build_student
+        from levit.training.teacher_opening import load_teachers, open_teacher_of_run
+
+        labels = [name for _, name in imagenet_classes()]
+        values = {"model": "levit-128s", "from_scratch": True, "image_size": 96, "distillation": "soft"}
+        options = TrainingOptions.from_flat(teacher=str(TEACHER), teacher_engine=engine, **values)
+        student = build_student(options.model, options.teacher, labels, crop="resized", is_multi_label=False)
+        self._network = student.network.train().to(memory_format=torch.channels_last)
+        self._teachers: dict[str, Any] = {}
+        for size in TEACHER_SIZES:
+            teacher = options.with_values(teacher_size=size).teacher
+            self._teachers[f"{size} pixels"] = open_teacher_of_run(
+                load_teachers(teacher), teacher, student, device=torch.device("cpu"), precision="bf16"
+            )
+        self._loss = Loss(label_smoothing=0.0, class_weights=None, is_multi_label=False, distillation=options.teacher)
+        self._optimizer = build_optimizer(self._network, options.optimizer, lr=1e-4)
+        self._pixels = torch.randn(2 * BATCH_SIZE, 3, 96, 96).contiguous(memory_format=torch.channels_last)
+        self._targets = functional.one_hot(torch.randint(0, CLASSES, (2 * BATCH_SIZE,)), CLASSES).float()
+
+    def __call__(self, setting: str) -> Response:
+        """Measure images per second of the median step; the first step is not counted."""
+        from levit.training.student import read_logits
+
+        seconds = []
+        for _ in range(STEPS + 1):
+            start = time.perf_counter()
+            with torch.autocast("cpu", torch.bfloat16):
+                teacher_logits = self._teachers[setting](self._pixels)
+                logits = read_logits(self._network(self._pixels))
+            self._optimizer.zero_grad()
+            self._loss(logits, self._targets, teacher_logits).backward()
+            self._optimizer.step()
+            seconds.append(time.perf_counter() - start)
+        return {"rate": len(self._pixels) / statistics.median(seconds[1:])}
 
 
 Built = tuple[Any, torch.optim.Optimizer, Callable[[Any, Tensor], Tensor]]

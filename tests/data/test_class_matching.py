@@ -74,7 +74,7 @@ CRANES = [index for index, (_, name) in enumerate(imagenet_classes()) if name ==
 MAILLOTS = [index for index, (_, name) in enumerate(imagenet_classes()) if name.startswith("maillot")]
 
 
-def test_classes_of_imagenet_with_the_same_name_are_told_apart_by_the_order_of_the_others():
+def test_classes_of_imagenet_with_the_same_name_are_distinguished_by_the_order_of_the_others():
     labels = default_labels(1000)
     assert (len(CRANES), len(MAILLOTS)) == (2, 2)
     for index in (*CRANES, *MAILLOTS):
