@@ -224,6 +224,7 @@ def _serve(connection: Connection, module: str, seed: int, folder: Path) -> None
     os.dup2(silent, 1)
     os.dup2(silent, 2)  # libtiff, for instance, writes warnings
     subject, is_limited = create_subject(module, seed), False
+    subject.name_case(0)  # prepares what all cases share
     connection.send(None)
     while True:
         try:

@@ -86,7 +86,7 @@ def _tar_archive(folder: Path) -> Path:
 
 
 def _zip_of_zeros(folder: Path) -> Path:
-    """A file of torch with an entry of 4 GB of zeros, deflated."""
+    """A file of torch with an entry of 1 GB of zeros, deflated."""
     file = _torch_file(folder, lambda content, _: content)
     changed = folder / "deflated.pth"
     with zipfile.ZipFile(file) as source, zipfile.ZipFile(changed, "w", zipfile.ZIP_DEFLATED) as target:
@@ -94,7 +94,9 @@ def _zip_of_zeros(folder: Path) -> Path:
             if not name.endswith("/data/0"):
                 target.writestr(name, source.read(name))
                 continue
-            with target.open(zipfile.ZipInfo(name), "w", force_zip64=True) as stream:
+            entry = zipfile.ZipInfo(name)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            with target.open(entry, "w", force_zip64=True) as stream:
                 for _ in range(64):
                     stream.write(bytes(2**24))
     file.unlink()

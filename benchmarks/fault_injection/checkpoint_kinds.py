@@ -13,7 +13,7 @@ from fault_injection.checkpoint_files import KINDS, MARKER
 class CheckpointKinds:
     """Cases of one checkpoint each."""
 
-    seconds = 60.0
+    seconds = 300.0  # it includes the deflation of 1 GB
     num_bytes = 2**30
 
     def name_case(self, number: int) -> str:
