@@ -114,5 +114,15 @@ def first_line(error: BaseException, *, limit: int = 200) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def last_line(error: BaseException) -> str:
+    """The last line of the message of a C++ exception, whose first lines are locations in C++ sources.
+
+    Examples:
+        >>> last_line(RuntimeError("Exception from src/core.cpp:12:"))
+        'Exception from src/core.cpp:12:'
+    """
+    return str(error).strip().rpartition("\n")[2] or type(error).__name__
+
+
 def _restore(kind: type[LevitError], reason: str, source: str | None, hint: str | None) -> LevitError:
     return kind(reason, source=source, hint=hint)

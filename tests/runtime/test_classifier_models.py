@@ -135,7 +135,8 @@ def test_a_preprocessing_of_another_size_than_the_network_is_an_error(checkpoint
 )
 def test_an_artifact_whose_preprocessing_does_not_fit_is_an_error(preprocessing, size):
     artifact = replace(color_artifact(), preprocessing=preprocessing)
-    with pytest.raises(ConfigError, match=f"preprocessing gives {size}, but the network takes 16x16"):
+    message = rf"damaged levit\.\* metadata \(preprocessing gives {size}, but the network takes 16x16"
+    with pytest.raises(CheckpointError, match=message):
         Classifier(FakeEngine(artifact, lambda batch: batch))
 
 
@@ -181,5 +182,5 @@ def test_an_artifact_whose_labels_do_not_fit_is_an_error(checkpoint, tmp_path):
     values = {pair.key: pair.value for pair in model.metadata_props} | {"levit.labels": '["one"]'}
     onnx.helper.set_model_props(model, values)
     onnx.save(model, tmp_path / "x.onnx")
-    with pytest.raises(EngineError, match="1 labels"):
-        Classifier(tmp_path / "x.onnx")(np.zeros((70, 80, 3), np.uint8))
+    with pytest.raises(CheckpointError, match=r"damaged levit\.\* metadata \(labels: 1 names for 5 classes\)"):
+        Classifier(tmp_path / "x.onnx")

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from levit.errors import EngineError
+from levit.errors import EngineError, last_line
 from levit.managed_engine import ManagedEngine
 from levit.runtime.compiled_cache import verified_cache
 from levit.runtime.cpu_count import usable_cores, visible_cores
 from levit.runtime.openvino_core import OPENVINO_GUARD, openvino, openvino_core
 from levit.runtime.openvino_graph import fuse_quantization, is_quantized, prepend_normalization
-from levit.runtime.openvino_queue import BatchQueue, compute, openvino_message
+from levit.runtime.openvino_queue import BatchQueue, compute
 from levit.spec.artifact import Artifact
 
 _DEVICE = "CPU"
@@ -60,7 +60,7 @@ class OpenVinoEngine(ManagedEngine):
         try:
             self._network = openvino_core().read_model(model)
         except RuntimeError as error:
-            raise EngineError(f"OpenVINO cannot open it ({openvino_message(error)})", source=self._source) from error
+            raise EngineError(f"OpenVINO cannot open it ({last_line(error)})", source=self._source) from error
         self.metadata: Mapping[str, str] = _metadata(self._network)
         quantized = is_quantized(self._network)
         choice = choose_precision(precision, quantized=quantized, source=self._source)
@@ -136,7 +136,7 @@ class OpenVinoEngine(ManagedEngine):
                 cached = {} if folder is None else {"CACHE_DIR": str(folder)}
                 return openvino_core().compile_model(network, _DEVICE, settings | cached)
         except RuntimeError as error:
-            raise EngineError(f"OpenVINO cannot compile it ({openvino_message(error)})", source=self._source) from error
+            raise EngineError(f"OpenVINO cannot compile it ({last_line(error)})", source=self._source) from error
 
     def _release(self) -> None:
         with self._lock:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from levit.errors import EngineError
+from levit.errors import EngineError, last_line
 from levit.managed_engine import schedule
 
 # Threads that create tensors at the same time can wait for each other forever, with the interpreter's lock (2026.4).
@@ -110,14 +110,9 @@ def compute(request: InferRequest, values: NDArray[Any]) -> NDArray[np.float32]:
         request.wait()
         return np.array(request.get_output_tensor(0).data, np.float32)
     except RuntimeError as error:
-        raise batch_error(values, openvino_message(error)) from error
+        raise batch_error(values, last_line(error)) from error
 
 
 def batch_error(batch: NDArray[Any], reason: str) -> EngineError:
     """The error of a batch that cannot be computed."""
     return EngineError(f"OpenVINO cannot run a batch of shape {list(batch.shape)}: {reason}")
-
-
-def openvino_message(error: RuntimeError) -> str:
-    """Last line of an OpenVINO error: the lines before it are locations in OpenVINO's sources."""
-    return str(error).strip().rpartition("\n")[2]

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from levit.errors import CheckpointError, ConfigError, first_line
+from levit.errors import CheckpointError, ConfigError, first_line, last_line
 from levit.runtime.openvino_core import openvino, openvino_core
 from levit.runtime.openvino_graph import fuse_quantization
 from levit.runtime.telemetry import telemetry_disabled
@@ -95,7 +95,7 @@ def write_onnx_graph(
         openvino_core().compile_model(graph, "CPU")(np.zeros((1, 3, *size), np.float32))
     except RuntimeError as error:
         height, width = own_size
-        reason = f"it cannot take images of {height}x{width} ({_last_line(error)})"
+        reason = f"it cannot take images of {height}x{width} ({last_line(error)})"
         raise ConfigError(reason, source=source) from error
     openvino.save_model(graph, file, compress_to_fp16=False)
 
@@ -109,7 +109,7 @@ def read_onnx(model: Path | bytes, source: str) -> Any:
     try:
         network = openvino_core().read_model(model)
     except RuntimeError as error:
-        raise CheckpointError(f"OpenVINO cannot open it ({_last_line(error)})", source=source) from error
+        raise CheckpointError(f"OpenVINO cannot open it ({last_line(error)})", source=source) from error
     shapes = [parameter.get_partial_shape() for parameter in network.get_parameters()]
     output = network.output(0).get_partial_shape()
     is_image = len(shapes) == 1 and shapes[0].rank.is_static and len(shapes[0]) == 4
@@ -133,7 +133,7 @@ def _check_logits(model: Any, teacher: nn.Module, size: Grid, source: str) -> No
         compiled = openvino_core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         logits = compiled([pixels.numpy()])[0]
     except RuntimeError as error:
-        reason = f"OpenVINO cannot compute it ({_last_line(error)})"
+        reason = f"OpenVINO cannot compute it ({last_line(error)})"
         raise ConversionError(reason, source=source, hint=_HINT) from error
     if logits.shape != expected.shape or not np.abs(logits - expected).max() <= _TOLERANCE * np.abs(expected).max():
         raise ConversionError("OpenVINO computes other logits than torch", source=source, hint=_HINT)
@@ -152,8 +152,3 @@ def _convert_pixels(pixels: Any, own: Preprocessing, student: Preprocessing, siz
         pixels, np.array(size, np.int64), "bicubic_pillow", "sizes", np.zeros(4, np.int64), np.zeros(4, np.int64),
         "pytorch_half_pixel", axes=np.array([2, 3], np.int64), cube_coeff=-0.5,
     )  # fmt: skip
-
-
-def _last_line(error: RuntimeError) -> str:
-    """Last line of an OpenVINO error: the lines before it are locations in OpenVINO's sources."""
-    return str(error).strip().rpartition("\n")[2]

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from levit.errors import first_line
+from levit.errors import last_line
 
 REQUEST = struct.Struct("=Q")
 RESPONSE = struct.Struct("=q")
@@ -108,7 +108,7 @@ def serve(settings: TeacherSettings, requests: BinaryIO, responses: BinaryIO) ->
         while (pixel_values := received.get()) is not None:
             _respond(responses, teacher(pixel_values))
     except (RuntimeError, ValueError) as error:  # of OpenVINO
-        message = (str(error).strip().rpartition("\n")[2] or first_line(error)).encode()
+        message = last_line(error).encode()
         responses.write(RESPONSE.pack(-len(message)) + message)
         responses.flush()
 
