@@ -18,7 +18,7 @@ help:  ## Show this list.
 demo: $(VENV)/.base  ## Install the runtime (no torch) and classify the example photos.
 	$(BIN)/levit predict examples
 
-test: $(VENV)/.dev  ## Install everything and run all tests (18 to 25 minutes on 2 cores, after a download of 4 GB; 7 GB on disk).
+test: $(VENV)/.dev  ## Install everything and run all tests (about 10 minutes on 2 cores, after a download of 4 GB; 7 GB on disk).
 	$(PYTEST)
 
 quick: $(VENV)/.dev  ## Run the fast tests, for every change.
@@ -48,7 +48,7 @@ bench: $(VENV)/.dev  ## Measure accuracy and speed, side by side with other impl
 docs: $(VENV)/.docs  ## Build the documentation site into site/.
 	$(BIN)/mkdocs build --strict
 
-constraints: $(VENV)/.dev  ## Write the installed versions to constraints.txt; after `make test CONSTRAINTS=/dev/null`.
+constraints: $(VENV)/.dev $(VENV)/.docs  ## Write the installed versions to constraints.txt; after `make test CONSTRAINTS=/dev/null`.
 	{ sed '/^[^#]/d' constraints.txt; $(BIN)/pip freeze --exclude-editable | grep -vE '^(nvidia|cuda)-'; } > .constraints
 	mv .constraints constraints.txt
 
