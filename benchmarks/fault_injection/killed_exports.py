@@ -7,6 +7,7 @@ import multiprocessing
 import shutil
 import tempfile
 import time
+import weakref
 from functools import cached_property
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -56,14 +57,15 @@ class KilledExports:
                 raise AssertionError("the file is neither the old nor the new one")
 
     @cached_property
-    def _scratch(self) -> tempfile.TemporaryDirectory[str]:
+    def _scratch(self) -> Path:
         """Folder of a checkpoint of random weights."""
-        scratch = tempfile.TemporaryDirectory(prefix="levit-faults-export-")
+        scratch = Path(tempfile.mkdtemp(prefix="levit-faults-export-"))
+        weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
         torch.manual_seed(0)
         config = levit.LevitConfig(
             image_size=64, hidden_sizes=[16, 24, 32], num_attention_heads=[1, 2, 2], depths=[1] * 3, key_dim=[8] * 3
         )
-        levit.LevitForImageClassification(config).save_pretrained(scratch.name)
+        levit.LevitForImageClassification(config).save_pretrained(scratch)
         return scratch
 
     @cached_property
@@ -88,7 +90,7 @@ class KilledExports:
         return self._reference[1]
 
     def _start(self, file: Path) -> BaseProcess:
-        process = self._context.Process(target=levit.export, args=(self._scratch.name, str(file)))
+        process = self._context.Process(target=levit.export, args=(self._scratch, str(file)))
         process.start()
         return process
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import multiprocessing
+import shutil
 import tempfile
 import time
+import weakref
 from collections.abc import Iterator
 from functools import cached_property
 from multiprocessing.process import BaseProcess
@@ -70,28 +72,28 @@ class KilledTraining:
             number += 1
 
     @cached_property
-    def _scratch(self) -> tempfile.TemporaryDirectory[str]:
-        scratch = tempfile.TemporaryDirectory(prefix="levit-faults-training-")
-        folder = Path(scratch.name)
+    def _scratch(self) -> Path:
+        scratch = Path(tempfile.mkdtemp(prefix="levit-faults-training-"))
+        weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
         generator = np.random.default_rng(0)
         for channel, name in zip((2, 0), _CLASSES, strict=True):
-            (folder / "data" / name).mkdir(parents=True)
+            (scratch / "data" / name).mkdir(parents=True)
             for number in range(_IMAGES):
                 pixels = generator.integers(0, 128, (40, 36, 3), dtype=np.uint8)
                 pixels[..., channel] += 127
-                Image.fromarray(pixels).save(folder / "data" / name / f"{number}.png")
+                Image.fromarray(pixels).save(scratch / "data" / name / f"{number}.png")
         config = levit.LevitConfig(
             image_size=32, hidden_sizes=[16, 24, 32], num_attention_heads=[1, 2, 2], depths=[1] * 3, key_dim=[8] * 3,
             id2label=dict(enumerate(_CLASSES)), label2id={name: index for index, name in enumerate(_CLASSES)},
         )  # fmt: skip
         torch.manual_seed(0)
-        levit.LevitForImageClassification(config).save_pretrained(folder / "model")
+        levit.LevitForImageClassification(config).save_pretrained(scratch / "model")
         return scratch
 
     @cached_property
     def _reference(self) -> Path:
         """Run that is not killed; the second one, because the first is slower."""
-        run = Path(self._scratch.name) / "reference"
+        run = self._scratch / "reference"
         self._finish(run.with_name("warm-up"), 0)
         start = time.monotonic()
         self._finish(run, 0)
@@ -104,7 +106,7 @@ class KilledTraining:
         return self._duration
 
     def _start(self, run: Path, workers: int) -> BaseProcess:
-        folder = Path(self._scratch.name)
+        folder = self._scratch
         process = self._context.Process(target=_train, args=(str(folder), str(run), workers))
         process.start()
         return process

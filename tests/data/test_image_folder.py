@@ -9,7 +9,14 @@ from levit.data.image_folder import describe_splits
 from levit.data.labeled_images import NoSplitError
 from levit.data.open_data import open_data
 from levit.errors import DataError, LevitWarning
+from levit.spec import image_files
 from tests.data.datasets_on_disk import names_and_labels, png, write_images
+
+
+@pytest.fixture
+def without_heif(monkeypatch):
+    """An environment without `pillow-heif`, which may be installed here."""
+    monkeypatch.setattr(image_files, "has_heif", lambda: False)
 
 
 @pytest.fixture
@@ -28,6 +35,7 @@ def test_subfolders_with_images_are_the_classes(folder):
     assert list(data) == list(data)
 
 
+@pytest.mark.usefixtures("without_heif")
 @pytest.mark.parametrize("file", ["notes.txt", "1.heic"])
 def test_a_subfolder_without_images_is_ignored_with_a_warning(folder, file):
     (folder / "bee").mkdir()
@@ -163,6 +171,7 @@ def test_class_names_in_both_forms_of_unicode_are_one_class(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+@pytest.mark.usefixtures("without_heif")
 def test_linked_folders_are_read_loops_end_and_skipped_files_are_named(tmp_path):
     root = write_images(tmp_path / "photos", "cat/1.png")
     (root / "dog").symlink_to(write_images(tmp_path / "elsewhere", "2.png"))
@@ -182,6 +191,7 @@ def test_linked_folders_are_read_loops_end_and_skipped_files_are_named(tmp_path)
         assert part in message
 
 
+@pytest.mark.usefixtures("without_heif")
 def test_a_folder_of_heic_files_only_is_an_error_that_names_them(tmp_path):
     (tmp_path / "1.heic").touch()
     with pytest.raises(

@@ -38,7 +38,7 @@ def test_distill_prints_a_loss(run):
 
 @pytest.mark.slow
 def test_quantize_writes_a_file_with_its_accuracy(run, tmp_path):
-    data = {"calibration": 60, "evaluation": 150}
+    data = {"quantization-data": 60, "evaluation": 150}
     options = (part for name in data for part in (f"--{name}", write_pictures(tmp_path / name, count=data[name])))
     output = run(EXAMPLES / "quantize.py", train(tmp_path / "hues"), "fast.onnx", *options)
     before, after, count = re.search(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -184,9 +185,7 @@ class Classifier:
                 as does an exception of `images` itself.
         """
         if isinstance(images, IMAGE_TYPES):
-            raise TypeError(
-                "stream takes an iterable of images: for a single image, call the classifier or give a list"
-            )
+            raise TypeError("stream takes an iterable: for a single image, call the classifier or give a list of images")
         if batch_size < 1:
             raise ConfigError(f"is {batch_size}", source="batch_size", hint="give at least 1")
         return self._stream(iter(images), batch_size)
@@ -195,6 +194,7 @@ class Classifier:
         decoding: deque[DecodingImage] = deque()
         computing: deque[tuple[DecodedBatch, Future[NDArray[np.float32]]]] = deque()
         guard = ProcessGuard("this stream")
+        is_exiting = sys.is_finalizing  # global names are gone when an unfinished stream is deleted at exit
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="levit-decode")
         try:
             while True:
@@ -216,7 +216,8 @@ class Classifier:
             for batch, logits in computing:
                 yield from self._predictions(batch, self._checked(logits.result(), len(batch.images)))
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            if not is_exiting():
+                pool.shutdown(wait=False, cancel_futures=True)
 
     def _preprocess(self, source: ImageSource) -> NDArray[np.uint8]:
         return read_and_preprocess(source, self.artifact.preprocessing, max_pixels=self._max_pixels, exact=self._exact)
