@@ -185,7 +185,7 @@ class Classifier:
                 as does an exception of `images` itself.
         """
         if isinstance(images, IMAGE_TYPES):
-            raise TypeError("stream takes an iterable: for a single image, call the classifier or give a list of images")
+            raise TypeError("stream takes an iterable of images: call the classifier with a single image")
         if batch_size < 1:
             raise ConfigError(f"is {batch_size}", source="batch_size", hint="give at least 1")
         return self._stream(iter(images), batch_size)
