@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import scipy.io
 
-from levit.data.field_values import label_indices
 from levit.data.open_data import open_data
+from levit.data.record_values import label_indices
 from levit.data.subsets import Subset
 from levit.images.decoding import read_image
 from tests.data.datasets_on_disk import png, write_cifar, write_images, write_parquet

@@ -232,7 +232,7 @@ def _read_class_map(file: str | None) -> dict[str, str] | None:
     """
     if file is None:
         return None
-    from levit.data.field_values import read_json
+    from levit.data.record_values import read_json
     from levit.errors import DataError
 
     mapping = read_json(Path(file))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from levit.data.class_names import read_class_names
-from levit.data.field_values import file_name, in_record, label_index_in_text, read_text
 from levit.data.file_list import FileList, FileListDataset
+from levit.data.record_values import file_name, in_record, label_index_in_text, read_text
 from levit.errors import DataError
 
 

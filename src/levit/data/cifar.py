@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levit.checkpoints.hashing import hash_file
-from levit.data.field_values import check_regular, class_names, in_record, label_index, read_text
 from levit.data.labeled_images import LabeledImage
+from levit.data.record_values import check_regular, class_names, in_record, label_index, read_text
 from levit.data.split_names import no_split_error
 from levit.errors import DataError, first_line
 

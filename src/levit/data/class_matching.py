@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-from levit.data.field_values import normalize_name
+from levit.data.record_values import normalize_name
 from levit.errors import DataError
 from levit.spec.labels import imagenet_classes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from levit.data.field_values import normalize_name, read_text
+from levit.data.record_values import normalize_name, read_text
 from levit.errors import DataError
 from levit.spec.labels import IMAGENET_CLASSES, imagenet_classes
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from levit.data.field_values import class_name, describe, file_name, in_record, parse_json, read_text, whole_number
 from levit.data.file_list import FileList, FileListDataset
+from levit.data.record_values import class_name, describe, file_name, in_record, parse_json, read_text, whole_number
 from levit.errors import DataError
 
 _T = TypeVar("_T")

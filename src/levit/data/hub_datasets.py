@@ -11,9 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from levit.data.field_values import in_record, label_indices, normalize_name
 from levit.data.file_hash import read_content
 from levit.data.labeled_images import LabeledImage, NoSplitError
+from levit.data.record_values import in_record, label_indices, normalize_name
 from levit.data.split_names import find_split_name, no_split_error
 from levit.errors import DataError, first_line
 from levit.logs import is_quiet

@@ -7,9 +7,9 @@ import warnings
 from collections.abc import Collection
 from pathlib import Path
 
-from levit.data.field_values import in_record, normalize_name
 from levit.data.file_list import FileList, FileListDataset
 from levit.data.image_listing import SkippedFiles, list_folders, list_images
+from levit.data.record_values import in_record, normalize_name
 from levit.data.split_names import canonical_split, find_split_name, no_split_error
 from levit.errors import DataError, LevitWarning
 from levit.spec.image_files import IMAGE_SUFFIXES

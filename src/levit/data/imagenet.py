@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from levit.data.field_values import describe, in_record, label_indices, read_json, read_text, whole_number
 from levit.data.file_list import FileList, FileListDataset
 from levit.data.image_listing import list_images
 from levit.data.matlab_files import as_list, malformed_fields, read_matlab
+from levit.data.record_values import describe, in_record, label_indices, read_json, read_text, whole_number
 from levit.errors import DataError
 from levit.spec.labels import IMAGENET_CLASSES, imagenet_classes
 

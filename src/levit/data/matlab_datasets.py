@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from levit.data.field_values import class_names, file_name, label_index, whole_number
 from levit.data.file_list import FileList, FileListDataset
 from levit.data.matlab_files import as_list, malformed_fields, read_matlab
+from levit.data.record_values import class_names, file_name, label_index, whole_number
 from levit.data.split_names import no_split_error
 from levit.errors import DataError
 

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from levit.data.field_values import check_regular, parse_json
+from levit.data.record_values import check_regular, parse_json
 from levit.errors import DataError, first_line
 
 _WORKER = Path(__file__).with_name("matlab_worker.py")

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from levit.data.field_values import check_regular, class_name, describe, file_name, in_record, parse_json
 from levit.data.file_list import FileList, FileListDataset
+from levit.data.record_values import check_regular, class_name, describe, file_name, in_record, parse_json
 from levit.errors import DataError, first_line
 
 _FILE_NAMES = ("metadata.csv", "metadata.jsonl")

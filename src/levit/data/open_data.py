@@ -8,8 +8,8 @@ from contextlib import suppress
 from os import PathLike, fspath
 from pathlib import Path
 
-from levit.data.field_values import check_regular, describe
 from levit.data.labeled_images import LabeledDataset, NoSplitError
+from levit.data.record_values import check_regular, describe
 from levit.data.split_names import SPLIT_NAMES, canonical_split, select_split_files
 from levit.errors import DataError
 

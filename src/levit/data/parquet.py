@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from levit.data.field_values import check_regular, describe, file_name, in_record, label_indices
 from levit.data.file_hash import hash_files
 from levit.data.labeled_images import LabeledImage
 from levit.data.parquet_features import read_class_names
+from levit.data.record_values import check_regular, describe, file_name, in_record, label_indices
 from levit.errors import DataError, first_line
 
 _BATCH_SIZE = 256

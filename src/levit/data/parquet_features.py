@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from levit.data.field_values import class_names, describe, parse_json
+from levit.data.record_values import class_names, describe, parse_json
 from levit.errors import DataError
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from levit.data.field_values import check_regular
+from levit.data.record_values import check_regular
 from levit.errors import DataError, first_line
 
 _MAX_COMPRESSION = 10_000  # a member larger than this multiple of the archive's size cannot be in it

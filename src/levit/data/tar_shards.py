@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from levit.data.class_names import read_class_names
-from levit.data.field_values import (
+from levit.data.file_hash import hash_files
+from levit.data.labeled_images import LabeledImage
+from levit.data.record_values import (
     class_name,
     describe,
     in_record,
@@ -16,8 +18,6 @@ from levit.data.field_values import (
     label_index_in_text,
     parse_json,
 )
-from levit.data.file_hash import hash_files
-from levit.data.labeled_images import LabeledImage
 from levit.data.tar_members import iterate_members
 from levit.errors import DataError, LevitWarning
 from levit.spec.image_files import IMAGE_SUFFIXES, is_image_suffix

@@ -1,4 +1,4 @@
-"""Checks of the values that readers find in files: labels, class names, file names, text and JSON.
+"""Checks of the values in the records of data files: labels, class names, file names, text and JSON.
 
 The checks raise `DataError` with a reason only; a reader adds file and record with `in_record`.
 """
