@@ -17,6 +17,11 @@ help:  ## Show this list.
 
 demo: $(VENV)/.base  ## Install the runtime (no torch) and classify the example photos.
 	$(BIN)/levit predict examples
+	@printf '\nTo try next (after "source $(BIN)/activate", levit alone is enough):\n'
+	@printf '  %s\n' \
+		'$(BIN)/levit predict examples --json --top-k 1' \
+		'$(BIN)/levit info' \
+		'$(BIN)/python examples/classify.py examples/*.jpg'
 
 test: $(VENV)/.dev  ## Install everything and run all tests (about 10 minutes on 2 cores, after a download of 4 GB; 7 GB on disk).
 	$(PYTEST)
