@@ -21,6 +21,11 @@ import re
 # Control characters, line separators, surrogates, and the controls of the direction of text.
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
+# A reason that continues its source as a sentence.
+_STARTS_WITH_VERB = re.compile(
+    r"(is|are|was|has|have|does|do|can|cannot|could|must|contains|differs|ended|gives|lacks|loses|needs|requires|takes) "
+)
+
 
 def printable(text: str) -> str:
     r"""Escape the characters of a text that could control a terminal or forge a line.
@@ -38,8 +43,9 @@ def printable(text: str) -> str:
 class LevitError(Exception):
     """Base class of every error that levit raises on purpose.
 
-    The message is `source: reason: hint`, without the parts that are None. Parameters of functions are named in
-    backticks in reason and hint, as in `` `image_size` ``; the command line shows them as its flags.
+    The message is `source: reason: hint`, without the parts that are None; there is no colon before a reason that
+    begins with a verb, such as "is 0". Parameters of functions are named in backticks in reason and hint, as in
+    `` `image_size` ``; the command line shows them as its flags.
 
     Args:
         reason: description of the problem.
@@ -65,7 +71,7 @@ class LevitError(Exception):
 
     def __str__(self) -> str:
         """The message, one line of printable characters."""
-        return printable(": ".join(part for part in (self.source, self.reason, self.hint) if part))
+        return printable(as_sentence(self.source, self.reason, self.hint))
 
     def __reduce__(self) -> tuple[object, ...]:
         """Keep source and hint where an exception is pickled, between processes for instance."""
@@ -98,6 +104,20 @@ class EngineError(LevitError):
 
 class LevitWarning(UserWarning):
     """A result differs from the request; the message states the difference."""
+
+
+def as_sentence(source: str | None, reason: str, hint: str | None = None) -> str:
+    """The parts of an error as one sentence.
+
+    Examples:
+        >>> as_sentence("lr", "is -1.0", "must be at least 0")
+        'lr is -1.0: must be at least 0'
+        >>> as_sentence("cat.jpg", "no such file")
+        'cat.jpg: no such file'
+    """
+    if source and _STARTS_WITH_VERB.match(reason):
+        source, reason = None, f"{source} {reason}"
+    return ": ".join(part for part in (source, reason, hint) if part)
 
 
 def first_line(error: BaseException, *, limit: int = 200) -> str:

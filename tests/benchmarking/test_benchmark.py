@@ -59,10 +59,10 @@ def test_peaks_are_measured_in_a_worker():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_sizes": []}, "batch_sizes: is empty: give at least one value"),
-        ({"batch_sizes": [1, 0]}, "batch_sizes: is 0: give positive numbers"),
-        ({"seconds": 0}, "seconds: is 0: give positive numbers"),
-        ({"engines": ["openvino", "openvino"]}, "engines: has a value twice: give each value once"),
+        ({"batch_sizes": []}, "batch_sizes is empty: give at least one value"),
+        ({"batch_sizes": [1, 0]}, "batch_sizes is 0: give positive numbers"),
+        ({"seconds": 0}, "seconds is 0: give positive numbers"),
+        ({"engines": ["openvino", "openvino"]}, "engines has a value twice: give each value once"),
     ],
 )
 def test_invalid_options_are_named(options, message):

@@ -66,14 +66,14 @@ def test_the_error_of_a_levit_function_keeps_its_source():
 
 
 def test_a_process_that_ends_early_is_named_with_its_exit_code():
-    with pytest.raises(EngineError, match=r"^silent: ended with exit code 3$"):
+    with pytest.raises(EngineError, match=r"^silent ended with exit code 3$"):
         Worker("silent", [sys.executable, "-c", "raise SystemExit(3)"])
 
 
 def test_a_process_that_ends_early_shows_the_last_line_of_its_standard_error():
     with pytest.raises(EngineError) as caught:
         Worker("broken", [sys.executable, "-c", "raise RuntimeError('no such engine')"])
-    assert str(caught.value) == "broken: ended with exit code 1: RuntimeError: no such engine"
+    assert str(caught.value) == "broken ended with exit code 1: RuntimeError: no such engine"
 
 
 def test_an_exception_in_a_handler_becomes_one_line_and_the_worker_continues():
@@ -88,5 +88,5 @@ def test_an_exception_in_a_handler_becomes_one_line_and_the_worker_continues():
 def test_a_process_that_ends_during_a_request_raises_in_each_later_request():
     with echo("a") as worker:
         for _ in range(2):
-            with pytest.raises(EngineError, match=r"^a: ended with exit code 1: out of memory$"):
+            with pytest.raises(EngineError, match=r"^a ended with exit code 1: out of memory$"):
                 worker.request(number=0)

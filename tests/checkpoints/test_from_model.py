@@ -61,7 +61,7 @@ class PeftModel(torch.nn.Module):
 
 def test_the_adapters_of_a_peft_model_must_be_merged_first():
     model = PeftModel(levit.LevitForImageClassification.from_pretrained(GOLDEN / "tiny" / "transformers-single"))
-    with pytest.raises(CheckpointError, match=r"PeftModel: has adapters of peft .*model\.merge_and_unload\(\)"):
+    with pytest.raises(CheckpointError, match=r"PeftModel has adapters of peft .*model\.merge_and_unload\(\)"):
         checkpoint_from_model(model)
     assert checkpoint_from_model(model.merge_and_unload()).architecture.num_classifiers == 1
 

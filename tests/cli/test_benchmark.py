@@ -29,7 +29,7 @@ def test_invalid_usage_is_one_line(console, model):
     assert "--batch-sizes 1;16" in result.err
     result = console("benchmark", model, "--engines", "openvino,openvino")
     assert (result.code, result.out) == (2, "")
-    assert result.err == "levit: --engines: has a value twice: give each value once\n"
+    assert result.err == "levit: --engines has a value twice: give each value once\n"
     result = console("benchmark", "missing.onnx")
     assert (result.code, result.out) == (2, "")
     assert result.err == "levit: missing.onnx in auto, auto: missing.onnx: no such file\n"

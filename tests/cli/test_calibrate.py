@@ -50,7 +50,7 @@ def test_predict_prints_unknown_below_the_threshold(console, exported, photos):
 def test_invalid_options_are_named_as_flags(console, exported, photos):
     result = console("calibrate", exported, photos, "--coverage", "2")
     assert (result.code, result.out) == (2, "")
-    assert result.err == "levit: --coverage: is 2.0: give a fraction above 0 and at most 1\n"
+    assert result.err == "levit: --coverage is 2.0: give a fraction above 0 and at most 1\n"
     result = console("calibrate", exported, photos, "--coverage", "0.5", "--target-precision", "0.5")
     assert result.err == "levit: --coverage and --target-precision exclude each other: give one of them\n"
 

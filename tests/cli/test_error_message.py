@@ -14,7 +14,7 @@ FLAGS = {"image_size": "--image-size", "data": "DATA", "lr": "--lr"}
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (ConfigError("is -1: must be at least 0", source="lr"), "--lr: is -1: must be at least 0"),
+        (ConfigError("is -1: must be at least 0", source="lr"), "--lr is -1: must be at least 0"),
         (ConfigError("no such field", source="config.json"), "config.json: no such field"),
         (ConfigError("`lr` is -1", hint="use a positive `lr`"), "--lr is -1: use a positive --lr"),
         (DataError("empty", source="`data` photos", hint="see `levit data`"), "DATA photos: empty: see `levit data`"),

@@ -61,17 +61,17 @@ def test_an_existing_file_is_replaced(console, model, tmp_path):
 @pytest.mark.parametrize(
     ("target", "reason"),
     [
-        ("fruit.bin", "give a file name that ends in .onnx"),
-        ("fruit", "give a file name that ends in .onnx"),
-        ("missing/fruit.onnx", "cannot be written (No such file or directory)"),
-        ("folder.onnx", "cannot be written (Is a directory)"),
+        ("fruit.bin", ": give a file name that ends in .onnx"),
+        ("fruit", ": give a file name that ends in .onnx"),
+        ("missing/fruit.onnx", " cannot be written (No such file or directory)"),
+        ("folder.onnx", " cannot be written (Is a directory)"),
     ],
 )
 def test_an_invalid_target_is_reported_in_one_line_and_nothing_is_written(console, model, tmp_path, target, reason):
     (tmp_path / "folder.onnx").mkdir()
     before = below(tmp_path)
     result = console("export", model, tmp_path / target)
-    assert (result.code, result.out, result.err) == (2, "", f"levit: {tmp_path / target}: {reason}\n")
+    assert (result.code, result.out, result.err) == (2, "", f"levit: {tmp_path / target}{reason}\n")
     assert below(tmp_path) == before
 
 
@@ -80,7 +80,7 @@ def test_a_folder_without_permission_is_reported_in_one_line(console, model, tmp
     (tmp_path / "closed").mkdir(mode=0o500)
     result = console("export", model, tmp_path / "closed" / "fruit.onnx")
     assert result.code == 2
-    assert result.err == f"levit: {tmp_path / 'closed' / 'fruit.onnx'}: cannot be written (Permission denied)\n"
+    assert result.err == f"levit: {tmp_path / 'closed' / 'fruit.onnx'} cannot be written (Permission denied)\n"
 
 
 def test_a_missing_checkpoint_is_reported_in_one_line_and_nothing_is_written(console, tmp_path):

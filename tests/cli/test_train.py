@@ -93,11 +93,11 @@ def test_options_of_the_command_line_override_the_file(console, photos, quick, t
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--epochs", "0"], "--epochs: is 0: must be at least 1"),
-        (["--metric", "f2"], "--metric: is 'f2': must be top1"),
-        (["--freeze", "head"], "--freeze: is 'head': must be nothing or stem or backbone"),
-        (["--patch-size", "8"], "--patch-size: is fixed in trained weights: add --from-scratch"),
-        (["--config", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
+        (["--epochs", "0"], "--epochs is 0: must be at least 1"),
+        (["--metric", "f2"], "--metric is 'f2': must be top1"),
+        (["--freeze", "head"], "--freeze is 'head': must be nothing or stem or backbone"),
+        (["--patch-size", "8"], "--patch-size is fixed in trained weights: add --from-scratch"),
+        (["--config", "nowhere.yaml"], "nowhere.yaml cannot be read"),
         (["--model", "levit-129", "--from-scratch"], "levit-129"),
         (["--val", "nowhere"], "nowhere: no such file or folder"),
     ],
@@ -115,7 +115,7 @@ def test_a_run_that_cannot_be_resumed_names_the_flags_of_another_run(console, ph
     assert console("train", photos, "--out", run, *quick).code == 0
     result = console("train", photos, "--out", run, *quick, "--lr", "1e-3", "--resume")
     assert result.code == 2
-    assert f"{run}: cannot resume with other values of --lr: give the values in" in result.err
+    assert f"{run} cannot resume with other values of --lr: give the values in" in result.err
     assert f"or start another run with --model {run / 'last'} and another --out" in result.err
 
 

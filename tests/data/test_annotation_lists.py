@@ -44,7 +44,7 @@ def test_files_may_begin_with_a_byte_order_mark_and_must_be_utf8(tmp_path):
     (tmp_path / "classes.txt").write_text("\ufeffcat\n", encoding="utf-8")
     assert names_and_labels(open_data(tmp_path / "list.txt")) == [("1.png", ("cat",))]
     (tmp_path / "classes.txt").write_bytes(b"caf\xe9\n")
-    with pytest.raises(DataError, match=r"classes\.txt: cannot be read"):
+    with pytest.raises(DataError, match=r"classes\.txt cannot be read"):
         open_data(tmp_path / "list.txt")
 
 

@@ -204,5 +204,5 @@ def test_a_folder_of_heic_files_only_is_an_error_that_names_them(tmp_path):
 def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path):
     write_images(tmp_path, "cat/1.png", "dog/2.png")
     (tmp_path / "dog").chmod(0)
-    with pytest.raises(DataError, match=r"dog: cannot be listed \(Permission denied\)"):
+    with pytest.raises(DataError, match=r"dog cannot be listed \(Permission denied\)"):
         open_data(tmp_path)

@@ -113,7 +113,7 @@ def test_callback_receives_every_evaluated_image():
 
 
 def test_data_that_cannot_be_evaluated_is_an_error_of_one_line():
-    with pytest.raises(ConfigError, match="on_bad_image: is 'ignore': use skip or fail"):
+    with pytest.raises(ConfigError, match="on_bad_image is 'ignore': use skip or fail"):
         evaluate(color_classifier(), ColorDataset(), on_bad_image="ignore")
     with pytest.raises(DataError, match="none of its 0 images could be evaluated"):
         evaluate(color_classifier(), ColorDataset(), quantization_images=100)

@@ -92,8 +92,8 @@ def test_images_without_a_label_are_refused():
     ("options", "message"),
     [
         ({"coverage": 0.5, "target_precision": 0.5}, "exclude each other"),
-        ({"coverage": 0.0}, "coverage: is 0.0: give a fraction above 0 and at most 1"),
-        ({"target_precision": 95}, "target_precision: is 95: give a fraction above 0 and at most 1"),
+        ({"coverage": 0.0}, "coverage is 0.0: give a fraction above 0 and at most 1"),
+        ({"target_precision": 95}, "target_precision is 95: give a fraction above 0 and at most 1"),
     ],
 )
 def test_invalid_requests_are_errors_of_one_line(options, message):

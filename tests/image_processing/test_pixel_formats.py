@@ -46,7 +46,7 @@ def test_pil_images_with_as_many_channels_as_the_mean_are_not_converted(cls):
         channels = len(image.getbands())
         options = {"image_mean": [0.5] * channels, "image_std": [0.5] * channels}
         np.testing.assert_array_equal(values(cls, image, **options), values(cls, np.asarray(image), **options))
-        with pytest.raises(ConfigError, match=f"^image_mean: has length {channels}, but image 0 has 3 channels"):
+        with pytest.raises(ConfigError, match=f"^image_mean has length {channels}, but image 0 has 3 channels"):
             values(cls, image, do_convert_rgb=True, **options)
     lab = Image.fromarray(RGB).convert("YCbCr")
     np.testing.assert_array_equal(values(cls, lab), values(cls, lab.convert("RGB")))
@@ -60,7 +60,7 @@ def test_without_conversion_values_are_kept(cls):
         np.testing.assert_array_equal(actual.squeeze(), np.moveaxis(image, -1, 0) if image.ndim == 3 else image)
     palette = Image.fromarray(RGB).quantize(8)
     np.testing.assert_array_equal(values(cls, palette, do_normalize=False, **raw)[0, 0], np.asarray(palette))
-    with pytest.raises(ConfigError, match=r"^image_mean: has length 3, but image 0 has 1 channels"):
+    with pytest.raises(ConfigError, match=r"^image_mean has length 3, but image 0 has 1 channels"):
         cls(**raw)(GRAY)
 
 

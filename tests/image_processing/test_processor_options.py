@@ -46,7 +46,7 @@ REFUSED = {
     "size negative": ({"size": {"shortest_edge": -5}}, "size: .* is invalid: use integers of at least 1"),
     "image_mean length 1": (
         {"image_mean": [0.5], "image_std": [0.5]},
-        "image_mean: has length 1, but image 0 has",
+        "image_mean has length 1, but image 0 has",
     ),
     "image_std 0": ({"image_std": [0.2, 0, 0.2]}, "image_std: .* is invalid: use numbers other than 0"),
     "unknown option": ({"foo": 1}, "unknown option 'foo': use do_convert_rgb, do_resize"),

@@ -223,5 +223,5 @@ def test_exact_preprocessing_of_a_classifier_equals_pillow_bit_for_bit(large):
 
 
 def test_an_unknown_preprocessing_mode_is_refused():
-    with pytest.raises(ConfigError, match="preprocessing: is 'quick': use fast or exact"):
+    with pytest.raises(ConfigError, match="preprocessing is 'quick': use fast or exact"):
         levit.Classifier(preprocessing="quick")

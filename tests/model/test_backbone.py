@@ -117,7 +117,7 @@ def test_invalid_input_is_named_in_the_error(model_class, pixel_values, match):
 def test_an_empty_batch_is_accepted_and_integers_are_refused():
     model = levit.LevitForImageClassification(small_config()).eval()
     assert model(torch.zeros(0, 3, 64, 64)).logits.shape[0] == 0
-    with pytest.raises(ConfigError, match=r"^pixel_values: has dtype torch\.uint8: normalize"):
+    with pytest.raises(ConfigError, match=r"^pixel_values has dtype torch\.uint8: normalize"):
         model(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
 
 

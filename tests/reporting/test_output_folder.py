@@ -23,7 +23,7 @@ def test_a_folder_with_other_contents_is_not_replaced(tmp_path):
     (tmp_path / "photos" / "a.txt").write_text("mine")
     (tmp_path / "file").write_text("mine")
     for name in ("photos", "file"):
-        with pytest.raises(DataError, match=f"{name}: has other contents"):
+        with pytest.raises(DataError, match=f"{name} has other contents"):
             write(tmp_path / name, "metrics.json")
     assert (tmp_path / "photos" / "a.txt").read_text() == (tmp_path / "file").read_text() == "mine"
 
@@ -66,5 +66,5 @@ def test_a_failed_evaluation_leaves_the_earlier_one(tmp_path):
 
 def test_a_folder_that_cannot_be_created_is_an_error_of_one_line(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="out: cannot be written"):
+    with pytest.raises(DataError, match="out cannot be written"):
         write(tmp_path / "file" / "out", "metrics.json")

@@ -93,7 +93,7 @@ def test_the_batch_size_does_not_change_the_logits():
 
 
 def test_a_batch_size_of_zero_is_an_error():
-    with pytest.raises(ValueError, match="batch_size: is 0: give at least 1"):
+    with pytest.raises(ValueError, match="batch_size is 0: give at least 1"):
         next(color_classifier().stream([], batch_size=0))
 
 
@@ -251,7 +251,7 @@ def test_a_stream_of_one_image_is_a_type_error(checkpoint):
     classify = Classifier(checkpoint)
     with pytest.raises(TypeError, match="stream takes an iterable of images"):
         classify.stream("photo.jpg")
-    with pytest.raises(ValueError, match="batch_size: is 0"):
+    with pytest.raises(ValueError, match="batch_size is 0"):
         classify.stream([], batch_size=0)
 
 

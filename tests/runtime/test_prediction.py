@@ -49,5 +49,5 @@ def test_predictions_are_compared_by_identity():
 
 
 def test_less_than_one_label_is_an_error():
-    with pytest.raises(ConfigError, match="k: is 0: give at least 1"):
+    with pytest.raises(ConfigError, match="k is 0: give at least 1"):
         prediction_of(1, 2).top(0)

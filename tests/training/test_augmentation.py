@@ -147,7 +147,7 @@ def test_every_policy_accepts_many_images(picture, policy):
 
 @pytest.mark.parametrize("policy", ["posterize-everything", "rand-x9"])
 def test_an_unknown_policy_is_an_error_that_names_the_parameter(policy):
-    with pytest.raises(ConfigError, match=r"^auto_augment: is .*rand-m9-mstd0\.5-inc1") as caught:
+    with pytest.raises(ConfigError, match=r"^auto_augment is .*rand-m9-mstd0\.5-inc1") as caught:
         build(auto_augment=policy)
     assert caught.value.source == "auto_augment"
 

@@ -134,7 +134,7 @@ def test_a_parquet_file_is_split_like_its_folder(photos, parquet, load, tmp_path
 def test_a_run_directory_inside_a_folder_of_classes_is_an_error(tmp_path, run):
     write_images(tmp_path / "pets", "cat/1.png", "dog/2.png")
     data = open_training_data(DataOptions(data=str(tmp_path / "pets")))
-    with pytest.raises(ConfigError, match=r"^out: is .*inside .*pets, where every folder is a class of images"):
+    with pytest.raises(ConfigError, match=r"^out is .*inside .*pets, where every folder is a class of images"):
         check_output_outside_data(data, tmp_path / "pets" / run)
     check_output_outside_data(data, tmp_path / "pets-run")
 
@@ -318,5 +318,5 @@ def test_labels_of_further_images_are_ignored(tmp_path, photos, load, kind):
 
 def test_multi_label_data_has_no_further_images_without_labels(tmp_path, photos):
     data = write_parquet(tmp_path / "pets.parquet", labels=((0,), (0, 1), ()), column="labels")
-    with pytest.raises(ConfigError, match=r"^unlabeled: is .*several labels: leave it out"):
+    with pytest.raises(ConfigError, match=r"^unlabeled is .*several labels: leave it out"):
         open_training_data(DataOptions(data=str(data), unlabeled=str(photos)))

@@ -30,7 +30,7 @@ def test_a_run_is_resumed_with_equal_inputs():
     ],
 )
 def test_other_inputs_are_an_error(values, match):
-    with pytest.raises(ConfigError, match=f"^runs/photos: {match}"):
+    with pytest.raises(ConfigError, match=f"^runs/photos {match}"):
         check(SAVED, replace(SAVED, **values))
 
 

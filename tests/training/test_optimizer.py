@@ -180,7 +180,7 @@ def test_stem_and_head_of_timm_networks_are_recognized(name):
 @pytest.mark.parametrize("kind", ["stem", "backbone"])
 def test_a_network_with_unknown_parameter_names_cannot_be_frozen(kind):
     network = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
-    with pytest.raises(ConfigError, match=rf"^freeze: is '{kind}', .*: set `freeze` to nothing$"):
+    with pytest.raises(ConfigError, match=rf"^freeze is '{kind}', .*: set `freeze` to nothing$"):
         freeze(network, kind)
 
 

@@ -51,15 +51,15 @@ def test_a_directory_with_other_files_is_an_error(options, run):
     run.mkdir()
     (run / "thesis.txt").write_text("")
     for resume in (False, True):
-        with pytest.raises(ConfigError, match=r"^out: is .*run, which contains something else: give a new folder"):
+        with pytest.raises(ConfigError, match=r"^out is .*run, which contains something else: give a new folder"):
             check_run_directory(options(resume=resume))
 
 
 def test_a_file_is_not_a_directory(options, run):
     run.write_text("")
-    with pytest.raises(ConfigError, match=r"^out: is .*run, which cannot be written \(File exists\)"):
+    with pytest.raises(ConfigError, match=r"^out is .*run, which cannot be written \(File exists\)"):
         start(options())
-    with pytest.raises(ConfigError, match=r"^out: is .*run/deeper, which cannot be written \(Not a directory\)"):
+    with pytest.raises(ConfigError, match=r"^out is .*run/deeper, which cannot be written \(Not a directory\)"):
         start(options(out=str(run / "deeper")))
 
 
@@ -72,13 +72,13 @@ def test_a_directory_without_write_permission_is_an_error(options, run):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
 def test_a_directory_that_the_system_does_not_create_is_an_error(options):
-    with pytest.raises(ConfigError, match=r"^out: is /proc/run, which cannot be written"):
+    with pytest.raises(ConfigError, match=r"^out is /proc/run, which cannot be written"):
         start(options(out="/proc/run"))
 
 
 def test_a_run_is_not_overwritten(options, run):
     start(options())
-    with pytest.raises(ConfigError, match=r"^out: is .*, which contains a run: continue it with `resume`"):
+    with pytest.raises(ConfigError, match=r"^out is .*, which contains a run: continue it with `resume`"):
         check_run_directory(options())
     check_run_directory(options(resume=True))
 
@@ -94,7 +94,7 @@ def test_all_options_that_prevent_resuming_are_named(options, run):
     start(options())
     (run / "last").mkdir()
     (run / "last" / "training_state.pt").touch()
-    match = r"run: cannot resume with other values of `epochs`, `lr`: give the values in .*args.yaml, or start another"
+    match = r"run cannot resume with other values of `epochs`, `lr`: give the values in .*args.yaml, or start another"
     with pytest.raises(ConfigError, match=match):
         check_run_directory(options(resume=True, lr=0.1, epochs=7))
 
@@ -132,7 +132,7 @@ def test_two_processes_do_not_train_in_one_directory(options, run, resume):
     command = [sys.executable, "-c", program, str(run)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         other.stdout.readline()
-        match = r"^out: is .*run, in which another process is training: wait until it ends, or"
+        match = r"^out is .*run, in which another process is training: wait until it ends, or"
         with pytest.raises(ConfigError, match=match):
             start(options(resume=resume), lock_seconds=0.1)
         other.kill()
@@ -145,7 +145,7 @@ def test_a_file_system_without_locks_is_a_warning(options, run, monkeypatch):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(output_directory.FileLock, "acquire", refuse)
-    with pytest.warns(LevitWarning, match=r"run: cannot be locked \(No locks available\): do not start a second run"):
+    with pytest.warns(LevitWarning, match=r"run cannot be locked \(No locks available\): do not start a second run"):
         start(options())
     assert (run / ARGUMENTS_FILE).exists()
 

@@ -20,7 +20,7 @@ def test_numbers_may_be_written_as_yaml_reads_them(tmp_path):
 
 def test_text_that_is_no_number_is_an_error_of_the_option(tmp_path):
     (tmp_path / "recipe.yaml").write_text("lr: fast")
-    with pytest.raises(ConfigError, match=r"^lr: is 'fast': must be a number"):
+    with pytest.raises(ConfigError, match=r"^lr is 'fast': must be a number"):
         TrainingOptions.from_flat(**read_recipe(tmp_path / "recipe.yaml"))
 
 
@@ -32,7 +32,7 @@ def test_a_name_may_be_spelled_as_a_flag(tmp_path):
 @pytest.mark.parametrize(
     ("content", "match"),
     [
-        (None, r"recipe\.yaml: cannot be read \(No such file"),
+        (None, r"recipe\.yaml cannot be read \(No such file"),
         (b"lr: [1", r"recipe\.yaml: not a YAML file"),
         (b"\xff\xfe\xff", r"recipe\.yaml: not a YAML file"),
         (b"- lr\n- epochs\n", r"recipe\.yaml: not a mapping: give one option on each line"),

@@ -109,7 +109,7 @@ def test_a_full_disk_is_an_error_of_one_line_and_leaves_the_old_state(tmp_path, 
         raise error
 
     save(tmp_path, 1)
-    match = r"last: cannot be written \(.*(No space|failed).*: free space on the disk, and continue"
+    match = r"last cannot be written \(.*(No space|failed).*: free space on the disk, and continue"
     with pytest.raises(CheckpointError, match=match) as caught:
         save(tmp_path, 2, full)
     assert "\n" not in str(caught.value)

@@ -285,5 +285,5 @@ def test_classes_of_imagenet_match_labels_by_their_synonyms(build, tmp_path):
 
 
 def test_the_patch_size_of_a_checkpoint_cannot_be_changed(build, checkpoint):
-    with pytest.raises(ConfigError, match=r"^patch_size: is fixed in .*: use a published size: levit-128s"):
+    with pytest.raises(ConfigError, match=r"^patch_size is fixed in .*: use a published size: levit-128s"):
         build(checkpoint, from_scratch=True, patch_size=8)

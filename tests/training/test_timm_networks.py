@@ -62,7 +62,7 @@ def test_a_timm_network_cannot_have_a_teacher(build, tmp_path, is_saved):
 
 
 def test_a_timm_network_has_no_choice_of_patch_size(build):
-    with pytest.raises(ConfigError, match=r"^patch_size: cannot be chosen for timm/test_resnet"):
+    with pytest.raises(ConfigError, match=r"^patch_size cannot be chosen for timm/test_resnet"):
         build(TIMM_NETWORK, from_scratch=True, patch_size=8)
 
 

@@ -115,7 +115,7 @@ def _start_workers(
 def _check_lists(**arguments: Sequence[object]) -> None:
     for name, values in arguments.items():
         if not values:
-            raise ConfigError("is empty: give at least one value", source=name)
+            raise ConfigError("is empty", source=name, hint="give at least one value")
         if len(set(values)) < len(values):
             raise ConfigError("has a value twice", source=name, hint="give each value once")
 

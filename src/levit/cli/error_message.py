@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from typer.core import TyperArgument, TyperCommand
 
-from levit.errors import ConfigError, LevitError, printable
+from levit.errors import ConfigError, LevitError, as_sentence, printable
 
 # `name` or `name=value`
 _BACKTICKED_NAME = re.compile(r"`([a-z_][a-z0-9_]*)(?:=([^`]*))?`")
@@ -24,18 +24,18 @@ def error_message(error: LevitError, flags: Mapping[str, str]) -> str:
         flags: name of a parameter -> flag or placeholder on the command line; see `command_flags`.
 
     Returns:
-        `source: reason: hint` on one line of printable characters, without the parts that are None.
+        The message of the error on one line of printable characters.
 
     Examples:
         >>> error = ConfigError("is 0: must be at least 1", source="image_size", hint="leave out `image_size`")
         >>> error_message(error, {"image_size": "--image-size"})
-        '--image-size: is 0: must be at least 1: leave out --image-size'
+        '--image-size is 0: must be at least 1: leave out --image-size'
     """
     source = error.source
     if source is not None and isinstance(error, ConfigError):
         source = flags.get(source, source)
-    parts = (render_flags(part, flags) for part in (source, error.reason, error.hint) if part)
-    return printable(": ".join(parts))
+    source, hint = (render_flags(part, flags) if part is not None else None for part in (source, error.hint))
+    return printable(as_sentence(source, render_flags(error.reason, flags), hint))
 
 
 def render_flags(text: str, flags: Mapping[str, str]) -> str:

@@ -160,7 +160,7 @@ def _lock(run: Path, seconds: float) -> Iterator[None]:
         hint = "wait until it ends, or give another folder"
         raise ConfigError(f"is {run}, in which another process is training", source="out", hint=hint) from error
     except OSError as error:  # some file systems of clusters have no locks
-        text = f"{run}: cannot be locked ({error.strerror}): do not start a second run in it"
+        text = f"{run} cannot be locked ({error.strerror}): do not start a second run in it"
         warnings.warn(text, LevitWarning, stacklevel=2)
     try:
         yield
