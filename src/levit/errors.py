@@ -21,9 +21,9 @@ import re
 # Control characters, line separators, surrogates, and the controls of the direction of text.
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
-# A reason that continues its source as a sentence.
-_STARTS_WITH_VERB = re.compile(
-    r"(is|are|was|has|have|does|do|can|cannot|could|must|contains|differs|ended|gives|lacks|loses|needs|requires|takes) "
+# First word of a reason that continues its source as a sentence.
+_VERB = re.compile(
+    r"(is|are|was|has|have|does|do|can|cannot|could|must|contains|differs|ended|gives|lacks|loses|needs|requires|takes)"
 )
 
 
@@ -115,7 +115,7 @@ def as_sentence(source: str | None, reason: str, hint: str | None = None) -> str
         >>> as_sentence("cat.jpg", "no such file")
         'cat.jpg: no such file'
     """
-    if source and _STARTS_WITH_VERB.match(reason):
+    if source and _VERB.fullmatch(reason.partition(" ")[0]):
         source, reason = None, f"{source} {reason}"
     return ": ".join(part for part in (source, reason, hint) if part)
 
