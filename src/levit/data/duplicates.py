@@ -14,7 +14,7 @@ from PIL import Image
 
 from levit.data.file_hash import read_content
 from levit.data.labeled_images import LabeledDataset, LabeledImage
-from levit.images.decoding import ImageSource
+from levit.images.sources import StoredImage
 
 MAX_COMPARED_IMAGES = 100_000
 """Default limit on the size of another split, in images: reading a larger one takes too long."""
@@ -97,7 +97,7 @@ class ContentHash(bytes):
     """SHA-256 of the content of an image that was read before, in place of the content; empty if it was unreadable."""
 
 
-def hash_content(image: ImageSource) -> bytes:
+def hash_content(image: StoredImage) -> bytes:
     """Hash the file content or the pixels of an image.
 
     Returns:

@@ -18,7 +18,8 @@ from levit.data.duplicates import hash_content
 from levit.data.file_hash import read_content
 from levit.data.labeled_images import LabeledDataset, LabeledImage
 from levit.errors import ImageError
-from levit.images.decoding import ImageSource, read_image
+from levit.images.decoding import read_image
+from levit.images.sources import StoredImage
 
 _BATCH_SIZE = 64
 _MAX_EXAMPLES = 100
@@ -146,7 +147,7 @@ def _inspect_image(item: LabeledImage) -> InspectedImage:
         return InspectedImage(item, digest, error=error.reason)
 
 
-def _stored_mode(source: ImageSource) -> str:
+def _stored_mode(source: StoredImage) -> str:
     """Mode of an image before its conversion to RGB; "RGB" if it cannot be read, because decoding raises the error."""
     with suppress(Exception):
         if isinstance(source, bytes):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 from levit.errors import DataError
-from levit.images.decoding import ImageSource
+from levit.images.sources import StoredImage
 
 
 class NoSplitError(DataError):
@@ -22,7 +22,7 @@ class LabeledImage(NamedTuple):
         name: name of the image in results and errors.
     """
 
-    image: ImageSource
+    image: StoredImage
     labels: tuple[int, ...]
     name: str
 

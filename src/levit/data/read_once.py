@@ -15,7 +15,7 @@ from levit.data.duplicates import ContentHash
 from levit.data.file_hash import read_content
 from levit.data.file_list import FileListDataset
 from levit.data.labeled_images import LabeledDataset, LabeledImage
-from levit.images.decoding import ImageSource
+from levit.images.sources import StoredImage
 
 _BATCH_SIZE = 64
 _HASH_BYTES = 32
@@ -120,7 +120,7 @@ class _HashedDataset:
         return self._data.sha256()
 
 
-def _read(item: LabeledImage) -> tuple[ImageSource, bytes]:
+def _read(item: LabeledImage) -> tuple[StoredImage, bytes]:
     """Content and hash of an image; the image as it is and no hash if it cannot be read."""
     image = item.image
     if isinstance(image, str | PathLike):

@@ -6,7 +6,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from os import PathLike, fspath
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -25,14 +25,11 @@ from levit.images.orientation import (
     without_orientation,
 )
 from levit.images.pixel_modes import convert_to_rgb, transparent_color
+from levit.images.sources import IMAGE_TYPES as IMAGE_TYPES
+from levit.images.sources import ImageSource as ImageSource
+from levit.images.sources import as_stored_image
+from levit.images.sources import describe_source as describe_source
 from levit.spec.architecture import Grid
-
-ImageSource = str | PathLike[str] | bytes | Image.Image | NDArray[Any]
-"""Path, content of an image file, PIL image, or array: uint8 or uint16 [height, width] (gray), or uint8
-[height, width, 3] (RGB) or [height, width, 4] (RGBA)."""
-
-IMAGE_TYPES = (str, PathLike, bytes, Image.Image, np.ndarray)
-"""The types of `ImageSource`, for `isinstance`."""
 
 MAX_PIXELS = 100_000_000
 """Default limit on the number of pixels of an image."""
@@ -45,36 +42,19 @@ _IMAGE_LOCKS = [threading.Lock() for _ in range(64)]
 _OBJECT_ALIGNMENT = 16  # bytes
 
 
-def describe_source(source: ImageSource) -> str:
-    """Name of an image source in results and errors: its path, or its type with its size.
-
-    Examples:
-        >>> describe_source("photos/cat.jpg"), describe_source(np.zeros((480, 640, 3), np.uint8))
-        ('photos/cat.jpg', '<ndarray 480x640x3>')
-    """
-    if isinstance(source, str | PathLike):
-        return fspath(source)
-    if isinstance(source, bytes):
-        return f"<{len(source)} bytes>"
-    kind = type(source).__name__
-    if isinstance(source, np.ndarray | Image.Image):
-        shape = source.shape if isinstance(source, np.ndarray) else source.size[::-1]
-        return f"<{kind} {'x'.join(map(str, shape))}>"
-    return f"<{kind}>"
-
-
 def snapshot_source(source: ImageSource) -> ImageSource:
     """Protect a source from later changes by its owner, so that another thread can decode it later.
 
-    An array is copied, because its owner may fill it with the next video frame. A PIL image is decoded, because only
-    one thread at a time can read its file, and its owner may change its pixels; if that fails, it is returned, and
-    decoding it again raises the error.
+    An array is copied, because its owner may fill it with the next video frame; likewise other memory, and an open
+    file is read. A PIL image is decoded, because only one thread at a time can read its file, and its owner may change
+    its pixels. If that fails, the source is returned, and decoding it again raises the error.
     """
     if isinstance(source, np.ndarray):
         return source.copy()
-    if isinstance(source, Image.Image):
-        with suppress(ImageError):
-            return read_image(source)
+    if isinstance(source, str | bytes | PathLike):
+        return source
+    with suppress(Exception):
+        return read_image(source) if isinstance(source, Image.Image) else as_stored_image(source, "")
     return source
 
 
@@ -86,7 +66,8 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Im
     is decoded.
 
     Args:
-        source: a path, the bytes of an image file, a PIL image, or an array; see `ImageSource`.
+        source: a path, the content of an image file, an open file, a PIL image, an array or a tensor of torch; see
+            `levit.images.sources.ImageSource`.
         max_pixels: largest number of pixels; a larger image is refused before it is decoded.
 
     Returns:
@@ -126,6 +107,7 @@ def read_reduced_image(
     """
     name = describe_source(source)
     with image_errors(name):
+        source = as_stored_image(source, name)
         if isinstance(source, Image.Image):
             image = _read_pil_image(source, name, max_pixels)
             return image, (image.height, image.width)
@@ -134,8 +116,6 @@ def read_reduced_image(
             return image, (image.height, image.width)
         if isinstance(source, str) and _URL.match(source):
             raise ImageError("URLs are not fetched", source=name, hint="download the image and give the file")
-        if not isinstance(source, str | bytes | PathLike):
-            raise ImageError("not a path, bytes, a PIL image or an array", source=name)
         return _read_file(source, name, min_side, max_pixels)
 
 

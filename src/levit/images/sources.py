@@ -1,0 +1,127 @@
+"""Sources of images: what `levit.Classifier` accepts, and its conversion to what Pillow and numpy read."""
+
+from __future__ import annotations
+
+from os import PathLike, fspath
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from levit.errors import ImageError
+
+
+@runtime_checkable
+class BinaryFile(Protocol):
+    """Open binary file, such as `io.BytesIO` or `open(path, "rb")`; it is read from its beginning, and not closed."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read at most `size` bytes, or all."""
+        ...
+
+
+@runtime_checkable
+class Tensor(Protocol):
+    """Tensor of torch, recognized without importing torch."""
+
+    def detach(self) -> Any:
+        """Return the tensor without its gradient."""
+        ...
+
+    def is_floating_point(self) -> bool:
+        """Return whether its values are floating-point numbers."""
+        ...
+
+
+StoredImage = str | PathLike[str] | bytes | Image.Image | NDArray[Any]
+"""Path, content of an image file, PIL image, or array: uint8 or uint16 [height, width] (gray), or uint8
+[height, width, 3] (RGB) or [height, width, 4] (RGBA)."""
+
+ImageSource = StoredImage | bytearray | memoryview | BinaryFile | Tensor
+"""A `StoredImage`; the content of an image file as bytearray or memoryview, or as an open binary file; or a tensor of
+torch: uint8, or floating-point in [0, 1]: [height, width], [1, 3 or 4, height, width], or [height, width, 3 or 4]."""
+
+IMAGE_TYPES = (str, PathLike, bytes, bytearray, memoryview, Image.Image, np.ndarray, Tensor, BinaryFile)
+"""The types of `ImageSource`, for `isinstance`."""
+
+_MAX_CHANNELS = 4
+
+
+def describe_source(source: ImageSource) -> str:
+    """Name of an image source in results and errors: its path, or its type with its size.
+
+    Examples:
+        >>> describe_source("photos/cat.jpg"), describe_source(np.zeros((480, 640, 3), np.uint8))
+        ('photos/cat.jpg', '<ndarray 480x640x3>')
+        >>> from io import BytesIO
+        >>> describe_source(BytesIO(b"abc")), describe_source(memoryview(b"abc"))
+        ('<BytesIO>', '<3 bytes>')
+    """
+    if isinstance(source, str | PathLike):
+        return fspath(source)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return f"<{memoryview(source).nbytes} bytes>"
+    kind = type(source).__name__
+    if isinstance(source, Image.Image):
+        return f"<{kind} {source.height}x{source.width}>"
+    if isinstance(source, np.ndarray | Tensor):
+        return f"<{kind} {'x'.join(map(str, getattr(source, 'shape', ())))}>"
+    name = getattr(source, "name", None)
+    return name if isinstance(name, str) and name else f"<{kind}>"
+
+
+def as_stored_image(source: ImageSource, name: str) -> StoredImage:
+    """Convert a source of any type to a path, bytes, a PIL image or an array.
+
+    Args:
+        source: the image; an open file is read to its end.
+        name: name of the image for errors.
+
+    Raises:
+        ImageError: the source is of another type, a file in text mode, or a tensor that is not an image.
+
+    Examples:
+        >>> as_stored_image(bytearray(b"abc"), "image")
+        b'abc'
+    """
+    if isinstance(source, str | bytes | PathLike | Image.Image | np.ndarray):
+        return source
+    if isinstance(source, bytearray | memoryview):
+        return bytes(source)
+    if isinstance(source, Tensor):
+        return _pixels(source, name)
+    if isinstance(source, BinaryFile):
+        return _content(source, name)
+    raise ImageError("not a path, bytes, an open file, a PIL image, an array or a tensor", source=name)
+
+
+def _content(file: BinaryFile, name: str) -> bytes:
+    """Content of an open file from its beginning, where it can be rewound, as Pillow reads it."""
+    if getattr(file, "seekable", lambda: False)():
+        file.seek(0)  # type: ignore[attr-defined]
+    content = file.read()
+    if not isinstance(content, bytes | bytearray | memoryview):
+        raise ImageError("a file in text mode", source=name, hint='open it in binary mode, "rb"')
+    return bytes(content)
+
+
+def _pixels(tensor: Tensor, name: str) -> NDArray[Any]:
+    """Pixels of a tensor, with the channels last: uint8 [height, width] or [height, width, 3 or 4]."""
+    is_float = tensor.is_floating_point()
+    detached = tensor.detach()
+    array: NDArray[Any] = (detached.float() if is_float else detached).cpu().numpy()
+    if array.ndim == 3 and array.shape[0] <= _MAX_CHANNELS:
+        array = array.transpose(1, 2, 0)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    if array.ndim not in (2, 3):
+        hint = "give the images of a batch one by one, or as a list" if array.ndim == 4 else None
+        raise ImageError(f"a tensor must be [channels, height, width], not {list(array.shape)}", source=name, hint=hint)
+    if is_float:
+        if array.size and not (array.min() >= 0 and array.max() <= 1):
+            raise ImageError(
+                "values of a floating-point tensor must be from 0 to 1", source=name, hint="leave out the normalization"
+            )
+        array = np.rint(array * 255).astype(np.uint8)
+    return np.array(array, order="C")  # a copy, because the tensor may change
