@@ -2,7 +2,8 @@
 
 import pytest
 
-from levit.data.class_matching import match_classes, normalize_class_name
+from levit.data.class_matching import are_same_classes, match_classes, normalize_class_name
+from levit.data.imagenet_names import readable_names
 from levit.errors import DataError
 from levit.spec.labels import default_labels, imagenet_classes
 
@@ -103,3 +104,23 @@ def test_a_name_of_two_classes_without_an_order_is_an_error():
         match_classes(["zebra", "crane", "tench", "goldfish"], default_labels(1000), "data")
     with pytest.raises(DataError, match="two labels that match 'crane'"):
         match_classes(["crane"], default_labels(1000), "data")
+
+
+def test_an_error_tells_what_a_name_of_two_classes_may_mean():
+    with pytest.raises(DataError, match=r"match 'crane', and 'crane' may be 'crane \(bird\)' or 'crane \(machine\)'"):
+        match_classes(["crane"], default_labels(1000), "data")
+    labels = readable_names([identifier for identifier, _ in imagenet_classes()])
+    with pytest.raises(DataError, match=r"for 1 of 1 classes \('crane'\), and 'crane' may be 'crane \(bird\)' or"):
+        match_classes(["crane"], labels, "data")
+    assert [labels[index] for index in match_classes(["crane (bird)", "cardigan"], labels, "data").class_indices] == [
+        "crane (bird)", "cardigan (garment)",
+    ]  # fmt: skip
+
+
+def test_all_names_of_imagenet_match_the_readable_ones():
+    labels = readable_names([identifier for identifier, _ in imagenet_classes()])
+    assert match_classes(default_labels(1000), labels, "data").class_indices == tuple(range(1000))
+    assert match_classes(labels, default_labels(1000), "data").class_indices == tuple(range(1000))
+    assert are_same_classes(labels[::-1], default_labels(1000))
+    assert not are_same_classes(labels[:-1], labels)
+    assert not are_same_classes([*labels, "dog"], labels)

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import NamedTuple
 
+from levit.data.imagenet_names import names_of_ambiguous, normalize_spelling, wordnet_id, wordnet_ids
 from levit.data.record_values import normalize_name
 from levit.errors import DataError
-from levit.spec.labels import imagenet_classes
 
 _MAX_SHOWN = 3  # names in an error
-_WORDNET_ID_LENGTH = 9
-_MIN_ORDERED = 3  # names in ascending order of their ids from which the order is taken to be meant
 
 
 @dataclass(frozen=True)
@@ -55,8 +52,7 @@ def match_classes(
     1. the label in `class_map`;
     2. the label of the same name;
     3. the label whose name differs only in case, spaces and underscores;
-    4. the label of the same ImageNet class, which may be named by its WordNet id (`n01440764`, also with a suffix), by
-       the list of its synonyms, or by a synonym that no other class has.
+    4. the label of the same ImageNet class; see `levit.data.imagenet_names.wordnet_ids` for its names.
 
     Args:
         classes: class names of the data set.
@@ -88,7 +84,8 @@ def match_classes(
             unmatched.append(name)
     if unmatched:
         raise DataError(
-            f"the model has no label for {len(unmatched)} of {len(classes)} classes ({_quote(unmatched)})",
+            f"the model has no label for {len(unmatched)} of {len(classes)} classes ({_quote(unmatched)})"
+            f"{_explain(unmatched[0])}",
             source=source,
             hint="give `class_map`, a mapping from class names to labels",
         )
@@ -99,6 +96,19 @@ def match_classes(
     return ClassMatch(tuple(class_indices), dict(rule_counts))
 
 
+def are_same_classes(classes: Sequence[str], labels: Sequence[str]) -> bool:
+    """Whether classes and labels match one to one, in any order and by any of their names.
+
+    Examples:
+        >>> are_same_classes(["n02123045", "dog"], ["dog", "tabby, tabby cat"])
+        True
+    """
+    try:
+        return len(match_classes(classes, labels, "the data").class_indices) == len(labels)
+    except DataError:
+        return False
+
+
 def normalize_class_name(name: str) -> str:
     """Normalize a class name, so that all names that `match_classes` regards as the same class become equal.
 
@@ -107,7 +117,7 @@ def normalize_class_name(name: str) -> str:
         {'n02099601'}
     """
     name = normalize_name(name)
-    return _wordnet_id(name) or _normalize_spelling(name)
+    return wordnet_id(name) or normalize_spelling(name)
 
 
 def _check_class_map(class_map: Mapping[str, str], classes: Sequence[str], labels: Sequence[str], source: str) -> None:
@@ -122,10 +132,10 @@ def _rules(classes: Sequence[str], labels: Sequence[str]) -> Iterator[_Rule]:
     yield _Rule("name", classes, _indices_by_key(labels))
     yield _Rule(
         "spelling",
-        [_normalize_spelling(name) for name in classes],
-        _indices_by_key([_normalize_spelling(label) for label in labels]),
+        [normalize_spelling(name) for name in classes],
+        _indices_by_key([normalize_spelling(label) for label in labels]),
     )
-    yield _Rule("ImageNet", _wordnet_ids(classes), _indices_by_key(_wordnet_ids(labels)))
+    yield _Rule("ImageNet", wordnet_ids(classes), _indices_by_key(wordnet_ids(labels)))
 
 
 def _apply_rules(rules: Sequence[_Rule], position: int, name: str, source: str) -> tuple[str, int] | None:
@@ -137,7 +147,8 @@ def _apply_rules(rules: Sequence[_Rule], position: int, name: str, source: str) 
             return rule.name, candidates[0]
         is_ambiguous = is_ambiguous or len(candidates) > 1
     if is_ambiguous:
-        raise DataError(f"the model has two labels that match {name!r}", source=source, hint="give `class_map`")
+        reason = f"the model has two labels that match {name!r}{_explain(name)}"
+        raise DataError(reason, source=source, hint="give `class_map`")
     return None
 
 
@@ -149,50 +160,11 @@ def _indices_by_key(keys: Sequence[str | None]) -> dict[str, list[int]]:
     return indices
 
 
-def _normalize_spelling(name: str) -> str:
-    return " ".join(name.casefold().replace("_", " ").split())
-
-
-def _wordnet_ids(names: Sequence[str]) -> list[str | None]:
-    """WordNet id of each name.
-
-    Two classes of ImageNet are called crane, and two maillot. Where the ids of the other names are in ascending order,
-    as in most lists of classes of ImageNet, such a name is the class that keeps the order, if it is the only one.
-    """
-    identifiers = [_wordnet_id(name) for name in names]
-    known = [identifier for identifier in identifiers if identifier]
-    if len(known) < _MIN_ORDERED or known != sorted(set(known)):
-        return identifiers
-    _, ids_by_name = _imagenet_names()
-    for index, name in enumerate(names):
-        candidates = ids_by_name.get(_normalize_spelling(name), ())
-        if identifiers[index] is None and candidates:
-            before = next(filter(None, reversed(identifiers[:index])), "")
-            after = next(filter(None, identifiers[index + 1 :]), "o")  # after every id of a noun
-            options = [one for one in candidates if before < one < after]
-            identifiers[index] = options[0] if len(options) == 1 else None
-    return identifiers
-
-
-def _wordnet_id(name: str) -> str | None:
-    identifiers, ids_by_name = _imagenet_names()
-    prefix = name[:_WORDNET_ID_LENGTH]
-    if prefix in identifiers and (len(name) == len(prefix) or not name[len(prefix)].isalnum()):
-        return prefix
-    candidates = ids_by_name.get(_normalize_spelling(name), ())
-    return candidates[0] if len(candidates) == 1 else None
-
-
-@cache
-def _imagenet_names() -> tuple[frozenset[str], dict[str, tuple[str, ...]]]:
-    """All WordNet ids of ImageNet, and the ids of the classes that have a name, for every name."""
-    ids_by_name: dict[str, set[str]] = {}
-    for identifier, names in imagenet_classes():
-        for name in [names, *names.split(",")]:
-            ids_by_name.setdefault(_normalize_spelling(name), set()).add(identifier)
-    identifiers = frozenset(identifier for identifier, _ in imagenet_classes())
-    return identifiers, {name: tuple(sorted(ids)) for name, ids in ids_by_name.items()}
-
-
 def _quote(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:_MAX_SHOWN])) + (", …" if len(names) > _MAX_SHOWN else "")
+
+
+def _explain(name: str) -> str:
+    """What a name of several classes of ImageNet may mean, as the end of an error; empty for another name."""
+    names = names_of_ambiguous(name)
+    return f", and {name!r} may be {' or '.join(map(repr, names))}" if names else ""
