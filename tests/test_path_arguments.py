@@ -1,6 +1,8 @@
 """Functions with a file or folder as argument take text and every path object (`os.PathLike`)."""
 
+import inspect
 import os
+import re
 
 import pytest
 
@@ -68,3 +70,29 @@ def test_one_model_or_a_list_is_measured_at_every_kind_of_path(tmp_path, form):
     for models in (form(tmp_path / "missing.onnx"), [form(tmp_path / "missing.onnx")]):
         with pytest.raises(levit.EngineError, match=r"missing\.onnx: no such file"):
             levit.benchmark(models)
+
+
+def functions_with_paths():
+    """Public functions and constructors with an argument whose type mentions a path."""
+    for name in levit.__all__:
+        value = getattr(levit, name)
+        if inspect.isclass(value) and not value.__module__.startswith("levit.runtime"):
+            continue  # classes of data, and those whose constructors are transformers'
+        function = value.__init__ if inspect.isclass(value) else value
+        for argument, kind in getattr(function, "__annotations__", {}).items():
+            if argument != "return" and re.search(r"\bPath(Like)?\b", str(kind)):
+                yield name, argument, str(kind)
+
+
+@pytest.mark.parametrize(("function", "argument", "kind"), [*functions_with_paths()])
+def test_the_type_of_a_path_is_text_or_any_path_object(function, argument, kind):
+    assert "str | PathLike[str]" in kind
+    assert not re.search(r"\bPath\b", kind)
+
+
+def test_every_public_function_with_paths_is_covered():
+    functions = {function for function, _, _ in functions_with_paths()}
+    assert functions == {
+        "Classifier", "benchmark", "calibrate", "convert", "evaluate", "evaluate_multi_label", "export",
+        "load_checkpoint", "load_image_processor", "open_data", "open_engine", "read_checkpoint",
+    }  # fmt: skip

@@ -28,7 +28,7 @@ def test_an_accuracy_is_recorded_and_the_network_is_not_changed(tmp_path, model)
 @pytest.mark.parametrize("name", ["text.onnx", "missing.onnx"])
 def test_an_accuracy_is_not_recorded_in_other_files(tmp_path, name):
     (tmp_path / "text.onnx").write_text("text")
-    with pytest.raises(CheckpointError, match="not an ONNX file"):
+    with pytest.raises(CheckpointError, match=r"text\.onnx: not an ONNX file|missing\.onnx cannot be read"):
         record_accuracy(tmp_path / name, ACCURACY)
 
 

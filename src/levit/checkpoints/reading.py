@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ from levit.spec.preprocessing import Preprocessing
 
 
 def read_checkpoint(
-    path_or_id: str | Path,
+    path_or_id: str | PathLike[str],
     *,
     activation: str | None = None,
     image_size: int | Grid | None = None,
@@ -96,7 +97,7 @@ def read_checkpoint(
 
 def read_checkpoint_file(
     file: Path,
-    path_or_id: str | Path,
+    path_or_id: str | PathLike[str],
     *,
     activation: str | None = None,
     image_size: int | Grid | None = None,
@@ -118,7 +119,7 @@ def read_checkpoint_file(
         stored,
         config,
         processor,
-        str(path_or_id),
+        fspath(path_or_id),
         activation=activation,
         image_size=image_size,
         source_name=checkpoint_name(path_or_id, file),
@@ -183,7 +184,7 @@ def assemble_checkpoint(
     )
 
 
-def checkpoint_name(path_or_id: str | Path, file: Path) -> str:
+def checkpoint_name(path_or_id: str | PathLike[str], file: Path) -> str:
     """Name of a checkpoint for people: the name of its folder or file, or its name on the hub.
 
     Args:
@@ -192,7 +193,7 @@ def checkpoint_name(path_or_id: str | Path, file: Path) -> str:
     """
     path = Path(path_or_id)
     if not path.exists():
-        return str(path_or_id)
+        return fspath(path_or_id)
     return path.resolve().name if path.is_dir() else file.name
 
 

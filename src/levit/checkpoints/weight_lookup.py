@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from os import PathLike, fspath
 from pathlib import Path
 
 from levit.checkpoints.regular_files import check_regular_file
@@ -35,7 +36,7 @@ ADDRESSES = {
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def find_weights(path_or_id: str | Path, *, revision: str | None = None) -> Path:
+def find_weights(path_or_id: str | PathLike[str], *, revision: str | None = None) -> Path:
     """Find a weight file, and download it if it is neither local nor in a cache.
 
     Args:
@@ -46,7 +47,7 @@ def find_weights(path_or_id: str | Path, *, revision: str | None = None) -> Path
         CheckpointError: there is no such file or name, it is not a regular file, the download fails, or a revision is
             given for something that is not on the hub.
     """
-    path, name = Path(path_or_id), str(path_or_id)
+    path, name = Path(path_or_id), fspath(path_or_id)
     if _exists(path):
         check_no_revision(revision, name, "a local file or folder")
         file = _find_in_folder(path) if path.is_dir() else path

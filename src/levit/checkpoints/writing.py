@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,8 @@ ConfigurationFiles = Mapping[str, Mapping[str, Any]]
 
 
 def convert(
-    source: str | Path,
-    target: str | Path,
+    source: str | PathLike[str],
+    target: str | PathLike[str],
     *,
     to: str,
     activation: str | None = None,
@@ -83,20 +84,21 @@ def convert(
         ...     sorted(file.name for file in path.iterdir())
         ['config.json', 'model.safetensors']
     """
-    _check_path(target)
-    _check_is_not_source(source, target)
+    _check_path(Path(target))
+    _check_is_not_source(source, Path(target))
     checkpoint = read_checkpoint(
         source, activation=activation, image_size=image_size, revision=revision, use_ema=use_ema
     )
     return write_checkpoint(checkpoint, target, to=to)
 
 
-def write_checkpoint(checkpoint: Checkpoint, target: str | Path, *, to: str = TRANSFORMERS.name) -> Path:
+def write_checkpoint(checkpoint: Checkpoint, target: str | PathLike[str], *, to: str = TRANSFORMERS.name) -> Path:
     """Write a checkpoint in a dialect; see `convert`."""
     if to not in _DIALECTS:
         raise CheckpointError(f"unknown dialect {to!r}", source="to", hint=f"use {', '.join(_DIALECTS)}")
+    target = Path(target)
     _check_path(target)
-    dialect, path = _DIALECTS[to], Path(target).absolute()
+    dialect, path = _DIALECTS[to], target.absolute()
     size = checkpoint.architecture.image_height_width
     if to in _FOLDER_DIALECTS:
         files = _configuration_files(checkpoint, dialect)
@@ -112,7 +114,7 @@ def write_checkpoint(checkpoint: Checkpoint, target: str | Path, *, to: str = TR
         warn_about_multi_label(checkpoint, str(target))
         written = Preprocessing.for_image_size(size)  # assumed by readers of such a file
     warn_about_preprocessing(checkpoint, written, str(target))
-    return Path(target)
+    return target
 
 
 def arrays_in(checkpoint: Checkpoint, dialect: Dialect) -> Weights:
@@ -131,16 +133,16 @@ def arrays_in(checkpoint: Checkpoint, dialect: Dialect) -> Weights:
     return arrays
 
 
-def _check_path(target: str | Path) -> None:
+def _check_path(target: Path) -> None:
     if "\0" in str(target):
         raise CheckpointError("contains a NUL character", source=target, hint="give another path")
 
 
-def _check_is_not_source(source: str | Path, target: str | Path) -> None:
+def _check_is_not_source(source: str | PathLike[str], target: Path) -> None:
     """Check that the target does not overwrite the source."""
     with suppress(OSError):  # a name that is not a file
         weights = find_weights(source).resolve() if Path(source).exists() else None
-        if weights in {path.resolve() for path in (Path(target), *(Path(target) / name for name in WEIGHT_FILES))}:
+        if weights in {path.resolve() for path in (target, *(target / name for name in WEIGHT_FILES))}:
             raise CheckpointError("the target is the source", source=target, hint="give another target")
 
 

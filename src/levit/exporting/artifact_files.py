@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
 
-from levit.errors import CheckpointError, ExportError, first_line
+from levit.checkpoints.regular_files import check_regular_file
+from levit.errors import CheckpointError, EngineError, ExportError, first_line
 from levit.files import write_bytes
+from levit.runtime.external_data import check_external_data
 from levit.spec.artifact import Accuracy, Artifact, Rejection
 
 
@@ -30,7 +33,7 @@ def write_model(model: onnx.ModelProto, path: Path) -> None:
         raise ExportError(f"cannot be written ({error.strerror})", source=path) from error
 
 
-def record_accuracy(path: str | Path, accuracy: Accuracy) -> Artifact:
+def record_accuracy(path: str | PathLike[str], accuracy: Accuracy) -> Artifact:
     """Write a measured accuracy into the metadata of an artifact file.
 
     Args:
@@ -47,7 +50,7 @@ def record_accuracy(path: str | Path, accuracy: Accuracy) -> Artifact:
     return _update_metadata(Path(path), accuracy=accuracy)
 
 
-def record_rejection(path: str | Path, rejection: Rejection) -> Artifact:
+def record_rejection(path: str | PathLike[str], rejection: Rejection) -> Artifact:
     """Write calibrated temperature and rejection threshold into the metadata of an artifact file.
 
     Args:
@@ -65,11 +68,18 @@ def record_rejection(path: str | Path, rejection: Rejection) -> Artifact:
 
 
 def _update_metadata(path: Path, **changes: Accuracy | Rejection) -> Artifact:
+    check_regular_file(path)
     try:
+        check_external_data(path, str(path))
         model = onnx.load(path)
+    except EngineError as error:
+        raise CheckpointError(error.reason, source=path, hint=error.hint) from error
     except (OSError, DecodeError) as error:
         raise CheckpointError(f"not an ONNX file ({first_line(error)})", source=path) from error
-    artifact = replace(artifact_of(model), **changes)  # type: ignore[arg-type]
+    try:
+        artifact = replace(artifact_of(model), **changes)  # type: ignore[arg-type]
+    except CheckpointError as error:
+        raise CheckpointError(error.reason, source=path, hint=error.hint) from error
     onnx.helper.set_model_props(model, artifact.to_metadata())
     write_model(model, path)
     return artifact

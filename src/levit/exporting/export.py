@@ -159,7 +159,7 @@ def _check_options(
 
 def _read(checkpoint: str | PathLike[str] | Checkpoint | TorchModel, revision: str | None) -> Checkpoint:
     if isinstance(checkpoint, str | PathLike):
-        return read_checkpoint(checkpoint if isinstance(checkpoint, str) else Path(checkpoint), revision=revision)
+        return read_checkpoint(checkpoint, revision=revision)
     loaded = checkpoint if isinstance(checkpoint, Checkpoint) else checkpoint_from_model(checkpoint)
     check_no_revision(revision, loaded.source.name, "a checkpoint in memory")
     return loaded

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ _CLASSES: tuple[type[LevitPreTrainedModel], ...] = (
 
 
 def load_checkpoint(
-    path_or_id: str | Path | Checkpoint, num_labels: int | None = None, **kwargs: Any
+    path_or_id: str | PathLike[str] | Checkpoint, num_labels: int | None = None, **kwargs: Any
 ) -> LevitPreTrainedModel:
     """Load a checkpoint of any dialect as a network in evaluation mode.
 
@@ -76,7 +76,7 @@ def load_checkpoint(
     return model.eval()
 
 
-def load_image_processor(path_or_id: str | Path | Checkpoint, **kwargs: Any) -> LevitImageProcessor:
+def load_image_processor(path_or_id: str | PathLike[str] | Checkpoint, **kwargs: Any) -> LevitImageProcessor:
     """Create the image processor of a checkpoint of any dialect, with the preprocessing of its library.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ _COLORS = ("#0b6e4f", "#7bb274", "#c3a35b", "#8a8f98")
 _GROUP_HEIGHT = 0.8  # of the bars of all batch sizes together; groups are 1 apart
 
 
-def check_plot_file(file: str | Path) -> Path:
+def check_plot_file(file: str | PathLike[str]) -> Path:
     """Check before a benchmark that its plot can be written.
 
     Raises:
@@ -37,7 +38,7 @@ def check_plot_file(file: str | Path) -> Path:
     return file
 
 
-def plot_benchmark(report: BenchmarkReport, file: str | Path) -> Path:
+def plot_benchmark(report: BenchmarkReport, file: str | PathLike[str]) -> Path:
     """Plot throughput and latency, with a group of bars for each model, engine and precision.
 
     matplotlib's backend and settings stay as they are.

@@ -167,8 +167,9 @@ def open_engine(
         known = ", ".join(["auto", *ENGINES, *CHECKPOINT_ENGINES])
         raise EngineError(f"no engine is called {engine!r}", hint=f"use {known}")
     validate_options(precision, threads)
-    if isinstance(model, Path):
-        _check_is_file(model)
+    content = model if isinstance(model, bytes) else Path(model)
+    if isinstance(content, Path):
+        _check_is_file(content)
     if engine == "auto":
         engine = "onnxruntime" if provider is not None else default_engine()
     if provider is not None and engine != "onnxruntime":
@@ -176,7 +177,6 @@ def open_engine(
             f"`provider` is an option of onnxruntime, not of {engine}", hint="leave it out, or change the engine"
         )
     options: dict[str, Any] = {} if provider is None else {"provider": provider}
-    content = model if isinstance(model, bytes) else Path(model)
     folder = None if cache_dir is None else Path(cache_dir)
     return ENGINES[engine].load(engine)(content, precision=precision, threads=threads, cache_dir=folder, **options)
 

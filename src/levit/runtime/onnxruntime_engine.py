@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from levit.errors import EngineError, first_line
 from levit.managed_engine import ManagedEngine, ProcessGuard, schedule
 from levit.runtime.cpu_count import usable_cores
+from levit.runtime.external_data import check_external_data
 from levit.spec.artifact import Artifact
 from levit.spec.preprocessing import Preprocessing
 
@@ -40,7 +41,8 @@ class OnnxRuntimeEngine(ManagedEngine):
         cache_dir: ignored, because opening a model takes a fraction of a second.
 
     Raises:
-        EngineError: the model cannot be opened, or ONNX Runtime lacks the precision or the provider here.
+        EngineError: the model cannot be opened, its weights are outside its folder, or ONNX Runtime lacks the
+            precision or the provider here.
     """
 
     name = "onnxruntime"
@@ -66,6 +68,7 @@ class OnnxRuntimeEngine(ManagedEngine):
         if isinstance(model, Path):  # as in OpenVINO, the weights may be in other files of the folder
             self._options.add_session_config_entry(_EXTERNAL_DATA, str(model.absolute().parent))
         self._providers = [provider_name]
+        check_external_data(model, source)
         guard.check()  # a session has threads from the start
         try:
             self._model = model.read_bytes() if isinstance(model, Path) else model

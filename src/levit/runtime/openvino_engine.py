@@ -17,6 +17,7 @@ from levit.errors import EngineError, last_line
 from levit.managed_engine import ManagedEngine
 from levit.runtime.compiled_cache import verified_cache
 from levit.runtime.cpu_count import usable_cores, visible_cores
+from levit.runtime.external_data import check_external_data
 from levit.runtime.openvino_core import OPENVINO_GUARD, openvino, openvino_core
 from levit.runtime.openvino_graph import fuse_quantization, is_quantized, prepend_normalization
 from levit.runtime.openvino_queue import BatchQueue, compute
@@ -40,8 +41,8 @@ class OpenVinoEngine(ManagedEngine):
         cache_dir: folder in which OpenVINO keeps compiled networks.
 
     Raises:
-        EngineError: the model is not an ONNX file or cannot be opened, or int8 is requested of a model that is not
-            quantized.
+        EngineError: the model is not an ONNX file or cannot be opened, its weights are outside its folder, or
+            int8 is requested of a model that is not quantized.
     """
 
     name = "openvino"
@@ -57,6 +58,7 @@ class OpenVinoEngine(ManagedEngine):
         super().__init__(OPENVINO_GUARD)
         self._source = str(model) if isinstance(model, Path) else "the model"
         _check_is_onnx(model, self._source)
+        check_external_data(model, self._source)
         try:
             self._network = openvino_core().read_model(model)
         except RuntimeError as error:
