@@ -17,6 +17,8 @@ A `LevitWarning` of one line is issued where a result differs from the request.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 # Control characters, line separators, surrogates, and the controls of the direction of text.
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -104,6 +106,24 @@ class EngineError(LevitError):
 
 class LevitWarning(UserWarning):
     """A result differs from the request; the message states the difference."""
+
+
+@contextmanager
+def errors_name(source: object) -> Iterator[None]:
+    """Name the source of errors that are raised without one.
+
+    Examples:
+        >>> with errors_name("model.onnx"):
+        ...     raise CheckpointError("damaged")
+        Traceback (most recent call last):
+        levit.errors.CheckpointError: model.onnx: damaged
+    """
+    try:
+        yield
+    except LevitError as error:
+        if error.source is not None:
+            raise
+        raise type(error)(error.reason, source=source, hint=error.hint) from error
 
 
 def as_sentence(source: str | None, reason: str, hint: str | None = None) -> str:

@@ -46,7 +46,7 @@ def test_a_hub_name_without_a_network_is_an_error_of_one_line():
     [
         ("pyarrow", "pets.parquet", r'reading parquet needs pyarrow: pip install "levit\[evaluation\]"'),
         ("scipy.io", "flowers", r'reading \.mat files needs scipy: pip install "levit\[evaluation\]"'),
-        ("datasets", "absent/flowers", "reading the hub data set of this name needs datasets: pip install datasets"),
+        ("datasets", "absent/flowers", r'data set of this name needs datasets: pip install "levit\[datasets\]"'),
     ],
 )
 def test_a_missing_optional_package_is_an_error_of_one_line_that_says_what_to_install(

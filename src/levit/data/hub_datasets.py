@@ -42,7 +42,7 @@ class HubDataset:
         except ImportError as error:
             raise ImportError(
                 f"{name}: no such file or folder; reading the hub data set of this name needs datasets: "
-                "pip install datasets"
+                'pip install "levit[datasets]"'
             ) from error
         rows, split = _load(datasets, name, split)
         self.name = f"{name} {split}"

@@ -9,7 +9,7 @@ import onnx
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.deployment.folding import fold
 from levit.deployment.graph import WeightPrecision, build_graph
-from levit.errors import ExportError
+from levit.errors import ExportError, errors_name
 from levit.spec.architecture import Architecture
 from levit.spec.blocks import AttentionBlock, encoder_blocks
 
@@ -28,16 +28,17 @@ def build_artifact(
 
     Raises:
         ConfigError: the preprocessing does not give images of the size that the network takes.
-        ExportError: the network has no head, or is too large for one file.
+        ExportError: the network has no head, or is too large for one file; `source` is the name of the checkpoint.
     """
-    checkpoint.preprocessing.check_fits(checkpoint.architecture.image_height_width)
-    _check_size(checkpoint.architecture, checkpoint.source.name)
-    folded = fold(checkpoint.weights, checkpoint.architecture)
-    metadata = checkpoint.as_artifact(weight_precision, producer=producer).to_metadata()
-    return build_graph(folded, checkpoint.architecture, weight_precision=weight_precision, metadata=metadata)
+    with errors_name(checkpoint.source.name):
+        checkpoint.preprocessing.check_fits(checkpoint.architecture.image_height_width)
+        _check_size(checkpoint.architecture)
+        folded = fold(checkpoint.weights, checkpoint.architecture)
+        metadata = checkpoint.as_artifact(weight_precision, producer=producer).to_metadata()
+        return build_graph(folded, checkpoint.architecture, weight_precision=weight_precision, metadata=metadata)
 
 
-def _check_size(architecture: Architecture, name: str) -> None:
+def _check_size(architecture: Architecture) -> None:
     """Check, before anything is made, that the expanded attention biases fit into one file."""
     blocks = [block for block in encoder_blocks(architecture) if isinstance(block, AttentionBlock)]
     numbers = sum(block.num_heads * prod(block.output_grid) * prod(block.input_grid) for block in blocks)
@@ -46,6 +47,5 @@ def _check_size(architecture: Architecture, name: str) -> None:
         raise ExportError(
             f"the attention biases for images of {height}x{width} would take {4 * numbers / 1e9:,.1f} GB, more than "
             "the 2 GB of an ONNX file",
-            source=name,
             hint="use smaller images",
         )

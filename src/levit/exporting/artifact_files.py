@@ -10,7 +10,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from levit.checkpoints.regular_files import check_regular_file
-from levit.errors import CheckpointError, EngineError, ExportError, first_line
+from levit.errors import CheckpointError, EngineError, ExportError, errors_name, first_line
 from levit.files import write_bytes
 from levit.runtime.external_data import check_external_data
 from levit.spec.artifact import Accuracy, Artifact, Rejection
@@ -76,10 +76,8 @@ def _update_metadata(path: Path, **changes: Accuracy | Rejection) -> Artifact:
         raise CheckpointError(error.reason, source=path, hint=error.hint) from error
     except (OSError, DecodeError) as error:
         raise CheckpointError(f"not an ONNX file ({first_line(error)})", source=path) from error
-    try:
+    with errors_name(path):
         artifact = replace(artifact_of(model), **changes)  # type: ignore[arg-type]
-    except CheckpointError as error:
-        raise CheckpointError(error.reason, source=path, hint=error.hint) from error
     onnx.helper.set_model_props(model, artifact.to_metadata())
     write_model(model, path)
     return artifact

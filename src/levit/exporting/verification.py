@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,23 +37,34 @@ def verify(artifact: Path | bytes, checkpoint: Checkpoint, *, weight_precision: 
     Raises:
         ExportError: the difference is above the tolerance (1e-4 for fp32, 1e-2 for fp16), or a logit is not finite.
     """
-    engine = open_engine(artifact, precision="fp32")
+    engine, name = open_engine(artifact, precision="fp32"), checkpoint.source.name
     worst = 0.0
     for pixel_values in (_photos(checkpoint), _noise(checkpoint)):
         expected = run_reference(checkpoint.weights, checkpoint.architecture, pixel_values)["logits"]
+        _check_finite(expected, "the network", name)
         largest = np.abs(expected).max() or 1.0
         for batch in (pixel_values[:1], pixel_values):
-            difference = np.abs(engine.run(batch) - expected[: len(batch)]).max() / largest
-            worst = max(worst, float(difference)) if np.isfinite(difference) else float("nan")
+            logits = engine.run(batch)
+            _check_finite(logits, "the exported network", name)
+            worst = max(worst, float(np.abs(logits - expected[: len(batch)]).max() / largest))
     tolerance = TOLERANCE[weight_precision]
-    if not worst <= tolerance:  # including NaN
+    if worst > tolerance:
         raise ExportError(
             f"the exported network differs from the checkpoint by {worst:.1e} of the largest logit (allowed: "
             f"{tolerance:.0e}), so nothing was written",
-            source=checkpoint.source.name,
+            source=name,
             hint="the network amplifies rounding errors, or levit has a bug to report",
         )
     return worst
+
+
+def _check_finite(logits: NDArray[Any], network: str, name: str) -> None:
+    if not np.isfinite(logits).all():
+        raise ExportError(
+            f"{network} gives a logit that is not finite, so nothing was written",
+            source=name,
+            hint="the weights are damaged, or too large for their type",
+        )
 
 
 def _photos(checkpoint: Checkpoint) -> NDArray[np.float32]:

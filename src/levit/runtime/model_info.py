@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from os import PathLike, fspath
 from pathlib import Path
 
 from levit.checkpoints.reading import read_checkpoint_file
 from levit.checkpoints.weight_lookup import find_weights
-from levit.errors import CheckpointError, first_line
+from levit.errors import CheckpointError, errors_name, first_line
 from levit.runtime.int8_arithmetic import has_exact_int8
 from levit.runtime.model_resolution import find_artifact, is_artifact
 from levit.spec.artifact import Artifact
 
 
-def describe(model: str | Path | None, *, revision: str | None = None) -> tuple[Artifact, int]:
+def describe(model: str | PathLike[str] | None, *, revision: str | None = None) -> tuple[Artifact, int]:
     """Read the description of an exported file, or build that of a checkpoint.
 
     Args:
@@ -30,11 +31,12 @@ def describe(model: str | Path | None, *, revision: str | None = None) -> tuple[
         checkpoint = read_checkpoint_file(weights, model)
         return checkpoint.as_artifact(checkpoint.stored_precision), weights.stat().st_size
     artifact = find_artifact(model, revision=revision)
+    source = "the embedded model" if model is None else fspath(model)
     try:
         content = artifact.read_bytes() if isinstance(artifact, Path) else artifact
     except OSError as error:
-        raise CheckpointError(f"cannot be read ({error.strerror})", source=model) from error
-    return _read_metadata(content, str(model)), len(content)
+        raise CheckpointError(f"cannot be read ({error.strerror})", source=source) from error
+    return _read_metadata(content, source), len(content)
 
 
 def _read_metadata(content: bytes, source: str) -> Artifact:
@@ -45,10 +47,8 @@ def _read_metadata(content: bytes, source: str) -> Artifact:
         network = onnx.load_from_string(content)
     except DecodeError as error:
         raise CheckpointError(f"not an ONNX file ({first_line(error)})", source=source) from error
-    try:
+    with errors_name(source):
         return Artifact.from_metadata({pair.key: pair.value for pair in network.metadata_props})
-    except CheckpointError as error:
-        raise CheckpointError(error.reason, source=source, hint=error.hint) from error
 
 
 def default_execution(artifact: Artifact) -> tuple[str, str, str]:

@@ -6,6 +6,7 @@ import hashlib
 import os
 from contextlib import suppress
 from importlib.resources import files
+from os import PathLike, fspath
 from pathlib import Path
 
 from levit import __version__
@@ -54,7 +55,7 @@ def open_model(
         )
     if isinstance(model, Checkpoint):
         check_no_revision(revision, model.source.name, "a checkpoint in memory")
-        artifact: Path | bytes = _fold(model)
+        artifact: Path | bytes = fold_checkpoint(model)
     else:
         artifact = find_artifact(model, revision=revision)
     return open_engine(
@@ -80,12 +81,12 @@ def _read_checkpoint(model: str | Path | Checkpoint | None, engine: str, revisio
     return read_checkpoint_file(find_weights(model, revision=revision), model)
 
 
-def is_artifact(model: str | Path) -> bool:
+def is_artifact(model: str | PathLike[str]) -> bool:
     """Return True for the name of an exported file, False for that of a checkpoint."""
     return Path(model).suffix.lower() == ".onnx" and not Path(model).is_dir()
 
 
-def find_artifact(model: str | Path | None, *, revision: str | None = None) -> Path | bytes:
+def find_artifact(model: str | PathLike[str] | None, *, revision: str | None = None) -> Path | bytes:
     """Find the ONNX artifact of a model, or fold its checkpoint.
 
     A folded checkpoint is cached under the hashes of its files and of its own content. A damaged file in the cache
@@ -105,20 +106,20 @@ def find_artifact(model: str | Path | None, *, revision: str | None = None) -> P
         check_no_revision(revision, EMBEDDED_MODEL, "the embedded model")
         return Path(str(files("levit.runtime.embedded") / EMBEDDED_MODEL))
     if is_artifact(model):
-        check_no_revision(revision, str(model), "an exported file")
+        check_no_revision(revision, fspath(model), "an exported file")
         if not Path(model).exists():
-            raise CheckpointError("no such file", source=model)
+            raise CheckpointError("no such file", source=fspath(model))
         check_regular_file(Path(model))
         return Path(model)
     weights = find_weights(model, revision=revision)
     folder = cache_folder("folded")
     if folder is None:
-        return _fold(read_checkpoint_file(weights, model))
+        return fold_checkpoint(read_checkpoint_file(weights, model))
     key = _content_key(model, weights)
     cached = _find_cached(folder, key)
     if cached is not None:
         return cached
-    content = _fold(read_checkpoint_file(weights, model))
+    content = fold_checkpoint(read_checkpoint_file(weights, model))
     cached = folder / f"{key}-{hashlib.sha256(content).hexdigest()}.onnx"
     return cached if write_cached(content, cached) else content
 
@@ -133,7 +134,7 @@ def _find_cached(folder: Path, key: str) -> Path | None:
     return None
 
 
-def _fold(checkpoint: Checkpoint) -> bytes:
+def fold_checkpoint(checkpoint: Checkpoint) -> bytes:
     """Fold a checkpoint into the content of an ONNX file."""
     from levit.deployment.build import build_artifact  # imports onnx, which a cached checkpoint does not need
 
@@ -141,7 +142,7 @@ def _fold(checkpoint: Checkpoint) -> bytes:
     return content
 
 
-def _content_key(model: str | Path, weights: Path) -> str:
+def _content_key(model: str | PathLike[str], weights: Path) -> str:
     """Hash of everything that determines the artifact of a checkpoint; its metadata contain the name."""
     parts = [__version__, checkpoint_name(model, weights), hash_file(weights)]
     for name in (CONFIG_FILE, PREPROCESSOR_FILE):
