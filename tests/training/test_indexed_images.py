@@ -9,7 +9,7 @@ from levit.data.file_list import FileList, FileListDataset
 from levit.data.labeled_images import LabeledImage
 from levit.data.open_data import open_data
 from levit.errors import DataError, LevitWarning
-from levit.training.indexed_images import estimate_copy_size, index_images, needs_copy
+from levit.training.indexed_images import estimate_copy_size, index_images, index_unlabeled_images, needs_copy
 from tests.data.datasets_on_disk import png, write_parquet
 from tests.training.tiny import CLASSES
 
@@ -49,7 +49,7 @@ def test_only_images_without_files_of_their_own_are_copied(photos, parquet, tmp_
     index(open_data(photos), tmp_path)
     assert list(tmp_path.iterdir()) == []
     index(open_data(parquet), tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "copy.index"]
     assert [needs_copy(open_data(path)) for path in (photos, parquet)] == [False, True]
 
 
@@ -110,10 +110,20 @@ def test_an_error_leaves_an_earlier_copy_unchanged(parquet, tmp_path):
     assert rows(before) == [tuple(item) for item in open_data(parquet)]
 
 
-def test_a_process_that_does_not_write_has_the_same_images(parquet, tmp_path):
-    writer = index(open_data(parquet), tmp_path)
-    reader = index(open_data(parquet), tmp_path, writes=False)
-    assert rows(reader) == rows(writer)
+class Unread(MultiLabel):
+    """Data set whose images must not be read again."""
+
+    def __iter__(self):
+        raise AssertionError("read again")
+
+
+def test_a_process_that_does_not_write_has_the_same_images_without_reading_the_data(tmp_path):
+    writer = index(MultiLabel(), tmp_path)
+    assert rows(index(Unread(), tmp_path, writes=False)) == rows(writer)
+    stores = [index_unlabeled_images(MultiLabel(), tmp_path / "unlabeled")]
+    stores.append(index_unlabeled_images(Unread(), tmp_path / "unlabeled", writes=False))
+    unlabeled, reread = ([(s.image(n), s.labels(n), s.name(n)) for n in range(len(s))] for s in stores)
+    assert unlabeled == reread == [(content, (), name) for content, _, name in rows(writer)]
 
 
 @pytest.mark.parametrize("kind", ["folder", "parquet"])

@@ -3,16 +3,21 @@
 import errno
 import io
 import os
+import pickle
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from levit.data.labeled_images import LabeledImage
 from levit.data.open_data import open_data
 from levit.errors import DataError, LevitError
 from levit.images.decoding import read_image
-from levit.training.packed_images import estimate_packed_size, pack_images
+from levit.training.packed_images import PackedImages, estimate_packed_size, pack_images
 from tests.data.datasets_on_disk import png
 
 
@@ -25,7 +30,7 @@ def test_image_files_are_copied_byte_for_byte(parquet, tmp_path):
     images = pack_images(items, tmp_path / "copy")
     assert [(images.image(n), images.labels(n), images.name(n)) for n in range(len(images))] == list(map(tuple, items))
     assert (tmp_path / "copy").read_bytes() == b"".join(item.image for item in items)
-    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "copy.index"]
 
 
 def test_images_can_be_read_in_any_order(parquet, tmp_path):
@@ -72,13 +77,50 @@ def test_a_full_disk_is_an_error_with_a_hint(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_process_that_does_not_write_reads_the_copy_of_another(parquet, tmp_path):
+def test_another_process_reads_the_copy_and_not_the_data(parquet, tmp_path):
     items = list(open_data(parquet))
     pack_images(items, tmp_path / "copy")
-    (tmp_path / "copy").chmod(0o400)
-    images = pack_images(items, tmp_path / "copy", writes=False)
-    assert [images.image(index) for index in range(len(images))] == [item.image for item in items]
-    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+    for name in ("copy", "copy.index"):
+        (tmp_path / name).chmod(0o400)
+    images = PackedImages(tmp_path / "copy")
+    assert [(images.image(n), images.labels(n), images.name(n)) for n in range(len(images))] == list(map(tuple, items))
+
+
+def test_a_copy_that_this_process_cannot_see_is_named(tmp_path):
+    images = PackedImages(tmp_path / "copy")
+    with pytest.raises(DataError, match=r"copy\.index: missing on the machine of this process: give an `out`"):
+        len(images)
+
+
+def test_a_new_copy_replaces_an_earlier_one_with_its_index(tmp_path):
+    pack_images(items_of(png(1), png(2)), tmp_path / "copy")
+    pack_images([LabeledImage(png(3), (4, 5), "c")], tmp_path / "copy")
+    images = PackedImages(tmp_path / "copy")
+    assert [(images.image(n), images.labels(n), images.name(n)) for n in range(len(images))] == [(png(3), (4, 5), "c")]
+
+
+def test_an_interrupted_copy_leaves_neither_file(tmp_path):
+    def items():
+        yield LabeledImage(png(1), (0,), "1.png")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pack_images(items(), tmp_path / "copy")
+    assert list(tmp_path.iterdir()) == []
+
+
+LABELS = st.lists(st.integers(0, 2**40), max_size=3).map(tuple)
+NAMES = st.text(st.characters(codec=None), max_size=8)  # of file systems, names may have lone surrogates
+
+
+@given(st.lists(st.builds(LabeledImage, st.binary(max_size=9), LABELS, NAMES), max_size=5))
+def test_any_labels_and_names_are_kept(items):
+    with tempfile.TemporaryDirectory() as folder:
+        images = pack_images([LabeledImage(b"first", (), "first"), *items], Path(folder, "copy"))
+        images = pickle.loads(pickle.dumps(images))
+        assert len(images) == 1 + len(items)
+        for number, item in enumerate(items, start=1):
+            assert (images.image(number), images.labels(number), images.name(number)) == tuple(item)
 
 
 def test_the_size_is_estimated_from_the_first_images(parquet, tmp_path):

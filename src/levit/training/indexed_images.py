@@ -14,7 +14,7 @@ from levit.data.file_list import FileList, FileListDataset
 from levit.data.labeled_images import LabeledDataset, LabeledImage
 from levit.errors import DataError, LevitWarning
 from levit.images.decoding import ImageSource
-from levit.training.packed_images import estimate_packed_size, pack_images
+from levit.training.packed_images import PackedImages, estimate_packed_size, pack_images
 
 
 class ImageStore(Protocol):
@@ -141,7 +141,7 @@ def index_images(
         copy: path of the copy.
         classes: labels of the network.
         class_indices: for each class of the data set, the index of the network's label of the same name.
-        writes: whether this process writes the copy; the others only read labels and names.
+        writes: whether this process writes the copy; the others read it, after it was written.
         keeps_unlabeled: whether images without a label are kept, because a teacher has a prediction for them.
 
     Raises:
@@ -154,7 +154,7 @@ def index_images(
         for number in range(len(store)):
             _check_labels(store.labels(number), store.name(number), data)
     else:
-        store = pack_images(_with_checked_labels(data), copy, writes=writes)
+        store = pack_images(_with_checked_labels(data), copy) if writes else PackedImages(copy)
     rows = [number for number in range(len(store)) if data.is_multi_label or store.labels(number)]
     if rows and keeps_unlabeled:
         rows = [*range(len(store))]
@@ -174,7 +174,7 @@ def index_unlabeled_images(data: LabeledDataset, copy: Path, *, writes: bool = T
     Args:
         data: the images.
         copy: path of the copy of images that are not in files of their own.
-        writes: whether this process writes the copy.
+        writes: whether this process writes the copy; the others read it, after it was written.
 
     Raises:
         DataError: an image file cannot be read.
@@ -182,7 +182,7 @@ def index_unlabeled_images(data: LabeledDataset, copy: Path, *, writes: bool = T
     """
     if isinstance(data, FileListDataset):
         return _FileStore(data.files)
-    return pack_images((item._replace(labels=()) for item in data), copy, writes=writes)
+    return pack_images((item._replace(labels=()) for item in data), copy) if writes else PackedImages(copy)
 
 
 class _JoinedStore:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-import os
 from array import array
 from collections.abc import Iterable
-from contextlib import nullcontext
 from errno import EDQUOT, ENOSPC
-from itertools import islice
+from functools import cached_property
+from itertools import islice, pairwise
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -22,72 +21,133 @@ from levit.errors import DataError, LevitError
 from levit.files import replacing
 from levit.images.decoding import ImageSource, read_image
 
+_INDEX_SUFFIX = ".index"
 _NUM_SAMPLES = 100  # images from whose sizes the size of a copy is estimated
 
 
 class PackedImages:
-    """Image files in one memory-mapped file, with their labels and names in memory.
+    """Image files in one memory-mapped file, with their labels and names in another one beside it.
+
+    A process opens both when it needs them, so that a pickled object is only the path.
 
     Args:
-        file: the packed file; it is opened when the first image is read.
+        file: the packed file, which `pack_images` wrote.
     """
 
     def __init__(self, file: Path) -> None:
-        self._file, self._ends = file, array("q")
-        self._labels: list[tuple[int, ...]] = []
-        self._names: list[str] = []
-        self._bytes: NDArray[np.uint8] | None = None
-
-    def add(self, size: int, labels: tuple[int, ...], name: str) -> None:
-        """Register the next image of the file: its size in bytes, labels and name."""
-        self._ends.append((self._ends[-1] if self._ends else 0) + size)
-        self._labels.append(labels)
-        self._names.append(name)
+        self._file = file
 
     def __len__(self) -> int:
-        return len(self._ends)
+        return len(self._index.ends)
 
     def image(self, index: int) -> bytes:
         """Return the bytes of an image file."""
-        if self._bytes is None:  # each process opens the file: a memory map cannot be pickled
-            self._bytes = np.memmap(self._file, np.uint8, mode="r")
-        start = self._ends[index - 1] if index else 0
-        return self._bytes[start : self._ends[index]].tobytes()
+        return _part(self._bytes, self._index.ends, index).tobytes()
 
     def labels(self, index: int) -> tuple[int, ...]:
         """Return the class indices of an image."""
-        return self._labels[index]
+        return tuple(_part(self._index.labels, self._index.label_ends, index).tolist())
 
     def name(self, index: int) -> str:
         """Return the name of an image."""
-        return self._names[index]
+        return _part(self._index.names, self._index.name_ends, index).tobytes().decode(errors="surrogatepass")
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_bytes": None}
+        return {"_file": self._file}  # a memory map cannot be pickled
+
+    @cached_property
+    def _bytes(self) -> NDArray[np.uint8]:
+        return np.asarray(np.memmap(self._file, np.uint8, mode="r"))  # slices of a plain array are faster
+
+    @cached_property
+    def _index(self) -> _Index:
+        return _Index.open(_index_file(self._file))
 
 
-def pack_images(items: Iterable[LabeledImage], file: Path, *, writes: bool = True) -> PackedImages:
-    """Copy labeled images into one file.
+class _Index:
+    """Ends of image files, labels and names in the packed file, and the labels and names.
+
+    The file has the number of images and of labels, the arrays of int64 in the order below, and the names in UTF-8.
+    """
+
+    def __init__(self) -> None:
+        self.ends: Any = array("q")
+        self.label_ends: Any = array("q")
+        self.name_ends: Any = array("q")
+        self.labels: Any = array("q")
+        self.names: Any = bytearray()
+
+    def add(self, size: int, labels: tuple[int, ...], name: str) -> None:
+        """Add the next image of the file: its size in bytes, labels and name."""
+        self.labels.extend(labels)
+        self.names += name.encode(errors="surrogatepass")
+        self.ends.append((self.ends[-1] if self.ends else 0) + size)
+        self.label_ends.append(len(self.labels))
+        self.name_ends.append(len(self.names))
+
+    def write(self, file: Path) -> None:
+        """Write the file, complete or absent."""
+        with replacing(file) as partial, partial.open("wb") as stream:
+            for part in (
+                array("q", [len(self.ends), len(self.labels)]),
+                self.ends, self.label_ends, self.name_ends, self.labels, self.names,
+            ):  # fmt: skip
+                stream.write(part)
+
+    @classmethod
+    def open(cls, file: Path) -> _Index:
+        """Map a file into memory, which all processes of the machine then share.
+
+        Raises:
+            DataError: there is no such file.
+        """
+        try:
+            content, index = np.asarray(np.memmap(file, np.uint8, mode="r")), cls()
+        except FileNotFoundError as error:
+            hint = "give an `out` on a disk that all machines share"
+            raise DataError(
+                "the first process writes it, and this one cannot see it", source=file, hint=hint
+            ) from error
+        count, num_labels = content[:16].view(np.int64).tolist()
+        sections = np.cumsum([2, count, count, count, num_labels]) * 8
+        index.ends, index.label_ends, index.name_ends, index.labels = (
+            content[start:end].view(np.int64) for start, end in pairwise(sections)
+        )
+        index.names = content[sections[-1] :]
+        return index
+
+
+def _index_file(file: Path) -> Path:
+    return file.with_name(file.name + _INDEX_SUFFIX)
+
+
+def _part(content: NDArray[Any], ends: NDArray[np.int64], index: int) -> NDArray[Any]:
+    """The part of an array that belongs to an image."""
+    return content[ends[index - 1] if index else 0 : ends[index]]
+
+
+def pack_images(items: Iterable[LabeledImage], file: Path) -> PackedImages:
+    """Copy labeled images into one file, and write an index of their labels and names beside it.
+
+    The index is written last, so that the packed file is complete where there is an index.
 
     Args:
         items: the images; those that are not files, such as arrays, become PNG files.
         file: the packed file.
-        writes: whether this process writes it; otherwise only sizes, labels and names are read.
 
     Raises:
         DataError: an image file cannot be read.
         LevitError: the disk is full.
     """
-    images = PackedImages(file)
+    index = _Index()
     try:
-        with (
-            replacing(file) if writes else nullcontext(Path(os.devnull)) as partial,
-            partial.open("wb") as stream,
-        ):
+        with replacing(file) as partial, partial.open("wb") as stream:
             for item in items:
                 content = _read_bytes(item.image, item.name)
                 stream.write(content)
-                images.add(len(content), item.labels, item.name)
+                index.add(len(content), item.labels, item.name)
+            _index_file(file).unlink(missing_ok=True)  # of an earlier copy
+        index.write(_index_file(file))
     except OSError as error:
         if error.errno not in (ENOSPC, EDQUOT):
             raise
@@ -96,7 +156,7 @@ def pack_images(items: Iterable[LabeledImage], file: Path, *, writes: bool = Tru
             source=file.parent,
             hint="make room for a copy of the images, or choose another `out`",
         ) from error
-    return images
+    return PackedImages(file)
 
 
 def estimate_packed_size(data: LabeledDataset) -> int:
