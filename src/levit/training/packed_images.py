@@ -105,9 +105,7 @@ class _Index:
             content, index = np.asarray(np.memmap(file, np.uint8, mode="r")), cls()
         except FileNotFoundError as error:
             hint = "give an `out` on a disk that all machines share"
-            raise DataError(
-                "the first process writes it, and this one cannot see it", source=file, hint=hint
-            ) from error
+            raise DataError("missing on the machine of this process", source=file, hint=hint) from error
         count, num_labels = content[:16].view(np.int64).tolist()
         sections = np.cumsum([2, count, count, count, num_labels]) * 8
         index.ends, index.label_ends, index.name_ends, index.labels = (
