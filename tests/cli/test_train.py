@@ -11,6 +11,7 @@ from PIL import Image
 
 import levit
 from levit.cli import app
+from levit.training.option_aliases import ALIASES
 from levit.training.options import GROUPS, option_fields
 from tests.training.runs import TINY
 
@@ -60,6 +61,14 @@ def test_the_panels_of_the_help_page_are_the_option_groups(console):
     assert len(GROUPS) == 7
 
 
+def test_options_of_timm_and_deit_are_named_beside_the_option_only(console):
+    parameters = {parameter.name: parameter for parameter in typer.main.get_command(app).commands["train"].params}
+    assert all(parameters[name].hidden for name in ALIASES)
+    assert "default: 0.0; also --reprob" in parameters["erase"].help
+    assert "also --img-size, --input-size" in parameters["image_size"].help
+    assert "--sched" not in console("train", "--help").out
+
+
 def test_it_prints_the_run_directory_and_the_accuracy_in_per_cent(console, photos, quick, tmp_path):
     result = console("train", photos, "--out", tmp_path / "run", *quick)
     assert result.code == 0, result.err
@@ -97,6 +106,9 @@ def test_options_of_the_command_line_override_the_file(console, photos, quick, t
         (["--metric", "f2"], "--metric is 'f2': must be top1"),
         (["--freeze", "head"], "--freeze is 'head': must be nothing or stem or backbone"),
         (["--patch-size", "8"], "--patch-size is fixed in trained weights: add --from-scratch"),
+        (["--tau", "3"], "--tau is 3.0, which has no effect without a teacher: give --teacher, or leave it out"),
+        (["--clip-mode", "norm", "--clip-grad", "1"], "--clip-mode is 'norm': must be agc, the only clipping here"),
+        (["--clip-grad", "1"], "add --clip-mode agc for adaptive clipping, or use --clip"),
         (["--config", "nowhere.yaml"], "nowhere.yaml cannot be read"),
         (["--model", "levit-129", "--from-scratch"], "levit-129"),
         (["--val", "nowhere"], "nowhere: no such file or folder"),
@@ -108,6 +120,27 @@ def test_an_error_is_one_line_with_the_flag(console, photos, tmp_path, arguments
     assert message in result.err
     assert "Traceback" not in result.err
     assert not (tmp_path / "run" / "args.yaml").exists()
+
+
+def test_options_of_timm_are_accepted_on_the_command_line_and_in_files(console, photos, quick, tmp_path):
+    file = tmp_path / "recipe.yaml"
+    file.write_text("reprob: 0.1\nclip-mode: agc\nclip-grad: 2e-2\nsched: cosine\nmodel-ema-decay: 0.9\n")
+    flags = ["--aug-repeats", "2", "--no-model-ema", "--smoothing", "0.2"]
+    result = console("train", photos, "--out", tmp_path / "run", "--config", file, *quick, *flags)
+    assert result.code == 0, result.err
+    arguments = yaml.safe_load((tmp_path / "run" / "args.yaml").read_text())
+    expected = {"erase": 0.1, "clip": 0.02, "repeats": 2, "ema": 0.0, "label_smoothing": 0.2}
+    assert {name: arguments[name] for name in expected} == expected
+
+
+def test_an_override_of_a_recipe_leaves_out_what_has_no_effect_without_it(console, photos, quick, tmp_path):
+    file = tmp_path / "recipe.yaml"
+    file.write_text("cutmix: 1.0\nmix_share: 0.5\nteacher: nowhere\ndistillation: soft\ntau: 2.0\n")
+    flags = ["--config", file, *quick, "--distillation-type", "none", "--cutmix", "0"]
+    result = console("train", photos, "--out", tmp_path / "run", *flags)
+    assert result.code == 0, result.err
+    arguments = yaml.safe_load((tmp_path / "run" / "args.yaml").read_text())
+    assert (arguments["mix_share"], arguments["tau"], arguments["teacher"]) == (1.0, 1.0, None)
 
 
 def test_a_run_that_cannot_be_resumed_names_the_flags_of_another_run(console, photos, quick, tmp_path):

@@ -134,7 +134,7 @@ def test_images_without_labels_are_counted_and_need_a_teacher(
     run = train(options, teacher=str(long_run.folder), unlabeled=str(tmp_path / "more"), epochs=1)
     assert run.is_complete
     assert re.search(r"48 training images of 3 classes and \d+ without labels, ", capsys.readouterr().err)
-    with pytest.raises(ConfigError, match=r"^unlabeled is .*, and images without labels need a teacher: give"):
+    with pytest.raises(ConfigError, match=r"^unlabeled is .*, which has no effect without a teacher: give"):
         train(options, unlabeled=str(tmp_path / "more"))
 
 

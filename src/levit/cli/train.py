@@ -9,8 +9,10 @@ import typer
 
 import levit
 from levit.cli.training_options import with_training_options
-from levit.training.options import TrainingOptions
+from levit.training.option_aliases import resolve_aliases
+from levit.training.options import TrainingOptions, option_defaults
 from levit.training.recipe import read_recipe
+from levit.training.unused_options import without_overridden
 
 if TYPE_CHECKING:
     from levit.training.train import Run
@@ -28,12 +30,16 @@ def train(
 ) -> None:
     """Train or fine-tune a network; an interrupted run that is resumed ends with the same weights.
 
-    Every option can also be set in a YAML file (--config); an option on the command line overrides it. Several GPUs or
-    machines: torchrun --nproc-per-node 2 -m levit train …
+    Every option can also be set in a YAML file (--config); an option on the command line overrides it. Options of timm
+    and DeiT are accepted where they mean the same (--clip-mode agc --clip-grad 0.01). Several GPUs or machines:
+    torchrun --nproc-per-node 2 -m levit train …
     """
-    given = {"data": data, "out": out} | values
-    chosen = read_recipe(config) if config is not None else {}
-    chosen |= {name: value for name, value in given.items() if value is not None}
+    given = resolve_aliases({name: value for name, value in values.items() if value is not None})
+    given |= {name: value for name, value in (("data", data), ("out", out)) if value is not None}
+    chosen = given
+    if config is not None:
+        recipe, defaults = read_recipe(config), option_defaults()
+        chosen = without_overridden(recipe, given, defaults | recipe | given, defaults) | given
     if not chosen.get("data"):
         raise typer.BadParameter("give DATA, the training set; or --config RUN/args.yaml of an earlier run")
     if not chosen.get("out"):

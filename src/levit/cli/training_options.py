@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from levit.training.option_aliases import ALIASES, SYNONYMS, Alias
 from levit.training.option_fields import option_type
 from levit.training.options import GROUPS
 
@@ -24,7 +25,8 @@ def with_training_options(command: Callable[..., None]) -> Callable[..., None]:
 
     typer derives options from the signature of a command, so the decorator sets `__signature__` (PEP 362). An option
     that is not given is None: then the value of a YAML file, or the default, applies. Fields that the command declares
-    itself are left out.
+    itself are left out. Options of timm and DeiT are accepted, too; the help page names those with another name for
+    the same value beside the option itself.
     """
     declared = signature(command, eval_str=True).parameters
     generated = [
@@ -32,6 +34,10 @@ def with_training_options(command: Callable[..., None]) -> Callable[..., None]:
         for group, kind in GROUPS.items()
         for item in fields(kind)
         if item.name not in declared
+    ]
+    generated += [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=_alias_annotation(alias))
+        for name, alias in ALIASES.items()
     ]
     own = [item for item in declared.values() if item.kind is not Parameter.VAR_KEYWORD]
     parameters = [*(item.replace(kind=Parameter.KEYWORD_ONLY) for item in own), *generated]
@@ -43,7 +49,15 @@ def with_training_options(command: Callable[..., None]) -> Callable[..., None]:
 def _annotation(option_field: Field[Any], panel: str) -> Any:
     """The type of an option, its help text with the default, and its panel."""
     kind, text, choices = option_type(option_field), option_field.metadata["help"], option_field.metadata["choices"]
-    if option_field.default is not None and kind is not bool:
-        text = f"{text} (default: {option_field.default})"
+    notes = [f"default: {option_field.default}"] if option_field.default is not None and kind is not bool else []
+    if synonyms := SYNONYMS.get(option_field.name):
+        notes.append(f"also {', '.join('--' + name.replace('_', '-') for name in synonyms)}")
+    if notes:
+        text = f"{text} ({'; '.join(notes)})"
     details = typer.Option(help=text, metavar="|".join(choices) or None, show_default=False, rich_help_panel=panel)
     return Annotated[kind | None, details]
+
+
+def _alias_annotation(alias: Alias) -> Any:
+    """The type of an option of timm or DeiT, which the help page does not list."""
+    return Annotated[alias.kind | None, typer.Option(hidden=True)]

@@ -8,8 +8,10 @@ from difflib import get_close_matches
 from typing import Any
 
 from levit.errors import ConfigError
+from levit.training.option_aliases import ALIASES
 from levit.training.option_fields import option, validate_options
 from levit.training.teacher_options import TeacherOptions
+from levit.training.unused_options import check_no_unused_options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +92,9 @@ class OptimizerOptions:
     )  # fmt: skip
     ema: float = option(
         0.0, "Decay of the moving average of the weights, per step; 0 disables it.", low=0, high=0.999999
+    )
+    ema_warmup: bool = option(
+        False, "Start the moving average with a small decay, which grows to `ema` (timm's warm-up)."
     )
 
     def __post_init__(self) -> None:
@@ -189,7 +194,8 @@ class TrainingOptions:
         run: run directory, model selection, reproducibility and reporting.
 
     Raises:
-        ConfigError: a value is invalid; `source` is the name of the option.
+        ConfigError: a value is invalid, or has no effect beside other options and is not the default; `source` is the
+            name of the option.
 
     Examples:
         >>> options = TrainingOptions(schedule=ScheduleOptions(epochs=5))
@@ -206,9 +212,7 @@ class TrainingOptions:
     run: RunOptions = field(default_factory=RunOptions)
 
     def __post_init__(self) -> None:
-        if self.data.unlabeled is not None and not self.teacher.has_teacher:
-            reason = f"is {self.data.unlabeled}, and images without labels need a teacher"
-            raise ConfigError(reason, source="unlabeled", hint="give `teacher`")
+        check_no_unused_options(self.to_flat(), option_defaults())
 
     @classmethod
     def from_flat(cls, **values: Any) -> TrainingOptions:
@@ -273,11 +277,17 @@ def option_fields() -> dict[str, Field[Any]]:
     return {option_field.name: option_field for kind in GROUPS.values() for option_field in fields(kind)}
 
 
+def option_defaults() -> dict[str, Any]:
+    """The defaults of all options, by name."""
+    return {name: option_field.default for name, option_field in option_fields().items()}
+
+
 def check_option_names(names: Iterable[str], source: str | None = None) -> None:
     """Raise `ConfigError` for a name that is not an option; `source` is the file that contains it."""
     known = option_fields()
     for name in names:
         if name not in known:
-            close = get_close_matches(name, known, 1)
+            alias = ALIASES[name].option if name in ALIASES else None
+            close = get_close_matches(name, known, 1) if alias is None else [alias]
             hint = f"did you mean {close[0]!r}?" if close else "see levit.TrainingOptions for all options"
             raise ConfigError(f"unknown option {name!r}", source=source, hint=hint)

@@ -1,0 +1,136 @@
+"""Options that have no effect beside other options, such as a temperature without a teacher (standard library only)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from levit.errors import ConfigError
+from levit.training.teacher_options import TeacherOptions
+
+Values = Mapping[str, Any]
+"""All options of a run, by name."""
+
+
+class Rule(NamedTuple):
+    """Options that have no effect under a condition.
+
+    Attributes:
+        options: their names.
+        decided_by: names of the options that the condition depends on.
+        applies: whether the condition is true.
+        condition: the condition in words, after "has no effect".
+        hint: options that give them an effect.
+        harmless: a value that requests what happens anyway; None if there is none beside the default.
+    """
+
+    options: tuple[str, ...]
+    decided_by: tuple[str, ...]
+    applies: Callable[[Values], bool]
+    condition: str
+    hint: str
+    harmless: Any = None
+
+
+def _has_no_teacher(values: Values) -> bool:
+    return not TeacherOptions(teacher=values["teacher"]).has_teacher
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        ("unlabeled", "teacher_size", "teacher_engine", "distillation", "alpha", "tau"), ("teacher",),
+        _has_no_teacher, "without a teacher", "give `teacher`",
+    ),
+    Rule(
+        ("tau",), ("distillation",), lambda values: values["distillation"] == "hard",
+        "on hard distillation", "use `distillation=soft`",
+    ),
+    Rule(
+        ("label_smoothing",), ("teacher", "alpha"),
+        lambda values: values["alpha"] == 1 and not _has_no_teacher(values),
+        "where the loss of the labels has no weight", "use an `alpha` below 1",
+    ),
+    Rule(
+        ("mix_share",), ("mixup", "cutmix"), lambda values: not values["mixup"] and not values["cutmix"],
+        "without mixup and CutMix", "give `mixup` or `cutmix`",
+    ),
+    Rule(
+        ("color_jitter",), ("auto_augment",), lambda values: values["auto_augment"] != "none",
+        "with a policy of `auto_augment`", "use `auto_augment=none`", harmless=0.0,
+    ),
+    Rule(
+        ("min_crop",), ("crop",), lambda values: values["crop"] == "padded",
+        "on padded crops, which keep the whole image", "use `crop=resized`",
+    ),
+    Rule(
+        ("warmup_lr",), ("warmup_epochs",), lambda values: values["warmup_epochs"] == 0,
+        "without warm-up", "use `warmup_epochs` above 0",
+    ),
+    Rule(
+        ("val_share",), ("val",), lambda values: values["val"] is not None,
+        "beside a validation set", "leave out `val`",
+    ),
+    Rule(
+        ("sync_bn",), ("freeze_batch_norm",), lambda values: bool(values["freeze_batch_norm"]),
+        "on frozen batch norms", "leave out `freeze_batch_norm`",
+    ),
+    Rule(
+        ("layer_decay", "clip"), ("freeze",), lambda values: values["freeze"] == "backbone",
+        "on the heads, and the rest is frozen", "use `freeze=stem` or `freeze=nothing`",
+    ),
+)  # fmt: skip
+
+
+def find_unused_options(values: Values, defaults: Values) -> Iterator[tuple[str, Rule]]:
+    """Find the options that have no effect and are not at their defaults, with the rule that says why.
+
+    Args:
+        values: all options of a run, by name.
+        defaults: their defaults.
+
+    Examples:
+        >>> from levit.training.options import TrainingOptions
+        >>> defaults = TrainingOptions().to_flat()
+        >>> [name for name, rule in find_unused_options(defaults | {"alpha": 0.9, "epochs": 9}, defaults)]
+        ['alpha']
+    """
+    for rule in RULES:
+        changed = [name for name in rule.options if values[name] not in (defaults[name], rule.harmless)]
+        if changed and rule.applies(values):
+            yield from ((name, rule) for name in changed)
+
+
+def check_no_unused_options(values: Values, defaults: Values) -> None:
+    """Check that every option that is not at its default has an effect.
+
+    Raises:
+        ConfigError: one has not; the hint names the options that give it one.
+    """
+    for name, rule in find_unused_options(values, defaults):
+        reason = f"is {values[name]}, which has no effect {rule.condition}"
+        raise ConfigError(reason, source=name, hint=f"{rule.hint}, or leave it out")
+
+
+def without_overridden(recipe: Values, given: Collection[str], values: Values, defaults: Values) -> dict[str, Any]:
+    """The options of a recipe without those that lose their effect by the options that override it.
+
+    A recipe with `teacher` and `tau` is thus trained without a teacher by one option, `teacher=none`.
+
+    Args:
+        recipe: options of the recipe.
+        given: names of the options that override it.
+        values: all options of the run: defaults, recipe and the overriding ones.
+        defaults: the defaults.
+
+    Examples:
+        >>> from levit.training.options import TrainingOptions
+        >>> defaults, recipe = TrainingOptions().to_flat(), {"cutmix": 1.0, "mix_share": 0.5, "epochs": 9}
+        >>> without_overridden(recipe, {"cutmix"}, defaults | recipe | {"cutmix": 0.0}, defaults)
+        {'cutmix': 1.0, 'epochs': 9}
+    """
+    unused = {
+        name
+        for name, rule in find_unused_options(values, defaults)
+        if name not in given and not set(given).isdisjoint(rule.decided_by)
+    }
+    return {name: value for name, value in recipe.items() if name not in unused}
