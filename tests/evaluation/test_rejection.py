@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from levit.data.labeled_images import LabeledImage
 from levit.errors import ConfigError, DataError, LevitWarning
 from levit.evaluation.rejection import (
     find_rejection,
@@ -15,8 +16,10 @@ from levit.evaluation.rejection import (
     threshold_for_coverage,
     threshold_for_precision,
 )
+from levit.runtime.classifier import Classifier
+from levit.runtime.fake_engine import FakeEngine
 from tests.evaluation.color_data import UNLABELED, ColorDataset, RedDataset
-from tests.runtime.small_model import color_classifier
+from tests.runtime.small_model import color_artifact, color_classifier, uniform_image
 
 
 def draw(temperature, count=20_000):
@@ -26,6 +29,12 @@ def draw(temperature, count=20_000):
     cumulative = softmax(logits).cumsum(axis=1)
     targets = (generator.random((count, 1)) > cumulative).sum(axis=1).clip(0, 4)
     return logits * np.float32(temperature), targets
+
+
+def best_score(image, rejection):
+    """Score of the predicted class at the temperature of a rejection."""
+    logits = color_classifier()(image).logits
+    return softmax(logits[None] / np.float32(rejection.temperature)).max()
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
@@ -56,8 +65,8 @@ def test_threshold_for_precision_is_the_lowest_that_reaches_it(pairs, precision)
 
 
 def test_a_multi_label_model_is_refused():
-    classifier = color_classifier()
-    classifier.artifact = replace(classifier.artifact, is_multi_label=True)
+    artifact = replace(color_artifact(), is_multi_label=True)
+    classifier = Classifier(FakeEngine(artifact, lambda batch: batch.mean((2, 3))))
     with pytest.raises(ConfigError, match="a multi-label model has no rejection: `levit evaluate`"):
         find_rejection(classifier, ColorDataset())
 
@@ -69,12 +78,43 @@ def test_scores_stay_with_a_warning_if_every_prediction_is_correct():
 
 
 def test_requested_coverage_and_precision_are_reached():
+    """On the images that set the threshold; the recorded figures are those of images that did not."""
     rejection = find_rejection(color_classifier(), ColorDataset(), target_precision=1.0)
     assert (rejection.precision, rejection.images, rejection.data) == (1, 10, "colors")
-    assert rejection.coverage == 0.7  # all but the blue images that are labeled green
-    rejection = find_rejection(color_classifier(), ColorDataset(), coverage=0.5)
-    assert rejection.coverage >= 0.5
-    assert find_rejection(color_classifier(), ColorDataset()).coverage == 1
+    accepted = [item.name for item in ColorDataset() if best_score(item.image, rejection) >= rejection.threshold]
+    assert accepted == ["red0", "red1", "red2", "red3", "red4", "red5", "blue0"]  # without those labeled green
+    for coverage, count in ((0.5, 5), (None, 10)):
+        rejection = find_rejection(color_classifier(), ColorDataset(), coverage=coverage)
+        assert sum(best_score(item.image, rejection) >= rejection.threshold for item in ColorDataset()) == count
+
+
+class LuckyDataset(ColorDataset):
+    """A hundred red images; half of the labels are correct, at random, whatever the score."""
+
+    def __init__(self) -> None:
+        is_correct = np.random.default_rng(7).permutation(np.arange(100) % 2)
+        self.items = [
+            LabeledImage(uniform_image(100 + index, 0, 0), (2,) if correct else (1,), str(index))
+            for index, correct in enumerate(is_correct.tolist())
+        ]
+
+
+def test_recorded_coverage_and_precision_are_those_of_images_that_did_not_set_the_threshold():
+    data = LuckyDataset()
+    rejection = find_rejection(color_classifier(), data, target_precision=0.7)
+    is_accepted = np.array([best_score(item.image, rejection) >= rejection.threshold for item in data])
+    is_correct = np.array([item.labels == (2,) for item in data])
+    assert is_correct[is_accepted].mean() >= 0.7  # a threshold above which luck was good
+    assert rejection.precision < 0.6  # other images have no such luck
+    assert not rejection.is_in_sample
+
+
+def test_figures_of_few_images_are_marked_as_in_sample():
+    data = ColorDataset()
+    data.items = [data.items[index] for index in (0, 1, 6, 9)]
+    rejection = find_rejection(color_classifier(), data)
+    assert rejection.is_in_sample
+    assert (rejection.coverage, rejection.precision, rejection.images) == (1, 0.75, 4)
 
 
 def test_quantization_images_are_left_out():

@@ -126,6 +126,7 @@ def test_metadata_of_an_int8_export_name_the_calibration_set(tmp_path, untrained
     quantization = levit.Classifier(tmp_path / "x.onnx").artifact.quantization
     assert quantization == report.artifact.quantization
     assert (quantization.images, quantization.float_layers, quantization.fp32) == (20, (), None)
+    assert quantization.is_in_sample  # predictions are compared on the images that set the ranges
 
 
 @pytest.mark.slow
@@ -141,6 +142,7 @@ def test_metadata_of_an_int8_export_have_the_accuracy_before_and_after(tmp_path,
     assert artifact.quantization.agreement > 0.9
     assert artifact.quantization.images == 40
     assert artifact.quantization.float_layers == ()
+    assert not artifact.quantization.is_in_sample
     assert 0 < artifact.quantization.max_logit_difference < 10
     assert report.num_bytes < 0.7 * export(checkpoint, tmp_path / "y.onnx").num_bytes
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from levit.errors import CheckpointError
+from levit.runtime.model_info import describe
 from levit.spec.architecture import Architecture
 from levit.spec.artifact import Accuracy, Artifact, Quantization, Rejection, Source
 from levit.spec.preprocessing import Preprocessing
@@ -27,19 +28,26 @@ def test_to_metadata_and_from_metadata_are_inverse_with_other_keys_present():
     assert Artifact.from_metadata({"author": "Ada", **artifact.to_metadata()}) == artifact
 
 
-def test_accuracies_are_fractions_and_stored_in_per_cent():
+def test_accuracies_and_rates_are_fractions_in_the_metadata_too():
     quantization = Quantization(
         data="train", sha256="2" * 64, images=10, float_layers=("stem",), agreement=0.875, max_logit_difference=0.5,
-        fp32=ACCURACY,
+        is_in_sample=False, fp32=ACCURACY,
     )  # fmt: skip
     rejection = Rejection(
-        temperature=1.5, threshold=0.5, coverage=0.75, precision=0.5, data="val", sha256="1" * 64, images=10
+        temperature=1.5,
+        threshold=0.5,
+        coverage=0.75,
+        precision=0.5,
+        data="val",
+        sha256="1" * 64,
+        images=10,
+        is_in_sample=False,
     )
     artifact = replace(ARTIFACT, accuracy=ACCURACY, quantization=quantization, rejection=rejection)
     stored = {name: json.loads(value) for name, value in artifact.to_metadata().items()}
-    assert stored["levit.accuracy"]["top1"] == 41.5
-    assert (stored["levit.quantization"]["agreement"], stored["levit.quantization"]["fp32"]["top5"]) == (87.5, 68.75)
-    assert (stored["levit.rejection"]["coverage"], stored["levit.rejection"]["precision"]) == (75, 50)
+    assert stored["levit.accuracy"]["top1"] == 0.415
+    assert (stored["levit.quantization"]["agreement"], stored["levit.quantization"]["fp32"]["top5"]) == (0.875, 0.6875)
+    assert (stored["levit.rejection"]["coverage"], stored["levit.rejection"]["precision"]) == (0.75, 0.5)
     assert stored["levit.rejection"]["threshold"] == 0.5
     assert Artifact.from_metadata(artifact.to_metadata()) == artifact
 
@@ -76,8 +84,8 @@ def test_metadata_that_cannot_be_read_are_an_error_of_one_line(change, match):
 
 
 MEASURED = {
-    "top1": 40,
-    "top5": 70,
+    "top1": 0.4,
+    "top5": 0.7,
     "images": 10,
     "data": "val",
     "sha256": "0",
@@ -85,11 +93,12 @@ MEASURED = {
     "precision": "fp32",
 }
 REJECTION = {
-    "temperature": 1.5, "threshold": 0.5, "coverage": 90, "precision": 80, "data": "val", "sha256": "0", "images": 10,
+    "temperature": 1.5, "threshold": 0.5, "coverage": 0.9, "precision": 0.8, "data": "val", "sha256": "0", "images": 10,
+    "is_in_sample": False,
 }  # fmt: skip
 QUANTIZATION = {
-    "data": "val", "sha256": "0", "images": 10, "float_layers": ["a"], "agreement": 99, "max_logit_difference": 0.1,
-    "fp32": None,
+    "data": "val", "sha256": "0", "images": 10, "float_layers": ["a"], "agreement": 0.99, "max_logit_difference": 0.1,
+    "is_in_sample": True, "fp32": None,
 }  # fmt: skip
 HUGE = int("9" * 4000)
 NO_VALUES = [None, "x", True, -1, float("nan"), float("inf"), HUGE, [1], {"a": 1}]
@@ -102,6 +111,32 @@ def read_with(name, value):
 def test_records_with_valid_values_are_read():
     assert read_with("rejection", REJECTION).rejection.coverage == 0.9
     assert read_with("quantization", QUANTIZATION | {"fp32": MEASURED}).quantization.fp32.top1 == 0.4
+
+
+@pytest.mark.parametrize("float_layers", [[], ["stem"]])
+def test_records_of_format_1_which_are_in_per_cent_are_read(float_layers):
+    accuracy = MEASURED | {"top1": 40, "top5": 70}
+    quantization = {"agreement": 99, "float_layers": float_layers, "fp32": accuracy}
+    records = {
+        "format_version": 1,
+        "accuracy": accuracy,
+        "rejection": REJECTION | {"coverage": 90, "precision": 80},
+        "quantization": QUANTIZATION | quantization,
+    }
+    for name in ("rejection", "quantization"):
+        del records[name]["is_in_sample"]
+    metadata = ARTIFACT.to_metadata() | {f"levit.{name}": json.dumps(value) for name, value in records.items()}
+    artifact = Artifact.from_metadata(metadata)
+    assert artifact.accuracy == artifact.quantization.fp32 == Accuracy(**MEASURED)
+    assert artifact.rejection == Rejection(**(REJECTION | {"is_in_sample": True}))
+    assert (artifact.quantization.agreement, artifact.quantization.is_in_sample) == (0.99, bool(float_layers))
+    without_evaluation = metadata | {"levit.quantization": json.dumps(records["quantization"] | {"fp32": None})}
+    assert Artifact.from_metadata(without_evaluation).quantization.is_in_sample
+    assert Artifact.from_metadata(artifact.to_metadata()) == artifact
+
+
+def test_the_embedded_model_which_is_of_format_1_is_read():
+    assert 0.3 < describe(None)[0].accuracy.top1 < 0.6
 
 
 @pytest.mark.parametrize("value", [*NO_VALUES, 0])

@@ -45,9 +45,11 @@ def print_fields(fields: dict[str, str]) -> None:
 
 def rejection_field(rejection: Rejection) -> str:
     """The threshold of rejection, with coverage and precision, as text."""
+    measured = "which also set the threshold" if rejection.is_in_sample else "by cross-validation"
     return (
-        f"below a score of {100 * rejection.threshold:.1f} %: of {rejection.images:,} images of {rejection.data} "
-        f"{100 * rejection.coverage:.1f} % are predicted, {100 * rejection.precision:.1f} % of them correctly"
+        f"below a score of {100 * rejection.threshold:.1f} %: of {rejection.images:,} images of {rejection.data}, "
+        f"{measured}, {100 * rejection.coverage:.1f} % are predicted, {100 * rejection.precision:.1f} % of them "
+        "correctly"
     )
 
 
@@ -65,12 +67,15 @@ def accuracy_fields(artifact: Artifact) -> dict[str, str]:
         return fields
     if quantization.fp32 is not None:
         fields["in fp32"] = _percent(quantization.fp32)
+    measured = " (measured on the same images)" if quantization.fp32 is None else ""
     fields["quantized"] = (
         f"on {quantization.images:,} images of {quantization.data}; {100 * quantization.agreement:.1f} % of the "
-        f"predictions are those of fp32, logits within {quantization.max_logit_difference:.2g}"
+        f"predictions are those of fp32, logits within {quantization.max_logit_difference:.2g}{measured}"
     )
     kept = quantization.float_layers
     fields["left in float"] = f"{len(kept)} layers: {', '.join(kept)}" if kept else "no layer but the head"
+    if quantization.fp32 is not None and quantization.is_in_sample:
+        fields["left in float"] += f"; chosen on {quantization.fp32.data}, so that its accuracy in int8 is optimistic"
     return fields
 
 

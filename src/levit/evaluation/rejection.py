@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +22,7 @@ Logits = NDArray[np.float32]
 Targets = NDArray[np.int64]
 
 DEFAULT_COVERAGE = 0.95
+_FOLDS = 5  # of the cross-validation
 _TEMPERATURES = (0.05, 20.0)  # range of the search
 
 
@@ -35,6 +39,10 @@ def find_rejection(
     The temperature turns scores into probabilities (Guo et al., 2017): it minimizes the negative log-likelihood of the
     labels and changes no prediction. Where all predictions are correct, the likelihood has no such minimum: the
     temperature is then 1, and a warning is issued. Below the threshold the prediction is "unknown".
+
+    Coverage and precision are measured by cross-validation: each fifth of the images with the temperature and the
+    threshold of the other four fifths. With fewer than five images, or if no image reaches the threshold of the
+    others, they are those of all images, and `is_in_sample` is True.
 
     Args:
         classifier: the model.
@@ -56,18 +64,14 @@ def find_rejection(
     logits, targets = _predict(classifier, exclude_calibration(data, quantization_images))
     is_correct = logits.argmax(axis=1) == targets
     if is_correct.all():
-        temperature = 1.0
         text = f"{data.name}: no mistake among {len(is_correct)} images: the scores stay as they are: use harder images"
         warnings.warn(text, LevitWarning, stacklevel=2)
-    else:
-        temperature = fit_temperature(logits, targets)
-    scores = softmax(logits / np.float32(temperature)).max(axis=1)
-    if target_precision is not None:
-        threshold = threshold_for_precision(scores, is_correct, target_precision, data.name)
-    else:
-        threshold = threshold_for_coverage(scores, DEFAULT_COVERAGE if coverage is None else coverage)
-    threshold *= 1 - 1e-6  # so that an image exactly at the threshold is accepted despite other rounding
-    is_accepted = scores >= threshold
+    fit = partial(_fit, coverage=coverage, target_precision=target_precision, name=data.name)
+    temperature, threshold = fit(logits, targets)
+    is_accepted = _accept_held_out(fit, logits, targets)
+    is_in_sample = not is_accepted.any()
+    if is_in_sample:
+        is_accepted = _scores(logits, temperature) >= threshold
     return Rejection(
         temperature=temperature,
         threshold=threshold,
@@ -76,6 +80,7 @@ def find_rejection(
         data=data.name,
         sha256=data.sha256(),
         images=len(targets),
+        is_in_sample=is_in_sample,
     )
 
 
@@ -108,6 +113,39 @@ def _predict(classifier: Classifier, data: LabeledDataset) -> tuple[Logits, Targ
     if not logits:
         raise DataError("no image remains after the quantization images are excluded", source=data.name)
     return np.stack(logits), np.array(targets, np.int64)
+
+
+def _fit(
+    logits: Logits, targets: Targets, *, coverage: float | None, target_precision: float | None, name: str
+) -> tuple[float, float]:
+    """Temperature and threshold of images."""
+    is_correct = logits.argmax(axis=1) == targets
+    temperature = 1.0 if is_correct.all() else fit_temperature(logits, targets)
+    scores = _scores(logits, temperature)
+    if target_precision is not None:
+        threshold = threshold_for_precision(scores, is_correct, target_precision, name)
+    else:
+        threshold = threshold_for_coverage(scores, DEFAULT_COVERAGE if coverage is None else coverage)
+    return temperature, threshold * (1 - 1e-6)  # an image exactly at the threshold is accepted despite other rounding
+
+
+def _accept_held_out(
+    fit: Callable[[Logits, Targets], tuple[float, float]], logits: Logits, targets: Targets
+) -> NDArray[np.bool_]:
+    """Whether each image reaches the threshold of the images of the other folds: bool [images]."""
+    is_accepted = np.zeros(len(targets), np.bool_)
+    folds = np.arange(len(targets)) % _FOLDS
+    for fold in range(_FOLDS if len(targets) >= _FOLDS else 0):
+        is_held_out = folds == fold
+        with suppress(DataError):  # no threshold of the other images reaches the precision: all are rejected
+            temperature, threshold = fit(logits[~is_held_out], targets[~is_held_out])
+            is_accepted[is_held_out] = _scores(logits[is_held_out], temperature) >= threshold
+    return is_accepted
+
+
+def _scores(logits: Logits, temperature: float) -> NDArray[np.float32]:
+    """Score of the predicted class of each image: float32 [images]."""
+    return np.asarray(softmax(logits / np.float32(temperature)).max(axis=1), np.float32)
 
 
 def fit_temperature(logits: Logits, targets: Targets) -> float:

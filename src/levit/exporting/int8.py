@@ -97,6 +97,7 @@ def make_int8(
         float_layers=tuple(float_layers),
         agreement=agreement(before.logits, after.logits),
         max_logit_difference=float(np.abs(before.logits - after.logits).max()),
+        is_in_sample=evaluation is None or bool(float_layers),
         fp32=before.accuracy,
     )
     check_agreement(record.agreement, record.max_logit_difference, artifact.source.name)

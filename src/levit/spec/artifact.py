@@ -21,9 +21,17 @@ from levit.spec.field_values import (
 )
 from levit.spec.preprocessing import Preprocessing
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 PREFIX = "levit."
 STORED_PRECISIONS = ("fp32", "fp16", "bf16", "fp64", "int8")
+
+# Fractions that format 1 stores in per cent.
+_PERCENTAGES = {
+    "accuracy": ("top1", "top5"),
+    "fp32": ("top1", "top5"),
+    "quantization": ("agreement",),
+    "rejection": ("coverage", "precision"),
+}
 
 # Checks of the fields that describe the images of a measurement.
 _DATA: dict[str, Callable[[str, object], object]] = {
@@ -98,6 +106,8 @@ class Quantization:
         agreement: fraction of the images with the same prediction as in fp32, in [0, 1]; of the evaluation images
             where accuracy was measured, otherwise of the calibration images.
         max_logit_difference: largest absolute difference of a logit to fp32 on these images.
+        is_in_sample: whether the images of agreement, difference and accuracy also determined the ranges or chose
+            `float_layers`, so that these figures are optimistic.
         fp32: accuracy before quantization on the same images as the accuracy of the artifact; None if not measured.
     """
 
@@ -107,10 +117,12 @@ class Quantization:
     float_layers: tuple[str, ...]
     agreement: float
     max_logit_difference: float
+    is_in_sample: bool
     fp32: Accuracy | None = None
 
     def __post_init__(self) -> None:
         _check(self, "quantization", **_DATA, agreement=check_fraction, max_logit_difference=check_not_negative)
+        check_flag("quantization.is_in_sample", self.is_in_sample)
         for name in self.float_layers:
             check_text("quantization.float_layers", name)
 
@@ -127,6 +139,8 @@ class Rejection:
         data: name of the data set.
         sha256: hash of the data set in hexadecimal.
         images: number of images.
+        is_in_sample: whether coverage and precision were measured with the temperature and threshold of the same
+            images, so that they are optimistic.
     """
 
     temperature: float
@@ -136,10 +150,11 @@ class Rejection:
     data: str
     sha256: str
     images: int
+    is_in_sample: bool
 
     def __post_init__(self) -> None:
         fractions = dict.fromkeys(("threshold", "coverage", "precision"), check_fraction)
-        _check(self, "rejection", temperature=check_positive, **fractions, **_DATA)
+        _check(self, "rejection", temperature=check_positive, **fractions, **_DATA, is_in_sample=check_flag)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,10 +208,7 @@ class Artifact:
             raise ConfigError(f"{len(self.labels)} names for {self.architecture.num_labels} classes", source="labels")
 
     def to_metadata(self) -> dict[str, str]:
-        """Key-value pairs for the metadata of an ONNX file; the values are JSON.
-
-        Accuracy, agreement, coverage and precision, which are fractions here, are stored in per cent.
-        """
+        """Key-value pairs for the metadata of an ONNX file; the values are JSON."""
         values: dict[str, Any] = {
             "format_version": FORMAT_VERSION,
             "architecture": self.architecture.to_dict(),
@@ -204,9 +216,9 @@ class Artifact:
             "labels": self.labels,
             "precision": self.precision,
             "source": asdict(self.source),
-            "accuracy": _to_percent(self.accuracy, "top1", "top5"),
-            "quantization": _quantization_in_percent(self.quantization),
-            "rejection": _to_percent(self.rejection, "coverage", "precision"),
+            "accuracy": asdict(self.accuracy) if self.accuracy else None,
+            "quantization": asdict(self.quantization) if self.quantization else None,
+            "rejection": asdict(self.rejection) if self.rejection else None,
             "is_multi_label": self.is_multi_label,
             "producer": self.producer,
         }
@@ -216,7 +228,7 @@ class Artifact:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Artifact:
-        """Inverse of `to_metadata`, except that fractions may differ in the last bit; other keys are ignored.
+        """Inverse of `to_metadata`; files of all earlier formats are read, and other keys are ignored.
 
         Raises:
             CheckpointError: the metadata are not those of levit, of a newer format, or damaged; `source` is None.
@@ -234,11 +246,12 @@ class Artifact:
             labels = values["labels"]
             if not isinstance(labels, list):
                 raise TypeError("labels is not a list of names")
-            if check_integer("format_version", values["format_version"], minimum=1) > FORMAT_VERSION:
-                raise CheckpointError(
-                    f"artifact format {values['format_version']} is newer than this levit reads ({FORMAT_VERSION})",
-                    hint="pip install --upgrade levit",
-                )
+            version = check_integer("format_version", values["format_version"], minimum=1)
+            if version > FORMAT_VERSION:
+                reason = f"artifact format {version} is newer than this levit reads ({FORMAT_VERSION})"
+                raise CheckpointError(reason, hint="pip install --upgrade levit")
+            if version == 1:
+                _upgrade(values)
             artifact = cls(
                 architecture=Architecture.from_dict(values["architecture"]),
                 preprocessing=Preprocessing.from_dict(values["preprocessing"]),
@@ -258,36 +271,28 @@ class Artifact:
             raise CheckpointError(reason, hint="export the checkpoint again") from error
 
 
-def _to_percent(record: Accuracy | Rejection | None, *names: str) -> dict[str, Any] | None:
-    """Fields of a record, in which the named fractions are percentages."""
-    if record is None:
-        return None
-    values = asdict(record)
-    return values | {name: 100 * values[name] for name in names}
-
-
-def _quantization_in_percent(quantization: Quantization | None) -> dict[str, Any] | None:
-    if quantization is None:
-        return None
-    fp32 = _to_percent(quantization.fp32, "top1", "top5")
-    return asdict(quantization) | {"agreement": 100 * quantization.agreement, "fp32": fp32}
-
-
-def _from_percent(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """Inverse of `_to_percent`."""
-    return {**values, **{name: check_not_negative(name, values[name]) / 100 for name in names}}
+def _upgrade(values: Mapping[str, Any]) -> None:
+    """Convert the values of format 1, which has percentages, to those of format 2."""
+    quantization = values.get("quantization")
+    records = {"accuracy": values["accuracy"], "rejection": values.get("rejection"), "quantization": quantization}
+    if quantization:
+        records["fp32"] = quantization["fp32"]
+    for kind, record in records.items():
+        for name in _PERCENTAGES[kind] if record else ():
+            record[name] = check_not_negative(name, record[name]) / 100
 
 
 def _accuracy(values: Mapping[str, Any] | None) -> Accuracy | None:
-    return Accuracy(**_from_percent(values, "top1", "top5")) if values else None
+    return Accuracy(**values) if values else None
 
 
 def _quantization(values: Mapping[str, Any] | None) -> Quantization | None:
     if not values:
         return None
     fields = {"float_layers": tuple(values["float_layers"]), "fp32": _accuracy(values["fp32"])}
-    return Quantization(**_from_percent(values, "agreement") | fields)
+    is_in_sample = values["fp32"] is None or bool(values["float_layers"])  # in files of format 1
+    return Quantization(**({"is_in_sample": is_in_sample} | {**values} | fields))
 
 
 def _rejection(values: Mapping[str, Any] | None) -> Rejection | None:
-    return Rejection(**_from_percent(values, "coverage", "precision")) if values else None
+    return Rejection(**({"is_in_sample": True} | {**values})) if values else None  # True in files of format 1
