@@ -37,6 +37,7 @@ def test_the_public_names():
         "Classifier",
         "ConfigError",
         "DataError",
+        "Embedding",
         "EngineError",
         "ExportError",
         "ImageError",
@@ -73,6 +74,20 @@ def test_the_public_names():
     ]
     assert dir(levit) == levit.__all__
     assert all(getattr(levit, name) is not None for name in levit.__all__)
+
+
+def test_help_lists_the_public_names_and_imports_no_large_package():
+    code = "import pydoc, sys, levit; print(pydoc.plain(pydoc.render_doc(levit)))"
+    text = run_python(f"{code}; assert not set(sys.modules) & {set(LARGE_PACKAGES)!r}")
+    assert [name for name in levit.__all__ if f"\n        {name}\n" not in text] == []
+    assert len(text.splitlines()) < 120
+
+
+@pytest.mark.slow
+def test_a_star_import_gives_the_public_names():
+    assert (
+        run_python("from levit import *; print(Classifier.__name__, Prediction.__name__)") == "Classifier Prediction\n"
+    )
 
 
 def test_every_public_name_is_documented():

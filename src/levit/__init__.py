@@ -1,13 +1,23 @@
 """LeViT image classification: checkpoints, network, training, and a runtime without torch.
 
 Names are imported on first use, so that `import levit` is fast and needs no other package.
+
+    >>> import levit
+    >>> classify = levit.Classifier()  # the embedded model; or an exported file, a checkpoint, a name
+    >>> classify("examples/espresso.jpg").top(1)[0].name
+    'espresso'
+
+Public names, each with its own help, as in help(levit.Classifier):
+
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from importlib import import_module
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 __version__ = "0.1.0"
@@ -21,8 +31,9 @@ def _read_stub() -> dict[str, str]:
 
 
 _MODULES = _read_stub()
+_NAMES = sorted(["__version__", *_MODULES])
 
-__all__ = sorted(["__version__", *_MODULES])
+__doc__ += "".join(f"    {name}\n" for name in _NAMES)
 
 # Packages that the extras "torch" and "training" install.
 _EXTRA_PACKAGES = ("torch", "transformers", "accelerate", "timm")
@@ -30,6 +41,8 @@ _EXTRA_PACKAGES = ("torch", "transformers", "accelerate", "timm")
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use (PEP 562)."""
+    if name == "__all__" and not _is_module(sys._getframe(1), "pydoc"):
+        return _NAMES  # pydoc would show the whole help of each of them, 16,000 lines
     if name not in _MODULES:
         raise AttributeError(f"module 'levit' has no attribute {name!r}")
     module = _MODULES[name]
@@ -45,4 +58,11 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    if _is_module(sys._getframe(1), "inspect"):  # help(levit) would import everything, torch too where it is installed
+        return [name for name in _NAMES if name in globals()]
+    return _NAMES
+
+
+def _is_module(frame: FrameType, name: str) -> bool:
+    """Return whether a frame is one of a module."""
+    return frame.f_globals.get("__name__") == name

@@ -39,6 +39,7 @@ from levit.model.pretrained import LevitPreTrainedModel as LevitPreTrainedModel
 from levit.model.registration import register as register
 from levit.runtime.classifier import Classifier as Classifier
 from levit.runtime.engine import open_engine as open_engine
+from levit.runtime.prediction import Embedding as Embedding
 from levit.runtime.prediction import Label as Label
 from levit.runtime.prediction import Prediction as Prediction
 from levit.spec.architecture import Architecture as Architecture

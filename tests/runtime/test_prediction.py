@@ -1,9 +1,11 @@
 """Scores and labels of a prediction."""
 
+import json
+
 import numpy as np
 import pytest
 
-from levit.errors import ConfigError
+from levit.errors import ConfigError, ImageError
 from levit.runtime.prediction import Label, Prediction
 
 
@@ -51,3 +53,43 @@ def test_predictions_are_compared_by_identity():
 def test_less_than_one_label_is_an_error():
     with pytest.raises(ConfigError, match="k is 0: give at least 1"):
         prediction_of(1, 2).top(0)
+
+
+def rejected(*scores: float) -> Prediction:
+    logits = np.log(np.float32(scores))
+    return Prediction("a.jpg", logits, tuple("abcdefgh"[: len(scores)]), threshold=0.9)
+
+
+def test_repr_has_the_best_labels_with_their_scores():
+    assert repr(prediction_of(*np.log([0.2, 0.5, 0.06, 0.24]))) == "Prediction('image': b 50.0 %, d 24.0 %, a 20.0 %)"
+
+
+def test_repr_of_a_rejected_image_says_unknown_and_the_best_guess():
+    assert repr(rejected(0.25, 0.75)) == "Prediction('a.jpg': unknown, perhaps b 75.0 %, a 25.0 %)"
+
+
+def test_repr_of_an_error_is_its_reason_on_one_line():
+    error = ImageError("cut\noff", source="a\x1b.jpg", hint="repair it")
+    failed = Prediction("a\x1b.jpg", np.empty(0, np.float32), ("a",), error=error)
+    assert repr(failed) == "Prediction('a\\x1b.jpg': cut\\noff)"
+
+
+def test_to_dict_is_what_json_stores():
+    values = prediction_of(*np.log([0.25, 0.75])).to_dict()
+    assert json.loads(json.dumps(values)) == values
+    assert list(values) == ["file", "labels", "error"]
+    assert values["labels"][0] == {"name": "b", "index": 1, "score": pytest.approx(0.75)}
+    assert len(prediction_of(1, 2, 3).to_dict(2)["labels"]) == 2
+
+
+def test_to_dict_of_a_rejected_image_begins_with_unknown():
+    labels = rejected(0.25, 0.75).to_dict(2)["labels"]
+    assert [(label["name"], label["index"]) for label in labels] == [("unknown", -1), ("b", 1)]
+    assert labels[0]["score"] == labels[1]["score"]
+    assert len(rejected(0.25, 0.75).to_dict(1)["labels"]) == 1
+
+
+def test_to_dict_of_an_error_has_its_message():
+    error = ImageError("no such file", source="a.jpg")
+    failed = Prediction("a.jpg", np.empty(0, np.float32), ("a",), error=error)
+    assert failed.to_dict() == {"file": "a.jpg", "labels": [], "error": "a.jpg: no such file"}

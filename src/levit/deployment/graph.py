@@ -17,7 +17,18 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from levit.deployment.folding import FoldedWeights
-from levit.deployment.node_names import BIAS, BIASED_SCORES, CONTEXT, HEAD, MATMUL, RESIDUAL, SCORES, SOFTMAX, WEIGHT
+from levit.deployment.node_names import (
+    BIAS,
+    BIASED_SCORES,
+    CONTEXT,
+    HEAD,
+    MATMUL,
+    POOL,
+    RESIDUAL,
+    SCORES,
+    SOFTMAX,
+    WEIGHT,
+)
 from levit.errors import ExportError
 from levit.spec.architecture import Architecture
 from levit.spec.blocks import AttentionBlock, MlpBlock, StemLayer, encoder_blocks, stem_layers
@@ -67,7 +78,7 @@ def build_graph(
             x = _attention(builder, block, x, architecture.activation)
         else:
             x = _mlp(builder, block, x, architecture.activation)
-    x = builder.node("ReduceMean", "pool", [x], axes=[1], keepdims=0)  # [B, C]
+    x = builder.node("ReduceMean", POOL, [x], axes=[1], keepdims=0)  # [B, C]
     builder.linear(HEAD, x, output=OUTPUT)
     return _model(builder, architecture, metadata or {})
 

@@ -7,6 +7,7 @@ product (`MATMUL`) and an addition that has the name of the layer.
 from __future__ import annotations
 
 HEAD = "head"
+POOL = "pool"  # the mean of the last tokens, from which the head computes the logits
 
 MATMUL = ".matmul"
 WEIGHT = ".weight"

@@ -1,15 +1,12 @@
-"""Charts and thumbnails as text inside an HTML page, so that the page needs no other file and no network."""
+"""Charts as text inside an HTML page, so that the page needs no other file and no network."""
 
 from __future__ import annotations
-
-import base64
-import io
 
 import numpy as np
 from PIL import Image
 
 from levit.evaluation.metrics import Calibration, Counts
-from levit.images.decoding import ImageSource, read_image
+from levit.images.thumbnails import data_url
 
 _SIDE = 300  # width and height of the plots in SVG units
 _MIN_MATRIX_PIXELS = 800  # side of the confusion matrix, large enough that a browser does not blur it
@@ -83,18 +80,4 @@ def draw_confusion_matrix(confusion: Counts) -> str:
     pixels = np.rint(255 * (1 - strength) + _COLOR * strength).astype(np.uint8)
     zoom = max(1, -(-_MIN_MATRIX_PIXELS // len(confusion)))
     image = Image.fromarray(pixels.repeat(zoom, axis=0).repeat(zoom, axis=1))
-    return _data_url(image.quantize(64), "PNG")
-
-
-def draw_thumbnail(source: ImageSource, side: int = 160) -> str:
-    """Image of at most `side` pixels as the data URL of a JPEG."""
-    image = read_image(source)
-    if max(image.size) > side:
-        image.thumbnail((side, side))
-    return _data_url(image, "JPEG")
-
-
-def _data_url(image: Image.Image, kind: str) -> str:
-    stream = io.BytesIO()
-    image.save(stream, kind, optimize=True)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
+    return data_url(image.quantize(64), "PNG")

@@ -10,7 +10,7 @@ import numpy as np
 from levit.data.duplicates import Duplicates
 from levit.evaluation.labeled_predictions import BadImage
 from levit.images.decoding import ImageSource
-from levit.reporting.charts import draw_thumbnail
+from levit.images.thumbnails import thumbnail_url
 
 MAX_ROWS = 12
 """Maximum number of rows of a table of the worst results."""
@@ -68,7 +68,7 @@ def cards(figures: Iterable[tuple[str, str]]) -> str:
 def photos(figures: Iterable[tuple[ImageSource, str, str]]) -> str:
     """Grid of thumbnails: image, alternative text, and caption as HTML."""
     shown = (
-        f'<figure><img loading="lazy" alt="{escape(alternative)}" src="{draw_thumbnail(image)}">'
+        f'<figure><img loading="lazy" alt="{escape(alternative)}" src="{thumbnail_url(image)}">'
         f"<figcaption>{caption}</figcaption></figure>"
         for image, alternative, caption in figures
     )
@@ -116,6 +116,11 @@ def empty_classes(empty: Sequence[str]) -> str:
         return ""
     names = " · ".join(escape(name) for name in empty[:_MAX_NAMES])
     return f"<h2>{_count(empty, 'class', 'classes')} without an image</h2><p>{names}</p>{_more(empty)}"
+
+
+def excluded(count: int) -> str:
+    """A sentence on the images that were left out; empty if there are none."""
+    return f" {count:,} other images were left out, because they set the int8 ranges of the model." if count else ""
 
 
 def duplicates(result: Duplicates | None) -> str:

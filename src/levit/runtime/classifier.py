@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-import sys
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from functools import cached_property, partial
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self, overload
+from typing import Any, Literal, Self, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from levit.checkpoints.checkpoint import Checkpoint
-from levit.checkpoints.weight_lookup import check_no_revision
-from levit.errors import CheckpointError, ConfigError, EngineError, ImageError
-from levit.images.decoding import IMAGE_TYPES, MAX_PIXELS, ImageSource, describe_source, snapshot_source
+from levit.errors import ConfigError
+from levit.images.decoding import IMAGE_TYPES, MAX_PIXELS, ImageSource
 from levit.images.transform import read_and_preprocess
-from levit.managed_engine import ManagedEngine, ProcessGuard, schedule
 from levit.runtime.cpu_count import usable_cores
-from levit.runtime.decoded_batch import DecodedBatch, DecodingImage, collect
-from levit.runtime.engine import Engine, Precision, validate_options
-from levit.runtime.model_resolution import open_model
-from levit.runtime.normalizing_engine import as_image_engine
-from levit.runtime.prediction import Prediction
+from levit.runtime.engine import Engine, Precision
+from levit.runtime.features import open_features
+from levit.runtime.image_results import DEFAULT_BATCH_SIZE as DEFAULT_BATCH_SIZE
+from levit.runtime.image_results import ImageComputation, ImageResult
+from levit.runtime.opened_model import ModelOptions, OpenedModel, open_shared
+from levit.runtime.prediction import Embedding, Prediction
 from levit.spec.artifact import Artifact
 
-DEFAULT_BATCH_SIZE = 16
-
-_NO_LOGITS = np.empty(0, np.float32)  # of an image with an error
+# For type checkers, a list of paths is no list of images of any type, so both have an overload.
+Image = TypeVar("Image", bound=ImageSource)
+Images = list[ImageSource] | tuple[ImageSource, ...]
+Result = TypeVar("Result")
 
 
 class Classifier:
@@ -58,9 +56,9 @@ class Classifier:
         provider: execution provider of onnxruntime ("cpu", "cuda"), or device of torch ("cpu", "cuda", "mps").
         revision: branch, tag or commit, for a checkpoint on the hub.
 
-    Attributes:
-        engine: the inference engine, with its precision and the reason for it.
-        artifact: description of the model: architecture, labels, preprocessing, source, accuracy.
+    A classifier can be pickled, unless it was made from an opened engine: its copy in another process opens the same
+    model with the same options on first use, once for all copies in that process. Give `threads=1` for a pool of one
+    process per core, started by the method "spawn" or "forkserver".
 
     Raises:
         CheckpointError: the model does not exist, is damaged, or has no revisions.
@@ -92,36 +90,71 @@ class Classifier:
     ) -> None:
         if preprocessing not in ("fast", "exact"):
             raise ConfigError(f"is {preprocessing!r}", source="preprocessing", hint="use fast or exact")
-        model = Path(model) if isinstance(model, PathLike) else model
-        if model is None or isinstance(model, str | Path | Checkpoint):
-            self.engine: Engine = open_model(
-                model, engine=engine, precision=precision, threads=threads, provider=provider, revision=revision
-            )
-        elif isinstance(model, Engine):
-            check_no_revision(revision, type(model).__name__, "an opened engine")
-            validate_options(precision, threads)
-            if (engine, precision, provider) != ("auto", "auto", None):
-                reason = "`engine`, `precision` and `provider` do not apply"
-                raise ConfigError(reason, source="an opened engine", hint="leave them out")
-            self.engine = model
-        else:
-            raise TypeError(f"model is a {type(model).__name__}: give a path, a name, a checkpoint or an engine")
-        self.artifact = _read_artifact(self.engine, model)
-        self._image_engine = as_image_engine(self.engine, self.artifact.preprocessing)
-        self._owns_engine = self.engine is not model
-        self._is_verified = False
-        self._threads = threads or usable_cores()
+        self._options = ModelOptions(
+            Path(model) if isinstance(model, PathLike) else model, engine, precision, threads, provider, revision
+        )
         self._max_pixels = max_pixels
         self._exact = preprocessing == "exact"
+        self._is_copy = False
+        self._logits  # noqa: B018 (errors of the model are raised here)
+
+    @cached_property
+    def _opened(self) -> OpenedModel:
+        """The model; that of an unpickled classifier is opened on first use, and shared by all copies in a process."""
+        if self._is_copy and not isinstance(self._options.model, Checkpoint):
+            return open_shared(self._options)
+        return self._options.open()
+
+    @cached_property
+    def _logits(self) -> ImageComputation:
+        return self._computation(self._opened, len(self._opened.artifact.labels))
+
+    @cached_property
+    def _features(self) -> tuple[OpenedModel, ImageComputation]:
+        opened = open_features(self._options, self._opened)
+        return opened, self._computation(opened, self.artifact.architecture.hidden_sizes[-1])
+
+    def _computation(self, opened: OpenedModel, width: int) -> ImageComputation:
+        artifact = opened.artifact
+        return ImageComputation(
+            opened.image_engine,
+            partial(
+                read_and_preprocess,
+                preprocessing=artifact.preprocessing,
+                max_pixels=self._max_pixels,
+                exact=self._exact,
+            ),
+            width=width,
+            image_size=artifact.architecture.image_height_width,
+            threads=self._options.threads or usable_cores(),
+            source=artifact.source.name,
+        )
+
+    @property
+    def engine(self) -> Engine:
+        """The inference engine, with its precision and the reason for it."""
+        return self._opened.engine
+
+    @property
+    def artifact(self) -> Artifact:
+        """Description of the model: architecture, labels, preprocessing, source, accuracy."""
+        return self._opened.artifact
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.artifact.labels
 
     def close(self) -> None:
         """Finish the computations in progress, and free the network; a second call does nothing.
 
-        Later predictions raise an EngineError. An engine that was opened by the caller stays open.
+        Later predictions raise an EngineError. An engine that was opened by the caller stays open, as does that of an
+        unpickled classifier, which other copies may use.
         """
-        for engine in (self._image_engine, self.engine):
-            if isinstance(engine, ManagedEngine) and (self._owns_engine or engine is not self.engine):
-                engine.close()
+        if not self._is_copy:
+            self._opened.close()
+        if "_features" in vars(self):
+            self._features[0].close()
 
     def __enter__(self) -> Self:
         """Return the classifier."""
@@ -133,22 +166,38 @@ class Classifier:
         """Close the classifier."""
         self.close()
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of the classes."""
-        return self.artifact.labels
+    def __repr__(self) -> str:
+        """The model, its number of classes and image size, and the engine with its precision."""
+        height, width = self.artifact.architecture.image_height_width
+        return (
+            f"Classifier({self.artifact.source.name!r}: {len(self.labels):,} classes, {height}x{width} pixels, "
+            f"{self.engine.name} in {self.engine.precision})"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The model's name or checkpoint and the options, for `pickle`; each process opens the model itself."""
+        options = self._options
+        if isinstance(options.model, Engine):
+            raise TypeError("a classifier with an opened engine cannot be pickled: give it the model's file instead")
+        return {
+            "_options": options.absolute(),
+            "_max_pixels": self._max_pixels,
+            "_exact": self._exact,
+            "_is_copy": True,
+        }
 
     @overload
     def __call__(self, images: ImageSource) -> Prediction: ...
     @overload
-    def __call__(self, images: list[ImageSource] | tuple[ImageSource, ...]) -> list[Prediction]: ...
-    def __call__(
-        self, images: ImageSource | list[ImageSource] | tuple[ImageSource, ...]
-    ) -> Prediction | list[Prediction]:
+    def __call__(self, images: list[Image]) -> list[Prediction]: ...
+    @overload
+    def __call__(self, images: Images) -> list[Prediction]: ...
+    def __call__(self, images: ImageSource | list[Image] | Images) -> Prediction | list[Prediction]:
         """Classify one image with the lowest latency, or a list of images with the highest throughput.
 
         Args:
-            images: a path, bytes, a PIL image or an array (see `levit.images.decoding.read_image`), or a list of these.
+            images: a path, the content of a file, an open file, a PIL image, an array or a tensor of torch (see
+                `levit.images.sources.ImageSource`), or a list of these.
 
         Returns:
             One prediction; or a list in the order of the images, with bad images reported in `Prediction.error`.
@@ -159,11 +208,7 @@ class Classifier:
         """
         if isinstance(images, list | tuple):
             return list(self.stream(images))
-        batch = DecodedBatch([describe_source(images)], [self._preprocess(images)], [None])
-        (prediction,) = self._predictions(batch, self._compute_now(batch.images))
-        if prediction.error is not None:
-            raise prediction.error
-        return prediction
+        return self._prediction(self._logits.one(images))
 
     def stream(self, images: Iterable[ImageSource], *, batch_size: int = DEFAULT_BATCH_SIZE) -> Iterator[Prediction]:
         """Classify any number of images, in order and in bounded memory.
@@ -184,116 +229,70 @@ class Classifier:
             EngineError: the engine failed or is closed, or the model gives no finite logits at all. It ends the stream,
                 as does an exception of `images` itself.
         """
-        if isinstance(images, IMAGE_TYPES):
-            raise TypeError("stream takes an iterable of images: call the classifier with a single image")
-        if batch_size < 1:
-            raise ConfigError(f"is {batch_size}", source="batch_size", hint="give at least 1")
-        return self._stream(iter(images), batch_size)
+        return _convert(self._logits.stream(images, batch_size), self._prediction)
 
-    def _stream(self, sources: Iterator[ImageSource], batch_size: int) -> Iterator[Prediction]:
-        decoding: deque[DecodingImage] = deque()
-        computing: deque[tuple[DecodedBatch, Future[NDArray[np.float32]]]] = deque()
-        guard = ProcessGuard("this stream")
-        is_exiting = sys.is_finalizing  # global names are gone when an unfinished stream is deleted at exit
-        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="levit-decode")
-        try:
-            while True:
-                guard.check()
-                for source in islice(sources, 2 * batch_size - len(decoding)):
-                    image = schedule(pool, self._preprocess, snapshot_source(source))
-                    decoding.append(DecodingImage(describe_source(source), image))
-                if not decoding:
-                    break
-                batch = collect([decoding.popleft() for _ in range(min(batch_size, len(decoding)))])
-                is_nothing_pending = not computing and not decoding and len(batch.images) < batch_size
-                if is_nothing_pending:
-                    yield from self._predictions(batch, self._compute_now(batch.images))
-                    continue
-                computing.append((batch, self._compute_queued(batch.images, batch_size)))
-                while computing and (computing[0][1].done() or len(computing) > self._threads):
-                    batch, logits = computing.popleft()
-                    yield from self._predictions(batch, self._checked(logits.result(), len(batch.images)))
-            for batch, logits in computing:
-                yield from self._predictions(batch, self._checked(logits.result(), len(batch.images)))
-        finally:
-            if not is_exiting():
-                pool.shutdown(wait=False, cancel_futures=True)
+    def embed(self, images: ImageSource | Sequence[ImageSource]) -> NDArray[np.float32]:
+        """Compute the pooled features of images: the mean of the last tokens, from which the head computes the logits.
 
-    def _preprocess(self, source: ImageSource) -> NDArray[np.uint8]:
-        return read_and_preprocess(source, self.artifact.preprocessing, max_pixels=self._max_pixels, exact=self._exact)
+        Similar images have similar features, also of classes that the model does not know; `levit similar` ranks images
+        by them. torch is not needed.
 
-    def _compute_now(self, images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Compute the logits of a few images with the lowest latency."""
-        if not images:
-            return self._no_logits()
-        return self._checked(self._image_engine.run_images(np.stack(images)), len(images))
+        Args:
+            images: one image, or a list of images, as for `__call__`.
 
-    def _compute_queued(self, images: list[NDArray[np.uint8]], batch_size: int) -> Future[NDArray[np.float32]]:
-        """Start computing one batch of a stream with the highest throughput."""
-        if images:
-            return self._image_engine.submit(np.stack(images), batch_size)
-        finished: Future[NDArray[np.float32]] = Future()
-        finished.set_result(self._no_logits())
-        return finished
+        Returns:
+            Features, float32 [C] of one image or [N, C] of a list; C is the width of the last stage.
 
-    def _no_logits(self) -> NDArray[np.float32]:
-        return np.empty((0, len(self.labels)), np.float32)
+        Raises:
+            ImageError: an image cannot be decoded or is refused; `stream_embeddings` reports it instead.
+            EngineError: the engine failed or is closed, or the classifier was made from an opened engine.
 
-    def _checked(self, logits: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-        if logits.shape != (count, len(self.labels)):
-            raise EngineError(
-                f"the network gives {list(logits.shape)} for {count} images and {len(self.labels)} labels",
-                source=self.artifact.source.name,
-                hint="export the checkpoint again",
-            )
-        return logits
-
-    def _predictions(self, batch: DecodedBatch, logits: NDArray[np.float32]) -> Iterator[Prediction]:
-        rows = iter(logits)
-        for name, error in zip(batch.names, batch.errors, strict=True):
-            row = _NO_LOGITS if error else next(rows)
-            if not np.isfinite(row).all():
-                self._verify_model()
-                row, error = _NO_LOGITS, ImageError("the model gives a logit that is not finite", source=name)
-            yield self._prediction(name, row, error)
-
-    def _verify_model(self) -> None:
-        """Refuse a model whose logits are not finite for a uniform gray image; called when those of an image are not.
-
-        Verifying each model when it is opened would compile a network that a stream does not need.
+        Examples:
+            >>> import levit
+            >>> levit.Classifier().embed(["examples/cat.jpg", "examples/rocket.jpg"]).shape
+            (2, 384)
         """
-        if not self._is_verified:
-            gray = np.full((1, *self.artifact.architecture.image_height_width, 3), 128, np.uint8)
-            if not np.isfinite(self._image_engine.run_images(gray)).all():
-                raise EngineError(
-                    f"the model gives logits that are not finite, in {self.engine.precision}",
-                    source=self.artifact.source.name,
-                    hint="its weights are damaged, or too large for the precision",
-                )
-            self._is_verified = True
+        if isinstance(images, IMAGE_TYPES):
+            return self._features[1].one(images).row
+        rows = []
+        for embedding in self.stream_embeddings(images):
+            if embedding.error is not None:
+                raise embedding.error
+            rows.append(embedding.features)
+        return np.array(rows, np.float32).reshape(len(rows), self.artifact.architecture.hidden_sizes[-1])
 
-    def _prediction(self, name: str, logits: NDArray[np.float32], error: ImageError | None) -> Prediction:
+    def stream_embeddings(
+        self, images: Iterable[ImageSource], *, batch_size: int = DEFAULT_BATCH_SIZE
+    ) -> Iterator[Embedding]:
+        """Compute the pooled features of any number of images, in order and in bounded memory; see `embed`.
+
+        Args:
+            images: iterable of image sources, as for `stream`.
+            batch_size: number of images that are computed at once, at least 1.
+
+        Yields:
+            One embedding per image, with bad images reported in `Embedding.error`; errors are those of `stream`.
+        """
+        return _convert(
+            self._features[1].stream(images, batch_size),
+            lambda result: Embedding(result.name, result.row, result.error),
+        )
+
+    def _prediction(self, result: ImageResult) -> Prediction:
         rejection = self.artifact.rejection
         return Prediction(
-            source=name,
-            logits=logits,
+            source=result.name,
+            logits=result.row,
             labels=self.labels,
-            error=error,
+            error=result.error,
             temperature=rejection.temperature if rejection else 1.0,
             threshold=rejection.threshold if rejection else 0.0,
             is_multi_label=self.artifact.is_multi_label,
+            pixels=result.pixels,
         )
 
 
-def _read_artifact(engine: Engine, model: object) -> Artifact:
-    """Read the description of the engine's model, and check that it classifies images."""
-    source = str(model) if isinstance(model, str | Path) else None
-    try:
-        artifact = Artifact.from_metadata(engine.metadata)
-    except CheckpointError as error:
-        raise CheckpointError(error.reason, source=source, hint=error.hint) from error
-    if artifact.architecture.num_channels != 3:
-        channels = artifact.architecture.num_channels
-        raise ConfigError(f"the network takes {channels} channels, and images have 3", source=source)
-    artifact.preprocessing.check_fits(artifact.architecture.image_height_width)
-    return artifact
+def _convert(results: Generator[ImageResult, None, None], convert: Callable[[ImageResult], Result]) -> Iterator[Result]:
+    """Convert the results of a stream one by one; closing this iterator closes the stream."""
+    with closing(results):
+        yield from map(convert, results)

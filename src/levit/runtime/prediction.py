@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from levit.errors import ConfigError, ImageError
+from levit.errors import ConfigError, ImageError, printable
+
+UNKNOWN = "unknown"
+"""Name of the label of a rejected image."""
+
+_REPR_LABELS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +22,7 @@ class Label:
 
     Attributes:
         name: name of the class.
-        index: index of the class in the logits, from 0 to the number of classes - 1; -1 for the label "unknown" of
-            `levit predict`.
+        index: index of the class in the logits, from 0 to the number of classes - 1; -1 for the label "unknown".
         score: probability of the class, in [0, 1]; for "unknown", that of the most probable class, which is below the
             threshold.
     """
@@ -27,9 +32,12 @@ class Label:
     score: float
 
 
-@dataclass(frozen=True, eq=False)  # arrays cannot be compared to one bool, so predictions are compared by identity
+# Arrays cannot be compared to one bool, so predictions are compared by identity.
+@dataclass(frozen=True, eq=False, repr=False)
 class Prediction:
     """Prediction for one image, or the error of an image that cannot be classified.
+
+    Notebooks show it as a thumbnail with the scores of the best labels.
 
     Attributes:
         source: path of the image, or a description of an image in memory.
@@ -41,15 +49,22 @@ class Prediction:
         threshold: score in [0, 1] of the best label below which the prediction is unknown; 0 in a model that is not
             calibrated.
         is_multi_label: True for a model with any number of labels per image, whose scores are independent.
+        pixels: network input of the image, uint8 [height, width, 3], where a single image was classified; otherwise
+            None, because a list of predictions would keep all images in memory.
+
+    Examples:
+        >>> Prediction("photo.jpg", np.float32([0, 2, 1]), ("cat", "dog", "fox"))
+        Prediction('photo.jpg': dog 66.5 %, fox 24.5 %, cat 9.0 %)
     """
 
     source: str
-    logits: NDArray[np.float32] = field(repr=False)
-    labels: tuple[str, ...] = field(repr=False)
+    logits: NDArray[np.float32]
+    labels: tuple[str, ...]
     error: ImageError | None = None
     temperature: float = 1.0
     threshold: float = 0.0
     is_multi_label: bool = False
+    pixels: NDArray[np.uint8] | None = field(default=None)
 
     @property
     def is_unknown(self) -> bool:
@@ -81,6 +96,62 @@ class Prediction:
         scores = self.scores
         best = np.argsort(-self.logits, kind="stable")[:k]  # of logits, because different logits may have equal scores
         return [Label(self.labels[index], int(index), float(scores[index])) for index in best]
+
+    def top_or_unknown(self, k: int = 5) -> list[Label]:
+        """The best `k` labels; of a rejected image "unknown", with the score of the best class, is the first of them.
+
+        Raises:
+            ConfigError: `k` is less than 1.
+        """
+        best = self.top(k)
+        return [Label(UNKNOWN, -1, best[0].score), *best][:k] if self.is_unknown else best
+
+    def to_dict(self, k: int = 5) -> dict[str, Any]:
+        """The prediction as values that JSON can store; the same that `levit predict --json` prints.
+
+        Args:
+            k: number of labels, at least 1.
+
+        Returns:
+            `{"file": …, "labels": [{"name": …, "index": …, "score": …}], "error": None or a text}`.
+
+        Raises:
+            ConfigError: `k` is less than 1.
+
+        Examples:
+            >>> Prediction("photo.jpg", np.float32([0, 2]), ("cat", "dog")).to_dict(1)["labels"][0]["name"]
+            'dog'
+        """
+        labels = [asdict(label) for label in self.top_or_unknown(k)]
+        return {"file": self.source, "labels": labels, "error": None if self.error is None else str(self.error)}
+
+    def __repr__(self) -> str:
+        """The source with the best labels and their scores, on one line."""
+        if self.error is not None:
+            return f"Prediction({self.source!r}: {printable(self.error.reason)})"
+        best = ", ".join(f"{printable(label.name)} {100 * label.score:.1f} %" for label in self.top(_REPR_LABELS))
+        return f"Prediction({self.source!r}: {f'{UNKNOWN}, perhaps ' if self.is_unknown else ''}{best})"
+
+    def _repr_html_(self) -> str:
+        """The thumbnail with bars of the best scores, for notebooks."""
+        from levit.runtime.prediction_html import prediction_html
+
+        return prediction_html(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """Pooled features of one image, or the error of an image that cannot be computed.
+
+    Attributes:
+        source: path of the image, or a description of an image in memory.
+        features: float32 [C]; empty after an error.
+        error: error of an image that cannot be computed, otherwise None.
+    """
+
+    source: str
+    features: NDArray[np.float32] = field(repr=False)
+    error: ImageError | None = None
 
 
 def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,0 +1,174 @@
+"""Computation of images: decoding and preprocessing by threads, batches, one row of numbers for each image."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from levit.errors import ConfigError, EngineError, ImageError
+from levit.images.decoding import IMAGE_TYPES, ImageSource, describe_source, snapshot_source
+from levit.managed_engine import ProcessGuard, schedule
+from levit.runtime.decoded_batch import DecodedBatch, DecodingImage, collect
+from levit.runtime.engine import ImageEngine
+
+DEFAULT_BATCH_SIZE = 16
+
+_NO_NUMBERS = np.empty(0, np.float32)  # of an image with an error
+
+
+class ImageResult(NamedTuple):
+    """Row of numbers of one image, or its error.
+
+    Attributes:
+        name: path of the image, or a description of an image in memory.
+        row: float32 [numbers], such as logits or features; empty after an error.
+        error: error of an image that cannot be computed, otherwise None.
+        pixels: network input, uint8 [height, width, 3], of an image that is computed alone; otherwise None.
+    """
+
+    name: str
+    row: NDArray[np.float32]
+    error: ImageError | None = None
+    pixels: NDArray[np.uint8] | None = None
+
+
+class ImageComputation:
+    """Computation of images by one network.
+
+    Args:
+        engine: the network.
+        preprocess: function from an image to the network's input, uint8 [height, width, 3].
+        width: number of values that the network gives for each image.
+        image_size: height and width of the network's input in pixels.
+        threads: number of threads that decode images.
+        source: name of the model in errors.
+    """
+
+    def __init__(
+        self,
+        engine: ImageEngine,
+        preprocess: Callable[[ImageSource], NDArray[np.uint8]],
+        *,
+        width: int,
+        image_size: tuple[int, int],
+        threads: int,
+        source: str,
+    ) -> None:
+        self._engine, self._preprocess = engine, preprocess
+        self._width, self._image_size = width, image_size
+        self._threads, self._source = threads, source
+        self._is_verified = False
+
+    def one(self, image: ImageSource) -> ImageResult:
+        """Compute one image with the lowest latency.
+
+        Raises:
+            ImageError: the image cannot be decoded or is refused, or a number is not finite.
+            EngineError: the engine failed or is closed, or the model gives no finite numbers at all.
+        """
+        pixels = self._preprocess(image)
+        batch = DecodedBatch([describe_source(image)], [pixels], [None])
+        (result,) = self._results(batch, self._compute_now(batch.images))
+        if result.error is not None:
+            raise result.error
+        return result._replace(pixels=pixels)
+
+    def stream(self, images: Iterable[ImageSource], batch_size: int) -> Generator[ImageResult, None, None]:
+        """Compute any number of images, in order and in bounded memory.
+
+        Raises:
+            TypeError: `images` is a single image.
+            ConfigError: `batch_size` is less than 1.
+            EngineError: as for `one`; it ends the stream, as does an exception of `images` itself.
+        """
+        if isinstance(images, IMAGE_TYPES):
+            raise TypeError("stream takes an iterable of images: call the classifier with a single image")
+        if batch_size < 1:
+            raise ConfigError(f"is {batch_size}", source="batch_size", hint="give at least 1")
+        return self._stream(iter(images), batch_size)
+
+    def _stream(self, sources: Iterator[ImageSource], batch_size: int) -> Generator[ImageResult, None, None]:
+        decoding: deque[DecodingImage] = deque()
+        computing: deque[tuple[DecodedBatch, Future[NDArray[np.float32]]]] = deque()
+        guard = ProcessGuard("this stream")
+        is_exiting = sys.is_finalizing  # global names are gone when an unfinished stream is deleted at exit
+        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="levit-decode")
+        try:
+            while True:
+                guard.check()
+                for source in islice(sources, 2 * batch_size - len(decoding)):
+                    image = schedule(pool, self._preprocess, snapshot_source(source))
+                    decoding.append(DecodingImage(describe_source(source), image))
+                if not decoding:
+                    break
+                batch = collect([decoding.popleft() for _ in range(min(batch_size, len(decoding)))])
+                is_nothing_pending = not computing and not decoding and len(batch.images) < batch_size
+                if is_nothing_pending:
+                    yield from self._results(batch, self._compute_now(batch.images))
+                    continue
+                computing.append((batch, self._compute_queued(batch.images, batch_size)))
+                while computing and (computing[0][1].done() or len(computing) > self._threads):
+                    batch, rows = computing.popleft()
+                    yield from self._results(batch, self._checked(rows.result(), len(batch.images)))
+            for batch, rows in computing:
+                yield from self._results(batch, self._checked(rows.result(), len(batch.images)))
+        finally:
+            if not is_exiting():
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _compute_now(self, images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Compute a few images with the lowest latency."""
+        if not images:
+            return self._no_rows()
+        return self._checked(self._engine.run_images(np.stack(images)), len(images))
+
+    def _compute_queued(self, images: list[NDArray[np.uint8]], batch_size: int) -> Future[NDArray[np.float32]]:
+        """Start computing one batch of a stream with the highest throughput."""
+        if images:
+            return self._engine.submit(np.stack(images), batch_size)
+        finished: Future[NDArray[np.float32]] = Future()
+        finished.set_result(self._no_rows())
+        return finished
+
+    def _no_rows(self) -> NDArray[np.float32]:
+        return np.empty((0, self._width), np.float32)
+
+    def _checked(self, rows: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+        if rows.shape != (count, self._width):
+            raise EngineError(
+                f"the network gives {list(rows.shape)} for {count} images and {self._width} labels",
+                source=self._source,
+                hint="export the checkpoint again",
+            )
+        return rows
+
+    def _results(self, batch: DecodedBatch, computed: NDArray[np.float32]) -> Iterator[ImageResult]:
+        rows = iter(computed)
+        for name, error in zip(batch.names, batch.errors, strict=True):
+            row = _NO_NUMBERS if error else next(rows)
+            if not np.isfinite(row).all():
+                self._verify_model()
+                row, error = _NO_NUMBERS, ImageError("the model gives a logit that is not finite", source=name)
+            yield ImageResult(name, row, error)
+
+    def _verify_model(self) -> None:
+        """Refuse a model whose numbers are not finite for a uniform gray image; called when those of an image are not.
+
+        Verifying each model when it is opened would compile a network that a stream does not need.
+        """
+        if not self._is_verified:
+            gray = np.full((1, *self._image_size, 3), 128, np.uint8)
+            if not np.isfinite(self._engine.run_images(gray)).all():
+                raise EngineError(
+                    f"the model gives logits that are not finite, in {self._engine.precision}",
+                    source=self._source,
+                    hint="its weights are damaged, or too large for the precision",
+                )
+            self._is_verified = True

@@ -1,0 +1,122 @@
+"""Model of a classifier: its engine, opened from a name, a checkpoint or an engine of the caller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from os import PathLike
+from pathlib import Path
+
+from levit.checkpoints.checkpoint import Checkpoint
+from levit.checkpoints.weight_lookup import check_no_revision
+from levit.errors import CheckpointError, ConfigError
+from levit.managed_engine import ManagedEngine
+from levit.runtime.engine import Engine, ImageEngine, Precision, validate_options
+from levit.runtime.model_resolution import open_model
+from levit.runtime.normalizing_engine import as_image_engine
+from levit.spec.artifact import Artifact
+
+Model = str | PathLike[str] | Checkpoint | Engine | None
+"""Exported file, checkpoint, opened engine, or None for the embedded model."""
+
+_KEPT_MODELS = 4  # of unpickled classifiers in one process
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Model of a classifier and how it is opened; see `levit.Classifier`."""
+
+    model: Model
+    engine: str = "auto"
+    precision: Precision = "auto"
+    threads: int | None = None
+    provider: str | None = None
+    revision: str | None = None
+
+    @property
+    def source(self) -> str | None:
+        """Name of the model in errors; None for one that is in memory or embedded."""
+        return str(self.model) if isinstance(self.model, str | Path) else None
+
+    def absolute(self) -> ModelOptions:
+        """The same options with an absolute path, for a process in another folder."""
+        if isinstance(self.model, str | Path) and Path(self.model).exists():
+            return replace(self, model=Path(self.model).absolute())
+        return self
+
+    def open(self) -> OpenedModel:
+        """Open the model.
+
+        Raises:
+            CheckpointError: the model does not exist, is damaged, or has no revisions.
+            ConfigError: an option does not apply to an opened engine, or the preprocessing of the model does not
+                produce the network's input.
+            EngineError: the engine is not installed, or cannot open the model.
+            TypeError: `model` is of another type.
+        """
+        model = self.model
+        if isinstance(model, Engine):
+            check_no_revision(self.revision, type(model).__name__, "an opened engine")
+            validate_options(self.precision, self.threads)
+            if (self.engine, self.precision, self.provider) != ("auto", "auto", None):
+                reason = "`engine`, `precision` and `provider` do not apply"
+                raise ConfigError(reason, source="an opened engine", hint="leave them out")
+            return self._describe(model, owns_engine=False)
+        model = Path(model) if isinstance(model, PathLike) else model
+        if not (model is None or isinstance(model, str | Path | Checkpoint)):
+            raise TypeError(f"model is a {type(model).__name__}: give a path, a name, a checkpoint or an engine")
+        engine = open_model(
+            model,
+            engine=self.engine,
+            precision=self.precision,
+            threads=self.threads,
+            provider=self.provider,
+            revision=self.revision,
+        )
+        return self._describe(engine, owns_engine=True)
+
+    def _describe(self, engine: Engine, *, owns_engine: bool) -> OpenedModel:
+        artifact = _read_artifact(engine, self.source)
+        return OpenedModel(engine, as_image_engine(engine, artifact.preprocessing), artifact, owns_engine)
+
+
+@dataclass(frozen=True)
+class OpenedModel:
+    """Opened model.
+
+    Attributes:
+        engine: the engine, as it was opened or given.
+        image_engine: the same, with normalization.
+        artifact: description of the model.
+        owns_engine: False for an engine that was opened by someone else, who closes it.
+    """
+
+    engine: Engine
+    image_engine: ImageEngine
+    artifact: Artifact
+    owns_engine: bool
+
+    def close(self) -> None:
+        """Finish the computations in progress, and free the network; a second call does nothing."""
+        for engine in (self.image_engine, self.engine):
+            if isinstance(engine, ManagedEngine) and (self.owns_engine or engine is not self.engine):
+                engine.close()
+
+
+@lru_cache(maxsize=_KEPT_MODELS)
+def open_shared(options: ModelOptions) -> OpenedModel:
+    """Open a model once for all unpickled classifiers of this process, since each task of a pool unpickles one."""
+    return options.open()
+
+
+def _read_artifact(engine: Engine, source: str | None) -> Artifact:
+    """Read the description of the engine's model, and check that it classifies images."""
+    try:
+        artifact = Artifact.from_metadata(engine.metadata)
+    except CheckpointError as error:
+        raise CheckpointError(error.reason, source=source, hint=error.hint) from error
+    if artifact.architecture.num_channels != 3:
+        channels = artifact.architecture.num_channels
+        raise ConfigError(f"the network takes {channels} channels, and images have 3", source=source)
+    artifact.preprocessing.check_fits(artifact.architecture.image_height_width)
+    return artifact
