@@ -106,7 +106,7 @@ def test_a_name_of_two_classes_without_an_order_is_an_error():
         match_classes(["crane"], default_labels(1000), "data")
 
 
-def test_an_error_tells_what_a_name_of_two_classes_may_mean():
+def test_an_error_states_what_a_name_of_two_classes_may_mean():
     with pytest.raises(DataError, match=r"match 'crane', and 'crane' may be 'crane \(bird\)' or 'crane \(machine\)'"):
         match_classes(["crane"], default_labels(1000), "data")
     labels = readable_names([identifier for identifier, _ in imagenet_classes()])

@@ -56,7 +56,7 @@ def test_labels_that_are_no_ids_or_would_not_be_different_stay_as_they_are(label
     assert readable_names(labels) == expected
 
 
-def test_labels_of_imagenet_that_occur_twice_are_told_apart_and_the_others_stay():
+def test_labels_of_imagenet_that_occur_twice_are_distinguished_and_the_others_stay():
     labels = default_labels(1000)
     names = readable_names(labels)
     changed = {labels[index]: names[index] for index in range(1000) if names[index] != labels[index]}
@@ -99,6 +99,6 @@ def test_a_name_is_that_of_the_class_that_it_names_first(name, identifier):
     assert wordnet_id(name) == identifier
 
 
-def test_what_an_ambiguous_name_may_mean_is_told():
+def test_the_meanings_of_an_ambiguous_name_are_named():
     assert names_of_ambiguous("Panda") == ("lesser panda", "giant panda")
     assert names_of_ambiguous("missile") == names_of_ambiguous("dog") == ()

@@ -234,6 +234,21 @@ def test_a_class_without_training_images_is_an_error(tmp_path, load):
         load(tmp_path / "pets")
 
 
+def test_a_network_may_have_more_classes_than_the_data(tmp_path, load):
+    """Those of a teacher, in its order; images of the validation set may have them, too."""
+    write_images(tmp_path / "pets", "train/dog/1.png", "train/cat/2.png", "val/emu/3.png", "val/cat/4.png")
+    (tmp_path / "pets" / "train" / "bear").mkdir()
+    network = ("emu", "fox", "dog", "bear", "cat")
+    with pytest.raises(DataError, match=r"^train: no training image of 'bear': leave out the empty classes"):
+        load(tmp_path / "pets", classes=network)
+    (tmp_path / "pets" / "train" / "bear").rmdir()
+    with pytest.warns(LevitWarning, match=r"^val: no image of 'dog': the accuracy"):
+        train, validation = load(tmp_path / "pets", classes=network)
+    assert dict(zip(names(train), labels(train), strict=True)) == {"dog/1.png": (2,), "cat/2.png": (4,)}
+    assert dict(zip(names(validation), labels(validation), strict=True)) == {"cat/4.png": (4,), "emu/3.png": (0,)}
+    assert (train.classes, train.class_indices) == (network, (4, 2))
+
+
 def test_many_classes_without_an_image_are_counted(tmp_path, load):
     write_images(tmp_path / "pets", "train/cat/1.png", "val/cat/3.png")
     for number in range(8):
@@ -269,8 +284,8 @@ LABELED = [f"{name}/{number}.png" for name in ("cat", "dog") for number in range
 def test_images_in_a_folder_for_unlabeled_ones_are_trained_on_and_never_validated_on(tmp_path, load, folder):
     data = write_images(tmp_path / "pets", *LABELED, *(f"{folder}/{number}.png" for number in range(5)))
     if folder == "none":
-        with pytest.raises(DataError, match="no training image"):  # an ordinary name is that of a class
-            load(data, classes=("cat", "dog", "emu", "none"), val_share=0.34)
+        train, _ = load(data, val_share=0.34)  # an ordinary name is that of a class
+        assert (train.classes, count_labels(train).tolist()) == (("cat", "dog", "none"), [2, 2, 3])
         return
     train, validation = load(data, val_share=0.34, keeps_unlabeled=True)
     assert (train.num_unlabeled, validation.num_unlabeled) == (5, 0)

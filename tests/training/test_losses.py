@@ -177,8 +177,14 @@ def test_a_label_of_all_images_or_of_none_has_weight_one():
     np.testing.assert_allclose(result, [[1, 1, 1], [1, 1, 1]])
 
 
-def test_a_class_without_images_has_weight_zero():
-    np.testing.assert_allclose(balanced_class_weights(np.array([2, 0, 6])), [2, 0, 2 / 3], rtol=1e-6)
+def test_a_class_without_images_has_the_mean_weight():
+    weights = balanced_class_weights(np.array([2, 0, 6, 4, 4]))
+    np.testing.assert_allclose(weights, [2, 1, 2 / 3, 1, 1], rtol=1e-6)
+    values = {"class_weights": weights, "distillation": "hard", "alpha": 1.0, "has_unlabeled": True}
+    unlabeled, teacher = torch.zeros(8, CLASSES), torch.eye(CLASSES)[[1] * 8]  # only the teacher predicts this class
+    expected = make(**values | {"class_weights": None})(two_heads(), unlabeled, teacher)
+    assert expected > 0
+    torch.testing.assert_close(make(**values)(two_heads(), unlabeled, teacher), expected)
 
 
 @pytest.mark.parametrize("distillation", ["hard", "soft"])

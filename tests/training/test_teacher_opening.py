@@ -95,6 +95,21 @@ def test_an_artifact_gives_the_logits_of_its_checkpoint(artifact):
         assert_close(teacher(PIXELS), expected)
 
 
+@pytest.mark.parametrize("engine", ["torch", "openvino", "onnx"])
+def test_scores_are_renormalized_over_the_classes_of_the_student(artifact, engine):
+    """The teacher has one more class, in another order."""
+    with torch.no_grad():
+        scores = levit.load_checkpoint(str(artifact / "levit"))(PIXELS).logits.softmax(dim=1)
+    expected = scores[:, [3, 2, 1]] / (1 - scores[:, :1])
+    assert scores[:, 0].min() > 0.01
+    if engine == "torch":
+        logits = open_(artifact / "levit", teacher_engine="torch")(PIXELS)
+    else:
+        with open_(artifact / ("levit" if engine == "openvino" else "teacher.onnx")) as teacher:
+            logits = teacher(PIXELS)
+    torch.testing.assert_close(logits.softmax(dim=1), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_an_onnx_file_of_another_library_has_the_labels_in_the_configuration_next_to_it(artifact, resnet, tmp_path):
     import onnx
 

@@ -20,9 +20,9 @@ CASES = [
     ({"freeze": "backbone"}, {"freeze": "stem"}),
 ]
 OTHER_VALUES = {
-    "unlabeled": "more", "teacher_size": 64, "teacher_engine": "torch", "distillation": "soft", "alpha": 0.9,
-    "tau": 3.0, "label_smoothing": 0.2, "mix_share": 0.5, "color_jitter": 0.2, "min_crop": 0.3, "warmup_lr": 1e-5,
-    "val_share": 0.2, "sync_bn": True, "layer_decay": 0.8, "clip": 0.1,
+    "unlabeled": "more", "teacher_size": 64, "teacher_engine": "torch", "teacher_classes": "all",
+    "distillation": "soft", "alpha": 0.9, "tau": 3.0, "label_smoothing": 0.2, "mix_share": 0.5, "color_jitter": 0.2,
+    "min_crop": 0.3, "warmup_lr": 1e-5, "val_share": 0.2, "sync_bn": True, "layer_decay": 0.8, "clip": 0.1,
 }  # fmt: skip
 PARAMETERS = [
     pytest.param(rule, name, *case, id=f"{name} {rule.condition}")

@@ -74,7 +74,7 @@ def wordnet_ids(names: Sequence[str]) -> list[str | None]:
 
 
 def readable_names(labels: Sequence[str]) -> tuple[str, ...]:
-    """Labels that people can read and tell apart.
+    """Labels that people can read and distinguish.
 
     WordNet ids of ImageNet become names: the first synonym, or another where two classes have the same. Labels that
     occur twice, as the two cranes in ImageNet's list, become these names, too. Other labels stay as they are.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -103,7 +104,7 @@ def index_training_data(
 
     Args:
         data: the opened data.
-        classes: labels of the network.
+        classes: labels of the network, which may be more than those of the data.
         copies: folder for copies of images that are not in files of their own.
         val_share: fraction of the images of each class for validation, where there is no validation set.
         seed: seed of that choice.
@@ -114,8 +115,8 @@ def index_training_data(
         Training and validation images.
 
     Raises:
-        DataError: classes differ, a class has no training image, a label is out of range, or no image is left for
-            validation.
+        DataError: the network lacks a class, a class of the data has no training image, a label is out of range, or no
+            image is left for validation.
     """
     if writes:
         copies.mkdir(parents=True, exist_ok=True)
@@ -128,9 +129,9 @@ def index_training_data(
         validation = _index(data.validation, copies / "validation", classes, writes=writes)
     if data.unlabeled is not None and keeps_unlabeled:
         train = train.with_unlabeled(index_unlabeled_images(data.unlabeled, copies / "unlabeled", writes=writes))
-    if missing := _classes_without_images(train):
+    if missing := _classes_without_images(train, train.class_indices):
         raise DataError(f"no training image of {missing}", source=data.train.name, hint="leave out the empty classes")
-    if missing := _classes_without_images(validation):
+    if missing := _classes_without_images(validation, train.class_indices):
         warnings.warn(f"{name}: no image of {missing}: the accuracy of this class is not measured", LevitWarning, 2)
     return train, validation
 
@@ -213,8 +214,9 @@ def _index(
     )
 
 
-def _classes_without_images(images: IndexedImages) -> str:
-    """Names of the classes without an image, as text; empty where all classes have one."""
-    missing = [images.classes[label] for label in np.flatnonzero(count_labels(images) == 0)]
+def _classes_without_images(images: IndexedImages, class_indices: Sequence[int]) -> str:
+    """Names of those of the classes that have no image, as text; empty where all of them have one."""
+    counts = count_labels(images)
+    missing = [images.classes[label] for label in sorted(class_indices) if not counts[label]]
     listed = ", ".join(map(repr, missing[:_MAX_LISTED]))
     return listed + (f" and {len(missing) - _MAX_LISTED} more" if len(missing) > _MAX_LISTED else "")

@@ -46,7 +46,7 @@ class IndexedImages:
         rows: numbers of the images in `store`, int64 [images]; None for all of them.
 
     Attributes:
-        classes, is_multi_label: the arguments.
+        class_indices, classes, is_multi_label: the arguments.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class IndexedImages:
         rows: NDArray[np.int64] | None = None,
     ) -> None:
         self.classes, self.is_multi_label = classes, is_multi_label
-        self._store, self._class_indices = store, tuple(class_indices)
+        self._store, self.class_indices = store, tuple(class_indices)
         self._rows = np.arange(len(store)) if rows is None else rows
 
     def __len__(self) -> int:
@@ -71,7 +71,7 @@ class IndexedImages:
 
     def labels(self, index: int) -> tuple[int, ...]:
         """Return the labels of an image, as indices into `classes`."""
-        return tuple(self._class_indices[label] for label in self._store.labels(int(self._rows[index])))
+        return tuple(self.class_indices[label] for label in self._store.labels(int(self._rows[index])))
 
     def name(self, index: int) -> str:
         """Return the name of an image."""
@@ -87,14 +87,14 @@ class IndexedImages:
         store = _JoinedStore(self._store, unlabeled)
         rows = np.concatenate([self._rows, np.arange(len(self._store), len(store))])
         return IndexedImages(
-            store, self._class_indices, classes=self.classes, is_multi_label=self.is_multi_label, rows=rows
+            store, self.class_indices, classes=self.classes, is_multi_label=self.is_multi_label, rows=rows
         )
 
     def select(self, indices: NDArray[np.int64]) -> IndexedImages:
         """Return the images of these indices, int64 [images], which get the indices from 0."""
         return IndexedImages(
             self._store,
-            self._class_indices,
+            self.class_indices,
             classes=self.classes,
             is_multi_label=self.is_multi_label,
             rows=self._rows[indices],

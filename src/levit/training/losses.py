@@ -103,14 +103,14 @@ def balanced_class_weights(counts: NDArray[np.int64]) -> NDArray[np.float32]:
         counts: images of each class, int64 [classes].
 
     Returns:
-        float32 [classes]; 0 for a class without images.
+        float32 [classes]; 1 for a class without images, which only a teacher predicts.
 
     Examples:
         >>> balanced_class_weights(np.array([1, 3])).tolist()
         [2.0, 0.666...]
     """
     present = counts > 0
-    weights = np.zeros(len(counts), np.float32)
+    weights = np.ones(len(counts), np.float32)
     weights[present] = counts.sum() / (present.sum() * counts[present])
     return weights
 

@@ -29,7 +29,7 @@ from levit.training.run_data import RunData, build_loaders, compute_class_weight
 from levit.training.run_state import LAST, has_state, load_state
 from levit.training.step import TrainingStep
 from levit.training.student import Student, build_student
-from levit.training.teacher_opening import hash_teacher_of_run, load_teachers, open_teacher_of_run
+from levit.training.teacher_opening import choose_classes, hash_teacher_of_run, load_teachers, open_teacher_of_run
 from levit.training.teacher_process import TeacherProcess
 from levit.training.trackers import Tracker
 from levit.training.validation import Validator
@@ -53,11 +53,11 @@ def build_training_loop(
         LevitError: the disk has too little space.
     """
     accelerator.wait_for_everyone()  # until the first process has created the run directory
-    student = _build_student(options, data)
+    teachers = load_teachers(options.teacher)
+    student = _build_student(options, data, choose_classes(teachers, options.teacher, data.train))
     teacher = open_teacher_of_run(
-        load_teachers(options.teacher), options.teacher, student, device=accelerator.device,
-        precision=options.run.precision,
-    )  # fmt: skip
+        teachers, options.teacher, student, device=accelerator.device, precision=options.run.precision
+    )
     images = prepare_data(options, data, student, accelerator)
     checkpointer = _build_checkpointer(options, student, teacher, images, accelerator)
     progress = _resume(checkpointer, options)
@@ -87,7 +87,7 @@ def build_training_loop(
     )  # fmt: skip
 
 
-def _build_student(options: TrainingOptions, data: TrainingData) -> Student:
+def _build_student(options: TrainingOptions, data: TrainingData, classes: Sequence[str]) -> Student:
     """Build the network that is trained.
 
     In a resumed run it is built from the last saved checkpoint, because the initial weights may no longer exist.
@@ -100,7 +100,7 @@ def _build_student(options: TrainingOptions, data: TrainingData) -> Student:
     if has_state(Path(options.run.out)):
         options = options.with_values(model=str(last), from_scratch=False, patch_size=None)
     student = build_student(
-        options.model, options.teacher, data.train.classes, crop=options.augmentation.crop,
+        options.model, options.teacher, classes, crop=options.augmentation.crop,
         is_multi_label=data.train.is_multi_label,
     )  # fmt: skip
     height, width = student.image_size
@@ -192,10 +192,12 @@ def _describe(options: TrainingOptions, student: Student, images: RunData, accel
     count = sum(parameter.numel() for parameter in student.network.parameters())
     height, width = student.image_size
     unlabeled = images.train.num_unlabeled
+    labeled, outputs = len(images.train.class_indices), len(student.classes)
+    classes = f"{labeled} classes" if labeled == outputs else f"{labeled} of {outputs} classes"
     teacher = f", distilled from {', '.join(options.teacher.names)}" if options.teacher.has_teacher else ""
     return (
         f"{options.model.model}, {count / 1e6:.1f} million parameters, {height}x{width}{teacher}: "
-        f"{len(images.train) - unlabeled:,} training images of {len(student.classes)} classes"
+        f"{len(images.train) - unlabeled:,} training images of {classes}"
         f"{f' and {unlabeled:,} without labels' if unlabeled else ''}, {len(images.validation):,} "
         f"validation images, on {accelerator.num_processes} x {accelerator.device.type} in {options.run.precision}"
     )

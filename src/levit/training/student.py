@@ -23,9 +23,10 @@ from levit.checkpoints.transformers_configuration import (
     preprocessor_config,
 )
 from levit.checkpoints.weight_names import SAFETENSORS_FILE
-from levit.data.class_matching import match_classes
+from levit.data.class_matching import are_same_classes
+from levit.data.imagenet_names import readable_names
 from levit.deployment.bias_interpolation import resize_checkpoint
-from levit.errors import ConfigError, DataError
+from levit.errors import ConfigError
 from levit.files import updating_folder
 from levit.model.config import LevitConfig
 from levit.model.image_classification import LevitForImageClassification, LevitForImageClassificationWithTeacher
@@ -112,14 +113,15 @@ def build_student(
 ) -> Student:
     """Build the network that is trained, with its initial weights.
 
-    A checkpoint keeps its heads if its labels are the classes of the data, in any order; otherwise the heads are new.
-    Attention biases are interpolated to another image size. A network that is trained on whole images (`crop` is
-    "padded") is evaluated and saved with a preprocessing that does not crop.
+    A checkpoint keeps its heads if its labels are the classes, in any order and by any of their names; otherwise the
+    heads are new. Labels that are WordNet ids of ImageNet become names; see `readable_names`. Attention biases are
+    interpolated to another image size. A network that is trained on whole images (`crop` is "padded") is evaluated and
+    saved with a preprocessing that does not crop.
 
     Args:
         options: name or path of the network, image size, patch size and drop path rate.
         teacher: distillation; with a teacher the network has two heads.
-        classes: classes of the training set.
+        classes: classes of the training set, or of the teacher.
         crop: crop of the augmentation.
         is_multi_label: whether an image may have any number of labels.
 
@@ -132,6 +134,7 @@ def build_student(
             reason = f"{options.model} is not a LeViT, and only a LeViT has a distillation head"
             raise ConfigError(reason, source="teacher", hint="leave out `teacher`")
         network, preprocessing, labels = create_timm_network(options, classes)
+        labels = readable_names(labels)
     else:
         network, preprocessing, labels = _build_levit(options, teacher, tuple(classes), is_multi_label=is_multi_label)
     if crop == "padded":  # resizing to a larger size and cropping would enlarge every object
@@ -145,8 +148,9 @@ def _build_levit(
     checkpoint = _read_checkpoint(options)
     keeps_heads = False
     if checkpoint is not None and not options.from_scratch:
-        keeps_heads = _are_same_classes(classes, checkpoint.labels)
+        keeps_heads = are_same_classes(classes, checkpoint.labels)
         classes = checkpoint.labels if keeps_heads else classes
+    classes = readable_names(classes)
     settings = _label_settings(classes, is_multi_label=is_multi_label) | _distillation_settings(teacher)
     config = _configure(options, checkpoint, settings)
     network: nn.Module
@@ -173,14 +177,6 @@ def _read_checkpoint(options: ModelOptions) -> Checkpoint | None:
     if options.image_size is None:
         return checkpoint
     return resize_checkpoint(checkpoint, (options.image_size, options.image_size))
-
-
-def _are_same_classes(classes: Sequence[str], labels: Sequence[str]) -> bool:
-    """Whether classes and labels match one to one, in any order and by any of their names."""
-    try:
-        return len(match_classes(classes, labels, "the data").class_indices) == len(labels)
-    except DataError:
-        return False
 
 
 def _label_settings(labels: Sequence[str], *, is_multi_label: bool) -> dict[str, Any]:

@@ -179,7 +179,8 @@ def match_teacher_classes(name: str, classes: Sequence[str], labels: Sequence[st
         raise DataError(
             f"not every class of the data is one of its {len(labels)} labels ({error.reason})",
             source=teacher_source(name),
-            hint="train a teacher on this data first: levit train DATA --model timm/regnety_016 --out TEACHER",
+            hint="name the classes as it does, or train a teacher on this data first: "
+            "levit train DATA --model timm/regnety_016 --out TEACHER",
         ) from error
 
 

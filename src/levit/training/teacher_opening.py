@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +16,11 @@ from torch import nn
 
 from levit.checkpoints.from_model import checkpoint_from_model
 from levit.checkpoints.hashing import hash_file
+from levit.data.class_matching import are_same_classes
+from levit.data.imagenet_names import readable_names
+from levit.data.labeled_images import LabeledDataset
 from levit.deployment.build import build_artifact
-from levit.errors import ConfigError, LevitWarning
+from levit.errors import ConfigError, DataError, LevitWarning
 from levit.model.pretrained import LevitPreTrainedModel
 from levit.runtime.cpu_count import usable_cores
 from levit.runtime.openvino_engine import choose_precision
@@ -38,6 +42,7 @@ from levit.training.teacher_process import TeacherProcess
 from levit.training.teacher_server import TeacherSettings
 from levit.training.timm_networks import ClassificationNetwork
 
+_DATA_CLASSES = "use `teacher_classes=data`"
 _ELEMENT_TYPES = {"bf16": "bf16", "fp32": "f32"}
 
 
@@ -67,6 +72,38 @@ def load_teachers(options: TeacherOptions) -> list[LoadedTeacher]:
         network = open_onnx_classifier(Path(name), teacher_source(name)) if is_onnx(name) else None
         teachers.append(LoadedTeacher(name, network or load_teacher_network(name, options.teacher_size)))
     return teachers
+
+
+def choose_classes(teachers: Sequence[LoadedTeacher], options: TeacherOptions, data: LabeledDataset) -> tuple[str, ...]:
+    """Choose the classes of the student: those of the data, or all of the teachers', which then include them.
+
+    Classes of the teachers have their order and their names, except that WordNet ids become names, and that two classes
+    of ImageNet with the same name are distinguished; see `readable_names`.
+
+    Args:
+        teachers: the loaded teachers; at least one, if their classes are chosen.
+        options: `teacher_classes`.
+        data: the training set.
+
+    Raises:
+        ConfigError: images have several labels.
+        DataError: the teachers have different labels, or the same one twice, or lack a class of the data.
+    """
+    if options.teacher_classes == "data":
+        return tuple(data.classes)
+    if data.is_multi_label:  # the absence of a label would only mean that the data does not have this class
+        reason = f"is all, and images of {data.name} have several labels"
+        raise ConfigError(reason, source="teacher_classes", hint="use data")
+    first, *others = teachers
+    labels = readable_names(first.network.labels)
+    if repeated := [label for label, count in Counter(labels).items() if count > 1]:
+        raise DataError(f"it has two labels {repeated[0]!r}", source=teacher_source(first.name), hint=_DATA_CLASSES)
+    for name, network in others:
+        if not are_same_classes(network.labels, labels):
+            reason = f"its labels are not those of {first.name}"
+            raise DataError(reason, source=teacher_source(name), hint=_DATA_CLASSES)
+    match_teacher_classes(first.name, data.classes, labels)
+    return labels
 
 
 def open_teacher_of_run(

@@ -21,6 +21,9 @@ class TeacherOptions:
         "auto", "What computes the teacher: torch, openvino (a process on the CPU), or auto: openvino on CPUs.",
         choices=("auto", "torch", "openvino"),
     )  # fmt: skip
+    teacher_classes: str = option(
+        "data", "Classes of the network: those of the data, or all of the teacher's.", choices=("data", "all")
+    )
     distillation: str = option(
         "hard", "Target of the distillation head: the teacher's class (hard) or scores (soft).",
         choices=("hard", "soft"),

@@ -14,6 +14,7 @@ from torch import nn
 from levit.checkpoints.json_files import read_json
 from levit.checkpoints.timm_configuration import is_timm, timm_labels, timm_preprocessing, timm_transform
 from levit.checkpoints.transformers_configuration import CONFIG_FILE, MULTI_LABEL
+from levit.data.class_matching import are_same_classes
 from levit.errors import CheckpointError, ConfigError, first_line
 from levit.spec.architecture import Grid
 from levit.spec.labels import default_labels
@@ -48,8 +49,8 @@ def is_timm_network(model: str) -> bool:
 def create_timm_network(options: ModelOptions, classes: Sequence[str]) -> ClassificationNetwork:
     """Create a timm network to train.
 
-    The head of a network from a folder is kept if its labels are the classes, in any order; the labels then have its
-    order. Otherwise the head is new.
+    The head of a network from a folder is kept if its labels are the classes, in any order and by any of their names;
+    it then keeps its labels. Otherwise the head is new.
 
     Args:
         options: `model`, `from_scratch`, `image_size`, `drop_path`.
@@ -65,7 +66,7 @@ def create_timm_network(options: ModelOptions, classes: Sequence[str]) -> Classi
     network = _create(options.model, pretrained=not options.from_scratch, num_classes=len(classes), **drop_path)
     labels = _stored_labels(options.model)
     if labels is not None and not options.from_scratch:
-        if sorted(labels) == sorted(classes):
+        if are_same_classes(classes, labels):
             classes = labels
         else:  # create_model keeps the head where the number of classes is the same
             network.reset_classifier(len(classes))  # type: ignore[operator]

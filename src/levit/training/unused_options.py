@@ -38,8 +38,8 @@ def _has_no_teacher(values: Values) -> bool:
 
 RULES: tuple[Rule, ...] = (
     Rule(
-        ("unlabeled", "teacher_size", "teacher_engine", "distillation", "alpha", "tau"), ("teacher",),
-        _has_no_teacher, "without a teacher", "give `teacher`",
+        ("unlabeled", "teacher_size", "teacher_engine", "teacher_classes", "distillation", "alpha", "tau"),
+        ("teacher",), _has_no_teacher, "without a teacher", "give `teacher`",
     ),
     Rule(
         ("tau",), ("distillation",), lambda values: values["distillation"] == "hard",
