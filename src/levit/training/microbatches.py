@@ -1,4 +1,4 @@
-"""Microbatches of the training steps: on the device, mixed, and with the logits of a teacher process."""
+"""Microbatches of the training steps: on the device, mixed, and with the logits of a teacher."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from torch import Tensor
 
 from levit.training.data_loader import Batch
 from levit.training.determinism import derive_seed
+from levit.training.teacher_cache import CachedTeacher
 from levit.training.teacher_process import TeacherProcess
+
+_MIN_SCORE = 1e-12  # of the logarithm
 
 
 class Microbatch(NamedTuple):
@@ -39,16 +42,20 @@ class MicrobatchPreparation:
     each other; while the teacher computes, the next batch is loaded. On another device the teacher works one microbatch
     ahead.
 
+    A teacher usually sees mixed images. One whose logits are kept sees the images before they are mixed, and its scores
+    are mixed like their labels.
+
     Attributes:
-        mixup: timm's mixup and CutMix; None without them.
-        teacher: process that computes the teachers; None where the step computes them, or there is none.
+        mixup: timm's mixup and CutMix, of labels and scores where logits are kept; None without them.
+        teacher: teacher that computes ahead, or whose logits are kept; None where the step computes it, or there is
+            none.
         device: device of the training.
         seed: seed of the run; random numbers of mixup depend on it, the epoch and the step.
         accumulate: number of microbatches of a step.
     """
 
     mixup: Mixup | None
-    teacher: TeacherProcess | None
+    teacher: TeacherProcess | CachedTeacher | None
     device: torch.device
     seed: int
     accumulate: int
@@ -70,11 +77,10 @@ class MicrobatchPreparation:
         for batch, position in zip(batches, positions, strict=False):
             if pending is not None and self._takes_turns:
                 yield self._finish(pending)
-            following = self._prepare(batch, *position)
+            following = self._submit(batch, *position)
             if self.teacher is None:
-                yield following
+                yield following.microbatch
                 continue
-            self.teacher.submit(following.pixel_values)
             if pending is not None and not self._takes_turns:
                 yield self._finish(pending)
             pending = following
@@ -91,18 +97,47 @@ class MicrobatchPreparation:
         if self.teacher is not None:
             self.teacher.close()
 
-    def _finish(self, pending: Microbatch) -> Microbatch:
-        """Wait for the logits of the teacher."""
-        assert self.teacher is not None  # noqa: S101
-        logits = self.teacher.collect(len(pending.pixel_values))
-        return pending._replace(teacher_logits=logits.to(self.device, non_blocking=True))
-
-    def _prepare(self, batch: Batch, epoch: int, step: int) -> Microbatch:
-        """Move a batch to the device and mix its images."""
+    def _submit(self, batch: Batch, epoch: int, step: int) -> _Pending:
+        """Move a batch to the device, mix its images, and start the teacher on what it sees."""
         pixels = batch.pixel_values.to(self.device, non_blocking=True, memory_format=torch.channels_last)
-        targets = batch.targets.to(self.device, non_blocking=True)
-        if self.mixup is not None:
-            # The same for every process and microbatch: a step has one mixing coefficient.
-            np.random.seed(derive_seed(self.seed, "mix", epoch, step) % 2**32)
-            pixels, targets = self.mixup(pixels, targets)
-        return Microbatch(pixels, targets)
+        pending = _Pending(
+            Microbatch(pixels, batch.targets.to(self.device, non_blocking=True)), batch.samples, epoch, step
+        )
+        if isinstance(self.teacher, CachedTeacher):
+            self.teacher.submit(batch.samples, pixels)
+            return pending
+        pixels, targets = self._mix(pending, pending.microbatch.targets)
+        if self.teacher is not None:
+            self.teacher.submit(pixels)
+        return pending._replace(microbatch=Microbatch(pixels, targets))
+
+    def _finish(self, pending: _Pending) -> Microbatch:
+        """Wait for the logits of the teacher."""
+        microbatch = pending.microbatch
+        if isinstance(self.teacher, CachedTeacher):
+            scores = self.teacher.collect(pending.samples).softmax(dim=1).to(self.device, non_blocking=True)
+            pixels, both = self._mix(pending, torch.cat([microbatch.targets, scores], dim=1))
+            targets, scores = both.chunk(2, dim=1)
+            return Microbatch(pixels, targets, scores.clamp_min(_MIN_SCORE).log())
+        assert self.teacher is not None  # noqa: S101
+        logits = self.teacher.collect(len(microbatch.pixel_values))
+        return microbatch._replace(teacher_logits=logits.to(self.device, non_blocking=True))
+
+    def _mix(self, pending: _Pending, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Mix the images of a microbatch and their targets, float32 [B, any]."""
+        pixels = pending.microbatch.pixel_values
+        if self.mixup is None:
+            return pixels, targets
+        # The same for every process and microbatch: a step has one mixing coefficient.
+        np.random.seed(derive_seed(self.seed, "mix", pending.epoch, pending.step) % 2**32)
+        mixed: tuple[Tensor, Tensor] = self.mixup(pixels, targets)
+        return mixed
+
+
+class _Pending(NamedTuple):
+    """Microbatch without the logits of the teacher, its samples, int64 [B, 2], and its position in the run."""
+
+    microbatch: Microbatch
+    samples: Tensor
+    epoch: int
+    step: int

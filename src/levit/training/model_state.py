@@ -65,7 +65,7 @@ def build_model_state(
         network = convert_sync_batchnorm(network)  # timm's version keeps the activations of timm's own batch norms
     # On CPUs a step is about a tenth faster with channels last.
     network = network.to(accelerator.device).to(memory_format=torch.channels_last)
-    average = ModelEmaV3(network, decay=optimizer.ema) if optimizer.ema else None
+    average = ModelEmaV3(network, decay=optimizer.ema, use_warmup=optimizer.ema_warmup) if optimizer.ema else None
     plain = build_optimizer(network, optimizer, lr=schedule.lr)
     lr_schedule = build_schedule(plain, schedule, steps_per_epoch)
     prepared, wrapped = accelerator.prepare(torch.compile(network) if compile_network else network, plain)

@@ -13,6 +13,7 @@ from torch import nn
 from levit.errors import ConfigError, first_line
 from levit.training.callbacks import Callback, CallbackList
 from levit.training.checkpointer import Checkpointer
+from levit.training.control_group import long_work, wait_for_all
 from levit.training.datasets import TrainingData, hash_images
 from levit.training.determinism import derive_seed
 from levit.training.fingerprint import Fingerprint, check_fingerprint
@@ -20,7 +21,7 @@ from levit.training.loop import TrainingLoop
 from levit.training.losses import Loss
 from levit.training.microbatches import MicrobatchPreparation
 from levit.training.model_state import build_model_state
-from levit.training.options import AugmentationOptions, TrainingOptions
+from levit.training.options import TrainingOptions
 from levit.training.output_directory import new_run_hint, write_arguments
 from levit.training.progress import Progress
 from levit.training.progress_display import ProgressDisplay
@@ -29,6 +30,7 @@ from levit.training.run_data import RunData, build_loaders, compute_class_weight
 from levit.training.run_state import LAST, has_state, load_state
 from levit.training.step import TrainingStep
 from levit.training.student import Student, build_student
+from levit.training.teacher_cache import CachedTeacher, CacheShape, create_cache_file
 from levit.training.teacher_opening import choose_classes, hash_teacher_of_run, load_teachers, open_teacher_of_run
 from levit.training.teacher_process import TeacherProcess
 from levit.training.trackers import Tracker
@@ -52,25 +54,27 @@ def build_training_loop(
         CheckpointError: weights cannot be read or written.
         LevitError: the disk has too little space.
     """
-    accelerator.wait_for_everyone()  # until the first process has created the run directory
-    teachers = load_teachers(options.teacher)
-    student = _build_student(options, data, choose_classes(teachers, options.teacher, data.train))
-    teacher = open_teacher_of_run(
-        teachers, options.teacher, student, device=accelerator.device, precision=options.run.precision
-    )
+    wait_for_all(accelerator)  # until the first process has created the run directory
+    with long_work(accelerator):  # which may download weights
+        teachers = load_teachers(options.teacher)
+        student = _build_student(options, data, choose_classes(teachers, options.teacher, data.train))
+        teacher = open_teacher_of_run(
+            teachers, options.teacher, student, device=accelerator.device, precision=options.run.precision
+        )
     images = prepare_data(options, data, student, accelerator)
     checkpointer = _build_checkpointer(options, student, teacher, images, accelerator)
     progress = _resume(checkpointer, options)
+    source = _keep_logits(teacher, options, student, images, checkpointer.fingerprint, accelerator)
     batches, validation_batches = build_loaders(options, images, student, accelerator, progress)
     loss = _build_loss(options, student, images).to(accelerator.device)
     step = TrainingStep(
         model=checkpointer.model, accelerator=accelerator, loss=loss, options=options.optimizer,
-        seed=options.run.seed, teacher=None if isinstance(teacher, TeacherProcess) else teacher,
+        seed=options.run.seed, teacher=source if isinstance(source, nn.Module) else None,
     )  # fmt: skip
     preparation = MicrobatchPreparation(
-        mixup=_build_mixup(options.augmentation, len(student.classes)), device=accelerator.device,
+        mixup=_build_mixup(options, len(student.classes)), device=accelerator.device,
         seed=options.run.seed, accumulate=options.optimizer.accumulate,
-        teacher=teacher if isinstance(teacher, TeacherProcess) else None,
+        teacher=None if isinstance(source, nn.Module) else source,
     )  # fmt: skip
     validator = Validator(
         batches=validation_batches, accelerator=accelerator, num_classes=len(student.classes),
@@ -148,8 +152,13 @@ def _resume(checkpointer: Checkpointer, options: TrainingOptions) -> Progress:
         return Progress()
     hint = new_run_hint(checkpointer.run, options.model)
     check_fingerprint(state.fingerprint, checkpointer.fingerprint, checkpointer.run, hint)
+    progress = state.progress
+    is_complete = progress.epoch >= options.schedule.total_epochs or progress.is_out_of_patience
+    if not state.tensors and not is_complete:  # `keep_state` keeps them
+        reason = f"cannot go on: it was complete after epoch {progress.epoch}, and its optimizer was not kept"
+        raise ConfigError(reason, source=checkpointer.run, hint=hint)
     checkpointer.restore(state.tensors)
-    return state.progress
+    return progress
 
 
 def _build_loss(options: TrainingOptions, student: Student, images: RunData) -> Loss:
@@ -161,13 +170,32 @@ def _build_loss(options: TrainingOptions, student: Student, images: RunData) -> 
     )  # fmt: skip
 
 
-def _build_mixup(options: AugmentationOptions, num_classes: int) -> Mixup | None:
-    if not options.mixup and not options.cutmix:
+def _keep_logits(
+    teacher: nn.Module | TeacherProcess | None,
+    options: TrainingOptions,
+    student: Student,
+    images: RunData,
+    fingerprint: Fingerprint,
+    accelerator: Accelerator,
+) -> nn.Module | TeacherProcess | CachedTeacher | None:
+    """Keep the logits of the teacher where the number of augmentations of an image is limited."""
+    if teacher is None or not options.teacher.teacher_views:
+        return teacher
+    shape = CacheShape(len(images.train), options.teacher.teacher_views, len(student.classes))
+    identity = (fingerprint, options.teacher, options.augmentation, options.run.seed, student.image_size)
+    with accelerator.local_main_process_first():
+        file = create_cache_file(Path(options.run.out), shape, *identity)
+    return CachedTeacher(teacher, file, shape, autocast=accelerator.autocast)
+
+
+def _build_mixup(options: TrainingOptions, num_classes: int) -> Mixup | None:
+    mixing = options.augmentation
+    if not mixing.mixup and not mixing.cutmix:
         return None
-    # Labels are smoothed by the loss, after mixing.
+    # Labels are smoothed by the loss, after mixing. Where a teacher's logits are kept, its scores are mixed, too.
     return Mixup(
-        mixup_alpha=options.mixup, cutmix_alpha=options.cutmix, prob=options.mix_share, label_smoothing=0.0,
-        num_classes=num_classes, multi_label=True,
+        mixup_alpha=mixing.mixup, cutmix_alpha=mixing.cutmix, prob=mixing.mix_share, label_smoothing=0.0,
+        num_classes=num_classes * (2 if options.teacher.teacher_views else 1), multi_label=True,
     )  # fmt: skip
 
 

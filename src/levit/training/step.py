@@ -69,7 +69,8 @@ class TrainingStep:
         clip_gradients(model.network, self.options.clip)
         model.optimizer.step()
         if model.average is not None:
-            model.average.update(model.network)
+            number = epoch * steps_per_epoch + step if model.average.use_warmup else None
+            model.average.update(model.network, step=number)
         return results
 
     def _forward(self, batch: Microbatch) -> tuple[Tensor, Tensor]:

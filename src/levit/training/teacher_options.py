@@ -24,6 +24,9 @@ class TeacherOptions:
     teacher_classes: str = option(
         "data", "Classes of the network: those of the data, or all of the teacher's.", choices=("data", "all")
     )
+    teacher_views: int = option(
+        0, "Augmentations of each image, whose teacher scores are computed once; 0: others in every epoch.", low=0
+    )
     distillation: str = option(
         "hard", "Target of the distillation head: the teacher's class (hard) or scores (soft).",
         choices=("hard", "soft"),
