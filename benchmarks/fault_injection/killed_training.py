@@ -139,7 +139,7 @@ def _train(folder: str, run: str, workers: int) -> None:
     options = TrainingOptions.from_flat(
         data=f"{folder}/data", out=run, model=f"{folder}/model", resume=Path(run).exists(), epochs=2, batch_size=8,
         lr=3e-3, drop_path=0.1, ema=0.8, mixup=0.8, precision="fp32", workers=workers, report_to="none",
-        save_minutes=_SAVE_AFTER_EVERY_STEP,
+        save_minutes=_SAVE_AFTER_EVERY_STEP, keep_state=True,
     )  # fmt: skip
     try:
         run_training(options, [])

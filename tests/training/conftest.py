@@ -139,6 +139,7 @@ def run_options(colors: Path, network: Path, tmp_path: Path) -> TrainingOptions:
         precision="fp32",
         workers=0,
         save_minutes=0.0,
+        keep_state=True,
         report_to="none",
     )
 

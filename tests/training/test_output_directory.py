@@ -99,6 +99,14 @@ def test_all_options_that_prevent_resuming_are_named(options, run):
         check_run_directory(options(resume=True, lr=0.1, epochs=7))
 
 
+def test_a_run_whose_state_was_removed_is_not_started_again(options, run):
+    start(options())
+    (run / "last").mkdir()
+    match = r"run cannot be resumed, because .*training_state\.pt was removed: start another run with `model=.*last`"
+    with pytest.raises(ConfigError, match=match):
+        check_run_directory(options(resume=True))
+
+
 def test_a_run_without_a_saved_state_may_be_resumed_with_other_options(options, run):
     start(options())
     check_run_directory(options(resume=True, lr=0.1, epochs=7))

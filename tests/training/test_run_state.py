@@ -13,7 +13,15 @@ from levit.errors import CheckpointError
 from levit.files import temporary_path
 from levit.training.fingerprint import Fingerprint
 from levit.training.progress import Progress
-from levit.training.run_state import LAST, STATE_FILE, RunState, finish_interrupted_save, load_state, save_state
+from levit.training.run_state import (
+    LAST,
+    STATE_FILE,
+    RunState,
+    drop_tensors,
+    finish_interrupted_save,
+    load_state,
+    save_state,
+)
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 PROGRESS = st.builds(
@@ -24,6 +32,7 @@ PROGRESS = st.builds(
     history=st.lists(st.dictionaries(st.sampled_from(["epoch", "loss", "top1", "lr"]), FINITE), max_size=3),
     best=st.none() | FINITE,
     best_epoch=st.integers(0, 2000),
+    best_weights=st.sampled_from([None, "network", "average"]),
     is_out_of_patience=st.booleans(),
 )
 FINGERPRINT = Fingerprint(images="0f1e", step_size=16, num_processes=2)
@@ -71,6 +80,15 @@ def test_tensors_are_restored(tmp_path):
     assert restored["network"]["b"].dtype == torch.int64
     assert restored["optimizer"]["param_groups"] == tensors["optimizer"]["param_groups"]
     assert restored["average"] is None
+
+
+def test_the_tensors_of_a_complete_run_can_be_deleted(tmp_path):
+    save(tmp_path, 3)
+    state = load_state(tmp_path)
+    drop_tensors(tmp_path, state)
+    assert load_state(tmp_path) == (FINGERPRINT, state.progress, {})
+    assert (tmp_path / LAST / "model.safetensors").read_bytes() == b"weights"
+    assert sorted(names(tmp_path / LAST)) == ["model.safetensors", STATE_FILE]
 
 
 def test_a_run_without_a_state_has_none(tmp_path):

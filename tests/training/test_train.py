@@ -76,9 +76,33 @@ def test_a_run_leaves_files_that_transformers_and_the_runtime_read(long_run: Run
     assert not (folder / ".images").exists()
     assert list(folder.glob("tensorboard/**/events.out.tfevents.*"))
     assert yaml.safe_load((folder / "args.yaml").read_text())["batch_size"] == 16
-    assert long_run.best == max(max(row["top1"], row["ema_top1"]) for row in read_results(folder))
+    best = read_results(folder)[long_run.best_epoch - 1]
+    assert long_run.best in (best["top1"], best["ema_top1"])
     assert levit.read_checkpoint(folder / "last").labels == COLORS
     assert levit.read_checkpoint(folder / "ema").labels == COLORS
+
+
+def test_a_complete_run_keeps_no_optimizer_and_is_complete_when_it_is_resumed(
+    short_options: TrainingOptions, short_run: Run
+) -> None:
+    state = load_state(short_run.folder)
+    assert state is not None
+    assert (state.progress.epoch, state.tensors) == (1, {})
+    assert (short_run.folder / "last" / "training_state.pt").stat().st_size < 10_000
+    again = train(short_options, resume=True)
+    assert (again.is_complete, again.best, again.best_epoch) == (True, short_run.best, short_run.best_epoch)
+    assert levit.read_checkpoint(short_run.folder / "last").labels == COLORS
+
+
+def test_a_run_without_its_optimizer_does_not_go_on(
+    short_options: TrainingOptions, short_run: Run, tmp_path: Path
+) -> None:
+    """Its options were edited to more epochs than it had."""
+    run = shutil.copytree(short_run.folder, tmp_path / "run")
+    arguments = run / "args.yaml"
+    arguments.write_text(arguments.read_text().replace("epochs: 1\n", "epochs: 2\n", 1))
+    with pytest.raises(ConfigError, match=r"run cannot go on: it was complete after epoch 1, and its optimizer"):
+        train(short_options, out=str(run), epochs=2, resume=True)
 
 
 def test_accuracies_of_a_run_are_fractions(long_run: Run) -> None:

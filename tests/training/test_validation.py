@@ -174,7 +174,7 @@ def test_logits_of_nan_for_several_labels_are_never_the_best(validate):
     targets = np.array([[1, 0], [0, 1], [1, 1]], np.float32)
     metrics = validate(np.full((3, 2), nan, np.float32), targets, is_multi_label=True)
     assert isnan(metrics["loss"])
-    assert ranking_key(metrics, "loss") == (-inf, -inf)
+    assert ranking_key([metrics], "loss") == (-inf, -inf)
 
 
 def test_validation_computes_no_gradients(build):

@@ -15,7 +15,7 @@ from levit.training.failures import NonFiniteError
 from levit.training.fingerprint import Fingerprint
 from levit.training.model_state import ModelState
 from levit.training.progress import BestWeights, Progress
-from levit.training.run_state import RunState, checkpoint_errors, save_state
+from levit.training.run_state import RunState, checkpoint_errors, drop_tensors, save_state
 from levit.training.student import Student
 
 AVERAGE = "ema"
@@ -69,7 +69,12 @@ class Checkpointer:
         self.accelerator.wait_for_everyone()
 
     def restore(self, tensors: dict[str, Any]) -> None:
-        """Load the tensors of a saved state, and write `ema/` again, which a killed process may have left out."""
+        """Load the tensors of a saved state, and write `ema/` again, which a killed process may have left out.
+
+        A complete run may have kept no tensors, and needs none.
+        """
+        if not tensors:
+            return
         set_state_dict(
             self.model.prepared, self.model.optimizer.optimizer, model_state_dict=tensors["network"],
             optim_state_dict=tensors["optimizer"], options=StateDictOptions(full_state_dict=True),
@@ -81,6 +86,15 @@ class Checkpointer:
         if self.accelerator.is_main_process:
             with checkpoint_errors(self.run):
                 self._save_average()
+
+    def drop_tensors(self, progress: Progress) -> None:
+        """Delete optimizer and average from the state of a complete run: it is not resumed, and they are large.
+
+        Raises:
+            CheckpointError: the state cannot be written.
+        """
+        if self.accelerator.is_main_process:
+            drop_tensors(self.run, RunState(self.fingerprint, progress, {}))
 
     def _save_average(self) -> None:
         if self.model.average is not None:

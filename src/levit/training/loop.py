@@ -186,7 +186,9 @@ class TrainingLoop:
         row |= {"images_per_second": steps * self.sampler.step_size / seconds, "seconds": seconds}
         if not isfinite(row["loss"]):
             raise NonFiniteError(row["loss"], f"the validation of epoch {self.progress.epoch + 1}")
-        best = self.progress.finish_epoch(row, metric=self.options.metric, patience=self.options.patience)
+        best = self.progress.finish_epoch(
+            row, metric=self.options.metric, patience=self.options.patience, window=self.options.best_window
+        )
         self.checkpointer.save(self.progress, best=best)
         self.callbacks.on_checkpoint(self.progress)
         self.callbacks.on_epoch_end(self.progress, is_best=best is not None)

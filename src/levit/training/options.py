@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from levit.errors import ConfigError
+from levit.training.augmentation_options import AugmentationOptions
 from levit.training.option_aliases import ALIASES
 from levit.training.option_fields import option, validate_options
 from levit.training.teacher_options import TeacherOptions
@@ -127,30 +128,6 @@ class ScheduleOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AugmentationOptions:
-    """Augmentation of training images, and mixing of batches."""
-
-    crop: str = option(
-        "resized", "Crop: resized (a random part) or padded (all, shifted by at most an eighth).",
-        choices=("resized", "padded"),
-    )  # fmt: skip
-    min_crop: float = option(0.08, "Smallest area of a resized crop, as a fraction of the image.", low=0.001, high=1)
-    flip: float = option(0.5, "Probability of a horizontal flip.", low=0, high=1)
-    color_jitter: float = option(
-        0.4, "Jitter of brightness, contrast and saturation; not used with auto_augment.", low=0
-    )
-    auto_augment: str = option("none", "timm's policy, such as rand-m9-mstd0.5-inc1 (RandAugment), or none.")
-    erase: float = option(0.0, "Probability of random erasing.", low=0, high=1)
-    mixup: float = option(0.0, "Mixup alpha; 0 disables it.", low=0)
-    cutmix: float = option(0.0, "CutMix alpha; 0 disables it.", low=0)
-    mix_share: float = option(1.0, "Probability that a step uses mixup or CutMix.", low=0, high=1)
-    repeats: int = option(1, "Repeated augmentation: copies of an image in a row, each augmented.", low=1)
-
-    def __post_init__(self) -> None:
-        validate_options(self)
-
-
-@dataclass(frozen=True, kw_only=True)
 class RunOptions:
     """Run directory, model selection, reproducibility and reporting."""
 
@@ -160,6 +137,9 @@ class RunOptions:
         "top1", "Metric that selects the best epoch; map is for several labels.",
         choices=("top1", "top5", "f1", "loss", "map"),
     )  # fmt: skip
+    best_window: int | None = option(
+        None, "Epochs whose mean metric ranks an epoch; default: 3 with a moving average, otherwise 1.", low=1
+    )
     patience: int = option(0, "Early stopping: epochs without a better one (ties: lower loss); 0 disables it.", low=0)
     seed: int = option(0, "Random seed.", low=0)
     precision: str = option(
@@ -168,6 +148,9 @@ class RunOptions:
     compile: bool = option(False, "Use torch.compile.")
     save_minutes: float = option(
         10.0, "Minutes between checkpoints within an epoch; 0 disables them.", low=0, changes_result=False
+    )
+    keep_state: bool = option(
+        False, "Keep optimizer and average in the last state of a complete run.", changes_result=False
     )
     report_to: str = option(
         "tensorboard", "Experiment tracker.", choices=("none", "tensorboard", "wandb"), changes_result=False

@@ -20,7 +20,7 @@ from levit.training.checkpointer import AVERAGE
 from levit.training.datasets import IMAGE_COPIES
 from levit.training.options import ModelOptions, TrainingOptions
 from levit.training.recipe import read_recipe
-from levit.training.run_state import LAST, finish_interrupted_save, has_state
+from levit.training.run_state import LAST, STATE_FILE, finish_interrupted_save, has_state
 
 ARGUMENTS_FILE = "args.yaml"
 
@@ -87,6 +87,9 @@ def check_run_directory(options: TrainingOptions) -> None:
         names = ", ".join(f"`{name}`" for name in changed)
         hint = f"give the values in {arguments}, or {new_run_hint(run, options.model)}"
         raise ConfigError(f"cannot resume with other values of {names}", source=run, hint=hint)
+    if (run / LAST).is_dir() and not has_state(run):
+        reason = f"cannot be resumed, because {run / LAST / STATE_FILE} was removed"
+        raise ConfigError(reason, source=run, hint=new_run_hint(run, options.model))
     if (previous.data.data, previous.data.val) != (options.data.data, options.data.val):
         text = f"{run}: resumed with images at another path; only their names and labels are compared"
         warnings.warn(text, LevitWarning, stacklevel=2)

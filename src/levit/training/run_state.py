@@ -28,7 +28,7 @@ class RunState(NamedTuple):
         fingerprint: inputs of the run.
         progress: progress of the run.
         tensors: state dicts under the names "network", "optimizer", "average" and "scaler"; those of the moving average
-            and of the gradient scaler may be None.
+            and of the gradient scaler may be None. Empty in a complete run that did not keep them.
     """
 
     fingerprint: Fingerprint
@@ -55,9 +55,27 @@ def save_state(run: Path, state: RunState, write_model: Callable[[Path], None]) 
         with replacing(run / _COMPLETE) as partial:
             partial.mkdir()
             write_model(partial)
-            plain = {"fingerprint": asdict(state.fingerprint), "progress": asdict(state.progress)}
-            torch.save(plain | state.tensors, partial / STATE_FILE)
+            _write_state(partial / STATE_FILE, state)
         finish_interrupted_save(run)
+
+
+def drop_tensors(run: Path, state: RunState) -> None:
+    """Replace the saved state of a complete run by its fingerprint and its progress, a few kilobytes.
+
+    Args:
+        run: the run directory.
+        state: the state of the run, whose tensors are left out.
+
+    Raises:
+        CheckpointError: the file cannot be written; the state is as before.
+    """
+    with checkpoint_errors(run / LAST), replacing(run / LAST / STATE_FILE) as partial:
+        _write_state(partial, state._replace(tensors={}))
+
+
+def _write_state(file: Path, state: RunState) -> None:
+    plain = {"fingerprint": asdict(state.fingerprint), "progress": asdict(state.progress)}
+    torch.save(plain | state.tensors, file)
 
 
 def finish_interrupted_save(run: Path) -> None:

@@ -99,6 +99,8 @@ def run_training(options: TrainingOptions, callbacks: Sequence[Callback] = ()) -
         microbatch_size, device = loop.sampler.microbatch_size, accelerator.device
         with deterministic_algorithms(device), suggest_options(options, microbatch_size, device):
             is_complete = loop.run()
+        if is_complete and not options.run.keep_state:
+            loop.checkpointer.drop_tensors(loop.progress)
     progress = loop.progress
     return Run(
         folder=Path(options.run.out), is_complete=is_complete, stopped_early=loop.stopped_early,
