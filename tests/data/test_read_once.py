@@ -5,6 +5,7 @@ import pytest
 from levit.data.duplicates import find_duplicates
 from levit.data.open_data import open_data
 from levit.data.read_once import ReadOnceDataset
+from levit.data.shared_pass import share_pass
 from levit.data.subsets import exclude_calibration
 from tests.data.datasets_on_disk import png, write_cifar, write_images, write_parquet
 
@@ -61,3 +62,21 @@ def test_a_file_that_cannot_be_read_keeps_its_path_and_is_hashed_by_its_name(tmp
     once = ReadOnceDataset(data)
     assert [item.image for item in once] == [png(5), tmp_path / "gone.png"]
     assert once.sha256() == data.sha256()
+
+
+def test_readers_of_a_shared_pass_read_each_image_once(tmp_path):
+    data = folder(tmp_path)
+    expected, readings = list(ReadOnceDataset(data)), []
+
+    class CountedDataset(ReadOnceDataset):
+        def __iter__(self):
+            for item in super().__iter__():
+                readings.append(item.name)
+                yield item
+
+    shared = share_pass(CountedDataset(data), 3)
+    assert [[*items] for items in zip(*shared, strict=True)] == [[item] * 3 for item in expected]
+    assert readings == [item.name for item in expected]
+    assert [(reader.name, reader.classes, len(reader), reader.sha256()) for reader in shared] == [
+        (data.name, data.classes, len(data), data.sha256())
+    ] * 3

@@ -10,8 +10,9 @@ import pytest
 from levit.data.labeled_images import LabeledImage
 from levit.errors import LevitError
 from levit.evaluation.comparison import Comparison
-from levit.evaluation.evaluator import Evaluation, evaluate
+from levit.evaluation.evaluator import evaluate_together
 from levit.evaluation.multi_label import evaluate_multi_label
+from levit.evaluation.single_label_pass import Evaluation
 from levit.reporting.evaluation_output import evaluate_and_write, write_multi_label_evaluation
 from tests.evaluation.color_data import OUT_OF_RANGE, UNREADABLE, UNUSABLE, ColorDataset, FlagDataset, RedDataset
 from tests.evaluation.models import always_green_classifier, multi_label_classifier
@@ -24,7 +25,7 @@ def run(
     folder: Path, data: ColorDataset, other_model: str | None = None, **options: str
 ) -> tuple[Evaluation, Comparison | None]:
     return evaluate_and_write(
-        lambda name, on_prediction: evaluate(MODELS[name](), data, on_prediction=on_prediction, **options),
+        lambda models: evaluate_together([(MODELS[name](), add) for name, add in models], data, **options),
         "colors",
         other_model,
         folder,

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from levit.cli.evaluate import SkipOption
+
 
 def calibrate(
     model: Annotated[str, typer.Argument(metavar="MODEL.onnx", help="Exported file, which is changed.")],
@@ -22,7 +24,7 @@ def calibrate(
         float | None, typer.Option(help="Instead of --coverage: fraction of these predictions that are correct.")
     ] = None,
     split: Annotated[str | None, typer.Option(help="Split of the data: validation, test or train.")] = None,
-    skip: Annotated[int, typer.Option(min=0, help="Number of quantization images of int8, which are excluded.")] = 0,
+    quantization_images: SkipOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Calibrate the scores of an exported file, and set the threshold below which it predicts "unknown".
@@ -33,7 +35,12 @@ def calibrate(
     from levit.exporting.calibrate import calibrate as calibrate_file
 
     rejection = calibrate_file(
-        model, data, split=split, coverage=coverage, target_precision=target_precision, quantization_images=skip
+        model,
+        data,
+        split=split,
+        coverage=coverage,
+        target_precision=target_precision,
+        quantization_images=quantization_images,
     )
     if as_json:
         typer.echo(json.dumps(asdict(rejection)))

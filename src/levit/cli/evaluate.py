@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from levit.data.labeled_images import LabeledDataset
     from levit.data.read_once import ReadOnceDataset
     from levit.evaluation.comparison import Comparison
-    from levit.evaluation.evaluator import Evaluation, OnPrediction
     from levit.evaluation.multi_label import MultiLabelEvaluation
+    from levit.evaluation.single_label_pass import Evaluation, OnPrediction
     from levit.runtime.classifier import Classifier
 
 
@@ -53,7 +54,15 @@ ClassMapOption = Annotated[
 OnBadImageOption = Annotated[
     OnBadImage, typer.Option(help="Count and name images that cannot be evaluated, or fail at the first.")
 ]
-SkipOption = Annotated[int, typer.Option(min=0, help="Number of quantization images of the model, which are excluded.")]
+SkipOption = Annotated[
+    int | None,
+    typer.Option(
+        "--skip",
+        min=0,
+        help="Number of quantization images of the model, which are left out; default: the number in its metadata, if "
+        "it was quantized on this data.",
+    ),
+]
 CompareOption = Annotated[
     str | None, typer.Option(metavar="MODEL", help="Evaluate a second model and show where the two differ.")
 ]
@@ -76,7 +85,7 @@ def evaluate(
     out: OutOption = None,
     class_map: ClassMapOption = None,
     on_bad_image: OnBadImageOption = OnBadImage.SKIP,
-    skip: SkipOption = 0,
+    quantization_images: SkipOption = None,
     engine: EngineOption = Engine.AUTO,
     precision: PrecisionOption = Precision.AUTO,
     preprocessing: PreprocessingOption = Preprocessing.FAST,
@@ -102,13 +111,13 @@ def evaluate(
     images = ReadOnceDataset(opened, threads=usable_cores())
     settings = {"engine": engine.value, "precision": precision.value, "preprocessing": preprocessing.value}
     run = _Run(
-        model, images, other_splits, settings, revision, _read_class_map(class_map), on_bad_image, batch_size, skip,
-        Path(out) if out is not None else None, find_duplicates, as_json,
+        model, images, other_splits, settings, revision, _read_class_map(class_map), on_bad_image, batch_size,
+        quantization_images, Path(out) if out is not None else None, find_duplicates, as_json,
     )  # fmt: skip
     if not images.is_multi_label:
         run.evaluate(compare, save_accuracy=save_accuracy)
-    elif compare is not None or save_accuracy or skip:
-        raise typer.BadParameter(f"{data}: --compare, --save-accuracy and --skip need images with one label each")
+    elif compare is not None or save_accuracy:
+        raise typer.BadParameter(f"{data}: --compare and --save-accuracy need images with one label each")
     else:
         run.evaluate_multi_label()
 
@@ -125,7 +134,7 @@ class _Run:
     class_map: dict[str, str] | None
     on_bad_image: OnBadImage
     batch_size: int
-    quantization_images: int
+    quantization_images: int | None
     out: Path | None
     finds_duplicates: bool
     as_json: bool
@@ -164,21 +173,19 @@ class _Run:
 
     def _evaluate_and_write(self, compare: str | None) -> tuple[Evaluation, Comparison | None]:
         from levit.cli.progress_bar import track
-        from levit.evaluation.evaluator import evaluate
+        from levit.evaluation.evaluator import evaluate_together
         from levit.reporting.evaluation_output import evaluate_and_write
 
-        duplicates = cache(self._find_duplicates) if self.finds_duplicates else None
-
-        def run(name: str, on_prediction: OnPrediction) -> Evaluation:
-            return evaluate(
-                self._open_model(name),
+        def run(models: Sequence[tuple[str, OnPrediction]]) -> list[Evaluation]:
+            opened = [self._open_model(name) for name, _ in models]
+            return evaluate_together(
+                [(classifier, callback) for classifier, (_, callback) in zip(opened, models, strict=True)],
                 self.images,
                 class_map=self.class_map,
                 on_bad_image=self.on_bad_image.value,
                 batch_size=self.batch_size,
                 quantization_images=self.quantization_images,
-                duplicates=duplicates,
-                on_prediction=on_prediction,
+                duplicates=partial(self._find_duplicates, opened) if self.finds_duplicates else None,
                 progress=lambda predictions: track(predictions, f"evaluating on {self.images.name}"),
             )
 
@@ -190,14 +197,16 @@ class _Run:
         from levit.reporting.evaluation_output import write_multi_label_evaluation
         from levit.reporting.output_folder import output_folder
 
+        classifier = self._open_model(self.model)
         with output_folder(self.out) if self.out is not None else nullcontext() as folder:
             evaluation = evaluate_multi_label(
-                self._open_model(self.model),
+                classifier,
                 self.images,
                 class_map=self.class_map,
                 on_bad_image=self.on_bad_image.value,
                 batch_size=self.batch_size,
-                duplicates=self._find_duplicates if self.finds_duplicates else None,
+                quantization_images=self.quantization_images,
+                duplicates=partial(self._find_duplicates, [classifier]) if self.finds_duplicates else None,
                 progress=lambda predictions: track(predictions, f"evaluating on {self.images.name}"),
             )
             if folder is not None:
@@ -210,14 +219,18 @@ class _Run:
         revision = self.revision if name == self.model else None
         return Classifier(None if name == "-" else name, revision=revision, **self.settings)
 
-    def _find_duplicates(self) -> Duplicates:
+    def _find_duplicates(self, models: Sequence[Classifier]) -> Duplicates:
         from levit.cli.progress_bar import track
         from levit.data.duplicates import find_duplicates
         from levit.data.subsets import exclude_calibration
+        from levit.evaluation.quantization_images import count_quantization_images
         from levit.runtime.cpu_count import usable_cores
 
+        count = self.quantization_images
+        if count is None:
+            count = count_quantization_images([classifier.artifact for classifier in models], self.images)
         return find_duplicates(
-            exclude_calibration(self.images.hashes(), self.quantization_images),
+            exclude_calibration(self.images.hashes(), count),
             self.other_splits,
             threads=usable_cores(),
             progress=lambda hashed: track(hashed, "looking for duplicates"),

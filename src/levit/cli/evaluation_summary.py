@@ -10,10 +10,10 @@ from levit.cli.output import print_fields
 if TYPE_CHECKING:
     from levit.data.duplicates import Duplicates
     from levit.evaluation.comparison import Comparison
-    from levit.evaluation.evaluator import Evaluation
     from levit.evaluation.labeled_predictions import BadImage
     from levit.evaluation.metrics import Estimate
     from levit.evaluation.multi_label import MultiLabelEvaluation
+    from levit.evaluation.single_label_pass import Evaluation
 
 
 _MAX_NAMES = 5
@@ -31,6 +31,7 @@ def print_evaluation(evaluation: Evaluation, comparison: Comparison | None, out:
         "calibration": f"scores differ from the accuracy by {100 * evaluation.calibration.error:.1f} points on average",
         "speed": f"{evaluation.images_per_second:,.0f} images per second, from file to label",
     }
+    fields |= _excluded(evaluation.num_excluded)
     fields |= _data_problems(evaluation.bad_images, evaluation.empty_classes, evaluation.duplicates, out)
     if comparison is not None:
         fields |= _comparison(comparison)
@@ -47,8 +48,13 @@ def print_multi_label_evaluation(evaluation: MultiLabelEvaluation, out: Path | N
         "mean average precision": f"{100 * evaluation.mean_average_precision:.2f} %",
         "speed": f"{evaluation.images_per_second:,.0f} images per second, from file to label",
     }
+    fields |= _excluded(evaluation.num_excluded)
     fields |= _data_problems(evaluation.bad_images, evaluation.empty_classes, evaluation.duplicates, out)
     _print(fields, out)
+
+
+def _excluded(count: int) -> dict[str, str]:
+    return {"left out": f"{count:,} images, which set the int8 ranges of the model"} if count else {}
 
 
 def _print(fields: dict[str, str], out: Path | None) -> None:

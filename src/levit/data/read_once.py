@@ -19,7 +19,19 @@ from levit.images.sources import StoredImage
 
 _BATCH_SIZE = 64
 _HASH_BYTES = 32
+_NUM_THREADS = 4  # reading waits for the disk, and takes little of a core
 _NOT_READ, _READ, _UNREADABLE = range(3)
+
+
+def read_once(data: LabeledDataset) -> LabeledDataset:
+    """A data set of files as a `ReadOnceDataset`; another data set as it is.
+
+    Examples:
+        >>> from levit.data.open_data import open_data
+        >>> type(read_once(open_data("examples"))).__name__
+        'ReadOnceDataset'
+    """
+    return ReadOnceDataset(data, threads=_NUM_THREADS) if isinstance(data, FileListDataset) else data
 
 
 class ReadOnceDataset:

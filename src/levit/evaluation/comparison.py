@@ -9,8 +9,8 @@ from math import sqrt
 from levit.data.class_matching import normalize_class_name
 from levit.data.labeled_images import LabeledImage
 from levit.errors import DataError
-from levit.evaluation.evaluator import Evaluation
 from levit.evaluation.metrics import NORMAL_QUANTILE, Estimate, proportion
+from levit.evaluation.single_label_pass import Evaluation
 from levit.evaluation.top_k import TopK
 from levit.images.decoding import ImageSource
 from levit.runtime.prediction import Prediction
@@ -71,30 +71,38 @@ class RecordedPredictions:
     """Predictions of one model, image by image, in five bytes each."""
 
     def __init__(self) -> None:
-        self._names: dict[str, int] = {}  # number of each predicted name, in order of first occurrence
+        self._names: list[str] = []  # distinct predicted names, in order of first occurrence
+        self._name_numbers: dict[str, int] = {}
         self._numbers = array("i")
         self._is_correct = bytearray()
 
     def add(self, item: LabeledImage, prediction: Prediction, target: int) -> None:
         """Record one image: an `on_prediction` callback of `evaluate`."""
         best = prediction.top(1)[0]
-        self._numbers.append(self._names.setdefault(best.name, len(self._names)))
+        if best.name not in self._name_numbers:
+            self._name_numbers[best.name] = len(self._names)
+            self._names.append(best.name)
+        self._numbers.append(self._name_numbers[best.name])
         self._is_correct.append(best.index == target)
 
-    def read(self) -> tuple[list[str], array[int], bytearray]:
-        """The distinct predicted names, the number of the name of each image, and whether each is correct."""
-        return list(self._names), self._numbers, self._is_correct
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, index: int) -> tuple[str, bool]:
+        """The predicted name of an image, and whether it is correct."""
+        return self._names[self._numbers[index]], bool(self._is_correct[index])
 
 
 class ComparisonAccumulator:
     """Counts of a second model's predictions, compared with the recorded predictions of a first model.
 
     Args:
-        first: predictions of the first model on the same images.
+        first: predictions of the first model on the same images; those of an image are recorded before the second
+            model's are added.
     """
 
     def __init__(self, first: RecordedPredictions) -> None:
-        self._names, self._numbers, self._is_correct = first.read()
+        self._first = first
         self._counts = dict.fromkeys(((True, True), (True, False), (False, True), (False, False)), 0)
         self._num_same = self._num_images = 0
         self._disagreements = TopK[Disagreement](NUM_DISAGREEMENTS)
@@ -103,10 +111,10 @@ class ComparisonAccumulator:
         """Compare one image: an `on_prediction` callback of `evaluate`."""
         best, index = prediction.top(1)[0], self._num_images
         self._num_images += 1
-        if index >= len(self._numbers):
+        if index >= len(self._first):
             return  # `result` raises the error, which states both numbers of images
-        first = self._names[self._numbers[index]]
-        is_correct = (bool(self._is_correct[index]), best.index == target)
+        first, is_first_correct = self._first[index]
+        is_correct = (is_first_correct, best.index == target)
         self._counts[is_correct] += 1
         self._num_same += best.name == first or normalize_class_name(best.name) == normalize_class_name(first)
         if is_correct[0] != is_correct[1]:

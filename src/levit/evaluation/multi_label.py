@@ -17,10 +17,12 @@ from levit.data.class_matching import match_classes
 from levit.data.duplicates import Duplicates
 from levit.data.labeled_images import LabeledDataset, LabeledImage
 from levit.data.open_data import open_data
+from levit.data.read_once import read_once
 from levit.errors import DataError, LevitWarning
 from levit.evaluation.diagnostics import NUM_MISTAKES
 from levit.evaluation.labeled_predictions import BadImage, LabeledPredictions, OnBadImage, Progress, without_progress
 from levit.evaluation.precision_recall import average_precision, best_threshold
+from levit.evaluation.quantization_images import exclude_quantization_images, warn_of_own_images
 from levit.evaluation.top_k import TopK
 from levit.images.decoding import ImageSource
 from levit.runtime.classifier import DEFAULT_BATCH_SIZE, Classifier
@@ -60,7 +62,8 @@ class MultiLabelEvaluation:
         data: name of the data set.
         sha256: hash of the data set, 64 hexadecimal digits.
         labels: the labels of the model that are classes of the data set, in the order of the data set.
-        num_images: number of images in the data set.
+        num_images: number of images in the data set, without those that were excluded.
+        num_excluded: number of images that were excluded, because they determined the ranges of an int8 model.
         num_evaluated: number of images that were classified; an image without a label has none of the labels.
         bad_images: the images that could not be evaluated, with reasons.
         empty_classes: names of the classes of the data set without an image.
@@ -85,6 +88,7 @@ class MultiLabelEvaluation:
     sha256: str
     labels: tuple[str, ...] = field(repr=False)
     num_images: int
+    num_excluded: int
     num_evaluated: int
     bad_images: tuple[BadImage, ...]
     empty_classes: tuple[str, ...] = field(repr=False)
@@ -112,6 +116,7 @@ def evaluate_multi_label(
     class_map: Mapping[str, str] | None = None,
     on_bad_image: OnBadImage = "skip",
     batch_size: int = DEFAULT_BATCH_SIZE,
+    quantization_images: int | None = None,
     duplicates: Callable[[], Duplicates] | None = None,
     progress: Progress = without_progress,
 ) -> MultiLabelEvaluation:
@@ -126,6 +131,7 @@ def evaluate_multi_label(
         class_map: label of the model for classes of the data set whose names differ from it.
         on_bad_image: count images that cannot be read or have invalid labels ("skip"), or raise an error ("fail").
         batch_size: number of images that are computed at once.
+        quantization_images: number of quantization images of the model, which are excluded, as for `levit.evaluate`.
         duplicates: function that finds duplicate images, called after the pass; see `find_duplicates`.
         progress: wraps the iterator over all predictions, for example in a progress bar.
 
@@ -135,17 +141,17 @@ def evaluate_multi_label(
         ImageError: with `on_bad_image="fail"`, an image cannot be read.
     """
     classifier = model if isinstance(model, Classifier) else Classifier(model)
-    data = open_data(data, split=split) if isinstance(data, str | PathLike) else data
-    indices = _match_labels(data, classifier.labels, class_map)
-    _warn_of_single_label(classifier)
-    predictions = LabeledPredictions(data, is_multi_label=True, on_bad_image=on_bad_image)
-    accumulator = _Accumulator(len(indices))
-    start = time.perf_counter()
+    data = read_once(open_data(data, split=split) if isinstance(data, str | PathLike) else data)
+    indices = _match_labels(data, classifier, class_map)
+    kept, num_excluded = exclude_quantization_images([classifier.artifact], data, quantization_images)
+    predictions = LabeledPredictions(kept, is_multi_label=True, on_bad_image=on_bad_image)
+    accumulator, start = _Accumulator(len(indices)), time.perf_counter()
     for item, prediction in predictions.stream(classifier, batch_size=batch_size, progress=progress):
         accumulator.add(item, sigmoid(prediction.logits[indices]))
+    seconds = time.perf_counter() - start
     if not accumulator.scores:
         raise DataError(f"none of its {predictions.num_images} images could be evaluated", source=data.name)
-    rate = len(accumulator.scores) / (time.perf_counter() - start)
+    warn_of_own_images(classifier.artifact, data, num_excluded=num_excluded if quantization_images is None else None)
     return MultiLabelEvaluation(
         model=classifier.artifact.source.name,
         engine=classifier.engine.name,
@@ -154,20 +160,21 @@ def evaluate_multi_label(
         sha256=data.sha256(),
         labels=tuple(classifier.labels[index] for index in indices),
         num_images=predictions.num_images,
-        num_evaluated=len(accumulator.scores),
+        num_excluded=num_excluded,
         bad_images=tuple(predictions.bad_images),
         empty_classes=predictions.empty_classes,
         duplicates=duplicates() if duplicates else None,
         mistakes=tuple(accumulator.mistakes.items()),
-        images_per_second=rate,
+        images_per_second=len(accumulator.scores) / seconds,
         **accumulator.metrics(),
     )
 
 
-def _match_labels(data: LabeledDataset, labels: tuple[str, ...], class_map: Mapping[str, str] | None) -> list[int]:
+def _match_labels(data: LabeledDataset, classifier: Classifier, class_map: Mapping[str, str] | None) -> list[int]:
     if not data.classes:
         raise DataError("no image has a label", source=data.name)
-    return list(match_classes(data.classes, labels, data.name, class_map).class_indices)
+    _warn_of_single_label(classifier)
+    return list(match_classes(data.classes, classifier.labels, data.name, class_map).class_indices)
 
 
 def _warn_of_single_label(classifier: Classifier) -> None:
@@ -176,7 +183,7 @@ def _warn_of_single_label(classifier: Classifier) -> None:
             f"{classifier.artifact.source.name}: trained for one label per image: the sigmoids of its logits are "
             "evaluated, which are not the scores that `levit predict` prints"
         )
-        warnings.warn(text, LevitWarning, stacklevel=3)
+        warnings.warn(text, LevitWarning, stacklevel=4)
 
 
 class _Accumulator:
@@ -211,6 +218,7 @@ class _Accumulator:
         average_precisions = tuple(average_precision(scores[:, label], truth[:, label]) for label in labels)
         best = [best_threshold(scores[:, label], truth[:, label]) for label in labels]
         return {
+            "num_evaluated": len(scores),
             "mean_average_precision": float(np.nanmean(average_precisions)) if truth.any() else nan,
             "average_precision": average_precisions,
             "thresholds": tuple(threshold for threshold, _ in best),

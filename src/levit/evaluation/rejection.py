@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from levit.data.class_matching import match_classes
 from levit.data.labeled_images import LabeledDataset
-from levit.data.subsets import exclude_calibration
+from levit.data.read_once import read_once
 from levit.errors import ConfigError, DataError, LevitWarning
 from levit.evaluation.labeled_predictions import LabeledPredictions
+from levit.evaluation.quantization_images import exclude_quantization_images
 from levit.runtime.classifier import Classifier
 from levit.spec.artifact import Rejection
 
@@ -32,7 +33,7 @@ def find_rejection(
     *,
     coverage: float | None = None,
     target_precision: float | None = None,
-    quantization_images: int = 0,
+    quantization_images: int | None = None,
 ) -> Rejection:
     """Find a temperature and a threshold on labeled images.
 
@@ -51,7 +52,8 @@ def find_rejection(
         target_precision: alternative to `coverage`: fraction of the predictions above the threshold that must be
             correct.
         quantization_images: number of quantization images of the quantization to int8, which are excluded, as
-            `levit.data.subsets.split_calibration` chooses them.
+            `levit.data.subsets.split_calibration` chooses them; None for the number in the metadata of the model, if it
+            was quantized on this data.
 
     Raises:
         ConfigError: both are given or out of range, or the model is a multi-label model.
@@ -61,7 +63,9 @@ def find_rejection(
         ImportError: scipy is not installed.
     """
     _check(classifier, coverage, target_precision)
-    logits, targets = _predict(classifier, exclude_calibration(data, quantization_images))
+    data = read_once(data)
+    kept, _ = exclude_quantization_images([classifier.artifact], data, quantization_images)
+    logits, targets = _predict(classifier, kept)
     is_correct = logits.argmax(axis=1) == targets
     if is_correct.all():
         text = f"{data.name}: no mistake among {len(is_correct)} images: the scores stay as they are: use harder images"

@@ -21,7 +21,7 @@ def calibrate(
     split: str | None = None,
     coverage: float | None = None,
     target_precision: float | None = None,
-    quantization_images: int = 0,
+    quantization_images: int | None = None,
 ) -> Rejection:
     """Calibrate the scores of an exported file, and set the threshold below which its prediction is "unknown".
 
@@ -35,7 +35,8 @@ def calibrate(
         split: name of the split ("validation", "test" or "train"), where the data has several.
         coverage: fraction of the images with a prediction other than "unknown", in (0, 1]; 0.95 if neither is given.
         target_precision: alternative to `coverage`: fraction of these predictions that must be correct, in (0, 1].
-        quantization_images: number of quantization images of the quantization to int8, which are excluded.
+        quantization_images: number of quantization images of the quantization to int8, which are excluded; None for the
+            number in the metadata of the model, if it was quantized on this data.
 
     Returns:
         The temperature, the threshold, and coverage and precision on the images.

@@ -11,8 +11,8 @@ from typing import Any
 
 from levit.data.labeled_images import LabeledImage
 from levit.evaluation.comparison import Comparison, ComparisonAccumulator, RecordedPredictions
-from levit.evaluation.evaluator import Evaluation, OnPrediction
 from levit.evaluation.multi_label import MultiLabelEvaluation
+from levit.evaluation.single_label_pass import Evaluation, OnPrediction
 from levit.reporting.evaluation_report import evaluation_report
 from levit.reporting.metrics_json import escape_surrogates, evaluation_metrics, format_json, multi_label_metrics
 from levit.reporting.multi_label_report import multi_label_report
@@ -20,14 +20,17 @@ from levit.reporting.output_folder import METRICS_FILE, output_folder
 from levit.reporting.predictions_table import PredictionsTable
 from levit.runtime.prediction import Prediction
 
+EvaluateModels = Callable[[Sequence[tuple[str, OnPrediction]]], list[Evaluation]]
+"""Function that evaluates models, each given by its name and a callback, on the same images."""
+
 
 def evaluate_and_write(
-    evaluate: Callable[[str, OnPrediction], Evaluation], model: str, other_model: str | None, out: Path | None
+    evaluate: EvaluateModels, model: str, other_model: str | None, out: Path | None
 ) -> tuple[Evaluation, Comparison | None]:
     """Evaluate a model, compare it with a second model, and write the results into a folder.
 
     Args:
-        evaluate: evaluates the model of a name, with a callback for each evaluated image.
+        evaluate: evaluates one or two models.
         model: name of the model.
         other_model: name of the second model, or None.
         out: output folder, or None.
@@ -39,7 +42,8 @@ def evaluate_and_write(
         DataError: the output folder has other contents, or cannot be written.
         ImportError: pyarrow is not installed.
     """
-    recorded, comparison = RecordedPredictions(), None
+    recorded = RecordedPredictions()
+    accumulator = ComparisonAccumulator(recorded)
     with ExitStack() as stack:
         folder = stack.enter_context(output_folder(out)) if out is not None else None
         table = stack.enter_context(PredictionsTable(folder / "predictions.parquet")) if folder is not None else None
@@ -49,10 +53,11 @@ def evaluate_and_write(
             if table is not None:
                 table.add(item, prediction, target)
 
-        evaluation = evaluate(model, on_prediction)
+        models: list[tuple[str, OnPrediction]] = [(model, on_prediction)]
         if other_model is not None:
-            accumulator = ComparisonAccumulator(recorded)
-            comparison = accumulator.result(evaluation, evaluate(other_model, accumulator.add))
+            models.append((other_model, accumulator.add))
+        evaluation, *others = evaluate(models)
+        comparison = accumulator.result(evaluation, others[0]) if others else None
         if folder is not None:
             write_evaluation(evaluation, folder, comparison)
     return evaluation, comparison

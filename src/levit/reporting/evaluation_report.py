@@ -8,8 +8,8 @@ import numpy as np
 
 from levit.evaluation.comparison import Comparison
 from levit.evaluation.diagnostics import Mistake
-from levit.evaluation.evaluator import Evaluation
 from levit.evaluation.metrics import Estimate
+from levit.evaluation.single_label_pass import Evaluation
 from levit.images.decoding import ImageSource
 from levit.reporting import html_page
 from levit.reporting.charts import draw_confusion_matrix, draw_reliability
@@ -43,8 +43,9 @@ def _header(evaluation: Evaluation) -> str:
         f"<h1>{escape(evaluation.model)}</h1>\n<p>evaluated on {evaluation.num_evaluated:,} images of "
         f"<b>{escape(evaluation.data)}</b> in {escape(evaluation.engine)}, {escape(evaluation.precision)}</p>\n"
         f'<p class="dim">Of {evaluation.num_images:,} images {evaluation.num_evaluated:,} were evaluated, '
-        f"{evaluation.num_unlabeled:,} have no label, {len(evaluation.bad_images):,} could not be used. Classes "
-        f"matched: {escape(matched)}. Data sha256 {evaluation.sha256[:16]}….</p>"
+        f"{evaluation.num_unlabeled:,} have no label, {len(evaluation.bad_images):,} could not be used."
+        f"{html_page.excluded(evaluation.num_excluded)} Classes matched: {escape(matched)}. "
+        f"Data sha256 {evaluation.sha256[:16]}….</p>"
     )
 
 

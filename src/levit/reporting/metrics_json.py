@@ -10,9 +10,9 @@ from typing import Any
 
 from levit.data.duplicates import Duplicates
 from levit.evaluation.comparison import Comparison
-from levit.evaluation.evaluator import Evaluation
 from levit.evaluation.labeled_predictions import BadImage
 from levit.evaluation.multi_label import MultiLabelEvaluation
+from levit.evaluation.single_label_pass import Evaluation
 
 
 def evaluation_metrics(evaluation: Evaluation, comparison: Comparison | None = None) -> dict[str, Any]:
@@ -31,6 +31,7 @@ def evaluation_metrics(evaluation: Evaluation, comparison: Comparison | None = N
         },
         "images": {
             "total": evaluation.num_images,
+            "excluded": evaluation.num_excluded,
             "evaluated": evaluation.num_evaluated,
             "unlabeled": evaluation.num_unlabeled,
             **_data_problems(evaluation.bad_images, evaluation.empty_classes, evaluation.duplicates),
@@ -58,6 +59,7 @@ def multi_label_metrics(evaluation: MultiLabelEvaluation) -> dict[str, Any]:
         "data": {"name": evaluation.data, "sha256": evaluation.sha256, "classes": len(evaluation.labels)},
         "images": {
             "total": evaluation.num_images,
+            "excluded": evaluation.num_excluded,
             "evaluated": evaluation.num_evaluated,
             **_data_problems(evaluation.bad_images, evaluation.empty_classes, evaluation.duplicates),
         },

@@ -34,7 +34,8 @@ def _header(evaluation: MultiLabelEvaluation) -> str:
         f"<h1>{escape(evaluation.model)}</h1>\n<p>evaluated on {evaluation.num_evaluated:,} images of "
         f"<b>{escape(evaluation.data)}</b>, any number of labels each, in {escape(evaluation.engine)}, "
         f'{escape(evaluation.precision)}</p>\n<p class="dim">Of {evaluation.num_images:,} images '
-        f"{evaluation.num_evaluated:,} were evaluated, {len(evaluation.bad_images):,} could not be used. Data sha256 "
+        f"{evaluation.num_evaluated:,} were evaluated, {len(evaluation.bad_images):,} could not be used."
+        f"{html_page.excluded(evaluation.num_excluded)} Data sha256 "
         f"{evaluation.sha256[:16]}….</p>"
     )
 
