@@ -14,6 +14,7 @@ class Engine(StrEnum):
     AUTO = "auto"
     OPENVINO = "openvino"
     ONNXRUNTIME = "onnxruntime"
+    NATIVE = "native"
     TORCH = "torch"
 
 
@@ -45,6 +46,19 @@ BatchSizeOption = Annotated[int, typer.Option(min=1, help="Number of images comp
 RevisionOption = Annotated[str | None, typer.Option(help="Branch, tag or commit, for a name on the hub.")]
 ProviderOption = Annotated[
     str | None, typer.Option(help="Execution provider of onnxruntime (cpu, cuda) or device of torch (cpu, cuda, mps).")
+]
+PathsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PATH...", help="Images, folders (searched recursively), patterns, or - for a list on stdin."
+    ),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", "-m", help="An exported .onnx file or a checkpoint; default: the embedded model."),
+]
+MaxPixelsOption = Annotated[
+    int | None, typer.Option(min=1, help="Largest number of pixels of an image; default: 100 million.")
 ]
 ThreadsOption = Annotated[
     int | None, typer.Option(min=1, help="Number of threads; default: the number of cores that this process may use.")

@@ -96,7 +96,7 @@ class EngineEntry(NamedTuple):
 
     Attributes:
         module: module of the engine, imported on first use.
-        class_name: class in that module.
+        class_name: class in that module, or a function with the same parameters.
         package: package whose presence means that the engine is installed.
         install_command: command that installs the engine.
     """
@@ -132,6 +132,11 @@ ENGINES = {
     ),
 }
 
+# Engines for the networks of `levit export` only.
+EXPORT_ENGINES = {
+    "native": EngineEntry("levit.runtime.native_engine", "open_native_engine", "levit", "pip install levit"),
+}
+
 # Engines for checkpoints.
 CHECKPOINT_ENGINES = {
     "torch": EngineEntry("levit.model.torch_engine", "TorchEngine", "torch", 'pip install "levit[torch]"'),
@@ -151,7 +156,8 @@ def open_engine(
 
     Args:
         model: an ONNX file, or its content.
-        engine: "openvino", "onnxruntime", or "auto" for the fastest that is installed.
+        engine: "openvino", "onnxruntime", "native" for files of `levit export`, or "auto" for the fastest that is
+            installed and opens any ONNX file.
         precision: precision of the arithmetic. "auto" is int8 where the file is quantized, with bf16 or fp32 for the
             other layers; otherwise bf16 where the processor computes it natively, or else fp32.
         threads: number of threads, at least 1; None for the number of cores that the process may use.
@@ -161,10 +167,11 @@ def open_engine(
     Raises:
         EngineError: the engine or the precision is unknown, or the engine is not installed or cannot open the model.
     """
+    engines = ENGINES | EXPORT_ENGINES
     if engine in CHECKPOINT_ENGINES:
-        raise EngineError(f"engine {engine} opens checkpoints, not ONNX files", hint=f"use auto, {', '.join(ENGINES)}")
-    if engine != "auto" and engine not in ENGINES:
-        known = ", ".join(["auto", *ENGINES, *CHECKPOINT_ENGINES])
+        raise EngineError(f"engine {engine} opens checkpoints, not ONNX files", hint=f"use auto, {', '.join(engines)}")
+    if engine != "auto" and engine not in engines:
+        known = ", ".join(["auto", *engines, *CHECKPOINT_ENGINES])
         raise EngineError(f"no engine is called {engine!r}", hint=f"use {known}")
     validate_options(precision, threads)
     content = model if isinstance(model, bytes) else Path(model)
@@ -178,7 +185,7 @@ def open_engine(
         )
     options: dict[str, Any] = {} if provider is None else {"provider": provider}
     folder = None if cache_dir is None else Path(cache_dir)
-    return ENGINES[engine].load(engine)(content, precision=precision, threads=threads, cache_dir=folder, **options)
+    return engines[engine].load(engine)(content, precision=precision, threads=threads, cache_dir=folder, **options)
 
 
 def _check_is_file(model: Path) -> None:

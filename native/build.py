@@ -1,0 +1,88 @@
+"""Build of the native library: `python native/build.py FILE`, with clang from the package ziglang or a system compiler.
+
+Each instruction set is compiled from the same source, `target.cpp`; the library chooses one as it is opened.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
+
+SOURCES = Path(__file__).parent
+
+# Flags of each instruction set; the keys are the names of the targets in processor.cpp.
+_X86 = {
+    "portable": [],
+    "avx2": ["-mavx2", "-mfma", "-mbmi2", "-mf16c"],
+    "avxvnni": ["-mavx2", "-mfma", "-mbmi2", "-mf16c", "-mavxvnni"],
+    "avx512": [
+        *("-mavx2", "-mfma", "-mbmi2", "-mf16c", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq"),
+        *("-mavx512vnni", "-mprefer-vector-width=512"),
+    ],
+}
+_FLAGS = ["-std=c++20", "-O3", "-fPIC", "-fno-exceptions", "-fno-rtti", "-fvisibility=hidden", "-ffp-contract=fast"]
+_WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-psabi", "-Wno-ignored-attributes", "-Wno-unknown-warning-option"]
+
+
+def find_compiler() -> list[str] | None:
+    """Command of a C++ compiler, the first of: $CXX, the package ziglang, clang++, g++; None if there is none."""
+    if os.environ.get("CXX"):
+        return os.environ["CXX"].split()
+    if find_spec("ziglang") is not None:
+        return [sys.executable, "-m", "ziglang", "c++"]
+    for name in ("clang++", "g++"):
+        if shutil.which(name):
+            return [name]
+    return None
+
+
+def build(library: Path, *, compiler: Sequence[str] | None = None, flags: Sequence[str] = ()) -> None:
+    """Compile and link the library.
+
+    Args:
+        library: the file to write.
+        compiler: command of the compiler; None for that of `find_compiler`.
+        flags: further flags, such as those of a sanitizer.
+
+    Raises:
+        OSError: there is no compiler, or it fails; the message is its output.
+    """
+    command = list(compiler or find_compiler() or [])
+    if not command:
+        raise OSError("no C++ compiler: pip install ziglang")
+    targets = _X86 if platform.machine() in ("x86_64", "AMD64") else {"portable": []}
+    # The portable target is compiled for every processor of the kind, not for this one.
+    base = ["-march=x86-64"] if targets is _X86 and "ziglang" not in command else []
+    base += ["-mcpu=baseline"] if "ziglang" in command else []
+    with tempfile.TemporaryDirectory() as folder:
+        jobs = [(SOURCES / "target.cpp", name, [f"-DLEVIT_TARGET={name}", *extra]) for name, extra in targets.items()]
+        jobs += [(file, file.stem, []) for file in sorted(SOURCES.glob("*.cpp")) if file.stem != "target"]
+        objects = [str(Path(folder) / f"{name}.o") for _, name, _ in jobs]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            compiled = [
+                pool.submit(_run, [*command, *_FLAGS, *_WARNINGS, *base, *extra, *flags, "-c", str(file), "-o", out])
+                for (file, _, extra), out in zip(jobs, objects, strict=True)
+            ]
+            for job in compiled:
+                job.result()
+        # Linked as C: the sources need no library of C++.
+        linker = [part.replace("c++", "cc") if part == "c++" else part for part in command]
+        _run([*linker, *base, *flags, "-shared", "-s", *objects, "-lpthread", "-o", str(library)])
+
+
+def _run(command: Sequence[str]) -> None:
+    process = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # a compiler
+    if process.returncode:
+        raise OSError(f"{' '.join(command)}\n{process.stdout}{process.stderr}")
+
+
+if __name__ == "__main__":
+    build(Path(sys.argv[1]))

@@ -1,0 +1,186 @@
+// The C interface: open a model file, compute logits, close.
+#include <pthread.h>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "model_file.h"
+#include "processor.h"
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+
+namespace levit {
+namespace {
+
+// A batch in progress.
+struct Batch {
+  const uint8_t* pixels;
+  const float* values;
+  long images, next;  // `next` is the first image that no thread has claimed
+};
+
+struct Engine {
+  const Target* target;
+  Model* model;
+  Threads* threads;
+  int count;               // of threads
+  Workspace** workspaces;  // of each thread
+  Scratch** scratches;
+  Barrier barrier;
+  pthread_mutex_t mutex;  // one batch at a time
+  Batch batch;
+  float *features, *logits;
+  long capacity;  // images of these
+  int team;       // threads that work on the same image, or 1
+};
+
+long take_images(Batch& batch, long most, long& first) {
+  first = __atomic_fetch_add(&batch.next, most, __ATOMIC_RELAXED);
+  const long left = batch.images - first;
+  return left < most ? left : most;
+}
+
+void compute_features(void* context, int index) {
+  Engine& e = *static_cast<Engine*>(context);
+  const Model& m = *e.model;
+  const long size = long(m.height) * m.width * m.channels;
+  const auto compute = [&](long first, int images, Workspace& w, const Member& member) {
+    const Batch& b = e.batch;
+    e.target->features(m, b.pixels ? b.pixels + first * size : nullptr, b.values ? b.values + first * size : nullptr, images,
+                       w, *e.scratches[index], member, e.features + first * m.head.inputs);
+  };
+  if (e.team > 1) return compute(0, static_cast<int>(e.batch.images), *e.workspaces[0], {&e.barrier, index, e.team});
+  // Small groups towards the end, so that all threads end together.
+  const long share = e.batch.images / (2 * e.count), most = share < 1 ? 1 : share < GROUP ? share : GROUP;
+  for (long first, images; (images = take_images(e.batch, most, first)) > 0;)
+    compute(first, static_cast<int>(images), *e.workspaces[index], {nullptr, 0, 1});
+}
+
+void compute_logits(void* context, int index) {
+  Engine& e = *static_cast<Engine*>(context);
+  e.target->logits(*e.model, e.features, static_cast<int>(e.batch.images), {&e.barrier, index, e.count}, e.logits);
+}
+
+bool reserve(Engine& e, long images) {
+  if (images <= e.capacity) return true;
+  free(e.features);
+  free(e.logits);
+  e.capacity = 0;
+  e.features = static_cast<float*>(calloc(images * e.model->head.inputs + 64, sizeof(float)));
+  e.logits = static_cast<float*>(calloc(images * e.model->head.outputs + 64, sizeof(float)));
+  if (!e.features || !e.logits) return false;
+  e.capacity = images;
+  return true;
+}
+
+int compute(Engine& e, const uint8_t* pixels, const float* values, long images, float* out) {
+  if (images <= 0) return images < 0;
+  pthread_mutex_lock(&e.mutex);
+  const bool is_ready = reserve(e, images);
+  if (is_ready) {
+    e.batch = {pixels, values, images, 0};
+    e.team = images < e.count ? e.count : 1;
+    if (e.team > 1) {  // one image after the other, all threads on each
+      for (long i = 0; i < images; i++) {
+        const long at = i * e.model->height * e.model->width * e.model->channels;
+        e.batch = {pixels ? pixels + at : nullptr, values ? values + at : nullptr, 1, 0};
+        float* all = e.features;
+        e.features += i * e.model->head.inputs;
+        run(e.threads, e.count, compute_features, &e);
+        e.features = all;
+      }
+      e.batch.images = images;
+    } else {
+      run(e.threads, e.count, compute_features, &e);
+    }
+    run(e.threads, e.count, compute_logits, &e);
+    for (long i = 0; i < images; i++)
+      memcpy(out + i * e.model->labels, e.logits + i * e.model->head.outputs, e.model->labels * sizeof(float));
+  }
+  pthread_mutex_unlock(&e.mutex);
+  return is_ready ? 0 : 1;
+}
+
+const Target* find_target(const char* name) {
+  for (int i = 0; i < TARGET_COUNT; i++)
+    if ((name == nullptr || !strcmp(TARGETS[i]->name, name)) && is_supported(*TARGETS[i])) return TARGETS[i];
+  return nullptr;
+}
+
+void close(Engine* e) {
+  if (e == nullptr) return;
+  stop_threads(e->threads);
+  for (int i = 0; i < e->count; i++) {
+    if (e->workspaces) free_workspace(e->workspaces[i]);
+    if (e->scratches) free_scratch(e->scratches[i]);
+  }
+  free(e->workspaces);
+  free(e->scratches);
+  free(e->features);
+  free(e->logits);
+  free_model(e->model);
+  pthread_mutex_destroy(&e->mutex);
+  free(e);
+}
+
+bool prepare(Engine& e, int threads) {
+  e.threads = start_threads(threads);
+  if (e.threads == nullptr) return false;
+  e.count = count_threads(e.threads);
+  e.workspaces = static_cast<Workspace**>(calloc(e.count, sizeof(Workspace*)));
+  e.scratches = static_cast<Scratch**>(calloc(e.count, sizeof(Scratch*)));
+  if (!e.workspaces || !e.scratches) return false;
+  for (int i = 0; i < e.count; i++) {
+    e.workspaces[i] = new_workspace(*e.model, GROUP);
+    e.scratches[i] = new_scratch(*e.model);
+    if (!e.workspaces[i] || !e.scratches[i]) return false;
+  }
+  return true;
+}
+
+}  // namespace
+}  // namespace levit
+
+using levit::Engine;
+
+// Open a model file in memory, which must stay there, at a multiple of 64, until the engine is closed. `target`: name of
+// an instruction set, or nullptr for the fastest. Returns nullptr, and a sentence in `error`, if it cannot be opened.
+EXPORT Engine* levit_open(const uint8_t* file, uint64_t size, int threads, const char* target, const char** error) {
+  *error = "out of memory";
+  Engine* e = static_cast<Engine*>(calloc(1, sizeof(Engine)));
+  if (e == nullptr) return nullptr;
+  pthread_mutex_init(&e->mutex, nullptr);
+  e->target = levit::find_target(target);
+  if (e->target == nullptr) {
+    *error = "this processor lacks the instruction set";
+  } else if ((e->model = levit::read_model(file, size, error)) != nullptr) {
+    *error = "out of memory";
+    if (levit::prepare(*e, threads < 1 ? 1 : threads > 1024 ? 1024 : threads)) return e;
+  }
+  levit::close(e);
+  return nullptr;
+}
+
+// Logits of 8-bit images [images][height][width][channels], float32 [images][labels]. Returns 0, or 1 without memory.
+EXPORT int levit_run_pixels(Engine* e, const uint8_t* pixels, long images, float* logits) {
+  return levit::compute(*e, pixels, nullptr, images, logits);
+}
+
+// Logits of normalized images, float32 [images][channels][height][width].
+EXPORT int levit_run_values(Engine* e, const float* values, long images, float* logits) {
+  return levit::compute(*e, nullptr, values, images, logits);
+}
+
+EXPORT void levit_close(Engine* e) { levit::close(e); }
+
+EXPORT const char* levit_target(const Engine* e) { return e->target->name; }
+
+// Name of the n-th instruction set that this processor supports, fastest first; nullptr after the last.
+EXPORT const char* levit_supported(int n) {
+  for (int i = 0; i < levit::TARGET_COUNT; i++)
+    if (levit::is_supported(*levit::TARGETS[i]) && n-- == 0) return levit::TARGETS[i]->name;
+  return nullptr;
+}
+
+// Version of the format of the model files that this library reads.
+EXPORT uint32_t levit_format() { return levit::file::VERSION; }

@@ -1,0 +1,61 @@
+#include "processor.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace levit {
+
+extern const Target target_portable;
+
+#if defined(__x86_64__)
+
+extern const Target target_avx2, target_avxvnni, target_avx512;
+const Target* const TARGETS[] = {&target_avx512, &target_avxvnni, &target_avx2, &target_portable};
+const int TARGET_COUNT = 4;
+
+namespace {
+
+struct Features {
+  bool avx2, avx_vnni, avx512;
+
+  Features() : avx2(false), avx_vnni(false), avx512(false) {
+    uint32_t a, b, c, d;
+    if (!__get_cpuid_count(1, 0, &a, &b, &c, &d)) return;
+    const bool has_fma = c >> 12 & 1, has_xsave = c >> 27 & 1;
+    if (!has_xsave) return;
+    const uint64_t saved = enabled_registers();
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return;
+    avx2 = (saved & 6) == 6 && has_fma && (b >> 5 & 1) && (b >> 8 & 1);  // BMI2 too
+    const uint32_t foundation = 1u << 16, dq = 1u << 17, bw = 1u << 30, vl = 1u << 31;
+    const uint32_t needed = foundation | dq | bw | vl;
+    avx512 = avx2 && (saved & 0xe6) == 0xe6 && (b & needed) == needed && (c >> 11 & 1);
+    if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) avx_vnni = avx2 && (a >> 4 & 1);
+  }
+
+  static uint64_t enabled_registers() {
+    uint32_t low, high;
+    asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return uint64_t(high) << 32 | low;
+  }
+};
+
+}  // namespace
+
+bool is_supported(const Target& target) {
+  const Features features;
+  if (&target == &target_avx512) return features.avx512;
+  if (&target == &target_avxvnni) return features.avx_vnni;
+  if (&target == &target_avx2) return features.avx2;
+  return true;
+}
+
+#else
+
+const Target* const TARGETS[] = {&target_portable};
+const int TARGET_COUNT = 1;
+bool is_supported(const Target&) { return true; }
+
+#endif
+
+}  // namespace levit

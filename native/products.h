@@ -1,0 +1,102 @@
+// Matrix products of rows of activations with panels of weights, a register tile at a time.
+#pragma once
+#include "model.h"
+#include "vectors.h"
+
+namespace levit::LEVIT_TARGET {
+
+// Rows of activations: row r has `segments` parts of memory at data + r * row + s * segment, with steps of values (fp32)
+// or of four codes (int8) each.
+template <class T>
+struct Rows {
+  const T* data;
+  long row, segment;
+  int segments, steps;
+};
+
+// Panels of weights: panel p, step k is at data + p * panel + k * step.
+template <class T>
+struct Panels {
+  const T* data;
+  long panel, step;
+};
+
+template <class T>
+struct SumsOf;
+template <>
+struct SumsOf<float> {
+  using type = Floats;
+};
+template <>
+struct SumsOf<int8_t> {
+  using type = Ints;
+};
+
+template <int ROWS, int PANELS>
+INLINE void step(Floats (&sums)[ROWS][PANELS], const float* a, long row, const float* b, long panel) {
+  Floats weights[PANELS];
+  UNROLL for (int p = 0; p < PANELS; p++) weights[p] = load(b + p * panel);
+  UNROLL for (int r = 0; r < ROWS; r++) {
+    const Floats value = splat(a[r * row]);
+    UNROLL for (int p = 0; p < PANELS; p++) sums[r][p] += value * weights[p];
+  }
+}
+
+template <int ROWS, int PANELS>
+INLINE void step(Ints (&sums)[ROWS][PANELS], const uint8_t* a, long row, const int8_t* b, long panel) {
+  UNROLL for (int r = 0; r < ROWS; r++) {
+    int32_t codes;
+    memcpy(&codes, a + r * row, 4);
+    UNROLL for (int p = 0; p < PANELS; p++) sums[r][p] = multiply_add(sums[r][p], codes, b + p * panel);
+  }
+}
+
+// Sums of one tile, stored as [ROWS][PANELS][16].
+template <int ROWS, int PANELS, class A, class B, class S = typename SumsOf<B>::type>
+__attribute__((noinline)) void tile(const Rows<A>& rows, const A* a, const Panels<B>& weights, const B* b, S* out) {
+  constexpr int WIDTH = sizeof(B) == 1 ? 4 : 1;  // values of one step
+  S sums[ROWS][PANELS] = {};
+  for (int s = 0; s < rows.segments; s++) {
+    const A* from = a + s * rows.segment;
+    for (int k = 0; k < rows.steps; k++, from += WIDTH, b += weights.step) step(sums, from, rows.row, b, weights.panel);
+  }
+  UNROLL for (int r = 0; r < ROWS; r++) UNROLL for (int p = 0; p < PANELS; p++) out[r * PANELS + p] = sums[r][p];
+}
+
+template <int PANELS, int ROWS, class A, class B, class S>
+INLINE void tile_of(int count, const Rows<A>& rows, const A* a, const Panels<B>& weights, const B* b, S* out) {
+  if constexpr (ROWS > 1) {
+    if (count < ROWS) return tile_of<PANELS, ROWS - 1>(count, rows, a, weights, b, out);
+  }
+  tile<ROWS, PANELS>(rows, a, weights, b, out);
+}
+
+constexpr int most_rows(int panels) { return panels == TILE_PANELS && panels > 1 ? TILE_ROWS : NARROW_ROWS; }
+constexpr int MAX_TILE = TILE_ROWS * TILE_PANELS > 2 * NARROW_ROWS ? TILE_ROWS * TILE_PANELS : 2 * NARROW_ROWS;
+
+// Tiles of equal height that cover `count` rows: finish(sums, first row, rows) after each.
+template <int PANELS, class A, class B, class F>
+INLINE void column_of_tiles(const Rows<A>& rows, int count, const Panels<B>& weights, int panel, const F& finish) {
+  typename SumsOf<B>::type sums[MAX_TILE];
+  constexpr int MOST = most_rows(PANELS);
+  const int tiles = (count + MOST - 1) / MOST;
+  for (int t = 0, row = 0; t < tiles; t++) {
+    const int height = count / tiles + (t < count % tiles);
+    tile_of<PANELS, MOST>(height, rows, rows.data + row * rows.row, weights, weights.data + panel * weights.panel, sums);
+    finish(sums, row, height, panel, PANELS);
+    row += height;
+  }
+}
+
+// Products of `count` rows with the panels [first, last).
+template <class A, class B, class F>
+INLINE void product(const Rows<A>& rows, int count, const Panels<B>& weights, int first, int last, const F& finish) {
+  int panel = first;
+  if constexpr (TILE_PANELS >= 4)
+    for (; panel + 4 <= last; panel += 4) column_of_tiles<4>(rows, count, weights, panel, finish);
+  if constexpr (TILE_PANELS >= 2)
+    for (; panel + 2 <= last; panel += 2) column_of_tiles<2>(rows, count, weights, panel, finish);
+  for (; panel < last; panel++) column_of_tiles<1>(rows, count, weights, panel, finish);
+}
+
+}  // namespace levit::LEVIT_TARGET

@@ -1,0 +1,72 @@
+// The network for one instruction set: this file is compiled once for each, in a namespace of its own.
+#include "target.h"
+
+#include "blocks.h"
+
+#define TEXT_OF(name) #name
+#define TEXT(name) TEXT_OF(name)
+#define JOIN_NAMES(a, b) a##b
+#define JOIN(a, b) JOIN_NAMES(a, b)
+
+namespace levit {
+namespace LEVIT_TARGET {
+namespace {
+
+// The layer in int8 that first reads the stream before a block, or nullptr.
+const Layer* next_int8_layer(const Model& m, int block) {
+  if (block >= m.block_count) return nullptr;
+  const Block& b = m.blocks[block];
+  if (!b.is_attention) return is_int8(b.mlp.up) ? &b.mlp.up : nullptr;
+  const Layer* layers[] = {&b.attention.query, &b.attention.key, &b.attention.value};
+  for (const Layer* layer : layers)
+    if (is_int8(*layer)) return layer;
+  return nullptr;
+}
+
+void pool(const float* stream, int images, int tokens, int width, const Member& member, float* features) {
+  const int vectors = width / LANES;
+  for (int v = member.begin(vectors); v < member.end(vectors); v++)
+    for (int image = 0; image < images; image++) {
+      const float* from = stream + long(image) * tokens * width + v * LANES;
+      Floats total = splat(0.f);
+      for (int t = 0; t < tokens; t++) total += load(from + long(t) * width);
+      store(features + long(image) * width + v * LANES, total * splat(1.f / tokens));
+    }
+}
+
+void features(const Model& m, const uint8_t* pixels, const float* values, int images, Workspace& w, Scratch& scratch,
+              const Member& member, float* out) {
+  const long image_size = long(m.height) * m.width * m.channels;
+  const Layer* next = next_int8_layer(m, 0);
+  Stream stream{w.stream, w.next_stream, w.codes, w.next_codes, next ? next->input : Quantization{1, 0}, next != nullptr};
+  for (int i = 0; i < images; i++) {
+    const Image image{pixels ? pixels + i * image_size : nullptr, values ? values + i * image_size : nullptr};
+    run_stem(m, image, w, i, stream.quantization, stream.has_codes, member);
+  }
+  const Convolution& last = m.convolutions[m.convolution_count - 1];
+  int tokens = last.out_height * last.out_width;
+  for (int i = 0; i < m.block_count; i++) {
+    const Block& block = m.blocks[i];
+    next = next_int8_layer(m, i + 1);
+    if (block.is_attention) {
+      run_attention(m, block.attention, stream, w, scratch, images, next, member);
+      tokens = block.attention.queries();
+    } else {
+      run_mlp(m, block.mlp, stream, w, images * tokens, next, member);
+    }
+  }
+  pool(stream.values, images, tokens, m.head.inputs, member, out);
+}
+
+void logits(const Model& m, const float* in, int images, const Member& member, float* out) {
+  const Output output{out, nullptr, m.head.outputs, nullptr, {1, 0}, Activation::none};
+  apply_part(m.head, {in, nullptr, m.head.inputs, 0}, images, output, member);
+}
+
+}  // namespace
+}  // namespace LEVIT_TARGET
+
+extern const Target JOIN(target_, LEVIT_TARGET);
+const Target JOIN(target_, LEVIT_TARGET) = {TEXT(LEVIT_TARGET), LEVIT_TARGET::features, LEVIT_TARGET::logits};
+
+}  // namespace levit

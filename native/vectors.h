@@ -1,0 +1,136 @@
+// Vectors of 16 numbers, in the widest registers of the target. Each target is compiled from the same source.
+#pragma once
+#include <cstdint>
+#include <cstring>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#define INLINE inline __attribute__((always_inline))
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 32")
+#endif
+
+namespace levit::LEVIT_TARGET {
+
+typedef float Floats __attribute__((vector_size(64)));
+typedef int32_t Ints __attribute__((vector_size(64)));
+typedef uint8_t Bytes __attribute__((vector_size(16)));
+typedef float LooseFloats __attribute__((vector_size(64), aligned(4), may_alias));
+typedef int32_t LooseInts __attribute__((vector_size(64), aligned(4), may_alias));
+typedef uint8_t LooseBytes __attribute__((vector_size(16), aligned(1), may_alias));
+
+INLINE Floats load(const float* p) { return *reinterpret_cast<const LooseFloats*>(p); }
+INLINE Ints load(const int32_t* p) { return *reinterpret_cast<const LooseInts*>(p); }
+INLINE void store(float* p, Floats v) { *reinterpret_cast<LooseFloats*>(p) = v; }
+INLINE void store(int32_t* p, Ints v) { *reinterpret_cast<LooseInts*>(p) = v; }
+INLINE Floats splat(float x) { return Floats{x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}; }
+INLINE Ints splat(int32_t x) { return Ints{x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}; }
+INLINE Floats to_floats(Ints v) { return __builtin_convertvector(v, Floats); }
+INLINE Floats min(Floats a, Floats b) { return a < b ? a : b; }
+INLINE Floats max(Floats a, Floats b) { return a > b ? a : b; }
+
+// Register tiles: rows of activations times panels of weights, as many as fit into the registers.
+#if defined(__AVX512F__)
+constexpr int TILE_ROWS = 6, TILE_PANELS = 4, NARROW_ROWS = 14;
+#elif defined(__AVX2__)
+constexpr int TILE_ROWS = 4, TILE_PANELS = 1, NARROW_ROWS = 4;
+#elif defined(__aarch64__)
+constexpr int TILE_ROWS = 6, TILE_PANELS = 1, NARROW_ROWS = 6;
+#else
+constexpr int TILE_ROWS = 2, TILE_PANELS = 1, NARROW_ROWS = 2;
+#endif
+
+// sums[i] += the products of four unsigned codes, the bytes of `codes`, with the signed bytes 4 i to 4 i + 3 of
+// `weights`; exact, without saturation.
+INLINE Ints multiply_add(Ints sums, int32_t codes, const int8_t* weights) {
+#if defined(__AVX512VNNI__)
+  return (Ints)_mm512_dpbusd_epi32((__m512i)sums, _mm512_set1_epi32(codes), _mm512_loadu_si512(weights));
+#elif defined(__AVXVNNI__)
+  __m256i halves[2];
+  memcpy(halves, &sums, 64);
+  const __m256i a = _mm256_set1_epi32(codes);
+  for (int h = 0; h < 2; h++)
+    halves[h] = _mm256_dpbusd_avx_epi32(halves[h], a, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + 32 * h)));
+  memcpy(&sums, halves, 64);
+  return sums;
+#elif defined(__AVX2__)
+  // vpmaddubsw would saturate the sum of two products at 16 bits; products of 16-bit numbers do not.
+  __m256i halves[2];
+  memcpy(halves, &sums, 64);
+  const __m256i a = _mm256_set1_epi32(codes);
+  const __m256i even = _mm256_and_si256(a, _mm256_set1_epi16(255)), odd = _mm256_srli_epi16(a, 8);
+  for (int h = 0; h < 2; h++) {
+    const __m256i w = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + 32 * h));
+    const __m256i low = _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8), high = _mm256_srai_epi16(w, 8);
+    halves[h] = _mm256_add_epi32(halves[h], _mm256_madd_epi16(even, low));
+    halves[h] = _mm256_add_epi32(halves[h], _mm256_madd_epi16(odd, high));
+  }
+  memcpy(&sums, halves, 64);
+  return sums;
+#else
+  const Ints w = load(reinterpret_cast<const int32_t*>(weights));
+  for (int byte = 0; byte < 4; byte++)
+    sums += splat(static_cast<int32_t>(static_cast<uint8_t>(codes >> 8 * byte))) * ((w << (24 - 8 * byte)) >> 24);
+  return sums;
+#endif
+}
+
+// Round to the nearest code in [0, 255], halves to even.
+INLINE Ints to_codes(Floats values) {
+#if defined(__AVX512F__)
+  return (Ints)_mm512_max_epi32(_mm512_cvtps_epi32((__m512)min(values, splat(255.f))), _mm512_setzero_si512());
+#else
+  const Floats magic = splat(12582912.f);  // 1.5 * 2^23: the sum's last bit is worth one
+  return (Ints)(min(max(values, splat(0.f)), splat(255.f)) + magic) & splat(0xff);
+#endif
+}
+
+INLINE void store_codes(uint8_t* p, Floats values) {
+#if defined(__AVX512F__)
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtusepi32_epi8((__m512i)to_codes(values)));
+#else
+  *reinterpret_cast<LooseBytes*>(p) = __builtin_convertvector(to_codes(values), Bytes);
+#endif
+}
+
+// 2^x for x at most 0, with a relative error of 1e-7; below -126, 2^-126.
+INLINE Floats exp2(Floats x) {
+  x = max(x, splat(-126.f));
+  const Floats magic = splat(12582912.f), shifted = x + magic;
+  const Floats f = x - (shifted - magic);  // in [-1/2, 1/2]
+  Floats p = splat(1.32647269e-3f);
+  p = p * f + splat(9.67151266e-3f);
+  p = p * f + splat(5.55073374e-2f);
+  p = p * f + splat(2.40222421e-1f);
+  p = p * f + splat(6.93146978e-1f);
+  p = p * f + splat(1.f);
+  return (Floats)((Ints)p + ((Ints)shifted << 23));
+}
+
+INLINE Floats hardswish(Floats x) {
+  return x * min(max(x * splat(1 / 6.f) + splat(.5f), splat(0.f)), splat(1.f));
+}
+
+INLINE Floats silu(Floats x) {
+  const Floats scaled = x * splat(-1.44269504f);  // exp(-x) = 2^scaled
+  const Floats power = exp2(min(scaled, splat(0.f)) - max(scaled, splat(0.f)));  // 2^-|scaled|
+  const Floats one = splat(1.f);
+  return x * ((scaled < splat(0.f) ? one : power) / (one + power));
+}
+
+INLINE float sum(Floats v) {
+  float total = 0;
+  UNROLL for (int i = 0; i < 16; i++) total += v[i];
+  return total;
+}
+
+INLINE float largest(Floats v) {
+  float most = v[0];
+  UNROLL for (int i = 1; i < 16; i++) most = v[i] > most ? v[i] : most;
+  return most;
+}
+
+}  // namespace levit::LEVIT_TARGET

@@ -1,0 +1,67 @@
+#include "workspace.h"
+
+#include <cstdlib>
+#include <cstring>
+
+namespace levit {
+namespace {
+
+constexpr uint64_t SLACK = 256;  // bytes that vectors and padded weights may read or write beyond an array
+
+// Zeros: channels and codes beyond the last one are read, and their products are zero unless they are not finite.
+template <class T>
+bool allocate(T*& array, uint64_t count) {
+  const uint64_t bytes = (count * sizeof(T) + SLACK + 63) / 64 * 64;
+  void* memory = nullptr;
+  if (posix_memalign(&memory, 64, bytes)) return false;
+  memset(memory, 0, bytes);
+  array = static_cast<T*>(memory);
+  return true;
+}
+
+}  // namespace
+
+Workspace* new_workspace(const Model& model, int images) {
+  Workspace* w = static_cast<Workspace*>(calloc(1, sizeof(Workspace)));
+  if (w == nullptr) return nullptr;
+  const Sizes& s = model.sizes;
+  const uint64_t n = images;
+  w->images = images;
+  const bool complete = allocate(w->stem_codes[0], s.stem) && allocate(w->stem_codes[1], s.stem) &&
+                        allocate(w->stem_values[0], s.stem) && allocate(w->stem_values[1], s.stem) &&
+                        allocate(w->stream, n * s.stream) && allocate(w->next_stream, n * s.stream) &&
+                        allocate(w->codes, n * s.stream) && allocate(w->next_codes, n * s.stream) &&
+                        allocate(w->other_codes, n * s.stream) && allocate(w->chosen, n * s.stream) &&
+                        allocate(w->chosen_codes, n * s.stream) && allocate(w->rows, n * s.rows) &&
+                        allocate(w->context, n * s.context) && allocate(w->context_codes, n * s.context) &&
+                        allocate(w->hidden, n * s.hidden) && allocate(w->hidden_codes, n * s.hidden);
+  if (complete) return w;
+  free_workspace(w);
+  return nullptr;
+}
+
+void free_workspace(Workspace* w) {
+  if (w == nullptr) return;
+  void* arrays[] = {w->stem_codes[0], w->stem_codes[1], w->stem_values[0], w->stem_values[1], w->stream,  w->next_stream,
+                    w->codes,         w->next_codes,    w->other_codes,    w->chosen,         w->chosen_codes, w->rows,
+                    w->context,       w->context_codes, w->hidden,         w->hidden_codes};
+  for (void* array : arrays) free(array);
+  free(w);
+}
+
+Scratch* new_scratch(const Model& model) {
+  Scratch* s = static_cast<Scratch*>(calloc(1, sizeof(Scratch)));
+  if (s == nullptr) return nullptr;
+  if (allocate(s->keys, model.sizes.keys) && allocate(s->scores, MAX_QUERIES * model.sizes.scores)) return s;
+  free_scratch(s);
+  return nullptr;
+}
+
+void free_scratch(Scratch* s) {
+  if (s == nullptr) return;
+  free(s->keys);
+  free(s->scores);
+  free(s);
+}
+
+}  // namespace levit

@@ -1,0 +1,41 @@
+// Memory for the intermediate results of a few images.
+#pragma once
+#include "model.h"
+
+namespace levit {
+
+// Largest number of images that are computed together. The rows of all of them are multiplied with a panel of weights
+// while it is in the cache.
+constexpr int GROUP = 4;
+
+struct Workspace {
+  int images;               // at most
+  uint8_t* stem_codes[2];   // padded images, input and output of a convolution
+  float* stem_values[2];
+  float* stream;            // tokens: the residual stream
+  float* next_stream;       // after an attention that subsamples
+  uint8_t *codes, *next_codes;  // the residual stream, quantized for the next layer
+  uint8_t* other_codes;     // quantized for a layer with another quantization
+  float* chosen;            // every stride-th token
+  uint8_t* chosen_codes;
+  float* rows;              // queries, keys and values
+  float* context;
+  uint8_t* context_codes;
+  float* hidden;
+  uint8_t* hidden_codes;
+};
+
+// Memory of one thread for attention.
+struct Scratch {
+  float* keys;    // of one head, transposed
+  float* scores;  // of a few queries
+};
+
+constexpr int MAX_QUERIES = 16;  // computed together
+
+Workspace* new_workspace(const Model& model, int images);  // nullptr without memory
+void free_workspace(Workspace* workspace);
+Scratch* new_scratch(const Model& model);
+void free_scratch(Scratch* scratch);
+
+}  // namespace levit

@@ -1,0 +1,151 @@
+"""The native engine: LeViT in the library of `native/`, without a runtime for other networks."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from levit.errors import CheckpointError, EngineError, LevitWarning
+from levit.managed_engine import ManagedEngine, ProcessGuard, schedule
+from levit.runtime.cpu_count import usable_cores
+from levit.runtime.engine import Engine, open_engine
+from levit.runtime.native_layers import OtherFormError
+from levit.runtime.native_library import load_library
+from levit.runtime.native_models import open_packed
+from levit.runtime.native_network import NativeNetwork
+from levit.spec.artifact import Artifact
+
+_MAX_PENDING_BATCHES = 2  # one is computed and one waits
+
+
+class NativeEngine(ManagedEngine):
+    """Exported file in the native engine; an `ImageEngine`.
+
+    Quantized layers are computed in int8, all others in fp32. The weights are packed on first use, and kept in
+    `cache_dir`. An engine may be shared between threads.
+
+    Args:
+        model: an ONNX file of `levit export`, or its content.
+        precision: "auto", "fp32" or "int8".
+        threads: number of threads; None for the number of cores that the process may use.
+        cache_dir: folder in which the packed weights are kept.
+
+    Raises:
+        CheckpointError: the metadata of the file are missing or invalid.
+        EngineError: there is no native library, the file cannot be read, the precision does not exist, or the native
+            engine does not compute networks of this form.
+    """
+
+    name = "native"
+
+    def __init__(
+        self,
+        model: Path | bytes,
+        *,
+        precision: str = "auto",
+        threads: int | None = None,
+        cache_dir: Path | None = None,
+    ) -> None:
+        guard = ProcessGuard("this native engine")
+        super().__init__(guard)
+        load_library()
+        source = str(model) if isinstance(model, Path) else "the model"
+        if precision == "bf16":
+            raise EngineError("the native engine has no bf16", hint="use `precision` auto, or `engine` openvino")
+        packed = open_packed(model, None if cache_dir is None else cache_dir / "native")
+        guard.check()  # a network has threads from the start
+        self._network = NativeNetwork(packed, threads=threads or usable_cores())
+        self.metadata: Mapping[str, str] = self._network.metadata
+        artifact = Artifact.from_metadata(self.metadata)
+        self.precision, self.reason = _choose_precision(precision, artifact, self._network.instruction_set, source)
+        height, width = artifact.architecture.image_height_width
+        self._values = (artifact.architecture.num_channels, height, width)
+        self._pixels = (height, width, artifact.architecture.num_channels)
+        self._labels = len(artifact.labels)
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="levit-native")
+        self._slots = threading.Semaphore(_MAX_PENDING_BATCHES)
+
+    def run(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits of normalized images: float32 [B, channels, height, width] -> float32 [B, classes].
+
+        Raises:
+            EngineError: the batch does not fit the network.
+        """
+        with self._computing():
+            return self._network.run(np.asarray(pixel_values, np.float32), self._values, self._labels)
+
+    def run_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Logits of images with the lowest latency: uint8 [B, height, width, 3] -> float32 [B, classes].
+
+        Raises:
+            EngineError: the images do not fit the network.
+        """
+        with self._computing():
+            return self._run_images(images)
+
+    def submit(self, images: NDArray[np.uint8], batch_size: int) -> Future[NDArray[np.float32]]:
+        """Start computing one batch of a stream: uint8 [B, height, width, 3] -> future of float32 [B, classes].
+
+        The future raises EngineError if the images do not fit the network.
+        """
+        with self._computing():
+            self._slots.acquire()
+            try:
+                future = schedule(self._worker, self._run_images, images)
+            except EngineError:
+                self._slots.release()
+                raise
+            future.add_done_callback(lambda _: self._slots.release())
+            return future
+
+    def _run_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if images.dtype != np.uint8:
+            raise EngineError(
+                f"the native engine cannot run a batch of shape {list(images.shape)}: images are uint8, and this is "
+                f"{images.dtype}"
+            )
+        return self._network.run(images, self._pixels, self._labels)
+
+    def _release(self) -> None:
+        self._worker.shutdown(wait=True)
+        self._network.close()
+
+
+def open_native_engine(model: Path | bytes, **options: Any) -> Engine:
+    """Open an exported file in the native engine, or in OpenVINO if the native engine cannot compute its network.
+
+    Args:
+        model: an ONNX file, or its content.
+        options: those of `NativeEngine`.
+
+    Returns:
+        The engine; the `reason` of an OpenVINO engine begins with that for the exchange, which is also a warning.
+
+    Raises:
+        EngineError: there is no native library, or neither engine can open the file.
+    """
+    try:
+        return NativeEngine(model, **options)
+    except (CheckpointError, OtherFormError) as error:
+        reason = f"the native engine cannot compute this model: {error.reason}"
+    engine = open_engine(model, engine="openvino", **options)
+    engine.reason = f"{reason}; {engine.reason}"
+    warnings.warn(f"{reason}; OpenVINO is used instead", LevitWarning, stacklevel=2)
+    return engine
+
+
+def _choose_precision(requested: str, artifact: Artifact, instruction_set: str, source: str) -> tuple[str, str]:
+    """Precision of a model, and the reason for it."""
+    if artifact.precision == "int8":
+        return "int8", f"the file is quantized; other layers are computed in fp32, with {instruction_set}"
+    if requested == "int8":
+        raise EngineError("not quantized", source=source, hint="export it in int8 with `levit export`")
+    reason = "as requested" if requested == "fp32" else "because the file is not quantized"
+    return "fp32", f"fp32, {reason}, with {instruction_set}"

@@ -1,0 +1,74 @@
+"""The shared library of the native engine: where it is, and its functions."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from functools import cache
+from pathlib import Path
+
+from levit.errors import EngineError, first_line
+from levit.runtime.native_packing import FORMAT_VERSION
+
+# Environment variables: "0" disables the native engine; path of a library, instead of the one in the package.
+SWITCH_VARIABLE, LIBRARY_VARIABLE = "LEVIT_NATIVE", "LEVIT_NATIVE_LIBRARY"
+
+LIBRARY_NAME = "levit_native.so"  # beside this file, on every system; `hatch_build.py` writes it
+
+_POINTER, _TEXT = ctypes.c_void_p, ctypes.c_char_p
+
+
+def find_library() -> Path | None:
+    """Path of the library; None if there is none for this processor, or LEVIT_NATIVE=0 disables it."""
+    if os.environ.get(SWITCH_VARIABLE) == "0":
+        return None
+    chosen = os.environ.get(LIBRARY_VARIABLE)
+    library = Path(chosen) if chosen else Path(__file__).with_name(LIBRARY_NAME)
+    return library if library.is_file() else None
+
+
+def load_library() -> ctypes.CDLL:
+    """Load the library, with the types of its functions.
+
+    Raises:
+        EngineError: there is no library, it cannot be loaded, or it is of another version.
+    """
+    library = find_library()
+    if library is None:
+        is_disabled = os.environ.get(SWITCH_VARIABLE) == "0"
+        reason = f"disabled by {SWITCH_VARIABLE}=0" if is_disabled else "this installation has no native library"
+        raise EngineError(f"engine native is not installed ({reason})", hint="use `engine` openvino")
+    return _load(library)
+
+
+def instruction_sets() -> list[str]:
+    """Names of the instruction sets that the library uses on this processor, fastest first.
+
+    Raises:
+        EngineError: there is no library, it cannot be loaded, or it is of another version.
+    """
+    library, names = load_library(), list[str]()
+    while (name := library.levit_supported(len(names))) is not None:
+        names.append(name.decode())
+    return names
+
+
+@cache
+def _load(file: Path) -> ctypes.CDLL:
+    try:
+        library = ctypes.CDLL(str(file))
+        library.levit_format.restype = ctypes.c_uint32
+        version = library.levit_format()
+    except (OSError, AttributeError) as error:
+        raise EngineError(f"cannot be loaded ({first_line(error)})", source=file) from error
+    if version != FORMAT_VERSION:
+        raise EngineError(f"a library for version {version} of model files, not {FORMAT_VERSION}", source=file)
+    library.levit_open.restype = _POINTER
+    library.levit_open.argtypes = [_POINTER, ctypes.c_uint64, ctypes.c_int, _TEXT, ctypes.POINTER(_TEXT)]
+    for function in (library.levit_run_pixels, library.levit_run_values):
+        function.restype = ctypes.c_int
+        function.argtypes = [_POINTER, _POINTER, ctypes.c_long, _POINTER]
+    library.levit_close.restype, library.levit_close.argtypes = None, [_POINTER]
+    library.levit_target.restype, library.levit_target.argtypes = _TEXT, [_POINTER]
+    library.levit_supported.restype, library.levit_supported.argtypes = _TEXT, [ctypes.c_int]
+    return library

@@ -1,0 +1,114 @@
+"""Packed models of the native engine, verified once and cached by the content of the exported file."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+
+from levit.checkpoints.cache import write_cached
+from levit.checkpoints.hashing import hash_file
+from levit.errors import EngineError, first_line
+from levit.runtime.native_layers import OtherFormError
+from levit.runtime.native_network import NativeNetwork
+from levit.runtime.native_packing import FORMAT_VERSION, pack
+from levit.spec.artifact import Artifact
+
+# Largest difference to the reference on a random image, relative to the largest logit: rounding in another order. In
+# int8 a number that is rounded to the next code changes others.
+_TOLERANCES = {True: 0.25, False: 1e-3}  # by whether the model is quantized
+
+
+def open_packed(model: Path | bytes, cache_dir: Path | None) -> Any:
+    """Pack an exported file, or find it in the cache.
+
+    A packed model is checked once: its logits of a random image are compared with those of another engine.
+
+    Args:
+        model: an ONNX file, or its content.
+        cache_dir: folder of the cache; None for no cache.
+
+    Returns:
+        A buffer: the memory map of the cached file, or the content.
+
+    Raises:
+        CheckpointError: the metadata are missing or invalid.
+        EngineError: the file cannot be read or is not an ONNX file, or the logits are wrong.
+        OtherFormError: the native engine cannot compute the network.
+    """
+    source = str(model) if isinstance(model, Path) else "the model"
+    try:
+        content = model.read_bytes() if isinstance(model, Path) else model
+    except OSError as error:
+        raise EngineError(f"cannot be read ({error.strerror})", source=source) from error
+    key = hashlib.sha256(content).hexdigest()[:32] + f"-{FORMAT_VERSION}"
+    cached = None if cache_dir is None else _find_cached(cache_dir, key)
+    if cached is not None:
+        return cached
+    network, is_complete = _read(content, model, source)
+    packed = pack(network)
+    _check(packed, network)
+    if cache_dir is not None and is_complete:
+        with suppress(OSError):
+            cache_dir.mkdir(parents=True, exist_ok=True)
+            write_cached(packed, cache_dir / f"{key}-{hashlib.sha256(packed).hexdigest()}.levit")
+    return packed
+
+
+def _find_cached(folder: Path, key: str) -> mmap.mmap | None:
+    """Map the undamaged packed model of a key."""
+    for file in folder.glob(f"{key}-*.levit"):
+        with suppress(OSError, ValueError):
+            if file.name == f"{key}-{hash_file(file)}.levit":
+                with file.open("rb") as stream:
+                    return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    return None
+
+
+def _read(content: bytes, model: Path | bytes, source: str) -> tuple[onnx.ModelProto, bool]:
+    """Network, and whether all of it is in the one file."""
+    try:
+        network = onnx.load_from_string(content)
+        external = [tensor for tensor in network.graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
+        if external and isinstance(model, Path):
+            onnx.load_external_data_for_model(network, str(model.absolute().parent))
+    except (DecodeError, OSError, ValueError, onnx.checker.ValidationError) as error:
+        raise EngineError(f"not an ONNX file ({first_line(error)})", source=source) from error
+    return network, not external
+
+
+def _check(packed: bytes, network: onnx.ModelProto) -> None:
+    """Compare the logits of a random image with those of OpenVINO.
+
+    Raises:
+        EngineError: they differ by more than rounding.
+    """
+    from levit.runtime.engine import open_engine
+
+    metadata: Mapping[str, str] = {pair.key: pair.value for pair in network.metadata_props}
+    artifact = Artifact.from_metadata(metadata)
+    image = random_image(artifact)
+    native = NativeNetwork(packed, threads=1)
+    actual = native.run(image, image.shape[1:], len(artifact.labels))
+    native.close()
+    expected = open_engine(network.SerializeToString(), engine="openvino", precision="fp32", threads=1).run(image)
+    difference = float(np.abs(actual - expected).max() / np.abs(expected).max())
+    if np.isfinite(expected).all() and not difference <= _TOLERANCES[artifact.precision == "int8"]:
+        raise OtherFormError(f"its logits of a random image differ from those of OpenVINO by {difference:.2g}")
+
+
+def random_image(artifact: Artifact) -> NDArray[np.float32]:
+    """Smooth random image, normalized: float32 [1, channels, height, width]."""
+    shape = (1, artifact.architecture.num_channels, *artifact.architecture.image_height_width)
+    steps = np.random.default_rng(0).standard_normal(shape)
+    smooth = np.cumsum(np.cumsum(steps, 2), 3)
+    image: NDArray[np.float32] = ((smooth - smooth.mean()) / max(smooth.std(), 1e-6)).astype(np.float32)
+    return image

@@ -1,0 +1,233 @@
+"""Packing of an exported file into the model file of the native engine.
+
+The format is described in `native/model_file.h`; `native/model.h` describes the order of the weights. Widths are padded
+to multiples of 16 with channels of zero weight, and scores are in units of log2, so that the engine needs neither
+special cases nor a multiplication for them.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from math import log2, prod
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from levit.deployment.node_names import HEAD
+from levit.errors import EngineError
+from levit.runtime.native_layers import Layer, LayerReader, OtherFormError
+from levit.spec.architecture import Architecture
+from levit.spec.artifact import Artifact
+from levit.spec.blocks import AttentionBlock, EncoderBlock, MlpBlock, StemLayer, encoder_blocks, stem_layers
+
+FORMAT_VERSION = 1
+MAX_CHANNELS = 4  # of the input image
+
+_LANES = 16
+_ALIGNMENT = 64
+_MASKED = -1e30  # score of keys beyond the last one
+_LOG2_E = log2(np.e)
+_ACTIVATIONS = {"hardswish": 1, "silu": 2}
+_HEADER, _LAYER, _CONVOLUTION, _BLOCK = "<8s2IQ8I4f4f", "<4I3Q2f", "<8I", "<10IQ"
+_TAIL = "<Q"  # length of the metadata, at the end of the file
+
+
+def pack(model: onnx.ModelProto) -> bytes:
+    """Pack an exported network.
+
+    Args:
+        model: content of an exported file, in fp32, fp16 or int8.
+
+    Returns:
+        Content of a model file, followed by the metadata of the exported file. Its precision in the metadata is that
+        of the stored weights.
+
+    Raises:
+        CheckpointError: the metadata are missing or invalid.
+        OtherFormError: the native engine cannot compute the network.
+    """
+    metadata = {pair.key: pair.value for pair in model.metadata_props}
+    artifact = Artifact.from_metadata(metadata)
+    packer = _Packer(LayerReader(model), artifact)
+    content = packer.pack()
+    tail = json.dumps(metadata).encode()
+    return content + tail + struct.pack(_TAIL, len(tail))
+
+
+def split_metadata(content: memoryview) -> tuple[int, Mapping[str, str]]:
+    """Length of the model file in a packed file, and the metadata behind it.
+
+    Raises:
+        EngineError: the file is incomplete.
+    """
+    size = struct.calcsize(_TAIL)
+    (length,) = struct.unpack(_TAIL, content[-size:]) if len(content) >= size else (len(content),)
+    end = len(content) - size - length
+    if end < 0:
+        raise EngineError("the packed model is incomplete")
+    metadata: dict[str, str] = json.loads(bytes(content[end : len(content) - size]))
+    return end, metadata
+
+
+class _Packer:
+    """Layers and blocks of one network, in order, with the arrays that they refer to."""
+
+    def __init__(self, reader: LayerReader, artifact: Artifact) -> None:
+        self.reader, self.artifact = reader, artifact
+        self.layers: list[tuple[Any, ...]] = []
+        self.arrays: list[NDArray[Any]] = []
+        self.size = 0  # of the arrays
+        self.width = artifact.architecture.num_channels
+
+    def pack(self) -> bytes:
+        architecture = self.artifact.architecture
+        if architecture.num_channels > MAX_CHANNELS:
+            raise OtherFormError(f"the native engine reads at most {MAX_CHANNELS} channels")
+        convolutions = [self.convolution(layer, architecture) for layer in stem_layers(architecture)]
+        blocks = [self.block(block) for block in encoder_blocks(architecture)]
+        self.linear(HEAD, rows=(1, architecture.hidden_sizes[-1]), columns=(1, architecture.num_labels))
+        records = struct.calcsize(_HEADER) + sum(
+            len(items) * struct.calcsize(form)
+            for items, form in ((self.layers, _LAYER), (convolutions, _CONVOLUTION), (blocks, _BLOCK))
+        )
+        start = _round_up(records, _ALIGNMENT)
+        content = bytearray(start + self.size)
+        position = 0
+        for form, items in (
+            (_HEADER, [self.header(architecture, len(convolutions), len(blocks), len(content))]),
+            (_LAYER, [_moved(layer, (4, 5, 6), start) for layer in self.layers]),
+            (_CONVOLUTION, convolutions),
+            (_BLOCK, [_moved(block, (10,), start) for block in blocks]),
+        ):
+            for item in items:
+                struct.pack_into(form, content, position, *item)
+                position += struct.calcsize(form)
+        position = start
+        for array in self.arrays:
+            content[position : position + array.nbytes] = array.tobytes()
+            position = _round_up(position + array.nbytes, _ALIGNMENT)
+        return bytes(content)
+
+    def header(self, architecture: Architecture, convolutions: int, blocks: int, size: int) -> tuple[Any, ...]:
+        scale, shift = np.zeros(4), np.zeros(4)
+        if architecture.num_channels == 3:
+            scale[:3], shift[:3] = self.artifact.preprocessing.scale_and_shift()
+        sizes = architecture.num_channels, *architecture.image_height_width, architecture.num_labels
+        counts = len(self.layers), convolutions, blocks, 0
+        activation = _ACTIVATIONS[architecture.activation]
+        return b"LEVITNAT", FORMAT_VERSION, activation, size, *sizes, *counts, *scale, *shift
+
+    def convolution(self, layer: StemLayer, architecture: Architecture) -> tuple[int, ...]:
+        inputs = architecture.image_height_width
+        if layer.name != stem_layers(architecture)[0].name:
+            inputs = architecture.stem_grids[int(layer.name.removeprefix("stem.convolution")) - 2]
+        content = self.reader.layer(layer.name)
+        weight = _pad(content.weight.transpose(2, 3, 1, 0), 2, (1, layer.input_channels), self.width)
+        weight = weight.reshape(layer.kernel_size, -1, layer.output_channels)
+        channels, self.width = self.width, _round_up(layer.output_channels, _LANES)
+        self.add(content, weight, (1, layer.output_channels))
+        return channels, layer.kernel_size, layer.stride, layer.padding, *inputs, *layer.output_grid
+
+    def block(self, block: EncoderBlock) -> tuple[int, ...]:
+        return self.mlp(block) if isinstance(block, MlpBlock) else self.attention(block)
+
+    def attention(self, block: AttentionBlock) -> tuple[int, ...]:
+        width, keys, values = (
+            (1, block.input_width),
+            (block.num_heads, block.key_dim),
+            (block.num_heads, block.value_dim),
+        )
+        self.linear(f"{block.name}.query", rows=width, columns=keys, factor=_LOG2_E)
+        self.linear(f"{block.name}.key", rows=width, columns=keys)
+        self.linear(f"{block.name}.value", rows=width, columns=values)
+        self.linear(f"{block.name}.projection", rows=values, columns=(1, block.output_width))
+        bias = self.reader.attention_bias(block.name)
+        expected = (block.num_heads, prod(block.output_grid), prod(block.input_grid))
+        if bias.shape != expected:
+            raise OtherFormError(f"the attention bias of {block.name} has the shape {list(bias.shape)}")
+        padded = np.full((*expected[:2], _round_up(expected[2], _LANES)), _MASKED)
+        padded[:, :, : expected[2]] = bias * _LOG2_E
+        dims = _round_up(block.key_dim, _LANES), _round_up(block.value_dim, _LANES)
+        grids = *block.input_grid, *block.output_grid
+        return 0, block.num_heads, *dims, *grids, block.stride, block.is_residual, self.place_floats(padded)
+
+    def mlp(self, block: MlpBlock) -> tuple[int, ...]:
+        width, hidden = (1, block.width), (1, block.hidden_width)
+        self.linear(f"{block.name}.up", rows=width, columns=hidden)
+        self.linear(f"{block.name}.down", rows=hidden, columns=width)
+        return 1, 0, 0, 0, *block.grid, *block.grid, 1, 1, 0
+
+    def linear(self, name: str, *, rows: tuple[int, int], columns: tuple[int, int], factor: float = 1.0) -> None:
+        """Add a linear layer, whose inputs and outputs are groups of channels that are padded one by one."""
+        content = self.reader.layer(name)
+        if content.weight.shape != (prod(rows), prod(columns)):
+            raise OtherFormError(f"the weights of {name} have the shape {list(content.weight.shape)}")
+        self.add(content, _pad(content.weight, 0, rows)[None], columns, factor)
+
+    def add(self, layer: Layer, weight: NDArray[Any], columns: tuple[int, int], factor: float = 1.0) -> None:
+        """Add a layer with the weights [segments, inputs, outputs]."""
+        weight, bias = _pad(weight, 2, columns), _pad(layer.bias * factor, 0, columns)
+        segments, inputs, outputs = weight.shape
+        if layer.scale is None:
+            weights = self.place(_panels(weight.astype(np.float64) * factor, 1).astype(np.float32))
+            self.layers.append(
+                (0, inputs, segments, outputs, weights, 0, self.place(bias.astype(np.float32)), 0.0, 0.0)
+            )
+            return
+        step, zero = np.float64(np.float32(layer.step)), layer.zero
+        scale = _pad(layer.scale * factor * step, 0, columns)
+        bias = bias - scale * zero * weight.astype(np.int64).sum((0, 1))
+        offsets = (
+            self.place(_panels(weight, 4)),
+            self.place(scale.astype(np.float32)),
+            self.place(bias.astype(np.float32)),
+        )
+        self.layers.append((1, inputs, segments, outputs, *offsets, step, float(zero)))
+
+    def place_floats(self, array: NDArray[Any]) -> int:
+        """Add an array in float32, and return its position relative to the first one."""
+        return self.place(array.astype(np.float32))
+
+    def place(self, array: NDArray[Any]) -> int:
+        """Add an array, and return its position relative to the first one."""
+        position = self.size
+        self.arrays.append(array)
+        self.size = _round_up(position + array.nbytes, _ALIGNMENT)
+        return position
+
+
+def _panels(weight: NDArray[Any], unit: int) -> NDArray[Any]:
+    """[segments, inputs, outputs] -> [outputs / 16, steps, 16, unit].
+
+    Each segment is padded to the unit, and int8 to 64 values.
+    """
+    segments, inputs, outputs = weight.shape
+    padded = np.zeros((segments, _round_up(inputs, unit), outputs), weight.dtype)
+    padded[:, :inputs] = weight
+    flat = padded.reshape(-1, outputs)
+    depth = len(flat) if unit == 1 else _round_up(len(flat), _ALIGNMENT)
+    flat = np.concatenate([flat, np.zeros((depth - len(flat), outputs), weight.dtype)])
+    return np.ascontiguousarray(flat.reshape(depth // unit, unit, outputs // _LANES, _LANES).transpose(2, 0, 3, 1))
+
+
+def _pad(array: NDArray[Any], axis: int, groups: tuple[int, int], size: int | None = None) -> NDArray[Any]:
+    """Pad each of the groups of an axis (their number, and channels of each) with zeros, by default to 16 channels."""
+    count, channels = groups
+    size = _round_up(channels, _LANES) if size is None else size
+    split = array.reshape(*array.shape[:axis], count, channels, *array.shape[axis + 1 :])
+    padding = [(0, 0)] * split.ndim
+    padding[axis + 1] = (0, size - channels)
+    return np.pad(split, padding).reshape(*array.shape[:axis], count * size, *array.shape[axis + 1 :])
+
+
+def _moved(record: tuple[Any, ...], fields: tuple[int, ...], start: int) -> tuple[Any, ...]:
+    """Change positions among the arrays to positions in the file."""
+    return tuple(value + start if index in fields else value for index, value in enumerate(record))
+
+
+def _round_up(value: int, unit: int) -> int:
+    return -(-value // unit) * unit

@@ -1,0 +1,159 @@
+"""The native engine: conformance, quantized models, cache, fallback to OpenVINO, and its switch."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import levit
+from levit.deployment.build import build_artifact
+from levit.deployment.reference import run_reference
+from levit.errors import EngineError, LevitWarning
+from levit.runtime.engine import open_engine
+from levit.runtime.model_resolution import find_artifact
+from levit.runtime.native_engine import NativeEngine
+from levit.runtime.native_library import LIBRARY_VARIABLE, SWITCH_VARIABLE, instruction_sets
+from levit.runtime.native_network import NativeNetwork
+from levit.runtime.native_packing import pack
+from levit.runtime.openvino_engine import OpenVinoEngine
+from tests.conftest import EXAMPLES, random_checkpoint, relative
+from tests.runtime.engine_checks import CHECKS, IMAGES, NOISE, CheckedEngine
+from tests.runtime.native_library import _library, native_library  # noqa: F401  # fixtures
+from tests.runtime.small_model import SMALL
+
+pytestmark = pytest.mark.usefixtures("native_library")
+
+
+@pytest.fixture(scope="module")
+def content() -> bytes:
+    return build_artifact(random_checkpoint(SMALL)).SerializeToString()
+
+
+@pytest.fixture(scope="module")
+def checked(content, native_library) -> CheckedEngine:  # noqa: F811  # the fixture
+    weights = random_checkpoint(SMALL).weights
+    return CheckedEngine(
+        open_engine(content, engine="native", precision="fp32"),
+        lambda batch: run_reference(weights, SMALL, batch)["logits"].astype(np.float32),
+    )
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
+def test_the_engine_conforms(checked, check):
+    check(checked)
+
+
+def test_a_closed_engine_finishes_its_batches_and_refuses_others(content):
+    with NativeEngine(content) as engine:
+        futures = [engine.submit(IMAGES[:2], 2) for _ in range(2)]
+    assert [future.result(timeout=60).shape for future in futures] == [(2, 5)] * 2
+    for compute in (lambda: engine.run(NOISE), lambda: engine.run_images(IMAGES), lambda: engine.submit(IMAGES, 5)):
+        with pytest.raises(EngineError, match="the engine is closed: open a new one"):
+            compute()
+
+
+def test_the_embedded_model_in_int8_gives_nearly_the_logits_of_openvino():
+    photos = sorted(EXAMPLES.glob("*.jpg"))
+    native, openvino = levit.Classifier(engine="native"), levit.Classifier(precision="fp32")
+    assert (native.engine.name, native.engine.precision) == ("native", "int8")
+    for actual, expected in zip(native.stream(photos), openvino.stream(photos), strict=True):
+        assert relative(actual.logits, expected.logits) < 0.05  # int8, rounded in another order
+        assert actual.top(1)[0].index in [label.index for label in expected.top(2)]
+
+
+def test_every_instruction_set_gives_the_same_logits_in_int8():
+    path = find_artifact(None)
+    assert isinstance(path, Path)
+    packed = pack(onnx.load(path))
+    images = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), np.uint8)
+    logits = {}
+    for name in instruction_sets():
+        for threads in (1, 3):
+            network = NativeNetwork(packed, threads=threads, instruction_set=name)
+            logits[name, threads] = np.concatenate(
+                [network.run(images, images.shape[1:], 200), network.run(images[:1], images.shape[1:], 200)]
+            )
+            network.close()
+    for actual in logits.values():
+        # Sums of int8 are exact; sums of floats are added in another order, which may round a code differently.
+        assert relative(actual, logits["portable", 1]) < 0.02
+
+
+def test_the_metadata_are_those_that_openvino_reads(content):
+    assert NativeEngine(content, threads=1).metadata == OpenVinoEngine(content).metadata
+
+
+def test_packed_models_are_cached_and_a_damaged_one_is_replaced(content, tmp_path):
+    expected = NativeEngine(content, cache_dir=tmp_path).run(NOISE)
+    (cached,) = (tmp_path / "native").iterdir()
+    NativeEngine(content, cache_dir=tmp_path)
+    assert [file.name for file in (tmp_path / "native").iterdir()] == [cached.name]
+    damaged = bytearray(cached.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    cached.write_bytes(damaged)
+    np.testing.assert_array_equal(NativeEngine(content, cache_dir=tmp_path).run(NOISE), expected)
+    assert cached.read_bytes() != damaged
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"precision": "bf16"}, "the native engine has no bf16: use `precision` auto, or `engine` openvino"),
+        ({"precision": "int8"}, "the model: not quantized: export it in int8 with `levit export`"),
+        ({"provider": "cpu"}, "`provider` is an option of onnxruntime, not of native"),
+    ],
+)
+def test_missing_precisions_and_providers_are_errors(content, options, message):
+    with pytest.raises(EngineError) as caught:
+        open_engine(content, engine="native", **options)
+    assert str(caught.value).startswith(message)
+
+
+def test_other_files_are_errors_of_one_line(tmp_path):
+    for model in (b"nonsense", tmp_path / "missing.onnx"):
+        with pytest.raises(EngineError, match=r"not an ONNX file|cannot be read") as caught:
+            NativeEngine(model)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_network_of_another_form_is_computed_by_openvino(content):
+    model = onnx.load_from_string(content)
+    (node,) = [node for node in model.graph.node if node.name == "stage1.block1.mlp.up"]
+    node.name = "renamed"
+    with pytest.warns(LevitWarning, match="OpenVINO is used instead"):
+        engine = open_engine(model.SerializeToString(), engine="native")
+    assert engine.name == "openvino"
+    assert engine.reason.startswith("the native engine cannot compute this model: the layer stage1.block1.mlp.up has")
+
+
+def test_a_network_with_other_arithmetic_is_found_by_its_logits(content):
+    model = onnx.load_from_string(content)
+    (node,) = [node for node in model.graph.node if node.name == "stage1.block1.attention.softmax"]
+    node.op_type = "LogSoftmax"
+    with pytest.warns(LevitWarning, match="OpenVINO is used instead"):
+        engine = open_engine(model.SerializeToString(), engine="native")
+    assert engine.name == "openvino"
+    assert "its logits of a random image differ from those of OpenVINO" in engine.reason
+
+
+def test_the_environment_disables_the_engine_or_names_its_library(content, monkeypatch, tmp_path):
+    monkeypatch.setenv(SWITCH_VARIABLE, "0")
+    with pytest.raises(EngineError, match=r"engine native is not installed \(disabled by LEVIT_NATIVE=0\)"):
+        open_engine(content, engine="native")
+    monkeypatch.delenv(SWITCH_VARIABLE)
+    monkeypatch.setenv(LIBRARY_VARIABLE, str(tmp_path / "missing.so"))
+    with pytest.raises(EngineError, match="this installation has no native library"):
+        open_engine(content, engine="native")
+    (tmp_path / "other.so").write_bytes(b"not a library")
+    monkeypatch.setenv(LIBRARY_VARIABLE, str(tmp_path / "other.so"))
+    with pytest.raises(EngineError, match="cannot be loaded"):
+        open_engine(content, engine="native")
+
+
+def test_the_command_line_predicts_with_the_engine():
+    command = [sys.executable, "-m", "levit", "predict", "--engine", "native", str(EXAMPLES / "espresso.jpg")]
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "espresso" in process.stdout

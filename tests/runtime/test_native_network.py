@@ -1,0 +1,191 @@
+"""The native library computes every network, in every instruction set of this processor."""
+
+import struct
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from levit.deployment.build import build_artifact
+from levit.deployment.reference import run_reference
+from levit.errors import EngineError
+from levit.runtime.native_library import instruction_sets
+from levit.runtime.native_network import NativeNetwork
+from levit.runtime.native_packing import pack, split_metadata
+from levit.spec.architecture import Architecture, Downsample
+from levit.spec.variants import ALL_VARIANTS
+from tests.conftest import random_checkpoint, relative
+from tests.runtime.native_library import _library, native_library  # noqa: F401  # fixtures
+from tests.runtime.small_model import SMALL
+
+pytestmark = pytest.mark.usefixtures("native_library")
+
+ODD = {
+    "odd widths and a grid that is not square": Architecture(
+        image_size=(50, 70),
+        hidden_sizes=(16, 23, 40),
+        depths=(1, 1, 2),
+        num_attention_heads=(1, 2, 3),
+        key_dim=(8, 5, 20),
+        attention_ratio=(2, 1.5, 3),
+        activation="silu",
+        num_labels=5,
+    ),
+    "another stem, one stage without blocks, no MLP": Architecture(
+        image_size=(33, 40),
+        patch_size=9,
+        stride=3,
+        kernel_size=5,
+        padding=2,
+        hidden_sizes=(16, 24),
+        depths=(0, 1),
+        num_attention_heads=(1, 2),
+        key_dim=(8, 5),
+        mlp_ratio=(0, 1),
+        attention_ratio=(2, 2),
+        num_labels=1,
+    ),
+    "one channel, one convolution, a subsampling by three": Architecture(
+        image_size=20,
+        num_channels=1,
+        patch_size=2,
+        hidden_sizes=(17, 33),
+        depths=(1, 1),
+        num_attention_heads=(3, 1),
+        key_dim=(16, 33),
+        mlp_ratio=(2, 2),
+        attention_ratio=(1, 2),
+        downsamples=(Downsample(key_dim=3, num_attention_heads=5, stride=3, mlp_ratio=0),),
+        num_labels=17,
+    ),
+}
+
+
+@cache
+def packed(architecture: Architecture, seed: int = 0) -> bytes:
+    return pack(build_artifact(random_checkpoint(architecture, seed)))
+
+
+def images_and_logits(architecture: Architecture, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    shape = (count, architecture.num_channels, *architecture.image_height_width)
+    images = np.random.default_rng(seed).standard_normal(shape, np.float32)
+    return images, run_reference(random_checkpoint(architecture, seed).weights, architecture, images)["logits"]
+
+
+def compute(content: bytes, batch: np.ndarray, labels: int, **options) -> np.ndarray:
+    network = NativeNetwork(content, **{"threads": 1} | options)
+    try:
+        return network.run(batch, batch.shape[1:], labels)
+    finally:
+        network.close()
+
+
+LARGE = ("512", "384")  # making their random weights takes many seconds
+SIZES = [pytest.param(name, marks=[pytest.mark.slow] * any(size in name for size in LARGE)) for name in ALL_VARIANTS]
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_logits_of_every_published_size_are_those_of_the_reference(name):
+    architecture = ALL_VARIANTS[name].architecture(image_size=64, num_labels=10)
+    images, expected = images_and_logits(architecture, 1)
+    assert relative(compute(packed(architecture), images, 10, threads=2), expected) < 1e-5
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_logits_of_every_instruction_set_are_those_of_the_reference(name):
+    architecture = ODD[name]
+    images, expected = images_and_logits(architecture, 5)
+    content = packed(architecture)
+    for instruction_set in instruction_sets():
+        for threads in (1, 3):
+            options = {"threads": threads, "instruction_set": instruction_set}
+            assert relative(compute(content, images, architecture.num_labels, **options), expected) < 1e-5
+            assert relative(compute(content, images[:1], architecture.num_labels, **options), expected[:1]) < 1e-5
+
+
+@settings(max_examples=20)
+@given(
+    st.tuples(st.integers(16, 60), st.integers(16, 60)),
+    st.lists(st.tuples(st.integers(8, 40), st.integers(1, 3), st.integers(1, 20)), min_size=1, max_size=3),
+    st.sampled_from([1, 1.5, 2]),
+    st.sampled_from(["hardswish", "silu"]),
+)
+def test_logits_of_random_networks_are_those_of_the_reference(image_size, stages, ratio, activation):
+    widths, heads, key_dims = zip(*stages, strict=True)
+    count = len(stages)
+    architecture = Architecture(
+        image_size=image_size,
+        hidden_sizes=widths,
+        depths=(1,) * count,
+        num_attention_heads=heads,
+        key_dim=key_dims,
+        mlp_ratio=(ratio,) * count,
+        attention_ratio=(ratio,) * count,
+        activation=activation,
+        num_labels=3,
+    )
+    images, expected = images_and_logits(architecture, 2)
+    assert relative(compute(packed(architecture), images, 3, threads=2), expected) < 2e-5
+
+
+def test_the_portable_instructions_are_the_last_of_the_list():
+    assert instruction_sets()[-1] == "portable"
+
+
+def test_an_unknown_instruction_set_is_an_error():
+    with pytest.raises(EngineError, match="this processor lacks the instruction set"):
+        NativeNetwork(packed(SMALL), threads=1, instruction_set="abacus")
+
+
+def test_many_threads_share_a_network_with_more_threads_than_cores():
+    images, expected = images_and_logits(SMALL, 12)
+    network = NativeNetwork(packed(SMALL), threads=9)
+    with ThreadPoolExecutor(8) as pool:
+        slices = [images[index % 7 : index % 7 + index % 4 + 1] for index in range(60)]
+        results = list(pool.map(lambda part: network.run(part, part.shape[1:], 5), slices))
+    for index, logits in enumerate(results):
+        assert relative(logits, expected[index % 7 : index % 7 + index % 4 + 1]) < 1e-5
+    network.close()
+    network.close()
+
+
+def test_a_model_of_wrong_sizes_is_refused_before_it_is_used():
+    content = packed(SMALL)
+    end, _ = split_metadata(memoryview(content))
+    assert struct.unpack_from("<Q", content, 16) == (end,)
+    for position, reason in [
+        (0, "not a model file"),
+        (8, "not a model file"),
+        (16, "incomplete"),
+        (32, "size"),
+        (44, ""),
+    ]:
+        damaged = bytearray(content)
+        damaged[position] ^= 0x55
+        with pytest.raises(EngineError, match=f"the native library cannot open it .*{reason}"):
+            NativeNetwork(bytes(damaged), threads=1)
+    with pytest.raises(EngineError, match="incomplete"):
+        NativeNetwork(content[:7], threads=1)
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_damaged_records_give_an_error_or_logits(data):
+    content = bytearray(packed(SMALL))
+    for _ in range(data.draw(st.integers(1, 3))):
+        position = data.draw(st.integers(16, 3000))
+        content[position] = data.draw(st.integers(0, 255))
+    with suppress(EngineError):
+        NativeNetwork(bytes(content), threads=1).close()
+
+
+def test_the_address_of_a_model_is_a_multiple_of_64():
+    content = np.frombuffer(b"?" + packed(SMALL), np.uint8)[1:]
+    images, expected = images_and_logits(SMALL, 1)
+    assert relative(compute(content, images, 5), expected) < 1e-5
+    assert sys.byteorder == "little"
