@@ -10,6 +10,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +30,7 @@ _X86 = {
     ],
 }
 _FLAGS = ["-std=c++20", "-O3", "-fPIC", "-fno-exceptions", "-fno-rtti", "-fvisibility=hidden", "-ffp-contract=fast"]
-_WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-psabi", "-Wno-ignored-attributes", "-Wno-unknown-warning-option"]
+_WARNINGS = ["-Wall", "-Wextra", "-Wno-psabi", "-Wno-ignored-attributes", "-Wno-unknown-warning-option"]
 
 
 def find_compiler() -> list[str] | None:
@@ -41,6 +42,24 @@ def find_compiler() -> list[str] | None:
     for name in ("clang++", "g++"):
         if shutil.which(name):
             return [name]
+    return None
+
+
+def wheel_platform() -> str:
+    """Platform in the name of a wheel with the library, such as "manylinux_2_17_x86_64"."""
+    if _uses_zig(find_compiler() or []) and _glibc_target():
+        return f"manylinux_2_17_{platform.machine()}"
+    return sysconfig.get_platform().replace("-", "_").replace(".", "_")
+
+
+def _uses_zig(command: Sequence[str]) -> bool:
+    return "ziglang" in command
+
+
+def _glibc_target() -> str | None:
+    """Zig's name of a Linux with the oldest glibc that Python's wheels support; None on other systems."""
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+        return f"{platform.machine()}-linux-gnu.2.17"
     return None
 
 
@@ -59,9 +78,7 @@ def build(library: Path, *, compiler: Sequence[str] | None = None, flags: Sequen
     if not command:
         raise OSError("no C++ compiler: pip install ziglang")
     targets = _X86 if platform.machine() in ("x86_64", "AMD64") else {"portable": []}
-    # The portable target is compiled for every processor of the kind, not for this one.
-    base = ["-march=x86-64"] if targets is _X86 and "ziglang" not in command else []
-    base += ["-mcpu=baseline"] if "ziglang" in command else []
+    base = _base_flags(command)
     with tempfile.TemporaryDirectory() as folder:
         jobs = [(SOURCES / "target.cpp", name, [f"-DLEVIT_TARGET={name}", *extra]) for name, extra in targets.items()]
         jobs += [(file, file.stem, []) for file in sorted(SOURCES.glob("*.cpp")) if file.stem != "target"]
@@ -76,6 +93,14 @@ def build(library: Path, *, compiler: Sequence[str] | None = None, flags: Sequen
         # Linked as C: the sources need no library of C++.
         linker = [part.replace("c++", "cc") if part == "c++" else part for part in command]
         _run([*linker, *base, *flags, "-shared", "-s", *objects, "-lpthread", "-o", str(library)])
+
+
+def _base_flags(command: Sequence[str]) -> list[str]:
+    """Flags of the portable target, which is for every processor of the kind, not only for this one."""
+    if not _uses_zig(command):
+        return ["-march=x86-64"] if platform.machine() in ("x86_64", "AMD64") else []
+    target = _glibc_target()
+    return ["-mcpu=baseline", *(["-target", target] if target else [])]
 
 
 def _run(command: Sequence[str]) -> None:
