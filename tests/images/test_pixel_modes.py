@@ -115,6 +115,10 @@ TRANSPARENT = {
         png(16, RGB, struct.pack(">6H", *[2313] * 3, *[512] * 3), struct.pack(">3H", *[512] * 3)),
         [9, 255],
     ),
+    "RGB of 16 bits, nearly equal": (
+        png(16, RGB, struct.pack(">6H", *[513] * 3, *[512] * 3), struct.pack(">3H", *[512] * 3)),
+        [2, 255],
+    ),
 }
 
 

@@ -7,31 +7,56 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from levit.errors import ImageError
 
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # tags of TIFF files
 _WHITE_IS_ZERO = 0  # a value of the latter
 _MAX_8_BIT, _MAX_16_BIT = 255, 65535
+_HIGH_BYTES, _LOW_BYTES = "RGB;16B", "RGB;16L"  # raw modes: the first byte of each 16-bit value, and the second
 _GRAY_SCALES = {"L;2": 85, "L;4": 17}  # what Pillow multiplies gray values of 2 and 4 bits in a PNG file by
 
 
 def transparent_color(image: Image.Image) -> Any:
     """Transparent color of an opened image that is not loaded, in the units of the pixels that Pillow loads.
 
-    Pillow gives that of a PNG file in the units of the file, which may have 2, 4 or 16 bits per sample.
+    Pillow gives that of a PNG file in the units of the file, which may have 2, 4 or 16 bits per sample. It loads only
+    the high bytes of colors of 16 bits, so that the low bytes are read here. A PIL image of the caller that is loaded
+    already has lost them, and its transparency is not exact.
 
     Returns:
-        Gray value, (red, green, blue), index in the palette, opacities of the palette, or None.
+        Gray value, (red, green, blue), index in the palette, opacities of the palette, None; or, for a PNG file in
+        colors of 16 bits, whether each pixel is transparent: bool [height, width].
     """
     color = image.info.get("transparency")
     tile = next(iter(getattr(image, "tile", ())), None)
     if color is None or image.format != "PNG" or tile is None:
         return color
     raw_mode = tile[3]
-    if raw_mode == "RGB;16B":  # of which Pillow loads the high bytes
-        return tuple(value >> 8 for value in color)
+    if raw_mode == _HIGH_BYTES:
+        mask = _equals_deep_color(image, color)
+        return tuple(value >> 8 for value in color) if mask is None else mask
     return color * _GRAY_SCALES.get(raw_mode, 1)
+
+
+def _equals_deep_color(image: Image.Image, color: tuple[int, int, int]) -> NDArray[np.bool_] | None:
+    """Whether each pixel of an opened PNG file has a color of 16 bits per channel; None if it is damaged."""
+    stream = getattr(image, "fp", None)
+    if stream is None:
+        return None
+    position, is_equal = stream.tell(), np.ones((image.height, image.width), np.bool_)
+    try:
+        for raw_mode, shift in ((_HIGH_BYTES, 8), (_LOW_BYTES, 0)):
+            stream.seek(0)
+            again = PngImageFile(stream)
+            again.tile = [again.tile[0]._replace(args=raw_mode)]
+            is_equal &= (np.asarray(again) == [value >> shift & 255 for value in color]).all(axis=2)
+        return is_equal
+    except Exception:  # loading the image reports the damage
+        return None
+    finally:
+        stream.seek(position)
 
 
 def convert_to_rgb(image: Image.Image, name: str, transparency: Any = None) -> Image.Image:
@@ -40,7 +65,7 @@ def convert_to_rgb(image: Image.Image, name: str, transparency: Any = None) -> I
     Args:
         image: a loaded image.
         name: name of the image for errors.
-        transparency: its transparent color, as from `transparent_color`.
+        transparency: its transparent color or pixels, as from `transparent_color`.
 
     Returns:
         An RGB image; the same object if it is RGB without a transparent color.
@@ -52,6 +77,10 @@ def convert_to_rgb(image: Image.Image, name: str, transparency: Any = None) -> I
         raise ImageError("floating-point pixels have no known range", source=name, hint="convert it to 8 bits")
     if image.mode.startswith("I"):
         return _deep_gray_to_rgb(image, name, transparency)
+    if isinstance(transparency, np.ndarray):
+        pixels = np.array(image)
+        pixels[transparency] = _MAX_8_BIT
+        return Image.fromarray(pixels)
     if image.mode == "La":
         image = image.convert("LA")  # the only mode that Pillow converts it to
     if transparency is not None and transparency != image.info.get("transparency"):
