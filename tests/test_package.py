@@ -32,6 +32,7 @@ def imported_packages(code: str) -> set[str]:
 def test_the_public_names():
     assert levit.__all__ == [
         "Architecture",
+        "Callback",
         "Checkpoint",
         "CheckpointError",
         "Classifier",

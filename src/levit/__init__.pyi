@@ -43,6 +43,7 @@ from levit.runtime.prediction import Embedding as Embedding
 from levit.runtime.prediction import Label as Label
 from levit.runtime.prediction import Prediction as Prediction
 from levit.spec.architecture import Architecture as Architecture
+from levit.training.callbacks import Callback as Callback
 from levit.training.options import TrainingOptions as TrainingOptions
 from levit.training.train import train as train
 

@@ -5,7 +5,8 @@ import inspect
 import pytest
 import torch
 
-from levit.training.callbacks import Callback, CallbackList, StepReport
+from levit.errors import ConfigError
+from levit.training.callbacks import Callback, CallbackList, StepReport, check_callbacks
 from levit.training.data_loader import Batch
 from levit.training.progress import Progress
 
@@ -40,3 +41,43 @@ def test_a_list_calls_every_callback_in_order(hook):
 def test_a_hook_that_is_not_overridden_does_nothing(hook):
     arguments, keywords = ARGUMENTS.get(hook, ((Progress(),), {}))
     assert getattr(Callback(), hook)(*arguments, **keywords) is None
+
+
+class Fails(Callback):
+    """Fails in two hooks."""
+
+    def on_train_end(self, progress):
+        raise ValueError("end")
+
+    def on_exit(self):
+        raise ValueError("exit")
+
+
+def test_an_exception_of_a_hook_leaves_out_the_remaining_callbacks():
+    calls = []
+    with pytest.raises(ValueError, match="end"):
+        CallbackList([Recorder("a", calls), Fails(), Recorder("b", calls)]).on_train_end(Progress())
+    assert [name for name, *_ in calls] == ["a"]
+
+
+def test_the_end_of_a_run_is_told_to_every_callback_whatever_one_raises():
+    calls = []
+    with pytest.raises(ValueError, match="exit"):
+        CallbackList([Recorder("a", calls), Fails(), Recorder("b", calls)]).on_exit()
+    assert [name for name, *_ in calls] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "message"),
+    [
+        (Callback(), r"^callbacks is <.*>, which is no list: give a list of objects of subclasses of levit\.Callback"),
+        ([Callback], r"^callbacks contains <class '.*'>, which is no callback: give a list of objects"),
+        ([print], r"^callbacks contains <built-in function print>, which is no callback"),
+        ((item for item in ()), r"^callbacks is <generator .*, which is no list"),
+    ],
+)
+def test_what_is_no_list_of_callbacks_is_an_error(callbacks, message):
+    with pytest.raises(ConfigError, match=message):
+        check_callbacks(callbacks)
+    check_callbacks([])
+    check_callbacks((Callback(), Fails()))

@@ -23,6 +23,7 @@ from levit.training.options import TrainingOptions, option_fields
         ),
         ({"distillation_type": "none"}, {"teacher": "none"}),
         ({"model_ema": True, "model_ema_decay": 0.9998}, {"ema": 0.9998}),
+        ({"model_ema_decay": 0.9998, "model_ema_warmup": True}, {"ema": 0.9998, "ema_warmup": True}),
         ({"model_ema_decay": 0.9998}, {"ema": 0.9998}),
         ({"model_ema": False}, {"ema": 0.0}),
         ({"model_ema": False, "model_ema_decay": 0.9998}, {"ema": 0.0}),

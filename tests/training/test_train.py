@@ -20,6 +20,7 @@ import levit
 from levit.errors import ConfigError, DataError, LevitError, LevitWarning
 from levit.evaluation.evaluator import evaluate
 from levit.training.options import TrainingOptions
+from levit.training.progress import Progress
 from levit.training.run_state import load_state
 from levit.training.train import Run, run_training, train
 from tests.training.runs import COLORS, StopAfterSteps, assert_same_run, read_results
@@ -103,6 +104,46 @@ def test_a_run_without_its_optimizer_does_not_go_on(
     arguments.write_text(arguments.read_text().replace("epochs: 1\n", "epochs: 2\n", 1))
     with pytest.raises(ConfigError, match=r"run cannot go on: it was complete after epoch 1, and its optimizer"):
         train(short_options, out=str(run), epochs=2, resume=True)
+
+
+class Watch(levit.Callback):
+    """Notes what is in the run directory at the end of each epoch, and fails at the end of the first one."""
+
+    def __init__(self, run: str | Path, *, fails: bool) -> None:
+        self._run, self._fails = Path(run), fails
+        self.rows: list[int] = []
+        self.has_ended = False
+
+    def on_epoch_end(self, progress: Progress, *, is_best: bool) -> None:
+        self.rows.append(len(read_results(self._run)))
+        assert is_best == (progress.best_epoch == progress.epoch)
+        if self._fails:
+            raise ZeroDivisionError("a mistake in a callback")
+
+    def on_exit(self) -> None:
+        self.has_ended = True
+
+
+def test_a_callback_sees_the_files_of_the_epoch_and_its_exception_ends_a_run_that_can_be_resumed(
+    options: TrainingOptions, tmp_path: Path
+) -> None:
+    train(options)
+    ended = options.with_values(out=str(tmp_path / "ended"), resume=True)
+    failing, last = Watch(ended.run.out, fails=True), Watch(ended.run.out, fails=False)
+    with pytest.raises(ZeroDivisionError, match="a mistake in a callback"):
+        train(ended, callbacks=[failing, last])
+    assert (failing.rows, last.rows) == ([1], [])
+    assert failing.has_ended
+    assert last.has_ended
+    watch = Watch(ended.run.out, fails=False)
+    assert train(ended, callbacks=[watch]).is_complete
+    assert watch.rows == [2]
+    assert_same_run(options.run.out, ended.run.out)
+
+
+def test_callbacks_must_be_a_list_of_callbacks() -> None:
+    with pytest.raises(ConfigError, match=r"^callbacks contains <class .*, which is no callback"):
+        train(data="photos", out="run", callbacks=[levit.Callback])  # type: ignore[list-item]
 
 
 def test_accuracies_of_a_run_are_fractions(long_run: Run) -> None:

@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
+from levit.errors import ConfigError
 from levit.training.data_loader import Batch
 from levit.training.progress import Progress
 
@@ -34,31 +36,75 @@ class StepReport:
 
 
 class Callback:
-    """Hooks that the training loop calls on every process; each does nothing unless it is overridden."""
+    """Base class of callbacks, whose methods `levit.train` calls during a run; each does nothing until overridden.
+
+    - Order: first those of this package (the display, `results.csv` with the curves, the model card, and TensorBoard or
+      Weights & Biases), then those of the argument `callbacks` in its order.
+    - Exceptions: an exception ends the run. The remaining methods of that moment are not called, `on_exit` of every
+      callback is, and `levit.train` raises the exception unchanged. The last saved state stays, and `resume` continues
+      from it. To save and stop at once instead, call `signal.raise_signal(signal.SIGINT)`, as Ctrl-C does.
+    - Several processes: each has callbacks of its own, which are called at the same points. The first one,
+      `accelerate.PartialState().is_main_process`, should be the only one that writes files. An exception in one process
+      ends that process, and torchrun then ends the others.
+    - Resuming: a resumed run, perhaps in another process, calls the methods from its position on. What has to last is
+      in `progress.history`, and not in the callback.
+
+    The arguments are to be read only. Saving, the order of the images and their augmentation do not depend on
+    callbacks, unless one draws from a global random generator.
+
+    Examples:
+        >>> import levit
+        >>> class StopAtGoal(levit.Callback):
+        ...     def on_epoch_end(self, progress, *, is_best):
+        ...         if progress.history[-1]["top1"] >= 0.95:
+        ...             print(f"95 % after epoch {progress.epoch}")  # and signal.raise_signal(signal.SIGINT)
+        >>> StopAtGoal().on_epoch_end(Progress(epoch=4, history=[{"top1": 0.96}]), is_best=True)
+        95 % after epoch 4
+    """
 
     def on_train_start(self, progress: Progress) -> None:
         """Called before the first step of a run, or of a resumed run."""
 
     def on_batch(self, batch: Batch, *, is_training: bool) -> None:
-        """Called after a training or validation batch was loaded."""
+        """Called after a training or validation batch was loaded; the training ones run ahead of the steps."""
 
     def on_step(self, report: StepReport) -> None:
-        """Called after a step."""
+        """Called after a step, that is an update of the weights."""
 
     def on_validation_start(self, progress: Progress) -> None:
         """Called after the last step of an epoch."""
 
     def on_checkpoint(self, progress: Progress) -> None:
-        """Called after a state was saved or loaded."""
+        """Called after a state was saved or loaded: the files in the run directory are those of this progress."""
 
     def on_epoch_end(self, progress: Progress, *, is_best: bool) -> None:
-        """Called after an epoch was validated and saved; its metrics are the last item of `progress.history`."""
+        """Called after an epoch was validated and saved.
+
+        Args:
+            progress: the metrics of the epoch are the last item of `progress.history`, by the names of the columns of
+                `results.csv`; accuracies are fractions in [0, 1].
+            is_best: whether it is the best epoch up to now, whose weights were saved in the run directory.
+        """
 
     def on_train_end(self, progress: Progress) -> None:
         """Called after the last epoch, or after a signal stopped the run and it was saved."""
 
     def on_exit(self) -> None:
-        """Called at the end of a run, also after an error."""
+        """Called at the end of a run, also after an error and of every callback, whatever the others raise."""
+
+
+def check_callbacks(callbacks: object) -> None:
+    """Check the argument `callbacks` of `levit.train`.
+
+    Raises:
+        ConfigError: it is no list of callbacks.
+    """
+    hint = "give a list of objects of subclasses of levit.Callback"
+    if not isinstance(callbacks, Sequence):
+        raise ConfigError(f"is {callbacks!r}, which is no list", source="callbacks", hint=hint)
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            raise ConfigError(f"contains {callback!r}, which is no callback", source="callbacks", hint=hint)
 
 
 class CallbackList(Callback):
@@ -100,5 +146,6 @@ class CallbackList(Callback):
             callback.on_train_end(progress)
 
     def on_exit(self) -> None:
-        for callback in self._callbacks:
-            callback.on_exit()
+        with ExitStack() as stack:  # calls all, whatever one raises; the last one that was added comes first
+            for callback in reversed(self._callbacks):
+                stack.callback(callback.on_exit)

@@ -36,6 +36,7 @@ ALIASES: dict[str, Alias] = {
     "smoothing": Alias("label_smoothing", float),
     "model_ema": Alias("ema", bool),
     "model_ema_decay": Alias("ema", float),
+    "model_ema_warmup": Alias("ema_warmup", bool),
     "sched": Alias(None, str, ("cosine", "cosine, the only schedule here")),
     "hflip": Alias("flip", float),
     "aa": Alias("auto_augment", str),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from levit.errors import ConfigError
-from levit.training.callbacks import Callback
+from levit.training.callbacks import Callback, check_callbacks
 from levit.training.datasets import check_output_outside_data, open_training_data
 from levit.training.determinism import deterministic_algorithms
 from levit.training.environment import build_accelerator, choose_precision
@@ -46,7 +46,7 @@ class Run:
     is_main: bool
 
 
-def train(options: TrainingOptions | None = None, /, **values: Any) -> Run:
+def train(options: TrainingOptions | None = None, /, *, callbacks: Sequence[Callback] = (), **values: Any) -> Run:
     """Train or fine-tune a network.
 
     The run directory then contains `model.safetensors`, `config.json` and `preprocessor_config.json` of the best epoch,
@@ -55,6 +55,7 @@ def train(options: TrainingOptions | None = None, /, **values: Any) -> Run:
 
     Args:
         options: options of the run; the defaults if left out.
+        callbacks: objects whose methods are called during the run; see `levit.Callback`.
         **values: other values of some options, by name (the fields of the groups of `TrainingOptions`). `data` and
             `out` are required.
 
@@ -81,11 +82,12 @@ def train(options: TrainingOptions | None = None, /, **values: Any) -> Run:
         ...     levit.read_checkpoint(run.folder).labels
         ('green', 'red')
     """
-    return run_training((options or TrainingOptions()).with_values(**values))
+    check_callbacks(callbacks)
+    return run_training((options or TrainingOptions()).with_values(**values), callbacks)
 
 
 def run_training(options: TrainingOptions, callbacks: Sequence[Callback] = ()) -> Run:
-    """Train as `train` does, with further callbacks."""
+    """Train as `train` does, with all options in groups."""
     check_main_process()
     for name, value in (("data", options.data.data), ("out", options.run.out)):
         if not value:

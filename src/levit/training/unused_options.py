@@ -38,7 +38,10 @@ def _has_no_teacher(values: Values) -> bool:
 
 RULES: tuple[Rule, ...] = (
     Rule(
-        ("unlabeled", "teacher_size", "teacher_engine", "teacher_classes", "distillation", "alpha", "tau"),
+        (
+            "unlabeled", "teacher_size", "teacher_engine", "teacher_classes", "teacher_views", "distillation", "alpha",
+            "tau",
+        ),
         ("teacher",), _has_no_teacher, "without a teacher", "give `teacher`",
     ),
     Rule(
@@ -49,6 +52,9 @@ RULES: tuple[Rule, ...] = (
         ("label_smoothing",), ("teacher", "alpha"),
         lambda values: values["alpha"] == 1 and not _has_no_teacher(values),
         "where the loss of the labels has no weight", "use an `alpha` below 1",
+    ),
+    Rule(
+        ("ema_warmup",), ("ema",), lambda values: not values["ema"], "without a moving average", "give `ema`",
     ),
     Rule(
         ("mix_share",), ("mixup", "cutmix"), lambda values: not values["mixup"] and not values["cutmix"],
