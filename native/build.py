@@ -19,15 +19,18 @@ from pathlib import Path
 
 SOURCES = Path(__file__).parent
 
+_AVX512 = [
+    *("-mavx2", "-mfma", "-mbmi2", "-mf16c", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni"),
+    "-mprefer-vector-width=512",
+]
+
 # Flags of each instruction set; the keys are the names of the targets in processor.cpp.
 _X86 = {
     "portable": [],
     "avx2": ["-mavx2", "-mfma", "-mbmi2", "-mf16c"],
     "avxvnni": ["-mavx2", "-mfma", "-mbmi2", "-mf16c", "-mavxvnni"],
-    "avx512": [
-        *("-mavx2", "-mfma", "-mbmi2", "-mf16c", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq"),
-        *("-mavx512vnni", "-mprefer-vector-width=512"),
-    ],
+    "avx512": _AVX512,
+    "amx": [*_AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-int8", "-mamx-bf16"],
 }
 _FLAGS = ["-std=c++20", "-O3", "-fPIC", "-fno-exceptions", "-fno-rtti", "-fvisibility=hidden", "-ffp-contract=fast"]
 _WARNINGS = ["-Wall", "-Wextra", "-Wno-psabi", "-Wno-ignored-attributes", "-Wno-unknown-warning-option"]

@@ -1,5 +1,6 @@
 // What follows a matrix product, tile by tile: scale, bias, activation, residual addition, quantization.
 #pragma once
+#include "amx.h"
 #include "products.h"
 
 namespace levit::LEVIT_TARGET {
@@ -52,7 +53,7 @@ INLINE void apply(const Layer& layer, const Input& in, int rows, int first, int 
   if (layer.precision == Precision::int8) {
     const Rows<uint8_t> a{in.codes, in.row, in.segment, layer.segments, (layer.inputs + 3) / 4};
     const Panels<int8_t> b{static_cast<const int8_t*>(layer.weights), 16l * layer.depth, 64};
-    product(a, rows, b, first, last, finish);
+    if (!product_in_tiles(a, rows, b, first, last, finish)) product(a, rows, b, first, last, finish);
   } else {
     const Rows<float> a{in.values, in.row, in.segment, layer.segments, layer.inputs};
     const Panels<float> b{static_cast<const float*>(layer.weights), 16l * layer.depth, 16};

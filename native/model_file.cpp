@@ -28,6 +28,7 @@ class Reader {
       error = "out of memory";
       return nullptr;
     }
+    model_ = model;
     if (header(*model) && convolutions(*model) && blocks(*model) && head(*model) && workspace(*model)) return model;
     free_model(model);
     return nullptr;
@@ -37,6 +38,7 @@ class Reader {
   const uint8_t* file_;
   uint64_t size_, at_ = 0;
   file::Header header_;
+  Model* model_ = nullptr;
   uint64_t layers_at_ = 0;
   uint32_t next_layer_ = 0;
   int width_ = 0, rows_ = 0, columns_ = 0;  // of the tokens, block by block
@@ -98,6 +100,7 @@ class Reader {
     layer.precision = static_cast<Precision>(r.precision);
     layer.inputs = inputs, layer.segments = segments, layer.outputs = r.outputs, layer.depth = static_cast<int>(depth);
     layer.input = {r.step, r.zero};
+    grow(model_->sizes.row, inputs);
     if (!view(r.bias, r.outputs, layer.bias)) return false;
     if (!is_int8) {
       const float* weights;
@@ -130,6 +133,7 @@ class Reader {
       if (!layer(c.layer, r.kernel * channels, r.kernel, 0)) return false;
       c.channels = channels, c.kernel = r.kernel, c.stride = r.stride, c.padding = r.padding;
       c.in_height = height, c.in_width = width, c.out_height = r.out_height, c.out_width = r.out_width;
+      grow(model.sizes.row, uint64_t(r.stride) * channels);
       grow(model.sizes.stem, (uint64_t(padded_height) * padded_width + r.kernel) * channels);
       channels = c.layer.outputs, height = r.out_height, width = r.out_width;
     }

@@ -2,6 +2,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #endif
 
 namespace levit {
@@ -10,16 +14,16 @@ extern const Target target_portable;
 
 #if defined(__x86_64__)
 
-extern const Target target_avx2, target_avxvnni, target_avx512;
-const Target* const TARGETS[] = {&target_avx512, &target_avxvnni, &target_avx2, &target_portable};
-const int TARGET_COUNT = 4;
+extern const Target target_avx2, target_avxvnni, target_avx512, target_amx;
+const Target* const TARGETS[] = {&target_amx, &target_avx512, &target_avxvnni, &target_avx2, &target_portable};
+const int TARGET_COUNT = 5;
 
 namespace {
 
 struct Features {
-  bool avx2, avx_vnni, avx512;
+  bool avx2, avx_vnni, avx512, avx512_bf16, amx;
 
-  Features() : avx2(false), avx_vnni(false), avx512(false) {
+  Features() : avx2(false), avx_vnni(false), avx512(false), avx512_bf16(false), amx(false) {
     uint32_t a, b, c, d;
     if (!__get_cpuid_count(1, 0, &a, &b, &c, &d)) return;
     const bool has_fma = c >> 12 & 1, has_xsave = c >> 27 & 1;
@@ -30,7 +34,12 @@ struct Features {
     const uint32_t foundation = 1u << 16, dq = 1u << 17, bw = 1u << 30, vl = 1u << 31;
     const uint32_t needed = foundation | dq | bw | vl;
     avx512 = avx2 && (saved & 0xe6) == 0xe6 && (b & needed) == needed && (c >> 11 & 1);
-    if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) avx_vnni = avx2 && (a >> 4 & 1);
+    const uint32_t tile_int8_bf16 = 1u << 24 | 1u << 25 | 1u << 22;
+    amx = avx512 && (saved & 0x60000) == 0x60000 && (d & tile_int8_bf16) == tile_int8_bf16;
+    if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) {
+      avx_vnni = avx2 && (a >> 4 & 1);
+      avx512_bf16 = avx512 && (a >> 5 & 1);
+    }
   }
 
   static uint64_t enabled_registers() {
@@ -40,10 +49,21 @@ struct Features {
   }
 };
 
+// Linux gives the matrix registers only to processes that ask for them.
+bool may_use_matrix_registers() {
+#if defined(__linux__)
+  constexpr long REQUEST_PERMISSION = 0x1023, MATRIX_REGISTERS = 18;
+  return syscall(SYS_arch_prctl, REQUEST_PERMISSION, MATRIX_REGISTERS) == 0;
+#else
+  return false;
+#endif
+}
+
 }  // namespace
 
 bool is_supported(const Target& target) {
   const Features features;
+  if (&target == &target_amx) return features.amx && features.avx512_bf16 && may_use_matrix_registers();
   if (&target == &target_avx512) return features.avx512;
   if (&target == &target_avxvnni) return features.avx_vnni;
   if (&target == &target_avx2) return features.avx2;

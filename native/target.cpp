@@ -55,6 +55,7 @@ void features(const Model& m, const uint8_t* pixels, const float* values, int im
       run_mlp(m, block.mlp, stream, w, images * tokens, next, member);
     }
   }
+  release_tiles();
   pool(stream.values, images, tokens, m.head.inputs, member, out);
 }
 

@@ -6,7 +6,8 @@
 namespace levit {
 namespace {
 
-constexpr uint64_t SLACK = 256;  // bytes that vectors and padded weights may read or write beyond an array
+constexpr uint64_t SLACK = 256;  // bytes that vectors may read or write beyond an array
+constexpr uint64_t ROWS = 16;    // that matrix registers may read beyond the last one
 
 // Zeros: channels and codes beyond the last one are read, and their products are zero unless they are not finite.
 template <class T>
@@ -25,16 +26,16 @@ Workspace* new_workspace(const Model& model, int images) {
   Workspace* w = static_cast<Workspace*>(calloc(1, sizeof(Workspace)));
   if (w == nullptr) return nullptr;
   const Sizes& s = model.sizes;
-  const uint64_t n = images;
+  const uint64_t n = images, more = ROWS * s.row;
   w->images = images;
-  const bool complete = allocate(w->stem_codes[0], s.stem) && allocate(w->stem_codes[1], s.stem) &&
+  const bool complete = allocate(w->stem_codes[0], s.stem + more) && allocate(w->stem_codes[1], s.stem + more) &&
                         allocate(w->stem_values[0], s.stem) && allocate(w->stem_values[1], s.stem) &&
                         allocate(w->stream, n * s.stream) && allocate(w->next_stream, n * s.stream) &&
-                        allocate(w->codes, n * s.stream) && allocate(w->next_codes, n * s.stream) &&
-                        allocate(w->other_codes, n * s.stream) && allocate(w->chosen, n * s.stream) &&
-                        allocate(w->chosen_codes, n * s.stream) && allocate(w->rows, n * s.rows) &&
-                        allocate(w->context, n * s.context) && allocate(w->context_codes, n * s.context) &&
-                        allocate(w->hidden, n * s.hidden) && allocate(w->hidden_codes, n * s.hidden);
+                        allocate(w->codes, n * s.stream + more) && allocate(w->next_codes, n * s.stream + more) &&
+                        allocate(w->other_codes, n * s.stream + more) && allocate(w->chosen, n * s.stream) &&
+                        allocate(w->chosen_codes, n * s.stream + more) && allocate(w->rows, n * s.rows) &&
+                        allocate(w->context, n * s.context) && allocate(w->context_codes, n * s.context + more) &&
+                        allocate(w->hidden, n * s.hidden) && allocate(w->hidden_codes, n * s.hidden + more);
   if (complete) return w;
   free_workspace(w);
   return nullptr;

@@ -1,0 +1,101 @@
+// Products in the matrix registers of AMX: 32 rows times two panels, in int8.
+#pragma once
+#include "products.h"
+
+namespace levit::LEVIT_TARGET {
+
+#if defined(__AMX_INT8__)
+
+constexpr bool HAS_AMX = true;
+
+// Registers 0 to 3: sums of 16 rows and one panel; 4 and 5: codes of 16 rows; 6 and 7: weights of one panel.
+struct alignas(64) TileConfiguration {
+  uint8_t palette = 1, start_row = 0, reserved[14] = {};
+  uint16_t row_bytes[16] = {};
+  uint8_t rows[16] = {};
+};
+
+// `steps` of four codes at a time, at most 16.
+INLINE void configure_tiles(int steps) {
+  TileConfiguration c;
+  for (int i = 0; i < 8; i++) c.row_bytes[i] = 64, c.rows[i] = 16;
+  c.row_bytes[4] = c.row_bytes[5] = static_cast<uint16_t>(4 * steps);
+  c.rows[6] = c.rows[7] = static_cast<uint8_t>(steps);
+  _tile_loadconfig(&c);
+}
+
+INLINE void release_tiles() { _tile_release(); }
+
+// Steps of one instruction: the largest divisor of the steps of a row that fits, so that none is left over.
+inline int steps_of_tile(int steps) {
+  int most = steps < 16 ? steps : 16;
+  while (steps % most) most--;
+  return most;
+}
+
+// Sums of 16 or 32 rows and one or two panels, stored as [rows][panels][16]. Rows beyond the last one are read too.
+template <bool TWO_ROWS, bool TWO_PANELS>
+INLINE void matrix_tile(const Rows<uint8_t>& rows, const uint8_t* a, const int8_t* b, long panel, int steps, Ints* out) {
+  _tile_zero(0);
+  if (TWO_PANELS) _tile_zero(1);
+  if (TWO_ROWS) _tile_zero(2);
+  if (TWO_ROWS && TWO_PANELS) _tile_zero(3);
+  for (int s = 0; s < rows.segments; s++) {
+    const uint8_t* from = a + s * rows.segment;
+    for (int k = 0; k < rows.steps; k += steps, from += 4 * steps, b += 64 * steps) {
+      _tile_loadd(4, from, rows.row);
+      _tile_loadd(6, b, 64);
+      _tile_dpbusd(0, 4, 6);
+      if (TWO_PANELS) {
+        _tile_loadd(7, b + panel, 64);
+        _tile_dpbusd(1, 4, 7);
+      }
+      if (TWO_ROWS) {
+        _tile_loadd(5, from + 16 * rows.row, rows.row);
+        _tile_dpbusd(2, 5, 6);
+      }
+      if (TWO_ROWS && TWO_PANELS) _tile_dpbusd(3, 5, 7);
+    }
+  }
+  constexpr int PANELS = TWO_PANELS ? 2 : 1;
+  _tile_stored(0, out, 64 * PANELS);
+  if (TWO_PANELS) _tile_stored(1, out + 1, 64 * PANELS);
+  if (TWO_ROWS) _tile_stored(2, out + 16 * PANELS, 64 * PANELS);
+  if (TWO_ROWS && TWO_PANELS) _tile_stored(3, out + 16 * PANELS + 1, 64 * PANELS);
+}
+
+template <bool TWO_PANELS, class F>
+INLINE void column_of_matrix_tiles(const Rows<uint8_t>& rows, int count, const Panels<int8_t>& weights, int panel, int steps, const F& finish) {
+  alignas(64) Ints sums[32 * (TWO_PANELS ? 2 : 1)];
+  for (int row = 0; row < count; row += 32) {
+    const int height = count - row < 32 ? count - row : 32;
+    const uint8_t* a = rows.data + row * rows.row;
+    const int8_t* b = weights.data + panel * weights.panel;
+    if (height > 16) matrix_tile<true, TWO_PANELS>(rows, a, b, weights.panel, steps, sums);
+    else matrix_tile<false, TWO_PANELS>(rows, a, b, weights.panel, steps, sums);
+    finish(sums, row, height, panel, TWO_PANELS ? 2 : 1);
+  }
+}
+
+// Products of `count` rows with the panels [first, last), as `product`; false where short rows make it slower.
+template <class F>
+INLINE bool product_in_tiles(const Rows<uint8_t>& rows, int count, const Panels<int8_t>& weights, int first, int last, const F& finish) {
+  const int steps = steps_of_tile(rows.steps);
+  if (steps < 8) return false;
+  configure_tiles(steps);
+  int panel = first;
+  for (; panel + 2 <= last; panel += 2) column_of_matrix_tiles<true>(rows, count, weights, panel, steps, finish);
+  if (panel < last) column_of_matrix_tiles<false>(rows, count, weights, panel, steps, finish);
+  return true;
+}
+
+#else
+
+constexpr bool HAS_AMX = false;
+INLINE void release_tiles() {}
+template <class F>
+INLINE bool product_in_tiles(const Rows<uint8_t>&, int, const Panels<int8_t>&, int, int, const F&) { return false; }
+
+#endif
+
+}  // namespace levit::LEVIT_TARGET
