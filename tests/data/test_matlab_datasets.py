@@ -1,11 +1,15 @@
 """Flowers-102 and Stanford Cars in their original layouts."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import scipy.io
 
 from levit.data.open_data import open_data
 from levit.errors import DataError
+from tests.conftest import ROOT
 from tests.data.datasets_on_disk import names_and_labels, write_images
 
 
@@ -23,6 +27,29 @@ def test_flowers_102(tmp_path):
     with pytest.raises(DataError, match=r"setid\.mat: not a \.mat file \(") as caught:
         open_data(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_one_process_reads_the_files_of_all_splits(tmp_path):
+    scipy.io.savemat(tmp_path / "imagelabels.mat", {"labels": [[1, 2, 3]]})
+    scipy.io.savemat(tmp_path / "setid.mat", {"trnid": [[1]], "valid": [[2]], "tstid": [[3]]})
+    program = """
+import subprocess, sys
+from levit.data.open_data import open_splits
+
+started = []
+sys.addaudithook(lambda event, arguments: started.append(arguments) if event == "subprocess.Popen" else None)
+print({name: [item.labels for item in data] for name, data in open_splits(sys.argv[1]).items()}, len(started))
+"""
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    output = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert output == "{'train': [(0,)], 'validation': [(1,)], 'test': [(2,)]} 1\n"
+
+
+def test_a_changed_file_is_read_again(tmp_path):
+    scipy.io.savemat(tmp_path / "setid.mat", {"tstid": [[1, 2]]})
+    for labels in ([[1, 2]], [[3, 2, 1]]):
+        scipy.io.savemat(tmp_path / "imagelabels.mat", {"labels": labels})
+        assert [item.labels[0] + 1 for item in open_data(tmp_path)] == labels[0][:2]
 
 
 def test_stanford_cars(tmp_path):

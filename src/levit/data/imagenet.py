@@ -113,7 +113,7 @@ def _read_devkit(folder: Path) -> list[tuple[int, ...]] | None:
 def _read_synsets(file: Path) -> dict[str, str]:
     """WordNet id of each number of the devkit, which numbers classes in another order than that of the WordNet ids."""
     with malformed_fields(file):
-        rows = as_list(read_matlab(file)["synsets"])
+        rows = as_list(read_matlab(file)[0]["synsets"])
         return {str(whole_number(row["ILSVRC2012_ID"])): str(row["WNID"]) for row in rows}
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from levit.data.file_list import FileList, FileListDataset
 from levit.data.matlab_files import as_list, malformed_fields, read_matlab
@@ -36,8 +38,10 @@ def open_flowers(folder: Path, split: str | None) -> FileListDataset:
     split = split or "test"
     if split not in _FLOWER_SPLITS:
         raise no_split_error(folder, split, _FLOWER_SPLITS)
-    labels = _read_numbers(folder / "imagelabels.mat", "labels")
-    numbers = _read_numbers(folder / "setid.mat", _FLOWER_SPLITS[split])
+    names = ("imagelabels.mat", "setid.mat")
+    label_variables, split_variables = read_matlab(*(folder / name for name in names))
+    labels = _numbers(label_variables, "labels", folder / names[0])
+    numbers = _numbers(split_variables, _FLOWER_SPLITS[split], folder / names[1])
     if not labels or min(labels) < 1 or max(labels) > _MAX_CLASSES:
         raise DataError("its labels are not those of Flowers-102", source=folder / "imagelabels.mat")
     files = FileList(folder)
@@ -73,18 +77,19 @@ def open_cars(folder: Path, split: str | None) -> FileListDataset:
     if table is None:
         raise DataError(f"{_CAR_ANNOTATIONS[split]} is missing", source=folder)
     names_file = folder / "devkit" / "cars_meta.mat"
+    names, annotations = read_matlab(names_file, table)
     with malformed_fields(names_file):
-        classes = class_names(as_list(read_matlab(names_file)["class_names"]))
+        classes = class_names(as_list(names["class_names"]))
     files = FileList(folder)
     with malformed_fields(table):
-        for row in as_list(read_matlab(table)["annotations"]):
+        for row in as_list(annotations["annotations"]):
             name = file_name(f"cars_{split}/{row['fname']}", folder)
             label = label_index(row["class"])
             files.add(name, () if label is None or label == 0 else (label - 1,))
     return FileListDataset(name=f"Stanford Cars {split}", classes=classes, files=files)
 
 
-def _read_numbers(file: Path, variable: str) -> list[int]:
-    """Read an array of whole numbers."""
+def _numbers(variables: Mapping[str, Any], name: str, file: Path) -> list[int]:
+    """An array of whole numbers in the variables of a file."""
     with malformed_fields(file):
-        return [whole_number(value) for value in as_list(read_matlab(file)[variable])]
+        return [whole_number(value) for value in as_list(variables[name])]

@@ -6,7 +6,9 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from importlib.util import find_spec
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +19,46 @@ _WORKER = Path(__file__).with_name("matlab_worker.py")
 _TIME_LIMIT = 120  # seconds; the largest file of the known data sets takes one
 
 
-def read_matlab(file: Path) -> Mapping[str, Any]:
-    """Read the variables of a file: numbers, strings, and lists and dictionaries of them.
+def read_matlab(*files: Path) -> list[Mapping[str, Any]]:
+    """Read the variables of each file: numbers, strings, and lists and dictionaries of them.
 
-    The file is read in a process of its own, because scipy can crash on a damaged one.
+    The files are read in a process of their own, because scipy can crash on a damaged one. The last files are kept in
+    memory, because each split of a data set reads the same ones.
 
     Raises:
-        DataError: it is not a MATLAB file.
+        DataError: one is not a MATLAB file.
         ImportError: scipy is not installed.
     """
     if find_spec("scipy") is None or find_spec("scipy.io") is None:
         raise ImportError('reading .mat files needs scipy: pip install "levit[evaluation]"')
-    check_regular(file)
+    for file in files:
+        check_regular(file)
+    return _read(tuple((file.absolute(), file.stat().st_mtime_ns, file.stat().st_size) for file in files))
+
+
+@lru_cache(maxsize=4)
+def _read(files: tuple[tuple[Path, int, int], ...]) -> list[Mapping[str, Any]]:
+    """Variables of files, which are given with the time of their last change and their size."""
     # -P: modules beside the script have no precedence over installed ones.
-    command = [sys.executable, "-P", str(_WORKER), str(file.absolute())]
+    command = [sys.executable, "-P", str(_WORKER), *(str(file) for file, _, _ in files)]
     try:
         worker = subprocess.run(  # noqa: S603 (this interpreter, with a script of this package)
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIME_LIMIT, check=True
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIME_LIMIT, check=False
         )
-        result = parse_json(worker.stdout)
-    except (DataError, OSError, subprocess.SubprocessError) as error:
+        lines = worker.stdout.splitlines()
+    except subprocess.TimeoutExpired as error:
+        lines = (error.stdout or b"").splitlines()
+    except OSError as error:
+        raise DataError(f"no process can be started to read it ({first_line(error)})", source=files[0][0]) from error
+    # A crash ends the process before it writes the line of the damaged file.
+    results = zip_longest((file for file, _, _ in files), lines)
+    return [_variables(file, line) for file, line in results if file is not None]
+
+
+def _variables(file: Path, line: bytes | None) -> Mapping[str, Any]:
+    try:
+        result = parse_json(line or b"")
+    except DataError as error:
         raise DataError("not a .mat file (scipy failed to read it)", source=file) from error
     if "error" in result:
         raise DataError(f"not a .mat file ({result['error']})", source=file)

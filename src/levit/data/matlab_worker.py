@@ -1,4 +1,4 @@
-"""Worker that reads one MATLAB file with scipy, which can crash on a damaged one, and prints its variables as JSON.
+"""Worker that reads MATLAB files with scipy, which can crash on a damaged one, and prints one line of JSON for each.
 
 It is run as a script, by `levit.data.matlab_files`, and imports nothing of this package.
 """
@@ -41,4 +41,5 @@ def to_json(value: Any) -> Any:
 
 if __name__ == "__main__":
     limit_memory()
-    json.dump(read_variables(sys.argv[1]), sys.stdout, default=to_json)
+    for argument in sys.argv[1:]:
+        print(json.dumps(read_variables(argument), default=to_json), flush=True)
