@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from levit.cli.evaluate import SkipOption
+from levit.cli.evaluate import AllowOutsideOption, SkipOption
 
 
 def calibrate(
@@ -25,6 +25,7 @@ def calibrate(
     ] = None,
     split: Annotated[str | None, typer.Option(help="Split of the data: validation, test or train.")] = None,
     quantization_images: SkipOption = None,
+    allow_outside: AllowOutsideOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Calibrate the scores of an exported file, and set the threshold below which it predicts "unknown".
@@ -41,6 +42,7 @@ def calibrate(
         coverage=coverage,
         target_precision=target_precision,
         quantization_images=quantization_images,
+        allow_outside=allow_outside,
     )
     if as_json:
         typer.echo(json.dumps(asdict(rejection)))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from levit.cli.engine_options import RevisionOption
+from levit.cli.evaluate import AllowOutsideOption
 from levit.cli.image_size import ImageSize, parse_image_size
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def export(
     max_drop: MaxDropOption = None,
     image_size: ImageSizeOption = None,
     revision: RevisionOption = None,
+    allow_outside: AllowOutsideOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Export a checkpoint to one ONNX file that runs anywhere, and verify it."""
@@ -85,6 +87,7 @@ def export(
         evaluation=evaluation,
         max_drop=max_drop,
         revision=revision,
+        allow_outside=allow_outside,
     )
     if as_json:
         typer.echo(json.dumps(_json_report(report)))

@@ -24,6 +24,7 @@ def evaluate(
     data: str | PathLike[str] | LabeledDataset,
     *,
     split: str | None = None,
+    allow_outside: bool = False,
     class_map: Mapping[str, str] | None = None,
     on_bad_image: OnBadImage = "skip",
     batch_size: int = DEFAULT_BATCH_SIZE,
@@ -40,6 +41,7 @@ def evaluate(
         model: a model as for `levit.Classifier`, or a classifier.
         data: a path or name as for `levit.open_data`, or a data set.
         split: name of the split ("validation", "test" or "train"), where the data has several.
+        allow_outside: whether a table of images may name files outside its folder.
         class_map: label of the model for classes of the data set whose names differ from it.
         on_bad_image: count images that cannot be read or have invalid labels ("skip"), or raise an error ("fail").
         batch_size: number of images that are computed at once.
@@ -67,7 +69,7 @@ def evaluate(
         1.0
     """
     classifier = model if isinstance(model, Classifier) else Classifier(model)
-    images = open_data(data, split=split) if isinstance(data, str | PathLike) else data
+    images = open_data(data, split=split, allow_outside=allow_outside) if isinstance(data, str | PathLike) else data
     (evaluation,) = evaluate_together(
         [(classifier, on_prediction)], images, class_map=class_map, on_bad_image=on_bad_image, batch_size=batch_size,
         quantization_images=quantization_images, duplicates=duplicates, progress=progress,

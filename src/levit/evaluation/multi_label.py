@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite, nan
 from os import PathLike
@@ -27,7 +27,7 @@ from levit.evaluation.top_k import TopK
 from levit.images.decoding import ImageSource
 from levit.runtime.classifier import DEFAULT_BATCH_SIZE, Classifier
 from levit.runtime.engine import Engine
-from levit.runtime.prediction import sigmoid
+from levit.runtime.prediction import Prediction, sigmoid
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,7 @@ def evaluate_multi_label(
     data: str | PathLike[str] | LabeledDataset,
     *,
     split: str | None = None,
+    allow_outside: bool = False,
     class_map: Mapping[str, str] | None = None,
     on_bad_image: OnBadImage = "skip",
     batch_size: int = DEFAULT_BATCH_SIZE,
@@ -128,6 +129,7 @@ def evaluate_multi_label(
         model: a model as for `levit.Classifier`, or a classifier.
         data: a path or name as for `levit.open_data`, or a data set; its images have any number of labels.
         split: name of the split ("validation", "test" or "train"), where the data has several.
+        allow_outside: whether a table of images may name files outside its folder.
         class_map: label of the model for classes of the data set whose names differ from it.
         on_bad_image: count images that cannot be read or have invalid labels ("skip"), or raise an error ("fail").
         batch_size: number of images that are computed at once.
@@ -141,14 +143,13 @@ def evaluate_multi_label(
         ImageError: with `on_bad_image="fail"`, an image cannot be read.
     """
     classifier = model if isinstance(model, Classifier) else Classifier(model)
-    data = read_once(open_data(data, split=split) if isinstance(data, str | PathLike) else data)
+    opened = open_data(data, split=split, allow_outside=allow_outside) if isinstance(data, str | PathLike) else data
+    data = read_once(opened)
     indices = _match_labels(data, classifier, class_map)
     kept, num_excluded = exclude_quantization_images([classifier.artifact], data, quantization_images)
     predictions = LabeledPredictions(kept, is_multi_label=True, on_bad_image=on_bad_image)
-    accumulator, start = _Accumulator(len(indices)), time.perf_counter()
-    for item, prediction in predictions.stream(classifier, batch_size=batch_size, progress=progress):
-        accumulator.add(item, sigmoid(prediction.logits[indices]))
-    seconds = time.perf_counter() - start
+    accumulator = _Accumulator(len(indices))
+    seconds = accumulator.add_all(predictions.stream(classifier, batch_size=batch_size, progress=progress), indices)
     if not accumulator.scores:
         raise DataError(f"none of its {predictions.num_images} images could be evaluated", source=data.name)
     warn_of_own_images(classifier.artifact, data, num_excluded=num_excluded if quantization_images is None else None)
@@ -198,6 +199,18 @@ class _Accumulator:
         self.scores: list[NDArray[np.float32]] = []
         self.truth: list[NDArray[np.bool_]] = []
         self.mistakes = TopK[LabelMistake](NUM_MISTAKES)
+
+    def add_all(self, pairs: Iterable[tuple[LabeledImage, Prediction]], indices: Sequence[int]) -> float:
+        """Add images with their predictions, and return the time that it took in seconds.
+
+        Args:
+            pairs: the images, with predictions that are computed while they are added.
+            indices: indices of the labels of the evaluation.
+        """
+        start = time.perf_counter()
+        for item, prediction in pairs:
+            self.add(item, sigmoid(prediction.logits[indices]))
+        return time.perf_counter() - start
 
     def add(self, item: LabeledImage, scores: NDArray[np.float32]) -> None:
         """Add one image with the scores of its labels: float32 [labels]."""

@@ -22,6 +22,7 @@ def calibrate(
     coverage: float | None = None,
     target_precision: float | None = None,
     quantization_images: int | None = None,
+    allow_outside: bool = False,
 ) -> Rejection:
     """Calibrate the scores of an exported file, and set the threshold below which its prediction is "unknown".
 
@@ -37,6 +38,7 @@ def calibrate(
         target_precision: alternative to `coverage`: fraction of these predictions that must be correct, in (0, 1].
         quantization_images: number of quantization images of the quantization to int8, which are excluded; None for the
             number in the metadata of the model, if it was quantized on this data.
+        allow_outside: whether a table of images may name files outside its folder.
 
     Returns:
         The temperature, the threshold, and coverage and precision on the images.
@@ -58,7 +60,7 @@ def calibrate(
     file = Path(model)
     if not (file.suffix == ".onnx" and file.is_file()):
         raise CheckpointError("not an exported file", source=file, hint="export the checkpoint first")
-    images = open_data(data, split=split) if isinstance(data, str | PathLike) else data
+    images = open_data(data, split=split, allow_outside=allow_outside) if isinstance(data, str | PathLike) else data
     rejection = find_rejection(
         Classifier(file),
         images,

@@ -60,6 +60,7 @@ def export(
     evaluation: str | PathLike[str] | None = None,
     max_drop: float | None = None,
     revision: str | None = None,
+    allow_outside: bool = False,
 ) -> ExportReport:
     """Export a checkpoint to one ONNX file, after verification against the float64 reference.
 
@@ -84,6 +85,7 @@ def export(
         max_drop: for int8, with `evaluation`: loss of top-1 accuracy in percentage points, above which layers are
             returned to floating point; None for 0.5.
         revision: branch, tag or commit of a checkpoint on the hub.
+        allow_outside: for int8: whether tables of images may name files outside their folder.
 
     Returns:
         Path, metadata, size and maximum difference of the file.
@@ -120,9 +122,9 @@ def export(
     if weights == "int8" and quantization_data is not None:
         model, _ = make_int8(
             model,
-            quantization_data=open_data(quantization_data),
+            quantization_data=open_data(quantization_data, allow_outside=allow_outside),
             quantization_images=CALIBRATION_IMAGES if quantization_images is None else quantization_images,
-            evaluation=open_data(evaluation) if evaluation is not None else None,
+            evaluation=open_data(evaluation, allow_outside=allow_outside) if evaluation is not None else None,
             max_drop=MAX_DROP if max_drop is None and evaluation is not None else max_drop,
         )
     write_model(model, target)

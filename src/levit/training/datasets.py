@@ -51,13 +51,13 @@ def open_training_data(options: DataOptions) -> TrainingData:
         DataError: the data cannot be read, has no train split, no labels or only one class, or training and validation
             set differ in their kind of labels.
     """
-    train, validation = _open_split(options.data, "train"), _open_split(options.data, "validation")
+    train, validation = _open_split(options, "train"), _open_split(options, "validation")
     if train is None:
-        if validation is not None or _open_split(options.data, "test") is not None:
+        if validation is not None or _open_split(options, "test") is not None:
             raise DataError("no train split", source=options.data)
-        train = open_data(options.data)
+        train = open_data(options.data, allow_outside=options.allow_outside)
     if options.val is not None:
-        validation = open_data(options.val)
+        validation = open_data(options.val, allow_outside=options.allow_outside)
     if not train.classes:
         raise DataError("no labels", source=options.data, hint="put the images into one folder for each class")
     if len(train.classes) == 1 and not train.is_multi_label:
@@ -183,10 +183,10 @@ def count_labels(images: IndexedImages) -> NDArray[np.int64]:
     return counts
 
 
-def _open_split(data: str, split: str) -> LabeledDataset | None:
+def _open_split(options: DataOptions, split: str) -> LabeledDataset | None:
     """A split of the data; None where it has no such split."""
     try:
-        return open_data(data, split=split)
+        return open_data(options.data, split=split, allow_outside=options.allow_outside)
     except NoSplitError:
         return None
 
@@ -194,10 +194,11 @@ def _open_split(data: str, split: str) -> LabeledDataset | None:
 def _open_unlabeled(options: DataOptions, train: LabeledDataset) -> LabeledDataset | None:
     """Further images without labels: those of the option, or of the folder `unlabeled` next to those of the splits."""
     if options.unlabeled is not None:
-        return open_data(options.unlabeled)
+        return open_data(options.unlabeled, allow_outside=options.allow_outside)
     folders = [Path(options.data, name) for name in UNLABELED_FOLDERS]
     if isinstance(train, FileListDataset) and train.files.folder != Path(options.data) and not train.is_multi_label:
-        return next((open_data(str(folder)) for folder in folders if folder.is_dir()), None)
+        folder = next((folder for folder in folders if folder.is_dir()), None)
+        return None if folder is None else open_data(folder, allow_outside=options.allow_outside)
     return None
 
 

@@ -29,6 +29,9 @@ class DataOptions:
     unlabeled: str | None = option(
         None, "Further images without labels, for training with a teacher.", changes_result=False
     )
+    allow_outside: bool = option(
+        False, "Read images outside the folder of the data, where a table names them.", changes_result=False
+    )
     workers: int | None = option(
         None, "Number of processes that load images; default: by the number of cores.", low=0, changes_result=False
     )
