@@ -65,8 +65,6 @@ def test_the_same_images_under_another_name_are_a_warning_with_their_number():
 
 def test_a_data_set_of_which_every_image_set_the_ranges_is_evaluated_with_a_warning():
     with pytest.warns(LevitWarning, match="10 of these images set its int8 ranges: its accuracy is optimistic$"):
-        LevitWarning, match="colors: 10 of these images set its int8 ranges: its accuracy is optimistic$"
-    ):
         evaluation = evaluate(quantized_on(ColorDataset(), 10), ColorDataset())
     assert (evaluation.num_images, evaluation.num_excluded) == (10, 0)
 
