@@ -71,7 +71,7 @@ def test_a_run_leaves_files_that_transformers_and_the_runtime_read(long_run: Run
     image = next((colors / "validation" / "red").iterdir())
     assert levit.Classifier(folder)(image).top(3)[0].name in COLORS
     assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == {
-        "args.yaml", "config.json", "curves.png", "ema", "last", "model.safetensors",
+        "README.md", "args.yaml", "config.json", "curves.png", "ema", "last", "model.safetensors",
         "preprocessor_config.json", "results.csv", "tensorboard",
     }  # fmt: skip
     assert not (folder / ".images").exists()
@@ -104,6 +104,26 @@ def test_a_run_without_its_optimizer_does_not_go_on(
     arguments.write_text(arguments.read_text().replace("epochs: 1\n", "epochs: 2\n", 1))
     with pytest.raises(ConfigError, match=r"run cannot go on: it was complete after epoch 1, and its optimizer"):
         train(short_options, out=str(run), epochs=2, resume=True)
+
+
+def test_the_programs_of_a_model_card_run(long_run: Run, colors: Path) -> None:
+    for folder in (long_run.folder, long_run.folder / "ema"):
+        programs = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+        assert len(programs) == 2
+        for program in programs:
+            photo = next((colors / "validation" / "red").iterdir())
+            source = program.replace("path/to/this/folder", str(folder)).replace("photo.jpg", str(photo))
+            exec(compile(source, "README.md", "exec"), {})
+
+
+def test_a_model_card_that_the_user_changed_stays(options: TrainingOptions) -> None:
+    assert not run_training(options, [StopAfterSteps(4)]).is_complete
+    card = Path(options.run.out) / "README.md"
+    assert "these are the weights after epoch 1 of 2" in card.read_text()
+    card.write_text("# My model\n")
+    assert train(options, resume=True).is_complete
+    assert card.read_text() == "# My model\n"
+    assert "not complete" not in (card.parent / "ema" / "README.md").read_text()
 
 
 class Watch(levit.Callback):

@@ -20,6 +20,8 @@ from levit.training.fingerprint import Fingerprint, check_fingerprint
 from levit.training.loop import TrainingLoop
 from levit.training.losses import Loss
 from levit.training.microbatches import MicrobatchPreparation
+from levit.training.model_card import CardFacts
+from levit.training.model_card_writer import ModelCardWriter, collect_facts
 from levit.training.model_state import build_model_state
 from levit.training.options import TrainingOptions
 from levit.training.output_directory import new_run_hint, write_arguments
@@ -81,12 +83,13 @@ def build_training_loop(
         is_multi_label=student.is_multi_label,
     )  # fmt: skip
     description = _describe(options, student, images, accelerator)
+    facts = collect_facts(options, student, images, accelerator, has_validation_set=data.validation is not None)
     if accelerator.is_main_process:
         write_arguments(options, description)
     return TrainingLoop(
         accelerator=accelerator, step=step, preparation=preparation, batches=batches, sampler=images.sampler,
         validator=validator, checkpointer=checkpointer, progress=progress,
-        callbacks=CallbackList([*_build_callbacks(options, description, images, accelerator), *callbacks]),
+        callbacks=CallbackList([*_build_callbacks(options, description, images, accelerator, facts), *callbacks]),
         epochs=options.schedule.total_epochs, options=options.run,
     )  # fmt: skip
 
@@ -200,7 +203,7 @@ def _build_mixup(options: TrainingOptions, num_classes: int) -> Mixup | None:
 
 
 def _build_callbacks(
-    options: TrainingOptions, description: str, images: RunData, accelerator: Accelerator
+    options: TrainingOptions, description: str, images: RunData, accelerator: Accelerator, facts: CardFacts
 ) -> list[Callback]:
     """Build the callbacks that report the run; only the first process writes files."""
     display = ProgressDisplay(
@@ -210,6 +213,7 @@ def _build_callbacks(
     callbacks: list[Callback] = [display]
     if accelerator.is_main_process:
         callbacks.append(ResultsTable(Path(options.run.out), options.run.metric))
+        callbacks.append(ModelCardWriter(Path(options.run.out), facts))
     if options.run.report_to != "none":
         callbacks.append(Tracker(accelerator, options))
     return callbacks

@@ -1,0 +1,136 @@
+"""Names of data and models in a model card: without the folders and credentials of the machine that trained."""
+
+from __future__ import annotations
+
+import shlex
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from levit.checkpoints.weight_lookup import HUB_NAMES
+from levit.training.options import ModelOptions, TrainingOptions, option_fields
+
+_PATH_OPTIONS = ("data", "val", "unlabeled", "model", "teacher")
+_KINDS = {".parquet": "parquet", ".tar": "webdataset"}  # of the hub's readers, by the end of a file name
+_LINE_LENGTH = 100  # of a command
+_AUTHORS_LICENSE = "apache-2.0"  # of facebookresearch/LeViT and its weights on the hub
+
+
+class DataSource(NamedTuple):
+    """Where images come from.
+
+    Attributes:
+        name: name of the file or folder, or on the hub.
+        kind: the hub's reader of such data: imagefolder, parquet or webdataset; or the name on the hub.
+        hub_id: the name on the hub; None if the data is not from there.
+    """
+
+    name: str
+    kind: str
+    hub_id: str | None
+
+
+def public_name(text: str) -> str:
+    """A path without its folders, or an address without credentials; other names as they are.
+
+    Examples:
+        >>> public_name("/home/ann/photos/pets"), public_name("facebook/levit-128S"), public_name("examples/cat.jpg")
+        ('pets', 'facebook/levit-128S', 'cat.jpg')
+        >>> public_name("https://ann:secret@example.org/models/levit.pth?token=1")
+        'https://example.org/models/levit.pth'
+    """
+    if "://" in text:
+        parts = urlsplit(text)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    path = Path(text).expanduser()
+    if path.is_absolute() or text.startswith(".") or path.exists():
+        return path.resolve().name or text
+    return text
+
+
+def command_value(option: str, value: Any) -> str:
+    """The value of an option as one writes it in a shell, without folders of this machine.
+
+    Examples:
+        >>> command_value("teacher", "/runs/first net,facebook/levit-384"), command_value("lr", 5e-4)
+        ("'first net,facebook/levit-384'", '0.0005')
+    """
+    text = str(value)
+    if option in _PATH_OPTIONS:
+        text = ",".join(public_name(part.strip()) for part in text.split(","))
+    return shlex.quote(text)
+
+
+def shareable_command(options: TrainingOptions, out: str) -> str:
+    """The command of a run, with the options that differ from the defaults and change what is computed, on lines.
+
+    Args:
+        options: options of the run.
+        out: name of the run directory.
+
+    Examples:
+        >>> shareable_command(TrainingOptions.from_flat(data="/home/ann/pets", lr=1e-3, workers=0), "run")
+        'levit train pets --out run --lr 0.001'
+    """
+    values, known = options.to_flat(), option_fields()
+    parts = [f"levit train {command_value('data', values['data'])}", f"--out {shlex.quote(out)}"]
+    for name, value in values.items():
+        flag = name.replace("_", "-")
+        if name == "data" or value == known[name].default:
+            continue
+        if not known[name].metadata["changes_result"] and name not in _PATH_OPTIONS:
+            continue
+        if isinstance(value, bool):
+            parts.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            parts.append(f"--{flag} {command_value(name, value)}")
+    lines = [parts[0]]
+    for part in parts[1:]:
+        if len(lines[-1]) + len(part) < _LINE_LENGTH:
+            lines[-1] += f" {part}"
+        else:
+            lines.append(f"    {part}")
+    return " \\\n".join(lines)
+
+
+def describe_data(data: str) -> DataSource:
+    """Where training images come from, by the option `data`.
+
+    Examples:
+        >>> describe_data("examples"), describe_data("ann/flowers")
+        (DataSource(name='examples', kind='imagefolder', hub_id=None), DataSource(name='ann/flowers', ...))
+    """
+    name = public_name(data)
+    if "/" in name:
+        return DataSource(name, name, name)
+    return DataSource(name, _KINDS.get(Path(name).suffix, "imagefolder"), None)
+
+
+def find_base_model(options: ModelOptions) -> tuple[str | None, str | None]:
+    """Name on the hub and license of the weights that a training starts from; None where they are not known.
+
+    Those of a folder are stated by its own model card.
+    """
+    if options.from_scratch:
+        return None, None
+    hub_id = HUB_NAMES.get(options.model.lower(), options.model)
+    folder = Path(options.model)
+    if folder.exists():
+        card = _read_card(folder if folder.is_dir() else folder.parent)
+        base, license_name = card.get("base_model"), card.get("license")
+        return base if isinstance(base, str) else None, license_name if isinstance(license_name, str) else None
+    if hub_id in HUB_NAMES.values():
+        return hub_id, _AUTHORS_LICENSE
+    is_on_hub = hub_id.count("/") == 1 and not hub_id.startswith(("timm/", ".", "/"))
+    return hub_id if is_on_hub else None, None
+
+
+def _read_card(folder: Path) -> dict[str, Any]:
+    """Metadata of the model card in a folder; empty if there is none, or if it is malformed."""
+    import yaml
+    from huggingface_hub import metadata_load
+
+    with suppress(OSError, ValueError, yaml.YAMLError):
+        return metadata_load(folder / "README.md") or {}
+    return {}
