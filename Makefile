@@ -16,10 +16,10 @@ help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.base  ## Install the runtime (no torch) and classify the example photos.
-	$(BIN)/levit predict examples
+	$(BIN)/levit predict examples/*.jpg
 	@printf '\nTo try next (after "source $(BIN)/activate", levit alone is enough):\n'
 	@printf '  %s\n' \
-		'$(BIN)/levit predict examples --json --top-k 1' \
+		'$(BIN)/levit predict examples/*.jpg --gallery gallery.html' \
 		'$(BIN)/levit info' \
 		'$(BIN)/python examples/classify.py examples/*.jpg'
 

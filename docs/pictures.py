@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 import levit
-from levit.cli.prediction_writers import TableWriter
+from levit.cli.prediction_table import TableWriter
 
 ROOT = Path(__file__).parent.parent
 PICTURE = ROOT / "docs" / "images" / "predict.svg"
@@ -23,9 +23,9 @@ def main() -> None:
     with Path(os.devnull).open("w", encoding="utf-8") as null:
         console = Console(record=True, width=76, file=null, force_terminal=True, color_system="truecolor")
         console.print("[bold green]$[/] levit predict examples --top-k 3\n", highlight=False)
-        writer = TableWriter(console)
+        writer = TableWriter(3, console)
         for prediction in levit.Classifier().stream(sorted(Path("examples").glob("*.jpg"))):
-            writer.write(prediction.source, prediction.top(3), None)
+            writer.write(prediction)
         writer.close()
     PICTURE.write_text(console.export_svg(title="levit"), encoding="utf-8")
 

@@ -3,11 +3,18 @@
 import io
 import itertools
 import sys
+import threading
 
 import pytest
 
-from levit.cli.inputs import ImageInput, MissingInput, iterate_inputs
+from levit.cli import inputs
+from levit.cli.inputs import ImageInput, MissingInput, Pause
+from levit.cli.passed_over import PassedOverFiles
 from levit.errors import DataError, LevitWarning
+
+
+def iterate_inputs(arguments):
+    return inputs.iterate_inputs(arguments, PassedOverFiles())
 
 
 def images(*paths):
@@ -84,16 +91,28 @@ def test_folders_of_operating_systems_and_editors_are_not_read(files):
     assert list(iterate_inputs(["sub/@eaDir/x.jpg"])) == images("sub/@eaDir/x.jpg")
 
 
-def test_photos_of_formats_that_cannot_be_read_are_counted(files, monkeypatch):
+def test_files_that_are_not_images_are_counted(files, monkeypatch):
     monkeypatch.setattr("levit.spec.image_files.has_heif", lambda: False)
-    for name in ("1.HEIC", "2.heic", "3.CR2"):
+    for name in ("1.HEIC", "2.heic", "3.mov", "no-suffix", ".DS_Store", "Thumbs.db"):
         (files / "sub" / name).touch()
-    with pytest.warns(LevitWarning, match=r"^sub: not read: .*2 \.heic files \(") as caught:
-        assert list(iterate_inputs(["sub"])) == images("sub/c.webp", "sub/deep/d.Tiff")
-    assert len(caught) == 1
-    assert "1 .cr2 files" in str(caught[0].message)
-    assert "pip install pillow-heif" in str(caught[0].message)
+    for arguments in (["sub"], ["sub/**"], ["sub", "./sub", "sub/**"]):
+        passed_over = PassedOverFiles()
+        paths = {item.path for item in inputs.iterate_inputs(arguments, passed_over)}
+        assert {"sub/c.webp", "sub/deep/d.Tiff"} <= paths
+        assert passed_over.describe() == (
+            '5 files passed over: 2 .heic, 1 .csv, 1 .mov, 1 without suffix: for HEIC files, pip install "levit[heif]"'
+        )
+        with pytest.warns(LevitWarning, match="^5 files passed over: 2 .heic, "):
+            passed_over.warn()
     assert list(iterate_inputs(["sub/1.HEIC"])) == images("sub/1.HEIC")
+
+
+def test_many_suffixes_are_summed_up():
+    passed_over = PassedOverFiles()
+    for number in range(20):
+        passed_over.add(f"a.{number:02d}")
+    assert passed_over.describe().startswith("20 files passed over: 1 .00, 1 .01, ")
+    assert passed_over.describe().endswith(", 12 others")
 
 
 def test_heic_files_are_read_where_the_package_is_installed(files, monkeypatch):
@@ -156,3 +175,35 @@ def test_inputs_are_expanded_lazily(files):
     next(lazy)
     (files / "bare" / "late.jpg").touch()
     assert list(lazy) == images("bare/late.jpg")
+
+
+class Lines(io.TextIOBase):
+    """Standard input whose reader waits where a line is an event."""
+
+    def __init__(self, *lines):
+        self._lines = lines
+
+    def __iter__(self):
+        for line in self._lines:
+            if isinstance(line, threading.Event):
+                assert line.wait(60)
+            elif isinstance(line, Exception):
+                raise line
+            else:
+                yield line
+
+
+def test_a_pause_is_where_no_further_line_is_waiting(files, monkeypatch):
+    first, second = threading.Event(), threading.Event()
+    monkeypatch.setattr("sys.stdin", Lines("b.jpg\n", "A.PNG\n", first, "\n", second, "sub\n"))
+    items = iterate_inputs(["-"])
+    assert list(itertools.islice(items, 3)) == [*images("b.jpg", "A.PNG"), Pause()]
+    first.set()
+    threading.Timer(0.1, second.set).start()  # the empty line is followed by no other pause
+    assert list(items) == images("sub/c.webp", "sub/deep/d.Tiff")
+
+
+def test_an_error_of_standard_input_is_raised(monkeypatch):
+    monkeypatch.setattr("sys.stdin", Lines("b.jpg\n", OSError(5, "Input/output error")))
+    with pytest.raises(OSError, match="Input/output error"):
+        list(iterate_inputs(["-"]))

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -139,6 +140,9 @@ def test_names_are_printed_as_given(console, model, photos):
         (["a.png", "--batch-size", "0"], "--batch-size"),
         (["a.png", "--threads", "0"], "--threads"),
         (["a.png", "--speed", "9"], "--speed"),
+        (["a.png", "--copy-below", "0.5"], "--link and --copy-below need --sort-into DIR: add it"),
+        (["deep", "--sort-into", "deep/sorted"], "deep/sorted is inside deep, which is searched for images"),
+        (["a.png", "--gallery", "missing/page.html"], "missing/page.html cannot be written"),
     ],
     ids=str,
 )
@@ -179,6 +183,7 @@ def test_a_separate_process_prints_the_same(console, model, photos):
 def test_a_file_name_in_another_encoding_is_printed_escaped(model, photos, style):
     name = os.fsdecode(b"caf\xe9.png")
     Path("a.png").rename(name)
+    Path("notes.txt").unlink()
     for arguments, stdin in ((["."], b""), (["-"], os.fsencode(name) + b"\n")):
         process = start("predict", *arguments, "--model", model, style, input=stdin)
         assert (process.returncode, process.stderr) == (0, b"")
@@ -235,3 +240,52 @@ def test_an_error_names_the_flag_of_a_parameter(console, photos):
     assert result.err == (
         "levit: --provider is an option of onnxruntime, not of openvino: leave it out, or change the engine\n"
     )
+
+
+@pytest.mark.parametrize("style", ["--json", "--csv", "--top-k=1"])
+def test_names_on_standard_input_are_classified_as_they_come(model, photos, style):
+    """The next name is written only after the line of the one before was read."""
+    command = [sys.executable, "-m", "levit", "predict", "-", "--model", str(model), style]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
+        for name in ("a.png", "b.jpg", "missing.jpg", "deep/er/c.png"):
+            process.stdin.write(f"{name}\n")
+            while name not in process.stdout.readline():
+                pass  # the header, and further labels of the image before
+        process.stdin.close()
+        assert process.wait(60) == 1
+
+
+def test_images_are_sorted_into_folders_of_their_labels(console, model, photos, tmp_path):
+    result = console("predict", ".", "missing.jpg", "-m", model, "-k", 1, "--json", "--sort-into", tmp_path / "out")
+    expected = {
+        f"{record['labels'][0]['name']}/{Path(record['file']).name}"
+        for record in records(result.out)
+        if record["error"] is None
+    }
+    copies = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*")}
+    assert copies == expected
+    assert len(copies) == 3
+    assert "levit: 1 file passed over: 1 .txt\n" in result.err
+    assert f"levit: {tmp_path / 'out'}: 3 files: " in result.err
+    assert result.code == 1
+
+
+def test_only_unsure_predictions_are_copied(console, model, photos, tmp_path):
+    score = Classifier(model)("a.png").top(1)[0].score
+    for below, count in ((score - 0.01, 0), (score + 0.01, 1)):
+        options = ("--sort-into", tmp_path / str(count), "--copy-below", below, "--link")
+        assert console("predict", "a.png", "-m", model, *options).code == 0
+        assert len(list((tmp_path / str(count)).rglob("a.png"))) == count
+
+
+def test_a_gallery_is_written(console, model, photos):
+    result = console("predict", "a.png", "b.jpg", "missing.jpg", "-m", model, "--gallery", "gallery.html")
+    assert "levit: gallery.html: 3 images\n" in result.err
+    assert Path("gallery.html").read_text(encoding="utf-8").count("<figure") == 3
+
+
+def test_a_larger_limit_of_pixels_is_accepted(console, model, photos):
+    result = console("predict", "a.png", "-m", model, "--max-pixels", 100, "--json")
+    (record,) = records(result.out)
+    assert record["error"].endswith("make it smaller, or raise --max-pixels")
+    assert console("predict", "a.png", "-m", model, "--max-pixels", 2000, "--json").code == 0

@@ -13,9 +13,7 @@ from levit.images.decoding import read_image
 from tests.conftest import EXAMPLES
 
 HEIC_HEADER = b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf"
-HEIC_MESSAGE = (
-    "Pillow reads HEIC files only with the package pillow-heif: pip install pillow-heif, or convert it to JPEG"
-)
+HEIC_MESSAGE = 'HEIC files need the package pillow-heif: pip install "levit[heif]", or convert it to JPEG'
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")

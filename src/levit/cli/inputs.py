@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import glob
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from levit.data.image_listing import SkippedFiles
+from levit.cli.passed_over import PassedOverFiles
+from levit.cli.standard_input import waiting_lines
 from levit.errors import DataError
 from levit.spec.image_files import is_image, is_system_folder
 
@@ -38,37 +38,49 @@ class MissingInput:
     reason: str
 
 
-Input = ImageInput | MissingInput
+@dataclass(frozen=True)
+class Pause:
+    """No further name is waiting on standard input: what came before is classified now."""
 
 
-def iterate_inputs(arguments: Iterable[str]) -> Iterator[Input]:
+Input = ImageInput | MissingInput | Pause
+
+
+def iterate_inputs(arguments: Iterable[str], passed_over: PassedOverFiles) -> Iterator[Input]:
     """Expand arguments to image files, lazily and in order.
 
     A folder gives all images below it, sorted, also below linked folders, but not those of operating systems (as
-    `@eaDir`); a warning counts photos of formats that cannot be read, such as `.heic`. A pattern gives its matches and
-    the images below matching folders (only images where it ends in `**`); `-` the files and folders listed on standard
-    input, one per line; anything else is a file.
+    `@eaDir`). A pattern gives its matches and the images below matching folders (only images where it ends in `**`);
+    `-` the files and folders listed on standard input, one per line; anything else is a file.
 
     Args:
         arguments: files, folders, patterns or `-`.
+        passed_over: counts the files in folders that are not images, such as `.heic`.
 
     Yields:
-        Each file, and each argument without files, in the order of the arguments.
+        Each file, and each argument without files, in the order of the arguments; a `Pause` where the next name on
+        standard input is not known yet.
 
     Raises:
         DataError: standard input is not a list of names.
     """
     for argument in arguments:
         if argument == "-":
-            yield from _or_missing(_from_stdin(), argument, "no file names on standard input")
+            yield from _or_missing(_from_stdin(passed_over), argument, "no file names on standard input")
         elif glob.has_magic(argument) and not os.path.lexists(argument):
-            yield from _or_missing(_matching(argument), argument, "no file matches this pattern")
+            yield from _or_missing(_matching(argument, passed_over), argument, "no file matches this pattern")
         else:
-            yield from _file_or_folder(argument)
+            yield from _file_or_folder(argument, passed_over)
 
 
-def _from_stdin() -> Iterator[Input]:
-    for number, line in enumerate(sys.stdin or ()):  # None if it was closed
+def _from_stdin(passed_over: PassedOverFiles) -> Iterator[Input]:
+    is_name_pending = False
+    for number, line in enumerate(waiting_lines()):
+        if line is None:
+            if is_name_pending:
+                yield Pause()
+            is_name_pending = False
+            continue
         line = line.removeprefix("\ufeff") if number == 0 else line  # byte order mark of some editors
         if "\0" in line:
             raise DataError(
@@ -77,17 +89,18 @@ def _from_stdin() -> Iterator[Input]:
                 hint="give an image by its path",
             )
         if line.strip():
-            yield from _file_or_folder(line.rstrip("\r\n"))
+            is_name_pending = True
+            yield from _file_or_folder(line.rstrip("\r\n"), passed_over)
 
 
-def _file_or_folder(path: str) -> Iterator[Input]:
+def _file_or_folder(path: str, passed_over: PassedOverFiles) -> Iterator[Input]:
     if os.path.isdir(path):
-        yield from _or_missing(_images_below(path), path, "no images in this folder")
+        yield from _or_missing(_walk(path, frozenset(), passed_over), path, "no images in this folder")
     else:
         yield ImageInput(path)
 
 
-def _matching(pattern: str) -> Iterator[Input]:
+def _matching(pattern: str, passed_over: PassedOverFiles) -> Iterator[Input]:
     path = Path(pattern)
     root, relative = Path(path.anchor), pattern[len(path.anchor) :]
     only_images = path.name == "**"
@@ -101,22 +114,20 @@ def _matching(pattern: str) -> Iterator[Input]:
     for match in matches:
         if only_images and os.path.islink(match) and os.path.isdir(match):
             continue
-        for item in [ImageInput(match)] if os.path.isfile(match) else _images_below(match):
-            is_other_file = only_images and isinstance(item, ImageInput) and not is_image(item.path)
-            if item not in seen and not is_other_file:
+        if only_images and os.path.isfile(match) and not is_image(match):
+            passed_over.add(match)
+            continue
+        for item in [ImageInput(match)] if os.path.isfile(match) else _walk(match, frozenset(), passed_over):
+            if item not in seen:
                 seen.add(item)
                 yield item
 
 
-def _images_below(folder: str) -> Iterator[Input]:
-    """All images below a folder, in the order of their names; those of a folder before those of its subfolders."""
-    skipped = SkippedFiles()
-    yield from _walk(folder, frozenset(), skipped)
-    skipped.warn(Path(folder))
+def _walk(folder: str, parents: frozenset[str], passed_over: PassedOverFiles) -> Iterator[Input]:
+    """All images below a folder, in the order of their names; those of a folder before those of its subfolders.
 
-
-def _walk(folder: str, parents: frozenset[str], skipped: SkippedFiles) -> Iterator[Input]:
-    """Follow links to folders as the readers of labeled images do, but not to one of the `parents`."""
+    Links to folders are followed as the readers of labeled images do, but not to one of the `parents`.
+    """
     identity = os.path.realpath(folder)
     if identity in parents or any(parent.startswith(os.path.join(identity, "")) for parent in parents):
         return
@@ -132,10 +143,10 @@ def _walk(folder: str, parents: frozenset[str], skipped: SkippedFiles) -> Iterat
         if is_image(name):
             yield ImageInput(os.path.join(folder, name))
         else:
-            skipped.add_if_photo(os.path.join(folder, name))
+            passed_over.add(os.path.join(folder, name))
     for name, is_folder in names:
         if is_folder and not is_system_folder(name):
-            yield from _walk(os.path.join(folder, name), parents | {identity}, skipped)
+            yield from _walk(os.path.join(folder, name), parents | {identity}, passed_over)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +16,9 @@ from levit.cli.engine_options import (
     BatchSizeOption,
     Engine,
     EngineOption,
+    MaxPixelsOption,
+    ModelOption,
+    PathsArgument,
     Precision,
     PrecisionOption,
     Preprocessing,
@@ -21,26 +27,31 @@ from levit.cli.engine_options import (
     RevisionOption,
     ThreadsOption,
 )
-from levit.cli.inputs import Input, MissingInput, iterate_inputs
+from levit.cli.inputs import Input, MissingInput, Pause, iterate_inputs
+from levit.cli.passed_over import PassedOverFiles
 from levit.errors import printable
 
 if TYPE_CHECKING:
     from levit.cli.prediction_writers import PredictionWriter
+    from levit.cli.sorted_files import SortedFiles
+    from levit.reporting.gallery import Gallery
     from levit.runtime.classifier import Classifier
-    from levit.runtime.prediction import Label, Prediction
+    from levit.runtime.prediction import Prediction
 
-PathsArgument = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="PATH...", help="Images, folders (searched recursively), patterns, or - for a list on stdin."
-    ),
-]
-ModelOption = Annotated[
-    str | None, typer.Option(help="An exported .onnx file or a checkpoint; default: the embedded model.")
-]
-TopKOption = Annotated[int, typer.Option(min=1, help="Number of labels per image.")]
+TopKOption = Annotated[int, typer.Option("--top-k", "-k", min=1, help="Number of labels per image.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per image.")]
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print one CSV line per label.")]
+SortIntoOption = Annotated[
+    str | None, typer.Option(metavar="DIR", help="Copy each image into a folder of its label; nothing is overwritten.")
+]
+LinkOption = Annotated[bool, typer.Option("--link", help="With --sort-into: make symbolic links instead of copies.")]
+CopyBelowOption = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, metavar="SCORE", help="With --sort-into: only images whose best score is below this."),
+]
+GalleryOption = Annotated[
+    str | None, typer.Option(metavar="FILE.html", help="Write a page with all images, by label and score.")
+]
 VerboseOption = Annotated[
     bool, typer.Option("--verbose", "-v", help="Print the engine, its precision and the reason on standard error.")
 ]
@@ -53,11 +64,16 @@ def predict(
     top_k: TopKOption = 5,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
+    sort_into: SortIntoOption = None,
+    is_linked: LinkOption = False,
+    copy_below: CopyBelowOption = None,
+    gallery: GalleryOption = None,
     batch_size: BatchSizeOption = 16,
     precision: PrecisionOption = Precision.AUTO,
     engine: EngineOption = Engine.AUTO,
     provider: ProviderOption = None,
     preprocessing: PreprocessingOption = Preprocessing.FAST,
+    max_pixels: MaxPixelsOption = None,
     threads: ThreadsOption = None,
     verbose: VerboseOption = False,
 ) -> None:
@@ -67,11 +83,46 @@ def predict(
     """
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv exclude each other: give one of them")
+    if sort_into is None and (is_linked or copy_below is not None):
+        raise typer.BadParameter("--link and --copy-below need --sort-into DIR: add it")
+    classifier = open_classifier(
+        model, revision, engine, precision, provider, preprocessing, max_pixels, threads, verbose=verbose
+    )
+    format_name = "json" if as_json else "csv" if as_csv else "table"
+    with ExitStack() as stack:
+        outputs = _Outputs(
+            _writer(format_name, top_k),
+            _sorted_files(sort_into, paths, classifier, is_linked=is_linked, below=copy_below),
+            stack.enter_context(_gallery(gallery, paths, classifier)) if gallery is not None else None,
+            PassedOverFiles(),
+        )
+        inputs = iterate_inputs(paths, outputs.passed_over)
+        if outputs.write_all(predict_inputs(classifier, inputs, batch_size, outputs.flush)):
+            raise typer.Exit(1)
+
+
+def open_classifier(
+    model: str | None,
+    revision: str | None,
+    engine: Engine,
+    precision: Precision,
+    provider: str | None,
+    preprocessing: Preprocessing,
+    max_pixels: int | None,
+    threads: int | None,
+    *,
+    verbose: bool = False,
+) -> Classifier:
+    """Open a classifier with the options of a command."""
     _skip_model_converter()
-    from levit.cli.prediction_writers import PREDICTION_WRITERS
-    from levit.cli.progress_bar import track
+    import PIL.Image
+
+    from levit.images.decoding import MAX_PIXELS
     from levit.runtime.classifier import Classifier
 
+    max_pixels = max_pixels or MAX_PIXELS
+    if PIL.Image.MAX_IMAGE_PIXELS is not None:  # Pillow's own limit must not be lower than the user's
+        PIL.Image.MAX_IMAGE_PIXELS = max(PIL.Image.MAX_IMAGE_PIXELS, max_pixels)
     classifier = Classifier(
         model,
         engine=engine.value,
@@ -79,14 +130,12 @@ def predict(
         threads=threads,
         provider=provider,
         preprocessing=preprocessing.value,
+        max_pixels=max_pixels,
         revision=revision,
     )
     if verbose:
         _print_engine(classifier)
-    writer = PREDICTION_WRITERS["json" if as_json else "csv" if as_csv else "table"]()
-    predictions = _predict(classifier, iterate_inputs(paths), batch_size)
-    if _write(track(predictions, "images", is_printed=True), writer, top_k):
-        raise typer.Exit(1)
+    return classifier
 
 
 def _skip_model_converter() -> None:
@@ -101,23 +150,107 @@ def _print_engine(classifier: Classifier) -> None:
     get_logger().info("%s", printable(f"{name}: {engine.name}, {engine.precision} ({engine.reason})"))
 
 
-def _predict(classifier: Classifier, inputs: Iterable[Input], batch_size: int) -> Iterator[Prediction]:
-    """Yield one prediction per input, in order; a missing input has an error."""
+def _writer(name: str, top_k: int) -> PredictionWriter:
+    from levit.cli.prediction_table import TableWriter
+    from levit.cli.prediction_writers import CsvWriter, JsonWriter
+
+    writers: dict[str, Callable[[int], PredictionWriter]] = {"json": JsonWriter, "csv": CsvWriter, "table": TableWriter}
+    return writers[name](top_k)
+
+
+def _sorted_files(
+    folder: str | None, paths: Sequence[str], classifier: Classifier, *, is_linked: bool, below: float | None
+) -> SortedFiles | None:
+    if folder is None:
+        return None
+    from levit.cli.sorted_files import SortedFiles, check_is_apart
+
+    check_is_apart(Path(folder), paths)
+    return SortedFiles(Path(folder), classifier.labels, is_linked=is_linked, below=below)
+
+
+def _gallery(file: str, paths: Sequence[str], classifier: Classifier) -> Gallery:
+    from levit.reporting.gallery import Gallery
+
+    names = ", ".join(paths[:3]) + (", …" if len(paths) > 3 else "")
+    return Gallery(Path(file), names, classifier.artifact.source.name)
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """Everything that a command makes of the predictions."""
+
+    writer: PredictionWriter
+    files: SortedFiles | None
+    gallery: Gallery | None
+    passed_over: PassedOverFiles
+
+    def flush(self) -> None:
+        """Print what is buffered."""
+        self.writer.flush()
+
+    def write_all(self, predictions: Iterable[Prediction]) -> int:
+        """Write all predictions, and return the number of errors."""
+        from levit.cli.progress_bar import track
+
+        errors = 0
+        try:
+            for prediction in track(predictions, "images", is_printed=True):
+                self.writer.write(prediction)
+                for output in (self.files, self.gallery):
+                    if output is not None:
+                        output.write(prediction)
+                errors += prediction.error is not None
+        finally:
+            self.writer.close()
+        self._finish()
+        return errors
+
+    def _finish(self) -> None:
+        from levit.logs import get_logger
+
+        self.passed_over.warn()
+        if self.files is not None:
+            get_logger().info("%s", printable(self.files.describe()))
+        if self.gallery is not None:
+            self.gallery.finish()
+            get_logger().info("%s", printable(self.gallery.describe()))
+
+
+def predict_inputs(
+    classifier: Classifier, inputs: Iterator[Input], batch_size: int, on_pause: Callable[[], None]
+) -> Iterator[Prediction]:
+    """Yield one prediction per input, in order; a missing input has an error.
+
+    Args:
+        classifier: the classifier.
+        inputs: the inputs; at each `Pause`, the predictions of all inputs before it are yielded.
+        batch_size: number of images that are computed at once.
+        on_pause: called after these predictions.
+    """
     pending: deque[Input] = deque()  # inputs whose predictions have not been yielded
+    is_paused = True
 
     def paths() -> Iterator[str]:
+        nonlocal is_paused
+        is_paused = False
         for item in inputs:
+            if isinstance(item, Pause):
+                is_paused = True
+                return
             pending.append(item)
             if not isinstance(item, MissingInput):
                 yield item.path
 
-    for prediction in classifier.stream(paths(), batch_size=batch_size):
-        while isinstance(item := pending.popleft(), MissingInput):
+    while is_paused:
+        for prediction in classifier.stream(paths(), batch_size=batch_size):
+            while isinstance(item := pending.popleft(), MissingInput):
+                yield _missing(item, classifier.labels)
+            yield _with_flags(prediction)
+        while pending and isinstance(item := pending.popleft(), MissingInput):  # after the last image
             yield _missing(item, classifier.labels)
-        yield prediction
-    for item in pending:  # after the last image there are missing inputs only
-        if isinstance(item, MissingInput):
-            yield _missing(item, classifier.labels)
+        if is_paused:
+            on_pause()
 
 
 def _missing(item: MissingInput, labels: tuple[str, ...]) -> Prediction:
@@ -129,21 +262,12 @@ def _missing(item: MissingInput, labels: tuple[str, ...]) -> Prediction:
     return Prediction(item.name, np.empty(0, np.float32), labels, error=ImageError(item.reason, source=item.name))
 
 
-def _write(predictions: Iterable[Prediction], writer: PredictionWriter, top_k: int) -> int:
-    """Write all predictions, and return the number of errors."""
-    errors = 0
-    try:
-        for prediction in predictions:
-            writer.write(prediction.source, _best_labels(prediction, top_k), prediction.error)
-            errors += prediction.error is not None
-        return errors
-    finally:
-        writer.close()
+def _with_flags(prediction: Prediction) -> Prediction:
+    """The prediction, with flags instead of parameters in the hint of its error."""
+    from levit.cli.error_message import render_flags
 
-
-def _best_labels(prediction: Prediction, top_k: int) -> list[Label]:
-    """The best `top_k` labels; for a rejected image, "unknown" with the score of the best class is the first."""
-    from levit.runtime.prediction import Label
-
-    best = prediction.top(top_k)
-    return [Label("unknown", -1, best[0].score), *best][:top_k] if prediction.is_unknown else best
+    error = prediction.error
+    if error is None or error.hint is None:
+        return prediction
+    hint = render_flags(error.hint, {"max_pixels": "--max-pixels"})
+    return replace(prediction, error=type(error)(error.reason, source=error.source, hint=hint))

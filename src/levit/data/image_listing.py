@@ -11,8 +11,10 @@ from pathlib import Path
 from levit.errors import DataError, LevitWarning
 from levit.spec.image_files import HEIF_SUFFIXES, is_image, is_system_folder
 
-_UNREAD_SUFFIXES = HEIF_SUFFIXES | {".arw", ".cr2", ".cr3", ".dng", ".jxl", ".nef", ".orf", ".psd", ".raf", ".svg"}
-_HEIF_HINT = "which needs pip install pillow-heif"
+_UNREAD_SUFFIXES = HEIF_SUFFIXES | frozenset(
+    ".3gp .arw .avi .cr2 .cr3 .dng .jxl .m4v .mkv .mov .mp4 .nef .orf .psd .raf .svg .webm".split()  # noqa: SIM905
+)
+_HEIF_HINT = 'which needs pip install "levit[heif]"'
 
 
 class SkippedFiles:

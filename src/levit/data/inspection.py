@@ -18,10 +18,11 @@ from levit.data.duplicates import hash_content
 from levit.data.file_hash import read_content
 from levit.data.labeled_images import LabeledDataset, LabeledImage
 from levit.errors import ImageError
-from levit.images.decoding import read_image
+from levit.images.decoding import read_reduced_image
 from levit.images.sources import StoredImage
 
 _BATCH_SIZE = 64
+_MIN_SIDE = 64  # pixels to which a large JPEG file may be reduced when it is decoded
 _MAX_EXAMPLES = 100
 
 
@@ -142,7 +143,8 @@ def _inspect_image(item: LabeledImage) -> InspectedImage:
             return InspectedImage(item, b"", error=error.strerror or str(error))
     digest = hash_content(source)
     try:
-        return InspectedImage(item, digest, _stored_mode(source), read_image(source).size)
+        height, width = read_reduced_image(source, _MIN_SIDE)[1]
+        return InspectedImage(item, digest, _stored_mode(source), (width, height))
     except ImageError as error:
         return InspectedImage(item, digest, error=error.reason)
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from levit.errors import ConfigError, ImageError, first_line
 from levit.images.metadata_removal import without_metadata
@@ -32,9 +33,10 @@ from levit.images.sources import describe_source as describe_source
 from levit.spec.architecture import Grid
 
 MAX_PIXELS = 100_000_000
-"""Default limit on the number of pixels of an image."""
+"""Default limit on the number of pixels of an image as it is decoded."""
 
 _MAX_REDUCTION = 8  # a JPEG file can be decoded at 1/2, 1/4 or 1/8 of its size
+_MAX_JPEG_FACTOR = 4  # such a file may have this many times the limit of pixels: phones write 200 million
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://|data:", re.IGNORECASE)
 
@@ -95,7 +97,8 @@ def read_reduced_image(
     Args:
         source: as for `read_image`.
         min_side: smallest length of a side after the reduction, in pixels; None decodes at full size.
-        max_pixels: as for `read_image`.
+        max_pixels: as for `read_image`, but at the reduced size; a file that is reduced may have four times as many
+            pixels, unless it is a progressive one, for which the decoder needs memory for all of them.
 
     Returns:
         An RGB image, and height and width at full size. The image is `source` itself if that is an upright RGB image.
@@ -184,7 +187,7 @@ def _decode_file(
 ) -> tuple[Image.Image, Grid]:
     # The image is closed also after an error, which may be kept in a list of results.
     with open_file(source, name) as image:
-        _check_size(image, name, max_pixels)
+        _check_size(image, name, _MAX_JPEG_FACTOR * max_pixels if _is_sequential_jpeg(image) else max_pixels)
         size, orientation = image.size, read_orientation(image)
         transparency = transparent_color(image)
         # The last column of a reduced image may be partial; after a rotation that would be its first one.
@@ -194,6 +197,7 @@ def _decode_file(
             and (orientation == UPRIGHT or is_divisible)
             and image.draft(image.mode, (min_side, min_side)) is not None
         )
+        _check_size(image, name, max_pixels)
         image.load()
         if not is_jpeg:  # Pillow turns TIFF files while it loads them, and metadata of PNG files may follow the pixels
             size, orientation = image.size, read_orientation(image)
@@ -228,6 +232,11 @@ def _check_size(image: Image.Image, name: str, max_pixels: int | None) -> None:
             source=name,
             hint="make it smaller, or raise `max_pixels`",
         )
+
+
+def _is_sequential_jpeg(image: Image.Image) -> bool:
+    """Return whether an image can be decoded at reduced size in little memory; for a progressive file it is large."""
+    return isinstance(image, JpegImageFile) and "progressive" not in image.info
 
 
 def _from_array(array: NDArray[Any], name: str, max_pixels: int) -> Image.Image:

@@ -10,18 +10,22 @@ import warnings
 from os import PathLike
 
 from PIL import Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from levit.errors import ImageError
 
 # The filter list of warnings is global state, so only one thread at a time may change it.
 _WARNING_FILTER = threading.Lock()
 
-_HEADER_SIZE = 16  # bytes that identify a file of the HEIF family
+_HEADER_SIZE = 16  # bytes that identify a format
+_JPEG_SIGNATURE = b"\xff\xd8\xff"
 _HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"))
 
 
 def open_file(source: str | PathLike[str] | bytes, name: str) -> Image.Image:
     """Open an image file or its content with Pillow, and HEIF files with `pillow-heif` if it is installed.
+
+    JPEG files may have more pixels than Pillow accepts (179 million), because they can be decoded at reduced size.
 
     Args:
         source: path or content of the file.
@@ -42,6 +46,10 @@ def open_file(source: str | PathLike[str] | bytes, name: str) -> Image.Image:
         warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
         try:
             return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+        except Image.DecompressionBombError:
+            if not _header(source).startswith(_JPEG_SIGNATURE):
+                raise
+            return JpegImageFile(io.BytesIO(source) if isinstance(source, bytes) else source)
         except UnidentifiedImageError:
             if not _is_heif(source):
                 raise
@@ -62,12 +70,15 @@ def check_is_regular(path: str | PathLike[str], name: str) -> None:
         raise ImageError("a pipe, a socket or a device, not a regular file", source=name)
 
 
-def _is_heif(source: str | PathLike[str] | bytes) -> bool:
+def _header(source: str | PathLike[str] | bytes) -> bytes:
     if isinstance(source, bytes):
-        header = source[:_HEADER_SIZE]
-    else:
-        with open(source, "rb") as stream:  # noqa: PTH123
-            header = stream.read(_HEADER_SIZE)
+        return source[:_HEADER_SIZE]
+    with open(source, "rb") as stream:  # noqa: PTH123
+        return stream.read(_HEADER_SIZE)
+
+
+def _is_heif(source: str | PathLike[str] | bytes) -> bool:
+    header = _header(source)
     return header[4:8] == b"ftyp" and header[8:12] in _HEIF_BRANDS
 
 
@@ -77,9 +88,9 @@ def _open_heif(source: str | PathLike[str] | bytes, name: str) -> Image.Image:
         from pillow_heif import HeifImageFile
     except ImportError as error:
         raise ImageError(
-            "Pillow reads HEIC files only with the package pillow-heif",
+            "HEIC files need the package pillow-heif",
             source=name,
-            hint="pip install pillow-heif, or convert it to JPEG",
+            hint='pip install "levit[heif]", or convert it to JPEG',
         ) from error
     image: Image.Image = HeifImageFile(io.BytesIO(source) if isinstance(source, bytes) else source)
     return image

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from levit.data.labeled_images import LabeledDataset
 from levit.errors import DataError, ImageError
 from levit.files import replacing
-from levit.images.decoding import read_image
+from levit.images.decoding import read_reduced_image
 
 
 def draw_contact_sheet(
@@ -41,7 +41,7 @@ def draw_contact_sheet(
     sheet = Image.new("RGB", (columns * side, rows * side), "white")
     for position, item in enumerate(islice(chain(*splits), 0, step * columns * rows, step)):
         with suppress(ImageError):
-            thumbnail = ImageOps.fit(read_image(item.image), (side, side))
+            thumbnail = ImageOps.fit(read_reduced_image(item.image, 2 * side)[0], (side, side))
             sheet.paste(thumbnail, (position % columns * side, position // columns * side))
     with replacing(file) as partial:
         sheet.save(partial, image_format)

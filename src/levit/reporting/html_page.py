@@ -50,12 +50,14 @@ details { margin: .5rem 0; } summary { cursor: pointer; }
 """
 
 
-def page(title: str, sections: Iterable[str]) -> str:
-    """Complete page, without the empty sections."""
+def page(title: str, sections: Iterable[str], style: str = "") -> str:
+    """Complete page, without the empty sections; `style` is added to the style sheet of all pages."""
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<style>{_STYLE}</style>\n</head>\n<body>\n" + "\n".join(filter(None, sections)) + "\n</body>\n</html>\n"
+        f"<style>{_STYLE}{style}</style>\n</head>\n<body>\n"
+        + "\n".join(filter(None, sections))
+        + "\n</body>\n</html>\n"
     )
 
 

@@ -6,9 +6,9 @@ import os
 from functools import cache
 from importlib.util import find_spec
 
-IMAGE_SUFFIXES = frozenset(
-    ".avif .bmp .dib .gif .ico .j2k .jfif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tga .tif .tiff .webp".split()  # noqa: SIM905
-)
+_FORMATS = "avif bmp dib gif ico j2k jfif jp2 jpe jpeg jpg mpo pbm pgm png pnm ppm tga tif tiff webp"
+
+IMAGE_SUFFIXES = frozenset(f".{name}" for name in _FORMATS.split())
 """Suffixes of the formats that Pillow reads."""
 
 HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"})

@@ -1,0 +1,120 @@
+"""Files sorted into one folder for each label, by copies or links; nothing is overwritten."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterable
+from itertools import chain, count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from levit.errors import DataError
+from levit.files import replacing
+
+if TYPE_CHECKING:
+    from levit.runtime.prediction import Prediction
+
+_NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # in names of folders, on one system or another
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # names of devices of Windows
+_MAX_NAME = 100  # characters
+
+
+class SortedFiles:
+    """Folders with the files of each predicted label; "unknown" has one, too.
+
+    A file that is already there with the same content is left alone, and one with another content gets a number.
+
+    Args:
+        folder: the folder that contains those of the labels; it may exist.
+        labels: names of the classes.
+        is_linked: True for symbolic links in place of copies.
+        below: only files whose best score is below this number in [0, 1] are sorted; None for all.
+
+    Attributes:
+        counts: number of files of each label, in order of their appearance.
+
+    Raises:
+        DataError: `folder` is a file.
+    """
+
+    def __init__(
+        self, folder: Path, labels: Iterable[str], *, is_linked: bool = False, below: float | None = None
+    ) -> None:
+        if folder.exists() and not folder.is_dir():
+            raise DataError("a file, not a folder", source=folder)
+        self.counts: Counter[str] = Counter()
+        self._folder, self._is_linked, self._below = folder, is_linked, below
+        self._names = _folder_names(["unknown", *(label for label in labels)])
+
+    def write(self, prediction: Prediction) -> None:
+        """Copy or link the file of a prediction; nothing is done for an image with an error.
+
+        Raises:
+            OSError: the file system refuses.
+        """
+        if prediction.error is not None:
+            return
+        best = prediction.top_or_unknown(1)[0]
+        if self._below is not None and best.score >= self._below:
+            return
+        folder = self._folder / self._names[best.index + 1]
+        folder.mkdir(parents=True, exist_ok=True)
+        source = Path(prediction.source)
+        for number in count(1):
+            target = folder / (source.name if number == 1 else f"{source.stem}-{number}{source.suffix}")
+            if not os.path.lexists(target):
+                self._place(source, target)
+                break
+            if target.exists() and filecmp.cmp(source, target, shallow=False):
+                break
+        self.counts[best.name] += 1
+
+    def describe(self) -> str:
+        """Number of files, in all and by label, on one line.
+
+        Examples:
+            >>> files = SortedFiles(Path("sorted"), ["cat"])
+            >>> files.counts.update(["cat", "cat", "unknown"])
+            >>> files.describe()
+            'sorted: 3 files: 2 cat, 1 unknown'
+        """
+        total = self.counts.total()
+        kinds = ", ".join(f"{number:,} {name}" for name, number in self.counts.most_common())
+        return f"{self._folder}: {total:,} {'file' if total == 1 else 'files'}{f': {kinds}' if kinds else ''}"
+
+    def _place(self, source: Path, target: Path) -> None:
+        if self._is_linked:
+            target.symlink_to(source.resolve())
+            return
+        with replacing(target) as partial:
+            shutil.copyfile(source, partial)
+            shutil.copystat(source, partial)
+
+
+def check_is_apart(folder: Path, arguments: Iterable[str]) -> None:
+    """Refuse a folder for sorted files inside a folder that is searched for images, which would find them again.
+
+    Raises:
+        DataError: the folder is inside one of the arguments.
+    """
+    for argument in arguments:
+        if os.path.isdir(argument) and folder.resolve().is_relative_to(Path(argument).resolve()):  # noqa: PTH112
+            raise DataError(f"is inside {argument}, which is searched for images", source=folder, hint="give another")
+
+
+def _folder_names(labels: list[str]) -> list[str]:
+    """Different names of folders, valid on every system, as similar to the labels as possible."""
+    names: list[str] = []
+    seen: set[str] = set()
+    for label in labels:
+        name = _NOT_IN_NAMES.sub("_", label).strip(" .")[:_MAX_NAME].rstrip(" .") or "_"
+        name = f"{name}_" if _RESERVED.fullmatch(name) else name
+        numbered = chain([name], (f"{name}_{number}" for number in count(2)))
+        unique = next(name for name in numbered if name.casefold() not in seen)
+        seen.add(unique.casefold())
+        names.append(unique)
+    return names

@@ -1,0 +1,94 @@
+"""Files sorted into folders of their labels."""
+
+import os
+
+import pytest
+
+from levit.cli.sorted_files import SortedFiles, check_is_apart
+from levit.errors import DataError, ImageError
+from tests.cli.predictions import failed, predicted
+
+
+@pytest.fixture
+def photo(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "photo.jpg").write_bytes(b"cat")
+    return tmp_path / "in" / "photo.jpg"
+
+
+def tree(folder) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_files_are_copied_by_label_and_unknown_ones_apart(photo, tmp_path):
+    files = SortedFiles(tmp_path / "out", ["cat", "dog"])
+    files.write(predicted(str(photo), cat=0.75, dog=0.25))
+    files.write(predicted(str(photo), threshold=0.9, cat=0.25, dog=0.75))
+    files.write(failed(ImageError("no such file", source="b.jpg")))
+    assert tree(tmp_path / "out") == {"cat/photo.jpg": b"cat", "unknown/photo.jpg": b"cat"}
+    assert files.describe() == f"{tmp_path / 'out'}: 2 files: 1 cat, 1 unknown"
+    assert photo.stat().st_mtime == (tmp_path / "out" / "cat" / "photo.jpg").stat().st_mtime
+
+
+def test_nothing_is_overwritten_and_a_second_run_changes_nothing(photo, tmp_path):
+    other = tmp_path / "photo.jpg"
+    other.write_bytes(b"another cat")
+    for _ in range(2):
+        files = SortedFiles(tmp_path / "out", ["cat"])
+        for source in (photo, other):
+            files.write(predicted(str(source), cat=1))
+        assert tree(tmp_path / "out") == {"cat/photo.jpg": b"cat", "cat/photo-2.jpg": b"another cat"}
+
+
+def test_links_lead_to_the_files(photo, tmp_path, monkeypatch):
+    monkeypatch.chdir(photo.parent)
+    for _ in range(2):
+        SortedFiles(tmp_path / "out", ["cat"], is_linked=True).write(predicted("photo.jpg", cat=1))
+    (link,) = (tmp_path / "out" / "cat").iterdir()
+    assert link.is_symlink()
+    assert link.resolve() == photo.resolve()
+
+
+def test_a_broken_link_is_not_overwritten(photo, tmp_path):
+    (tmp_path / "out" / "cat").mkdir(parents=True)
+    (tmp_path / "out" / "cat" / "photo.jpg").symlink_to("nowhere")
+    SortedFiles(tmp_path / "out", ["cat"]).write(predicted(str(photo), cat=1))
+    assert os.readlink(tmp_path / "out" / "cat" / "photo.jpg") == "nowhere"  # noqa: PTH115
+    assert (tmp_path / "out" / "cat" / "photo-2.jpg").read_bytes() == b"cat"
+
+
+def test_only_files_below_a_score_are_copied(photo, tmp_path):
+    files = SortedFiles(tmp_path / "out", ["cat", "dog"], below=0.8)
+    files.write(predicted(str(photo), cat=0.75, dog=0.25))
+    files.write(predicted(str(photo), cat=0.1, dog=0.9))
+    assert tree(tmp_path / "out") == {"cat/photo.jpg": b"cat"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (["AC/DC", "AC_DC", "ac:dc"], ["AC_DC", "AC_DC_2", "ac_dc_3"]),
+        (["..", "", " . "], ["_", "__2", "__3"]),
+        (["unknown", "CON", "a" * 300], ["unknown_2", "CON_", "a" * 100]),
+        (["crane, bird", "crane\x1b\n"], ["crane, bird", "crane__"]),
+    ],
+)
+def test_labels_become_different_names_of_folders(labels, names, photo, tmp_path):
+    files = SortedFiles(tmp_path / "out", labels)
+    for label in labels:
+        scores = {other: 0.6 if other == label else 0.4 / max(1, len(labels) - 1) for other in labels}
+        files.write(predicted(str(photo), **scores))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(names)
+
+
+def test_a_folder_that_is_searched_is_refused(tmp_path):
+    (tmp_path / "photos").mkdir()
+    for folder in (tmp_path / "photos", tmp_path / "photos" / "sorted"):
+        with pytest.raises(DataError, match=r"is inside .*photos, which is searched for images"):
+            check_is_apart(folder, [str(tmp_path / "photos")])
+    check_is_apart(tmp_path / "sorted", [str(tmp_path / "photos"), "-", "*.jpg"])
+
+
+def test_a_file_is_no_folder(photo):
+    with pytest.raises(DataError, match="a file, not a folder"):
+        SortedFiles(photo, ["cat"])
