@@ -26,6 +26,9 @@ INLINE void configure_tiles(int steps) {
 
 INLINE void release_tiles() { _tile_release(); }
 
+// Some compilers do not know that the instructions of AMX read and write memory.
+INLINE void finish_memory_accesses() { asm volatile("" ::: "memory"); }
+
 // Steps of one instruction: the largest divisor of the steps of a row that fits, so that none is left over.
 inline int steps_of_tile(int steps) {
   int most = steps < 16 ? steps : 16;
@@ -36,6 +39,7 @@ inline int steps_of_tile(int steps) {
 // Sums of 16 or 32 rows and one or two panels, stored as [rows][panels][16]. Rows beyond the last one are read too.
 template <bool TWO_ROWS, bool TWO_PANELS>
 INLINE void matrix_tile(const Rows<uint8_t>& rows, const uint8_t* a, const int8_t* b, long panel, int steps, Ints* out) {
+  finish_memory_accesses();
   _tile_zero(0);
   if (TWO_PANELS) _tile_zero(1);
   if (TWO_ROWS) _tile_zero(2);
@@ -62,6 +66,7 @@ INLINE void matrix_tile(const Rows<uint8_t>& rows, const uint8_t* a, const int8_
   if (TWO_PANELS) _tile_stored(1, out + 1, 64 * PANELS);
   if (TWO_ROWS) _tile_stored(2, out + 16 * PANELS, 64 * PANELS);
   if (TWO_ROWS && TWO_PANELS) _tile_stored(3, out + 16 * PANELS + 1, 64 * PANELS);
+  finish_memory_accesses();
 }
 
 template <bool TWO_PANELS, class F>

@@ -1,6 +1,7 @@
 // Blocks of the encoder: attention and MLP, on the tokens of a group of images.
 #pragma once
 #include "attention.h"
+#include "attention_bf16.h"
 #include "stem.h"
 #include "team.h"
 
@@ -53,6 +54,17 @@ INLINE Output hidden_output(const Layer& next, float* values, uint8_t* codes, in
   return {values, nullptr, width, nullptr, {1, 0}, activation};
 }
 
+// Whether attention is computed in bf16: where its input is in int8, which is coarser, and AMX makes it faster.
+INLINE bool is_half(const Attention& a) {
+  return HAS_AMX && is_int8(a.query) && is_int8(a.key) && is_int8(a.value) && is_int8(a.projection);
+}
+
+INLINE Output rows_output(const Attention& a, float* rows, long width) {
+  Output out{rows, nullptr, width, nullptr, {1, 0}, Activation::none};
+  if (is_half(a)) out.values = nullptr, out.halves = reinterpret_cast<uint16_t*>(rows);
+  return out;
+}
+
 inline void attend_heads(const Attention& a, const Activation activation, Workspace& w, Scratch& scratch, int images, const Member& member) {
   const long key_width = long(a.heads) * a.key_dim, value_width = long(a.heads) * a.value_dim;
   const float* queries = w.rows;
@@ -63,19 +75,29 @@ inline void attend_heads(const Attention& a, const Activation activation, Worksp
   const int parts = images * a.heads % member.count ? member.count : 1;  // of the queries of a head
   const int units = images * a.heads * parts;
   for (int unit = member.begin(units); unit < member.end(units); unit++) {
-    const int part = unit % parts, head = unit / parts % a.heads, image = unit / parts / a.heads;
+    const int part = unit % parts, image = unit / parts % images, head = unit / parts / images;  // a head's bias stays in the cache
     const long query_at = long(image) * a.queries(), key_at = long(image) * a.keys();
-    const Head h{queries + query_at * key_width + head * a.key_dim,
-                 keys + key_at * key_width + head * a.key_dim,
-                 values + key_at * value_width + head * a.value_dim,
-                 a.bias + long(head) * a.queries() * padded,
-                 key_width, key_width, value_width, a.keys(), padded, a.key_dim, a.value_dim};
-    transpose_keys(h, scratch.keys);
+    const float* bias = a.bias + long(head) * a.queries() * padded;
+    const int first = a.queries() * part / parts, last = a.queries() * (part + 1) / parts;
     Output out = context;
     const long at = query_at * value_width + head * a.value_dim;
     if (out.values) out.values += at;
     if (out.codes) out.codes += at;
-    attend(h, scratch.keys, a.queries() * part / parts, a.queries() * (part + 1) / parts, scratch.scores, out);
+    if (is_half(a)) {
+      const auto rows = [](const float* from) { return reinterpret_cast<const uint16_t*>(from); };
+      const HalfHead h{rows(queries) + query_at * key_width + head * a.key_dim, rows(keys) + key_at * key_width + head * a.key_dim,
+                       rows(values) + key_at * value_width + head * a.value_dim, bias, key_width, key_width, value_width,
+                       a.keys(), a.key_dim, a.value_dim};
+      attend_bf16(h, first, last, scratch, out);
+      continue;
+    }
+    const Head h{queries + query_at * key_width + head * a.key_dim,
+                 keys + key_at * key_width + head * a.key_dim,
+                 values + key_at * value_width + head * a.value_dim,
+                 bias,
+                 key_width, key_width, value_width, a.keys(), padded, a.key_dim, a.value_dim};
+    transpose_keys(h, scratch.keys);
+    attend(h, scratch.keys, first, last, scratch.scores, out);
   }
 }
 
@@ -101,11 +123,11 @@ inline void run_attention(const Model& m, const Attention& a, Stream& stream, Wo
   float* values = keys + w.images * a.keys() * key_width;
   Input in = stream_input(a.query, stream, w, in_rows, width, member);
   if (!a.is_residual) in = choose_tokens(a, in, is_int8(a.query), w, images, member);
-  apply_part(a.query, in, out_rows, {queries, nullptr, key_width, nullptr, {1, 0}, Activation::none}, member);
+  apply_part(a.query, in, out_rows, rows_output(a, queries, key_width), member);
   in = stream_input(a.key, stream, w, in_rows, width, member);
-  apply_part(a.key, in, in_rows, {keys, nullptr, key_width, nullptr, {1, 0}, Activation::none}, member);
+  apply_part(a.key, in, in_rows, rows_output(a, keys, key_width), member);
   in = stream_input(a.value, stream, w, in_rows, width, member);
-  apply_part(a.value, in, in_rows, {values, nullptr, value_width, nullptr, {1, 0}, Activation::none}, member);
+  apply_part(a.value, in, in_rows, rows_output(a, values, value_width), member);
   member.wait();
   attend_heads(a, m.activation, w, scratch, images, member);
   member.wait();

@@ -33,7 +33,14 @@ _X86 = {
     "amx": [*_AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-int8", "-mamx-bf16"],
 }
 _FLAGS = ["-std=c++20", "-O3", "-fPIC", "-fno-exceptions", "-fno-rtti", "-fvisibility=hidden", "-ffp-contract=fast"]
-_WARNINGS = ["-Wall", "-Wextra", "-Wno-psabi", "-Wno-ignored-attributes", "-Wno-unknown-warning-option"]
+_WARNINGS = [
+    "-Wall",
+    "-Wextra",
+    "-Wno-psabi",
+    "-Wno-ignored-attributes",
+    "-Wno-unknown-warning-option",
+    "-Wno-empty-body",
+]
 
 
 def find_compiler() -> list[str] | None:
@@ -72,7 +79,7 @@ def build(library: Path, *, compiler: Sequence[str] | None = None, flags: Sequen
     Args:
         library: the file to write.
         compiler: command of the compiler; None for that of `find_compiler`.
-        flags: further flags, such as those of a sanitizer.
+        flags: further flags.
 
     Raises:
         OSError: there is no compiler, or it fails; the message is its output.
@@ -80,22 +87,51 @@ def build(library: Path, *, compiler: Sequence[str] | None = None, flags: Sequen
     command = list(compiler or find_compiler() or [])
     if not command:
         raise OSError("no C++ compiler: pip install ziglang")
-    targets = _X86 if platform.machine() in ("x86_64", "AMD64") else {"portable": []}
-    base = _base_flags(command)
     with tempfile.TemporaryDirectory() as folder:
-        jobs = [(SOURCES / "target.cpp", name, [f"-DLEVIT_TARGET={name}", *extra]) for name, extra in targets.items()]
-        jobs += [(file, file.stem, []) for file in sorted(SOURCES.glob("*.cpp")) if file.stem != "target"]
-        objects = [str(Path(folder) / f"{name}.o") for _, name, _ in jobs]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            compiled = [
-                pool.submit(_run, [*command, *_FLAGS, *_WARNINGS, *base, *extra, *flags, "-c", str(file), "-o", out])
-                for (file, _, extra), out in zip(jobs, objects, strict=True)
-            ]
-            for job in compiled:
-                job.result()
+        objects = _compile(Path(folder), command, [], flags)
         # Linked as C: the sources need no library of C++.
         linker = [part.replace("c++", "cc") if part == "c++" else part for part in command]
-        _run([*linker, *base, *flags, "-shared", "-s", *objects, "-lpthread", "-o", str(library)])
+        linked = Path(folder) / library.name
+        _run([*linker, *_base_flags(command), *flags, "-shared", "-s", *objects, "-lpthread", "-o", str(linked)])
+        # A running process may have mapped the present file, so that is not overwritten.
+        copy = library.with_suffix(".new")
+        shutil.copy(linked, copy)
+        copy.replace(library)
+
+
+def build_program(program: Path, sources: Sequence[Path], *, compiler: Sequence[str], flags: Sequence[str]) -> None:
+    """Compile and link a program that contains the engine, for sanitizers.
+
+    Args:
+        program: the file to write.
+        sources: the sources of the program itself.
+        compiler: command of the compiler.
+        flags: further flags, such as those of a sanitizer.
+
+    Raises:
+        OSError: the compiler fails; the message is its output.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        objects = _compile(Path(folder), compiler, sources, flags)
+        _run([*compiler, *flags, *objects, "-lpthread", "-o", str(program)])
+
+
+def _compile(folder: Path, command: Sequence[str], sources: Sequence[Path], flags: Sequence[str]) -> list[str]:
+    """Object files of the engine, with every instruction set, and of further sources."""
+    targets = _X86 if platform.machine() in ("x86_64", "AMD64") else {"portable": []}
+    jobs = [(SOURCES / "target.cpp", name, [f"-DLEVIT_TARGET={name}", *extra]) for name, extra in targets.items()]
+    others = [file for file in sorted(SOURCES.glob("*.cpp")) if file.stem != "target"]
+    jobs += [(file, file.stem, []) for file in (*others, *sources)]
+    common = [*command, *_FLAGS, *_WARNINGS, *_base_flags(command)]
+    objects = [str(folder / f"{name}.o") for _, name, _ in jobs]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        compiled = [
+            pool.submit(_run, [*common, *extra, *flags, "-c", str(file), "-o", output])
+            for (file, _, extra), output in zip(jobs, objects, strict=True)
+        ]
+        for job in compiled:
+            job.result()
+    return objects
 
 
 def _base_flags(command: Sequence[str]) -> list[str]:

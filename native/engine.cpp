@@ -2,7 +2,7 @@
 #include <pthread.h>
 #include <cstdlib>
 #include <cstring>
-#include <new>
+#include <ctime>
 
 #include "model_file.h"
 #include "processor.h"
@@ -19,6 +19,33 @@ struct Batch {
   long images, next;  // `next` is the first image that no thread has claimed
 };
 
+// Whether all threads work on one image: not after that was slower than one thread alone, because another process had a
+// core and every operation waited for it. It is tried again after more and more images.
+struct TeamChoice {
+  static constexpr int FIRST_PAUSE = 8, LONGEST_PAUSE = 4096;
+  double alone = 0;  // seconds of one thread for an image, lately at best
+  int pause = FIRST_PAUSE, left = 2;  // images until the next try
+
+  bool is_team() const { return left == 0; }
+  void record(double seconds) {
+    if (left > 0) {
+      left--;
+      alone = alone == 0 || seconds < 1.02 * alone ? seconds : 1.02 * alone;
+    } else if (seconds < alone) {
+      pause = FIRST_PAUSE;
+    } else {
+      left = pause;
+      pause = 2 * pause < LONGEST_PAUSE ? 2 * pause : LONGEST_PAUSE;
+    }
+  }
+};
+
+double now() {
+  timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
 struct Engine {
   const Target* target;
   Model* model;
@@ -32,6 +59,7 @@ struct Engine {
   float *features, *logits;
   long capacity;  // images of these
   int team;       // threads that work on the same image, or 1
+  TeamChoice choice;
 };
 
 long take_images(Batch& batch, long most, long& first) {
@@ -58,7 +86,7 @@ void compute_features(void* context, int index) {
 
 void compute_logits(void* context, int index) {
   Engine& e = *static_cast<Engine*>(context);
-  e.target->logits(*e.model, e.features, static_cast<int>(e.batch.images), {&e.barrier, index, e.count}, e.logits);
+  e.target->logits(*e.model, e.features, static_cast<int>(e.batch.images), {&e.barrier, index, e.team}, e.logits);
 }
 
 bool reserve(Engine& e, long images) {
@@ -79,21 +107,25 @@ int compute(Engine& e, const uint8_t* pixels, const float* values, long images, 
   const bool is_ready = reserve(e, images);
   if (is_ready) {
     e.batch = {pixels, values, images, 0};
-    e.team = images < e.count ? e.count : 1;
-    if (e.team > 1) {  // one image after the other, all threads on each
+    e.team = 1;
+    if (images < e.count) {  // one image after the other, all threads on each
       for (long i = 0; i < images; i++) {
         const long at = i * e.model->height * e.model->width * e.model->channels;
         e.batch = {pixels ? pixels + at : nullptr, values ? values + at : nullptr, 1, 0};
         float* all = e.features;
         e.features += i * e.model->head.inputs;
-        run(e.threads, e.count, compute_features, &e);
+        e.team = e.choice.is_team() ? e.count : 1;
+        const double start = now();
+        run(e.threads, e.team, compute_features, &e);
+        e.choice.record(now() - start);
         e.features = all;
       }
       e.batch.images = images;
     } else {
       run(e.threads, e.count, compute_features, &e);
     }
-    run(e.threads, e.count, compute_logits, &e);
+    e.team = images < e.count ? 1 : e.count;  // of a few images, the head is too small to share
+    run(e.threads, e.team, compute_logits, &e);
     for (long i = 0; i < images; i++)
       memcpy(out + i * e.model->labels, e.logits + i * e.model->head.outputs, e.model->labels * sizeof(float));
   }
@@ -150,6 +182,7 @@ EXPORT Engine* levit_open(const uint8_t* file, uint64_t size, int threads, const
   Engine* e = static_cast<Engine*>(calloc(1, sizeof(Engine)));
   if (e == nullptr) return nullptr;
   pthread_mutex_init(&e->mutex, nullptr);
+  e->choice = levit::TeamChoice();
   e->target = levit::find_target(target);
   if (e->target == nullptr) {
     *error = "this processor lacks the instruction set";

@@ -5,7 +5,7 @@
 
 namespace levit::LEVIT_TARGET {
 
-// Destination of a product: rows of values, rows of codes, or both.
+// Destination of a product: rows of values and of codes, of one of them, or of values in bf16.
 struct Output {
   float* values;          // may be null
   uint8_t* codes;         // may be null
@@ -13,6 +13,7 @@ struct Output {
   const float* residual;  // rows that are added, laid out as `values`; may be null
   Quantization quantization;
   Activation activation;
+  uint16_t* halves = nullptr;  // bf16, only without the others
 };
 
 INLINE Floats activate(Activation activation, Floats x) {
@@ -22,19 +23,49 @@ INLINE Floats activate(Activation activation, Floats x) {
 INLINE Floats scaled(Ints sums, const float* scale, Floats bias) { return to_floats(sums) * load(scale) + bias; }
 INLINE Floats scaled(Floats sums, const float*, Floats bias) { return sums + bias; }
 
+// store(value, position) for the outputs of a tile, without the residual.
+template <Activation ACTIVATION, class S, class F>
+INLINE void for_outputs(const Layer& layer, long out_row, const S* sums, int row, int rows, int panel, int panels, const F& store_output) {
+  for (int p = 0; p < panels; p++) {
+    const int column = (panel + p) * LANES;
+    const float* scale = layer.scale + column;
+    const Floats bias = load(layer.bias + column);
+    const S* from = sums + p;
+    long at = row * out_row + column;
+    for (int r = 0; r < rows; r++, at += out_row, from += panels)
+      store_output(activate(ACTIVATION, scaled(*from, scale, bias)), at);
+  }
+}
+
 template <Activation ACTIVATION, class S>
 INLINE void finish_tile(const Layer& layer, const Output& out, const S* sums, int row, int rows, int panel, int panels) {
   const Floats inverse = splat(1 / out.quantization.step), zero = splat(out.quantization.zero);
-  for (int p = 0; p < panels; p++) {
-    const int column = (panel + p) * LANES;
-    const Floats bias = load(layer.bias + column);
-    for (int r = 0; r < rows; r++) {
-      const long at = (row + r) * out.row + column;
-      Floats x = activate(ACTIVATION, scaled(sums[r * panels + p], layer.scale + column, bias));
-      if (ACTIVATION == Activation::none && out.residual) x += load(out.residual + at);
-      if (out.values) store(out.values + at, x);
-      if (out.codes) store_codes(out.codes + at, x * inverse + zero);
-    }
+  float* const values = out.values;
+  uint8_t* const codes = out.codes;
+  const float* const residual = out.residual;
+  uint16_t* const halves = out.halves;
+  const auto finish = [&](const auto& store_output) __attribute__((always_inline)) {
+    for_outputs<ACTIVATION>(layer, out.row, sums, row, rows, panel, panels, store_output);
+  };
+  if (ACTIVATION == Activation::none && halves) {
+    finish([halves](Floats x, long at) __attribute__((always_inline)) { store_bf16(halves + at, x); });
+  } else if (ACTIVATION == Activation::none && residual && codes) {
+    finish([=](Floats x, long at) __attribute__((always_inline)) {
+      x += load(residual + at);
+      store(values + at, x);
+      store_codes(codes + at, x * inverse + zero);
+    });
+  } else if (ACTIVATION == Activation::none && residual) {
+    finish([=](Floats x, long at) __attribute__((always_inline)) { store(values + at, x + load(residual + at)); });
+  } else if (codes && values) {
+    finish([=](Floats x, long at) __attribute__((always_inline)) {
+      store(values + at, x);
+      store_codes(codes + at, x * inverse + zero);
+    });
+  } else if (codes) {
+    finish([=](Floats x, long at) __attribute__((always_inline)) { store_codes(codes + at, x * inverse + zero); });
+  } else {
+    finish([=](Floats x, long at) __attribute__((always_inline)) { store(values + at, x); });
   }
 }
 

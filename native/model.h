@@ -59,7 +59,7 @@ struct Block {
 
 // Largest sizes of the intermediate results of one image, in values; they determine the memory of a workspace.
 struct Sizes {
-  uint64_t stem, image, tokens, stream, rows, context, hidden, keys, scores, head, row;
+  uint64_t stem, image, tokens, stream, rows, context, hidden, keys, values, scores, head, row;
 };
 
 struct Model {

@@ -179,7 +179,9 @@ class Reader {
     if (!view(r.bias, a.heads * queries * padded, a.bias)) return false;
     grow(model.sizes.rows, a.keys() * (2 * keys_width + values_width));
     grow(model.sizes.context, queries * values_width);
+    grow(model.sizes.row, keys_width);
     grow(model.sizes.keys, padded * a.key_dim);
+    grow(model.sizes.values, round_up(a.keys(), 2 * LANES) * a.value_dim);
     grow(model.sizes.scores, padded);
     width_ = a.projection.outputs, rows_ = a.out_height, columns_ = a.out_width;
     return true;
@@ -202,7 +204,7 @@ class Reader {
     Sizes& s = model.sizes;
     s.head = width_;
     s.image = uint64_t(model.height) * model.width * model.channels;
-    const uint64_t values[] = {s.stem, s.image, s.stream, s.rows, s.context, s.hidden, s.keys, s.scores};
+    const uint64_t values[] = {s.stem, s.image, s.stream, s.rows, s.context, s.hidden, s.keys, s.values, s.scores};
     for (uint64_t count : values)
       if (count > MAX_WORKSPACE / sizeof(float)) return fail("it needs too much memory");
     return true;

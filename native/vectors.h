@@ -96,6 +96,17 @@ INLINE void store_codes(uint8_t* p, Floats values) {
 #endif
 }
 
+// Round to bf16, halves to even.
+INLINE void store_bf16(uint16_t* p, Floats values) {
+#if defined(__AVX512BF16__)
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), (__m256i)_mm512_cvtneps_pbh((__m512)values));
+#else
+  const Ints bits = (Ints)values;
+  const Ints rounded = (bits + splat(0x7fff) + ((bits >> 16) & splat(1))) >> 16;
+  for (int i = 0; i < 16; i++) p[i] = static_cast<uint16_t>(rounded[i]);
+#endif
+}
+
 // 2^x for x at most 0, with a relative error of 1e-7; below -126, 2^-126.
 INLINE Floats exp2(Floats x) {
   x = max(x, splat(-126.f));

@@ -33,7 +33,7 @@ Workspace* new_workspace(const Model& model, int images) {
                         allocate(w->stream, n * s.stream) && allocate(w->next_stream, n * s.stream) &&
                         allocate(w->codes, n * s.stream + more) && allocate(w->next_codes, n * s.stream + more) &&
                         allocate(w->other_codes, n * s.stream + more) && allocate(w->chosen, n * s.stream) &&
-                        allocate(w->chosen_codes, n * s.stream + more) && allocate(w->rows, n * s.rows) &&
+                        allocate(w->chosen_codes, n * s.stream + more) && allocate(w->rows, n * s.rows + more) &&
                         allocate(w->context, n * s.context) && allocate(w->context_codes, n * s.context + more) &&
                         allocate(w->hidden, n * s.hidden) && allocate(w->hidden_codes, n * s.hidden + more);
   if (complete) return w;
@@ -53,7 +53,10 @@ void free_workspace(Workspace* w) {
 Scratch* new_scratch(const Model& model) {
   Scratch* s = static_cast<Scratch*>(calloc(1, sizeof(Scratch)));
   if (s == nullptr) return nullptr;
-  if (allocate(s->keys, model.sizes.keys) && allocate(s->scores, MAX_QUERIES * model.sizes.scores)) return s;
+  const Sizes& sizes = model.sizes;
+  if (allocate(s->keys, sizes.keys) && allocate(s->scores, MAX_QUERIES * sizes.scores) && allocate(s->half_keys, sizes.keys) &&
+      allocate(s->half_values, sizes.values) && allocate(s->powers, MAX_QUERIES * (sizes.scores + LANES)))
+    return s;
   free_scratch(s);
   return nullptr;
 }
@@ -62,6 +65,9 @@ void free_scratch(Scratch* s) {
   if (s == nullptr) return;
   free(s->keys);
   free(s->scores);
+  free(s->half_keys);
+  free(s->half_values);
+  free(s->powers);
   free(s);
 }
 

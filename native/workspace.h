@@ -29,6 +29,8 @@ struct Workspace {
 struct Scratch {
   float* keys;    // of one head, transposed
   float* scores;  // of a few queries
+  // In bf16: panels of keys and values of one head, and the powers of two of a few queries.
+  uint16_t *half_keys, *half_values, *powers;
 };
 
 constexpr int MAX_QUERIES = 16;  // computed together
