@@ -5,17 +5,30 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Sequence
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from itertools import islice
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
 
 import torch
 
+from levit.errors import LevitError
 from levit.training.callbacks import Callback, StepReport
+from levit.training.datasets import open_training_data
+from levit.training.environment import build_accelerator
 from levit.training.options import TrainingOptions
+from levit.training.output_directory import lock_run_directory
 from levit.training.progress import Progress
+from levit.training.setup import build_training_loop
 from levit.training.train import run_training
 
+FAILURE = 7  # exit code of a process that ends with a `LevitError`
 TIMEOUT = 120  # seconds; a process that needs more hangs
 
 
@@ -55,10 +68,43 @@ class SignalAfterStep(Callback):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
+class KillFirst(KillAt):
+    """SIGKILL to the first process at the first call of a hook, or after a number of steps."""
+
+    def _kill_at(self, hook: str) -> None:
+        if os.environ["RANK"] == "0":
+            super()._kill_at(hook)
+
+
+class Blocked:
+    """Batches, of which one never arrives; a file is created when it is waited for.
+
+    Args:
+        batches: the batches.
+        count: number of batches that arrive.
+        file: the file.
+    """
+
+    def __init__(self, batches: Iterable[Any], count: int, file: Path) -> None:
+        self._batches, self._count, self._file = batches, count, file
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from islice(self._batches, self._count)
+        self._file.touch()
+        threading.Event().wait()
+
+
 def start(
     context: BaseContext, options: TrainingOptions, callbacks: Sequence[Callback] = (), *, count: int = 1
 ) -> list[BaseProcess]:
     """Start processes that train together, with the environment that torchrun gives them."""
+    return start_group(context, _train, (options, callbacks), count=count)
+
+
+def start_group(
+    context: BaseContext, target: Callable[..., None], arguments: tuple[Any, ...], *, count: int
+) -> list[BaseProcess]:
+    """Start processes that call a function of a module, with the environment that torchrun gives them."""
     environment: dict[str, str] = {}
     if count > 1:
         with socket.socket() as unused:
@@ -69,7 +115,7 @@ def start(
     processes = []
     for rank in range(count):
         of_rank = {"RANK": str(rank), "LOCAL_RANK": str(rank)} if count > 1 else {}
-        process = context.Process(target=_train, args=(options, callbacks, environment | of_rank))  # type: ignore[attr-defined]
+        process = context.Process(target=_call, args=(target, arguments, environment | of_rank))  # type: ignore[attr-defined]
         process.start()
         processes.append(process)
     return processes
@@ -92,7 +138,35 @@ def train_together(
     assert wait(start(context, options, callbacks, count=count)) == [0] * count
 
 
-def _train(options: TrainingOptions, callbacks: Sequence[Callback], environment: dict[str, str]) -> None:
+def train_blocked(options: TrainingOptions, field: str, count: int, file: Path) -> None:
+    """Train, where a batch of the first process never arrives.
+
+    Args:
+        options: options of the run.
+        field: "batches" of the loop, or its "validator".
+        count: number of batches that arrive.
+        file: a file that is created when the next one is waited for.
+    """
+    accelerator = build_accelerator(options.run)
+    is_first = accelerator.is_main_process
+    with lock_run_directory(options) if is_first else nullcontext():
+        loop = build_training_loop(options, open_training_data(options.data), accelerator)
+        if is_first and field == "batches":
+            loop.batches = Blocked(loop.batches, count, file)
+        elif is_first:
+            loop.validator = replace(loop.validator, batches=Blocked(loop.validator.batches, count, file))
+        assert not loop.run()
+
+
+def _call(target: Callable[..., None], arguments: tuple[Any, ...], environment: dict[str, str]) -> None:
     os.environ.update(environment)
     torch.set_num_threads(1)
-    run_training(options, callbacks)
+    target(*arguments)
+
+
+def _train(options: TrainingOptions, callbacks: Sequence[Callback]) -> None:
+    try:
+        run_training(options, callbacks)
+    except LevitError as error:
+        print(error, file=sys.stderr)
+        sys.exit(FAILURE)

@@ -3,6 +3,9 @@
 import gc
 import os
 import pickle
+import signal
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -16,7 +19,6 @@ from levit.training.augmentation_options import AugmentationOptions
 from levit.training.data_loader import (
     ImageDataset,
     LoaderSettings,
-    choose_num_workers,
     training_batches,
     validation_batches,
 )
@@ -201,19 +203,46 @@ def test_an_unreadable_image_in_a_worker_process_is_named():
     gc.collect()  # the worker ends here, not during another test
 
 
-class ExitTransform:
-    """Transform that ends the process, as the system does where memory is short."""
+class SignalTransform:
+    """Transform that sends its process a signal: SIGKILL, as the system does where memory is short, or SIGSTOP."""
+
+    def __init__(self, number):
+        self._number = number
 
     def __call__(self, source, sample):
-        os._exit(9)
+        os.kill(os.getpid(), self._number)
+
+
+class EndlessTransform:
+    """Transform that waits forever, as for a disk that does not answer."""
+
+    def __call__(self, source, sample):
+        threading.Event().wait()
+
+
+needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 
 
 @pytest.mark.slow
+@needs_signals
 def test_the_error_of_a_killed_worker_process_has_a_hint():
-    dataset = ImageDataset(gray_images(1, 2), ExitTransform(), on_bad_image="fail")
+    dataset = ImageDataset(gray_images(1, 2), SignalTransform(signal.SIGKILL), on_bad_image="fail")
     with pytest.raises(LevitError, match=r"^DataLoader worker .*: resume with fewer `workers`") as caught:
         training(dataset, sampler_of(2, 2), num_workers=1)
     assert "\n" not in str(caught.value)
+    gc.collect()
+
+
+@pytest.mark.slow
+@needs_signals
+@pytest.mark.parametrize("kind", ["waits", "is stopped"])
+def test_a_worker_process_that_finishes_no_batch_is_ended_with_an_error(kind):
+    transform = EndlessTransform() if kind == "waits" else SignalTransform(signal.SIGSTOP)
+    dataset = ImageDataset(gray_images(1, 2), transform, on_bad_image="fail")
+    settings = LoaderSettings(num_workers=1, max_wait=1.0)
+    reason = r"^the workers that load images finished no batch in 1 seconds: see whether the disk answers, or resume"
+    with pytest.raises(LevitError, match=reason):
+        next(iter(validation_batches(dataset, settings, batch_size=2)))
     gc.collect()
 
 
@@ -230,12 +259,3 @@ def test_loading_draws_no_number_from_the_generator_of_training():
     before = torch.random.get_rng_state()
     training(dataset_of(*range(8)), sampler_of(8, 4))
     assert torch.equal(torch.random.get_rng_state(), before)
-
-
-@pytest.mark.parametrize(
-    ("cores", "num_processes", "on_cpu", "expected"),
-    [(2, 1, True, 0), (4, 2, True, 0), (16, 1, True, 15), (2, 1, False, 2), (16, 8, False, 2), (1, 2, False, 1)],
-)  # fmt: skip
-def test_the_number_of_workers_depends_on_the_cores(cores, num_processes, on_cpu, expected):
-    assert choose_num_workers(None, num_processes, on_cpu=on_cpu, cores=cores) == expected
-    assert choose_num_workers(3, num_processes, on_cpu=on_cpu, cores=cores) == 3

@@ -14,7 +14,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,18 @@ from levit.training.output_directory import lock_run_directory
 from levit.training.run_state import load_state
 from levit.training.setup import build_training_loop
 from levit.training.train import run_training, train
-from tests.training.process_groups import TIMEOUT, KillAt, SignalAfterStep, start, train_together, wait
+from tests.training.process_groups import (
+    FAILURE,
+    TIMEOUT,
+    KillAt,
+    KillFirst,
+    SignalAfterStep,
+    start,
+    start_group,
+    train_blocked,
+    train_together,
+    wait,
+)
 from tests.training.runs import (
     COLORS,
     StopAfterSteps,
@@ -103,29 +115,31 @@ def test_a_run_that_is_stopped_during_validation_is_resumed_to_the_same_bits(
 
 
 class SignalWhileWaiting:
-    """Batches of which the second never arrives; Ctrl-C is pressed meanwhile."""
+    """Batches of which only the first ones arrive; then there is a signal."""
 
-    def __init__(self, batches: Any) -> None:
-        self._batches = iter(batches)
-        self._loaded = 0
+    def __init__(self, batches: Any, count: int, number: signal.Signals) -> None:
+        self._batches, self._count, self._number = batches, count, number
 
-    def __iter__(self) -> SignalWhileWaiting:
-        return self
-
-    def __next__(self) -> Any:
-        if self._loaded:
-            signal.raise_signal(signal.SIGINT)
-            pytest.fail("the wait goes on")
-        self._loaded += 1
-        return next(self._batches)
+    def __iter__(self) -> Iterator[Any]:
+        yield from islice(self._batches, self._count)
+        signal.raise_signal(self._number)
+        pytest.fail("the wait goes on")
 
 
-def test_a_signal_ends_the_wait_for_a_batch_that_never_arrives(options: TrainingOptions, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("accumulate", "count", "number"),
+    [(1, 1, signal.SIGINT), (2, 3, signal.SIGTERM)],
+    ids=["before a step", "between two microbatches"],
+)
+def test_a_signal_ends_the_wait_for_a_batch_that_never_arrives(
+    options: TrainingOptions, tmp_path: Path, accumulate: int, count: int, number: signal.Signals
+) -> None:
+    options = options.with_values(accumulate=accumulate)
     train(options)
     stopped = options.with_values(out=str(tmp_path / "stopped"), resume=True)
     with lock_run_directory(stopped):
         loop = build_training_loop(stopped, open_training_data(stopped.data), build_accelerator(stopped.run))
-        loop.batches = SignalWhileWaiting(loop.batches)
+        loop.batches = SignalWhileWaiting(loop.batches, count, number)
         assert not loop.run()
     state = load_state(tmp_path / "stopped")
     assert state is not None
@@ -211,6 +225,42 @@ def test_signals_to_several_processes_stop_all_of_them_after_the_same_step(
     state = load_state(Path(options.run.out))
     assert state is not None
     assert (state.progress.epoch, state.progress.step) == (0, 1)
+
+
+@pytest.mark.slow
+@needs_gloo
+@pytest.mark.parametrize(("field", "count", "position"), [("batches", 3, (0, 1)), ("validator", 0, (0, 3))])
+def test_a_signal_ends_the_wait_of_several_processes_for_a_batch_that_never_arrives(
+    options: TrainingOptions,
+    processes: BaseContext,
+    tmp_path: Path,
+    field: str,
+    count: int,
+    position: tuple[int, int],
+) -> None:
+    """The first process waits for the second microbatch of a step, or for a validation batch, and the other for it."""
+    options = options.with_values(accumulate=2)
+    train_together(processes, options)
+    stopped = options.with_values(out=str(tmp_path / "stopped"), resume=True)
+    group = start_group(processes, train_blocked, (stopped, field, count, tmp_path / "waits"), count=2)
+    wait_until((tmp_path / "waits").exists)
+    for process in group:
+        process.terminate()  # SIGTERM
+    assert wait(group) == [0, 0]
+    state = load_state(tmp_path / "stopped")
+    assert state is not None
+    assert (state.progress.epoch, state.progress.step) == position
+    train_together(processes, stopped)
+    assert_same_run(options.run.out, stopped.run.out)
+
+
+@pytest.mark.slow
+@needs_gloo
+def test_the_end_of_a_process_ends_the_others_with_an_error(
+    options: TrainingOptions, processes: BaseContext, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert wait(start(processes, options, [KillFirst("step", 2)], count=2)) == [-signal.SIGKILL, FAILURE]
+    assert "another of the processes that train together has ended or does not answer" in capfd.readouterr().err
 
 
 @pytest.mark.slow

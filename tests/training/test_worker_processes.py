@@ -80,6 +80,14 @@ def test_an_error_ends_the_training_process_and_its_workers(tmp_path):
     assert all(map(ends, output.split()))
 
 
+def test_an_error_ends_the_training_process_although_a_worker_was_stopped(tmp_path):
+    stop = "os.kill(multiprocessing.active_children()[0].pid, signal.SIGSTOP)"
+    process = start(tmp_path, f"def fail(batches):\n    raise RuntimeError('fails')\n{stop}\nfail(batches)")
+    output, errors = process.communicate(timeout=120)
+    assert "RuntimeError: fails" in errors
+    assert all(map(ends, output.split()))
+
+
 def test_a_script_without_a_main_guard_gets_an_error_that_explains_it(colors, network, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(

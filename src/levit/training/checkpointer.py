@@ -42,6 +42,8 @@ class Checkpointer:
     def save(self, progress: Progress, *, best: BestWeights | None = None) -> None:
         """Write `last/` and `ema/`, and the best weights into the run directory.
 
+        All processes call it at the same point. Only the first one writes, and the others do not wait for it.
+
         Args:
             progress: progress of the run, saved with its state.
             best: the weights that are better than those of all epochs before, if any.
@@ -66,7 +68,6 @@ class Checkpointer:
                 state = RunState(self.fingerprint, progress, tensors)
                 save_state(self.run, state, lambda folder: self.student.save(folder, weights))
                 self._save_average()
-        self.accelerator.wait_for_everyone()
 
     def restore(self, tensors: dict[str, Any]) -> None:
         """Load the tensors of a saved state, and write `ema/` again, which a killed process may have left out.

@@ -10,13 +10,18 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from levit.training.control_group import sum_in_control_group
+
 
 def all_reduce_flags(flags: Sequence[bool], accelerator: Accelerator) -> list[bool]:
-    """All-reduce flags, such as those to stop and to save: each is true if it is true on any process."""
+    """All-reduce flags, such as those to stop and to save: each is true if it is true on any process.
+
+    Raises:
+        LevitError: another process has ended, or does not answer.
+    """
     if accelerator.num_processes == 1:
         return list(flags)
-    counts: Tensor = accelerator.reduce(torch.tensor(flags, dtype=torch.int64, device=accelerator.device))
-    return [bool(count) for count in counts]
+    return [bool(count) for count in sum_in_control_group(flags)]
 
 
 def all_reduce_sums(values: Sequence[float], accelerator: Accelerator) -> list[float]:

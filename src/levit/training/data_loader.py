@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
@@ -13,17 +14,15 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from levit.errors import DataError, ImageError, LevitError, first_line
 from levit.images.decoding import ImageSource
-from levit.runtime.cpu_count import usable_cores
 from levit.training.indexed_images import IndexedImages
 from levit.training.sampler import DeterministicSampler, SampleIndex
 from levit.training.shared_memory import describe_shared_memory, shared_memory_error
-from levit.training.worker_processes import WorkerInit, worker_context
+from levit.training.worker_count import num_validation_workers
+from levit.training.worker_processes import ANSWER_SECONDS, WorkerInit, killed_after, recorded, worker_context
 
 OnBadImage = Literal["fail", "replace", "skip"]
 
 _MAX_ATTEMPTS = 100  # consecutive images that are tried in place of an unreadable one
-_MAX_VALIDATION_WORKERS = 4  # they stay alive beside those of training
-_MAX_WORKERS = 16
 
 
 class Sample(NamedTuple):
@@ -33,11 +32,15 @@ class Sample(NamedTuple):
         pixels: float32 [3, height, width]; None for a skipped image.
         labels: indices of its classes.
         errors: unreadable images, which were replaced or skipped.
+        image: index of the image.
+        view: number of its augmentation, from 0; 0 where their number is not limited.
     """
 
     pixels: Tensor | None
     labels: tuple[int, ...]
     errors: list[ImageError]
+    image: int = 0
+    view: int = 0
 
 
 class Batch(NamedTuple):
@@ -47,11 +50,13 @@ class Batch(NamedTuple):
         pixel_values: float32 [B, 3, height, width].
         targets: float32 [B, classes]: 1 for each label of an image.
         errors: unreadable images, which were replaced or skipped.
+        samples: int64 [B, 2]: index of each image, and number of its augmentation.
     """
 
     pixel_values: Tensor
     targets: Tensor
     errors: list[ImageError]
+    samples: Tensor = torch.zeros(0, 2, dtype=torch.int64)
 
 
 class Transform(Protocol):
@@ -69,10 +74,13 @@ class ImageDataset(Dataset[Any]):
         images: the images.
         transform: the conversion to pixels.
         on_bad_image: "replace" an unreadable image with the next one, "skip" it, or "fail".
+        views: number of augmentations of an image, which take turns from epoch to epoch; 0 for another one each time.
     """
 
-    def __init__(self, images: IndexedImages, transform: Transform, *, on_bad_image: OnBadImage) -> None:
-        self._images, self._transform, self._on_bad_image = images, transform, on_bad_image
+    def __init__(
+        self, images: IndexedImages, transform: Transform, *, on_bad_image: OnBadImage, views: int = 0
+    ) -> None:
+        self._images, self._transform, self._on_bad_image, self._views = images, transform, on_bad_image, views
 
     def __len__(self) -> int:
         return len(self._images)
@@ -89,6 +97,10 @@ class ImageDataset(Dataset[Any]):
         of a worker into one whose message is a traceback.
         """
         errors: list[ImageError] = []
+        view = 0
+        if self._views:
+            view = (sample.epoch + sample.repeat) % self._views
+            sample = SampleIndex(view, sample.image, 0)
         attempts = min(_MAX_ATTEMPTS, len(self)) if self._on_bad_image == "replace" else 1
         for attempt in range(attempts):
             index = (sample.image + attempt) % len(self)
@@ -97,7 +109,7 @@ class ImageDataset(Dataset[Any]):
             except ImageError as error:
                 errors.append(ImageError(error.reason, source=self._images.name(index), hint=error.hint))
             else:
-                return Sample(pixels, self._images.labels(index), errors)
+                return Sample(pixels, self._images.labels(index), errors, index, view)
         if self._on_bad_image == "skip":
             return Sample(None, (), errors)
         first = errors[0]
@@ -113,33 +125,45 @@ class BatchLoader:
 
     Args:
         loader: yields `Batch`, or an error that ends training.
+        workers: its worker processes; it may append to them.
+        max_wait: seconds in which the workers have to finish a batch.
     """
 
-    def __init__(self, loader: DataLoader[Any]) -> None:
-        self._loader = loader
+    def __init__(
+        self, loader: DataLoader[Any], workers: Sequence[BaseProcess] = (), *, max_wait: float = ANSWER_SECONDS
+    ) -> None:
+        self._loader, self._workers, self._max_wait = loader, workers, max_wait
 
     def __iter__(self) -> Iterator[Batch]:
         """Iterate over all batches.
 
         Raises:
             DataError: an unreadable image with `on_bad_image` "fail", or too many unreadable images in a row.
-            LevitError: a worker process was killed, most often for lack of memory, or the shared memory is full.
+            LevitError: a worker process was killed, most often for lack of memory, or the shared memory is full, or no
+                batch arrived within the limit.
         """
         batches = iter(self._loader)
         while True:
-            try:
-                batch = next(batches)
-            except StopIteration:
+            with killed_after(self._max_wait, self._workers) if self._loader.num_workers else nullcontext() as deadline:
+                try:
+                    batch = next(batches, None)
+                except RuntimeError as error:  # torch has no type for it
+                    if not str(error).startswith("DataLoader worker"):
+                        raise
+                    raise self._failure(error, is_late=deadline is not None and deadline.has_passed) from error
+            if batch is None:
                 return
-            except RuntimeError as error:  # torch has no type for it
-                if not str(error).startswith("DataLoader worker"):
-                    raise
-                hint = "resume with fewer `workers`, or with `workers` set to 0"
-                reason = f"{first_line(error)} (its batches use {describe_shared_memory()})"
-                raise LevitError(reason, hint=hint) from error
             if isinstance(batch, LevitError):
                 raise batch
             yield batch
+
+    def _failure(self, error: RuntimeError, *, is_late: bool) -> LevitError:
+        """Error for a worker that was killed; `is_late` says that it was killed because it did not finish a batch."""
+        if is_late:
+            reason = f"the workers that load images finished no batch in {self._max_wait:g} seconds"
+            return LevitError(reason, hint="see whether the disk answers, or resume with `workers` set to 0")
+        hint = "resume with fewer `workers`, or with `workers` set to 0"
+        return LevitError(f"{first_line(error)} (its batches use {describe_shared_memory()})", hint=hint)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,12 +175,14 @@ class LoaderSettings:
         process: rank of this process.
         num_processes: number of processes that train together.
         pin_memory: copy batches to page-locked memory, for faster transfer to a GPU.
+        max_wait: seconds in which the workers have to finish a batch; they are killed then, and the run ends.
     """
 
     num_workers: int = 0
     process: int = 0
     num_processes: int = 1
     pin_memory: bool = False
+    max_wait: float = ANSWER_SECONDS
 
 
 def training_batches(
@@ -192,36 +218,6 @@ def validation_batches(dataset: ImageDataset, settings: LoaderSettings, *, batch
     return _load(dataset, batches, settings, num_validation_workers(settings.num_workers))
 
 
-def processes_on_machine(num_processes: int) -> int:
-    """Number of training processes on this machine: that of torchrun, or of all machines where it is unknown."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", num_processes))
-
-
-def num_validation_workers(num_workers: int) -> int:
-    """Number of worker processes of the validation loader beside those of training."""
-    return min(num_workers, _MAX_VALIDATION_WORKERS)
-
-
-def choose_num_workers(workers: int | None, num_processes: int, *, on_cpu: bool, cores: int | None = None) -> int:
-    """Choose the number of worker processes that load images for each training process.
-
-    On a CPU the network needs the cores, and loading images takes a small part of the time.
-
-    Args:
-        workers: the number that the user requests; None to choose by the number of cores.
-        num_processes: processes that train together; torchrun's LOCAL_WORLD_SIZE, those on this machine, precedes it.
-        on_cpu: whether the network is trained on the CPU.
-        cores: number of cores; default: those that this process may use.
-    """
-    if workers is not None:
-        return workers
-    num_processes = processes_on_machine(num_processes)
-    cores = usable_cores() if cores is None else cores
-    if on_cpu and cores <= 2 * num_processes:
-        return 0
-    return max(1, min(_MAX_WORKERS, cores // num_processes - int(on_cpu)))
-
-
 class _ProcessSampler(Sampler[list[SampleIndex]]):
     """Batch sampler of one process, from a step of an epoch to the end of training."""
 
@@ -251,6 +247,7 @@ class _Collate:
         pixels: list[Tensor] = []
         labels: list[tuple[int, ...]] = []
         errors: list[ImageError] = []
+        keys: list[tuple[int, int]] = []
         for sample in samples:
             if isinstance(sample, DataError):
                 return sample
@@ -258,10 +255,12 @@ class _Collate:
             if sample.pixels is not None:
                 pixels.append(sample.pixels)
                 labels.append(sample.labels)
+                keys.append((sample.image, sample.view))
         targets = torch.zeros(len(labels), self._num_classes)
         for row, of_image in enumerate(labels):
             targets[row, list(of_image)] = 1
-        return _share(Batch(torch.stack(pixels) if pixels else torch.zeros(0), targets, errors))
+        indices = torch.tensor(keys, dtype=torch.int64).reshape(-1, 2)
+        return _share(Batch(torch.stack(pixels) if pixels else torch.zeros(0), targets, errors, indices))
 
 
 def _share(batch: Batch) -> Batch | LevitError:
@@ -271,6 +270,7 @@ def _share(batch: Batch) -> Batch | LevitError:
     try:
         batch.pixel_values.share_memory_()
         batch.targets.share_memory_()
+        batch.samples.share_memory_()
     except RuntimeError as error:  # torch has no type for it
         return shared_memory_error(f"{describe_shared_memory()} is too small ({first_line(error)})")
     return batch
@@ -279,6 +279,7 @@ def _share(batch: Batch) -> Batch | LevitError:
 def _load(
     dataset: ImageDataset, batches: Iterable[list[SampleIndex]], settings: LoaderSettings, num_workers: int
 ) -> BatchLoader:
+    workers: list[BaseProcess] = []
     loader: DataLoader[Any] = DataLoader(
         dataset,
         batch_sampler=batches,
@@ -286,8 +287,8 @@ def _load(
         collate_fn=_Collate(dataset.num_classes),
         pin_memory=settings.pin_memory,
         persistent_workers=num_workers > 0,
-        multiprocessing_context=worker_context() if num_workers else None,
+        multiprocessing_context=recorded(worker_context(), workers) if num_workers else None,
         worker_init_fn=WorkerInit() if num_workers else None,
         generator=torch.Generator(),  # otherwise a number is drawn from the generator of training
     )
-    return BatchLoader(loader)
+    return BatchLoader(loader, workers, max_wait=settings.max_wait)

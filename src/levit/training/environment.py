@@ -14,33 +14,35 @@ from accelerate.utils import InitProcessGroupKwargs
 
 from levit.errors import ConfigError
 from levit.model.torch_engine import has_bfloat16
+from levit.training.control_group import COLLECTIVE_TIMEOUT, connect_control_group, connection_errors
 from levit.training.options import RunOptions
 
-# Copying millions of images takes one process hours, for which the others wait.
-_COLLECTIVE_TIMEOUT = timedelta(hours=6)
 
-
-def build_accelerator(options: RunOptions) -> Accelerator:
+def build_accelerator(options: RunOptions, *, timeout: timedelta = COLLECTIVE_TIMEOUT) -> Accelerator:
     """Connect the processes that train together, and choose their devices and precision.
 
     Args:
         options: `precision` (not "auto"), `report_to` and `out`.
+        timeout: how long a process waits for another one, which has stopped then; a later run in this process keeps it.
 
     Raises:
         ImportError: the experiment tracker is not installed.
+        LevitError: another process does not connect.
     """
     AcceleratorState._reset_state()  # an earlier run in this process may have had another precision
     tracker = None if options.report_to == "none" else options.report_to
     check_tracker(tracker)
-    accelerator = Accelerator(
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=_COLLECTIVE_TIMEOUT)],
-        cpu=not torch.accelerator.is_available(),  # otherwise several processes do not connect
-        mixed_precision="no" if options.precision == "fp32" else options.precision,
-        log_with=tracker,
-        project_dir=options.out,
-    )
-    if accelerator.num_processes > 1:
-        _disconnect_at_exit()
+    with connection_errors():
+        accelerator = Accelerator(
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=timeout)],
+            cpu=not torch.accelerator.is_available(),  # otherwise several processes do not connect
+            mixed_precision="no" if options.precision == "fp32" else options.precision,
+            log_with=tracker,
+            project_dir=options.out,
+        )
+        if accelerator.num_processes > 1:
+            connect_control_group(timeout)
+            _disconnect_at_exit()
     return accelerator
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from math import isfinite, nan
+from typing import TypeVar
 
 from accelerate import Accelerator
 
+from levit.training.buffers import restored_buffers
 from levit.training.callbacks import Callback, StepReport
 from levit.training.checkpointer import Checkpointer
 from levit.training.collectives import all_reduce_flags, broadcast_network
+from levit.training.control_group import long_work
 from levit.training.data_loader import Batch
 from levit.training.failures import NonFiniteError
 from levit.training.microbatch_results import MicrobatchResult, read_results
@@ -22,6 +26,8 @@ from levit.training.sampler import DeterministicSampler
 from levit.training.signals import StopRequested, handle_signals
 from levit.training.step import TrainingStep
 from levit.training.validation import Validator
+
+_Item = TypeVar("_Item")
 
 # Steps between two reads of losses from a GPU, which has to finish all steps before; several processes also sum them.
 _LOG_INTERVAL = 50
@@ -58,6 +64,8 @@ class TrainingLoop:
     options: RunOptions
     _is_stop_requested: bool = False
     _is_interruptible: bool = False
+    _is_save_due: bool = False
+    _saved_at: float = 0.0
     _unread: list[MicrobatchResult] = field(default_factory=list)
     _loss: float = nan
 
@@ -72,27 +80,28 @@ class TrainingLoop:
         """
         try:
             with handle_signals(self.request_stop):
-                self.callbacks.on_train_start(self.progress)
-                if self.progress.epoch or self.progress.step:
-                    self.callbacks.on_checkpoint(self.progress)  # a killed process may not have done so
+                with long_work(self.accelerator):
+                    self.callbacks.on_train_start(self.progress)
+                    if self.progress.epoch or self.progress.step:
+                        self.callbacks.on_checkpoint(self.progress)  # a killed process may not have done so
                 is_complete = self._run_epochs()
-            self.callbacks.on_train_end(self.progress)
+            with long_work(self.accelerator):
+                self.callbacks.on_train_end(self.progress)
         finally:
             self.preparation.close()
             self.callbacks.on_exit()
         return is_complete
 
     def request_stop(self) -> None:
-        """Save and stop after the current step.
+        """Save and stop after the current step, or before it where a process still waits for a batch of it.
 
-        A single process also stops while it waits for the batch of a step (not within gradient accumulation, which has
-        changed batch norms by then), and during validation.
+        A single process also stops during validation, and several processes before a batch of it.
 
         Raises:
-            StopRequested: it waits or validates; raised in the signal handler, and thus there.
+            StopRequested: this process waits or validates; raised in the signal handler, and thus there.
         """
         self._is_stop_requested = True
-        if self._is_interruptible and self.accelerator.num_processes == 1:
+        if self._is_interruptible:
             self._is_interruptible = False  # once: the handler of a second signal must not interrupt the saving
             raise StopRequested
 
@@ -103,10 +112,11 @@ class TrainingLoop:
 
     def _run_epochs(self) -> bool:
         """Train epoch after epoch; False if a signal stopped it."""
-        batches = self.preparation(
+        prepared = self.preparation(
             self._training_batches(), epoch=self.progress.epoch, step=self.progress.step,
             steps_per_epoch=self.sampler.steps_per_epoch,
         )  # fmt: skip
+        batches = self._agreed_microbatches(prepared)
         try:
             while self.progress.epoch < self.epochs and not self.progress.is_out_of_patience:
                 seconds, steps = self._train_steps(batches)
@@ -122,13 +132,13 @@ class TrainingLoop:
         """Take the remaining steps of the epoch; return their duration in seconds and their number."""
         progress, steps_per_epoch = self.progress, self.sampler.steps_per_epoch
         self.step.model.set_train_mode()
-        start = saved = time.monotonic()
+        start = self._saved_at = time.monotonic()
         first_step = progress.step
-        self._stop_or_save(is_save_due=False)
         while progress.step < steps_per_epoch:
-            self._unread += self.step(
-                batches, epoch=progress.epoch, step=progress.step, steps_per_epoch=steps_per_epoch
-            )
+            with self._undone_if_stopped():
+                self._unread += self.step(
+                    batches, epoch=progress.epoch, step=progress.step, steps_per_epoch=steps_per_epoch
+                )
             progress.step += 1
             if (
                 self._reads_every_step
@@ -137,10 +147,20 @@ class TrainingLoop:
             ):
                 self._read_results()
             self._report_step(progress.step - first_step, start)
-            minutes = (time.monotonic() - saved) / 60
-            if self._stop_or_save(is_save_due=0 < self.options.save_minutes < minutes):
-                saved = time.monotonic()
+            if self._is_save_due:
+                self._read_results()
+                self._save()
+                self._saved_at = time.monotonic()
         return time.monotonic() - start, progress.step - first_step
+
+    @contextmanager
+    def _undone_if_stopped(self) -> Iterator[None]:
+        """Give batch norms the statistics of before a step that is stopped between two of its microbatches."""
+        if self.step.options.accumulate == 1:
+            yield
+            return
+        with restored_buffers(self.step.model.network, StopRequested):
+            yield
 
     @property
     def _reads_every_step(self) -> bool:
@@ -156,16 +176,17 @@ class TrainingLoop:
             self.progress.add(row)
         self._loss = sum(row[0] for row in rows) / sum(row[2] for row in rows)
 
-    def _stop_or_save(self, *, is_save_due: bool) -> bool:
-        """Stop or save where any process requests it, all after the same step; return whether the run was saved."""
-        stop, save = all_reduce_flags([self._is_stop_requested, is_save_due], self.accelerator)
-        if stop or save:
-            self._read_results()
+    def _agree(self) -> None:
+        """Stop where any process requests it, and let all save after the same step where it is time to.
+
+        Raises:
+            StopRequested: a process requests to stop.
+        """
+        minutes = (time.monotonic() - self._saved_at) / 60
+        is_save_due = 0 < self.options.save_minutes < minutes
+        stop, self._is_save_due = all_reduce_flags([self._is_stop_requested, is_save_due], self.accelerator)
         if stop:
             raise StopRequested
-        if save:
-            self._save()
-        return save
 
     def _report_step(self, steps: int, start: float) -> None:
         """Call the callbacks with the last loss that was read, and with the speed of the steps since `start`."""
@@ -189,9 +210,10 @@ class TrainingLoop:
         best = self.progress.finish_epoch(
             row, metric=self.options.metric, patience=self.options.patience, window=self.options.best_window
         )
-        self.checkpointer.save(self.progress, best=best)
-        self.callbacks.on_checkpoint(self.progress)
-        self.callbacks.on_epoch_end(self.progress, is_best=best is not None)
+        with long_work(self.accelerator):
+            self.checkpointer.save(self.progress, best=best)
+            self.callbacks.on_checkpoint(self.progress)
+            self.callbacks.on_epoch_end(self.progress, is_best=best is not None)
 
     def _validate(self) -> Metrics:
         """Metrics of the network, and those of its average under names with a prefix."""
@@ -200,8 +222,8 @@ class TrainingLoop:
         networks = self.step.model.networks()
         for network in networks:
             broadcast_network(network, self.accelerator)
-        self._is_interruptible = True
-        metrics = self.validator.validate(networks, self._on_validation_batch)
+        validator = replace(self.validator, batches=self._validation_batches())
+        metrics = validator.validate(networks, lambda batch: self.callbacks.on_batch(batch, is_training=False))
         self._is_interruptible = False
         return {
             prefix + name: value
@@ -210,22 +232,60 @@ class TrainingLoop:
         }
 
     def _save(self) -> None:
-        self.checkpointer.save(self.progress)
-        self.callbacks.on_checkpoint(self.progress)
+        with long_work(self.accelerator):
+            self.checkpointer.save(self.progress)
+            self.callbacks.on_checkpoint(self.progress)
 
     def _training_batches(self) -> Iterator[Batch]:
-        batches = iter(self.batches)
-        while True:
-            self._is_interruptible = self.step.options.accumulate == 1
-            batch = next(batches, None)
+        for batch in self.batches:
             self._is_interruptible = False
-            if batch is None:
-                return
             self.callbacks.on_batch(batch, is_training=True)
+            self._is_interruptible = True
+            if self._is_stop_requested:
+                raise StopRequested
             yield batch
 
-    def _on_validation_batch(self, batch: Batch) -> None:
-        """Stop before a batch where a single process is requested to: several processes have no common step here."""
-        if self._is_stop_requested and self.accelerator.num_processes == 1:
-            raise StopRequested
-        self.callbacks.on_batch(batch, is_training=False)
+    def _agreed_microbatches(self, prepared: Iterator[Microbatch]) -> Iterator[Microbatch]:
+        """Yield microbatches; the last one of a step when all processes agree to compute it together.
+
+        A signal ends the wait for a batch. A process that got one goes straight to the agreement, to which the others
+        come when they have the last microbatch.
+
+        Raises:
+            StopRequested: a process requests to stop.
+        """
+        count = 0
+        while (microbatch := self._wait_for(prepared)) is not None:
+            count += 1
+            if count % self.step.options.accumulate == 0 or self._is_stop_requested:
+                self._agree()
+            yield microbatch
+        if self._is_stop_requested:
+            self._agree()
+
+    def _validation_batches(self) -> Iterator[Batch]:
+        """Yield validation batches; where a process requests to stop, it leaves the others out, and all stop.
+
+        A single process stops at once.
+
+        Raises:
+            StopRequested: a process requests to stop.
+        """
+        batches = iter(self.validator.batches)
+        while not self._is_stop_requested and (batch := self._wait_for(batches)) is not None:
+            self._is_interruptible = self.accelerator.num_processes == 1
+            yield batch
+        self._is_interruptible = False
+        self._agree()
+
+    def _wait_for(self, items: Iterator[_Item]) -> _Item | None:
+        """Return the next item; None where there is none, or where a signal ends the wait."""
+        try:
+            self._is_interruptible = True
+            if self._is_stop_requested:
+                return None
+            return next(items, None)
+        except StopRequested:
+            return None
+        finally:
+            self._is_interruptible = False

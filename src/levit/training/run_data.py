@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,13 +13,11 @@ from numpy.typing import NDArray
 
 from levit.errors import LevitError, LevitWarning
 from levit.training.augmentation import Augmentation, EvaluationTransform
+from levit.training.control_group import long_work
 from levit.training.data_loader import (
     BatchLoader,
     ImageDataset,
     LoaderSettings,
-    choose_num_workers,
-    num_validation_workers,
-    processes_on_machine,
     training_batches,
     validation_batches,
 )
@@ -32,6 +31,7 @@ from levit.training.progress_display import print_line
 from levit.training.sampler import DeterministicSampler
 from levit.training.shared_memory import LoaderShape, check_shared_memory, free_shared_memory
 from levit.training.student import Student
+from levit.training.worker_count import choose_num_workers, num_validation_workers, processes_on_machine
 
 
 class RunData(NamedTuple):
@@ -56,16 +56,19 @@ def prepare_data(options: TrainingOptions, data: TrainingData, student: Student,
         LevitError: the disk has too little space.
     """
     run, datasets = Path(options.run.out), [dataset for dataset in data if dataset is not None]
-    if accelerator.is_main_process:
-        weights = sum(tensor.nbytes for tensor in student.network.state_dict().values())
-        check_free_space(run, weights=weights, copies=sum(map(estimate_copy_size, datasets)))
-        if copied := [dataset.name for dataset in datasets if needs_copy(dataset)]:
-            print_line(f"{' and '.join(copied)}: copying the images into {run / IMAGE_COPIES}")
-    with accelerator.main_process_first():
-        train, validation = index_training_data(
-            data, student.classes, copies=run / IMAGE_COPIES, val_share=options.data.val_share,
-            seed=options.run.seed, writes=accelerator.is_main_process, keeps_unlabeled=options.teacher.has_teacher,
-        )  # fmt: skip
+    index = partial(
+        index_training_data, data, student.classes, copies=run / IMAGE_COPIES, val_share=options.data.val_share,
+        seed=options.run.seed, writes=accelerator.is_main_process, keeps_unlabeled=options.teacher.has_teacher,
+    )  # fmt: skip
+    images = None
+    with long_work(accelerator):
+        if accelerator.is_main_process:
+            weights = sum(tensor.nbytes for tensor in student.network.state_dict().values())
+            check_free_space(run, weights=weights, copies=sum(map(estimate_copy_size, datasets)))
+            if copied := [dataset.name for dataset in datasets if needs_copy(dataset)]:
+                print_line(f"{' and '.join(copied)}: copying the images into {run / IMAGE_COPIES}")
+            images = index()
+    train, validation = images or index()  # the others open the copies of the first process
     return RunData(train, validation, _build_sampler(options, accelerator, len(train)))
 
 
@@ -75,7 +78,9 @@ def build_loaders(
     """Build the loaders of this process: training batches from the current step on, and validation batches."""
     augmentation = Augmentation(options.augmentation, student.preprocessing, student.image_size, seed=options.run.seed)
     skips = options.data.on_bad_image == "skip"
-    train = ImageDataset(data.train, augmentation, on_bad_image="replace" if skips else "fail")
+    train = ImageDataset(
+        data.train, augmentation, on_bad_image="replace" if skips else "fail", views=options.teacher.teacher_views
+    )
     validation = ImageDataset(
         data.validation, EvaluationTransform(student.preprocessing), on_bad_image="skip" if skips else "fail"
     )

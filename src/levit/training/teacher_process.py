@@ -18,8 +18,11 @@ from torch import Tensor
 from levit.errors import LevitError
 from levit.training import teacher_server
 from levit.training.teacher_server import REQUEST, RESPONSE, TeacherSettings
+from levit.training.worker_processes import ANSWER_SECONDS, Deadline, killed_after
 
+_CLOSE_SECONDS = 1.0  # in which the process has to end when its input does
 _MAX_ERROR_BYTES = 4096
+_IMAGES_PER_WAIT = 60  # the largest teachers need seconds for an image on two cores
 
 
 class TeacherProcess:
@@ -31,17 +34,21 @@ class TeacherProcess:
         settings: graphs, pixels, precision and threads.
         fingerprint: hash of the teachers' weights.
         source: source of errors.
+        max_wait: seconds in which it has to start, and to compute a batch, with as much again for every 60 images; then
+            it is killed.
 
     Attributes:
-        fingerprint: the argument.
+        fingerprint, max_wait: the arguments.
         num_classes: number of classes.
 
     Raises:
         LevitError: the process cannot start or compute.
     """
 
-    def __init__(self, settings: TeacherSettings, *, fingerprint: str, source: str) -> None:
-        self.fingerprint = fingerprint
+    def __init__(
+        self, settings: TeacherSettings, *, fingerprint: str, source: str, max_wait: float = ANSWER_SECONDS
+    ) -> None:
+        self.fingerprint, self.max_wait = fingerprint, max_wait
         self._source, self._shape = source, settings.shape
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the process
         self._process = subprocess.Popen(  # noqa: S603  # this interpreter
@@ -64,12 +71,14 @@ class TeacherProcess:
         values = pixel_values.detach().float().contiguous().cpu().numpy()
         if values.shape[1:] != tuple(self._shape):
             raise ValueError(f"pixels of shape {values.shape[1:]}, and the teacher was opened for {self._shape}")
-        try:
-            self._stream(self._process.stdin).write(REQUEST.pack(len(values)))
-            self._stream(self._process.stdin).write(values.reshape(-1).view(np.uint8).data)
-            self._stream(self._process.stdin).flush()
-        except OSError as error:
-            raise self._failure() from error
+        stream = self._stream(self._process.stdin)
+        with killed_after(self.max_wait, [self._process]) as deadline:
+            try:
+                stream.write(REQUEST.pack(len(values)))
+                stream.write(values.reshape(-1).view(np.uint8).data)
+                stream.flush()
+            except OSError as error:
+                raise self._failure(deadline) from error
 
     def collect(self, batch_size: int) -> Tensor:
         """Wait for the logits of the oldest batch that was submitted: float32 [B, classes].
@@ -108,19 +117,23 @@ class TeacherProcess:
 
     def _receive(self, batch_size: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
         stream = self._stream(self._process.stdout)
-        header = stream.read(RESPONSE.size)
-        if len(header) < RESPONSE.size:
-            raise self._failure()
-        (size,) = RESPONSE.unpack(header)
-        content = stream.read(abs(size))
+        with killed_after(self.max_wait * (1 + batch_size / _IMAGES_PER_WAIT), [self._process]) as deadline:
+            header = stream.read(RESPONSE.size)
+            if len(header) < RESPONSE.size:
+                raise self._failure(deadline)
+            (size,) = RESPONSE.unpack(header)
+            content = stream.read(abs(size))
         if size < 0:
             raise LevitError(f"OpenVINO cannot compute it ({content.decode(errors='replace')})", source=self._source)
         if len(content) < size:
-            raise self._failure()
+            raise self._failure(deadline)
         return np.frombuffer(bytearray(content), np.float32).reshape(batch_size, -1)
 
-    def _failure(self) -> LevitError:
-        """Error for a process that has ended, with the last line that it printed."""
+    def _failure(self, deadline: Deadline) -> LevitError:
+        """Error for a process that has ended, with the last line that it printed, or did not answer."""
+        if deadline.has_passed:
+            hint = "see whether the machine has enough memory, and continue with `resume`"
+            return LevitError("its process did not answer, and was ended", source=self._source, hint=hint)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=5)
         self._errors.seek(max(0, self._errors.seek(0, 2) - _MAX_ERROR_BYTES))
@@ -136,12 +149,9 @@ class TeacherProcess:
 
 def _end(process: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
     """End a process by closing its input; it is killed if it does not end within a second."""
-    for stream in (process.stdin, process.stdout, errors):
-        if stream is not None:
-            with suppress(OSError):
-                stream.close()
-    try:
-        process.wait(timeout=1)
-    except subprocess.TimeoutExpired:
-        process.kill()
+    with killed_after(_CLOSE_SECONDS, [process]):  # closing the input writes what a signal has left unwritten
+        for stream in (process.stdin, process.stdout, errors):
+            if stream is not None:
+                with suppress(OSError):
+                    stream.close()
         process.wait()

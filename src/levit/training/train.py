@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from levit.errors import ConfigError
+from levit.files import remove
 from levit.training.callbacks import Callback, check_callbacks
+from levit.training.control_group import long_work
 from levit.training.datasets import check_output_outside_data, open_training_data
 from levit.training.determinism import deterministic_algorithms
 from levit.training.environment import build_accelerator, choose_precision
@@ -17,6 +19,7 @@ from levit.training.failures import suggest_options
 from levit.training.options import TrainingOptions
 from levit.training.output_directory import lock_run_directory
 from levit.training.setup import build_training_loop
+from levit.training.teacher_cache import TEACHER_LOGITS
 from levit.training.worker_processes import check_main_process
 
 
@@ -92,10 +95,11 @@ def run_training(options: TrainingOptions, callbacks: Sequence[Callback] = ()) -
     for name, value in (("data", options.data.data), ("out", options.run.out)):
         if not value:
             raise ConfigError("is missing", source=name, hint=f"give train({name}=…)")
-    data = open_training_data(options.data)
-    check_output_outside_data(data, Path(options.run.out))
+    accelerator = build_accelerator(replace(options.run, precision=choose_precision(options.run.precision)))
+    with long_work(accelerator):  # which may download images
+        data = open_training_data(options.data)
+        check_output_outside_data(data, Path(options.run.out))
     options = _resolve_options(options, is_multi_label=data.train.is_multi_label)
-    accelerator = build_accelerator(options.run)
     with lock_run_directory(options) if accelerator.is_main_process else nullcontext():
         loop = build_training_loop(options, data, accelerator, callbacks)
         microbatch_size, device = loop.sampler.microbatch_size, accelerator.device
@@ -103,6 +107,8 @@ def run_training(options: TrainingOptions, callbacks: Sequence[Callback] = ()) -
             is_complete = loop.run()
         if is_complete and not options.run.keep_state:
             loop.checkpointer.drop_tensors(loop.progress)
+        if is_complete and accelerator.is_main_process:
+            remove(Path(options.run.out, TEACHER_LOGITS))
     progress = loop.progress
     return Run(
         folder=Path(options.run.out), is_complete=is_complete, stopped_early=loop.stopped_early,

@@ -9,14 +9,30 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+import weakref
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from typing import Any, Protocol
 
 from levit.errors import ConfigError
 
+# A process that does not answer for longer has stopped, or waits for a disk or a server that has.
+ANSWER_SECONDS = 600.0
+
 _PRELOADED_MODULES = ["levit.training.data_loader", "levit.training.augmentation"]
+
+_workers: weakref.WeakSet[BaseProcess] = weakref.WeakSet()
+
+
+class Killable(Protocol):
+    """A process."""
+
+    def kill(self) -> None:
+        """End the process, whatever it does."""
+        ...
 
 
 def check_main_process() -> None:
@@ -48,6 +64,65 @@ def worker_context() -> BaseContext:
     with _ignored(signal.SIGTERM):  # sent by launchers to all processes; the server inherits that it is ignored
         forkserver.ensure_running()
     return context
+
+
+def recorded(context: BaseContext, processes: list[BaseProcess]) -> BaseContext:
+    """Return a context that also appends each process that is created in it to a list.
+
+    Those that run when this process ends are killed: multiprocessing would wait for one that was stopped.
+    """
+    kind: Any = type(context)
+
+    def create(_: BaseContext, *args: Any, **values: Any) -> BaseProcess:
+        process: BaseProcess = kind.Process(*args, **values)
+        processes.append(process)
+        _workers.add(process)
+        return process
+
+    recording: BaseContext = type(kind.__name__, (kind,), {"Process": create})()
+    return recording
+
+
+class Deadline:
+    """Result of a wait for processes.
+
+    Attributes:
+        has_passed: whether the processes were killed.
+    """
+
+    def __init__(self) -> None:
+        self.has_passed = False
+
+
+@contextmanager
+def killed_after(seconds: float, processes: Iterable[Killable]) -> Iterator[Deadline]:
+    """Kill processes that the block waits for longer than a limit; their end then ends the wait with an error.
+
+    Args:
+        seconds: the limit.
+        processes: the processes, which are looked up when the limit has passed.
+    """
+    deadline = Deadline()
+
+    def kill() -> None:
+        deadline.has_passed = True
+        for process in processes:
+            process.kill()
+
+    timer = threading.Timer(seconds, kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield deadline
+    finally:
+        timer.cancel()
+
+
+@atexit.register  # before multiprocessing waits for them, because it was registered later
+def _kill_workers() -> None:
+    for process in list(_workers):
+        if process.is_alive():
+            process.kill()
 
 
 class WorkerInit:
