@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def _equals_deep_color(image: Image.Image, color: tuple[int, int, int]) -> NDArr
     stream = getattr(image, "fp", None)
     if stream is None:
         return None
-    position, is_equal = stream.tell(), np.ones((image.height, image.width), np.bool_)
+    position, is_equal = stream.seek(0, os.SEEK_CUR), np.ones((image.height, image.width), np.bool_)
     try:
         for raw_mode, shift in ((_HIGH_BYTES, 8), (_LOW_BYTES, 0)):
             stream.seek(0)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from levit.checkpoints.cache import write_cached
 from levit.checkpoints.hashing import hash_file
 from levit.errors import EngineError, first_line
+from levit.runtime.external_data import check_external_data
 from levit.runtime.native_layers import OtherFormError
 from levit.runtime.native_network import NativeNetwork
 from levit.runtime.native_packing import FORMAT_VERSION, pack
@@ -75,6 +76,7 @@ def _find_cached(folder: Path, key: str) -> mmap.mmap | None:
 
 def _read(content: bytes, model: Path | bytes, source: str) -> tuple[onnx.ModelProto, bool]:
     """Network, and whether all of it is in the one file."""
+    check_external_data(model, source)
     try:
         network = onnx.load_from_string(content)
         external = [tensor for tensor in network.graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
