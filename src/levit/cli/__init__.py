@@ -21,6 +21,7 @@ from levit.cli.benchmark import benchmark
 from levit.cli.calibrate import calibrate
 from levit.cli.convert import convert
 from levit.cli.data import data
+from levit.cli.embed import embed, similar
 from levit.cli.error_message import command_flags, error_message, render_flags
 from levit.cli.evaluate import evaluate
 from levit.cli.export import export
@@ -39,6 +40,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(predict)
+app.command()(embed)
+app.command()(similar)
 app.command()(info)
 app.command()(convert)
 app.command(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from levit.cli.output import print_fields
+from levit.spec.labels import has_top5
 
 if TYPE_CHECKING:
     from levit.data.duplicates import Duplicates
@@ -27,7 +28,7 @@ def print_evaluation(evaluation: Evaluation, comparison: Comparison | None, out:
         f"{evaluation.num_unlabeled:,} without a label, {len(evaluation.bad_images):,} could not be used",
         "classes": ", ".join(f"{count} matched by {rule}" for rule, count in evaluation.matched.items()),
         "top-1": _percent(evaluation.top1),
-        "top-5": _percent(evaluation.top5),
+        **({"top-5": _percent(evaluation.top5)} if has_top5(evaluation.labels) else {}),
         "calibration": f"scores differ from the accuracy by {100 * evaluation.calibration.error:.1f} points on average",
         "speed": f"{evaluation.images_per_second:,.0f} images per second, from file to label",
     }

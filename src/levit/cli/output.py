@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from levit.errors import printable
+from levit.spec.labels import has_top5
 
 if TYPE_CHECKING:
     from levit.spec.artifact import Accuracy, Artifact, Rejection
@@ -60,13 +61,13 @@ def accuracy_fields(artifact: Artifact) -> dict[str, str]:
         fields["unknown"] = rejection_field(artifact.rejection)
     if accuracy is not None:
         fields["accuracy"] = (
-            f"{_percent(accuracy)} of {accuracy.images:,} images of {accuracy.data} "
+            f"{_percent(accuracy, artifact)} of {accuracy.images:,} images of {accuracy.data} "
             f"({accuracy.engine}, {accuracy.precision})"
         )
     if quantization is None:
         return fields
     if quantization.fp32 is not None:
-        fields["in fp32"] = _percent(quantization.fp32)
+        fields["in fp32"] = _percent(quantization.fp32, artifact)
     measured = " (measured on the same images)" if quantization.fp32 is None else ""
     fields["quantized"] = (
         f"on {quantization.images:,} images of {quantization.data}; {100 * quantization.agreement:.1f} % of the "
@@ -79,5 +80,6 @@ def accuracy_fields(artifact: Artifact) -> dict[str, str]:
     return fields
 
 
-def _percent(accuracy: Accuracy) -> str:
-    return f"{100 * accuracy.top1:.2f} % top-1, {100 * accuracy.top5:.2f} % top-5"
+def _percent(accuracy: Accuracy, artifact: Artifact) -> str:
+    top1 = f"{100 * accuracy.top1:.2f} % top-1"
+    return f"{top1}, {100 * accuracy.top5:.2f} % top-5" if has_top5(artifact.labels) else top1

@@ -13,6 +13,7 @@ from levit.evaluation.single_label_pass import Evaluation
 from levit.images.decoding import ImageSource
 from levit.reporting import html_page
 from levit.reporting.charts import draw_confusion_matrix, draw_reliability
+from levit.spec.labels import has_top5
 
 
 def evaluation_report(evaluation: Evaluation, comparison: Comparison | None = None) -> str:
@@ -51,10 +52,11 @@ def _header(evaluation: Evaluation) -> str:
 
 def _cards(evaluation: Evaluation) -> str:
     recall, _, f1 = evaluation.per_class.means(evaluation.class_indices)
+    top5 = (f"{100 * evaluation.top5.value:.2f} %", f"top-5 accuracy, {_interval(evaluation.top5)}")
     return html_page.cards(
         [
             (f"{100 * evaluation.top1.value:.2f} %", f"top-1 accuracy, {_interval(evaluation.top1)}"),
-            (f"{100 * evaluation.top5.value:.2f} %", f"top-5 accuracy, {_interval(evaluation.top5)}"),
+            *([top5] if has_top5(evaluation.labels) else []),
             (f"{100 * recall:.2f} %", "mean recall of the classes"),
             (f"{100 * f1:.2f} %", "mean F1 of the classes"),
             (f"{100 * evaluation.calibration.error:.1f} %", "calibration error of the scores"),

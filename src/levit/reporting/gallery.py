@@ -32,7 +32,7 @@ select, button { font: inherit; font-size: .9rem; color: inherit; background: va
   min-width: 0; }
 .chips.more { mask-image: linear-gradient(#000 65%, transparent); padding-bottom: 1rem; }
 @media (max-width: 40rem) {
-  .chips { flex-wrap: nowrap; flex-basis: 100%; scrollbar-width: none; } .chips button { flex: none; }
+  .chips { flex-wrap: nowrap; flex: 1 0 100%; scrollbar-width: none; } .chips button { flex: none; }
   .chips.more { mask-image: linear-gradient(to right, #000 85%, transparent); padding: 0 3rem 0 0; }
 }
 .chips button { cursor: pointer; border-radius: 1rem; } .chips small { color: var(--dim); margin-left: .3rem; }

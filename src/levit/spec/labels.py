@@ -1,7 +1,8 @@
-"""Default class names: those of ImageNet for 1000 classes, because most published files contain none."""
+"""Class names: the defaults, those of ImageNet for 1000 classes, and the number at which top-5 has a meaning."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -28,3 +29,13 @@ def imagenet_classes() -> tuple[tuple[str, str], ...]:
     """WordNet id and name of each class of ImageNet, in order; the names are WordNet's synonyms, comma-separated."""
     lines = (files("levit.spec") / "imagenet_classes.tsv").read_text(encoding="utf-8").splitlines()
     return tuple((identifier, name) for identifier, _, name in (line.partition("\t") for line in lines))
+
+
+def has_top5(labels: Sequence[str]) -> bool:
+    """Return whether a model has more than five classes, so that its top-5 accuracy can be less than 1.
+
+    Examples:
+        >>> has_top5(["cat", "dog", "fox"])
+        False
+    """
+    return len(labels) > 5

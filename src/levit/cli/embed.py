@@ -1,0 +1,154 @@
+"""The commands `levit embed` and `levit similar`: pooled features of images, and the images most similar to one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from levit.cli.engine_options import (
+    BatchSizeOption,
+    Engine,
+    EngineOption,
+    MaxPixelsOption,
+    ModelOption,
+    PathsArgument,
+    Precision,
+    PrecisionOption,
+    Preprocessing,
+    PreprocessingOption,
+    ProviderOption,
+    RevisionOption,
+    ThreadsOption,
+)
+from levit.cli.inputs import ImageInput, MissingInput, iterate_inputs
+from levit.cli.passed_over import PassedOverFiles
+from levit.errors import printable
+
+if TYPE_CHECKING:
+    from levit.reporting.embeddings_file import Embeddings
+    from levit.runtime.classifier import Classifier
+
+OutOption = Annotated[
+    str, typer.Option("--out", "-o", metavar="FILE", help="File to write: .parquet, or .npz of numpy.")
+]
+ImageArgument = Annotated[str, typer.Argument(help="The image.")]
+EmbeddingsOption = Annotated[str, typer.Option("--in", "-i", metavar="FILE", help="File that levit embed wrote.")]
+NumberOption = Annotated[int, typer.Option("--top-k", "-k", min=1, help="Number of images.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per image.")]
+
+
+def embed(
+    paths: PathsArgument,
+    out: OutOption,
+    model: ModelOption = None,
+    revision: RevisionOption = None,
+    batch_size: BatchSizeOption = 16,
+    precision: PrecisionOption = Precision.AUTO,
+    engine: EngineOption = Engine.AUTO,
+    provider: ProviderOption = None,
+    preprocessing: PreprocessingOption = Preprocessing.FAST,
+    max_pixels: MaxPixelsOption = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """Write the pooled features of images, by which similar images are found.
+
+    The exit code is 1 if some images could not be read; they are named, and the features of all others are written.
+    """
+    from levit.cli.predict import open_classifier
+    from levit.logs import get_logger
+    from levit.reporting.embeddings_file import check_suffix, write_embeddings
+
+    check_suffix(Path(out))
+    classifier = open_classifier(model, revision, engine, precision, provider, preprocessing, max_pixels, threads)
+    embeddings, errors = _embed(classifier, paths, batch_size)
+    write_embeddings(embeddings, Path(out))
+    shape = " x ".join(f"{size:,}" for size in embeddings.features.shape)
+    get_logger().info("%s", printable(f"{out}: {shape} features of {embeddings.model}"))
+    if errors:
+        raise typer.Exit(1)
+
+
+def similar(
+    image: ImageArgument,
+    file: EmbeddingsOption,
+    top_k: NumberOption = 10,
+    model: ModelOption = None,
+    revision: RevisionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the images that are most similar to one, by the features that `levit embed` wrote.
+
+    The similarity is the cosine of the angle between the features of both images, from which the mean of all was
+    subtracted: 1 for the same features, about 0 for unrelated images. The image itself is left out.
+    """
+    from levit.evaluation.similarity import most_similar
+    from levit.reporting.embeddings_file import read_embeddings
+    from levit.runtime.classifier import Classifier
+
+    embeddings = read_embeddings(Path(file))
+    classifier = Classifier(model, revision=revision)
+    _check_is_same_model(classifier, embeddings, file)
+    query = classifier.embed(image)
+    neighbors = most_similar(query, embeddings.features, top_k=max(1, len(embeddings.files)))
+    rows = ((embeddings.files[index], similarity) for index, similarity in neighbors)
+    _print([row for row in rows if not _is_same_file(row[0], image)][:top_k], as_json=as_json)
+
+
+def _embed(classifier: Classifier, paths: list[str], batch_size: int) -> tuple[Embeddings, int]:
+    """Features of all images that can be read, and the number of errors, which are printed."""
+    import numpy as np
+
+    from levit.cli.progress_bar import track
+    from levit.logs import get_logger
+    from levit.reporting.embeddings_file import Embeddings
+
+    passed_over, missing = PassedOverFiles(), 0
+
+    def sources() -> Iterator[str]:
+        nonlocal missing
+        for item in iterate_inputs(paths, passed_over):
+            if isinstance(item, MissingInput):
+                missing += 1
+                get_logger().error("%s", printable(f"{item.name}: {item.reason}"))
+            elif isinstance(item, ImageInput):
+                yield item.path
+
+    files, rows, errors = [], [], 0
+    for embedding in track(classifier.stream_embeddings(sources(), batch_size=batch_size), "images"):
+        if embedding.error is None:
+            files.append(embedding.source)
+            rows.append(embedding.features)
+        else:
+            errors += 1
+            get_logger().error("%s", embedding.error)
+    passed_over.warn()
+    width = classifier.artifact.architecture.hidden_sizes[-1]
+    features = np.array(rows, np.float32).reshape(len(rows), width)
+    source = classifier.artifact.source
+    return Embeddings(files, features, source.name, source.sha256), errors + missing
+
+
+def _check_is_same_model(classifier: Classifier, embeddings: Embeddings, file: str) -> None:
+    from levit.errors import DataError
+
+    source = classifier.artifact.source
+    if (source.sha256, source.sha256 or source.name) != (embeddings.sha256, embeddings.sha256 or embeddings.model):
+        reason = f"has features of another model, {embeddings.model}, than {source.name}"
+        raise DataError(reason, source=file, hint="give that model by `model`")
+
+
+def _is_same_file(name: str, image: str) -> bool:
+    return Path(name).absolute() == Path(image).absolute()
+
+
+def _print(rows: list[tuple[str, float]], *, as_json: bool) -> None:
+    from levit.cli.output import print_json
+
+    for name, similarity in rows:
+        if as_json:
+            print_json({"file": name, "similarity": similarity})
+        else:
+            print(f"{similarity:6.3f}  {printable(name)}")

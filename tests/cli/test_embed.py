@@ -1,0 +1,53 @@
+"""The commands `levit embed` and `levit similar`."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from levit.reporting.embeddings_file import read_embeddings
+from levit.runtime.classifier import Classifier
+from tests.runtime.small_model import write_checkpoint
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".parquet"])
+def test_the_features_of_all_images_are_written(console, model, photos, suffix):
+    result = console("embed", ".", "missing.jpg", "notes.txt", "-m", model, "-o", f"e{suffix}", "--precision", "fp32")
+    embeddings = read_embeddings(photos / f"e{suffix}")
+    assert embeddings.files == ["./a.png", "./b.jpg", "./deep/er/c.png"]
+    expected = Classifier(model, precision="fp32").embed(embeddings.files)
+    np.testing.assert_allclose(embeddings.features, expected, rtol=1e-5, atol=1e-6)
+    assert embeddings.model == "fruit"
+    assert (result.code, result.out) == (1, "")
+    assert result.err.splitlines() == [
+        "levit: missing.jpg: no such file",
+        "levit: notes.txt: not an image, or of a format that Pillow cannot read",
+        "levit: 1 file passed over: 1 .txt",
+        f"levit: e{suffix}: 3 x 32 features of fruit",
+    ]
+
+
+def test_similar_images_are_printed_without_the_image_itself(console, model, photos):
+    shutil.copy("a.png", "copy.png")
+    assert console("embed", ".", "-m", model, "-o", "e.npz").code == 0
+    lines = console("similar", "a.png", "--in", "e.npz", "-m", model).out.splitlines()
+    assert lines[0] == " 1.000  ./copy.png"
+    assert [line.split()[1] for line in lines].count("./a.png") == 0
+    assert len(lines) == 3
+    result = console("similar", "a.png", "-i", "e.npz", "-m", model, "-k", 1, "--json")
+    assert json.loads(result.out) == {"file": "./copy.png", "similarity": pytest.approx(1)}
+
+
+def test_features_of_another_model_are_refused(console, model, photos, tmp_path):
+    assert console("embed", "a.png", "-m", model, "-o", "e.npz").code == 0
+    other = write_checkpoint(tmp_path / "other", seed=1)
+    result = console("similar", "a.png", "-i", "e.npz", "-m", other)
+    assert (result.code, result.out) == (2, "")
+    assert result.err == "levit: e.npz has features of another model, fruit, than other: give that model by --model\n"
+
+
+def test_a_file_of_another_type_is_refused_before_images_are_read(console, photos):
+    result = console("embed", ".", "-o", "e.csv")
+    assert (result.code, result.out) == (2, "")
+    assert "give a name that ends in .parquet or .npz" in result.err
