@@ -100,3 +100,16 @@ def test_fine_tune_writes_a_checkpoint_that_other_programs_read(run, photos, sta
     predict = levit.Classifier(tmp_path / "out")
     predicted = [predict(photos / name / "0.png").top(1)[0].name for name in ("sand", "sea")]
     assert predicted == ["sand", "sea"]
+
+
+@pytest.mark.slow
+def test_callbacks_write_a_table_of_steps_and_stop_at_a_goal(run, photos, start, tmp_path):
+    """One accuracy in four, the goal of the test, is that of guessing."""
+    program = (EXAMPLES / "callbacks.py").read_text(encoding="utf-8").replace("StopAtGoal(0.95)", "StopAtGoal(0.25)")
+    (tmp_path / "program.py").write_text(program, encoding="utf-8")
+    output = run("program.py", photos, "run", start, "9")
+    epochs = int(re.fullmatch(r"run: [\d.]+ % after epoch \d of (\d)\n", output)[1])
+    assert epochs < 9
+    rows = [line.split(",") for line in (tmp_path / "steps.csv").read_text().splitlines()]
+    assert [row[:2] for row in rows] == [[str(epoch + 1), "1"] for epoch in range(epochs)]  # 36 images are one step
+    assert all(float(value) > 0 for row in rows for value in row[2:])

@@ -60,7 +60,7 @@ def test_an_exception_of_a_hook_leaves_out_the_remaining_callbacks():
     assert [name for name, *_ in calls] == ["a"]
 
 
-def test_the_end_of_a_run_is_told_to_every_callback_whatever_one_raises():
+def test_every_callback_is_called_at_the_end_of_a_run_whatever_one_raises():
     calls = []
     with pytest.raises(ValueError, match="exit"):
         CallbackList([Recorder("a", calls), Fails(), Recorder("b", calls)]).on_exit()

@@ -80,7 +80,7 @@ def test_top_5_accuracy_needs_more_than_five_classes():
 def test_the_last_average_is_not_called_the_best():
     text = write(weights=replace(WEIGHTS, epoch=2, is_best=False))
     assert "After epoch 2 of 2, the last one:" in text
-    assert "chose the epoch" not in text
+    assert "chosen by the validation images" not in text
     assert "curves.png" not in text
 
 
@@ -120,9 +120,9 @@ def test_the_teacher_is_named_without_its_folder(distillation, target):
     values = {"tau": 2.0} if distillation == "soft" else {}
     options = TrainingOptions.from_flat(data="p", out="r", teacher="/runs/big", distillation=distillation, **values)
     text = write(options=options, num_unlabeled=9)
-    assert f"learned from the predictions of `big` (the teacher's {target}, with a weight of 0.5)" in text
+    assert f"trained on the predictions of `big` (the teacher's {target}, with a weight of 0.5)" in text
     assert "/runs" not in text
-    assert "| training, without labels | 9 | learned from the teacher alone |" in text
+    assert "| training, without labels | 9 | trained on the predictions of the teacher alone |" in text
 
 
 def test_several_labels_and_networks_of_timm_are_described_as_such():

@@ -197,13 +197,13 @@ def _limits(facts: CardFacts, weights: CardWeights) -> str:
     if not facts.is_multi_label:
         items.append(
             "There is no class for anything else: every image gets one of the classes. `levit calibrate` sets a "
-            'threshold below which an exported model answers "unknown".'
+            'threshold below which an exported model predicts "unknown".'
         )
     items.append("Its scores are not calibrated: they are not the probabilities of being right.")
     if weights.is_best:
         items.append(
-            "The validation images chose the epoch, so that its metrics are a little too good; images that were not "
-            "used at all would tell."
+            "The epoch was chosen by the validation images, so that its metrics are slightly too high: measure them on "
+            "images that were not used at all."
         )
     rare = [(name, count) for name, count in zip(facts.classes, facts.counts, strict=True) if count < _FEW_IMAGES]
     if rare:
@@ -222,7 +222,9 @@ def _limits(facts: CardFacts, weights: CardWeights) -> str:
 def _training_data(facts: CardFacts) -> str:
     rows = [("training", f"{facts.num_training:,}", code(facts.data.name))]
     if facts.num_unlabeled:
-        rows.append(("training, without labels", f"{facts.num_unlabeled:,}", "learned from the teacher alone"))
+        rows.append(
+            ("training, without labels", f"{facts.num_unlabeled:,}", "trained on the predictions of the teacher alone")
+        )
     rows.append(("validation", f"{facts.num_validation:,}", facts.validation))
     table = "\n".join(f"| {name} | {count} | {source} |" for name, count, source in rows)
     classes = ", ".join(f"{code(name)} {count:,}" for name, count in zip(facts.classes, facts.counts, strict=True))
@@ -243,8 +245,8 @@ def _training(facts: CardFacts, weights: CardWeights) -> str:
         names = " and ".join(code(public_name(name)) for name in teacher.names)
         target = "class" if teacher.distillation == "hard" else f"scores at temperature {teacher.tau:g}"
         text += (
-            f" The distillation head learned from the predictions of {names} (the teacher's {target}, with a weight of "
-            f"{teacher.alpha:g}); the teacher is not part of the model."
+            f" The distillation head was trained on the predictions of {names} (the teacher's {target}, with a weight "
+            f"of {teacher.alpha:g}); the teacher is not part of the model."
         )
     duration = format_duration(sum(row["seconds"] for row in weights.history))
     cost = f"{len(weights.history)} epochs took {duration} without validation, on {facts.hardware}."

@@ -1,0 +1,42 @@
+"""Train a network, write the loss of every step into a table, and stop at a validation accuracy of 95 %."""
+
+import signal
+import sys
+from pathlib import Path
+
+from accelerate import PartialState
+
+import levit
+
+
+class StepTable(levit.Callback):
+    """Table of the loss and the learning rate of every step, in a file of its own."""
+
+    def __init__(self, file):
+        self.file = Path(file)
+
+    def on_step(self, report):
+        """Append a line."""
+        if PartialState().is_main_process:  # only the first of several processes writes files
+            with self.file.open("a") as stream:
+                print(report.epoch + 1, report.step, report.loss, report.lr, sep=",", file=stream)
+
+
+class StopAtGoal(levit.Callback):
+    """Save and stop, as Ctrl-C does, once the validation accuracy reaches a goal."""
+
+    def __init__(self, goal):
+        self.goal = goal
+
+    def on_epoch_end(self, progress, *, is_best):
+        """Compare the accuracy of the epoch with the goal."""
+        if progress.history[-1]["top1"] >= self.goal:
+            signal.raise_signal(signal.SIGINT)
+
+
+if __name__ == "__main__":
+    photos, folder, model, epochs = sys.argv[1:]
+    run = levit.train(
+        data=photos, out=folder, model=model, epochs=int(epochs), callbacks=[StepTable("steps.csv"), StopAtGoal(0.95)]
+    )
+    print(f"{run.folder}: {100 * run.best:.1f} % after epoch {run.best_epoch} of {run.epochs}")
