@@ -168,5 +168,5 @@ def _train(options: TrainingOptions, callbacks: Sequence[Callback]) -> None:
     try:
         run_training(options, callbacks)
     except LevitError as error:
-        print(error, file=sys.stderr)
+        Path(f"{options.run.out}.error").write_text(str(error))
         sys.exit(FAILURE)

@@ -162,6 +162,17 @@ def test_a_single_process_does_not_wait():
     wait_for_all(accelerator)
 
 
+def test_the_error_of_a_connection_is_one_short_line():
+    text = "[/src/gloo/transport/tcp/pair.cc:561] Connection closed by peer [127.0.0.1]:7607. This is typically\ncaused"
+    with pytest.raises(LevitError, match=r"does not answer \(Connection closed by peer \[127.0.0.1\]:7607\): see its"):
+        fail_with(text)
+
+
+def fail_with(text: str) -> None:
+    with connection_errors():
+        raise RuntimeError(text)
+
+
 def test_other_errors_are_kept():
-    with pytest.raises(RuntimeError, match="shapes differ"), connection_errors():
-        raise RuntimeError("shapes differ")
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        fail_with("shapes differ")

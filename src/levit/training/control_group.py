@@ -5,6 +5,7 @@ They are exchanged by gloo on the CPU, so that no process waits for its GPU.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,8 @@ COLLECTIVE_TIMEOUT = timedelta(minutes=10)
 _BEAT_SECONDS = 1.0  # between two signs of life
 _LEAVE_SECONDS = 5.0  # in which a process that fails tells the others
 _MAX_POLL_SECONDS = 0.05
+
+_SOURCE_LINE = re.compile(r"^\[\S+:\d+\] ")  # with which the messages of gloo begin
 
 _control_groups: dict[ProcessGroup, ProcessGroup] = {}  # of the group of all processes, which outlives a run
 
@@ -105,7 +108,8 @@ def connection_errors() -> Iterator[None]:
         is_distributed = isinstance(error, distributed.DistError) or "gloo" in str(error)
         if not is_distributed:
             raise
-        reason = f"another of the processes that train together has ended or does not answer ({first_line(error)})"
+        cause = _SOURCE_LINE.sub("", first_line(error)).split(". ")[0]
+        reason = f"another of the processes that train together has ended or does not answer ({cause})"
         raise LevitError(reason, hint="see its messages, and continue with `resume`") from error
 
 

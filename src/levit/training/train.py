@@ -11,7 +11,7 @@ from typing import Any
 from levit.errors import ConfigError
 from levit.files import remove
 from levit.training.callbacks import Callback, check_callbacks
-from levit.training.control_group import long_work
+from levit.training.control_group import connection_errors, long_work
 from levit.training.datasets import check_output_outside_data, open_training_data
 from levit.training.determinism import deterministic_algorithms
 from levit.training.environment import build_accelerator, choose_precision
@@ -100,7 +100,7 @@ def run_training(options: TrainingOptions, callbacks: Sequence[Callback] = ()) -
         data = open_training_data(options.data)
         check_output_outside_data(data, Path(options.run.out))
     options = _resolve_options(options, is_multi_label=data.train.is_multi_label)
-    with lock_run_directory(options) if accelerator.is_main_process else nullcontext():
+    with connection_errors(), lock_run_directory(options) if accelerator.is_main_process else nullcontext():
         loop = build_training_loop(options, data, accelerator, callbacks)
         microbatch_size, device = loop.sampler.microbatch_size, accelerator.device
         with deterministic_algorithms(device), suggest_options(options, microbatch_size, device):
