@@ -10,10 +10,10 @@ CONSTRAINTS ?= constraints.txt
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check coverage bench docs constraints clean
+.PHONY: help demo test quick check coverage sanitize bench docs constraints clean
 
 help:  ## Show this list.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.base  ## Install the runtime (no torch) and classify the example photos.
 	$(BIN)/levit predict examples/*.jpg
@@ -40,6 +40,9 @@ coverage: $(VENV)/.dev  ## Measure line and branch coverage of all tests, subpro
 	$(PYTEST) --cov --cov-report=
 	$(BIN)/coverage report > coverage.txt
 	tail -n 1 coverage.txt
+
+sanitize: $(VENV)/.base  ## Run the native engine under sanitizers: 100,000 mutated model files, shared threads (g++ or clang++).
+	$(BIN)/python native/sanitize/run.py
 
 bench: $(VENV)/.dev  ## Measure accuracy and speed, side by side with other implementations (about 45 minutes).
 	$(BIN)/python benchmarks/embedded_accuracy.py

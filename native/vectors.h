@@ -107,18 +107,26 @@ INLINE void store_bf16(uint16_t* p, Floats values) {
 #endif
 }
 
-// 2^x for x at most 0, with a relative error of 1e-7; below -126, 2^-126.
+// 2^x for x at most 0, with a relative error of 1e-7; below -126, at most 2^-126.
 INLINE Floats exp2(Floats x) {
+#if defined(__AVX512DQ__)
+  const Floats f = (Floats)_mm512_reduce_ps((__m512)x, 8);  // x minus the nearest integer
+#else
   x = max(x, splat(-126.f));
   const Floats magic = splat(12582912.f), shifted = x + magic;
   const Floats f = x - (shifted - magic);  // in [-1/2, 1/2]
+#endif
   Floats p = splat(1.32647269e-3f);
   p = p * f + splat(9.67151266e-3f);
   p = p * f + splat(5.55073374e-2f);
   p = p * f + splat(2.40222421e-1f);
   p = p * f + splat(6.93146978e-1f);
   p = p * f + splat(1.f);
+#if defined(__AVX512DQ__)
+  return (Floats)_mm512_scalef_ps((__m512)p, (__m512)(x - f));
+#else
   return (Floats)((Ints)p + ((Ints)shifted << 23));
+#endif
 }
 
 INLINE Floats hardswish(Floats x) {
@@ -133,15 +141,23 @@ INLINE Floats silu(Floats x) {
 }
 
 INLINE float sum(Floats v) {
+#if defined(__AVX512F__)
+  return _mm512_reduce_add_ps((__m512)v);
+#else
   float total = 0;
   UNROLL for (int i = 0; i < 16; i++) total += v[i];
   return total;
+#endif
 }
 
 INLINE float largest(Floats v) {
+#if defined(__AVX512F__)
+  return _mm512_reduce_max_ps((__m512)v);
+#else
   float most = v[0];
   UNROLL for (int i = 1; i < 16; i++) most = v[i] > most ? v[i] : most;
   return most;
+#endif
 }
 
 }  // namespace levit::LEVIT_TARGET

@@ -13,10 +13,12 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import onnx
 
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.deployment.build import build_artifact
-from levit.runtime.native_packing import pack, split_metadata
+from levit.runtime.native_format import split_metadata
+from levit.runtime.native_packing import pack
 from levit.spec.architecture import Architecture
 from levit.spec.artifact import Source
 from levit.spec.labels import default_labels
@@ -24,6 +26,7 @@ from levit.spec.preprocessing import Preprocessing
 from levit.spec.weight_shapes import weight_shapes
 
 ROOT = Path(__file__).parent.parent
+EMBEDDED = ROOT.parent / "src" / "levit" / "runtime" / "embedded" / "default.onnx"
 sys.path.insert(0, str(ROOT))
 
 import build  # noqa: E402  # native/build.py
@@ -51,7 +54,12 @@ def small_model() -> bytes:
         preprocessing=Preprocessing.for_image_size(SMALL.image_height_width),
         source=Source(name="small", dialect="none"),
     )
-    packed = pack(build_artifact(checkpoint))
+    return model_file(build_artifact(checkpoint))
+
+
+def model_file(model: onnx.ModelProto) -> bytes:
+    """Packed model without the metadata."""
+    packed = pack(model)
     return packed[: split_metadata(memoryview(packed))[0]]
 
 
@@ -65,13 +73,21 @@ def main(files: int) -> None:
     if compiler is None:
         sys.exit("the sanitizers need g++ or clang++")
     with tempfile.TemporaryDirectory() as folder:
-        model = Path(folder) / "small.levit"
-        model.write_bytes(small_model())
-        for sanitizers, arguments in (("address,undefined", [str(files), "1"]), ("thread", ["0", "4"])):
+        models = {
+            Path(folder) / "fp32.levit": small_model(),
+            Path(folder) / "int8.levit": model_file(onnx.load(EMBEDDED)),
+        }
+        for file, content in models.items():
+            file.write_bytes(content)
+        for sanitizers in ("address,undefined", "thread"):
             program = Path(folder) / sanitizers.partition(",")[0]
             flags = [f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all", "-g", "-O1"]
             build.build_program(program, [ROOT / "sanitize" / "mutate.cpp"], compiler=[compiler], flags=flags)
-            subprocess.run([str(program), str(model), *arguments], check=True)  # noqa: S603  # the program built above
+            for file, count in zip(
+                models, (files, max(files // 50, 1)), strict=True
+            ):  # that in int8 is 60 times as large
+                arguments = [str(count), "1"] if program.name == "address" else ["0", "4"]
+                subprocess.run([str(program), str(file), *arguments], check=True)  # noqa: S603  # the program built above
 
 
 if __name__ == "__main__":

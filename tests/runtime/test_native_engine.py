@@ -13,9 +13,15 @@ from levit.deployment.build import build_artifact
 from levit.deployment.reference import run_reference
 from levit.errors import EngineError, LevitWarning
 from levit.runtime.engine import open_engine
+from levit.runtime.model_info import native_engine
 from levit.runtime.model_resolution import find_artifact
 from levit.runtime.native_engine import NativeEngine
-from levit.runtime.native_library import LIBRARY_VARIABLE, SWITCH_VARIABLE, instruction_sets
+from levit.runtime.native_library import (
+    INSTRUCTIONS_VARIABLE,
+    LIBRARY_VARIABLE,
+    SWITCH_VARIABLE,
+    instruction_sets,
+)
 from levit.runtime.native_network import NativeNetwork
 from levit.runtime.native_packing import pack
 from levit.runtime.openvino_engine import OpenVinoEngine
@@ -151,6 +157,33 @@ def test_the_environment_disables_the_engine_or_names_its_library(content, monke
     monkeypatch.setenv(LIBRARY_VARIABLE, str(tmp_path / "other.so"))
     with pytest.raises(EngineError, match="cannot be loaded"):
         open_engine(content, engine="native")
+
+
+def test_the_instruction_set_is_described_and_can_be_chosen(content, monkeypatch):
+    assert native_engine().startswith(instruction_sets()[0])
+    monkeypatch.setenv(INSTRUCTIONS_VARIABLE, "portable")
+    assert NativeEngine(content).reason.endswith("with portable")
+    monkeypatch.setenv(SWITCH_VARIABLE, "0")
+    assert native_engine() == "engine native is not installed (disabled by LEVIT_NATIVE=0)"
+
+
+def test_a_forked_process_may_not_use_the_engine_of_its_parent():
+    program = """
+import os, sys, numpy as np, levit
+from levit.runtime.model_resolution import open_model
+engine = open_model(None, engine="native")
+images = np.zeros((1, 64, 64, 3), np.uint8)
+engine.run_images(images)
+child = os.fork()
+if child == 0:
+    try:
+        engine.run_images(images)
+    except levit.EngineError as error:
+        os._exit(0 if "was used before this process was forked" in str(error) else 1)
+    os._exit(2)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_the_command_line_predicts_with_the_engine():

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from levit.deployment.build import build_artifact
 from levit.deployment.reference import run_reference
 from levit.errors import EngineError
+from levit.runtime.native_format import split_metadata
 from levit.runtime.native_library import instruction_sets
 from levit.runtime.native_network import NativeNetwork
-from levit.runtime.native_packing import pack, split_metadata
+from levit.runtime.native_packing import pack
 from levit.spec.architecture import Architecture, Downsample
 from levit.spec.variants import ALL_VARIANTS
 from tests.conftest import random_checkpoint, relative

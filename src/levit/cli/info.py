@@ -34,7 +34,7 @@ def info(
 
 
 def _values(artifact: Artifact, num_bytes: int) -> dict[str, Any]:
-    from levit.runtime.model_info import default_execution
+    from levit.runtime.model_info import default_execution, native_engine
     from levit.spec.blocks import count_flops
     from levit.spec.weight_shapes import count_parameters
 
@@ -56,12 +56,13 @@ def _values(artifact: Artifact, num_bytes: int) -> dict[str, Any]:
         "is_multi_label": artifact.is_multi_label,
         "producer": artifact.producer,
         "runs_in": dict(zip(("engine", "precision", "reason"), default_execution(artifact), strict=True)),
+        "native_engine": native_engine(),
     }
 
 
 def _fields(artifact: Artifact, num_bytes: int) -> dict[str, str]:
     from levit.cli.output import accuracy_fields
-    from levit.runtime.model_info import default_execution
+    from levit.runtime.model_info import default_execution, native_engine
 
     values = _values(artifact, num_bytes)
     architecture = artifact.architecture
@@ -77,5 +78,6 @@ def _fields(artifact: Artifact, num_bytes: int) -> dict[str, str]:
         "weights": f"{artifact.precision}, {num_bytes / 1e6:.1f} MB",
         **(accuracy_fields(artifact) or {"accuracy": "not recorded"}),
         "runs in": "{}, {} ({})".format(*default_execution(artifact)),
+        "native engine": native_engine(),
         "sha256": artifact.source.sha256 or "unknown",
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from levit.checkpoints.reading import read_checkpoint_file
 from levit.checkpoints.weight_lookup import find_weights
-from levit.errors import CheckpointError, errors_name, first_line
+from levit.errors import CheckpointError, EngineError, errors_name, first_line
 from levit.runtime.int8_arithmetic import has_exact_int8
 from levit.runtime.model_resolution import find_artifact, is_artifact
 from levit.spec.artifact import Artifact
@@ -49,6 +49,17 @@ def _read_metadata(content: bytes, source: str) -> Artifact:
         raise CheckpointError(f"not an ONNX file ({first_line(error)})", source=source) from error
     with errors_name(source):
         return Artifact.from_metadata({pair.key: pair.value for pair in network.metadata_props})
+
+
+def native_engine() -> str:
+    """Describe the native engine on this machine: its instruction set, or the reason why it is not installed."""
+    from levit.runtime.native_library import instruction_sets
+
+    try:
+        fastest, *others = instruction_sets()
+    except EngineError as error:
+        return error.reason
+    return f"{fastest} (this processor also has {', '.join(others)})" if others else fastest
 
 
 def default_execution(artifact: Artifact) -> tuple[str, str, str]:

@@ -16,7 +16,7 @@ from levit.errors import CheckpointError, EngineError, LevitWarning
 from levit.managed_engine import ManagedEngine, ProcessGuard, schedule
 from levit.runtime.cpu_count import usable_cores
 from levit.runtime.engine import Engine, open_engine
-from levit.runtime.native_layers import OtherFormError
+from levit.runtime.native_format import OtherFormError
 from levit.runtime.native_library import load_library
 from levit.runtime.native_models import open_packed
 from levit.runtime.native_network import NativeNetwork

@@ -11,14 +11,9 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from levit.deployment.node_names import BIASED_SCORES, MATMUL
-from levit.errors import EngineError
+from levit.runtime.native_format import OtherFormError
 
 Array = NDArray[np.float64]
-
-
-class OtherFormError(EngineError):
-    """The native engine cannot compute a network of this form."""
-
 
 _MOVES = ("Reshape", "Slice", "Transpose")  # operations that only move values
 

@@ -8,10 +8,13 @@ from functools import cache
 from pathlib import Path
 
 from levit.errors import EngineError, first_line
-from levit.runtime.native_packing import FORMAT_VERSION
+from levit.runtime.native_format import FORMAT_VERSION
 
 # Environment variables: "0" disables the native engine; path of a library, instead of the one in the package.
 SWITCH_VARIABLE, LIBRARY_VARIABLE = "LEVIT_NATIVE", "LEVIT_NATIVE_LIBRARY"
+
+# Environment variable: instruction set that is used instead of the fastest, one of `instruction_sets()`.
+INSTRUCTIONS_VARIABLE = "LEVIT_NATIVE_INSTRUCTIONS"
 
 LIBRARY_NAME = "levit_native.so"  # beside this file, on every system; `hatch_build.py` writes it
 

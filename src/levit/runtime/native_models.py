@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import mmap
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from levit.checkpoints.cache import write_cached
 from levit.checkpoints.hashing import hash_file
 from levit.errors import EngineError, first_line
 from levit.runtime.external_data import check_external_data
-from levit.runtime.native_layers import OtherFormError
+from levit.runtime.native_format import FORMAT_VERSION, OtherFormError
 from levit.runtime.native_network import NativeNetwork
-from levit.runtime.native_packing import FORMAT_VERSION, pack
 from levit.spec.artifact import Artifact
 
 # Largest difference to the reference on a random image, relative to the largest logit: rounding in another order. In
@@ -54,9 +50,7 @@ def open_packed(model: Path | bytes, cache_dir: Path | None) -> Any:
     cached = None if cache_dir is None else _find_cached(cache_dir, key)
     if cached is not None:
         return cached
-    network, is_complete = _read(content, model, source)
-    packed = pack(network)
-    _check(packed, network)
+    packed, is_complete = _pack(content, model, source)
     if cache_dir is not None and is_complete:
         with suppress(OSError):
             cache_dir.mkdir(parents=True, exist_ok=True)
@@ -74,8 +68,13 @@ def _find_cached(folder: Path, key: str) -> mmap.mmap | None:
     return None
 
 
-def _read(content: bytes, model: Path | bytes, source: str) -> tuple[onnx.ModelProto, bool]:
-    """Network, and whether all of it is in the one file."""
+def _pack(content: bytes, model: Path | bytes, source: str) -> tuple[bytes, bool]:
+    """Packed model, and whether all of the network is in the one file."""
+    import onnx  # not needed for a cached model
+    from google.protobuf.message import DecodeError
+
+    from levit.runtime.native_packing import pack
+
     check_external_data(model, source)
     try:
         network = onnx.load_from_string(content)
@@ -84,10 +83,12 @@ def _read(content: bytes, model: Path | bytes, source: str) -> tuple[onnx.ModelP
             onnx.load_external_data_for_model(network, str(model.absolute().parent))
     except (DecodeError, OSError, ValueError, onnx.checker.ValidationError) as error:
         raise EngineError(f"not an ONNX file ({first_line(error)})", source=source) from error
-    return network, not external
+    packed = pack(network)
+    _check(packed, network.SerializeToString())
+    return packed, not external
 
 
-def _check(packed: bytes, network: onnx.ModelProto) -> None:
+def _check(packed: bytes, content: bytes) -> None:
     """Compare the logits of a random image with those of OpenVINO.
 
     Raises:
@@ -95,13 +96,12 @@ def _check(packed: bytes, network: onnx.ModelProto) -> None:
     """
     from levit.runtime.engine import open_engine
 
-    metadata: Mapping[str, str] = {pair.key: pair.value for pair in network.metadata_props}
-    artifact = Artifact.from_metadata(metadata)
-    image = random_image(artifact)
     native = NativeNetwork(packed, threads=1)
+    artifact = Artifact.from_metadata(native.metadata)
+    image = random_image(artifact)
     actual = native.run(image, image.shape[1:], len(artifact.labels))
     native.close()
-    expected = open_engine(network.SerializeToString(), engine="openvino", precision="fp32", threads=1).run(image)
+    expected = open_engine(content, engine="openvino", precision="fp32", threads=1).run(image)
     difference = float(np.abs(actual - expected).max() / np.abs(expected).max())
     if np.isfinite(expected).all() and not difference <= _TOLERANCES[artifact.precision == "int8"]:
         raise OtherFormError(f"its logits of a random image differ from those of OpenVINO by {difference:.2g}")

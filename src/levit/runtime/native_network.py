@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from levit.errors import EngineError
-from levit.runtime.native_library import load_library
-from levit.runtime.native_packing import split_metadata
+from levit.runtime.native_format import split_metadata
+from levit.runtime.native_library import INSTRUCTIONS_VARIABLE, load_library
 
 _ALIGNMENT = 64
 
@@ -23,7 +24,8 @@ class NativeNetwork:
     Args:
         packed: result of `levit.runtime.native_packing.pack`; it may be a memory map.
         threads: number of threads.
-        instruction_set: name of an instruction set; None for the fastest.
+        instruction_set: name of an instruction set; None for that in the environment variable
+            LEVIT_NATIVE_INSTRUCTIONS, or the fastest.
 
     Attributes:
         metadata: metadata of the exported file.
@@ -38,9 +40,9 @@ class NativeNetwork:
         size, self.metadata = split_metadata(memoryview(packed))
         self._file = _aligned(np.frombuffer(packed, np.uint8))
         error = ctypes.c_char_p()
-        name = None if instruction_set is None else instruction_set.encode()
+        name = instruction_set or os.environ.get(INSTRUCTIONS_VARIABLE)
         self._handle: int | None = self._library.levit_open(
-            self._file.ctypes.data, size, threads, name, ctypes.byref(error)
+            self._file.ctypes.data, size, threads, name.encode() if name else None, ctypes.byref(error)
         )
         if not self._handle:
             raise EngineError(f"the native library cannot open it ({(error.value or b'').decode()})")

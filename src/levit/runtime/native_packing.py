@@ -7,9 +7,7 @@ special cases nor a multiplication for them.
 
 from __future__ import annotations
 
-import json
 import struct
-from collections.abc import Mapping
 from math import log2, prod
 from typing import Any
 
@@ -18,13 +16,12 @@ import onnx
 from numpy.typing import NDArray
 
 from levit.deployment.node_names import HEAD
-from levit.errors import EngineError
-from levit.runtime.native_layers import Layer, LayerReader, OtherFormError
+from levit.runtime.native_format import FORMAT_VERSION, OtherFormError, join_metadata
+from levit.runtime.native_layers import Layer, LayerReader
 from levit.spec.architecture import Architecture
 from levit.spec.artifact import Artifact
 from levit.spec.blocks import AttentionBlock, EncoderBlock, MlpBlock, StemLayer, encoder_blocks, stem_layers
 
-FORMAT_VERSION = 1
 MAX_CHANNELS = 4  # of the input image
 
 _LANES = 16
@@ -33,7 +30,6 @@ _MASKED = -1e30  # score of keys beyond the last one
 _LOG2_E = log2(np.e)
 _ACTIVATIONS = {"hardswish": 1, "silu": 2}
 _HEADER, _LAYER, _CONVOLUTION, _BLOCK = "<8s2IQ8I4f4f", "<4I3Q2f", "<8I", "<10IQ"
-_TAIL = "<Q"  # length of the metadata, at the end of the file
 
 
 def pack(model: onnx.ModelProto) -> bytes:
@@ -52,25 +48,7 @@ def pack(model: onnx.ModelProto) -> bytes:
     """
     metadata = {pair.key: pair.value for pair in model.metadata_props}
     artifact = Artifact.from_metadata(metadata)
-    packer = _Packer(LayerReader(model), artifact)
-    content = packer.pack()
-    tail = json.dumps(metadata).encode()
-    return content + tail + struct.pack(_TAIL, len(tail))
-
-
-def split_metadata(content: memoryview) -> tuple[int, Mapping[str, str]]:
-    """Length of the model file in a packed file, and the metadata behind it.
-
-    Raises:
-        EngineError: the file is incomplete.
-    """
-    size = struct.calcsize(_TAIL)
-    (length,) = struct.unpack(_TAIL, content[-size:]) if len(content) >= size else (len(content),)
-    end = len(content) - size - length
-    if end < 0:
-        raise EngineError("the packed model is incomplete")
-    metadata: dict[str, str] = json.loads(bytes(content[end : len(content) - size]))
-    return end, metadata
+    return join_metadata(_Packer(LayerReader(model), artifact).pack(), metadata)
 
 
 class _Packer:
