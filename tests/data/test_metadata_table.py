@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from levit.data.open_data import open_data
-from levit.errors import DataError
+from levit.data.open_data import open_data, open_with_other_splits
+from levit.errors import DataError, LevitWarning
 from tests.data.datasets_on_disk import names_and_labels, write_images
 
 
@@ -124,6 +124,27 @@ def test_a_file_outside_the_folder_is_refused_unless_it_is_allowed(tmp_path, nam
     (root / "metadata.csv").write_text(f"file_name,label\n{name},dog\n")
     with pytest.raises(DataError, match=r"metadata\.csv: row 1: .* is outside .*: .*set `allow_outside`"):
         open_data(root)
-    assert len(open_data(root, allow_outside=True)) == 1
+    with pytest.warns(LevitWarning, match=r"data: 1 image is not in metadata\.csv, and not read \(a\.png\)"):
+        assert len(open_data(root, allow_outside=True)) == 1
     (root / "metadata.csv").write_text(f"file_name,label\n{root / 'a.png'},dog\ndeep/../a.png,cat\n")
     assert len(open_data(root)) == 2
+
+
+def test_images_that_are_not_in_the_table_are_counted_in_one_line(tmp_path):
+    write_images(tmp_path, "a.png", "deep/b.png", "deep/c.png", "d.png", ".hidden/e.png")
+    (tmp_path / "metadata.csv").write_text("file_name,label\n./a.png,dog\ndeep//b.png,cat\n")
+    with pytest.warns(LevitWarning) as caught:
+        data = open_data(tmp_path)
+    message = f"{tmp_path}: 2 images are not in metadata.csv, and not read (d.png)"
+    assert [str(warning.message) for warning in caught] == [message]
+    assert len(data) == 2
+
+
+def test_images_of_other_splits_are_not_missed_in_a_table(tmp_path):
+    write_images(tmp_path, "train/1.png", "test/2.png", "test/3.png")
+    (tmp_path / "metadata.csv").write_text("file_name,label\ntrain/1.png,red\ntest/2.png,blue\n")
+    assert len(open_data(tmp_path, split="train")) == 1
+    message = r"test: 1 image is not in metadata\.csv, and not read \(test/3\.png\)"
+    with pytest.warns(LevitWarning, match=message) as caught:
+        data, others = open_with_other_splits(tmp_path, split="test")
+    assert (len(data), [*others], len(caught)) == (1, ["train"], 1)

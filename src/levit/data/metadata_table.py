@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import posixpath
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from levit.data.file_list import FileList, FileListDataset
+from levit.data.image_listing import list_images
 from levit.data.record_values import check_regular, class_name, describe, file_name, in_record, parse_json
-from levit.errors import DataError, first_line
+from levit.errors import DataError, LevitWarning, first_line
 
 _FILE_NAMES = ("metadata.csv", "metadata.jsonl")
 
@@ -23,7 +26,8 @@ def open_image_table(table: Path, *, below: str = "", allow_outside: bool = Fals
     """Open the images of column `file_name`, with labels from column `label` or `labels`.
 
     `label` is one class name; `labels` are several, as a list or separated by `|`. The classes are all class names that
-    occur, in alphabetical order. Spaces around names and values are ignored.
+    occur, in alphabetical order. Spaces around names and values are ignored. A warning counts the images in the folder
+    that are not in the table.
 
     Args:
         table: the table.
@@ -47,9 +51,20 @@ def open_image_table(table: Path, *, below: str = "", allow_outside: bool = Fals
             files.add(name, [class_indices[label] for label in label_names])
     if not len(files):
         return None
+    _warn_of_unlisted(table, below, files)
     is_multi_label = any(has_list for _, _, has_list in rows)
     name = (table.parent / below).name
     return FileListDataset(name=name, classes=classes, files=files, is_multi_label=is_multi_label)
+
+
+def _warn_of_unlisted(table: Path, below: str, files: FileList) -> None:
+    folder = table.parent.absolute().as_posix()
+    listed = {posixpath.normpath(posixpath.join(folder, files.name(index))) for index in range(len(files))}
+    unlisted = [name for name in list_images(table.parent, below) if f"{folder}/{name}" not in listed]
+    if unlisted:
+        count = "1 image is" if len(unlisted) == 1 else f"{len(unlisted):,} images are"
+        text = f"{table.parent / below}: {count} not in {table.name}, and not read ({unlisted[0]})"
+        warnings.warn(text, LevitWarning, stacklevel=3)
 
 
 def _read_rows(table: Path, *, allow_outside: bool) -> Iterator[tuple[str, list[str], bool]]:

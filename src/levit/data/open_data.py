@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from codecs import BOM_UTF8
 from contextlib import suppress
 from os import PathLike, fspath
@@ -11,7 +12,7 @@ from pathlib import Path
 from levit.data.labeled_images import LabeledDataset, NoSplitError
 from levit.data.record_values import check_regular, describe
 from levit.data.split_names import SPLIT_NAMES, canonical_split, select_split_files
-from levit.errors import DataError
+from levit.errors import DataError, LevitWarning
 
 _HUB_NAME = re.compile(r"[a-z0-9][\w.-]*/[\w.-]+$", re.ASCII | re.IGNORECASE)
 _SPLITS = ("train", "validation", "test")
@@ -116,7 +117,8 @@ def open_with_other_splits(
         return data, {}
     splits = {}
     for name in _SPLITS:
-        with suppress(DataError):
+        with suppress(DataError), warnings.catch_warnings():
+            warnings.simplefilter("ignore", LevitWarning)  # those of the split that is opened were issued above
             splits[name] = open_data(path, split=name, allow_outside=allow_outside)
     if split is not None:
         opened = canonical_split(split) or split
