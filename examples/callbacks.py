@@ -12,10 +12,10 @@ import levit
 class StepTable(levit.Callback):
     """Table of the loss and the learning rate of every step, in a file of its own."""
 
-    def __init__(self, file):
+    def __init__(self, file: str) -> None:
         self.file = Path(file)
 
-    def on_step(self, report):
+    def on_step(self, report: levit.StepReport) -> None:
         """Append a line."""
         if PartialState().is_main_process:  # only the first of several processes writes files
             with self.file.open("a") as stream:
@@ -25,10 +25,10 @@ class StepTable(levit.Callback):
 class StopAtGoal(levit.Callback):
     """Save and stop, as Ctrl-C does, once the validation accuracy reaches a goal."""
 
-    def __init__(self, goal):
+    def __init__(self, goal: float) -> None:
         self.goal = goal
 
-    def on_epoch_end(self, progress, *, is_best):
+    def on_epoch_end(self, progress: levit.Progress, *, is_best: bool) -> None:
         """Compare the accuracy of the epoch with the goal."""
         if progress.history[-1]["top1"] >= self.goal:
             signal.raise_signal(signal.SIGINT)
@@ -39,4 +39,5 @@ if __name__ == "__main__":
     run = levit.train(
         data=photos, out=folder, model=model, epochs=int(epochs), callbacks=[StepTable("steps.csv"), StopAtGoal(0.95)]
     )
-    print(f"{run.folder}: {100 * run.best:.1f} % after epoch {run.best_epoch} of {run.epochs}")
+    if run.best is not None:
+        print(f"{run.folder}: {100 * run.best:.1f} % after epoch {run.best_epoch} of {run.epochs}")

@@ -57,6 +57,8 @@ def test_the_public_names():
         "LevitPreTrainedModel",
         "LevitWarning",
         "Prediction",
+        "Progress",
+        "StepReport",
         "TrainingOptions",
         "__version__",
         "benchmark",

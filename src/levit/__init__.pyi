@@ -44,7 +44,9 @@ from levit.runtime.prediction import Label as Label
 from levit.runtime.prediction import Prediction as Prediction
 from levit.spec.architecture import Architecture as Architecture
 from levit.training.callbacks import Callback as Callback
+from levit.training.callbacks import StepReport as StepReport
 from levit.training.options import TrainingOptions as TrainingOptions
+from levit.training.progress import Progress as Progress
 from levit.training.train import train as train
 
 __version__: str
