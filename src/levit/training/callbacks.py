@@ -49,8 +49,8 @@ class Callback:
     - Resuming: a resumed run, perhaps in another process, calls the methods from its position on. What has to last is
       in `progress.history`, and not in the callback.
 
-    The arguments are to be read only. Saving, the order of the images and their augmentation do not depend on
-    callbacks, unless one draws from a global random generator.
+    The arguments are to be read only. A callback may draw from global random generators: a run seeds them in each step,
+    and ends with the same weights.
 
     Examples:
         >>> import levit

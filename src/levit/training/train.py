@@ -34,7 +34,8 @@ class Run:
         metric: name of the metric that selects the best epoch: top1, top5, f1, map or loss.
         best: value of the metric in the best epoch: a fraction in [0, 1], or the validation loss (nats); None before
             the first epoch was validated.
-        best_epoch: number of the best epoch, from 1; 0 before the first epoch was validated.
+        best_epoch: number of the best epoch, from 1, whose weights are in the run directory; with a moving average the
+            last of the `best_window` epochs with the best mean; 0 before the first epoch was validated.
         epochs: number of completed epochs.
         is_main: whether this is the first of the processes that train together, which reports for all of them.
     """
@@ -53,8 +54,9 @@ def train(options: TrainingOptions | None = None, /, *, callbacks: Sequence[Call
     """Train or fine-tune a network.
 
     The run directory then contains `model.safetensors`, `config.json` and `preprocessor_config.json` of the best epoch,
-    which transformers reads; `last/`, the last state, from which the run is resumed; `ema/`, the moving average of the
-    weights, if there is one; `results.csv`, `curves.png`, `args.yaml` and the files of the experiment tracker.
+    which transformers reads; `README.md`, its model card; `last/`, the last state, from which the run is resumed;
+    `ema/`, the moving average of the weights, if there is one; `results.csv`, `curves.png`, `args.yaml` and the files
+    of the experiment tracker.
 
     Args:
         options: options of the run; the defaults if left out.
