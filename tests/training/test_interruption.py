@@ -25,7 +25,7 @@ import torch
 import yaml
 
 from levit.errors import LevitError
-from levit.training.datasets import open_training_data
+from levit.training.datasets import IMAGE_COPIES, open_training_data
 from levit.training.environment import build_accelerator
 from levit.training.options import TrainingOptions
 from levit.training.output_directory import lock_run_directory
@@ -272,6 +272,20 @@ def test_a_process_without_a_validation_image_does_not_block_the_others(
     shutil.copy(colors / "validation" / "red" / "0.png", tmp_path / "one" / "red" / "0.png")
     train_together(processes, options.with_values(val=str(tmp_path / "one"), epochs=1))
     assert len(read_results(options.run.out)) == 1
+
+
+@pytest.mark.slow
+@needs_gloo
+def test_two_processes_train_on_the_copy_that_the_first_one_makes(
+    options: TrainingOptions, processes: BaseContext, parquet: Path, photos: Path, tmp_path: Path
+) -> None:
+    """As on the files themselves, whose names, labels and order are those of the parquet file."""
+    options = options.with_values(val_share=0.4, epochs=1, batch_size=8, save_minutes=0.0)
+    train_together(processes, options.with_values(data=str(photos)))
+    copied = options.with_values(data=str(parquet), out=str(tmp_path / "copied"))
+    train_together(processes, copied)
+    assert_same_run(options.run.out, copied.run.out)
+    assert not (tmp_path / "copied" / IMAGE_COPIES).exists()
 
 
 TWO_RUNS = """
