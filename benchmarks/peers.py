@@ -102,6 +102,7 @@ def runtime_workers() -> dict[str, Options]:
             workers[f"OpenVINO on {library} graph {precision}"] = _openvino(network, precision)
     for precision in ("fp32", "int8"):
         workers[f"levit, ONNX Runtime {precision}"] = _levit("levit-128s", precision, "onnxruntime")
+        workers[f"levit, native {precision}"] = _levit("levit-128s", precision, "native")
     checkpoint = {"runtime": "levit", "model": random_checkpoint("levit-128s"), "engine": "torch"}
     for precision in ("fp32", "bf16"):
         workers[f"levit, torch {precision}"] = checkpoint | {"precision": precision}
@@ -132,6 +133,7 @@ def file_workers() -> dict[str, Options]:
             workers[f"OpenVINO {precision} behind {processor}"] = options
     for precision in PRECISIONS:
         workers[f"levit {precision}"] = _levit("levit-128s", precision)
+    workers["levit, native int8"] = _levit("levit-128s", "int8", "native")
     return workers
 
 

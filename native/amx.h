@@ -1,4 +1,4 @@
-// Products in the matrix registers of AMX: 32 rows times two panels, in int8.
+// Products in the matrix registers of AMX: 32 rows times two panels, in int8 or bf16.
 #pragma once
 #include "products.h"
 
@@ -8,14 +8,14 @@ namespace levit::LEVIT_TARGET {
 
 constexpr bool HAS_AMX = true;
 
-// Registers 0 to 3: sums of 16 rows and one panel; 4 and 5: codes of 16 rows; 6 and 7: weights of one panel.
+// Registers 0 to 3: sums of 16 rows and one panel; 4 and 5: 16 rows of codes or bf16; 6 and 7: weights of one panel.
 struct alignas(64) TileConfiguration {
   uint8_t palette = 1, start_row = 0, reserved[14] = {};
   uint16_t row_bytes[16] = {};
   uint8_t rows[16] = {};
 };
 
-// `steps` of four codes at a time, at most 16.
+// `steps` of four bytes at a time, at most 16.
 INLINE void configure_tiles(int steps) {
   TileConfiguration c;
   for (int i = 0; i < 8; i++) c.row_bytes[i] = 64, c.rows[i] = 16;
@@ -36,46 +36,64 @@ inline int steps_of_tile(int steps) {
   return most;
 }
 
+// Add the products of the registers `a` and `b`, of codes or of bf16. Registers are constants.
+#define MULTIPLY(B, sums, a, b)                    \
+  if constexpr (sizeof(B) == 1) {                  \
+    _tile_dpbusd(sums, a, b);                      \
+  } else {                                         \
+    _tile_dpbf16ps(sums, a, b);                    \
+  }
+
 // Sums of 16 or 32 rows and one or two panels, stored as [rows][panels][16]. Rows beyond the last one are read too.
-template <bool TWO_ROWS, bool TWO_PANELS>
-INLINE void matrix_tile(const Rows<uint8_t>& rows, const uint8_t* a, const int8_t* b, long panel, int steps, Ints* out) {
+template <bool TWO_ROWS, bool TWO_PANELS, class A, class B, class S>
+INLINE void matrix_tile(const Rows<A>& rows, const A* a, const B* b, long panel, int steps, S* out) {
+  constexpr int UNIT = 4 / sizeof(B);  // values of a step
+  const long row_bytes = rows.row * sizeof(A);
   finish_memory_accesses();
   _tile_zero(0);
-  if (TWO_PANELS) _tile_zero(1);
-  if (TWO_ROWS) _tile_zero(2);
-  if (TWO_ROWS && TWO_PANELS) _tile_zero(3);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
   for (int s = 0; s < rows.segments; s++) {
-    const uint8_t* from = a + s * rows.segment;
-    for (int k = 0; k < rows.steps; k += steps, from += 4 * steps, b += 64 * steps) {
-      _tile_loadd(4, from, rows.row);
+    const A* from = a + s * rows.segment;
+    for (int k = 0; k < rows.steps; k += steps, from += UNIT * steps, b += 16 * UNIT * steps) {
+      _tile_loadd(4, from, row_bytes);
       _tile_loadd(6, b, 64);
-      _tile_dpbusd(0, 4, 6);
-      if (TWO_PANELS) {
+      MULTIPLY(B, 0, 4, 6)
+      if constexpr (TWO_PANELS) {
         _tile_loadd(7, b + panel, 64);
-        _tile_dpbusd(1, 4, 7);
+        MULTIPLY(B, 1, 4, 7)
       }
-      if (TWO_ROWS) {
-        _tile_loadd(5, from + 16 * rows.row, rows.row);
-        _tile_dpbusd(2, 5, 6);
+      if constexpr (TWO_ROWS) {
+        _tile_loadd(5, from + 16 * rows.row, row_bytes);
+        MULTIPLY(B, 2, 5, 6)
       }
-      if (TWO_ROWS && TWO_PANELS) _tile_dpbusd(3, 5, 7);
+      if constexpr (TWO_ROWS && TWO_PANELS) {
+        MULTIPLY(B, 3, 5, 7)
+      }
     }
   }
   constexpr int PANELS = TWO_PANELS ? 2 : 1;
   _tile_stored(0, out, 64 * PANELS);
-  if (TWO_PANELS) _tile_stored(1, out + 1, 64 * PANELS);
-  if (TWO_ROWS) _tile_stored(2, out + 16 * PANELS, 64 * PANELS);
-  if (TWO_ROWS && TWO_PANELS) _tile_stored(3, out + 16 * PANELS + 1, 64 * PANELS);
+  if constexpr (TWO_PANELS) {
+    _tile_stored(1, out + 1, 64 * PANELS);
+  }
+  if constexpr (TWO_ROWS) {
+    _tile_stored(2, out + 16 * PANELS, 64 * PANELS);
+  }
+  if constexpr (TWO_ROWS && TWO_PANELS) {
+    _tile_stored(3, out + 16 * PANELS + 1, 64 * PANELS);
+  }
   finish_memory_accesses();
 }
 
-template <bool TWO_PANELS, class F>
-INLINE void column_of_matrix_tiles(const Rows<uint8_t>& rows, int count, const Panels<int8_t>& weights, int panel, int steps, const F& finish) {
-  alignas(64) Ints sums[32 * (TWO_PANELS ? 2 : 1)];
+template <bool TWO_PANELS, class A, class B, class F>
+INLINE void column_of_matrix_tiles(const Rows<A>& rows, int count, const Panels<B>& weights, int panel, int steps, const F& finish) {
+  alignas(64) typename SumsOf<B>::type sums[32 * (TWO_PANELS ? 2 : 1)];
   for (int row = 0; row < count; row += 32) {
     const int height = count - row < 32 ? count - row : 32;
-    const uint8_t* a = rows.data + row * rows.row;
-    const int8_t* b = weights.data + panel * weights.panel;
+    const A* a = rows.data + row * rows.row;
+    const B* b = weights.data + panel * weights.panel;
     if (height > 16) matrix_tile<true, TWO_PANELS>(rows, a, b, weights.panel, steps, sums);
     else matrix_tile<false, TWO_PANELS>(rows, a, b, weights.panel, steps, sums);
     finish(sums, row, height, panel, TWO_PANELS ? 2 : 1);
@@ -83,8 +101,8 @@ INLINE void column_of_matrix_tiles(const Rows<uint8_t>& rows, int count, const P
 }
 
 // Products of `count` rows with the panels [first, last), as `product`; false where short rows make it slower.
-template <class F>
-INLINE bool product_in_tiles(const Rows<uint8_t>& rows, int count, const Panels<int8_t>& weights, int first, int last, const F& finish) {
+template <class A, class B, class F>
+INLINE bool product_in_tiles(const Rows<A>& rows, int count, const Panels<B>& weights, int first, int last, const F& finish) {
   const int steps = steps_of_tile(rows.steps);
   if (steps < 8) return false;
   configure_tiles(steps);
@@ -98,8 +116,8 @@ INLINE bool product_in_tiles(const Rows<uint8_t>& rows, int count, const Panels<
 
 constexpr bool HAS_AMX = false;
 INLINE void release_tiles() {}
-template <class F>
-INLINE bool product_in_tiles(const Rows<uint8_t>&, int, const Panels<int8_t>&, int, int, const F&) { return false; }
+template <class A, class B, class F>
+INLINE bool product_in_tiles(const Rows<A>&, int, const Panels<B>&, int, int, const F&) { return false; }
 
 #endif
 

@@ -43,7 +43,6 @@ INLINE float softmax(float* scores, int padded_keys) {
 inline void attend(const Head& head, const float* transposed_keys, int first, int last, float* scores, const Output& out) {
   const Panels<float> keys{transposed_keys, long(head.key_dim) * LANES, LANES};
   const Panels<float> values{head.value, LANES, head.value_row};
-  const Floats inverse_step = splat(1 / out.quantization.step), zero = splat(out.quantization.zero);
   for (int query = first; query < last;) {
     const int count = last - query < MAX_QUERIES ? last - query : MAX_QUERIES;
     const Rows<float> a{head.query + query * head.query_row, head.query_row, 0, 1, head.key_dim};
@@ -64,9 +63,7 @@ inline void attend(const Head& head, const float* transposed_keys, int first, in
               for (int r = 0; r < rows; r++)
                 for (int p = 0; p < panels; p++) {
                   const long at = long(query + row + r) * out.row + long(panel + p) * LANES;
-                  const Floats x = activate(out.activation, sums[r * panels + p] * splat(inverse[row + r]));
-                  if (out.codes) store_codes(out.codes + at, x * inverse_step + zero);
-                  else store(out.values + at, x);
+                  store_context(out, at, activate(out.activation, sums[r * panels + p] * splat(inverse[row + r])));
                 }
             });
     query += count;

@@ -163,7 +163,7 @@ INLINE void context_tiles(const HalfHead& head, const uint16_t* powers, const ui
   finish_memory_accesses();
 }
 
-// Context of the queries [first, last) of a head, after the activation, as codes.
+// Context of the queries [first, last) of a head, after the activation.
 inline void attend_bf16(const HalfHead& head, int first, int last, Scratch& scratch, const Output& out) {
   uint16_t *keys = scratch.half_keys, *values = scratch.half_values, *powers = scratch.powers;
   pack_keys(head, keys);
@@ -172,7 +172,6 @@ inline void attend_bf16(const HalfHead& head, int first, int last, Scratch& scra
   configure_attention(steps);
   if (pairs > padded)
     for (int i = 0; i < 16; i++) memset(powers + long(i) * pairs + padded, 0, 2 * (pairs - padded));
-  const Floats inverse_step = splat(1 / out.quantization.step), zero = splat(out.quantization.zero);
   alignas(64) float sums[16 * 64];
   float inverse[16];
   for (int query = first; query < last; query += 16) {
@@ -186,9 +185,7 @@ inline void attend_bf16(const HalfHead& head, int first, int last, Scratch& scra
       for (int i = 0; i < count; i++)
         for (int p = 0; p < panels; p++) {
           const Floats x = activate(out.activation, load(sums + i * 64 + p * 16) * splat(inverse[i]));
-          const long at = long(query + i) * out.row + d + p * 16;
-          if (out.codes) store_codes(out.codes + at, x * inverse_step + zero);
-          else store(out.values + at, x);
+          store_context(out, long(query + i) * out.row + d + p * 16, x);
         }
     }
   }

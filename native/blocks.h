@@ -7,21 +7,25 @@
 
 namespace levit::LEVIT_TARGET {
 
-// The residual stream of a group of images, with its codes for the next layer in int8, if `has_codes`.
+// The residual stream of a group of images. It is encoded for `reader`, the next layer that is not in fp32, if there is one.
 struct Stream {
   float *values, *next_values;
   uint8_t *codes, *next_codes;
-  Quantization quantization;
-  bool has_codes;
+  const Layer* reader;
+
+  bool is_encoded_for(const Layer& layer) const {
+    if (reader == nullptr || reader->precision != layer.precision) return false;
+    return layer.precision == Precision::bf16 || reader->input == layer.input;
+  }
 };
 
-// Input of a layer from the stream. A layer with another quantization than the codes of the stream has its own.
+// Input of a layer from the stream, encoded once more where the stream is encoded for another layer.
 inline Input stream_input(const Layer& layer, const Stream& stream, Workspace& w, int rows, int width, const Member& member) {
   Input input{stream.values, stream.codes, width, 0};
-  if (is_int8(layer) && !(stream.has_codes && stream.quantization == layer.input)) {
+  if (is_encoded(layer) && !stream.is_encoded_for(layer)) {
     const long first = long(member.begin(rows)) * width, last = long(member.end(rows)) * width;
     member.wait();  // the last reader of these codes has ended
-    quantize(stream.values + first, last - first, layer.input, w.other_codes + first);
+    encode(layer, stream.values + first, last - first, element(layer, w.other_codes, first));
     member.wait();
     input.codes = w.other_codes;
   }
@@ -29,15 +33,18 @@ inline Input stream_input(const Layer& layer, const Stream& stream, Workspace& w
 }
 
 // Every stride-th token in both directions, of each image.
-inline Input choose_tokens(const Attention& a, const Input& in, bool codes, Workspace& w, int images, const Member& member) {
+inline Input choose_tokens(const Attention& a, const Input& in, Workspace& w, int images, const Member& member) {
+  const Precision precision = a.query.precision;
+  const long bytes = in.row * (precision == Precision::int8 ? 1 : precision == Precision::bf16 ? 2 : 4);
+  const auto* source = reinterpret_cast<const uint8_t*>(in.values);
+  auto* chosen = reinterpret_cast<uint8_t*>(w.chosen);
+  if (is_encoded(a.query)) source = in.codes, chosen = w.chosen_codes;
   const int rows = images * a.out_height;
   for (int row = member.begin(rows); row < member.end(rows); row++) {
     const int image = row / a.out_height, y = row % a.out_height;
     for (int x = 0; x < a.out_width; x++) {
-      const long from = (long(image) * a.keys() + long(y) * a.stride * a.in_width + long(x) * a.stride) * in.row;
-      const long to = (long(row) * a.out_width + x) * in.row;
-      if (codes) __builtin_memcpy(w.chosen_codes + to, in.codes + from, in.row);
-      else __builtin_memcpy(w.chosen + to, in.values + from, in.row * sizeof(float));
+      const long from = long(image) * a.keys() + long(y) * a.stride * a.in_width + long(x) * a.stride;
+      __builtin_memcpy(chosen + (long(row) * a.out_width + x) * bytes, source + from * bytes, bytes);
     }
   }
   member.wait();
@@ -48,30 +55,31 @@ inline void apply_part(const Layer& layer, const Input& in, int rows, const Outp
   apply_layer(layer, in, rows, member.begin(layer.panels()), member.end(layer.panels()), out);
 }
 
-// Hidden values of a block, in the form that the next layer needs.
+// Hidden values of a block, in the form that the next layer reads.
 INLINE Output hidden_output(const Layer& next, float* values, uint8_t* codes, int width, Activation activation) {
-  if (is_int8(next)) return {nullptr, codes, width, nullptr, next.input, activation};
-  return {values, nullptr, width, nullptr, {1, 0}, activation};
-}
-
-// Whether attention is computed in bf16: where its input is in int8, which is coarser, and AMX makes it faster.
-INLINE bool is_half(const Attention& a) {
-  return HAS_AMX && is_int8(a.query) && is_int8(a.key) && is_int8(a.value) && is_int8(a.projection);
-}
-
-INLINE Output rows_output(const Attention& a, float* rows, long width) {
-  Output out{rows, nullptr, width, nullptr, {1, 0}, Activation::none};
-  if (is_half(a)) out.values = nullptr, out.halves = reinterpret_cast<uint16_t*>(rows);
+  Output out{is_encoded(next) ? nullptr : values, nullptr, width, nullptr, {1, 0}, activation};
+  encode_for(&next, codes, out);
   return out;
 }
 
-inline void attend_heads(const Attention& a, const Activation activation, Workspace& w, Scratch& scratch, int images, const Member& member) {
+// Whether attention is computed in bf16: where AMX makes it faster and its input is no more exact.
+INLINE bool is_half(const Model& m, const Attention& a) {
+  return HAS_AMX && m.allows_bf16 && is_encoded(a.query) && is_encoded(a.key) && is_encoded(a.value);
+}
+
+INLINE Output rows_output(const Model& m, const Attention& a, float* rows, long width) {
+  Output out{rows, nullptr, width, nullptr, {1, 0}, Activation::none};
+  if (is_half(m, a)) out.values = nullptr, out.halves = reinterpret_cast<uint16_t*>(rows);
+  return out;
+}
+
+inline void attend_heads(const Model& m, const Attention& a, Workspace& w, Scratch& scratch, int images, const Member& member) {
   const long key_width = long(a.heads) * a.key_dim, value_width = long(a.heads) * a.value_dim;
   const float* queries = w.rows;
   const float* keys = queries + w.images * a.queries() * key_width;
   const float* values = keys + w.images * a.keys() * key_width;
   const int padded = (a.keys() + LANES - 1) / LANES * LANES;
-  const Output context = hidden_output(a.projection, w.context, w.context_codes, value_width, activation);
+  const Output context = hidden_output(a.projection, w.context, w.context_codes, value_width, m.activation);
   const int parts = images * a.heads % member.count ? member.count : 1;  // of the queries of a head
   const int units = images * a.heads * parts;
   for (int unit = member.begin(units); unit < member.end(units); unit++) {
@@ -79,11 +87,8 @@ inline void attend_heads(const Attention& a, const Activation activation, Worksp
     const long query_at = long(image) * a.queries(), key_at = long(image) * a.keys();
     const float* bias = a.bias + long(head) * a.queries() * padded;
     const int first = a.queries() * part / parts, last = a.queries() * (part + 1) / parts;
-    Output out = context;
-    const long at = query_at * value_width + head * a.value_dim;
-    if (out.values) out.values += at;
-    if (out.codes) out.codes += at;
-    if (is_half(a)) {
+    const Output out = moved(context, query_at * value_width + head * a.value_dim);
+    if (is_half(m, a)) {
       const auto rows = [](const float* from) { return reinterpret_cast<const uint16_t*>(from); };
       const HalfHead h{rows(queries) + query_at * key_width + head * a.key_dim, rows(keys) + key_at * key_width + head * a.key_dim,
                        rows(values) + key_at * value_width + head * a.value_dim, bias, key_width, key_width, value_width,
@@ -101,7 +106,7 @@ inline void attend_heads(const Attention& a, const Activation activation, Worksp
   }
 }
 
-// The stream after the block, with codes for `next`, the next layer in int8; nullptr if there is none.
+// The stream after the block, encoded for `next`, the next layer that is not in fp32; nullptr if there is none.
 INLINE Output stream_output(Stream& stream, bool is_residual, int width, const Layer* next) {
   if (!is_residual) {
     float* values = stream.values;
@@ -109,9 +114,10 @@ INLINE Output stream_output(Stream& stream, bool is_residual, int width, const L
     stream.values = stream.next_values, stream.next_values = values;
     stream.codes = stream.next_codes, stream.next_codes = codes;
   }
-  stream.has_codes = next != nullptr;
-  stream.quantization = next ? next->input : Quantization{1, 0};
-  return {stream.values, next ? stream.codes : nullptr, width, is_residual ? stream.values : nullptr, stream.quantization, Activation::none};
+  stream.reader = next;
+  Output out{stream.values, nullptr, width, is_residual ? stream.values : nullptr, {1, 0}, Activation::none};
+  encode_for(next, stream.codes, out);
+  return out;
 }
 
 inline void run_attention(const Model& m, const Attention& a, Stream& stream, Workspace& w, Scratch& scratch, int images,
@@ -122,14 +128,14 @@ inline void run_attention(const Model& m, const Attention& a, Stream& stream, Wo
   float* keys = queries + w.images * a.queries() * key_width;
   float* values = keys + w.images * a.keys() * key_width;
   Input in = stream_input(a.query, stream, w, in_rows, width, member);
-  if (!a.is_residual) in = choose_tokens(a, in, is_int8(a.query), w, images, member);
-  apply_part(a.query, in, out_rows, rows_output(a, queries, key_width), member);
+  if (!a.is_residual) in = choose_tokens(a, in, w, images, member);
+  apply_part(a.query, in, out_rows, rows_output(m, a, queries, key_width), member);
   in = stream_input(a.key, stream, w, in_rows, width, member);
-  apply_part(a.key, in, in_rows, rows_output(a, keys, key_width), member);
+  apply_part(a.key, in, in_rows, rows_output(m, a, keys, key_width), member);
   in = stream_input(a.value, stream, w, in_rows, width, member);
-  apply_part(a.value, in, in_rows, rows_output(a, values, value_width), member);
+  apply_part(a.value, in, in_rows, rows_output(m, a, values, value_width), member);
   member.wait();
-  attend_heads(a, m.activation, w, scratch, images, member);
+  attend_heads(m, a, w, scratch, images, member);
   member.wait();
   const Input context{w.context, w.context_codes, value_width, 0};
   apply_part(a.projection, context, out_rows, stream_output(stream, a.is_residual, a.projection.outputs, next), member);

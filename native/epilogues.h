@@ -5,7 +5,7 @@
 
 namespace levit::LEVIT_TARGET {
 
-// Destination of a product: rows of values and of codes, of one of them, or of values in bf16.
+// Destination of a product: rows of values, and rows of what the next layer reads, codes or bf16.
 struct Output {
   float* values;          // may be null
   uint8_t* codes;         // may be null
@@ -13,7 +13,7 @@ struct Output {
   const float* residual;  // rows that are added, laid out as `values`; may be null
   Quantization quantization;
   Activation activation;
-  uint16_t* halves = nullptr;  // bf16, only without the others
+  uint16_t* halves = nullptr;  // bf16
 };
 
 INLINE Floats activate(Activation activation, Floats x) {
@@ -42,34 +42,61 @@ INLINE void finish_tile(const Layer& layer, const Output& out, const S* sums, in
   const Floats inverse = splat(1 / out.quantization.step), zero = splat(out.quantization.zero);
   float* const values = out.values;
   uint8_t* const codes = out.codes;
-  const float* const residual = out.residual;
   uint16_t* const halves = out.halves;
+  const float* const residual = out.residual;
   const auto finish = [&](const auto& store_output) __attribute__((always_inline)) {
     for_outputs<ACTIVATION>(layer, out.row, sums, row, rows, panel, panels, store_output);
   };
-  if (ACTIVATION == Activation::none && halves) {
-    finish([halves](Floats x, long at) __attribute__((always_inline)) { store_bf16(halves + at, x); });
-  } else if (ACTIVATION == Activation::none && residual && codes) {
-    finish([=](Floats x, long at) __attribute__((always_inline)) {
-      x += load(residual + at);
-      store(values + at, x);
-      store_codes(codes + at, x * inverse + zero);
-    });
-  } else if (ACTIVATION == Activation::none && residual) {
-    finish([=](Floats x, long at) __attribute__((always_inline)) { store(values + at, x + load(residual + at)); });
-  } else if (codes && values) {
-    finish([=](Floats x, long at) __attribute__((always_inline)) {
-      store(values + at, x);
-      store_codes(codes + at, x * inverse + zero);
-    });
-  } else if (codes) {
-    finish([=](Floats x, long at) __attribute__((always_inline)) { store_codes(codes + at, x * inverse + zero); });
-  } else {
-    finish([=](Floats x, long at) __attribute__((always_inline)) { store(values + at, x); });
-  }
+  const auto finish_with = [&](const auto& encode) __attribute__((always_inline)) {  // what the next layer reads
+    if (ACTIVATION == Activation::none && residual) {
+      finish([=](Floats x, long at) __attribute__((always_inline)) {
+        x += load(residual + at);
+        store(values + at, x);
+        encode(x, at);
+      });
+    } else if (ACTIVATION == Activation::none && values) {
+      finish([=](Floats x, long at) __attribute__((always_inline)) {
+        store(values + at, x);
+        encode(x, at);
+      });
+    } else {
+      finish(encode);
+    }
+  };
+  if (codes) finish_with([=](Floats x, long at) __attribute__((always_inline)) { store_codes(codes + at, x * inverse + zero); });
+  else if (halves) finish_with([=](Floats x, long at) __attribute__((always_inline)) { store_bf16(halves + at, x); });
+  else if (ACTIVATION == Activation::none && residual) finish_with([](Floats, long) __attribute__((always_inline)) {});
+  else finish([=](Floats x, long at) __attribute__((always_inline)) { store(values + at, x); });
 }
 
-// Input of a layer, in the form that its precision needs.
+// Where a layer in int8 or bf16 reads: elements of one byte or two.
+INLINE uint8_t* element(const Layer& reader, uint8_t* codes, long index) {
+  return codes + index * (reader.precision == Precision::bf16 ? 2 : 1);
+}
+
+// Let a product write what its reader reads, if that is not nullptr and not in fp32.
+INLINE void encode_for(const Layer* reader, uint8_t* codes, Output& out) {
+  if (reader == nullptr) return;
+  if (reader->precision == Precision::int8) out.codes = codes, out.quantization = reader->input;
+  if (reader->precision == Precision::bf16) out.halves = reinterpret_cast<uint16_t*>(codes);
+}
+
+// Move a destination by a number of elements.
+INLINE Output moved(Output out, long index) {
+  if (out.values) out.values += index;
+  if (out.codes) out.codes += index;
+  if (out.halves) out.halves += index;
+  return out;
+}
+
+// One vector of a head's context, for the projection.
+INLINE void store_context(const Output& out, long at, Floats x) {
+  if (out.codes) store_codes(out.codes + at, x * splat(1 / out.quantization.step) + splat(out.quantization.zero));
+  else if (out.halves) store_bf16(out.halves + at, x);
+  else store(out.values + at, x);
+}
+
+// Input of a layer: values, or in int8 and bf16 codes. Distances are numbers of elements.
 struct Input {
   const float* values;
   const uint8_t* codes;
@@ -84,6 +111,10 @@ INLINE void apply(const Layer& layer, const Input& in, int rows, int first, int 
   if (layer.precision == Precision::int8) {
     const Rows<uint8_t> a{in.codes, in.row, in.segment, layer.segments, (layer.inputs + 3) / 4};
     const Panels<int8_t> b{static_cast<const int8_t*>(layer.weights), 16l * layer.depth, 64};
+    if (!product_in_tiles(a, rows, b, first, last, finish)) product(a, rows, b, first, last, finish);
+  } else if (layer.precision == Precision::bf16) {
+    const Rows<uint16_t> a{reinterpret_cast<const uint16_t*>(in.codes), in.row, in.segment, layer.segments, (layer.inputs + 1) / 2};
+    const Panels<uint16_t> b{static_cast<const uint16_t*>(layer.weights), 16l * layer.depth, 32};
     if (!product_in_tiles(a, rows, b, first, last, finish)) product(a, rows, b, first, last, finish);
   } else {
     const Rows<float> a{in.values, in.row, in.segment, layer.segments, layer.inputs};

@@ -9,7 +9,7 @@ namespace levit {
 constexpr int LANES = 16;           // outputs of one panel of weights
 constexpr int MAX_CHANNELS = 4;     // of the input image
 
-enum class Precision : uint32_t { fp32 = 0, int8 = 1 };
+enum class Precision : uint32_t { fp32 = 0, int8 = 1, bf16 = 2 };
 enum class Activation : uint32_t { none = 0, hardswish = 1, silu = 2 };
 
 // Quantization of the input of a layer: code = round(value / step) + zero, in [0, 255].
@@ -21,8 +21,8 @@ struct Quantization {
 // Matrix product with `inputs` values in each of `segments` rows of memory; linear layers have one segment.
 //
 // Weights are stored in panels of 16 outputs: fp32 [outputs / 16][segments * inputs][16], int8
-// [outputs / 16][depth / 4][16][4] with `depth` values a panel: each segment is padded to 4 values with zeros, and the
-// panel to 64. int8: value = sum * scale + bias.
+// [outputs / 16][depth / 4][16][4] and bf16 [outputs / 16][depth / 2][16][2], with `depth` values a panel: each segment
+// is padded to 4 or 2 values with zeros, and the panel to 64 bytes. int8: value = sum * scale + bias.
 struct Layer {
   Precision precision;
   int inputs, segments, outputs, depth;
@@ -64,6 +64,7 @@ struct Sizes {
 
 struct Model {
   Activation activation;
+  bool allows_bf16;  // in the attention of layers in int8
   int channels, height, width, labels;
   float pixel_scale[MAX_CHANNELS], pixel_shift[MAX_CHANNELS];
   int convolution_count, block_count;

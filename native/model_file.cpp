@@ -73,6 +73,8 @@ class Reader {
     if (!h.labels || h.labels > MAX_WIDTH) return fail("wrong number of labels");
     if (!h.convolutions || h.convolutions > MAX_COUNT || h.blocks > MAX_COUNT || h.layers > 8 * MAX_COUNT)
       return fail("wrong number of layers");
+    if (h.allows_bf16 > 1) return fail("unknown precision");
+    model.allows_bf16 = h.allows_bf16;
     model.activation = static_cast<Activation>(h.activation);
     model.channels = h.channels, model.height = h.height, model.width = h.width, model.labels = h.labels;
     memcpy(model.pixel_scale, h.pixel_scale, sizeof(h.pixel_scale));
@@ -91,17 +93,24 @@ class Reader {
     if (next_layer_ >= header_.layers) return fail("too few layers");
     file::Layer r;
     memcpy(&r, file_ + layers_at_ + next_layer_++ * sizeof(r), sizeof(r));
-    if (r.precision > 1) return fail("unknown precision");
+    if (r.precision > 2) return fail("unknown precision");
     if (r.inputs != inputs || r.segments != segments || (outputs && r.outputs != outputs) || !is_width(r.outputs))
       return fail("a layer of another size");
     const bool is_int8 = r.precision == 1;
-    const uint64_t depth = is_int8 ? round_up(round_up(inputs, 4) * segments, 64) : uint64_t(inputs) * segments;
+    const uint64_t unit = is_int8 ? 4 : r.precision == 2 ? 2 : 1;  // values of one step, which 4 bytes hold
+    const uint64_t depth = round_up(round_up(inputs, unit) * segments, unit == 1 ? 1 : 16 * unit);
     if (depth > (1 << 24)) return fail("a layer of another size");
     layer.precision = static_cast<Precision>(r.precision);
     layer.inputs = inputs, layer.segments = segments, layer.outputs = r.outputs, layer.depth = static_cast<int>(depth);
     layer.input = {r.step, r.zero};
     grow(model_->sizes.row, inputs);
     if (!view(r.bias, r.outputs, layer.bias)) return false;
+    if (r.precision == 2) {
+      const uint16_t* weights;
+      if (!view(r.weights, depth * r.outputs, weights)) return false;
+      layer.weights = weights;
+      return true;
+    }
     if (!is_int8) {
       const float* weights;
       if (!view(r.weights, depth * r.outputs, weights)) return false;

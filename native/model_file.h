@@ -12,14 +12,14 @@ struct Header {
   uint32_t version, activation;
   uint64_t size;  // of the file
   uint32_t channels, height, width, labels;
-  uint32_t layers, convolutions, blocks, reserved;
+  uint32_t layers, convolutions, blocks, allows_bf16;
   float pixel_scale[4], pixel_shift[4];
 };
 static_assert(sizeof(Header) == 88);
 
 struct Layer {
   uint32_t precision, inputs, segments, outputs;
-  uint64_t weights, scale, bias;  // offsets in the file; scale is 0 in fp32
+  uint64_t weights, scale, bias;  // offsets in the file; scale is 0 in fp32 and bf16
   float step, zero;
 };
 static_assert(sizeof(Layer) == 48);

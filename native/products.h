@@ -5,8 +5,8 @@
 
 namespace levit::LEVIT_TARGET {
 
-// Rows of activations: row r has `segments` parts of memory at data + r * row + s * segment, with steps of values (fp32)
-// or of four codes (int8) each.
+// Rows of activations: row r has `segments` parts of memory at data + r * row + s * segment, with steps of values (fp32),
+// pairs of values (bf16) or four codes (int8) each.
 template <class T>
 struct Rows {
   const T* data;
@@ -25,6 +25,10 @@ template <class T>
 struct SumsOf;
 template <>
 struct SumsOf<float> {
+  using type = Floats;
+};
+template <>
+struct SumsOf<uint16_t> {
   using type = Floats;
 };
 template <>
@@ -51,10 +55,20 @@ INLINE void step(Ints (&sums)[ROWS][PANELS], const uint8_t* a, long row, const i
   }
 }
 
+// Pairs of values in bf16.
+template <int ROWS, int PANELS>
+INLINE void step(Floats (&sums)[ROWS][PANELS], const uint16_t* a, long row, const uint16_t* b, long panel) {
+  UNROLL for (int r = 0; r < ROWS; r++) {
+    int32_t pair;
+    memcpy(&pair, a + r * row, 4);
+    UNROLL for (int p = 0; p < PANELS; p++) sums[r][p] = multiply_add_bf16(sums[r][p], pair, b + p * panel);
+  }
+}
+
 // Sums of one tile, stored as [ROWS][PANELS][16].
 template <int ROWS, int PANELS, class A, class B, class S = typename SumsOf<B>::type>
 __attribute__((noinline)) void tile(const Rows<A>& rows, const A* a, const Panels<B>& weights, const B* b, S* out) {
-  constexpr int WIDTH = sizeof(B) == 1 ? 4 : 1;  // values of one step
+  constexpr int WIDTH = 4 / sizeof(B);  // values of one step
   S sums[ROWS][PANELS] = {};
   for (int s = 0; s < rows.segments; s++) {
     const A* from = a + s * rows.segment;

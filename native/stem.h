@@ -8,7 +8,7 @@ namespace levit::LEVIT_TARGET {
 
 INLINE int padded_width(const Convolution& c) { return c.in_width + 2 * c.padding; }
 INLINE int padded_height(const Convolution& c) { return c.in_height + 2 * c.padding; }
-INLINE bool is_int8(const Layer& layer) { return layer.precision == Precision::int8; }
+INLINE bool is_encoded(const Layer& layer) { return layer.precision != Precision::fp32; }
 
 template <class T>
 void fill(T* from, T* to, T value) {
@@ -64,7 +64,19 @@ INLINE void normalize_line(const Model& m, const Normalization& normalization, c
   }
 }
 
-INLINE void quantize(const float* values, long count, const Quantization& quantization, uint8_t* codes) {
+// What a layer in int8 or bf16 reads.
+INLINE void encode(const Layer& reader, const float* values, long count, uint8_t* codes) {
+  if (reader.precision == Precision::bf16) {
+    uint16_t* halves = reinterpret_cast<uint16_t*>(codes);
+    long i = 0;
+    for (; i + LANES <= count; i += LANES) store_bf16(halves + i, load(values + i));
+    for (uint16_t last[LANES]; i < count; i++) {
+      store_bf16(last, splat(values[i]));
+      halves[i] = last[0];
+    }
+    return;
+  }
+  const Quantization& quantization = reader.input;
   const Floats inverse = splat(1 / quantization.step), zero = splat(quantization.zero);
   long i = 0;
   for (; i + LANES <= count; i += LANES) store_codes(codes + i, load(values + i) * inverse + zero);
@@ -74,7 +86,7 @@ INLINE void quantize(const float* values, long count, const Quantization& quanti
   }
 }
 
-// Copy the image into the padded input of the first convolution, normalized and, in int8, quantized.
+// Copy the image into the padded input of the first convolution, normalized, and encoded for int8 or bf16.
 inline void read_image(const Model& m, const Image& image, Workspace& w, const Member& member) {
   const Convolution& c = m.convolutions[0];
   const Normalization normalization(m);
@@ -82,24 +94,30 @@ inline void read_image(const Model& m, const Image& image, Workspace& w, const M
   float* own_line = w.stem_values[0] + member.begin(c.in_height) * line;
   for (int y = member.begin(c.in_height); y < member.end(c.in_height); y++) {
     const long at = (y + c.padding) * line + long(c.padding) * c.channels;
-    float* values = is_int8(c.layer) ? own_line : w.stem_values[0] + at;
+    float* values = is_encoded(c.layer) ? own_line : w.stem_values[0] + at;
     normalize_line(m, normalization, image, y, values);
-    if (is_int8(c.layer)) quantize(values, long(c.in_width) * c.channels, c.layer.input, w.stem_codes[0] + at);
+    if (is_encoded(c.layer)) encode(c.layer, values, long(c.in_width) * c.channels, element(c.layer, w.stem_codes[0], at));
   }
 }
 
-// Where a convolution writes: inside the padding of the next one, or the tokens.
-INLINE Output convolution_output(const Model& m, int index, Workspace& w, int image, const Quantization& stream_input, bool has_codes) {
+// Where a convolution writes: inside the padding of the next one, or the tokens. `reader` is the first layer after the
+// stem that is not in fp32, or nullptr.
+INLINE Output convolution_output(const Model& m, int index, Workspace& w, int image, const Layer* reader) {
+  Output out{nullptr, nullptr, 0, nullptr, {1, 0}, Activation::none};
   if (index + 1 == m.convolution_count) {
     const Convolution& c = m.convolutions[index];
-    const long at = long(image) * c.out_height * c.out_width * c.layer.outputs;
-    return {w.stream + at, has_codes ? w.codes + at : nullptr, c.layer.outputs, nullptr, stream_input, Activation::none};
+    out.row = c.layer.outputs;
+    out.values = w.stream;
+    encode_for(reader, w.codes, out);
+    return moved(out, long(image) * c.out_height * c.out_width * c.layer.outputs);
   }
   const Convolution& next = m.convolutions[index + 1];
-  const long at = (long(next.padding) * padded_width(next) + next.padding) * next.channels;
   const int side = (index + 1) % 2;
-  if (is_int8(next.layer)) return {nullptr, w.stem_codes[side] + at, next.channels, nullptr, next.layer.input, m.activation};
-  return {w.stem_values[side] + at, nullptr, next.channels, nullptr, {1, 0}, m.activation};
+  out.row = next.channels;
+  out.activation = m.activation;
+  if (is_encoded(next.layer)) encode_for(&next.layer, w.stem_codes[side], out);
+  else out.values = w.stem_values[side];
+  return moved(out, (long(next.padding) * padded_width(next) + next.padding) * next.channels);
 }
 
 inline void convolve(const Model& m, int index, Workspace& w, const Output& out, const Member& member) {
@@ -109,25 +127,25 @@ inline void convolve(const Model& m, int index, Workspace& w, const Output& out,
   const long out_line = out.row * (is_last ? c.out_width : padded_width(m.convolutions[index + 1]));
   for (int y = member.begin(c.out_height); y < member.end(c.out_height); y++) {
     const long from = y * c.stride * line;
-    const Input in{w.stem_values[index % 2] + from, w.stem_codes[index % 2] + from, long(c.stride) * c.channels, line};
-    Output to = out;
-    if (to.values) to.values += y * out_line;
-    if (to.codes) to.codes += y * out_line;
-    apply_layer(c.layer, in, c.out_width, 0, c.layer.panels(), to);
+    const uint8_t* codes = element(c.layer, w.stem_codes[index % 2], from);
+    const Input in{w.stem_values[index % 2] + from, codes, long(c.stride) * c.channels, line};
+    apply_layer(c.layer, in, c.out_width, 0, c.layer.panels(), moved(out, y * out_line));
   }
 }
 
-// Tokens of one image of a group, quantized for the first layer after the stem if that is in int8.
-inline void run_stem(const Model& m, const Image& image, Workspace& w, int slot, const Quantization& stream_input,
-                     bool has_codes, const Member& member) {
+// Tokens of one image of a group, encoded for the first layer after the stem that is not in fp32.
+inline void run_stem(const Model& m, const Image& image, Workspace& w, int slot, const Layer* reader, const Member& member) {
   for (int index = 0; index < m.convolution_count; index++) {
     const Convolution& c = m.convolutions[index];
-    const int side = index % 2;
-    if (is_int8(c.layer)) fill_border(c, w.stem_codes[side], static_cast<uint8_t>(c.layer.input.zero), member);
-    else fill_border(c, w.stem_values[side], 0.f, member);
+    uint8_t* codes = w.stem_codes[index % 2];
+    switch (c.layer.precision) {
+      case Precision::int8: fill_border(c, codes, static_cast<uint8_t>(c.layer.input.zero), member); break;
+      case Precision::bf16: fill_border(c, reinterpret_cast<uint16_t*>(codes), uint16_t(0), member); break;
+      case Precision::fp32: fill_border(c, w.stem_values[index % 2], 0.f, member); break;
+    }
     if (index == 0) read_image(m, image, w, member);
     member.wait();
-    convolve(m, index, w, convolution_output(m, index, w, slot, stream_input, has_codes), member);
+    convolve(m, index, w, convolution_output(m, index, w, slot, reader), member);
   }
   member.wait();
 }

@@ -12,14 +12,14 @@ namespace levit {
 namespace LEVIT_TARGET {
 namespace {
 
-// The layer in int8 that first reads the stream before a block, or nullptr.
-const Layer* next_int8_layer(const Model& m, int block) {
+// The first layer not in fp32 that reads the stream before a block, or nullptr.
+const Layer* next_encoded_layer(const Model& m, int block) {
   if (block >= m.block_count) return nullptr;
   const Block& b = m.blocks[block];
-  if (!b.is_attention) return is_int8(b.mlp.up) ? &b.mlp.up : nullptr;
+  if (!b.is_attention) return is_encoded(b.mlp.up) ? &b.mlp.up : nullptr;
   const Layer* layers[] = {&b.attention.query, &b.attention.key, &b.attention.value};
   for (const Layer* layer : layers)
-    if (is_int8(*layer)) return layer;
+    if (is_encoded(*layer)) return layer;
   return nullptr;
 }
 
@@ -37,17 +37,17 @@ void pool(const float* stream, int images, int tokens, int width, const Member& 
 void features(const Model& m, const uint8_t* pixels, const float* values, int images, Workspace& w, Scratch& scratch,
               const Member& member, float* out) {
   const long image_size = long(m.height) * m.width * m.channels;
-  const Layer* next = next_int8_layer(m, 0);
-  Stream stream{w.stream, w.next_stream, w.codes, w.next_codes, next ? next->input : Quantization{1, 0}, next != nullptr};
+  const Layer* next = next_encoded_layer(m, 0);
+  Stream stream{w.stream, w.next_stream, w.codes, w.next_codes, next};
   for (int i = 0; i < images; i++) {
     const Image image{pixels ? pixels + i * image_size : nullptr, values ? values + i * image_size : nullptr};
-    run_stem(m, image, w, i, stream.quantization, stream.has_codes, member);
+    run_stem(m, image, w, i, next, member);
   }
   const Convolution& last = m.convolutions[m.convolution_count - 1];
   int tokens = last.out_height * last.out_width;
   for (int i = 0; i < m.block_count; i++) {
     const Block& block = m.blocks[i];
-    next = next_int8_layer(m, i + 1);
+    next = next_encoded_layer(m, i + 1);
     if (block.is_attention) {
       run_attention(m, block.attention, stream, w, scratch, images, next, member);
       tokens = block.attention.queries();

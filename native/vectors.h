@@ -78,6 +78,16 @@ INLINE Ints multiply_add(Ints sums, int32_t codes, const int8_t* weights) {
 #endif
 }
 
+// sums[i] += the products of two numbers in bf16 with the numbers 2 i and 2 i + 1 of `weights`.
+INLINE Floats multiply_add_bf16(Floats sums, int32_t pair, const uint16_t* weights) {
+#if defined(__AVX512BF16__)
+  return (Floats)_mm512_dpbf16_ps((__m512)sums, (__m512bh)_mm512_set1_epi32(pair), (__m512bh)_mm512_loadu_si512(weights));
+#else
+  const Ints w = load(reinterpret_cast<const int32_t*>(weights)), high = splat(-65536);
+  return sums + (Floats)(splat(pair) << 16) * (Floats)(w << 16) + (Floats)(splat(pair) & high) * (Floats)(w & high);
+#endif
+}
+
 // Round to the nearest code in [0, 255], halves to even.
 INLINE Ints to_codes(Floats values) {
 #if defined(__AVX512F__)

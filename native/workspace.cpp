@@ -28,14 +28,14 @@ Workspace* new_workspace(const Model& model, int images) {
   const Sizes& s = model.sizes;
   const uint64_t n = images, more = ROWS * s.row;
   w->images = images;
-  const bool complete = allocate(w->stem_codes[0], s.stem + more) && allocate(w->stem_codes[1], s.stem + more) &&
+  const bool complete = allocate(w->stem_codes[0], 2 * (s.stem + more)) && allocate(w->stem_codes[1], 2 * (s.stem + more)) &&
                         allocate(w->stem_values[0], s.stem) && allocate(w->stem_values[1], s.stem) &&
                         allocate(w->stream, n * s.stream) && allocate(w->next_stream, n * s.stream) &&
-                        allocate(w->codes, n * s.stream + more) && allocate(w->next_codes, n * s.stream + more) &&
-                        allocate(w->other_codes, n * s.stream + more) && allocate(w->chosen, n * s.stream) &&
-                        allocate(w->chosen_codes, n * s.stream + more) && allocate(w->rows, n * s.rows + more) &&
-                        allocate(w->context, n * s.context) && allocate(w->context_codes, n * s.context + more) &&
-                        allocate(w->hidden, n * s.hidden) && allocate(w->hidden_codes, n * s.hidden + more);
+                        allocate(w->codes, 2 * (n * s.stream + more)) && allocate(w->next_codes, 2 * (n * s.stream + more)) &&
+                        allocate(w->other_codes, 2 * (n * s.stream + more)) && allocate(w->chosen, n * s.stream) &&
+                        allocate(w->chosen_codes, 2 * (n * s.stream + more)) && allocate(w->rows, n * s.rows + more) &&
+                        allocate(w->context, n * s.context) && allocate(w->context_codes, 2 * (n * s.context + more)) &&
+                        allocate(w->hidden, n * s.hidden) && allocate(w->hidden_codes, 2 * (n * s.hidden + more));
   if (complete) return w;
   free_workspace(w);
   return nullptr;

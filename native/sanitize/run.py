@@ -41,8 +41,8 @@ SMALL = Architecture(
 )
 
 
-def small_model() -> bytes:
-    """Model file of a small network of random weights."""
+def small_network() -> onnx.ModelProto:
+    """Small network of random weights."""
     generator = np.random.default_rng(0)
     weights = {
         name: generator.uniform(0.1, 0.5, shape).astype(np.float32) for name, shape in weight_shapes(SMALL).items()
@@ -54,12 +54,12 @@ def small_model() -> bytes:
         preprocessing=Preprocessing.for_image_size(SMALL.image_height_width),
         source=Source(name="small", dialect="none"),
     )
-    return model_file(build_artifact(checkpoint))
+    return build_artifact(checkpoint)
 
 
-def model_file(model: onnx.ModelProto) -> bytes:
+def model_file(model: onnx.ModelProto, *, bf16: bool) -> bytes:
     """Packed model without the metadata."""
-    packed = pack(model)
+    packed = pack(model, bf16=bf16)
     return packed[: split_metadata(memoryview(packed))[0]]
 
 
@@ -73,21 +73,23 @@ def main(files: int) -> None:
     if compiler is None:
         sys.exit("the sanitizers need g++ or clang++")
     with tempfile.TemporaryDirectory() as folder:
-        models = {
-            Path(folder) / "fp32.levit": small_model(),
-            Path(folder) / "int8.levit": model_file(onnx.load(EMBEDDED)),
-        }
-        for file, content in models.items():
-            file.write_bytes(content)
+        small, large = small_network(), onnx.load(EMBEDDED)
+        models = [
+            ("fp32", model_file(small, bf16=False), files),
+            ("bf16", model_file(small, bf16=True), files),
+            ("int8", model_file(large, bf16=True), max(files // 50, 1)),  # it is 60 times as large
+        ]
+        for name, content, _ in models:
+            (Path(folder) / name).write_bytes(content)
         for sanitizers in ("address,undefined", "thread"):
             program = Path(folder) / sanitizers.partition(",")[0]
             flags = [f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all", "-g", "-O1"]
             build.build_program(program, [ROOT / "sanitize" / "mutate.cpp"], compiler=[compiler], flags=flags)
-            for file, count in zip(
-                models, (files, max(files // 50, 1)), strict=True
-            ):  # that in int8 is 60 times as large
+            for name, _, count in models:
                 arguments = [str(count), "1"] if program.name == "address" else ["0", "4"]
-                subprocess.run([str(program), str(file), *arguments], check=True)  # noqa: S603  # the program built above
+                command = [str(program), str(Path(folder) / name), *arguments]
+                print(name, flush=True)
+                subprocess.run(command, check=True)  # noqa: S603  # the program built above
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from levit.deployment.reference import run_reference
 from levit.errors import EngineError, LevitWarning
 from levit.runtime.engine import open_engine
 from levit.runtime.model_info import native_engine
-from levit.runtime.model_resolution import find_artifact
+from levit.runtime.model_resolution import find_artifact, open_model
 from levit.runtime.native_engine import NativeEngine
 from levit.runtime.native_library import (
     INSTRUCTIONS_VARIABLE,
@@ -88,6 +88,21 @@ def test_every_instruction_set_gives_the_same_logits_in_int8():
         assert relative(actual, logits["portable", 1]) < 0.02
 
 
+def test_bf16_is_computed_where_the_processor_has_amx(content):
+    engine = NativeEngine(content)
+    has_amx = instruction_sets()[0] == "amx"
+    assert engine.precision == NativeEngine(content, precision="bf16").precision == ("bf16" if has_amx else "fp32")
+    assert relative(engine.run(NOISE), NativeEngine(content, precision="fp32").run(NOISE)) < 0.03
+
+
+def test_precision_applies_to_the_layers_of_a_quantized_model_in_floating_point():
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    engines = [open_model(None, engine="native", precision=precision) for precision in ("auto", "fp32")]
+    assert [engine.precision for engine in engines] == ["int8", "int8"]
+    assert "other layers are computed in fp32, as requested" in engines[1].reason
+    assert relative(*(engine.run_images(images) for engine in engines)) < 0.05
+
+
 def test_the_metadata_are_those_that_openvino_reads(content):
     assert NativeEngine(content, threads=1).metadata == OpenVinoEngine(content).metadata
 
@@ -107,7 +122,6 @@ def test_packed_models_are_cached_and_a_damaged_one_is_replaced(content, tmp_pat
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"precision": "bf16"}, "the native engine has no bf16: use `precision` auto, or `engine` openvino"),
         ({"precision": "int8"}, "the model: not quantized: export it in int8 with `levit export`"),
         ({"provider": "cpu"}, "`provider` is an option of onnxruntime, not of native"),
     ],
@@ -162,7 +176,7 @@ def test_the_environment_disables_the_engine_or_names_its_library(content, monke
 def test_the_instruction_set_is_described_and_can_be_chosen(content, monkeypatch):
     assert native_engine().startswith(instruction_sets()[0])
     monkeypatch.setenv(INSTRUCTIONS_VARIABLE, "portable")
-    assert NativeEngine(content).reason.endswith("with portable")
+    assert NativeEngine(content).reason.endswith("instructions: portable")
     monkeypatch.setenv(SWITCH_VARIABLE, "0")
     assert native_engine() == "engine native is not installed (disabled by LEVIT_NATIVE=0)"
 

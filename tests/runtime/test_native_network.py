@@ -68,8 +68,8 @@ ODD = {
 
 
 @cache
-def packed(architecture: Architecture, seed: int = 0) -> bytes:
-    return pack(build_artifact(random_checkpoint(architecture, seed)))
+def packed(architecture: Architecture, seed: int = 0, *, bf16: bool = False) -> bytes:
+    return pack(build_artifact(random_checkpoint(architecture, seed)), bf16=bf16)
 
 
 def images_and_logits(architecture: Architecture, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -107,6 +107,20 @@ def test_logits_of_every_instruction_set_are_those_of_the_reference(name):
             options = {"threads": threads, "instruction_set": instruction_set}
             assert relative(compute(content, images, architecture.num_labels, **options), expected) < 1e-5
             assert relative(compute(content, images[:1], architecture.num_labels, **options), expected[:1]) < 1e-5
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_logits_in_bf16_differ_from_the_reference_by_rounding(name):
+    architecture = ODD[name]
+    images, expected = images_and_logits(architecture, 5)
+    content = packed(architecture, bf16=True)
+    for instruction_set in instruction_sets():
+        for threads, count in ((1, 5), (3, 5), (3, 1)):
+            options = {"threads": threads, "instruction_set": instruction_set}
+            difference = relative(
+                compute(content, images[:count], architecture.num_labels, **options), expected[:count]
+            )
+            assert 1e-5 < difference < 0.03
 
 
 @settings(max_examples=20)
@@ -177,7 +191,7 @@ def test_a_model_of_wrong_sizes_is_refused_before_it_is_used():
 @settings(max_examples=300)
 @given(st.data())
 def test_damaged_records_give_an_error_or_logits(data):
-    content = bytearray(packed(SMALL))
+    content = bytearray(packed(SMALL, bf16=data.draw(st.booleans())))
     for _ in range(data.draw(st.integers(1, 3))):
         position = data.draw(st.integers(16, 3000))
         content[position] = data.draw(st.integers(0, 255))

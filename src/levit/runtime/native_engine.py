@@ -17,7 +17,7 @@ from levit.managed_engine import ManagedEngine, ProcessGuard, schedule
 from levit.runtime.cpu_count import usable_cores
 from levit.runtime.engine import Engine, open_engine
 from levit.runtime.native_format import OtherFormError
-from levit.runtime.native_library import load_library
+from levit.runtime.native_library import chosen_instruction_set
 from levit.runtime.native_models import open_packed
 from levit.runtime.native_network import NativeNetwork
 from levit.spec.artifact import Artifact
@@ -28,12 +28,12 @@ _MAX_PENDING_BATCHES = 2  # one is computed and one waits
 class NativeEngine(ManagedEngine):
     """Exported file in the native engine; an `ImageEngine`.
 
-    Quantized layers are computed in int8, all others in fp32. The weights are packed on first use, and kept in
-    `cache_dir`. An engine may be shared between threads.
+    Quantized layers are computed in int8, all others in bf16 where the processor has AMX, or else in fp32. The weights
+    are packed on first use, and kept in `cache_dir`. An engine may be shared between threads.
 
     Args:
         model: an ONNX file of `levit export`, or its content.
-        precision: "auto", "fp32" or "int8".
+        precision: "auto", "fp32", "bf16" or "int8". Of a quantized model it applies to the layers in floating point.
         threads: number of threads; None for the number of cores that the process may use.
         cache_dir: folder in which the packed weights are kept.
 
@@ -55,11 +55,9 @@ class NativeEngine(ManagedEngine):
     ) -> None:
         guard = ProcessGuard("this native engine")
         super().__init__(guard)
-        load_library()
+        bf16 = precision != "fp32" and chosen_instruction_set() == "amx"
         source = str(model) if isinstance(model, Path) else "the model"
-        if precision == "bf16":
-            raise EngineError("the native engine has no bf16", hint="use `precision` auto, or `engine` openvino")
-        packed = open_packed(model, None if cache_dir is None else cache_dir / "native")
+        packed = open_packed(model, None if cache_dir is None else cache_dir / "native", bf16=bf16)
         guard.check()  # a network has threads from the start
         self._network = NativeNetwork(packed, threads=threads or usable_cores())
         self.metadata: Mapping[str, str] = self._network.metadata
@@ -143,9 +141,15 @@ def open_native_engine(model: Path | bytes, **options: Any) -> Engine:
 
 def _choose_precision(requested: str, artifact: Artifact, instruction_set: str, source: str) -> tuple[str, str]:
     """Precision of a model, and the reason for it."""
+    has_bf16 = instruction_set == "amx"
+    in_float = "bf16" if requested != "fp32" and has_bf16 else "fp32"
+    if requested in ("fp32", in_float):
+        reason = "as requested"
+    else:
+        reason = "which this processor computes natively" if has_bf16 else "because this processor has no AMX"
     if artifact.precision == "int8":
-        return "int8", f"the file is quantized; other layers are computed in fp32, with {instruction_set}"
+        quantized = f"the file is quantized; other layers are computed in {in_float}"
+        return "int8", f"{quantized}, {reason}; instructions: {instruction_set}"
     if requested == "int8":
         raise EngineError("not quantized", source=source, hint="export it in int8 with `levit export`")
-    reason = "as requested" if requested == "fp32" else "because the file is not quantized"
-    return "fp32", f"fp32, {reason}, with {instruction_set}"
+    return in_float, f"{in_float}, {reason}; instructions: {instruction_set}"

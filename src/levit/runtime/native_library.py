@@ -56,6 +56,15 @@ def instruction_sets() -> list[str]:
     return names
 
 
+def chosen_instruction_set() -> str:
+    """Name of the instruction set in LEVIT_NATIVE_INSTRUCTIONS, or of the fastest.
+
+    Raises:
+        EngineError: there is no library, it cannot be loaded, or it is of another version.
+    """
+    return os.environ.get(INSTRUCTIONS_VARIABLE) or instruction_sets()[0]
+
+
 @cache
 def _load(file: Path) -> ctypes.CDLL:
     try:

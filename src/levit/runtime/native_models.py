@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,10 @@ from levit.spec.artifact import Artifact
 
 # Largest difference to the reference on a random image, relative to the largest logit: rounding in another order. In
 # int8 a number that is rounded to the next code changes others.
-_TOLERANCES = {True: 0.25, False: 1e-3}  # by whether the model is quantized
+_TOLERANCES = {"int8": 0.15, "bf16": 0.1, "fp32": 1e-3}
 
 
-def open_packed(model: Path | bytes, cache_dir: Path | None) -> Any:
+def open_packed(model: Path | bytes, cache_dir: Path | None, *, bf16: bool) -> Any:
     """Pack an exported file, or find it in the cache.
 
     A packed model is checked once: its logits of a random image are compared with those of another engine.
@@ -32,6 +33,7 @@ def open_packed(model: Path | bytes, cache_dir: Path | None) -> Any:
     Args:
         model: an ONNX file, or its content.
         cache_dir: folder of the cache; None for no cache.
+        bf16: whether layers that are not quantized are computed in bf16.
 
     Returns:
         A buffer: the memory map of the cached file, or the content.
@@ -46,11 +48,11 @@ def open_packed(model: Path | bytes, cache_dir: Path | None) -> Any:
         content = model.read_bytes() if isinstance(model, Path) else model
     except OSError as error:
         raise EngineError(f"cannot be read ({error.strerror})", source=source) from error
-    key = hashlib.sha256(content).hexdigest()[:32] + f"-{FORMAT_VERSION}"
+    key = hashlib.sha256(content).hexdigest()[:32] + f"-{FORMAT_VERSION}{'-bf16' if bf16 else ''}"
     cached = None if cache_dir is None else _find_cached(cache_dir, key)
     if cached is not None:
         return cached
-    packed, is_complete = _pack(content, model, source)
+    packed, is_complete = _pack(content, model, source, bf16)
     if cache_dir is not None and is_complete:
         with suppress(OSError):
             cache_dir.mkdir(parents=True, exist_ok=True)
@@ -68,7 +70,7 @@ def _find_cached(folder: Path, key: str) -> mmap.mmap | None:
     return None
 
 
-def _pack(content: bytes, model: Path | bytes, source: str) -> tuple[bytes, bool]:
+def _pack(content: bytes, model: Path | bytes, source: str, bf16: bool) -> tuple[bytes, bool]:
     """Packed model, and whether all of the network is in the one file."""
     import onnx  # not needed for a cached model
     from google.protobuf.message import DecodeError
@@ -83,28 +85,36 @@ def _pack(content: bytes, model: Path | bytes, source: str) -> tuple[bytes, bool
             onnx.load_external_data_for_model(network, str(model.absolute().parent))
     except (DecodeError, OSError, ValueError, onnx.checker.ValidationError) as error:
         raise EngineError(f"not an ONNX file ({first_line(error)})", source=source) from error
-    packed = pack(network)
-    _check(packed, network.SerializeToString())
+    packed = pack(network, bf16=bf16)
+    # Rounding to bf16 would hide small differences, so the same network is checked in fp32 too.
+    _check({"bf16": packed, "fp32": pack(network)} if bf16 else {"fp32": packed}, network.SerializeToString())
     return packed, not external
 
 
-def _check(packed: bytes, content: bytes) -> None:
+def _check(packed: Mapping[str, bytes], content: bytes) -> None:
     """Compare the logits of a random image with those of OpenVINO.
 
+    Args:
+        packed: packed models by the precision of the layers that are not quantized.
+        content: the ONNX file.
+
     Raises:
-        EngineError: they differ by more than rounding.
+        OtherFormError: they differ by more than rounding.
     """
     from levit.runtime.engine import open_engine
 
-    native = NativeNetwork(packed, threads=1)
-    artifact = Artifact.from_metadata(native.metadata)
+    reference = open_engine(content, engine="openvino", precision="fp32", threads=1)
+    artifact = Artifact.from_metadata(reference.metadata)
     image = random_image(artifact)
-    actual = native.run(image, image.shape[1:], len(artifact.labels))
-    native.close()
-    expected = open_engine(content, engine="openvino", precision="fp32", threads=1).run(image)
-    difference = float(np.abs(actual - expected).max() / np.abs(expected).max())
-    if np.isfinite(expected).all() and not difference <= _TOLERANCES[artifact.precision == "int8"]:
-        raise OtherFormError(f"its logits of a random image differ from those of OpenVINO by {difference:.2g}")
+    expected = reference.run(image)
+    for precision, model in packed.items():
+        native = NativeNetwork(model, threads=1)
+        actual = native.run(image, image.shape[1:], len(artifact.labels))
+        native.close()
+        difference = float(np.abs(actual - expected).max() / np.abs(expected).max())
+        tolerance = _TOLERANCES["int8" if artifact.precision == "int8" else precision]
+        if np.isfinite(expected).all() and not difference <= tolerance:
+            raise OtherFormError(f"its logits of a random image differ from those of OpenVINO by {difference:.2g}")
 
 
 def random_image(artifact: Artifact) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ import struct
 from math import log2, prod
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from levit.spec.blocks import AttentionBlock, EncoderBlock, MlpBlock, StemLayer,
 
 MAX_CHANNELS = 4  # of the input image
 
+_FP32, _INT8, _BF16 = 0, 1, 2  # precisions of layers
 _LANES = 16
 _ALIGNMENT = 64
 _MASKED = -1e30  # score of keys beyond the last one
@@ -32,11 +34,13 @@ _ACTIVATIONS = {"hardswish": 1, "silu": 2}
 _HEADER, _LAYER, _CONVOLUTION, _BLOCK = "<8s2IQ8I4f4f", "<4I3Q2f", "<8I", "<10IQ"
 
 
-def pack(model: onnx.ModelProto) -> bytes:
+def pack(model: onnx.ModelProto, *, bf16: bool = False) -> bytes:
     """Pack an exported network.
 
     Args:
         model: content of an exported file, in fp32, fp16 or int8.
+        bf16: whether layers that are not quantized are stored and computed in bf16, except the head, and attention may
+            be computed in bf16.
 
     Returns:
         Content of a model file, followed by the metadata of the exported file. Its precision in the metadata is that
@@ -48,14 +52,14 @@ def pack(model: onnx.ModelProto) -> bytes:
     """
     metadata = {pair.key: pair.value for pair in model.metadata_props}
     artifact = Artifact.from_metadata(metadata)
-    return join_metadata(_Packer(LayerReader(model), artifact).pack(), metadata)
+    return join_metadata(_Packer(LayerReader(model), artifact, bf16=bf16).pack(), metadata)
 
 
 class _Packer:
     """Layers and blocks of one network, in order, with the arrays that they refer to."""
 
-    def __init__(self, reader: LayerReader, artifact: Artifact) -> None:
-        self.reader, self.artifact = reader, artifact
+    def __init__(self, reader: LayerReader, artifact: Artifact, *, bf16: bool) -> None:
+        self.reader, self.artifact, self.bf16 = reader, artifact, bf16
         self.layers: list[tuple[Any, ...]] = []
         self.arrays: list[NDArray[Any]] = []
         self.size = 0  # of the arrays
@@ -95,7 +99,7 @@ class _Packer:
         if architecture.num_channels == 3:
             scale[:3], shift[:3] = self.artifact.preprocessing.scale_and_shift()
         sizes = architecture.num_channels, *architecture.image_height_width, architecture.num_labels
-        counts = len(self.layers), convolutions, blocks, 0
+        counts = len(self.layers), convolutions, blocks, self.bf16
         activation = _ACTIVATIONS[architecture.activation]
         return b"LEVITNAT", FORMAT_VERSION, activation, size, *sizes, *counts, *scale, *shift
 
@@ -107,7 +111,7 @@ class _Packer:
         weight = _pad(content.weight.transpose(2, 3, 1, 0), 2, (1, layer.input_channels), self.width)
         weight = weight.reshape(layer.kernel_size, -1, layer.output_channels)
         channels, self.width = self.width, _round_up(layer.output_channels, _LANES)
-        self.add(content, weight, (1, layer.output_channels))
+        self.add(content, weight, (1, layer.output_channels), bf16=self.bf16)
         return channels, layer.kernel_size, layer.stride, layer.padding, *inputs, *layer.output_grid
 
     def block(self, block: EncoderBlock) -> tuple[int, ...]:
@@ -144,27 +148,25 @@ class _Packer:
         content = self.reader.layer(name)
         if content.weight.shape != (prod(rows), prod(columns)):
             raise OtherFormError(f"the weights of {name} have the shape {list(content.weight.shape)}")
-        self.add(content, _pad(content.weight, 0, rows)[None], columns, factor)
+        self.add(content, _pad(content.weight, 0, rows)[None], columns, factor, bf16=self.bf16 and name != HEAD)
 
-    def add(self, layer: Layer, weight: NDArray[Any], columns: tuple[int, int], factor: float = 1.0) -> None:
-        """Add a layer with the weights [segments, inputs, outputs]."""
+    def add(
+        self, layer: Layer, weight: NDArray[Any], columns: tuple[int, int], factor: float = 1.0, *, bf16: bool = False
+    ) -> None:
+        """Add a layer with the weights [segments, inputs, outputs]; in bf16 if it is not quantized and `bf16`."""
         weight, bias = _pad(weight, 2, columns), _pad(layer.bias * factor, 0, columns)
-        segments, inputs, outputs = weight.shape
+        sizes = weight.shape[1], weight.shape[0], weight.shape[2]
         if layer.scale is None:
-            weights = self.place(_panels(weight.astype(np.float64) * factor, 1).astype(np.float32))
-            self.layers.append(
-                (0, inputs, segments, outputs, weights, 0, self.place(bias.astype(np.float32)), 0.0, 0.0)
-            )
+            weight = weight.astype(np.float64) * factor
+            panels = _panels(weight, 2).astype(np.float32).astype(ml_dtypes.bfloat16) if bf16 else _panels(weight, 1)
+            offset = self.place(panels) if bf16 else self.place_floats(panels)
+            self.layers.append((_BF16 if bf16 else _FP32, *sizes, offset, 0, self.place_floats(bias), 0.0, 0.0))
             return
         step, zero = np.float64(np.float32(layer.step)), layer.zero
         scale = _pad(layer.scale * factor * step, 0, columns)
         bias = bias - scale * zero * weight.astype(np.int64).sum((0, 1))
-        offsets = (
-            self.place(_panels(weight, 4)),
-            self.place(scale.astype(np.float32)),
-            self.place(bias.astype(np.float32)),
-        )
-        self.layers.append((1, inputs, segments, outputs, *offsets, step, float(zero)))
+        offsets = self.place(_panels(weight, 4)), self.place_floats(scale), self.place_floats(bias)
+        self.layers.append((_INT8, *sizes, *offsets, step, float(zero)))
 
     def place_floats(self, array: NDArray[Any]) -> int:
         """Add an array in float32, and return its position relative to the first one."""
@@ -181,13 +183,13 @@ class _Packer:
 def _panels(weight: NDArray[Any], unit: int) -> NDArray[Any]:
     """[segments, inputs, outputs] -> [outputs / 16, steps, 16, unit].
 
-    Each segment is padded to the unit, and int8 to 64 values.
+    Each segment is padded to the unit, the number of values of a step, and panels of int8 and bf16 to 16 steps.
     """
     segments, inputs, outputs = weight.shape
     padded = np.zeros((segments, _round_up(inputs, unit), outputs), weight.dtype)
     padded[:, :inputs] = weight
     flat = padded.reshape(-1, outputs)
-    depth = len(flat) if unit == 1 else _round_up(len(flat), _ALIGNMENT)
+    depth = len(flat) if unit == 1 else _round_up(len(flat), 16 * unit)
     flat = np.concatenate([flat, np.zeros((depth - len(flat), outputs), weight.dtype)])
     return np.ascontiguousarray(flat.reshape(depth // unit, unit, outputs // _LANES, _LANES).transpose(2, 0, 3, 1))
 
