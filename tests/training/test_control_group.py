@@ -72,7 +72,7 @@ def kill_first_at_work(accelerator: Accelerator, folder: Path) -> None:
 def test_a_process_that_is_killed_ends_the_other_at_once(processes, tmp_path, target):
     assert run_together(processes, target, tmp_path) == [-signal.SIGKILL, FAILURE]
     message = (tmp_path / "error-1").read_text()
-    assert message.startswith("another of the processes that train together has ended or does not answer (")
+    assert message.startswith("another of the processes that train together has ended or does not respond (")
     assert message.endswith("): see its messages, and continue with `resume`")
     assert "\n" not in message
 
@@ -90,7 +90,7 @@ def test_a_process_that_stops_ends_the_other_within_the_limit(processes, tmp_pat
     first, second = start_group(processes, call_connected, (stop_first, tmp_path, 3.0), count=2)
     assert wait([second]) == [FAILURE]
     first.kill()
-    assert "ended or does not answer (" in (tmp_path / "error-1").read_text()
+    assert "ended or does not respond (" in (tmp_path / "error-1").read_text()
     assert wait([first]) == [-signal.SIGKILL]
 
 
@@ -124,7 +124,7 @@ def test_an_error_in_long_work_ends_the_other_process_as_well(processes, tmp_pat
 def signal_twice(accelerator: Accelerator, folder: Path) -> None:
     """The second process gets SIGTERM twice while it waits for the first one, which waits for the end of the second."""
     if accelerator.is_main_process:
-        with pytest.raises(LevitError, match="has ended or does not answer"):
+        with pytest.raises(LevitError, match="has ended or does not respond"):
             wait_for_second(folder)
         return
     seconds = [0.0]
@@ -164,7 +164,7 @@ def test_a_single_process_does_not_wait():
 
 def test_the_error_of_a_connection_is_one_short_line():
     text = "[/src/gloo/transport/tcp/pair.cc:561] Connection closed by peer [127.0.0.1]:7607. This is typically\ncaused"
-    with pytest.raises(LevitError, match=r"does not answer \(Connection closed by peer \[127.0.0.1\]:7607\): see its"):
+    with pytest.raises(LevitError, match=r"does not respond \(Connection closed by peer \[127.0.0.1\]:7607\): see its"):
         fail_with(text)
 
 

@@ -214,7 +214,7 @@ class SignalTransform:
 
 
 class EndlessTransform:
-    """Transform that waits forever, as for a disk that does not answer."""
+    """Transform that waits forever, as for a disk that does not respond."""
 
     def __call__(self, source, sample):
         threading.Event().wait()
@@ -240,7 +240,7 @@ def test_a_worker_process_that_finishes_no_batch_is_ended_with_an_error(kind):
     transform = EndlessTransform() if kind == "waits" else SignalTransform(signal.SIGSTOP)
     dataset = ImageDataset(gray_images(1, 2), transform, on_bad_image="fail")
     settings = LoaderSettings(num_workers=1, max_wait=1.0)
-    reason = r"^the workers that load images finished no batch in 1 seconds: see whether the disk answers, or resume"
+    reason = r"^the workers that load images finished no batch in 1 seconds: see whether the disk responds, or resume"
     with pytest.raises(LevitError, match=reason):
         next(iter(validation_batches(dataset, settings, batch_size=2)))
     gc.collect()

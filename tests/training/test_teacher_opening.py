@@ -252,11 +252,11 @@ def test_a_teacher_whose_process_has_ended_is_an_error_in_one_line(resnet):
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="Windows has no SIGSTOP")
 @pytest.mark.parametrize("count", [1, len(PIXELS)], ids=["the pixels fit into the pipe", "they do not"])
-def test_a_teacher_whose_process_does_not_answer_is_ended_with_an_error(resnet, count):
+def test_a_teacher_whose_process_does_not_respond_is_ended_with_an_error(resnet, count):
     teacher = open_(resnet)
     teacher.max_wait = 0.2
     os.kill(teacher.process_id, signal.SIGSTOP)
-    with pytest.raises(LevitError, match=r"^`teacher` .*: its process did not answer, and was ended: see whether the"):
+    with pytest.raises(LevitError, match=r"^`teacher` .*: its process did not respond, and was ended: see whether the"):
         teacher(PIXELS[:count])
     teacher.close()
     assert teacher.exit_code == -signal.SIGKILL

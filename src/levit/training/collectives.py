@@ -17,7 +17,7 @@ def all_reduce_flags(flags: Sequence[bool], accelerator: Accelerator) -> list[bo
     """All-reduce flags, such as those to stop and to save: each is true if it is true on any process.
 
     Raises:
-        LevitError: another process has ended, or does not answer.
+        LevitError: another process has ended, or does not respond.
     """
     if accelerator.num_processes == 1:
         return list(flags)

@@ -24,7 +24,7 @@ from levit.training.signals import interruptible_wait
 COLLECTIVE_TIMEOUT = timedelta(minutes=10)
 
 _BEAT_SECONDS = 1.0  # between two signs of life
-_LEAVE_SECONDS = 5.0  # in which a process that fails tells the others
+_LEAVE_SECONDS = 5.0  # in which a process that fails notifies the others
 _MAX_POLL_SECONDS = 0.05
 
 _SOURCE_LINE = re.compile(r"^\[\S+:\d+\] ")  # with which the messages of gloo begin
@@ -48,7 +48,7 @@ def sum_in_control_group(values: Sequence[int]) -> list[int]:
     """Sum integers over all processes; signals are handled during the wait, and a second one ends it.
 
     Raises:
-        LevitError: another process has ended, or does not answer.
+        LevitError: another process has ended, or does not respond.
     """
     sums = torch.tensor(values, dtype=torch.int64)
     with connection_errors(), interruptible_wait():
@@ -72,7 +72,7 @@ def long_work(accelerator: Accelerator) -> Iterator[None]:
         accelerator: the processes; a single one does not wait.
 
     Raises:
-        LevitError: another process has failed or ended, or does not answer.
+        LevitError: another process has failed or ended, or does not respond.
     """
     if accelerator.num_processes == 1:
         yield
@@ -90,7 +90,7 @@ def wait_for_all(accelerator: Accelerator) -> None:
     """Wait until every process has called this function.
 
     Raises:
-        LevitError: another process has failed or ended, or does not answer.
+        LevitError: another process has failed or ended, or does not respond.
     """
     with long_work(accelerator):
         pass
@@ -98,7 +98,7 @@ def wait_for_all(accelerator: Accelerator) -> None:
 
 @contextmanager
 def connection_errors() -> Iterator[None]:
-    """Raise a `LevitError` of one line where another process has ended or does not answer.
+    """Raise a `LevitError` of one line where another process has ended or does not respond.
 
     torch raises `RuntimeError` for it, with the name of the library that connects the processes.
     """
@@ -109,7 +109,7 @@ def connection_errors() -> Iterator[None]:
         if not is_distributed:
             raise
         cause = _SOURCE_LINE.sub("", first_line(error)).split(". ")[0]
-        reason = f"another of the processes that train together has ended or does not answer ({cause})"
+        reason = f"another of the processes that train together has ended or does not respond ({cause})"
         raise LevitError(reason, hint="see its messages, and continue with `resume`") from error
 
 
@@ -128,7 +128,7 @@ class _SignsOfLife(threading.Thread):
         """Wait for all processes.
 
         Raises:
-            LevitError: another process has failed or ended, or does not answer.
+            LevitError: another process has failed or ended, or does not respond.
         """
         self._has_ended.set()
         with interruptible_wait():
@@ -138,7 +138,7 @@ class _SignsOfLife(threading.Thread):
             raise self._error
 
     def leave(self) -> None:
-        """Tell the other processes that this one has failed."""
+        """Notify the other processes that this one has failed."""
         self._has_failed = True
         self._has_ended.set()
         self.join(_LEAVE_SECONDS)

@@ -18,7 +18,7 @@ from levit.training.indexed_images import IndexedImages
 from levit.training.sampler import DeterministicSampler, SampleIndex
 from levit.training.shared_memory import describe_shared_memory, shared_memory_error
 from levit.training.worker_count import num_validation_workers
-from levit.training.worker_processes import ANSWER_SECONDS, WorkerInit, killed_after, recorded, worker_context
+from levit.training.worker_processes import RESPONSE_SECONDS, WorkerInit, killed_after, recorded, worker_context
 
 OnBadImage = Literal["fail", "replace", "skip"]
 
@@ -130,7 +130,7 @@ class BatchLoader:
     """
 
     def __init__(
-        self, loader: DataLoader[Any], workers: Sequence[BaseProcess] = (), *, max_wait: float = ANSWER_SECONDS
+        self, loader: DataLoader[Any], workers: Sequence[BaseProcess] = (), *, max_wait: float = RESPONSE_SECONDS
     ) -> None:
         self._loader, self._workers, self._max_wait = loader, workers, max_wait
 
@@ -161,7 +161,7 @@ class BatchLoader:
         """Error for a worker that was killed; `is_late` says that it was killed because it did not finish a batch."""
         if is_late:
             reason = f"the workers that load images finished no batch in {self._max_wait:g} seconds"
-            return LevitError(reason, hint="see whether the disk answers, or resume with `workers` set to 0")
+            return LevitError(reason, hint="see whether the disk responds, or resume with `workers` set to 0")
         hint = "resume with fewer `workers`, or with `workers` set to 0"
         return LevitError(f"{first_line(error)} (its batches use {describe_shared_memory()})", hint=hint)
 
@@ -182,7 +182,7 @@ class LoaderSettings:
     process: int = 0
     num_processes: int = 1
     pin_memory: bool = False
-    max_wait: float = ANSWER_SECONDS
+    max_wait: float = RESPONSE_SECONDS
 
 
 def training_batches(

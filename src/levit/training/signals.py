@@ -87,7 +87,7 @@ def interruptible_wait() -> Iterator[None]:
 class _SignalWatch(threading.Thread):
     """Thread that ends the process at a later signal that the main thread cannot handle.
 
-    The system tells Python of a signal at once, but Python calls its handler only between two of its instructions, and
+    The system passes a signal to Python at once, but Python calls its handler only between two of its instructions, and
     a call of a library that waits for another process or for a disk is one of them.
     """
 

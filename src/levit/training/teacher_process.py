@@ -18,7 +18,7 @@ from torch import Tensor
 from levit.errors import LevitError
 from levit.training import teacher_server
 from levit.training.teacher_server import REQUEST, RESPONSE, TeacherSettings
-from levit.training.worker_processes import ANSWER_SECONDS, Deadline, killed_after
+from levit.training.worker_processes import RESPONSE_SECONDS, Deadline, killed_after
 
 _CLOSE_SECONDS = 1.0  # in which the process has to end when its input does
 _MAX_ERROR_BYTES = 4096
@@ -46,7 +46,7 @@ class TeacherProcess:
     """
 
     def __init__(
-        self, settings: TeacherSettings, *, fingerprint: str, source: str, max_wait: float = ANSWER_SECONDS
+        self, settings: TeacherSettings, *, fingerprint: str, source: str, max_wait: float = RESPONSE_SECONDS
     ) -> None:
         self.fingerprint, self.max_wait = fingerprint, max_wait
         self._source, self._shape = source, settings.shape
@@ -130,10 +130,10 @@ class TeacherProcess:
         return np.frombuffer(bytearray(content), np.float32).reshape(batch_size, -1)
 
     def _failure(self, deadline: Deadline) -> LevitError:
-        """Error for a process that has ended, with the last line that it printed, or did not answer."""
+        """Error for a process that has ended, with the last line that it printed, or did not respond."""
         if deadline.has_passed:
             hint = "see whether the machine has enough memory, and continue with `resume`"
-            return LevitError("its process did not answer, and was ended", source=self._source, hint=hint)
+            return LevitError("its process did not respond, and was ended", source=self._source, hint=hint)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=5)
         self._errors.seek(max(0, self._errors.seek(0, 2) - _MAX_ERROR_BYTES))

@@ -19,8 +19,8 @@ from typing import Any, Protocol
 
 from levit.errors import ConfigError
 
-# A process that does not answer for longer has stopped, or waits for a disk or a server that has.
-ANSWER_SECONDS = 600.0
+# A process that does not respond for longer has stopped, or waits for a disk or a server that has.
+RESPONSE_SECONDS = 600.0
 
 _PRELOADED_MODULES = ["levit.training.data_loader", "levit.training.augmentation"]
 
