@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 import levit
-from levit.evaluation.similarity import most_similar
 
 NEIGHBORS = (1, 5, 20)
 
@@ -22,6 +21,11 @@ def embed(classify: levit.Classifier, path: str, count: int) -> tuple[NDArray[np
     """Features and labels of the first images of a data set."""
     items = [item for item in islice(iter(levit.open_data(path)), count) if item.labels]
     return classify.embed([item.image for item in items]), [item.labels[0] for item in items]
+
+
+def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Vectors of length 1."""
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
 def main() -> None:
@@ -36,18 +40,19 @@ def main() -> None:
     classify = levit.Classifier(arguments.model)
     features, labels = embed(classify, arguments.train, arguments.num_train)
     queries, expected = embed(classify, arguments.test, arguments.num_test)
+    mean = features.mean(axis=0)
+    similarities = unit(queries - mean) @ unit(features - mean).T
     correct = dict.fromkeys(NEIGHBORS, 0)
-    for query, label in zip(queries, expected, strict=True):
-        neighbors = most_similar(query, features, top_k=max(NEIGHBORS))
+    for row, label in zip(similarities, expected, strict=True):
+        nearest = np.argsort(-row)[: max(NEIGHBORS)]
         for count in NEIGHBORS:
             weights: dict[int, float] = defaultdict(float)
-            for neighbor in neighbors[:count]:
-                weights[labels[neighbor.index]] += neighbor.similarity
+            for index in nearest[:count]:
+                weights[labels[index]] += float(row[index])
             correct[count] += max(weights, key=weights.__getitem__) == label
     for count in NEIGHBORS:
-        print(
-            f"{count:3} nearest of {len(labels):,}: {100 * correct[count] / len(expected):.1f} % of {len(expected):,}"
-        )
+        share = 100 * correct[count] / len(expected)
+        print(f"{count:3} nearest of {len(labels):,}: {share:.1f} % of {len(expected):,}")
 
 
 if __name__ == "__main__":

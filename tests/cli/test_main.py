@@ -1,5 +1,6 @@
 """The command line as a whole: commands, help, version, exit codes."""
 
+import os
 import subprocess
 import sys
 
@@ -9,8 +10,10 @@ import levit
 from levit.cli import app
 from tests.cli.console import start
 
-COMMANDS = sorted(command.callback.__name__ for command in app.registered_commands)
-LARGE_PACKAGES = {"numpy", "onnx", "openvino", "PIL", "torch", "transformers", "safetensors", "ml_dtypes", "google"}
+COMMANDS = sorted(command.name or command.callback.__name__ for command in app.registered_commands)
+LARGE_PACKAGES = {
+    "cv2", "numpy", "onnx", "openvino", "PIL", "torch", "transformers", "safetensors", "ml_dtypes", "google",
+}  # fmt: skip
 
 # Prints the exit code of main() and the imported large packages on the last line.
 LIST_IMPORTS = f"""
@@ -31,7 +34,10 @@ def exit_code_and_imports(*arguments: str) -> list[str]:
 
 
 def test_the_names_of_the_commands():
-    assert COMMANDS == ["benchmark", "calibrate", "convert", "data", "evaluate", "export", "info", "predict", "train"]
+    assert COMMANDS == [
+        "benchmark", "calibrate", "convert", "data", "embed", "evaluate", "export", "info", "models", "predict",
+        "similar", "train", "val", "video",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", [(), *((command,) for command in COMMANDS)], ids=" ".join)
@@ -68,6 +74,43 @@ def test_an_unknown_command_is_wrong_usage(console):
     result = console("fly")
     assert (result.code, result.out) == (2, "")
     assert "fly" in result.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fly"], "no such command 'fly': see levit --help"),
+        (["predict"], "missing argument 'PATH...': see levit predict --help"),
+        (["predict", "a.jpg", "--speed", "9"], "no such option: --speed: see levit predict --help"),
+        (["predict", "a.jpg", "-k"], "option '-k' requires an argument"),
+        (["embed", "a.jpg"], "missing option '--out' / '-o': see levit embed --help"),
+        (["predict", "a\n.jpg", "--json", "--csv"], "--json and --csv exclude each other: give one of them"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_one_line(console, arguments, message):
+    result = console(*arguments)
+    assert (result.code, result.out, result.err) == (2, "", f"levit: {message}\n")
+
+
+def test_a_value_of_another_kind_is_one_line(console):
+    for arguments in (["-k", "0"], ["-k", "many"], ["--precision", "fp7"]):
+        result = console("predict", "a.jpg", *arguments)
+        assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+        assert result.err.startswith("levit: invalid value for '--")
+        assert "Value error" not in result.err
+
+
+def test_val_is_evaluate(console):
+    assert console("val", "missing.onnx", "missing").err == console("evaluate", "missing.onnx", "missing").err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="completion of a POSIX shell")
+def test_shells_complete_the_names_of_commands():
+    environment = os.environ | {"_LEVIT_COMPLETE": "complete_bash", "COMP_WORDS": "levit pre", "COMP_CWORD": "1"}
+    code = "import sys; sys.argv[0] = 'levit'; from levit.cli import run; run()"
+    process = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert process.stdout.split() == ["predict"]
 
 
 def test_the_version_is_printed(console):

@@ -133,7 +133,7 @@ def test_names_are_printed_as_given(console, model, photos):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "Missing argument"),
+        ([], "missing argument"),
         (["a.png", "--json", "--csv"], "--json and --csv exclude each other: give one of them"),
         (["a.png", "--top-k", "0"], "--top-k"),
         (["a.png", "--top-k", "many"], "--top-k"),

@@ -22,18 +22,18 @@ def test_the_neighbors_are_those_of_scikit_learn(seed, count, top_k, center):
     reference = NearestNeighbors(n_neighbors=min(top_k, count), metric="cosine").fit(features - mean)
     distances, indices = reference.kneighbors([query - mean])
     np.testing.assert_allclose([neighbor.similarity for neighbor in neighbors], 1 - distances[0], atol=1e-5)
-    assert sorted(neighbor.index for neighbor in neighbors) == sorted(indices[0].tolist()) or top_k < count
+    assert sorted(neighbor.row for neighbor in neighbors) == sorted(indices[0].tolist()) or top_k < count
 
 
 def test_the_image_itself_has_similarity_one_and_comes_first():
     features = np.random.default_rng(0).normal(size=(9, 5)).astype(np.float32)
     first = most_similar(features[4], features)[0]
-    assert (first.index, first.similarity) == (4, pytest.approx(1))
+    assert (first.row, first.similarity) == (4, pytest.approx(1))
 
 
 def test_equal_images_keep_their_order():
     features = np.float32([[1, 0], [0, 1], [0, 1], [0, 2]])
-    assert [neighbor.index for neighbor in most_similar(features[2], features, center=False)] == [1, 2, 3, 0]
+    assert [neighbor.row for neighbor in most_similar(features[2], features, center=False)] == [1, 2, 3, 0]
 
 
 def test_no_images_have_no_neighbors():

@@ -6,6 +6,7 @@ import re
 from os import PathLike, fspath
 from pathlib import Path
 
+from levit.checkpoints.cache import cache_folder
 from levit.checkpoints.regular_files import check_regular_file
 from levit.checkpoints.weight_names import SAFETENSORS_FILE, WEIGHT_FILES, is_weight_file, list_some
 from levit.errors import CheckpointError
@@ -65,6 +66,20 @@ def find_weights(path_or_id: str | PathLike[str], *, revision: str | None = None
 
         return download_from_hub(hub_id, revision)
     raise CheckpointError(f"no such file or folder, and no name that is known ({', '.join(HUB_NAMES)}, …)", source=name)
+
+
+def is_cached(name: str) -> bool:
+    """Return whether the weights of a published name were downloaded before.
+
+    Args:
+        name: one of `HUB_NAMES` or `ADDRESSES`.
+    """
+    if name in ADDRESSES:
+        folder = cache_folder("downloads")
+        return folder is not None and (folder / ADDRESSES[name].rpartition("/")[2]).is_file()
+    from huggingface_hub import try_to_load_from_cache
+
+    return any(isinstance(try_to_load_from_cache(HUB_NAMES[name], file), str) for file in WEIGHT_FILES)
 
 
 def check_no_revision(revision: str | None, name: str, kind: str) -> None:

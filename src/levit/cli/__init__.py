@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+from typer._click.exceptions import ClickException
 from typer.core import TyperCommand
 from typer.main import get_group
 
@@ -26,23 +27,27 @@ from levit.cli.error_message import command_flags, error_message, render_flags
 from levit.cli.evaluate import evaluate
 from levit.cli.export import export
 from levit.cli.info import info
+from levit.cli.models import models
 from levit.cli.predict import predict
 from levit.cli.renamed_options import renamed_options
 from levit.cli.train import train
+from levit.cli.usage_error import usage_message
+from levit.cli.video import video
 from levit.errors import LevitError, LevitWarning, printable
 
 app = typer.Typer(
     name="levit",
     help="LeViT: classify images on ordinary CPUs, read its checkpoints, export them.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(predict)
+app.command()(video)
 app.command()(embed)
 app.command()(similar)
 app.command()(info)
+app.command()(models)
 app.command()(convert)
 app.command(
     context_settings=renamed_options(
@@ -56,10 +61,12 @@ app.command(
 )(export)
 app.command()(data)
 app.command()(evaluate)
+app.command("val", help="The same as levit evaluate.")(evaluate)
 app.command()(train)
 app.command(context_settings=renamed_options({"precision": "target-precision"}))(calibrate)
 app.command()(benchmark)
 
+_FAST_COMMANDS = ("predict", "video", "embed", "similar")
 _GLOBAL_OPTIONS = ("--quiet", "--debug")  # accepted before and after the command
 
 
@@ -98,7 +105,10 @@ def main() -> None:
         warnings.simplefilter("always", LevitWarning)
         warnings.showwarning = _print_warning
     try:
-        app(_global_options_first(sys.argv[1:]))
+        sys.exit(app(_global_options_first(sys.argv[1:]), prog_name="levit", standalone_mode=False) or 0)
+    except ClickException as error:
+        print(usage_message(error), file=sys.stderr)
+        sys.exit(error.exit_code)
     except LevitError as error:
         _print_traceback()
         print(f"levit: {error_message(error, _flags())}", file=sys.stderr)
@@ -115,13 +125,13 @@ def main() -> None:
 
 
 def run() -> NoReturn:
-    """Run `main()` as a process; after `levit predict`, end the process without freeing its memory."""
+    """Run `main()` as a process; after commands that predict, end the process without freeing its memory."""
     try:
         main()
         code: str | int | None = 0
     except SystemExit as error:
         code = error.code
-    if _command_name() != "predict" or not isinstance(code, int):
+    if _command_name() not in _FAST_COMMANDS or not isinstance(code, int):
         sys.exit(code)
     sys.stdout.flush()
     sys.stderr.flush()

@@ -52,11 +52,13 @@ def embed(
     preprocessing: PreprocessingOption = Preprocessing.FAST,
     max_pixels: MaxPixelsOption = None,
     threads: ThreadsOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was written as one JSON object.")] = False,
 ) -> None:
     """Write the pooled features of images, by which similar images are found.
 
     The exit code is 1 if some images could not be read; they are named, and the features of all others are written.
     """
+    from levit.cli.output import print_json
     from levit.cli.predict import open_classifier
     from levit.logs import get_logger
     from levit.reporting.embeddings_file import check_suffix, write_embeddings
@@ -67,6 +69,9 @@ def embed(
     write_embeddings(embeddings, Path(out))
     shape = " x ".join(f"{size:,}" for size in embeddings.features.shape)
     get_logger().info("%s", printable(f"{out}: {shape} features of {embeddings.model}"))
+    if as_json:
+        count, width = embeddings.features.shape
+        print_json({"path": out, "images": count, "features": width, "model": embeddings.model, "errors": errors})
     if errors:
         raise typer.Exit(1)
 

@@ -46,7 +46,10 @@ SplitOption = Annotated[
     str | None, typer.Option(help="Split of the data: validation, test or train; default: the first that exists.")
 ]
 OutOption = Annotated[
-    str | None, typer.Option(metavar="DIR", help="Write report.html, metrics.json, tables and predictions to a folder.")
+    str | None,
+    typer.Option(
+        "--out", "-o", metavar="DIR", help="Write report.html, metrics.json, tables and predictions to a folder."
+    ),
 ]
 ClassMapOption = Annotated[
     str | None, typer.Option(metavar="FILE.json", help="Labels of the model for classes with other names.")

@@ -23,7 +23,7 @@ def train(
     data: Annotated[
         str | None, typer.Argument(help="Training set: labeled images that `levit data` reads.", show_default=False)
     ] = None,
-    out: Annotated[str | None, typer.Option(metavar="RUN", help="Run directory.")] = None,
+    out: Annotated[str | None, typer.Option("--out", "-o", metavar="RUN", help="Run directory.")] = None,
     config: Annotated[str | None, typer.Option(metavar="FILE.yaml", help="Options, one on each line.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
     **values: Any,

@@ -19,6 +19,8 @@ _PANELS = {
     "augmentation": "Augmentation", "run": "Run",
 }  # fmt: skip
 
+_NAMES = {"model": ("--model", "-m")}  # options with a short name
+
 
 def with_training_options(command: Callable[..., None]) -> Callable[..., None]:
     """Decorate a typer command: its `**values` become one option for each field of the option groups.
@@ -54,7 +56,10 @@ def _annotation(option_field: Field[Any], panel: str) -> Any:
         notes.append(f"also {', '.join('--' + name.replace('_', '-') for name in synonyms)}")
     if notes:
         text = f"{text} ({'; '.join(notes)})"
-    details = typer.Option(help=text, metavar="|".join(choices) or None, show_default=False, rich_help_panel=panel)
+    names = _NAMES.get(option_field.name, ())
+    details = typer.Option(
+        *names, help=text, metavar="|".join(choices) or None, show_default=False, rich_help_panel=panel
+    )
     return Annotated[kind | None, details]
 
 

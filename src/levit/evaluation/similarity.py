@@ -14,11 +14,11 @@ class Neighbor(NamedTuple):
     """Image that is similar to another one.
 
     Attributes:
-        index: row of its features.
+        row: row of its features.
         similarity: cosine of the angle between the features of both, in [-1, 1]; 1 for the same direction.
     """
 
-    index: int
+    row: int
     similarity: float
 
 
@@ -41,7 +41,7 @@ def most_similar(
 
     Examples:
         >>> features = np.float32([[1, 0], [0, 1], [1, 1]])
-        >>> [neighbor.index for neighbor in most_similar(features[0], features, top_k=2, center=False)]
+        >>> [neighbor.row for neighbor in most_similar(features[0], features, top_k=2, center=False)]
         [0, 2]
     """
     if top_k < 1:

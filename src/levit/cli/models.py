@@ -1,0 +1,110 @@
+"""The command `levit models`: the names of models that work."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Annotated
+
+import typer
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """Model that has a name.
+
+    Attributes:
+        name: name for `--model`; empty for the embedded model, which is the default.
+        kind: where it comes from: "embedded", "hub", "facebook" or "openmmlab".
+        image_size: height and width of the input in pixels.
+        classes: number of classes.
+        parameters: number of parameters, with all heads.
+        top1: top-1 accuracy, a fraction in [0, 1]; None if it is not known.
+        data: data of the accuracy.
+        is_cached: True if it needs no download.
+    """
+
+    name: str
+    kind: str
+    image_size: int
+    classes: int
+    parameters: int
+    top1: float | None
+    data: str
+    is_cached: bool
+
+
+def models(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per model.")] = False,
+) -> None:
+    """List the models that have a name: size, accuracy, and whether they need a download.
+
+    Accuracies of published weights are those that their authors state. Any file or folder with weights, and any name of
+    a LeViT on the hub, is a model, too.
+    """
+    from levit.cli.output import print_json
+
+    rows = [_embedded_row(), *_published_rows()]
+    if as_json:
+        for row in rows:
+            print_json(asdict(row))
+        return
+    _print_table(rows)
+
+
+def _embedded_row() -> ModelRow:
+    from levit.runtime.model_info import describe
+    from levit.spec.weight_shapes import count_parameters
+
+    artifact, _ = describe(None)
+    accuracy = artifact.accuracy
+    return ModelRow(
+        name="",
+        kind="embedded",
+        image_size=artifact.architecture.image_height_width[0],
+        classes=len(artifact.labels),
+        parameters=count_parameters(artifact.architecture),
+        top1=None if accuracy is None else accuracy.top1,
+        data="" if accuracy is None else accuracy.data,
+        is_cached=True,
+    )
+
+
+def _published_rows() -> list[ModelRow]:
+    from levit.checkpoints.weight_lookup import ADDRESSES, HUB_NAMES, is_cached
+    from levit.spec.variants import VARIANTS
+    from levit.spec.weight_shapes import count_parameters
+
+    rows = []
+    for name in (*HUB_NAMES, *ADDRESSES):
+        variant = VARIANTS[name.removesuffix(".pth").removesuffix("_3rdparty_in1k").lower()]
+        architecture = variant.architecture()
+        rows.append(
+            ModelRow(
+                name=name,
+                kind="hub" if name in HUB_NAMES else "facebook" if name.endswith(".pth") else "openmmlab",
+                image_size=architecture.image_height_width[0],
+                classes=architecture.num_labels,
+                parameters=count_parameters(architecture),
+                top1=variant.published_top1,
+                data="ImageNet",
+                is_cached=is_cached(name),
+            )
+        )
+    return rows
+
+
+def _print_table(rows: list[ModelRow]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("name", no_wrap=True)
+    for column in ("size", "top-1", "downloaded"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        size = f"{row.parameters / 1e6:.1f} M"
+        accuracy = "" if row.top1 is None else f"{100 * row.top1:.1f} %"
+        table.add_row(row.name or "(embedded)", size, accuracy, "yes" if row.is_cached else "no")
+    console = Console(highlight=False)
+    console.print(table)
+    console.print("Top-1 of ImageNet as published; of the embedded model, on its own 200 classes.", style="dim")

@@ -1,0 +1,97 @@
+"""Frames of video files and cameras, read with OpenCV."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike, fspath
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from levit.errors import ConfigError, DataError
+from levit.images.opening import check_is_regular
+
+
+class Frame(NamedTuple):
+    """Frame of a video.
+
+    Attributes:
+        number: number of the frame, from 0; skipped frames count.
+        seconds: its time from the beginning of a file, or since a camera was opened.
+        pixels: uint8 [height, width, 3], RGB.
+    """
+
+    number: int
+    seconds: float
+    pixels: NDArray[np.uint8]
+
+
+def read_frames(source: str | PathLike[str] | int, *, every: int = 1) -> Iterator[Frame]:
+    """Yield the frames of a video file, or those of a camera until the iterator is closed.
+
+    Args:
+        source: a video file of any format that OpenCV reads, or the index of a camera, from 0.
+        every: 1 for all frames, `n` for every n-th.
+
+    Raises:
+        ConfigError: `every` is less than 1.
+        DataError: the file does not exist or is no video, or there is no such camera.
+        ImageError: the file is not a regular file.
+        ImportError: OpenCV is not installed.
+    """
+    if every < 1:
+        raise ConfigError(f"is {every}", source="every", hint="give at least 1")
+    return _read(source, every)
+
+
+def _read(source: str | PathLike[str] | int, every: int) -> Iterator[Frame]:
+    cv2 = _import_opencv()
+    with _opened(cv2, source) as capture:
+        rate, start, number = capture.get(cv2.CAP_PROP_FPS), time.monotonic(), 0
+        while capture.grab():
+            if number % every == 0:
+                is_read, pixels = capture.retrieve()
+                if not is_read:
+                    break
+                is_camera = isinstance(source, int)
+                seconds = time.monotonic() - start if is_camera else number / rate if rate > 0 else 0.0
+                yield Frame(number, seconds, np.ascontiguousarray(pixels[..., ::-1]))
+            number += 1
+    if not number:
+        raise DataError("no frame can be read", source=_name(source), hint="give a video, or convert it to MP4")
+
+
+@contextmanager
+def _opened(cv2: Any, source: str | PathLike[str] | int) -> Iterator[Any]:
+    """Open a video file or a camera, and close it at the end."""
+    if not isinstance(source, int):
+        try:
+            check_is_regular(source, fspath(source))
+        except OSError as error:
+            raise DataError(f"cannot be opened ({error.strerror})", source=source) from error
+    capture = cv2.VideoCapture(source if isinstance(source, int) else fspath(source))
+    try:
+        if not capture.isOpened():
+            reason = "no such camera" if isinstance(source, int) else "no video, or of a format that OpenCV cannot read"
+            raise DataError(reason, source=_name(source))
+        yield capture
+    finally:
+        capture.release()
+
+
+def _name(source: str | PathLike[str] | int) -> str:
+    return f"camera {source}" if isinstance(source, int) else fspath(source)
+
+
+def _import_opencv() -> Any:
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")  # its messages would be more than one line
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    try:
+        import cv2
+    except ImportError as error:
+        raise ImportError('videos and cameras need OpenCV: pip install "levit[video]"') from error
+    return cv2

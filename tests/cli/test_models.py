@@ -1,0 +1,41 @@
+"""The command `levit models`."""
+
+import json
+from pathlib import Path
+
+from levit.checkpoints.cache import cache_folder
+from levit.checkpoints.weight_lookup import ADDRESSES, HUB_NAMES
+
+
+def records(console) -> dict[str, dict]:
+    return {record["name"]: record for record in map(json.loads, console("models", "--json").out.splitlines())}
+
+
+def test_every_name_is_listed_with_its_size_and_accuracy(console):
+    rows = records(console)
+    assert list(rows) == ["", *HUB_NAMES, *ADDRESSES]
+    assert rows["levit-256"] == {
+        "name": "levit-256", "kind": "hub", "image_size": 224, "classes": 1000, "parameters": 18_893_876,
+        "top1": 0.816, "data": "ImageNet", "is_cached": False,
+    }  # fmt: skip
+    assert {rows[name]["kind"] for name in ADDRESSES} == {"facebook", "openmmlab"}
+    assert (rows[""]["kind"], rows[""]["classes"], rows[""]["is_cached"]) == ("embedded", 200, True)
+    assert rows[""]["top1"] > 0.4
+
+
+def test_downloaded_models_are_marked(console, tmp_path, monkeypatch):
+    (cache_folder("downloads") / Path(ADDRESSES["LeViT-128S.pth"]).name).touch()
+    revision = tmp_path / "models--facebook--levit-192" / "snapshots" / "1"
+    revision.mkdir(parents=True)
+    (revision / "pytorch_model.bin").touch()
+    (tmp_path / "models--facebook--levit-192" / "refs").mkdir()
+    (tmp_path / "models--facebook--levit-192" / "refs" / "main").write_text("1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    rows = records(console)
+    assert {name for name, row in rows.items() if row["is_cached"]} == {"", "LeViT-128S.pth", "levit-192"}
+
+
+def test_the_table_has_a_line_for_each_model(console):
+    lines = console("models").out.splitlines()
+    assert [line.split()[0] for line in lines[1:-1]] == ["(embedded)", *HUB_NAMES, *ADDRESSES]
+    assert lines[1 + list(HUB_NAMES).index("levit-256") + 1].split() == ["levit-256", "18.9", "M", "81.6", "%", "no"]

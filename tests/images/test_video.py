@@ -1,0 +1,81 @@
+"""Frames of video files."""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from levit.errors import ConfigError, DataError, ImageError
+from levit.images.video import read_frames
+
+cv2 = pytest.importorskip("cv2")
+
+COLORS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)]
+
+
+def write_video(file, frames: int = 12) -> None:
+    """Video of 8 frames per second; each of four colors is shown for a quarter of it."""
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"MJPG"), 8, (64, 48))
+    for number in range(frames):
+        color = COLORS[number * len(COLORS) // frames]
+        writer.write(np.full((48, 64, 3), color[::-1], np.uint8))
+    writer.release()
+
+
+@pytest.fixture
+def clip(tmp_path):
+    write_video(tmp_path / "clip.avi")
+    return tmp_path / "clip.avi"
+
+
+def test_frames_are_rgb_with_their_numbers_and_times(clip):
+    frames = list(read_frames(clip))
+    assert [frame.number for frame in frames] == list(range(12))
+    assert [frame.seconds for frame in frames] == [number / 8 for number in range(12)]
+    for frame in frames:
+        assert (frame.pixels.shape, frame.pixels.dtype) == ((48, 64, 3), np.uint8)
+        np.testing.assert_allclose(frame.pixels.mean((0, 1)), COLORS[frame.number // 3], atol=6)
+
+
+def test_every_nth_frame_keeps_its_number(clip):
+    frames = list(read_frames(str(clip), every=5))
+    assert [(frame.number, frame.seconds) for frame in frames] == [(0, 0), (5, 0.625), (10, 1.25)]
+
+
+def test_frames_of_a_list_do_not_share_their_pixels(clip):
+    first, *_, last = read_frames(clip)
+    assert not np.array_equal(first.pixels, last.pixels)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "no such file"), (b"", "no video"), (b"text" * 100, "no video, or of a format")]
+)
+def test_files_that_are_no_videos_are_errors_of_one_line(tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "clip.mp4").write_bytes(content)
+    with pytest.raises(DataError, match=f"clip.mp4.*{message}" if content is not None else "cannot be opened"):
+        list(read_frames(tmp_path / "clip.mp4"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "clip.mp4")
+    with pytest.raises(ImageError, match="not a regular file"):
+        list(read_frames(tmp_path / "clip.mp4"))
+
+
+def test_a_camera_that_does_not_exist_is_an_error():
+    with pytest.raises(DataError, match=r"camera 987.*no such camera"):
+        list(read_frames(987))
+
+
+def test_less_than_every_frame_is_an_error(clip):
+    with pytest.raises(ConfigError, match="every is 0: give at least 1"):
+        read_frames(clip, every=0)
+
+
+def test_the_extra_is_named_where_it_is_missing(clip, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)  # as if it were not installed
+    with pytest.raises(ImportError, match=r'pip install "levit\[video\]"'):
+        list(read_frames(clip))
