@@ -1,5 +1,7 @@
 """Training recipes: YAML files of options."""
 
+import os
+
 import pytest
 import yaml
 
@@ -58,3 +60,10 @@ def test_all_options_survive_a_yaml_file(tmp_path):
     file = tmp_path / "args.yaml"
     file.write_text(yaml.safe_dump(options.to_flat(), allow_unicode=True), encoding="utf-8")
     assert TrainingOptions.from_flat(**read_recipe(file)) == options
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_refused_instead_of_waiting_for_its_other_end(tmp_path):
+    os.mkfifo(tmp_path / "recipe.yaml")
+    with pytest.raises(ConfigError, match=r"recipe\.yaml: a pipe, not a regular file"):
+        read_recipe(tmp_path / "recipe.yaml")

@@ -41,7 +41,7 @@ def calibrate(
         allow_outside: whether a table of images may name files outside its folder.
 
     Returns:
-        The temperature, the threshold, and coverage and precision on the images.
+        The temperature, the threshold, and coverage and precision by cross-validation.
 
     Raises:
         CheckpointError: `model` is not an exported file.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.weight_lookup import check_no_revision
-from levit.errors import CheckpointError, ConfigError
+from levit.errors import ConfigError, errors_name
 from levit.managed_engine import ManagedEngine
 from levit.runtime.engine import Engine, ImageEngine, Precision, validate_options
 from levit.runtime.model_resolution import open_model
@@ -111,12 +111,9 @@ def open_shared(options: ModelOptions) -> OpenedModel:
 
 def _read_artifact(engine: Engine, source: str | None) -> Artifact:
     """Read the description of the engine's model, and check that it classifies images."""
-    try:
+    with errors_name(source):
         artifact = Artifact.from_metadata(engine.metadata)
-    except CheckpointError as error:
-        raise CheckpointError(error.reason, source=source, hint=error.hint) from error
-    if artifact.architecture.num_channels != 3:
-        channels = artifact.architecture.num_channels
-        raise ConfigError(f"the network takes {channels} channels, and images have 3", source=source)
-    artifact.preprocessing.check_fits(artifact.architecture.image_height_width)
-    return artifact
+        if artifact.architecture.num_channels != 3:
+            raise ConfigError(f"the network takes {artifact.architecture.num_channels} channels, and images have 3")
+        artifact.preprocessing.check_fits(artifact.architecture.image_height_width)
+        return artifact

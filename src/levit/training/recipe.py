@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from levit.errors import ConfigError, first_line
+from levit.checkpoints.regular_files import check_regular_file
+from levit.errors import CheckpointError, ConfigError, first_line
 from levit.training.option_aliases import resolve_aliases
 from levit.training.option_fields import parse_text
 from levit.training.options import check_option_names, option_fields
@@ -22,7 +23,10 @@ def read_recipe(file: str | Path) -> dict[str, Any]:
     import yaml
 
     try:
+        check_regular_file(Path(file))
         values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    except CheckpointError as error:
+        raise ConfigError(error.reason, source=file, hint=error.hint) from error
     except OSError as error:
         raise ConfigError(f"cannot be read ({error.strerror})", source=file) from error
     except (UnicodeDecodeError, yaml.YAMLError) as error:
