@@ -81,6 +81,7 @@ def test_a_network_with_all_classes_of_its_teacher_can_predict_one_that_the_data
     assert evaluation.class_indices == (0, 2, 4)
 
 
+@pytest.mark.slow
 def test_a_run_with_all_classes_of_its_teacher_is_resumed_to_the_same_bits(
     options: TrainingOptions, teacher: Path, tmp_path: Path
 ) -> None:
@@ -105,6 +106,7 @@ def test_a_run_on_wordnet_ids_has_names_and_is_evaluated_and_fine_tuned_on_the_i
     assert torch.equal(before["classifier.linear.weight"], after["classifier.linear.weight"])
 
 
+@pytest.mark.slow
 def test_a_run_of_an_earlier_version_with_ids_as_labels_is_resumed_to_the_same_bits(
     options: TrainingOptions, tmp_path: Path
 ) -> None:
