@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from levit.training.worker_processes import killed_after
 from tests.conftest import ROOT
 
 pytestmark = [
@@ -107,3 +108,13 @@ def test_workers_end_with_a_killed_training_process(tmp_path):
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=120)
     assert all(map(ends, pids))
+
+
+def test_a_process_is_killed_when_a_wait_takes_longer_than_its_limit():
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        with killed_after(600.0, [process]) as in_time:
+            pass
+        with killed_after(0.1, [process]) as deadline:
+            process.wait(timeout=120)
+    assert (in_time.has_passed, deadline.has_passed) == (False, True)
+    assert process.returncode == -signal.SIGKILL

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,10 @@ RESPONSE_SECONDS = 600.0
 
 _PRELOADED_MODULES = ["levit.training.data_loader", "levit.training.augmentation"]
 
+_CHECK_SECONDS = 0.5  # between two checks of deadlines
+
+_deadlines: set[Deadline] = set()
+_is_watched = False
 _workers: weakref.WeakSet[BaseProcess] = weakref.WeakSet()
 
 
@@ -90,8 +95,16 @@ class Deadline:
         has_passed: whether the processes were killed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float, processes: Iterable[Killable]) -> None:
         self.has_passed = False
+        self._end, self._processes = time.monotonic() + seconds, processes
+
+    def check(self) -> None:
+        """Kill the processes if it is time to."""
+        if not self.has_passed and time.monotonic() > self._end:
+            self.has_passed = True
+            for process in self._processes:
+                process.kill()
 
 
 @contextmanager
@@ -99,23 +112,31 @@ def killed_after(seconds: float, processes: Iterable[Killable]) -> Iterator[Dead
     """Kill processes that the block waits for longer than a limit; their end then ends the wait with an error.
 
     Args:
-        seconds: the limit.
+        seconds: the limit, to which half a second may be added.
         processes: the processes, which are looked up when the limit has passed.
     """
-    deadline = Deadline()
-
-    def kill() -> None:
-        deadline.has_passed = True
-        for process in processes:
-            process.kill()
-
-    timer = threading.Timer(seconds, kill)
-    timer.daemon = True
-    timer.start()
+    global _is_watched
+    deadline = Deadline(seconds, processes)
     try:
+        _deadlines.add(deadline)
+        if not _is_watched:
+            _is_watched = True
+            threading.Thread(target=_watch, daemon=True).start()
         yield deadline
     finally:
-        timer.cancel()
+        _deadlines.discard(deadline)
+
+
+def _watch() -> None:
+    """Check the deadlines until there is none; one thread for all of them, because starting a thread takes time."""
+    global _is_watched
+    while _is_watched:
+        time.sleep(_CHECK_SECONDS)
+        for deadline in list(_deadlines):
+            deadline.check()
+        if not _deadlines:
+            _is_watched = False
+            _is_watched = bool(_deadlines)  # another thread may have added one and seen that it is watched
 
 
 @atexit.register  # before multiprocessing waits for them, because it was registered later
