@@ -50,7 +50,7 @@ class Classifier:
             the processor computes it natively, or else "fp32".
         threads: number of threads, at least 1; None for the number of cores that this process may use.
         max_pixels: largest accepted product of width and height, by default 100 million; larger images are refused
-            before they are decoded.
+            before they are decoded. JPEG files decoded at a fraction of their size may have four times as many.
         preprocessing: "fast", within 0.05 gray levels of Pillow in the mean (1 for JPEG files several times as large
             as needed, which are decoded at a fraction of their size); or "exact", bit for bit as Pillow.
         provider: execution provider of onnxruntime ("cpu", "cuda"), or device of torch ("cpu", "cuda", "mps").
