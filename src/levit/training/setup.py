@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -186,9 +187,11 @@ def _keep_logits(
         return teacher
     shape = CacheShape(len(images.train), options.teacher.teacher_views, len(student.classes))
     identity = (fingerprint, options.teacher, options.augmentation, options.run.seed, student.image_size)
-    with accelerator.local_main_process_first():
-        file = create_cache_file(Path(options.run.out), shape, *identity)
-    return CachedTeacher(teacher, file, shape, autocast=accelerator.autocast)
+    create = partial(create_cache_file, Path(options.run.out), shape, *identity)
+    with long_work(accelerator):
+        if accelerator.is_local_main_process:
+            create()
+    return CachedTeacher(teacher, create(), shape, autocast=accelerator.autocast)
 
 
 def _build_mixup(options: TrainingOptions, num_classes: int) -> Mixup | None:
