@@ -50,6 +50,7 @@ bench: $(VENV)/.dev  ## Measure accuracy and speed, side by side with other impl
 	$(BIN)/python benchmarks/build_graph.py
 	$(BIN)/python benchmarks/attention.py
 	$(BIN)/python benchmarks/operation_times.py
+	$(BIN)/python benchmarks/native.py levit-128s levit-192 levit-256 levit-384 > benchmarks/results/native.md
 	$(BIN)/python benchmarks/peers.py
 	$(BIN)/python benchmarks/training.py
 
