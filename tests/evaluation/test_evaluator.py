@@ -30,6 +30,21 @@ def test_classes_are_matched_by_name():
     assert evaluation.accuracy.images == 10
 
 
+def test_the_model_may_be_restricted_to_the_classes_of_the_data():
+    data = ColorDataset()
+    data.items = [item for item in data.items if item.labels != (0,)]
+    data.classes = ("red", "green")
+    data.items = [item._replace(labels=(int(item.name.startswith("green")),)) for item in data.items]
+    everything = evaluate(color_classifier(), data)
+    restricted = evaluate(color_classifier(), data, data_classes_only=True)
+    assert everything.confusion.tolist() == [[6, 0, 0], [0, 0, 3], [0, 0, 0]]  # red, green, blue
+    assert restricted.confusion[:, 2].sum() == 0
+    assert restricted.num_evaluated == everything.num_evaluated == 9
+    assert restricted.top1.value >= everything.top1.value
+    assert {mistake.predicted for mistake in restricted.mistakes} <= {0, 1}
+    assert all(0 < mistake.score <= 1 for mistake in restricted.mistakes)
+
+
 def test_most_confident_mistakes_come_first():
     extra = [LabeledImage(uniform_image(0, 0, 120 + index), (1,), f"more{index}") for index in range(100)]
     mistakes = evaluate(color_classifier(), ColorDataset(extra)).mistakes

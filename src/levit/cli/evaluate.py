@@ -54,6 +54,9 @@ OutOption = Annotated[
 ClassMapOption = Annotated[
     str | None, typer.Option(metavar="FILE.json", help="Labels of the model for classes with other names.")
 ]
+DataClassesOnlyOption = Annotated[
+    bool, typer.Option("--data-classes-only", help="Let the model choose among the classes of the data only.")
+]
 OnBadImageOption = Annotated[
     OnBadImage, typer.Option(help="Count and name images that cannot be evaluated, or fail at the first.")
 ]
@@ -87,6 +90,7 @@ def evaluate(
     split: SplitOption = None,
     out: OutOption = None,
     class_map: ClassMapOption = None,
+    data_classes_only: DataClassesOnlyOption = False,
     on_bad_image: OnBadImageOption = OnBadImage.SKIP,
     quantization_images: SkipOption = None,
     engine: EngineOption = Engine.AUTO,
@@ -104,8 +108,8 @@ def evaluate(
 
     The exit code is 1 if some images could not be evaluated; all other images are evaluated nevertheless.
     """
-    if save_accuracy and not (Path(model).suffix == ".onnx" and Path(model).exists()):
-        raise typer.BadParameter(f"--save-accuracy: {model} is not an exported file: export the checkpoint first")
+    if save_accuracy:
+        _check_save_accuracy(model, data_classes_only=data_classes_only)
     from levit.data.open_data import open_with_other_splits
     from levit.data.read_once import ReadOnceDataset
     from levit.runtime.cpu_count import usable_cores
@@ -114,15 +118,24 @@ def evaluate(
     images = ReadOnceDataset(opened, threads=usable_cores())
     settings = {"engine": engine.value, "precision": precision.value, "preprocessing": preprocessing.value}
     run = _Run(
-        model, images, other_splits, settings, revision, _read_class_map(class_map), on_bad_image, batch_size,
-        quantization_images, Path(out) if out is not None else None, find_duplicates, as_json,
+        model, images, other_splits, settings, revision, _read_class_map(class_map), data_classes_only, on_bad_image,
+        batch_size, quantization_images, Path(out) if out is not None else None, find_duplicates, as_json,
     )  # fmt: skip
     if not images.is_multi_label:
         run.evaluate(compare, save_accuracy=save_accuracy)
-    elif compare is not None or save_accuracy:
-        raise typer.BadParameter(f"{data}: --compare and --save-accuracy need images with one label each")
+    elif compare is not None or save_accuracy or data_classes_only:
+        flags = "--compare, --save-accuracy and --data-classes-only"
+        raise typer.BadParameter(f"{data}: {flags} need images with one label each")
     else:
         run.evaluate_multi_label()
+
+
+def _check_save_accuracy(model: str, *, data_classes_only: bool) -> None:
+    """Check that an accuracy can be saved: of an exported file, over all of its labels."""
+    if data_classes_only:
+        raise typer.BadParameter("--save-accuracy saves the accuracy over all labels: leave out --data-classes-only")
+    if not (Path(model).suffix == ".onnx" and Path(model).exists()):
+        raise typer.BadParameter(f"--save-accuracy: {model} is not an exported file: export the checkpoint first")
 
 
 @dataclass(frozen=True)
@@ -135,6 +148,7 @@ class _Run:
     settings: dict[str, Any]
     revision: str | None
     class_map: dict[str, str] | None
+    data_classes_only: bool
     on_bad_image: OnBadImage
     batch_size: int
     quantization_images: int | None
@@ -185,6 +199,7 @@ class _Run:
                 [(classifier, callback) for classifier, (_, callback) in zip(opened, models, strict=True)],
                 self.images,
                 class_map=self.class_map,
+                data_classes_only=self.data_classes_only,
                 on_bad_image=self.on_bad_image.value,
                 batch_size=self.batch_size,
                 quantization_images=self.quantization_images,

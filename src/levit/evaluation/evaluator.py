@@ -26,6 +26,7 @@ def evaluate(
     split: str | None = None,
     allow_outside: bool = False,
     class_map: Mapping[str, str] | None = None,
+    data_classes_only: bool = False,
     on_bad_image: OnBadImage = "skip",
     batch_size: int = DEFAULT_BATCH_SIZE,
     quantization_images: int | None = None,
@@ -43,6 +44,8 @@ def evaluate(
         split: name of the split ("validation", "test" or "train"), where the data has several.
         allow_outside: whether a table of images may name files outside its folder.
         class_map: label of the model for classes of the data set whose names differ from it.
+        data_classes_only: whether the model chooses among the classes of the data set only, as for a part of ImageNet's
+            classes; otherwise among all of its labels.
         on_bad_image: count images that cannot be read or have invalid labels ("skip"), or raise an error ("fail").
         batch_size: number of images that are computed at once.
         quantization_images: number of quantization images of the model, which are excluded, as
@@ -71,8 +74,9 @@ def evaluate(
     classifier = model if isinstance(model, Classifier) else Classifier(model)
     images = open_data(data, split=split, allow_outside=allow_outside) if isinstance(data, str | PathLike) else data
     (evaluation,) = evaluate_together(
-        [(classifier, on_prediction)], images, class_map=class_map, on_bad_image=on_bad_image, batch_size=batch_size,
-        quantization_images=quantization_images, duplicates=duplicates, progress=progress,
+        [(classifier, on_prediction)], images, class_map=class_map, data_classes_only=data_classes_only,
+        on_bad_image=on_bad_image, batch_size=batch_size, quantization_images=quantization_images,
+        duplicates=duplicates, progress=progress,
     )  # fmt: skip
     return evaluation
 
@@ -82,6 +86,7 @@ def evaluate_together(
     data: LabeledDataset,
     *,
     class_map: Mapping[str, str] | None = None,
+    data_classes_only: bool = False,
     on_bad_image: OnBadImage = "skip",
     batch_size: int = DEFAULT_BATCH_SIZE,
     quantization_images: int | None = None,
@@ -96,6 +101,7 @@ def evaluate_together(
         models: the models, with their callbacks for each evaluated image.
         data: the data set.
         class_map: as in `evaluate`.
+        data_classes_only: as in `evaluate`.
         on_bad_image: as in `evaluate`.
         batch_size: as in `evaluate`.
         quantization_images: as in `evaluate`; None for the largest number of the models.
@@ -110,7 +116,7 @@ def evaluate_together(
     kept, num_excluded = exclude_quantization_images(artifacts, images, quantization_images)
     shared = share_pass(kept, len(models))
     passes = [
-        SingleLabelPass(classifier, reader, class_map, on_bad_image, on_prediction)
+        SingleLabelPass(classifier, reader, class_map, on_bad_image, on_prediction, data_classes_only=data_classes_only)
         for (classifier, on_prediction), reader in zip(models, shared, strict=True)
     ]
     with ExitStack() as stack:

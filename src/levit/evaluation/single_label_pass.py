@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import numpy as np
@@ -96,7 +96,7 @@ class SingleLabelPass:
     Args:
         classifier: the model.
         data: the images, without those that are excluded.
-        class_map, on_bad_image, on_prediction: as in `evaluate`.
+        class_map, on_bad_image, on_prediction, data_classes_only: as in `evaluate`.
     """
 
     def __init__(
@@ -106,9 +106,13 @@ class SingleLabelPass:
         class_map: Mapping[str, str] | None,
         on_bad_image: OnBadImage,
         on_prediction: OnPrediction | None,
+        *,
+        data_classes_only: bool,
     ) -> None:
         self._classifier, self._data, self._on_prediction = classifier, data, on_prediction
         self._match = _match_labels(data, classifier.labels, class_map)
+        self._excluded = np.ones(len(classifier.labels), bool)
+        self._excluded[list(self._match.class_indices) if data_classes_only else slice(None)] = False
         self._predictions = LabeledPredictions(data, on_bad_image=on_bad_image)
         self._metrics = MetricAccumulator(len(classifier.labels))
         self._diagnostics = Diagnostics(len(classifier.labels))
@@ -129,9 +133,10 @@ class SingleLabelPass:
             reason = f"none of its {self._predictions.num_images} images could be evaluated"
             raise DataError(reason, source=self._data.name)
 
-    def _add(self, batch: Sequence[tuple[LabeledImage, Prediction]]) -> None:
-        if not batch:
+    def _add(self, pairs: Sequence[tuple[LabeledImage, Prediction]]) -> None:
+        if not pairs:
             return
+        batch = [(item, self._exclude_labels(prediction)) for item, prediction in pairs]
         best = top_classes(np.stack([prediction.logits for _, prediction in batch]))
         counted = self._metrics.update(best, _targets([item for item, _ in batch], self._match.class_indices))
         for (item, prediction), predicted, target in zip(batch, best[:, 0].tolist(), counted.tolist(), strict=True):
@@ -139,6 +144,12 @@ class SingleLabelPass:
             self._diagnostics.add(item.name, item.image, target=target, predicted=predicted, score=score)
             if self._on_prediction is not None:
                 self._on_prediction(item, prediction, target)
+
+    def _exclude_labels(self, prediction: Prediction) -> Prediction:
+        """The prediction without the labels that are not classes of the data, where only these are to be predicted."""
+        if not self._excluded.any():
+            return prediction
+        return replace(prediction, logits=np.where(self._excluded, np.float32(-np.inf), prediction.logits))
 
     def result(self, *, duplicates: Duplicates | None, num_excluded: int) -> Evaluation:
         """The evaluation, after all steps."""

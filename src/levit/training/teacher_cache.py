@@ -38,8 +38,8 @@ class CacheShape(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """Size of the file in bytes."""
-        return 2 * self.images * self.views * self.classes
+        """Size in bytes: float16 [images, views, classes + 1]; the last value of a row is 1 once it is complete."""
+        return 2 * self.images * self.views * (self.classes + 1)
 
 
 class CachedTeacher:
@@ -51,7 +51,7 @@ class CachedTeacher:
 
     Args:
         teacher: the teacher: a process, or a network on the device of the training.
-        file: file of the logits, float16 [images, views, classes]; a row of zeros is not computed yet.
+        file: file of the logits, from `create_cache_file`.
         shape: number of images, views and classes.
         autocast: context in which a network is computed.
 
@@ -74,7 +74,9 @@ class CachedTeacher:
         self._teacher, self._autocast = teacher, autocast
         if (size := file.stat().st_size) != shape.nbytes:
             raise LevitError(f"is damaged: {size:,} bytes instead of {shape.nbytes:,}", source=file, hint="delete it")
-        self._logits: NDArray[np.float16] = np.memmap(file, np.float16, "r+", shape=tuple(shape))
+        self._logits: NDArray[np.float16] = np.memmap(
+            file, np.float16, "r+", shape=(shape.images, shape.views, shape.classes + 1)
+        )
         self._pending: list[tuple[Tensor, Tensor | None]] = []
 
     def submit(self, samples: Tensor, pixel_values: Tensor) -> None:
@@ -87,7 +89,7 @@ class CachedTeacher:
         Raises:
             LevitError: the process of the teacher has ended.
         """
-        missing = torch.from_numpy(~self._read(samples).any(axis=1)).nonzero()[:, 0]
+        missing = torch.from_numpy(self._read(samples)[:, -1] == 0).nonzero()[:, 0]
         computed = None
         if len(missing):
             pixels = pixel_values[missing.to(pixel_values.device)]
@@ -110,8 +112,9 @@ class CachedTeacher:
                 computed = self._teacher.collect(len(missing))
             assert computed is not None  # noqa: S101
             images, views = missing.numpy().T
-            self._logits[images, views] = computed.float().cpu().numpy()
-        return torch.from_numpy(self._read(samples).astype(np.float32))
+            self._logits[images, views, :-1] = computed.float().cpu().numpy()
+            self._logits[images, views, -1] = 1  # afterwards, because the process may be killed at any time
+        return torch.from_numpy(self._read(samples)[:, :-1].astype(np.float32))
 
     def close(self) -> None:
         """End the process of the teacher."""
