@@ -119,6 +119,7 @@ def test_scores_are_mixed_like_labels(tmp_path):
     labels, flipped = batch.targets, batch.targets.flip(0)
     share = float(mixed.targets[1, 1])  # image 1 is mixed with image 2
     assert 0 < share < 1
+    torch.testing.assert_close(mixed.targets, share * labels + (1 - share) * flipped)
     torch.testing.assert_close(
         mixed.pixel_values, share * batch.pixel_values + (1 - share) * batch.pixel_values.flip(0)
     )
@@ -137,6 +138,26 @@ def test_without_mixing_the_loss_is_that_of_the_logits(tmp_path):
         distillation=TeacherOptions(teacher="run", distillation="soft", tau=2.0),
     )  # fmt: skip
     student = HeadLogits(*(torch.randn(2, 3) for _ in range(3)))
+    torch.testing.assert_close(
+        loss(student, batch.targets, microbatch.teacher_logits), loss(student, batch.targets, logits)
+    )
+
+
+@pytest.mark.parametrize("distillation", ["hard", "soft"])
+def test_scores_of_several_labels_are_independent(tmp_path, distillation):
+    batch = batch_of(*((image, 0) for image in range(6)))
+    batch = batch._replace(pixel_values=batch.pixel_values / 10)  # so that no score is within the margin
+    logits = logits_of(open_cache(tmp_path, None, "plain"), batch)
+    assert (logits > 0).sum(dim=1).max() > 1
+    preparation = MicrobatchPreparation(
+        mixup=None, teacher=open_cache(tmp_path), device=CPU, seed=0, accumulate=1, is_multi_label=True
+    )  # fmt: skip
+    (microbatch,) = preparation(iter([batch]), epoch=0, step=0, steps_per_epoch=1)
+    loss = Loss(
+        label_smoothing=0.0, class_weights=None, is_multi_label=True,
+        distillation=TeacherOptions(teacher="run", distillation=distillation),
+    )  # fmt: skip
+    student = HeadLogits(*(torch.randn(6, 3) for _ in range(3)))
     torch.testing.assert_close(
         loss(student, batch.targets, microbatch.teacher_logits), loss(student, batch.targets, logits)
     )

@@ -18,6 +18,7 @@ from levit.training.teacher_cache import CachedTeacher
 from levit.training.teacher_process import TeacherProcess
 
 _MIN_SCORE = 1e-12  # of the logarithm
+_LOGIT_MARGIN = 1e-6  # distance of a score of one of several labels from 0 and from 1
 
 
 class Microbatch(NamedTuple):
@@ -52,6 +53,7 @@ class MicrobatchPreparation:
         device: device of the training.
         seed: seed of the run; random numbers of mixup depend on it, the epoch and the step.
         accumulate: number of microbatches of a step.
+        is_multi_label: whether the scores of a teacher whose logits are kept are independent.
     """
 
     mixup: Mixup | None
@@ -59,6 +61,7 @@ class MicrobatchPreparation:
     device: torch.device
     seed: int
     accumulate: int
+    is_multi_label: bool = False
 
     def __call__(
         self, batches: Iterator[Batch], *, epoch: int, step: int, steps_per_epoch: int
@@ -115,10 +118,12 @@ class MicrobatchPreparation:
         """Wait for the logits of the teacher."""
         microbatch = pending.microbatch
         if isinstance(self.teacher, CachedTeacher):
-            scores = self.teacher.collect(pending.samples).softmax(dim=1).to(self.device, non_blocking=True)
+            logits = self.teacher.collect(pending.samples).to(self.device, non_blocking=True)
+            scores = logits.sigmoid() if self.is_multi_label else logits.softmax(dim=1)
             pixels, both = self._mix(pending, torch.cat([microbatch.targets, scores], dim=1))
             targets, scores = both.chunk(2, dim=1)
-            return Microbatch(pixels, targets, scores.clamp_min(_MIN_SCORE).log())
+            logits = scores.logit(_LOGIT_MARGIN) if self.is_multi_label else scores.clamp_min(_MIN_SCORE).log()
+            return Microbatch(pixels, targets, logits)
         assert self.teacher is not None  # noqa: S101
         logits = self.teacher.collect(len(microbatch.pixel_values))
         return microbatch._replace(teacher_logits=logits.to(self.device, non_blocking=True))

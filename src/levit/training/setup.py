@@ -77,7 +77,7 @@ def build_training_loop(
     preparation = MicrobatchPreparation(
         mixup=_build_mixup(options, len(student.classes)), device=accelerator.device,
         seed=options.run.seed, accumulate=options.optimizer.accumulate,
-        teacher=None if isinstance(source, nn.Module) else source,
+        teacher=None if isinstance(source, nn.Module) else source, is_multi_label=student.is_multi_label,
     )  # fmt: skip
     validator = Validator(
         batches=validation_batches, accelerator=accelerator, num_classes=len(student.classes),
