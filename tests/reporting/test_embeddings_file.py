@@ -54,6 +54,15 @@ def test_a_parquet_file_with_other_columns_is_an_error(tmp_path):
         read_embeddings(tmp_path / "e.parquet")
 
 
+@pytest.mark.parametrize("features", [["text"], [1.5], [[1.5, 2.5]]])
+def test_features_of_another_type_are_an_error(tmp_path, features):
+    table = pyarrow.table({"file": ["a.jpg"], "features": features})
+    metadata = {"levit": '{"model": "LeViT-128S", "sha256": null}'}
+    pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), tmp_path / "e.parquet")
+    with pytest.raises(DataError, match="no file of embeddings"):
+        read_embeddings(tmp_path / "e.parquet")
+
+
 def test_a_missing_file_is_an_error(tmp_path):
     with pytest.raises(DataError, match="no such file: write it with `levit embed`"):
         read_embeddings(tmp_path / "e.npz")

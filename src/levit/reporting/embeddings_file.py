@@ -103,7 +103,7 @@ def read_embeddings(file: Path) -> Embeddings:
         files, features, model = _read_numpy(file) if arrow is None else _read_parquet(file, arrow)
         values = json.loads(model)
         embeddings = Embeddings(files, features, str(values["model"]), values["sha256"])
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"no file of embeddings ({first_line(error)})", source=file, hint=hint) from error
     if features.ndim != 2 or len(features) != len(files) or features.dtype != np.float32:
         raise DataError(f"no file of embeddings (features are {list(features.shape)})", source=file, hint=hint)
