@@ -60,12 +60,12 @@ def video(
     pairs = _classify(classifier, frames, batch_size) if camera is None else _classify_now(classifier, frames)
     for frame, prediction in pairs:
         values = {"file": source, "frame": frame.number, "seconds": round(frame.seconds, 3)}
-        labels = prediction.to_dict(top_k)["labels"]
+        result = prediction.to_dict(top_k)
         if as_json:
-            print_json(values | {"labels": labels, "error": None})
+            print_json(values | {"labels": result["labels"], "error": result["error"]})
         else:
-            names = ", ".join(f"{label['name']} {100 * label['score']:.1f} %" for label in labels)
-            print(printable(f"{frame.seconds:9.3f} s  {names}"), flush=True)
+            names = ", ".join(f"{label['name']} {100 * label['score']:.1f} %" for label in result["labels"])
+            print(printable(f"{frame.seconds:9.3f} s  {result['error'] or names}"), flush=True)
 
 
 def _classify(classifier: Classifier, frames: Iterator[Frame], batch_size: int) -> Iterator[tuple[Frame, Prediction]]:
