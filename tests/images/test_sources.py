@@ -105,7 +105,7 @@ def test_a_transparent_tensor_is_blended_with_white():
         (io.BytesIO(b"no image"), "not an image, or of a format that Pillow cannot read"),
         (7, "not a path, bytes, an open file, a PIL image, an array or a tensor"),
     ],
-    ids=str,
+    ids=["batch", "negative", "nan", "five channels", "int64", "text mode", "no image", "number"],
 )
 def test_anything_else_is_an_error(source, message):
     with pytest.raises(ImageError, match=re.escape(message)):

@@ -27,7 +27,10 @@ def test_a_provider_selects_onnxruntime(content):
     ("options", "message"),
     [
         ({"engine": "abacus"}, "no engine is called 'abacus': use auto, openvino, onnxruntime, native, torch"),
-        ({"engine": "torch"}, "engine torch opens checkpoints, not ONNX files: use auto, openvino, onnxruntime, native"),
+        (
+            {"engine": "torch"},
+            "engine torch opens checkpoints, not ONNX files: use auto, openvino, onnxruntime, native",
+        ),
         ({"threads": 0}, "`threads` is 0: give a whole number of at least 1"),
         ({"precision": "fp8"}, "`precision` is 'fp8': use one of auto, fp32, bf16, int8"),
         ({"precision": "int8"}, "the model: not quantized: export it in int8 with `levit export`"),
