@@ -12,6 +12,7 @@ import pytest
 
 from levit.runtime.classifier import Classifier
 from tests.cli.console import start
+from tests.conftest import EXAMPLES
 from tests.runtime.small_model import LABELS
 
 
@@ -289,3 +290,18 @@ def test_a_larger_limit_of_pixels_is_accepted(console, model, photos):
     (record,) = records(result.out)
     assert record["error"].endswith("make it smaller, or raise --max-pixels")
     assert console("predict", "a.png", "-m", model, "--max-pixels", 2000, "--json").code == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+@pytest.mark.parametrize(("options", "is_said"), [([], True), (["--json"], False), (["--quiet"], False)])
+def test_a_terminal_shows_how_many_classes_the_embedded_model_has(options, is_said):
+    import pty
+
+    parent, terminal = pty.openpty()
+    command = [sys.executable, "-m", "levit", "predict", str(EXAMPLES / "espresso.jpg"), *options]
+    run = subprocess.run(command, stdout=terminal, stderr=subprocess.PIPE, text=True, check=True)
+    os.close(terminal)
+    os.close(parent)
+    count = len(Classifier().labels)
+    assert (f"the embedded model names {count} kinds of things" in run.stderr) == is_said
+    assert ("--model levit-128s" in run.stderr) == is_said

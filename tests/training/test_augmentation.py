@@ -186,3 +186,14 @@ def test_validation_images_are_those_of_the_image_processor_of_the_checkpoint(ch
     preprocessing = levit.read_checkpoint(str(checkpoint)).preprocessing
     expected = processor(picture, return_tensors="np")["pixel_values"][0]
     np.testing.assert_array_equal(EvaluationTransform(preprocessing)(picture, FIRST).numpy(), expected)
+
+
+def test_sharpening_strengthens_the_edges_of_an_enlarged_image(picture):
+    small = picture.resize((12, 12), Image.Resampling.BICUBIC)
+
+    def strength(probability, seed):
+        gray = gray_levels(build(sharpen=probability, seed=seed, min_crop=1.0, **NOTHING)(small, FIRST))
+        return float((gray[..., 1:] - gray[..., :-1]).abs().mean())
+
+    for seed in range(5):
+        assert strength(1.0, seed) > 1.05 * strength(0.0, seed)

@@ -88,17 +88,19 @@ def predict(
     classifier = open_classifier(
         model, revision, engine, precision, provider, preprocessing, max_pixels, threads, verbose=verbose
     )
-    format_name = "json" if as_json else "csv" if as_csv else "table"
     with ExitStack() as stack:
         outputs = _Outputs(
-            _writer(format_name, top_k),
+            _writer("json" if as_json else "csv" if as_csv else "table", top_k),
             _sorted_files(sort_into, paths, classifier, is_linked=is_linked, below=copy_below),
             stack.enter_context(_gallery(gallery, paths, classifier)) if gallery is not None else None,
             PassedOverFiles(),
         )
         inputs = iterate_inputs(paths, outputs.passed_over)
-        if outputs.write_all(predict_inputs(classifier, inputs, batch_size, outputs.flush)):
-            raise typer.Exit(1)
+        errors = outputs.write_all(predict_inputs(classifier, inputs, batch_size, outputs.flush))
+    if model is None and not (as_json or as_csv) and sys.stdout.isatty():
+        _print_number_of_classes(classifier)
+    if errors:
+        raise typer.Exit(1)
 
 
 def open_classifier(
@@ -148,6 +150,14 @@ def _print_engine(classifier: Classifier) -> None:
 
     engine, name = classifier.engine, classifier.artifact.source.name
     get_logger().info("%s", printable(f"{name}: {engine.name}, {engine.precision} ({engine.reason})"))
+
+
+def _print_number_of_classes(classifier: Classifier) -> None:
+    """Print what the embedded model can name, and how to get more."""
+    from levit.logs import get_logger
+
+    authors = "the authors' weights, a download of 31 MB, name the 1000 of ImageNet: --model levit-128s"
+    get_logger().info("%s", f"the embedded model names {len(classifier.labels)} kinds of things; {authors}")
 
 
 def _writer(name: str, top_k: int) -> PredictionWriter:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageFilter
 from timm.data import create_transform
 from timm.data.auto_augment import posterize
 from timm.data.random_erasing import RandomErasing
@@ -26,6 +26,9 @@ from levit.training.sampler import SampleIndex
 
 _ASPECT_RATIOS = (3 / 4, 4 / 3)  # of resized crops
 _PADDING_DIVISOR = 8  # a padded crop is shifted by at most height / 8 and width / 8
+
+# Unsharp masks: standard deviation of the blur in pixels, and strength in per cent.
+_SHARPEN_RADIUS, _SHARPEN_PERCENT = (0.5, 2.0), (50, 250)
 
 # A JPEG file is decoded at the smallest scale at which the smallest square crop still has this many times the pixels of
 # the output along a side: decoding is faster, and every crop is still resized to fewer pixels.
@@ -70,6 +73,8 @@ class Augmentation:
         image = self._padded_crop(source) if self._options.crop == "padded" else self._resized_crop(source)
         if random.random() < self._options.flip:  # noqa: S311
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        if self._options.sharpen and random.random() < self._options.sharpen:  # noqa: S311
+            image = image.filter(_draw_unsharp_mask())
         pixels = normalize(np.asarray(self._color_policy(image))[None], self._preprocessing)[0]
         result: Tensor = self._erase(torch.from_numpy(pixels))
         return result
@@ -116,6 +121,11 @@ class EvaluationTransform:
         """
         pixels = read_and_preprocess(source, self._preprocessing, exact=True)
         return torch.from_numpy(normalize(pixels[None], self._preprocessing)[0])
+
+
+def _draw_unsharp_mask() -> ImageFilter.UnsharpMask:
+    radius, percent = random.uniform(*_SHARPEN_RADIUS), random.randint(*_SHARPEN_PERCENT)  # noqa: S311
+    return ImageFilter.UnsharpMask(radius, percent, threshold=0)
 
 
 def _build_color_policy(options: AugmentationOptions, size: Grid) -> Any:

@@ -21,6 +21,9 @@ class AugmentationOptions:
         0.4, "Jitter of brightness, contrast and saturation; not used with auto_augment.", low=0
     )
     auto_augment: str = option("none", "timm's policy, such as rand-m9-mstd0.5-inc1 (RandAugment), or none.")
+    sharpen: float = option(
+        0.0, "Probability of unsharp masking: small images that are enlarged become as sharp as photos.", low=0, high=1
+    )
     erase: float = option(0.0, "Probability of random erasing.", low=0, high=1)
     mixup: float = option(0.0, "Mixup alpha; 0 disables it.", low=0)
     cutmix: float = option(0.0, "CutMix alpha; 0 disables it.", low=0)
