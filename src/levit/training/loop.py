@@ -204,7 +204,7 @@ class TrainingLoop:
             "train_top1": self.progress.train_top1, "lr": self.step.model.lr,
         }  # fmt: skip
         row |= self._validate()
-        row |= {"images_per_second": steps * self.sampler.step_size / seconds, "seconds": seconds}
+        row |= {"images_per_second": steps * self.sampler.step_size / max(1e-9, seconds), "seconds": seconds}
         if not isfinite(row["loss"]):
             raise NonFiniteError(row["loss"], f"the validation of epoch {self.progress.epoch + 1}")
         best = self.progress.finish_epoch(
