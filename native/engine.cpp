@@ -206,6 +206,12 @@ EXPORT int levit_run_values(Engine* e, const float* values, long images, float* 
 
 EXPORT void levit_close(Engine* e) { levit::close(e); }
 
+// Channels, height and width of an image, and number of labels.
+EXPORT void levit_sizes(const Engine* e, int32_t* sizes) {
+  const levit::Model& m = *e->model;
+  sizes[0] = m.channels, sizes[1] = m.height, sizes[2] = m.width, sizes[3] = m.labels;
+}
+
 EXPORT const char* levit_target(const Engine* e) { return e->target->name; }
 
 // Name of the n-th instruction set that this processor supports, fastest first; nullptr after the last.

@@ -13,7 +13,7 @@ from levit.deployment.build import build_artifact
 from levit.deployment.reference import run_reference
 from levit.errors import EngineError, LevitWarning
 from levit.runtime.engine import open_engine
-from levit.runtime.model_info import native_engine
+from levit.runtime.model_info import describe, native_engine
 from levit.runtime.model_resolution import find_artifact, open_model
 from levit.runtime.native_engine import NativeEngine
 from levit.runtime.native_library import (
@@ -70,18 +70,23 @@ def test_the_embedded_model_in_int8_gives_nearly_the_logits_of_openvino():
         assert actual.top(1)[0].index in [label.index for label in expected.top(2)]
 
 
+def output_size() -> tuple[int, int]:
+    """Height and width of the images of the embedded model."""
+    size = describe(None)[0].preprocessing.output_size
+    assert size is not None
+    return size
+
+
 def test_every_instruction_set_gives_the_same_logits_in_int8():
     path = find_artifact(None)
     assert isinstance(path, Path)
     packed = pack(onnx.load(path))
-    images = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (5, *output_size(), 3), np.uint8)
     logits = {}
     for name in instruction_sets():
         for threads in (1, 3):
             network = NativeNetwork(packed, threads=threads, instruction_set=name)
-            logits[name, threads] = np.concatenate(
-                [network.run(images, images.shape[1:], 200), network.run(images[:1], images.shape[1:], 200)]
-            )
+            logits[name, threads] = np.concatenate([network.run(images), network.run(images[:1])])
             network.close()
     for actual in logits.values():
         # Sums of int8 are exact; sums of floats are added in another order, which may round a code differently.
@@ -96,7 +101,7 @@ def test_bf16_is_computed_where_the_processor_has_amx(content):
 
 
 def test_precision_applies_to_the_layers_of_a_quantized_model_in_floating_point():
-    images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (2, *output_size(), 3), np.uint8)
     engines = [open_model(None, engine="native", precision=precision) for precision in ("auto", "fp32")]
     assert [engine.precision for engine in engines] == ["int8", "int8"]
     assert "other layers are computed in fp32, as requested" in engines[1].reason
@@ -186,7 +191,7 @@ def test_a_forked_process_may_not_use_the_engine_of_its_parent():
 import os, sys, numpy as np, levit
 from levit.runtime.model_resolution import open_model
 engine = open_model(None, engine="native")
-images = np.zeros((1, 64, 64, 3), np.uint8)
+images = np.zeros((1, *levit.Classifier().artifact.preprocessing.output_size, 3), np.uint8)
 engine.run_images(images)
 child = os.fork()
 if child == 0:

@@ -78,10 +78,10 @@ def images_and_logits(architecture: Architecture, count: int, seed: int = 0) -> 
     return images, run_reference(random_checkpoint(architecture, seed).weights, architecture, images)["logits"]
 
 
-def compute(content: bytes, batch: np.ndarray, labels: int, **options) -> np.ndarray:
+def compute(content: bytes, batch: np.ndarray, **options) -> np.ndarray:
     network = NativeNetwork(content, **{"threads": 1} | options)
     try:
-        return network.run(batch, batch.shape[1:], labels)
+        return network.run(batch)
     finally:
         network.close()
 
@@ -94,7 +94,7 @@ SIZES = [pytest.param(name, marks=[pytest.mark.slow] * any(size in name for size
 def test_logits_of_every_published_size_are_those_of_the_reference(name):
     architecture = ALL_VARIANTS[name].architecture(image_size=64, num_labels=10)
     images, expected = images_and_logits(architecture, 1)
-    assert relative(compute(packed(architecture), images, 10, threads=2), expected) < 1e-5
+    assert relative(compute(packed(architecture), images, threads=2), expected) < 1e-5
 
 
 @pytest.mark.parametrize("name", ODD)
@@ -105,8 +105,8 @@ def test_logits_of_every_instruction_set_are_those_of_the_reference(name):
     for instruction_set in instruction_sets():
         for threads in (1, 3):
             options = {"threads": threads, "instruction_set": instruction_set}
-            assert relative(compute(content, images, architecture.num_labels, **options), expected) < 1e-5
-            assert relative(compute(content, images[:1], architecture.num_labels, **options), expected[:1]) < 1e-5
+            assert relative(compute(content, images, **options), expected) < 1e-5
+            assert relative(compute(content, images[:1], **options), expected[:1]) < 1e-5
 
 
 @pytest.mark.parametrize("name", ODD)
@@ -117,9 +117,7 @@ def test_logits_in_bf16_differ_from_the_reference_by_rounding(name):
     for instruction_set in instruction_sets():
         for threads, count in ((1, 5), (3, 5), (3, 1)):
             options = {"threads": threads, "instruction_set": instruction_set}
-            difference = relative(
-                compute(content, images[:count], architecture.num_labels, **options), expected[:count]
-            )
+            difference = relative(compute(content, images[:count], **options), expected[:count])
             assert 1e-5 < difference < 0.03
 
 
@@ -145,7 +143,7 @@ def test_logits_of_random_networks_are_those_of_the_reference(image_size, stages
         num_labels=3,
     )
     images, expected = images_and_logits(architecture, 2)
-    assert relative(compute(packed(architecture), images, 3, threads=2), expected) < 2e-5
+    assert relative(compute(packed(architecture), images, threads=2), expected) < 2e-5
 
 
 def test_the_portable_instructions_are_the_last_of_the_list():
@@ -162,7 +160,7 @@ def test_many_threads_share_a_network_with_more_threads_than_cores():
     network = NativeNetwork(packed(SMALL), threads=9)
     with ThreadPoolExecutor(8) as pool:
         slices = [images[index % 7 : index % 7 + index % 4 + 1] for index in range(60)]
-        results = list(pool.map(lambda part: network.run(part, part.shape[1:], 5), slices))
+        results = list(pool.map(lambda part: network.run(part), slices))
     for index, logits in enumerate(results):
         assert relative(logits, expected[index % 7 : index % 7 + index % 4 + 1]) < 1e-5
     network.close()
@@ -202,5 +200,5 @@ def test_damaged_records_give_an_error_or_logits(data):
 def test_the_address_of_a_model_is_a_multiple_of_64():
     content = np.frombuffer(b"?" + packed(SMALL), np.uint8)[1:]
     images, expected = images_and_logits(SMALL, 1)
-    assert relative(compute(content, images, 5), expected) < 1e-5
+    assert relative(compute(content, images), expected) < 1e-5
     assert sys.byteorder == "little"

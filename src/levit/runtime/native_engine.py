@@ -63,10 +63,6 @@ class NativeEngine(ManagedEngine):
         self.metadata: Mapping[str, str] = self._network.metadata
         artifact = Artifact.from_metadata(self.metadata)
         self.precision, self.reason = _choose_precision(precision, artifact, self._network.instruction_set, source)
-        height, width = artifact.architecture.image_height_width
-        self._values = (artifact.architecture.num_channels, height, width)
-        self._pixels = (height, width, artifact.architecture.num_channels)
-        self._labels = len(artifact.labels)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="levit-native")
         self._slots = threading.Semaphore(_MAX_PENDING_BATCHES)
 
@@ -77,7 +73,7 @@ class NativeEngine(ManagedEngine):
             EngineError: the batch does not fit the network.
         """
         with self._computing():
-            return self._network.run(np.asarray(pixel_values, np.float32), self._values, self._labels)
+            return self._network.run(np.asarray(pixel_values, np.float32))
 
     def run_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Logits of images with the lowest latency: uint8 [B, height, width, 3] -> float32 [B, classes].
@@ -109,7 +105,7 @@ class NativeEngine(ManagedEngine):
                 f"the native engine cannot run a batch of shape {list(images.shape)}: images are uint8, and this is "
                 f"{images.dtype}"
             )
-        return self._network.run(images, self._pixels, self._labels)
+        return self._network.run(images)
 
     def _release(self) -> None:
         self._worker.shutdown(wait=True)

@@ -81,6 +81,7 @@ def _load(file: Path) -> ctypes.CDLL:
         function.restype = ctypes.c_int
         function.argtypes = [_POINTER, _POINTER, ctypes.c_long, _POINTER]
     library.levit_close.restype, library.levit_close.argtypes = None, [_POINTER]
+    library.levit_sizes.restype, library.levit_sizes.argtypes = None, [_POINTER, _POINTER]
     library.levit_target.restype, library.levit_target.argtypes = _TEXT, [_POINTER]
     library.levit_supported.restype, library.levit_supported.argtypes = _TEXT, [ctypes.c_int]
     return library

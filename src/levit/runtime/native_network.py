@@ -46,16 +46,17 @@ class NativeNetwork:
         )
         if not self._handle:
             raise EngineError(f"the native library cannot open it ({(error.value or b'').decode()})")
+        sizes = np.empty(4, np.int32)
+        self._library.levit_sizes(self._handle, sizes.ctypes.data)
+        self._channels, self._height, self._width, self._labels = map(int, sizes)
         self.instruction_set: str = self._library.levit_target(self._handle).decode()
 
-    def run(self, batch: NDArray[Any], shape: tuple[int, ...], labels: int) -> NDArray[np.float32]:
+    def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         """Compute logits.
 
         Args:
             batch: normalized values, float32 [B, channels, height, width], or pixels, uint8 [B, height, width,
                 channels].
-            shape: expected shape of an image.
-            labels: number of classes.
 
         Returns:
             Logits, float32 [B, classes].
@@ -63,13 +64,15 @@ class NativeNetwork:
         Raises:
             EngineError: the shape does not fit, or there is too little memory.
         """
-        if batch.shape[1:] != shape or batch.ndim != 4:
-            kind = np.dtype(batch.dtype).name
-            reason = f"it takes {['batch', *shape]} of {kind}"
+        is_pixels = batch.dtype == np.uint8
+        size = (self._height, self._width)
+        shape = (*size, self._channels) if is_pixels else (self._channels, *size)
+        if batch.shape[1:] != shape or batch.ndim != 4 or batch.dtype not in (np.uint8, np.float32):
+            reason = f"it takes {['batch', *shape]} of {'uint8' if is_pixels else 'float32'}"
             raise EngineError(f"the native engine cannot run a batch of shape {list(batch.shape)}: {reason}")
         batch = np.ascontiguousarray(batch)
-        logits = np.empty((len(batch), labels), np.float32)
-        function = self._library.levit_run_pixels if batch.dtype == np.uint8 else self._library.levit_run_values
+        logits = np.empty((len(batch), self._labels), np.float32)
+        function = self._library.levit_run_pixels if is_pixels else self._library.levit_run_values
         if function(self._handle, batch.ctypes.data, len(batch), logits.ctypes.data):
             raise EngineError(f"the native engine cannot run a batch of shape {list(batch.shape)}: out of memory")
         return logits
