@@ -1,7 +1,11 @@
 """Pooled features: those from which the head computes the logits."""
 
+import pickle
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnx
@@ -12,6 +16,7 @@ from levit.checkpoints.reading import read_checkpoint
 from levit.errors import EngineError, ImageError
 from levit.exporting.export import export
 from levit.runtime.classifier import Classifier
+from levit.runtime.engine import open_engine
 from levit.runtime.features import without_head
 from levit.runtime.model_resolution import EMBEDDED_MODEL, find_artifact
 from tests.conftest import EXAMPLES, ROOT
@@ -29,6 +34,16 @@ def head(file) -> tuple[np.ndarray, np.ndarray]:
     tensors = {tensor.name: tensor for tensor in onnx.load(file).graph.initializer}
     weight, bias = (numpy_helper.to_array(tensors[name]) for name in ("head.weight", "head.bias"))
     return weight, bias
+
+
+def counting(opened: list) -> Callable:
+    """`open_engine`, whose engines are also added to a list."""
+
+    def open_counted(*arguments, **options):
+        opened.append(open_engine(*arguments, **options))
+        return opened[-1]
+
+    return open_counted
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
@@ -111,6 +126,46 @@ def test_closing_the_classifier_closes_the_features(checkpoint):
     classify.close()
     with pytest.raises(EngineError, match="closed"):
         classify.embed(PHOTOS)
+
+
+def test_a_closed_classifier_opens_no_features(checkpoint):
+    classify = Classifier(checkpoint)
+    classify.close()
+    with pytest.raises(EngineError, match="the engine is closed: open a new one"):
+        classify.embed(PHOTOS)
+
+
+def test_threads_open_the_features_once(checkpoint, monkeypatch):
+    classify, opened, barrier = Classifier(checkpoint, precision="fp32"), [], threading.Barrier(4)
+    monkeypatch.setattr("levit.runtime.features.open_engine", counting(opened))
+
+    def embed(photo):
+        barrier.wait(timeout=60)
+        return classify.embed(photo)
+
+    with ThreadPoolExecutor(4) as pool:
+        rows = list(pool.map(embed, [PHOTOS[0]] * 4))
+    assert len(opened) == 1
+    for row in rows:
+        np.testing.assert_allclose(row, rows[0], atol=1e-6 * np.abs(rows[0]).max())
+
+
+def test_copies_open_the_features_once_and_leave_them_open(checkpoint, monkeypatch):
+    content = pickle.dumps(Classifier(checkpoint, precision="fp32", threads=1).embed)  # as each task of a pool has it
+    opened = []
+    monkeypatch.setattr("levit.runtime.features.open_engine", counting(opened))
+    first, second = pickle.loads(content), pickle.loads(content)
+    expected = first(PHOTOS[0])
+    first.__self__.close()
+    np.testing.assert_array_equal(second(PHOTOS[0]), expected)
+    assert len(opened) == 1
+
+
+def test_a_copy_of_a_checkpoint_in_memory_has_features(checkpoint):
+    classify = Classifier(read_checkpoint(checkpoint), precision="fp32")
+    expected = classify.embed(PHOTOS)
+    restored = pickle.loads(pickle.dumps(classify))
+    np.testing.assert_allclose(restored.embed(PHOTOS), expected, atol=1e-6 * np.abs(expected).max())
 
 
 def test_features_do_not_need_torch():

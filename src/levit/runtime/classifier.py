@@ -19,7 +19,7 @@ from levit.images.decoding import IMAGE_TYPES, MAX_PIXELS, ImageSource
 from levit.images.transform import read_and_preprocess
 from levit.runtime.cpu_count import usable_cores
 from levit.runtime.engine import Engine, Precision
-from levit.runtime.features import open_features
+from levit.runtime.features import FeatureNetwork
 from levit.runtime.image_results import DEFAULT_BATCH_SIZE as DEFAULT_BATCH_SIZE
 from levit.runtime.image_results import ImageComputation, ImageResult
 from levit.runtime.opened_model import ModelOptions, OpenedModel, open_shared
@@ -97,6 +97,7 @@ class Classifier:
         self._max_pixels = max_pixels
         self._exact = preprocessing == "exact"
         self._is_copy = False
+        self._feature_network = FeatureNetwork(self._options)
         self._logits  # noqa: B018 (errors of the model are raised here)
 
     @cached_property
@@ -111,9 +112,9 @@ class Classifier:
         return self._computation(self._opened, len(self._opened.artifact.labels))
 
     @cached_property
-    def _features(self) -> tuple[OpenedModel, ImageComputation]:
-        opened = open_features(self._options, self._opened)
-        return opened, self._computation(opened, self.artifact.architecture.hidden_sizes[-1])
+    def _features(self) -> ImageComputation:
+        opened = self._feature_network.open(self._opened)
+        return self._computation(opened, self.artifact.architecture.hidden_sizes[-1])
 
     def _computation(self, opened: OpenedModel, width: int) -> ImageComputation:
         artifact = opened.artifact
@@ -154,8 +155,7 @@ class Classifier:
         """
         if not self._is_copy:
             self._opened.close()
-        if "_features" in vars(self):
-            self._features[0].close()
+        self._feature_network.close()
 
     def __enter__(self) -> Self:
         """Return the classifier."""
@@ -177,11 +177,12 @@ class Classifier:
 
     def __getstate__(self) -> dict[str, Any]:
         """The model's name or checkpoint and the options, for `pickle`; each process opens the model itself."""
-        options = self._options
+        options = self._options.absolute()
         if isinstance(options.model, Engine):
             raise TypeError("a classifier with an opened engine cannot be pickled: give it the model's file instead")
         return {
-            "_options": options.absolute(),
+            "_options": options,
+            "_feature_network": FeatureNetwork(options, is_shared=not isinstance(options.model, Checkpoint)),
             "_max_pixels": self._max_pixels,
             "_exact": self._exact,
             "_is_copy": True,
@@ -254,7 +255,7 @@ class Classifier:
             (2, 384)
         """
         if isinstance(images, IMAGE_TYPES):
-            return self._features[1].one(images).row
+            return self._features.one(images).row
         rows = []
         for embedding in self.stream_embeddings(images):
             if embedding.error is not None:
@@ -275,7 +276,7 @@ class Classifier:
             One embedding per image, with bad images reported in `Embedding.error`; errors are those of `stream`.
         """
         return _convert(
-            self._features[1].stream(images, batch_size),
+            self._features.stream(images, batch_size),
             lambda result: Embedding(result.name, result.row, result.error),
         )
 

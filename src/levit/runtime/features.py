@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from levit.checkpoints.cache import cache_folder
 from levit.checkpoints.checkpoint import Checkpoint
@@ -12,10 +15,58 @@ from levit.errors import EngineError
 from levit.runtime.engine import ENGINES, open_engine
 from levit.runtime.model_resolution import find_artifact, fold_checkpoint
 from levit.runtime.normalizing_engine import as_image_engine
-from levit.runtime.opened_model import ModelOptions, OpenedModel
+from levit.runtime.opened_model import KEPT_MODELS, ModelOptions, OpenedModel, open_shared
 
 _ENGINES = ("openvino", "onnxruntime")  # those that compute any ONNX graph, fastest first
 _OUTPUT_KEY = "levit.output"  # in the metadata, which distinguish compiled networks in the cache
+
+_sharing = threading.Lock()  # held while the network of unpickled classifiers is opened
+
+
+class FeatureNetwork:
+    """Network of the pooled features of one classifier, opened on first use, once for all threads.
+
+    Args:
+        options: options of the classifier.
+        is_shared: True for an unpickled classifier: all copies in a process use one network, which stays open.
+    """
+
+    def __init__(self, options: ModelOptions, *, is_shared: bool = False) -> None:
+        self._options, self._is_shared = options, is_shared
+        self._lock = threading.Lock()
+        self._network: OpenedModel | None = None
+        self._is_closed = False
+
+    def open(self, opened: OpenedModel) -> OpenedModel:
+        """Open the network of an opened model, or return the one that is open.
+
+        Raises:
+            EngineError: it was closed; or as for `open_features`.
+        """
+        with self._lock:
+            if self._is_closed:
+                raise EngineError("the engine is closed", hint="open a new one")
+            if self._network is None:
+                shared = self._is_shared
+                self._network = _open_shared_once(self._options) if shared else open_features(self._options, opened)
+            return self._network
+
+    def close(self) -> None:
+        """Finish the computations in progress, and free the network; one that is shared stays open."""
+        with self._lock:
+            if self._is_shared:
+                return
+            self._is_closed = True
+            if self._network is not None:
+                self._network.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The options, for `pickle`; each process opens the network itself."""
+        return {"options": self._options, "is_shared": self._is_shared}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore the options; the network is opened on first use."""
+        FeatureNetwork.__init__(self, **state)
 
 
 def open_features(options: ModelOptions, opened: OpenedModel) -> OpenedModel:
@@ -51,6 +102,17 @@ def open_features(options: ModelOptions, opened: OpenedModel) -> OpenedModel:
     )
     image_engine = as_image_engine(engine, opened.artifact.preprocessing)
     return OpenedModel(engine, image_engine, opened.artifact, owns_engine=True)
+
+
+def _open_shared_once(options: ModelOptions) -> OpenedModel:
+    with _sharing:
+        return _open_shared(options)
+
+
+@lru_cache(maxsize=KEPT_MODELS)
+def _open_shared(options: ModelOptions) -> OpenedModel:
+    """Open the features once for all unpickled classifiers of this process, since each task of a pool unpickles one."""
+    return open_features(options, open_shared(options))
 
 
 def _is_installed(name: str) -> bool:

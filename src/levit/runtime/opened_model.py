@@ -19,7 +19,8 @@ from levit.spec.artifact import Artifact
 Model = str | PathLike[str] | Checkpoint | Engine | None
 """Exported file, checkpoint, opened engine, or None for the embedded model."""
 
-_KEPT_MODELS = 4  # of unpickled classifiers in one process
+KEPT_MODELS = 4
+"""Number of models of unpickled classifiers that a process keeps open."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class OpenedModel:
                 engine.close()
 
 
-@lru_cache(maxsize=_KEPT_MODELS)
+@lru_cache(maxsize=KEPT_MODELS)
 def open_shared(options: ModelOptions) -> OpenedModel:
     """Open a model once for all unpickled classifiers of this process, since each task of a pool unpickles one."""
     return options.open()
