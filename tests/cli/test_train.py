@@ -106,7 +106,7 @@ def test_options_of_the_command_line_override_the_file(console, photos, quick, t
         (["--metric", "f2"], "--metric is 'f2': must be top1"),
         (["--freeze", "head"], "--freeze is 'head': must be nothing or stem or backbone"),
         (["--patch-size", "8"], "--patch-size is fixed in trained weights: add --from-scratch"),
-        (["--tau", "3"], "--tau is 3.0, which has no effect without a teacher: give --teacher, or leave it out"),
+        (["--tau", "3"], "--tau is 3.0, which has no effect without a teacher: give --teacher, or leave out --tau"),
         (["--clip-mode", "norm", "--clip-grad", "1"], "--clip-mode is 'norm': must be agc, the only clipping here"),
         (["--clip-grad", "1"], "add --clip-mode agc for adaptive clipping, or use --clip"),
         (["--config", "nowhere.yaml"], "nowhere.yaml cannot be read"),

@@ -1,4 +1,4 @@
-"""Agreement and signs of life of two processes, one of which may end, stop or fail."""
+"""Agreement and heartbeats of two processes, one of which may end, stop or fail."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ CASES = [
     ({}, {"teacher": "run", "distillation": "soft"}),
     ({"teacher": "run"}, {"teacher": "run", "distillation": "soft"}),
     ({"teacher": "run", "alpha": 1.0}, {"teacher": "run", "alpha": 0.9}),
+    ({"teacher": "run", "distillation": "soft", "alpha": 0.0}, {"teacher": "run", "distillation": "soft"}),
     ({}, {"ema": 0.99}),
     ({}, {"cutmix": 1.0}),
     ({"auto_augment": "rand-m9"}, {}),
@@ -42,7 +43,7 @@ def test_an_option_without_effect_is_an_error_that_names_what_gives_it_one(rule,
     with pytest.raises(ConfigError, match=rf"^{name} is .*, which has no effect {rule.condition}: ") as caught:
         build(**{name: OTHER_VALUES[name]} | without)
     assert caught.value.source == name
-    assert caught.value.hint == f"{rule.hint}, or leave it out"
+    assert caught.value.hint == f"{rule.hint}, or leave out `{name}`"
     build(**with_effect | {name: OTHER_VALUES[name]})
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from levit.training.worker_processes import killed_after
+from levit.training.worker_processes import Deadline, killed_after
 from tests.conftest import ROOT
 
 pytestmark = [
@@ -118,3 +118,27 @@ def test_a_process_is_killed_when_a_wait_takes_longer_than_its_limit():
             process.wait(timeout=120)
     assert (in_time.has_passed, deadline.has_passed) == (False, True)
     assert process.returncode == -signal.SIGKILL
+
+
+class Process:
+    """A process that only knows whether it was killed."""
+
+    is_killed = False
+
+    def kill(self):
+        self.is_killed = True
+
+
+@pytest.mark.parametrize(("step", "checks"), [(0.5, 20), (3600.0, 10)])
+def test_the_time_in_which_this_process_is_suspended_does_not_count(step, checks):
+    now = [0.0]
+    process = Process()
+    deadline = Deadline(9.9, [process], clock=lambda: now[0])
+    for _ in range(checks - 1):
+        now[0] += step
+        deadline.check()
+    assert not process.is_killed
+    now[0] += step
+    deadline.check()
+    assert process.is_killed
+    assert deadline.has_passed

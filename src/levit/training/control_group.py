@@ -20,10 +20,11 @@ from torch.distributed import ProcessGroup
 from levit.errors import LevitError, first_line
 from levit.training.signals import interruptible_wait
 
-# A process that others wait for longer has stopped: work of any duration is done in `long_work`.
+# A process that others wait for longer has stopped: work of any duration is done in `long_work`. gloo also counts the
+# time in which all of them are suspended; such a run may end with an error, and continues with `resume`.
 COLLECTIVE_TIMEOUT = timedelta(minutes=10)
 
-_BEAT_SECONDS = 1.0  # between two signs of life
+_HEARTBEAT_SECONDS = 1.0  # between two heartbeats
 _LEAVE_SECONDS = 5.0  # in which a process that fails notifies the others
 _MAX_POLL_SECONDS = 0.05
 
@@ -65,7 +66,7 @@ def sum_in_control_group(values: Sequence[int]) -> list[int]:
 def long_work(accelerator: Accelerator) -> Iterator[None]:
     """Do work of any duration, and wait at the end of the block until every process has reached it.
 
-    Meanwhile a thread of each process exchanges signs of life with the others, so that a process that has ended or was
+    Meanwhile a thread of each process exchanges heartbeats with the others, so that a process that has ended or was
     stopped is noticed, and the error of one process ends all of them. The work must not use the control group.
 
     Args:
@@ -77,13 +78,13 @@ def long_work(accelerator: Accelerator) -> Iterator[None]:
     if accelerator.num_processes == 1:
         yield
         return
-    signs = _SignsOfLife()
+    heartbeat = _Heartbeat()
     try:
         yield
     except BaseException:
-        signs.leave()
+        heartbeat.leave()
         raise
-    signs.wait()
+    heartbeat.wait()
 
 
 def wait_for_all(accelerator: Accelerator) -> None:
@@ -113,7 +114,7 @@ def connection_errors() -> Iterator[None]:
         raise LevitError(reason, hint="see its messages, and continue with `resume`") from error
 
 
-class _SignsOfLife(threading.Thread):
+class _Heartbeat(threading.Thread):
     """Thread that exchanges whether processes are at work, until none is or one has failed."""
 
     def __init__(self) -> None:
@@ -133,7 +134,7 @@ class _SignsOfLife(threading.Thread):
         self._has_ended.set()
         with interruptible_wait():
             while self.is_alive():
-                self.join(_BEAT_SECONDS)
+                self.join(_HEARTBEAT_SECONDS)
         if self._error is not None:
             raise self._error
 
@@ -144,15 +145,15 @@ class _SignsOfLife(threading.Thread):
         self.join(_LEAVE_SECONDS)
 
     def run(self) -> None:
-        """Exchange signs of life."""
+        """Exchange heartbeats."""
         try:
             while self._exchange():
-                self._has_ended.wait(_BEAT_SECONDS)
+                self._has_ended.wait(_HEARTBEAT_SECONDS)
         except LevitError as error:
             self._error = error
 
     def _exchange(self) -> bool:
-        """Exchange one sign of life; whether all processes go on."""
+        """Exchange one heartbeat; whether all processes go on."""
         has_ended = self._has_ended.is_set()
         counts = torch.tensor([not has_ended, has_ended and self._has_failed], dtype=torch.int64)
         with connection_errors():

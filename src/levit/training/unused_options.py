@@ -20,8 +20,8 @@ class Rule(NamedTuple):
         decided_by: names of the options that the condition depends on.
         applies: whether the condition is true.
         condition: the condition in words, after "has no effect".
-        hint: options that give them an effect.
-        harmless: a value that requests what happens anyway; None if there is none beside the default.
+        hint: what gives them an effect, as an instruction.
+        same_as_default: another value that has the effect of the default under the condition, if any.
     """
 
     options: tuple[str, ...]
@@ -29,7 +29,7 @@ class Rule(NamedTuple):
     applies: Callable[[Values], bool]
     condition: str
     hint: str
-    harmless: Any = None
+    same_as_default: Any = None
 
 
 def _has_no_teacher(values: Values) -> bool:
@@ -54,6 +54,11 @@ RULES: tuple[Rule, ...] = (
         "where the loss of the labels has no weight", "use an `alpha` below 1",
     ),
     Rule(
+        ("distillation", "tau", "teacher_views"), ("teacher", "alpha"),
+        lambda values: values["alpha"] == 0 and not _has_no_teacher(values),
+        "where the loss of the teacher has no weight", "use an `alpha` above 0",
+    ),
+    Rule(
         ("ema_warmup",), ("ema",), lambda values: not values["ema"], "without a moving average", "give `ema`",
     ),
     Rule(
@@ -62,7 +67,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         ("color_jitter",), ("auto_augment",), lambda values: values["auto_augment"] != "none",
-        "with a policy of `auto_augment`", "use `auto_augment=none`", harmless=0.0,
+        "with a policy of `auto_augment`", "use `auto_augment=none`", same_as_default=0.0,
     ),
     Rule(
         ("min_crop",), ("crop",), lambda values: values["crop"] == "padded",
@@ -101,7 +106,7 @@ def find_unused_options(values: Values, defaults: Values) -> Iterator[tuple[str,
         ['alpha']
     """
     for rule in RULES:
-        changed = [name for name in rule.options if values[name] not in (defaults[name], rule.harmless)]
+        changed = [name for name in rule.options if values[name] not in (defaults[name], rule.same_as_default)]
         if changed and rule.applies(values):
             yield from ((name, rule) for name in changed)
 
@@ -114,7 +119,7 @@ def check_no_unused_options(values: Values, defaults: Values) -> None:
     """
     for name, rule in find_unused_options(values, defaults):
         reason = f"is {values[name]}, which has no effect {rule.condition}"
-        raise ConfigError(reason, source=name, hint=f"{rule.hint}, or leave it out")
+        raise ConfigError(reason, source=name, hint=f"{rule.hint}, or leave out `{name}`")
 
 
 def without_overridden(recipe: Values, given: Collection[str], values: Values, defaults: Values) -> dict[str, Any]:

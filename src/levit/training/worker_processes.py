@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
@@ -91,17 +91,30 @@ def recorded(context: BaseContext, processes: list[BaseProcess]) -> BaseContext:
 class Deadline:
     """Result of a wait for processes.
 
+    While this process itself is suspended, by Ctrl-Z or a scheduler, no time passes.
+
+    Args:
+        seconds: the limit.
+        processes: the processes that are killed then.
+        clock: time in seconds.
+
     Attributes:
         has_passed: whether the processes were killed.
     """
 
-    def __init__(self, seconds: float, processes: Iterable[Killable]) -> None:
+    def __init__(
+        self, seconds: float, processes: Iterable[Killable], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.has_passed = False
-        self._end, self._processes = time.monotonic() + seconds, processes
+        self._remaining, self._processes = seconds, processes
+        self._clock, self._checked_at = clock, clock()
 
     def check(self) -> None:
-        """Kill the processes if it is time to."""
-        if not self.has_passed and time.monotonic() > self._end:
+        """Kill the processes if it is time to; called every half second, except while this process is suspended."""
+        now = self._clock()
+        self._remaining -= min(now - self._checked_at, 2 * _CHECK_SECONDS)
+        self._checked_at = now
+        if not self.has_passed and self._remaining < 0:
             self.has_passed = True
             for process in self._processes:
                 process.kill()
