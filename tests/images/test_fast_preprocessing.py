@@ -218,7 +218,11 @@ def test_exact_preprocessing_of_a_classifier_equals_pillow_bit_for_bit(large):
     engine = FakeEngine(artifact, lambda batch: np.zeros((len(batch), len(artifact.labels)), np.float32))
     levit.Classifier(engine, preprocessing="exact")(large)
     with Image.open(io.BytesIO(large)) as image:
-        expected = image.convert("RGB").resize((85, 64), Image.Resampling.BICUBIC).crop((10, 0, 74, 64))
+        side, _ = artifact.preprocessing.output_size
+        width = side * image.width // image.height
+        left = (width - side) // 2
+        resized = image.convert("RGB").resize((width, side), Image.Resampling.BICUBIC)
+        expected = resized.crop((left, 0, left + side, side))
     np.testing.assert_array_equal(engine.batches[-1], normalize(np.asarray(expected)[None], artifact.preprocessing))
 
 

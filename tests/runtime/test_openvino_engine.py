@@ -154,9 +154,10 @@ def test_every_kind_of_normalization_is_computed(changes):
 def test_a_process_ends_without_errors_while_batches_are_computed():
     program = """
 import numpy, levit
-engine = levit.Classifier().engine
+classify = levit.Classifier()
 for _ in range(8):
-    engine.submit(numpy.zeros((16, 64, 64, 3), numpy.uint8), 16)
+    size = classify.artifact.preprocessing.output_size
+    classify.engine.submit(numpy.zeros((16, *size, 3), numpy.uint8), 16)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
