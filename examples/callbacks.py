@@ -19,7 +19,7 @@ class StepTable(levit.Callback):
         """Append a line."""
         if PartialState().is_main_process:  # only the first of several processes writes files
             with self.file.open("a") as stream:
-                print(report.epoch + 1, report.step, report.loss, report.lr, sep=",", file=stream)
+                print(report.epoch, report.step, report.loss, report.lr, sep=",", file=stream)
 
 
 class StopAtGoal(levit.Callback):

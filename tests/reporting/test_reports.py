@@ -35,6 +35,12 @@ def test_report_is_self_contained_and_escapes_names():
     assert image_types(page) == {"data:image/jpeg;base64", "data:image/png;base64"}
 
 
+def test_a_report_says_that_the_model_chose_among_the_classes_of_the_data():
+    text = "The model chose among these 3 of its 3 classes only."
+    assert text in evaluation_report(evaluate(color_classifier(), ColorDataset(), data_classes_only=True))
+    assert "The model chose" not in evaluation_report(evaluate(color_classifier(), ColorDataset()))
+
+
 def test_classes_without_images_are_left_out_of_the_table():
     page = evaluation_report(evaluate(color_classifier(), RedDataset()))
     assert page.count("100.00 %") >= 3

@@ -13,7 +13,7 @@ from levit.training.progress import Progress
 HOOKS = [name for name, _ in inspect.getmembers(Callback, inspect.isfunction) if name.startswith("on_")]
 ARGUMENTS = {
     "on_batch": ((Batch(torch.zeros(0), torch.zeros(0, 3), []),), {"is_training": True}),
-    "on_step": ((StepReport(epoch=0, step=1, loss=1.0, train_top1=0.5, lr=0.1, images_per_second=9.0),), {}),
+    "on_step": ((StepReport(epoch=1, step=1, loss=1.0, train_top1=0.5, lr=0.1, images_per_second=9.0),), {}),
     "on_epoch_end": ((Progress(),), {"is_best": True}),
     "on_exit": ((), {}),
 }

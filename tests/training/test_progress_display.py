@@ -120,7 +120,7 @@ def test_steps_are_shown_on_a_terminal_only(capsys):
     display = build()
     display.on_train_start(Progress())
     capsys.readouterr()
-    display.on_step(report(0, 1))
+    display.on_step(report(1, 1))
     display.on_validation_start(Progress())
     display.on_exit()
     assert capsys.readouterr() == ("", "")
@@ -130,7 +130,7 @@ def test_other_processes_show_unreadable_images_only(open_terminal):
     terminal = open_terminal()
     display = build(is_main_process=False)
     display.on_train_start(Progress())
-    display.on_step(report(0, 1))
+    display.on_step(report(1, 1))
     display.on_epoch_end(after_epochs(1), is_best=True)
     display.on_train_end(after_epochs(5, is_out_of_patience=True))
     display.on_exit()
@@ -144,7 +144,7 @@ def test_the_remaining_time_follows_from_the_steps_since_the_run_was_resumed(ope
     now[0] = 50.0
     display.on_train_start(Progress(step=90))
     now[0] = 60.0
-    display.on_step(report(1, 10))  # 20 steps in 10 s, and 90 remain
+    display.on_step(report(2, 10))  # 20 steps in 10 s, and 90 remain
     display.on_batch(unreadable("cat.png"), is_training=True)  # draws the bar
     display.on_exit()
     assert "45 s left" in terminal.getvalue()
@@ -154,9 +154,9 @@ def test_a_terminal_shows_the_step_below_the_lines(open_terminal):
     terminal = open_terminal()
     display = build(epochs=2)
     display.on_train_start(Progress(step=5))
-    display.on_step(report(0, 6, loss=1.25, images_per_second=1234.0))
+    display.on_step(report(1, 6, loss=1.25, images_per_second=1234.0))
     display.on_batch(unreadable("[red]cat[/red].png"), is_training=True)
-    display.on_step(report(0, 7, train_top1=0.51, images_per_second=1200.0))
+    display.on_step(report(1, 7, train_top1=0.51, images_per_second=1200.0))
     display.on_exit()
     text = terminal.getvalue()
     for part in ("[red]cat[/red].png: not an image", "1/2", "loss 1.000", "top1 51.0 %", "1,200 images/s", "left"):
@@ -167,7 +167,7 @@ def test_a_terminal_shows_that_an_epoch_is_validated(open_terminal):
     terminal = open_terminal()
     display = build(epochs=2)
     display.on_train_start(Progress())
-    display.on_step(report(0, 10))
+    display.on_step(report(1, 10))
     display.on_validation_start(Progress(step=10))
     display.on_exit()
     assert "validation" in terminal.getvalue()

@@ -133,8 +133,13 @@ class Watch(levit.Callback):
         self._run, self._fails = Path(run), fails
         self.rows: list[int] = []
         self.has_ended = False
+        self._epoch = 0
+
+    def on_step(self, report: levit.StepReport) -> None:
+        self._epoch = report.epoch
 
     def on_epoch_end(self, progress: Progress, *, is_best: bool) -> None:
+        assert self._epoch == progress.epoch
         self.rows.append(len(read_results(self._run)))
         assert is_best == (progress.best_epoch == progress.epoch)
         if self._fails:

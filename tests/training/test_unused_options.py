@@ -9,9 +9,9 @@ from levit.training.unused_options import RULES, find_unused_options, without_ov
 # For each rule: options by which it applies, and options by which it does not.
 CASES = [
     ({}, {"teacher": "run", "distillation": "soft"}),
+    ({"teacher": "run", "alpha": 0.0}, {"teacher": "run", "distillation": "soft"}),
     ({"teacher": "run"}, {"teacher": "run", "distillation": "soft"}),
     ({"teacher": "run", "alpha": 1.0}, {"teacher": "run", "alpha": 0.9}),
-    ({"teacher": "run", "distillation": "soft", "alpha": 0.0}, {"teacher": "run", "distillation": "soft"}),
     ({}, {"ema": 0.99}),
     ({}, {"cutmix": 1.0}),
     ({"auto_augment": "rand-m9"}, {}),

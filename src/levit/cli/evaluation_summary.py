@@ -27,8 +27,9 @@ def print_evaluation(evaluation: Evaluation, comparison: Comparison | None, out:
         "data": f"{evaluation.data}: {evaluation.num_images:,} images, {evaluation.num_evaluated:,} evaluated, "
         f"{evaluation.num_unlabeled:,} without a label, {len(evaluation.bad_images):,} could not be used",
         "classes": ", ".join(f"{count} matched by {rule}" for rule, count in evaluation.matched.items()),
+        **_restriction(evaluation),
         "top-1": _percent(evaluation.top1),
-        **({"top-5": _percent(evaluation.top5)} if has_top5(evaluation.labels) else {}),
+        **({"top-5": _percent(evaluation.top5)} if has_top5(evaluation.candidates) else {}),
         "calibration": f"scores differ from the accuracy by {100 * evaluation.calibration.error:.1f} points on average",
         "speed": f"{evaluation.images_per_second:,.0f} images per second, from file to label",
     }
@@ -52,6 +53,13 @@ def print_multi_label_evaluation(evaluation: MultiLabelEvaluation, out: Path | N
     fields |= _excluded(evaluation.num_excluded)
     fields |= _data_problems(evaluation.bad_images, evaluation.empty_classes, evaluation.duplicates, out)
     _print(fields, out)
+
+
+def _restriction(evaluation: Evaluation) -> dict[str, str]:
+    if not evaluation.data_classes_only:
+        return {}
+    count, total = len(evaluation.candidates), len(evaluation.labels)
+    return {"choice": f"among the {count:,} classes of the data only, of the {total:,} classes of the model"}
 
 
 def _excluded(count: int) -> dict[str, str]:

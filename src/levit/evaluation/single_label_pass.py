@@ -12,7 +12,7 @@ import numpy as np
 from levit.data.class_matching import ClassMatch, match_classes
 from levit.data.duplicates import Duplicates
 from levit.data.labeled_images import LabeledDataset, LabeledImage
-from levit.errors import DataError
+from levit.errors import ConfigError, DataError
 from levit.evaluation.accumulator import MetricAccumulator, top_classes
 from levit.evaluation.diagnostics import Diagnostics, Mistake
 from levit.evaluation.labeled_predictions import BadImage, LabeledPredictions, OnBadImage, Progress
@@ -40,6 +40,8 @@ class Evaluation:
         data: name of the data set.
         sha256: hash of the data set, 64 hexadecimal digits.
         labels: labels of the model.
+        data_classes_only: whether the model chose among the classes of the data set only; its accuracies are at least
+            those over all labels, and not to be compared with them.
         matched: number of classes of the data set by the rule that matched them with a label ("name", "ImageNet", …).
         num_images: number of images in the data set, without those that were excluded.
         num_excluded: number of images that were excluded, because they determined the ranges of an int8 model.
@@ -64,6 +66,7 @@ class Evaluation:
     data: str
     sha256: str
     labels: tuple[str, ...] = field(repr=False)
+    data_classes_only: bool
     matched: Mapping[str, int]
     num_images: int
     num_excluded: int
@@ -82,8 +85,22 @@ class Evaluation:
     images_per_second: float
 
     @property
+    def candidates(self) -> tuple[str, ...]:
+        """The labels among which the model chose."""
+        if not self.data_classes_only:
+            return self.labels
+        return tuple(self.labels[index] for index in self.class_indices)
+
+    @property
     def accuracy(self) -> Accuracy:
-        """The record of this evaluation for the metadata of an artifact."""
+        """The record of this evaluation for the metadata of an artifact.
+
+        Raises:
+            ConfigError: the model chose among the classes of the data set only.
+        """
+        if self.data_classes_only:
+            reason = "is True, and an artifact records its accuracy over all labels"
+            raise ConfigError(reason, source="data_classes_only", hint="evaluate without it")
         return Accuracy(
             top1=self.top1.value, top5=self.top5.value, images=self.num_evaluated, data=self.data, sha256=self.sha256,
             engine=self.engine, precision=self.precision,
@@ -111,6 +128,7 @@ class SingleLabelPass:
     ) -> None:
         self._classifier, self._data, self._on_prediction = classifier, data, on_prediction
         self._match = _match_labels(data, classifier.labels, class_map)
+        self._data_classes_only = data_classes_only
         self._excluded = np.ones(len(classifier.labels), bool)
         self._excluded[list(self._match.class_indices) if data_classes_only else slice(None)] = False
         self._predictions = LabeledPredictions(data, on_bad_image=on_bad_image)
@@ -161,6 +179,7 @@ class SingleLabelPass:
             data=self._data.name,
             sha256=self._data.sha256(),
             labels=classifier.labels,
+            data_classes_only=self._data_classes_only,
             matched=self._match.rule_counts,
             num_images=predictions.num_images,
             num_excluded=num_excluded,

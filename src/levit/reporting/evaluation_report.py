@@ -40,12 +40,17 @@ def evaluation_report(evaluation: Evaluation, comparison: Comparison | None = No
 
 def _header(evaluation: Evaluation) -> str:
     matched = ", ".join(f"{count} by {rule}" for rule, count in evaluation.matched.items())
+    restriction = (
+        f" The model chose among these {len(evaluation.candidates):,} of its {len(evaluation.labels):,} classes only."
+        if evaluation.data_classes_only
+        else ""
+    )
     return (
         f"<h1>{escape(evaluation.model)}</h1>\n<p>evaluated on {evaluation.num_evaluated:,} images of "
         f"<b>{escape(evaluation.data)}</b> in {escape(evaluation.engine)}, {escape(evaluation.precision)}</p>\n"
         f'<p class="dim">Of {evaluation.num_images:,} images {evaluation.num_evaluated:,} were evaluated, '
         f"{evaluation.num_unlabeled:,} have no label, {len(evaluation.bad_images):,} could not be used."
-        f"{html_page.excluded(evaluation.num_excluded)} Classes matched: {escape(matched)}. "
+        f"{html_page.excluded(evaluation.num_excluded)} Classes matched: {escape(matched)}.{restriction} "
         f"Data sha256 {evaluation.sha256[:16]}….</p>"
     )
 
@@ -56,7 +61,7 @@ def _cards(evaluation: Evaluation) -> str:
     return html_page.cards(
         [
             (f"{100 * evaluation.top1.value:.2f} %", f"top-1 accuracy, {_interval(evaluation.top1)}"),
-            *([top5] if has_top5(evaluation.labels) else []),
+            *([top5] if has_top5(evaluation.candidates) else []),
             (f"{100 * recall:.2f} %", "mean recall of the classes"),
             (f"{100 * f1:.2f} %", "mean F1 of the classes"),
             (f"{100 * evaluation.calibration.error:.1f} %", "calibration error of the scores"),

@@ -23,6 +23,7 @@ def evaluation_metrics(evaluation: Evaluation, comparison: Comparison | None = N
         "model": evaluation.model,
         "engine": evaluation.engine,
         "precision": evaluation.precision,
+        "data_classes_only": evaluation.data_classes_only,
         "data": {
             "name": evaluation.data,
             "sha256": evaluation.sha256,

@@ -18,8 +18,8 @@ class StepReport:
     """Result of one step.
 
     Attributes:
-        epoch: number of the epoch, from 0.
-        step: number of completed steps of the epoch.
+        epoch: number of the epoch, from 1, as in `results.csv`.
+        step: number of completed steps of the epoch, this one included: from 1.
         loss: mean training loss over all processes of the steps that were read last: on a CPU those of every step; on
             a GPU, or with several processes, those of every 50 steps, because reading them waits for the device.
         train_top1: top-1 accuracy on the training images of the epoch up to these steps, in [0, 1].
@@ -45,7 +45,9 @@ class Callback:
       from it. To save and stop at once instead, call `signal.raise_signal(signal.SIGINT)`, as Ctrl-C does.
     - Several processes: each has callbacks of its own, which are called at the same points. The first one,
       `accelerate.PartialState().is_main_process`, should be the only one that writes files. An exception in one process
-      ends that process, and torchrun then ends the others.
+      ends that process, and torchrun then ends the others. `on_batch`, `on_step` and `on_validation_start` of one
+      process may take ten minutes, for which the others wait; a process that a signal stops in validation waits as long
+      for the others to finish their batch, and the run then ends with an error. The other methods may take any time.
     - Resuming: a resumed run, perhaps in another process, calls the methods from its position on. What has to last is
       in `progress.history`, and not in the callback.
 
@@ -54,11 +56,11 @@ class Callback:
 
     Examples:
         >>> import levit
-        >>> class StopAtGoal(levit.Callback):
+        >>> class PrintGoal(levit.Callback):
         ...     def on_epoch_end(self, progress, *, is_best):
         ...         if progress.history[-1]["top1"] >= 0.95:
-        ...             print(f"95 % after epoch {progress.epoch}")  # and signal.raise_signal(signal.SIGINT)
-        >>> StopAtGoal().on_epoch_end(Progress(epoch=4, history=[{"top1": 0.96}]), is_best=True)
+        ...             print(f"95 % after epoch {progress.epoch}")
+        >>> PrintGoal().on_epoch_end(Progress(epoch=4, history=[{"top1": 0.96}]), is_best=True)
         95 % after epoch 4
     """
 

@@ -191,7 +191,8 @@ class TrainingLoop:
     def _report_step(self, steps: int, start: float) -> None:
         """Call the callbacks with the last loss that was read, and with the speed of the steps since `start`."""
         report = StepReport(
-            epoch=self.progress.epoch, step=self.progress.step, loss=self._loss, train_top1=self.progress.train_top1,
+            epoch=self.progress.epoch + 1, step=self.progress.step, loss=self._loss,
+            train_top1=self.progress.train_top1,
             lr=self.step.model.lr,
             images_per_second=steps * self.sampler.step_size / max(1e-9, time.monotonic() - start),
         )  # fmt: skip

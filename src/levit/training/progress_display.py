@@ -73,14 +73,14 @@ class ProgressDisplay(Callback):
     def on_step(self, report: StepReport) -> None:
         """Update the bar."""
         if self._bar is not None:
-            done = report.epoch * self._steps + report.step
+            done = (report.epoch - 1) * self._steps + report.step
             seconds_per_step = (self._clock() - self._start) / max(1, done - self._first_step)
             remaining = format_duration(seconds_per_step * (self._epochs * self._steps - done))
             state = (
                 f"loss {report.loss:.3f}  top1 {100 * report.train_top1:.1f} %  lr {report.lr:.1e}  "
                 f"{report.images_per_second:,.0f} images/s  {remaining} left"
             )
-            self._update(report.epoch, report.step, state)
+            self._update(report.epoch - 1, report.step, state)
 
     def on_validation_start(self, progress: Progress) -> None:
         """Show the validation in the bar."""

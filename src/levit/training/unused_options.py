@@ -45,6 +45,11 @@ RULES: tuple[Rule, ...] = (
         ("teacher",), _has_no_teacher, "without a teacher", "give `teacher`",
     ),
     Rule(
+        ("distillation", "tau", "teacher_views"), ("teacher", "alpha"),
+        lambda values: values["alpha"] == 0 and not _has_no_teacher(values),
+        "where the loss of the teacher has no weight", "use an `alpha` above 0",
+    ),
+    Rule(
         ("tau",), ("distillation",), lambda values: values["distillation"] == "hard",
         "on hard distillation", "use `distillation=soft`",
     ),
@@ -52,11 +57,6 @@ RULES: tuple[Rule, ...] = (
         ("label_smoothing",), ("teacher", "alpha"),
         lambda values: values["alpha"] == 1 and not _has_no_teacher(values),
         "where the loss of the labels has no weight", "use an `alpha` below 1",
-    ),
-    Rule(
-        ("distillation", "tau", "teacher_views"), ("teacher", "alpha"),
-        lambda values: values["alpha"] == 0 and not _has_no_teacher(values),
-        "where the loss of the teacher has no weight", "use an `alpha` above 0",
     ),
     Rule(
         ("ema_warmup",), ("ema",), lambda values: not values["ema"], "without a moving average", "give `ema`",
