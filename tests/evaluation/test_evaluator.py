@@ -43,6 +43,14 @@ def test_the_model_may_be_restricted_to_the_classes_of_the_data():
     assert restricted.top1.value >= everything.top1.value
     assert {mistake.predicted for mistake in restricted.mistakes} <= {0, 1}
     assert all(0 < mistake.score <= 1 for mistake in restricted.mistakes)
+    assert (everything.data_classes_only, restricted.data_classes_only) == (False, True)
+    assert everything.candidates == everything.labels == ("red", "green", "blue")
+    assert restricted.candidates == ("red", "green")
+
+
+def test_an_accuracy_among_the_classes_of_the_data_is_not_one_for_an_artifact():
+    with pytest.raises(ConfigError, match=r"^data_classes_only is True, and an artifact records .*: evaluate without"):
+        _ = evaluate(color_classifier(), ColorDataset(), data_classes_only=True).accuracy
 
 
 def test_most_confident_mistakes_come_first():
