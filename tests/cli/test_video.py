@@ -31,6 +31,16 @@ def test_lines_for_people_have_time_and_label(console, model, photos):
     assert [line.split()[:2] for line in lines] == [["0.000", "s"], ["0.125", "s"], ["0.250", "s"], ["0.375", "s"]]
 
 
+def test_the_exit_code_is_one_if_frames_have_errors(console, model, photos, monkeypatch):
+    write_video("clip.avi", frames=2)
+    monkeypatch.setattr("levit.images.decoding.MAX_PIXELS", 1000)  # of which a frame has 3072
+    result = console("video", "clip.avi", "-m", model, "--json")
+    records = [json.loads(line) for line in result.out.splitlines()]
+    assert [(record["frame"], record["labels"]) for record in records] == [(0, []), (1, [])]
+    assert all("megapixels are more than" in record["error"] for record in records)
+    assert result.code == 1
+
+
 def test_a_file_that_is_no_video_is_an_error_of_one_line(model, photos):
     (photos / "clip.mp4").write_text("no video")
     process = start("video", "clip.mp4", "--model", model)  # in which OpenCV was not imported before

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from levit.errors import ConfigError, DataError, ImageError
 from levit.images.video import read_frames
@@ -41,6 +42,13 @@ def test_frames_are_rgb_with_their_numbers_and_times(clip):
 def test_every_nth_frame_keeps_its_number(clip):
     frames = list(read_frames(str(clip), every=5))
     assert [(frame.number, frame.seconds) for frame in frames] == [(0, 0), (5, 0.625), (10, 1.25)]
+
+
+def test_frames_of_a_variable_rate_have_their_own_times(tmp_path):
+    first, *others = (Image.new("RGB", (64, 48), color) for color in COLORS)
+    first.save(tmp_path / "clip.gif", save_all=True, append_images=others, duration=[100, 500, 100, 1000])
+    assert [frame.seconds for frame in read_frames(tmp_path / "clip.gif")] == pytest.approx([0, 0.1, 0.6, 0.7])
+    assert [frame.seconds for frame in read_frames(tmp_path / "clip.gif", every=2)] == pytest.approx([0, 0.6])
 
 
 def test_frames_of_a_list_do_not_share_their_pixels(clip):

@@ -47,7 +47,8 @@ def video(
 ) -> None:
     """Classify the frames of a video file or a camera: one line per frame, with its time in seconds.
 
-    The frames of a camera are classified one by one, until Ctrl-C; the exit code is then 130.
+    The frames of a camera are classified one by one, until Ctrl-C; the exit code is then 130. It is 1 if some frames
+    could not be classified.
     """
     from levit.cli.output import print_json
     from levit.cli.predict import open_classifier
@@ -58,7 +59,9 @@ def video(
     frames = read_frames(source if camera is None else camera, every=every)
     classifier = open_classifier(model, revision, engine, precision, provider, preprocessing, None, threads)
     pairs = _classify(classifier, frames, batch_size) if camera is None else _classify_now(classifier, frames)
+    errors = 0
     for frame, prediction in pairs:
+        errors += prediction.error is not None
         values = {"file": source, "frame": frame.number, "seconds": round(frame.seconds, 3)}
         result = prediction.to_dict(top_k)
         if as_json:
@@ -66,6 +69,8 @@ def video(
         else:
             names = ", ".join(f"{label['name']} {100 * label['score']:.1f} %" for label in result["labels"])
             print(printable(f"{frame.seconds:9.3f} s  {result['error'] or names}"), flush=True)
+    if errors:
+        raise typer.Exit(1)
 
 
 def _classify(classifier: Classifier, frames: Iterator[Frame], batch_size: int) -> Iterator[tuple[Frame, Prediction]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from os import PathLike, fspath
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ class Frame(NamedTuple):
 
     Attributes:
         number: number of the frame, from 0; skipped frames count.
-        seconds: its time from the beginning of a file, or since a camera was opened.
+        seconds: its time from the first frame of a file, or since a camera was opened.
         pixels: uint8 [height, width, 3], RGB.
     """
 
@@ -51,18 +51,44 @@ def read_frames(source: str | PathLike[str] | int, *, every: int = 1) -> Iterato
 def _read(source: str | PathLike[str] | int, every: int) -> Iterator[Frame]:
     cv2 = _import_opencv()
     with _opened(cv2, source) as capture:
-        rate, start, number = capture.get(cv2.CAP_PROP_FPS), time.monotonic(), 0
+        clock = _camera_time() if isinstance(source, int) else _file_time(cv2, capture)
+        number = 0
         while capture.grab():
+            seconds = clock(number)
             if number % every == 0:
                 is_read, pixels = capture.retrieve()
                 if not is_read:
                     break
-                is_camera = isinstance(source, int)
-                seconds = time.monotonic() - start if is_camera else number / rate if rate > 0 else 0.0
                 yield Frame(number, seconds, np.ascontiguousarray(pixels[..., ::-1]))
             number += 1
     if not number:
         raise DataError("no frame can be read", source=_name(source), hint="give a video, or convert it to MP4")
+
+
+def _camera_time() -> Callable[[int], float]:
+    start = time.monotonic()
+    return lambda _: time.monotonic() - start
+
+
+def _file_time(cv2: Any, capture: Any) -> Callable[[int], float]:
+    """Function from the number of the grabbed frame to its time, also where the frame rate varies.
+
+    Some readers of OpenCV give the time at which a frame ends, so times are differences from that of the first frame.
+    Files without times have those of a constant rate.
+    """
+    rate, first = capture.get(cv2.CAP_PROP_FPS), 0.0
+
+    def seconds(number: int) -> float:
+        nonlocal first
+        position = capture.get(cv2.CAP_PROP_POS_MSEC)
+        if number == 0:
+            first = position
+            return 0.0
+        if position > first:
+            return float(position - first) / 1000
+        return number / rate if rate > 0 else 0.0
+
+    return seconds
 
 
 @contextmanager
