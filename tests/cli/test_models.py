@@ -5,6 +5,7 @@ from pathlib import Path
 
 from levit.checkpoints.cache import cache_folder
 from levit.checkpoints.weight_lookup import ADDRESSES, HUB_NAMES
+from levit.runtime.model_info import describe
 
 
 def records(console) -> dict[str, dict]:
@@ -13,14 +14,22 @@ def records(console) -> dict[str, dict]:
 
 def test_every_name_is_listed_with_its_size_and_accuracy(console):
     rows = records(console)
-    assert list(rows) == ["", *HUB_NAMES, *ADDRESSES]
+    assert list(rows) == ["-", *HUB_NAMES, *ADDRESSES]
     assert rows["levit-256"] == {
         "name": "levit-256", "kind": "hub", "image_size": 224, "classes": 1000, "parameters": 18_893_876,
         "top1": 0.816, "data": "ImageNet", "is_cached": False,
     }  # fmt: skip
     assert {rows[name]["kind"] for name in ADDRESSES} == {"facebook", "openmmlab"}
-    assert (rows[""]["kind"], rows[""]["classes"], rows[""]["is_cached"]) == ("embedded", 200, True)
-    assert rows[""]["top1"] > 0.4
+    classes = len(describe(None)[0].labels)
+    assert (rows["-"]["kind"], rows["-"]["classes"], rows["-"]["is_cached"]) == ("embedded", classes, True)
+    assert rows["-"]["top1"] > 0.4
+
+
+def test_the_name_of_the_embedded_model_is_accepted(console, photos):
+    assert console("info", "-").out == console("info").out
+    result = console("predict", "a.png", "-m", "-", "--json")
+    assert (result.code, result.err) == (0, "")
+    assert result.out == console("predict", "a.png", "--json").out
 
 
 def test_downloaded_models_are_marked(console, tmp_path, monkeypatch):
@@ -32,10 +41,10 @@ def test_downloaded_models_are_marked(console, tmp_path, monkeypatch):
     (tmp_path / "models--facebook--levit-192" / "refs" / "main").write_text("1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     rows = records(console)
-    assert {name for name, row in rows.items() if row["is_cached"]} == {"", "LeViT-128S.pth", "levit-192"}
+    assert {name for name, row in rows.items() if row["is_cached"]} == {"-", "LeViT-128S.pth", "levit-192"}
 
 
 def test_the_table_has_a_line_for_each_model(console):
     lines = console("models").out.splitlines()
-    assert [line.split()[0] for line in lines[1:-1]] == ["(embedded)", *HUB_NAMES, *ADDRESSES]
+    assert [line.split()[0] for line in lines[1:-1]] == ["-", *HUB_NAMES, *ADDRESSES]
     assert lines[1 + list(HUB_NAMES).index("levit-256") + 1].split() == ["levit-256", "18.9", "M", "81.6", "%", "no"]

@@ -97,3 +97,12 @@ def test_an_interrupted_run_leaves_the_earlier_page(tmp_path):
 def test_a_folder_that_does_not_exist_is_an_error(tmp_path, file):
     with pytest.raises(DataError, match=r"cannot be written"):
         Gallery(tmp_path / file, "photos", "LeViT")
+
+
+def test_the_limit_of_pixels_is_that_of_the_classifier(tmp_path):
+    Image.new("RGB", (500, 300), "red").save(tmp_path / "a.png")
+    for max_pixels, count in ((150_000, 1), (149_999, 0)):
+        with Gallery(tmp_path / "gallery.html", "photos", "LeViT", max_pixels=max_pixels) as gallery:
+            gallery.write(prediction(tmp_path / "a.png", 0.5, 0.5))
+            gallery.finish()
+        assert (tmp_path / "gallery.html").read_text(encoding="utf-8").count("<img") == count

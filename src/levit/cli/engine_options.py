@@ -34,6 +34,11 @@ class Preprocessing(StrEnum):
     EXACT = "exact"
 
 
+def named_model(name: str | None) -> str | None:
+    """The model of a name on the command line, where - is the embedded model, as no name is."""
+    return None if name == "-" else name
+
+
 EngineOption = Annotated[Engine, typer.Option(help="Inference engine; auto is the fastest that is installed.")]
 PrecisionOption = Annotated[
     Precision,
@@ -55,7 +60,12 @@ PathsArgument = Annotated[
 ]
 ModelOption = Annotated[
     str | None,
-    typer.Option("--model", "-m", help="An exported .onnx file or a checkpoint; default: the embedded model."),
+    typer.Option(
+        "--model",
+        "-m",
+        callback=named_model,
+        help="An exported .onnx file or a checkpoint; default, and -: the embedded model.",
+    ),
 ]
 MaxPixelsOption = Annotated[
     int | None, typer.Option(min=1, help="Largest number of pixels of an image; default: 100 million.")

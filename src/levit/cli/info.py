@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from levit.cli.engine_options import RevisionOption
+from levit.cli.engine_options import RevisionOption, named_model
 
 if TYPE_CHECKING:
     from levit.spec.artifact import Artifact
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def info(
     model: Annotated[
         str | None,
-        typer.Argument(help="An exported .onnx file or a checkpoint; default: the embedded model."),
+        typer.Argument(
+            callback=named_model, help="An exported .onnx file or a checkpoint; default, and -: the embedded model."
+        ),
     ] = None,
     revision: RevisionOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, with all labels.")] = False,

@@ -13,7 +13,7 @@ class ModelRow:
     """Model that has a name.
 
     Attributes:
-        name: name for `--model`; empty for the embedded model, which is the default.
+        name: name for `--model`; "-" for the embedded model, which is also the default.
         kind: where it comes from: "embedded", "hub", "facebook" or "openmmlab".
         image_size: height and width of the input in pixels.
         classes: number of classes.
@@ -58,7 +58,7 @@ def _embedded_row() -> ModelRow:
     artifact, _ = describe(None)
     accuracy = artifact.accuracy
     return ModelRow(
-        name="",
+        name="-",
         kind="embedded",
         image_size=artifact.architecture.image_height_width[0],
         classes=len(artifact.labels),
@@ -104,7 +104,9 @@ def _print_table(rows: list[ModelRow]) -> None:
     for row in rows:
         size = f"{row.parameters / 1e6:.1f} M"
         accuracy = "" if row.top1 is None else f"{100 * row.top1:.1f} %"
-        table.add_row(row.name or "(embedded)", size, accuracy, "yes" if row.is_cached else "no")
+        name = f"{row.name} (embedded)" if row.kind == "embedded" else row.name
+        table.add_row(name, size, accuracy, "yes" if row.is_cached else "no")
     console = Console(highlight=False)
     console.print(table)
-    console.print("Top-1 of ImageNet as published; of the embedded model, on its own 200 classes.", style="dim")
+    classes = next(row.classes for row in rows if row.kind == "embedded")
+    console.print(f"Top-1 of ImageNet as published; of the embedded model, on its own {classes} classes.", style="dim")

@@ -92,7 +92,7 @@ def predict(
         outputs = _Outputs(
             _writer("json" if as_json else "csv" if as_csv else "table", top_k),
             _sorted_files(sort_into, paths, classifier, is_linked=is_linked, below=copy_below),
-            stack.enter_context(_gallery(gallery, paths, classifier)) if gallery is not None else None,
+            stack.enter_context(_gallery(gallery, paths, classifier, max_pixels)) if gallery is not None else None,
             PassedOverFiles(),
         )
         inputs = iterate_inputs(paths, outputs.passed_over)
@@ -179,11 +179,12 @@ def _sorted_files(
     return SortedFiles(Path(folder), classifier.labels, is_linked=is_linked, below=below)
 
 
-def _gallery(file: str, paths: Sequence[str], classifier: Classifier) -> Gallery:
+def _gallery(file: str, paths: Sequence[str], classifier: Classifier, max_pixels: int | None) -> Gallery:
+    from levit.images.decoding import MAX_PIXELS
     from levit.reporting.gallery import Gallery
 
     names = ", ".join(paths[:3]) + (", …" if len(paths) > 3 else "")
-    return Gallery(Path(file), names, classifier.artifact.source.name)
+    return Gallery(Path(file), names, classifier.artifact.source.name, max_pixels=max_pixels or MAX_PIXELS)
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,19 @@ import io
 
 from PIL import Image
 
-from levit.images.decoding import ImageSource, read_reduced_image
+from levit.images.decoding import MAX_PIXELS, ImageSource, read_reduced_image
 
 SIDE = 160
 """Default largest width and height in pixels."""
 
 
-def thumbnail_url(source: ImageSource, side: int = SIDE) -> str:
+def thumbnail_url(source: ImageSource, side: int = SIDE, *, max_pixels: int = MAX_PIXELS) -> str:
     """Image of at most `side` pixels in width and height, as the data URL of a JPEG file.
 
     Args:
         source: as for `levit.images.decoding.read_image`.
         side: largest width and height in pixels; a smaller image keeps its size.
+        max_pixels: as for `levit.images.decoding.read_reduced_image`.
 
     Raises:
         ImageError: the image cannot be decoded.
@@ -27,7 +28,7 @@ def thumbnail_url(source: ImageSource, side: int = SIDE) -> str:
         >>> thumbnail_url("examples/cat.jpg")[:23]
         'data:image/jpeg;base64,'
     """
-    image, _ = read_reduced_image(source, 2 * side)
+    image, _ = read_reduced_image(source, 2 * side, max_pixels=max_pixels)
     if max(image.size) > side:
         image = image.copy()
         image.thumbnail((side, side))

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from levit.errors import DataError, ImageError, printable
 from levit.files import write_text
+from levit.images.decoding import MAX_PIXELS
 from levit.images.thumbnails import thumbnail_url
 from levit.reporting.html_page import page
 from levit.runtime.cpu_count import usable_cores
@@ -114,6 +115,7 @@ class Gallery:
         file: the page to create or replace when `finish` is called.
         title: title of the page.
         model: name of the model.
+        max_pixels: largest accepted product of width and height of an image, as for the classifier.
 
     Raises:
         DataError: the folder of `file` does not exist.
@@ -129,18 +131,18 @@ class Gallery:
         2
     """
 
-    def __init__(self, file: Path, title: str, model: str) -> None:
+    def __init__(self, file: Path, title: str, model: str, *, max_pixels: int = MAX_PIXELS) -> None:
         if file.is_dir() or not file.parent.is_dir():
             hint = "give the name of a file such as gallery.html, in a folder that exists"
             raise DataError("cannot be written", source=file, hint=hint)
-        self._file, self._title, self._model = file, title, model
+        self._file, self._title, self._model, self._max_pixels = file, title, model, max_pixels
         self._pool = ThreadPoolExecutor(max(1, usable_cores() // 2), thread_name_prefix="levit-thumbnail")
         self._entries: list[_Entry] = []
 
     def write(self, prediction: Prediction) -> None:
         """Add the image of a prediction, or its error."""
         labels = prediction.top(1 + _OTHERS)
-        thumbnail = None if prediction.error is not None else self._pool.submit(_thumbnail, prediction.source)
+        thumbnail = None if prediction.error is not None else self._pool.submit(self._thumbnail, prediction.source)
         error = None if prediction.error is None else prediction.error.reason
         self._entries.append(_Entry(prediction.source, labels, prediction.is_unknown, error, thumbnail))
 
@@ -170,6 +172,12 @@ class Gallery:
     ) -> None:
         """Stop making thumbnails."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _thumbnail(self, source: str) -> str | None:
+        try:
+            return thumbnail_url(source, _SIDE, max_pixels=self._max_pixels)
+        except (ImageError, OSError):  # the file was deleted meanwhile
+            return None
 
     def _heading(self) -> str:
         total = len(self._entries)
@@ -225,10 +233,3 @@ def _link(name: str, folder: Path) -> str:
         return quote(os.path.relpath(name, folder).replace(os.sep, "/"), errors="surrogateescape")
     except ValueError:  # another drive of Windows
         return Path(name).absolute().as_uri()
-
-
-def _thumbnail(source: str) -> str | None:
-    try:
-        return thumbnail_url(source, _SIDE)
-    except (ImageError, OSError):  # the file was deleted meanwhile
-        return None
