@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from levit.evaluation.similarity import most_similar
 from levit.reporting.embeddings_file import read_embeddings
 from levit.runtime.classifier import Classifier
 from tests.runtime.small_model import write_checkpoint
@@ -37,6 +38,35 @@ def test_similar_images_are_printed_without_the_image_itself(console, model, pho
     assert len(lines) == 3
     result = console("similar", "a.png", "-i", "e.npz", "-m", model, "-k", 1, "--json")
     assert json.loads(result.out) == {"file": "./copy.png", "similarity": pytest.approx(1)}
+
+
+def test_the_image_itself_is_left_out_from_another_folder(console, model, photos, monkeypatch):
+    assert console("embed", ".", "-m", model, "-o", "../e.npz").code == 0
+    monkeypatch.chdir(photos / "deep")
+    lines = console("similar", "../a.png", "--in", "../../e.npz", "-m", model).out.splitlines()
+    assert {line.split()[1] for line in lines} == {"../b.jpg", "er/c.png"}
+    (photos / "link.png").symlink_to(photos / "a.png")
+    assert console("similar", "../link.png", "--in", "../../e.npz", "-m", model).out.splitlines() == lines
+
+
+def test_images_and_features_can_be_moved_together(console, model, photos, monkeypatch):
+    assert console("embed", ".", "-m", model, "-o", "e.npz").code == 0
+    moved = photos.rename(photos.with_name("moved"))
+    monkeypatch.chdir(moved.parent)
+    lines = console("similar", "moved/a.png", "--in", "moved/e.npz", "-m", model).out.splitlines()
+    assert {line.split()[1] for line in lines} == {"moved/b.jpg", "moved/deep/er/c.png"}
+
+
+def test_similar_computes_as_embed_did(console, model, photos):
+    options = ("--engine", "onnxruntime", "--precision", "fp32", "--preprocessing", "exact")
+    assert console("embed", ".", "-m", model, "-o", "e.npz", *options).code == 0
+    embeddings = read_embeddings(photos / "e.npz")
+    assert (embeddings.engine, embeddings.precision, embeddings.preprocessing) == ("onnxruntime", "fp32", "exact")
+    shutil.copy("a.png", "copy.png")
+    record = json.loads(console("similar", "copy.png", "-i", "e.npz", "-m", model, "-k", 1, "--json").out)
+    classify = Classifier(model, engine="onnxruntime", precision="fp32", preprocessing="exact")
+    ((index, expected),) = most_similar(classify.embed("copy.png"), embeddings.features, top_k=1)
+    assert (record["file"], record["similarity"]) == (embeddings.files[index], expected)
 
 
 def test_features_of_another_model_are_refused(console, model, photos, tmp_path):

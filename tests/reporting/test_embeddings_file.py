@@ -30,6 +30,15 @@ def test_a_file_without_images_is_read(tmp_path, suffix):
     assert (read.files, read.features.shape, read.sha256) == ([], (0, 5), None)
 
 
+@pytest.mark.parametrize("suffix", [".parquet", ".npz"])
+def test_a_file_has_how_the_features_were_computed(tmp_path, suffix):
+    options = ("openvino", "bf16", "exact", tmp_path / "photos")
+    write_embeddings(Embeddings(["a.jpg"], FEATURES[:1], "LeViT-128S", None, *options), tmp_path / f"e{suffix}")
+    read = read_embeddings(tmp_path / f"e{suffix}")
+    assert (read.engine, read.precision, read.preprocessing, read.folder) == options
+    assert read.path("a.jpg") == tmp_path / "photos" / "a.jpg"
+
+
 def test_other_programs_read_the_columns(tmp_path):
     write_embeddings(EMBEDDINGS, tmp_path / "e.parquet")
     table = pyarrow.parquet.read_table(tmp_path / "e.parquet")

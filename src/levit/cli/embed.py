@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,6 +69,9 @@ def embed(
     check_suffix(Path(out))
     classifier = open_classifier(model, revision, engine, precision, provider, preprocessing, max_pixels, threads)
     embeddings, errors = _embed(classifier, paths, batch_size)
+    used = classifier.feature_engine
+    precision = Precision(used.precision) if precision is Precision.AUTO else precision
+    embeddings = replace(embeddings, engine=used.name, precision=precision.value, preprocessing=preprocessing.value)
     write_embeddings(embeddings, Path(out))
     shape = " x ".join(f"{size:,}" for size in embeddings.features.shape)
     get_logger().info("%s", printable(f"{out}: {shape} features of {embeddings.model}"))
@@ -87,19 +93,30 @@ def similar(
     """Find the images that are most similar to one, by the features that `levit embed` wrote.
 
     The similarity is the cosine of the angle between the features of both images, from which the mean of all was
-    subtracted: 1 for the same features, about 0 for unrelated images. The image itself is left out.
+    subtracted: 1 for the same features, about 0 for unrelated images. The image itself is left out. Engine, precision
+    and preprocessing are those of the file.
     """
     from levit.evaluation.similarity import most_similar
     from levit.reporting.embeddings_file import read_embeddings
+    from levit.reporting.metrics_json import escape_surrogates
     from levit.runtime.classifier import Classifier
 
     embeddings = read_embeddings(Path(file))
-    classifier = Classifier(model, revision=revision)
+    classifier = Classifier(
+        model,
+        revision=revision,
+        engine=embeddings.engine,
+        precision=embeddings.precision,
+        preprocessing=embeddings.preprocessing,
+    )
     _check_is_same_model(classifier, embeddings, file)
     query = classifier.embed(image)
     neighbors = most_similar(query, embeddings.features, top_k=max(1, len(embeddings.files)))
+    itself = escape_surrogates(str(Path(image).resolve()))  # as the names in the file
     rows = ((embeddings.files[index], similarity) for index, similarity in neighbors)
-    _print([row for row in rows if not _is_same_file(row[0], image)][:top_k], as_json=as_json)
+    others = (row for row in rows if escape_surrogates(str(embeddings.path(row[0]))) != itself)
+    shown = [(_name_from_here(embeddings, name), similarity) for name, similarity in islice(others, top_k)]
+    _print(shown, as_json=as_json)
 
 
 def _embed(classifier: Classifier, paths: list[str], batch_size: int) -> tuple[Embeddings, int]:
@@ -140,13 +157,23 @@ def _check_is_same_model(classifier: Classifier, embeddings: Embeddings, file: s
     from levit.errors import DataError
 
     source = classifier.artifact.source
-    if (source.sha256, source.sha256 or source.name) != (embeddings.sha256, embeddings.sha256 or embeddings.model):
+    if source.sha256 is None and embeddings.sha256 is None:
+        is_same = source.name == embeddings.model
+    else:
+        is_same = source.sha256 == embeddings.sha256
+    if not is_same:
         reason = f"has features of another model, {embeddings.model}, than {source.name}"
         raise DataError(reason, source=file, hint="give that model by `model`")
 
 
-def _is_same_file(name: str, image: str) -> bool:
-    return Path(name).absolute() == Path(image).absolute()
+def _name_from_here(embeddings: Embeddings, name: str) -> str:
+    """Name of an image as `embed` was given it; from another folder, one with which it opens there."""
+    if Path(name).is_absolute() or embeddings.folder.resolve() == Path.cwd():
+        return name
+    try:
+        return os.path.relpath(embeddings.folder / name)
+    except ValueError:  # another drive of Windows
+        return str(embeddings.folder / name)
 
 
 def _print(rows: list[tuple[str, float]], *, as_json: bool) -> None:

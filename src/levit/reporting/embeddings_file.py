@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from levit.checkpoints.regular_files import check_regular_file
 from levit.errors import ConfigError, DataError, first_line
 from levit.files import write_bytes
 from levit.reporting.metrics_json import escape_surrogates
+from levit.runtime.engine import Precision
 
 _PARQUET, _NUMPY = ".parquet", ".npz"
 _METADATA_KEY = "levit"
@@ -30,12 +32,24 @@ class Embeddings:
         features: float32 [N, C].
         model: name of the model.
         sha256: hash of its weights, or None for a model without one.
+        engine: inference engine that computed the features.
+        precision: precision of the arithmetic.
+        preprocessing: "fast" or "exact".
+        folder: absolute folder to which relative names of images refer.
     """
 
     files: list[str] = field(repr=False)
     features: NDArray[np.float32] = field(repr=False)
     model: str
     sha256: str | None = None
+    engine: str = "auto"
+    precision: Precision = "auto"
+    preprocessing: Literal["fast", "exact"] = "fast"
+    folder: Path = field(default_factory=Path.cwd)
+
+    def path(self, name: str) -> Path:
+        """File of an image, without symbolic links."""
+        return (self.folder / name).resolve()
 
 
 def check_suffix(file: Path) -> None:
@@ -58,7 +72,8 @@ def write_embeddings(embeddings: Embeddings, file: Path) -> None:
     """Create or replace a file of embeddings.
 
     A parquet file has the columns `file` (string) and `features` (a list of C float32 each); a `.npz` file the arrays
-    `files` and `features`. Both have the model as JSON: parquet in its metadata under "levit", `.npz` as `model`.
+    `files` and `features`. Both have the model as JSON: parquet in its metadata under "levit", `.npz` as `model`. The
+    folder of the images is written relative to that of the file, so that both can be moved together.
 
     Raises:
         ConfigError, DataError, ImportError: as for `check_suffix`.
@@ -74,7 +89,7 @@ def write_embeddings(embeddings: Embeddings, file: Path) -> None:
     """
     check_suffix(file)
     names = [escape_surrogates(name) for name in embeddings.files]
-    model = json.dumps({"model": embeddings.model, "sha256": embeddings.sha256})
+    model = json.dumps(_description(embeddings, file))
     stream = io.BytesIO()
     if file.suffix.lower() == _NUMPY:
         np.savez(stream, files=np.array(names, np.str_), features=embeddings.features, model=np.array(model))
@@ -102,12 +117,37 @@ def read_embeddings(file: Path) -> Embeddings:
     try:
         files, features, model = _read_numpy(file) if arrow is None else _read_parquet(file, arrow)
         values = json.loads(model)
-        embeddings = Embeddings(files, features, str(values["model"]), values["sha256"])
+        embeddings = _described(files, features, values, file)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"no file of embeddings ({first_line(error)})", source=file, hint=hint) from error
     if features.ndim != 2 or len(features) != len(files) or features.dtype != np.float32:
         raise DataError(f"no file of embeddings (features are {list(features.shape)})", source=file, hint=hint)
     return embeddings
+
+
+def _description(embeddings: Embeddings, file: Path) -> dict[str, str | None]:
+    """The model, how it computed the features, and the folder of the images."""
+    folder = embeddings.folder.resolve()
+    try:
+        relative = os.path.relpath(folder, file.resolve().parent)
+    except ValueError:  # another drive of Windows
+        relative = str(folder)
+    return {
+        "model": embeddings.model,
+        "sha256": embeddings.sha256,
+        "engine": embeddings.engine,
+        "precision": embeddings.precision,
+        "preprocessing": embeddings.preprocessing,
+        "folder": relative.replace(os.sep, "/"),
+    }
+
+
+def _described(files: list[str], features: NDArray[Any], values: dict[str, Any], file: Path) -> Embeddings:
+    """Embeddings with the values of `_description`; files of older versions have only the model."""
+    folder = (file.resolve().parent / values["folder"]).resolve() if "folder" in values else Path.cwd()
+    engine, precision = str(values.get("engine", "auto")), values.get("precision", "auto")
+    preprocessing = values.get("preprocessing", "fast")
+    return Embeddings(files, features, str(values["model"]), values["sha256"], engine, precision, preprocessing, folder)
 
 
 def _read_numpy(file: Path) -> tuple[list[str], NDArray[Any], str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from os import PathLike
 from pathlib import Path
@@ -21,7 +20,7 @@ from levit.runtime.cpu_count import usable_cores
 from levit.runtime.engine import Engine, Precision
 from levit.runtime.features import FeatureNetwork
 from levit.runtime.image_results import DEFAULT_BATCH_SIZE as DEFAULT_BATCH_SIZE
-from levit.runtime.image_results import ImageComputation, ImageResult
+from levit.runtime.image_results import ImageComputation, ImageResult, convert_results
 from levit.runtime.opened_model import ModelOptions, OpenedModel, open_shared
 from levit.runtime.prediction import Embedding, Prediction
 from levit.spec.artifact import Artifact
@@ -29,7 +28,6 @@ from levit.spec.artifact import Artifact
 # For type checkers, a list of paths is no list of images of any type, so both have an overload.
 Image = TypeVar("Image", bound=ImageSource)
 Images = list[ImageSource] | tuple[ImageSource, ...]
-Result = TypeVar("Result")
 
 
 class Classifier:
@@ -138,6 +136,11 @@ class Classifier:
         return self._opened.engine
 
     @property
+    def feature_engine(self) -> Engine:
+        """The inference engine of `embed`, which is opened on first use."""
+        return self._feature_network.open(self._opened).engine
+
+    @property
     def artifact(self) -> Artifact:
         """Description of the model: architecture, labels, preprocessing, source, accuracy."""
         return self._opened.artifact
@@ -231,7 +234,7 @@ class Classifier:
             EngineError: the engine failed or is closed, or the model gives no finite logits at all. It ends the stream,
                 as does an exception of `images` itself.
         """
-        return _convert(self._logits.stream(images, batch_size), self._prediction)
+        return convert_results(self._logits.stream(images, batch_size), self._prediction)
 
     def embed(self, images: ImageSource | Sequence[ImageSource]) -> NDArray[np.float32]:
         """Compute the pooled features of images: the mean of the last tokens, from which the head computes the logits.
@@ -275,7 +278,7 @@ class Classifier:
         Yields:
             One embedding per image, with bad images reported in `Embedding.error`; errors are those of `stream`.
         """
-        return _convert(
+        return convert_results(
             self._features.stream(images, batch_size),
             lambda result: Embedding(result.name, result.row, result.error),
         )
@@ -292,9 +295,3 @@ class Classifier:
             is_multi_label=self.artifact.is_multi_label,
             pixels=result.pixels,
         )
-
-
-def _convert(results: Generator[ImageResult, None, None], convert: Callable[[ImageResult], Result]) -> Iterator[Result]:
-    """Convert the results of a stream one by one; closing this iterator closes the stream."""
-    with closing(results):
-        yield from map(convert, results)

@@ -6,8 +6,9 @@ import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from levit.images.decoding import IMAGE_TYPES, ImageSource, describe_source, sna
 from levit.managed_engine import ProcessGuard, schedule
 from levit.runtime.decoded_batch import DecodedBatch, DecodingImage, collect
 from levit.runtime.engine import ImageEngine
+
+Result = TypeVar("Result")
 
 DEFAULT_BATCH_SIZE = 16
 
@@ -172,3 +175,11 @@ class ImageComputation:
                     hint="its weights are damaged, or too large for the precision",
                 )
             self._is_verified = True
+
+
+def convert_results(
+    results: Generator[ImageResult, None, None], convert: Callable[[ImageResult], Result]
+) -> Iterator[Result]:
+    """Convert the results of a stream one by one; closing this iterator closes the stream."""
+    with closing(results):
+        yield from map(convert, results)
