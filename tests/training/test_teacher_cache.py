@@ -94,6 +94,7 @@ def test_another_teacher_or_augmentation_has_another_file(tmp_path):
     teacher = CountingTeacher()
     logits_of(open_cache(tmp_path, teacher, "teacher", 0.4), batch)
     assert teacher.images == 2
+    assert len(list(tmp_path.glob(".teacher/*"))) == 1  # the first one is deleted
 
 
 def test_a_damaged_file_and_a_folder_that_cannot_be_written_are_errors_in_one_line(tmp_path):

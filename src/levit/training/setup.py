@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -186,7 +187,10 @@ def _keep_logits(
     if teacher is None or not options.teacher.teacher_views:
         return teacher
     shape = CacheShape(len(images.train), options.teacher.teacher_views, len(student.classes))
-    identity = (fingerprint, options.teacher, options.augmentation, options.run.seed, student.image_size)
+    teachers = replace(options.teacher, distillation="hard", alpha=0.5, tau=1.0)  # those of the loss have no influence
+    identity = (
+        fingerprint, teachers, options.augmentation, options.run.seed, options.run.precision, student.image_size,
+    )  # fmt: skip
     create = partial(create_cache_file, Path(options.run.out), shape, *identity)
     with long_work(accelerator):
         if accelerator.is_local_main_process:

@@ -127,7 +127,7 @@ class CachedTeacher:
 
 
 def create_cache_file(run: Path, shape: CacheShape, *identity: object) -> Path:
-    """Create the file of a teacher's logits, without any, unless it exists.
+    """Create the file of a teacher's logits, without any, unless it exists; files of another identity are deleted.
 
     Args:
         run: the run directory.
@@ -144,6 +144,8 @@ def create_cache_file(run: Path, shape: CacheShape, *identity: object) -> Path:
     file = run / TEACHER_LOGITS / f"logits-{digest}.f16"
     try:
         file.parent.mkdir(exist_ok=True)
+        for other in set(file.parent.glob("logits-*.f16")) - {file}:
+            other.unlink(missing_ok=True)
         if not file.exists():  # not sparse: a full disk would end the process when a page is written
             with replacing(file) as partial, partial.open("wb") as stream:
                 for start in range(0, shape.nbytes, len(_ZEROS)):
