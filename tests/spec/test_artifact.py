@@ -135,8 +135,12 @@ def test_records_of_format_1_which_are_in_per_cent_are_read(float_layers):
     assert Artifact.from_metadata(artifact.to_metadata()) == artifact
 
 
-def test_the_embedded_model_which_is_of_format_1_is_read():
-    assert 0.3 < describe(None)[0].accuracy.top1 < 0.6
+def test_the_embedded_model_has_its_accuracy_threshold_and_quantization_inside():
+    artifact = describe(None)[0]
+    assert artifact.quantization.images == 1000
+    assert not artifact.quantization.is_in_sample
+    assert abs(artifact.quantization.fp32.top1 - artifact.accuracy.top1) < 0.005
+    assert 0 < artifact.rejection.threshold < artifact.rejection.precision < 1
 
 
 @pytest.mark.parametrize("value", [*NO_VALUES, 0])

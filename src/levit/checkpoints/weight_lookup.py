@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.resources import files
 from os import PathLike, fspath
 from pathlib import Path
 
@@ -19,6 +20,9 @@ HUB_NAMES = {
     "levit-256": "facebook/levit-256",
     "levit-384": "facebook/levit-384",
 }
+EMBEDDED_WEIGHTS = "embedded"
+"""Name of the weights inside the package, from which the embedded model was exported."""
+
 _FACEBOOK = "https://dl.fbaipublicfiles.com/LeViT"
 _OPENMMLAB = "https://download.openmmlab.com/mmclassification/v0/levit"
 ADDRESSES = {
@@ -54,6 +58,9 @@ def find_weights(path_or_id: str | PathLike[str], *, revision: str | None = None
         file = _find_in_folder(path) if path.is_dir() else path
         check_regular_file(file)
         return file
+    if name == EMBEDDED_WEIGHTS:
+        check_no_revision(revision, name, "a model inside the package")
+        return Path(str(files("levit.checkpoints.embedded") / SAFETENSORS_FILE))
     address = ADDRESSES.get(name, name)
     if address.startswith(("http://", "https://")):
         check_no_revision(revision, name, "an address")
@@ -65,7 +72,8 @@ def find_weights(path_or_id: str | PathLike[str], *, revision: str | None = None
         from levit.checkpoints.hub import download_from_hub
 
         return download_from_hub(hub_id, revision)
-    raise CheckpointError(f"no such file or folder, and no name that is known ({', '.join(HUB_NAMES)}, …)", source=name)
+    known = ", ".join([EMBEDDED_WEIGHTS, *HUB_NAMES])
+    raise CheckpointError(f"no such file or folder, and no name that is known ({known}, …)", source=name)
 
 
 def is_cached(name: str) -> bool:

@@ -1,0 +1,1 @@
+"""Training weights of the embedded model, in half precision."""
