@@ -64,7 +64,7 @@ def test_every_photo_of_the_shared_data_stays_within_the_error_budget(shared_dat
 @pytest.mark.slow
 def test_predictions_stay_the_same(shared_data):
     photos = [str(photo) for photo in sorted((shared_data / "photos").iterdir())]
-    for model, count in ((shared_data / "starter", 1), (None, 2)):  # in int8 the two best labels may change places
+    for model, count in ((shared_data / "starter", 1), (None, 2)):  # in int8 the two best labels may be swapped
         fast, exact = (levit.Classifier(model, precision="fp32", preprocessing=mode) for mode in ("fast", "exact"))
         for prediction, expected in zip(fast.stream(photos), exact.stream(photos), strict=True):
             assert prediction.top(1)[0].index in [label.index for label in expected.top(count)]
