@@ -79,10 +79,8 @@ class FeatureExtractor:
 
     def __init__(self, teacher: ClassificationNetwork, image_size: int, teacher_size: int) -> None:
         network = teacher.network.eval()
-        classifier = network.get_classifier()  # type: ignore[operator]
         network.reset_classifier(0)  # type: ignore[operator]
         model = openvino.convert_model(network, example_input=torch.zeros(2, 3, teacher_size, teacher_size))
-        network.classifier = classifier
         self._network = openvino.compile_model(model, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT"})
         self._preprocessing, self._sizes = teacher.preprocessing, (image_size, teacher_size)
 

@@ -50,7 +50,8 @@ def test_every_training_option_is_an_option_of_the_command():
     assert set(option_fields()) < set(parameters)
     for name in option_fields():
         if name not in ("data", "out"):
-            assert parameters[name].opts[0] == "--" + name.replace("_", "-")
+            short = ["-m"] if name == "model" else []
+            assert parameters[name].opts == ["--" + name.replace("_", "-"), *short]
             assert option_fields()[name].metadata["help"] in parameters[name].help
 
 

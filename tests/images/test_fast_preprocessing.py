@@ -64,10 +64,17 @@ def test_every_photo_of_the_shared_data_stays_within_the_error_budget(shared_dat
 @pytest.mark.slow
 def test_predictions_stay_the_same(shared_data):
     photos = [str(photo) for photo in sorted((shared_data / "photos").iterdir())]
-    for model, count in ((shared_data / "starter", 1), (None, 2)):  # in int8 the two best labels may be swapped
+    # In int8 a code of an activation may change: 4 of these photos, whose best labels differ by up to 0.033, get the
+    # second one. The same weights in floating point give the same labels for all of them.
+    for model, bound in ((shared_data / "starter", 0), ("embedded", 0), (None, 0.04)):
         fast, exact = (levit.Classifier(model, precision="fp32", preprocessing=mode) for mode in ("fast", "exact"))
+        changes = 0
         for prediction, expected in zip(fast.stream(photos), exact.stream(photos), strict=True):
-            assert prediction.top(1)[0].index in [label.index for label in expected.top(count)]
+            first, second = expected.top(2)
+            is_same = prediction.top(1)[0].index == first.index
+            assert is_same or first.score - second.score < bound
+            changes += not is_same
+        assert changes <= (5 if bound else 0)
 
 
 @pytest.mark.parametrize("resample", [1, 2, 3, 4, 5])

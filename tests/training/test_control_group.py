@@ -168,6 +168,11 @@ def test_the_error_of_a_connection_is_one_short_line():
         fail_with(text)
 
 
+def test_the_address_of_a_read_error_is_left_out():
+    with pytest.raises(LevitError, match=r"does not respond \(Connection reset by peer\): see its"):
+        fail_with("[/src/gloo/transport/tcp/pair.cc:561] Read error [127.0.0.1]:18357: Connection reset by peer")
+
+
 def fail_with(text: str) -> None:
     with connection_errors():
         raise RuntimeError(text)

@@ -259,9 +259,7 @@ def test_a_signal_ends_the_wait_of_several_processes_for_a_batch_that_never_arri
 def test_the_end_of_a_process_ends_the_others_with_an_error(options: TrainingOptions, processes: BaseContext) -> None:
     assert wait(start(processes, options, [KillFirst("step", 2)], count=2)) == [-signal.SIGKILL, FAILURE]
     message = Path(f"{options.run.out}.error").read_text()
-    assert message.startswith("another of the processes that train together has ended or does not respond (")
-    assert "Connection " in message
-    assert "\n" not in message.strip()
+    assert message.startswith("another of the processes that train together has ended or does not respond (Connection ")
 
 
 @pytest.mark.slow

@@ -28,7 +28,8 @@ _HEARTBEAT_SECONDS = 1.0  # between two heartbeats
 _LEAVE_SECONDS = 5.0  # in which a process that fails notifies the others
 _MAX_POLL_SECONDS = 0.05
 
-_SOURCE_LINE = re.compile(r"^\[\S+:\d+\] ")  # with which the messages of gloo begin
+# What precedes the cause in messages of gloo: a line of its source, and the address of the other process.
+_ORIGIN = re.compile(r"^\[\S+:\d+\] |Read error \[\S+\]:\d+: |Write error \[\S+\]:\d+: ")
 
 _control_groups: dict[ProcessGroup, ProcessGroup] = {}  # of the group of all processes, which outlives a run
 
@@ -109,7 +110,7 @@ def connection_errors() -> Iterator[None]:
         is_distributed = isinstance(error, distributed.DistError) or "gloo" in str(error)
         if not is_distributed:
             raise
-        cause = _SOURCE_LINE.sub("", first_line(error)).split(". ")[0]
+        cause = _ORIGIN.sub("", first_line(error)).split(". ")[0]
         reason = f"another of the processes that train together has ended or does not respond ({cause})"
         raise LevitError(reason, hint="see its messages, and continue with `resume`") from error
 

@@ -55,9 +55,6 @@ class CachedTeacher:
         shape: number of images, views and classes.
         autocast: context in which a network is computed.
 
-    Attributes:
-        views: number of views of an image.
-
     Raises:
         LevitError: the file has another size.
     """
@@ -70,7 +67,6 @@ class CachedTeacher:
         *,
         autocast: Callable[[], AbstractContextManager[None]],
     ) -> None:
-        self.views = shape.views
         self._teacher, self._autocast = teacher, autocast
         if (size := file.stat().st_size) != shape.nbytes:
             raise LevitError(f"is damaged: {size:,} bytes instead of {shape.nbytes:,}", source=file, hint="delete it")
