@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from levit.cli.classifier_opening import open_classifier, skip_model_converter
 from levit.cli.engine_options import (
     BatchSizeOption,
     Engine,
@@ -62,7 +63,6 @@ def embed(
     The exit code is 1 if some images could not be read; they are named, and the features of all others are written.
     """
     from levit.cli.output import print_json
-    from levit.cli.predict import open_classifier
     from levit.logs import get_logger
     from levit.reporting.embeddings_file import check_suffix, write_embeddings
 
@@ -102,6 +102,7 @@ def similar(
     from levit.runtime.classifier import Classifier
 
     embeddings = read_embeddings(Path(file))
+    skip_model_converter()
     classifier = Classifier(
         model,
         revision=revision,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from levit.cli.classifier_opening import open_classifier
 from levit.cli.engine_options import (
     BatchSizeOption,
     Engine,
@@ -101,55 +102,6 @@ def predict(
         _print_number_of_classes(classifier)
     if errors:
         raise typer.Exit(1)
-
-
-def open_classifier(
-    model: str | None,
-    revision: str | None,
-    engine: Engine,
-    precision: Precision,
-    provider: str | None,
-    preprocessing: Preprocessing,
-    max_pixels: int | None,
-    threads: int | None,
-    *,
-    verbose: bool = False,
-) -> Classifier:
-    """Open a classifier with the options of a command."""
-    _skip_model_converter()
-    import PIL.Image
-
-    from levit.images.decoding import MAX_PIXELS
-    from levit.runtime.classifier import Classifier
-
-    max_pixels = max_pixels or MAX_PIXELS
-    if PIL.Image.MAX_IMAGE_PIXELS is not None:  # Pillow's own limit must not be lower than the user's
-        PIL.Image.MAX_IMAGE_PIXELS = max(PIL.Image.MAX_IMAGE_PIXELS, max_pixels)
-    classifier = Classifier(
-        model,
-        engine=engine.value,
-        precision=precision.value,
-        threads=threads,
-        provider=provider,
-        preprocessing=preprocessing.value,
-        max_pixels=max_pixels,
-        revision=revision,
-    )
-    if verbose:
-        _print_engine(classifier)
-    return classifier
-
-
-def _skip_model_converter() -> None:
-    """Prevent `import openvino` from importing its model converter, which takes a tenth of a second."""
-    sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
-
-
-def _print_engine(classifier: Classifier) -> None:
-    from levit.logs import get_logger
-
-    engine, name = classifier.engine, classifier.artifact.source.name
-    get_logger().info("%s", printable(f"{name}: {engine.name}, {engine.precision} ({engine.reason})"))
 
 
 def _print_number_of_classes(classifier: Classifier) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from levit.cli.classifier_opening import open_classifier
 from levit.cli.engine_options import (
     BatchSizeOption,
     Engine,
@@ -51,7 +52,6 @@ def video(
     could not be classified.
     """
     from levit.cli.output import print_json
-    from levit.cli.predict import open_classifier
     from levit.errors import printable
     from levit.images.video import read_frames
 
