@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.errors import ConfigError
 from levit.images.decoding import IMAGE_TYPES, MAX_PIXELS, ImageSource
-from levit.images.transform import read_and_preprocess
-from levit.runtime.cpu_count import usable_cores
 from levit.runtime.engine import Engine, Precision
 from levit.runtime.features import FeatureNetwork
 from levit.runtime.image_results import DEFAULT_BATCH_SIZE as DEFAULT_BATCH_SIZE
@@ -96,7 +94,7 @@ class Classifier:
         self._exact = preprocessing == "exact"
         self._is_copy = False
         self._feature_network = FeatureNetwork(self._options)
-        self._logits  # noqa: B018 (errors of the model are raised here)
+        self._opened = self._options.open()
 
     @cached_property
     def _opened(self) -> OpenedModel:
@@ -109,25 +107,14 @@ class Classifier:
     def _logits(self) -> ImageComputation:
         return self._computation(self._opened, len(self._opened.artifact.labels))
 
-    @cached_property
+    @property
     def _features(self) -> ImageComputation:
         opened = self._feature_network.open(self._opened)
         return self._computation(opened, self.artifact.architecture.hidden_sizes[-1])
 
     def _computation(self, opened: OpenedModel, width: int) -> ImageComputation:
-        artifact = opened.artifact
-        return ImageComputation(
-            opened.image_engine,
-            partial(
-                read_and_preprocess,
-                preprocessing=artifact.preprocessing,
-                max_pixels=self._max_pixels,
-                exact=self._exact,
-            ),
-            width=width,
-            image_size=artifact.architecture.image_height_width,
-            threads=self._options.threads or usable_cores(),
-            source=artifact.source.name,
+        return opened.computation(
+            width, threads=self._options.threads, max_pixels=self._max_pixels, is_exact=self._exact
         )
 
     @property
@@ -284,14 +271,4 @@ class Classifier:
         )
 
     def _prediction(self, result: ImageResult) -> Prediction:
-        rejection = self.artifact.rejection
-        return Prediction(
-            source=result.name,
-            logits=result.row,
-            labels=self.labels,
-            error=result.error,
-            temperature=rejection.temperature if rejection else 1.0,
-            threshold=rejection.threshold if rejection else 0.0,
-            is_multi_label=self.artifact.is_multi_label,
-            pixels=result.pixels,
-        )
+        return self._opened.prediction(result)

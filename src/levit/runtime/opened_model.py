@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from os import PathLike
 from pathlib import Path
 
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.weight_lookup import check_no_revision
 from levit.errors import ConfigError, errors_name
+from levit.images.transform import read_and_preprocess
 from levit.managed_engine import ManagedEngine
+from levit.runtime.cpu_count import usable_cores
 from levit.runtime.engine import Engine, ImageEngine, Precision, validate_options
+from levit.runtime.image_results import ImageComputation, ImageResult
 from levit.runtime.model_resolution import open_model
 from levit.runtime.normalizing_engine import as_image_engine
+from levit.runtime.prediction import Prediction
 from levit.spec.artifact import Artifact
 
 Model = str | PathLike[str] | Checkpoint | Engine | None
@@ -96,6 +100,43 @@ class OpenedModel:
     image_engine: ImageEngine
     artifact: Artifact
     owns_engine: bool
+
+    def computation(
+        self, width: int, *, threads: int | None, max_pixels: int, is_exact: bool = False
+    ) -> ImageComputation:
+        """Computation of images by this model.
+
+        Args:
+            width: number of values that the network gives for each image.
+            threads: number of threads that decode images; None for the number of cores that this process may use.
+            max_pixels: largest number of pixels of an image.
+            is_exact: True for preprocessing that is bit for bit as Pillow.
+        """
+        preprocess = partial(
+            read_and_preprocess, preprocessing=self.artifact.preprocessing, max_pixels=max_pixels, exact=is_exact
+        )
+        return ImageComputation(
+            self.image_engine,
+            preprocess,
+            width=width,
+            image_size=self.artifact.architecture.image_height_width,
+            threads=threads or usable_cores(),
+            source=self.artifact.source.name,
+        )
+
+    def prediction(self, result: ImageResult) -> Prediction:
+        """The prediction of an image from its logits, or from its error."""
+        rejection = self.artifact.rejection
+        return Prediction(
+            source=result.name,
+            logits=result.row,
+            labels=self.artifact.labels,
+            error=result.error,
+            temperature=rejection.temperature if rejection else 1.0,
+            threshold=rejection.threshold if rejection else 0.0,
+            is_multi_label=self.artifact.is_multi_label,
+            pixels=result.pixels,
+        )
 
     def close(self) -> None:
         """Finish the computations in progress, and free the network; a second call does nothing."""
