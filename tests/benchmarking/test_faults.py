@@ -39,6 +39,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
     return run_cases(MODULE, 0, range(len(OUTCOMES)), processes=1, end=NO_END, kept=kept), kept
 
 
+@pytest.mark.slow
 @needs_linux
 def test_every_outcome_of_a_case_is_recorded(report):
     outcomes = {group: next(iter(outcomes)) for group, outcomes in report[0].groups.items()}
@@ -46,6 +47,7 @@ def test_every_outcome_of_a_case_is_recorded(report):
     assert outcomes == {name: refused.get(name, "failure") for name in OUTCOMES}
 
 
+@pytest.mark.slow
 @needs_linux
 def test_a_failure_is_described_and_its_files_are_kept(report):
     counts, kept = report
@@ -67,7 +69,15 @@ def test_no_case_is_started_after_the_end(tmp_path):
     assert not report.outcomes
 
 
-@pytest.mark.parametrize("subject", ["mutated_images", "mutated_data", "killed_training", "failing_stream"])
+@pytest.mark.parametrize(
+    "subject",
+    [
+        pytest.param("mutated_images", marks=pytest.mark.slow),  # encodes the originals in every format
+        "mutated_data",
+        "killed_training",
+        "failing_stream",
+    ],
+)
 def test_a_case_is_determined_by_seed_and_number(tmp_path, subject):
     contents = []
     for name in ("first", "second"):
@@ -85,6 +95,7 @@ def test_a_mutation_changes_the_content():
     assert sum(content != original for content in mutated) > 40
 
 
+@pytest.mark.slow
 def test_mutated_images_are_read_or_refused(tmp_path):
     outcomes = [case_of("mutated_images", number, tmp_path / str(number)) for number in range(60)]
     assert [outcome for outcome in outcomes if outcome.kind not in ("success", "ImageError")] == []

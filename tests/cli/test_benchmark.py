@@ -17,6 +17,7 @@ def test_the_tables_have_every_result_and_the_picture_is_written(console, model,
     assert (tmp_path / "speed.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_json_is_one_object(console, model):
     values = json.loads(console("benchmark", model, *OPTIONS, "--json").out)
     assert [result["batch_size"] for result in values["results"]] == [1, 2]

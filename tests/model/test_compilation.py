@@ -91,8 +91,9 @@ def test_inductor_computes_the_same_logits():
     torch.testing.assert_close(compiled(several).logits, model(several).logits, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 @torch.no_grad()
-@pytest.mark.parametrize("model_class", QUICK_AND_SLOW_CLASSES)
+@pytest.mark.parametrize("model_class", CLASSES)
 def test_a_network_is_exported_with_a_dynamic_batch_size(model_class):
     model = network(model_class)
     batch = torch.export.Dim("batch", min=1, max=64)

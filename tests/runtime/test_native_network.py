@@ -86,7 +86,7 @@ def compute(content: bytes, batch: np.ndarray, **options) -> np.ndarray:
         network.close()
 
 
-LARGE = ("512", "384")  # making their random weights takes many seconds
+LARGE = ("512", "384", "256d")  # making their random weights takes many seconds
 SIZES = [pytest.param(name, marks=[pytest.mark.slow] * any(size in name for size in LARGE)) for name in ALL_VARIANTS]
 
 

@@ -74,8 +74,12 @@ def options(run_options: TrainingOptions) -> TrainingOptions:
 
 @pytest.mark.parametrize(
     "values",
-    [{"save_minutes": AFTER_EVERY_STEP}, {"optimizer": "muon"}, DISTILLED, CACHED],
-    ids=["saved after every step", "muon", "distilled, accumulated, decayed, weighted", "with kept scores"],
+    [
+        pytest.param({"save_minutes": AFTER_EVERY_STEP}, id="saved after every step", marks=pytest.mark.slow),
+        pytest.param({"optimizer": "muon"}, id="muon"),
+        pytest.param(DISTILLED, id="distilled, accumulated, decayed, weighted", marks=pytest.mark.slow),
+        pytest.param(CACHED, id="with kept scores", marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_that_is_stopped_after_any_step_is_resumed_to_the_same_bits(
     options: TrainingOptions, tmp_path: Path, values: dict[str, Any]

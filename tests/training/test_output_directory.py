@@ -129,6 +129,7 @@ def test_a_failure_before_the_run_starts_deletes_the_directories_that_were_creat
     assert run.exists()  # it existed before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resume", [False, True])
 def test_two_processes_do_not_train_in_one_directory(options, run, resume):
     program = (

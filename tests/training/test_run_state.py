@@ -144,6 +144,7 @@ def save_and_be_killed(run):
     save(run, 2, write)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_a_process_that_is_killed_while_it_writes_leaves_the_old_state(tmp_path, processes):
     save(tmp_path, 1)

@@ -63,6 +63,7 @@ def labels_of(folder: Path) -> tuple[str, ...]:
     return levit.read_checkpoint(folder).labels
 
 
+@pytest.mark.slow
 def test_a_network_with_all_classes_of_its_teacher_can_predict_one_that_the_data_lacks(
     options: TrainingOptions, teacher: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
