@@ -135,6 +135,21 @@ def test_a_guard_lets_one_process_pass():
     guard.check()
 
 
+def test_a_child_cannot_use_a_library_that_a_thread_of_its_parent_was_calling():
+    guard = ProcessGuard("a library")
+    with guard.preparing():
+        pass
+    guard.note_fork()  # as in a child that is forked now
+    guard.check()
+    guard = ProcessGuard("a library")
+    with guard.preparing():
+        guard.note_fork()
+    with pytest.raises(EngineError, match="a library was used before this process was forked"), guard.preparing():
+        pass
+    with pytest.raises(EngineError, match="a library was used before this process was forked"):
+        guard.check()
+
+
 class WaitingEngine(ManagedEngine):
     """Engine whose computation ends when a test allows it."""
 

@@ -30,6 +30,8 @@ class ProcessGuard:
     def __init__(self, name: str) -> None:
         self._name = name
         self._process: int | None = None
+        self._preparations: set[object] = set()
+        _guards.add(self)
 
     def check(self) -> None:
         """Make this process the one that uses the threads, unless another one has before.
@@ -44,6 +46,27 @@ class ProcessGuard:
                 f"{self._name} was used before this process was forked, and its threads were not copied",
                 hint='start processes by the method "spawn", or fork before the first prediction',
             )
+
+    @contextmanager
+    def preparing(self) -> Iterator[None]:
+        """Call the owner in this block without its threads; a child that is forked meanwhile cannot use it.
+
+        Raises:
+            EngineError: the parent of this forked process has used the threads, or was in such a block.
+        """
+        if self._process is not None:
+            self.check()
+        preparation = object()
+        self._preparations.add(preparation)
+        try:
+            yield
+        finally:
+            self._preparations.discard(preparation)
+
+    def note_fork(self) -> None:
+        """Refuse the use in this forked child if another thread of the parent was calling the owner."""
+        if self._preparations and self._process is None:
+            self._process = os.getppid()
 
 
 class ManagedEngine:
@@ -127,11 +150,14 @@ def schedule(
 _JOIN = "join threads that predict before the main thread ends"
 _engines: WeakSet[ManagedEngine] = WeakSet()
 _engines_of_the_parent: list[ManagedEngine] = []
+_guards: WeakSet[ProcessGuard] = WeakSet()
 
 
-def _keep_engines() -> None:
+def _note_fork() -> None:
     """Never free the engines of the parent in a forked child: their destructors would wait for missing threads."""
     _engines_of_the_parent.extend(_engines)
+    for guard in list(_guards):
+        guard.note_fork()
 
 
 def _finish_all() -> None:
@@ -143,4 +169,4 @@ def _finish_all() -> None:
 
 atexit.register(_finish_all)
 if hasattr(os, "register_at_fork"):  # Unix
-    os.register_at_fork(after_in_child=_keep_engines)
+    os.register_at_fork(after_in_child=_note_fork)

@@ -8,15 +8,15 @@ import warnings
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from levit.checkpoints.stored_sizes import check_archive_sizes
 from levit.errors import CheckpointError, first_line
+from levit.fork_safe_lock import ForkSafeLock
 
 PICKLE_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".pth.tar")
 
-_LOCK = Lock()  # torch's list of safe globals is shared by all threads
+_LOCK = ForkSafeLock()  # torch's list of safe globals is shared by all threads
 
 
 def is_pickle(path: Path) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from os import PathLike
@@ -15,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from levit.errors import ConfigError, ImageError, first_line
+from levit.fork_safe_lock import ForkSafeLock
 from levit.images.metadata_removal import without_metadata
 from levit.images.opening import open_file
 from levit.images.orientation import (
@@ -40,7 +40,7 @@ _MAX_JPEG_FACTOR = 4  # such a file may have this many times the limit of pixels
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://|data:", re.IGNORECASE)
 
-_IMAGE_LOCKS = [threading.Lock() for _ in range(64)]
+_IMAGE_LOCKS = [ForkSafeLock() for _ in range(64)]
 _OBJECT_ALIGNMENT = 16  # bytes
 
 
@@ -217,7 +217,7 @@ def _read_pil_image(image: Image.Image, name: str, max_pixels: int) -> Image.Ima
         return upright if upright is image else without_orientation(upright)
 
 
-def _lock_of(image: Image.Image) -> threading.Lock:
+def _lock_of(image: Image.Image) -> ForkSafeLock:
     """Lock of a PIL image of the caller, whose file only one thread at a time can read; unequal images may share it."""
     return _IMAGE_LOCKS[id(image) // _OBJECT_ALIGNMENT % len(_IMAGE_LOCKS)]
 

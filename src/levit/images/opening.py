@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import stat
-import threading
 import warnings
 from os import PathLike
 
@@ -13,9 +12,10 @@ from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from levit.errors import ImageError
+from levit.fork_safe_lock import ForkSafeLock
 
 # The filter list of warnings is global state, so only one thread at a time may change it.
-_WARNING_FILTER = threading.Lock()
+_WARNING_FILTER = ForkSafeLock()
 
 _HEADER_SIZE = 16  # bytes that identify a format
 _JPEG_SIGNATURE = b"\xff\xd8\xff"

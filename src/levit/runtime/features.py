@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +11,7 @@ from levit.checkpoints.cache import cache_folder
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.deployment.node_names import HEAD, POOL, WEIGHT
 from levit.errors import EngineError
+from levit.fork_safe_lock import ForkSafeLock
 from levit.runtime.engine import ENGINES, open_engine
 from levit.runtime.model_resolution import find_artifact, fold_checkpoint
 from levit.runtime.normalizing_engine import as_image_engine
@@ -20,7 +20,7 @@ from levit.runtime.opened_model import KEPT_MODELS, ModelOptions, OpenedModel, o
 _ENGINES = ("openvino", "onnxruntime")  # those that compute any ONNX graph, fastest first
 _OUTPUT_KEY = "levit.output"  # in the metadata, which distinguish compiled networks in the cache
 
-_sharing = threading.Lock()  # held while the network of unpickled classifiers is opened
+_sharing = ForkSafeLock()  # held while the network of unpickled classifiers is opened
 
 
 class FeatureNetwork:
@@ -33,7 +33,7 @@ class FeatureNetwork:
 
     def __init__(self, options: ModelOptions, *, is_shared: bool = False) -> None:
         self._options, self._is_shared = options, is_shared
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._network: OpenedModel | None = None
         self._is_closed = False
 

@@ -59,16 +59,14 @@ class OpenVinoEngine(ManagedEngine):
         self._source = str(model) if isinstance(model, Path) else "the model"
         _check_is_onnx(model, self._source)
         check_external_data(model, self._source)
-        try:
-            self._network = openvino_core().read_model(model)
-        except RuntimeError as error:
-            raise EngineError(f"OpenVINO cannot open it ({last_line(error)})", source=self._source) from error
-        self.metadata: Mapping[str, str] = _metadata(self._network)
-        quantized = is_quantized(self._network)
-        choice = choose_precision(precision, quantized=quantized, source=self._source)
+        with OPENVINO_GUARD.preparing():
+            self._network = _read_network(model, self._source)
+            self.metadata: Mapping[str, str] = _metadata(self._network)
+            quantized = is_quantized(self._network)
+            choice = choose_precision(precision, quantized=quantized, source=self._source)
+            if quantized:
+                fuse_quantization(self._network)
         self.precision, self.reason = choice.precision, choice.reason
-        if quantized:
-            fuse_quantization(self._network)
         self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _ELEMENT_TYPES[choice.float_precision]}
         if threads is not None or usable_cores() < visible_cores():
             self._settings["INFERENCE_NUM_THREADS"] = threads or usable_cores()
@@ -205,6 +203,13 @@ def _check_is_onnx(model: Path | bytes, source: str) -> None:
         raise EngineError(f"cannot be read ({error.strerror})", source=source) from error
     if start != b"\x08":  # the tag of the first field, the version of the format
         raise EngineError("not an ONNX file", source=source)
+
+
+def _read_network(model: Path | bytes, source: str) -> openvino.Model:
+    try:
+        return openvino_core().read_model(model)
+    except RuntimeError as error:
+        raise EngineError(f"OpenVINO cannot open it ({last_line(error)})", source=source) from error
 
 
 def _first_byte(file: Path) -> bytes:

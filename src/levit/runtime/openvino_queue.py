@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levit.errors import EngineError, last_line
+from levit.fork_safe_lock import ForkSafeLock
 from levit.managed_engine import schedule
 
 # Threads that create tensors at the same time can wait for each other forever, with the interpreter's lock (2026.4).
-_STARTING = threading.Lock()
+_STARTING = ForkSafeLock()
 
 
 class InferRequest(Protocol):

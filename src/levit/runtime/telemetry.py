@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from levit.fork_safe_lock import ForkSafeLock
 
 # Environment variables by which openvino_telemetry and NNCF recognize continuous integration and send no data.
 _SWITCHES = {"CI": "true", "NNCF_CI": "1"}
 
-_lock = threading.RLock()
+_lock = ForkSafeLock()
 
 
 @contextmanager
