@@ -1,0 +1,89 @@
+"""Runs with a teacher."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+import levit
+from levit.errors import ConfigError
+from levit.training.options import TrainingOptions
+from levit.training.run_state import load_state
+from levit.training.train import train
+from tests.training.runs import COLORS
+from tests.training.tiny import save_levit
+
+
+@pytest.fixture
+def options(run_options: TrainingOptions) -> TrainingOptions:
+    """Options of a run of six steps."""
+    return run_options
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny LeViT with the classes of the data."""
+    return save_levit(tmp_path_factory.mktemp("teacher"), COLORS)
+
+
+def test_a_student_has_a_distillation_head_and_does_not_contain_its_teacher(
+    options: TrainingOptions, teacher: Path
+) -> None:
+    run = train(options, teacher=str(teacher), epochs=1)
+    names = load_file(run.folder / "model.safetensors").keys()
+    assert any(name.startswith("classifier_distill") for name in names)
+    assert not [name for name in names if "teacher" in name]
+    stock = transformers.LevitForImageClassificationWithTeacher.from_pretrained(run.folder)
+    assert stock.config.num_labels == 3
+    assert "teacher" not in load_state(run.folder).tensors  # type: ignore[union-attr]
+    assert json.loads((run.folder / "config.json").read_text())["architectures"] == [
+        "LevitForImageClassificationWithTeacher"
+    ]
+
+
+@pytest.mark.parametrize("distillation", ["hard", pytest.param("soft", marks=pytest.mark.slow)])
+def test_the_distillation_head_predicts_what_the_teacher_predicts(
+    options: TrainingOptions, tmp_path: Path, distillation: str
+) -> None:
+    """Two teachers predict one class each for all images, whatever their labels are."""
+    predictions = {}
+    for index, name in ((0, "blue"), (2, "red")):
+        folder = save_levit(tmp_path / name, COLORS)
+        weights = load_file(folder / "model.safetensors")
+        weights["classifier.linear.weight"].zero_()
+        weights["classifier.linear.bias"] = 8 * torch.eye(len(COLORS))[index]
+        save_file(weights, folder / "model.safetensors", {"format": "pt"})
+        out = str(tmp_path / f"by-{name}")
+        train(options, teacher=str(folder), out=out, alpha=0.9, distillation=distillation, ema=0.0, epochs=3)
+        network = levit.LevitForImageClassificationWithTeacher.from_pretrained(Path(out) / "last").eval()
+        output = network(torch.zeros(1, 3, 32, 32))
+        predictions[name] = COLORS[int(output.distillation_logits.argmax())]
+    assert predictions == {"blue": "blue", "red": "red"}
+
+
+def test_images_without_labels_are_counted_and_need_a_teacher(
+    options: TrainingOptions, colors: Path, teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(colors / "train" if (colors / "train").is_dir() else colors, tmp_path / "more")
+    run = train(options, teacher=str(teacher), unlabeled=str(tmp_path / "more"), epochs=1)
+    assert run.is_complete
+    assert re.search(r"48 training images of 3 classes and \d+ without labels, ", capsys.readouterr().err)
+    with pytest.raises(ConfigError, match=r"^unlabeled is .*, which has no effect without a teacher: give"):
+        train(options, unlabeled=str(tmp_path / "more"))
+
+
+@pytest.mark.slow
+def test_a_timm_network_can_be_trained_and_be_a_teacher(options: TrainingOptions, tmp_path: Path) -> None:
+    plain = options.with_values(
+        model="timm/resnet10t", from_scratch=True, image_size=32, drop_path=None, epochs=1,
+        out=str(tmp_path / "teacher"),
+    )  # fmt: skip
+    teacher = train(plain).folder
+    assert train(options, teacher=str(teacher), epochs=1, distillation="soft", tau=2.0).is_complete
