@@ -91,7 +91,7 @@ def list_folders(folder: Path) -> list[str]:
     Raises:
         DataError: the folder cannot be listed.
     """
-    return [entry.name for entry in _scan(folder, "") if entry.is_dir() and not is_system_folder(entry.name)]
+    return [entry.name for entry in _scan(folder, "") if _is_folder(entry) and not is_system_folder(entry.name)]
 
 
 def _list(
@@ -108,7 +108,7 @@ def _list(
                 continue
             yield from _list(folder, name, None if depth is None else depth - 1, skipped, parents | {identity})
         elif is_image(entry.name):
-            if entry.is_file():
+            if _is_file(entry):
                 yield name
             else:
                 skipped.add("broken links" if entry.is_symlink() else "files that are not regular", name)
@@ -127,6 +127,13 @@ def _scan(folder: Path, subfolder: str) -> list[os.DirEntry[str]]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
     except OSError:  # a link to itself
         return False
 

@@ -15,7 +15,8 @@ HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
 """Suffixes of the formats that Pillow reads with the package `pillow-heif`."""
 
 _SYSTEM_FOLDERS = frozenset(
-    {"$recycle.bin", "__macosx", "__pycache__", "@eadir", "lost+found", "system volume information"}
+    {"$recycle.bin", "__macosx", "__pycache__", "lost+found", "system volume information"}
+    | {"#recycle", "#snapshot", "@eadir", "@recently-snapshot", "@recycle"}  # of file servers (Synology, QNAP)
 )
 
 
