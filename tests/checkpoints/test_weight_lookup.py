@@ -69,6 +69,7 @@ def test_the_weights_in_a_folder_are_found(tmp_path):
     with pytest.raises(CheckpointError, match=r"in this folder, only notes\.txt"):
         find_weights(tmp_path)
     (tmp_path / "LeViT-128S.pth").touch()
+    (tmp_path / "folder.pth").mkdir()
     assert find_weights(tmp_path).name == "LeViT-128S.pth"
     (tmp_path / "other.pth").touch()
     with pytest.raises(CheckpointError, match=f"2 files of weights in this folder: name one, .*{re.escape('.pth')}"):

@@ -183,6 +183,7 @@ def test_no_field_of_a_record_may_have_a_value_of_another_type(record, values):
         *(("source", {"name": value, "dialect": "timm"}) for value in NO_VALUES if value != "x"),
         *(("architecture", value) for value in NO_VALUES),
         *(("preprocessing", value) for value in NO_VALUES),
+        *((name, value) for name in ("accuracy", "rejection", "quantization") for value in ([], "", 0, False, {})),
         ("architecture", ARTIFACT.architecture.to_dict() | {"downsamples": [3, 4]}),
         ("architecture", ARTIFACT.architecture.to_dict() | {"downsamples": [{"heads": 3}, {"heads": 3}]}),
         ("preprocessing", ARTIFACT.preprocessing.to_dict() | {"crop": [64, 64]}),

@@ -283,11 +283,11 @@ def _upgrade(values: Mapping[str, Any]) -> None:
 
 
 def _accuracy(values: Mapping[str, Any] | None) -> Accuracy | None:
-    return Accuracy(**values) if values else None
+    return None if values is None else Accuracy(**values)
 
 
 def _quantization(values: Mapping[str, Any] | None) -> Quantization | None:
-    if not values:
+    if values is None:
         return None
     fields = {"float_layers": tuple(values["float_layers"]), "fp32": _accuracy(values["fp32"])}
     is_in_sample = values["fp32"] is None or bool(values["float_layers"])  # in files of format 1
@@ -295,4 +295,4 @@ def _quantization(values: Mapping[str, Any] | None) -> Quantization | None:
 
 
 def _rejection(values: Mapping[str, Any] | None) -> Rejection | None:
-    return Rejection(**({"is_in_sample": True} | {**values})) if values else None  # True in files of format 1
+    return None if values is None else Rejection(**({"is_in_sample": True} | {**values}))  # True in files of format 1
