@@ -25,11 +25,14 @@ from levit.cli.data import data
 from levit.cli.embed import embed, similar
 from levit.cli.error_message import command_flags, error_message, render_flags
 from levit.cli.evaluate import evaluate
+from levit.cli.explain import explain
 from levit.cli.export import export
 from levit.cli.info import info
 from levit.cli.models import models
 from levit.cli.predict import predict
 from levit.cli.renamed_options import renamed_options
+from levit.cli.serve import serve
+from levit.cli.split import split
 from levit.cli.train import train
 from levit.cli.usage_error import usage_message
 from levit.cli.video import video
@@ -46,6 +49,7 @@ app.command()(predict)
 app.command()(video)
 app.command()(embed)
 app.command()(similar)
+app.command()(explain)
 app.command()(info)
 app.command()(models)
 app.command()(convert)
@@ -60,13 +64,15 @@ app.command(
     )
 )(export)
 app.command()(data)
+app.command()(split)
 app.command()(evaluate)
 app.command("val", help="The same as levit evaluate.")(evaluate)
 app.command()(train)
 app.command(context_settings=renamed_options({"precision": "target-precision"}))(calibrate)
 app.command()(benchmark)
+app.command()(serve)
 
-_FAST_COMMANDS = ("predict", "video", "embed", "similar")
+_FAST_COMMANDS = ("predict", "video", "embed", "similar", "split", "explain", "serve")
 _GLOBAL_OPTIONS = ("--quiet", "--debug")  # accepted before and after the command
 
 

@@ -1,0 +1,143 @@
+"""The command `levit serve`: an HTTP service for one or several models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from levit.cli.engine_options import (
+    Engine,
+    EngineOption,
+    MaxPixelsOption,
+    Precision,
+    PrecisionOption,
+    ProviderOption,
+    RevisionOption,
+    ThreadsOption,
+    named_model,
+)
+
+if TYPE_CHECKING:
+    from levit.serving.served_model import NamedModel
+
+ModelsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[NAME=]MODEL...", help="Exported .onnx files or checkpoints; default: the embedded model."),
+]
+TimeoutOption = Annotated[
+    float, typer.Option(metavar="SECONDS", help="Time after which a request gets an error instead of its result.")
+]
+DrainOption = Annotated[
+    float, typer.Option(metavar="SECONDS", help="Time between SIGTERM, after which requests are refused, and the end.")
+]
+QueueOption = Annotated[
+    int, typer.Option("--queue", min=1, help="Largest number of images that wait or are being computed.")
+]
+MaxBodyOption = Annotated[float, typer.Option(metavar="MB", help="Limit of the body of a request.")]
+KeysOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE", help="File with API keys, one on each line; LEVIT_API_KEY in the environment is one, too."
+    ),
+]
+OriginOption = Annotated[
+    list[str] | None,
+    typer.Option("--cors", metavar="ORIGIN", help="Origin of another page that may use the service; may be repeated."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the address as one JSON object once it is ready.")]
+
+
+def serve(
+    models: ModelsArgument = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 for a free one.")] = 8000,
+    timeout: TimeoutOption = 30,
+    drain: DrainOption = 5,
+    capacity: QueueOption = 256,
+    max_body: MaxBodyOption = 10,
+    max_pixels: MaxPixelsOption = None,
+    api_keys: KeysOption = None,
+    origins: OriginOption = None,
+    engine: EngineOption = Engine.AUTO,
+    precision: PrecisionOption = Precision.AUTO,
+    provider: ProviderOption = None,
+    revision: RevisionOption = None,
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve models over HTTP, with a page, metrics and the Open Inference Protocol.
+
+    SIGTERM finishes the requests that were accepted.
+    """
+    from levit.cli.classifier_opening import raise_pillow_limit, skip_model_converter
+
+    skip_model_converter()
+    _check_extra()
+    from levit.serving.options import ServiceOptions
+    from levit.serving.security import read_api_keys
+    from levit.serving.server import serve as serve_models
+
+    options = ServiceOptions(
+        host=host,
+        port=port,
+        timeout=timeout,
+        drain=drain,
+        capacity=capacity,
+        max_body=round(max_body * 1_000_000),
+        max_pixels=raise_pillow_limit(max_pixels),
+        threads=threads,
+        api_keys=read_api_keys(api_keys),
+        origins=tuple(origins or ()),
+    )
+    _warn_if_open(options.is_loopback, bool(options.api_keys), host)
+    named = _named_models(models or [], engine, precision, provider, revision, threads)
+    serve_models(named, options, on_ready=lambda address: _print_address(address, named, as_json=as_json))
+
+
+def _check_extra() -> None:
+    """Name the extra where one of its packages is missing."""
+    try:
+        import fastapi  # noqa: F401
+        import httptools  # noqa: F401
+        import prometheus_client  # noqa: F401
+        import python_multipart  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ImportError(f'levit serve needs {error.name}: pip install "levit[serve]"') from error
+
+
+def _named_models(
+    models: list[str],
+    engine: Engine,
+    precision: Precision,
+    provider: str | None,
+    revision: str | None,
+    threads: int | None,
+) -> list[NamedModel]:
+    from levit.runtime.opened_model import ModelOptions
+    from levit.serving.served_model import EMBEDDED, NamedModel, parse_model
+
+    pairs = [parse_model(model) for model in models or [EMBEDDED]]
+    return [
+        NamedModel(name, ModelOptions(named_model(model), engine.value, precision.value, threads, provider, revision))
+        for name, model in pairs
+    ]
+
+
+def _warn_if_open(is_loopback: bool, has_keys: bool, host: str) -> None:
+    from levit.logs import get_logger
+
+    if not is_loopback and not has_keys:
+        reason = f"everyone who reaches {host} can use this service: --api-keys FILE restricts it"
+        get_logger().warning("%s", reason)
+
+
+def _print_address(address: str, models: list[NamedModel], *, as_json: bool) -> None:
+    from levit.cli.output import print_json
+
+    names = [model.name for model in models]
+    if as_json:
+        print_json({"url": address, "models": names})
+        return
+    print(f"{address}  serves {', '.join(names)}; documentation: {address}/docs; end: Ctrl-C", flush=True)

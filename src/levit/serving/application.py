@@ -1,0 +1,67 @@
+"""The application: all routes, with errors as JSON."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+
+from levit import __version__
+from levit.errors import LevitError
+from levit.serving.errors import RequestError, as_request_error
+from levit.serving.gateway import Application, Gateway, error_content
+from levit.serving.health_routes import health_routes
+from levit.serving.prediction_routes import prediction_routes
+from levit.serving.service import Service
+
+_EXPOSED_HEADERS = ("Server-Timing", "Retry-After", "Inference-Header-Content-Length")
+
+
+def create_application(service: Service) -> Application:
+    """Create the application of a service, for any ASGI server.
+
+    Args:
+        service: the service; it accepts requests after `service.load_in_thread()`.
+    """
+    routes = FastAPI(title="levit", version=__version__, docs_url=None, redoc_url=None)
+    for router in (prediction_routes(service), health_routes(service)):
+        routes.include_router(router)
+    routes.add_exception_handler(LevitError, _levit_error)
+    routes.add_exception_handler(RequestValidationError, _invalid_parameter)
+    routes.add_exception_handler(HTTPException, _http_error)
+    application: Application = Gateway(routes, service)
+    if service.options.origins:
+        application = CORSMiddleware(
+            application,
+            allow_origins=service.options.origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=_EXPOSED_HEADERS,
+        )
+    return application
+
+
+def _error_response(error: RequestError) -> Response:
+    return Response(error_content(error.reason), error.status, error.headers, "application/json")
+
+
+def _levit_error(request: Request, error: Exception) -> Response:
+    return _error_response(as_request_error(cast(LevitError, error)))
+
+
+def _invalid_parameter(request: Request, error: Exception) -> Response:
+    first = cast(RequestValidationError, error).errors()[0]
+    name, reason = str(first["loc"][-1]), str(first["msg"])
+    return _error_response(RequestError(422, f"{name}: {reason[:1].lower()}{reason[1:]}"))
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    """Of the router: no such path, or another method."""
+    error = cast(HTTPException, error)
+    reason = {404: f"there is nothing at {request.url.path}", 405: f"{request.method} is not possible here"}
+    text = reason.get(error.status_code, str(error.detail))
+    return _error_response(RequestError(error.status_code, text, headers=error.headers))

@@ -1,0 +1,122 @@
+"""API keys, and the headers by which browsers restrict what a page may do."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from levit.errors import ConfigError
+from levit.serving.errors import RequestError
+
+KEY_VARIABLE = "LEVIT_API_KEY"
+"""Environment variable with the API key."""
+
+_MIN_KEY_LENGTH = 8
+
+# Own scripts, styles and images only; images that a script makes (blob, data), and WebAssembly for a browser engine.
+_CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; "
+    "img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+
+SECURITY_HEADERS: list[tuple[bytes, bytes]] = [
+    (b"content-security-policy", _CONTENT_SECURITY_POLICY.encode()),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-embedder-policy", b"require-corp"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"permissions-policy", b"camera=(self), geolocation=(), microphone=()"),
+]
+"""Headers of every response; with the cross-origin ones, a page may use threads of WebAssembly."""
+
+_OPEN_PATHS = ("/v2/health/",)
+_PROTECTED_PATHS = ("/predictions/", "/explanations/", "/models", "/metrics", "/v2")
+
+
+class ApiKeys:
+    """Keys of which a request must contain one, as `Authorization: Bearer KEY` or `X-API-Key: KEY`.
+
+    Args:
+        keys: the keys; none accepts every request.
+
+    Examples:
+        >>> keys = ApiKeys(["correct horse"])
+        >>> keys.check("/predictions/cats", [(b"x-api-key", b"correct horse")])
+        >>> keys.check("/predictions/cats", [])
+        Traceback (most recent call last):
+        levit.serving.errors.RequestError: an API key is needed: send it as Authorization: Bearer KEY
+    """
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        self._digests = [_digest(key.encode()) for key in keys]
+
+    def check(self, path: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Raise an error unless a request may use a path.
+
+        Raises:
+            RequestError: the request has no key, or a wrong one, 401.
+        """
+        if not self._digests or not path.startswith(_PROTECTED_PATHS) or path.startswith(_OPEN_PATHS):
+            return
+        given = _given_key(headers)
+        if given is None:
+            raise _refusal("an API key is needed: send it as Authorization: Bearer KEY")
+        digest = _digest(given)
+        # Every key is compared, in constant time, so that the time gives no hint.
+        if not sum(hmac.compare_digest(digest, key) for key in self._digests):
+            raise _refusal("the API key is wrong")
+
+
+def read_api_keys(file: str | None, environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Read the API keys from a file, one on each line, and from the environment variable LEVIT_API_KEY.
+
+    Args:
+        file: text file in UTF-8; empty lines and lines that begin with # are left out. None reads no file.
+        environment: the environment variables.
+
+    Raises:
+        ConfigError: the file cannot be read or has no key, or a key is shorter than 8 characters.
+    """
+    keys = [environment[KEY_VARIABLE]] if environment.get(KEY_VARIABLE) else []
+    if file is not None:
+        try:
+            lines = [line.strip() for line in Path(file).read_text(encoding="utf-8").splitlines()]
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not UTF-8"
+            raise ConfigError(f"cannot be read ({reason})", source=file) from error
+        found = [line for line in lines if line and not line.startswith("#")]
+        if not found:
+            raise ConfigError("has no API key", source=file, hint="write one key on each line")
+        keys += found
+    if any(len(key) < _MIN_KEY_LENGTH for key in keys):
+        raise ConfigError(
+            f"an API key has fewer than {_MIN_KEY_LENGTH} characters",
+            source=file or KEY_VARIABLE,
+            hint='make one with python -c "import secrets; print(secrets.token_urlsafe())"',
+        )
+    return tuple(keys)
+
+
+def _given_key(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    for name, value in headers:
+        if name == b"x-api-key":
+            return value
+        if name == b"authorization":
+            scheme, _, key = value.partition(b" ")
+            if scheme.lower() == b"bearer":
+                return key.strip()
+    return None
+
+
+def _digest(key: bytes) -> bytes:
+    """Hash of a key, so that keys of any length are compared in the same time."""
+    return hashlib.sha256(key).digest()
+
+
+def _refusal(reason: str) -> RequestError:
+    return RequestError(401, reason, headers={"WWW-Authenticate": "Bearer"})

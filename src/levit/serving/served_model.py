@@ -1,0 +1,158 @@
+"""Models of the service: each one opened, warmed up, with the queue of its decoded images."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from levit.errors import ConfigError
+from levit.runtime.cpu_count import usable_cores
+from levit.runtime.image_results import DEFAULT_BATCH_SIZE, ImageComputation
+from levit.runtime.opened_model import ModelOptions, OpenedModel
+from levit.serving.errors import RequestError
+from levit.serving.image_batches import ImageBatches
+from levit.spec.artifact import Artifact
+
+DEFAULT_NAME = "default"
+"""Name of the embedded model, and a second name of the first model."""
+
+EMBEDDED = "-"
+"""The embedded model in the arguments of the command."""
+
+VERSION = "1"
+"""The only version of each model, for the Open Inference Protocol."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class NamedModel:
+    """Model that is to be served.
+
+    Attributes:
+        name: name in addresses: letters, digits, and "._-" after the first one, at most 100.
+        options: the model, and how it is opened.
+    """
+
+    name: str
+    options: ModelOptions
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            hint = "use letters, digits, '.', '_' and '-', at most 100"
+            raise ConfigError(f"is {self.name!r}", source="the name of a model", hint=hint)
+
+
+def parse_model(text: str) -> tuple[str, str]:
+    """Split NAME=MODEL; a model without a name has that of its file or folder.
+
+    Examples:
+        >>> parse_model("cats=cats.onnx"), parse_model("runs/flowers"), parse_model("levit-128s")
+        (('cats', 'cats.onnx'), ('flowers', 'runs/flowers'), ('levit-128s', 'levit-128s'))
+    """
+    if text == EMBEDDED:
+        return DEFAULT_NAME, text
+    name, separator, model = text.partition("=")
+    if separator and _NAME.fullmatch(name) and model:
+        return name, model
+    path = Path(text)
+    stem = path.stem if path.suffix.lower() in (".onnx", ".safetensors", ".pth", ".pt", ".bin", ".ckpt") else path.name
+    return re.sub(r"[^A-Za-z0-9._-]", "-", stem.lstrip("._-")), text
+
+
+class ServedModel:
+    """Opened model of the service.
+
+    Args:
+        name: its name in addresses.
+        options: the model, and how it is opened.
+        max_pixels: largest number of pixels of an image.
+        observe: called with the seconds that each batch took, and its number of images.
+
+    Attributes:
+        name, options: the arguments.
+        opened: the opened model.
+        computation: its computation of images.
+        batches: the queue of its decoded images.
+
+    Raises:
+        LevitError: as `levit.Classifier`, or the network cannot compute an image.
+    """
+
+    def __init__(
+        self, name: str, options: ModelOptions, *, max_pixels: int, observe: Callable[[float, int], None]
+    ) -> None:
+        self.name, self.options = name, options
+        self.opened: OpenedModel = options.open()
+        self.max_pixels = max_pixels
+        self.computation: ImageComputation = self.opened.computation(
+            len(self.artifact.labels), threads=options.threads, max_pixels=max_pixels
+        )
+        # The native engine computes one batch at a time; others compute several at once.
+        leaders = 1 if self.opened.engine.name == "native" else max(1, options.threads or usable_cores())
+        self.batches = ImageBatches(self.computation, leaders=leaders, observe=observe)
+
+    @property
+    def artifact(self) -> Artifact:
+        """Description of the model."""
+        return self.opened.artifact
+
+    def warm_up(self) -> None:
+        """Compute a gray image alone and in a batch, so that all networks are compiled before the first request."""
+        gray = np.full((*self.artifact.architecture.image_height_width, 3), 128, np.uint8)
+        for count in (1, DEFAULT_BATCH_SIZE):
+            self.computation.compute([""] * count, [gray] * count)
+
+    def close(self) -> None:
+        """Finish the computations in progress, and free the network."""
+        self.opened.close()
+
+
+class ModelTable:
+    """Models of the service by name; empty until they are loaded.
+
+    Args:
+        names: names of the models, in their order.
+
+    Raises:
+        ConfigError: two models have the same name, or there is none.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        if not names or len(set(names)) < len(names):
+            twice = next((name for name in names if names.count(name) > 1), "")
+            reason = f"two models are called {twice!r}" if names else "there is no model"
+            raise ConfigError(reason, hint="give each a name of its own: NAME=MODEL")
+        self.names = tuple(names)
+        self._models: dict[str, ServedModel] = {}
+
+    def add(self, model: ServedModel) -> None:
+        """Add a model that is loaded."""
+        self._models[model.name] = model
+
+    @property
+    def loaded(self) -> Mapping[str, ServedModel]:
+        """The loaded models by name."""
+        return self._models
+
+    def find(self, name: str) -> ServedModel:
+        """The model of a name; "default" is also the first model.
+
+        Raises:
+            RequestError: there is none, 404.
+        """
+        model = self._models.get(name)
+        if model is None and name == DEFAULT_NAME:
+            model = self._models.get(self.names[0])
+        if model is None:
+            raise RequestError(404, f"no model is called {name!r}: there are {', '.join(self.names)}")
+        return model
+
+    def close(self) -> None:
+        """Close all models."""
+        for model in self._models.values():
+            model.close()

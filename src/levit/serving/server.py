@@ -1,0 +1,112 @@
+"""The server: listens, loads the models, and ends after SIGTERM without losing a request."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+import uvicorn
+
+from levit.errors import ConfigError
+from levit.serving.application import create_application
+from levit.serving.http_protocol import HttpProtocol
+from levit.serving.lifecycle import State
+from levit.serving.options import ServiceOptions
+from levit.serving.served_model import NamedModel
+from levit.serving.service import Service
+
+_KEEP_ALIVE = 75  # seconds; longer than the 60 of common load balancers, which must be the ones that close
+_BACKLOG = 2_048
+
+
+def serve(models: Sequence[NamedModel], options: ServiceOptions, *, on_ready: Callable[[str], None]) -> None:
+    """Serve models until SIGTERM or SIGINT; the main thread calls it.
+
+    After SIGTERM, requests are refused with 503 for `options.drain` seconds, in which load balancers notice it; then
+    accepted requests are finished. SIGINT leaves out the waiting, and a second signal finishes nothing.
+
+    Args:
+        models: the models.
+        options: options of the service.
+        on_ready: called with the address of the service once all models are loaded.
+
+    Raises:
+        ConfigError: the address is not available.
+        LevitError: a model cannot be opened, as `levit.Classifier`.
+    """
+    with _listen(options) as listener:
+        port = listener.getsockname()[1]
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        service = _run(models, options, listener, lambda: on_ready(f"http://{host}:{port}"))
+        with asyncio.Runner(loop_factory=uvicorn.Config("", loop="auto").get_loop_factory()) as runner:
+            runner.run(service)
+
+
+def _listen(options: ServiceOptions) -> socket.socket:
+    try:
+        family, *_, address = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        source = f"{options.host}:{options.port}"
+        raise ConfigError(f"cannot listen there ({reason})", source=source, hint="give another `port`") from error
+
+
+async def _run(
+    models: Sequence[NamedModel], options: ServiceOptions, listener: socket.socket, on_ready: Callable[[], None]
+) -> None:
+    service = Service(models, options)
+    server = _Server(service)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    loading = asyncio.create_task(service.load_in_thread())
+    await asyncio.wait({serving, loading}, return_when=asyncio.FIRST_COMPLETED)
+    try:
+        if loading.done():
+            loading.result()
+            if service.lifecycle.is_ready:
+                on_ready()
+    finally:
+        if loading.done() and loading.exception() is not None:
+            server.should_exit = server.force_exit = True
+        await serving
+        loading.cancel()
+        service.close()
+
+
+class _Server(uvicorn.Server):
+    """Server that drains before it ends, and then ends with 0."""
+
+    def __init__(self, service: Service) -> None:
+        config = uvicorn.Config(
+            create_application(service),
+            http=HttpProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="critical",  # it would log tracebacks, and requests of port scanners
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE,
+        )
+        super().__init__(config)
+        self._service = service
+        self._drain = service.options.drain
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to drain; a second signal ends at once."""
+        lifecycle = self._service.lifecycle
+        if lifecycle.state is State.DRAINING:
+            self.should_exit = self.force_exit = True
+            return
+        is_loading = lifecycle.state is State.LOADING
+        seconds = 0.0 if sig == signal.SIGINT or is_loading else self._drain
+        loop = asyncio.get_event_loop()
+        loop.call_soon_threadsafe(lifecycle.drain)
+        loop.call_soon_threadsafe(lambda: loop.call_later(seconds, self._end))
+
+    def _end(self) -> None:
+        self._service.lifecycle.end()
+        self.should_exit = True
