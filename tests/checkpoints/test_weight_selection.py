@@ -60,7 +60,8 @@ def test_the_average_is_selected_if_it_replaces_the_weights(content):
 def test_prefixes_of_all_keys_are_removed(dialect, prefix):
     shapes = golden_shapes(dialect, "levit-128s")
     assert strip_prefixes(under(prefix, shapes)) == shapes
-    assert len([key for key in shapes if not key.endswith(OFFSETS)]) == 325
+    counts = 52 if dialect.startswith("mindspore") else 0  # it has no numbers of batches
+    assert len([key for key in shapes if not key.endswith(OFFSETS)]) == 325 - counts
 
 
 def test_weights_next_to_a_wrapped_network_are_ignored():

@@ -11,7 +11,7 @@ import transformers
 from hypothesis import HealthCheck, given, settings
 
 import levit
-from levit.checkpoints.dialects import WRITABLE
+from levit.checkpoints.dialects import BATCH_COUNT, WRITABLE
 from levit.checkpoints.from_model import checkpoint_from_model
 from levit.checkpoints.reading import read_checkpoint
 from levit.checkpoints.writing import arrays_in, convert, write_checkpoint
@@ -35,16 +35,22 @@ FILES = {
     "facebook-conv": "facebook-conv.pth",
     "mmpretrain": "mmpretrain.pth",
     "mmpretrain without state_dict": "mmpretrain-flat.pth",
+    "MindSpore": "../frameworks/mindspore-plain.ckpt",
+    "MindSpore's training": "../frameworks/mindspore-cb.ckpt",
 }
 
 
 def target(folder, dialect, name="out"):
-    return folder / (f"{name}.pth" if dialect.startswith(("facebook", "mmpretrain")) else name)
+    suffixes = {"facebook": ".pth", "mmpretrain": ".pth", "mindspore": ".ckpt"}
+    return folder / (name + next((suffix for start, suffix in suffixes.items() if dialect.startswith(start)), ""))
 
 
-def assert_same_weights(actual, expected):
+def assert_same_weights(actual, expected, *, counts_batches=True):
+    """Check that weights are equal, except the numbers of batches of batch norms, if a file lacked them."""
     assert actual.weights.keys() == expected.weights.keys()
     for name, array in expected.weights.items():
+        if not counts_batches and name.endswith(BATCH_COUNT):
+            array = np.zeros_like(array)
         assert np.array_equal(actual.weights[name], array), name
         assert actual.weights[name].dtype == array.dtype, name
 
@@ -52,7 +58,8 @@ def assert_same_weights(actual, expected):
 @pytest.mark.parametrize("file", FILES.values(), ids=FILES)
 def test_equal_weights_are_read_from_files_of_all_dialects(file):
     checkpoint = read_checkpoint(TINY / file)
-    assert_same_weights(checkpoint, read_checkpoint(TINY / "transformers"))
+    counts_batches = not file.endswith(".ckpt")
+    assert_same_weights(checkpoint, read_checkpoint(TINY / "transformers"), counts_batches=counts_batches)
     assert checkpoint.architecture == read_checkpoint(TINY / "transformers").architecture
 
 
@@ -75,7 +82,8 @@ def test_converting_between_every_two_dialects_and_back_is_exact(tmp_path, heads
     middle = convert(start, target(tmp_path, second, "b"), to=second)
     end = convert(middle, target(tmp_path, first, "c"), to=first)
     assert read_checkpoint(middle).source.dialect == second
-    assert_same_weights(read_checkpoint(end), read_checkpoint(source))
+    counts_batches = not any(name.startswith("mindspore") for name in (first, second))
+    assert_same_weights(read_checkpoint(end), read_checkpoint(source), counts_batches=counts_batches)
 
 
 @given(architecture=architectures())
@@ -84,7 +92,7 @@ def test_converting_between_every_two_dialects_and_back_is_exact(tmp_path, heads
 def test_any_network_has_keys_in_every_dialect(dialect, architecture):
     checkpoint = random_checkpoint(architecture)
     arrays = arrays_in(checkpoint, dialect)
-    assert len(arrays) >= len(checkpoint.weights)
+    assert len(arrays) >= sum(map(dialect.stores, checkpoint.weights))
 
 
 @pytest.mark.parametrize("dialect", ["facebook", "facebook-conv", "mmpretrain"])

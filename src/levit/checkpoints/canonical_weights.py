@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levit.checkpoints.checkpoint import Weights
-from levit.checkpoints.dialects import BATCH_NORM_EPSILON, HEADS, is_linear
+from levit.checkpoints.dialects import BATCH_COUNT, BATCH_NORM_EPSILON, HEADS, MASK, is_linear
 from levit.errors import CheckpointError
 
 _PRECISIONS = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32", "float64": "fp64"}  # the narrowest first
+
+_KEPT_TYPES = {BATCH_COUNT: ("int64",), MASK: ("bool",)}  # of all other weights: float32 and float64
 
 # A batch norm with these values only adds its bias.
 _IDENTITY = {"weight": 1.0, "running_mean": 0.0, "running_var": 1 - BATCH_NORM_EPSILON}
@@ -21,7 +23,7 @@ def canonical_array(array: NDArray[Any], name: str, source: str) -> NDArray[Any]
     """Convert a stored array to the type and shape of a canonical weight.
 
     Half precision becomes float32, which is exact; a 1x1 convolution becomes a linear layer. float32, float64 and the
-    int64 of `num_batches_tracked` are kept.
+    int64 of `num_batches_tracked` are kept, and attention masks become bool.
 
     Args:
         array: stored array.
@@ -33,7 +35,9 @@ def canonical_array(array: NDArray[Any], name: str, source: str) -> NDArray[Any]
     """
     if is_linear(name) and array.shape[2:] == (1, 1):
         array = array[:, :, 0, 0]
-    kept = ("int64",) if name.endswith("num_batches_tracked") else ("float32", "float64")
+    if name.endswith(f".{MASK}") and array.dtype.name == "uint8":
+        return array.astype(bool)
+    kept = _KEPT_TYPES.get(name.rpartition(".")[2], ("float32", "float64"))
     if array.dtype.name in kept:
         return array
     if array.dtype.name not in ("float16", "bfloat16"):
@@ -62,9 +66,20 @@ def identity_batch_norms(weights: Weights) -> Weights:
     return added
 
 
+def batch_counts(weights: Weights) -> Weights:
+    """Numbers of batches that batch norms have seen, 0, for files that lack them; torch does not need them.
+
+    Args:
+        weights: canonical weights.
+    """
+    statistic = ".running_var"
+    layers = (name.removesuffix(statistic) for name in weights if name.endswith(statistic))
+    return {f"{layer}.{BATCH_COUNT}": np.array(0) for layer in layers}
+
+
 def _batch_norm(layer: str, channels: NDArray[Any], values: dict[str, float]) -> Weights:
     tensors = {f"{layer}.{name}": np.full_like(channels, value) for name, value in values.items()}
-    return tensors | {f"{layer}.num_batches_tracked": np.array(0)}
+    return tensors | {f"{layer}.{BATCH_COUNT}": np.array(0)}
 
 
 def count_heads(weights: Weights) -> int:

@@ -18,7 +18,9 @@ Kind = Literal["stem", "attention", "mlp", "downsample", "downsample_mlp", "clas
 
 HEADS: tuple[Kind, Kind] = ("classifier", "classifier_distill")
 BIASES = "attention_biases"
+MASK = "attention_mask"  # only in networks with sparse attention
 OFFSETS = "attention_bias_idxs"  # follows from the grid: ignored in reading, written if the library requires it
+BATCH_COUNT = "num_batches_tracked"
 BATCH_NORM_EPSILON = 1e-5  # in all libraries
 
 
@@ -64,40 +66,56 @@ class Dialect:
         patterns: kind of block -> pattern of its prefix.
         parts: canonical name of a part of a block -> name in the dialect.
         layers: canonical name of a layer of a part -> name in the dialect; "" if the dialect has no such level.
+        stem_layers: the same for the layers of the stem, where they differ from `layers`.
         head_layers: the same for the layers of a head.
+        batch_norm_tensors: canonical name of a tensor of a batch norm -> name in the dialect, where they differ.
         prefix: prefix of all keys but those of the heads; absent in files that contain only the backbone.
         is_convolutional: whether linear layers are 1x1 convolutions, whose weights have two more dimensions of size 1.
         stores_offsets: whether each attention also stores its offset table.
         is_fused: whether batch norms are merged into the layers before them; such files can only be read.
+        counts_batches: whether batch norms store the number of batches that they have seen (`num_batches_tracked`).
+        suffixes: of the files that the library writes, the usual one first. Every dialect can also be stored as
+            safetensors.
     """
 
     name: str
     patterns: Mapping[Kind, str]
     parts: Mapping[str, str] = field(default_factory=dict)
     layers: Mapping[str, str] = field(default_factory=dict)
+    stem_layers: Mapping[str, str] = field(default_factory=dict)
     head_layers: Mapping[str, str] = field(default_factory=dict)
+    batch_norm_tensors: Mapping[str, str] = field(default_factory=dict)
     prefix: str = ""
     is_convolutional: bool = False
     stores_offsets: bool = False
     is_fused: bool = False
+    counts_batches: bool = True
+    suffixes: tuple[str, ...] = (".pth", ".pt")
 
     def key(self, position: BlockPosition, tensor: Tensor) -> str:
         """Key of one tensor of a block."""
         is_head = position.kind in HEADS
         layers = self.head_layers if is_head else self.layers
+        if position.kind == "stem":
+            layers = {**layers, **self.stem_layers}
+        is_batch_norm = tensor.layer == "batch_norm"
         names = (
             self.patterns[position.kind].format(**position.indices),
             self.parts.get(tensor.part, tensor.part),
             layers.get(tensor.layer, tensor.layer),
-            tensor.name,
+            self.batch_norm_tensors.get(tensor.name, tensor.name) if is_batch_norm else tensor.name,
         )
         return ("" if is_head else self.prefix) + ".".join(name for name in names if name)
 
     def keys(self, position: BlockPosition) -> Iterator[tuple[Tensor, str]]:
         """Tensors of a block that the dialect stores, each with its key."""
         for tensor in TENSORS[position.kind]:
-            if not (self.is_fused and _is_merged(position, tensor)):
+            if not (self.is_fused and _is_merged(position, tensor)) and self.stores(tensor.name):
                 yield tensor, self.key(position, tensor)
+
+    def stores(self, name: str) -> bool:
+        """Return whether the dialect has tensors with the last part of a canonical name."""
+        return self.counts_batches or not name.endswith(BATCH_COUNT)
 
     def has_block(self, position: BlockPosition, keys: Collection[str]) -> bool:
         """Return whether any tensor of a block is among the keys of a file."""
@@ -115,12 +133,16 @@ def is_linear(canonical: str) -> bool:
 
 
 def _layer_and_batch_norm(part: str, layer: str) -> tuple[Tensor, ...]:
-    statistics = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    statistics = ("weight", "bias", "running_mean", "running_var", BATCH_COUNT)
     return (Tensor(part, layer, "weight"), *(Tensor(part, "batch_norm", name) for name in statistics))
 
 
 def _attention(*parts: str) -> tuple[Tensor, ...]:
-    return (Tensor("", "", BIASES), *(tensor for part in parts for tensor in _layer_and_batch_norm(part, "linear")))
+    return (
+        Tensor("", "", BIASES),
+        Tensor("", "", MASK),
+        *(tensor for part in parts for tensor in _layer_and_batch_norm(part, "linear")),
+    )
 
 
 _MLP = (*_layer_and_batch_norm("linear_up", "linear"), *_layer_and_batch_norm("linear_down", "linear"))
@@ -210,6 +232,22 @@ MMPRETRAIN = Dialect(
     prefix="backbone.",
     stores_offsets=True,
 )
+MINDSPORE = replace(
+    FACEBOOK,
+    name="mindspore",
+    patterns={**FACEBOOK.patterns, "stem": "patch_embed.cb{number}"},
+    layers={"linear": "linear", "batch_norm": "bn1d"},
+    stem_layers={"convolution": "conv", "batch_norm": "bn"},
+    head_layers={"linear": "linear", "batch_norm": "bn1d"},
+    batch_norm_tensors={
+        "weight": "gamma",
+        "bias": "beta",
+        "running_mean": "moving_mean",
+        "running_var": "moving_variance",
+    },
+    counts_batches=False,
+    suffixes=(".ckpt",),
+)
 _FUSED = {"convolution": "", "linear": "", "batch_norm": ""}
 
 WRITABLE = (
@@ -219,6 +257,9 @@ WRITABLE = (
     FACEBOOK,
     replace(FACEBOOK, name="facebook-conv", is_convolutional=True),
     MMPRETRAIN,
+    MINDSPORE,
+    # The convolutions of the stem have the names of facebook's there.
+    replace(MINDSPORE, name="mindspore-plain", patterns=FACEBOOK.patterns),
 )
 DIALECTS = (
     *WRITABLE,

@@ -11,6 +11,7 @@ from typing import Any
 
 from levit.checkpoints.architecture_inference import infer_architecture
 from levit.checkpoints.canonical_weights import (
+    batch_counts,
     canonical_array,
     count_heads,
     identity_batch_norms,
@@ -19,6 +20,7 @@ from levit.checkpoints.canonical_weights import (
 from levit.checkpoints.checkpoint import Checkpoint, Weights
 from levit.checkpoints.dialect_detection import detect_dialect
 from levit.checkpoints.hashing import hash_file
+from levit.checkpoints.head_autoencoders import fold_head_autoencoders
 from levit.checkpoints.json_files import read_json
 from levit.checkpoints.timm_configuration import (
     is_timm,
@@ -113,7 +115,7 @@ def read_checkpoint_file(
         use_ema: as in `read_checkpoint`.
     """
     sha256 = _hash(file)
-    stored = read_weight_file(file, use_ema=use_ema)
+    stored = fold_head_autoencoders(read_weight_file(file, use_ema=use_ema), fspath(path_or_id))
     config, processor = read_json(file.with_name(CONFIG_FILE)), read_json(file.with_name(PREPROCESSOR_FILE))
     return assemble_checkpoint(
         stored,
@@ -162,6 +164,8 @@ def assemble_checkpoint(
     }
     if detected.dialect.is_fused:
         weights |= identity_batch_norms(weights)
+    if not detected.dialect.counts_batches:
+        weights |= batch_counts(weights)
     given = {key: value for key, value in (("activation", activation), ("image_size", image_size)) if value is not None}
     try:
         if config and not is_timm(config):

@@ -1,4 +1,4 @@
-"""Reading of weight files, safetensors or files that torch wrote, as named arrays."""
+"""Reading of weight files, safetensors or files that torch or MindSpore wrote, as named arrays."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from levit.checkpoints.checkpoint import Weights
+from levit.checkpoints.mindspore_files import is_mindspore, read_mindspore
 from levit.checkpoints.pickles import PICKLE_SUFFIXES, is_pickle, read_pickle
 from levit.checkpoints.regular_files import check_regular_file
 from levit.checkpoints.stored_sizes import check_tensor_sizes
@@ -35,16 +36,18 @@ def read_weight_file(file: Path, *, use_ema: bool = False) -> StoredWeights:
     """Read the arrays and the class names in a file.
 
     Args:
-        file: a safetensors file, or a file that torch wrote.
+        file: a safetensors file, or a file that torch or MindSpore wrote.
         use_ema: read the moving average of the weights of a training checkpoint; see `select_weights`.
 
     Raises:
-        CheckpointError: the file is damaged, of another format, not a regular file, or contains code; or its weights
-            would need much more memory than the file.
+        CheckpointError: the file is damaged, encrypted, of another format, not a regular file, or contains code; or its
+            weights would need much more memory than the file.
     """
     check_regular_file(file)
     if file.suffix == ".safetensors":
         content: Any = _read_safetensors(file)
+    elif is_mindspore(file):
+        content = read_mindspore(file)
     elif is_pickle(file):
         content = read_pickle(file)
     else:

@@ -13,7 +13,10 @@ _TRAINED = ("model", "state_dict", "model_state_dict")
 _AVERAGED = ("model_ema", "state_dict_ema", "ema_state_dict")  # facebook, timm, many scripts
 
 # Prefixes of all keys by data-parallel training, torch.compile, averaging and Lightning's modules.
-_WRAPPERS = re.compile(r"(?:(?:module|_orig_mod|model|net|model_ema|ema_model|ema)\.)*")
+_WRAPPERS = re.compile(r"(?:(?:module|_orig_mod|model|net|model_ema|ema_model|ema|_ema_weights)\.)*")
+
+_MINDSPORE_AVERAGE = "_ema_weights."
+_MINDSPORE_STATISTIC = ".moving_mean"  # a name of each batch norm of MindSpore, and of no other library
 
 
 def select_weights(content: object, name: str, *, use_ema: bool = False) -> dict[str, Any]:
@@ -40,6 +43,8 @@ def select_weights(content: object, name: str, *, use_ema: bool = False) -> dict
     if not isinstance(content, Mapping):
         raise CheckpointError(f"contains a {type(content).__name__}, not the weights of a network", source=name)
     weights, is_average = _weights_entry(content, use_ema=use_ema)
+    if any(str(key).endswith(_MINDSPORE_STATISTIC) for key in weights):
+        weights = _mindspore_entries(weights, use_ema=use_ema)
     network, prefix = _largest_group(weights, use_ema=use_ema)
     if use_ema and not (is_average or "n_averaged" in weights or "ema" in prefix):
         raise CheckpointError(
@@ -82,6 +87,28 @@ def _state_dict_is_average(content: Mapping[Any, Any]) -> bool:
     trained = content.get("ema_state_dict")
     is_mmengine = isinstance(trained, Mapping) and "steps" in trained
     return is_mmengine or isinstance(content.get("current_model_state"), Mapping)
+
+
+def _mindspore_entries(content: Mapping[str, Any], *, use_ema: bool) -> Mapping[str, Any]:
+    """Entries of a network in a training checkpoint of MindSpore, which has no levels: weights, or their average.
+
+    The state of an optimizer has the name of its weight with a prefix (`adam_m.head.linear.bias`), and other values of
+    training are named without a dot (`global_step`). An average lacks what is not trained, the statistics.
+    """
+    average = {key: value for key, value in content.items() if key.startswith(_MINDSPORE_AVERAGE)}
+    others = content.keys() - average
+    weights = {
+        key: value for key, value in content.items() if key in others and "." in key and not _suffixes(key) & others
+    }
+    if not average or (weights and not use_ema):
+        return weights
+    return {f"{_MINDSPORE_AVERAGE}{key}": value for key, value in weights.items()} | average
+
+
+def _suffixes(key: str) -> set[str]:
+    """All names that follow a prefix in a key."""
+    parts = key.split(".")
+    return {".".join(parts[start:]) for start in range(1, len(parts))}
 
 
 def _largest_group(weights: Mapping[Any, Any], *, use_ema: bool) -> tuple[dict[str, Any], str]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import save
 
 from levit.checkpoints.checkpoint import Checkpoint, Weights
@@ -28,10 +27,11 @@ from levit.checkpoints.transformers_configuration import (
     preprocessing_from_config,
     preprocessor_config,
 )
+from levit.checkpoints.weight_file_writing import write_errors, write_weight_file
 from levit.checkpoints.weight_lookup import find_weights
 from levit.checkpoints.weight_names import SAFETENSORS_FILE, WEIGHT_FILES
-from levit.errors import CheckpointError, first_line
-from levit.files import replacing, updating_folder, write_bytes
+from levit.errors import CheckpointError
+from levit.files import updating_folder
 from levit.spec.architecture import Grid
 from levit.spec.blocks import AttentionBlock, all_blocks
 from levit.spec.preprocessing import Preprocessing
@@ -55,15 +55,16 @@ def convert(
 ) -> Path:
     """Convert a checkpoint to the key names and files of another library.
 
-    For transformers and timm, a folder with configuration files is written, as these libraries write it. For facebook
-    and mmpretrain, it is one `.pth` file (for which torch must be installed), or a `.safetensors` file if `target` has
-    this suffix. A `LevitWarning` names the preprocessing and labels that these files cannot contain.
+    For transformers and timm, a folder with configuration files is written, as these libraries write it. Other dialects
+    are one file: `.pth` for facebook and mmpretrain (for which torch must be installed), `.ckpt` for MindSpore, or
+    `.safetensors` for each of them. A `LevitWarning` names the preprocessing and labels that a file cannot contain.
 
     Args:
         source: path, name or address, as in `levit.read_checkpoint`.
         target: folder or file to write. An existing file is replaced when the new one is complete; an existing folder
             keeps its other files, and its configuration is replaced last.
-        to: "transformers", "timm", "timm-conv", "facebook", "facebook-conv" or "mmpretrain".
+        to: "transformers", "timm", "timm-conv", "facebook", "facebook-conv", "mmpretrain", "mindspore" (as mindcv names
+            the stem) or "mindspore-plain" (as the other implementations in MindSpore do).
         activation: "hardswish" or "silu", as in `levit.read_checkpoint`.
         image_size: size of the input in pixels, as in `levit.read_checkpoint`.
         revision: branch, tag or commit of a name on the hub.
@@ -96,19 +97,22 @@ def write_checkpoint(checkpoint: Checkpoint, target: str | PathLike[str], *, to:
     """Write a checkpoint in a dialect; see `convert`."""
     if to not in _DIALECTS:
         raise CheckpointError(f"unknown dialect {to!r}", source="to", hint=f"use {', '.join(_DIALECTS)}")
+    if checkpoint.architecture.has_attention_masks:
+        reason = f"has attention masks, which {to} lacks"
+        raise CheckpointError(reason, source=checkpoint.source.name, hint="export it, or convert it before")
     target = Path(target)
     _check_path(target)
     dialect, path = _DIALECTS[to], target.absolute()
     size = checkpoint.architecture.image_height_width
     if to in _FOLDER_DIALECTS:
         files = _configuration_files(checkpoint, dialect)
-        _write_folder(path, arrays_in(checkpoint, dialect), files, dialect)
+        write_folder(path, arrays_in(checkpoint, dialect), files, dialect)
         if dialect is TRANSFORMERS:
             written = preprocessing_from_config(files[PREPROCESSOR_FILE], size)
         else:
             written = timm_preprocessing(files[CONFIG_FILE], size)
     else:
-        _write_file(path, checkpoint, dialect)
+        write_weight_file(path, arrays_in(checkpoint, dialect), dialect, checkpoint.labels)
         if path.suffix == ".safetensors" or to != "mmpretrain":
             warn_about_labels(checkpoint, str(target))
         warn_about_multi_label(checkpoint, str(target))
@@ -123,7 +127,7 @@ def arrays_in(checkpoint: Checkpoint, dialect: Dialect) -> Weights:
     keys = translate_keys(shapes, TRANSFORMERS, dialect)
     offsets = _offset_tables(checkpoint) if dialect.stores_offsets else {}
     arrays: Weights = {}
-    for canonical in shapes:
+    for canonical in filter(dialect.stores, shapes):
         array = checkpoint.weights[canonical]
         if dialect.is_convolutional and is_linear(canonical):
             array = array[:, :, None, None]
@@ -171,62 +175,14 @@ def _configuration_files(checkpoint: Checkpoint, dialect: Dialect) -> Configurat
     }
 
 
-def _write_folder(path: Path, arrays: Weights, files: ConfigurationFiles, dialect: Dialect) -> None:
+def write_folder(path: Path, arrays: Weights, files: ConfigurationFiles, dialect: Dialect) -> None:
+    """Write weights and configuration files into a folder; the configuration is replaced last."""
     if path.suffix == ".safetensors" or is_pickle(path):
         raise CheckpointError(
             f"{dialect.name} stores its configuration next to the weights", source=path, hint="give a folder"
         )
-    with _write_errors(path), updating_folder(path, last=(CONFIG_FILE,)) as folder:
+    with write_errors(path), updating_folder(path, last=(CONFIG_FILE,)) as folder:
         # Not by safetensors' save_file, which makes the file readable by its owner only.
         (folder / SAFETENSORS_FILE).write_bytes(save(arrays, metadata={"format": "pt"}))
         for name, content in files.items():
             (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _write_file(path: Path, checkpoint: Checkpoint, dialect: Dialect) -> None:
-    arrays = arrays_in(checkpoint, dialect)
-    if path.suffix == ".safetensors":
-        with _write_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(path, save(arrays))
-    elif path.suffix in (".pth", ".pt"):
-        _write_pickle(path, checkpoint, arrays, dialect)
-    else:
-        raise CheckpointError(
-            f"{dialect.name} stores its weights in one file", source=path, hint="give a name that ends in .pth"
-        )
-
-
-def _write_pickle(path: Path, checkpoint: Checkpoint, arrays: Weights, dialect: Dialect) -> None:
-    try:
-        import torch
-    except ImportError as error:
-        raise CheckpointError(
-            "writing a .pth file needs torch",
-            source=path,
-            hint='pip install "levit[torch]", or give a .safetensors file',
-        ) from error
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    content: dict[str, Any] = {"model": tensors}
-    if dialect.name == "mmpretrain":
-        content = {"meta": _mmpretrain_meta(checkpoint.labels), "state_dict": tensors}
-    with _write_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as partial:
-            torch.save(content, partial)
-
-
-def _mmpretrain_meta(labels: tuple[str, ...]) -> dict[str, Any]:
-    """Meta data for mmpretrain, which reads class names from its own configuration if `dataset_meta` is absent."""
-    is_named = any(label != f"LABEL_{index}" for index, label in enumerate(labels))
-    return {"dataset_meta": {"classes": list(labels)}} if is_named else {}
-
-
-@contextmanager
-def _write_errors(target: Path) -> Iterator[None]:
-    """Convert the errors of a full disk or a missing permission, which have a type for each library."""
-    try:
-        yield
-    except (OSError, RuntimeError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or first_line(error)
-        raise CheckpointError(f"cannot be written ({reason})", source=target) from error

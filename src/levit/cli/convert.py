@@ -29,6 +29,8 @@ class Dialect(StrEnum):
     FACEBOOK = "facebook"
     FACEBOOK_CONV = "facebook-conv"
     MMPRETRAIN = "mmpretrain"
+    MINDSPORE = "mindspore"
+    MINDSPORE_PLAIN = "mindspore-plain"
 
 
 SourceArgument = Annotated[
@@ -36,7 +38,10 @@ SourceArgument = Annotated[
 ]
 TargetArgument = Annotated[
     str,
-    typer.Argument(metavar="DST", help="A folder for transformers and timm, otherwise a .pth or .safetensors file."),
+    typer.Argument(
+        metavar="DST",
+        help="A folder for transformers and timm, otherwise a file: .safetensors, .pth, or .ckpt for MindSpore.",
+    ),
 ]
 DialectOption = Annotated[Dialect, typer.Option(help="Library to convert to.")]
 ActivationOption = Annotated[
