@@ -15,6 +15,11 @@ from levit.errors import LevitError as LevitError
 from levit.errors import LevitWarning as LevitWarning
 from levit.evaluation.evaluator import evaluate as evaluate
 from levit.evaluation.multi_label import evaluate_multi_label as evaluate_multi_label
+from levit.evaluation.split_data import SplitReport as SplitReport
+from levit.evaluation.split_data import split_data as split_data
+from levit.explaining.explain import Explainer as Explainer
+from levit.explaining.explain import explain as explain
+from levit.explaining.explanation import Explanation as Explanation
 from levit.exporting.calibrate import calibrate as calibrate
 from levit.exporting.export import export as export
 from levit.image_processing.processor import LevitFeatureExtractor as LevitFeatureExtractor
@@ -42,6 +47,7 @@ from levit.runtime.engine import open_engine as open_engine
 from levit.runtime.prediction import Embedding as Embedding
 from levit.runtime.prediction import Label as Label
 from levit.runtime.prediction import Prediction as Prediction
+from levit.sparsifying.sparsify import sparsify as sparsify
 from levit.spec.architecture import Architecture as Architecture
 from levit.training.callbacks import Callback as Callback
 from levit.training.callbacks import StepReport as StepReport

@@ -100,11 +100,12 @@ def remove_partials(folder: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Flush a file, or every file below a folder, to the disk."""
+    """Flush a file, or every file below a folder, to the disk; links are left alone, as are the files they lead to."""
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     for file in files:
-        with file.open("r+b") as stream:
-            os.fsync(stream.fileno())
+        if not file.is_symlink():
+            with file.open("r+b" if os.name == "nt" else "rb") as stream:  # a copied file may be read-only
+                os.fsync(stream.fileno())
 
 
 def remove(path: Path) -> None:

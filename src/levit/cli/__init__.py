@@ -32,6 +32,7 @@ from levit.cli.models import models
 from levit.cli.predict import predict
 from levit.cli.renamed_options import renamed_options
 from levit.cli.serve import serve
+from levit.cli.sparsify import sparsify
 from levit.cli.split import split
 from levit.cli.train import train
 from levit.cli.usage_error import usage_message
@@ -68,6 +69,7 @@ app.command()(split)
 app.command()(evaluate)
 app.command("val", help="The same as levit evaluate.")(evaluate)
 app.command()(train)
+app.command()(sparsify)
 app.command(context_settings=renamed_options({"precision": "target-precision"}))(calibrate)
 app.command()(benchmark)
 app.command()(serve)

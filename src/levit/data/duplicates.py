@@ -77,7 +77,7 @@ def find_duplicates(
     skipped = {name: len(split) for name, split in other_splits.items() if len(split) > max_compared_images}
     compared = tuple(name for name in other_splits if name not in skipped)
     with ThreadPoolExecutor(threads, thread_name_prefix="levit-hash") as pool:
-        for item, digest in progress(_hash_images(data, pool)):
+        for item, digest in progress(hash_images(data, pool)):
             if digest in first_names:
                 within.append((item.name, first_names[digest]))
                 num_copies[digest] += 1
@@ -85,7 +85,7 @@ def find_duplicates(
                 first_names[digest] = item.name
         num_across = 0
         for name in compared:
-            for item, digest in progress(_hash_images(other_splits[name], pool)):
+            for item, digest in progress(hash_images(other_splits[name], pool)):
                 if digest in first_names:  # removed, so that each image counts once
                     across.append((first_names.pop(digest), f"{name}: {item.name}"))
                     num_across += 1 + num_copies[digest]
@@ -115,7 +115,8 @@ def hash_content(image: StoredImage) -> bytes:
     return hashlib.sha256(image if isinstance(image, bytes) else image.tobytes()).digest()[:_HASH_BYTES]
 
 
-def _hash_images(data: LabeledDataset, pool: ThreadPoolExecutor) -> Iterator[HashedImage]:
+def hash_images(data: LabeledDataset, pool: ThreadPoolExecutor) -> Iterator[HashedImage]:
+    """Yield each image with the hash of its content, computed by the threads of a pool."""
     items = iter(data)
     while batch := list(islice(items, _BATCH_SIZE)):
         yield from zip(batch, pool.map(hash_content, [item.image for item in batch]), strict=True)

@@ -1,0 +1,89 @@
+"""Assignment of images to training, validation and test parts: by class, with groups of duplicates kept together."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from levit.data.subsets import stratified_split
+
+Part = str  # "train", "val" or "test"; also the name of the folder
+
+PARTS = ("train", "val", "test")
+
+
+def group_images(count: int, pairs: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
+    """Group images that are connected by pairs of duplicates.
+
+    Args:
+        count: number of images.
+        pairs: numbers of two images that belong together.
+
+    Returns:
+        For each image the number of the first image of its group, int64 [count].
+
+    Examples:
+        >>> group_images(5, [(1, 3), (3, 4)]).tolist()
+        [0, 1, 2, 1, 1]
+    """
+    parents = np.arange(count)
+
+    def root(index: int) -> int:
+        while parents[index] != index:
+            parents[index] = parents[parents[index]]
+            index = int(parents[index])
+        return index
+
+    for first, second in pairs:
+        low, high = sorted((root(first), root(second)))
+        parents[high] = low
+    return np.array([root(index) for index in range(count)], np.int64)
+
+
+def assign_parts(
+    labels: Sequence[Sequence[int]],
+    groups: NDArray[np.int64],
+    *,
+    num_classes: int,
+    fractions: Mapping[Part, float],
+    seed: int,
+    is_multi_label: bool = False,
+    chosen: Mapping[Part, Collection[int]] | None = None,
+) -> list[Part]:
+    """Assign each image to a part, class by class, so that all images of a group are in the same one.
+
+    A group counts as one image, with the labels of its first image. Every class keeps a training image.
+
+    Args:
+        labels: class indices of each image.
+        groups: for each image the number of the first image of its group; see `group_images`.
+        num_classes: number of classes.
+        fractions: fraction of the images for "val" and for "test", each in [0, 1); a part that is missing gets none.
+        seed: seed of the random choice.
+        is_multi_label: whether an image may have any number of labels.
+        chosen: images that are in "val" or "test" in any case, with their groups; the fractions then apply to the rest.
+
+    Returns:
+        "train", "val" or "test" for each image.
+
+    Examples:
+        >>> parts = assign_parts([(0,)] * 4 + [(1,)] * 4, np.arange(8), num_classes=2, fractions={"test": 0.25}, seed=0)
+        >>> parts[:4].count("test"), parts[4:].count("test")
+        (1, 1)
+    """
+    part_of_group: dict[int, Part] = {}
+    for part, indices in (chosen or {}).items():
+        part_of_group |= {int(groups[index]): part for index in indices}
+    free = [index for index in np.unique(groups).tolist() if index not in part_of_group]
+    remaining = 1.0
+    for part in ("test", "val"):  # first the test set, which does not depend on the size of the validation set
+        fraction = fractions.get(part, 0.0) / remaining
+        kept, taken = stratified_split(
+            [labels[index] for index in free], num_classes, min(fraction, 1.0), seed, is_multi_label=is_multi_label
+        )
+        part_of_group |= {free[position]: part for position in taken.tolist()}
+        free = [free[position] for position in kept.tolist()]
+        remaining -= fractions.get(part, 0.0)
+    return [part_of_group.get(int(group), "train") for group in groups]

@@ -1,0 +1,230 @@
+"""Split of labeled images into training, validation and test sets on disk, with duplicates kept together."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from levit.data.duplicates import hash_images
+from levit.data.file_list import FileListDataset
+from levit.data.labeled_images import LabeledDataset
+from levit.data.open_data import open_data, open_splits
+from levit.data.record_values import read_text
+from levit.data.split_folder import LIST_FILE, check_is_new, place_files, write_split
+from levit.data.splitting import PARTS, Part, assign_parts, group_images
+from levit.errors import ConfigError, DataError
+from levit.evaluation.near_duplicates import THRESHOLD, find_near_duplicates
+from levit.runtime.classifier import Classifier
+from levit.runtime.cpu_count import usable_cores
+from levit.runtime.prediction import Embedding
+
+Pairs = list[tuple[int, int]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitReport:
+    """Result of a split.
+
+    Attributes:
+        folder: the folder that was written.
+        list_file: its table of all files: file, part, label, group of duplicates, source.
+        num_images: number of images in each part, by name; parts without images are missing.
+        num_classes: number of classes.
+        num_copies: number of images with the content of an earlier one.
+        num_similar: number of further images that are near-duplicates of an earlier one.
+        untested_classes: names of the classes with images, none of which is in the test part, where there is one.
+    """
+
+    folder: Path
+    list_file: Path
+    num_images: Mapping[Part, int]
+    num_classes: int
+    num_copies: int
+    num_similar: int
+    untested_classes: tuple[str, ...]
+
+
+def split_data(
+    data: str | PathLike[str],
+    out: str | PathLike[str],
+    *,
+    test: float | None = None,
+    val: float | None = None,
+    test_files: str | PathLike[str] | None = None,
+    val_files: str | PathLike[str] | None = None,
+    seed: int = 0,
+    similarity: float | None = THRESHOLD,
+    link: bool = False,
+    split: str | None = None,
+    allow_outside: bool = False,
+    progress: Callable[[Iterator[Embedding]], Iterable[Embedding]] = lambda embeddings: embeddings,
+) -> SplitReport:
+    """Copy or link labeled images into a new folder with training, validation and test images.
+
+    The choice is random, class by class. Duplicates are in the same part: files of the same content, and images with
+    almost the same features, such as edited copies. The folder is complete or absent, and can be given to
+    `levit.train` and `levit.evaluate`; nothing is changed in the data.
+
+    Args:
+        data: a path as for `levit.open_data`, whose images are files: a folder, a table or a list.
+        out: folder to create.
+        test: fraction of the images of each class for `test/`, in [0, 1); None for 0.2, or 0 with a list of files.
+        val: the same for `val/`; None for 0.1, or 0 with a list of files.
+        test_files: list of the files for `test/`, such as those that a run of `levit.train` validated on: a text file
+            with a name in each line, or a CSV table with the column `file`.
+        val_files: the same for `val/`.
+        seed: seed of the random choice.
+        similarity: smallest similarity of the features of the embedded model at which two images are near-duplicates,
+            in (0, 1]; None for files of the same content only.
+        link: True for symbolic links in place of copies.
+        split: the only split to divide, where the data has several.
+        allow_outside: whether a table of images may name files outside its folder.
+        progress: wraps the iterator over the features of the images, for example in a progress bar.
+
+    Raises:
+        ConfigError: a fraction is out of range.
+        DataError: the images are not files, have no labels or are in splits already; the folder exists; or a listed
+            file is not among the images.
+
+    Examples:
+        >>> import levit
+        >>> levit.split_data("examples", "split")
+        Traceback (most recent call last):
+        levit.errors.DataError: examples: no labels: put the images into one folder for each class
+    """
+    fractions = _fractions(test, val, has_list=test_files is not None or val_files is not None)
+    check_is_new(Path(out))
+    images = _open_files(data, split, allow_outside=allow_outside)
+    chosen = _chosen_images(images, {"val": val_files, "test": test_files})
+    copies = _copies(images)
+    similar = [] if similarity is None else _similar(images, similarity, progress)
+    groups = group_images(len(images), [*copies, *similar])
+    labels = [images.files.labels(index) for index in range(len(images))]
+    parts = assign_parts(
+        labels, groups, num_classes=len(images.classes), fractions=fractions, seed=seed,
+        is_multi_label=images.is_multi_label, chosen=chosen,
+    )  # fmt: skip
+    write_split(place_files(images, parts, _numbered(groups)), images, Path(out), is_linked=link)
+    num_copies = len(images) - len(np.unique(group_images(len(images), copies)))
+    return SplitReport(
+        folder=Path(out),
+        list_file=Path(out) / LIST_FILE,
+        num_images={part: count for part in PARTS if (count := parts.count(part))},
+        num_classes=len(images.classes),
+        num_copies=num_copies,
+        num_similar=len(images) - len(np.unique(groups)) - num_copies,
+        untested_classes=_untested(labels, parts, images.classes),
+    )
+
+
+def _fractions(test: float | None, val: float | None, *, has_list: bool) -> dict[Part, float]:
+    """Fractions of the parts, checked; the defaults depend on whether there is a list of files."""
+    fractions = {
+        "test": (0.0 if has_list else 0.2) if test is None else test,
+        "val": (0.0 if has_list else 0.1) if val is None else val,
+    }
+    for name, fraction in fractions.items():
+        if not 0 <= fraction < 1:
+            raise ConfigError(f"is {fraction}", source=name, hint="give a fraction from 0 to less than 1")
+    if sum(fractions.values()) >= 1:
+        raise ConfigError("`test` and `val` leave no image for training", hint="give less than 1 in sum")
+    return fractions
+
+
+def _open_files(data: str | PathLike[str], split: str | None, *, allow_outside: bool) -> FileListDataset:
+    """Open data whose images are files, with labels of its classes."""
+    images: LabeledDataset
+    if split is not None:
+        images = open_data(data, split=split, allow_outside=allow_outside)
+    else:
+        splits = open_splits(data, allow_outside=allow_outside)
+        if len(splits) > 1 or "all" not in splits:
+            names = " and ".join(splits)
+            raise DataError(f"has splits already: {names}", source=data, hint="choose one of them by `split`")
+        images = splits["all"]
+    if not isinstance(images, FileListDataset):
+        reason = "its images are inside of other files, and cannot be copied or linked"
+        raise DataError(reason, source=data, hint="give a folder, a table or a list of image files")
+    if not images.classes:
+        raise DataError("no labels", source=images.name, hint="put the images into one folder for each class")
+    for item in images:
+        if any(label >= len(images.classes) for label in item.labels):
+            raise DataError(f"{item.name} has a label that is none of {len(images.classes)} classes", source=data)
+    return images
+
+
+def _chosen_images(images: FileListDataset, lists: Mapping[Part, str | PathLike[str] | None]) -> dict[Part, list[int]]:
+    """Images whose part is given: those of the lists, and, for training, those without a label."""
+    unlabeled = [] if images.is_multi_label else [index for index, item in enumerate(images) if not item.labels]
+    chosen: dict[Part, list[int]] = {"train": unlabeled}
+    for part, file in lists.items():
+        if file is not None:
+            chosen[part] = _find_listed(images, Path(file))
+    return chosen
+
+
+def _find_listed(images: FileListDataset, file: Path) -> list[int]:
+    """Numbers of the images that a file lists, by their names in the data or as paths."""
+    lines = read_text(file).splitlines()
+    if file.suffix == ".csv":
+        lines = [row.get("file") or "" for row in csv.DictReader(lines)]
+    names = {images.files.name(index): index for index in range(len(images))}
+    paths = {(images.files.folder / name).resolve(): index for name, index in names.items()}
+    found = []
+    for line in filter(None, map(str.strip, lines)):
+        index = names.get(line, paths.get(Path(line).resolve()))
+        if index is None:
+            raise DataError(f"lists {line}, which is not among the images of {images.name}", source=file)
+        found.append(index)
+    if not found:
+        hint = "a CSV table needs the column file" if file.suffix == ".csv" else None
+        raise DataError("lists no files", source=file, hint=hint)
+    return found
+
+
+def _copies(images: FileListDataset) -> Pairs:
+    """Pairs of an image and an earlier one with the same content."""
+    first: dict[bytes, int] = {}
+    with ThreadPoolExecutor(usable_cores(), thread_name_prefix="levit-hash") as pool:
+        hashes = [digest for _, digest in hash_images(images, pool)]
+    return [(first.setdefault(digest, index), index) for index, digest in enumerate(hashes) if digest]
+
+
+def _similar(
+    images: FileListDataset, threshold: float, progress: Callable[[Iterator[Embedding]], Iterable[Embedding]]
+) -> Pairs:
+    """Pairs of near-duplicates; images that cannot be read have none."""
+    numbers, rows = list[int](), list[NDArray[np.float32]]()
+    with Classifier() as classifier:
+        embeddings = classifier.stream_embeddings(item.image for item in images)
+        for index, embedding in enumerate(progress(embeddings)):
+            if embedding.error is None:
+                numbers.append(index)
+                rows.append(embedding.features)
+    if not rows:
+        return []
+    pairs = find_near_duplicates(np.stack(rows), threshold=threshold)
+    return [(numbers[pair.first], numbers[pair.second]) for pair in pairs]
+
+
+def _numbered(groups: NDArray[np.int64]) -> list[int]:
+    """Number of the group of each image, from 1; 0 for an image that is alone."""
+    sizes = Counter(groups.tolist())
+    numbers = {group: number for number, group in enumerate((group for group in sizes if sizes[group] > 1), 1)}
+    return [numbers.get(group, 0) for group in groups.tolist()]
+
+
+def _untested(labels: list[tuple[int, ...]], parts: list[Part], classes: tuple[str, ...]) -> tuple[str, ...]:
+    if "test" not in parts:
+        return ()
+    occurring = {label for image in labels for label in image}
+    tested = {label for image, part in zip(labels, parts, strict=True) if part == "test" for label in image}
+    return tuple(classes[label] for label in sorted(occurring - tested))

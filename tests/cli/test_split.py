@@ -1,0 +1,50 @@
+"""`levit split` divides a folder of images, and prints what it wrote."""
+
+import json
+
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def pets(tmp_path):
+    for number in range(10):
+        for name in ("cat", "dog"):
+            file = tmp_path / "pets" / name / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (20 + number, 20), "red" if name == "cat" else "blue").save(file)
+    return tmp_path / "pets"
+
+
+def test_the_numbers_and_the_next_command_are_printed(console, pets, tmp_path):
+    result = console("split", pets, "-o", tmp_path / "out", "--no-similar", "--test", "0.3")
+    assert (result.code, result.err) == (0, "")
+    lines = dict(line.rstrip().split(maxsplit=1) for line in result.out.splitlines())
+    assert lines["written"].endswith("out: 12 train, 2 val, 6 test")
+    assert lines["then"] == f"levit train {tmp_path / 'out'}"
+    assert (tmp_path / "out" / "split.csv").exists()
+
+
+def test_json_is_one_object(console, pets, tmp_path):
+    result = console("split", pets, "--out", tmp_path / "out", "--no-similar", "--val", "0", "--json")
+    assert json.loads(result.out) == {
+        "folder": str(tmp_path / "out"), "list": str(tmp_path / "out" / "split.csv"), "classes": 2,
+        "images": {"train": 16, "test": 4}, "copies": 0, "similar": 0, "untested_classes": [],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--test", "1.5"], "--test is 1.5: give a fraction from 0 to less than 1"),
+        (["--similarity", "0.9", "--no-similar"], "--similarity and --no-similar exclude each other"),
+        (["--test", "0.6", "--val", "0.4"], "--test and --val leave no image for training"),
+        (["--val-files", "missing.txt"], "missing.txt: "),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_wrong_options_are_one_line(console, pets, tmp_path, options, message):
+    result = console("split", pets, "--out", tmp_path / "out", *options)
+    assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+    assert message in result.err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,59 @@
+"""Images are assigned to parts class by class, and groups stay together."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from levit.data.splitting import assign_parts, group_images
+
+
+@st.composite
+def labeled_groups(draw):
+    """Labels of images of three classes, and pairs of duplicates."""
+    labels = draw(st.lists(st.sampled_from([(0,), (1,), (2,)]), min_size=1, max_size=60))
+    number = st.integers(0, len(labels) - 1)
+    pairs = draw(st.lists(st.tuples(number, number), max_size=10))
+    return labels, pairs
+
+
+@given(data=labeled_groups(), seed=st.integers(0, 9), test=st.floats(0, 0.5), val=st.floats(0, 0.4))
+def test_groups_are_in_one_part_and_every_class_keeps_a_training_group(data, seed, test, val):
+    labels, pairs = data
+    groups = group_images(len(labels), pairs)
+    parts = assign_parts(labels, groups, num_classes=3, fractions={"test": test, "val": val}, seed=seed)
+    assert len(parts) == len(labels)
+    for first, second in pairs:
+        assert parts[first] == parts[second]
+    for label in {labels[group] for group in groups}:  # the class of a group is that of its first image
+        assert any(part == "train" and labels[group] == label for part, group in zip(parts, groups, strict=True))
+
+
+def test_pairs_connect_images_through_others():
+    assert group_images(6, [(5, 4), (1, 4), (2, 2)]).tolist() == [0, 1, 2, 3, 1, 1]
+
+
+def test_the_fractions_are_those_of_all_images():
+    labels = [(index % 2,) for index in range(200)]
+    parts = assign_parts(labels, np.arange(200), num_classes=2, fractions={"test": 0.2, "val": 0.1}, seed=0)
+    assert [parts.count(part) for part in ("train", "val", "test")] == [140, 20, 40]
+    assert [parts[0::2].count(part) for part in ("train", "val", "test")] == [70, 10, 20]
+
+
+def test_the_test_set_does_not_depend_on_the_size_of_the_validation_set():
+    labels, groups = [(index % 2,) for index in range(100)], np.arange(100)
+    with_val, without_val = (
+        assign_parts(labels, groups, num_classes=2, fractions={"test": 0.2, "val": val}, seed=3) for val in (0.1, 0)
+    )
+    assert [part == "test" for part in with_val] == [part == "test" for part in without_val]
+
+
+def test_another_seed_gives_another_choice():
+    labels, groups = [(0,)] * 100, np.arange(100)
+    choices = [assign_parts(labels, groups, num_classes=1, fractions={"test": 0.2}, seed=seed) for seed in (0, 0, 1)]
+    assert choices[0] == choices[1] != choices[2]
+
+
+def test_chosen_images_take_their_group_along():
+    groups = group_images(6, [(2, 4)])
+    parts = assign_parts([(0,)] * 6, groups, num_classes=1, fractions={}, seed=0, chosen={"test": [4], "train": [0]})
+    assert parts == ["train", "train", "test", "train", "test", "train"]

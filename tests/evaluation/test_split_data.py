@@ -1,0 +1,191 @@
+"""A split is a new folder that other commands read, with the files of the data and their labels."""
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageFilter
+
+import levit
+from levit.errors import ConfigError, DataError
+from tests.conftest import EXAMPLES
+from tests.data.datasets_on_disk import names_and_labels, write_images, write_parquet
+
+
+@pytest.fixture
+def pets(tmp_path):
+    """Twenty different pictures of two classes, one of them twice."""
+    for name, color in (("cat", (200, 80, 20)), ("dog", (20, 80, 200))):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for number in range(10):
+            Image.new("RGB", (20 + number, 20), color).save(tmp_path / "pets" / name / f"{number}.png")
+    (tmp_path / "pets" / "cat" / "again.png").write_bytes((tmp_path / "pets" / "cat" / "3.png").read_bytes())
+    return tmp_path / "pets"
+
+
+def files_below(folder):
+    return {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+
+
+def split_without_features(data, out, **options):
+    return levit.split_data(data, out, **{"similarity": None} | options)
+
+
+def test_every_file_is_in_one_part_with_its_class(pets, tmp_path):
+    report = split_without_features(pets, tmp_path / "out")
+    assert report.num_images == {"train": 15, "val": 2, "test": 4}
+    assert (report.num_classes, report.num_copies, report.num_similar) == (2, 1, 0)
+    assert report.untested_classes == ()
+    files = files_below(tmp_path / "out") - {"split.csv"}
+    assert {name.partition("/")[2] for name in files} == files_below(pets)
+    assert len(files) == 21
+    for part, name in (("train", "train"), ("val", "validation"), ("test", "test")):
+        data = levit.open_data(tmp_path / "out", split=name)
+        assert data.classes == ("cat", "dog")
+        assert len(data) == report.num_images[part]
+        assert {(file, (file.partition("/")[0],)) for file, _ in names_and_labels(data)} == {*names_and_labels(data)}
+
+
+def test_the_list_names_part_source_and_duplicates(pets, tmp_path):
+    report = split_without_features(pets, tmp_path / "out")
+    with report.list_file.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 21
+    for row in rows:
+        assert row["file"].startswith(f"{row['part']}/{row['label']}/")
+        assert (tmp_path / "out" / row["file"]).read_bytes() == Path(row["source"]).read_bytes()
+    pair = [row for row in rows if row["duplicates"]]
+    assert {Path(row["source"]).name for row in pair} == {"3.png", "again.png"}
+    assert len({row["part"] for row in pair}) == 1
+
+
+def test_copies_and_edited_photos_stay_together(pets, tmp_path):
+    with Image.open(EXAMPLES / "cat.jpg") as photo:
+        photo.save(pets / "cat" / "photo.jpg")
+        photo.filter(ImageFilter.GaussianBlur(1)).save(pets / "cat" / "softer.jpg", quality=50)
+    report = levit.split_data(pets, tmp_path / "out", test=0.4)
+    assert report.num_similar >= 1
+    parts = {name.rpartition("/")[2]: name.partition("/")[0] for name in files_below(tmp_path / "out")}
+    assert parts["photo.jpg"] == parts["softer.jpg"]
+    assert parts["3.png"] == parts["again.png"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+def test_links_lead_to_the_files_from_any_folder(pets, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    split_without_features("pets", "deep/er/out", link=True)
+    images = list((tmp_path / "deep/er/out").rglob("*.png"))
+    assert len(images) == 21
+    assert all(file.is_symlink() and file.resolve().is_relative_to(pets) for file in images)
+    assert len(levit.open_data("deep/er/out", split="test")) == 4
+
+
+def test_the_files_of_a_list_and_their_copies_are_held_out(pets, tmp_path):
+    (tmp_path / "held-out.txt").write_text(f"dog/1.png\n\n{pets / 'cat' / '3.png'}\n")
+    report = split_without_features(pets, tmp_path / "out", test_files=tmp_path / "held-out.txt")
+    assert report.num_images == {"train": 18, "test": 3}
+    names = {"test/dog/1.png", "test/cat/3.png", "test/cat/again.png"}
+    assert {name for name in files_below(tmp_path / "out") if name.startswith("test/")} == names
+
+
+def test_a_table_of_an_earlier_split_is_a_list(pets, tmp_path):
+    (tmp_path / "val.csv").write_text("label,file\ndog,dog/1.png\n")
+    report = split_without_features(pets, tmp_path / "out", val_files=tmp_path / "val.csv", test=0.2)
+    assert report.num_images == {"train": 16, "val": 1, "test": 4}
+    assert (tmp_path / "out/val/dog/1.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("dog/99.png\n", "lists dog/99.png, which is not among the images of pets"),
+        ("\n", "lists no files"),
+    ],
+)
+def test_a_list_that_does_not_fit_is_an_error(pets, tmp_path, content, message):
+    (tmp_path / "list.txt").write_text(content)
+    with pytest.raises(DataError, match=message):
+        split_without_features(pets, tmp_path / "out", test_files=tmp_path / "list.txt")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_table_with_several_labels_keeps_them(tmp_path):
+    write_images(tmp_path / "data", *(f"images/{number}.png" for number in range(10)))
+    rows = [{"file_name": f"images/{number}.png", "labels": ["a/b", "c"][: number % 3]} for number in range(10)]
+    (tmp_path / "data" / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report = split_without_features(tmp_path / "data", tmp_path / "out", test=0.3, val=0)
+    assert sum(report.num_images.values()) == 10
+    labels = {}
+    for part in report.num_images:
+        data = levit.open_data(tmp_path / "out", split=part)
+        assert data.is_multi_label
+        labels |= {name.rpartition("/")[2]: names for name, names in names_and_labels(data)}
+    assert labels == {f"{number}.png": ("a/b", "c")[: number % 3] for number in range(10)}
+
+
+def test_classes_that_cannot_be_folders_are_written_as_a_table(tmp_path):
+    write_images(tmp_path / "data", "1.png", "22.png", "333.png", "4444.png")
+    (tmp_path / "data" / "metadata.csv").write_text(
+        "file_name,label\n1.png,unlabeled\n22.png,unlabeled\n333.png,x/y\n4444.png,x/y\n"
+    )
+    split_without_features(tmp_path / "data", tmp_path / "out", test=0.5, val=0)
+    for part in ("train", "test"):
+        data = levit.open_data(tmp_path / "out", split=part)
+        assert data.classes == ("unlabeled", "x/y")
+        assert sorted(names for _, names in names_and_labels(data)) == [("unlabeled",), ("x/y",)]
+
+
+def test_images_without_a_label_are_for_training(pets, tmp_path):
+    write_images(pets, "unlabeled/1.png", "unlabeled/22.png")
+    split_without_features(pets, tmp_path / "out", test=0.5)
+    unlabeled = {name for name in files_below(tmp_path / "out") if "unlabeled" in name}
+    assert unlabeled == {"train/unlabeled/1.png", "train/unlabeled/22.png"}
+    assert len([item for item in levit.open_data(tmp_path / "out", split="train") if not item.labels]) == 2
+
+
+def test_classes_without_test_images_are_named(pets, tmp_path):
+    write_images(pets, "bird/1.png")
+    assert split_without_features(pets, tmp_path / "out").untested_classes == ("bird",)
+    assert split_without_features(pets, tmp_path / "train-only", test=0).untested_classes == ()
+
+
+def test_nothing_is_overwritten(pets, tmp_path):
+    (tmp_path / "empty").mkdir()
+    split_without_features(pets, tmp_path / "empty")
+    before = {name: (tmp_path / "empty" / name).stat().st_mtime_ns for name in files_below(tmp_path / "empty")}
+    with pytest.raises(DataError, match="exists already, and nothing is overwritten: give a new folder"):
+        split_without_features(pets, tmp_path / "empty")
+    assert before == {name: (tmp_path / "empty" / name).stat().st_mtime_ns for name in before}
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(DataError, match="exists already"):
+        split_without_features(pets, tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_file_that_disappears_leaves_no_folder(pets, tmp_path):
+    (tmp_path / "list.txt").write_text("pets/cat/1.png 0\npets/cat/2.png 0\npets/gone.png 0\npets/dog/1.png 1\n")
+    (tmp_path / "classes.txt").write_text("cat\ndog\n")
+    with pytest.raises(DataError, match=r"gone\.png cannot be copied \(No such file or directory\)"):
+        split_without_features(tmp_path / "list.txt", tmp_path / "out")
+    assert {entry.name for entry in tmp_path.iterdir()} == {"list.txt", "classes.txt", "pets"}
+
+
+def test_data_that_cannot_be_split_is_refused(pets, tmp_path):
+    write_parquet(tmp_path / "pets.parquet")
+    with pytest.raises(DataError, match="its images are inside of other files, and cannot be copied or linked"):
+        split_without_features(tmp_path / "pets.parquet", tmp_path / "out")
+    write_images(tmp_path / "divided", "train/a/1.png", "val/a/2.png")
+    with pytest.raises(DataError, match="has splits already: train and validation: choose one of them by `split`"):
+        split_without_features(tmp_path / "divided", tmp_path / "out")
+    for fractions in ({"test": -0.1}, {"val": 1.0}, {"test": 0.5, "val": 0.5}):
+        with pytest.raises(ConfigError):
+            split_without_features(pets, tmp_path / "out", **fractions)
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_of_several_splits_can_be_divided(tmp_path):
+    write_images(tmp_path / "data", *(f"train/a/{'x' * number}.png" for number in range(1, 11)), "val/a/1.png")
+    report = split_without_features(tmp_path / "data", tmp_path / "out", split="train")
+    assert report.num_images == {"train": 7, "val": 1, "test": 2}
