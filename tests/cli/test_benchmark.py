@@ -19,8 +19,10 @@ def test_the_tables_have_every_result_and_the_picture_is_written(console, model,
 
 @pytest.mark.slow
 def test_json_is_one_object(console, model):
-    values = json.loads(console("benchmark", model, *OPTIONS, "--json").out)
-    assert [result["batch_size"] for result in values["results"]] == [1, 2]
+    values = json.loads(console("benchmark", model, "-", *OPTIONS, "--json").out)
+    assert [result["batch_size"] for result in values["results"]] == [1, 2] * 2
+    assert values["results"][0]["model"] == "fruit"
+    assert "293 classes" in values["results"][2]["model"]
     assert list(values["peaks"]) == ["fp32"]
 
 

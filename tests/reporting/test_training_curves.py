@@ -15,9 +15,9 @@ ROWS = [
 GREEN, ORANGE = (0x0B, 0x6E, 0x4F), (0xC8, 0x55, 0x3D)
 
 
-def draw(folder, rows, metric="top1"):
+def draw(folder, rows, metric="top1", best=None):
     file = folder / "curves.png"
-    draw_training_curves(file, rows, metric)
+    draw_training_curves(file, rows, metric, best=best)
     assert [path.name for path in folder.iterdir()] == ["curves.png"]
     return file
 
@@ -53,3 +53,10 @@ def test_an_epoch_of_nan_is_drawn(tmp_path):
 def test_different_curves_give_different_pictures_and_equal_curves_the_same_picture(tmp_path):
     pictures = [draw(tmp_path, rows).read_bytes() for rows in (ROWS, ROWS[:2], ROWS)]
     assert pictures[0] == pictures[2] != pictures[1]
+
+
+@pytest.mark.parametrize(("metric", "prefix"), [("top1", ""), ("top1", "ema_"), ("loss", ""), ("loss", "ema_")])
+def test_the_epoch_whose_weights_are_kept_is_marked(tmp_path, metric, prefix):
+    rows = [row | {"ema_top1": row["top1"] / 2} for row in ROWS[:5]]
+    marks = [draw(tmp_path, rows, metric, best=(epoch, prefix)).read_bytes() for epoch in (2, 4)]
+    assert len({draw(tmp_path, rows, metric).read_bytes(), *marks}) == 3

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 Models = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[MODEL]...", help="Exported files, checkpoints or names; default: the embedded model."),
+    typer.Argument(
+        metavar="[MODEL]...", help="Exported files, checkpoints or names; -, the default, is the embedded model."
+    ),
 ]
 BatchSizes = Annotated[str, typer.Option(metavar="1,16", help="Images per batch, separated by commas.")]
 Engines = Annotated[
@@ -54,12 +56,13 @@ def benchmark(
     Every model, engine and precision has a separate process; the rounds alternate between the processes.
     """
     from levit.benchmarking.benchmark import benchmark as run_benchmark
+    from levit.cli.engine_options import named_model
     from levit.reporting.benchmark_plot import check_plot_file, plot_benchmark
 
     if picture is not None:
         check_plot_file(picture)
     report = run_benchmark(
-        models,
+        models and [named_model(name) for name in models],
         batch_sizes=_parse_batch_sizes(batch_sizes),
         engines=_split(engines),
         precisions=_split(precisions),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ _GRAY, _GREEN, _ORANGE, _DARK = "#8a8a8a", "#0b6e4f", "#c8553d", "#333333"
 Rows = Sequence[Mapping[str, float]]
 
 
-def draw_training_curves(file: Path, rows: Rows, metric: str) -> None:
+def draw_training_curves(file: Path, rows: Rows, metric: str, *, best: tuple[int, str] | None = None) -> None:
     """Draw three plots side by side as a PNG of 1200 by 408 pixels; the global state of matplotlib does not change.
 
     Args:
@@ -26,6 +25,7 @@ def draw_training_curves(file: Path, rows: Rows, metric: str) -> None:
         rows: for each epoch `epoch`, `train_loss`, `loss`, `lr`, the metric as a fraction in [0, 1] and, with a moving
             average of the weights, the metric with the prefix `ema_`.
         metric: name of the metric; no separate curve is drawn for "loss".
+        best: the epoch whose weights are kept, and the prefix of their metrics, "ema_" for the average; it is marked.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -40,6 +40,8 @@ def draw_training_curves(file: Path, rows: Rows, metric: str) -> None:
     losses.plot(epochs, [row["loss"] for row in rows], label="validation", color=_GREEN, **style)
     if metric != "loss":
         _plot_metric(values, rows, metric, style)
+    if best is not None:
+        _mark_epoch(losses if metric == "loss" else values, rows, metric, best)
     rates.plot(epochs, [row["lr"] for row in rows], color=_DARK, **style)
     for axes, title in ((losses, "loss"), (values, f"{metric}, %"), (rates, "learning rate")):
         _label_axes(axes, title)
@@ -48,17 +50,23 @@ def draw_training_curves(file: Path, rows: Rows, metric: str) -> None:
 
 
 def _plot_metric(axes: Axes, rows: Rows, metric: str, style: Mapping[str, Any]) -> None:
-    """Plot the metric in per cent, of the network and of its average, and a line at the best value."""
+    """Plot the metric in per cent, of the network and of its average."""
     epochs = [row["epoch"] for row in rows]
     curves = {metric: ("validation", _GREEN), f"ema_{metric}": ("moving average", _ORANGE)}
-    plotted: list[float] = []
     for name, (label, color) in curves.items():
         if name in rows[0]:
-            percentages = [100 * row[name] for row in rows]
-            axes.plot(epochs, percentages, label=label, color=color, **style)
-            plotted += [value for value in percentages if not isnan(value)]
-    if plotted:
-        axes.axhline(max(plotted), color=_DARK, linewidth=0.5, linestyle=":")
+            axes.plot(epochs, [100 * row[name] for row in rows], label=label, color=color, **style)
+
+
+def _mark_epoch(axes: Axes, rows: Rows, metric: str, best: tuple[int, str]) -> None:
+    """Mark the epoch whose weights are kept, by a circle and in the legend, which gives its value."""
+    epoch, prefix = best
+    row = next(row for row in rows if row["epoch"] == epoch)
+    name = f"{prefix}{metric}" if f"{prefix}{metric}" in row else metric  # the validation loss has one curve
+    is_loss = metric == "loss"
+    value = row[name] if is_loss else 100 * row[name]
+    label = f"kept: epoch {epoch}, {value:.3g}" if is_loss else f"kept: epoch {epoch}, {value:.1f} %"
+    axes.plot([epoch], [value], "o", markersize=8, fillstyle="none", color=_DARK, label=label)
 
 
 def _label_axes(axes: Axes, title: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from levit.files import write_text
 from levit.reporting.training_curves import draw_training_curves
 from levit.training.callbacks import Callback
-from levit.training.progress import Metrics, Progress
+from levit.training.progress import EMA_PREFIX, Metrics, Progress
 from levit.training.run_state import checkpoint_errors
 
 RESULTS_FILE = "results.csv"
@@ -41,8 +41,15 @@ class ResultsTable(Callback):
         if len(progress.history) != self._num_written:
             with checkpoint_errors(self._run):
                 write_results(self._run / RESULTS_FILE, progress.history)
-                draw_training_curves(self._run / CURVES_FILE, progress.history, self._metric)
+                draw_training_curves(self._run / CURVES_FILE, progress.history, self._metric, best=_best(progress))
             self._num_written = len(progress.history)
+
+
+def _best(progress: Progress) -> tuple[int, str] | None:
+    """The epoch whose weights are kept, and the prefix of their metrics; None before the first one."""
+    if progress.best_weights is None:
+        return None
+    return progress.best_epoch, EMA_PREFIX if progress.best_weights == "average" else ""
 
 
 def write_results(file: Path, rows: Sequence[Metrics]) -> None:

@@ -1,0 +1,112 @@
+"""The command `levit explain`: where in an image a class is."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from levit.cli.engine_options import (
+    Engine,
+    EngineOption,
+    MaxPixelsOption,
+    ModelOption,
+    Precision,
+    PrecisionOption,
+    Preprocessing,
+    PreprocessingOption,
+    ProviderOption,
+    RevisionOption,
+    ThreadsOption,
+)
+
+if TYPE_CHECKING:
+    from levit.explaining.explanation import Explanation
+
+
+class MethodName(StrEnum):
+    """Method of explanation."""
+
+    OCCLUSION = "occlusion"
+    RISE = "rise"
+    CAM = "cam"
+    GRADIENT_ATTENTION = "gradient-attention"
+    ROLLOUT = "rollout"
+
+
+def explain(
+    image: Annotated[str, typer.Argument(help="The image.")],
+    class_name: Annotated[
+        str | None, typer.Option("--class", metavar="NAME", help="Name or index of the class; default: the best one.")
+    ] = None,
+    method: Annotated[
+        MethodName,
+        typer.Option(
+            help="How the map is computed; the last two need torch and a checkpoint, rollout ignores --class."
+        ),
+    ] = MethodName.OCCLUSION,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="Picture with the map over the image (.png, .jpg, .webp), or .npy."
+        ),
+    ] = None,
+    masks: Annotated[int, typer.Option(min=1, help="Number of random masks of --method rise.")] = 1000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the map as one JSON object.")] = False,
+    model: ModelOption = None,
+    revision: RevisionOption = None,
+    precision: PrecisionOption = Precision.AUTO,
+    engine: EngineOption = Engine.AUTO,
+    provider: ProviderOption = None,
+    preprocessing: PreprocessingOption = Preprocessing.FAST,
+    max_pixels: MaxPixelsOption = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """Show which parts of an image the score of a class depends on.
+
+    Without --out and --json, the map is printed as a small picture of characters.
+    """
+    from levit.cli.classifier_opening import raise_pillow_limit, skip_model_converter
+    from levit.cli.output import print_json
+    from levit.explaining.explain import Explainer
+    from levit.explaining.explanation import check_suffix
+
+    if out is not None:
+        check_suffix(Path(out))
+    skip_model_converter()
+    explainer = Explainer(
+        model,
+        engine=engine.value,
+        precision=precision.value,
+        threads=threads,
+        max_pixels=raise_pillow_limit(max_pixels),
+        preprocessing=preprocessing.value,
+        provider=provider,
+        revision=revision,
+    )
+    explanation = explainer(image, class_name=class_name, method=method.value, masks=masks)
+    if out is not None:
+        explanation.save(out)
+    if as_json:
+        print_json(explanation.to_dict() | {"out": out})
+    else:
+        _print(explanation, out)
+
+
+def _print(explanation: Explanation, out: str | None) -> None:
+    from levit.errors import printable
+
+    print(printable(f"{explanation.source}: {explanation.describe()}"))
+    if out is not None:
+        print(printable(f"written to {out}"))
+    else:
+        print(_characters(explanation))
+
+
+def _characters(explanation: Explanation) -> str:
+    """The map as rows of characters, two for each value, from nothing to a full block."""
+    shades = " ·░▒▓█"
+    rows = explanation.relative.tolist()
+    return "\n".join("".join(2 * shades[round(value * (len(shades) - 1))] for value in row) for row in rows)

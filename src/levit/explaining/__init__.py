@@ -1,0 +1,1 @@
+"""Explanations of predictions: which pixels of an image a class depends on."""

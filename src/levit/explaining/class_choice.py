@@ -1,0 +1,61 @@
+"""The class that an explanation is about: the best one, or the one of a name or an index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+import numpy as np
+from numpy.typing import NDArray
+
+from levit.data.class_matching import normalize_class_name
+from levit.errors import ConfigError
+
+
+def choose_class(requested: str | int | None, labels: Sequence[str], logits: NDArray[np.float32]) -> int:
+    """Index of the class to explain.
+
+    Args:
+        requested: name of a class, in any spelling that `levit evaluate` accepts; its index, also as a text; or None
+            for the class with the largest logit.
+        labels: names of the classes.
+        logits: float32 [classes].
+
+    Raises:
+        ConfigError: no class has this name or index, or several classes have the name.
+
+    Examples:
+        >>> choose_class("Golden_Retriever", ("tabby", "golden retriever"), np.float32([1, 0]))
+        1
+    """
+    return int(np.argmax(logits)) if requested is None else find_class(requested, labels)
+
+
+def find_class(requested: str | int, labels: Sequence[str]) -> int:
+    """Index of the class of a name, or of an index.
+
+    Raises:
+        ConfigError: as for `choose_class`.
+    """
+    equal = [index for index, label in enumerate(labels) if label == requested]
+    if not equal and isinstance(requested, str) and not requested.strip().isdecimal():
+        key = normalize_class_name(requested)
+        equal = [index for index, label in enumerate(labels) if normalize_class_name(label) == key]
+    if len(equal) == 1:
+        return equal[0]
+    if equal:
+        indices = " or ".join(map(str, equal))
+        raise ConfigError(f"is {requested!r}, the name of several classes", source="class_name", hint=f"give {indices}")
+    return _find_index(requested, labels)
+
+
+def _find_index(requested: str | int, labels: Sequence[str]) -> int:
+    if isinstance(requested, int) or requested.strip().isdecimal():
+        index = int(requested)
+        if 0 <= index < len(labels):
+            return index
+        hint = f"indices are 0 to {len(labels) - 1}"
+        raise ConfigError(f"is {requested}, and the model has {len(labels)} classes", source="class_name", hint=hint)
+    close = get_close_matches(requested.lower(), [label.lower() for label in labels], n=3)
+    hint = f"perhaps {', '.join(close)}" if close else "levit info --json lists its classes"
+    raise ConfigError(f"is {requested!r}, which the model does not know", source="class_name", hint=hint)

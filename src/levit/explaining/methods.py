@@ -1,0 +1,56 @@
+"""Table of the methods of explanation."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from levit.errors import ConfigError
+from levit.explaining.masks import CELLS, WINDOW
+
+Method = Literal["occlusion", "rise", "cam", "gradient-attention", "rollout"]
+
+DEFAULT_MASKS = 1000
+"""Number of random masks of RISE."""
+
+
+class MethodEntry(NamedTuple):
+    """Row of the table of methods.
+
+    Attributes:
+        passes: forward passes of the network for one image, where a backward pass counts as two.
+        needs_torch: True for a method that uses the network in torch, from a checkpoint.
+        is_class_specific: False for a method whose map is the same for every class.
+        unit: what a value of the map is.
+    """
+
+    passes: int
+    needs_torch: bool
+    is_class_specific: bool
+    unit: str
+
+
+METHODS: dict[Method, MethodEntry] = {
+    "occlusion": MethodEntry(
+        (CELLS - WINDOW + 1) ** 2 + 1, False, True, "decrease of the log-odds of the class where a part is blurred"
+    ),
+    "rise": MethodEntry(DEFAULT_MASKS + 1, False, True, "log-odds of the class with a part, minus the mean"),
+    "cam": MethodEntry(1, False, True, "logit of the class of each last token"),
+    "gradient-attention": MethodEntry(3, True, True, "attention times its gradient, through all stages"),
+    "rollout": MethodEntry(1, True, False, "share of the attention through all stages"),
+}
+
+
+def method_entry(name: str) -> MethodEntry:
+    """Row of a method.
+
+    Raises:
+        ConfigError: no method has this name.
+
+    Examples:
+        >>> method_entry("occlusion").passes
+        197
+    """
+    for method, entry in METHODS.items():
+        if method == name:
+            return entry
+    raise ConfigError(f"is {name!r}", source="method", hint=f"use {', '.join(METHODS)}")

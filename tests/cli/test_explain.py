@@ -1,0 +1,92 @@
+"""`levit explain`."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.cli.console import start
+from tests.conftest import EXAMPLES, ROOT
+
+
+def test_the_map_is_printed_as_characters(console, model, photos):
+    result = console("explain", "a.png", "--model", model, "--class", "fig", "--engine", "onnxruntime")
+    assert (result.code, result.err) == (0, "")
+    title, *rows = result.out.splitlines()
+    assert title.startswith("a.png: fig ")
+    assert title.endswith("% (occlusion)")
+    assert {len(row) for row in rows} == {32}
+    assert len(rows) == 16
+
+
+def test_the_picture_and_json(console, model, photos):
+    options = ("--model", model, "--engine", "onnxruntime", "--json", "--out", "heat.png")
+    result = console("explain", "b.jpg", "--class", "2", *options)
+    assert (result.code, result.err) == (0, "")
+    values = json.loads(result.out)
+    assert values["label"]["name"] == "plum"
+    assert (values["file"], values["method"], values["out"]) == ("b.jpg", "occlusion", "heat.png")
+    assert (values["width"], values["height"]) == (50, 40)
+    assert np.shape(values["values"]) == (16, 16)
+    with Image.open("heat.png") as picture:
+        assert picture.width == 50
+
+
+@pytest.mark.parametrize("method", ["cam", "rise", "gradient-attention", "rollout"])
+def test_the_other_methods(console, model, photos, method):
+    options = ("--model", model, "--method", method, "--masks", "20", "--engine", "onnxruntime")
+    result = console("explain", "a.png", *options, "--out", "heat.npy")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.splitlines()[1] == "written to heat.npy"
+    assert np.load("heat.npy").shape == (40, 50)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing.jpg"], "missing.jpg: no such file"),
+        (["notes.txt"], "notes.txt: not an image"),
+        (["a.png", "--class", "kiwi"], "--class is 'kiwi', which the model does not know"),
+        (["a.png", "--class", "99"], "--class is 99, and the model has 5 classes: indices are 0 to 4"),
+        (["a.png", "--out", "heat.txt"], "heat.txt has the suffix '.txt': use .png"),
+        (["a.png", "--method", "magic"], "invalid value for '--method'"),
+        (["a.png", "--out", "nowhere/heat.png"], "nowhere"),
+    ],
+    ids=" ".join,
+)
+def test_errors_are_one_line(console, model, photos, arguments, message):
+    result = console("explain", *arguments, "--model", model, "--engine", "onnxruntime")
+    assert result.code in (1, 2)
+    assert result.out == ""
+    assert result.err.startswith(f"levit: {message}")
+    assert result.err.count("\n") == 1
+
+
+def test_an_exported_file_has_no_attention_to_differentiate(console, photos):
+    model = ROOT / "src" / "levit" / "runtime" / "embedded" / "default.onnx"
+    result = console("explain", "a.png", "--model", model, "--method", "rollout")
+    assert result.code == 2
+    assert "give the checkpoint, or use --method occlusion" in result.err
+
+
+def test_the_command_does_not_import_torch(tmp_path):
+    code = f"""
+import sys
+from levit.cli import main
+sys.argv = ["levit", "explain", {str(EXAMPLES / "espresso.jpg")!r}, "--method", "cam", "--threads", "1"]
+try:
+    main()
+except SystemExit as error:
+    assert not error.code, error.code
+assert not {{"torch", "transformers"}} & set(sys.modules)
+"""
+    import subprocess
+    import sys
+
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert "espresso" in output
+
+
+def test_the_process_ends_with_the_exit_code_of_an_error():
+    assert start("explain", "missing.jpg").returncode == 2

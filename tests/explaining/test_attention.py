@@ -1,0 +1,88 @@
+"""Maps from attention: propagation of relevance through stages, and the two methods."""
+
+import numpy as np
+import pytest
+import torch
+
+import levit
+from levit.errors import CheckpointError, EngineError
+from levit.explaining.attention import AttentionNetwork, propagate
+from levit.explaining.attention_opening import open_attention_network
+from levit.images.transform import normalize
+from levit.runtime.opened_model import ModelOptions
+from levit.spec.blocks import AttentionBlock, encoder_blocks
+from tests.conftest import random_checkpoint
+from tests.runtime.small_model import SMALL, write_checkpoint
+
+CHECKPOINT = random_checkpoint(SMALL)
+PIXELS = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def network() -> AttentionNetwork:
+    return AttentionNetwork(CHECKPOINT)
+
+
+def test_relevance_passes_stages_as_documented():
+    blocks = [block for block in encoder_blocks(SMALL) if isinstance(block, AttentionBlock)]
+    generator = torch.Generator().manual_seed(0)
+    matrices = [
+        torch.rand(np.prod(block.output_grid), np.prod(block.input_grid), generator=generator) for block in blocks
+    ]
+    assert [block.is_residual for block in blocks] == [True, False, True, False, True]
+    first, shrink1, second, shrink2, third = matrices
+    eye = torch.eye
+    expected = (eye(len(third)) + third) @ shrink2 @ (eye(len(second)) + second) @ shrink1 @ (eye(len(first)) + first)
+    assert torch.allclose(propagate(matrices, SMALL), expected, atol=1e-4)
+
+
+def test_rollout_of_uniform_attention_is_uniform():
+    blocks = [block for block in encoder_blocks(SMALL) if isinstance(block, AttentionBlock)]
+    uniform = [
+        torch.full((int(np.prod(block.output_grid)), int(np.prod(block.input_grid))), 1 / np.prod(block.input_grid))
+        for block in blocks
+    ]
+    relevance = propagate(uniform, SMALL).mean(0)
+    assert torch.allclose(relevance, relevance.mean().expand_as(relevance))
+
+
+def test_rollout_is_a_distribution_over_the_first_tokens(network):
+    values = network.rollout(PIXELS)
+    assert (values.shape, values.dtype) == (SMALL.stage_grids[0], np.float32)
+    assert values.min() >= 0
+    assert values.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_gradient_attention_differs_between_classes_and_rollout_does_not(network):
+    first, second = (network.gradient_attention(PIXELS, index) for index in (0, 1))
+    assert first.shape == SMALL.stage_grids[0]
+    assert min(first.min(), second.min()) >= 0
+    assert np.abs(first / first.sum() - second / second.sum()).max() > 1e-3
+
+
+def test_logits_are_those_of_the_checkpoint(network):
+    expected = levit.load_checkpoint(CHECKPOINT)(torch.from_numpy(normalize(PIXELS[None], CHECKPOINT.preprocessing)))
+    assert np.allclose(network.logits(PIXELS), expected.logits[0].detach().numpy(), atol=1e-6)
+
+
+def test_the_embedded_model_has_the_image_size_of_its_exported_file():
+    artifact = levit.Classifier().artifact
+    network = open_attention_network(ModelOptions(None), artifact.architecture.image_height_width)
+    assert network.artifact.architecture.stage_grids == artifact.architecture.stage_grids
+    assert network.artifact.labels == artifact.labels
+
+
+def test_an_exported_file_is_refused(tmp_path):
+    with pytest.raises(EngineError, match=r"needs a checkpoint.*use `method` occlusion"):
+        levit.explain("examples/cat.jpg", model="src/levit/runtime/embedded/default.onnx", method="rollout")
+    with pytest.raises(CheckpointError):
+        levit.explain("examples/cat.jpg", model=tmp_path / "missing", method="rollout")
+
+
+@pytest.mark.parametrize("method", ["gradient-attention", "rollout"])
+def test_a_checkpoint_is_explained_by_its_attention(tmp_path, method):
+    folder = write_checkpoint(tmp_path / "fruit")
+    explanation = levit.explain("examples/cat.jpg", model=folder, class_name="fig", method=method)
+    assert explanation.label.name == "fig"
+    assert explanation.is_class_specific == (method == "gradient-attention")
+    assert explanation.heat.shape == (300, 451)

@@ -1,0 +1,38 @@
+"""Names of classes."""
+
+import numpy as np
+import pytest
+
+from levit.errors import ConfigError
+from levit.explaining.class_choice import choose_class, find_class
+
+LABELS = ("tabby, tabby cat", "golden retriever", "crane", "crane", "7")
+LOGITS = np.float32([0, 1, 3, 2, -1])
+
+
+def test_the_best_class_is_the_default():
+    assert choose_class(None, LABELS, LOGITS) == 2
+
+
+@pytest.mark.parametrize(
+    ("requested", "index"),
+    [("golden retriever", 1), ("Golden_Retriever", 1), ("tabby", 0), (3, 3), ("3", 3), ("7", 4), ("n02099601", 1)],
+)
+def test_a_class_is_found_by_its_name_in_any_spelling_or_by_its_index(requested, index):
+    assert find_class(requested, LABELS) == index
+
+
+@pytest.mark.parametrize(
+    ("requested", "message"),
+    [
+        ("crane", "class_name is 'crane', the name of several classes: give 2 or 3"),
+        ("golden retriver", "class_name is 'golden retriver', which the model does not know: perhaps golden retriever"),
+        ("zzz", "class_name is 'zzz', which the model does not know: levit info --json lists its classes"),
+        (5, "class_name is 5, and the model has 5 classes: indices are 0 to 4"),
+        (-1, "class_name is -1, and the model has 5 classes: indices are 0 to 4"),
+    ],
+)
+def test_other_names_are_refused(requested, message):
+    with pytest.raises(ConfigError) as error:
+        find_class(requested, LABELS)
+    assert str(error.value) == message
