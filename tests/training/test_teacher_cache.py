@@ -13,7 +13,7 @@ from levit.training.losses import Loss
 from levit.training.microbatches import MicrobatchPreparation
 from levit.training.sampler import SampleIndex
 from levit.training.student import HeadLogits
-from levit.training.teacher_cache import CachedTeacher, CacheShape, create_cache_file
+from levit.training.teacher_cache import CachedTeacher, CacheShape, NetworkTeacher, create_cache_file
 from levit.training.teacher_options import TeacherOptions
 from tests.training.image_stores import gray_images
 
@@ -36,7 +36,7 @@ class CountingTeacher(nn.Module):
 
 def open_cache(tmp_path, teacher=None, *identity):
     file = create_cache_file(tmp_path, SHAPE, *identity)
-    return CachedTeacher(teacher or CountingTeacher(), file, SHAPE, autocast=nullcontext)
+    return CachedTeacher(NetworkTeacher(teacher or CountingTeacher(), autocast=nullcontext), file, SHAPE)
 
 
 def batch_of(*samples, seed=0):
@@ -101,7 +101,7 @@ def test_a_damaged_file_and_a_folder_that_cannot_be_written_are_errors_in_one_li
     file = create_cache_file(tmp_path, SHAPE)
     file.write_bytes(b"short")
     with pytest.raises(LevitError, match=r"^[^\n]*logits-[^\n]*is damaged[^\n]*delete it[^\n]*$"):
-        CachedTeacher(CountingTeacher(), file, SHAPE, autocast=nullcontext)
+        CachedTeacher(NetworkTeacher(CountingTeacher(), autocast=nullcontext), file, SHAPE)
     (tmp_path / "file").write_text("")
     with pytest.raises(LevitError, match=r"^[^\n]*cannot write the logits of the teacher, 0 MB[^\n]*$"):
         create_cache_file(tmp_path / "file", SHAPE)

@@ -20,8 +20,9 @@ from torch.distributed import ProcessGroup
 from levit.errors import LevitError, first_line
 from levit.training.signals import interruptible_wait
 
-# A process that others wait for longer has stopped: work of any duration is done in `long_work`. gloo also counts the
-# time in which all of them are suspended; such a run may end with an error, and continues with `resume`.
+# A process that is later than the others by more has stopped: work of any duration is done in `long_work`. What each
+# process waits for itself, such as a batch of its own teacher, has its own limit, because all of them wait as long.
+# gloo also counts the time in which all are suspended; such a run may end with an error, and continues with `resume`.
 COLLECTIVE_TIMEOUT = timedelta(minutes=10)
 
 _HEARTBEAT_SECONDS = 1.0  # between two heartbeats

@@ -34,7 +34,7 @@ from levit.training.run_data import RunData, build_loaders, compute_class_weight
 from levit.training.run_state import LAST, has_state, load_state
 from levit.training.step import TrainingStep
 from levit.training.student import Student, build_student
-from levit.training.teacher_cache import CachedTeacher, CacheShape, create_cache_file
+from levit.training.teacher_cache import CachedTeacher, CacheShape, NetworkTeacher, create_cache_file
 from levit.training.teacher_opening import choose_classes, hash_teacher_of_run, load_teachers, open_teacher_of_run
 from levit.training.teacher_process import TeacherProcess
 from levit.training.trackers import Tracker
@@ -195,7 +195,8 @@ def _keep_logits(
     with long_work(accelerator):
         if accelerator.is_local_main_process:
             create()
-    return CachedTeacher(teacher, create(), shape, autocast=accelerator.autocast)
+    computed = NetworkTeacher(teacher, autocast=accelerator.autocast) if isinstance(teacher, nn.Module) else teacher
+    return CachedTeacher(computed, create(), shape)
 
 
 def _build_mixup(options: TrainingOptions, num_classes: int) -> Mixup | None:

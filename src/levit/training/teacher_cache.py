@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -16,7 +17,6 @@ from torch import Tensor, nn
 
 from levit.errors import LevitError
 from levit.files import replacing
-from levit.training.teacher_process import TeacherProcess
 
 TEACHER_LOGITS = ".teacher"  # folder in the run directory, deleted when the run is complete
 
@@ -42,6 +42,47 @@ class CacheShape(NamedTuple):
         return 2 * self.images * self.views * (self.classes + 1)
 
 
+class BatchTeacher(Protocol):
+    """Teacher that is given batches and returns their logits in order: a `TeacherProcess` or a `NetworkTeacher`."""
+
+    def submit(self, pixel_values: Tensor) -> None:
+        """Start computing the logits of a batch: float32 [B, 3, height, width], normalized for the student."""
+        ...
+
+    def collect(self, batch_size: int) -> Tensor:
+        """Wait for the logits of the oldest batch that was submitted: float32 [B, classes]."""
+        ...
+
+    def close(self) -> None:
+        """End the process of the teacher, if it has one."""
+        ...
+
+
+class NetworkTeacher:
+    """Teacher that is a network on the device of the training; it computes a batch when it is submitted.
+
+    Args:
+        network: the frozen network.
+        autocast: context in which it is computed.
+    """
+
+    def __init__(self, network: nn.Module, *, autocast: Callable[[], AbstractContextManager[None]]) -> None:
+        self._network, self._autocast = network, autocast
+        self._computed: deque[Tensor] = deque()
+
+    def submit(self, pixel_values: Tensor) -> None:
+        """Compute the logits of a batch; `collect` returns them."""
+        with self._autocast():
+            self._computed.append(self._network(pixel_values))
+
+    def collect(self, batch_size: int) -> Tensor:
+        """The logits of the oldest batch that was submitted, [B, classes]."""
+        return self._computed.popleft()
+
+    def close(self) -> None:
+        """Do nothing: there is no process."""
+
+
 class CachedTeacher:
     """Frozen teacher, computed once for each augmentation of each image (fast knowledge distillation).
 
@@ -50,30 +91,22 @@ class CachedTeacher:
     and kept in a file, which a resumed run continues to use.
 
     Args:
-        teacher: the teacher: a process, or a network on the device of the training.
+        teacher: the teacher.
         file: file of the logits, from `create_cache_file`.
         shape: number of images, views and classes.
-        autocast: context in which a network is computed.
 
     Raises:
         LevitError: the file has another size.
     """
 
-    def __init__(
-        self,
-        teacher: TeacherProcess | nn.Module,
-        file: Path,
-        shape: CacheShape,
-        *,
-        autocast: Callable[[], AbstractContextManager[None]],
-    ) -> None:
-        self._teacher, self._autocast = teacher, autocast
+    def __init__(self, teacher: BatchTeacher, file: Path, shape: CacheShape) -> None:
+        self._teacher = teacher
         if (size := file.stat().st_size) != shape.nbytes:
             raise LevitError(f"is damaged: {size:,} bytes instead of {shape.nbytes:,}", source=file, hint="delete it")
         self._logits: NDArray[np.float16] = np.memmap(
             file, np.float16, "r+", shape=(shape.images, shape.views, shape.classes + 1)
         )
-        self._pending: list[tuple[Tensor, Tensor | None]] = []
+        self._pending: deque[Tensor] = deque()  # samples that the teacher computes
 
     def submit(self, samples: Tensor, pixel_values: Tensor) -> None:
         """Start computing the logits of those samples that have none; `collect` returns those of all.
@@ -86,15 +119,9 @@ class CachedTeacher:
             LevitError: the process of the teacher has ended.
         """
         missing = torch.from_numpy(self._read(samples)[:, -1] == 0).nonzero()[:, 0]
-        computed = None
         if len(missing):
-            pixels = pixel_values[missing.to(pixel_values.device)]
-            if isinstance(self._teacher, TeacherProcess):
-                self._teacher.submit(pixels)
-            else:
-                with self._autocast():
-                    computed = self._teacher(pixels)
-        self._pending.append((samples[missing], computed))
+            self._teacher.submit(pixel_values[missing.to(pixel_values.device)])
+        self._pending.append(samples[missing])
 
     def collect(self, samples: Tensor) -> Tensor:
         """Wait for the logits of the oldest samples that were submitted: float32 [B, classes].
@@ -102,11 +129,9 @@ class CachedTeacher:
         Raises:
             LevitError: the process of the teacher has ended, or cannot compute them.
         """
-        missing, computed = self._pending.pop(0)
+        missing = self._pending.popleft()
         if len(missing):
-            if isinstance(self._teacher, TeacherProcess):
-                computed = self._teacher.collect(len(missing))
-            assert computed is not None  # noqa: S101
+            computed = self._teacher.collect(len(missing))
             images, views = missing.numpy().T
             self._logits[images, views, :-1] = computed.float().cpu().numpy()
             self._logits[images, views, -1] = 1  # afterwards, because the process may be killed at any time
@@ -114,8 +139,7 @@ class CachedTeacher:
 
     def close(self) -> None:
         """End the process of the teacher."""
-        if isinstance(self._teacher, TeacherProcess):
-            self._teacher.close()
+        self._teacher.close()
 
     def _read(self, samples: Tensor) -> NDArray[np.float16]:
         images, views = samples.numpy().T
