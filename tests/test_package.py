@@ -13,7 +13,7 @@ import levit
 from tests.conftest import EXAMPLES, ROOT
 
 LARGE_PACKAGES = [
-    "torch", "transformers", "torchvision", "timm", "numpy", "onnx", "openvino", "PIL", "safetensors", "pandas",
+    "torch", "transformers", "torchvision", "timm", "numpy", "onnx", "openvino", "PIL", "safetensors", "pandas", "jax",
 ]  # fmt: skip
 
 
@@ -40,6 +40,8 @@ def test_the_public_names():
         "DataError",
         "Embedding",
         "EngineError",
+        "Explainer",
+        "Explanation",
         "ExportError",
         "ImageError",
         "Label",
@@ -66,6 +68,7 @@ def test_the_public_names():
         "convert",
         "evaluate",
         "evaluate_multi_label",
+        "explain",
         "export",
         "load_checkpoint",
         "load_image_processor",
@@ -73,6 +76,7 @@ def test_the_public_names():
         "open_engine",
         "read_checkpoint",
         "register",
+        "sparsify",
         "train",
     ]
     assert dir(levit) == levit.__all__
@@ -129,10 +133,33 @@ def test_importing_levit_imports_no_large_package():
         "levit.exporting.verification",
         "levit.cli",
         "levit.deployment.build",
+        "levit.sparsifying.sparsify",
     ],
 )
 def test_other_packages_than_the_network_do_not_import_torch(module):
     assert not imported_packages(f"import {module}") & {"torch", "transformers", "torchvision", "timm"}
+
+
+def test_only_the_jax_network_imports_jax():
+    assert "jax" not in imported_packages("import levit.training.train, levit.sparsifying.sparsify, levit.cli")
+
+
+def test_the_jax_network_imports_no_torch():
+    pytest.importorskip("jax")
+    assert not imported_packages("import levit.jax") & {"torch", "transformers", "torchvision", "timm"}
+
+
+@pytest.mark.parametrize("package", ["jax", "flax", "orbax"])
+def test_a_missing_package_of_the_jax_network_is_one_line_with_the_extra(package):
+    code = f"""
+import sys
+sys.modules[{package!r}] = None
+try:
+    import levit.jax
+except ImportError as error:
+    print(error)
+"""
+    assert run_python(code) == f'levit.jax needs {package}: pip install "levit[jax]"\n'
 
 
 def test_predicting_and_describing_do_not_import_torch():

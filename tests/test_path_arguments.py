@@ -94,5 +94,5 @@ def test_every_public_function_with_paths_is_covered():
     functions = {function for function, _, _ in functions_with_paths()}
     assert functions == {
         "Classifier", "benchmark", "calibrate", "convert", "evaluate", "evaluate_multi_label", "export",
-        "load_checkpoint", "load_image_processor", "open_data", "open_engine", "read_checkpoint",
+        "load_checkpoint", "load_image_processor", "open_data", "open_engine", "read_checkpoint", "sparsify",
     }  # fmt: skip

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from levit.errors import CheckpointError
 from levit.spec.architecture import Architecture
 from levit.spec.artifact import Artifact, Source
+from levit.spec.blocks import MASK
 from levit.spec.preprocessing import Preprocessing
 from levit.spec.weight_shapes import is_statistic, weight_shapes
 
@@ -24,8 +25,8 @@ class Checkpoint:
     """Weights under canonical names, with everything that is needed to use them.
 
     Attributes:
-        weights: canonical name -> array, float32 or float64; `num_batches_tracked` is int64. The names and shapes are
-            those of `levit.spec.weight_shapes.weight_shapes`.
+        weights: canonical name -> array, float32 or float64; `num_batches_tracked` is int64, an attention mask is bool.
+            The names and shapes are those of `levit.spec.weight_shapes.weight_shapes`.
         architecture: hyperparameters of the network.
         labels: class names, in the order of the logits; see `levit.spec.labels.default_labels` for files without names.
         preprocessing: preprocessing of images.
@@ -109,6 +110,9 @@ def check_weights(weights: Weights, architecture: Architecture, name: str) -> No
             if key in weights and weights[key].shape != shape
         ],
         "not finite": [key for key, array in weights.items() if not np.isfinite(array).all()],
+        "without a key for some query": [
+            key for key, array in weights.items() if key.endswith(f".{MASK}") and not array.any(axis=-1).all()
+        ],
         "negative": [key for key, array in weights.items() if key.endswith("running_var") and (array < 0).any()],
     }
     summary = "; ".join(f"{len(keys)} {problem} ({_shorten(keys)})" for problem, keys in problems.items() if keys)

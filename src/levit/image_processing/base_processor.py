@@ -163,5 +163,5 @@ def _to_jax(array: NDArray[Any]) -> Any:
     try:
         jax_numpy = import_module("jax.numpy")
     except ImportError as error:
-        raise ImportError("`return_tensors='jax'` needs jax: pip install jax") from error
+        raise ImportError('`return_tensors="jax"` needs jax: pip install "levit[jax]"') from error
     return jax_numpy.asarray(array)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from levit.errors import ConfigError
 from levit.model.attention_bias import gather_attention_biases, offset_table, resize_attention_biases
 from levit.model.attention_functions import AttentionFunction
 from levit.model.layers import ACTIVATIONS, LinearBatchNorm
@@ -30,13 +31,16 @@ class BiasedAttention(nn.Module):
         num_heads: number of heads H.
         grid: rows and columns of the tokens that are keys.
         stride: distance of the tokens that are queries, in rows and in columns.
+        has_mask: whether a mask removes keys of single queries: the buffer `attention_mask`, bool [H, M, N].
     """
 
-    def __init__(self, *, num_heads: int, grid: Grid, stride: int) -> None:
+    def __init__(self, *, num_heads: int, grid: Grid, stride: int, has_mask: bool) -> None:
         super().__init__()
-        self.num_heads, self.grid, self.stride = num_heads, grid, stride
+        self.num_heads, self.grid, self.stride, self.has_mask = num_heads, grid, stride, has_mask
         self.attention_biases = nn.Parameter(torch.zeros(num_heads, grid[0] * grid[1]))
         self.attention_bias_idxs = offset_table(grid, stride, device=torch.device("cpu"))
+        if has_mask:
+            self.register_buffer("attention_mask", torch.ones(num_heads, *self.attention_bias_idxs.shape).bool())
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         super()._apply(fn, recurse)
@@ -55,12 +59,21 @@ class Attention(BiasedAttention):
         value_dim: value channels V per head.
         grid: rows and columns of the tokens that the attention bias is defined for.
         activation: a key of `ACTIVATIONS`.
+        has_mask: whether a mask removes keys of single queries.
     """
 
     def __init__(
-        self, *, width: int, num_heads: int, key_dim: int, value_dim: int, grid: Grid, activation: str
+        self,
+        *,
+        width: int,
+        num_heads: int,
+        key_dim: int,
+        value_dim: int,
+        grid: Grid,
+        activation: str,
+        has_mask: bool = False,
     ) -> None:
-        super().__init__(num_heads=num_heads, grid=grid, stride=1)
+        super().__init__(num_heads=num_heads, grid=grid, stride=1, has_mask=has_mask)
         self.key_dim, self.value_dim = key_dim, value_dim
         self.queries_keys_values = LinearBatchNorm(
             input_width=width, output_width=num_heads * (2 * key_dim + value_dim)
@@ -99,6 +112,7 @@ class SubsamplingAttention(BiasedAttention, GradientCheckpointingLayer):
         grid: rows and columns of the input tokens that the attention bias is defined for.
         stride: distance of the tokens that become queries, in rows and in columns.
         activation: a key of `ACTIVATIONS`.
+        has_mask: whether a mask removes keys of single queries.
     """
 
     def __init__(
@@ -112,8 +126,9 @@ class SubsamplingAttention(BiasedAttention, GradientCheckpointingLayer):
         grid: Grid,
         stride: int,
         activation: str,
+        has_mask: bool = False,
     ) -> None:
-        super().__init__(num_heads=num_heads, grid=grid, stride=stride)
+        super().__init__(num_heads=num_heads, grid=grid, stride=stride, has_mask=has_mask)
         self.key_dim, self.value_dim = key_dim, value_dim
         self.keys_values = LinearBatchNorm(input_width=input_width, output_width=num_heads * (key_dim + value_dim))
         self.queries = LinearBatchNorm(input_width=input_width, output_width=num_heads * key_dim)
@@ -146,12 +161,20 @@ def attention_bias(attention: BiasedAttention, x: Tensor) -> Tensor:
         x: its input, [B, rows, columns, C].
 
     Returns:
-        [H, M, N], of the dtype of the biases.
+        [H, M, N], of the dtype of the biases; minus infinity where the mask removes a key.
+
+    Raises:
+        ConfigError: there is a mask, and the grid is not the trained one.
     """
     biases: Tensor = attention.attention_biases
     grid, offsets = (x.shape[1], x.shape[2]), attention.attention_bias_idxs
     if grid != attention.grid:
+        if attention.has_mask:
+            trained = "{}x{}".format(*attention.grid)
+            reason = f"gives {grid[0]}x{grid[1]} tokens, but the attention masks are for {trained}"
+            raise ConfigError(reason, source="pixel_values", hint="give images of the configured size")
         biases = resize_attention_biases(biases, attention.grid, grid)
     if grid != attention.grid or offsets.device != biases.device:  # another device: biases that were assigned
         offsets = offset_table(grid, attention.stride, device=biases.device)
-    return gather_attention_biases(biases, offsets)
+    gathered = gather_attention_biases(biases, offsets)
+    return gathered.masked_fill(~attention.attention_mask, -torch.inf) if attention.has_mask else gathered

@@ -17,8 +17,8 @@ from levit.checkpoints.transformers_configuration import (
     training_fields,
 )
 from levit.errors import ConfigError
-from levit.model.distillation import DISTILLATION_DEFAULTS, check_distillation
 from levit.spec.architecture import Architecture
+from levit.spec.distillation import DISTILLATION_DEFAULTS, check_distillation
 from levit.spec.variants import find_variant
 
 
@@ -50,6 +50,7 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
             `["Subsample", key_dim, num_heads, attention_ratio, mlp_ratio, stride]` per pair of stages; default:
             `hidden_sizes[i] // key_dim[0]` heads, attention ratio 4, MLP ratio 2, stride 2.
         activation: "hardswish", or "silu" as in some networks of timm.
+        has_attention_masks: whether each attention has a mask among its weights (sparse attention).
         distillation_type: loss of the second head of `LevitForImageClassificationWithTeacher`: "hard" trains on the
             teacher's predicted classes, "soft" on its distribution (see
             `levit.model.distillation.distillation_loss`).
@@ -94,6 +95,7 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
     initializer_range: float = 0.02
     down_ops: Any = None
     activation: str = "hardswish"
+    has_attention_masks: bool = False
     distillation_type: str = DISTILLATION_DEFAULTS["distillation_type"]
     distillation_alpha: float = DISTILLATION_DEFAULTS["distillation_alpha"]
     distillation_tau: float = DISTILLATION_DEFAULTS["distillation_tau"]
@@ -184,6 +186,7 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
             values |= {"model_type": MODEL_TYPES[1], "drop_path_rate": float(self.drop_path_rate)}
         # Fields that stock transformers does not know are omitted if they have their default values.
         defaults = DISTILLATION_DEFAULTS | {
+            "has_attention_masks": False,
             "out_features": self.stage_names[-1:],
             "out_indices": [len(self.depths)],
         }
@@ -208,4 +211,5 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
         "attention_ratio",
         "down_ops",
         "activation",
+        "has_attention_masks",
     )

@@ -178,6 +178,7 @@ def build_block(block: EncoderBlock, *, activation: str, drop_path_rate: float) 
         "value_dim": block.value_dim,
         "grid": block.input_grid,
         "activation": activation,
+        "has_mask": block.has_mask,
     }
     if block.is_residual:
         return Residual(Attention(width=block.input_width, **sizes), drop_path_rate=drop_path_rate)

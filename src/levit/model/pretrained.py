@@ -72,3 +72,5 @@ class LevitPreTrainedModel(PreTrainedModel):
                 init.zeros_(module.weight)
         elif isinstance(module, BiasedAttention):
             init.zeros_(module.attention_biases)
+            if module.has_mask:
+                init.ones_(module.attention_mask)

@@ -59,6 +59,9 @@ class ModelOptions:
     drop_path: float | None = option(
         None, "Drop path (stochastic depth) rate; default: that of the model.", low=0, high=0.99
     )
+    attention_mask: str | None = option(
+        None, "Sparse attention: masks of levit sparsify (masks.safetensors), or a folder of ViTCoD's mask_*.npy."
+    )
     freeze: str = option(
         "nothing", "Frozen weights: nothing, stem or backbone (all but the heads).",
         choices=("nothing", "stem", "backbone"),
@@ -70,6 +73,9 @@ class ModelOptions:
         validate_options(self)
         if self.patch_size is not None and not self.from_scratch:
             raise ConfigError("is fixed in trained weights", source="patch_size", hint="add `from_scratch`")
+        if self.attention_mask is not None and self.from_scratch:
+            reason = "is chosen by the attention of trained weights"
+            raise ConfigError(reason, source="attention_mask", hint="leave out `from_scratch`")
         if self.freeze != "nothing" and self.from_scratch:
             raise ConfigError(
                 f"is {self.freeze!r}, and random weights would stay random", source="freeze",
@@ -139,6 +145,10 @@ class RunOptions:
     metric: str = option(
         "top1", "Metric that selects the best epoch; map is for several labels.",
         choices=("top1", "top5", "f1", "loss", "map"),
+    )  # fmt: skip
+    select: str = option(
+        "best", "Weights in the run directory: of the best epoch, or of the last (the average, if there is one).",
+        choices=("best", "last"),
     )  # fmt: skip
     best_window: int | None = option(
         None, "Epochs whose mean metric ranks an epoch; default: 3 with a moving average, otherwise 1.", low=1

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from levit.checkpoints.attention_masks import read_masks, with_masks
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.dialects import HEADS
 from levit.checkpoints.reading import read_checkpoint
@@ -22,6 +23,7 @@ from levit.checkpoints.transformers_configuration import (
     config_from_architecture,
     preprocessor_config,
 )
+from levit.checkpoints.vitcod_files import read_vitcod_masks
 from levit.checkpoints.weight_names import SAFETENSORS_FILE
 from levit.data.class_matching import are_same_classes
 from levit.data.imagenet_names import readable_names
@@ -31,6 +33,7 @@ from levit.files import updating_folder
 from levit.model.config import LevitConfig
 from levit.model.image_classification import LevitForImageClassification, LevitForImageClassificationWithTeacher
 from levit.spec.architecture import Grid
+from levit.spec.blocks import MASK
 from levit.spec.preprocessing import Preprocessing
 from levit.spec.variants import ALL_VARIANTS, VARIANTS, find_variant
 from levit.training.options import ModelOptions
@@ -130,6 +133,9 @@ def build_student(
         CheckpointError: the weights cannot be read.
     """
     if is_timm_network(options.model):
+        if options.attention_mask is not None:
+            reason = f"is not for {options.model}, which is not a LeViT"
+            raise ConfigError(reason, source="attention_mask", hint="leave out `attention_mask`")
         if teacher.has_teacher:
             reason = f"{options.model} is not a LeViT, and only a LeViT has a distillation head"
             raise ConfigError(reason, source="teacher", hint="leave out `teacher`")
@@ -174,9 +180,26 @@ def _read_checkpoint(options: ModelOptions) -> Checkpoint | None:
         hint = f"use a published size: {', '.join(VARIANTS)}"
         raise ConfigError(f"is fixed in {options.model}", source="patch_size", hint=hint)
     checkpoint = read_checkpoint(options.model)
-    if options.image_size is None:
-        return checkpoint
-    return resize_checkpoint(checkpoint, (options.image_size, options.image_size))
+    if options.image_size is not None:
+        checkpoint = resize_checkpoint(checkpoint, (options.image_size, options.image_size))
+    if options.from_scratch:  # masks are those of trained weights
+        return replace(checkpoint, **_without_masks(checkpoint))
+    return checkpoint if options.attention_mask is None else _add_masks(checkpoint, options.attention_mask)
+
+
+def _without_masks(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Fields of a checkpoint without its attention masks."""
+    return {
+        "architecture": replace(checkpoint.architecture, has_attention_masks=False),
+        "weights": {name: array for name, array in checkpoint.weights.items() if not name.endswith(f".{MASK}")},
+    }
+
+
+def _add_masks(checkpoint: Checkpoint, path: str) -> Checkpoint:
+    """Add the masks in a file of `levit sparsify`, or in a folder of ViTCoD."""
+    is_folder = Path(path).is_dir()
+    masks = read_vitcod_masks(path, checkpoint.architecture) if is_folder else read_masks(path)
+    return with_masks(checkpoint, masks, path)
 
 
 def _label_settings(labels: Sequence[str], *, is_multi_label: bool) -> dict[str, Any]:

@@ -1,0 +1,131 @@
+"""Sparse attention on a CPU: a masked network in OpenVINO; the products of one attention in torch, dense and in CSR.
+
+python benchmarks/sparse_attention.py      writes results/sparse_attention.md
+
+Each round measures all variants in turn; medians of rounds are written. The masks keep the same number of random keys
+for each query, because speed depends on their number only.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from levit.checkpoints.attention_masks import mask_shapes, with_masks
+from levit.checkpoints.checkpoint import Checkpoint
+from levit.checkpoints.from_model import checkpoint_from_model
+from levit.deployment.build import build_artifact
+from levit.model.config import LevitConfig
+from levit.model.image_classification import LevitForImageClassification
+from levit.runtime.engine import open_engine
+from levit.sparsifying.savings import count_savings
+from levit.spec.variants import VARIANTS
+
+RESULT = Path(__file__).parent / "results" / "sparse_attention.md"
+ROUNDS = 15
+SPARSITIES = (0.8, 0.9, 0.95)
+TOKENS, HEADS, KEY_DIM, VALUE_DIM = 196, 4, 16, 32  # the first stage of LeViT-128S
+
+
+def main() -> None:
+    """Measure, print and write the results."""
+    text = "\n".join([
+        "# Sparse attention on a CPU", "",
+        "`python benchmarks/sparse_attention.py`", "",
+        "Share of the multiply-adds of a network that are in the products and the softmax of its attention:", "",
+        "| network | share |", "| --- | --- |", *attention_shares(), "",
+        f"LeViT-128S in OpenVINO, fp32, batch 16, medians of {ROUNDS} alternating rounds:", "",
+        "| masks | images/s | ratio |", "| --- | --- | --- |", *network_speed(), "",
+        f"The two products of one attention ({TOKENS} tokens, {HEADS} heads) in torch, one thread:", "",
+        "| removed | dense, µs | CSR, µs | ratio |", "| --- | --- | --- | --- |", *product_speed(), "",
+    ])  # fmt: skip
+    RESULT.write_text(text, encoding="utf-8")
+    print(text)
+
+
+def attention_shares() -> list[str]:
+    """Rows of the first table."""
+    rows = []
+    for name, variant in VARIANTS.items():
+        architecture = variant.architecture()
+        masks = {key: np.ones(shape, bool) for key, shape in mask_shapes(architecture).items()}
+        savings = count_savings(architecture, masks)
+        rows.append(f"| {name} | {savings.total('flops') / savings.network_flops:.1%} |")
+    return rows
+
+
+def network_speed() -> list[str]:
+    """Rows of the second table."""
+    dense = checkpoint_from_model(LevitForImageClassification(LevitConfig.from_variant("levit-128s")))
+    networks = {"none": dense} | {f"{share:.0%} removed": _masked(dense, share) for share in SPARSITIES}
+    engines = {
+        name: open_engine(build_artifact(network).SerializeToString(), engine="openvino", precision="fp32")
+        for name, network in networks.items()
+    }
+    images = np.random.default_rng(0).standard_normal((16, 3, 224, 224), np.float32)
+    seconds = _alternate({name: lambda engine=engine: engine.run(images) for name, engine in engines.items()})
+    return [
+        f"| {name} | {16 / value:.0f} | {seconds['none'] / value:.2f} |"  # of speeds
+        for name, value in seconds.items()
+    ]
+
+
+def _masked(checkpoint: Checkpoint, sparsity: float) -> Checkpoint:
+    """A network with random masks that keep the same number of keys for each query."""
+    generator = np.random.default_rng(0)
+    masks = {}
+    for key, shape in mask_shapes(checkpoint.architecture).items():
+        count = max(1, round((1 - sparsity) * shape[-1]))
+        masks[key] = np.argsort(generator.random(shape), axis=-1) < count
+    return with_masks(checkpoint, masks)
+
+
+def product_speed() -> list[str]:
+    """Rows of the third table: scores of the kept entries, and the weighted sums of the values."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    query, key = (torch.randn(HEADS, TOKENS, KEY_DIM) for _ in range(2))
+    value, probabilities = torch.randn(HEADS, TOKENS, VALUE_DIM), torch.rand(HEADS, TOKENS, TOKENS)
+    rows = []
+    for sparsity in SPARSITIES:
+        count = round((1 - sparsity) * TOKENS)
+        masks = torch.rand(HEADS, TOKENS, TOKENS).argsort(dim=-1) < count
+        sparse = [(probability * mask).to_sparse_csr() for probability, mask in zip(probabilities, masks, strict=True)]
+        seconds = _alternate(
+            {
+                "dense": lambda: (query @ key.mT, probabilities @ value),
+                "sparse": lambda sparse=sparse: _sparse_products(sparse, query, key, value),
+            }
+        )
+        dense, csr = (1e6 * seconds[name] for name in ("dense", "sparse"))
+        rows.append(f"| {sparsity:.0%} | {dense:.0f} | {csr:.0f} | {dense / csr:.2f} |")
+    return rows
+
+
+def _sparse_products(sparse: list[Tensor], query: Tensor, key: Tensor, value: Tensor) -> None:
+    for head, pattern in enumerate(sparse):
+        torch.sparse.sampled_addmm(pattern, query[head], key[head].mT, beta=0.0)
+        pattern @ value[head]
+
+
+def _alternate(functions: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Median seconds of each function, in alternating rounds after one that is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for number in range(ROUNDS + 1):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            if number:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+if __name__ == "__main__":
+    with torch.no_grad():
+        main()

@@ -1,0 +1,117 @@
+"""Report of a sparse network: one self-contained page with sparsity, accuracy, savings, and pictures of the masks."""
+
+from __future__ import annotations
+
+from html import escape
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from levit.checkpoints.attention_masks import Masks
+from levit.images.thumbnails import data_url
+from levit.reporting.html_page import cards, page, percent, table
+from levit.sparsifying.savings import LayerSavings, Savings
+from levit.spec.artifact import Accuracy
+
+_STYLE = """
+.heads { display: flex; flex-wrap: wrap; gap: .5rem; margin: .4rem 0 1.2rem; }
+.heads figure { width: 6.5rem; } .heads img { width: 100%; aspect-ratio: 1; image-rendering: pixelated; border: 0;
+  border-radius: 0; outline: 1px solid var(--line); object-fit: fill; }
+"""
+
+_KEPT, _REMOVED = (11, 110, 79), (236, 239, 242)  # colors of the entries in a picture
+
+
+def report_page(
+    title: str,
+    savings: Savings,
+    masks: Masks,
+    *,
+    attention_mass: float,
+    num_images: int,
+    accuracies: tuple[Accuracy, Accuracy] | None,
+) -> str:
+    """Build the page.
+
+    Args:
+        title: name of the network.
+        savings: what the masks remove.
+        masks: mask of each attention, in the order of `savings`.
+        attention_mass: share of the attention that each query keeps at least.
+        num_images: number of images over which the attention was averaged.
+        accuracies: before and after masking, without fine-tuning; None if not measured.
+    """
+    introduction = (
+        f"Attention averaged over {num_images:,} images. Each query keeps the fewest keys that have "
+        f"{attention_mass:.1%} of its attention, and one more; the same keys for every image."
+    )
+    sections = [
+        f"<h1>Sparse attention of {escape(title)}</h1>",
+        f'<p class="dim">{introduction}</p>',
+        cards(_figures(savings, accuracies)),
+        _accuracy_note(accuracies),
+        "<h2>Layers</h2>",
+        table(["attention", "heads", "queries x keys", "removed", "by head", "multiply-adds", "kept"],
+              [_row(layer) for layer in savings.layers]),
+        _savings(savings),
+        "<h2>Masks</h2><p>One square for each head: queries from top to bottom, keys from left to right, kept ones "
+        "green.</p>",
+        *(_pictures(layer, mask) for layer, mask in zip(savings.layers, masks.values(), strict=True)),
+    ]  # fmt: skip
+    return page(f"Sparse attention of {title}", sections, _STYLE)
+
+
+def _figures(savings: Savings, accuracies: tuple[Accuracy, Accuracy] | None) -> list[tuple[str, str]]:
+    removed = savings.total("flops") - savings.total("kept_flops")
+    figures = [
+        (percent(savings.sparsity), "of the entries of all attention maps are removed"),
+        (percent(removed / savings.network_flops), "of the network's multiply-adds are in removed entries"),
+    ]
+    if accuracies is not None:
+        before, after = accuracies
+        figures.append((percent(before.top1), f"top-1 before masking, {before.images:,} images"))
+        figures.append((percent(after.top1), "top-1 with masks, without fine-tuning"))
+    return figures
+
+
+def _accuracy_note(accuracies: tuple[Accuracy, Accuracy] | None) -> str:
+    hint = "Fine-tuning with the masks restores most of a loss: <code>levit train DATA --model OUT/checkpoint</code>."
+    if accuracies is None:
+        return f"<p>Accuracy was not measured (<code>--evaluation</code>). {hint}</p>"
+    before, after = accuracies
+    return (
+        f'<p class="dim">Accuracy on {escape(before.data)}, computed by {before.engine} in {before.precision}. '
+        f"Difference: {100 * (after.top1 - before.top1):+.1f} percentage points. {hint}</p>"
+    )
+
+
+def _row(layer: LayerSavings) -> list[str]:
+    low, high = min(layer.head_sparsity), max(layer.head_sparsity)
+    return [
+        layer.name, str(layer.heads), f"{layer.queries} x {layer.keys}", percent(layer.sparsity),
+        f"{100 * low:.0f} to {100 * high:.0f} %", f"{layer.flops:,}", f"{layer.kept_flops:,}",
+    ]  # fmt: skip
+
+
+def _savings(savings: Savings) -> str:
+    flops, kept = savings.total("flops"), savings.total("kept_flops")
+    size, kept_size = savings.total("num_bytes"), savings.total("kept_bytes")
+    return (
+        f"<p>An accelerator that skips removed entries computes {kept / 1e6:,.1f} of the {flops / 1e6:,.1f} million "
+        f"multiply-adds of attention, of {savings.network_flops / 1e6:,.0f} million in the network, and stores "
+        f"{kept_size / 1e3:,.0f} instead of {size / 1e3:,.0f} kB of attention maps (16 bits for each kept entry, and "
+        "one bit for each entry that marks it). A CPU gains nothing: its dense kernels compute removed entries, too, "
+        "and are faster at these sizes than sparse ones.</p>"
+    )
+
+
+def _pictures(layer: LayerSavings, mask: NDArray[np.bool_]) -> str:
+    """Pictures of the masks of all heads of a layer."""
+    colors = np.where(mask[..., None], np.array(_KEPT, np.uint8), np.array(_REMOVED, np.uint8))
+    figures = "".join(
+        f'<figure><img alt="mask of head {head + 1}" src="{data_url(Image.fromarray(colors[head]), "PNG")}">'
+        f"<figcaption>{percent(layer.head_sparsity[head])}</figcaption></figure>"
+        for head in range(layer.heads)
+    )
+    return f'<h3>{escape(layer.name)}</h3><div class="heads">{figures}</div>'

@@ -1,0 +1,192 @@
+"""`levit.sparsify`: masks of a network by its average attention over images, with a report."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save
+
+from levit.checkpoints.attention_masks import MASKS_FILE, Masks, with_masks, write_masks
+from levit.checkpoints.checkpoint import Checkpoint
+from levit.checkpoints.levit_folder import write_levit_folder
+from levit.checkpoints.reading import read_checkpoint
+from levit.checkpoints.vitcod_files import write_vitcod_masks
+from levit.data.labeled_images import LabeledDataset
+from levit.data.open_data import open_data
+from levit.data.subsets import Subset
+from levit.deployment.build import build_artifact
+from levit.errors import ConfigError, DataError
+from levit.evaluation.prepared_images import prepare_images
+from levit.files import updating_folder
+from levit.runtime.engine import open_engine
+from levit.sparsifying.average_attention import average_attention
+from levit.sparsifying.mask_selection import find_mass, select_by_mass
+from levit.sparsifying.polarization import order_keys
+from levit.sparsifying.report_page import report_page
+from levit.sparsifying.savings import Savings, count_savings
+from levit.spec.artifact import Accuracy
+from levit.spec.blocks import MASK
+
+CHECKPOINT_FOLDER = "checkpoint"
+REPORT_FILE = "report.html"
+SUMMARY_FILE = "sparsity.json"
+POLARIZATION_FILE = "polarization.safetensors"
+VITCOD_FOLDER = "vitcod"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sparsification:
+    """Result of `levit.sparsify`.
+
+    Attributes:
+        folder: the output folder.
+        attention_mass: share of its average attention that each query keeps at least, in [0, 1].
+        images: number of images over which the attention was averaged.
+        savings: what the masks remove, layer by layer.
+        accuracies: before and after masking, without fine-tuning; None if not measured.
+    """
+
+    folder: Path
+    attention_mass: float
+    images: int
+    savings: Savings
+    accuracies: tuple[Accuracy, Accuracy] | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as plain JSON values."""
+        before, after = self.accuracies or (None, None)
+        return {
+            "attention_mass": self.attention_mass,
+            "images": self.images,
+            "accuracy_before": asdict(before) if before else None,
+            "accuracy_masked": asdict(after) if after else None,
+            **self.savings.to_dict(),
+        }
+
+
+def sparsify(
+    checkpoint: str | PathLike[str] | Checkpoint,
+    data: str | PathLike[str] | LabeledDataset,
+    out: str | PathLike[str],
+    *,
+    attention_mass: float | None = None,
+    sparsity: float | None = None,
+    images: int | None = None,
+    evaluation: str | PathLike[str] | LabeledDataset | None = None,
+    polarize: float | None = None,
+    vitcod: bool = False,
+    split: str | None = None,
+) -> Sparsification:
+    """Choose masks for the attention of a network, by its average over images (ViTCoD, arXiv 2210.09573).
+
+    Each query of each head keeps the fewest keys that have a share of its average attention, and one more. The output
+    folder then contains `masks.safetensors`; `checkpoint/`, the network with the masks, which `levit train` fine-tunes
+    and `levit export` exports; `report.html`; and `sparsity.json`.
+
+    Args:
+        checkpoint: path or name, as for `levit.read_checkpoint`; or a checkpoint that was read.
+        data: images of the training set: a path or name as for `levit.open_data`, or a data set.
+        out: folder to write; an existing one keeps its other files.
+        attention_mass: share of the attention to keep, in (0, 1].
+        sparsity: share of all entries to remove, in (0, 1), instead of `attention_mass`.
+        images: number of images to average over, spread evenly over the data; None for all.
+        evaluation: labeled images on which the accuracy before and after is measured; None to leave it out.
+        polarize: write `polarization.safetensors`, an order of the keys in which those that more than this share
+            of the queries keep come first, in [0, 1] (see `levit.sparsifying.polarization`).
+        vitcod: write the masks as files of ViTCoD, too, into `vitcod/`.
+        split: name of the split, where the data has several.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read, or the folder cannot be written.
+        ConfigError: not exactly one of `attention_mass` and `sparsity` is given, or a value is out of its range.
+        DataError: the images cannot be used.
+        ExportError: the network has no head.
+        ImageError: an image cannot be read.
+
+    Examples:
+        >>> import levit, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     result = sparsify("tests/golden/tiny/transformers", "examples", folder, sparsity=0.8)
+        ...     levit.read_checkpoint(f"{folder}/checkpoint").architecture.has_attention_masks
+        True
+        >>> 0.8 <= result.savings.sparsity < 0.85
+        True
+    """
+    _check(attention_mass, sparsity, images, polarize)
+    source = checkpoint if isinstance(checkpoint, Checkpoint) else read_checkpoint(checkpoint)
+    chosen = _choose_images(open_data(data, split=split) if isinstance(data, str | PathLike) else data, images)
+    attention = average_attention(source, chosen)
+    mass = attention_mass if attention_mass is not None else find_mass(attention, sparsity or 0.0)
+    masks: Masks = {f"{key}.{MASK}": select_by_mass(array, mass) for key, array in attention.items()}
+    masked = with_masks(source, masks)
+    result = Sparsification(
+        folder=Path(out), attention_mass=mass, images=len(chosen),
+        savings=count_savings(source.architecture, masks),
+        accuracies=None if evaluation is None else _measure(source, masked, evaluation),
+    )  # fmt: skip
+    _write(result, masks, masked, polarize=polarize, vitcod=vitcod)
+    return result
+
+
+def _check(mass: float | None, sparsity: float | None, images: int | None, polarize: float | None) -> None:
+    if (mass is None) == (sparsity is None):
+        raise ConfigError("give either `attention_mass` or `sparsity`", hint="such as `sparsity`=0.8")
+    if mass is not None and not 0 < mass <= 1:
+        raise ConfigError(f"is {mass:g}", source="attention_mass", hint="use a number above 0, to 1")
+    if sparsity is not None and not 0 < sparsity < 1:
+        raise ConfigError(f"is {sparsity:g}", source="sparsity", hint="use a number above 0 and below 1")
+    if images is not None and images < 1:
+        raise ConfigError(f"is {images}", source="images", hint="use at least 1")
+    if polarize is not None and not 0 <= polarize <= 1:
+        raise ConfigError(f"is {polarize:g}", source="polarize", hint="use a number from 0 to 1")
+
+
+def _choose_images(data: LabeledDataset, count: int | None) -> LabeledDataset:
+    """Spread a number of images evenly over the data, which may be ordered class by class."""
+    if not len(data):
+        raise DataError("has no images", source=data.name)
+    if count is None or count >= len(data):
+        return data
+    return Subset(data, np.linspace(0, len(data) - 1, count).astype(np.int64))
+
+
+def _measure(
+    before: Checkpoint, after: Checkpoint, evaluation: str | PathLike[str] | LabeledDataset
+) -> tuple[Accuracy, Accuracy] | None:
+    """Accuracy of two networks on the same images, in fp32."""
+    data = open_data(evaluation) if isinstance(evaluation, str | PathLike) else evaluation
+    with prepare_images(data, before.preprocessing, sha256=data.sha256(), labels=before.labels) as images:
+        accuracies = []
+        for checkpoint in (before, after):
+            engine = open_engine(build_artifact(checkpoint).SerializeToString(), precision="fp32")
+            accuracies.append(images.accuracy(engine, images.compute_logits(engine)))
+    first, second = accuracies
+    return None if first is None or second is None else (first, second)
+
+
+def _write(result: Sparsification, masks: Masks, masked: Checkpoint, *, polarize: float | None, vitcod: bool) -> None:
+    """Write all files; the summary last."""
+    folder, name = result.folder, masked.source.name
+    write_levit_folder(masked, folder / CHECKPOINT_FOLDER)
+    if vitcod:
+        write_vitcod_masks(folder / VITCOD_FOLDER, masks, masked.architecture)
+    html = report_page(
+        name, result.savings, masks, attention_mass=result.attention_mass, num_images=result.images,
+        accuracies=result.accuracies,
+    )  # fmt: skip
+    with updating_folder(folder, last=(SUMMARY_FILE,)) as partial:
+        write_masks(partial / MASKS_FILE, masks)
+        (partial / REPORT_FILE).write_text(html, encoding="utf-8")
+        summary = {"checkpoint": name, "sha256": masked.source.sha256, **result.to_dict()}
+        (partial / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        if polarize is not None:
+            orders = {key.removesuffix(f".{MASK}"): order_keys(mask, polarize) for key, mask in masks.items()}
+            arrays = {
+                f"{key}.{field}": array for key, order in orders.items() for field, array in order._asdict().items()
+            }
+            (partial / POLARIZATION_FILE).write_bytes(save(arrays))

@@ -1,0 +1,64 @@
+"""Loading and saving of networks in JAX."""
+
+import numpy as np
+import pytest
+from flax import nnx
+
+import levit
+import levit.jax
+from levit.jax.checkpoints import canonical_weights
+from levit.spec.preprocessing import Preprocessing
+from tests.architectures import small_architecture
+from tests.conftest import GOLDEN, random_checkpoint
+
+TINY = GOLDEN / "tiny"
+
+
+def assert_equal_weights(actual, expected):
+    assert actual.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(actual[name], array, err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["transformers", "timm-conv", "mmpretrain.pth", "facebook-fused.pth"])
+def test_every_dialect_is_loaded_without_a_change(name):
+    assert_equal_weights(canonical_weights(levit.jax.load(TINY / name)), levit.read_checkpoint(TINY / name).weights)
+
+
+def test_a_saved_network_is_the_one_that_was_loaded(tmp_path):
+    checkpoint = levit.read_checkpoint(TINY / "timm")
+    model = levit.jax.load(checkpoint, drop_path_rate=0.25)
+    saved = levit.read_checkpoint(levit.jax.save(model, tmp_path / "saved"))
+    assert_equal_weights(saved.weights, checkpoint.weights)
+    assert saved.drop_path_rate == 0.25
+    assert (saved.architecture, saved.labels) == (checkpoint.architecture, checkpoint.labels)
+    assert saved.preprocessing == checkpoint.preprocessing
+    assert levit.read_checkpoint(levit.jax.save(model, tmp_path / "saved.pth", to="facebook")).labels == saved.labels
+
+
+def test_other_classes_need_new_heads(recwarn):
+    checkpoint = random_checkpoint(small_architecture(num_classifiers=0, num_labels=0))
+    with pytest.warns(levit.LevitWarning, match="1 head for 3 classes instead of none, newly initialized"):
+        model = levit.jax.load(checkpoint, num_labels=3)
+    assert model.labels == ("LABEL_0", "LABEL_1", "LABEL_2")
+    weights = canonical_weights(model)
+    assert weights["classifier.linear.weight"].shape == (3, 24)
+    assert {name: weights[name] is not None for name in checkpoint.weights}.keys() <= weights.keys()
+    name = "levit.patch_embeddings.embedding_layer_1.convolution.weight"
+    np.testing.assert_array_equal(weights[name], checkpoint.weights[name])
+
+
+def test_options_are_validated():
+    checkpoint = random_checkpoint(small_architecture())
+    with pytest.raises(levit.ConfigError, match="num_labels: 0 is invalid"):
+        levit.jax.load(checkpoint, num_labels=0)
+    with pytest.raises(TypeError, match="activation: not accepted together with a checkpoint"):
+        levit.jax.load(checkpoint, activation="silu")
+
+
+def test_labels_and_preprocessing_are_those_of_the_network():
+    preprocessing = Preprocessing(resize=36, crop=(32, 32), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    model = levit.jax.LeViT(small_architecture(), labels=list("abcde"), preprocessing=preprocessing, rngs=nnx.Rngs(0))
+    checkpoint = levit.jax.to_checkpoint(model, name="letters")
+    assert (checkpoint.labels, checkpoint.preprocessing) == (tuple("abcde"), preprocessing)
+    assert (checkpoint.source.name, checkpoint.num_parameters) == ("letters", 14122)
