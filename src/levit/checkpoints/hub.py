@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
 from pathlib import Path
 
 from levit.checkpoints.transformers_configuration import CONFIG_FILE, PREPROCESSOR_FILE
 from levit.checkpoints.weight_names import WEIGHT_FILES, is_weight_file, list_some
 from levit.errors import CheckpointError
+
+_ANSWER_SECONDS = 3.0  # within which the hub answers one small request, where it can be reached
 
 
 def download_from_hub(hub_id: str, revision: str | None) -> Path:
@@ -48,10 +51,38 @@ def download_from_hub(hub_id: str, revision: str | None) -> Path:
     raise _missing_weights(hub_id, revision, folder)
 
 
+def is_reachable(hub_id: str, *, seconds: float = _ANSWER_SECONDS) -> bool:
+    """Return whether the hub answers for a model: one request, without the retries of a download.
+
+    Args:
+        hub_id: owner and name of the model.
+        seconds: how long to wait for the answer.
+    """
+    has_answered = threading.Event()
+
+    def ask() -> None:
+        from huggingface_hub import HfApi
+
+        with suppress(Exception):  # the types of the HTTP library, of the hub, and those of damaged answers
+            HfApi().model_info(hub_id, timeout=seconds)
+            has_answered.set()
+        is_done.set()
+
+    # In a thread, because no timeout of the HTTP library applies to the lookup of the host's name.
+    is_done = threading.Event()
+    threading.Thread(target=ask, daemon=True).start()
+    is_done.wait(seconds)
+    return has_answered.is_set()
+
+
 def _download_snapshot(hub_id: str, revision: str | None, files: list[str]) -> Path:
     """Folder of a model in the hub's cache, updated if the hub can be reached."""
     from huggingface_hub import snapshot_download
 
+    with suppress(OSError):  # it is not in the cache
+        cached = Path(snapshot_download(hub_id, revision=revision, allow_patterns=files, local_files_only=True))
+        if not is_reachable(hub_id):  # otherwise the retries of huggingface_hub would take up to a minute
+            return cached
     try:
         return Path(snapshot_download(hub_id, revision=revision, allow_patterns=files))
     except Exception as error:

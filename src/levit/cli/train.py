@@ -9,6 +9,7 @@ import typer
 
 import levit
 from levit.cli.training_options import with_training_options
+from levit.training.automatic_settings import AUTOMATIC_SETTINGS
 from levit.training.option_aliases import resolve_aliases
 from levit.training.options import TrainingOptions, option_defaults
 from levit.training.recipe import read_recipe
@@ -23,7 +24,10 @@ def train(
     data: Annotated[
         str | None, typer.Argument(help="Training set: labeled images that `levit data` reads.", show_default=False)
     ] = None,
-    out: Annotated[str | None, typer.Option("--out", "-o", metavar="RUN", help="Run directory.")] = None,
+    out: Annotated[
+        str | None,
+        typer.Option("--out", "-o", metavar="RUN", help="Run directory; default: runs/train, runs/train2, …"),
+    ] = None,
     config: Annotated[str | None, typer.Option(metavar="FILE.yaml", help="Options, one on each line.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
     **values: Any,
@@ -36,23 +40,25 @@ def train(
     """
     given = resolve_aliases({name: value for name, value in values.items() if value is not None})
     given |= {name: value for name, value in (("data", data), ("out", out)) if value is not None}
-    chosen = given
+    chosen, names = given, frozenset(given)
     if config is not None:
         recipe, defaults = read_recipe(config), option_defaults()
         chosen = without_overridden(recipe, given, defaults | recipe | given, defaults) | given
-    if not chosen.get("data"):
+        names = frozenset(chosen) | AUTOMATIC_SETTINGS  # a recipe is complete
+    if not chosen.get("data") and not chosen.get("resume"):
         raise typer.BadParameter("give DATA, the training set; or --config RUN/args.yaml of an earlier run")
-    if not chosen.get("out"):
-        raise typer.BadParameter("give --out, the run directory")
     options = TrainingOptions.from_flat(**chosen)
-    result = levit.train(options)
+    levit.train  # noqa: B018  # its error names the extra that is not installed
+    from levit.training.train import run_training
+
+    result = run_training(options, given=names)
     if not result.is_main:
         return
-    _print_result(result, options.run.out, as_json=as_json)
+    _print_result(result, str(result.folder), as_json=as_json)
     if not result.is_complete:
         from levit.training.progress_display import print_line
 
-        print_line(f"stopped and saved: the same command with --resume continues {options.run.out}")
+        print_line(f"stopped and saved: the same command with --resume continues {result.folder}")
         raise typer.Exit(130)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -69,3 +70,12 @@ def broadcast_network(network: nn.Module, accelerator: Accelerator) -> None:
     if accelerator.num_processes > 1:
         for tensor in network.state_dict().values():
             torch.distributed.broadcast(tensor, 0)
+
+
+def broadcast_text(text: str, accelerator: Accelerator) -> str:
+    """Return the text of the first process."""
+    if accelerator.num_processes == 1:
+        return text
+    texts = [text]
+    broadcast_object_list(texts)
+    return texts[0]

@@ -209,8 +209,9 @@ class TrainingLoop:
         if not isfinite(row["loss"]):
             raise NonFiniteError(row["loss"], f"the validation of epoch {self.progress.epoch + 1}")
         best = self.progress.finish_epoch(
-            row, metric=self.options.metric, patience=self.options.patience, window=self.options.best_window
-        )
+            row, metric=self.options.metric, patience=self.options.patience, window=self.options.best_window,
+            select=self.options.select,
+        )  # fmt: skip
         with long_work(self.accelerator):
             self.checkpointer.save(self.progress, best=best)
             self.callbacks.on_checkpoint(self.progress)

@@ -76,7 +76,7 @@ class CardWeights:
     Attributes:
         epoch: the epoch after which they were saved, from 1.
         kind: those of the network, or their moving average.
-        is_best: whether they were chosen by their metrics; otherwise they are the last ones.
+        is_best: whether they are those in the run directory; otherwise they are the last ones of another kind.
         history: metrics of all completed epochs.
         is_complete: whether the run is complete.
         num_classes: number of classes.
@@ -200,7 +200,7 @@ def _limits(facts: CardFacts, weights: CardWeights) -> str:
             'threshold below which an exported model predicts "unknown".'
         )
     items.append("Its scores are not calibrated: they are not the probabilities of being right.")
-    if weights.is_best:
+    if weights.is_best and facts.options.run.select == "best":
         items.append(
             "The epoch was chosen by the validation images, so that its metrics are slightly too high: measure them on "
             "images that were not used at all."
@@ -269,7 +269,8 @@ def _results(facts: CardFacts, weights: CardWeights) -> str:
     if window is None:
         window = DEFAULT_WINDOW if len(kinds) > 1 else 1
     chosen = f"the best one by {metric}{f', as the mean of {window} epochs' if window > 1 else ''}"
-    text = f"After epoch {weights.epoch} of {len(weights.history)}, {chosen if weights.is_best else 'the last one'}:"
+    is_chosen = weights.is_best and facts.options.run.select == "best"
+    text = f"After epoch {weights.epoch} of {len(weights.history)}, {chosen if is_chosen else 'the last one'}:"
     curves = f"\n\n![Losses, accuracy and learning rate of the epochs]({CURVES_FILE})" if weights.is_best else ""
     return f"{text}\n\n" + "\n".join(lines) + curves
 

@@ -24,7 +24,7 @@ from levit.training.run_state import LAST, STATE_FILE, finish_interrupted_save, 
 
 ARGUMENTS_FILE = "args.yaml"
 
-_LOCK_FILE = ".lock"
+LOCK_FILE = ".lock"
 _LOCK_SECONDS = 5.0  # a process that was just stopped has this time to end
 _WEIGHT_COPIES = 12  # best, last, average and optimizer (two each), and all once more while they are replaced
 
@@ -156,7 +156,7 @@ def _create(run: Path) -> None:
 @contextmanager
 def _lock(run: Path, seconds: float) -> Iterator[None]:
     """Lock a run directory; the operating system releases the lock of a killed process."""
-    lock = FileLock(run / _LOCK_FILE, timeout=seconds, fallback_to_soft=False)
+    lock = FileLock(run / LOCK_FILE, timeout=seconds, fallback_to_soft=False)
     try:
         lock.acquire()
     except Timeout as error:
@@ -169,5 +169,5 @@ def _lock(run: Path, seconds: float) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):  # Windows does not delete an open file
-            (run / _LOCK_FILE).unlink()
+            (run / LOCK_FILE).unlink()
         lock.release()

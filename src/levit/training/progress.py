@@ -58,7 +58,7 @@ class Progress:
         return self.totals[1] / max(1.0, self.totals[2])
 
     def finish_epoch(
-        self, row: Metrics, *, metric: str, patience: int, window: int | None = None
+        self, row: Metrics, *, metric: str, patience: int, window: int | None = None, select: str = "best"
     ) -> BestWeights | None:
         """Complete the current epoch.
 
@@ -71,6 +71,8 @@ class Progress:
             metric: name of the metric that selects the best epoch.
             patience: number of epochs without a better one after which the run stops; 0 is no limit.
             window: number of epochs that end with an epoch and rank it; None is 3 with a moving average, otherwise 1.
+            select: "best", or "last", which takes each epoch for better than those before, and the average, if there is
+                one, for better than the network.
 
         Returns:
             The weights that are better than all before: of the network or of their average; None if neither is.
@@ -87,6 +89,8 @@ class Progress:
         keys = {prefix: ranking_key(self.history[-window:], metric, prefix) for prefix in prefixes}
         prefix = max(prefixes, key=lambda prefix: keys[prefix])
         is_best = keys[prefix][0] > -inf and keys[prefix] > max(previous, default=(-inf, 0.0))
+        if select == "last":
+            prefix, is_best = prefixes[-1], True
         if is_best:
             self.best, self.best_epoch = row[prefix + metric], self.epoch
             self.best_weights = "average" if prefix else "network"

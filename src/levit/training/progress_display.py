@@ -23,6 +23,7 @@ class ProgressDisplay(Callback):
         steps_per_epoch: number of steps in an epoch.
         metric: name of the metric that selects the best epoch.
         is_main_process: other processes only report unreadable images.
+        marks_best: whether the best epochs are marked.
         clock: function that returns the time in seconds.
     """
 
@@ -34,11 +35,12 @@ class ProgressDisplay(Callback):
         steps_per_epoch: int,
         metric: str,
         is_main_process: bool,
+        marks_best: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._description, self._metric = description, metric
         self._epochs, self._steps = epochs, steps_per_epoch
-        self._is_main_process, self._clock = is_main_process, clock
+        self._is_main_process, self._marks_best, self._clock = is_main_process, marks_best, clock
         self._bar: Any = None
         self._task: Any = None
         self._start, self._first_step = clock(), 0
@@ -90,11 +92,12 @@ class ProgressDisplay(Callback):
     def on_epoch_end(self, progress: Progress, *, is_best: bool) -> None:
         """Print the metrics of the epoch."""
         row, metric = progress.history[-1], self._metric
+        mark = "  best" if is_best and self._marks_best else ""
         average = f", average {self._format(row[EMA_PREFIX + metric])}" if EMA_PREFIX + metric in row else ""
         self._print(
             f"epoch {progress.epoch}/{self._epochs}: loss {row['train_loss']:.4f}, validation {row['loss']:.4f}, "
             f"{metric} {self._format(row[metric])}{average}, lr {row['lr']:.2e}, "
-            f"{row['images_per_second']:,.0f} images/s, {format_duration(row['seconds'])}{'  best' if is_best else ''}"
+            f"{row['images_per_second']:,.0f} images/s, {format_duration(row['seconds'])}{mark}"
         )
 
     def on_train_end(self, progress: Progress) -> None:

@@ -13,6 +13,7 @@ from timm.data import Mixup
 from torch import nn
 
 from levit.errors import ConfigError, first_line
+from levit.training.automatic_settings import FEW_VALIDATION_IMAGES
 from levit.training.callbacks import Callback, CallbackList
 from levit.training.checkpointer import Checkpointer
 from levit.training.control_group import long_work, wait_for_all
@@ -107,7 +108,7 @@ def _build_student(options: TrainingOptions, data: TrainingData, classes: Sequen
     torch.manual_seed(derive_seed(options.run.seed, "weights"))
     last = Path(options.run.out) / LAST
     if has_state(Path(options.run.out)):
-        options = options.with_values(model=str(last), from_scratch=False, patch_size=None)
+        options = options.with_values(model=str(last), from_scratch=False, patch_size=None, attention_mask=None)
     student = build_student(
         options.model, options.teacher, classes, crop=options.augmentation.crop,
         is_multi_label=data.train.is_multi_label,
@@ -217,6 +218,7 @@ def _build_callbacks(
     display = ProgressDisplay(
         description, epochs=options.schedule.total_epochs, steps_per_epoch=images.sampler.steps_per_epoch,
         metric=options.run.metric, is_main_process=accelerator.is_main_process,
+        marks_best=options.run.select == "best",
     )  # fmt: skip
     callbacks: list[Callback] = [display]
     if accelerator.is_main_process:
@@ -239,5 +241,15 @@ def _describe(options: TrainingOptions, student: Student, images: RunData, accel
         f"{options.model.model}, {count / 1e6:.1f} million parameters, {height}x{width}{teacher}: "
         f"{len(images.train) - unlabeled:,} training images of {classes}"
         f"{f' and {unlabeled:,} without labels' if unlabeled else ''}, {len(images.validation):,} "
-        f"validation images, on {accelerator.num_processes} x {accelerator.device.type} in {options.run.precision}"
+        f"validation images{_few_images(options, len(images.validation))}, on {accelerator.num_processes} x "
+        f"{accelerator.device.type} in {options.run.precision}"
     )
+
+
+def _few_images(options: TrainingOptions, count: int) -> str:
+    """What few validation images mean for the choice of an epoch, as a part of a line."""
+    if count >= FEW_VALIDATION_IMAGES:
+        return ""
+    if options.run.select == "last":
+        return " (too few to choose an epoch by: the last one is kept)"
+    return f" (few to choose an epoch by: one is {100 / count:.1f} % of the accuracy)"

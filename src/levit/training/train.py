@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
+
+from accelerate import Accelerator
 
 from levit.errors import ConfigError
 from levit.files import remove
 from levit.training.callbacks import Callback, check_callbacks
 from levit.training.control_group import connection_errors, long_work
-from levit.training.datasets import check_output_outside_data, open_training_data
+from levit.training.datasets import TrainingData, check_output_outside_data, open_training_data
 from levit.training.determinism import deterministic_algorithms
 from levit.training.environment import build_accelerator, choose_precision
 from levit.training.failures import suggest_options
 from levit.training.options import TrainingOptions
 from levit.training.output_directory import lock_run_directory
+from levit.training.run_options import complete_options, every_option, find_resumed_run, run_folder
 from levit.training.setup import build_training_loop
 from levit.training.teacher_cache import TEACHER_LOGITS
 from levit.training.worker_processes import check_main_process
@@ -50,7 +54,13 @@ class Run:
     is_main: bool
 
 
-def train(options: TrainingOptions | None = None, /, *, callbacks: Sequence[Callback] = (), **values: Any) -> Run:
+def train(
+    data: str | PathLike[str] | TrainingOptions | None = None,
+    /,
+    *,
+    callbacks: Sequence[Callback] = (),
+    **values: Any,
+) -> Run:
     """Train or fine-tune a network.
 
     The run directory then contains `model.safetensors`, `config.json` and `preprocessor_config.json` of the best epoch,
@@ -59,10 +69,12 @@ def train(options: TrainingOptions | None = None, /, *, callbacks: Sequence[Call
     of the experiment tracker.
 
     Args:
-        options: options of the run; the defaults if left out.
+        data: the training set, or options of the run. Options that are given as `TrainingOptions` are used as they are;
+            otherwise those that `values` does not contain follow from the number of images; see
+            `levit.training.automatic_settings`.
         callbacks: objects whose methods are called during the run; see `levit.Callback`.
-        **values: other values of some options, by name (the fields of the groups of `TrainingOptions`). `data` and
-            `out` are required.
+        **values: values of some options, by name (the fields of the groups of `TrainingOptions`). Without `out` the run
+            directory is the first of `runs/train`, `runs/train2`, … that does not exist.
 
     Raises:
         ConfigError: an option is invalid or does not fit the others, the run directory cannot be used, or a script with
@@ -81,27 +93,49 @@ def train(options: TrainingOptions | None = None, /, *, callbacks: Sequence[Call
         ...         photos.mkdir(parents=True, exist_ok=True)
         ...         Image.new("RGB", (40, 30), color).save(photos / f"{len(list(photos.iterdir()))}.png")
         ...     run = levit.train(
-        ...         data=f"{folder}/photos", out=f"{folder}/run", model="levit-128s", from_scratch=True, image_size=32,
+        ...         f"{folder}/photos", out=f"{folder}/run", model="levit-128s", from_scratch=True, image_size=32,
         ...         epochs=1, batch_size=4, workers=0, report_to="none",
         ...     )
         ...     levit.read_checkpoint(run.folder).labels
         ('green', 'red')
     """
     check_callbacks(callbacks)
-    return run_training((options or TrainingOptions()).with_values(**values), callbacks)
+    if isinstance(data, TrainingOptions):
+        return run_training(data.with_values(**values), callbacks)
+    if data is not None:
+        if "data" in values:
+            raise ConfigError("is given twice", source="data", hint="give it once")
+        values["data"] = data
+    return run_training(TrainingOptions.from_flat(**values), callbacks, given=frozenset(values))
 
 
-def run_training(options: TrainingOptions, callbacks: Sequence[Callback] = ()) -> Run:
-    """Train as `train` does, with all options in groups."""
+def run_training(
+    options: TrainingOptions, callbacks: Sequence[Callback] = (), *, given: Collection[str] | None = None
+) -> Run:
+    """Train as `train` does, with all options in groups.
+
+    Args:
+        options: options of the run.
+        callbacks: as in `train`.
+        given: names of the options whose values are used as they are; None for all of them. The others follow from the
+            number of images, from the hub and from a resumed run.
+    """
     check_main_process()
-    for name, value in (("data", options.data.data), ("out", options.run.out)):
-        if not value:
-            raise ConfigError("is missing", source=name, hint=f"give train({name}=…)")
+    given = every_option(options) if given is None else given
+    options, given = find_resumed_run(options, given)
     accelerator = build_accelerator(replace(options.run, precision=choose_precision(options.run.precision)))
     with long_work(accelerator):  # which may download images
         data = open_training_data(options.data)
+    with run_folder(options, accelerator) as options:
+        accelerator.project_configuration.set_directories(options.run.out)
         check_output_outside_data(data, Path(options.run.out))
-    options = _resolve_options(options, is_multi_label=data.train.is_multi_label)
+        return _train_on(data, complete_options(options, given, data, accelerator), callbacks, accelerator)
+
+
+def _train_on(
+    data: TrainingData, options: TrainingOptions, callbacks: Sequence[Callback], accelerator: Accelerator
+) -> Run:
+    """Train on opened data, with options without open choices."""
     with connection_errors(), lock_run_directory(options) if accelerator.is_main_process else nullcontext():
         loop = build_training_loop(options, data, accelerator, callbacks)
         microbatch_size, device = loop.sampler.microbatch_size, accelerator.device
@@ -117,18 +151,3 @@ def run_training(options: TrainingOptions, callbacks: Sequence[Callback] = ()) -
         metric=options.run.metric, best=progress.best, best_epoch=progress.best_epoch, epochs=progress.epoch,
         is_main=accelerator.is_main_process,
     )  # fmt: skip
-
-
-def _resolve_options(options: TrainingOptions, *, is_multi_label: bool) -> TrainingOptions:
-    """Resolve open choices: the metric of several labels, the precision of the hardware, and a teacher called "none".
-
-    Raises:
-        ConfigError: the metric is not defined for the labels of the data, or the hardware lacks the precision.
-    """
-    metric = options.run.metric
-    if is_multi_label and metric in ("top1", "top5"):
-        metric = "map"
-    elif not is_multi_label and metric == "map":
-        raise ConfigError("is map, which is for several labels per image", source="metric", hint="use top1")
-    teacher = options.teacher.teacher if options.teacher.has_teacher else None
-    return options.with_values(metric=metric, precision=choose_precision(options.run.precision), teacher=teacher)

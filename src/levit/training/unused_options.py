@@ -82,6 +82,10 @@ RULES: tuple[Rule, ...] = (
         "beside a validation set", "leave out `val`",
     ),
     Rule(
+        ("patience", "best_window"), ("select",), lambda values: values["select"] == "last",
+        "where the last epoch is kept", "use `select=best`",
+    ),
+    Rule(
         ("sync_bn",), ("freeze_batch_norm",), lambda values: bool(values["freeze_batch_norm"]),
         "on frozen batch norms", "leave out `freeze_batch_norm`",
     ),

@@ -1,0 +1,102 @@
+"""Settings that follow from the number of training images, where the user does not give them.
+
+| training images | trained | steps | batch | learning rate | layer decay | average over |
+| --- | --- | --- | --- | --- | --- | --- |
+| fewer than 200 | the heads | at least 120 | 16 | 5e-3 | | 20 steps |
+| fewer than 5,000 | the network | at least 300 | 32 | 1e-3 | 0.75 | 33 steps |
+| more | the defaults of `levit.TrainingOptions` | | | | | |
+
+With less than 5,000 images the warm-up is a tenth of the run, and a random crop keeps at least 35 % of an image. Below
+100 validation images one of them is more than a percent of the accuracy, so that the best of many epochs is mostly
+luck: the last epoch is kept instead, whose learning rate is near zero. `benchmarks/small_data.py` compares the settings
+with the defaults. Random weights, which learn for longer, keep the defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from math import ceil
+from typing import Any, NamedTuple
+
+from levit.training.options import TrainingOptions, option_defaults
+from levit.training.timm_networks import is_timm_network
+
+AUTOMATIC_SETTINGS = frozenset(
+    {"batch_size", "ema", "ema_warmup", "epochs", "freeze", "layer_decay", "lr", "min_crop", "select", "warmup_epochs"}
+)
+"""Names of the options that are chosen."""
+
+FEW_VALIDATION_IMAGES = 100
+
+_FEW, _MANY = 200, 5000  # training images
+
+
+class _Schedule(NamedTuple):
+    batch_size: int
+    steps: int
+    lr: float
+    ema: float
+
+
+_HEADS, _NETWORK = _Schedule(16, 120, 5e-3, 0.95), _Schedule(32, 300, 1e-3, 0.97)
+
+
+def automatic_settings(
+    options: TrainingOptions, given: Collection[str], *, num_images: int, num_validation_images: int
+) -> dict[str, Any]:
+    """Choose the settings of a run that fine-tunes trained weights.
+
+    Args:
+        options: options of the run.
+        given: names of the options whose values the user gives, which are not chosen.
+        num_images: number of training images.
+        num_validation_images: number of validation images.
+
+    Returns:
+        Values of those of `AUTOMATIC_SETTINGS` that are not given and differ from the defaults.
+
+    Examples:
+        >>> options = TrainingOptions.from_flat(data="photos", epochs=20)
+        >>> settings = automatic_settings(options, {"data", "epochs"}, num_images=54, num_validation_images=6)
+        >>> settings["freeze"], settings["batch_size"], "epochs" in settings
+        ('backbone', 16, False)
+        >>> automatic_settings(options, {"data"}, num_images=50000, num_validation_images=5000)
+        {}
+    """
+    settings: dict[str, Any] = {}
+    if num_validation_images < FEW_VALIDATION_IMAGES and not {"metric", "patience", "best_window"} & set(given):
+        settings["select"] = "last"
+    if num_images < _MANY and not options.model.from_scratch:
+        settings |= _fine_tuning(options, given, num_images)
+    defaults = option_defaults()
+    return {name: value for name, value in settings.items() if name not in given and value != defaults[name]}
+
+
+def describe_settings(settings: Mapping[str, Any]) -> str:
+    """Describe settings on one line.
+
+    Examples:
+        >>> describe_settings({"batch_size": 16, "lr": 0.005})
+        'batch_size 16, lr 0.005'
+    """
+    texts = {name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in settings.items()}
+    return ", ".join(f"{name} {text}" for name, text in texts.items())
+
+
+def _fine_tuning(options: TrainingOptions, given: Collection[str], num_images: int) -> dict[str, Any]:
+    """Settings for few images, consistent with the given ones."""
+    freeze = options.model.freeze
+    learns_more = options.teacher.has_teacher or is_timm_network(options.model.model)
+    if "freeze" not in given and num_images < _FEW and not learns_more:
+        freeze = "backbone"
+    schedule = _HEADS if freeze == "backbone" else _NETWORK
+    batch_size, epochs = options.optimizer.batch_size, options.schedule.epochs
+    if "batch_size" not in given:
+        batch_size = max(2, min(schedule.batch_size, num_images // 2 * 2))
+    if "epochs" not in given:
+        epochs = max(10, ceil(schedule.steps / ceil(num_images / batch_size)))
+    return {
+        "batch_size": batch_size, "epochs": epochs, "lr": schedule.lr, "warmup_epochs": round(epochs / 10, 1),
+        "freeze": freeze, "layer_decay": 1.0 if freeze == "backbone" else 0.75, "ema": schedule.ema,
+        "ema_warmup": True, "min_crop": 0.35,
+    }  # fmt: skip

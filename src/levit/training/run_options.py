@@ -1,0 +1,132 @@
+"""Options of a run: those that are given, and for the others what follows from the data, the hub and a resumed run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from levit.errors import ConfigError
+from levit.spec.variants import ALL_VARIANTS
+from levit.training.automatic_settings import automatic_settings, describe_settings
+from levit.training.collectives import broadcast_text
+from levit.training.control_group import long_work
+from levit.training.datasets import TrainingData
+from levit.training.environment import choose_precision
+from levit.training.initial_weights import choose_initial_weights
+from levit.training.options import TrainingOptions, option_defaults
+from levit.training.output_directory import ARGUMENTS_FILE
+from levit.training.progress_display import print_line
+from levit.training.recipe import read_recipe
+from levit.training.run_folders import find_incomplete_run, new_run_folder
+from levit.training.unused_options import without_overridden
+
+
+def find_resumed_run(options: TrainingOptions, given: Collection[str]) -> tuple[TrainingOptions, Collection[str]]:
+    """Find the run that `resume` continues, and take the options that are not given from it.
+
+    Several processes that train together find the same run, because none has started to train.
+
+    Args:
+        options: options of the run; without `out` the last incomplete run of the same data is resumed.
+        given: names of the options that are given.
+
+    Returns:
+        The options, and the names of those that are given: in a resumed run all of them.
+
+    Raises:
+        ConfigError: there is no training set, neither given nor in a resumed run.
+    """
+    if options.run.resume and not options.run.out:
+        found = find_incomplete_run(options.data.data)
+        if found is None and not options.data.data:
+            hint = "give its run directory as `out`"
+            raise ConfigError("is given, and no run in runs/ is incomplete", source="resume", hint=hint)
+        options = options.with_values(out="" if found is None else str(found))
+    arguments = Path(options.run.out, ARGUMENTS_FILE)
+    if options.run.resume and options.run.out and arguments.is_file():
+        values = {name: value for name, value in options.to_flat().items() if name in given}
+        keeps = {"out": options.run.out, "resume": True}
+        options = TrainingOptions.from_flat(**read_recipe(arguments) | values | keeps)
+        given = every_option(options)
+    if not options.data.data:
+        raise ConfigError("is missing", source="data", hint="give train(data=…)")
+    return options, given
+
+
+@contextmanager
+def run_folder(options: TrainingOptions, accelerator: Accelerator) -> Iterator[TrainingOptions]:
+    """Options with a run directory: a new one in `runs`, where none is given."""
+    if options.run.out:
+        yield options
+    elif accelerator.is_main_process:
+        with new_run_folder() as folder:
+            yield options.with_values(out=broadcast_text(str(folder), accelerator))
+    else:
+        yield options.with_values(out=broadcast_text("", accelerator))
+
+
+def complete_options(
+    options: TrainingOptions, given: Collection[str], data: TrainingData, accelerator: Accelerator
+) -> TrainingOptions:
+    """Choose what is not given: initial weights, settings by the number of images, the metric and the precision.
+
+    A line says what was chosen.
+
+    Args:
+        options: options of the run.
+        given: names of the options that are given.
+        data: training and validation set.
+        accelerator: the processes; the first one asks the hub.
+
+    Raises:
+        ConfigError: the metric is not defined for the labels of the data, or the hardware lacks the precision.
+    """
+    options = _choose_model(options, given, accelerator)
+    num_images, num_validation = len(data.train), round(options.data.val_share * len(data.train))
+    if data.validation is None:
+        num_images -= num_validation
+    else:
+        num_validation = len(data.validation)
+    settings = automatic_settings(options, given, num_images=num_images, num_validation_images=num_validation)
+    values = options.to_flat() | settings
+    settings = without_overridden(settings, given, values, option_defaults())
+    if settings and accelerator.is_main_process:
+        print_line(f"settings for {num_images:,} training images: {describe_settings(settings)}")
+    values = options.to_flat() | settings
+    values["metric"] = _choose_metric(options, is_multi_label=data.train.is_multi_label)
+    values["precision"] = choose_precision(options.run.precision)
+    values["teacher"] = options.teacher.teacher if options.teacher.has_teacher else None
+    return TrainingOptions.from_flat(**values)
+
+
+def _choose_model(options: TrainingOptions, given: Collection[str], accelerator: Accelerator) -> TrainingOptions:
+    if "model" in given or options.model.from_scratch or options.model.model not in ALL_VARIANTS:
+        return options
+    with long_work(accelerator):  # which may download weights
+        chosen = choose_initial_weights(options.model.model) if accelerator.is_main_process else ""
+    model = broadcast_text(chosen, accelerator)
+    if model != options.model.model and accelerator.is_main_process:
+        text = (
+            f"the weights of {options.model.model} cannot be downloaded: the training starts from those in the package"
+        )
+        print_line(f"{text} (model {model})")
+    return options.with_values(model=model)
+
+
+def _choose_metric(options: TrainingOptions, *, is_multi_label: bool) -> str:
+    metric = options.run.metric
+    if is_multi_label and metric in ("top1", "top5"):
+        return "map"
+    if not is_multi_label and metric == "map":
+        raise ConfigError("is map, which is for several labels per image", source="metric", hint="use top1")
+    return metric
+
+
+def every_option(options: TrainingOptions) -> frozenset[str]:
+    """Names of all options but the run directory and the training set where they are empty."""
+    values: dict[str, Any] = options.to_flat()
+    return frozenset(name for name, value in values.items() if name not in ("data", "out") or value)

@@ -1,0 +1,87 @@
+"""Options that are not given: what follows from a resumed run, the hub and the data."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import levit
+from levit.errors import ConfigError
+from levit.training.recipe import read_recipe
+from tests.training.runs import StopAfterSteps, assert_same_run
+
+
+@pytest.fixture
+def values(network):
+    """Options of a run of two steps and no files outside the run directory."""
+    return {
+        "model": str(network), "epochs": 2, "batch_size": 16, "precision": "fp32", "workers": 0, "report_to": "none",
+        "keep_state": True, "ema": 0.8,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_run_without_a_name_gets_a_new_folder(colors, values, here):
+    first = levit.train(colors, **values, seed=1)
+    second = levit.train(data=str(colors), **values)
+    assert (first.folder, second.folder) == (Path("runs/train"), Path("runs/train2"))
+    assert read_recipe("runs/train/args.yaml")["out"] == "runs/train"
+    assert read_recipe("runs/train/args.yaml")["seed"] == 1
+
+
+def test_resume_without_a_folder_continues_the_last_incomplete_run_with_its_options(colors, values, here, capsys):
+    levit.train(colors, **values, out="whole")
+    assert levit.train(colors, **values).is_complete
+    assert not levit.train(colors, **values, callbacks=[StopAfterSteps(4)]).is_complete
+    resumed = levit.train(resume=True)
+    assert resumed.folder == Path("runs/train2")
+    assert resumed.is_complete
+    assert "resumes epoch 2" in capsys.readouterr().err
+    assert_same_run("whole", "runs/train2")
+    with pytest.raises(ConfigError, match=r"^resume is given, and no run in runs/ is incomplete: give its run"):
+        levit.train(resume=True)
+    assert levit.train(colors, **values, resume=True).folder == Path("runs/train3")  # a new one
+
+
+def test_a_given_option_that_differs_from_the_resumed_run_is_an_error(colors, values, here):
+    levit.train(colors, **values, callbacks=[StopAfterSteps(1)])
+    with pytest.raises(ConfigError, match=r"^runs.train: cannot resume with other values of `epochs`"):
+        levit.train(resume=True, epochs=3)
+
+
+def test_the_data_that_cannot_be_read_leaves_no_folder(values, here):
+    with pytest.raises(levit.LevitError, match="missing"):
+        levit.train("missing", **values)
+    assert list(here.iterdir()) == []
+
+
+def test_data_is_given_once(colors, values):
+    with pytest.raises(ConfigError, match=r"^data is given twice"):
+        levit.train(colors, data=str(colors), **values)
+
+
+def test_without_data_the_error_says_how_to_give_it(values):
+    with pytest.raises(ConfigError, match=r"^data is missing"):
+        levit.train(**values)
+
+
+@pytest.mark.slow
+def test_without_a_network_and_a_model_the_embedded_weights_are_trained(colors, here, monkeypatch, capsys):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(here))
+    few = here / "few"
+    for name in ("red", "blue"):
+        (few / name).mkdir(parents=True)
+        for image in sorted((colors / "train" / name).iterdir())[:2]:
+            shutil.copy(image, few / name)
+    run = levit.train(few, epochs=1, workers=0, report_to="none", image_size=32, val_share=0.5)
+    assert "the weights of levit-128s cannot be downloaded: the training starts from those in the package" in (
+        capsys.readouterr().err
+    )
+    assert read_recipe(run.folder / "args.yaml")["model"] == "embedded"
+    assert levit.read_checkpoint(run.folder).labels == ("blue", "red")
