@@ -127,3 +127,16 @@ def test_callbacks_write_a_table_of_steps_and_stop_at_a_goal(run, photos, start,
     rows = [line.split(",") for line in (tmp_path / "steps.csv").read_text().splitlines()]
     assert [row[:2] for row in rows] == [[str(epoch + 1), "1"] for epoch in range(epochs)]  # 36 images are one step
     assert all(float(value) > 0 for row in rows for value in row[2:])
+
+
+@pytest.mark.slow
+def test_jax_train_learns_and_writes_a_checkpoint(run, photos, tmp_path):
+    pytest.importorskip("flax")
+    output = run(
+        EXAMPLES / "jax_train.py", photos / "train", photos / "validation", tmp_path / "out", "--epochs", "8",
+        "--batch-size", "8",
+    )  # fmt: skip
+    losses = [float(loss) for loss in re.findall(r"^epoch \d+: loss ([\d.]+), top-1 [\d.]+ %$", output, re.MULTILINE)]
+    assert len(losses) == 8
+    assert losses[-1] < 0.8 * losses[0]
+    assert levit.read_checkpoint(tmp_path / "out").architecture.num_labels == 2

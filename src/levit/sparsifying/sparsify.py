@@ -135,7 +135,7 @@ def sparsify(
 
 def _check(mass: float | None, sparsity: float | None, images: int | None, polarize: float | None) -> None:
     if (mass is None) == (sparsity is None):
-        raise ConfigError("give either `attention_mass` or `sparsity`", hint="such as `sparsity`=0.8")
+        raise ConfigError("give either `attention_mass` or `sparsity`", hint="such as `sparsity=0.8`")
     if mass is not None and not 0 < mass <= 1:
         raise ConfigError(f"is {mass:g}", source="attention_mass", hint="use a number above 0, to 1")
     if sparsity is not None and not 0 < sparsity < 1:

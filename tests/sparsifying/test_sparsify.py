@@ -1,0 +1,121 @@
+"""`levit.sparsify`: its files, and the network that they describe."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+
+import levit
+from levit.checkpoints.attention_masks import read_masks
+from levit.checkpoints.vitcod_files import read_vitcod_masks
+from levit.sparsifying.average_attention import average_attention
+from levit.sparsifying.mask_selection import select_by_mass
+from levit.sparsifying.polarization import order_keys
+from tests.architectures import small_architecture
+from tests.conftest import random_checkpoint
+
+
+@pytest.fixture(scope="module")
+def checkpoint():
+    return random_checkpoint(small_architecture())
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Noise in a folder for each label of the network."""
+    folder, generator = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    for number in range(15):
+        file = folder / f"LABEL_{number % 5}" / f"{number}.png"
+        file.parent.mkdir(exist_ok=True)
+        Image.fromarray(generator.integers(0, 256, (40, 40, 3), np.uint8)).save(file)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def result(checkpoint, photos, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sparse") / "out"
+    return levit.sparsify(checkpoint, photos, folder, attention_mass=0.6, evaluation=photos, polarize=0.5, vitcod=True)
+
+
+def test_the_masks_are_those_of_the_average_attention(checkpoint, photos, result):
+    average = average_attention(checkpoint, levit.open_data(photos))
+    masks = read_masks(result.folder / "masks.safetensors")
+    assert len(masks) == len(average) == 3
+    for key, attention in average.items():
+        np.testing.assert_array_equal(masks[f"{key}.attention_mask"], select_by_mass(attention, 0.6))
+
+
+def test_the_checkpoint_is_the_network_with_the_masks(checkpoint, result):
+    masked = levit.read_checkpoint(result.folder / "checkpoint")
+    assert masked.weights.keys() - checkpoint.weights.keys() == read_masks(result.folder / "masks.safetensors").keys()
+    assert all(np.array_equal(masked.weights[name], array) for name, array in checkpoint.weights.items())
+    assert (masked.labels, masked.preprocessing) == (checkpoint.labels, checkpoint.preprocessing)
+
+
+def test_the_accuracies_are_those_of_evaluate(checkpoint, photos, result):
+    before, after = result.accuracies
+    assert (before.images, before.precision) == (15, "fp32")
+    for accuracy, model in ((before, checkpoint), (after, result.folder / "checkpoint")):
+        classifier = levit.Classifier(model, precision="fp32", preprocessing="exact")
+        assert accuracy.top1 == levit.evaluate(classifier, photos).top1.value
+
+
+def test_the_summary_has_the_numbers_of_the_result(checkpoint, result):
+    summary = json.loads((result.folder / "sparsity.json").read_text())
+    assert summary == {"checkpoint": "random", "sha256": None, **json.loads(json.dumps(result.to_dict()))}
+    assert summary["attention_mass"] == 0.6
+    assert 0 < summary["sparsity"] < 1
+    assert [layer["name"] for layer in summary["layers"]] == [
+        "stage1.block1.attention", "stage1.downsample.attention", "stage2.block1.attention",
+    ]  # fmt: skip
+
+
+def test_vitcod_and_polarization_describe_the_same_masks(checkpoint, result):
+    masks = read_masks(result.folder / "masks.safetensors")
+    vitcod = read_vitcod_masks(result.folder / "vitcod", checkpoint.architecture)
+    assert all(np.array_equal(vitcod[name], mask) for name, mask in masks.items())
+    orders = load_file(result.folder / "polarization.safetensors")
+    for name, mask in masks.items():
+        key = name.removesuffix(".attention_mask")
+        np.testing.assert_array_equal(orders[f"{key}.key_order"], order_keys(mask, 0.5).key_order)
+        np.testing.assert_array_equal(orders[f"{key}.num_dense_keys"], order_keys(mask, 0.5).num_dense_keys)
+
+
+def test_the_report_shows_each_head_of_each_layer(result):
+    html = (result.folder / "report.html").read_text(encoding="utf-8")
+    assert html.count("data:image/png;base64,") == sum(layer.heads for layer in result.savings.layers)
+    for layer in result.savings.layers:
+        assert f"<h3>{layer.name}</h3>" in html
+    assert re.search(r"top-1 with masks, without fine-tuning", html)
+    assert "<script" not in html
+
+
+def test_a_part_of_the_images_is_spread_over_the_data(checkpoint, photos, tmp_path):
+    result = levit.sparsify(checkpoint, photos, tmp_path / "out", sparsity=0.5, images=5)
+    assert (result.images, result.accuracies) == (5, None)
+    assert 0.5 <= result.savings.sparsity < 0.6
+    assert {path.name for path in result.folder.iterdir()} == {
+        "checkpoint", "masks.safetensors", "report.html", "sparsity.json",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, "give either `attention_mass` or `sparsity`"),
+        ({"attention_mass": 0.9, "sparsity": 0.8}, "give either `attention_mass` or `sparsity`"),
+        ({"attention_mass": 0}, "attention_mass is 0: use a number above 0, to 1"),
+        ({"sparsity": 1}, "sparsity is 1: use a number above 0 and below 1"),
+        ({"sparsity": 0.99}, "sparsity is 0.99, but one key for each query leaves a sparsity of 0.9"),
+        ({"sparsity": 0.5, "images": 0}, "images is 0: use at least 1"),
+        ({"sparsity": 0.5, "polarize": 2}, "polarize is 2: use a number from 0 to 1"),
+    ],
+)
+def test_invalid_options_are_refused_before_anything_is_written(checkpoint, photos, tmp_path, values, message):
+    with pytest.raises(levit.ConfigError) as error:
+        levit.sparsify(checkpoint, photos, tmp_path / "out", **values)
+    assert str(error.value).startswith(message)
+    assert not (tmp_path / "out").exists()
