@@ -70,10 +70,8 @@ def serve(
 
     SIGTERM finishes the requests that were accepted.
     """
-    from levit.cli.classifier_opening import raise_pillow_limit, skip_model_converter
-
-    skip_model_converter()
     _check_extra()
+    from levit.cli.classifier_opening import raise_pillow_limit
     from levit.serving.options import ServiceOptions
     from levit.serving.security import read_api_keys
     from levit.serving.server import serve as serve_models
@@ -97,6 +95,9 @@ def serve(
 
 def _check_extra() -> None:
     """Name the extra where one of its packages is missing."""
+    from levit.cli.classifier_opening import skip_model_converter
+
+    skip_model_converter()
     try:
         import fastapi  # noqa: F401
         import httptools  # noqa: F401

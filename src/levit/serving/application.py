@@ -13,8 +13,11 @@ from starlette.responses import Response
 from levit import __version__
 from levit.errors import LevitError
 from levit.serving.errors import RequestError, as_request_error
+from levit.serving.explanation_routes import explanation_routes
 from levit.serving.gateway import Application, Gateway, error_content
 from levit.serving.health_routes import health_routes
+from levit.serving.inference_routes import inference_routes
+from levit.serving.page_routes import page_routes
 from levit.serving.prediction_routes import prediction_routes
 from levit.serving.service import Service
 
@@ -28,7 +31,8 @@ def create_application(service: Service) -> Application:
         service: the service; it accepts requests after `service.load_in_thread()`.
     """
     routes = FastAPI(title="levit", version=__version__, docs_url=None, redoc_url=None)
-    for router in (prediction_routes(service), health_routes(service)):
+    routers = [prediction_routes(service), explanation_routes(service), inference_routes(service)]
+    for router in (*routers, health_routes(service), page_routes()):
         routes.include_router(router)
     routes.add_exception_handler(LevitError, _levit_error)
     routes.add_exception_handler(RequestValidationError, _invalid_parameter)

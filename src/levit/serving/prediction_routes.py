@@ -45,25 +45,7 @@ def prediction_routes(service: Service) -> APIRouter:
         Of an image alone, the response is the object that `levit predict --json` prints, or an error. Of a form or a
         list, it is a list of such objects, in which an image that cannot be classified has its own error.
         """
-        served = service.accept(model)
-        request.scope[MODEL_KEY] = served.name
-        content_type = request.headers.get("content-type", "")
-        kind = media_type(content_type)
-        deadline = service.deadline(timeout)
-        start = time.perf_counter()
-        receive = request.receive
-        async with service.bodies.read(receive, request.headers.get("content-length"), deadline) as body:
-            read = time.perf_counter()
-            service.metrics.observe_stage(served.name, "read", read - start)
-            with service.admission.admit(1) as ticket:
-                if kind in (FORM_TYPE, JSON_TYPE):
-                    parsed = await service.run(lambda: parse_body(body, content_type), deadline, receive)
-                    ticket.extend(len(parsed.images) - 1)
-                else:
-                    parsed = PredictionRequest([RequestImage(body)], is_list=False)
-                rendered = _Rendering(service, served, top_k or parsed.top_k or DEFAULT_TOP_K, parsed.is_list)
-                content = await service.compute(served, parsed.images, rendered, deadline, receive)
-        return _response(content, time.perf_counter() - read)
+        return await _predict(service, request, model, top_k, timeout)
 
     @router.get("/models", summary="List the models", responses=ERRORS)
     async def models() -> dict[str, list[dict[str, Any]]]:
@@ -71,6 +53,30 @@ def prediction_routes(service: Service) -> APIRouter:
         return {"models": [describe(served) for served in service.models.loaded.values()]}
 
     return router
+
+
+async def _predict(
+    service: Service, request: Request, model: str, top_k: int | None, timeout: float | None
+) -> Response:
+    served = service.accept(model)
+    request.scope[MODEL_KEY] = served.name
+    content_type = request.headers.get("content-type", "")
+    kind = media_type(content_type)
+    deadline = service.deadline(timeout)
+    start = time.perf_counter()
+    receive = request.receive
+    async with service.bodies.read(receive, request.headers.get("content-length"), deadline) as body:
+        read = time.perf_counter()
+        service.metrics.observe_stage(served.name, "read", read - start)
+        with service.admission.admit(1) as ticket:
+            if kind in (FORM_TYPE, JSON_TYPE):
+                parsed = await service.run(lambda: parse_body(body, content_type), deadline, receive)
+                ticket.extend(len(parsed.images) - 1)
+            else:
+                parsed = PredictionRequest([RequestImage(body)], is_list=False)
+            rendered = _Rendering(service, served, top_k or parsed.top_k or DEFAULT_TOP_K, parsed.is_list)
+            content = await service.compute(served, parsed.images, rendered, deadline, receive)
+    return _response(content, time.perf_counter() - read)
 
 
 def _response(content: bytes, seconds: float) -> Response:

@@ -95,6 +95,70 @@ PREDICTION_RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 """The response with predictions."""
 
+_TENSOR = {
+    "type": "object",
+    "required": ["name", "datatype", "shape", "data"],
+    "properties": {
+        "name": {"type": "string"},
+        "datatype": {"type": "string"},
+        "shape": {"type": "array", "items": {"type": "integer"}},
+        "data": {"type": "array"},
+        "parameters": {"type": "object"},
+    },
+}
+_INFERENCE_SCHEMA = {
+    "type": "object",
+    "required": ["inputs"],
+    "properties": {
+        "id": {"type": "string"},
+        "inputs": {"type": "array", "minItems": 1, "maxItems": 1, "items": _TENSOR},
+        "outputs": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["name"],
+                "properties": {"name": {"enum": ["logits", "scores"]}, "parameters": {"type": "object"}},
+            },
+        },
+        "parameters": {"type": "object"},
+    },
+}
+_INFERENCE_EXAMPLE = {
+    "inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": ["/9j/4AAQSkZJRgABAQ…"]}],
+    "outputs": [{"name": "scores", "parameters": {"classification": 2}}],
+}
+_OUTPUT = {"name": "scores", "datatype": "BYTES", "shape": [1, 2], "data": ["0.71:281:tabby", "0.18:282:tiger cat"]}
+
+INFERENCE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": _INFERENCE_SCHEMA, "example": _INFERENCE_EXAMPLE}},
+    }
+}
+"""The body of a request of the Open Inference Protocol."""
+
+INFERENCE_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The outputs.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["model_name", "outputs"],
+                    "properties": {
+                        "model_name": {"type": "string"},
+                        "model_version": {"type": "string"},
+                        "id": {"type": "string"},
+                        "outputs": {"type": "array", "items": _TENSOR},
+                    },
+                },
+                "example": {"model_name": "default", "model_version": "1", "outputs": [_OUTPUT]},
+            }
+        },
+    }
+}
+"""The response of the Open Inference Protocol."""
+
 _ERROR_CONTENT = {
     "application/json": {
         "schema": {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
