@@ -142,3 +142,34 @@ def test_the_time_in_which_this_process_is_suspended_does_not_count(step, checks
     deadline.check()
     assert process.is_killed
     assert deadline.has_passed
+
+
+FORK = """
+import os, subprocess, sys
+from levit.training.worker_processes import _workers, killed_after
+
+class Worker:
+    def is_alive(self):
+        raise AssertionError("can only test a child process")  # as of multiprocessing
+
+worker = Worker()
+with killed_after(600.0, []):  # a thread checks deadlines from now on
+    child = os.fork()
+    if child == 0:
+        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+            with killed_after(0.1, [process]):
+                process.wait(timeout=60)
+        sys.exit(process.returncode != -9)
+    status = os.waitpid(child, 0)[1]
+sys.exit(status)
+"""
+
+
+@pytest.mark.parametrize("before", ["", "_workers.add(worker)\n"])
+def test_a_forked_child_has_deadlines_of_its_own_and_no_workers(before):
+    """The second process would otherwise look at the workers of its parent as it ends."""
+    code = FORK.replace("with killed_after(600.0", f"{before}with killed_after(600.0")
+    code = code.replace("status = os.waitpid", "_workers.clear()\n    status = os.waitpid")
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    process = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=240)
+    assert (process.returncode, process.stderr) == (0, "")

@@ -152,6 +152,18 @@ def _watch() -> None:
             _is_watched = bool(_deadlines)  # another thread may have added one and seen that it is watched
 
 
+def _forget_parent() -> None:
+    """In a forked child: its parent's thread does not check deadlines here, and its workers are not children."""
+    global _is_watched
+    _is_watched = False
+    _deadlines.clear()
+    _workers.clear()
+
+
+if hasattr(os, "register_at_fork"):  # Unix
+    os.register_at_fork(after_in_child=_forget_parent)
+
+
 @atexit.register  # before multiprocessing waits for them, because it was registered later
 def _kill_workers() -> None:
     for process in list(_workers):
