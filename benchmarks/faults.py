@@ -3,9 +3,11 @@
     python benchmarks/faults.py                         every subject, with the counts of the record
     python benchmarks/faults.py mutated_images --count 1000 --seed 1
     python benchmarks/faults.py mutated_images --case 417       repeats one case in this process
+    python benchmarks/faults.py mutated_images --extend --minutes 60        further cases, added to those of the record
 
 Subjects: mutated_images, mutated_data, checkpoint_kinds, killed_training, killed_exports, failing_stream. Writes
-results/faults.json and results/faults.md; with `--count` or `--case` only with `--record`. Files of failed cases are
+results/faults.json and results/faults.md; with `--count` or `--case` only with `--record`. With `--extend`, the cases
+after those of the record are run, until it has the full count, or as many more as `--count`. Files of failed cases are
 kept in the folder of `--keep`.
 """
 
@@ -16,6 +18,7 @@ import json
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -41,15 +44,17 @@ def main() -> int:
         return _repeat(arguments)
     is_failed = False
     for name in [arguments.subject] if arguments.subject else list(COUNTS):
-        count = arguments.count or COUNTS[name]
-        numbers = range(arguments.first, arguments.first + count)
+        recorded = _read_records().get(name) if arguments.extend else None
+        first, seed = (recorded["cases"], recorded["seed"]) if recorded else (arguments.first, arguments.seed)
+        count = arguments.count or max(0, COUNTS[name] - first)
+        numbers = range(first, first + count)
         end = time.monotonic() + 60 * arguments.minutes
         kept = arguments.keep / name
-        report = run_cases(_module(name), arguments.seed, numbers, processes=arguments.processes, end=end, kept=kept)
+        report = run_cases(_module(name), seed, numbers, processes=arguments.processes, end=end, kept=kept)
         print(_summary(name, report), flush=True)
         is_failed |= bool(report.failures)
-        if arguments.record or not arguments.count:
-            _record(name, arguments, report)
+        if arguments.record or arguments.extend or not arguments.count:
+            _record(name, _describe_run(name, arguments, report), recorded)
     return int(is_failed)
 
 
@@ -64,6 +69,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=600.0, help="start no case of a subject after this time")
     parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / "levit-faults")
     parser.add_argument("--record", action="store_true", help="record a run with --count too")
+    parser.add_argument("--extend", action="store_true", help="run the cases after those of the record, and add them")
     return parser.parse_args()
 
 
@@ -89,12 +95,16 @@ def _summary(name: str, report: Report) -> str:
     return "\n".join(lines)
 
 
-def _record(name: str, arguments: argparse.Namespace, report: Report) -> None:
-    """Update the entry of one subject in the record, and write the table again."""
+def _read_records() -> dict[str, Any]:
     records: dict[str, Any] = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
+    return records
+
+
+def _describe_run(name: str, arguments: argparse.Namespace, report: Report) -> dict[str, Any]:
+    """Entry of a run in the record."""
     options = f"--count {report.outcomes.total()} --first {arguments.first} --seed {arguments.seed}"
     values = asdict(report)
-    records[name] = {
+    return {
         "command": f"python benchmarks/faults.py {name} {options}",
         "seed": arguments.seed,
         "cases": report.outcomes.total(),
@@ -105,8 +115,36 @@ def _record(name: str, arguments: argparse.Namespace, report: Report) -> None:
         "peak_megabytes": round(report.peak_bytes / 1e6),
         "seconds": round(report.seconds),
     }
+
+
+def _record(name: str, entry: dict[str, Any], extended: Mapping[str, Any] | None) -> None:
+    """Update the entry of one subject in the record, and write the table again."""
+    records = _read_records()
+    records[name] = _add(extended, entry, name) if extended else entry
     RESULT.write_text(json.dumps(records, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     RESULT.with_suffix(".md").write_text(_table(records), encoding="utf-8")
+
+
+def _add(recorded: Mapping[str, Any], entry: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The entry of the recorded cases, which begin with number 0, and the ones after them."""
+    groups = {group: Counter(outcomes) for group, outcomes in recorded["groups"].items()}
+    for group, outcomes in entry["groups"].items():
+        groups.setdefault(group, Counter()).update(outcomes)
+    failures = {reason: list(numbers) for reason, numbers in recorded["failures"].items()}
+    for reason, numbers in entry["failures"].items():
+        failures.setdefault(reason, []).extend(numbers)
+    cases = recorded["cases"] + entry["cases"]
+    return {
+        "command": f"python benchmarks/faults.py {name} --count {cases} --first 0 --seed {recorded['seed']}",
+        "seed": recorded["seed"],
+        "cases": cases,
+        "outcomes": dict((Counter(recorded["outcomes"]) + Counter(entry["outcomes"])).most_common()),
+        "groups": {group: dict(outcomes.most_common()) for group, outcomes in sorted(groups.items())},
+        "failures": failures,
+        "examples": {**entry["examples"], **recorded["examples"]},
+        "peak_megabytes": max(recorded["peak_megabytes"], entry["peak_megabytes"]),
+        "seconds": recorded["seconds"] + entry["seconds"],
+    }
 
 
 def _table(records: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ pytest.importorskip("torch")
 pytest.importorskip("resource", reason="limits of memory are those of Unix")
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+import faults
 from fault_injection.case_pool import Outcome, Report, create_subject, run_case, run_cases
 from fault_injection.checkpoint_files import KINDS
 from fault_injection.data_layouts import LAYOUTS
@@ -129,3 +131,15 @@ def test_an_export_that_is_killed_leaves_a_whole_file(tmp_path):
 @pytest.mark.slow
 def test_streams_with_injected_failures_end_with_the_right_predictions(tmp_path):
     assert case_of("failing_stream", 0, tmp_path / "case") == Outcome("success")
+
+
+def test_a_record_that_is_extended_is_that_of_one_run_of_all_cases():
+    outcomes = [Outcome("success"), Outcome("failure", "hang", "5 s"), Outcome("DataError"), Outcome("success")] * 3
+    reports = [Report(peak_bytes=peak * 10**6, seconds=seconds) for peak, seconds in ((5, 3), (9, 4), (9, 7))]
+    for number, outcome in enumerate(outcomes):
+        for report in (reports[number >= 5], reports[2]):
+            report.add(number, f"format {number % 3}", outcome)
+    arguments = argparse.Namespace(first=0, seed=7)
+    recorded, added, whole = (faults._describe_run("mutated_images", arguments, report) for report in reports)
+    assert faults._add(recorded, added, "mutated_images") == whole
+    assert whole["command"] == "python benchmarks/faults.py mutated_images --count 12 --first 0 --seed 7"
