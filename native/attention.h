@@ -7,10 +7,27 @@ namespace levit::LEVIT_TARGET {
 
 // One head of one image: rows of queries, keys and values.
 struct Head {
-  const float *query, *key, *value, *bias;
+  const Attention* attention;
+  int index;
+  const float *query, *key, *value;
   long query_row, key_row, value_row;
   int keys, padded_keys, key_dim, value_dim;
 };
+
+// Bias of `count` queries from the one at `first`: [count][padded keys], -1e30 beyond the last key, and a vector beyond.
+inline void expand_bias(const Attention& a, int head, int first, int count, float* out) {
+  const int width = a.in_width, row = a.bias_row(), padded = a.padded(a.keys());
+  const float* table = a.bias + long(head) * a.in_height * row;
+  for (int query = first; query < first + count; query++, out += padded) {
+    const int y = query / a.out_width * a.stride, x = query % a.out_width * a.stride;
+    float* to = out;
+    for (int key_y = 0; key_y < a.in_height; key_y++, to += width) {
+      const float* from = table + long(key_y < y ? y - key_y : key_y - y) * row + width - 1 - x;
+      for (int i = 0; i < width; i += LANES) store(to + i, load(from + i));
+    }
+    for (; to < out + padded; to += LANES) store(to, splat(-1e30f));
+  }
+}
 
 // Keys as panels of 16: [keys / 16][key_dim][16], zero beyond the last key.
 inline void transpose_keys(const Head& head, float* out) {
@@ -40,19 +57,21 @@ INLINE float softmax(float* scores, int padded_keys) {
 }
 
 // Context of the queries [first, last) of a head, after the activation.
-inline void attend(const Head& head, const float* transposed_keys, int first, int last, float* scores, const Output& out) {
-  const Panels<float> keys{transposed_keys, long(head.key_dim) * LANES, LANES};
+inline void attend(const Head& head, int first, int last, Scratch& scratch, const Output& out) {
+  float *scores = scratch.scores, *bias = scratch.bias;
+  transpose_keys(head, scratch.keys);
+  const Panels<float> keys{scratch.keys, long(head.key_dim) * LANES, LANES};
   const Panels<float> values{head.value, LANES, head.value_row};
   for (int query = first; query < last;) {
     const int count = last - query < MAX_QUERIES ? last - query : MAX_QUERIES;
+    expand_bias(*head.attention, head.index, query, count, bias);
     const Rows<float> a{head.query + query * head.query_row, head.query_row, 0, 1, head.key_dim};
     product(a, count, keys, 0, head.padded_keys / LANES,
             [&](const Floats* sums, int row, int rows, int panel, int panels) __attribute__((always_inline)) {
               for (int r = 0; r < rows; r++)
                 for (int p = 0; p < panels; p++) {
-                  const long at = long(panel + p) * LANES;
-                  const float* bias = head.bias + long(query + row + r) * head.padded_keys + at;
-                  store(scores + long(row + r) * head.padded_keys + at, sums[r * panels + p] + load(bias));
+                  const long at = long(row + r) * head.padded_keys + long(panel + p) * LANES;
+                  store(scores + at, sums[r * panels + p] + load(bias + at));
                 }
             });
     float inverse[MAX_QUERIES];

@@ -1,15 +1,15 @@
 // Attention of one image and head in the matrix registers of AMX: products in bf16, softmax in fp32.
 #pragma once
 #include "amx.h"
-#include "epilogues.h"
-#include "workspace.h"
+#include "attention.h"
 
 namespace levit::LEVIT_TARGET {
 
 // One head of one image: rows of queries, keys and values in bf16.
 struct HalfHead {
+  const Attention* attention;
+  int index;
   const uint16_t *query, *key, *value;
-  const float* bias;
   long query_row, key_row, value_row;
   int keys, key_dim, value_dim;
   int padded() const { return (keys + 15) / 16 * 16; }
@@ -176,9 +176,10 @@ inline void attend_bf16(const HalfHead& head, int first, int last, Scratch& scra
   float inverse[16];
   for (int query = first; query < last; query += 16) {
     const int count = last - query < 16 ? last - query : 16;
+    expand_bias(*head.attention, head.index, query, count, scratch.bias);
     score_tiles(head, head.query + query * head.query_row, keys, steps, scratch.scores);
     for (int i = 0; i < count; i++)
-      inverse[i] = softmax_bf16(scratch.scores + long(i) * padded, head.bias + long(query + i) * padded, padded, powers + long(i) * pairs);
+      inverse[i] = softmax_bf16(scratch.scores + long(i) * padded, scratch.bias + long(i) * padded, padded, powers + long(i) * pairs);
     for (int d = 0; d < head.value_dim; d += 64) {
       const int panels = head.value_dim - d < 64 ? (head.value_dim - d) / 16 : 4;
       context_tiles(head, powers, values + long(d) * pairs, panels, sums);

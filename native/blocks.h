@@ -2,6 +2,7 @@
 #pragma once
 #include "attention.h"
 #include "attention_bf16.h"
+#include "attention_int16.h"
 #include "stem.h"
 #include "team.h"
 
@@ -64,7 +65,12 @@ INLINE Output hidden_output(const Layer& next, float* values, uint8_t* codes, in
 
 // Whether attention is computed in bf16: where AMX makes it faster and its input is no more exact.
 INLINE bool is_half(const Model& m, const Attention& a) {
-  return HAS_AMX && m.allows_bf16 && is_encoded(a.query) && is_encoded(a.key) && is_encoded(a.value);
+  return HAS_AMX && m.allows_half && is_encoded(a.query) && is_encoded(a.key) && is_encoded(a.value);
+}
+
+// Whether it is computed in int16, on other processors.
+INLINE bool is_int16(const Model& m, const Attention& a) {
+  return !HAS_AMX && m.allows_half && a.keys() <= MAX_INT16_KEYS && is_encoded(a.query) && is_encoded(a.key) && is_encoded(a.value);
 }
 
 INLINE Output rows_output(const Model& m, const Attention& a, float* rows, long width) {
@@ -83,26 +89,24 @@ inline void attend_heads(const Model& m, const Attention& a, Workspace& w, Scrat
   const int parts = images * a.heads % member.count ? member.count : 1;  // of the queries of a head
   const int units = images * a.heads * parts;
   for (int unit = member.begin(units); unit < member.end(units); unit++) {
-    const int part = unit % parts, image = unit / parts % images, head = unit / parts / images;  // a head's bias stays in the cache
+    const int part = unit % parts, image = unit / parts % images, head = unit / parts / images;  
     const long query_at = long(image) * a.queries(), key_at = long(image) * a.keys();
-    const float* bias = a.bias + long(head) * a.queries() * padded;
     const int first = a.queries() * part / parts, last = a.queries() * (part + 1) / parts;
     const Output out = moved(context, query_at * value_width + head * a.value_dim);
     if (is_half(m, a)) {
       const auto rows = [](const float* from) { return reinterpret_cast<const uint16_t*>(from); };
-      const HalfHead h{rows(queries) + query_at * key_width + head * a.key_dim, rows(keys) + key_at * key_width + head * a.key_dim,
-                       rows(values) + key_at * value_width + head * a.value_dim, bias, key_width, key_width, value_width,
+      const HalfHead h{&a, head, rows(queries) + query_at * key_width + head * a.key_dim, rows(keys) + key_at * key_width + head * a.key_dim,
+                       rows(values) + key_at * value_width + head * a.value_dim, key_width, key_width, value_width,
                        a.keys(), a.key_dim, a.value_dim};
       attend_bf16(h, first, last, scratch, out);
       continue;
     }
-    const Head h{queries + query_at * key_width + head * a.key_dim,
+    const Head h{&a, head, queries + query_at * key_width + head * a.key_dim,
                  keys + key_at * key_width + head * a.key_dim,
                  values + key_at * value_width + head * a.value_dim,
-                 bias,
                  key_width, key_width, value_width, a.keys(), padded, a.key_dim, a.value_dim};
-    transpose_keys(h, scratch.keys);
-    attend(h, scratch.keys, first, last, scratch.scores, out);
+    if (is_int16(m, a)) attend_int16(h, first, last, scratch, out);
+    else attend(h, first, last, scratch, out);
   }
 }
 

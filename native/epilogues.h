@@ -20,53 +20,84 @@ INLINE Floats activate(Activation activation, Floats x) {
   return activation == Activation::hardswish ? hardswish(x) : activation == Activation::silu ? silu(x) : x;
 }
 
-INLINE Floats scaled(Ints sums, const float* scale, Floats bias) { return to_floats(sums) * load(scale) + bias; }
-INLINE Floats scaled(Floats sums, const float*, Floats bias) { return sums + bias; }
+INLINE Floats scaled(Ints sums, Floats scale, Floats bias) { return to_floats(sums) * scale + bias; }
+INLINE Floats scaled(Floats sums, Floats scale, Floats bias) { return sums * scale + bias; }
 
-// store(value, position) for the outputs of a tile, without the residual.
-template <Activation ACTIVATION, class S, class F>
-INLINE void for_outputs(const Layer& layer, long out_row, const S* sums, int row, int rows, int panel, int panels, const F& store_output) {
-  for (int p = 0; p < panels; p++) {
+// Scale of a layer's sums, which are scaled already if they are floats.
+INLINE Floats sums_scale(const Layer& layer, int column, const Ints*) { return load(layer.scale + column); }
+INLINE Floats sums_scale(const Layer&, int, const Floats*) { return splat(1.f); }
+
+// finish(values, position) for each row of a tile: PANELS vectors of (sum * scale + bias) * factor + offset.
+template <int PANELS, class S, class F>
+INLINE void for_rows(const Layer& layer, float factor, float offset, long out_row, const S* sums, int row, int rows, int panel, const F& finish) {
+  Floats scale[PANELS], bias[PANELS];
+  UNROLL for (int p = 0; p < PANELS; p++) {
     const int column = (panel + p) * LANES;
-    const float* scale = layer.scale + column;
-    const Floats bias = load(layer.bias + column);
-    const S* from = sums + p;
-    long at = row * out_row + column;
-    for (int r = 0; r < rows; r++, at += out_row, from += panels)
-      store_output(activate(ACTIVATION, scaled(*from, scale, bias)), at);
+    scale[p] = sums_scale(layer, column, sums) * splat(factor);
+    bias[p] = load(layer.bias + column) * splat(factor) + splat(offset);
+  }
+  long at = row * out_row + long(panel) * LANES;
+  for (int r = 0; r < rows; r++, at += out_row, sums += PANELS) {
+    Floats values[PANELS];
+    UNROLL for (int p = 0; p < PANELS; p++) values[p] = scaled(sums[p], scale[p], bias[p]);
+    finish(values, at);
+  }
+}
+
+// Codes of the activation of values that are in units of the step already, without the zero point.
+template <Activation ACTIVATION>
+INLINE Floats activate_scaled(Floats x, Floats step, Floats sixth, Floats inverse, Floats zero) {
+  if constexpr (ACTIVATION == Activation::none) return x;
+  if constexpr (ACTIVATION == Activation::silu) return silu(x * step) * inverse + zero;
+  return x * min(max(x * sixth + splat(.5f), splat(0.f)), splat(1.f)) + zero;  // hardswish
+}
+
+template <int VECTORS>
+INLINE void store_bf16(uint16_t* p, const Floats (&values)[VECTORS]) {
+  UNROLL for (int i = 0; i < VECTORS; i++) store_bf16(p + i * LANES, values[i]);
+}
+
+template <Activation ACTIVATION, int PANELS, class S>
+INLINE void finish_panels(const Layer& layer, const Output& out, const S* sums, int row, int rows, int panel) {
+  const float step = out.quantization.step;
+  const Floats steps = splat(step), sixth = splat(step / 6), inverse = splat(1 / step), zero = splat(out.quantization.zero);
+  float* const values = out.values;
+  uint8_t* const codes = out.codes;
+  uint16_t* const halves = out.halves;
+  const float* const residual = out.residual;
+  const auto finish = [&](float factor, float offset, const auto& store_row) __attribute__((always_inline)) {
+    for_rows<PANELS>(layer, factor, offset, out.row, sums, row, rows, panel, store_row);
+  };
+  if (codes && !values) {
+    finish(1 / step, ACTIVATION == Activation::none ? out.quantization.zero : 0.f, [=](Floats(&x)[PANELS], long at) __attribute__((always_inline)) {
+      UNROLL for (int p = 0; p < PANELS; p++) x[p] = activate_scaled<ACTIVATION>(x[p], steps, sixth, inverse, zero);
+      store_codes(codes + at, x);
+    });
+  } else if (halves && !values) {
+    finish(1, 0, [=](Floats(&x)[PANELS], long at) __attribute__((always_inline)) {
+      UNROLL for (int p = 0; p < PANELS; p++) x[p] = activate(ACTIVATION, x[p]);
+      store_bf16(halves + at, x);
+    });
+  } else {
+    finish(1, 0, [=](Floats(&x)[PANELS], long at) __attribute__((always_inline)) {
+      UNROLL for (int p = 0; p < PANELS; p++) {
+        x[p] = activate(ACTIVATION, x[p]);
+        if (residual) x[p] += load(residual + at + p * LANES);
+        store(values + at + p * LANES, x[p]);
+      }
+      if (halves) store_bf16(halves + at, x);
+      if (!codes) return;
+      UNROLL for (int p = 0; p < PANELS; p++) x[p] = x[p] * inverse + zero;
+      store_codes(codes + at, x);
+    });
   }
 }
 
 template <Activation ACTIVATION, class S>
 INLINE void finish_tile(const Layer& layer, const Output& out, const S* sums, int row, int rows, int panel, int panels) {
-  const Floats inverse = splat(1 / out.quantization.step), zero = splat(out.quantization.zero);
-  float* const values = out.values;
-  uint8_t* const codes = out.codes;
-  uint16_t* const halves = out.halves;
-  const float* const residual = out.residual;
-  const auto finish = [&](const auto& store_output) __attribute__((always_inline)) {
-    for_outputs<ACTIVATION>(layer, out.row, sums, row, rows, panel, panels, store_output);
-  };
-  const auto finish_with = [&](const auto& encode) __attribute__((always_inline)) {  // what the next layer reads
-    if (ACTIVATION == Activation::none && residual) {
-      finish([=](Floats x, long at) __attribute__((always_inline)) {
-        x += load(residual + at);
-        store(values + at, x);
-        encode(x, at);
-      });
-    } else if (ACTIVATION == Activation::none && values) {
-      finish([=](Floats x, long at) __attribute__((always_inline)) {
-        store(values + at, x);
-        encode(x, at);
-      });
-    } else {
-      finish(encode);
-    }
-  };
-  if (codes) finish_with([=](Floats x, long at) __attribute__((always_inline)) { store_codes(codes + at, x * inverse + zero); });
-  else if (halves) finish_with([=](Floats x, long at) __attribute__((always_inline)) { store_bf16(halves + at, x); });
-  else if (ACTIVATION == Activation::none && residual) finish_with([](Floats, long) __attribute__((always_inline)) {});
-  else finish([=](Floats x, long at) __attribute__((always_inline)) { store(values + at, x); });
+  if (panels == 4) finish_panels<ACTIVATION, 4>(layer, out, sums, row, rows, panel);
+  else if (panels == 2) finish_panels<ACTIVATION, 2>(layer, out, sums, row, rows, panel);
+  else finish_panels<ACTIVATION, 1>(layer, out, sums, row, rows, panel);
 }
 
 // Where a layer in int8 or bf16 reads: elements of one byte or two.

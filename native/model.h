@@ -40,11 +40,14 @@ struct Convolution {
 
 struct Attention {
   Layer query, key, value, projection;
-  const float* bias;  // [heads][queries][keys padded to 16], in units of log2, -1e30 beyond the last key
+  const float* bias;  // [heads][rows between query and key][columns between them, from 1 - in_width on], in units of log2
   int heads, key_dim, value_dim, in_height, in_width, out_height, out_width, stride;
   bool is_residual;
   int keys() const { return in_height * in_width; }
   int queries() const { return out_height * out_width; }
+  // Length of a row of the bias: vectors may be read from each column.
+  int bias_row() const { return padded(in_width - 1 + padded(in_width)); }
+  static int padded(int count) { return (count + LANES - 1) / LANES * LANES; }
 };
 
 struct Mlp {
@@ -64,7 +67,7 @@ struct Sizes {
 
 struct Model {
   Activation activation;
-  bool allows_bf16;  // in the attention of layers in int8
+  bool allows_half;  // bf16 or int16 in the attention of layers that are not in fp32
   int channels, height, width, labels;
   float pixel_scale[MAX_CHANNELS], pixel_shift[MAX_CHANNELS];
   int convolution_count, block_count;

@@ -73,8 +73,8 @@ class Reader {
     if (!h.labels || h.labels > MAX_WIDTH) return fail("wrong number of labels");
     if (!h.convolutions || h.convolutions > MAX_COUNT || h.blocks > MAX_COUNT || h.layers > 8 * MAX_COUNT)
       return fail("wrong number of layers");
-    if (h.allows_bf16 > 1) return fail("unknown precision");
-    model.allows_bf16 = h.allows_bf16;
+    if (h.allows_half > 1) return fail("unknown precision");
+    model.allows_half = h.allows_half;
     model.activation = static_cast<Activation>(h.activation);
     model.channels = h.channels, model.height = h.height, model.width = h.width, model.labels = h.labels;
     memcpy(model.pixel_scale, h.pixel_scale, sizeof(h.pixel_scale));
@@ -185,7 +185,7 @@ class Reader {
         !layer(a.value, width_, 1, values_width) || !layer(a.projection, values_width, 1, a.is_residual ? width_ : 0))
       return false;
     const uint64_t padded = round_up(a.keys(), LANES), queries = a.queries();
-    if (!view(r.bias, a.heads * queries * padded, a.bias)) return false;
+    if (!view(r.bias, uint64_t(a.heads) * a.in_height * a.bias_row(), a.bias)) return false;
     grow(model.sizes.rows, a.keys() * (2 * keys_width + values_width));
     grow(model.sizes.context, queries * values_width);
     grow(model.sizes.row, keys_width);

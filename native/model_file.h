@@ -5,14 +5,14 @@
 namespace levit::file {
 
 constexpr char MAGIC[8] = {'L', 'E', 'V', 'I', 'T', 'N', 'A', 'T'};
-constexpr uint32_t VERSION = 1;
+constexpr uint32_t VERSION = 2;
 
 struct Header {
   char magic[8];
   uint32_t version, activation;
   uint64_t size;  // of the file
   uint32_t channels, height, width, labels;
-  uint32_t layers, convolutions, blocks, allows_bf16;
+  uint32_t layers, convolutions, blocks, allows_half;
   float pixel_scale[4], pixel_shift[4];
 };
 static_assert(sizeof(Header) == 88);

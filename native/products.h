@@ -6,7 +6,7 @@
 namespace levit::LEVIT_TARGET {
 
 // Rows of activations: row r has `segments` parts of memory at data + r * row + s * segment, with steps of values (fp32),
-// pairs of values (bf16) or four codes (int8) each.
+// pairs of values (bf16, int16) or four codes (int8) each.
 template <class T>
 struct Rows {
   const T* data;
@@ -21,6 +21,11 @@ struct Panels {
   long panel, step;
 };
 
+template <class A, class B>
+constexpr bool IS_SAME = false;
+template <class A>
+constexpr bool IS_SAME<A, A> = true;
+
 template <class T>
 struct SumsOf;
 template <>
@@ -33,6 +38,10 @@ struct SumsOf<uint16_t> {
 };
 template <>
 struct SumsOf<int8_t> {
+  using type = Ints;
+};
+template <>
+struct SumsOf<int16_t> {
   using type = Ints;
 };
 
@@ -55,6 +64,16 @@ INLINE void step(Ints (&sums)[ROWS][PANELS], const uint8_t* a, long row, const i
   }
 }
 
+// Pairs of numbers in int16.
+template <int ROWS, int PANELS>
+INLINE void step(Ints (&sums)[ROWS][PANELS], const int16_t* a, long row, const int16_t* b, long panel) {
+  UNROLL for (int r = 0; r < ROWS; r++) {
+    int32_t pair;
+    memcpy(&pair, a + r * row, 4);
+    UNROLL for (int p = 0; p < PANELS; p++) sums[r][p] = multiply_add(sums[r][p], pair, b + p * panel);
+  }
+}
+
 // Pairs of values in bf16.
 template <int ROWS, int PANELS>
 INLINE void step(Floats (&sums)[ROWS][PANELS], const uint16_t* a, long row, const uint16_t* b, long panel) {
@@ -65,24 +84,32 @@ INLINE void step(Floats (&sums)[ROWS][PANELS], const uint16_t* a, long row, cons
   }
 }
 
-// Sums of one tile, stored as [ROWS][PANELS][16].
+// Sums of one tile, stored as [ROWS][PANELS][16]. `ahead`: weights that are needed later, of which two panels are moved
+// into the cache, or nullptr.
 template <int ROWS, int PANELS, class A, class B, class S = typename SumsOf<B>::type>
-__attribute__((noinline)) void tile(const Rows<A>& rows, const A* a, const Panels<B>& weights, const B* b, S* out) {
+__attribute__((noinline)) void tile(const Rows<A>& rows, const A* a, const Panels<B>& weights, const B* b, const B* ahead, S* out) {
   constexpr int WIDTH = 4 / sizeof(B);  // values of one step
   S sums[ROWS][PANELS] = {};
+  if (ahead == nullptr) ahead = b;
   for (int s = 0; s < rows.segments; s++) {
     const A* from = a + s * rows.segment;
-    for (int k = 0; k < rows.steps; k++, from += WIDTH, b += weights.step) step(sums, from, rows.row, b, weights.panel);
+    for (int k = 0; k < rows.steps; k++, from += WIDTH, b += weights.step, ahead += weights.step) {
+      if constexpr (PANELS == 4 && !IS_SAME<B, int16_t>) {
+        __builtin_prefetch(ahead, 0, 2);
+        __builtin_prefetch(ahead + weights.panel, 0, 2);
+      }
+      step(sums, from, rows.row, b, weights.panel);
+    }
   }
   UNROLL for (int r = 0; r < ROWS; r++) UNROLL for (int p = 0; p < PANELS; p++) out[r * PANELS + p] = sums[r][p];
 }
 
 template <int PANELS, int ROWS, class A, class B, class S>
-INLINE void tile_of(int count, const Rows<A>& rows, const A* a, const Panels<B>& weights, const B* b, S* out) {
+INLINE void tile_of(int count, const Rows<A>& rows, const A* a, const Panels<B>& weights, const B* b, const B* ahead, S* out) {
   if constexpr (ROWS > 1) {
-    if (count < ROWS) return tile_of<PANELS, ROWS - 1>(count, rows, a, weights, b, out);
+    if (count < ROWS) return tile_of<PANELS, ROWS - 1>(count, rows, a, weights, b, ahead, out);
   }
-  tile<ROWS, PANELS>(rows, a, weights, b, out);
+  tile<ROWS, PANELS>(rows, a, weights, b, ahead, out);
 }
 
 constexpr int most_rows(int panels) { return panels == TILE_PANELS && panels > 1 ? TILE_ROWS : NARROW_ROWS; }
@@ -96,7 +123,10 @@ INLINE void column_of_tiles(const Rows<A>& rows, int count, const Panels<B>& wei
   const int tiles = (count + MOST - 1) / MOST;
   for (int t = 0, row = 0; t < tiles; t++) {
     const int height = count / tiles + (t < count % tiles);
-    tile_of<PANELS, MOST>(height, rows, rows.data + row * rows.row, weights, weights.data + panel * weights.panel, sums);
+    const B* b = weights.data + panel * weights.panel;
+    // The weights of the next columns follow in memory, also those of the next layer.
+    const B* ahead = 2 * t < PANELS ? b + (PANELS + 2 * t) * weights.panel : nullptr;
+    tile_of<PANELS, MOST>(height, rows, rows.data + row * rows.row, weights, b, ahead, sums);
     finish(sums, row, height, panel, PANELS);
     row += height;
   }

@@ -34,20 +34,25 @@ void pool(const float* stream, int images, int tokens, int width, const Member& 
     }
 }
 
-void features(const Model& m, const uint8_t* pixels, const float* values, int images, Workspace& w, Scratch& scratch,
-              const Member& member, float* out) {
-  const long image_size = long(m.height) * m.width * m.channels;
-  const Layer* next = next_encoded_layer(m, 0);
-  Stream stream{w.stream, w.next_stream, w.codes, w.next_codes, next};
-  for (int i = 0; i < images; i++) {
-    const Image image{pixels ? pixels + i * image_size : nullptr, values ? values + i * image_size : nullptr};
-    run_stem(m, image, w, i, next, member);
-  }
+// Number of blocks until the tokens are subsampled for the first time. They are computed image by image, so that their
+// results stay in the cache.
+int blocks_of_one_image(const Model& m) {
+  for (int i = 0; i < m.block_count; i++)
+    if (m.blocks[i].is_attention && !m.blocks[i].attention.is_residual) return i + 1;
+  return 0;
+}
+
+int stem_tokens(const Model& m) {
   const Convolution& last = m.convolutions[m.convolution_count - 1];
-  int tokens = last.out_height * last.out_width;
-  for (int i = 0; i < m.block_count; i++) {
+  return last.out_height * last.out_width;
+}
+
+// Compute the blocks [first, last), and return the number of tokens after them.
+int run_blocks(const Model& m, int first, int last, Stream& stream, Workspace& w, Scratch& scratch, int images, int tokens,
+               const Member& member) {
+  for (int i = first; i < last; i++) {
     const Block& block = m.blocks[i];
-    next = next_encoded_layer(m, i + 1);
+    const Layer* next = next_encoded_layer(m, i + 1);
     if (block.is_attention) {
       run_attention(m, block.attention, stream, w, scratch, images, next, member);
       tokens = block.attention.queries();
@@ -55,6 +60,31 @@ void features(const Model& m, const uint8_t* pixels, const float* values, int im
       run_mlp(m, block.mlp, stream, w, images * tokens, next, member);
     }
   }
+  return tokens;
+}
+
+void features(const Model& m, const uint8_t* pixels, const float* values, int images, Workspace& w, Scratch& scratch,
+              const Member& member, float* out) {
+  const long image_size = long(m.height) * m.width * m.channels;
+  const int alone = blocks_of_one_image(m);
+  const Layer* next = next_encoded_layer(m, 0);
+  Stream stream{w.stream, w.next_stream, w.codes, w.next_codes, next};
+  int tokens = 0;
+  for (int i = 0; i < images; i++) {
+    const Image image{pixels ? pixels + i * image_size : nullptr, values ? values + i * image_size : nullptr};
+    run_stem(m, image, w, alone ? 0 : i, next, member);
+    tokens = stem_tokens(m);
+    if (alone == 0) continue;
+    stream = {w.stream, w.next_stream, w.codes, w.next_codes, next};
+    const Attention& last = m.blocks[alone - 1].attention;
+    const long at = long(i) * last.queries() * last.projection.outputs;
+    const Layer* after = next_encoded_layer(m, alone);
+    stream.next_values += at;
+    if (after) stream.next_codes = element(*after, stream.next_codes, at);
+    tokens = run_blocks(m, 0, alone, stream, w, scratch, 1, tokens, member);
+  }
+  if (alone) stream = {w.next_stream, w.stream, w.next_codes, w.codes, next_encoded_layer(m, alone)};
+  tokens = run_blocks(m, alone, m.block_count, stream, w, scratch, images, tokens, member);
   release_tiles();
   pool(stream.values, images, tokens, m.head.inputs, member, out);
 }

@@ -17,9 +17,11 @@ namespace levit::LEVIT_TARGET {
 
 typedef float Floats __attribute__((vector_size(64)));
 typedef int32_t Ints __attribute__((vector_size(64)));
+typedef int16_t Shorts __attribute__((vector_size(32)));
 typedef uint8_t Bytes __attribute__((vector_size(16)));
 typedef float LooseFloats __attribute__((vector_size(64), aligned(4), may_alias));
 typedef int32_t LooseInts __attribute__((vector_size(64), aligned(4), may_alias));
+typedef int16_t LooseShorts __attribute__((vector_size(32), aligned(2), may_alias));
 typedef uint8_t LooseBytes __attribute__((vector_size(16), aligned(1), may_alias));
 
 INLINE Floats load(const float* p) { return *reinterpret_cast<const LooseFloats*>(p); }
@@ -31,6 +33,7 @@ INLINE Ints splat(int32_t x) { return Ints{x, x, x, x, x, x, x, x, x, x, x, x, x
 INLINE Floats to_floats(Ints v) { return __builtin_convertvector(v, Floats); }
 INLINE Floats min(Floats a, Floats b) { return a < b ? a : b; }
 INLINE Floats max(Floats a, Floats b) { return a > b ? a : b; }
+INLINE Floats absolute(Floats v) { return (Floats)((Ints)v & splat(0x7fffffff)); }
 
 // Register tiles: rows of activations times panels of weights, as many as fit into the registers.
 #if defined(__AVX512F__)
@@ -78,6 +81,31 @@ INLINE Ints multiply_add(Ints sums, int32_t codes, const int8_t* weights) {
 #endif
 }
 
+// sums[i] += the products of two numbers in int16, the halves of `pair`, with the numbers 2 i and 2 i + 1 of `weights`;
+// without saturation.
+INLINE Ints multiply_add(Ints sums, int32_t pair, const int16_t* weights) {
+#if defined(__AVX512VNNI__)
+  return (Ints)_mm512_dpwssd_epi32((__m512i)sums, _mm512_set1_epi32(pair), _mm512_loadu_si512(weights));
+#elif defined(__AVX2__)
+  __m256i halves[2];
+  memcpy(halves, &sums, 64);
+  const __m256i a = _mm256_set1_epi32(pair);
+  for (int h = 0; h < 2; h++) {
+    const __m256i w = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + 16 * h));
+#if defined(__AVXVNNI__)
+    halves[h] = _mm256_dpwssd_avx_epi32(halves[h], a, w);
+#else
+    halves[h] = _mm256_add_epi32(halves[h], _mm256_madd_epi16(a, w));
+#endif
+  }
+  memcpy(&sums, halves, 64);
+  return sums;
+#else
+  const Ints w = load(reinterpret_cast<const int32_t*>(weights));
+  return sums + splat(int32_t(static_cast<int16_t>(pair))) * ((w << 16) >> 16) + splat(pair >> 16) * (w >> 16);
+#endif
+}
+
 // sums[i] += the products of two numbers in bf16 with the numbers 2 i and 2 i + 1 of `weights`.
 INLINE Floats multiply_add_bf16(Floats sums, int32_t pair, const uint16_t* weights) {
 #if defined(__AVX512BF16__)
@@ -88,23 +116,48 @@ INLINE Floats multiply_add_bf16(Floats sums, int32_t pair, const uint16_t* weigh
 #endif
 }
 
-// Round to the nearest code in [0, 255], halves to even.
-INLINE Ints to_codes(Floats values) {
+// Round to the nearest integer, halves to even; of values within 2^22.
+INLINE Ints rounded(Floats values) {
 #if defined(__AVX512F__)
-  return (Ints)_mm512_max_epi32(_mm512_cvtps_epi32((__m512)min(values, splat(255.f))), _mm512_setzero_si512());
+  return (Ints)_mm512_cvtps_epi32((__m512)values);
 #else
   const Floats magic = splat(12582912.f);  // 1.5 * 2^23: the sum's last bit is worth one
-  return (Ints)(min(max(values, splat(0.f)), splat(255.f)) + magic) & splat(0xff);
+  return (Ints)(values + magic) - (Ints)magic;
+#endif
+}
+
+// Round values to the nearest codes in [0, 255], halves to even, and store them one vector after the other.
+template <int VECTORS>
+INLINE void store_codes(uint8_t* p, const Floats (&values)[VECTORS]) {
+#if defined(__AVX512BW__)
+  __m512i codes[VECTORS];
+  UNROLL for (int i = 0; i < VECTORS; i++) codes[i] = _mm512_cvtps_epi32((__m512)values[i]);
+  const __m512i lanes = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  if constexpr (VECTORS == 4) {
+    const __m512i low = _mm512_packs_epi32(codes[0], codes[1]), high = _mm512_packs_epi32(codes[2], codes[3]);
+    _mm512_storeu_si512(p, _mm512_permutexvar_epi32(lanes, _mm512_packus_epi16(low, high)));
+  } else if constexpr (VECTORS == 2) {
+    const __m512i both = _mm512_packs_epi32(codes[0], codes[1]);
+    const __m512i ordered = _mm512_permutexvar_epi32(lanes, _mm512_packus_epi16(both, both));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_castsi512_si256(ordered));
+  } else {
+    UNROLL for (int i = 0; i < VECTORS; i++)
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 16 * i), _mm512_cvtusepi32_epi8(_mm512_max_epi32(codes[i], _mm512_setzero_si512())));
+  }
+#else
+  UNROLL for (int i = 0; i < VECTORS; i++) {
+    const Ints codes = rounded(min(max(values[i], splat(0.f)), splat(255.f)));
+    *reinterpret_cast<LooseBytes*>(p + 16 * i) = __builtin_convertvector(codes, Bytes);
+  }
 #endif
 }
 
 INLINE void store_codes(uint8_t* p, Floats values) {
-#if defined(__AVX512F__)
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtusepi32_epi8((__m512i)to_codes(values)));
-#else
-  *reinterpret_cast<LooseBytes*>(p) = __builtin_convertvector(to_codes(values), Bytes);
-#endif
+  const Floats one[1] = {values};
+  store_codes(p, one);
 }
+
+INLINE void store_shorts(int16_t* p, Ints values) { *reinterpret_cast<LooseShorts*>(p) = __builtin_convertvector(values, Shorts); }
 
 // Round to bf16, halves to even.
 INLINE void store_bf16(uint16_t* p, Floats values) {
@@ -136,6 +189,19 @@ INLINE Floats exp2(Floats x) {
   return (Floats)_mm512_scalef_ps((__m512)p, (__m512)(x - f));
 #else
   return (Floats)((Ints)p + ((Ints)shifted << 23));
+#endif
+}
+
+// 2^x for x at most 12, with a relative error of 1e-4.
+INLINE Floats rough_exp2(Floats x) {
+#if defined(__AVX512DQ__)
+  const Floats f = (Floats)_mm512_reduce_ps((__m512)x, 9);  // x - floor(x)
+  Floats p = splat(0.07802452f) * f + splat(0.226067159f);
+  p = p * f + splat(0.695833539f);
+  p = p * f + splat(0.999925219f);
+  return (Floats)_mm512_scalef_ps((__m512)p, (__m512)x);
+#else
+  return exp2(x);
 #endif
 }
 

@@ -54,8 +54,10 @@ Scratch* new_scratch(const Model& model) {
   Scratch* s = static_cast<Scratch*>(calloc(1, sizeof(Scratch)));
   if (s == nullptr) return nullptr;
   const Sizes& sizes = model.sizes;
-  if (allocate(s->keys, sizes.keys) && allocate(s->scores, MAX_QUERIES * sizes.scores) && allocate(s->half_keys, sizes.keys) &&
-      allocate(s->half_values, sizes.values) && allocate(s->powers, MAX_QUERIES * (sizes.scores + LANES)))
+  if (allocate(s->keys, sizes.keys) && allocate(s->scores, MAX_QUERIES * sizes.scores) &&
+      allocate(s->bias, MAX_QUERIES * sizes.scores) && allocate(s->half_keys, sizes.keys) &&
+      allocate(s->half_values, sizes.values) && allocate(s->powers, MAX_QUERIES * (sizes.scores + LANES)) &&
+      allocate(s->half_queries, MAX_QUERIES * sizes.row))
     return s;
   free_scratch(s);
   return nullptr;
@@ -65,9 +67,11 @@ void free_scratch(Scratch* s) {
   if (s == nullptr) return;
   free(s->keys);
   free(s->scores);
+  free(s->bias);
   free(s->half_keys);
   free(s->half_values);
   free(s->powers);
+  free(s->half_queries);
   free(s);
 }
 

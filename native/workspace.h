@@ -30,8 +30,9 @@ struct Workspace {
 struct Scratch {
   float* keys;    // of one head, transposed
   float* scores;  // of a few queries
-  // In bf16: panels of keys and values of one head, and the powers of two of a few queries.
-  uint16_t *half_keys, *half_values, *powers;
+  float* bias;    // of these
+  // In bf16 or int16: panels of keys and values of one head, and the powers of two and rows of a few queries.
+  uint16_t *half_keys, *half_values, *powers, *half_queries;
 };
 
 constexpr int MAX_QUERIES = 16;  // computed together

@@ -59,7 +59,7 @@ def small_network() -> onnx.ModelProto:
 
 def model_file(model: onnx.ModelProto, *, bf16: bool) -> bytes:
     """Packed model without the metadata."""
-    packed = pack(model, bf16=bf16)
+    packed = pack(model, bf16=bf16, half_attention=bf16)
     return packed[: split_metadata(memoryview(packed))[0]]
 
 

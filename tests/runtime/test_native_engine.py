@@ -77,10 +77,11 @@ def output_size() -> tuple[int, int]:
     return size
 
 
-def test_every_instruction_set_gives_the_same_logits_in_int8():
+@pytest.mark.parametrize("half_attention", [False, True])
+def test_every_instruction_set_gives_the_same_logits_in_int8(half_attention):
     path = find_artifact(None)
     assert isinstance(path, Path)
-    packed = pack(onnx.load(path))
+    packed = pack(onnx.load(path), half_attention=half_attention)
     images = np.random.default_rng(0).integers(0, 256, (5, *output_size(), 3), np.uint8)
     logits = {}
     for name in instruction_sets():

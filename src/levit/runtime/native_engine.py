@@ -28,8 +28,8 @@ _MAX_PENDING_BATCHES = 2  # one is computed and one waits
 class NativeEngine(ManagedEngine):
     """Exported file in the native engine; an `ImageEngine`.
 
-    Quantized layers are computed in int8, all others in bf16 where the processor has AMX, or else in fp32. The weights
-    are packed on first use, and kept in `cache_dir`. An engine may be shared between threads.
+    Quantized layers are computed in int8, all others in bf16 where the processor has AMX, or else in fp32; attention
+    between quantized layers in bf16 or int16. The weights are packed on first use, and kept in `cache_dir`. An engine may be shared between threads.
 
     Args:
         model: an ONNX file of `levit export`, or its content.
@@ -57,7 +57,9 @@ class NativeEngine(ManagedEngine):
         super().__init__(guard)
         bf16 = precision != "fp32" and chosen_instruction_set() == "amx"
         source = str(model) if isinstance(model, Path) else "the model"
-        packed = open_packed(model, None if cache_dir is None else cache_dir / "native", bf16=bf16)
+        packed = open_packed(
+            model, None if cache_dir is None else cache_dir / "native", bf16=bf16, half_attention=precision != "fp32"
+        )
         guard.check()  # a network has threads from the start
         self._network = NativeNetwork(packed, threads=threads or usable_cores())
         self.metadata: Mapping[str, str] = self._network.metadata
@@ -144,7 +146,8 @@ def _choose_precision(requested: str, artifact: Artifact, instruction_set: str, 
     else:
         reason = "which this processor computes natively" if has_bf16 else "because this processor has no AMX"
     if artifact.precision == "int8":
-        quantized = f"the file is quantized; other layers are computed in {in_float}"
+        attention = " and attention in int16" if requested != "fp32" and not has_bf16 else ""
+        quantized = f"the file is quantized; other layers are computed in {in_float}{attention}"
         return "int8", f"{quantized}, {reason}; instructions: {instruction_set}"
     if requested == "int8":
         raise EngineError("not quantized", source=source, hint="export it in int8 with `levit export`")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from levit.errors import EngineError
 
-FORMAT_VERSION = 1  # of the model file, see native/model_file.h
+FORMAT_VERSION = 2  # of the model file, see native/model_file.h
 
 _TAIL = "<Q"  # length of the metadata, at the end of the file
 

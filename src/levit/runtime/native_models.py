@@ -25,7 +25,7 @@ from levit.spec.artifact import Artifact
 _TOLERANCES = {"int8": 0.15, "bf16": 0.1, "fp32": 1e-3}
 
 
-def open_packed(model: Path | bytes, cache_dir: Path | None, *, bf16: bool) -> Any:
+def open_packed(model: Path | bytes, cache_dir: Path | None, *, bf16: bool, half_attention: bool) -> Any:
     """Pack an exported file, or find it in the cache.
 
     A packed model is checked once: its logits of a random image are compared with those of another engine.
@@ -34,6 +34,7 @@ def open_packed(model: Path | bytes, cache_dir: Path | None, *, bf16: bool) -> A
         model: an ONNX file, or its content.
         cache_dir: folder of the cache; None for no cache.
         bf16: whether layers that are not quantized are computed in bf16.
+        half_attention: whether attention between layers in int8 or bf16 is computed with numbers of 16 bits.
 
     Returns:
         A buffer: the memory map of the cached file, or the content.
@@ -48,11 +49,11 @@ def open_packed(model: Path | bytes, cache_dir: Path | None, *, bf16: bool) -> A
         content = model.read_bytes() if isinstance(model, Path) else model
     except OSError as error:
         raise EngineError(f"cannot be read ({error.strerror})", source=source) from error
-    key = hashlib.sha256(content).hexdigest()[:32] + f"-{FORMAT_VERSION}{'-bf16' if bf16 else ''}"
+    key = hashlib.sha256(content).hexdigest()[:32] + f"-{FORMAT_VERSION}{'-bf16' * bf16}{'-half' * half_attention}"
     cached = None if cache_dir is None else _find_cached(cache_dir, key)
     if cached is not None:
         return cached
-    packed, is_complete = _pack(content, model, source, bf16)
+    packed, is_complete = _pack(content, model, source, bf16, half_attention)
     if cache_dir is not None and is_complete:
         with suppress(OSError):
             cache_dir.mkdir(parents=True, exist_ok=True)
@@ -70,7 +71,7 @@ def _find_cached(folder: Path, key: str) -> mmap.mmap | None:
     return None
 
 
-def _pack(content: bytes, model: Path | bytes, source: str, bf16: bool) -> tuple[bytes, bool]:
+def _pack(content: bytes, model: Path | bytes, source: str, bf16: bool, half_attention: bool) -> tuple[bytes, bool]:
     """Packed model, and whether all of the network is in the one file."""
     import onnx  # not needed for a cached model
     from google.protobuf.message import DecodeError
@@ -85,7 +86,7 @@ def _pack(content: bytes, model: Path | bytes, source: str, bf16: bool) -> tuple
             onnx.load_external_data_for_model(network, str(model.absolute().parent))
     except (DecodeError, OSError, ValueError, onnx.checker.ValidationError) as error:
         raise EngineError(f"not an ONNX file ({first_line(error)})", source=source) from error
-    packed = pack(network, bf16=bf16)
+    packed = pack(network, bf16=bf16, half_attention=half_attention)
     # Rounding to bf16 would hide small differences, so the same network is checked in fp32 too.
     _check({"bf16": packed, "fp32": pack(network)} if bf16 else {"fp32": packed}, network.SerializeToString())
     return packed, not external

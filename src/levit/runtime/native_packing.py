@@ -28,19 +28,18 @@ MAX_CHANNELS = 4  # of the input image
 _FP32, _INT8, _BF16 = 0, 1, 2  # precisions of layers
 _LANES = 16
 _ALIGNMENT = 64
-_MASKED = -1e30  # score of keys beyond the last one
 _LOG2_E = log2(np.e)
 _ACTIVATIONS = {"hardswish": 1, "silu": 2}
 _HEADER, _LAYER, _CONVOLUTION, _BLOCK = "<8s2IQ8I4f4f", "<4I3Q2f", "<8I", "<10IQ"
 
 
-def pack(model: onnx.ModelProto, *, bf16: bool = False) -> bytes:
+def pack(model: onnx.ModelProto, *, bf16: bool = False, half_attention: bool = False) -> bytes:
     """Pack an exported network.
 
     Args:
         model: content of an exported file, in fp32, fp16 or int8.
-        bf16: whether layers that are not quantized are stored and computed in bf16, except the head, and attention may
-            be computed in bf16.
+        bf16: whether layers that are not quantized are stored and computed in bf16, except the head.
+        half_attention: whether attention between layers in int8 or bf16 is computed with numbers of 16 bits.
 
     Returns:
         Content of a model file, followed by the metadata of the exported file. Its precision in the metadata is that
@@ -52,14 +51,14 @@ def pack(model: onnx.ModelProto, *, bf16: bool = False) -> bytes:
     """
     metadata = {pair.key: pair.value for pair in model.metadata_props}
     artifact = Artifact.from_metadata(metadata)
-    return join_metadata(_Packer(LayerReader(model), artifact, bf16=bf16).pack(), metadata)
+    return join_metadata(_Packer(LayerReader(model), artifact, bf16, half_attention).pack(), metadata)
 
 
 class _Packer:
     """Layers and blocks of one network, in order, with the arrays that they refer to."""
 
-    def __init__(self, reader: LayerReader, artifact: Artifact, *, bf16: bool) -> None:
-        self.reader, self.artifact, self.bf16 = reader, artifact, bf16
+    def __init__(self, reader: LayerReader, artifact: Artifact, bf16: bool, half_attention: bool) -> None:
+        self.reader, self.artifact, self.bf16, self.half_attention = reader, artifact, bf16, half_attention
         self.layers: list[tuple[Any, ...]] = []
         self.arrays: list[NDArray[Any]] = []
         self.size = 0  # of the arrays
@@ -69,6 +68,7 @@ class _Packer:
         architecture = self.artifact.architecture
         if architecture.num_channels > MAX_CHANNELS:
             raise OtherFormError(f"the native engine reads at most {MAX_CHANNELS} channels")
+        _check_activations(architecture)
         convolutions = [self.convolution(layer, architecture) for layer in stem_layers(architecture)]
         blocks = [self.block(block) for block in encoder_blocks(architecture)]
         self.linear(HEAD, rows=(1, architecture.hidden_sizes[-1]), columns=(1, architecture.num_labels))
@@ -99,7 +99,7 @@ class _Packer:
         if architecture.num_channels == 3:
             scale[:3], shift[:3] = self.artifact.preprocessing.scale_and_shift()
         sizes = architecture.num_channels, *architecture.image_height_width, architecture.num_labels
-        counts = len(self.layers), convolutions, blocks, self.bf16
+        counts = len(self.layers), convolutions, blocks, self.half_attention
         activation = _ACTIVATIONS[architecture.activation]
         return b"LEVITNAT", FORMAT_VERSION, activation, size, *sizes, *counts, *scale, *shift
 
@@ -108,11 +108,14 @@ class _Packer:
         if layer.name != stem_layers(architecture)[0].name:
             inputs = architecture.stem_grids[int(layer.name.removeprefix("stem.convolution")) - 2]
         content = self.reader.layer(layer.name)
+        before, after = layer.padding
+        if before != after:
+            raise OtherFormError(f"the padding of {layer.name} differs before and after the image")
         weight = _pad(content.weight.transpose(2, 3, 1, 0), 2, (1, layer.input_channels), self.width)
         weight = weight.reshape(layer.kernel_size, -1, layer.output_channels)
         channels, self.width = self.width, _round_up(layer.output_channels, _LANES)
         self.add(content, weight, (1, layer.output_channels), bf16=self.bf16)
-        return channels, layer.kernel_size, layer.stride, layer.padding, *inputs, *layer.output_grid
+        return channels, layer.kernel_size, layer.stride, before, *inputs, *layer.output_grid
 
     def block(self, block: EncoderBlock) -> tuple[int, ...]:
         return self.mlp(block) if isinstance(block, MlpBlock) else self.attention(block)
@@ -131,11 +134,10 @@ class _Packer:
         expected = (block.num_heads, prod(block.output_grid), prod(block.input_grid))
         if bias.shape != expected:
             raise OtherFormError(f"the attention bias of {block.name} has the shape {list(bias.shape)}")
-        padded = np.full((*expected[:2], _round_up(expected[2], _LANES)), _MASKED)
-        padded[:, :, : expected[2]] = bias * _LOG2_E
+        table = _bias_table(bias, block)
         dims = _round_up(block.key_dim, _LANES), _round_up(block.value_dim, _LANES)
         grids = *block.input_grid, *block.output_grid
-        return 0, block.num_heads, *dims, *grids, block.stride, block.is_residual, self.place_floats(padded)
+        return 0, block.num_heads, *dims, *grids, block.stride, block.is_residual, self.place_floats(table * _LOG2_E)
 
     def mlp(self, block: MlpBlock) -> tuple[int, ...]:
         width, hidden = (1, block.width), (1, block.hidden_width)
@@ -178,6 +180,32 @@ class _Packer:
         self.arrays.append(array)
         self.size = _round_up(position + array.nbytes, _ALIGNMENT)
         return position
+
+
+def _check_activations(architecture: Architecture) -> None:
+    used = {architecture.activation, architecture.stem_activation, architecture.attention_activation} - {None}
+    if len(used) > 1 or not used <= _ACTIVATIONS.keys():
+        raise OtherFormError(f"the native engine does not compute the activation {', '.join(sorted(map(str, used)))}")
+
+
+def _bias_table(bias: NDArray[Any], block: AttentionBlock) -> NDArray[Any]:
+    """Attention bias by the distance of query and key, [heads, rows, columns], which begin with 1 - the grid's width.
+
+    Raises:
+        OtherFormError: the bias depends on more than the distance.
+    """
+    (height, width), stride = block.input_grid, block.stride
+    distances = bias[:, 0].reshape(-1, height, width)  # of the query at the upper left
+    queries, keys = (
+        np.indices(block.output_grid).reshape(2, -1, 1) * stride,
+        np.indices((height, width)).reshape(2, 1, -1),
+    )
+    rows, columns = np.abs(queries - keys)
+    if not np.array_equal(distances[:, rows, columns], bias):
+        raise OtherFormError(f"the attention bias of {block.name} depends on more than the distance of two tokens")
+    table = np.concatenate([distances[:, :, :0:-1], distances], 2)
+    padding = _round_up(width - 1 + _round_up(width, _LANES), _LANES) - table.shape[2]
+    return np.pad(table, [(0, 0), (0, 0), (0, padding)])
 
 
 def _panels(weight: NDArray[Any], unit: int) -> NDArray[Any]:
