@@ -54,8 +54,8 @@ class Classifier:
         revision: branch, tag or commit, for a checkpoint on the hub.
 
     A classifier can be pickled, unless it was made from an opened engine: its copy in another process opens the same
-    model with the same options on first use, once for all copies in that process. Give `threads=1` for a pool of one
-    process per core, started by the method "spawn" or "forkserver".
+    model with the same options on first use, once for all copies in that process (a checkpoint in memory once for each
+    copy). Give `threads=1` for a pool of one process per core, started by the method "spawn" or "forkserver".
 
     Raises:
         CheckpointError: the model does not exist, is damaged, or has no revisions.
