@@ -28,7 +28,9 @@ def test_summary_and_output_folder(console, model, photos, tmp_path):
     assert "10 images, 10 evaluated" in fields["data"]
     assert "95 % interval" in fields["top-1"]
     names = {file.name for file in (tmp_path / "out").iterdir()}
-    assert names == {"report.html", "metrics.json", "per_class.csv", "confusion.csv", "predictions.parquet"}
+    assert names == {
+        "report.html", "metrics.json", "per_class.csv", "confusion.csv", "mistakes.csv", "predictions.parquet",
+    }  # fmt: skip
     assert json.loads((tmp_path / "out/metrics.json").read_text())["images"]["evaluated"] == 10
 
 

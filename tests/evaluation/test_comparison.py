@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from levit.errors import DataError
-from levit.evaluation.comparison import Comparison, ComparisonAccumulator, RecordedPredictions, paired_difference
+from levit.evaluation.comparison import (
+    Comparison,
+    ComparisonAccumulator,
+    RecordedPredictions,
+    distinct_names,
+    paired_difference,
+)
 from levit.evaluation.evaluator import evaluate
 from levit.runtime.classifier import Classifier
 from levit.runtime.fake_engine import FakeEngine
@@ -30,6 +36,24 @@ def test_images_are_counted_by_the_models_that_predict_them_correctly():
     assert {image.name for image in comparison.disagreements} == {item.name for item in ColorDataset().items}
     green = next(image for image in comparison.disagreements if image.name == "green0")
     assert (green.target, green.first, green.second) == ("green", "blue", "green")
+    assert not green.is_first_correct
+
+
+@pytest.mark.parametrize(
+    ("changes", "given", "names"),
+    [
+        ({"model": "other"}, ("a.onnx", "b.onnx"), ("colors", "other")),
+        ({"precision": "int8"}, ("a.onnx", "b.onnx"), ("colors (fp32)", "colors (int8)")),
+        ({"engine": "native"}, ("a.onnx", "a.onnx"), ("colors (fake)", "colors (native)")),
+        ({}, ("x/a.onnx", "x/b.onnx"), ("colors (a.onnx)", "colors (b.onnx)")),
+        ({}, ("x/a.onnx", "y/a.onnx"), ("colors (x/a.onnx)", "colors (y/a.onnx)")),
+        ({}, ("a.onnx", "a.onnx"), ("colors (first)", "colors (second)")),
+    ],
+    ids=str,
+)
+def test_models_of_one_name_are_told_apart_by_what_differs(changes, given, names):
+    evaluation = replace(evaluate(color_classifier(), ColorDataset()), precision="fp32", engine="fake")
+    assert distinct_names(evaluation, replace(evaluation, **changes), given) == names
 
 
 def test_a_model_agrees_with_itself():

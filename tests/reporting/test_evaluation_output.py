@@ -40,7 +40,7 @@ def test_all_files_are_written_and_agree(tmp_path):
     evaluation, comparison = run(tmp_path / "out", ColorDataset(UNUSABLE))
     assert comparison is None
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "metrics.json", "report.html", "predictions.parquet", "per_class.csv", "confusion.csv",
+        "metrics.json", "report.html", "predictions.parquet", "mistakes.csv", "per_class.csv", "confusion.csv",
     }  # fmt: skip
     metrics = read_json(tmp_path / "out/metrics.json")
     assert metrics["top1"]["value"] == evaluation.top1.value == pytest.approx(0.7)

@@ -8,6 +8,7 @@ import numpy as np
 from levit.data.labeled_images import LabeledImage
 from levit.evaluation.comparison import ComparisonAccumulator, RecordedPredictions
 from levit.evaluation.evaluator import evaluate
+from levit.evaluation.metrics import class_metrics
 from levit.evaluation.multi_label import evaluate_multi_label
 from levit.reporting.evaluation_report import evaluation_report
 from levit.reporting.multi_label_report import multi_label_report
@@ -32,7 +33,33 @@ def test_report_is_self_contained_and_escapes_names():
     assert "70.00 %" in page
     assert page.count("<figure>") == 3
     assert is_self_contained(page)
-    assert image_types(page) == {"data:image/jpeg;base64", "data:image/png;base64"}
+    assert image_types(page) == {"data:image/jpeg;base64"}
+    assert "3 images are predicted wrongly." in page
+    assert re.findall(r"<code>(.*?)</code>", page) == ["green2", "green1", "green0"]
+
+
+def test_many_classes_are_drawn_as_a_picture():
+    evaluation = evaluate(color_classifier(), ColorDataset())
+    labels = tuple(f"class {index}" for index in range(31))
+    confusion = np.zeros((31, 31), np.int64)
+    confusion[:3, :3] = evaluation.confusion
+    scores = class_metrics(confusion.diagonal(), confusion.sum(1), confusion.sum(0))
+    many = replace(evaluation, labels=labels, class_indices=range(31), confusion=confusion, per_class=scores)
+    assert "data:image/png;base64" in image_types(evaluation_report(many))
+    assert "<table><thead>" not in evaluation_report(many)
+    assert "<table><thead>" in evaluation_report(replace(many, class_indices=range(30)))
+
+
+def test_no_sentence_and_no_table_is_without_content():
+    recorded = RecordedPredictions()
+    first = evaluate(color_classifier(), RedDataset(), on_prediction=recorded.add)
+    accumulator = ComparisonAccumulator(recorded)
+    second = evaluate(color_classifier(), RedDataset(), on_prediction=accumulator.add)
+    page = evaluation_report(first, accumulator.result(first, second))
+    assert "There are none." in page
+    assert "No image is predicted correctly by only one of them." in page
+    assert "<th>of the class</th>" not in page
+    assert re.search(r":\s*(</p>|<div class=\"photos\"></div>)", page) is None
 
 
 def test_a_report_says_that_the_model_chose_among_the_classes_of_the_data():
@@ -56,6 +83,8 @@ def test_report_of_a_comparison_shows_the_disagreements():
     page = evaluation_report(first, accumulator.result(first, second))
     assert "-40.00 points" in page
     assert page.count("<figure>") == 3 + 10
+    assert "only colors (first)" in page
+    assert "colors (second): right" in page
 
 
 def test_multi_label_report_is_self_contained_and_escapes_names():

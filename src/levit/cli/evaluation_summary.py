@@ -71,12 +71,12 @@ def _print(fields: dict[str, str], out: Path | None) -> None:
 
 
 def _comparison(comparison: Comparison) -> dict[str, str]:
-    second, gain = comparison.second, comparison.gain
+    second, gain, (first_name, second_name) = comparison.second, comparison.gain, comparison.names
     return {
-        "compared": f"{second.model} ({second.engine}, {second.precision}): {_percent(second.top1)}, "
+        "compared": f"{second_name} ({second.engine}, {second.precision}): {_percent(second.top1)}, "
         f"{100 * gain.value:+.2f} points (95 % interval {100 * gain.low:+.2f} to {100 * gain.high:+.2f})",
         "agreement": f"{100 * comparison.agreement.value:.2f} % the same prediction; both correct "
-        f"{comparison.num_both_correct:,}, only the first {comparison.num_only_first:,}, only the second "
+        f"{comparison.num_both_correct:,}, only {first_name} {comparison.num_only_first:,}, only {second_name} "
         f"{comparison.num_only_second:,}, neither {comparison.num_neither:,}",
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass, field
 from math import sqrt
+from pathlib import PurePath
 
 from levit.data.class_matching import normalize_class_name
 from levit.data.labeled_images import LabeledImage
@@ -28,6 +29,7 @@ class Disagreement:
         target: name of its class.
         first: prediction of the first model.
         second: prediction of the second model.
+        is_first_correct: whether the first model is the one that is correct.
         score: score of the second model's prediction, in [0, 1].
     """
 
@@ -36,6 +38,7 @@ class Disagreement:
     target: str
     first: str
     second: str
+    is_first_correct: bool
     score: float
 
 
@@ -46,6 +49,8 @@ class Comparison:
     Attributes:
         first: evaluation of the first model.
         second: evaluation of the second model.
+        names: names of both models, which differ: with the precision, the engine or the file where one model is
+            evaluated in two forms.
         agreement: fraction of the images with the same prediction, in [0, 1].
         num_both_correct: number of images that both predict correctly.
         num_only_first: number of images that only the first model predicts correctly.
@@ -58,6 +63,7 @@ class Comparison:
 
     first: Evaluation
     second: Evaluation
+    names: tuple[str, str]
     agreement: Estimate
     num_both_correct: int
     num_only_first: int
@@ -119,11 +125,16 @@ class ComparisonAccumulator:
         self._num_same += best.name == first or normalize_class_name(best.name) == normalize_class_name(first)
         if is_correct[0] != is_correct[1]:
             name = prediction.labels[target]
-            disagreement = Disagreement(item.name, item.image, name, first, best.name, best.score)
+            disagreement = Disagreement(item.name, item.image, name, first, best.name, is_first_correct, best.score)
             self._disagreements.add(best.score, disagreement)
 
-    def result(self, first: Evaluation, second: Evaluation) -> Comparison:
+    def result(self, first: Evaluation, second: Evaluation, *, given: tuple[str, str] = ("", "")) -> Comparison:
         """The comparison, after both models were evaluated on all images.
+
+        Args:
+            first: evaluation of the first model.
+            second: evaluation of the second model.
+            given: files or names by which the models were opened.
 
         Raises:
             DataError: they were evaluated on different numbers of images.
@@ -139,6 +150,7 @@ class ComparisonAccumulator:
         return Comparison(
             first=first,
             second=second,
+            names=distinct_names(first, second, given),
             agreement=proportion(self._num_same, self._num_images),
             num_both_correct=self._counts[True, True],
             num_only_first=only_first,
@@ -147,6 +159,27 @@ class ComparisonAccumulator:
             gain=paired_difference(only_first, only_second, self._num_images),
             disagreements=tuple(self._disagreements.items()),
         )
+
+
+def distinct_names(first: Evaluation, second: Evaluation, given: tuple[str, str]) -> tuple[str, str]:
+    """Names of two models that differ: two forms of one model are told apart by precision, engine or file.
+
+    Args:
+        first: evaluation of the first model.
+        second: evaluation of the second model.
+        given: files or names by which the models were opened.
+    """
+    if first.model != second.model:
+        return first.model, second.model
+    for details in (
+        (first.precision, second.precision),
+        (first.engine, second.engine),
+        (PurePath(given[0]).name, PurePath(given[1]).name),
+        given,
+    ):
+        if details[0] != details[1]:
+            return f"{first.model} ({details[0]})", f"{second.model} ({details[1]})"
+    return f"{first.model} (first)", f"{second.model} (second)"
 
 
 def paired_difference(num_only_first: int, num_only_second: int, num_images: int) -> Estimate:

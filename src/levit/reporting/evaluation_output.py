@@ -15,6 +15,7 @@ from levit.evaluation.multi_label import MultiLabelEvaluation
 from levit.evaluation.single_label_pass import Evaluation, OnPrediction
 from levit.reporting.evaluation_report import evaluation_report
 from levit.reporting.metrics_json import escape_surrogates, evaluation_metrics, format_json, multi_label_metrics
+from levit.reporting.mistakes_table import MISTAKES_FILE, MistakesTable
 from levit.reporting.multi_label_report import multi_label_report
 from levit.reporting.output_folder import METRICS_FILE, output_folder
 from levit.reporting.predictions_table import PredictionsTable
@@ -46,18 +47,22 @@ def evaluate_and_write(
     accumulator = ComparisonAccumulator(recorded)
     with ExitStack() as stack:
         folder = stack.enter_context(output_folder(out)) if out is not None else None
-        table = stack.enter_context(PredictionsTable(folder / "predictions.parquet")) if folder is not None else None
+        tables: list[PredictionsTable | MistakesTable] = []
+        if folder is not None:
+            tables.append(stack.enter_context(PredictionsTable(folder / "predictions.parquet")))
+            tables.append(stack.enter_context(MistakesTable(folder / MISTAKES_FILE)))
 
         def on_prediction(item: LabeledImage, prediction: Prediction, target: int) -> None:
             recorded.add(item, prediction, target)
-            if table is not None:
+            for table in tables:
                 table.add(item, prediction, target)
 
         models: list[tuple[str, OnPrediction]] = [(model, on_prediction)]
         if other_model is not None:
             models.append((other_model, accumulator.add))
         evaluation, *others = evaluate(models)
-        comparison = accumulator.result(evaluation, others[0]) if others else None
+        given = (model, other_model or "")
+        comparison = accumulator.result(evaluation, others[0], given=given) if others else None
         if folder is not None:
             write_evaluation(evaluation, folder, comparison)
     return evaluation, comparison

@@ -6,12 +6,12 @@ from html import escape
 
 import numpy as np
 
-from levit.evaluation.comparison import Comparison
+from levit.evaluation.comparison import Comparison, Disagreement
 from levit.evaluation.diagnostics import Mistake
 from levit.evaluation.metrics import Estimate
 from levit.evaluation.single_label_pass import Evaluation
 from levit.images.decoding import ImageSource
-from levit.reporting import html_page
+from levit.reporting import confusion_table, html_page
 from levit.reporting.charts import draw_confusion_matrix, draw_reliability
 from levit.spec.labels import has_top5
 
@@ -35,7 +35,7 @@ def evaluation_report(evaluation: Evaluation, comparison: Comparison | None = No
         html_page.duplicates(evaluation.duplicates),
         _classes(evaluation),
     ]
-    return html_page.page(f"{evaluation.model} on {evaluation.data}", sections)
+    return html_page.page(f"{evaluation.model} on {evaluation.data}", sections, confusion_table.STYLE)
 
 
 def _header(evaluation: Evaluation) -> str:
@@ -75,52 +75,93 @@ def _interval(estimate: Estimate) -> str:
 
 
 def _comparison(comparison: Comparison) -> str:
-    first, second, gain = comparison.first, comparison.second, comparison.gain
+    second, gain, (first_name, second_name) = comparison.second, comparison.gain, comparison.names
     rows = [
         ["both", f"{comparison.num_both_correct:,}"],
-        [f"only {first.model}", f"{comparison.num_only_first:,}"],
-        [f"only {second.model}", f"{comparison.num_only_second:,}"],
+        [f"only {first_name}", f"{comparison.num_only_first:,}"],
+        [f"only {second_name}", f"{comparison.num_only_second:,}"],
         ["neither", f"{comparison.num_neither:,}"],
     ]
-    photos = html_page.photos(
-        (image.image, image.target, f"{escape(image.target)}: {escape(image.first)}, second: {escape(image.second)}")
-        for image in comparison.disagreements
-    )
     return (
-        f"<h2>Comparison with {escape(second.model)}</h2><p>{escape(second.model)} ({escape(second.engine)}, "
-        f"{escape(second.precision)}) has {100 * second.top1.value:.2f} % top-1: {100 * gain.value:+.2f} points, 95 % "
-        f"interval {100 * gain.low:+.2f} to {100 * gain.high:+.2f}. Both give the same prediction for "
+        f"<h2>Comparison with {escape(second_name)}</h2><p>{escape(second_name)}, computed by {escape(second.engine)} "
+        f"in {escape(second.precision)}, has {100 * second.top1.value:.2f} % top-1: {100 * gain.value:+.2f} points, "
+        f"95 % interval {100 * gain.low:+.2f} to {100 * gain.high:+.2f}. Both give the same prediction for "
         f"{100 * comparison.agreement.value:.1f} % of the images.</p>"
         + html_page.table(["correct", "images"], rows)
-        + "<p>Images that only one of them predicts correctly, in descending order of the second model's score:</p>"
-        + photos
+        + _disagreements(comparison)
     )
+
+
+def _disagreements(comparison: Comparison) -> str:
+    if not comparison.disagreements:
+        return "<p>No image is predicted correctly by only one of them.</p>"
+    return (
+        f"<p>Images that only one of them predicts correctly, by the score of {escape(comparison.names[1])}:</p>"
+        + html_page.photos(_disagreement_photo(image, comparison.names) for image in comparison.disagreements)
+    )
+
+
+def _disagreement_photo(image: Disagreement, names: tuple[str, str]) -> tuple[ImageSource, str, str]:
+    first, second = map(escape, names)
+    caption = (
+        f"{escape(image.target)}<br>{first}: {_verdict(image.first, is_correct=image.is_first_correct)}<br>{second}: "
+        f"{_verdict(image.second, is_correct=not image.is_first_correct)}{html_page.file_name(image.name)}"
+    )
+    return image.image, image.target, caption
+
+
+def _verdict(predicted: str, *, is_correct: bool) -> str:
+    return "right" if is_correct else f"<b>{escape(predicted)}</b>"
 
 
 def _mistakes(evaluation: Evaluation) -> str:
     if not evaluation.mistakes:
         return "<h2>Mistakes</h2><p>There are none.</p>"
-    return "<h2>Most confident mistakes</h2>" + html_page.photos(
-        _mistake_photo(evaluation, mistake) for mistake in evaluation.mistakes
+    count = evaluation.num_evaluated - round(evaluation.top1.value * evaluation.num_evaluated)
+    title = "Mistakes" if count <= len(evaluation.mistakes) else "Most confident mistakes"
+    return (
+        f'<h2>{title}</h2><p class="dim">{_shown(count, len(evaluation.mistakes))} File names are relative to the '
+        "data; all mistakes are in mistakes.csv.</p>"
+        + html_page.photos(_mistake_photo(evaluation, mistake) for mistake in evaluation.mistakes)
     )
+
+
+def _shown(count: int, num_shown: int) -> str:
+    images = "1 image is" if count == 1 else f"{count:,} images are"
+    shown = "" if count <= num_shown else f" These {num_shown} have the highest scores."
+    return f"{images} predicted wrongly.{shown}"
 
 
 def _mistake_photo(evaluation: Evaluation, mistake: Mistake) -> tuple[ImageSource, str, str]:
     target, predicted = evaluation.labels[mistake.target], evaluation.labels[mistake.predicted]
-    caption = f"{escape(target)}, predicted as <b>{escape(predicted)}</b> ({100 * mistake.score:.0f} %)"
-    return mistake.image, target, caption
+    caption = f"{escape(target)}, predicted as <b>{escape(predicted)}</b> ({100 * mistake.score:.0f}&nbsp;%)"
+    return mistake.image, target, caption + html_page.file_name(mistake.name)
 
 
 def _confusion(evaluation: Evaluation) -> str:
-    indices = list(evaluation.class_indices)
-    image = draw_confusion_matrix(evaluation.confusion[np.ix_(indices, indices)])
+    pairs = _confused_pairs(evaluation)
+    header = ["class", "predicted as", "images", "of the class"]
     return (
         "<h2>Confusion matrix</h2>"
-        + html_page.table(["class", "predicted as", "images", "of the class"], _confused_pairs(evaluation), text=2)
+        + (html_page.table(header, pairs, text=2) if pairs else "")
         + '<p class="dim">Each row is a true class, each column a predicted class, in the order of the labels; the '
-        "diagonal is correct. The numbers are in confusion.csv.</p>"
-        f'<img class="matrix" alt="confusion matrix" src="{image}">'
+        f"diagonal is correct. The numbers are {'also ' if _has_table(evaluation) else ''}in confusion.csv.</p>"
+        + _matrix(evaluation)
     )
+
+
+def _has_table(evaluation: Evaluation) -> bool:
+    return len(evaluation.class_indices) <= confusion_table.MAX_CLASSES
+
+
+def _matrix(evaluation: Evaluation) -> str:
+    """The matrix of the classes of the data: a table if they are few, or else a picture."""
+    indices = list(evaluation.class_indices)
+    confusion = evaluation.confusion[np.ix_(indices, indices)]
+    if not _has_table(evaluation):
+        return f'<img class="matrix" alt="confusion matrix" src="{draw_confusion_matrix(confusion)}">'
+    num_others = (evaluation.confusion[indices].sum(axis=1) - confusion.sum(axis=1)).tolist()
+    return confusion_table.confusion_table(confusion, [evaluation.labels[index] for index in indices], num_others)
 
 
 def _confused_pairs(evaluation: Evaluation) -> list[list[str]]:

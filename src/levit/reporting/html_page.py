@@ -43,7 +43,8 @@ th { color: var(--dim); font-weight: 500; white-space: normal; vertical-align: b
 .matrix { width: 100%; max-width: 40rem; border: 1px solid var(--line); image-rendering: pixelated; }
 .photos { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); gap: .9rem; }
 figure { margin: 0; break-inside: avoid; font-size: .85rem; } figure img { width: 100%; aspect-ratio: 1;
-  object-fit: cover; border-radius: .4rem; } figcaption b { color: #c2403a; }
+  object-fit: cover; border-radius: .4rem; } figcaption b { color: #c2403a; } figcaption { overflow-wrap: anywhere; }
+figcaption code { display: block; color: var(--dim); font-size: .7rem; user-select: all; }
 details { margin: .5rem 0; } summary { cursor: pointer; }
 @media print { body { max-width: none; font-size: 11px; } details > * { display: block; }
   details::details-content { content-visibility: visible; display: block; } tr { break-inside: avoid; } }
@@ -75,6 +76,11 @@ def photos(figures: Iterable[tuple[ImageSource, str, str]]) -> str:
         for image, alternative, caption in figures
     )
     return f'<div class="photos">{"".join(shown)}</div>'
+
+
+def file_name(name: str) -> str:
+    """Name of a file below a caption, which is selected as a whole, and broken into lines after slashes first."""
+    return f"<code>{escape(name).replace('/', '/<wbr>')}</code>"
 
 
 def percent(fraction: float) -> str:

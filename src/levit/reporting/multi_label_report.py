@@ -64,7 +64,8 @@ def _mistakes(evaluation: MultiLabelEvaluation) -> str:
 def _mistake_photo(evaluation: MultiLabelEvaluation, mistake: LabelMistake) -> tuple[ImageSource, str, str]:
     kind = "missed" if mistake.is_present else "wrongly predicted"
     label = escape(evaluation.labels[mistake.label])
-    return mistake.image, mistake.name, f"{kind}: <b>{label}</b> ({100 * mistake.score:.0f}&nbsp;%)"
+    caption = f"{kind}: <b>{label}</b> ({100 * mistake.score:.0f}&nbsp;%){html_page.file_name(mistake.name)}"
+    return mistake.image, mistake.name, caption
 
 
 def _histogram(evaluation: MultiLabelEvaluation) -> str:

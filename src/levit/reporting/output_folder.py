@@ -10,7 +10,10 @@ from levit.errors import DataError
 from levit.files import updating_folder
 
 METRICS_FILE = "metrics.json"
-FILES = (METRICS_FILE, "report.html", "predictions.parquet", "per_class.csv", "per_label.csv", "confusion.csv")
+FILES = (
+    METRICS_FILE, "report.html", "predictions.parquet", "mistakes.csv", "per_class.csv", "per_label.csv",
+    "confusion.csv",
+)  # fmt: skip
 """Every file that an evaluation may write."""
 
 
