@@ -57,10 +57,10 @@ def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess:
 @pytest.mark.parametrize(
     ("engine", "action"),
     [
-        ("openvino", "single"),
+        pytest.param("openvino", "single", marks=pytest.mark.slow),
         ("openvino", "stream"),
-        ("openvino", "same stream"),
-        ("onnxruntime", "stream"),
+        pytest.param("openvino", "same stream", marks=pytest.mark.slow),
+        pytest.param("onnxruntime", "stream", marks=pytest.mark.slow),
         pytest.param("torch", "single", marks=pytest.mark.slow),
     ],
 )
@@ -114,10 +114,10 @@ started.wait(120)
 @pytest.mark.parametrize(
     ("engine", "method", "kind"),
     [
-        ("openvino", "stream", "daemon"),
-        ("openvino", "single", "daemon"),
+        pytest.param("openvino", "stream", "daemon", marks=pytest.mark.slow),
+        pytest.param("openvino", "single", "daemon", marks=pytest.mark.slow),
         ("openvino", "stream", "thread"),
-        ("onnxruntime", "single", "daemon"),
+        pytest.param("onnxruntime", "single", "daemon", marks=pytest.mark.slow),
         pytest.param("torch", "stream", "thread", marks=pytest.mark.slow),
     ],
 )
