@@ -1,12 +1,13 @@
 """`levit explain`."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.cli.console import start
 from tests.conftest import EXAMPLES, ROOT
 
 
@@ -70,7 +71,7 @@ def test_an_exported_file_has_no_attention_to_differentiate(console, photos):
     assert "give the checkpoint, or use --method occlusion" in result.err
 
 
-def test_the_command_does_not_import_torch(tmp_path):
+def test_the_command_does_not_import_torch():
     code = f"""
 import sys
 from levit.cli import main
@@ -81,12 +82,5 @@ except SystemExit as error:
     assert not error.code, error.code
 assert not {{"torch", "transformers"}} & set(sys.modules)
 """
-    import subprocess
-    import sys
-
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert "espresso" in output
-
-
-def test_the_process_ends_with_the_exit_code_of_an_error():
-    assert start("explain", "missing.jpg").returncode == 2

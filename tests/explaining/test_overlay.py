@@ -70,9 +70,9 @@ def test_another_suffix_is_refused(tmp_path):
         explanation().save(tmp_path / "heat.txt")
 
 
-def test_relative_values_begin_at_the_neutral_value():
-    assert explanation(values=[[-1, 0], [1, 2]]).relative.tolist() == [[0, 0], [0.5, 1]]
-    assert explanation(values=[[-1, 0], [1, 3]], method="cam").relative.tolist() == [[0, 0.25], [0.5, 1]]
+def test_relative_values_begin_at_the_median():
+    assert explanation(values=[[-1, 0], [0, 2], [-5, 1]]).relative.tolist() == [[0, 0], [0, 1], [0, 0.5]]
+    assert explanation(values=[[-4, -3, -2]]).relative.tolist() == [[0, 0, 1]]
     assert explanation(values=[[-1, -1]]).relative.max() == 0
 
 

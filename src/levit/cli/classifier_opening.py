@@ -26,14 +26,8 @@ def open_classifier(
 ) -> Classifier:
     """Open a classifier with the options of a command."""
     skip_model_converter()
-    import PIL.Image
-
-    from levit.images.decoding import MAX_PIXELS
     from levit.runtime.classifier import Classifier
 
-    max_pixels = max_pixels or MAX_PIXELS
-    if PIL.Image.MAX_IMAGE_PIXELS is not None:  # Pillow's own limit must not be lower than the user's
-        PIL.Image.MAX_IMAGE_PIXELS = max(PIL.Image.MAX_IMAGE_PIXELS, max_pixels)
     classifier = Classifier(
         model,
         engine=engine.value,
@@ -41,12 +35,24 @@ def open_classifier(
         threads=threads,
         provider=provider,
         preprocessing=preprocessing.value,
-        max_pixels=max_pixels,
+        max_pixels=raise_pillow_limit(max_pixels),
         revision=revision,
     )
     if verbose:
         _print_engine(classifier)
     return classifier
+
+
+def raise_pillow_limit(max_pixels: int | None) -> int:
+    """The limit on the pixels of an image, and not a lower one in Pillow."""
+    import PIL.Image
+
+    from levit.images.decoding import MAX_PIXELS
+
+    limit = max_pixels or MAX_PIXELS
+    if PIL.Image.MAX_IMAGE_PIXELS is not None:
+        PIL.Image.MAX_IMAGE_PIXELS = max(PIL.Image.MAX_IMAGE_PIXELS, limit)
+    return limit
 
 
 def skip_model_converter() -> None:

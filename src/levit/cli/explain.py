@@ -36,25 +36,31 @@ class MethodName(StrEnum):
     ROLLOUT = "rollout"
 
 
+ImageArgument = Annotated[str, typer.Argument(help="The image.")]
+ClassOption = Annotated[
+    str | None, typer.Option("--class", metavar="NAME", help="Name or index of the class; default: the best one.")
+]
+MethodOption = Annotated[
+    MethodName,
+    typer.Option(help="How the map is computed; the last two need torch and a checkpoint, and rollout has no class."),
+]
+OutOption = Annotated[
+    str | None,
+    typer.Option(
+        "--out", "-o", metavar="FILE", help="Picture with the map over the image (.png, .jpg, .webp), or .npy."
+    ),
+]
+MasksOption = Annotated[int, typer.Option(min=1, help="Number of random masks of --method rise.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the map as one JSON object.")]
+
+
 def explain(
-    image: Annotated[str, typer.Argument(help="The image.")],
-    class_name: Annotated[
-        str | None, typer.Option("--class", metavar="NAME", help="Name or index of the class; default: the best one.")
-    ] = None,
-    method: Annotated[
-        MethodName,
-        typer.Option(
-            help="How the map is computed; the last two need torch and a checkpoint, rollout ignores --class."
-        ),
-    ] = MethodName.OCCLUSION,
-    out: Annotated[
-        str | None,
-        typer.Option(
-            "--out", "-o", metavar="FILE", help="Picture with the map over the image (.png, .jpg, .webp), or .npy."
-        ),
-    ] = None,
-    masks: Annotated[int, typer.Option(min=1, help="Number of random masks of --method rise.")] = 1000,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the map as one JSON object.")] = False,
+    image: ImageArgument,
+    class_name: ClassOption = None,
+    method: MethodOption = MethodName.OCCLUSION,
+    out: OutOption = None,
+    masks: MasksOption = 1000,
+    as_json: JsonOption = False,
     model: ModelOption = None,
     revision: RevisionOption = None,
     precision: PrecisionOption = Precision.AUTO,
@@ -69,7 +75,6 @@ def explain(
     Without --out and --json, the map is printed as a small picture of characters.
     """
     from levit.cli.classifier_opening import raise_pillow_limit, skip_model_converter
-    from levit.cli.output import print_json
     from levit.explaining.explain import Explainer
     from levit.explaining.explanation import check_suffix
 
@@ -86,7 +91,12 @@ def explain(
         provider=provider,
         revision=revision,
     )
-    explanation = explainer(image, class_name=class_name, method=method.value, masks=masks)
+    _write(explainer(image, class_name=class_name, method=method.value, masks=masks), out, as_json=as_json)
+
+
+def _write(explanation: Explanation, out: str | None, *, as_json: bool) -> None:
+    from levit.cli.output import print_json
+
     if out is not None:
         explanation.save(out)
     if as_json:

@@ -56,13 +56,12 @@ class Explanation:
 
     @property
     def relative(self) -> NDArray[np.float32]:
-        """The values for display, float32 [rows, columns] in [0, 1]: 0 for all that is at or below the neutral value.
+        """The values for display, float32 [rows, columns] in [0, 1]: 0 up to their median, 1 for the largest.
 
-        The neutral value is 0, or for a method without one ("cam", "rollout") the smallest value. The largest is 1; all
-        are 0 if none is above the neutral value.
+        The signs are those of `values`: where the whole map is negative, the score rises without any part, and the
+        picture shows the parts without which it rises least.
         """
-        neutral = self.values.min() if self.method in ("cam", "rollout") else 0.0
-        above = np.maximum(self.values - neutral, 0)
+        above = np.maximum(self.values - np.median(self.values), 0)
         largest = above.max()
         return np.asarray(above / largest if largest > 0 else above, np.float32)
 

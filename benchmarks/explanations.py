@@ -1,0 +1,199 @@
+"""Checks of explanations by the embedded model, on test photos, as the literature asks for them.
+
+python benchmarks/explanations.py [CHECK …]      all checks by default; needs ../shared/data
+
+- areas, slow_areas: area under the curve of the score while the most important parts are replaced first (deletion,
+  lower is better) or shown first (insertion, higher is better), with two fills; beside maps without the model.
+- quadrants: four photos tiled 2 x 2; how often the quadrant of a class has the largest part of its map.
+- weights: rank correlation with the original map while the weights are shuffled, from the head to the stem.
+- classes: rank correlation of the maps of the best two classes of an image.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import spearmanr
+
+import levit
+from explanation_maps import Array, Maps, Pixels, grid_of, reference_maps
+from levit.data.open_data import open_data
+from levit.explaining.masks import CELLS, apply_masks, blur
+from levit.images.transform import read_and_preprocess
+
+DATA = Path(__file__).parent.parent.parent / "shared" / "data" / "photos-val.parquet"
+RESULT = Path(__file__).parent / "results" / "explanations.json"
+
+IMAGES = 200  # of the deletion and insertion areas
+SLOW_IMAGES = 40  # of those for methods that take many passes, or torch
+MOSAICS = 50
+TRIED_PHOTOS = 3  # of each class
+STEPS = 8
+SEED = 0
+
+
+def test_images(count: int) -> list[Pixels]:
+    """Network inputs of test photos that are spread evenly over the classes."""
+    data = open_data(DATA)
+    step = len(data) // count
+    preprocessing = levit.Classifier().artifact.preprocessing
+    items = islice(data, 0, step * count, step)
+    return [read_and_preprocess(item.image, preprocessing) for item in items]
+
+
+def areas() -> dict[str, Any]:
+    """Mean deletion and insertion areas of the fast methods."""
+    return _areas(("occlusion", "cam"), IMAGES)
+
+
+def slow_areas() -> dict[str, Any]:
+    """The same of methods that take many passes, or torch, on fewer images."""
+    return _areas(("rise", "gradient-attention", "rollout"), SLOW_IMAGES)
+
+
+def _areas(names: tuple[str, ...], count: int) -> dict[str, Any]:
+    maps = Maps()
+    rows: dict[str, list[dict[str, float]]] = {}
+    for index, pixels in enumerate(test_images(count)):
+        best = maps.best_class(pixels)
+        grids = {name: grid_of(maps.compute(name, pixels, best)) for name in names}
+        grids |= reference_maps(pixels, seed=SEED + index)
+        for name, grid in grids.items():
+            rows.setdefault(name, []).append(curve_areas(maps, pixels, grid, best))
+        if index % 10 == 9:
+            print(f"areas: {index + 1} of {count} images", file=sys.stderr, flush=True)
+    return {"images": count, **{name: _means(values) for name, values in rows.items()}}
+
+
+def curve_areas(maps: Maps, pixels: Pixels, grid: Array, index: int) -> dict[str, float]:
+    """Areas under the curves of the score of a class, by deletion and insertion, with blurred and gray fills."""
+    order = np.argsort(-grid.ravel(), kind="stable")
+    masks = np.zeros((STEPS + 1, CELLS * CELLS), np.float32)
+    for step in range(STEPS + 1):
+        masks[step, order[: round(step * CELLS * CELLS / STEPS)]] = 1
+    masks = masks.reshape(-1, CELLS, CELLS)
+    masks = np.concatenate([masks, 1 - masks[1:-1]])  # the ends of both curves are the same images
+    result = {}
+    for name, fill in {"blurred": blur(pixels), "gray": np.full_like(pixels, 128)}.items():
+        scores = maps.scores(apply_masks(pixels, fill, masks))[:, index]
+        deletion = scores[: STEPS + 1]
+        insertion = np.concatenate([deletion[-1:], scores[STEPS + 1 :], deletion[:1]])
+        result[f"deletion, {name}"] = float(np.trapezoid(deletion, dx=1 / STEPS))
+        result[f"insertion, {name}"] = float(np.trapezoid(insertion, dx=1 / STEPS))
+    return result
+
+
+def quadrants() -> dict[str, Any]:
+    """Share of tiles in 2 x 2 mosaics whose class has the largest part of its map in the right quadrant."""
+    maps = Maps()
+    photos = _known_photos(maps, 4 * MOSAICS)
+    hits: dict[str, list[bool]] = {"occlusion": [], "cam": []}
+    for start in range(0, len(photos) - 3, 4):
+        tiles = photos[start : start + 4]
+        small = [_half_size(pixels) for pixels, _ in tiles]
+        mosaic = np.concatenate([np.concatenate(small[:2], axis=1), np.concatenate(small[2:], axis=1)])
+        for name, values in hits.items():
+            for quadrant, (_, index) in enumerate(tiles):
+                values.append(_largest_quadrant(maps.compute(name, mosaic, index)) == quadrant)
+    print(f"quadrants: {len(photos) // 4} mosaics", file=sys.stderr, flush=True)
+    return {name: {"tiles": len(values), "right": round(float(np.mean(values)), 3)} for name, values in hits.items()}
+
+
+def _known_photos(maps: Maps, count: int) -> list[tuple[Pixels, int]]:
+    """Photos of different classes that the model names right when they are a quarter of an image, in random order."""
+    chosen: dict[int, Pixels] = {}
+    tried: Counter[int] = Counter()
+    for item in open_data(DATA):
+        (label,) = item.labels
+        tried[label] += 1
+        if label in chosen or tried[label] > TRIED_PHOTOS:
+            continue
+        pixels = read_and_preprocess(item.image, maps.artifact.preprocessing)
+        canvas = np.full_like(pixels, 128)
+        quarter = pixels.shape[0] // 4
+        canvas[quarter : 3 * quarter, quarter : 3 * quarter] = _half_size(pixels)
+        if maps.best_class(canvas) == label:
+            chosen[label] = pixels
+    pairs = [(pixels, label) for label, pixels in chosen.items()]
+    order = np.random.default_rng(SEED).permutation(len(pairs))[:count]
+    return [pairs[index] for index in order]
+
+
+def _half_size(pixels: Pixels) -> Pixels:
+    half = pixels.shape[0] // 2
+    return np.asarray(pixels.reshape(half, 2, half, 2, 3).mean((1, 3)).round(), np.uint8)
+
+
+def _largest_quadrant(values: Array) -> int:
+    positive = np.maximum(grid_of(values) - (values.min() if values.size <= 4 else 0), 0)
+    half = CELLS // 2
+    sums = [positive[row : row + half, column : column + half].sum() for row in (0, half) for column in (0, half)]
+    return int(np.argmax(sums))
+
+
+def weights() -> dict[str, Any]:
+    """Mean rank correlation with the original map after the weights of each part were shuffled, cumulatively."""
+    images = test_images(IMAGES)[:: IMAGES // 8][:8]
+    original = Maps(is_float=True)
+    classes = [original.best_class(pixels) for pixels in images]
+    before = {name: _all(original, name, images, classes) for name in original.methods}
+    result: dict[str, Any] = {}
+    for part, shuffled in original.shuffled_networks(SEED):
+        result[part] = {
+            name: _mean_correlation(before[name], _all(shuffled, name, images, classes)) for name in original.methods
+        }
+        print(f"weights: {part} {result[part]}", file=sys.stderr, flush=True)
+    return {"images": len(images), "shuffled from the head to": result}
+
+
+def classes() -> dict[str, Any]:
+    """Mean rank correlation between the maps of the best and the second-best class of an image."""
+    images = test_images(IMAGES)[:: IMAGES // 16][:16]
+    maps = Maps(is_float=True)
+    pairs = [np.argsort(-maps.scores(pixels[None])[0])[:2] for pixels in images]  # best first
+    result = {}
+    for name in maps.methods:
+        first, second = (_all(maps, name, images, [int(pair[rank]) for pair in pairs]) for rank in (0, 1))
+        result[name] = _mean_correlation(first, second)
+    return {"images": len(images), "rank correlation": result}
+
+
+def _all(maps: Maps, name: str, images: list[Pixels], indices: list[int]) -> list[Array]:
+    return [maps.compute(name, pixels, index) for pixels, index in zip(images, indices, strict=True)]
+
+
+def _mean_correlation(first: list[Array], second: list[Array]) -> float:
+    values = [float(spearmanr(a.ravel(), b.ravel()).statistic) for a, b in zip(first, second, strict=True)]
+    return round(float(np.nanmean(values)), 3)
+
+
+def _means(rows: list[dict[str, float]]) -> dict[str, float]:
+    return {key: round(float(np.mean([row[key] for row in rows])), 4) for key in rows[0]}
+
+
+CHECKS: dict[str, Callable[[], dict[str, Any]]] = {
+    check.__name__: check for check in (areas, quadrants, classes, weights, slow_areas)
+}
+
+
+def main() -> None:
+    """Run the checks, print and record their results."""
+    results = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
+    for name in sys.argv[1:] or CHECKS:
+        start = time.perf_counter()
+        results[name] = CHECKS[name]()
+        print(json.dumps({name: results[name]}, indent=1))
+        print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
+        RESULT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""Routes of the page at /: its HTML, style and modules, which are files of the package."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from importlib.resources import files
+
+from fastapi import APIRouter, Response
+
+_PAGE = "index.html"
+_MEDIA_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+
+def page_routes() -> APIRouter:
+    """The routes of the page and its files; browsers ask each time whether a file has changed."""
+    router = APIRouter(include_in_schema=False)
+    for name, content in page_files().items():
+        router.add_api_route("/" if name == _PAGE else f"/{name}", _responder(name, content), methods=["GET", "HEAD"])
+    return router
+
+
+def page_files() -> dict[str, bytes]:
+    """Content of the files of the page by name."""
+    folder = files("levit.serving") / "page"
+    return {
+        file.name: file.read_bytes()
+        for file in sorted(folder.iterdir(), key=lambda file: file.name)
+        if file.is_file() and _suffix(file.name) in _MEDIA_TYPES
+    }
+
+
+def _responder(name: str, content: bytes) -> Callable[[], Awaitable[Response]]:
+    async def respond() -> Response:
+        return Response(content, media_type=_MEDIA_TYPES[_suffix(name)], headers={"Cache-Control": "no-cache"})
+
+    return respond
+
+
+def _suffix(name: str) -> str:
+    return f".{name.rpartition('.')[2]}"

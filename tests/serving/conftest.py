@@ -1,0 +1,102 @@
+"""Fixtures of the service's tests: an application with an engine that waits, and real servers."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from levit.runtime.fake_engine import FakeEngine
+from levit.runtime.opened_model import ModelOptions
+from levit.serving.application import create_application
+from levit.serving.options import ServiceOptions
+from levit.serving.served_model import NamedModel
+from levit.serving.service import Service
+from tests.runtime.small_model import color_artifact, write_checkpoint
+from tests.serving.server_process import ServerProcess
+
+
+def png(red: int, green: int, blue: int) -> bytes:
+    """Content of an image of one color."""
+    stream = BytesIO()
+    Image.new("RGB", (20, 30), (red, green, blue)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+class GatedEngine(FakeEngine):
+    """Engine of colors that computes only while its gate is open; `started` counts the batches that have begun."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.started = threading.Semaphore(0)
+        super().__init__(color_artifact(), self._wait)
+
+    def _wait(self, batch: np.ndarray) -> np.ndarray:
+        self.started.release()
+        assert self.gate.wait(60)
+        return 20 * batch.mean((2, 3))
+
+
+@dataclass
+class Running:
+    """Service in this process, with its application and its engine."""
+
+    service: Service
+    application: Any
+    engine: GatedEngine
+
+    async def engine_started(self) -> None:
+        """Wait until the engine has begun to compute another batch."""
+        assert await asyncio.to_thread(self.engine.started.acquire, timeout=60)
+
+
+Run = Callable[..., None]
+
+
+@pytest.fixture
+def run() -> Run:
+    """Run a coroutine function with a service in this process; the gate is open unless the test closes it."""
+
+    def run(test: Callable[[Running], Awaitable[None]], *, is_loaded: bool = True, **options: Any) -> None:
+        asyncio.run(_run(test, is_loaded, options))
+
+    return run
+
+
+async def _run(test: Callable[[Running], Awaitable[None]], is_loaded: bool, options: dict[str, Any]) -> None:
+    engine = GatedEngine()
+    engine.gate.set()
+    service = Service([NamedModel("colors", ModelOptions(engine))], ServiceOptions(**options))
+    running = Running(service, create_application(service), engine)
+    if is_loaded:
+        await service.load_in_thread()
+        while engine.started.acquire(blocking=False):
+            pass
+        engine.batches.clear()
+    try:
+        await test(running)
+    finally:
+        engine.gate.set()
+        service.close()
+
+
+@pytest.fixture(scope="session")
+def fruit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small checkpoint, which compiles fast."""
+    return write_checkpoint(tmp_path_factory.mktemp("models") / "fruit")
+
+
+@pytest.fixture(scope="module")
+def server(fruit: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Real server with two models."""
+    cache = tmp_path_factory.mktemp("cache")
+    with ServerProcess(f"fruit={fruit}", f"again={fruit}", "--drain", "0", cache=cache) as process:
+        yield process

@@ -1,0 +1,43 @@
+"""A real service with two small models, and a headless browser for its page."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.runtime.small_model import write_checkpoint
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@contextmanager
+def running_service(folder: Path, *arguments: str) -> Iterator[str]:
+    """Start `levit serve` with the models `fruit` and `other`, and yield its address."""
+    for seed, name in enumerate(("fruit", "other")):
+        write_checkpoint(folder / name, seed=seed)
+    models = [f"{name}={folder / name}" for name in ("fruit", "other")]
+    command = [sys.executable, "-m", "levit", "serve", *models, "--port", "0", "--json", "--engine", "onnxruntime"]
+    environment = os.environ | {"LEVIT_CACHE": ""}
+    with subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.stdout is not None
+            yield json.loads(process.stdout.readline())["url"]
+        finally:
+            process.kill()
+
+
+def find_browser() -> str:
+    """Executable of the distribution's Chromium; LEVIT_CHROMIUM names another one."""
+    names = (os.environ.get("LEVIT_CHROMIUM", ""), *BROWSERS)
+    executable = next((path for name in names if name and (path := shutil.which(name))), None)
+    if executable is None:
+        pytest.skip("needs Chromium: .ci/install_browser installs it")
+    return executable

@@ -1,0 +1,92 @@
+"""POST /explanations/{model}, by a real service."""
+
+import json
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+
+import levit
+from tests.conftest import EXAMPLES
+from tests.serving.page_browser import running_service
+
+CAT = (EXAMPLES / "cat.jpg").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="module")
+def address(folder):
+    with running_service(folder, "--queue", "200") as url:
+        yield url
+
+
+def post(address: str, path: str, body: bytes, content_type: str = "image/jpeg") -> tuple[int, dict]:
+    connection = HTTPConnection(urlsplit(address).netloc, timeout=120)
+    connection.request("POST", path, body, {"Content-Type": content_type})
+    response = connection.getresponse()
+    content = json.loads(response.read())
+    connection.close()
+    return response.status, content
+
+
+def queue_depth(address: str) -> float:
+    connection = HTTPConnection(urlsplit(address).netloc, timeout=120)
+    connection.request("GET", "/metrics")
+    lines = connection.getresponse().read().decode().splitlines()
+    connection.close()
+    (value,) = (line.split()[1] for line in lines if line.startswith("levit_queue_images "))
+    return float(value)
+
+
+def test_the_map_is_that_of_the_library(address, folder):
+    status, values = post(address, "/explanations/fruit?class_name=fig", CAT)
+    assert status == 200
+    expected = levit.explain(CAT, model=folder / "fruit", class_name="fig", engine="onnxruntime").to_dict()
+    assert values["label"]["name"] == "fig"
+    assert {name: values[name] for name in ("view", "width", "height")} == {
+        name: expected[name] for name in ("view", "width", "height")
+    }
+    assert np.allclose(values["values"], expected["values"], atol=1e-4)
+    assert np.max(values["relative"]) == 1
+
+
+def test_the_best_class_is_the_default_and_cam_is_a_method(address):
+    _, prediction = post(address, "/predictions/fruit", CAT)
+    status, values = post(address, "/explanations/fruit?method=cam", CAT)
+    assert status == 200
+    assert values["label"]["name"] == prediction["labels"][0]["name"]
+    assert values["method"] == "cam"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "content_type", "status", "error"),
+    [
+        ("none", CAT, "image/jpeg", 404, "no model is called 'none'"),
+        ("fruit", b"no image", "image/jpeg", 400, "not an image"),
+        ("fruit", b"{}", "application/json", 415, "an explanation is of one image: send the image itself"),
+        ("fruit?class_index=99", CAT, "image/jpeg", 422, "class_name is 99, and the model has 5 classes"),
+        ("fruit?class_name=kiwi", CAT, "image/jpeg", 422, "class_name is 'kiwi', which the model does not know"),
+        ("fruit?class_name=fig&class_index=1", CAT, "image/jpeg", 422, "give either class_index or class_name"),
+        ("fruit?class_index=-1", CAT, "image/jpeg", 422, "class_index: "),
+        ("fruit?method=magic", CAT, "image/jpeg", 422, "method: "),
+    ],
+)
+def test_errors_have_one_line_and_no_traceback(address, path, body, content_type, status, error):
+    assert queue_depth(address) == 0
+    actual, values = post(address, f"/explanations/{path}", body, content_type)
+    assert actual == status
+    assert list(values) == ["error"]
+    assert error in values["error"]
+    assert queue_depth(address) == 0
+
+
+def test_an_explanation_counts_its_forward_passes(tmp_path):
+    with running_service(tmp_path, "--queue", "196") as url:
+        status, values = post(url, "/explanations/fruit", CAT)
+        assert (status, values) == (413, {"error": "197 images are more than the service takes at once, 196"})
+        assert post(url, "/explanations/fruit?method=cam", CAT)[0] == 200

@@ -1,0 +1,249 @@
+"""Admission, deadlines, disconnects and states, in an application whose engine waits for the test."""
+
+import asyncio
+
+import pytest
+
+from tests.serving.conftest import png
+from tests.serving.requests import Connection, metric, request
+
+RED, BLUE = png(255, 0, 0), png(0, 0, 255)
+
+
+def test_a_full_queue_refuses_a_request_and_accepts_one_when_it_is_empty_again(run):
+    async def test(running):
+        running.engine.gate.clear()
+        first = asyncio.create_task(request(running.application, "POST", "/predictions/colors", RED))
+        await running.engine_started()
+        second = asyncio.create_task(request(running.application, "POST", "/predictions/colors", BLUE))
+        while running.service.admission.images < 2:
+            await asyncio.sleep(0)
+        refused = await request(running.application, "POST", "/predictions/colors", RED)
+        assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+        assert refused.json == {"error": "the queue is full: 2 of 2 images"}
+        assert metric(running.service, "levit_queue_images") == 2
+        running.engine.gate.set()
+        assert [response.json["labels"][0]["name"] for response in await asyncio.gather(first, second)] == [
+            "red", "blue",
+        ]  # fmt: skip
+        assert (await request(running.application, "POST", "/predictions/colors", RED)).status == 200
+        assert metric(running.service, "levit_queue_images") == 0
+        assert metric(running.service, 'levit_requests_total{model="colors",status="429"}') == 1
+
+    run(test, capacity=2)
+
+
+def test_concurrent_requests_are_computed_in_batches_with_the_results_of_each(run):
+    async def test(running):
+        running.engine.gate.clear()
+        colors = [(255, 0, 0), (0, 255, 0), (0, 0, 255)] * 12
+        requests = [request(running.application, "POST", "/predictions/default", png(*color)) for color in colors]
+        tasks = [asyncio.create_task(item) for item in requests]
+        await running.engine_started()
+        while running.service.admission.images < len(colors):
+            await asyncio.sleep(0)
+        running.engine.gate.set()
+        names = [response.json["labels"][0]["name"] for response in await asyncio.gather(*tasks)]
+        assert names == ["red", "green", "blue"] * 12
+        sizes = [len(batch) for batch in running.engine.batches]
+        assert sum(sizes) == len(colors)
+        assert max(sizes) <= 16
+        assert len(sizes) < len(colors)
+
+    run(test)
+
+
+def test_a_disconnect_takes_the_images_out_of_the_queue(run):
+    async def test(running):
+        running.engine.gate.clear()
+        first = asyncio.create_task(request(running.application, "POST", "/predictions/colors", RED))
+        await running.engine_started()
+        connection = Connection([BLUE])
+        waiting = request(running.application, "POST", "/predictions/colors", connection=connection)
+        second = asyncio.create_task(waiting)
+        while running.service.admission.images < 2:
+            await asyncio.sleep(0)
+        connection.disconnect()
+        await second
+        assert running.service.admission.images == 1
+        assert metric(running.service, 'levit_requests_total{model="colors",status="499"}') == 1
+        running.engine.gate.set()
+        assert (await first).status == 200
+        assert metric(running.service, "levit_queue_images") == 0
+        assert metric(running.service, "levit_requests_in_progress") == 0
+
+    run(test)
+
+
+def test_a_disconnect_before_the_end_of_the_body_is_no_error_of_the_service(run):
+    async def test(running):
+        connection = Connection([RED[:20]], is_complete=False)
+        connection.disconnect()
+        await request(running.application, "POST", "/predictions/colors", connection=connection)
+        assert running.service.bodies.held == 0
+        assert metric(running.service, "levit_requests_in_progress") == 0
+        assert running.engine.batches == []
+
+    run(test)
+
+
+def test_a_request_ends_at_its_deadline_and_its_image_is_not_computed(run):
+    async def test(running):
+        running.engine.gate.clear()
+        first = asyncio.create_task(request(running.application, "POST", "/predictions/colors", RED))
+        await running.engine_started()
+        late = await request(running.application, "POST", "/predictions/colors?timeout=0.01", BLUE)
+        assert (late.status, late.json) == (504, {"error": "no result within 0.01 s"})
+        running.engine.gate.set()
+        assert (await first).status == 200
+        assert (await request(running.application, "POST", "/predictions/colors", RED)).status == 200
+        assert sum(len(batch) for batch in running.engine.batches) == 2
+
+    run(test)
+
+
+def test_a_body_that_does_not_come_in_time_is_refused(run):
+    async def test(running):
+        connection = Connection([RED[:20]], is_complete=False)
+        late = await request(running.application, "POST", "/predictions/colors?timeout=0.01", connection=connection)
+        assert late.status == 408
+        assert running.service.bodies.held == 0
+
+    run(test)
+
+
+def test_a_service_that_loads_is_healthy_and_not_ready(run):
+    async def test(running):
+        assert (await request(running.application, "GET", "/healthz")).status == 200
+        for path in ("/readyz", "/v2/health/ready", "/v2/models/colors", "/v2/models/colors/ready"):
+            response = await request(running.application, "GET", path)
+            assert (response.status, response.json) == (503, {"error": "the service is loading"})
+        refused = await request(running.application, "POST", "/predictions/colors", RED)
+        assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+
+    run(test, is_loaded=False)
+
+
+def test_a_service_that_drains_finishes_what_it_has_accepted_and_accepts_nothing_else(run):
+    async def test(running):
+        running.engine.gate.clear()
+        accepted = asyncio.create_task(request(running.application, "POST", "/predictions/colors", RED))
+        await running.engine_started()
+        connection = Connection([RED[:20]], is_complete=False)
+        incomplete = request(running.application, "POST", "/predictions/colors", connection=connection)
+        half_sent = asyncio.create_task(incomplete)
+        while running.service.bodies.held < len(RED) + 20:
+            await asyncio.sleep(0)
+        running.service.lifecycle.drain()
+        assert (await request(running.application, "GET", "/readyz")).status == 503
+        assert (await request(running.application, "GET", "/healthz")).status == 200
+        assert (await request(running.application, "POST", "/predictions/colors", BLUE)).status == 503
+        running.service.lifecycle.end()
+        assert (await half_sent).status == 503
+        running.engine.gate.set()
+        response = await accepted
+        assert (response.status, response.json["labels"][0]["name"]) == (200, "red")
+
+    run(test)
+
+
+@pytest.mark.parametrize("parts", [[b"x" * 1001], [b"x" * 600, b"x" * 600]], ids=["at once", "in parts"])
+def test_a_body_above_the_limit_is_refused_while_it_is_read(run, parts):
+    async def test(running):
+        connection = Connection(parts, is_complete=False)
+        refused = await request(running.application, "POST", "/predictions/colors", connection=connection)
+        assert (refused.status, refused.json["error"]) == (413, "the body is larger than the limit of 0.001 MB")
+        assert running.service.bodies.held == 0
+
+    run(test, max_body=1000)
+
+
+def test_a_body_whose_length_is_above_the_limit_is_refused_before_it_is_read(run):
+    async def test(running):
+        connection = Connection([], is_complete=False)
+        headers = {"Content-Length": "1001"}
+        path = "/predictions/colors"
+        assert (await request(running.application, "POST", path, headers=headers, connection=connection)).status == 413
+
+    run(test, max_body=1000)
+
+
+def test_more_images_than_the_queue_can_take_are_refused(run):
+    async def test(running):
+        body = b'{"images": ["", "", ""]}'
+        headers = {"Content-Type": "application/json"}
+        refused = await request(running.application, "POST", "/predictions/colors", body, headers)
+        assert refused.status == 413
+        assert running.service.admission.images == 0
+
+    run(test, capacity=1)
+
+
+def test_a_failure_of_the_engine_is_an_error_without_a_traceback(run, capfd):
+    async def test(running):
+        running.engine._logits = lambda batch: 1 / 0
+        refused = await request(running.application, "POST", "/predictions/colors", RED)
+        assert (refused.status, refused.json) == (503, {"error": "the computation failed (ZeroDivisionError)"})
+        running.engine._logits = lambda batch: 20 * batch.mean((2, 3))
+        assert (await request(running.application, "POST", "/predictions/colors", RED)).status == 200
+
+    run(test)
+    assert capfd.readouterr().err == ""
+
+
+def test_an_error_of_the_program_itself_is_one_line_in_the_log(run, capfd, monkeypatch):
+    async def test(running):
+        monkeypatch.setattr(running.service, "accept", lambda model: {}["secret"])
+        refused = await request(running.application, "POST", "/predictions/colors", RED)
+        assert (refused.status, refused.json) == (500, {"error": "internal error"})
+
+    run(test)
+    line = capfd.readouterr().err
+    assert line.startswith("levit: POST /predictions/colors: KeyError at test_service.py:")
+    assert line.count("\n") == 1
+
+
+def test_api_keys_protect_the_models_and_not_the_health(run):
+    async def test(running):
+        path = "/predictions/colors"
+        for headers in ({}, {"X-API-Key": "wrong key"}, {"Authorization": "Bearer "}, {"Authorization": "Basic x"}):
+            refused = await request(running.application, "POST", path, RED, headers)
+            assert (refused.status, refused.headers["www-authenticate"]) == (401, "Bearer")
+        for headers in ({"X-API-Key": "correct horse"}, {"Authorization": "bearer correct horse"}):
+            assert (await request(running.application, "POST", path, RED, headers)).status == 200
+        for path in ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"):
+            assert (await request(running.application, "GET", path)).status == 200
+        for path in ("/models", "/metrics", "/v2", "/v2/models/colors"):
+            assert (await request(running.application, "GET", path)).status == 401
+
+    run(test, api_keys=("another key", "correct horse"))
+
+
+def test_other_origins_are_refused_unless_they_are_allowed(run):
+    async def test(running):
+        origin = {"Origin": "https://example.org"}
+        response = await request(running.application, "GET", "/models", headers=origin)
+        assert "access-control-allow-origin" not in response.headers
+
+    async def test_allowed(running):
+        origin = {"Origin": "https://example.org"}
+        response = await request(running.application, "GET", "/models", headers=origin)
+        assert response.headers["access-control-allow-origin"] == "https://example.org"
+        preflight = origin | {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key"}
+        assert (await request(running.application, "OPTIONS", "/predictions/colors", headers=preflight)).status == 200
+
+    run(test)
+    run(test_allowed, origins=("https://example.org",), api_keys=())
+
+
+def test_every_response_has_the_headers_that_restrict_a_page(run):
+    async def test(running):
+        for method, path in (("GET", "/healthz"), ("GET", "/nothing"), ("POST", "/predictions/colors")):
+            headers = (await request(running.application, method, path)).headers
+            assert "default-src 'none'" in headers["content-security-policy"]
+            assert "unsafe-inline" not in headers["content-security-policy"]
+            assert headers["cross-origin-opener-policy"] == "same-origin"
+            assert headers["cross-origin-embedder-policy"] == "require-corp"
+            assert headers["x-content-type-options"] == "nosniff"
+
+    run(test)
