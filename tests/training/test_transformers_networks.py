@@ -126,6 +126,18 @@ def test_a_broken_or_malicious_teacher_is_refused_in_one_line(folder, monkeypatc
     assert not (folder / "code_ran").exists()
 
 
+def test_the_names_of_weights_in_a_file_are_not_printed(folder, capfd):
+    """transformers would log all that are missing or unexpected, as they are in the file."""
+    weights = load_file(folder / "model.safetensors")
+    tensor = weights.pop("classifier.1.weight")
+    save_file({**weights, "evil\x1b[2J\nlevit: fine": tensor}, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(LevitError, match=r"lacks 1 weights or has other shapes, such as 'classifier\.1\.weight'"):
+        open_teacher(str(folder), CLASSES, STUDENT)
+    written = "".join(capfd.readouterr())
+    assert "evil" not in written
+    assert "\x1b[2J" not in written
+
+
 def test_code_beside_a_network_of_transformers_is_not_run(folder, monkeypatch):
     """The file is usable without it, because its model type is one of transformers."""
     name_code(folder, "config.json", auto_map=CLASSES_OF_CODE)

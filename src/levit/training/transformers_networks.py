@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pickle import UnpicklingError
 from typing import Any
 
@@ -32,10 +33,12 @@ def load_transformers_network(name: str, source: str) -> ClassificationNetwork:
     from transformers import AutoImageProcessor, AutoModelForImageClassification
 
     try:
-        network, report = AutoModelForImageClassification.from_pretrained(
-            name, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True, trust_remote_code=False
-        )
-        processor = AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
+        with _errors_logged_only():
+            network, report = AutoModelForImageClassification.from_pretrained(
+                name, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True,
+                trust_remote_code=False,
+            )  # fmt: skip
+            processor = AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
     except UnpicklingError as error:  # its message recommends to run the code
         hint = "use a teacher with a safetensors file"
         raise CheckpointError("its weight file is damaged or contains code", source=source, hint=hint) from error
@@ -46,6 +49,19 @@ def load_transformers_network(name: str, source: str) -> ClassificationNetwork:
         reason = f"its file lacks {len(missing)} weights or has other shapes, such as {missing[0]!r}"
         raise CheckpointError(reason, source=source, hint="give a trained classifier")
     return ClassificationNetwork(network, _read_processor(processor, source), _read_labels(network.config, source))
+
+
+@contextmanager
+def _errors_logged_only() -> Iterator[None]:
+    """Keep transformers from logging the names of all weights in a file, which may contain control characters."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _names_code(name: str) -> bool:
