@@ -11,12 +11,12 @@ from levit.checkpoints.canonical_weights import canonical_array, count_heads
 from levit.checkpoints.checkpoint import Checkpoint, Weights
 from levit.checkpoints.dialect_detection import detect_dialect
 from levit.checkpoints.json_files import read_json
+from levit.checkpoints.training_fields import training_fields
 from levit.checkpoints.transformers_configuration import (
     PREPROCESSOR_FILE,
     architecture_from_config,
     labels_from_config,
     preprocessing_from_config,
-    training_fields,
 )
 from levit.checkpoints.weight_files import to_array
 from levit.checkpoints.weight_selection import strip_prefixes

@@ -30,15 +30,14 @@ from levit.checkpoints.timm_configuration import (
     timm_preprocessing,
     unsupported_timm_preprocessing,
 )
+from levit.checkpoints.training_fields import TrainingFields, training_fields
 from levit.checkpoints.transformers_configuration import (
     CONFIG_FILE,
     MODEL_TYPES,
     PREPROCESSOR_FILE,
-    TrainingFields,
     architecture_from_config,
     labels_from_config,
     preprocessing_from_config,
-    training_fields,
 )
 from levit.checkpoints.weight_files import StoredWeights, read_weight_file
 from levit.checkpoints.weight_lookup import find_weights

@@ -16,6 +16,7 @@ from levit.spec.preprocessing import IMAGENET_MEAN, IMAGENET_STD, RESAMPLE_FILTE
 from levit.spec.variants import ALL_VARIANTS
 
 _FILTER_NUMBERS = {name: number for number, name in RESAMPLE_FILTERS.items()}
+_ACTIVATIONS = {"hardswish": "hard_swish", "silu": "silu", "gelu": "gelu", "gelu_tanh": "gelu_tanh"}
 _COMMON_CROP_RATIOS = (1.0, 0.9, 0.875, 0.95)
 _DEFAULT_CROP_RATIO = 0.875  # timm's default for files without crop_pct, although it is 0.9 for its own LeViTs
 
@@ -29,7 +30,8 @@ def timm_activation(config: Mapping[str, Any]) -> str | None:
     """Activation of a configuration, or None if it has none."""
     layer = _section(config, "model_args").get("act_layer")
     if layer is not None:
-        return "silu" if str(layer).lower() in ("silu", "swish") else "hardswish"
+        names = {name: activation for activation, name in _ACTIVATIONS.items()} | {"swish": "silu"}
+        return names.get(str(layer).lower(), "hardswish")
     name = str(config.get("architecture", "")).replace("levit_conv_", "levit_").replace("_", "-")
     return next((variant.activation for variant in ALL_VARIANTS.values() if variant.name == name), None)
 
@@ -186,7 +188,7 @@ def _model_args(architecture: Architecture) -> dict[str, Any]:
         "attn_ratio": list(architecture.attention_ratio),
         "mlp_ratio": list(architecture.mlp_ratio),
         "stem_type": f"s{architecture.patch_size}",
-        "act_layer": {"hardswish": "hard_swish", "silu": "silu"}[architecture.activation],
+        "act_layer": _ACTIVATIONS[architecture.activation],
     }
 
 
@@ -236,7 +238,9 @@ def _is_supported_by_timm(architecture: Architecture) -> bool:
     """Return whether timm's network can have these blocks."""
     stem = (architecture.kernel_size, architecture.stride, architecture.padding)
     return (
-        len(set(architecture.key_dim)) == 1
+        architecture.has_layers_of_paper
+        and architecture.activation in _ACTIVATIONS
+        and len(set(architecture.key_dim)) == 1
         and architecture.patch_size in (8, 16)
         and stem == (3, 2, 1)
         and min(architecture.mlp_ratio) > 0

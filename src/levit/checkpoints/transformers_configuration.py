@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any
 
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.image_processor_types import ImageProcessorType, image_processor_type
+from levit.checkpoints.training_fields import MULTI_LABEL as MULTI_LABEL
 from levit.errors import ConfigError
 from levit.spec.architecture import Architecture, Downsample, Grid
 from levit.spec.field_values import (
     check_flag,
     check_integer,
-    check_not_negative,
     check_number,
     is_integer,
     is_number,
@@ -27,9 +27,6 @@ PREPROCESSOR_FILE = "preprocessor_config.json"
 # The second is written for networks that stock transformers would compute wrongly, so that it rejects them.
 MODEL_TYPES = ("levit", "levit_extended")
 
-# `problem_type` of a classifier whose images may have several labels.
-MULTI_LABEL = "multi_label_classification"
-
 JsonObject = Mapping[str, Any]
 
 # transformers documents two fields in the plural and reads them in the singular; both are read here.
@@ -37,7 +34,18 @@ FIELD_ALIASES = {"mlp_ratios": "mlp_ratio", "attention_ratios": "attention_ratio
 
 _MAX_LABELS = 1_000_000  # names are made for them
 
-_SCALAR_FIELDS = ("num_channels", "kernel_size", "stride", "padding", "patch_size", "activation")
+# Fields of networks that stock transformers does not have, with their default values, which are not written.
+EXTENDED_FIELDS: dict[str, Any] = {
+    "stem_activation": None,
+    "attention_activation": None,
+    "stem_channels": None,
+    "stem_batch_norm": True,
+    "mlp_batch_norm": True,
+    "head_batch_norm": True,
+    "has_attention_masks": False,
+}
+
+_SCALAR_FIELDS = ("num_channels", "kernel_size", "stride", "padding", "patch_size", "activation", *EXTENDED_FIELDS)
 STAGE_FIELDS = ("hidden_sizes", "num_attention_heads", "depths", "key_dim", "mlp_ratio", "attention_ratio")
 
 
@@ -72,6 +80,7 @@ def config_from_architecture(architecture: Architecture) -> dict[str, Any]:
     height, width = architecture.image_height_width
     values: dict[str, Any] = {name: getattr(architecture, name) for name in _SCALAR_FIELDS}
     values |= {name: list(getattr(architecture, name)) for name in STAGE_FIELDS}
+    values |= {name: list(value) for name, value in values.items() if isinstance(value, tuple)}
     values["image_size"] = height if height == width else [height, width]
     values["down_ops"] = [
         ["Subsample", down.key_dim, down.num_attention_heads, down.attention_ratio, down.mlp_ratio, down.stride]
@@ -84,7 +93,8 @@ def config_from_architecture(architecture: Architecture) -> dict[str, Any]:
 def config_from_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
     """Content of the config.json that transformers writes for a checkpoint."""
     values = config_from_architecture(checkpoint.architecture)
-    del values["num_labels"], values["activation"]
+    for name in ("num_labels", "activation", *EXTENDED_FIELDS):
+        del values[name]
     heads = ("LevitModel", "LevitForImageClassification", "LevitForImageClassificationWithTeacher")
     drop_path = {"levit_drop_path_rate": checkpoint.drop_path_rate} if checkpoint.drop_path_rate else {}
     return {
@@ -109,6 +119,8 @@ def is_supported_by_transformers(architecture: Architecture) -> bool:
         ratios += [downsample.attention_ratio, downsample.mlp_ratio]
     return (
         architecture.activation == "hardswish"
+        and architecture.has_layers_of_paper
+        and not architecture.has_attention_masks
         and architecture.num_stages == 3
         and (architecture.patch_size, architecture.stride) == (16, 2)
         and height == width
@@ -211,30 +223,6 @@ def preprocessing_from_config(config: JsonObject, image_size: Grid) -> Preproces
         mean=_channels("image_mean", config["image_mean"]) if normalizes else None,
         std=_channels("image_std", config["image_std"]) if normalizes else None,
     )
-
-
-class TrainingFields(TypedDict):
-    """Fields of `Checkpoint` that concern training; see there."""
-
-    drop_path_rate: float
-    initializer_range: float
-    is_multi_label: bool
-
-
-def training_fields(config: JsonObject) -> TrainingFields:
-    """Fields of a configuration that concern training.
-
-    Raises:
-        ConfigError: `drop_path_rate` or `initializer_range` is not a number of at least 0.
-    """
-    fields: TrainingFields = {
-        "drop_path_rate": config.get("levit_drop_path_rate", config.get("drop_path_rate", 0)),
-        "initializer_range": config.get("initializer_range", 0.02),
-        "is_multi_label": config.get("problem_type") == MULTI_LABEL,
-    }
-    for name in ("drop_path_rate", "initializer_range"):
-        check_not_negative(name, fields[name])
-    return fields
 
 
 def _channels(name: str, values: object) -> tuple[Any, ...]:

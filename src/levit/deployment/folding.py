@@ -3,9 +3,10 @@
 All steps are computed in float64:
 
 1. each batch norm is merged into the convolution or linear layer before it, and that of a head into the linear layer
-   after it;
+   after it; layers without batch norm keep their bias;
 2. two heads become one, because the mean of two linear layers is a linear layer;
-3. the attention scale is merged into the queries, and the bias table is gathered into [heads, queries, keys];
+3. the attention scale is merged into the queries, and the bias table is gathered into [heads, queries, keys], where a
+   mask becomes biases whose softmax is 0;
 4. queries, keys and values become three linear layers, so that no tensor has to be split at run time.
 """
 
@@ -18,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levit.spec.architecture import Architecture
-from levit.spec.blocks import AttentionBlock, MlpBlock, StemLayer, encoder_blocks, heads, stem_layers
+from levit.spec.blocks import MASK, AttentionBlock, MlpBlock, StemLayer, encoder_blocks, heads, stem_layers
 
 Array = NDArray[np.float64]
 FoldedWeights = dict[str, Array]
 
 _EPSILON = 1e-5  # of each batch norm
+_MASKED = -1e4  # its exponential is 0 in every precision, and fp16 can represent it, unlike float32's minimum
 
 
 def fold(weights: Mapping[str, NDArray[Any]], architecture: Architecture) -> FoldedWeights:
@@ -56,8 +58,10 @@ def fold(weights: Mapping[str, NDArray[Any]], architecture: Architecture) -> Fol
 
 
 def _stem_layer(weights: Mapping[str, Array], layer: StemLayer) -> FoldedWeights:
-    scale, shift = _batch_norm(weights, f"{layer.key}.batch_norm")
     kernel = weights[f"{layer.key}.convolution.weight"]
+    if not layer.has_batch_norm:
+        return {f"{layer.name}.weight": kernel, f"{layer.name}.bias": weights[f"{layer.key}.convolution.bias"]}
+    scale, shift = _batch_norm(weights, f"{layer.key}.batch_norm")
     return {f"{layer.name}.weight": kernel * scale[:, None, None, None], f"{layer.name}.bias": shift}
 
 
@@ -77,20 +81,25 @@ def _attention(weights: Mapping[str, Array], block: AttentionBlock) -> FoldedWei
         "projection": _linear(weights, f"{block.key}.projection"),
     }
     bias = weights[f"{block.key}.attention_biases"][:, block.offset_table()]
+    if block.has_mask:
+        bias = np.where(weights[f"{block.key}.{MASK}"] != 0, bias, _MASKED)
     return _named(layers, f"{block.name}.") | {f"{block.name}.attention_bias": bias}
 
 
 def _mlp(weights: Mapping[str, Array], block: MlpBlock) -> FoldedWeights:
-    layers = {name: _linear(weights, f"{block.key}.linear_{name}") for name in ("up", "down")}
+    linear = _linear if block.has_batch_norm else _linear_with_bias
+    layers = {name: linear(weights, f"{block.key}.linear_{name}") for name in ("up", "down")}
     return _named(layers, f"{block.name}.")
 
 
 def _head(weights: Mapping[str, Array], architecture: Architecture) -> FoldedWeights:
     layers = []
     for head in heads(architecture):
-        scale, shift = _batch_norm(weights, f"{head.key}.batch_norm")
-        weight = weights[f"{head.key}.linear.weight"].T
-        layers.append((weight * scale[:, None], weights[f"{head.key}.linear.bias"] + shift @ weight))
+        weight, bias = _linear_with_bias(weights, head.key)
+        if head.has_batch_norm:
+            scale, shift = _batch_norm(weights, f"{head.key}.batch_norm")
+            weight, bias = weight * scale[:, None], bias + shift @ weight
+        layers.append((weight, bias))
     if not layers:
         return {}
     weight = np.mean([weight for weight, _ in layers], axis=0)
@@ -102,6 +111,11 @@ def _linear(weights: Mapping[str, Array], key: str) -> tuple[Array, Array]:
     """Weight [inputs, outputs] and bias [outputs] of a linear layer merged with its batch norm."""
     scale, shift = _batch_norm(weights, f"{key}.batch_norm")
     return weights[f"{key}.linear.weight"].T * scale, shift
+
+
+def _linear_with_bias(weights: Mapping[str, Array], key: str) -> tuple[Array, Array]:
+    """Weight [inputs, outputs] and bias [outputs] of a linear layer that has a bias."""
+    return weights[f"{key}.linear.weight"].T, weights[f"{key}.linear.bias"]
 
 
 def _batch_norm(weights: Mapping[str, Array], key: str) -> tuple[Array, Array]:

@@ -8,7 +8,7 @@ the order of the nodes is that of the network. Input: `pixel_values`, float32 [b
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import prod
+from math import pi, prod
 from typing import Any, Literal
 
 import numpy as np
@@ -65,17 +65,17 @@ def build_graph(
         raise ExportError("the network has no classification head", hint="export a checkpoint of a classifier")
     builder = _GraphBuilder(folded, weight_precision)
     x = INPUT
-    layers = stem_layers(architecture)
+    layers, stem_activation = stem_layers(architecture), architecture.stem_activation or architecture.activation
     for layer in layers:
         x = _stem_layer(builder, layer, x)
-        x = builder.activation(x, architecture.activation) if layer is not layers[-1] else x
+        x = builder.activation(x, stem_activation) if layer is not layers[-1] else x
     width, tokens = architecture.hidden_sizes[0], prod(architecture.stem_grids[-1])
     # Transposing before reshaping is free in engines that store channels last.
     x = builder.node("Transpose", "stem.grid", [x], perm=[0, 2, 3, 1])
     x = builder.reshape("stem.tokens", x, [0, tokens, width])  # [B, N, C]
     for block in encoder_blocks(architecture):
         if isinstance(block, AttentionBlock):
-            x = _attention(builder, block, x, architecture.activation)
+            x = _attention(builder, block, x, architecture.attention_activation or architecture.activation)
         else:
             x = _mlp(builder, block, x, architecture.activation)
     x = builder.node("ReduceMean", POOL, [x], axes=[1], keepdims=0)  # [B, C]
@@ -84,7 +84,7 @@ def build_graph(
 
 
 def _stem_layer(builder: _GraphBuilder, layer: StemLayer, x: str) -> str:
-    kernel, padding = layer.kernel_size, layer.padding
+    kernel, (before, after) = layer.kernel_size, layer.padding
     inputs = [x, builder.weight(layer.name + WEIGHT), builder.weight(layer.name + BIAS)]
     return builder.node(
         "Conv",
@@ -92,7 +92,7 @@ def _stem_layer(builder: _GraphBuilder, layer: StemLayer, x: str) -> str:
         inputs,
         kernel_shape=[kernel, kernel],
         strides=[layer.stride, layer.stride],
-        pads=[padding] * 4,
+        pads=[before, before, after, after],
     )
 
 
@@ -150,9 +150,27 @@ class _GraphBuilder:
         return self.node("Add", name, [product, self.weight(name + BIAS)], output=output)
 
     def activation(self, x: str, kind: str) -> str:
+        if kind == "hardswish":
+            return self.node("HardSwish", f"{x}.hardswish", [x])
         if kind == "silu":
             return self.node("Mul", f"{x}.silu", [x, self.node("Sigmoid", f"{x}.sigmoid", [x])])
-        return self.node("HardSwish", f"{x}.hardswish", [x])
+        return x if kind == "none" else self._gelu(x, is_exact=kind == "gelu")
+
+    def _gelu(self, x: str, *, is_exact: bool) -> str:
+        """GELU as elementary operations, which engines merge; it is an operation of ONNX from opset 20 on."""
+        name = f"{x}.gelu"
+        if is_exact:
+            scaled = self.node("Mul", f"{name}.scaled", [x, self.number("sqrt_half", 0.5**0.5)])
+            bounded = self.node("Erf", f"{name}.erf", [scaled])
+        else:
+            cube = self.node("Pow", f"{name}.cube", [x, self.number("three", 3)])
+            cube = self.node("Mul", f"{name}.scaled_cube", [cube, self.number("cube_factor", 0.044715)])
+            total = self.node("Add", f"{name}.sum", [x, cube])
+            scaled = self.node("Mul", f"{name}.scaled", [total, self.number("sqrt_2_by_pi", (2 / pi) ** 0.5)])
+            bounded = self.node("Tanh", f"{name}.tanh", [scaled])
+        gate = self.node("Add", f"{name}.gate", [bounded, self.number("one", 1)])
+        product = self.node("Mul", f"{name}.product", [x, gate])
+        return self.node("Mul", name, [product, self.number("half", 0.5)])
 
     def reshape(self, name: str, x: str, shape: list[int]) -> str:
         return self.node("Reshape", name, [x, self.integers("shape." + "x".join(map(str, shape)), shape)])
@@ -173,6 +191,10 @@ class _GraphBuilder:
 
     def integers(self, name: str, values: list[int]) -> str:
         self._add_initializer(name, np.array(values, np.int64))
+        return name
+
+    def number(self, name: str, value: float) -> str:
+        self._add_initializer(name, np.array(value, np.float32))
         return name
 
     def _add_initializer(self, name: str, array: NDArray[Any]) -> None:

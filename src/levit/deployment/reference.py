@@ -7,8 +7,9 @@ Shapes: B images, N tokens, C channels, H heads, K key and V value channels per 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import product
+from math import erf
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ class _Network:
     def run(self, x: Array) -> dict[str, Array]:
         a = self.architecture
         for layer in range(1, a.num_stem_layers + 1):
-            x = self.activate(x) if layer > 1 else x
+            x = self.activate(x, a.stem_activation) if layer > 1 else x
             x = self.convolution(f"levit.patch_embeddings.embedding_layer_{layer}", x)  # [B, C, rows, columns]
         grid: Grid = (x.shape[2], x.shape[3])
         x = x.reshape(*x.shape[:2], -1).transpose(0, 2, 1)  # [B, N, C]
@@ -94,10 +95,12 @@ class _Network:
             (q,) = self.split(self.linear(f"{key}.queries", x[:, tokens]), len(biases))
         scores = q @ k.transpose(0, 1, 3, 2) / np.sqrt(key_dim)  # [B, H, queries, N]
         scores = scores + biases[:, self.offsets(queries_from, grid)]
+        if self.architecture.has_attention_masks:
+            scores = np.where(self.weights[f"{key}.attention_mask"] != 0, scores, -np.inf)
         scores = np.exp(scores - scores.max(-1, keepdims=True))
         x = scores / scores.sum(-1, keepdims=True) @ v  # [B, H, queries, V]
         x = x.transpose(0, 2, 1, 3).reshape(len(x), len(tokens), -1)
-        return self.linear(f"{key}.projection", self.activate(x))
+        return self.linear(f"{key}.projection", self.activate(x, self.architecture.attention_activation))
 
     @staticmethod
     def offsets(queries_from: list[Grid], grid: Grid) -> NDArray[np.int64]:
@@ -114,29 +117,46 @@ class _Network:
         return np.split(x, np.cumsum(sizes), axis=-1) if sizes else [x]
 
     def mlp(self, key: str, x: Array) -> Array:
-        return self.linear(f"{key}.linear_down", self.activate(self.linear(f"{key}.linear_up", x)))
+        layer = self.linear if self.architecture.mlp_batch_norm else self.linear_with_bias
+        return layer(f"{key}.linear_down", self.activate(layer(f"{key}.linear_up", x)))
 
     def head(self, key: str, x: Array) -> Array:
-        x = self.batch_norm(f"{key}.batch_norm", x)
-        return x @ self.weights[f"{key}.linear.weight"].T + self.weights[f"{key}.linear.bias"]
+        x = self.batch_norm(f"{key}.batch_norm", x) if self.architecture.head_batch_norm else x
+        return self.linear_with_bias(key, x)
 
     def linear(self, key: str, x: Array) -> Array:
         return self.batch_norm(f"{key}.batch_norm", x @ self.weights[f"{key}.linear.weight"].T)
 
+    def linear_with_bias(self, key: str, x: Array) -> Array:
+        return x @ self.weights[f"{key}.linear.weight"].T + self.weights[f"{key}.linear.bias"]
+
     def convolution(self, key: str, x: Array) -> Array:
         a, kernel = self.architecture, self.weights[f"{key}.convolution.weight"]
-        x = np.pad(x, ((0, 0), (0, 0), (a.padding, a.padding), (a.padding, a.padding)))
+        padding = (a.padding, a.padding) if isinstance(a.padding, int) else a.padding
+        x = np.pad(x, ((0, 0), (0, 0), padding, padding))
         windows = np.lib.stride_tricks.sliding_window_view(x, kernel.shape[2:], (2, 3))[:, :, :: a.stride, :: a.stride]
         x = np.einsum("bihwyx,oiyx->bhwo", windows, kernel, optimize=True)
-        return self.batch_norm(f"{key}.batch_norm", x).transpose(0, 3, 1, 2)
+        normed = (
+            self.batch_norm(f"{key}.batch_norm", x)
+            if a.stem_batch_norm
+            else x + self.weights[f"{key}.convolution.bias"]
+        )
+        return normed.transpose(0, 3, 1, 2)
 
     def batch_norm(self, key: str, x: Array) -> Array:
         mean, variance = self.weights[f"{key}.running_mean"], self.weights[f"{key}.running_var"]
         x = (x - mean) / np.sqrt(variance + _EPSILON)
         return x * self.weights[f"{key}.weight"] + self.weights[f"{key}.bias"]
 
-    def activate(self, x: Array) -> Array:
-        if self.architecture.activation == "silu":
-            return x * np.exp(-np.logaddexp(0, -x))  # the sigmoid, without overflow
-        gate: Array = np.clip(x + 3, 0, 6) / 6
-        return x * gate
+    def activate(self, x: Array, kind: str | None = None) -> Array:
+        return x * _GATES[kind or self.architecture.activation](x)
+
+
+# Each activation is the product of its input and a gate.
+_GATES: dict[str, Callable[[Array], Array]] = {
+    "hardswish": lambda x: np.clip(x + 3, 0, 6) / 6,
+    "silu": lambda x: np.exp(-np.logaddexp(0, -x)),  # the sigmoid, without overflow
+    "gelu": lambda x: (1 + np.vectorize(erf)(x / np.sqrt(2))) / 2,
+    "gelu_tanh": lambda x: (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))) / 2,
+    "none": np.ones_like,
+}

@@ -7,14 +7,15 @@ from typing import Any, ClassVar
 from transformers import PreTrainedConfig
 from transformers.backbone_utils import BackboneConfigMixin
 
+from levit.checkpoints.training_fields import training_fields
 from levit.checkpoints.transformers_configuration import (
+    EXTENDED_FIELDS,
     FIELD_ALIASES,
     MODEL_TYPES,
     STAGE_FIELDS,
     architecture_from_config,
     config_from_architecture,
     is_supported_by_transformers,
-    training_fields,
 )
 from levit.errors import ConfigError
 from levit.spec.architecture import Architecture
@@ -33,7 +34,8 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
     Args:
         image_size: (height, width) of the input in pixels, or one number for both.
         num_channels: number of input channels.
-        kernel_size, stride, padding: of each convolution of the stem, in pixels of its input.
+        kernel_size, stride, padding: of each convolution of the stem, in pixels of its input; two numbers as padding
+            are those before and after the rows and columns.
         patch_size: ratio of the image size to the number of rows and columns of the first stage's tokens; a power of
             `stride`. 16 results in four convolutions.
         hidden_sizes: channels per token in each stage; its length is the number of stages.
@@ -49,7 +51,11 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
         down_ops: subsampling attention between the stages, one
             `["Subsample", key_dim, num_heads, attention_ratio, mlp_ratio, stride]` per pair of stages; default:
             `hidden_sizes[i] // key_dim[0]` heads, attention ratio 4, MLP ratio 2, stride 2.
-        activation: "hardswish", or "silu" as in some networks of timm.
+        activation: "hardswish", or "silu" as in some networks of timm; "gelu", "gelu_tanh" or "none".
+        stem_activation, attention_activation: activations of the stem and of the attention blocks, if they are others.
+        stem_channels: output channels of each convolution of the stem; default: doubling up to the first hidden size.
+        stem_batch_norm, mlp_batch_norm, head_batch_norm: whether these parts have batch norms; without, the layers of
+            the stem and of the MLPs have biases, as in vit-pytorch.
         has_attention_masks: whether each attention has a mask among its weights (sparse attention).
         distillation_type: loss of the second head of `LevitForImageClassificationWithTeacher`: "hard" trains on the
             teacher's predicted classes, "soft" on its distribution (see
@@ -83,7 +89,7 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
     num_channels: int = 3
     kernel_size: int = 3
     stride: int = 2
-    padding: int = 1
+    padding: Any = 1
     patch_size: Any = 16
     hidden_sizes: Any = (128, 256, 384)
     num_attention_heads: Any = (4, 8, 12)
@@ -95,6 +101,12 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
     initializer_range: float = 0.02
     down_ops: Any = None
     activation: str = "hardswish"
+    stem_activation: str | None = None
+    attention_activation: str | None = None
+    stem_channels: Any = None
+    stem_batch_norm: bool = True
+    mlp_batch_norm: bool = True
+    head_batch_norm: bool = True
     has_attention_masks: bool = False
     distillation_type: str = DISTILLATION_DEFAULTS["distillation_type"]
     distillation_alpha: float = DISTILLATION_DEFAULTS["distillation_alpha"]
@@ -122,7 +134,7 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
         # Validated here, so that the error is raised where the configuration is created. The stored values are
         # normalized: lists, 2 instead of 2.0, one patch size, and none of the [""] entries that transformers saves.
         values = config_from_architecture(self.architecture())
-        for name in (*STAGE_FIELDS, "image_size", "patch_size", "down_ops"):
+        for name in (*STAGE_FIELDS, "image_size", "patch_size", "down_ops", "padding", "stem_channels"):
             setattr(self, name, values[name])
         self.set_output_features_output_indices(features, indices)
         self.architectures: list[str] = self.architectures or []  # AutoModel iterates over it and fails on None
@@ -186,7 +198,7 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
             values |= {"model_type": MODEL_TYPES[1], "drop_path_rate": float(self.drop_path_rate)}
         # Fields that stock transformers does not know are omitted if they have their default values.
         defaults = DISTILLATION_DEFAULTS | {
-            "has_attention_masks": False,
+            **EXTENDED_FIELDS,
             "out_features": self.stage_names[-1:],
             "out_indices": [len(self.depths)],
         }
@@ -211,5 +223,5 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
         "attention_ratio",
         "down_ops",
         "activation",
-        "has_attention_masks",
+        *EXTENDED_FIELDS,
     )

@@ -38,6 +38,7 @@ class PatchEmbeddings(nn.Module):
                     kernel_size=layer.kernel_size,
                     stride=layer.stride,
                     padding=layer.padding,
+                    has_batch_norm=layer.has_batch_norm,
                 ),
             )
         self.activation = ACTIVATIONS[activation]()
@@ -95,14 +96,22 @@ class Stage(nn.Module):
 
     Args:
         blocks: specification of the blocks, in order.
-        activation: a key of `ACTIVATIONS`.
+        activation: activation of the MLPs, a key of `ACTIVATIONS`.
+        attention_activation: activation of the attention blocks.
         drop_path_rate: probability in [0, 1) of dropping a residual branch in training mode.
     """
 
-    def __init__(self, blocks: list[EncoderBlock], *, activation: str, drop_path_rate: float) -> None:
+    def __init__(
+        self, blocks: list[EncoderBlock], *, activation: str, attention_activation: str, drop_path_rate: float
+    ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
-            build_block(block, activation=activation, drop_path_rate=drop_path_rate) for block in blocks
+            build_block(
+                block,
+                activation=activation if isinstance(block, MlpBlock) else attention_activation,
+                drop_path_rate=drop_path_rate,
+            )
+            for block in blocks
         )
 
     def forward(self, tokens: Tensor, grid: Grid, attention_function: AttentionFunction) -> StageOutput:
@@ -135,6 +144,7 @@ class Encoder(nn.Module):
             Stage(
                 list(stage_blocks(architecture, stage)),
                 activation=architecture.activation,
+                attention_activation=architecture.attention_activation or architecture.activation,
                 drop_path_rate=drop_path_rate,
             )
             for stage in range(architecture.num_stages)
@@ -158,7 +168,8 @@ class Encoder(nn.Module):
 
 def build_stem(architecture: Architecture) -> PatchEmbeddings:
     """Build the stem of an architecture."""
-    return PatchEmbeddings(stem_layers(architecture), activation=architecture.activation)
+    activation = architecture.stem_activation or architecture.activation
+    return PatchEmbeddings(stem_layers(architecture), activation=activation)
 
 
 def build_block(block: EncoderBlock, *, activation: str, drop_path_rate: float) -> nn.Module:
@@ -170,7 +181,12 @@ def build_block(block: EncoderBlock, *, activation: str, drop_path_rate: float) 
         drop_path_rate: probability in [0, 1) of dropping a residual branch in training mode.
     """
     if isinstance(block, MlpBlock):
-        mlp = Mlp(width=block.width, hidden_width=block.hidden_width, activation=activation)
+        mlp = Mlp(
+            width=block.width,
+            hidden_width=block.hidden_width,
+            activation=activation,
+            has_batch_norm=block.has_batch_norm,
+        )
         return Residual(mlp, drop_path_rate=drop_path_rate)
     sizes: dict[str, Any] = {
         "num_heads": block.num_heads,

@@ -12,6 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.deployment.folding import fold
 from levit.errors import ConfigError
+from levit.model.layers import ACTIVATIONS
 from levit.spec.blocks import AttentionBlock, encoder_blocks, stem_layers
 
 
@@ -75,8 +76,12 @@ class FoldedNetwork(nn.Module):
         layers = stem_layers(self.architecture)
         for layer in layers:
             weight, bias = self._get(f"{layer.name}.weight"), self._get(f"{layer.name}.bias")
-            x = F.conv2d(x, weight, bias, layer.stride, layer.padding)
-            x = x if layer is layers[-1] else self._activate(x)
+            before, after = layer.padding
+            if before == after:
+                x = F.conv2d(x, weight, bias, layer.stride, before)
+            else:
+                x = F.conv2d(F.pad(x, (before, after, before, after)), weight, bias, layer.stride)
+            x = x if layer is layers[-1] else self._activate(x, self.architecture.stem_activation)
         return x.flatten(2).transpose(1, 2)  # [B, N, C]
 
     def _attention(self, block: AttentionBlock, x: Tensor) -> Tensor:
@@ -92,13 +97,14 @@ class FoldedNetwork(nn.Module):
         scores = query @ key.transpose(-2, -1) + bias
         context = scores.softmax(-1) @ value
         context = context.transpose(1, 2).flatten(2)
-        return self._linear(f"{block.name}.projection", self._activate(context))
+        return self._linear(f"{block.name}.projection", self._activate(context, self.architecture.attention_activation))
 
     def _linear(self, name: str, x: Tensor) -> Tensor:
         return F.linear(x, self._get(f"{name}.weight"), self._get(f"{name}.bias"))
 
-    def _activate(self, x: Tensor) -> Tensor:
-        return F.silu(x) if self.architecture.activation == "silu" else F.hardswish(x)
+    def _activate(self, x: Tensor, kind: str | None = None) -> Tensor:
+        activation: Tensor = ACTIVATIONS[kind or self.architecture.activation]()(x)
+        return activation
 
     def _get(self, name: str) -> Tensor:
         return self.get_buffer(_buffer_name(name))

@@ -43,7 +43,9 @@ class LevitForImageClassificationWithTeacherOutput(ModelOutput):
 def _build_head(config: LevitConfig) -> nn.Module:
     if not config.num_labels:
         return nn.Identity()
-    return ClassificationHead(width=config.hidden_sizes[-1], num_labels=config.num_labels)
+    return ClassificationHead(
+        width=config.hidden_sizes[-1], num_labels=config.num_labels, has_batch_norm=config.head_batch_norm
+    )
 
 
 class LevitForImageClassification(LevitPreTrainedModel):

@@ -5,12 +5,21 @@ Shapes: B images, C channels.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"hardswish": nn.Hardswish, "silu": nn.SiLU}
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "hardswish": nn.Hardswish,
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+    "gelu_tanh": partial(nn.GELU, approximate="tanh"),
+    "none": nn.Identity,
+}
 
 
 class TokenBatchNorm(nn.BatchNorm1d):
@@ -50,46 +59,85 @@ class ImageBatchNorm(nn.BatchNorm2d):
 
 
 class ConvolutionBatchNorm(nn.Module):
-    """Convolution without bias, followed by batch norm.
+    """Convolution without bias, followed by batch norm; or with a bias, and without batch norm.
 
     Args:
         input_channels: channels of the input.
         output_channels: channels of the output.
         kernel_size: side of the kernel in pixels.
         stride: step of the kernel in pixels.
-        padding: zeros added on each side, in pixels.
+        padding: zeros added before and after the rows, and the columns, in pixels.
+        has_batch_norm: whether batch norm follows.
     """
 
     def __init__(
-        self, *, input_channels: int, output_channels: int, kernel_size: int, stride: int, padding: int
+        self,
+        *,
+        input_channels: int,
+        output_channels: int,
+        kernel_size: int,
+        stride: int,
+        padding: tuple[int, int],
+        has_batch_norm: bool = True,
     ) -> None:
         super().__init__()
-        self.convolution = nn.Conv2d(input_channels, output_channels, kernel_size, stride, padding, bias=False)
-        self.batch_norm = ImageBatchNorm(output_channels)
+        before, after = padding
+        self.padding = None if before == after else (before, after, before, after)
+        symmetric = before if self.padding is None else 0
+        self.convolution = nn.Conv2d(
+            input_channels, output_channels, kernel_size, stride, symmetric, bias=not has_batch_norm
+        )
+        self.batch_norm = ImageBatchNorm(output_channels) if has_batch_norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve and normalize [B, C, height, width] -> [B, output channels, height, width after the stride]."""
+        if self.padding is not None:
+            x = functional.pad(x, self.padding)
         x = self.convolution(x)
         return self.batch_norm(x)
 
 
-class LinearBatchNorm(nn.Module):
-    """Linear layer without bias, followed by batch norm over all tokens of all images.
+class BiasedLinear(nn.Linear):
+    """Linear layer with a bias, for layers inside the network that have no batch norm.
 
     Args:
         input_width: channels of the input.
         output_width: channels of the output.
-        zero_init: initialize the weight of the batch norm to 0 (see `TokenBatchNorm`).
+        zero_init: initialize the weight to 0, as the last layer of a residual branch, so that a new block is the
+            identity.
     """
 
-    def __init__(self, *, input_width: int, output_width: int, zero_init: bool = False) -> None:
+    def __init__(self, input_width: int, output_width: int, *, zero_init: bool) -> None:
+        super().__init__(input_width, output_width)
+        self.zero_init = zero_init
+
+
+class LinearBatchNorm(nn.Module):
+    """Linear layer without bias, followed by batch norm over all tokens of all images; or with a bias only.
+
+    Args:
+        input_width: channels of the input.
+        output_width: channels of the output.
+        zero_init: initialize the weight of the batch norm to 0 (see `TokenBatchNorm`), or that of the linear layer.
+        has_batch_norm: whether batch norm follows; otherwise the linear layer has a bias.
+    """
+
+    def __init__(
+        self, *, input_width: int, output_width: int, zero_init: bool = False, has_batch_norm: bool = True
+    ) -> None:
         super().__init__()
-        self.linear = nn.Linear(input_width, output_width, bias=False)
-        self.batch_norm = TokenBatchNorm(output_width, zero_init=zero_init)
+        if has_batch_norm:
+            self.linear = nn.Linear(input_width, output_width, bias=False)
+            self.batch_norm: TokenBatchNorm | None = TokenBatchNorm(output_width, zero_init=zero_init)
+        else:
+            self.linear = BiasedLinear(input_width, output_width, zero_init=zero_init)
+            self.batch_norm = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Transform [B, ..., input width] -> [B, ..., output width]."""
         x = self.linear(x)
+        if self.batch_norm is None:
+            return x
         return self.batch_norm(x.flatten(0, -2)).reshape_as(x)
 
 
@@ -100,13 +148,16 @@ class Mlp(nn.Module):
         width: channels of input and output.
         hidden_width: channels between the two layers.
         activation: a key of `ACTIVATIONS`.
+        has_batch_norm: whether batch norm follows each layer; otherwise the layers have a bias.
     """
 
-    def __init__(self, *, width: int, hidden_width: int, activation: str) -> None:
+    def __init__(self, *, width: int, hidden_width: int, activation: str, has_batch_norm: bool = True) -> None:
         super().__init__()
-        self.linear_up = LinearBatchNorm(input_width=width, output_width=hidden_width)
+        self.linear_up = LinearBatchNorm(input_width=width, output_width=hidden_width, has_batch_norm=has_batch_norm)
         self.activation = ACTIVATIONS[activation]()
-        self.linear_down = LinearBatchNorm(input_width=hidden_width, output_width=width, zero_init=True)
+        self.linear_down = LinearBatchNorm(
+            input_width=hidden_width, output_width=width, zero_init=True, has_batch_norm=has_batch_norm
+        )
 
     def forward(self, x: Tensor, *_: object) -> Tensor:
         """Transform [B, ..., C] -> [B, ..., C]; the attention function that `Residual` passes on is ignored."""
@@ -145,16 +196,17 @@ class Residual(GradientCheckpointingLayer):
 
 
 class ClassificationHead(nn.Module):
-    """Batch norm and a linear layer on the mean of the tokens.
+    """Batch norm, unless there is none, and a linear layer on the mean of the tokens.
 
     Args:
         width: channels C of the input.
         num_labels: number of classes.
+        has_batch_norm: whether there is batch norm.
     """
 
-    def __init__(self, *, width: int, num_labels: int) -> None:
+    def __init__(self, *, width: int, num_labels: int, has_batch_norm: bool = True) -> None:
         super().__init__()
-        self.batch_norm = TokenBatchNorm(width)
+        self.batch_norm = TokenBatchNorm(width) if has_batch_norm else nn.Identity()
         self.linear = nn.Linear(width, num_labels)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from levit.model.attention import BiasedAttention
 from levit.model.config import LevitConfig
 from levit.model.gradient_checkpointing import CheckpointFunction, checkpoint_block
-from levit.model.layers import ImageBatchNorm, Residual, TokenBatchNorm
+from levit.model.layers import BiasedLinear, ImageBatchNorm, Residual, TokenBatchNorm
 
 
 class LevitPreTrainedModel(PreTrainedModel):
@@ -25,6 +25,7 @@ class LevitPreTrainedModel(PreTrainedModel):
     | --- | --- |
     | convolutions and linear layers | Kaiming uniform with a = √5 (torch's default) |
     | batch norms | weight 1, bias 0; weight 0 in the last batch norm of each residual branch |
+    | biases, and the last layer of a residual branch without batch norm | 0 |
     | attention biases | 0 |
     | linear layers of the heads | weight: truncated normal, standard deviation `initializer_range`; bias 0 |
 
@@ -61,11 +62,16 @@ class LevitPreTrainedModel(PreTrainedModel):
 
     def _init_weights(self, module: nn.Module) -> None:
         # transformers calls this for every module with weights; the functions of `init` skip weights that were loaded.
-        if isinstance(module, nn.Linear) and module.bias is not None:  # only heads have a bias
+        if isinstance(module, BiasedLinear):
+            init.zeros_(module.bias)
+            init.zeros_(module.weight) if module.zero_init else init.kaiming_uniform_(module.weight, a=math.sqrt(5))
+        elif isinstance(module, nn.Linear) and module.bias is not None:  # of a head
             init.trunc_normal_(module.weight, std=self.config.initializer_range)
             init.zeros_(module.bias)
         elif isinstance(module, nn.Conv2d | nn.Linear):
             init.kaiming_uniform_(module.weight, a=math.sqrt(5))
+            if module.bias is not None:
+                init.zeros_(module.bias)
         elif isinstance(module, TokenBatchNorm | ImageBatchNorm):
             super()._init_weights(module)
             if isinstance(module, TokenBatchNorm) and module.zero_init:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import partial
 from typing import Any, Literal
 
 from levit.errors import ConfigError
+from levit.spec.architecture_fields import ACTIVATIONS as ACTIVATIONS
+from levit.spec.architecture_fields import (
+    FLAGS,
+    STAGE_FIELDS,
+    check_activation,
+    check_stem_channels,
+    check_value_channels,
+    height_width,
+    pair,
+    per_stage,
+)
+from levit.spec.architecture_fields import Grid as Grid
 from levit.spec.field_values import check_integer, check_mapping, check_not_negative, check_positive, is_integer, shown
 
-ACTIVATIONS = ("hardswish", "silu")
-
 MAX_DEPTH = 1000  # blocks per stage; limits the network that a damaged file can describe
-
-Grid = tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,24 +45,36 @@ class Downsample:
     mlp_ratio: float = 2
     stride: int = 2
 
+    def check(self, name: str) -> None:
+        """Check all fields; `name` is the source of errors."""
+        for field in ("key_dim", "num_attention_heads", "stride"):
+            check_integer(f"{name}.{field}", getattr(self, field), minimum=1)
+        check_positive(f"{name}.attention_ratio", self.attention_ratio)
+        check_value_channels(f"{name}.attention_ratio", self.attention_ratio, self.key_dim)
+        check_not_negative(f"{name}.mlp_ratio", self.mlp_ratio)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
     """Hyperparameters that determine the shapes and the arithmetic of a LeViT (paper, section 4).
 
     Fields with one value per stage are tuples of equal length, the number of stages. Names and defaults are those of
-    transformers' `LevitConfig`, with four additions: `downsamples`, `activation`, `num_labels`, `num_classifiers`.
+    transformers' `LevitConfig`, with additions: `downsamples`, `activation`, `has_attention_masks`, `num_labels`,
+    `num_classifiers`; and the fields in which the network of vit-pytorch differs from that of the paper: two numbers as
+    `padding`, `stem_channels`, `stem_activation`, `attention_activation` and the three `…_batch_norm`.
 
     Attributes:
         image_size: height and width of the input in pixels, each at least 1; one number means a square.
         num_channels: channels of the input, at least 1; 3 for RGB.
         kernel_size: side of the square kernels of the stem convolutions, at least 1.
         stride: stride of each stem convolution, at least 2.
-        padding: zeros added to each side of the input of each stem convolution, at least 0.
+        padding: zeros added to each side of the input of each stem convolution, at least 0; or two numbers, those
+            before and those after the rows and the columns.
         patch_size: factor by which the stem shrinks the image; `stride` to the power of the number of stem
             convolutions.
         hidden_sizes: channels of a token in each stage. The first is the output width of the stem, which doubles its
-            channels up to it, so it must be at least 2 to the power of one less than the number of stem convolutions.
+            channels up to it, so it must be at least 2 to the power of one less than the number of stem convolutions,
+            unless `stem_channels` are given.
         num_attention_heads: heads of the attention blocks of each stage, at least 1.
         depths: number of attention blocks in each stage, 0 to 1000; each is followed by an MLP block.
         key_dim: channels of a query and of a key in each head of each stage, at least 1.
@@ -65,8 +84,18 @@ class Architecture:
             down.
         downsamples: subsampling attention after each stage except the last. None selects that of the paper:
             `hidden_sizes[i] // key_dim[0]` heads of `key_dim[0]` channels, with the defaults of `Downsample`.
-        activation: "hardswish" or "silu"; applied after each stem convolution except the last and after the first layer
-            of each MLP, and before the projection of each attention.
+        activation: "hardswish", "silu", "gelu", "gelu_tanh" (its approximation) or "none"; applied after each stem
+            convolution except the last and after the first layer of each MLP, and before the projection of each
+            attention.
+        stem_activation: the same for the stem; None: `activation`.
+        attention_activation: the same for the attention; None: `activation`.
+        stem_channels: output channels of each stem convolution, the last of which are `hidden_sizes[0]`; None: half of
+            those of the next convolution.
+        stem_batch_norm: whether a batch norm follows each stem convolution, which then has no bias.
+        mlp_batch_norm: whether a batch norm follows each linear layer of the MLPs, which then has no bias.
+        head_batch_norm: whether a batch norm precedes the linear layer of each head.
+        has_attention_masks: whether each attention has a mask among its weights, which removes keys of single queries
+            (sparse attention).
         num_labels: number of classes, at least 0; 0 means no classification head.
         num_classifiers: number of classification heads. 0: features only; 1: one head; 2: a second head, trained by
             distillation, and logits that are the mean of both.
@@ -87,7 +116,7 @@ class Architecture:
     num_channels: int = 3
     kernel_size: int = 3
     stride: int = 2
-    padding: int = 1
+    padding: int | tuple[int, int] = 1
     patch_size: int = 16
     hidden_sizes: tuple[int, ...] = (128, 256, 384)
     num_attention_heads: tuple[int, ...] = (4, 8, 12)
@@ -97,38 +126,43 @@ class Architecture:
     attention_ratio: tuple[float, ...] = (2, 2, 2)
     downsamples: tuple[Downsample, ...] | None = None
     activation: str = "hardswish"
+    stem_activation: str | None = None
+    attention_activation: str | None = None
+    stem_channels: tuple[int, ...] | None = None
+    stem_batch_norm: bool = True
+    mlp_batch_norm: bool = True
+    head_batch_norm: bool = True
+    has_attention_masks: bool = False
     num_labels: int = 1000
     num_classifiers: Literal[0, 1, 2] = 2
 
     def __post_init__(self) -> None:
-        _set(self, "image_size", _height_width("image_size", self.image_size))
+        _set(self, "image_size", height_width("image_size", self.image_size))
         for name in ("num_channels", "kernel_size", "stride", "patch_size"):
             check_integer(name, getattr(self, name), minimum=1)
-        for name in ("padding", "num_labels"):
-            check_integer(name, getattr(self, name), minimum=0)
+        check_integer("num_labels", self.num_labels, minimum=0)
+        for name in FLAGS:
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"{shown(getattr(self, name))} is not true or false", source=name)
         self._check_stages()
         if self.downsamples is None:
             _set(self, "downsamples", self._default_downsamples())
         self._check_downsamples()
         self._check_stem()
-        if not isinstance(self.activation, str) or self.activation not in ACTIVATIONS:
-            raise ConfigError(
-                f"unknown value {shown(self.activation)}",
-                source="activation",
-                hint=f"use one of {', '.join(ACTIVATIONS)}",
-            )
+        for name in ("activation", "stem_activation", "attention_activation"):
+            check_activation(name, getattr(self, name), is_optional=name != "activation")
         if not is_integer(self.num_classifiers) or self.num_classifiers not in (0, 1, 2):
             raise ConfigError(f"{shown(self.num_classifiers)} is not 0, 1 or 2", source="num_classifiers")
 
     def _check_stages(self) -> None:
         num_stages = len(self.hidden_sizes) if isinstance(self.hidden_sizes, Sequence) else 0
-        for name, check in _STAGE_FIELDS.items():
-            values = _per_stage(name, getattr(self, name), num_stages)
+        for name, check in STAGE_FIELDS.items():
+            values = per_stage(name, getattr(self, name), num_stages)
             for index, value in enumerate(values):
                 check(f"{name}[{index}]", value)
             _set(self, name, tuple(int(value) if value == int(value) else value for value in values))  # 2.0 is 2
         for index, (ratio, key_dim) in enumerate(zip(self.attention_ratio, self.key_dim, strict=True)):
-            _check_value_channels(f"attention_ratio[{index}]", ratio, key_dim)
+            check_value_channels(f"attention_ratio[{index}]", ratio, key_dim)
         if max(self.depths) > MAX_DEPTH:
             raise ConfigError(f"more than {MAX_DEPTH} blocks in a stage ({list(self.depths)})", source="depths")
 
@@ -148,20 +182,21 @@ class Architecture:
                 hint="give one for each pair of consecutive stages",
             )
         for index, downsample in enumerate(downsamples):
-            field = f"downsamples[{index}]"
-            for name in ("key_dim", "num_attention_heads", "stride"):
-                check_integer(f"{field}.{name}", getattr(downsample, name), minimum=1)
-            check_positive(f"{field}.attention_ratio", downsample.attention_ratio)
-            _check_value_channels(f"{field}.attention_ratio", downsample.attention_ratio, downsample.key_dim)
-            check_not_negative(f"{field}.mlp_ratio", downsample.mlp_ratio)
+            downsample.check(f"downsamples[{index}]")
 
     def _check_stem(self) -> None:
+        before, after = pair("padding", self.padding, "the zeros before and after", minimum=0)
+        _set(self, "padding", before if before == after else (before, after))
         if self.stride < 2 or self.stride**self.num_stem_layers != self.patch_size:
             raise ConfigError(
                 f"{self.patch_size} is not a power of stride ({self.stride})",
                 source="patch_size",
                 hint="each convolution of the stem shrinks the image by the stride",
             )
+        if self.stem_channels is not None:
+            channels = check_stem_channels(self.stem_channels, self.num_stem_layers, self.hidden_sizes[0])
+            _set(self, "stem_channels", None)
+            _set(self, "stem_channels", None if channels == self.stem_widths else channels)
         if self.stem_widths[0] < 1:
             raise ConfigError(
                 f"{self.hidden_sizes[0]} is less than {2 ** (self.num_stem_layers - 1)}",
@@ -169,15 +204,20 @@ class Architecture:
                 hint="the stem doubles its channels in each convolution up to this width",
             )
         if min(self.stem_grids[-1]) < 1:
-            height, width = self.image_height_width
-            raise ConfigError(
-                f"{height}x{width} is too small for a stem that shrinks by {self.patch_size}", source="image_size"
-            )
+            size = "{}x{}".format(*self.image_height_width)
+            raise ConfigError(f"{size} is too small for a stem that shrinks by {self.patch_size}", source="image_size")
+
+    @property
+    def has_layers_of_paper(self) -> bool:
+        """Whether stem, batch norms and biases are as in the paper, and there is one activation."""
+        activations = {self.stem_activation, self.attention_activation} - {None, self.activation}
+        batch_norms = self.stem_batch_norm and self.mlp_batch_norm and self.head_batch_norm
+        return isinstance(self.padding, int) and self.stem_channels is None and not activations and batch_norms
 
     @property
     def image_height_width(self) -> Grid:
         """Height and width of the input in pixels."""
-        return _height_width("image_size", self.image_size)
+        return height_width("image_size", self.image_size)
 
     @property
     def num_stages(self) -> int:
@@ -194,8 +234,15 @@ class Architecture:
 
     @property
     def stem_widths(self) -> tuple[int, ...]:
-        """Output channels of each stem convolution, doubling up to `hidden_sizes[0]`."""
+        """Output channels of each stem convolution: `stem_channels`, or doubling up to `hidden_sizes[0]`."""
+        if self.stem_channels is not None:
+            return self.stem_channels
         return tuple(self.hidden_sizes[0] >> shift for shift in reversed(range(self.num_stem_layers)))
+
+    @property
+    def stem_padding(self) -> tuple[int, int]:
+        """Zeros before and after the rows, and the columns, of the input of each stem convolution."""
+        return (self.padding, self.padding) if isinstance(self.padding, int) else self.padding
 
     @property
     def stem_grids(self) -> tuple[Grid, ...]:
@@ -203,7 +250,7 @@ class Architecture:
         grids, (height, width) = [], self.image_height_width
         for _ in range(self.num_stem_layers):
             height, width = (
-                (size + 2 * self.padding - self.kernel_size) // self.stride + 1 for size in (height, width)
+                (size + sum(self.stem_padding) - self.kernel_size) // self.stride + 1 for size in (height, width)
             )
             grids.append((height, width))
         return tuple(grids)
@@ -251,40 +298,3 @@ def _downsample(name: str, values: object) -> Downsample:
 
 def _set(instance: object, name: str, value: object) -> None:
     object.__setattr__(instance, name, value)  # a frozen dataclass has no other way to normalize a field
-
-
-def _check_value_channels(name: str, ratio: float, key_dim: int) -> None:
-    if int(ratio * key_dim) < 1:
-        raise ConfigError(f"{ratio!r} with key_dim {key_dim} gives no value channel", source=name)
-
-
-def _height_width(name: str, value: Grid | int | Sequence[int]) -> Grid:
-    pair = (value, value) if isinstance(value, int) else value
-    if not isinstance(pair, Sequence) or len(pair) != 2:
-        raise ConfigError(f"{shown(value)} is neither one number nor height and width", source=name)
-    for size in pair:
-        check_integer(name, size, minimum=1)
-    return pair[0], pair[1]
-
-
-def _per_stage(name: str, values: object, num_stages: int) -> Sequence[Any]:
-    if isinstance(values, str) or not isinstance(values, Sequence):
-        raise ConfigError(f"{shown(values)} is not a list with one value per stage", source=name)
-    if not num_stages:
-        raise ConfigError("empty, but a network has at least one stage", source="hidden_sizes")
-    if len(values) != num_stages:
-        raise ConfigError(
-            f"{len(values)} entries, but hidden_sizes has {num_stages}", source=name, hint="give one value per stage"
-        )
-    return values
-
-
-# The fields with one value per stage, and the check of a value.
-_STAGE_FIELDS: Mapping[str, Callable[..., object]] = {
-    "hidden_sizes": partial(check_integer, minimum=1),
-    "num_attention_heads": partial(check_integer, minimum=1),
-    "depths": partial(check_integer, minimum=0),
-    "key_dim": partial(check_integer, minimum=1),
-    "mlp_ratio": check_not_negative,
-    "attention_ratio": check_positive,
-}

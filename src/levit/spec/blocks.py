@@ -11,20 +11,24 @@ from dataclasses import dataclass
 from math import prod
 
 from levit.spec.architecture import Architecture, Grid
+from levit.spec.layer_shapes import Shape as Shape
+from levit.spec.layer_shapes import Shapes as Shapes
+from levit.spec.layer_shapes import batch_norm, linear, linear_with_bias
 
-Shape = tuple[int, ...]
-Shapes = dict[str, Shape]
+MASK = "attention_mask"  # bool [heads, queries, keys], True where the key is used
 
 
 @dataclass(frozen=True, kw_only=True)
 class StemLayer:
-    """Convolution of the stem with its batch norm; an activation follows each of them except the last.
+    """Convolution of the stem with its batch norm or bias; an activation follows each of them except the last.
 
     Attributes:
         key, name: see the module.
         input_channels, output_channels: channels.
-        kernel_size, stride, padding: in pixels, the same for height and width.
+        kernel_size, stride: in pixels, the same for height and width.
+        padding: zeros before and after the rows, and the columns.
         output_grid: height and width of the output.
+        has_batch_norm: whether a batch norm follows; otherwise the convolution has a bias.
     """
 
     key: str
@@ -33,13 +37,16 @@ class StemLayer:
     output_channels: int
     kernel_size: int
     stride: int
-    padding: int
+    padding: tuple[int, int]
     output_grid: Grid
+    has_batch_norm: bool
 
     def weight_shapes(self) -> Shapes:
         """Canonical names and shapes of the weights."""
         kernel = (self.output_channels, self.input_channels, self.kernel_size, self.kernel_size)
-        return {f"{self.key}.convolution.weight": kernel} | _batch_norm(f"{self.key}.batch_norm", kernel[0])
+        bias: Shapes = {f"{self.key}.convolution.bias": kernel[:1]}
+        others = batch_norm(f"{self.key}.batch_norm", kernel[0]) if self.has_batch_norm else bias
+        return {f"{self.key}.convolution.weight": kernel} | others
 
     def flops(self) -> int:
         """Multiply-adds for one image."""
@@ -62,6 +69,7 @@ class AttentionBlock:
         input_grid, output_grid: rows and columns of the keys and values, and of the queries.
         stride: distance of the tokens that queries are computed from; 1 inside a stage.
         is_residual: whether the input is added to the output, as in all blocks inside a stage.
+        has_mask: whether a mask removes keys of single queries.
     """
 
     key: str
@@ -75,17 +83,25 @@ class AttentionBlock:
     output_grid: Grid
     stride: int
     is_residual: bool
+    has_mask: bool = False
+
+    @property
+    def map_shape(self) -> Shape:
+        """Heads, queries and keys: the shape of the attention and of its mask."""
+        return (self.num_heads, prod(self.output_grid), prod(self.input_grid))
 
     def weight_shapes(self) -> Shapes:
         """Canonical names and shapes of the weights."""
         keys, values = self.num_heads * self.key_dim, self.num_heads * self.value_dim
         shapes: Shapes = {f"{self.key}.attention_biases": (self.num_heads, prod(self.input_grid))}
+        if self.has_mask:
+            shapes[f"{self.key}.{MASK}"] = self.map_shape
         if self.is_residual:
-            shapes |= _linear(f"{self.key}.queries_keys_values", self.input_width, 2 * keys + values)
+            shapes |= linear(f"{self.key}.queries_keys_values", self.input_width, 2 * keys + values)
         else:
-            shapes |= _linear(f"{self.key}.keys_values", self.input_width, keys + values)
-            shapes |= _linear(f"{self.key}.queries", self.input_width, keys)
-        return shapes | _linear(f"{self.key}.projection", values, self.output_width)
+            shapes |= linear(f"{self.key}.keys_values", self.input_width, keys + values)
+            shapes |= linear(f"{self.key}.queries", self.input_width, keys)
+        return shapes | linear(f"{self.key}.projection", values, self.output_width)
 
     def offset_table(self) -> list[list[int]]:
         """Index of the attention bias of each query (rows of the table) and key (columns).
@@ -116,6 +132,7 @@ class MlpBlock:
         key, name: see the module.
         width, hidden_width: channels of a token, and between the two layers.
         grid: rows and columns of the tokens.
+        has_batch_norm: whether a batch norm follows each layer; otherwise the layers have a bias.
     """
 
     key: str
@@ -123,11 +140,13 @@ class MlpBlock:
     width: int
     hidden_width: int
     grid: Grid
+    has_batch_norm: bool
 
     def weight_shapes(self) -> Shapes:
         """Canonical names and shapes of the weights."""
-        up = _linear(f"{self.key}.linear_up", self.width, self.hidden_width)
-        return up | _linear(f"{self.key}.linear_down", self.hidden_width, self.width)
+        layer = linear if self.has_batch_norm else linear_with_bias
+        up = layer(f"{self.key}.linear_up", self.width, self.hidden_width)
+        return up | layer(f"{self.key}.linear_down", self.hidden_width, self.width)
 
     def flops(self) -> int:
         """Multiply-adds for one image."""
@@ -136,26 +155,25 @@ class MlpBlock:
 
 @dataclass(frozen=True, kw_only=True)
 class HeadBlock:
-    """Classification head: a batch norm and a linear layer on the mean of the tokens.
+    """Classification head: a batch norm, unless there is none, and a linear layer on the mean of the tokens.
 
     Attributes:
         key, name: see the module.
         width: channels of a token.
         num_labels: number of classes.
+        has_batch_norm: whether a batch norm precedes the linear layer.
     """
 
     key: str
     name: str
     width: int
     num_labels: int
+    has_batch_norm: bool
 
     def weight_shapes(self) -> Shapes:
         """Canonical names and shapes of the weights."""
-        linear: Shapes = {
-            f"{self.key}.linear.weight": (self.num_labels, self.width),
-            f"{self.key}.linear.bias": (self.num_labels,),
-        }
-        return _batch_norm(f"{self.key}.batch_norm", self.width) | linear
+        norm = batch_norm(f"{self.key}.batch_norm", self.width) if self.has_batch_norm else {}
+        return norm | linear_with_bias(self.key, self.width, self.num_labels)
 
     def flops(self) -> int:
         """Multiply-adds for one image."""
@@ -177,8 +195,9 @@ def stem_layers(architecture: Architecture) -> list[StemLayer]:
             output_channels=output_channels,
             kernel_size=architecture.kernel_size,
             stride=architecture.stride,
-            padding=architecture.padding,
+            padding=architecture.stem_padding,
             output_grid=grid,
+            has_batch_norm=architecture.stem_batch_norm,
         )
         for index, (input_channels, output_channels, grid) in enumerate(
             zip(inputs, architecture.stem_widths, architecture.stem_grids, strict=True), start=1
@@ -204,12 +223,13 @@ def stage_blocks(architecture: Architecture, stage: int) -> Iterator[EncoderBloc
             output_grid=grid,
             stride=1,
             is_residual=True,
+            has_mask=architecture.has_attention_masks,
         )
         position += 1
         hidden_width = int(width * architecture.mlp_ratio[stage])
         if hidden_width:
             key, name = f"{layers}.{position}.module", f"stage{stage + 1}.block{block}.mlp"
-            yield MlpBlock(key=key, name=name, width=width, hidden_width=hidden_width, grid=grid)
+            yield _mlp(architecture, key, name, stage, hidden_width)
             position += 1
     if stage + 1 < architecture.num_stages:
         yield from _downsample_blocks(architecture, stage, f"{layers}.{position}", f"{layers}.{position + 1}.module")
@@ -230,11 +250,23 @@ def _downsample_blocks(architecture: Architecture, stage: int, key: str, mlp_key
         output_grid=output_grid,
         stride=downsample.stride,
         is_residual=False,
+        has_mask=architecture.has_attention_masks,
     )
     hidden_width = int(output_width * downsample.mlp_ratio)
     if hidden_width:
-        name = f"stage{stage + 1}.downsample.mlp"
-        yield MlpBlock(key=mlp_key, name=name, width=output_width, hidden_width=hidden_width, grid=output_grid)
+        yield _mlp(architecture, mlp_key, f"stage{stage + 1}.downsample.mlp", stage + 1, hidden_width)
+
+
+def _mlp(architecture: Architecture, key: str, name: str, stage: int, hidden_width: int) -> MlpBlock:
+    """MLP with the width and the tokens of a stage."""
+    return MlpBlock(
+        key=key,
+        name=name,
+        width=architecture.hidden_sizes[stage],
+        hidden_width=hidden_width,
+        grid=architecture.stage_grids[stage],
+        has_batch_norm=architecture.mlp_batch_norm,
+    )
 
 
 def encoder_blocks(architecture: Architecture) -> list[EncoderBlock]:
@@ -244,13 +276,10 @@ def encoder_blocks(architecture: Architecture) -> list[EncoderBlock]:
 
 def heads(architecture: Architecture) -> list[HeadBlock]:
     """Classification heads: none, one, or two of which the second is the distillation head."""
-    keys = ("classifier", "classifier_distill")[: architecture.num_classifiers]
-    if not architecture.num_labels:
-        return []
-    return [
-        HeadBlock(key=key, name=key, width=architecture.hidden_sizes[-1], num_labels=architecture.num_labels)
-        for key in keys
-    ]
+    width, num_labels = architecture.hidden_sizes[-1], architecture.num_labels
+    keys = ("classifier", "classifier_distill")[: architecture.num_classifiers] if num_labels else ()
+    has_norm = architecture.head_batch_norm
+    return [HeadBlock(key=key, name=key, width=width, num_labels=num_labels, has_batch_norm=has_norm) for key in keys]
 
 
 def all_blocks(architecture: Architecture) -> list[Block]:
@@ -269,12 +298,3 @@ def count_flops(architecture: Architecture) -> int:
         (406114880, 201543808)
     """
     return sum(block.flops() for block in all_blocks(architecture))
-
-
-def _linear(key: str, inputs: int, outputs: int) -> Shapes:
-    return {f"{key}.linear.weight": (outputs, inputs)} | _batch_norm(f"{key}.batch_norm", outputs)
-
-
-def _batch_norm(key: str, channels: int) -> Shapes:
-    vectors = dict.fromkeys(("weight", "bias", "running_mean", "running_var"), (channels,))
-    return {f"{key}.{name}": shape for name, shape in vectors.items()} | {f"{key}.num_batches_tracked": ()}
