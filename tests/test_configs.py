@@ -58,7 +58,7 @@ def test_a_recipe_starts_with_its_data_command_cost_and_result(config):
     header = "\n".join(line for line in config.read_text().splitlines() if line.startswith("#"))
     assert "# Data: " in header
     assert "# Command" in header
-    assert f"--config configs/{config.name}" in header
+    assert f"--config {config.stem} " in header
     assert "# Cost: " in header
     assert "# Result: " in header or "# Expected: " in header
     TrainingOptions.from_flat(**read_recipe(config))

@@ -7,7 +7,8 @@ import yaml
 
 from levit.errors import ConfigError
 from levit.training.options import TrainingOptions
-from levit.training.recipe import read_recipe
+from levit.training.recipe import find_recipe, list_recipes, read_recipe
+from tests.conftest import ROOT
 
 
 def test_numbers_may_be_written_as_yaml_reads_them(tmp_path):
@@ -67,3 +68,39 @@ def test_a_pipe_is_refused_instead_of_waiting_for_its_other_end(tmp_path):
     os.mkfifo(tmp_path / "recipe.yaml")
     with pytest.raises(ConfigError, match=r"recipe\.yaml: a pipe, not a regular file"):
         read_recipe(tmp_path / "recipe.yaml")
+
+
+def test_recipes_of_the_package_are_found_by_name():
+    assert find_recipe("small-data") == ROOT / "configs" / "small-data.yaml"
+    assert read_recipe("small-data") == read_recipe(ROOT / "configs" / "small-data.yaml")
+
+
+def test_a_file_has_precedence_over_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small-data").write_text("epochs: 3")
+    assert read_recipe("small-data") == {"epochs": 3}
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("smal-data", "did you mean 'small-data'?"), ("x", "use one of cifar10, cifar10-convnet, ")]
+)
+def test_an_unknown_name_is_an_error_with_known_ones(name, hint):
+    with pytest.raises(ConfigError, match=r"no such file, and no recipe of this name") as caught:
+        read_recipe(name)
+    assert caught.value.hint.startswith(hint)
+
+
+def test_a_network_next_to_the_recipe_is_found_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert read_recipe("cifar10-convnet")["model"] == str(ROOT / "configs" / "networks" / "resnet9-cifar")
+
+
+def test_summaries_of_recipes_are_complete():
+    recipes = {recipe.name: recipe for recipe in list_recipes()}
+    assert list(recipes) == sorted(path.stem for path in (ROOT / "configs").glob("*.yaml"))
+    for recipe in recipes.values():
+        assert "\n" not in recipe.purpose + recipe.cost + recipe.result
+        assert min(map(len, (recipe.purpose, recipe.cost, recipe.result))) > 5
+    assert recipes["imagenet-levit-384"].image_size == 224
+    assert recipes["imagenet-levit-384"].result == "82.6 % top-1, the authors' figure for their weights"
+    assert recipes["small-data"].cost == "not measured"

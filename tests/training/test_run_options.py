@@ -51,7 +51,7 @@ def test_resume_without_a_folder_continues_the_last_incomplete_run_with_its_opti
 
 def test_a_given_option_that_differs_from_the_resumed_run_is_an_error(colors, values, here):
     levit.train(colors, **values, callbacks=[StopAfterSteps(1)])
-    with pytest.raises(ConfigError, match=r"^runs.train: cannot resume with other values of `epochs`"):
+    with pytest.raises(ConfigError, match=r"^runs.train cannot resume with other values of `epochs`"):
         levit.train(resume=True, epochs=3)
 
 

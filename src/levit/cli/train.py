@@ -19,6 +19,30 @@ if TYPE_CHECKING:
     from levit.training.train import Run
 
 
+def _list_configs(value: bool) -> None:
+    """Print the recipes of the package, and end the command."""
+    if not value:
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from levit.training.recipe import list_recipes
+
+    table = Table(box=None, show_header=False, padding=(0, 2, 1, 0), pad_edge=False)
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column()
+    for recipe in list_recipes():
+        size = "that of the model" if recipe.image_size is None else f"{recipe.image_size} pixels"
+        facts = {"image size": size, "cost": recipe.cost, "result": recipe.result}
+        text = "\n".join(
+            [escape(recipe.purpose), *(f"[dim]{name}:[/] {escape(value)}" for name, value in facts.items())]
+        )
+        table.add_row(recipe.name, text)
+    Console(highlight=False).print(table)
+    raise typer.Exit
+
+
 @with_training_options
 def train(
     data: Annotated[
@@ -28,15 +52,22 @@ def train(
         str | None,
         typer.Option("--out", "-o", metavar="RUN", help="Run directory; default: runs/train, runs/train2, …"),
     ] = None,
-    config: Annotated[str | None, typer.Option(metavar="FILE.yaml", help="Options, one on each line.")] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE.yaml", help="Recipe of this package, or a file of options, one on each line."),
+    ] = None,
+    list_configs: Annotated[
+        bool, typer.Option("--list-configs", callback=_list_configs, is_eager=True, help="List the recipes and exit.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
     **values: Any,
 ) -> None:
     """Train or fine-tune a network; an interrupted run that is resumed ends with the same weights.
 
-    Every option can also be set in a YAML file (--config); an option on the command line overrides it. Options of timm
-    and DeiT are accepted where they mean the same (--clip-mode agc --clip-grad 0.01). Several GPUs or machines:
-    torchrun --nproc-per-node 2 -m levit train …
+    Settings that are not given follow from the number of images; the first lines of the run name them. With --config,
+    a recipe sets the options, and an option on the command line overrides it. Options of timm and DeiT are accepted
+    where they mean the same (--clip-mode agc --clip-grad 0.01). Several GPUs or machines: torchrun --nproc-per-node 2
+    -m levit train …
     """
     given = resolve_aliases({name: value for name, value in values.items() if value is not None})
     given |= {name: value for name, value in (("data", data), ("out", out)) if value is not None}
