@@ -70,10 +70,10 @@ def test_the_folded_and_the_compiled_model_are_cached(checkpoint):
 
 @pytest.mark.parametrize("is_blocked", [False, True])
 def test_without_a_cache_a_checkpoint_opens_nevertheless(checkpoint, tmp_path, monkeypatch, is_blocked):
-    expected = Classifier(checkpoint)(RED)
+    expected = Classifier(checkpoint, precision="fp32")(RED)
     (tmp_path / "file").touch()
     monkeypatch.setenv("LEVIT_CACHE", str(tmp_path / "file") if is_blocked else "")
-    prediction = Classifier(checkpoint)(RED)
+    prediction = Classifier(checkpoint, precision="fp32")(RED)
     assert prediction.labels == LABELS
     assert relative(prediction.logits, expected.logits) < 1e-6
 

@@ -42,7 +42,7 @@ class Classifier:
             and compiled on first use and cached; an opened engine, with which `engine`, `precision` and `provider` must
             be left out; or None for the embedded model.
         engine: "openvino", "onnxruntime", "native" for LeViT only, for checkpoints also "torch", or "auto" for the
-            fastest that is installed and opens any ONNX file.
+            fastest that is installed; `levit info` shows which.
         precision: precision of the arithmetic. "auto" is "int8" where the file is quantized, otherwise "bf16" where
             the processor computes it natively, or else "fp32".
         threads: number of threads, at least 1; None for the number of cores that this process may use.

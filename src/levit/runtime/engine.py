@@ -124,7 +124,7 @@ class EngineEntry(NamedTuple):
         return engine
 
 
-# Engines for ONNX files, fastest first: OpenVINO is the fastest on CPUs in every precision (docs/speed.md).
+# Engines for any ONNX file, fastest first (docs/speed.md).
 ENGINES = {
     "openvino": EngineEntry("levit.runtime.openvino_engine", "OpenVinoEngine", "openvino", "pip install levit"),
     "onnxruntime": EngineEntry(
@@ -157,7 +157,8 @@ def open_engine(
     Args:
         model: an ONNX file, or its content.
         engine: "openvino", "onnxruntime", "native" for files of `levit export`, or "auto" for the fastest that is
-            installed and opens any ONNX file.
+            installed. That is the native engine where it was measured to be faster (see
+            `levit.runtime.fastest_engine`), if there is a folder for its packed weights.
         precision: precision of the arithmetic. "auto" is int8 where the file is quantized, with bf16 or fp32 for the
             other layers; otherwise bf16 where the processor computes it natively, or else fp32.
         threads: number of threads, at least 1; None for the number of cores that the process may use.
@@ -177,6 +178,13 @@ def open_engine(
     content = model if isinstance(model, bytes) else Path(model)
     if isinstance(content, Path):
         _check_is_file(content)
+    folder = None if cache_dir is None else Path(cache_dir)
+    if engine == "auto" and provider is None and folder is not None:
+        from levit.runtime.fastest_engine import open_native_if_fastest
+
+        native = open_native_if_fastest(content, precision=precision, threads=threads, cache_dir=folder)
+        if native is not None:
+            return native
     if engine == "auto":
         engine = "onnxruntime" if provider is not None else default_engine()
     if provider is not None and engine != "onnxruntime":
@@ -184,7 +192,6 @@ def open_engine(
             f"`provider` is an option of onnxruntime, not of {engine}", hint="leave it out, or change the engine"
         )
     options: dict[str, Any] = {} if provider is None else {"provider": provider}
-    folder = None if cache_dir is None else Path(cache_dir)
     return engines[engine].load(engine)(content, precision=precision, threads=threads, cache_dir=folder, **options)
 
 
@@ -209,7 +216,7 @@ def validate_options(precision: str, threads: int | None) -> None:
 
 
 def default_engine() -> str:
-    """Name of the fastest installed engine; "openvino" if none is, so that opening it reports what to install."""
+    """Name of the fastest installed engine for any ONNX file; "openvino" if none is: its error says what to install."""
     for name, entry in ENGINES.items():
         if find_spec(entry.package) is not None:
             return name

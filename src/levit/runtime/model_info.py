@@ -5,6 +5,7 @@ from __future__ import annotations
 from os import PathLike, fspath
 from pathlib import Path
 
+from levit.checkpoints.cache import cache_folder
 from levit.checkpoints.reading import read_checkpoint_file
 from levit.checkpoints.weight_lookup import find_weights
 from levit.errors import CheckpointError, EngineError, errors_name, first_line
@@ -66,11 +67,18 @@ def default_execution(artifact: Artifact) -> tuple[str, str, str]:
     """Predict how `levit.Classifier` runs a model on this machine by default.
 
     Returns:
-        Name of the engine, precision, and the reason for the precision.
+        Name of the engine, precision, and the reasons for both.
     """
     from levit.runtime.engine import default_engine
+    from levit.runtime.fastest_engine import native_is_fastest
+    from levit.runtime.native_engine import choose_precision as choose_native_precision
+    from levit.runtime.native_library import chosen_instruction_set
     from levit.runtime.openvino_engine import choose_precision
 
+    is_native, reason = native_is_fastest(artifact)
+    if is_native and cache_folder("compiled") is not None:
+        precision, why = choose_native_precision("auto", artifact, chosen_instruction_set(), "the model")
+        return "native", precision, f"{reason}; {why}"
     choice = choose_precision("auto", quantized=artifact.precision == "int8")
     exactness = {
         True: "; this processor sums int8 exactly, with VNNI",
@@ -78,4 +86,4 @@ def default_execution(artifact: Artifact) -> tuple[str, str, str]:
         None: "",
     }
     suffix = exactness[has_exact_int8()] if choice.precision == "int8" else ""
-    return default_engine(), choice.precision, choice.reason + suffix
+    return default_engine(), choice.precision, f"{choice.reason}{suffix}; {reason}"

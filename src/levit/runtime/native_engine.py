@@ -29,7 +29,8 @@ class NativeEngine(ManagedEngine):
     """Exported file in the native engine; an `ImageEngine`.
 
     Quantized layers are computed in int8, all others in bf16 where the processor has AMX, or else in fp32; attention
-    between quantized layers in bf16 or int16. The weights are packed on first use, and kept in `cache_dir`. An engine may be shared between threads.
+    between quantized layers in bf16 or int16. The weights are packed on first use, and kept in `cache_dir`. An engine
+    may be shared between threads.
 
     Args:
         model: an ONNX file of `levit export`, or its content.
@@ -64,7 +65,7 @@ class NativeEngine(ManagedEngine):
         self._network = NativeNetwork(packed, threads=threads or usable_cores())
         self.metadata: Mapping[str, str] = self._network.metadata
         artifact = Artifact.from_metadata(self.metadata)
-        self.precision, self.reason = _choose_precision(precision, artifact, self._network.instruction_set, source)
+        self.precision, self.reason = choose_precision(precision, artifact, self._network.instruction_set, source)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="levit-native")
         self._slots = threading.Semaphore(_MAX_PENDING_BATCHES)
 
@@ -137,8 +138,21 @@ def open_native_engine(model: Path | bytes, **options: Any) -> Engine:
     return engine
 
 
-def _choose_precision(requested: str, artifact: Artifact, instruction_set: str, source: str) -> tuple[str, str]:
-    """Precision of a model, and the reason for it."""
+def choose_precision(requested: str, artifact: Artifact, instruction_set: str, source: str) -> tuple[str, str]:
+    """Choose the precision of a model.
+
+    Args:
+        requested: "auto", "fp32", "bf16" or "int8". Of a quantized model it applies to the layers in floating point.
+        artifact: description of the model.
+        instruction_set: name of the instruction set, see `levit.runtime.native_library.instruction_sets`.
+        source: name of the model in errors.
+
+    Returns:
+        The precision, and the reason for it.
+
+    Raises:
+        EngineError: int8 is requested, and the model is not quantized.
+    """
     has_bf16 = instruction_set == "amx"
     in_float = "bf16" if requested != "fp32" and has_bf16 else "fp32"
     if requested in ("fp32", in_float):

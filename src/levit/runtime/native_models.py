@@ -112,6 +112,8 @@ def _check(packed: Mapping[str, bytes], content: bytes) -> None:
         native = NativeNetwork(model, threads=1)
         actual = native.run(image)
         native.close()
+        if actual.shape != expected.shape:
+            raise OtherFormError(f"its output has the shape {list(expected.shape)}, not {list(actual.shape)}")
         difference = float(np.abs(actual - expected).max() / np.abs(expected).max())
         tolerance = _TOLERANCES["int8" if artifact.precision == "int8" else precision]
         if np.isfinite(expected).all() and not difference <= tolerance:

@@ -1,4 +1,4 @@
-"""The default engine: OpenVINO on the CPU."""
+"""OpenVINO on the CPU."""
 
 from __future__ import annotations
 

@@ -19,7 +19,6 @@ from math import ceil
 from typing import Any, NamedTuple
 
 from levit.training.options import TrainingOptions, option_defaults
-from levit.training.timm_networks import is_timm_network
 
 AUTOMATIC_SETTINGS = frozenset(
     {"batch_size", "ema", "ema_warmup", "epochs", "freeze", "layer_decay", "lr", "min_crop", "select", "warmup_epochs"}
@@ -85,6 +84,8 @@ def describe_settings(settings: Mapping[str, Any]) -> str:
 
 def _fine_tuning(options: TrainingOptions, given: Collection[str], num_images: int) -> dict[str, Any]:
     """Settings for few images, consistent with the given ones."""
+    from levit.training.timm_networks import is_timm_network  # imports torch, which --help does not need
+
     freeze = options.model.freeze
     learns_more = options.teacher.has_teacher or is_timm_network(options.model.model)
     if "freeze" not in given and num_images < _FEW and not learns_more:

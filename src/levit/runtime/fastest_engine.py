@@ -1,0 +1,79 @@
+"""The engine that `engine="auto"` selects for exported files: measured rules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from levit.errors import CheckpointError, EngineError
+from levit.runtime.native_library import chosen_instruction_set
+from levit.spec.artifact import Artifact
+
+if TYPE_CHECKING:
+    from levit.runtime.native_engine import NativeEngine
+
+# Instruction sets and precisions in which the native engine was faster than OpenVINO for every published size, in
+# batches of 16 and for one image; `python benchmarks/native.py`, docs/speed.md. In others, OpenVINO is selected.
+NATIVE_IS_FASTER = frozenset({("amx", "int8"), ("amx", "bf16"), ("avx512", "int8")})
+
+
+def native_precision(artifact: Artifact, precision: str, instruction_set: str) -> str:
+    """Precision in which the native engine would compute a model: "int8", "bf16", or "fp32".
+
+    Args:
+        artifact: description of the model.
+        precision: the requested precision, or "auto".
+        instruction_set: name of an instruction set, see `levit.runtime.native_library.instruction_sets`.
+    """
+    if artifact.precision == "int8":
+        return "int8"
+    return "bf16" if precision != "fp32" and instruction_set == "amx" else "fp32"
+
+
+def native_is_fastest(artifact: Artifact, precision: str = "auto") -> tuple[bool, str]:
+    """Whether the native engine is the fastest for a model on this machine.
+
+    Args:
+        artifact: description of the model.
+        precision: the requested precision, or "auto".
+
+    Returns:
+        Whether it is, and the reason in a few words.
+    """
+    try:
+        instruction_set = chosen_instruction_set()
+    except EngineError as error:
+        return False, error.reason
+    computed = native_precision(artifact, precision, instruction_set)
+    if (instruction_set, computed) in NATIVE_IS_FASTER:
+        return True, f"the fastest in {computed} with {instruction_set}"
+    return False, f"the native engine is not known to be faster in {computed} with {instruction_set}"
+
+
+def open_native_if_fastest(
+    model: Path | bytes, *, precision: str, threads: int | None, cache_dir: Path
+) -> NativeEngine | None:
+    """Open an exported file in the native engine, if that is the fastest and computes its network.
+
+    Args:
+        model: an ONNX file, or its content.
+        precision: "auto", "fp32", "bf16" or "int8".
+        threads: number of threads; None for the number of cores that the process may use.
+        cache_dir: folder in which the packed weights are kept.
+
+    Returns:
+        The engine; None if another one is to be used, which also reports whatever is wrong with the file.
+    """
+    try:
+        if all(instruction_set != chosen_instruction_set() for instruction_set, _ in NATIVE_IS_FASTER):
+            return None
+        from levit.runtime.native_engine import NativeEngine
+
+        engine = NativeEngine(model, precision=precision, threads=threads, cache_dir=cache_dir)
+    except (CheckpointError, EngineError):
+        return None
+    artifact = Artifact.from_metadata(engine.metadata)
+    if native_is_fastest(artifact, precision)[0]:
+        return engine
+    engine.close()
+    return None

@@ -1,0 +1,61 @@
+"""The native engine is selected where it was measured to be the fastest."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import levit
+from levit.runtime.engine import open_engine
+from levit.runtime.fastest_engine import NATIVE_IS_FASTER, native_is_fastest, native_precision, open_native_if_fastest
+from levit.runtime.model_info import default_execution, describe
+from levit.runtime.model_resolution import find_artifact
+from levit.runtime.native_library import INSTRUCTIONS_VARIABLE, SWITCH_VARIABLE, instruction_sets
+from tests.runtime.native_library import _library, native_library  # noqa: F401  # fixtures
+
+pytestmark = pytest.mark.usefixtures("native_library")
+
+
+def test_the_precision_depends_on_the_file_and_the_instructions():
+    quantized = replace(describe(None)[0], precision="int8")
+    stored = replace(quantized, precision="fp32", quantization=None)
+    assert native_precision(quantized, "fp32", "avx2") == "int8"
+    assert native_precision(stored, "auto", "amx") == native_precision(stored, "bf16", "amx") == "bf16"
+    assert native_precision(stored, "fp32", "amx") == native_precision(stored, "auto", "avx512") == "fp32"
+
+
+@pytest.mark.parametrize("instruction_set", ["amx", "avx512", "avxvnni", "avx2", "portable"])
+def test_the_rules_say_which_engine_opens_a_file(instruction_set, monkeypatch, tmp_path):
+    if instruction_set not in instruction_sets():
+        pytest.skip(f"this processor has no {instruction_set}")
+    monkeypatch.setenv(INSTRUCTIONS_VARIABLE, instruction_set)
+    artifact = describe(None)[0]
+    expected = "native" if (instruction_set, artifact.precision) in NATIVE_IS_FASTER else "openvino"
+    assert native_is_fastest(artifact)[0] == (expected == "native")
+    assert default_execution(artifact)[0] == expected
+    with levit.Classifier() as classify:
+        assert classify.engine.name == expected
+        assert default_execution(artifact)[:2] == (classify.engine.name, classify.engine.precision)
+
+
+def test_without_a_cache_or_a_library_another_engine_opens_it(monkeypatch):
+    artifact, model = describe(None)[0], find_artifact(None)
+    assert open_engine(model, engine="auto").name == "openvino"
+    monkeypatch.setenv(SWITCH_VARIABLE, "0")
+    assert native_is_fastest(artifact) == (False, "engine native is not installed (disabled by LEVIT_NATIVE=0)")
+    assert default_execution(artifact)[0] == "openvino"
+    assert "disabled by LEVIT_NATIVE=0" in default_execution(artifact)[2]
+    assert levit.Classifier().engine.name == "openvino"
+
+
+def test_other_files_are_left_to_other_engines(tmp_path):
+    assert open_native_if_fastest(b"nonsense", precision="auto", threads=1, cache_dir=tmp_path) is None
+    missing = tmp_path / "missing.onnx"
+    assert open_native_if_fastest(missing, precision="auto", threads=1, cache_dir=tmp_path) is None
+
+
+def test_both_engines_predict_the_same_class(monkeypatch):
+    image = np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)
+    first = levit.Classifier()(image).top(1)[0].name
+    monkeypatch.setenv(SWITCH_VARIABLE, "0")
+    assert levit.Classifier()(image).top(1)[0].name == first
