@@ -20,11 +20,9 @@ def options(run_options: TrainingOptions) -> TrainingOptions:
     return run_options
 
 
-def test_images_and_run_directory_must_be_given() -> None:
+def test_images_must_be_given() -> None:
     with pytest.raises(ConfigError, match=r"^data is missing: give train\(data=…\)"):
         train(out="run")
-    with pytest.raises(ConfigError, match=r"^out is missing: give train\(out=…\)"):
-        train(data="photos")
 
 
 def test_an_invalid_option_is_an_error_that_names_the_parameter() -> None:
