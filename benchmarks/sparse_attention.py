@@ -11,6 +11,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,7 @@ def network_speed() -> list[str]:
         for name, network in networks.items()
     }
     images = np.random.default_rng(0).standard_normal((16, 3, 224, 224), np.float32)
-    seconds = _alternate({name: lambda engine=engine: engine.run(images) for name, engine in engines.items()})
+    seconds = _alternate({name: partial(engine.run, images) for name, engine in engines.items()})
     return [
         f"| {name} | {16 / value:.0f} | {seconds['none'] / value:.2f} |"  # of speeds
         for name, value in seconds.items()
@@ -100,7 +101,7 @@ def product_speed() -> list[str]:
         seconds = _alternate(
             {
                 "dense": lambda: (query @ key.mT, probabilities @ value),
-                "sparse": lambda sparse=sparse: _sparse_products(sparse, query, key, value),
+                "sparse": partial(_sparse_products, sparse, query, key, value),
             }
         )
         dense, csr = (1e6 * seconds[name] for name in ("dense", "sparse"))

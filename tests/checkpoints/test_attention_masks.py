@@ -86,7 +86,7 @@ def test_the_torch_network_and_its_saved_files_keep_the_masks(masked, tmp_path):
         assert relative(loaded(torch.from_numpy(images)).logits.numpy(), expected) < 1e-5
 
 
-@pytest.mark.parametrize("engine", ["openvino", "onnxruntime", "native"])
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
 def test_one_exported_file_with_masks_gives_the_logits_of_the_reference_in_every_engine(masked, tmp_path, engine):
     images = pixels(masked)
     expected = run_reference(masked.weights, masked.architecture, images)["logits"]
@@ -95,6 +95,15 @@ def test_one_exported_file_with_masks_gives_the_logits_of_the_reference_in_every
     assert relative(opened.run(images), expected) < 1e-5
     operations = {node.op_type for node in onnx.load(tmp_path / "masked.onnx").graph.node}
     assert not operations & {"Where", "ScatterND"}  # the masks are in the attention biases
+
+
+def test_the_native_engine_leaves_masks_to_openvino(masked, tmp_path):
+    levit.export(masked, tmp_path / "masked.onnx")
+    with pytest.warns(levit.LevitWarning, match="depends on more than the distance of two tokens; OpenVINO is used"):
+        opened = levit.open_engine(tmp_path / "masked.onnx", engine="native", precision="fp32")
+    images = pixels(masked)
+    expected = run_reference(masked.weights, masked.architecture, images)["logits"]
+    assert relative(opened.run(images), expected) < 1e-5
 
 
 def test_masks_of_another_network_are_refused_in_one_line(masked, tmp_path):

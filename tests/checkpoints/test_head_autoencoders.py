@@ -62,7 +62,7 @@ def test_folded_auto_encoders_compute_what_vitcod_computes(tmp_path, monkeypatch
     expected = run_reference(checkpoint.weights, checkpoint.architecture, images)["logits"]
     assert relative(actual, expected) < 1e-5
     monkeypatch.undo()
-    assert relative(run_reference(checkpoint.weights, checkpoint.architecture, images)["logits"], expected) > 1e-2
+    assert relative(run_reference(checkpoint.weights, checkpoint.architecture, images)["logits"], expected) > 1e-3
 
 
 def test_an_incomplete_auto_encoder_is_refused(tmp_path):

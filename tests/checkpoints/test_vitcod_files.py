@@ -40,7 +40,7 @@ def test_masks_are_read_as_they_were_written(masks, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda path: path.unlink(), "mask_dpt1.npy: cannot be read (No such file or directory)"),
+        (lambda path: path.unlink(), "mask_dpt1.npy cannot be read (No such file or directory)"),
         (lambda path: path.write_bytes(b"damaged"), "mask_dpt1.npy: not an array of numpy"),
         (lambda path: np.save(path, np.zeros((3, 6, 4, 4))), "mask_dpt1.npy is not an array of bool"),
         (lambda path: np.save(path, np.zeros((2, 6, 4, 4), bool)), "mask_dpt1.npy is of shape [2, 6, 4, 4], not [3, "),

@@ -2,7 +2,22 @@
 
 import json
 
+import numpy as np
+import pytest
+from PIL import Image
+
 import levit
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Three photos without labels."""
+    generator = np.random.default_rng(0)
+    for name in ("a", "b", "c"):
+        pixels = generator.integers(0, 256, (40, 50, 3), np.uint8)
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{name}.png")
+    return tmp_path / "photos"
 
 
 def test_it_writes_a_masked_checkpoint_that_predict_opens(console, model, photos, tmp_path):
@@ -13,7 +28,7 @@ def test_it_writes_a_masked_checkpoint_that_predict_opens(console, model, photos
     assert summary["images"] == 3
     checkpoint = tmp_path / "sparse" / "checkpoint"
     assert levit.read_checkpoint(checkpoint).architecture.has_attention_masks
-    assert console("predict", "a.png", "--model", checkpoint).code == 0
+    assert console("predict", photos / "a.png", "--model", checkpoint).code == 0
 
 
 def test_it_prints_what_is_removed(console, model, photos, tmp_path):

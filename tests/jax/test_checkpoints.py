@@ -33,17 +33,18 @@ def test_a_saved_network_is_the_one_that_was_loaded(tmp_path):
     assert saved.drop_path_rate == 0.25
     assert (saved.architecture, saved.labels) == (checkpoint.architecture, checkpoint.labels)
     assert saved.preprocessing == checkpoint.preprocessing
-    assert levit.read_checkpoint(levit.jax.save(model, tmp_path / "saved.pth", to="facebook")).labels == saved.labels
+    with pytest.warns(levit.LevitWarning, match="cannot contain the preprocessing"):
+        file = levit.jax.save(model, tmp_path / "saved.pth", to="facebook")
+    assert_equal_weights(levit.read_checkpoint(file).weights, checkpoint.weights)
 
 
-def test_other_classes_need_new_heads(recwarn):
+def test_other_classes_need_new_heads():
     checkpoint = random_checkpoint(small_architecture(num_classifiers=0, num_labels=0))
     with pytest.warns(levit.LevitWarning, match="1 head for 3 classes instead of none, newly initialized"):
         model = levit.jax.load(checkpoint, num_labels=3)
     assert model.labels == ("LABEL_0", "LABEL_1", "LABEL_2")
     weights = canonical_weights(model)
     assert weights["classifier.linear.weight"].shape == (3, 24)
-    assert {name: weights[name] is not None for name in checkpoint.weights}.keys() <= weights.keys()
     name = "levit.patch_embeddings.embedding_layer_1.convolution.weight"
     np.testing.assert_array_equal(weights[name], checkpoint.weights[name])
 

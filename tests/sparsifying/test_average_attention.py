@@ -7,7 +7,7 @@ import torch
 import levit
 from levit.checkpoints.attention_masks import mask_shapes, with_masks
 from levit.data.subsets import Subset
-from levit.images.decoding import read_image
+from levit.images.transform import normalize, read_and_preprocess
 from levit.sparsifying.average_attention import average_attention
 from tests.architectures import small_architecture
 from tests.conftest import EXAMPLES, random_checkpoint
@@ -17,10 +17,10 @@ def test_it_is_the_mean_of_the_attention_that_torch_records():
     checkpoint = random_checkpoint(small_architecture())
     data = levit.open_data(EXAMPLES)
     average = average_attention(checkpoint, data)
-    processor, network = levit.load_image_processor(checkpoint), levit.load_checkpoint(checkpoint)
-    pixels = processor([read_image(item.image) for item in data], return_tensors="pt")["pixel_values"]
+    images = np.stack([read_and_preprocess(item.image, checkpoint.preprocessing) for item in data])
+    pixels = torch.from_numpy(normalize(images, checkpoint.preprocessing))
     with torch.no_grad():
-        recorded = network(pixels, output_attentions=True).attentions
+        recorded = levit.load_checkpoint(checkpoint)(pixels, output_attentions=True).attentions
     assert len(average) == len(recorded)
     for (key, array), attention in zip(average.items(), recorded, strict=True):
         np.testing.assert_allclose(array, attention.mean(dim=0), atol=1e-5, err_msg=key)

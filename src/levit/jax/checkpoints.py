@@ -83,7 +83,7 @@ def from_checkpoint(
     """Build the network of a checkpoint that was read; see `load`."""
     architecture = checkpoint.architecture
     is_new_head = num_labels is not None and num_labels != architecture.num_labels
-    if is_new_head:
+    if num_labels is not None and is_new_head:
         num_heads = architecture.num_classifiers or 1
         architecture = replace(architecture, num_labels=num_labels, num_classifiers=num_heads)
         if architecture.num_labels < 1:

@@ -46,7 +46,8 @@ def average_attention(checkpoint: Checkpoint, data: LabeledDataset) -> Attention
     blocks = attention_blocks(checkpoint.architecture)
     network = _with_average_outputs(build_artifact(checkpoint), [block.name for block in blocks])
     precision = {"INFERENCE_PRECISION_HINT": "f32"}  # bfloat16, the default of some processors, rounds small shares
-    compiled = openvino_core().compile_model(network.SerializeToString(), "CPU", precision)
+    core = openvino_core()
+    compiled = core.compile_model(core.read_model(network.SerializeToString()), "CPU", precision)
     sums: AttentionMaps = {block.key: np.zeros(block.map_shape) for block in blocks}
     count = 0
     for pixels in _batches(data, checkpoint.preprocessing):
