@@ -193,7 +193,7 @@ def test_a_failure_of_the_engine_is_an_error_without_a_traceback(run, capfd):
 
 def test_an_error_of_the_program_itself_is_one_line_in_the_log(run, capfd, monkeypatch):
     async def test(running):
-        monkeypatch.setattr(running.service, "accept", lambda model: {}["secret"])
+        monkeypatch.setattr(running.service, "accept", lambda model, scope: {}["secret"])
         refused = await request(running.application, "POST", "/predictions/colors", RED)
         assert (refused.status, refused.json) == (500, {"error": "internal error"})
 

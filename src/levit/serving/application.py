@@ -37,6 +37,7 @@ def create_application(service: Service) -> Application:
     routes.add_exception_handler(LevitError, _levit_error)
     routes.add_exception_handler(RequestValidationError, _invalid_parameter)
     routes.add_exception_handler(HTTPException, _http_error)
+    routes.add_exception_handler(Exception, _internal_error)
     application: Application = Gateway(routes, service)
     if service.options.origins:
         application = CORSMiddleware(
@@ -69,3 +70,8 @@ def _http_error(request: Request, error: Exception) -> Response:
     reason = {404: f"there is nothing at {request.url.path}", 405: f"{request.method} is not possible here"}
     text = reason.get(error.status_code, str(error.detail))
     return _error_response(RequestError(error.status_code, text, headers=error.headers))
+
+
+def _internal_error(request: Request, error: Exception) -> Response:
+    """An error of the program itself, which the gateway logs."""
+    return _error_response(RequestError(500, "internal error"))

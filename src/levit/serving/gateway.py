@@ -12,6 +12,7 @@ from typing import Any
 from levit.errors import printable
 from levit.logs import get_logger
 from levit.serving.errors import RequestError
+from levit.serving.metrics import MODEL_KEY as MODEL_KEY
 from levit.serving.security import SECURITY_HEADERS
 from levit.serving.service import Service
 
@@ -20,9 +21,6 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-MODEL_KEY = "levit.model"
-"""Entry of the scope of a request in which a route stores the name of its model, for the metrics."""
 
 
 class Gateway:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from levit.errors import ImageError, LevitError
+from levit.errors import EngineError, LevitError
 from levit.runtime.image_results import DEFAULT_BATCH_SIZE, ImageComputation, ImageResult
 from levit.serving.deadlines import Deadline
 
@@ -98,8 +98,7 @@ class ImageBatches:
         except LevitError as error:
             return [error] * len(batch)
         except Exception as error:  # MemoryError, for instance; the thread must stay able to compute
-            reason = f"cannot be computed ({type(error).__name__})"
-            return [ImageResult(image.name, NO_ROW, ImageError(reason, source=image.name)) for image in batch]
+            return [EngineError(f"the computation failed ({type(error).__name__})")] * len(batch)
 
 
 def _is_needed(image: WaitingImage) -> bool:

@@ -13,7 +13,6 @@ from levit.runtime.image_results import ImageResult
 from levit.serving.binary_tensors import Tensor
 from levit.serving.deadlines import Deadline
 from levit.serving.errors import RequestError, as_request_error
-from levit.serving.gateway import MODEL_KEY
 from levit.serving.image_work import RequestImage
 from levit.serving.inference_requests import INPUTS, OUTPUTS, InferenceRequest, parse_inference
 from levit.serving.inference_responses import InferenceResponse, render_inference
@@ -87,10 +86,8 @@ def _add_descriptions(router: APIRouter, service: Service) -> None:
 
 
 async def _infer(service: Service, request: Request, model: str, version: str) -> Response:
-    service.lifecycle.check_ready()
-    served = _find(service, model, version)
-    service.admission.check()
-    request.scope[MODEL_KEY] = served.name
+    _find(service, model, version)
+    served = service.accept(model, request.scope)
     headers, receive = request.headers, request.receive
     if headers.get("content-encoding", "identity") != "identity":
         raise RequestError(415, "compressed bodies are not supported")

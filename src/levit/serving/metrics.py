@@ -20,6 +20,9 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # times of creation,
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
+MODEL_KEY = "levit.model"
+"""Entry of the scope of a request with the name of its model."""
+
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 _BATCH_SIZES = (1, 2, 4, 8, 12, 16)
 

@@ -10,7 +10,6 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from levit.runtime.image_results import ImageResult
 from levit.serving.errors import as_request_error
-from levit.serving.gateway import MODEL_KEY
 from levit.serving.image_work import RequestImage
 from levit.serving.prediction_requests import FORM_TYPE, JSON_TYPE, PredictionRequest, media_type, parse_body
 from levit.serving.route_documentation import ERRORS, PREDICTION_BODY, PREDICTION_RESPONSES
@@ -58,8 +57,7 @@ def prediction_routes(service: Service) -> APIRouter:
 async def _predict(
     service: Service, request: Request, model: str, top_k: int | None, timeout: float | None
 ) -> Response:
-    served = service.accept(model)
-    request.scope[MODEL_KEY] = served.name
+    served = service.accept(model, request.scope)
     content_type = request.headers.get("content-type", "")
     kind = media_type(content_type)
     deadline = service.deadline(timeout)

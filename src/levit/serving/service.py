@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from levit.errors import errors_name
 from levit.runtime.cpu_count import usable_cores
@@ -19,7 +19,7 @@ from levit.serving.deadlines import Deadline
 from levit.serving.errors import DisconnectedError, RequestError
 from levit.serving.image_work import ImageWork, RequestImage
 from levit.serving.lifecycle import Lifecycle
-from levit.serving.metrics import Metrics
+from levit.serving.metrics import MODEL_KEY, Metrics
 from levit.serving.options import ServiceOptions
 from levit.serving.security import ApiKeys
 from levit.serving.served_model import ModelTable, NamedModel, ServedModel
@@ -91,14 +91,20 @@ class Service:
         sys.setswitchinterval(_SWITCH_INTERVAL)
         self.lifecycle.finish_loading()
 
-    def accept(self, model: str) -> ServedModel:
+    def accept(self, model: str, scope: MutableMapping[str, Any] | None = None) -> ServedModel:
         """Find the model of a request, and check that the request would be accepted now.
+
+        Args:
+            model: name of the model.
+            scope: scope of the request, which gets the name for the metrics.
 
         Raises:
             RequestError: the service is not ready (503), there is no such model (404), or the queue is full (429).
         """
         self.lifecycle.check_ready()
         served = self.models.find(model)
+        if scope is not None:
+            scope[MODEL_KEY] = served.name
         self.admission.check()
         return served
 

@@ -1,0 +1,154 @@
+"""Real servers: starting, errors of the command, signals, connections that are slow or end early."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
+
+import pytest
+
+from tests.conftest import EXAMPLES
+from tests.serving.server_process import ServerProcess
+
+CAT = (EXAMPLES / "cat.jpg").read_bytes()
+HEAD = b"POST /predictions/fruit HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(CAT)
+
+
+def read_all(connection) -> bytes:
+    content = b""
+    while part := connection.recv(65_536):
+        content += part
+    return content
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "levit", "serve", "--port", "0", *map(str, arguments)],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def own_server(fruit, tmp_path):
+    with ServerProcess(f"fruit={fruit}", "--drain", "0", cache=tmp_path) as process:
+        yield process
+
+
+def test_the_address_and_the_models_are_printed_when_they_are_ready(server):
+    assert server.description["models"] == ["fruit", "again"]
+    assert server.description["url"] == f"http://127.0.0.1:{server.port}"
+    assert server.request("GET", "/readyz").status == 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing.onnx"], "levit: missing.onnx: no such file\n"),
+        (["a=-", "a=-"], "levit: two models are called 'a': give each a name of its own: NAME=MODEL\n"),
+        (["--timeout", "0"], "levit: --timeout is 0: give a finite number above 0\n"),
+        (["--api-keys", "missing.txt"], "levit: missing.txt cannot be read (No such file or directory)\n"),
+        (["--host", "host.invalid"], "levit: host.invalid:0 cannot listen there "),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_an_error_of_the_command_is_one_line(arguments, message):
+    result = command(*arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith(message)
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_port_that_is_in_use_is_one_line(server, fruit):
+    result = command(fruit, "--port", server.port)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"levit: 127.0.0.1:{server.port} cannot listen there (")
+    assert result.stderr.endswith("give another --port\n")
+
+
+def test_sigterm_finishes_the_accepted_requests_and_exits_with_0(own_server):
+    """Requests of several connections while the signal comes: each gets a prediction, a refusal, or no connection."""
+
+    def send_until_refused(_: int) -> list[int]:
+        statuses = []
+        try:
+            connection = HTTPConnection(own_server.host, own_server.port, timeout=60)
+            connection.connect()
+        except ConnectionRefusedError:
+            return statuses
+        while not statuses or statuses[-1] == 200:
+            try:
+                connection.request("POST", "/predictions/fruit", CAT)
+                statuses.append(connection.getresponse().status)
+            except (ConnectionError, OSError):  # closed between two requests
+                break
+            if len(statuses) == 3:
+                ready.release()
+        return statuses
+
+    ready = threading.Semaphore(0)
+    with ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(send_until_refused, index) for index in range(4)]
+        for _ in running:
+            assert ready.acquire(timeout=60)
+        code, errors = own_server.stop()
+        statuses = [status for future in running for status in future.result()]
+    assert (code, errors) == (0, "")
+    assert set(statuses) <= {200, 503}
+    assert statuses.count(200) >= 12
+
+
+def test_a_half_sent_body_does_not_delay_the_end(own_server):
+    with own_server.connect() as connection:
+        connection.sendall(HEAD + CAT[:100])
+        assert own_server.request("GET", "/healthz").status == 200  # the head was read before
+        assert own_server.stop() == (0, "")
+        assert read_all(connection).startswith(b"HTTP/1.1 503 ")
+
+
+def test_ctrl_c_ends_with_0(own_server):
+    assert own_server.stop(signal.SIGINT) == (0, "")
+
+
+def test_connections_that_end_early_leave_nothing_behind(server):
+    for content in (b"", b"POST /pre", HEAD, HEAD + CAT[:1000], HEAD + CAT):
+        with server.connect() as connection:
+            connection.sendall(content)
+    for _ in range(200):
+        metrics = server.request("GET", "/metrics").body.decode().splitlines()
+        if {"levit_requests_in_progress 1.0", "levit_queue_images 0.0"} <= set(metrics):  # that of /metrics itself
+            return
+    pytest.fail("\n".join(line for line in metrics if "progress" in line or "queue_images" in line))
+
+
+def test_what_is_not_http_is_an_error_as_json(server):
+    with server.connect() as connection:
+        connection.sendall(b"\x16\x03\x01\x02\x00\r\n\r\n")
+        response = read_all(connection)
+    assert response.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(response.rpartition(b"\r\n\r\n")[2]) == {"error": "not a valid HTTP request"}
+
+
+def test_requests_on_one_connection_have_their_responses_in_order(server):
+    with server.connect() as connection:
+        close = HEAD.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" + HEAD + CAT + close + CAT)
+        response = read_all(connection)
+    assert response.count(b"HTTP/1.1 200 OK") == 3
+    assert response.index(b'"status"') < response.index(b'"labels"')
+
+
+def test_a_service_for_other_machines_without_keys_warns(fruit, tmp_path):
+    with ServerProcess(fruit, "--host", "0.0.0.0", "--drain", "0", cache=tmp_path) as process:
+        code, errors = process.stop()
+    assert code == 0
+    assert errors == "levit: everyone who reaches 0.0.0.0 can use this service: --api-keys FILE restricts it\n"
+
+
+def test_a_key_from_the_environment_is_needed(fruit, tmp_path):
+    environment = {"LEVIT_API_KEY": "correct horse"}
+    with ServerProcess(fruit, "--drain", "0", cache=tmp_path, environment=environment) as process:
+        assert process.request("POST", "/predictions/fruit", CAT).status == 401
+        assert process.request("POST", "/predictions/fruit", CAT, {"X-API-Key": "correct horse"}).status == 200
