@@ -23,7 +23,7 @@ demo: $(VENV)/.base  ## Install the runtime (no torch) and classify the example 
 		'$(BIN)/levit info' \
 		'$(BIN)/python examples/classify.py examples/*.jpg'
 
-test: $(VENV)/.dev  ## Install everything and run all tests (about 10 minutes on 2 cores, after a download of 4 GB; 7 GB on disk).
+test: $(VENV)/.dev  ## Install everything and run all tests (about 10 minutes on 2 cores, after a download of 4 GB; 7.5 GB on disk).
 	$(PYTEST)
 
 quick: $(VENV)/.dev  ## Run the fast tests, for every change.
