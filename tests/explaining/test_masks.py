@@ -45,6 +45,16 @@ def test_only_the_pixels_of_the_mask_are_replaced():
     assert np.array_equal(second, pixels)
 
 
+def test_a_mask_between_0_and_1_blends():
+    pixels, fill = np.full((32, 32, 3), 100, np.uint8), np.full((32, 32, 3), 200, np.uint8)
+    masks = np.zeros((1, CELLS, CELLS), np.float32)
+    masks[0, 0] = (*[0.25] * (CELLS - 1), 1)
+    (image,) = apply_masks(pixels, fill, masks)
+    assert (image[:2, 0] == 125).all()
+    assert (image[:2, -1] == 200).all()
+    assert (image[2:] == 100).all()
+
+
 def test_a_blurred_image_keeps_its_mean_color_and_loses_its_details():
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     blurred = blur(pixels)

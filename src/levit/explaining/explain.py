@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.uint8]
 Logits = NDArray[np.float32]
+Network = TypeVar("Network")
 Choose = Callable[[Logits], int]
 Result = tuple[Logits, int, NDArray[np.float32]]  # logits, index of the class, map
 
@@ -57,7 +58,7 @@ class Explainer:
         >>> with levit.Explainer() as explain:
         ...     explanation = explain("examples/espresso.jpg")
         >>> explanation.label.name, explanation.heat.shape
-        ('espresso', (512, 512))
+        ('espresso', (400, 600))
     """
 
     def __init__(
@@ -78,23 +79,9 @@ class Explainer:
         model = Path(model) if isinstance(model, PathLike) else model
         self._options = ModelOptions(model, engine, precision, threads, provider, revision)
         self._max_pixels, self._exact = max_pixels, preprocessing == "exact"
-        self._lock = threading.Lock()
         self._given = opened
-
-    # Opened once by the first thread that needs it.
-    @cached_property
-    def _opened(self) -> OpenedModel:
-        return self._given or self._options.open()
-
-    @cached_property
-    def _token_network(self) -> ImageEngine:
-        return open_token_network(self._options, self._opened.artifact)
-
-    @cached_property
-    def _attention_network(self) -> AttentionNetwork:
-        is_embedded = self._options.model is None  # which is exported for larger images than it was trained on
-        size = self._opened.artifact.architecture.image_height_width if is_embedded else None
-        return open_attention_network(self._options, size)
+        self._lock = threading.RLock()  # the token network needs the opened model
+        self._networks: dict[str, Any] = {}  # those that are open
 
     def __call__(
         self,
@@ -150,13 +137,35 @@ class Explainer:
             max_pixels=self._max_pixels,
         )
 
+    @property
+    def _opened(self) -> OpenedModel:
+        return self._given or self._open_once("model", self._options.open)
+
+    @property
+    def _token_network(self) -> ImageEngine:
+        return self._open_once("tokens", lambda: open_token_network(self._options, self._opened.artifact))
+
+    @property
+    def _attention_network(self) -> AttentionNetwork:
+        is_embedded = self._options.model is None  # which is exported for larger images than it was trained on
+        size = self._opened.artifact.architecture.image_height_width if is_embedded else None
+        return self._open_once("attention", lambda: open_attention_network(self._options, size))
+
+    def _open_once(self, name: str, open_network: Callable[[], Network]) -> Network:
+        """Open a network by the first thread that needs it."""
+        with self._lock:
+            if name not in self._networks:
+                self._networks[name] = open_network()
+            network: Network = self._networks[name]
+            return network
+
     def close(self) -> None:
         """Finish the computations in progress, and free the networks; a second call does nothing."""
         with self._lock:
-            for name in ("_opened", "_token_network"):
-                network = self.__dict__.pop(name, None)
-                if isinstance(network, OpenedModel | ManagedEngine) and network is not self._given:
+            for network in self._networks.values():
+                if isinstance(network, OpenedModel | ManagedEngine):
                     network.close()
+            self._networks.clear()
 
     def __enter__(self) -> Self:
         """Return the explainer."""
@@ -234,7 +243,7 @@ def explain(
         >>> import levit
         >>> explanation = levit.explain("examples/cat.jpg", class_name="tabby")
         >>> explanation.heat.shape, explanation.heat.dtype
-        ((512, 512), dtype('float32'))
+        ((300, 451), dtype('float32'))
     """
     with Explainer(model, **options) as explainer:
         return explainer(image, class_name=class_name, method=method, masks=masks, seed=seed)

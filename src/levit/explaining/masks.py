@@ -99,6 +99,9 @@ def apply_masks(pixels: NDArray[np.uint8], fill: NDArray[np.uint8], masks: NDArr
         uint8 [N, height, width, 3].
     """
     weights = to_pixels(masks, (pixels.shape[0], pixels.shape[1]))[..., None]
+    is_hard = np.isin(masks, (0, 1)).all()
+    if is_hard:
+        return np.where(weights > 0, fill, pixels)
     image = pixels.astype(np.float32)
     return np.asarray(np.rint(image + weights * (fill.astype(np.float32) - image)), np.uint8)
 

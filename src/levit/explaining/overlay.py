@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # Colors of values from 0 to 1, in equal steps: violet, red, orange, yellow. Brightness rises throughout, so that the
 # order is visible without color, too.
-COLORS = np.float32([(66, 10, 104), (147, 38, 103), (221, 81, 58), (252, 165, 10), (252, 255, 164)])
+COLORS = np.array([(66, 10, 104), (147, 38, 103), (221, 81, 58), (252, 165, 10), (252, 255, 164)], np.float32)
 
 _MAX_OPACITY = 0.7
 _OUTSIDE = 0.35  # brightness of what the network does not see
