@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from levit import __version__
 from levit.errors import LevitError
+from levit.serving.documentation_page import documentation_routes
 from levit.serving.errors import RequestError, as_request_error
 from levit.serving.explanation_routes import explanation_routes
 from levit.serving.gateway import Application, Gateway, error_content
@@ -32,7 +33,7 @@ def create_application(service: Service) -> Application:
     """
     routes = FastAPI(title="levit", version=__version__, docs_url=None, redoc_url=None)
     routers = [prediction_routes(service), explanation_routes(service), inference_routes(service)]
-    for router in (*routers, health_routes(service), page_routes()):
+    for router in (*routers, health_routes(service), page_routes(), documentation_routes(routes)):
         routes.include_router(router)
     routes.add_exception_handler(LevitError, _levit_error)
     routes.add_exception_handler(RequestValidationError, _invalid_parameter)

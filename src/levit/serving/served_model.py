@@ -26,7 +26,8 @@ EMBEDDED = "-"
 VERSION = "1"
 """The only version of each model, for the Open Inference Protocol."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""Names of models."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class NamedModel:
     options: ModelOptions
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
+        if not NAME_PATTERN.fullmatch(self.name):
             hint = "use letters, digits, '.', '_' and '-', at most 100"
             raise ConfigError(f"is {self.name!r}", source="the name of a model", hint=hint)
 
@@ -57,7 +58,7 @@ def parse_model(text: str) -> tuple[str, str]:
     if text == EMBEDDED:
         return DEFAULT_NAME, text
     name, separator, model = text.partition("=")
-    if separator and _NAME.fullmatch(name) and model:
+    if separator and NAME_PATTERN.fullmatch(name) and model:
         return name, model
     path = Path(text)
     stem = path.stem if path.suffix.lower() in (".onnx", ".safetensors", ".pth", ".pt", ".bin", ".ckpt") else path.name

@@ -1,0 +1,40 @@
+"""Admission counted in images: never more than the capacity, and none at the end, whatever the requests do."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from levit.serving.admission import Admission
+from levit.serving.errors import RequestError
+
+
+@given(st.integers(1, 20), st.lists(st.tuples(st.integers(1, 25), st.integers(0, 25), st.integers(0, 30))))
+def test_the_capacity_is_never_exceeded_and_everything_is_released(capacity, requests):
+    seen, refusals = [], []
+    admission = Admission(capacity, seen.append)
+    tickets = []
+    for images, more, released in requests:
+        try:
+            ticket = admission.admit(images)
+            tickets.append(ticket)
+            ticket.extend(more)
+        except RequestError as error:
+            refusals.append((error.status, images <= capacity and more <= capacity))
+        for ticket in tickets[: released % (len(tickets) + 1)]:
+            ticket.release(released)
+    assert all(0 <= images <= capacity for images in seen)
+    for ticket in tickets:
+        ticket.close()
+        ticket.close()
+    assert admission.images == 0
+    assert {status for status, is_possible in refusals if is_possible} <= {429}
+    assert {status for status, _ in refusals} <= {413, 429}
+
+
+def test_a_refused_ticket_counts_nothing():
+    admission = Admission(3)
+    with pytest.raises(RequestError, match="4 images are more than the service takes at once, 3"):
+        admission.admit(4)
+    with admission.admit(2), pytest.raises(RequestError, match="the queue is full: 2 of 3 images"):
+        admission.admit(2)
+    assert admission.images == 0

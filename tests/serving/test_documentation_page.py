@@ -1,0 +1,36 @@
+"""The page at /docs: every route, and nothing of other servers."""
+
+import json
+import re
+
+from tests.serving.requests import request
+
+
+def test_the_page_has_every_route_and_no_script(run):
+    async def test(running):
+        schema = (await request(running.application, "GET", "/openapi.json")).json
+        response = await request(running.application, "GET", "/docs", headers={"Host": 'x"><script>'})
+        page = response.body.decode()
+        assert response.headers["content-type"] == "text/html; charset=utf-8"
+        assert "<script" not in page
+        assert not re.search(r'(?:src|href)="https?:', page)
+        for path in schema["paths"]:
+            assert f"<code>{path}</code>" in page
+        assert (await request(running.application, "GET", "/docs.css")).status == 200
+
+    run(test)
+
+
+def test_the_description_names_every_status(run):
+    async def test(running):
+        schema = (await request(running.application, "GET", "/openapi.json")).json
+        statuses = set(schema["paths"]["/predictions/{model}"]["post"]["responses"])
+        assert {"200", "400", "401", "404", "408", "413", "415", "422", "429", "503", "504"} <= statuses
+        error = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+        for operations in schema["paths"].values():
+            for operation in operations.values():
+                for status, response in operation["responses"].items():
+                    if status != "200":
+                        assert response["content"]["application/json"]["schema"] == error, json.dumps(response)
+
+    run(test)
