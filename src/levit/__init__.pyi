@@ -14,6 +14,7 @@ from levit.errors import ImageError as ImageError
 from levit.errors import LevitError as LevitError
 from levit.errors import LevitWarning as LevitWarning
 from levit.evaluation.evaluator import evaluate as evaluate
+from levit.evaluation.inspect_data import inspect as inspect
 from levit.evaluation.multi_label import evaluate_multi_label as evaluate_multi_label
 from levit.evaluation.split_data import SplitReport as SplitReport
 from levit.evaluation.split_data import split_data as split_data

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from levit.cli import output
+from tests.conftest import EXAMPLES
 
 
 @pytest.fixture
@@ -74,3 +75,17 @@ def test_a_line_says_which_folders_are_which_splits(console, pets):
     assert line.split(maxsplit=1)[1].strip() == "Train/ is train, dev/ is validation; other folders: extra/"
     summaries = json.loads(console("data", pets, "--json").out)
     assert [(summary["split"], summary["images"]) for summary in summaries] == [("train", 2), ("validation", 1)]
+
+
+def test_near_duplicates_are_found_on_request(console, tmp_path):
+    (tmp_path / "pets" / "cat").mkdir(parents=True)
+    for name in ("cat", "espresso", "rocket"):
+        (tmp_path / "pets" / "cat" / f"{name}.jpg").write_bytes((EXAMPLES / f"{name}.jpg").read_bytes())
+    with Image.open(EXAMPLES / "cat.jpg") as photo:
+        photo.resize((photo.width // 2, photo.height // 2)).save(tmp_path / "pets" / "cat" / "small.jpg")
+    result = console("data", tmp_path / "pets", "--similar")
+    assert (result.code, result.err) == (0, "")
+    line = next(line for line in result.out.splitlines() if line.startswith("near-duplicates"))
+    assert re.search(r"cat/small\.jpg is like all: cat/cat\.jpg \((0\.9[89]\d|1\.000)\)$", line.rstrip())
+    result = console("data", tmp_path / "pets", "--similarity", "0.9")
+    assert (result.code, result.err) == (2, "levit: --similarity needs --similar\n")

@@ -38,6 +38,9 @@ def test_similar_images_are_printed_without_the_image_itself(console, model, pho
     assert len(lines) == 3
     result = console("similar", "a.png", "-i", "e.npz", "-m", model, "-k", 1, "--json")
     assert json.loads(result.out) == {"file": "./copy.png", "similarity": pytest.approx(1)}
+    limited = console("similar", "a.png", "-i", "e.npz", "-m", model, "--max-pixels", 100)
+    assert (limited.code, limited.out) == (2, "")
+    assert limited.err.endswith("make it smaller, or raise --max-pixels\n")
 
 
 def test_the_image_itself_is_left_out_from_another_folder(console, model, photos, monkeypatch):

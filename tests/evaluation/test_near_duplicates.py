@@ -35,5 +35,5 @@ def test_features_of_zeros_are_similar_to_nothing():
 
 @pytest.mark.parametrize("threshold", [0, -1, 1.1, float("nan")])
 def test_a_threshold_out_of_range_is_an_error(threshold):
-    with pytest.raises(ConfigError, match=r"threshold is .*: give a number above 0"):
+    with pytest.raises(ConfigError, match=r"similarity is .*: give a number above 0"):
         find_near_duplicates(np.ones((2, 2), np.float32), threshold=threshold)

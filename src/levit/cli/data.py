@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from levit.cli.engine_options import ThreadsOption
+from levit.cli.evaluate import AllowOutsideOption
+
 if TYPE_CHECKING:
     from levit.data.inspection import SplitSummary
     from levit.data.labeled_images import LabeledDataset
@@ -14,42 +17,58 @@ if TYPE_CHECKING:
 _MAX_SHOWN = 5  # names in a field of the table
 
 
+SourceArgument = Annotated[
+    str, typer.Argument(metavar="DATA", help="A folder, a file, or a data set of the Hugging Face Hub.")
+]
+SplitOption = Annotated[
+    str | None, typer.Option(help="Only this split; default: the train, validation and test splits.")
+]
+ContactSheetOption = Annotated[
+    str | None,
+    typer.Option(metavar="FILE.jpg", help="Also draw thumbnails of images of every class into this file."),
+]
+SimilarOption = Annotated[
+    bool, typer.Option("--similar", help="Also find near-duplicates, such as edited copies, by their features.")
+]
+SimilarityOption = Annotated[
+    float | None, typer.Option(help="With --similar: smallest similarity, in (0, 1]; default: 0.98.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print a JSON list with one object for each split.")]
+
+
 def data(
-    source: Annotated[
-        str, typer.Argument(metavar="DATA", help="A folder, a file, or a data set of the Hugging Face Hub.")
-    ],
-    split: Annotated[
-        str | None, typer.Option(help="Only this split; default: the train, validation and test splits.")
-    ] = None,
-    contact_sheet: Annotated[
-        str | None,
-        typer.Option(metavar="FILE.jpg", help="Also draw thumbnails of evenly spaced images into this file."),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Number of threads; default: the cores that this process may use.")
-    ] = None,
-    allow_outside: Annotated[
-        bool,
-        typer.Option("--allow-outside", help="Read images outside the folder of the data, where a table names them."),
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list with one object for each split.")] = False,
+    source: SourceArgument,
+    split: SplitOption = None,
+    contact_sheet: ContactSheetOption = None,
+    similar: SimilarOption = False,
+    similarity: SimilarityOption = None,
+    threads: ThreadsOption = None,
+    allow_outside: AllowOutsideOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Count the images of each class, their sizes and modes, unreadable images and duplicates.
 
     The exit code is 1 if some images cannot be read.
     """
+    if similarity is not None and not similar:
+        raise typer.BadParameter("--similarity needs --similar")
     from levit.cli.output import print_json
     from levit.cli.progress_bar import track
     from levit.data.image_folder import describe_splits
-    from levit.data.inspection import inspect_splits
+    from levit.evaluation.inspect_data import inspect
+    from levit.evaluation.near_duplicates import THRESHOLD
     from levit.reporting.contact_sheet import draw_contact_sheet
-    from levit.runtime.cpu_count import usable_cores
 
     splits = _open(source, split, allow_outside=allow_outside)
     if contact_sheet is not None:  # first, so that an invalid file name is an error before all images are read
         draw_contact_sheet([*splits.values()], Path(contact_sheet))
-    summaries = inspect_splits(
-        splits, threads=threads or usable_cores(), progress=lambda images: track(images, "reading")
+    threshold = THRESHOLD if similarity is None else similarity
+    summaries = inspect(
+        splits,
+        similarity=threshold if similar else None,
+        threads=threads,
+        progress=lambda images: track(images, "reading"),
+        embedding_progress=lambda embeddings: track(embeddings, "looking for near-duplicates"),
     )
     if as_json:
         print_json([_json_object(summary) for summary in summaries])
@@ -78,6 +97,11 @@ def _json_object(summary: SplitSummary) -> dict[str, Any]:
         "bad_examples": [{"name": name, "reason": reason} for name, reason in summary.bad_examples],
         "duplicates": summary.num_duplicates,
         "duplicate_examples": [{"name": name, "first": first} for name, first in summary.duplicate_examples],
+        "similar": summary.num_similar,
+        "similar_examples": [
+            {"name": name, "first": first, "similarity": similarity}
+            for name, first, similarity in summary.similar_examples
+        ],
         "modes": dict(summary.modes),
         "sizes": summary.size_quantiles(),
     }
@@ -118,6 +142,9 @@ def _fields(summary: SplitSummary) -> dict[str, str]:
     if summary.num_duplicates:
         duplicates = [f"{name} is {first}" for name, first in summary.duplicate_examples]
         fields["duplicates"] = _first(duplicates, summary.num_duplicates)
+    if summary.num_similar is not None:
+        similar = [f"{name} is like {first} ({value:.3f})" for name, first, value in summary.similar_examples]
+        fields["near-duplicates"] = _first(similar, summary.num_similar) or "none"
     return fields
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from levit.cli.classifier_opening import open_classifier, skip_model_converter
+from levit.cli.classifier_opening import open_classifier, raise_pillow_limit, skip_model_converter
 from levit.cli.engine_options import (
     BatchSizeOption,
     Engine,
@@ -88,6 +88,7 @@ def similar(
     top_k: NumberOption = 10,
     model: ModelOption = None,
     revision: RevisionOption = None,
+    max_pixels: MaxPixelsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find the images that are most similar to one, by the features that `levit embed` wrote.
@@ -109,6 +110,7 @@ def similar(
         engine=embeddings.engine,
         precision=embeddings.precision,
         preprocessing=embeddings.preprocessing,
+        max_pixels=raise_pillow_limit(max_pixels),
     )
     _check_is_same_model(classifier, embeddings, file)
     query = classifier.embed(image)

@@ -44,6 +44,10 @@ class SplitSummary:
         widths: widths of the readable images in pixels.
         num_duplicates: number of images whose content equals that of an earlier image, also of an earlier split.
         duplicate_examples: name of each of the first 100 duplicates, with `split: name` of the earlier image.
+        num_similar: number of images that are near-duplicates of an earlier image, also of an earlier split, and not
+            its copies; None where they were not searched.
+        similar_examples: name of each of the first 100 of these, with `split: name` of the most similar earlier image,
+            and their similarity in (0, 1].
     """
 
     name: str
@@ -59,6 +63,8 @@ class SplitSummary:
     widths: array[int] = field(default_factory=lambda: array("I"))
     num_duplicates: int = 0
     duplicate_examples: list[tuple[str, str]] = field(default_factory=list)
+    num_similar: int | None = None
+    similar_examples: list[tuple[str, str, float]] = field(default_factory=list)
 
     @property
     def empty_classes(self) -> list[str]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from levit.errors import ConfigError
+from levit.images.sources import StoredImage
+from levit.runtime.classifier import Classifier
+from levit.runtime.prediction import Embedding
+
+EmbeddingProgress = Callable[[Iterator[Embedding]], Iterable[Embedding]]
 
 THRESHOLD = 0.98
 """Default smallest similarity of near-duplicates; see the table in docs/cli.md."""
@@ -50,8 +56,7 @@ def find_near_duplicates(features: NDArray[np.float32], *, threshold: float = TH
         >>> [(pair.first, pair.second) for pair in find_near_duplicates(features)]
         [(0, 2)]
     """
-    if not 0 < threshold <= 1:
-        raise ConfigError(f"is {threshold}", source="threshold", hint="give a number above 0, and at most 1")
+    _check_threshold(threshold)
     unit, pairs = unit_vectors(features), []
     for start in range(0, len(unit), _BLOCK_ROWS):
         block = unit[start : start + _BLOCK_ROWS]
@@ -62,6 +67,41 @@ def find_near_duplicates(features: NDArray[np.float32], *, threshold: float = TH
                     similarity = min(1.0, float(similarities[row, column]))
                     pairs.append(SimilarPair(start + row, other + column, similarity))
     return sorted(pairs)
+
+
+def find_similar_images(
+    images: Iterable[StoredImage],
+    *,
+    threshold: float = THRESHOLD,
+    progress: EmbeddingProgress = lambda embeddings: embeddings,
+) -> list[SimilarPair]:
+    """Find the near-duplicates among images, by the features of the embedded model.
+
+    Args:
+        images: the images; those that cannot be read are similar to none.
+        threshold: as for `find_near_duplicates`.
+        progress: wraps the iterator over the features, for example in a progress bar.
+
+    Returns:
+        The pairs, whose rows are the numbers of the images.
+
+    Raises:
+        ConfigError: the threshold is out of range.
+    """
+    _check_threshold(threshold)
+    numbers, rows = list[int](), list[NDArray[np.float32]]()
+    with Classifier() as classifier:
+        for number, embedding in enumerate(progress(classifier.stream_embeddings(images))):
+            if embedding.error is None:
+                numbers.append(number)
+                rows.append(embedding.features)
+    pairs = find_near_duplicates(np.stack(rows), threshold=threshold) if rows else []
+    return [SimilarPair(numbers[first], numbers[second], similarity) for first, second, similarity in pairs]
+
+
+def _check_threshold(threshold: float) -> None:
+    if not 0 < threshold <= 1:
+        raise ConfigError(f"is {threshold}", source="similarity", hint="give a number above 0, and at most 1")
 
 
 def unit_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

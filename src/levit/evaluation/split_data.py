@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import PathLike
@@ -21,10 +21,8 @@ from levit.data.record_values import read_text
 from levit.data.split_folder import LIST_FILE, check_is_new, place_files, write_split
 from levit.data.splitting import PARTS, Part, assign_parts, group_images
 from levit.errors import ConfigError, DataError
-from levit.evaluation.near_duplicates import THRESHOLD, find_near_duplicates
-from levit.runtime.classifier import Classifier
+from levit.evaluation.near_duplicates import THRESHOLD, EmbeddingProgress, find_similar_images
 from levit.runtime.cpu_count import usable_cores
-from levit.runtime.prediction import Embedding
 
 Pairs = list[tuple[int, int]]
 
@@ -65,7 +63,7 @@ def split_data(
     link: bool = False,
     split: str | None = None,
     allow_outside: bool = False,
-    progress: Callable[[Iterator[Embedding]], Iterable[Embedding]] = lambda embeddings: embeddings,
+    progress: EmbeddingProgress = lambda embeddings: embeddings,
 ) -> SplitReport:
     """Copy or link labeled images into a new folder with training, validation and test images.
 
@@ -104,16 +102,13 @@ def split_data(
     check_is_new(Path(out))
     images = _open_files(data, split, allow_outside=allow_outside)
     chosen = _chosen_images(images, {"val": val_files, "test": test_files})
-    copies = _copies(images)
-    similar = [] if similarity is None else _similar(images, similarity, progress)
-    groups = group_images(len(images), [*copies, *similar])
+    groups, num_copies = _group(images, similarity, progress)
     labels = [images.files.labels(index) for index in range(len(images))]
     parts = assign_parts(
         labels, groups, num_classes=len(images.classes), fractions=fractions, seed=seed,
         is_multi_label=images.is_multi_label, chosen=chosen,
     )  # fmt: skip
     write_split(place_files(images, parts, _numbered(groups)), images, Path(out), is_linked=link)
-    num_copies = len(images) - len(np.unique(group_images(len(images), copies)))
     return SplitReport(
         folder=Path(out),
         list_file=Path(out) / LIST_FILE,
@@ -198,21 +193,16 @@ def _copies(images: FileListDataset) -> Pairs:
     return [(first.setdefault(digest, index), index) for index, digest in enumerate(hashes) if digest]
 
 
-def _similar(
-    images: FileListDataset, threshold: float, progress: Callable[[Iterator[Embedding]], Iterable[Embedding]]
-) -> Pairs:
-    """Pairs of near-duplicates; images that cannot be read have none."""
-    numbers, rows = list[int](), list[NDArray[np.float32]]()
-    with Classifier() as classifier:
-        embeddings = classifier.stream_embeddings(item.image for item in images)
-        for index, embedding in enumerate(progress(embeddings)):
-            if embedding.error is None:
-                numbers.append(index)
-                rows.append(embedding.features)
-    if not rows:
-        return []
-    pairs = find_near_duplicates(np.stack(rows), threshold=threshold)
-    return [(numbers[pair.first], numbers[pair.second]) for pair in pairs]
+def _group(
+    images: FileListDataset, similarity: float | None, progress: EmbeddingProgress
+) -> tuple[NDArray[np.int64], int]:
+    """Groups of duplicates and near-duplicates, and the number of images with the content of an earlier one."""
+    pairs = _copies(images)
+    num_copies = len(images) - len(np.unique(group_images(len(images), pairs)))
+    if similarity is not None:
+        similar = find_similar_images((item.image for item in images), threshold=similarity, progress=progress)
+        pairs += [(pair.first, pair.second) for pair in similar]
+    return group_images(len(images), pairs), num_copies
 
 
 def _numbered(groups: NDArray[np.int64]) -> list[int]:

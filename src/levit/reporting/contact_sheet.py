@@ -51,7 +51,7 @@ def draw_contact_sheet(
     if len(chosen) > columns * rows:
         columns = max(columns, ceil(sqrt(len(chosen))))
     height = side + _CAPTION
-    sheet = Image.new("RGB", (columns * side, ceil(len(chosen) / columns) * height), "white")
+    sheet = Image.new("RGB", (columns * side, max(1, ceil(len(chosen) / columns)) * height), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT_SIZE)
     for position, (item, name) in enumerate(chosen):
         left, top = position % columns * side, position // columns * height
