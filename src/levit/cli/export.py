@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ import typer
 from levit.cli.engine_options import RevisionOption
 from levit.cli.evaluate import AllowOutsideOption
 from levit.cli.image_size import ImageSize, parse_image_size
+from levit.cli.server_layout import LayoutOption, exported_file
 
 if TYPE_CHECKING:
     from levit.exporting.export import ExportReport
@@ -26,7 +28,25 @@ class StoredWeights(StrEnum):
 
 
 CheckpointArgument = Annotated[str, typer.Argument(help="A folder, a file, or a name such as facebook/levit-128S.")]
-OutputArgument = Annotated[str, typer.Argument(metavar="OUT.onnx", help="File to write.")]
+
+
+class ExportFormat(StrEnum):
+    """Format of the exported file."""
+
+    ONNX = "onnx"
+    OPENVINO = "openvino"
+
+
+OutputArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="OUT.onnx", help="File to write; OUT.xml for OpenVINO, with OUT.bin beside it; with --layout a folder."
+    ),
+]
+FormatOption = Annotated[
+    ExportFormat | None,
+    typer.Option(help="onnx runs anywhere; openvino is OpenVINO's own format; default: that of the suffix."),
+]
 WeightsOption = Annotated[
     StoredWeights,
     typer.Option(
@@ -65,6 +85,7 @@ def export(
     checkpoint: CheckpointArgument,
     output: OutputArgument,
     weights: WeightsOption = StoredWeights.FP32,
+    format: FormatOption = None,  # noqa: A002 (the name of the flag)
     quantization_data: QuantizationDataOption = None,
     quantization_images: QuantizationImagesOption = None,
     evaluation: EvaluationOption = None,
@@ -72,23 +93,28 @@ def export(
     image_size: ImageSizeOption = None,
     revision: RevisionOption = None,
     allow_outside: AllowOutsideOption = False,
+    layout: LayoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Export a checkpoint to one ONNX file that runs anywhere, and verify it."""
+    """Export a checkpoint to one ONNX file that runs anywhere, or for OpenVINO, and verify it."""
     from levit.exporting.export import export as export_checkpoint
 
-    report = export_checkpoint(
-        checkpoint,
-        output,
-        weights=weights.value,
-        image_size=image_size,
-        quantization_data=quantization_data,
-        quantization_images=quantization_images,
-        evaluation=evaluation,
-        max_drop=max_drop,
-        revision=revision,
-        allow_outside=allow_outside,
-    )
+    with exported_file(output, layout) as file:
+        report = export_checkpoint(
+            checkpoint,
+            file,
+            weights=weights.value,
+            format=None if format is None else format.value,
+            image_size=image_size,
+            quantization_data=quantization_data,
+            quantization_images=quantization_images,
+            evaluation=evaluation,
+            max_drop=max_drop,
+            revision=revision,
+            allow_outside=allow_outside,
+        )
+    if layout is not None:
+        report = replace(report, path=Path(output, Path(output).name, "1", "model.onnx"))
     if as_json:
         typer.echo(json.dumps(_json_report(report)))
         return

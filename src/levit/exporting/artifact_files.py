@@ -21,8 +21,11 @@ def artifact_of(model: onnx.ModelProto) -> Artifact:
     return Artifact.from_metadata({pair.key: pair.value for pair in model.metadata_props})
 
 
-def write_model(model: onnx.ModelProto, path: Path) -> None:
+def write_model(model: onnx.ModelProto, path: Path) -> int:
     """Write a model to a file, which is replaced when the new content is complete.
+
+    Returns:
+        Size of the file in bytes.
 
     Raises:
         ExportError: the file cannot be written.
@@ -31,6 +34,7 @@ def write_model(model: onnx.ModelProto, path: Path) -> None:
         write_bytes(path, model.SerializeToString())
     except OSError as error:
         raise ExportError(f"cannot be written ({error.strerror})", source=path) from error
+    return path.stat().st_size
 
 
 def record_accuracy(path: str | PathLike[str], accuracy: Accuracy) -> Artifact:

@@ -21,11 +21,15 @@ from levit.deployment.graph import WeightPrecision
 from levit.errors import ExportError
 from levit.exporting.artifact_files import artifact_of, write_model
 from levit.exporting.int8 import CALIBRATION_IMAGES, make_int8
+from levit.exporting.openvino_files import write_openvino
 from levit.exporting.verification import verify
 from levit.spec.architecture import Grid
 from levit.spec.artifact import Artifact
 
 StoredWeights = Literal["fp32", "fp16", "int8"]
+Format = Literal["onnx", "openvino"]
+
+SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml"}
 
 MAX_DROP = 0.5  # default of `max_drop` with evaluation images, in percentage points of top-1
 
@@ -35,12 +39,12 @@ class ExportReport:
     """Result of an export.
 
     Attributes:
-        path: the file that was written.
+        path: the file that was written; of OpenVINO's format, that of the graph.
         artifact: metadata of the file; for int8 with the accuracy before and after quantization and the layers that
             remain in floating point.
         max_difference: maximum absolute difference of a logit to the checkpoint's, relative to the largest absolute
             logit; for int8 that of the network before quantization.
-        num_bytes: size of the file in bytes.
+        num_bytes: size of the file in bytes; of OpenVINO's format, of both files.
     """
 
     path: Path
@@ -54,6 +58,7 @@ def export(
     path: str | PathLike[str],
     *,
     weights: StoredWeights = "fp32",
+    format: Format | None = None,  # noqa: A002 (the name in other libraries)
     image_size: int | Grid | None = None,
     quantization_data: str | PathLike[str] | None = None,
     quantization_images: int | None = None,
@@ -72,9 +77,12 @@ def export(
     Args:
         checkpoint: file, folder or name on the hub, as for `levit.read_checkpoint`; a checkpoint that was read; or a
             network of levit or transformers in memory.
-        path: file to write, `….onnx`. An existing file is replaced when the new one is complete and verified.
+        path: file to write, `….onnx`, or `….xml` with `….bin` beside it for OpenVINO. An existing file is replaced when
+            the new one is complete and verified.
         weights: type of the stored weights. "fp16" halves the size of the file; the arithmetic is float32.
             "int8" also computes in int8.
+        format: "onnx", which runs anywhere; or "openvino", OpenVINO's own format with the same metadata; None for that
+            of the suffix.
         image_size: image size in pixels, if it differs from the trained one: one side or (height, width). The position
             biases are interpolated.
         quantization_data: for int8: images like those of the later use, a folder or a parquet file.
@@ -107,10 +115,7 @@ def export(
         (True, 'fp32')
     """
     target = Path(path)
-    if target.suffix != ".onnx":
-        raise ExportError("give a file name that ends in .onnx", source=target)
-    if not target.parent.is_dir():
-        raise ExportError(f"cannot be written ({os.strerror(errno.ENOENT)})", source=target)
+    _check_target(target, format)
     _check_options(weights, quantization_data, quantization_images, evaluation, max_drop)
     loaded = _read(checkpoint, revision)
     if image_size is not None:
@@ -127,10 +132,19 @@ def export(
             evaluation=open_data(evaluation, allow_outside=allow_outside) if evaluation is not None else None,
             max_drop=MAX_DROP if max_drop is None and evaluation is not None else max_drop,
         )
-    write_model(model, target)
-    return ExportReport(
-        path=target, artifact=artifact_of(model), max_difference=max_difference, num_bytes=target.stat().st_size
-    )
+    num_bytes = write_openvino(model, target) if target.suffix == SUFFIXES["openvino"] else write_model(model, target)
+    return ExportReport(path=target, artifact=artifact_of(model), max_difference=max_difference, num_bytes=num_bytes)
+
+
+def _check_target(target: Path, file_format: Format | None) -> None:
+    """Check the name of the file to write, and that its folder exists."""
+    if file_format is not None and file_format not in SUFFIXES:
+        raise ExportError(f"`format` is {file_format!r}", hint=f"use one of {', '.join(SUFFIXES)}")
+    suffixes = SUFFIXES.values() if file_format is None else [SUFFIXES[file_format]]
+    if target.suffix not in suffixes:
+        raise ExportError(f"give a file name that ends in {' or '.join(suffixes)}", source=target)
+    if not target.parent.is_dir():
+        raise ExportError(f"cannot be written ({os.strerror(errno.ENOENT)})", source=target)
 
 
 def _check_options(

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from levit.checkpoints.regular_files import check_regular_file
 from levit.errors import CheckpointError, EngineError, first_line
 
+OPENVINO_SUFFIX = ".xml"
+"""Suffix of the graph of a model in OpenVINO's own format."""
+
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 
 
@@ -155,7 +158,7 @@ def open_engine(
     """Open an ONNX model in an inference engine.
 
     Args:
-        model: an ONNX file, or its content.
+        model: an ONNX file, or its content; or the `.xml` file of a model in OpenVINO's format, for that engine only.
         engine: "openvino", "onnxruntime", "native" for files of `levit export`, or "auto" for the fastest that is
             installed. That is the native engine where it was measured to be faster (see
             `levit.runtime.fastest_engine`), if there is a folder for its packed weights.
@@ -178,6 +181,7 @@ def open_engine(
     content = model if isinstance(model, bytes) else Path(model)
     if isinstance(content, Path):
         _check_is_file(content)
+        engine = _engine_of_format(content, engine)
     folder = None if cache_dir is None else Path(cache_dir)
     if engine == "auto" and provider is None and folder is not None:
         from levit.runtime.fastest_engine import open_native_if_fastest
@@ -193,6 +197,16 @@ def open_engine(
         )
     options: dict[str, Any] = {} if provider is None else {"provider": provider}
     return engines[engine].load(engine)(content, precision=precision, threads=threads, cache_dir=folder, **options)
+
+
+def _engine_of_format(model: Path, engine: str) -> str:
+    """The engine for a file: OpenVINO's format can be read by OpenVINO only."""
+    if model.suffix.lower() != OPENVINO_SUFFIX:
+        return engine
+    if engine not in ("auto", "openvino"):
+        reason = f"in OpenVINO's format, which engine {engine} cannot open"
+        raise EngineError(reason, source=model, hint="use auto or openvino, or the ONNX file")
+    return "openvino"
 
 
 def _check_is_file(model: Path) -> None:

@@ -12,7 +12,7 @@ from levit.checkpoints.checkpoint import Checkpoint
 from levit.deployment.node_names import HEAD, POOL, WEIGHT
 from levit.errors import EngineError
 from levit.fork_safe_lock import ForkSafeLock
-from levit.runtime.engine import ENGINES, open_engine
+from levit.runtime.engine import ENGINES, OPENVINO_SUFFIX, open_engine
 from levit.runtime.model_resolution import find_artifact, fold_checkpoint
 from levit.runtime.normalizing_engine import as_image_engine
 from levit.runtime.opened_model import KEPT_MODELS, ModelOptions, OpenedModel, open_shared
@@ -91,6 +91,9 @@ def open_features(options: ModelOptions, opened: OpenedModel) -> OpenedModel:
     else:
         reason = "features need the model's file, and an opened engine has only its logits"
         raise EngineError(reason, source=opened.artifact.source.name, hint="give the classifier the file")
+    if isinstance(content, Path) and content.suffix.lower() == OPENVINO_SUFFIX:
+        reason = "in OpenVINO's format, which has no pooled features"
+        raise EngineError(reason, source=content, hint="give the ONNX file")
     is_usable = options.engine in _ENGINES
     engine = open_engine(
         without_head(content),

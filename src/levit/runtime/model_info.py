@@ -9,6 +9,7 @@ from levit.checkpoints.cache import cache_folder
 from levit.checkpoints.reading import read_checkpoint_file
 from levit.checkpoints.weight_lookup import find_weights
 from levit.errors import CheckpointError, EngineError, errors_name, first_line
+from levit.runtime.engine import OPENVINO_SUFFIX
 from levit.runtime.int8_arithmetic import has_exact_int8
 from levit.runtime.model_resolution import find_artifact, is_artifact
 from levit.spec.artifact import Artifact
@@ -33,11 +34,21 @@ def describe(model: str | PathLike[str] | None, *, revision: str | None = None) 
         return checkpoint.as_artifact(checkpoint.stored_precision), weights.stat().st_size
     artifact = find_artifact(model, revision=revision)
     source = "the embedded model" if model is None else fspath(model)
+    if isinstance(artifact, Path) and artifact.suffix.lower() == OPENVINO_SUFFIX:
+        return _describe_openvino(artifact)
     try:
         content = artifact.read_bytes() if isinstance(artifact, Path) else artifact
     except OSError as error:
         raise CheckpointError(f"cannot be read ({error.strerror})", source=source) from error
     return _read_metadata(content, source), len(content)
+
+
+def _describe_openvino(graph: Path) -> tuple[Artifact, int]:
+    from levit.runtime.openvino_engine import OpenVinoEngine
+
+    with OpenVinoEngine(graph) as engine, errors_name(graph):
+        artifact = Artifact.from_metadata(engine.metadata)
+    return artifact, graph.stat().st_size + graph.with_suffix(".bin").stat().st_size
 
 
 def _read_metadata(content: bytes, source: str) -> Artifact:

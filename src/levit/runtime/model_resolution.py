@@ -19,7 +19,7 @@ from levit.checkpoints.transformers_configuration import CONFIG_FILE, PREPROCESS
 from levit.checkpoints.weight_lookup import check_no_revision, find_weights
 from levit.errors import CheckpointError, EngineError
 from levit.runtime.cpu_count import usable_cores
-from levit.runtime.engine import CHECKPOINT_ENGINES, Engine, Precision, open_engine, validate_options
+from levit.runtime.engine import CHECKPOINT_ENGINES, OPENVINO_SUFFIX, Engine, Precision, open_engine, validate_options
 
 EMBEDDED_MODEL = "default.onnx"
 
@@ -82,8 +82,8 @@ def _read_checkpoint(model: str | Path | Checkpoint | None, engine: str, revisio
 
 
 def is_artifact(model: str | PathLike[str]) -> bool:
-    """Return True for the name of an exported file, False for that of a checkpoint."""
-    return Path(model).suffix.lower() == ".onnx" and not Path(model).is_dir()
+    """Return True for the name of an exported file (`.onnx`, or `.xml` of OpenVINO), False for that of a checkpoint."""
+    return Path(model).suffix.lower() in (".onnx", OPENVINO_SUFFIX) and not Path(model).is_dir()
 
 
 def find_artifact(model: str | PathLike[str] | None, *, revision: str | None = None) -> Path | bytes:
@@ -93,7 +93,7 @@ def find_artifact(model: str | PathLike[str] | None, *, revision: str | None = N
     does not match its hash, and is replaced.
 
     Args:
-        model: an `.onnx` file; a checkpoint as for `levit.read_checkpoint`; or None for the embedded model.
+        model: an `.onnx` or `.xml` file; a checkpoint as for `levit.read_checkpoint`; or None for the embedded model.
         revision: branch, tag or commit, for a checkpoint on the hub.
 
     Returns:

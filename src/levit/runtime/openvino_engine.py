@@ -17,6 +17,7 @@ from levit.errors import EngineError, last_line
 from levit.managed_engine import ManagedEngine
 from levit.runtime.compiled_cache import verified_cache
 from levit.runtime.cpu_count import usable_cores, visible_cores
+from levit.runtime.engine import OPENVINO_SUFFIX
 from levit.runtime.external_data import check_external_data
 from levit.runtime.openvino_core import OPENVINO_GUARD, openvino, openvino_core
 from levit.runtime.openvino_graph import fuse_quantization, is_quantized, prepend_normalization
@@ -35,7 +36,7 @@ class OpenVinoEngine(ManagedEngine):
     networks are kept in `cache_dir`. An engine may be shared between threads.
 
     Args:
-        model: an ONNX file, or its content.
+        model: an ONNX file, or its content; or the `.xml` file of OpenVINO's format.
         precision: "auto", "fp32", "bf16" or "int8", see `choose_precision`.
         threads: number of threads; None for the number of cores that the process may use.
         cache_dir: folder in which OpenVINO keeps compiled networks.
@@ -57,8 +58,11 @@ class OpenVinoEngine(ManagedEngine):
     ) -> None:
         super().__init__(OPENVINO_GUARD)
         self._source = str(model) if isinstance(model, Path) else "the model"
-        _check_is_onnx(model, self._source)
-        check_external_data(model, self._source)
+        if isinstance(model, Path) and model.suffix.lower() == OPENVINO_SUFFIX:
+            _check_starts_with(b"<", model, self._source, "OpenVINO's format")
+        else:
+            _check_starts_with(b"\x08", model, self._source, "an ONNX file")  # tag of the first field, the version
+            check_external_data(model, self._source)
         with OPENVINO_GUARD.preparing():
             self._network = _read_network(model, self._source)
             self.metadata: Mapping[str, str] = _metadata(self._network)
@@ -195,14 +199,14 @@ def choose_precision(requested: str, *, quantized: bool, source: str = "the mode
     return PrecisionChoice(in_float, in_float, f"{in_float}, {reason}")
 
 
-def _check_is_onnx(model: Path | bytes, source: str) -> None:
+def _check_starts_with(tag: bytes, model: Path | bytes, source: str, kind: str) -> None:
     """Refuse other files before OpenVINO tries all of its readers, some of which print to stderr."""
     try:
         start = model[:1] if isinstance(model, bytes) else _first_byte(model)
     except OSError as error:
         raise EngineError(f"cannot be read ({error.strerror})", source=source) from error
-    if start != b"\x08":  # the tag of the first field, the version of the format
-        raise EngineError("not an ONNX file", source=source)
+    if start != tag:
+        raise EngineError(f"not {kind}", source=source)
 
 
 def _read_network(model: Path | bytes, source: str) -> openvino.Model:
