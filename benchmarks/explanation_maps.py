@@ -39,8 +39,8 @@ class Maps:
     """Maps of one model.
 
     Args:
-        checkpoint: the model; None for the embedded one, as it is exported or, with `is_float`, its training weights.
-        is_float: whether the model is computed in fp32, also for the embedded one.
+        checkpoint: the model; None for the embedded one.
+        is_float: whether the embedded model is that of its training weights, instead of the exported one in int8.
     """
 
     methods = ("occlusion", "cam", "gradient-attention", "rollout")
@@ -49,9 +49,7 @@ class Maps:
         embedded = levit.Classifier().artifact
         size = embedded.architecture.image_height_width
         self._checkpoint = checkpoint or resize_checkpoint(levit.read_checkpoint("embedded"), size)
-        precision = "fp32" if is_float else "auto"
-        model = self._checkpoint if is_float or checkpoint else None
-        self._options = ModelOptions(model, precision=precision, threads=1)  # type: ignore[arg-type]
+        self._options = ModelOptions(self._checkpoint if is_float or checkpoint else None, threads=1)
         opened = self._options.open()
         self.artifact, self._engine = opened.artifact, opened.image_engine
         self._tokens = open_token_network(self._options, self.artifact)
@@ -92,7 +90,7 @@ class Maps:
             for name, array in weights.items():
                 if name.startswith(prefixes) and array.ndim:
                     weights[name] = random.permutation(array.ravel()).reshape(array.shape)
-            yield part, Maps(replace(self._checkpoint, weights=weights), is_float=True)
+            yield part, Maps(replace(self._checkpoint, weights=weights))
 
 
 def grid_of(values: Array) -> Array:

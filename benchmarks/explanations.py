@@ -35,6 +35,7 @@ RESULT = Path(__file__).parent / "results" / "explanations.json"
 IMAGES = 200  # of the deletion and insertion areas
 SLOW_IMAGES = 40  # of those for methods that take many passes, or torch
 MOSAICS = 50
+WEIGHT_IMAGES, CLASS_IMAGES = 6, 10
 TRIED_PHOTOS = 3  # of each class
 STEPS = 8
 SEED = 0
@@ -142,7 +143,7 @@ def _largest_quadrant(values: Array) -> int:
 
 def weights() -> dict[str, Any]:
     """Mean rank correlation with the original map after the weights of each part were shuffled, cumulatively."""
-    images = test_images(IMAGES)[:: IMAGES // 8][:8]
+    images = test_images(WEIGHT_IMAGES)
     original = Maps(is_float=True)
     classes = [original.best_class(pixels) for pixels in images]
     before = {name: _all(original, name, images, classes) for name in original.methods}
@@ -157,8 +158,8 @@ def weights() -> dict[str, Any]:
 
 def classes() -> dict[str, Any]:
     """Mean rank correlation between the maps of the best and the second-best class of an image."""
-    images = test_images(IMAGES)[:: IMAGES // 16][:16]
-    maps = Maps(is_float=True)
+    images = test_images(CLASS_IMAGES)
+    maps = Maps()
     pairs = [np.argsort(-maps.scores(pixels[None])[0])[:2] for pixels in images]  # best first
     result = {}
     for name in maps.methods:

@@ -53,6 +53,13 @@ def test_network_prints_labels_features_and_attentions(run):
 
 
 @pytest.mark.slow
+def test_explain_draws_a_picture_for_each_of_two_labels(run, tmp_path):
+    lines = run(EXAMPLES / "explain.py", EXAMPLES / "espresso.jpg").splitlines()
+    assert re.fullmatch(r"espresso \(\d+%\): most at x \d+, y \d+", lines[0])
+    assert len(lines) == len(list(tmp_path.glob("espresso-*.png"))) == 2
+
+
+@pytest.mark.slow
 def test_distill_prints_a_loss(run):
     assert re.fullmatch(r"loss: \d+\.\d+\n", run(EXAMPLES / "distill.py"))
 

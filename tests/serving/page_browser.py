@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.runtime.small_model import write_checkpoint
+from tests.serving.server_process import ServerProcess
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -24,14 +22,8 @@ def running_service(folder: Path, *arguments: str) -> Iterator[str]:
     for seed, name in enumerate(("fruit", "other")):
         write_checkpoint(folder / name, seed=seed)
     models = [f"{name}={folder / name}" for name in ("fruit", "other")]
-    command = [sys.executable, "-m", "levit", "serve", *models, "--port", "0", "--json", "--engine", "onnxruntime"]
-    environment = os.environ | {"LEVIT_CACHE": ""}
-    with subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, text=True, env=environment) as process:
-        try:
-            assert process.stdout is not None
-            yield json.loads(process.stdout.readline())["url"]
-        finally:
-            process.kill()
+    with ServerProcess(*models, "--engine", "onnxruntime", *arguments, cache=folder / "cache") as server:
+        yield server.description["url"]
 
 
 def find_browser() -> str:

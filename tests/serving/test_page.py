@@ -138,7 +138,7 @@ def test_a_broken_file_is_a_sentence_and_the_others_have_results(open_page, tmp_
     assert text.endswith(".")
     assert page.inner_text("#headline") == "No result"
     assert page.inner_text("#file-name") == "broken <b>.jpg"
-    assert page.is_visible("#no-preview")
+    page.wait_for_selector("#no-preview", state="visible")
     page.click("#entries button:not(.failed)")
     assert len(names(page)) == len(LABELS)
 

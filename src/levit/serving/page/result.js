@@ -9,13 +9,18 @@ const element = (id) => document.getElementById(id);
 export function showEntry(entry, model, onLabel) {
   const image = element("image");
   element("viewer").hidden = element("result").hidden = false;
-  element("no-preview").hidden = true;
   element("file-name").textContent = entry.name;
-  image.hidden = false;
-  image.alt = entry.name;
-  image.onload = place;
-  image.onerror = () => { image.hidden = true; element("no-preview").hidden = false; };
-  if (image.src !== entry.address) image.src = entry.address;
+  if (image.src !== entry.address) {
+    element("no-preview").hidden = true;
+    image.hidden = false;
+    image.alt = entry.name;
+    image.onload = place;
+    image.onerror = () => {
+      image.hidden = true;
+      element("no-preview").hidden = false;
+    };
+    image.src = entry.address;
+  }
   showLabels(entry, model, onLabel);
 }
 
