@@ -10,7 +10,7 @@ CONSTRAINTS ?= constraints.txt
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check coverage sanitize bench docs constraints clean
+.PHONY: help demo serve test quick check coverage sanitize bench docs constraints clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +22,9 @@ demo: $(VENV)/.base  ## Install the runtime (no torch) and classify the example 
 		'$(BIN)/levit predict examples/*.jpg --gallery gallery.html' \
 		'$(BIN)/levit info' \
 		'$(BIN)/python examples/classify.py examples/*.jpg'
+
+serve: $(VENV)/.serve  ## Serve the embedded model, with a page for the browser: http://127.0.0.1:8000 (no torch).
+	$(BIN)/levit serve
 
 test: $(VENV)/.dev  ## Install everything and run all tests (about 10 minutes on 2 cores, after a download of 4 GB; 7.5 GB on disk).
 	$(PYTEST)
@@ -72,9 +75,13 @@ $(VENV)/.base: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	$(PIP) --editable .
 	touch $@
 
+$(VENV)/.serve: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
+	$(PIP) --editable ".[serve]"
+	touch $@ $(VENV)/.base
+
 $(VENV)/.dev: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	$(PIP) --editable ".[dev]"
-	touch $@ $(VENV)/.base
+	touch $@ $(VENV)/.base $(VENV)/.serve
 
 $(VENV)/.docs: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	$(PIP) --editable ".[docs]"

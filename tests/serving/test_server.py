@@ -152,3 +152,12 @@ def test_a_key_from_the_environment_is_needed(fruit, tmp_path):
     with ServerProcess(fruit, "--drain", "0", cache=tmp_path, environment=environment) as process:
         assert process.request("POST", "/predictions/fruit", CAT).status == 401
         assert process.request("POST", "/predictions/fruit", CAT, {"X-API-Key": "correct horse"}).status == 200
+
+
+def test_the_program_of_the_documentation_prints_a_label_for_each_photo(server):
+    photos = [str(EXAMPLES / "cat.jpg"), str(EXAMPLES / "espresso.jpg"), __file__]
+    command = [sys.executable, EXAMPLES / "serve_client.py", f"{server.host}:{server.port}", *photos]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert [line.partition(": ")[0] for line in lines] == photos
+    assert "%)" in lines[0]
+    assert "not an image" in lines[2]
