@@ -61,8 +61,8 @@ def test_an_existing_file_is_replaced(console, model, tmp_path):
 @pytest.mark.parametrize(
     ("target", "reason"),
     [
-        ("fruit.bin", ": give a file name that ends in .onnx"),
-        ("fruit", ": give a file name that ends in .onnx"),
+        ("fruit.bin", ": give a file name that ends in .onnx or .xml"),
+        ("fruit", ": give a file name that ends in .onnx or .xml"),
         ("missing/fruit.onnx", " cannot be written (No such file or directory)"),
         ("folder.onnx", " cannot be written (Is a directory)"),
     ],

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
+import levit
 from levit.data.labeled_images import LabeledImage
 from levit.errors import LevitError
 from levit.evaluation.comparison import Comparison
@@ -55,6 +56,21 @@ def test_all_files_are_written_and_agree(tmp_path):
     assert (green["support"], green["predicted"], green["recall"], green["precision"]) == ("3", "0", "0.000000", "")
     with (tmp_path / "out/confusion.csv").open() as stream:
         assert list(csv.reader(stream))[2] == ["green", "0", "0", "3"]
+
+
+def test_the_function_writes_the_same_files_and_calls_back(tmp_path):
+    called = []
+    evaluation = levit.evaluate(
+        color_classifier(),
+        ColorDataset(),
+        out=tmp_path / "out",
+        on_prediction=lambda *arguments: called.append(arguments),
+    )
+    assert (evaluation.top1.value, len(called)) == (pytest.approx(0.7), 10)
+    assert read_json(tmp_path / "out/metrics.json")["top1"]["value"] == evaluation.top1.value
+    with (tmp_path / "out/mistakes.csv").open() as stream:
+        assert [row["image"] for row in csv.DictReader(stream)] == ["green0", "green1", "green2"]
+    assert levit.evaluate(color_classifier(), ColorDataset()).top1 == evaluation.top1
 
 
 def test_means_are_over_the_classes_with_images(tmp_path):

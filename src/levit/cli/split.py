@@ -29,7 +29,7 @@ TestFilesOption = Annotated[
     typer.Option(metavar="FILE", help="The files for test/: a text file with a name in each line, or a CSV table."),
 ]
 ValFilesOption = Annotated[
-    str | None, typer.Option(metavar="FILE", help="The files for val/, such as those that a run validated on.")
+    str | None, typer.Option(metavar="FILE", help="The files for val/, such as val_files.csv of a run.")
 ]
 SimilarityOption = Annotated[
     float | None,

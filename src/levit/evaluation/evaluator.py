@@ -8,15 +8,17 @@ from itertools import zip_longest
 from os import PathLike
 
 from levit.data.duplicates import Duplicates
-from levit.data.labeled_images import LabeledDataset
+from levit.data.labeled_images import LabeledDataset, LabeledImage
 from levit.data.open_data import open_data
 from levit.data.read_once import read_once
 from levit.data.shared_pass import share_pass
 from levit.evaluation.labeled_predictions import OnBadImage, Progress, without_progress
 from levit.evaluation.quantization_images import exclude_quantization_images, warn_of_own_images
 from levit.evaluation.single_label_pass import Evaluation, OnPrediction, SingleLabelPass
+from levit.evaluation.training_images import TrainingImageCounter
 from levit.runtime.classifier import DEFAULT_BATCH_SIZE, Classifier
 from levit.runtime.engine import Engine
+from levit.runtime.prediction import Prediction
 
 
 def evaluate(
@@ -34,42 +36,12 @@ def evaluate(
     on_prediction: OnPrediction | None = None,
     progress: Progress = without_progress,
 ) -> Evaluation:
-    """Evaluate a model on labeled images.
+    """Evaluate a model on labeled images: `levit.evaluate` without the files that it writes.
 
-    Each file of a folder or of a table is read once, for its prediction and for the hash of the data.
-
-    Args:
-        model: a model as for `levit.Classifier`, or a classifier.
-        data: a path or name as for `levit.open_data`, or a data set.
-        split: name of the split ("validation", "test" or "train"), where the data has several.
-        allow_outside: whether a table of images may name files outside its folder.
-        class_map: label of the model for classes of the data set whose names differ from it.
-        data_classes_only: whether the model chooses among the classes of the data set only, as for a part of ImageNet's
-            classes; otherwise among all of its labels.
-        on_bad_image: count images that cannot be read or have invalid labels ("skip"), or raise an error ("fail").
-        batch_size: number of images that are computed at once.
-        quantization_images: number of quantization images of the model, which are excluded, as
-            `levit.data.subsets.split_calibration` chooses them; None for the number in the metadata of the model, if it
-            was quantized on this data.
-        duplicates: function that finds duplicate images, called after the pass; see `find_duplicates`.
-        on_prediction: callback for each evaluated image.
-        progress: wraps the iterator over all predictions, for example in a progress bar.
+    The arguments are those of `levit.evaluate`.
 
     Raises:
-        ConfigError: `on_bad_image` is unknown.
-        DataError: the data cannot be read, has no labels, or has classes without a matching label of the model.
-        ImageError: with `on_bad_image="fail"`, an image cannot be read.
-
-    Examples:
-        >>> from levit.data.labeled_images import LabeledImage
-        >>> class Cups:
-        ...     name, classes, is_multi_label, is_any_label_correct = "cups", ("espresso",), False, False
-        ...     def __len__(self): return 1
-        ...     def __iter__(self): return iter([LabeledImage("examples/espresso.jpg", (0,), "espresso.jpg")])
-        ...     def sha256(self): return "0" * 64
-        >>> import levit
-        >>> levit.evaluate(None, Cups()).top1.value
-        1.0
+        ConfigError, DataError, ImageError: as for `levit.evaluate`.
     """
     classifier = model if isinstance(model, Classifier) else Classifier(model)
     images = open_data(data, split=split, allow_outside=allow_outside) if isinstance(data, str | PathLike) else data
@@ -100,25 +72,29 @@ def evaluate_together(
     Args:
         models: the models, with their callbacks for each evaluated image.
         data: the data set.
-        class_map: as in `evaluate`.
-        data_classes_only: as in `evaluate`.
-        on_bad_image: as in `evaluate`.
-        batch_size: as in `evaluate`.
-        quantization_images: as in `evaluate`; None for the largest number of the models.
-        duplicates: as in `evaluate`.
+        class_map: as for `levit.evaluate`.
+        data_classes_only: as for `levit.evaluate`.
+        on_bad_image: as for `levit.evaluate`.
+        batch_size: as for `levit.evaluate`.
+        quantization_images: as for `levit.evaluate`; None for the largest number of the models.
+        duplicates: as for `levit.evaluate`.
         progress: wraps the iterator over the predictions of the first model.
 
     Raises:
-        ConfigError, DataError, ImageError: as for `evaluate`.
+        ConfigError, DataError, ImageError: as for `levit.evaluate`.
     """
     images = read_once(data)
     artifacts = [classifier.artifact for classifier, _ in models]
     kept, num_excluded = exclude_quantization_images(artifacts, images, quantization_images)
     shared = share_pass(kept, len(models))
+    counters = [TrainingImageCounter(classifier.path) for classifier, _ in models]
     passes = [
-        SingleLabelPass(classifier, reader, class_map, on_bad_image, on_prediction, data_classes_only=data_classes_only)
-        for (classifier, on_prediction), reader in zip(models, shared, strict=True)
-    ]
+        SingleLabelPass(
+            classifier, reader, class_map, on_bad_image, _counting(counter, classifier.labels, on_prediction),
+            data_classes_only=data_classes_only,
+        )
+        for (classifier, on_prediction), reader, counter in zip(models, shared, counters, strict=True)
+    ]  # fmt: skip
     with ExitStack() as stack:
         steps = [
             stack.enter_context(closing(model_pass.steps(batch_size, without_progress if number else progress)))
@@ -126,7 +102,20 @@ def evaluate_together(
         ]
         for _ in zip_longest(*steps):  # one step of each model in turn
             pass
+    for counter in counters:
+        counter.warn(len(kept))
     for artifact in artifacts:
         warn_of_own_images(artifact, images, num_excluded=num_excluded if quantization_images is None else None)
     found = duplicates() if duplicates else None
     return [model_pass.result(duplicates=found, num_excluded=num_excluded) for model_pass in passes]
+
+
+def _counting(counter: TrainingImageCounter, labels: Sequence[str], on_prediction: OnPrediction | None) -> OnPrediction:
+    """Callback that counts the training images among those that are evaluated."""
+
+    def count(item: LabeledImage, prediction: Prediction, target: int) -> None:
+        counter.add(item, labels[target])
+        if on_prediction is not None:
+            on_prediction(item, prediction, target)
+
+    return count

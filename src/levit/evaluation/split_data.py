@@ -76,8 +76,8 @@ def split_data(
         out: folder to create.
         test: fraction of the images of each class for `test/`, in [0, 1); None for 0.2, or 0 with a list of files.
         val: the same for `val/`; None for 0.1, or 0 with a list of files.
-        test_files: list of the files for `test/`, such as those that a run of `levit.train` validated on: a text file
-            with a name in each line, or a CSV table with the column `file`.
+        test_files: list of the files for `test/`, such as `val_files.csv` of a run of `levit.train`, its validation
+            images: a CSV table with the column `file`, or a text file with a name in each line.
         val_files: the same for `val/`.
         seed: seed of the random choice.
         similarity: smallest similarity of the features of the embedded model at which two images are near-duplicates,

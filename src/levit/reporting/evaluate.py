@@ -1,0 +1,101 @@
+"""`levit.evaluate`: evaluation of a model, with the files of `levit evaluate --out` on request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+
+from levit.data.duplicates import Duplicates
+from levit.data.labeled_images import LabeledDataset, LabeledImage
+from levit.data.open_data import open_data
+from levit.evaluation.evaluator import evaluate_together
+from levit.evaluation.labeled_predictions import OnBadImage, Progress, without_progress
+from levit.evaluation.single_label_pass import Evaluation, OnPrediction
+from levit.reporting.evaluation_output import evaluate_and_write
+from levit.runtime.classifier import DEFAULT_BATCH_SIZE, Classifier
+from levit.runtime.engine import Engine
+from levit.runtime.prediction import Prediction
+
+
+def evaluate(
+    model: str | PathLike[str] | Classifier | Engine | None,
+    data: str | PathLike[str] | LabeledDataset,
+    *,
+    out: str | PathLike[str] | None = None,
+    split: str | None = None,
+    allow_outside: bool = False,
+    class_map: Mapping[str, str] | None = None,
+    data_classes_only: bool = False,
+    on_bad_image: OnBadImage = "skip",
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    quantization_images: int | None = None,
+    duplicates: Callable[[], Duplicates] | None = None,
+    on_prediction: OnPrediction | None = None,
+    progress: Progress = without_progress,
+) -> Evaluation:
+    """Evaluate a model on labeled images, and write a report.
+
+    Each file of a folder or of a table is read once, for its prediction and for the hash of the data.
+
+    Args:
+        model: a model as for `levit.Classifier`, or a classifier.
+        data: a path or name as for `levit.open_data`, or a data set.
+        out: folder for `report.html`, `metrics.json`, tables and predictions: a new one, or that of an earlier
+            evaluation; None to write nothing.
+        split: name of the split ("validation", "test" or "train"), where the data has several.
+        allow_outside: whether a table of images may name files outside its folder.
+        class_map: label of the model for classes of the data set whose names differ from it.
+        data_classes_only: whether the model chooses among the classes of the data set only, as for a part of ImageNet's
+            classes; otherwise among all of its labels.
+        on_bad_image: count images that cannot be read or have invalid labels ("skip"), or raise an error ("fail").
+        batch_size: number of images that are computed at once.
+        quantization_images: number of quantization images of the model, which are excluded, as
+            `levit.data.subsets.split_calibration` chooses them; None for the number in the metadata of the model, if it
+            was quantized on this data.
+        duplicates: function that finds duplicate images, called after the pass; see `find_duplicates`.
+        on_prediction: callback for each evaluated image.
+        progress: wraps the iterator over all predictions, for example in a progress bar.
+
+    Raises:
+        ConfigError: `on_bad_image` is unknown.
+        DataError: the data cannot be read, has no labels, or has classes without a matching label of the model; or the
+            folder has other contents.
+        ImageError: with `on_bad_image="fail"`, an image cannot be read.
+        ImportError: pyarrow is not installed, which `out` needs.
+
+    Examples:
+        >>> from levit.data.labeled_images import LabeledImage
+        >>> class Cups:
+        ...     name, classes, is_multi_label, is_any_label_correct = "cups", ("espresso",), False, False
+        ...     def __len__(self): return 1
+        ...     def __iter__(self): return iter([LabeledImage("examples/espresso.jpg", (0,), "espresso.jpg")])
+        ...     def sha256(self): return "0" * 64
+        >>> import levit
+        >>> levit.evaluate(None, Cups()).top1.value
+        1.0
+    """
+    images = open_data(data, split=split, allow_outside=allow_outside) if isinstance(data, str | PathLike) else data
+    classifier = model if isinstance(model, Classifier) else Classifier(model)
+
+    def run(models: Sequence[tuple[str, OnPrediction]]) -> list[Evaluation]:
+        ((_, record),) = models
+        return evaluate_together(
+            [(classifier, _both(record, on_prediction))], images, class_map=class_map,
+            data_classes_only=data_classes_only, on_bad_image=on_bad_image, batch_size=batch_size,
+            quantization_images=quantization_images, duplicates=duplicates, progress=progress,
+        )  # fmt: skip
+
+    name = classifier.artifact.source.name
+    return evaluate_and_write(run, name, None, None if out is None else Path(out))[0]
+
+
+def _both(record: OnPrediction, on_prediction: OnPrediction | None) -> OnPrediction:
+    """A callback that calls two, the second of which may be missing."""
+
+    def call(item: LabeledImage, prediction: Prediction, target: int) -> None:
+        record(item, prediction, target)
+        if on_prediction is not None:
+            on_prediction(item, prediction, target)
+
+    return call
