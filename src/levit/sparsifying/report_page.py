@@ -56,7 +56,7 @@ def report_page(
               [_row(layer) for layer in savings.layers]),
         _savings(savings),
         "<h2>Masks</h2><p>One square for each head: queries from top to bottom, keys from left to right, kept ones "
-        "green.</p>",
+        "green; below it, the share that is removed.</p>",
         *(_pictures(layer, mask) for layer, mask in zip(savings.layers, masks.values(), strict=True)),
     ]  # fmt: skip
     return page(f"Sparse attention of {title}", sections, _STYLE)
