@@ -140,6 +140,7 @@ def run_options(colors: Path, network: Path, tmp_path: Path) -> TrainingOptions:
         workers=0,
         save_minutes=0.0,
         keep_state=True,
+        evaluation=False,
         report_to="none",
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -32,7 +33,7 @@ def info(
     if as_json:
         print_json(_values(description, num_bytes))
         return
-    print_fields(_fields(description, num_bytes))
+    print_fields(_fields(description, num_bytes, model))
 
 
 def _values(artifact: Artifact, num_bytes: int) -> dict[str, Any]:
@@ -62,8 +63,9 @@ def _values(artifact: Artifact, num_bytes: int) -> dict[str, Any]:
     }
 
 
-def _fields(artifact: Artifact, num_bytes: int) -> dict[str, str]:
+def _fields(artifact: Artifact, num_bytes: int, model: str | None) -> dict[str, str]:
     from levit.cli.output import accuracy_fields
+    from levit.cli.training_summary import validation_accuracy
     from levit.runtime.model_info import default_execution, native_engine
 
     values = _values(artifact, num_bytes)
@@ -78,7 +80,7 @@ def _fields(artifact: Artifact, num_bytes: int) -> dict[str, str]:
         "FLOPs": f"{values['flops'] / 1e6:,.0f} M multiply-adds",
         "classes": f"{len(artifact.labels)}: {labels}{several}",
         "weights": f"{artifact.precision}, {num_bytes / 1e6:.1f} MB",
-        **(accuracy_fields(artifact) or {"accuracy": "not recorded"}),
+        **(accuracy_fields(artifact) or {"accuracy": validation_accuracy(Path(model or "")) or "not recorded"}),
         "runs in": "{}, {} ({})".format(*default_execution(artifact)),
         "native engine": native_engine(),
         "sha256": artifact.source.sha256 or "unknown",

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 import levit
 from levit.cli.training_options import with_training_options
+from levit.cli.training_summary import print_run
 from levit.training.automatic_settings import AUTOMATIC_SETTINGS
 from levit.training.option_aliases import resolve_aliases
 from levit.training.options import TrainingOptions, option_defaults
 from levit.training.recipe import read_recipe
 from levit.training.unused_options import without_overridden
-
-if TYPE_CHECKING:
-    from levit.training.train import Run
 
 
 def _list_configs(value: bool) -> None:
@@ -83,23 +80,7 @@ def train(
     from levit.training.train import run_training
 
     result = run_training(options, given=names)
-    if not result.is_main:
-        return
-    _print_result(result, str(result.folder), as_json=as_json)
-    if not result.is_complete:
-        from levit.training.progress_display import print_line
-
-        print_line(f"stopped and saved: the same command with --resume continues {result.folder}")
-        raise typer.Exit(130)
-
-
-def _print_result(result: Run, run: str, *, as_json: bool) -> None:
-    best = result.best
-    if as_json:
-        names = ("is_complete", "stopped_early", "metric", "best", "best_epoch", "epochs")
-        typer.echo(json.dumps({"run": run} | {name: getattr(result, name) for name in names}))
-    elif result.is_complete and best is None:
-        typer.echo(run)
-    elif result.is_complete and best is not None:
-        value = f"{best:.4f}" if result.metric == "loss" else f"{100 * best:.2f} %"
-        typer.echo(f"{run}: {result.metric} {value} in epoch {result.best_epoch}")
+    if result.is_main:
+        print_run(result, as_json=as_json)
+        if not result.is_complete:
+            raise typer.Exit(130)

@@ -157,6 +157,12 @@ class Classifier:
         """Close the classifier."""
         self.close()
 
+    @property
+    def path(self) -> Path | None:
+        """File or folder of the model; None for a name, the embedded model, and a model in memory."""
+        model = self._options.model
+        return Path(model) if isinstance(model, str | Path) and Path(model).exists() else None
+
     def __repr__(self) -> str:
         """The model, its number of classes and image size, and the engine with its precision."""
         height, width = self.artifact.architecture.image_height_width

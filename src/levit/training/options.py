@@ -165,6 +165,9 @@ class RunOptions:
     keep_state: bool = option(
         False, "Keep optimizer and average in the last state of a complete run.", changes_result=False
     )
+    evaluation: bool = option(
+        True, "Evaluate the saved model on the validation images at the end, with a report.", changes_result=False
+    )
     report_to: str = option(
         "tensorboard", "Experiment tracker.", choices=("none", "tensorboard", "wandb"), changes_result=False
     )

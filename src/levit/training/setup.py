@@ -32,6 +32,7 @@ from levit.training.progress import Progress
 from levit.training.progress_display import ProgressDisplay
 from levit.training.results_table import ResultsTable
 from levit.training.run_data import RunData, build_loaders, compute_class_weights, prepare_data
+from levit.training.run_report import RunReporter
 from levit.training.run_state import LAST, has_state, load_state
 from levit.training.step import TrainingStep
 from levit.training.student import Student, build_student
@@ -224,6 +225,10 @@ def _build_callbacks(
     if accelerator.is_main_process:
         callbacks.append(ResultsTable(Path(options.run.out), options.run.metric))
         callbacks.append(ModelCardWriter(Path(options.run.out), facts))
+        callbacks.append(RunReporter(
+            Path(options.run.out), images, facts.data.name, epochs=options.schedule.total_epochs,
+            evaluates=options.run.evaluation and facts.is_levit,
+        ))  # fmt: skip
     if options.run.report_to != "none":
         callbacks.append(Tracker(accelerator, options))
     return callbacks

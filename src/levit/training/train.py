@@ -41,6 +41,8 @@ class Run:
         best_epoch: number of the best epoch, from 1, whose weights are in the run directory; with a moving average the
             last of the `best_window` epochs with the best mean; 0 before the first epoch was validated.
         epochs: number of completed epochs.
+        data: path or name of the training set.
+        validation: path or name of the validation set; None where it is a share of the training set.
         is_main: whether this is the first of the processes that train together, which reports for all of them.
     """
 
@@ -51,6 +53,8 @@ class Run:
     best: float | None
     best_epoch: int
     epochs: int
+    data: str
+    validation: str | None
     is_main: bool
 
 
@@ -65,8 +69,8 @@ def train(
 
     The run directory then contains `model.safetensors`, `config.json` and `preprocessor_config.json` of the best epoch,
     which transformers reads; `README.md`, its model card; `last/`, the last state, from which the run is resumed;
-    `ema/`, the moving average of the weights, if there is one; `results.csv`, `curves.png`, `args.yaml` and the files
-    of the experiment tracker.
+    `ema/`, the moving average of the weights, if there is one; `evaluation/`, the report on the validation images, and
+    `val_files.csv`, their names; `results.csv`, `curves.png`, `args.yaml` and the files of the experiment tracker.
 
     Args:
         data: the training set, or options of the run. Options that are given as `TrainingOptions` are used as they are;
@@ -127,7 +131,7 @@ def run_training(
     with long_work(accelerator):  # which may download images
         data = open_training_data(options.data)
     with run_folder(options, accelerator) as options:
-        accelerator.project_configuration.set_directories(options.run.out)
+        accelerator.project_configuration.logging_dir = options.run.out  # of the tracker
         check_output_outside_data(data, Path(options.run.out))
         return _train_on(data, complete_options(options, given, data, accelerator), callbacks, accelerator)
 
@@ -149,5 +153,7 @@ def _train_on(
     return Run(
         folder=Path(options.run.out), is_complete=is_complete, stopped_early=loop.stopped_early,
         metric=options.run.metric, best=progress.best, best_epoch=progress.best_epoch, epochs=progress.epoch,
+        data=options.data.data,
+        validation=None if data.validation is None else options.data.val or options.data.data,
         is_main=accelerator.is_main_process,
     )  # fmt: skip

@@ -1,0 +1,74 @@
+"""Summary of a training run: accuracy, files and commands to go on with."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from levit.training.train import Run
+
+
+def print_run(run: Run, *, as_json: bool) -> None:
+    """Print the result on standard output, and for a complete run files and commands on standard error."""
+    from levit.training.progress_display import print_line
+
+    best = run.best
+    if as_json:
+        names = ("is_complete", "stopped_early", "metric", "best", "best_epoch", "epochs")
+        typer.echo(json.dumps({"run": str(run.folder)} | {name: getattr(run, name) for name in names}))
+    elif run.is_complete and best is not None:
+        value = f"{best:.4f}" if run.metric == "loss" else f"{100 * best:.2f} %"
+        typer.echo(f"{run.folder}: {run.metric} {value} in epoch {run.best_epoch}")
+    elif run.is_complete:
+        typer.echo(run.folder)
+    if run.is_complete:
+        for line in [*describe_evaluation(run.folder), *next_commands(run)]:
+            print_line(line)
+    else:
+        print_line(f"stopped and saved: the same command with --resume continues {run.folder}")
+
+
+def describe_evaluation(run: Path) -> list[str]:
+    """Accuracy on the validation images with its interval, and the files about them; empty without an evaluation."""
+    accuracy = validation_accuracy(run)
+    if accuracy is None:
+        return []
+    return [
+        f"top-1 {accuracy}",
+        f"report: {run / 'evaluation' / 'report.html'}; mistakes: {run / 'evaluation' / 'mistakes.csv'}; "
+        f"validation images: {run / 'val_files.csv'}",
+    ]
+
+
+def validation_accuracy(run: Path) -> str | None:
+    """Top-1 accuracy of a run on its validation images, with its interval; None without an evaluation."""
+    try:
+        metrics = json.loads((run / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
+        value, low, high = (100 * float(metrics["top1"][name]) for name in ("value", "low", "high"))
+        count = int(metrics["images"]["evaluated"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return f"{value:.2f} % (95 % interval {low:.2f} to {high:.2f}) of {count:,} validation images"
+
+
+def next_commands(run: Run) -> list[str]:
+    """Commands that use the model of a run, as text to copy."""
+    folder, data = shlex.quote(str(run.folder)), shlex.quote(run.data)
+    evaluated = run.validation
+    commands = []
+    if Path(run.data).is_dir():
+        commands.append(f"levit predict {data} --model {folder} --gallery {shlex.quote(f'{run.folder.name}.html')}")
+        if evaluated is None:
+            evaluated = f"{Path(run.data).name}-split"
+            listed = shlex.quote(str(run.folder / "val_files.csv"))
+            commands.append(f"levit split {data} --test-files {listed} --out {shlex.quote(evaluated)}")
+    if evaluated is not None:
+        commands.append(f"levit evaluate {folder} {shlex.quote(evaluated)}")
+    commands.append(f"levit export {folder} {shlex.quote(f'{run.folder.name}.onnx')}")
+    commands.append(f"levit serve {folder}")
+    return ["next:", *(f"  {command}" for command in commands)]

@@ -1,0 +1,133 @@
+"""Report of a run on its validation images: their list, and an evaluation by the runtime that predicts."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import cast
+
+import levit
+from levit.data.labeled_images import LabeledImage
+from levit.errors import LevitError
+from levit.evaluation.evaluator import evaluate_together
+from levit.evaluation.multi_label import evaluate_multi_label
+from levit.evaluation.single_label_pass import Evaluation, OnPrediction
+from levit.evaluation.training_images import TRAINING_IMAGES_FILE, write_training_images
+from levit.files import write_text
+from levit.images.sources import StoredImage
+from levit.reporting.evaluation_output import evaluate_and_write, write_multi_label_evaluation
+from levit.reporting.output_folder import METRICS_FILE, output_folder
+from levit.runtime.classifier import Classifier
+from levit.training.callbacks import Callback
+from levit.training.indexed_images import IndexedImages
+from levit.training.progress import Progress
+from levit.training.progress_display import print_line
+from levit.training.run_data import RunData
+from levit.training.run_state import checkpoint_errors
+
+EVALUATION_FOLDER = "evaluation"
+VALIDATION_FILE = "val_files.csv"
+
+
+class RunReporter(Callback):
+    """Writes `val_files.csv` when a run starts, and `evaluation/` when it is complete; for the first process.
+
+    Args:
+        run: the run directory.
+        images: training and validation images.
+        name: name of the data in the report.
+        epochs: number of epochs of a complete run.
+        evaluates: whether the model is evaluated at the end.
+    """
+
+    def __init__(self, run: Path, images: RunData, name: str, *, epochs: int, evaluates: bool) -> None:
+        self._run, self._images, self._name = run, images, name
+        self._epochs, self._evaluates = epochs, evaluates
+
+    def on_train_start(self, progress: Progress) -> None:
+        """Write the names of the validation images, and the record of the training images."""
+        if (self._run / TRAINING_IMAGES_FILE).exists():  # the run is resumed, with the same images
+            return
+        train, validation = self._images.train, self._images.validation
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["file", "label"])
+        for index in range(len(validation)):
+            writer.writerow([validation.name(index), _label_text(validation, index)])
+        with checkpoint_errors(self._run):
+            write_text(self._run / VALIDATION_FILE, text.getvalue())
+            write_training_images(self._run, (
+                (train.name(index), _label_text(train, index), train.image(index)) for index in range(len(train))
+            ))  # fmt: skip
+
+    def on_train_end(self, progress: Progress) -> None:
+        """Evaluate the saved model of a complete run."""
+        is_complete = progress.epoch >= self._epochs or progress.is_out_of_patience
+        if self._evaluates and is_complete and not _is_current(self._run):
+            try:
+                evaluate_run(self._run, self._images.validation, self._name)
+            except (LevitError, ImportError) as error:  # the run itself is complete
+                print_line(f"{self._run / EVALUATION_FOLDER} was not written: {error}")
+
+
+def evaluate_run(run: Path, images: IndexedImages, name: str) -> None:
+    """Evaluate the model of a run on its validation images, and write the files of `levit evaluate --out`.
+
+    Args:
+        run: the run directory, which contains a LeViT.
+        images: the validation images.
+        name: name of the data in the report.
+
+    Raises:
+        LevitError: the model cannot be opened, no image can be read, or the files cannot be written.
+        ImportError: pyarrow is not installed.
+    """
+    data, out = _ValidationSet(images, name), run / EVALUATION_FOLDER
+    with Classifier(levit.read_checkpoint(run)) as classifier:
+        if images.is_multi_label:
+            with output_folder(out) as folder:
+                write_multi_label_evaluation(evaluate_multi_label(classifier, data), folder)
+            return
+
+        def evaluate(models: Sequence[tuple[str, OnPrediction]]) -> list[Evaluation]:
+            return evaluate_together([(classifier, callback) for _, callback in models], data)
+
+        evaluate_and_write(evaluate, str(run), None, out)
+
+
+class _ValidationSet:
+    """Validation images of a run as a data set."""
+
+    def __init__(self, images: IndexedImages, name: str) -> None:
+        self.name, self.classes, self.is_multi_label = name, images.classes, images.is_multi_label
+        self.is_any_label_correct, self.is_grouped = False, True
+        self._images = images
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __iter__(self) -> Iterator[LabeledImage]:
+        for index in range(len(self._images)):
+            image = cast(StoredImage, self._images.image(index))  # the path or the bytes of a file
+            yield LabeledImage(image, self._images.labels(index), self._images.name(index))
+
+    def sha256(self) -> str:
+        """Hash of the images with their names and labels."""
+        digest = hashlib.sha256()
+        for item in self:
+            content = item.image if isinstance(item.image, bytes) else Path(str(item.image)).read_bytes()
+            digest.update(f"{item.name}\0{item.labels}\0{len(content)}\n".encode(errors="surrogateescape") + content)
+        return digest.hexdigest()
+
+
+def _label_text(images: IndexedImages, index: int) -> str:
+    return "|".join(images.classes[label] for label in images.labels(index))
+
+
+def _is_current(run: Path) -> bool:
+    """Whether the evaluation is one of the weights in the run directory: it was written later."""
+    metrics, weights = run / EVALUATION_FOLDER / METRICS_FILE, run / "model.safetensors"
+    return metrics.exists() and weights.exists() and metrics.stat().st_mtime >= weights.stat().st_mtime

@@ -1,0 +1,92 @@
+"""The report of a run on its validation images, and the record of its training images."""
+
+import csv
+import json
+import re
+import warnings
+
+import numpy as np
+import pytest
+
+import levit
+from levit.errors import LevitWarning
+from levit.evaluation.training_images import TRAINING_IMAGES_FILE
+from tests.training.runs import StopAfterSteps
+
+VALUES = {"epochs": 1, "batch_size": 16, "precision": "fp32", "workers": 0, "report_to": "none"}
+
+
+@pytest.fixture(scope="module")
+def run(colors, network, tmp_path_factory):
+    """A run with a third of the training images for validation."""
+    out = tmp_path_factory.mktemp("report") / "run"
+    return levit.train(colors / "train", model=str(network), out=out, val_share=0.25, **VALUES)
+
+
+def listed(run):
+    with (run.folder / "val_files.csv").open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_a_complete_run_has_the_files_of_an_evaluation(run):
+    metrics = json.loads((run.folder / "evaluation" / "metrics.json").read_text())
+    assert metrics["images"]["evaluated"] == len(listed(run)) == 12
+    assert metrics["top1"]["low"] <= metrics["top1"]["value"] <= metrics["top1"]["high"]
+    assert (run.folder / "evaluation" / "report.html").is_file()
+
+
+def test_the_validation_images_are_listed_with_their_labels(run, colors):
+    for row in listed(run):
+        assert (colors / "train" / row["file"]).is_file()
+        assert row["file"].split("/")[0] == row["label"]
+
+
+def test_the_list_selects_the_test_set_of_a_split(run, colors, tmp_path):
+    from levit.evaluation.split_data import split_data
+
+    split_data(colors / "train", tmp_path / "split", test_files=run.folder / "val_files.csv", similarity=None)
+    assert len(list((tmp_path / "split" / "test").glob("*/*.png"))) == 12
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert levit.evaluate(run.folder, tmp_path / "split", split="test").num_evaluated == 12
+
+
+def test_an_evaluation_on_training_images_is_warned_about(run, colors):
+    text = f"{re.escape(str(run.folder))} was trained on 36 of these 48 images: its accuracy on them says little"
+    with pytest.warns(LevitWarning, match=text):
+        levit.evaluate(run.folder, colors / "train")
+    with pytest.warns(LevitWarning, match="was trained on 36 of these 48 images"):
+        levit.evaluate(run.folder / "last", colors / "train")
+
+
+def test_a_damaged_record_is_ignored(run, colors, tmp_path):
+    import shutil
+
+    shutil.copytree(run.folder, tmp_path / "run")
+    for content in (b"", b"damaged", None):
+        file = tmp_path / "run" / TRAINING_IMAGES_FILE
+        if content is None:
+            np.save(file, np.zeros((2, 2)))
+        else:
+            file.write_bytes(content)
+        assert levit.evaluate(tmp_path / "run", colors, split="validation").num_evaluated == 18
+
+
+def test_a_stopped_run_is_evaluated_when_it_is_complete(colors, network, tmp_path):
+    values = VALUES | {"model": str(network), "out": tmp_path / "run"}
+    assert not levit.train(colors, **values, callbacks=[StopAfterSteps(1)]).is_complete
+    assert not (tmp_path / "run" / "evaluation").exists()
+    assert (tmp_path / "run" / "val_files.csv").exists()
+    assert levit.train(out=tmp_path / "run", resume=True).is_complete
+    metrics = (tmp_path / "run" / "evaluation" / "metrics.json").stat().st_mtime_ns
+    assert levit.train(out=tmp_path / "run", resume=True).is_complete
+    assert (tmp_path / "run" / "evaluation" / "metrics.json").stat().st_mtime_ns == metrics
+
+
+def test_a_report_that_cannot_be_written_does_not_fail_the_run(colors, network, tmp_path, capsys):
+    values = VALUES | {"model": str(network), "out": tmp_path / "run"}
+    assert not levit.train(colors, **values, callbacks=[StopAfterSteps(1)]).is_complete
+    (tmp_path / "run" / "evaluation").write_text("mine")
+    assert levit.train(out=tmp_path / "run", resume=True).is_complete
+    assert "evaluation was not written: " in capsys.readouterr().err
+    assert (tmp_path / "run" / "evaluation").read_text() == "mine"
