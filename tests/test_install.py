@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from levit.checkpoints.transformers_configuration import config_from_architecture
 from levit.spec.architecture import Architecture
 from tests.conftest import EXAMPLES, ROOT, random_weights
+from tests.documentation.console_commands import commands_of, run_commands, write_holiday
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
@@ -75,6 +77,21 @@ def test_predict_runs(python, tmp_path):
     labels = {Path(record["file"]).stem: record["labels"][0]["name"] for record in map(json.loads, lines)}
     assert len(labels) == 4
     assert labels["espresso"] == "espresso"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
+def test_the_commands_of_the_guide_that_need_no_torch_run(python, tmp_path):
+    write_holiday(tmp_path)
+    for number in range(10):
+        for name in ("cat", "dog"):
+            (tmp_path / "photos" / name).mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (40 + number, 40), "red" if name == "cat" else "blue").save(
+                tmp_path / "photos" / name / f"{number}.png"
+            )
+    output = run_commands(commands_of("first-model.md", "Look at photos", "Divide them"), python, tmp_path)
+    assert all(output.values())
+    assert sum(len(files) for _, _, files in os.walk(tmp_path / "sorted")) == 4
+    assert (tmp_path / "divided" / "split.csv").exists()
 
 
 def test_a_checkpoint_is_described_and_exported(python, checkpoint, tmp_path):

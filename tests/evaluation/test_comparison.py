@@ -51,7 +51,7 @@ def test_images_are_counted_by_the_models_that_predict_them_correctly():
     ],
     ids=str,
 )
-def test_models_of_one_name_are_told_apart_by_what_differs(changes, given, names):
+def test_models_of_one_name_are_distinguished_by_what_differs(changes, given, names):
     evaluation = replace(evaluate(color_classifier(), ColorDataset()), precision="fp32", engine="fake")
     assert distinct_names(evaluation, replace(evaluation, **changes), given) == names
 

@@ -162,7 +162,7 @@ class ComparisonAccumulator:
 
 
 def distinct_names(first: Evaluation, second: Evaluation, given: tuple[str, str]) -> tuple[str, str]:
-    """Names of two models that differ: two forms of one model are told apart by precision, engine or file.
+    """Names of two models that differ: two forms of one model have precision, engine or file in it.
 
     Args:
         first: evaluation of the first model.

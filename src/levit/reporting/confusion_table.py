@@ -12,7 +12,7 @@ MAX_CLASSES = 30
 
 STYLE = """
 .confusion { overflow-x: auto; margin: .75rem 0; } .confusion table { width: auto; font-size: .8rem; }
-.confusion th, .confusion td { border: 1px solid var(--line); padding: .15rem .2rem; min-width: 1.55rem;
+.confusion th, .confusion td { border: 1px solid var(--line); padding: .15rem .1rem; min-width: 1.4rem;
   text-align: center; white-space: nowrap; }
 .confusion thead th { vertical-align: bottom; } .confusion thead span { writing-mode: vertical-rl;
   transform: rotate(180deg); max-height: 9rem; overflow: hidden; text-overflow: ellipsis; }
@@ -49,7 +49,7 @@ def confusion_table(confusion: Counts, names: Sequence[str], num_others: Sequenc
         cells += _cell(others, total, f"{name} predicted as another class", is_right=False) if has_others else ""
         rows.append(f'<tr><th title="{escape(name)}">{escape(name)}</th>{cells}<td class="sum">{total:,}</td></tr>')
     return (
-        f'<div class="confusion"><table><thead><tr><th>true \\ predicted</th>{heads}<th class="sum">'
+        f'<div class="confusion"><table><thead><tr><th>true class</th>{heads}<th class="sum">'
         f"<span>images</span></th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 

@@ -1,0 +1,47 @@
+"""The commands of docs/how-to/first-model.md, run as they are on the page, from photos to a model in int8."""
+
+import csv
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import levit
+from tests.documentation.console_commands import commands_of, run_commands, write_holiday
+
+SECTIONS = ("Look at photos", "Divide them", "Train", "Use it")
+
+
+def write_photos(folder: Path) -> None:
+    """Twenty pictures of each of three classes: stripes in one of three directions, on noise."""
+    generator = np.random.default_rng(0)
+    rows, columns = np.mgrid[:96, :96]
+    for name, position in (("across", rows), ("down", columns), ("diagonal", rows + columns)):
+        (folder / name).mkdir(parents=True)
+        for number in range(20):
+            stripes = 60 * np.sin(position / generator.uniform(3, 6) + generator.uniform(0, 6))
+            pixels = 128 + stripes[:, :, None] + generator.normal(0, 30, (96, 96, 3)) + generator.normal(0, 20, 3)
+            Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / name / f"{number}.png")
+
+
+def test_the_page_has_the_commands_of_the_way():
+    names = [command.split()[1] for command in commands_of("first-model.md", *SECTIONS)]
+    assert {"predict", "split", "train", "evaluate", "export", "calibrate", "embed"} <= {*names}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
+def test_each_command_runs_and_the_model_is_better_than_guessing(tmp_path):
+    write_holiday(tmp_path)
+    write_photos(tmp_path / "photos")
+    run_commands(commands_of("first-model.md", *SECTIONS), Path(sys.executable), tmp_path)
+    assert (tmp_path / "evaluation" / "report.html").stat().st_size > 5000
+    with (tmp_path / "evaluation" / "mistakes.csv").open(newline="") as stream:
+        assert len(list(csv.DictReader(stream))) <= 6  # of 12; guessing gives 8
+    artifact = levit.Classifier(tmp_path / "fast.onnx").artifact
+    assert (artifact.precision, artifact.labels) == ("int8", ("across", "diagonal", "down"))
+    assert artifact.rejection is not None
+    assert sum(len(files) for _, _, files in os.walk(tmp_path / "by-class")) == 4
