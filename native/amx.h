@@ -45,8 +45,9 @@ inline int steps_of_tile(int steps) {
   }
 
 // Sums of 16 or 32 rows and one or two panels, stored as [rows][panels][16]. Rows beyond the last one are read too.
+// `ahead`: two panels of weights that are needed later, and moved into the cache, or nullptr.
 template <bool TWO_ROWS, bool TWO_PANELS, class A, class B, class S>
-INLINE void matrix_tile(const Rows<A>& rows, const A* a, const B* b, long panel, int steps, S* out) {
+INLINE void matrix_tile(const Rows<A>& rows, const A* a, const B* b, const B* ahead, long panel, int steps, S* out) {
   constexpr int UNIT = 4 / sizeof(B);  // values of a step
   const long row_bytes = rows.row * sizeof(A);
   finish_memory_accesses();
@@ -57,6 +58,9 @@ INLINE void matrix_tile(const Rows<A>& rows, const A* a, const B* b, long panel,
   for (int s = 0; s < rows.segments; s++) {
     const A* from = a + s * rows.segment;
     for (int k = 0; k < rows.steps; k += steps, from += UNIT * steps, b += 16 * UNIT * steps) {
+      if (ahead) {
+        for (int i = 0; i < steps; i++, ahead += 16 * UNIT) __builtin_prefetch(ahead, 0, 2), __builtin_prefetch(ahead + panel, 0, 2);
+      }
       _tile_loadd(4, from, row_bytes);
       _tile_loadd(6, b, 64);
       MULTIPLY(B, 0, 4, 6)
@@ -87,28 +91,36 @@ INLINE void matrix_tile(const Rows<A>& rows, const A* a, const B* b, long panel,
   finish_memory_accesses();
 }
 
+// Products of the rows [begin, end) with one or two panels.
 template <bool TWO_PANELS, class A, class B, class F>
-INLINE void column_of_matrix_tiles(const Rows<A>& rows, int count, const Panels<B>& weights, int panel, int steps, const F& finish) {
+INLINE void column_of_matrix_tiles(const Rows<A>& rows, int begin, int end, const Panels<B>& weights, int panel, int steps, const F& finish) {
   alignas(64) typename SumsOf<B>::type sums[32 * (TWO_PANELS ? 2 : 1)];
-  for (int row = 0; row < count; row += 32) {
-    const int height = count - row < 32 ? count - row : 32;
+  const B* b = weights.data + panel * weights.panel;
+  for (int row = begin; row < end; row += 32) {
+    const int height = end - row < 32 ? end - row : 32;
     const A* a = rows.data + row * rows.row;
-    const B* b = weights.data + panel * weights.panel;
-    if (height > 16) matrix_tile<true, TWO_PANELS>(rows, a, b, weights.panel, steps, sums);
-    else matrix_tile<false, TWO_PANELS>(rows, a, b, weights.panel, steps, sums);
+    const B* ahead = row == 0 && TWO_PANELS ? b + 2 * weights.panel : nullptr;
+    if (height > 16) matrix_tile<true, TWO_PANELS>(rows, a, b, ahead, weights.panel, steps, sums);
+    else matrix_tile<false, TWO_PANELS>(rows, a, b, ahead, weights.panel, steps, sums);
     finish(sums, row, height, panel, TWO_PANELS ? 2 : 1);
   }
 }
+
+constexpr int CACHED_BYTES = 24 << 10;  // of rows that stay in the first cache while they are multiplied with all panels
 
 // Products of `count` rows with the panels [first, last), as `product`; false where short rows make it slower.
 template <class A, class B, class F>
 INLINE bool product_in_tiles(const Rows<A>& rows, int count, const Panels<B>& weights, int first, int last, const F& finish) {
   const int steps = steps_of_tile(rows.steps);
-  if (steps < 8) return false;
+  if (steps < (sizeof(B) == 1 ? 8 : 4)) return false;
   configure_tiles(steps);
-  int panel = first;
-  for (; panel + 2 <= last; panel += 2) column_of_matrix_tiles<true>(rows, count, weights, panel, steps, finish);
-  if (panel < last) column_of_matrix_tiles<false>(rows, count, weights, panel, steps, finish);
+  const int fitting = CACHED_BYTES / (4 * rows.steps * rows.segments) / 32 * 32, block = fitting < 32 ? 32 : fitting;
+  for (int begin = 0; begin < count; begin += block) {
+    const int end = count - begin < block ? count : begin + block;
+    int panel = first;
+    for (; panel + 2 <= last; panel += 2) column_of_matrix_tiles<true>(rows, begin, end, weights, panel, steps, finish);
+    if (panel < last) column_of_matrix_tiles<false>(rows, begin, end, weights, panel, steps, finish);
+  }
   return true;
 }
 

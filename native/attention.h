@@ -14,15 +14,39 @@ struct Head {
   int keys, padded_keys, key_dim, value_dim;
 };
 
+constexpr int greatest_divisor(int a, int b) { return b == 0 ? a : greatest_divisor(b, a % b); }
+
+// Bias of one query, whose keys are in rows of which each vector contains at most two.
+INLINE void merge_rows(const float* table, int y, int height, int width, int row, int padded, float* out) {
+  const Ints lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  int key_y = 0, column = 0;
+  const auto keys = [&](int key_y) { return table + long(key_y < y ? y - key_y : key_y - y) * row; };
+  for (int k = 0; k < padded; k += LANES, column += LANES) {
+    for (; column >= width; column -= width) key_y++;
+    const int count = width - column;  // of the first row
+    Floats bias = load(keys(key_y) + column);
+    if (count < LANES) {
+      const Floats next = key_y + 1 < height ? load(keys(key_y + 1) - count) : splat(-1e30f);
+      bias = lanes < splat(count) ? bias : next;
+    }
+    store(out + k, bias);
+  }
+}
+
 // Bias of `count` queries from the one at `first`: [count][padded keys], -1e30 beyond the last key, and a vector beyond.
 inline void expand_bias(const Attention& a, int head, int first, int count, float* out) {
   const int width = a.in_width, row = a.bias_row(), padded = a.padded(a.keys());
-  const float* table = a.bias + long(head) * a.in_height * row;
+  const bool has_two_rows = width + greatest_divisor(width, LANES) >= LANES;
   for (int query = first; query < first + count; query++, out += padded) {
     const int y = query / a.out_width * a.stride, x = query % a.out_width * a.stride;
+    const float* table = a.bias + long(head) * a.in_height * row + width - 1 - x;  // of the first key of each row
+    if (has_two_rows) {
+      merge_rows(table, y, a.in_height, width, row, padded, out);
+      continue;
+    }
     float* to = out;
     for (int key_y = 0; key_y < a.in_height; key_y++, to += width) {
-      const float* from = table + long(key_y < y ? y - key_y : key_y - y) * row + width - 1 - x;
+      const float* from = table + long(key_y < y ? y - key_y : key_y - y) * row;
       for (int i = 0; i < width; i += LANES) store(to + i, load(from + i));
     }
     for (; to < out + padded; to += LANES) store(to, splat(-1e30f));

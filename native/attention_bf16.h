@@ -80,27 +80,27 @@ inline void pack_values(const HalfHead& head, uint16_t* out) {
     }
 }
 
-// Powers of two in bf16, relative to that of the largest score, and the inverse of their sum.
-INLINE float softmax_bf16(float* scores, const float* bias, int padded, uint16_t* powers) {
-  __m512 most = _mm512_set1_ps(-1e38f);
-  for (int k = 0; k < padded; k += 16) {
-    const __m512 x = _mm512_add_ps(_mm512_loadu_ps(scores + k), _mm512_loadu_ps(bias + k));
-    most = _mm512_max_ps(most, x);
-    _mm512_storeu_ps(scores + k, x);
+// Add the bias to the scores of a query, and return the largest.
+INLINE float add_bias(float* scores, const float* bias, int padded) {
+  Floats most = splat(-1e38f);
+  for (int k = 0; k < padded; k += LANES) {
+    const Floats x = load(scores + k) + load(bias + k);
+    most = max(most, x);
+    store(scores + k, x);
   }
-  const __m512 offset = _mm512_set1_ps(_mm512_reduce_max_ps(most));
-  __m512 total = _mm512_setzero_ps();
-  for (int k = 0; k < padded; k += 16) {
-    const __m512 x = _mm512_sub_ps(_mm512_loadu_ps(scores + k), offset);
-    const __m512 f = _mm512_reduce_ps(x, 9);  // x - floor(x)
-    __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(0.07802452f), f, _mm512_set1_ps(0.226067159f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.695833539f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.999925219f));
-    p = _mm512_scalef_ps(p, x);
-    total = _mm512_add_ps(total, p);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(powers + k), (__m256i)_mm512_cvtneps_pbh(p));
+  return largest(most);
+}
+
+// Powers of two of scores in bf16, relative to that of the largest score, and the inverse of their sum.
+INLINE float powers_bf16(const float* scores, float most, int padded, uint16_t* powers) {
+  const Floats offset = splat(most);
+  Floats total = splat(0.f);
+  for (int k = 0; k < padded; k += LANES) {
+    const Floats power = rough_exp2(load(scores + k) - offset);
+    total += power;
+    store_bf16(powers + k, power);
   }
-  return 1 / _mm512_reduce_add_ps(total);
+  return 1 / sum(total);
 }
 
 // Registers 4 and 6: queries and keys; 5 and 7: powers and values; 0 to 3: sums.
@@ -178,8 +178,10 @@ inline void attend_bf16(const HalfHead& head, int first, int last, Scratch& scra
     const int count = last - query < 16 ? last - query : 16;
     expand_bias(*head.attention, head.index, query, count, scratch.bias);
     score_tiles(head, head.query + query * head.query_row, keys, steps, scratch.scores);
+    float most[16];
+    for (int i = 0; i < count; i++) most[i] = add_bias(scratch.scores + long(i) * padded, scratch.bias + long(i) * padded, padded);
     for (int i = 0; i < count; i++)
-      inverse[i] = softmax_bf16(scratch.scores + long(i) * padded, scratch.bias + long(i) * padded, padded, powers + long(i) * pairs);
+      inverse[i] = powers_bf16(scratch.scores + long(i) * padded, most[i], padded, powers + long(i) * pairs);
     for (int d = 0; d < head.value_dim; d += 64) {
       const int panels = head.value_dim - d < 64 ? (head.value_dim - d) / 16 : 4;
       context_tiles(head, powers, values + long(d) * pairs, panels, sums);

@@ -50,7 +50,8 @@ struct Engine {
   const Target* target;
   Model* model;
   Threads* threads;
-  int count;               // of threads
+  int wanted, count;       // threads
+  bool is_prepared;        // at the first batch, so that a process may be forked before
   Workspace** workspaces;  // of each thread
   Scratch** scratches;
   Barrier barrier;
@@ -101,10 +102,42 @@ bool reserve(Engine& e, long images) {
   return true;
 }
 
+// End the threads, and free what belongs to them.
+void release(Engine& e) {
+  stop_threads(e.threads);
+  for (int i = 0; i < e.count; i++) {
+    if (e.workspaces) free_workspace(e.workspaces[i]);
+    if (e.scratches) free_scratch(e.scratches[i]);
+  }
+  free(e.workspaces);
+  free(e.scratches);
+  e.threads = nullptr, e.workspaces = nullptr, e.scratches = nullptr, e.count = 0;
+}
+
+bool start(Engine& e) {
+  e.threads = start_threads(e.wanted);
+  if (e.threads == nullptr) return false;
+  e.count = count_threads(e.threads);
+  e.workspaces = static_cast<Workspace**>(calloc(e.count, sizeof(Workspace*)));
+  e.scratches = static_cast<Scratch**>(calloc(e.count, sizeof(Scratch*)));
+  if (!e.workspaces || !e.scratches) return false;
+  for (int i = 0; i < e.count; i++) {
+    e.workspaces[i] = new_workspace(*e.model, GROUP);
+    e.scratches[i] = new_scratch(*e.model);
+    if (!e.workspaces[i] || !e.scratches[i]) return false;
+  }
+  return true;
+}
+
+bool prepare(Engine& e) {
+  if (!e.is_prepared && !(e.is_prepared = start(e))) release(e);
+  return e.is_prepared;
+}
+
 int compute(Engine& e, const uint8_t* pixels, const float* values, long images, float* out) {
   if (images <= 0) return images < 0;
   pthread_mutex_lock(&e.mutex);
-  const bool is_ready = reserve(e, images);
+  const bool is_ready = prepare(e) && reserve(e, images);
   if (is_ready) {
     e.batch = {pixels, values, images, 0};
     e.team = 1;
@@ -141,33 +174,12 @@ const Target* find_target(const char* name) {
 
 void close(Engine* e) {
   if (e == nullptr) return;
-  stop_threads(e->threads);
-  for (int i = 0; i < e->count; i++) {
-    if (e->workspaces) free_workspace(e->workspaces[i]);
-    if (e->scratches) free_scratch(e->scratches[i]);
-  }
-  free(e->workspaces);
-  free(e->scratches);
+  release(*e);
   free(e->features);
   free(e->logits);
   free_model(e->model);
   pthread_mutex_destroy(&e->mutex);
   free(e);
-}
-
-bool prepare(Engine& e, int threads) {
-  e.threads = start_threads(threads);
-  if (e.threads == nullptr) return false;
-  e.count = count_threads(e.threads);
-  e.workspaces = static_cast<Workspace**>(calloc(e.count, sizeof(Workspace*)));
-  e.scratches = static_cast<Scratch**>(calloc(e.count, sizeof(Scratch*)));
-  if (!e.workspaces || !e.scratches) return false;
-  for (int i = 0; i < e.count; i++) {
-    e.workspaces[i] = new_workspace(*e.model, GROUP);
-    e.scratches[i] = new_scratch(*e.model);
-    if (!e.workspaces[i] || !e.scratches[i]) return false;
-  }
-  return true;
 }
 
 }  // namespace
@@ -187,8 +199,8 @@ EXPORT Engine* levit_open(const uint8_t* file, uint64_t size, int threads, const
   if (e->target == nullptr) {
     *error = "this processor lacks the instruction set";
   } else if ((e->model = levit::read_model(file, size, error)) != nullptr) {
-    *error = "out of memory";
-    if (levit::prepare(*e, threads < 1 ? 1 : threads > 1024 ? 1024 : threads)) return e;
+    e->wanted = threads < 1 ? 1 : threads > 1024 ? 1024 : threads;
+    return e;
   }
   levit::close(e);
   return nullptr;

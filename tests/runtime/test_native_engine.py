@@ -206,6 +206,22 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
+def test_a_process_that_is_forked_before_the_first_batch_may_use_the_engine():
+    program = """
+import os, sys, numpy as np, levit
+from levit.runtime.model_resolution import open_model
+engine = open_model(None, engine="native")
+images = np.zeros((3, *levit.Classifier().artifact.preprocessing.output_size, 3), np.uint8)
+child = os.fork()
+if child == 0:
+    engine.run_images(images)
+    os._exit(0)
+engine.run_images(images)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=300).returncode == 0
+
+
 def test_the_command_line_predicts_with_the_engine():
     command = [sys.executable, "-m", "levit", "predict", "--engine", "native", str(EXAMPLES / "espresso.jpg")]
     process = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -84,12 +84,13 @@ def default_execution(artifact: Artifact) -> tuple[str, str, str]:
     from levit.runtime.fastest_engine import native_is_fastest
     from levit.runtime.native_engine import choose_precision as choose_native_precision
     from levit.runtime.native_library import chosen_instruction_set
-    from levit.runtime.openvino_engine import choose_precision
 
     is_native, reason = native_is_fastest(artifact)
     if is_native and cache_folder("compiled") is not None:
         precision, why = choose_native_precision("auto", artifact, chosen_instruction_set(), "the model")
         return "native", precision, f"{reason}; {why}"
+    from levit.runtime.openvino_engine import choose_precision  # imports OpenVINO
+
     choice = choose_precision("auto", quantized=artifact.precision == "int8")
     exactness = {
         True: "; this processor sums int8 exactly, with VNNI",

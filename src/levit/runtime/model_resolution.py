@@ -13,9 +13,7 @@ from levit import __version__
 from levit.checkpoints.cache import cache_folder, write_cached
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.hashing import hash_file
-from levit.checkpoints.reading import checkpoint_name, read_checkpoint_file
 from levit.checkpoints.regular_files import check_regular_file
-from levit.checkpoints.transformers_configuration import CONFIG_FILE, PREPROCESSOR_FILE
 from levit.checkpoints.weight_lookup import check_no_revision, find_weights
 from levit.errors import CheckpointError, EngineError
 from levit.runtime.cpu_count import usable_cores
@@ -78,6 +76,8 @@ def _read_checkpoint(model: str | Path | Checkpoint | None, engine: str, revisio
         raise EngineError(
             f"engine {engine} opens checkpoints, and {name} is an exported file", hint="use another engine"
         )
+    from levit.checkpoints.reading import read_checkpoint_file
+
     return read_checkpoint_file(find_weights(model, revision=revision), model)
 
 
@@ -111,6 +111,8 @@ def find_artifact(model: str | PathLike[str] | None, *, revision: str | None = N
             raise CheckpointError("no such file", source=fspath(model))
         check_regular_file(Path(model))
         return Path(model)
+    from levit.checkpoints.reading import read_checkpoint_file  # exported files need none of its modules
+
     weights = find_weights(model, revision=revision)
     folder = cache_folder("folded")
     if folder is None:
@@ -144,6 +146,9 @@ def fold_checkpoint(checkpoint: Checkpoint) -> bytes:
 
 def _content_key(model: str | PathLike[str], weights: Path) -> str:
     """Hash of everything that determines the artifact of a checkpoint; its metadata contain the name."""
+    from levit.checkpoints.reading import checkpoint_name
+    from levit.checkpoints.transformers_configuration import CONFIG_FILE, PREPROCESSOR_FILE
+
     parts = [__version__, checkpoint_name(model, weights), hash_file(weights)]
     for name in (CONFIG_FILE, PREPROCESSOR_FILE):
         file = weights.with_name(name)

@@ -54,14 +54,12 @@ class NativeEngine(ManagedEngine):
         threads: int | None = None,
         cache_dir: Path | None = None,
     ) -> None:
-        guard = ProcessGuard("this native engine")
-        super().__init__(guard)
+        super().__init__(ProcessGuard("this native engine"))  # the network has threads from the first batch on
         bf16 = precision != "fp32" and chosen_instruction_set() == "amx"
         source = str(model) if isinstance(model, Path) else "the model"
         packed = open_packed(
             model, None if cache_dir is None else cache_dir / "native", bf16=bf16, half_attention=precision != "fp32"
         )
-        guard.check()  # a network has threads from the start
         self._network = NativeNetwork(packed, threads=threads or usable_cores())
         self.metadata: Mapping[str, str] = self._network.metadata
         artifact = Artifact.from_metadata(self.metadata)

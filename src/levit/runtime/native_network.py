@@ -19,7 +19,8 @@ _ALIGNMENT = 64
 class NativeNetwork:
     """Packed model that the native library has opened.
 
-    Several threads may run it; their batches are computed one after the other.
+    Several threads may run it; their batches are computed one after the other. Its own threads start with the first
+    batch, so that a process may be forked before.
 
     Args:
         packed: result of `levit.runtime.native_packing.pack`; it may be a memory map.
