@@ -15,7 +15,7 @@ import pytest
 from levit.checkpoints.writing import write_checkpoint
 from levit.spec.preprocessing import Preprocessing
 from levit.spec.variants import VARIANTS
-from tests.conftest import EXAMPLES, ROOT, random_checkpoint
+from tests.conftest import EXAMPLES, GOLDEN, ROOT, random_checkpoint
 
 TIMM_PREPROCESSING = Preprocessing(resize=248, crop=(224, 224))
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -25,7 +25,7 @@ Run = Callable[..., str]
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory) -> Path:
-    """One LeViT-128S with random weights in the formats of four libraries; two of them in a cache of the hub."""
+    """One LeViT-128S with random weights in the formats of five libraries; two of them in a cache of the hub."""
     folder = tmp_path_factory.mktemp("weights")
     checkpoint = random_checkpoint(VARIANTS["levit-128s"].architecture())
     for name, to in (("facebook/levit-128S", "transformers"), ("timm/levit_128s.fb_dist_in1k", "timm")):
@@ -37,6 +37,9 @@ def weights(tmp_path_factory) -> Path:
         (repository / "refs" / "main").write_text(COMMIT)
     write_checkpoint(checkpoint, folder / "LeViT-128S-96703c44.pth", to="facebook")
     write_checkpoint(checkpoint, folder / "levit-128s_3rdparty_in1k.pth", to="mmpretrain")
+    write_checkpoint(checkpoint, folder / "levit-128s.ckpt", to="mindspore")
+    for file in ("vit-pytorch/levit.pt", "flax/levit.msgpack"):  # small files of another network
+        shutil.copy(GOLDEN / "frameworks" / file, folder)
     return folder
 
 
@@ -44,7 +47,7 @@ def weights(tmp_path_factory) -> Path:
 def run(weights, tmp_path) -> Run:
     """Function that runs a Python program offline in a folder with a photo and checkpoints, and returns its output."""
     shutil.copy(EXAMPLES / "cat.jpg", tmp_path)
-    for file in weights.glob("*.pth"):
+    for file in filter(Path.is_file, weights.iterdir()):
         (tmp_path / file.name).symlink_to(file)
     environment = os.environ | {
         "HF_HUB_CACHE": str(weights / "hub"),

@@ -42,6 +42,9 @@ CASES = [
     ("timm", 3),
     ("facebookresearch/LeViT", 1),
     ("mmpretrain", 2),
+    ("MindSpore", 1),
+    ("vit-pytorch", 1),
+    ("LeViT-flax", 1),
 ]
 
 
@@ -76,3 +79,20 @@ def test_the_snippets_for_facebook_and_mmpretrain_give_the_logits_of_transformer
     for code in (facebook, mmpretrain):
         np.testing.assert_array_equal(run_snippet(run, tmp_path, code)["logits"], expected)
     assert run_snippet(run, tmp_path, label)["best"].size == 1
+
+
+@pytest.mark.slow
+def test_the_snippet_for_mindspore_gives_the_logits_of_facebook(run, tmp_path):
+    libraries = ("facebookresearch/LeViT", "MindSpore")
+    expected, logits = (run_snippet(run, tmp_path, snippets(library)[0])["logits"] for library in libraries)
+    np.testing.assert_array_equal(logits, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("library", ["vit-pytorch", "LeViT-flax"])
+def test_the_snippets_for_another_network_run(run, tmp_path, library):
+    """The tests of the weights compare the logits of the same files with those of the libraries."""
+    (code,) = snippets(library)
+    logits = run_snippet(run, tmp_path, code)["logits"]
+    assert logits.shape == (1, 10)
+    assert np.isfinite(logits).all()

@@ -8,7 +8,7 @@ from levit.spec.architecture import Architecture, Downsample
 from tests.architectures import architectures
 
 
-@given(architecture=architectures())
+@given(architecture=architectures(is_general=True))
 def test_to_dict_and_from_dict_are_inverse_through_json(architecture):
     assert Architecture.from_dict(json.loads(json.dumps(architecture.to_dict()))) == architecture
 
@@ -56,6 +56,21 @@ def test_grids_are_those_of_the_convolutions_not_of_a_division():
         ({"mlp_ratio": (float("inf"), 2, 2)}, "mlp_ratio[0]"),
         ({"attention_ratio": (2, 0, 2)}, "attention_ratio[1]"),
         ({"attention_ratio": (0.01, 2, 2)}, "attention_ratio[0]"),
+        ({"padding": -1}, "padding"),
+        ({"padding": (1, -1)}, "padding"),
+        ({"padding": (1, 1, 1)}, "padding"),
+        ({"padding": "11"}, "padding"),
+        ({"stem_channels": (16, 32, 64)}, "stem_channels"),
+        ({"stem_channels": (16, 32, 64, 127)}, "stem_channels"),
+        ({"stem_channels": (16, 0, 64, 128)}, "stem_channels[1]"),
+        ({"stem_channels": "wide"}, "stem_channels"),
+        ({"stem_channels": 16}, "stem_channels"),
+        ({"stem_activation": "relu"}, "stem_activation"),
+        ({"attention_activation": 1}, "attention_activation"),
+        ({"activation": None}, "activation"),
+        ({"stem_batch_norm": 1}, "stem_batch_norm"),
+        ({"mlp_batch_norm": None}, "mlp_batch_norm"),
+        ({"head_batch_norm": "no"}, "head_batch_norm"),
         ({"downsamples": ()}, "downsamples"),
         ({"downsamples": 5}, "downsamples"),
         ({"downsamples": ({"key_dim": 8},) * 2}, "downsamples"),
@@ -94,3 +109,30 @@ def test_an_unknown_field_is_named():
 
 def test_a_whole_ratio_is_equal_as_a_float_and_as_an_integer():
     assert Architecture(mlp_ratio=(2.0, 2, 2)) == Architecture()
+
+
+def test_equal_values_are_normalized():
+    assert Architecture(padding=(1, 1)) == Architecture()
+    assert Architecture(stem_channels=(16, 32, 64, 128)) == Architecture()
+    assert Architecture(padding=[0, 1], stem_channels=[8, 8, 8, 128]).stem_widths == (8, 8, 8, 128)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"padding": (0, 1)},
+        {"stem_channels": (32, 64, 128, 128)},
+        {"stem_activation": "none"},
+        {"attention_activation": "gelu"},
+        {"stem_batch_norm": False},
+        {"mlp_batch_norm": False},
+        {"head_batch_norm": False},
+    ],
+)
+def test_other_layers_than_those_of_the_paper_are_told(fields):
+    assert not Architecture(**fields).has_layers_of_paper
+    assert Architecture(activation="gelu", stem_activation="gelu").has_layers_of_paper
+
+
+def test_padding_after_the_image_keeps_the_grid():
+    assert Architecture(padding=(0, 1)).stage_grids == Architecture().stage_grids

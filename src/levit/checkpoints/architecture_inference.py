@@ -10,7 +10,7 @@ from typing import Any
 
 from levit.errors import CheckpointError, ConfigError, first_line
 from levit.spec.architecture import Architecture, Downsample, Grid
-from levit.spec.blocks import Shape
+from levit.spec.blocks import MASK, Shape
 from levit.spec.variants import ALL_VARIANTS, Variant
 
 _LAYER = re.compile(r"levit\.encoder\.stages\.\d+\.layers\.\d+")
@@ -27,7 +27,12 @@ _EMPTY_STAGE: dict[str, Any] = {
 
 
 def infer_architecture(
-    shapes: Mapping[str, Shape], name: str, *, activation: str | None = None, image_size: int | Grid | None = None
+    shapes: Mapping[str, Shape],
+    name: str,
+    *,
+    activation: str | None = None,
+    image_size: int | Grid | None = None,
+    fields: Mapping[str, Any] | None = None,
 ) -> Architecture:
     """Infer the architecture of a network from its weights.
 
@@ -38,9 +43,10 @@ def infer_architecture(
     Args:
         shapes: canonical name -> shape.
         name: source of the error.
-        activation: "hardswish" or "silu" instead of the assumed one.
+        activation: activation instead of the assumed one.
         image_size: side, or height and width, of the input in pixels instead of the assumed one; it must give the same
             number of tokens.
+        fields: fields of the architecture that the dialect determines.
 
     Raises:
         CheckpointError: the weights are not those of a LeViT.
@@ -48,7 +54,8 @@ def infer_architecture(
     """
     try:
         architecture = _infer(shapes, image_size)
-        return replace(architecture, activation=activation or _default_activation(architecture))
+        values: dict[str, Any] = {"activation": _default_activation(architecture), **(fields or {})}
+        return replace(architecture, **{**values, **({"activation": activation} if activation else {})})
     except ConfigError:
         raise
     except (KeyError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
@@ -89,6 +96,7 @@ def _infer(shapes: Mapping[str, Shape], image_size: int | Grid | None) -> Archit
                 stage["mlp_ratio"] = _ratio(shapes[f"{layer}.module.linear_up.linear.weight"][0], width)
     stage_fields: dict[str, Any] = {name: tuple(stage[name] for stage in stages) for name in _EMPTY_STAGE}
     stem_fields = _stem_fields(stem, _count_tokens(shapes), image_size)
+    stage_fields["has_attention_masks"] = any(key.endswith(f".{MASK}") for key in shapes)
     return Architecture(**stem_fields, **stage_fields, downsamples=tuple(downsamples), **_head_fields(shapes))
 
 
@@ -115,6 +123,7 @@ def _stem_fields(stem: list[Shape], tokens: int, image_size: int | Grid | None) 
         "kernel_size": kernel_size,
         "padding": kernel_size // 2,
         "patch_size": patch_size,
+        "stem_channels": tuple(kernel[0] for kernel in stem),
         "image_size": side * patch_size or 224 if image_size is None else image_size,
     }
     stage: dict[str, Any] = {name: (value,) for name, value in _EMPTY_STAGE.items()}

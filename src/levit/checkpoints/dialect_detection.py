@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from levit.checkpoints.dialects import DIALECTS, OFFSETS, TRANSFORMERS, Dialect, is_linear
+from levit.checkpoints.dialects import DIALECTS, OFFSETS, TRANSFORMERS, Dialect, is_linear, is_optional
 from levit.checkpoints.key_translation import find_blocks, translate_keys
 from levit.errors import CheckpointError
 
@@ -71,7 +71,10 @@ def detect_dialect(shapes: Mapping[str, tuple[int, ...]], name: str) -> Detected
         dialect=next(dialect for dialect in DIALECTS if dialect.name == best.name),
         canonical_names={key: best_names.get(key, key) for key in shapes if not key.endswith(OFFSETS)},
         missing=tuple(
-            key for position in find_blocks(best, shapes) for _, key in best.keys(position) if key not in shapes
+            key
+            for position in find_blocks(best, shapes)
+            for tensor, key in best.keys(position)
+            if key not in shapes and not is_optional(position, tensor)
         ),
     )
 

@@ -73,6 +73,7 @@ class Dialect:
         is_convolutional: whether linear layers are 1x1 convolutions, whose weights have two more dimensions of size 1.
         stores_offsets: whether each attention also stores its offset table.
         is_fused: whether batch norms are merged into the layers before them; such files can only be read.
+        stores_biases: whether layers of the stem and of MLPs can have biases in place of batch norms.
         counts_batches: whether batch norms store the number of batches that they have seen (`num_batches_tracked`).
         suffixes: of the files that the library writes, the usual one first. Every dialect can also be stored as
             safetensors.
@@ -89,6 +90,7 @@ class Dialect:
     is_convolutional: bool = False
     stores_offsets: bool = False
     is_fused: bool = False
+    stores_biases: bool = False
     counts_batches: bool = True
     suffixes: tuple[str, ...] = (".pth", ".pt")
 
@@ -109,7 +111,8 @@ class Dialect:
 
     def keys(self, position: BlockPosition) -> Iterator[tuple[Tensor, str]]:
         """Tensors of a block that the dialect stores, each with its key."""
-        for tensor in TENSORS[position.kind]:
+        biases = BIASES_WITHOUT_NORM.get(position.kind, ()) if self.stores_biases else ()
+        for tensor in (*TENSORS[position.kind], *biases):
             if not (self.is_fused and _is_merged(position, tensor)) and self.stores(tensor.name):
                 yield tensor, self.key(position, tensor)
 
@@ -125,6 +128,11 @@ class Dialect:
 def _is_merged(position: BlockPosition, tensor: Tensor) -> bool:
     """Return whether a fused file lacks a tensor; it stores the bias of a batch norm as that of the preceding layer."""
     return tensor.layer == "batch_norm" and (position.kind in HEADS or tensor.name != "bias")
+
+
+def is_optional(position: BlockPosition, tensor: Tensor) -> bool:
+    """Return whether a complete block can lack a tensor: an attention mask, or a bias in place of a batch norm."""
+    return tensor.name == MASK or tensor in BIASES_WITHOUT_NORM.get(position.kind, ())
 
 
 def is_linear(canonical: str) -> bool:
@@ -157,6 +165,13 @@ TENSORS: dict[Kind, tuple[Tensor, ...]] = {
     "classifier_distill": _HEAD,
 }
 
+_MLP_BIASES = (Tensor("linear_up", "linear", "bias"), Tensor("linear_down", "linear", "bias"))
+BIASES_WITHOUT_NORM: dict[Kind, tuple[Tensor, ...]] = {
+    "stem": (Tensor("", "convolution", "bias"),),
+    "mlp": _MLP_BIASES,
+    "downsample_mlp": _MLP_BIASES,
+}
+
 TRANSFORMERS = Dialect(
     name="transformers",
     patterns={
@@ -169,6 +184,7 @@ TRANSFORMERS = Dialect(
         "classifier_distill": "classifier_distill",
     },
     prefix="levit.",
+    stores_biases=True,
 )
 TIMM = Dialect(
     name="timm",
@@ -248,6 +264,9 @@ MINDSPORE = replace(
     counts_batches=False,
     suffixes=(".ckpt",),
 )
+# Another network, whose weights are translated by `vit_pytorch_weights` and `flax_weights`.
+VIT_PYTORCH = Dialect(name="vit-pytorch", patterns={}, suffixes=(".pt", ".pth"))
+FLAX = Dialect(name="flax", patterns={}, suffixes=(".msgpack",))
 _FUSED = {"convolution": "", "linear": "", "batch_norm": ""}
 
 WRITABLE = (

@@ -10,15 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from levit.checkpoints.architecture_inference import infer_architecture
+from levit.checkpoints.canonical_translation import TranslatedWeights, translate_weights
 from levit.checkpoints.canonical_weights import (
-    batch_counts,
-    canonical_array,
     count_heads,
-    identity_batch_norms,
     narrowest_precision,
 )
 from levit.checkpoints.checkpoint import Checkpoint, Weights
-from levit.checkpoints.dialect_detection import detect_dialect
 from levit.checkpoints.hashing import hash_file
 from levit.checkpoints.head_autoencoders import fold_head_autoencoders
 from levit.checkpoints.json_files import read_json
@@ -64,11 +61,12 @@ def read_checkpoint(
     the values of the published networks.
 
     Args:
-        path_or_id: a folder or a file (.safetensors; .pth, .pt, .bin, .ckpt or .pth.tar, for which torch must be
-            installed), a name on the hub (`facebook/levit-128S`), a published size (`levit-128s`), or the address of a
-            file whose name contains its hash, as those of the authors do.
-        activation: "hardswish" or "silu", instead of that of the configuration. Default without a configuration: "silu"
-            for the sizes for which timm uses it, otherwise "hardswish".
+        path_or_id: a folder or a file (.safetensors; .ckpt of MindSpore; .msgpack of Flax; .pth, .pt, .bin, .ckpt or
+            .pth.tar, for which torch must be installed), a name on the hub (`facebook/levit-128S`), a published size
+            (`levit-128s`), or the address of a file whose name contains its hash, as those of the authors do.
+        activation: one of `levit.spec.architecture.ACTIVATIONS`, instead of that of the configuration. Default without
+            a configuration: "silu" for the sizes for which timm uses it, otherwise "hardswish". For vit-pytorch it is
+            that of the MLPs, which is "gelu" in older releases.
         image_size: side, or height and width, of the input in pixels, instead of that of the configuration; it must
             give the number of tokens that the weights have. Default without a configuration: square, and a whole number
             of patches.
@@ -156,22 +154,15 @@ def assemble_checkpoint(
         ConfigError: the configuration is invalid.
     """
     _check_is_levit(config, name)
-    detected = detect_dialect({key: array.shape for key, array in stored.arrays.items()}, name)
-    weights = {
-        canonical: canonical_array(stored.arrays[key], canonical, name)
-        for key, canonical in detected.canonical_names.items()
-    }
-    if detected.dialect.is_fused:
-        weights |= identity_batch_norms(weights)
-    if not detected.dialect.counts_batches:
-        weights |= batch_counts(weights)
+    translated = translate_weights(stored.arrays, name)
+    weights = translated.weights
     given = {key: value for key, value in (("activation", activation), ("image_size", image_size)) if value is not None}
     try:
-        if config and not is_timm(config):
+        if config and not is_timm(config) and not translated.fields:
             configuration = _transformers_configuration({**config, **given}, processor, weights)
         else:
-            detected.check_complete(name)
-            configuration = _inferred_configuration(config, processor, weights, given, name)
+            translated.check_complete(name)
+            configuration = _inferred_configuration(config, processor, translated, given, name)
     except ConfigError as error:
         field = f"{name}: {error.source}" if error.source else name
         raise ConfigError(error.reason, source=field, hint=error.hint) from None
@@ -181,7 +172,7 @@ def assemble_checkpoint(
         architecture=configuration.architecture,
         labels=configuration.labels or _stored_labels(stored, num_labels, name) or default_labels(num_labels),
         preprocessing=configuration.preprocessing,
-        source=Source(name=source_name or name, dialect=detected.dialect.name, sha256=sha256),
+        source=Source(name=source_name or name, dialect=translated.dialect, sha256=sha256),
         stored_precision=narrowest_precision(stored.arrays),
         **configuration.training,
     )
@@ -227,14 +218,14 @@ def _transformers_configuration(
 def _inferred_configuration(
     config: Mapping[str, Any],
     processor: Mapping[str, Any],
-    weights: Weights,
+    translated: TranslatedWeights,
     given: Mapping[str, Any],
     name: str,
 ) -> _Configuration:
     """Configuration by the shapes of the weights, and by timm's config.json if there is one."""
-    shapes = {key: array.shape for key, array in weights.items()}
+    shapes = {key: array.shape for key, array in translated.weights.items()}
     timm_fields: dict[str, Any] = {"activation": timm_activation(config), "image_size": timm_image_size(config)}
-    architecture = infer_architecture(shapes, name, **{**timm_fields, **given})
+    architecture = infer_architecture(shapes, name, fields=translated.fields, **{**timm_fields, **given})
     size = architecture.image_height_width
     if is_timm(config):
         preprocessing = _timm_preprocessing(config, size, name)

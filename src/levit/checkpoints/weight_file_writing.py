@@ -11,7 +11,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import save
 
 from levit.checkpoints.checkpoint import Weights
-from levit.checkpoints.dialects import Dialect
+from levit.checkpoints.dialects import VIT_PYTORCH, Dialect
+from levit.checkpoints.flax_files import SUFFIX as FLAX_SUFFIX
+from levit.checkpoints.flax_files import write_flax
 from levit.checkpoints.mindspore_files import SUFFIX as MINDSPORE_SUFFIX
 from levit.checkpoints.mindspore_files import write_mindspore
 from levit.errors import CheckpointError, first_line
@@ -40,6 +42,9 @@ def write_weight_file(path: Path, arrays: Weights, dialect: Dialect, labels: tup
             source=path,
             hint=f"give a name that ends in {dialect.suffixes[0]}",
         )
+    elif path.suffix == FLAX_SUFFIX:
+        with write_errors(path), _replacing_in_new_folder(path) as partial:
+            partial.write_bytes(write_flax(arrays))
     elif path.suffix == MINDSPORE_SUFFIX:
         with write_errors(path), _replacing_in_new_folder(path) as partial, partial.open("wb") as stream:
             stream.writelines(write_mindspore(arrays))
@@ -57,7 +62,7 @@ def _write_pickle(path: Path, arrays: Weights, dialect: Dialect, labels: tuple[s
             hint='pip install "levit[torch]", or give a .safetensors file',
         ) from error
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    content: dict[str, Any] = {"model": tensors}
+    content: dict[str, Any] = tensors if dialect is VIT_PYTORCH else {"model": tensors}
     if dialect.name == "mmpretrain":
         content = {"meta": _mmpretrain_meta(labels), "state_dict": tensors}
     with write_errors(path), _replacing_in_new_folder(path) as partial:

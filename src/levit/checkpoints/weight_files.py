@@ -1,4 +1,4 @@
-"""Reading of weight files, safetensors or files that torch or MindSpore wrote, as named arrays."""
+"""Reading of weight files, safetensors or files that torch, MindSpore or Flax wrote, as named arrays."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from levit.checkpoints.checkpoint import Weights
+from levit.checkpoints.flax_files import SUFFIX as FLAX_SUFFIX
+from levit.checkpoints.flax_files import read_flax
 from levit.checkpoints.mindspore_files import is_mindspore, read_mindspore
 from levit.checkpoints.pickles import PICKLE_SUFFIXES, is_pickle, read_pickle
 from levit.checkpoints.regular_files import check_regular_file
@@ -36,7 +38,7 @@ def read_weight_file(file: Path, *, use_ema: bool = False) -> StoredWeights:
     """Read the arrays and the class names in a file.
 
     Args:
-        file: a safetensors file, or a file that torch or MindSpore wrote.
+        file: a safetensors file, or a file that torch, MindSpore or Flax wrote.
         use_ema: read the moving average of the weights of a training checkpoint; see `select_weights`.
 
     Raises:
@@ -48,13 +50,15 @@ def read_weight_file(file: Path, *, use_ema: bool = False) -> StoredWeights:
         content: Any = _read_safetensors(file)
     elif is_mindspore(file):
         content = read_mindspore(file)
+    elif file.suffix == FLAX_SUFFIX:
+        content = read_flax(file)
     elif is_pickle(file):
         content = read_pickle(file)
     else:
         raise CheckpointError(
             "unknown type of file",
             source=file,
-            hint=f"give a .safetensors file, a {', '.join(PICKLE_SUFFIXES)} file, or their folder",
+            hint=f"give a .safetensors file, a {', '.join((*PICKLE_SUFFIXES, FLAX_SUFFIX))} file, or their folder",
         )
     weights = select_weights(content, str(file), use_ema=use_ema)
     check_tensor_sizes(weights, file)

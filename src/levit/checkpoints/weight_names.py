@@ -15,7 +15,7 @@ _MAX_NAMES_IN_ERRORS = 5
 
 def is_weight_file(name: str) -> bool:
     """Return whether a file contains weights, by its suffix."""
-    return name.endswith(".safetensors") or is_pickle(Path(name))
+    return name.endswith((".safetensors", ".msgpack")) or is_pickle(Path(name))
 
 
 def list_some(names: Sequence[str]) -> str:

@@ -14,7 +14,8 @@ from safetensors.numpy import save
 
 from levit.checkpoints.checkpoint import Checkpoint, Weights
 from levit.checkpoints.conversion_warnings import warn_about_labels, warn_about_multi_label, warn_about_preprocessing
-from levit.checkpoints.dialects import BIASES, OFFSETS, TRANSFORMERS, WRITABLE, Dialect, is_linear
+from levit.checkpoints.dialects import BIASES, FLAX, OFFSETS, TRANSFORMERS, VIT_PYTORCH, WRITABLE, Dialect, is_linear
+from levit.checkpoints.flax_weights import to_flax
 from levit.checkpoints.key_translation import translate_keys
 from levit.checkpoints.pickles import is_pickle
 from levit.checkpoints.reading import read_checkpoint
@@ -27,6 +28,8 @@ from levit.checkpoints.transformers_configuration import (
     preprocessing_from_config,
     preprocessor_config,
 )
+from levit.checkpoints.vit_pytorch_architecture import check_vit_pytorch
+from levit.checkpoints.vit_pytorch_weights import to_vit_pytorch
 from levit.checkpoints.weight_file_writing import write_errors, write_weight_file
 from levit.checkpoints.weight_lookup import find_weights
 from levit.checkpoints.weight_names import SAFETENSORS_FILE, WEIGHT_FILES
@@ -37,7 +40,7 @@ from levit.spec.blocks import AttentionBlock, all_blocks
 from levit.spec.preprocessing import Preprocessing
 from levit.spec.weight_shapes import weight_shapes
 
-_DIALECTS = {dialect.name: dialect for dialect in WRITABLE}
+_DIALECTS = {dialect.name: dialect for dialect in (*WRITABLE, VIT_PYTORCH, FLAX)}
 _FOLDER_DIALECTS = ("transformers", "timm", "timm-conv")  # a folder with a configuration; other dialects are one file
 
 ConfigurationFiles = Mapping[str, Mapping[str, Any]]
@@ -56,15 +59,17 @@ def convert(
     """Convert a checkpoint to the key names and files of another library.
 
     For transformers and timm, a folder with configuration files is written, as these libraries write it. Other dialects
-    are one file: `.pth` for facebook and mmpretrain (for which torch must be installed), `.ckpt` for MindSpore, or
-    `.safetensors` for each of them. A `LevitWarning` names the preprocessing and labels that a file cannot contain.
+    are one file: `.pth` for facebook and mmpretrain and `.pt` for vit-pytorch (for which torch must be installed),
+    `.ckpt` for MindSpore, `.msgpack` for Flax, or `.safetensors` for each of them. A `LevitWarning` names the
+    preprocessing and labels that a file cannot contain.
 
     Args:
         source: path, name or address, as in `levit.read_checkpoint`.
         target: folder or file to write. An existing file is replaced when the new one is complete; an existing folder
             keeps its other files, and its configuration is replaced last.
         to: "transformers", "timm", "timm-conv", "facebook", "facebook-conv", "mmpretrain", "mindspore" (as mindcv names
-            the stem) or "mindspore-plain" (as the other implementations in MindSpore do).
+            the stem) or "mindspore-plain" (as the other implementations in MindSpore do); "vit-pytorch" or "flax" for
+            networks that were read from these.
         activation: "hardswish" or "silu", as in `levit.read_checkpoint`.
         image_size: size of the input in pixels, as in `levit.read_checkpoint`.
         revision: branch, tag or commit of a name on the hub.
@@ -122,7 +127,23 @@ def write_checkpoint(checkpoint: Checkpoint, target: str | PathLike[str], *, to:
 
 
 def arrays_in(checkpoint: Checkpoint, dialect: Dialect) -> Weights:
-    """Weights of a checkpoint with the keys, shapes and order of a dialect."""
+    """Weights of a checkpoint with the keys, shapes and order of a dialect.
+
+    Raises:
+        CheckpointError: the library of the dialect has no such network.
+    """
+    if dialect in (VIT_PYTORCH, FLAX):
+        is_flax = dialect is FLAX
+        check_vit_pytorch(checkpoint.architecture, dialect.name, checkpoint.source.name, is_flax=is_flax)
+        weights = to_vit_pytorch(checkpoint.weights, checkpoint.architecture)
+        return to_flax(weights) if is_flax else weights
+    if dialect is not TRANSFORMERS and not checkpoint.architecture.has_layers_of_paper:
+        raise CheckpointError(
+            f"{dialect.name} has the LeViT of the paper, and this network has other layers (stem, activations or "
+            "batch norms)",
+            source=checkpoint.source.name,
+            hint=f"use {VIT_PYTORCH.name} or {FLAX.name}, or export it",
+        )
     shapes = weight_shapes(checkpoint.architecture)
     keys = translate_keys(shapes, TRANSFORMERS, dialect)
     offsets = _offset_tables(checkpoint) if dialect.stores_offsets else {}

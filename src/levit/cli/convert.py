@@ -18,6 +18,8 @@ class Activation(StrEnum):
 
     HARDSWISH = "hardswish"
     SILU = "silu"
+    GELU = "gelu"
+    GELU_TANH = "gelu_tanh"
 
 
 class Dialect(StrEnum):
@@ -31,6 +33,8 @@ class Dialect(StrEnum):
     MMPRETRAIN = "mmpretrain"
     MINDSPORE = "mindspore"
     MINDSPORE_PLAIN = "mindspore-plain"
+    VIT_PYTORCH = "vit-pytorch"
+    FLAX = "flax"
 
 
 SourceArgument = Annotated[
@@ -40,13 +44,17 @@ TargetArgument = Annotated[
     str,
     typer.Argument(
         metavar="DST",
-        help="A folder for transformers and timm, otherwise a file: .safetensors, .pth, or .ckpt for MindSpore.",
+        help="A folder for transformers and timm, otherwise a file: .safetensors, .pth, .ckpt (MindSpore), .msgpack "
+        "(Flax).",
     ),
 ]
 DialectOption = Annotated[Dialect, typer.Option(help="Library to convert to.")]
 ActivationOption = Annotated[
     Activation | None,
-    typer.Option(help="Activation of the network; default: that of the configuration or of the published network."),
+    typer.Option(
+        help="Activation of the network; default: that of the configuration or of the published network. gelu for "
+        "older releases of vit-pytorch."
+    ),
 ]
 ImageSizeOption = Annotated[
     ImageSize | None,

@@ -1,0 +1,145 @@
+"""Weights of vit-pytorch: golden files of its release 1.26, and the network itself where it is installed."""
+
+import numpy as np
+import pytest
+import torch
+
+import levit
+from levit.checkpoints.reading import read_checkpoint
+from levit.checkpoints.writing import convert, write_checkpoint
+from levit.deployment.build import build_artifact
+from levit.deployment.reference import run_reference
+from levit.errors import CheckpointError
+from levit.runtime.engine import open_engine
+from tests.conftest import GOLDEN, relative
+
+FRAMEWORKS = GOLDEN / "frameworks"
+ONE_HEAD, TWO_HEADS = FRAMEWORKS / "vit-pytorch", FRAMEWORKS / "vit-pytorch-distill"
+
+
+def expected(folder):
+    return np.load(folder / "expected.npz")
+
+
+@pytest.mark.parametrize("folder", [ONE_HEAD, TWO_HEADS])
+def test_the_reference_gives_the_logits_of_the_library_in_double_precision(folder):
+    checkpoint, golden = read_checkpoint(folder / "levit.pt"), expected(folder)
+    assert checkpoint.source.dialect == "vit-pytorch"
+    outputs = run_reference(checkpoint.weights, checkpoint.architecture, golden["input"])
+    assert relative(outputs["classifier"], golden["logits_f64"]) < 1e-7  # the biases are rounded once
+    if folder == TWO_HEADS:
+        assert relative(outputs["classifier_distill"], golden["distill_logits_f64"]) < 1e-7
+        mean = (golden["logits_f64"] + golden["distill_logits_f64"]) / 2
+        assert relative(outputs["logits"], mean) < 1e-7
+
+
+@torch.no_grad()
+def test_network_and_engines_give_the_logits_of_the_library():
+    checkpoint, golden = read_checkpoint(ONE_HEAD / "levit.pt"), expected(ONE_HEAD)
+    network = levit.load_checkpoint(checkpoint)
+    assert relative(network(torch.from_numpy(golden["input"])).logits.numpy(), golden["logits_f64"]) < 1e-5
+    content = build_artifact(checkpoint).SerializeToString()
+    for engine in ("openvino", "onnxruntime"):
+        logits = open_engine(content, engine=engine, precision="fp32").run(golden["input"])
+        assert relative(logits, golden["logits_f64"]) < 1e-5
+
+
+def test_the_network_is_saved_and_loaded_and_trains(tmp_path):
+    network = levit.load_checkpoint(TWO_HEADS / "levit.pt")
+    network.save_pretrained(tmp_path)
+    again = read_checkpoint(tmp_path)
+    assert again.architecture == read_checkpoint(TWO_HEADS / "levit.pt").architecture
+    output = levit.load_checkpoint(tmp_path).train()(
+        torch.from_numpy(expected(TWO_HEADS)["input"]), labels=torch.tensor([1, 2]), teacher_logits=torch.zeros(2, 10)
+    )
+    output.loss.backward()
+    assert torch.isfinite(output.loss)
+    backbone = levit.LevitModel(network.config)
+    assert not [name for name, parameter in backbone.named_parameters() if not parameter.isfinite().all()]
+
+
+def test_a_new_network_has_residual_branches_of_zero():
+    config = levit.load_checkpoint(ONE_HEAD / "levit.pt").config
+    network = levit.LevitModel(config)
+    mlp = network.encoder.stages[0].layers[1].module
+    assert not mlp.linear_down.linear.weight.any()
+    assert mlp.linear_up.linear.weight.any()
+    assert not mlp.linear_up.linear.bias.any()
+
+
+@pytest.mark.parametrize("folder", [ONE_HEAD, TWO_HEADS])
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_a_written_file_equals_that_of_the_library(tmp_path, folder, suffix):
+    """Up to the rounding of the position biases, and the bias before a batch norm, which its mean contains."""
+    convert(folder / "levit.pt", tmp_path / f"out{suffix}", to="vit-pytorch")
+    original = torch.load(folder / "levit.pt", weights_only=True)
+    if suffix == ".pt":
+        written = torch.load(tmp_path / "out.pt", weights_only=True)
+        assert list(written) == list(original)
+        for key, tensor in original.items():
+            assert (written[key].dtype, written[key].shape) == (tensor.dtype, tensor.shape), key
+            if ".to_out." not in key:
+                torch.testing.assert_close(written[key], tensor, rtol=3e-7, atol=0)
+            elif key.endswith(".to_out.1.bias"):
+                assert not written[key].any()
+    first, second = read_checkpoint(folder / "levit.pt"), read_checkpoint(tmp_path / f"out{suffix}")
+    assert second.architecture == first.architecture
+    for name, array in first.weights.items():
+        np.testing.assert_allclose(second.weights[name], array, rtol=3e-7)
+
+
+@torch.no_grad()
+def test_the_library_loads_a_written_file(tmp_path):
+    vit_pytorch = pytest.importorskip("vit_pytorch.levit", reason="vit-pytorch is not installed")
+    convert(ONE_HEAD / "levit.pt", tmp_path / "out.pt", to="vit-pytorch")
+    network = vit_pytorch.LeViT(
+        image_size=112, num_classes=10, stages=3, dim=(32, 48, 64), depth=2, heads=(2, 3, 4), mlp_mult=2
+    ).eval()
+    network.load_state_dict(torch.load(tmp_path / "out.pt", weights_only=True))
+    golden = expected(ONE_HEAD)
+    assert relative(network(torch.from_numpy(golden["input"])).numpy(), golden["logits"]) < 1e-5
+
+
+def test_older_releases_have_another_activation_in_the_mlps():
+    checkpoint = read_checkpoint(ONE_HEAD / "levit.pt", activation="gelu")
+    assert (checkpoint.architecture.activation, checkpoint.architecture.stem_activation) == ("gelu", "none")
+    images = expected(ONE_HEAD)["input"]
+    logits = run_reference(checkpoint.weights, checkpoint.architecture, images)["logits"]
+    assert relative(logits, expected(ONE_HEAD)["logits_f64"]) > 1e-3
+
+
+def test_half_precision_is_read(tmp_path):
+    half = {
+        key: tensor.half() if tensor.is_floating_point() else tensor
+        for key, tensor in torch.load(ONE_HEAD / "levit.pt", weights_only=True).items()
+    }
+    torch.save({"model": half}, tmp_path / "half.pt")
+    checkpoint = read_checkpoint(tmp_path / "half.pt")
+    assert (checkpoint.stored_precision, checkpoint.weights["classifier.linear.weight"].dtype) == ("fp16", np.float32)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda arrays: arrays.pop("backbone.3.layers.0.0.to_v.1.bias"), "no backbone.3.layers.0.0.to_v.1.bias"),
+        (lambda arrays: arrays.pop("mlp_head.bias"), "incomplete LeViT of vit-pytorch: no mlp_head.bias"),
+        (lambda arrays: arrays.update(extra=torch.ones(2)), r"1 unexpected weights \(extra\)"),
+        (lambda arrays: arrays.update({"mlp_head.weight": torch.ones(7, 64)}), "has 10 classes, and the other 7"),
+        (lambda arrays: arrays.update({"backbone.0.layers.0.0.pos_bias.weight": torch.ones(49, 3)}), "not the weights"),
+    ],
+)
+def test_a_wrong_file_is_an_error_of_one_line(tmp_path, change, match):
+    arrays = dict(torch.load(TWO_HEADS / "levit.pt", weights_only=True))
+    change(arrays)
+    torch.save(arrays, tmp_path / "wrong.pt")
+    with pytest.raises(CheckpointError, match=match) as caught:
+        read_checkpoint(tmp_path / "wrong.pt")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("to", ["transformers", "timm", "facebook", "mmpretrain", "mindspore", "flax"])
+def test_libraries_of_the_paper_do_not_have_this_network(tmp_path, to):
+    checkpoint = read_checkpoint(ONE_HEAD / "levit.pt")
+    with pytest.raises(CheckpointError, match=r"wrongly|no such LeViT|the LeViT of the paper|another network"):
+        write_checkpoint(checkpoint, tmp_path / "out", to=to)
+    assert not list(tmp_path.iterdir())
