@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import pytest
 
@@ -65,6 +66,18 @@ def test_files_are_synced_before_they_are_renamed(tmp_path, monkeypatch):
         partial.write_bytes(b"content")
         assert not synced
     assert synced
+
+
+def test_a_folder_with_read_only_files_and_links_is_written(tmp_path):
+    (tmp_path / "original").write_text("photo")
+    (tmp_path / "original").chmod(0o444)
+    with replacing(tmp_path / "copies") as partial:
+        partial.mkdir()
+        shutil.copy2(tmp_path / "original", partial / "copy")
+        if os.name != "nt":  # where links need a privilege
+            (partial / "link").symlink_to(tmp_path / "original")
+            (partial / "broken").symlink_to(tmp_path / "missing")
+    assert (tmp_path / "copies" / "copy").read_text() == "photo"
 
 
 def test_partial_files_of_killed_processes_are_deleted(tmp_path):
