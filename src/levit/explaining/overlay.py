@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 # order is visible without color, too.
 COLORS = np.array([(66, 10, 104), (147, 38, 103), (221, 81, 58), (252, 165, 10), (252, 255, 164)], np.float32)
 
-_MAX_OPACITY = 0.7
+_MAX_OPACITY = 0.8
+_FINE_CELLS = 128  # rows and columns
 _OUTSIDE = 0.35  # brightness of what the network does not see
 
 _MIN_FONT = 9  # pixels
@@ -47,12 +48,18 @@ def draw_overlay(explanation: Explanation, image: Image.Image, max_side: int) ->
     view = explanation.view.scaled(*scale)
     size = image.height, image.width
     seen = view.to_image(np.ones((1, 1), np.float32), size)[..., None]
-    heat = view.to_image(explanation.relative, size)
-    opacity = _MAX_OPACITY * np.sqrt(np.clip(heat, 0, 1))[..., None]
+    heat = view.to_image(_smooth(explanation.relative), size)
+    opacity = _MAX_OPACITY * heat[..., None]
     pixels = np.asarray(image, np.float32)
     pixels = pixels * np.where(seen > 0, 1, _OUTSIDE)
     blended = pixels + opacity * (colors(heat) - pixels)
     return _with_caption(Image.fromarray(np.asarray(np.rint(blended), np.uint8)), explanation)
+
+
+def _smooth(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Values on a finer grid, without the edges that linear interpolation would draw between cells."""
+    fine = Image.fromarray(values).resize((_FINE_CELLS, _FINE_CELLS), Image.Resampling.BICUBIC)
+    return np.clip(np.asarray(fine, np.float32), 0, 1)
 
 
 def colors(values: NDArray[np.float32]) -> NDArray[np.float32]:

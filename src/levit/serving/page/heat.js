@@ -7,7 +7,7 @@ const COLORS = [[66, 10, 104], [147, 38, 103], [221, 81, 58], [252, 165, 10], [2
 export function drawHeat(canvas, rows) {
   const [height, width] = [rows.length, rows[0].length];
   const grid = new ImageData(width, height);
-  rows.flat().forEach((value, index) => grid.data.set([...color(value), 235 * Math.sqrt(value)], 4 * index));
+  rows.flat().forEach((value, index) => grid.data.set([...color(value), 240 * value], 4 * index));
   const small = new OffscreenCanvas(width, height);
   small.getContext("2d").putImageData(grid, 0, 0);
   const context = canvas.getContext("2d");
@@ -17,28 +17,25 @@ export function drawHeat(canvas, rows) {
   context.drawImage(small, 0, 0, canvas.width, canvas.height);
 }
 
-/** Places a canvas over the view of the network, in a box {left, top, width, height} that shows the whole image. */
-export function placeHeat(canvas, box, explanation) {
-  const scale = [box.width / explanation.width, box.height / explanation.height];
+/** Places a canvas over the view of the network, inside a box that shows the whole image. */
+export function placeHeat(canvas, explanation) {
   const { left, top, width, height } = explanation.view;
+  const share = (part, whole) => `${(100 * part) / whole}%`;
   Object.assign(canvas.style, {
-    left: `${box.left + left * scale[0]}px`,
-    top: `${box.top + top * scale[1]}px`,
-    width: `${width * scale[0]}px`,
-    height: `${height * scale[1]}px`,
+    left: share(left, explanation.width),
+    top: share(top, explanation.height),
+    width: share(width, explanation.width),
+    height: share(height, explanation.height),
   });
 }
 
-/** Largest box with the shape of an image, in the middle of a frame. */
-export function fit(frame, width, height) {
-  const scale = Math.min(frame.clientWidth / width, frame.clientHeight / height);
-  const [boxWidth, boxHeight] = [width * scale, height * scale];
-  return {
-    left: (frame.clientWidth - boxWidth) / 2,
-    top: (frame.clientHeight - boxHeight) / 2,
-    width: boxWidth,
-    height: boxHeight,
-  };
+/** Gives a box in a frame the shape of an image, as large as possible; the frame becomes no higher than needed. */
+export function fit(box, frame, width, height) {
+  const highest = Math.max(240, 0.6 * innerHeight);
+  const frameHeight = Math.min(highest, (frame.clientWidth * height) / width);
+  const scale = Math.min(frame.clientWidth / width, frameHeight / height);
+  frame.style.height = `${frameHeight}px`;
+  Object.assign(box.style, { width: `${width * scale}px`, height: `${height * scale}px` });
 }
 
 function color(value) {

@@ -18,6 +18,7 @@ export function showEntry(entry, model, onLabel) {
     image.onerror = () => {
       image.hidden = true;
       element("no-preview").hidden = false;
+      element("frame").style.height = "";
     };
     image.src = entry.address;
   }
@@ -95,7 +96,6 @@ export function place() {
   const [frame, image] = [element("frame"), element("image")];
   const [width, height] = shown ? [shown.width, shown.height] : [image.naturalWidth, image.naturalHeight];
   if (!width || !height) return;
-  const box = fit(frame, width, height);
-  for (const side of ["left", "top", "width", "height"]) image.style[side] = `${box[side]}px`;
-  if (shown) placeHeat(element("heat"), box, shown);
+  fit(element("fitted"), frame, width, height);
+  if (shown) placeHeat(element("heat"), shown);
 }
