@@ -41,7 +41,7 @@ class GatedEngine(FakeEngine):
 
     def _wait(self, batch: np.ndarray) -> np.ndarray:
         self.started.release()
-        assert self.gate.wait(60)
+        assert self.gate.wait(600)
         return 20 * batch.mean((2, 3))
 
 
@@ -55,7 +55,7 @@ class Running:
 
     async def engine_started(self) -> None:
         """Wait until the engine has begun to compute another batch."""
-        assert await asyncio.to_thread(self.engine.started.acquire, timeout=60)
+        assert await asyncio.to_thread(self.engine.started.acquire, timeout=600)
 
 
 Run = Callable[..., None]

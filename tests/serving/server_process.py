@@ -43,7 +43,7 @@ class ServerProcess:
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> Response:
-        connection = HTTPConnection(self.host, self.port, timeout=60)
+        connection = HTTPConnection(self.host, self.port, timeout=600)
         try:
             connection.request(method, path, body, headers or {})
             response = connection.getresponse()
@@ -56,12 +56,12 @@ class ServerProcess:
         return self.request("POST", path, json.dumps(value).encode(), {"Content-Type": "application/json"})
 
     def connect(self) -> socket.socket:
-        return socket.create_connection((self.host, self.port), timeout=60)
+        return socket.create_connection((self.host, self.port), timeout=600)
 
     def stop(self, kind: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
         """Send a signal, and return the exit code and what was written on standard error."""
         self.process.send_signal(kind)
-        _, errors = self.process.communicate(timeout=60)
+        _, errors = self.process.communicate(timeout=600)
         return self.process.returncode, errors
 
 

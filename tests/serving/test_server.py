@@ -27,7 +27,7 @@ def read_all(connection) -> bytes:
 def command(*arguments: object) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-m", "levit", "serve", "--port", "0", *map(str, arguments)],
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
 
 
@@ -74,7 +74,7 @@ def test_sigterm_finishes_the_accepted_requests_and_exits_with_0(own_server):
     def send_until_refused(_: int) -> list[int]:
         statuses = []
         try:
-            connection = HTTPConnection(own_server.host, own_server.port, timeout=60)
+            connection = HTTPConnection(own_server.host, own_server.port, timeout=600)
             connection.connect()
         except ConnectionRefusedError:
             return statuses
@@ -92,7 +92,7 @@ def test_sigterm_finishes_the_accepted_requests_and_exits_with_0(own_server):
     with ThreadPoolExecutor(4) as pool:
         running = [pool.submit(send_until_refused, index) for index in range(4)]
         for _ in running:
-            assert ready.acquire(timeout=60)
+            assert ready.acquire(timeout=600)
         code, errors = own_server.stop()
         statuses = [status for future in running for status in future.result()]
     assert (code, errors) == (0, "")
