@@ -3,7 +3,7 @@
     python benchmarks/peers.py [runtimes] [frontier] [files] [--rounds 5] [--seconds 1.5]
 
 - runtimes: LeViT-128S in every library and runtime, batches of 16 and of 1;
-- frontier: all five LeViT and networks with a similar purpose, in OpenVINO, with their published top-1;
+- frontier: all five LeViT in the default engine, and networks with a similar purpose in OpenVINO, with published top-1;
 - files: from JPEG files to labels, photos of 500 pixels and of 12 megapixels.
 
 Each row is measured in a separate process; the rounds alternate between the processes, and medians are compared.
@@ -102,17 +102,18 @@ def runtime_workers() -> dict[str, Options]:
             workers[f"OpenVINO on {library} graph {precision}"] = _openvino(network, precision)
     for precision in ("fp32", "int8"):
         workers[f"levit, ONNX Runtime {precision}"] = _levit("levit-128s", precision, "onnxruntime")
-        workers[f"levit, native {precision}"] = _levit("levit-128s", precision, "native")
+    workers["levit, native fp32"] = _levit("levit-128s", "fp32", "native")
     checkpoint = {"runtime": "levit", "model": random_checkpoint("levit-128s"), "engine": "torch"}
     for precision in ("fp32", "bf16"):
         workers[f"levit, torch {precision}"] = checkpoint | {"precision": precision}
     for precision in PRECISIONS:
+        workers[f"levit, OpenVINO {precision}"] = _levit("levit-128s", precision, "openvino")
         workers[f"levit {precision}"] = _levit("levit-128s", precision)
     return workers
 
 
 def frontier_workers() -> dict[str, Options]:
-    """All LeViT and all competitors in OpenVINO."""
+    """All LeViT in the default engine, and all competitors in OpenVINO."""
     workers = {f"{name} {precision}": _levit(name, precision) for name in LEVITS for precision in PRECISIONS}
     for name in COMPETITORS:
         for precision in PRECISIONS:
@@ -133,7 +134,7 @@ def file_workers() -> dict[str, Options]:
             workers[f"OpenVINO {precision} behind {processor}"] = options
     for precision in PRECISIONS:
         workers[f"levit {precision}"] = _levit("levit-128s", precision)
-    workers["levit, native int8"] = _levit("levit-128s", "int8", "native")
+    workers["levit, OpenVINO int8"] = _levit("levit-128s", "int8", "openvino")
     return workers
 
 
@@ -176,7 +177,7 @@ def _openvino(network: str, precision: str) -> Options:
     return {"runtime": "openvino", "file": file, "precision": precision}
 
 
-def _levit(variant: str, precision: str, engine: str = "openvino") -> Options:
+def _levit(variant: str, precision: str, engine: str = "auto") -> Options:
     file = export_random(variant, "int8" if precision == "int8" else "fp32")
     return {"runtime": "levit", "model": file, "engine": engine, "precision": precision}
 

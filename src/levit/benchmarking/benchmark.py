@@ -45,7 +45,7 @@ def benchmark(
     Args:
         models: names, files or checkpoints, as in `levit.Classifier`, or one of these; None is the embedded model.
         batch_sizes: images per batch.
-        engines: "openvino", "onnxruntime", "torch" (checkpoints only), or "auto".
+        engines: "openvino", "onnxruntime", "native", "torch" (checkpoints only), or "auto".
         precisions: "auto", "fp32", "bf16" or "int8".
         threads: number of threads of each process; None for the cores that this process may use.
         rounds: number of rounds.

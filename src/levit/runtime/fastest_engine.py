@@ -24,6 +24,11 @@ def native_precision(artifact: Artifact, precision: str, instruction_set: str) -
         artifact: description of the model.
         precision: the requested precision, or "auto".
         instruction_set: name of an instruction set, see `levit.runtime.native_library.instruction_sets`.
+
+    Examples:
+        >>> from levit.runtime.model_info import describe
+        >>> native_precision(describe(None)[0], "auto", "avx512")
+        'int8'
     """
     if artifact.precision == "int8":
         return "int8"
