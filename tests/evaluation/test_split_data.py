@@ -179,6 +179,8 @@ def test_data_that_cannot_be_split_is_refused(pets, tmp_path):
     write_images(tmp_path / "divided", "train/a/1.png", "val/a/2.png")
     with pytest.raises(DataError, match="has splits already: train and validation: choose one of them by `split`"):
         split_without_features(tmp_path / "divided", tmp_path / "out")
+    with pytest.raises(DataError, match=r"is inside .*pets, where every folder is a class of images"):
+        split_without_features(pets, pets / "divided")
     for fractions in ({"test": -0.1}, {"val": 1.0}, {"test": 0.5, "val": 0.5}):
         with pytest.raises(ConfigError):
             split_without_features(pets, tmp_path / "out", **fractions)

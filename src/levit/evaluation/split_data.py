@@ -89,8 +89,8 @@ def split_data(
 
     Raises:
         ConfigError: a fraction is out of range.
-        DataError: the images are not files, have no labels or are in splits already; the folder exists; or a listed
-            file is not among the images.
+        DataError: the images are not files, have no labels or are in splits already; the folder exists, or is inside
+            that of the images; or a listed file is not among them.
 
     Examples:
         >>> import levit
@@ -101,6 +101,7 @@ def split_data(
     fractions = _fractions(test, val, has_list=test_files is not None or val_files is not None)
     check_is_new(Path(out))
     images = _open_files(data, split, allow_outside=allow_outside)
+    _check_is_apart(Path(out), images)
     chosen = _chosen_images(images, {"val": val_files, "test": test_files})
     groups, num_copies = _group(images, similarity, progress)
     labels = [images.files.labels(index) for index in range(len(images))]
@@ -154,6 +155,13 @@ def _open_files(data: str | PathLike[str], split: str | None, *, allow_outside: 
         if any(label >= len(images.classes) for label in item.labels):
             raise DataError(f"{item.name} has a label that is none of {len(images.classes)} classes", source=data)
     return images
+
+
+def _check_is_apart(out: Path, images: FileListDataset) -> None:
+    folder = images.files.folder
+    if images.is_grouped and out.resolve().is_relative_to(folder.resolve()):
+        reason = f"is inside {folder}, where every folder is a class of images"
+        raise DataError(reason, source=out, hint="choose another folder")
 
 
 def _chosen_images(images: FileListDataset, lists: Mapping[Part, str | PathLike[str] | None]) -> dict[Part, list[int]]:
