@@ -98,4 +98,4 @@ for epoch in range(arguments.epochs):
     accuracy = evaluate(model, validation_images, validation_labels)
     print(f"epoch {epoch + 1}: loss {float(jnp.mean(jnp.stack(losses))):.3f}, top-1 {100 * accuracy:.1f} %", flush=True)
 
-levit.jax.save(model, arguments.out, to="timm")
+levit.jax.save(model, arguments.out)

@@ -20,6 +20,7 @@ from hypothesis import settings
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.spec.architecture import Architecture
 from levit.spec.artifact import Source
+from levit.spec.blocks import MASK
 from levit.spec.labels import default_labels
 from levit.spec.preprocessing import Preprocessing
 from levit.spec.weight_shapes import weight_shapes
@@ -105,6 +106,9 @@ def random_weights(architecture: Architecture, seed: int = 0) -> dict[str, np.nd
         kind = name.rpartition(".")[2]
         if kind == "num_batches_tracked":
             weights[name] = np.array(7)
+        elif kind == MASK:
+            weights[name] = generator.random(shape) < 0.5
+            weights[name][..., 0] = True  # each query keeps a key
         elif kind == "running_var":
             weights[name] = generator.uniform(0.5, 1.5, shape).astype(np.float32)
         elif kind == "weight" and len(shape) > 1:

@@ -1,15 +1,17 @@
 """Loading and saving of networks in JAX."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
 import levit
 import levit.jax
+from levit.deployment.reference import run_reference
 from levit.jax.checkpoints import canonical_weights
 from levit.spec.preprocessing import Preprocessing
 from tests.architectures import small_architecture
-from tests.conftest import GOLDEN, random_checkpoint
+from tests.conftest import GOLDEN, random_checkpoint, relative
 
 TINY = GOLDEN / "tiny"
 
@@ -36,6 +38,16 @@ def test_a_saved_network_is_the_one_that_was_loaded(tmp_path):
     with pytest.warns(levit.LevitWarning, match="cannot contain the preprocessing"):
         file = levit.jax.save(model, tmp_path / "saved.pth", to="facebook")
     assert_equal_weights(levit.read_checkpoint(file).weights, checkpoint.weights)
+
+
+def test_a_network_with_masks_is_saved_and_loaded_and_computes_the_reference(tmp_path):
+    checkpoint = random_checkpoint(small_architecture(has_attention_masks=True))
+    loaded = levit.jax.load(levit.jax.save(levit.jax.load(checkpoint), tmp_path / "masked"))
+    assert_equal_weights(canonical_weights(loaded), checkpoint.weights)
+    images = np.random.default_rng(1).normal(size=(2, 3, 32, 32)).astype(np.float32)
+    expected = run_reference(checkpoint.weights, checkpoint.architecture, images)["logits"]
+    logits = nnx.jit(lambda model, pixels: model(pixels, train=False).logits)(loaded, jnp.asarray(images))
+    assert relative(np.asarray(logits), expected) < 1e-5
 
 
 def test_other_classes_need_new_heads():

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levit.checkpoints.checkpoint import Checkpoint
+from levit.errors import ConfigError
 from levit.spec.architecture import Grid
 from levit.spec.blocks import AttentionBlock, encoder_blocks
 from levit.spec.preprocessing import Preprocessing
@@ -28,7 +29,7 @@ def resize_checkpoint(checkpoint: Checkpoint, image_size: Grid) -> Checkpoint:
         A new checkpoint, or the same object if it already has this size.
 
     Raises:
-        ConfigError: the size is too small for the stem.
+        ConfigError: the size is too small for the stem, or the checkpoint has attention masks.
 
     Examples:
         >>> import levit
@@ -38,6 +39,10 @@ def resize_checkpoint(checkpoint: Checkpoint, image_size: Grid) -> Checkpoint:
     """
     if image_size == checkpoint.architecture.image_height_width:
         return checkpoint
+    if checkpoint.architecture.has_attention_masks:
+        raise ConfigError(
+            "cannot change: the attention masks of the checkpoint are for its own size", source="image_size"
+        )
     architecture = replace(checkpoint.architecture, image_size=image_size)
     weights = dict(checkpoint.weights)
     for old, new in zip(encoder_blocks(checkpoint.architecture), encoder_blocks(architecture), strict=True):

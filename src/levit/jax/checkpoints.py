@@ -19,6 +19,7 @@ from jax.typing import DTypeLike
 
 from levit.checkpoints.checkpoint import Checkpoint, Weights
 from levit.checkpoints.dialects import HEADS, TRANSFORMERS
+from levit.checkpoints.levit_folder import write_levit_folder
 from levit.checkpoints.reading import read_checkpoint
 from levit.checkpoints.writing import write_checkpoint
 from levit.errors import ConfigError, LevitWarning
@@ -134,13 +135,14 @@ def to_checkpoint(model: LeViT, *, name: str = "<LeViT in JAX>") -> Checkpoint:
     )
 
 
-def save(model: LeViT, target: str | PathLike[str], *, to: str = TRANSFORMERS.name) -> Path:
+def save(model: LeViT, target: str | PathLike[str], *, to: str | None = None) -> Path:
     """Write a network as a checkpoint, in the files of any library.
 
     Args:
         model: the network.
         target: folder or file to write, as for `levit.convert`.
-        to: dialect, as for `levit.convert`.
+        to: dialect, as for `levit.convert`; default: a folder of transformers' files for any network, with a model type
+            that stock transformers refuses where it would compute the network wrongly.
 
     Returns:
         The path that was written.
@@ -155,7 +157,8 @@ def save(model: LeViT, target: str | PathLike[str], *, to: str = TRANSFORMERS.na
         ...     levit.read_checkpoint(path).num_parameters
         147730
     """
-    return write_checkpoint(to_checkpoint(model, name=Path(target).name), target, to=to)
+    checkpoint = to_checkpoint(model, name=Path(target).name)
+    return write_levit_folder(checkpoint, target) if to is None else write_checkpoint(checkpoint, target, to=to)
 
 
 def canonical_weights(model: LeViT) -> Weights:

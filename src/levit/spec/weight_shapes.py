@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from levit.spec.architecture import Architecture
-from levit.spec.blocks import Shapes, all_blocks
+from levit.spec.blocks import MASK, Shapes, all_blocks
 
 
 def weight_shapes(architecture: Architecture) -> Shapes:
@@ -23,8 +23,8 @@ def weight_shapes(architecture: Architecture) -> Shapes:
 
 
 def is_statistic(name: str) -> bool:
-    """Return whether a canonical name is that of a running statistic of a batch norm, not of a parameter."""
-    return name.rpartition(".")[2] in ("running_mean", "running_var", "num_batches_tracked")
+    """Return whether a canonical name is that of a statistic of a batch norm or of a mask, not of a parameter."""
+    return name.rpartition(".")[2] in ("running_mean", "running_var", "num_batches_tracked", MASK)
 
 
 def count_parameters(architecture: Architecture) -> int:
