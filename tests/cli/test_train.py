@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -76,9 +77,28 @@ def test_it_prints_the_run_directory_and_the_accuracy_in_per_cent(console, photo
     with (tmp_path / "run" / "results.csv").open() as stream:
         [row] = csv.DictReader(stream)
     assert row["epoch"] == "1"
-    assert result.out == f"{tmp_path / 'run'}: top1 {100 * float(row['top1']):.2f} % in epoch 1\n"
+    assert result.out == f"{tmp_path / 'run'}: top1 {100 * float(row['ema_top1']):.2f} % in epoch 1\n"
     assert "6 training images of 2 classes, 2 validation images" in result.err
     assert "epoch 1/1: loss" in result.err
+    assert "settings for 6 training images: select last, lr 0.001" in result.err
+    assert "(too few to choose an epoch by: the last one is kept)" in result.err
+    assert re.search(r"top-1 [\d.]+ % \(95 % interval [\d.]+ to [\d.]+\) of 2 validation images", result.err)
+    assert f"  levit evaluate {tmp_path / 'run'} photos" in result.err
+    assert " of 2 validation images" in console("info", tmp_path / "run").out.replace("\n", " ")
+
+
+def test_recipes_are_listed(console):
+    result = console("train", "--list-configs")
+    assert result.code == 0
+    assert "small-data" in result.out
+    assert "image size: 224 pixels" in result.out
+
+
+def test_resume_without_a_run_is_an_error(console, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = console("train", "--resume")
+    assert result.code == 2
+    assert "--resume is given, and no run in runs/ is incomplete: give its run directory as --out" in result.err
 
 
 def test_json_is_one_object_with_fractions(console, photos, quick, tmp_path):

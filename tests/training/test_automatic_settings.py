@@ -30,7 +30,7 @@ def test_few_images_are_repeated_for_enough_steps(num_images, steps):
     chosen = settings(num_images)
     epochs = chosen.get("epochs", 30)
     assert epochs * ceil(num_images / chosen["batch_size"]) >= steps
-    assert chosen["warmup_epochs"] == pytest.approx(epochs / 10, abs=0.05)
+    assert chosen.get("warmup_epochs", 1.0) == pytest.approx(epochs / 10, abs=0.05)
 
 
 def test_many_images_and_random_weights_have_the_defaults():
@@ -64,5 +64,6 @@ def test_settings_without_an_effect_beside_given_ones_are_left_out():
 
 def test_they_are_described_on_one_line():
     assert describe_settings(settings(54, 6)) == (
-        "select last, batch_size 16, lr 0.001, warmup_epochs 3, layer_decay 0.75, ema 0.95, ema_warmup True, min_crop 0.35"
+        "select last, batch_size 16, lr 0.001, warmup_epochs 3, layer_decay 0.75, ema 0.95, ema_warmup True, "
+        "min_crop 0.35"
     )

@@ -11,7 +11,7 @@ from levit.training.initial_weights import choose_initial_weights
 
 @pytest.fixture
 def silent_server():
-    """A server that accepts connections and never answers."""
+    """A server that accepts connections and never responds."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
@@ -39,7 +39,7 @@ def test_weights_in_the_cache_need_no_network(monkeypatch):
     assert choose_initial_weights("levit-256") == "embedded"
 
 
-def test_a_hub_that_does_not_answer_is_given_up_after_the_given_time(hub, silent_server):
+def test_a_hub_that_does_not_respond_is_given_up_after_the_given_time(hub, silent_server):
     hub(silent_server)
     waits = threading.Thread(target=is_reachable, args=("owner/name",), kwargs={"seconds": 0.2}, daemon=True)
     waits.start()
@@ -48,16 +48,16 @@ def test_a_hub_that_does_not_answer_is_given_up_after_the_given_time(hub, silent
     assert not is_reachable("owner/name", seconds=0.2)
 
 
-def test_a_hub_that_answers_is_reachable(hub):
-    answer = b'{"id": "owner/name", "modelId": "owner/name", "tags": [], "siblings": []}'
+def test_a_hub_that_responds_is_reachable(hub):
+    content = b'{"id": "owner/name", "modelId": "owner/name", "tags": [], "siblings": []}'
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve():
             connection, _ = server.accept()
             with connection:
                 connection.recv(65536)
-                head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(answer)}\r\n\r\n"
-                connection.sendall(head.encode() + answer)
+                head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+                connection.sendall(head.encode() + content)
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()

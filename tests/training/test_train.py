@@ -47,8 +47,8 @@ def test_a_run_leaves_files_that_transformers_and_the_runtime_read(long_run: Run
     image = next((colors / "validation" / "red").iterdir())
     assert levit.Classifier(folder)(image).top(3)[0].name in COLORS
     assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == {
-        "README.md", "args.yaml", "config.json", "curves.png", "ema", "last", "model.safetensors",
-        "preprocessor_config.json", "results.csv", "tensorboard",
+        "README.md", "args.yaml", "config.json", "curves.png", "ema", "evaluation", "last", "model.safetensors",
+        "preprocessor_config.json", "results.csv", "tensorboard", "train_images.npy", "val_files.csv",
     }  # fmt: skip
     assert not (folder / ".images").exists()
     assert list(folder.glob("tensorboard/**/events.out.tfevents.*"))

@@ -10,7 +10,7 @@ from levit.checkpoints.transformers_configuration import CONFIG_FILE, PREPROCESS
 from levit.checkpoints.weight_names import WEIGHT_FILES, is_weight_file, list_some
 from levit.errors import CheckpointError
 
-_ANSWER_SECONDS = 3.0  # within which the hub answers one small request, where it can be reached
+_RESPONSE_SECONDS = 3.0  # within which the hub responds to one small request, where it can be reached
 
 
 def download_from_hub(hub_id: str, revision: str | None) -> Path:
@@ -51,28 +51,28 @@ def download_from_hub(hub_id: str, revision: str | None) -> Path:
     raise _missing_weights(hub_id, revision, folder)
 
 
-def is_reachable(hub_id: str, *, seconds: float = _ANSWER_SECONDS) -> bool:
-    """Return whether the hub answers for a model: one request, without the retries of a download.
+def is_reachable(hub_id: str, *, seconds: float = _RESPONSE_SECONDS) -> bool:
+    """Return whether the hub responds to a request for a model, once and without the retries of a download.
 
     Args:
         hub_id: owner and name of the model.
-        seconds: how long to wait for the answer.
+        seconds: how long to wait for the response.
     """
-    has_answered = threading.Event()
+    has_responded = threading.Event()
 
     def ask() -> None:
         from huggingface_hub import HfApi
 
-        with suppress(Exception):  # the types of the HTTP library, of the hub, and those of damaged answers
+        with suppress(Exception):  # the types of the HTTP library, of the hub, and those of damaged responses
             HfApi().model_info(hub_id, timeout=seconds)
-            has_answered.set()
+            has_responded.set()
         is_done.set()
 
     # In a thread, because no timeout of the HTTP library applies to the lookup of the host's name.
     is_done = threading.Event()
     threading.Thread(target=ask, daemon=True).start()
     is_done.wait(seconds)
-    return has_answered.is_set()
+    return has_responded.is_set()
 
 
 def _download_snapshot(hub_id: str, revision: str | None, files: list[str]) -> Path:
