@@ -131,6 +131,7 @@ def test_importing_levit_imports_no_large_package():
         "levit.runtime.classifier",
         "levit.exporting.export",
         "levit.exporting.verification",
+        "levit.serving.application",
         "levit.cli",
         "levit.deployment.build",
         "levit.sparsifying.sparsify",

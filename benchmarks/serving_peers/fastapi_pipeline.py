@@ -6,7 +6,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request
-from network import create_pipeline
+from peer_pipeline import create_pipeline
 from PIL import Image
 
 classify = create_pipeline()

@@ -6,7 +6,7 @@ from typing import Any
 
 import litserve
 from fastapi import Request
-from network import create_pipeline
+from peer_pipeline import create_pipeline
 from PIL import Image
 
 

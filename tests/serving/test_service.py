@@ -1,6 +1,7 @@
 """Admission, deadlines, disconnects and states, in an application whose engine waits for the test."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -120,6 +121,22 @@ def test_a_service_that_loads_is_healthy_and_not_ready(run):
             assert (response.status, response.json) == (503, {"error": "the service is loading"})
         refused = await request(running.application, "POST", "/predictions/colors", RED)
         assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+
+    run(test, is_loaded=False)
+
+
+def test_a_service_that_is_stopped_while_it_loads_ends_without_an_error(run):
+    async def test(running):
+        running.engine.gate.clear()
+        loading = asyncio.create_task(running.service.load_in_thread())
+        await running.engine_started()
+        running.service.lifecycle.end()
+        loading.cancel()
+        (thread,) = (thread for thread in threading.enumerate() if thread.name == "levit-load")
+        running.engine.gate.set()
+        await asyncio.to_thread(thread.join)  # an exception in it would be a warning, and so an error
+        assert not running.service.lifecycle.is_ready
+        assert (await request(running.application, "GET", "/readyz")).json == {"error": "the service is draining"}
 
     run(test, is_loaded=False)
 

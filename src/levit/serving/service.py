@@ -78,6 +78,7 @@ class Service:
         loaded: Future[None] = Future()
 
         def load() -> None:
+            loaded.set_running_or_notify_cancel()  # so that it cannot be canceled
             try:
                 self.load()
             except BaseException as error:
