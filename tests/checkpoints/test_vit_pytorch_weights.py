@@ -9,8 +9,11 @@ from levit.checkpoints.reading import read_checkpoint
 from levit.checkpoints.writing import convert, write_checkpoint
 from levit.deployment.build import build_artifact
 from levit.deployment.reference import run_reference
-from levit.errors import CheckpointError
+from levit.errors import CheckpointError, LevitWarning
 from levit.runtime.engine import open_engine
+from levit.runtime.fastest_engine import native_is_fastest
+from levit.runtime.native_library import find_library
+from levit.spec.artifact import Artifact
 from tests.conftest import GOLDEN, relative
 
 FRAMEWORKS = GOLDEN / "frameworks"
@@ -42,6 +45,21 @@ def test_network_and_engines_give_the_logits_of_the_library():
     for engine in ("openvino", "onnxruntime"):
         logits = open_engine(content, engine=engine, precision="fp32").run(golden["input"])
         assert relative(logits, golden["logits_f64"]) < 1e-5
+
+
+def test_the_native_engine_is_not_selected_and_openvino_replaces_it():
+    model = build_artifact(read_checkpoint(ONE_HEAD / "levit.pt"))
+    artifact = Artifact.from_metadata({pair.key: pair.value for pair in model.metadata_props})
+    is_fastest, reason = native_is_fastest(artifact)
+    assert not is_fastest
+    if find_library() is None:
+        return
+    assert "layers of the paper" in reason
+    with pytest.warns(LevitWarning, match="the native engine cannot compute this model: the native engine does not"):
+        engine = open_engine(model.SerializeToString(), engine="native", precision="fp32")
+    assert engine.name == "openvino"
+    golden = expected(ONE_HEAD)
+    assert relative(engine.run(golden["input"]), golden["logits_f64"]) < 1e-5
 
 
 def test_the_network_is_saved_and_loaded_and_trains(tmp_path):
@@ -143,3 +161,22 @@ def test_libraries_of_the_paper_do_not_have_this_network(tmp_path, to):
     with pytest.raises(CheckpointError, match=r"wrongly|no such LeViT|the LeViT of the paper|another network"):
         write_checkpoint(checkpoint, tmp_path / "out", to=to)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_the_network_is_quantized():
+    pytest.importorskip("nncf", reason="needs levit[quantization]")
+    from levit.exporting.quantization import quantizable_layers, quantize
+
+    checkpoint = read_checkpoint(ONE_HEAD / "levit.pt")
+    model = build_artifact(checkpoint)
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (16, 112, 112, 3)).astype(np.uint8)
+    quantized = quantize(model, list(images))
+    assert len(quantizable_layers(model)) > 40
+    scale, shift = checkpoint.preprocessing.scale_and_shift()
+    pixel_values = (images[:4] * scale + shift).transpose(0, 3, 1, 2).astype(np.float32)
+    logits = run_reference(checkpoint.weights, checkpoint.architecture, pixel_values)["logits"]
+    engine = open_engine(quantized.SerializeToString(), engine="openvino")
+    assert engine.precision == "int8"
+    assert relative(engine.run(pixel_values), logits) < 0.1

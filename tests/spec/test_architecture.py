@@ -129,7 +129,7 @@ def test_equal_values_are_normalized():
         {"head_batch_norm": False},
     ],
 )
-def test_other_layers_than_those_of_the_paper_are_told(fields):
+def test_other_layers_than_those_of_the_paper_are_detected(fields):
     assert not Architecture(**fields).has_layers_of_paper
     assert Architecture(activation="gelu", stem_activation="gelu").has_layers_of_paper
 

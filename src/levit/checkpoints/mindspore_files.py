@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from levit.errors import CheckpointError
 
-SUFFIX = ".ckpt"  # torch's Lightning uses it, too; the first byte tells which library wrote a file
+SUFFIX = ".ckpt"  # torch's Lightning uses it, too; the first byte shows which library wrote a file
 MAX_CONTENT = 2**29  # bytes of a tensor in one value
 
 _VALUE = 0x0A  # first byte of a file: field 1, a message

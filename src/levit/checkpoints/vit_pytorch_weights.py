@@ -25,7 +25,7 @@ from levit.spec.layer_shapes import BATCH_NORM_TENSORS
 # Canonical name of a head -> key; the distillation head comes first in a state dict.
 HEADS = {"classifier_distill": "distill_head", "classifier": "mlp_head"}
 
-# What the shapes of the weights do not tell. The MLPs of older releases have the activation "gelu".
+# What the shapes of the weights do not determine. The MLPs of older releases have the activation "gelu".
 ARCHITECTURE_FIELDS: dict[str, Any] = {
     "activation": "hardswish",
     "stem_activation": "none",
@@ -94,11 +94,11 @@ def to_vit_pytorch(weights: Mapping[str, Array], architecture: Architecture) -> 
         for tensor in ("weight", "bias"):
             arrays[f"conv_embedding.{index}.{tensor}"] = weights[f"{_stem_key(index)}.{tensor}"]
     blocks = {block.key: block for block in encoder_blocks(architecture) if isinstance(block, AttentionBlock)}
-    for place in _places(architecture.depths):
-        arrays |= _write_attention(weights, place, blocks[place.attention])
+    for pair in _block_pairs(architecture.depths):
+        arrays |= _write_attention(weights, pair, blocks[pair.attention])
         for layer, tensor in _mlp_tensors():
-            array = weights[f"{place.mlp}.{_MLP[layer]}.linear.{tensor}"]
-            arrays[f"{place.key}.1.net.{layer}.{tensor}"] = _unsqueezed(array) if tensor == "weight" else array
+            array = weights[f"{pair.mlp}.{_MLP[layer]}.linear.{tensor}"]
+            arrays[f"{pair.key}.1.net.{layer}.{tensor}"] = _unsqueezed(array) if tensor == "weight" else array
     for head, key in HEADS.items():
         for tensor in ("weight", "bias"):
             if f"{head}.linear.{tensor}" in weights:
@@ -107,7 +107,7 @@ def to_vit_pytorch(weights: Mapping[str, Array], architecture: Architecture) -> 
 
 
 @dataclass(frozen=True)
-class _Place:
+class _BlockPair:
     """Attention and MLP: prefix of their keys, and canonical prefixes."""
 
     key: str
@@ -123,16 +123,16 @@ def _mlp_tensors() -> Iterator[tuple[int, str]]:
     return ((layer, tensor) for layer in _MLP for tensor in ("weight", "bias"))
 
 
-def _places(depths: tuple[int, ...]) -> Iterator[_Place]:
+def _block_pairs(depths: tuple[int, ...]) -> Iterator[_BlockPair]:
     """All attentions with their MLPs, in order: those of each stage, and one that leads to the next stage."""
     for stage, depth in enumerate(depths):
         layers = f"levit.encoder.stages.{stage}.layers"
         for block in range(depth):
             key = f"backbone.{2 * stage}.layers.{block}"
-            yield _Place(key, f"{layers}.{2 * block}.module", f"{layers}.{2 * block + 1}.module", True)
+            yield _BlockPair(key, f"{layers}.{2 * block}.module", f"{layers}.{2 * block + 1}.module", True)
         if stage + 1 < len(depths):
             key = f"backbone.{2 * stage + 1}.layers.0"
-            yield _Place(key, f"{layers}.{2 * depth}", f"{layers}.{2 * depth + 1}.module", False)
+            yield _BlockPair(key, f"{layers}.{2 * depth}", f"{layers}.{2 * depth + 1}.module", False)
 
 
 def _depths(keys: Mapping[str, object]) -> tuple[int, ...]:
@@ -149,11 +149,11 @@ def _convert(rest: Weights) -> Weights:
     for index in range(_STEM_LAYERS):
         for tensor in ("weight", "bias"):
             weights[f"{_stem_key(index)}.{tensor}"] = rest.pop(f"conv_embedding.{index}.{tensor}")
-    for place in _places(depths):
-        weights |= _read_attention(rest, place)
+    for pair in _block_pairs(depths):
+        weights |= _read_attention(rest, pair)
         for layer, tensor in _mlp_tensors():
-            array = rest.pop(f"{place.key}.1.net.{layer}.{tensor}")
-            weights[f"{place.mlp}.{_MLP[layer]}.linear.{tensor}"] = _squeezed(array) if tensor == "weight" else array
+            array = rest.pop(f"{pair.key}.1.net.{layer}.{tensor}")
+            weights[f"{pair.mlp}.{_MLP[layer]}.linear.{tensor}"] = _squeezed(array) if tensor == "weight" else array
     for head, key in reversed(HEADS.items()):
         if f"{key}.weight" in rest:
             for tensor in ("weight", "bias"):
@@ -161,8 +161,8 @@ def _convert(rest: Weights) -> Weights:
     return weights
 
 
-def _read_attention(rest: Weights, place: _Place) -> Weights:
-    key, attention = f"{place.key}.0", place.attention
+def _read_attention(rest: Weights, pair: _BlockPair) -> Weights:
+    key, attention = f"{pair.key}.0", pair.attention
     biases = rest.pop(f"{key}.pos_bias.weight")
     heads, layers = biases.shape[1], ("to_q", "to_k", "to_v")
     parts = {layer: {"linear.weight": _squeezed(rest.pop(f"{key}.{layer}.0.weight"))} for layer in layers}
@@ -170,7 +170,7 @@ def _read_attention(rest: Weights, place: _Place) -> Weights:
         parts[layer] |= {f"batch_norm.{name}": array for name, array in _pop_norm(rest, f"{key}.{layer}.1").items()}
     key_dim = len(parts["to_q"]["linear.weight"]) // heads
     weights: Weights = {f"{attention}.attention_biases": _scaled(biases.T, key_dim**0.5)}
-    for part, names in ({"queries_keys_values": layers} if place.is_residual else _SUBSAMPLING).items():
+    for part, names in ({"queries_keys_values": layers} if pair.is_residual else _SUBSAMPLING).items():
         for tensor, first in parts[names[0]].items():
             packed = _packed([parts[name][tensor] for name in names], heads) if first.ndim else first
             weights[f"{attention}.{part}.{tensor}"] = packed
@@ -183,10 +183,10 @@ def _read_attention(rest: Weights, place: _Place) -> Weights:
 _SUBSAMPLING = {"keys_values": ("to_k", "to_v"), "queries": ("to_q",)}
 
 
-def _write_attention(weights: Mapping[str, Array], place: _Place, block: AttentionBlock) -> Weights:
-    key, attention = f"{place.key}.0", place.attention
+def _write_attention(weights: Mapping[str, Array], pair: _BlockPair, block: AttentionBlock) -> Weights:
+    key, attention = f"{pair.key}.0", pair.attention
     sizes = {"to_q": block.key_dim, "to_k": block.key_dim, "to_v": block.value_dim}
-    groups = {"queries_keys_values": tuple(sizes)} if place.is_residual else _SUBSAMPLING
+    groups = {"queries_keys_values": tuple(sizes)} if pair.is_residual else _SUBSAMPLING
     parts: dict[str, Array] = {}
     for part, names in groups.items():
         for tensor in ("linear.weight", *(f"batch_norm.{name}" for name in BATCH_NORM_TENSORS)):

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 from levit.errors import CheckpointError, EngineError
 from levit.runtime.native_library import chosen_instruction_set
 from levit.spec.artifact import Artifact
+from levit.spec.blocks import count_flops
 
 if TYPE_CHECKING:
     from levit.runtime.native_engine import NativeEngine
 
-# Instruction sets and precisions in which the native engine was faster than OpenVINO for every published size, in
-# batches of 16 and for one image; `python benchmarks/native.py`, docs/speed.md. In others, OpenVINO is selected.
-NATIVE_IS_FASTER = frozenset({("amx", "int8"), ("amx", "bf16"), ("avx512", "int8")})
+# Largest number of multiply-adds for one image, of networks for which the native engine was measured to be faster than
+# OpenVINO in batches of 16 and for one image, by instruction set and precision: int8 up to LeViT-384, bf16 up to
+# LeViT-192 (for larger ones it is faster for one image only). `python benchmarks/native.py`, docs/speed.md.
+NATIVE_IS_FASTER = {("amx", "int8"): 2.4e9, ("amx", "bf16"): 0.7e9, ("avx512", "int8"): 2.4e9}
 
 
 def native_precision(artifact: Artifact, precision: str, instruction_set: str) -> str:
@@ -49,10 +51,12 @@ def native_is_fastest(artifact: Artifact, precision: str = "auto") -> tuple[bool
         instruction_set = chosen_instruction_set()
     except EngineError as error:
         return False, error.reason
+    if not artifact.architecture.has_layers_of_paper:
+        return False, "the native engine is for networks with the layers of the paper"
     computed = native_precision(artifact, precision, instruction_set)
-    if (instruction_set, computed) in NATIVE_IS_FASTER:
+    if count_flops(artifact.architecture) <= NATIVE_IS_FASTER.get((instruction_set, computed), 0):
         return True, f"the fastest in {computed} with {instruction_set}"
-    return False, f"the native engine is not known to be faster in {computed} with {instruction_set}"
+    return False, f"the native engine is not known to be faster for this size in {computed} with {instruction_set}"
 
 
 def open_native_if_fastest(
