@@ -185,7 +185,9 @@ class Reader {
         !layer(a.value, width_, 1, values_width) || !layer(a.projection, values_width, 1, a.is_residual ? width_ : 0))
       return false;
     const uint64_t padded = round_up(a.keys(), LANES), queries = a.queries();
-    if (!view(r.bias, uint64_t(a.heads) * a.in_height * a.bias_row(), a.bias)) return false;
+    // Vectors may begin before a row of the bias and end behind it.
+    if (r.bias < LANES * sizeof(float)) return fail("an array is not in the file");
+    if (!view(r.bias, uint64_t(a.heads) * a.in_height * a.bias_row() + LANES, a.bias)) return false;
     grow(model.sizes.rows, a.keys() * (2 * keys_width + values_width));
     grow(model.sizes.context, queries * values_width);
     grow(model.sizes.row, keys_width);

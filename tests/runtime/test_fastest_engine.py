@@ -11,6 +11,7 @@ from levit.runtime.fastest_engine import NATIVE_IS_FASTER, native_is_fastest, na
 from levit.runtime.model_info import default_execution, describe
 from levit.runtime.model_resolution import find_artifact
 from levit.runtime.native_library import INSTRUCTIONS_VARIABLE, SWITCH_VARIABLE, instruction_sets
+from levit.spec.variants import ALL_VARIANTS
 from tests.runtime.native_library import _library, native_library  # noqa: F401  # fixtures
 
 pytestmark = pytest.mark.usefixtures("native_library")
@@ -36,6 +37,16 @@ def test_the_rules_say_which_engine_opens_a_file(instruction_set, monkeypatch, t
     with levit.Classifier() as classify:
         assert classify.engine.name == expected
         assert default_execution(artifact)[:2] == (classify.engine.name, classify.engine.precision)
+
+
+def test_the_rules_are_limited_to_measured_sizes(monkeypatch):
+    if "avx512" not in instruction_sets():
+        pytest.skip("this processor has no avx512")
+    monkeypatch.setenv(INSTRUCTIONS_VARIABLE, "avx512")
+    quantized = replace(describe(None)[0], precision="int8")
+    for name, expected in (("levit-128s", True), ("levit-384", True), ("levit-512", False)):
+        architecture = ALL_VARIANTS[name].architecture(num_labels=len(quantized.labels))
+        assert native_is_fastest(replace(quantized, architecture=architecture))[0] == expected
 
 
 def test_without_a_cache_or_a_library_another_engine_opens_it(monkeypatch):

@@ -186,6 +186,20 @@ def test_a_model_of_wrong_sizes_is_refused_before_it_is_used():
         NativeNetwork(content[:7], threads=1)
 
 
+def test_vectors_beyond_a_row_of_the_attention_bias_are_in_the_file_too():
+    content = packed(SMALL)
+    end, _ = split_metadata(memoryview(content))
+    layers, convolutions = struct.unpack_from("<2I", content, 40)
+    block = 88 + 48 * layers + 32 * convolutions  # sizes of the records, native/model_file.h
+    _, heads, _, _, height, width = struct.unpack_from("<6I", content, block)
+    row = -(-(width - 1 + -(-width // 16) * 16) // 16) * 16
+    for offset in (0, (end - 4 * heads * height * row) // 64 * 64):
+        damaged = bytearray(content)
+        struct.pack_into("<Q", damaged, block + 40, offset)
+        with pytest.raises(EngineError, match="an array is not in the file"):
+            NativeNetwork(bytes(damaged), threads=1)
+
+
 @settings(max_examples=300)
 @given(st.data())
 def test_damaged_records_give_an_error_or_logits(data):
