@@ -57,3 +57,11 @@ def test_chosen_images_take_their_group_along():
     groups = group_images(6, [(2, 4)])
     parts = assign_parts([(0,)] * 6, groups, num_classes=1, fractions={}, seed=0, chosen={"test": [4], "train": [0]})
     assert parts == ["train", "train", "test", "train", "test", "train"]
+
+
+def test_a_group_that_is_larger_than_the_share_of_a_part_is_for_training():
+    groups = group_images(20, [(0, index) for index in range(15)])
+    for seed in range(5):
+        parts = assign_parts([(0,)] * 20, groups, num_classes=1, fractions={"test": 0.2, "val": 0.1}, seed=seed)
+        assert {*parts[:15]} == {"train"}
+        assert (parts[15:].count("test"), parts[15:].count("val")) == (4, 1)

@@ -10,20 +10,24 @@ import pytest
 from PIL import Image
 
 import levit
+from tests.conftest import EXAMPLES
 from tests.documentation.console_commands import commands_of, run_commands, write_holiday
 
 SECTIONS = ("Look at photos", "Divide them", "Train", "Use it")
 
 
 def write_photos(folder: Path) -> None:
-    """Twenty pictures of each of three classes: stripes in one of three directions, on noise."""
+    """Twenty parts of the example photos in each of three tints, which are the classes."""
     generator = np.random.default_rng(0)
-    rows, columns = np.mgrid[:96, :96]
-    for name, position in (("across", rows), ("down", columns), ("diagonal", rows + columns)):
+    photos = [Image.open(EXAMPLES / f"{name}.jpg").convert("RGB") for name in ("cat", "espresso", "officer", "rocket")]
+    for name, tint in (("blue", (0.5, 0.7, 1.2)), ("green", (0.6, 1.15, 0.6)), ("red", (1.2, 0.6, 0.5))):
         (folder / name).mkdir(parents=True)
         for number in range(20):
-            stripes = 60 * np.sin(position / generator.uniform(3, 6) + generator.uniform(0, 6))
-            pixels = 128 + stripes[:, :, None] + generator.normal(0, 30, (96, 96, 3)) + generator.normal(0, 20, 3)
+            photo = photos[generator.integers(len(photos))]
+            side = int(generator.uniform(0.25, 0.6) * min(photo.size))
+            left, top = generator.integers(photo.width - side), generator.integers(photo.height - side)
+            part = photo.crop((left, top, left + side, top + side)).resize((128, 128))
+            pixels = np.asarray(part, np.float32) * tint * generator.uniform(0.7, 1.2) + generator.uniform(-20, 20)
             Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / name / f"{number}.png")
 
 
@@ -42,6 +46,6 @@ def test_each_command_runs_and_the_model_is_better_than_guessing(tmp_path):
     with (tmp_path / "evaluation" / "mistakes.csv").open(newline="") as stream:
         assert len(list(csv.DictReader(stream))) <= 6  # of 12; guessing gives 8
     artifact = levit.Classifier(tmp_path / "fast.onnx").artifact
-    assert (artifact.precision, artifact.labels) == ("int8", ("across", "diagonal", "down"))
+    assert (artifact.precision, artifact.labels) == ("int8", ("blue", "green", "red"))
     assert artifact.rejection is not None
     assert sum(len(files) for _, _, files in os.walk(tmp_path / "by-class")) == 4

@@ -7,8 +7,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from levit.data.subsets import stratified_split
-
 Part = str  # "train", "val" or "test"; also the name of the folder
 
 PARTS = ("train", "val", "test")
@@ -54,7 +52,8 @@ def assign_parts(
 ) -> list[Part]:
     """Assign each image to a part, class by class, so that all images of a group are in the same one.
 
-    A group counts as one image, with the labels of its first image. Every class keeps a training image.
+    The labels of a group are those of its first image. A group that is larger than the number of images of a part is
+    for training, and every class keeps a training image.
 
     Args:
         labels: class indices of each image.
@@ -76,14 +75,24 @@ def assign_parts(
     part_of_group: dict[int, Part] = {}
     for part, indices in (chosen or {}).items():
         part_of_group |= {int(groups[index]): part for index in indices}
-    free = [index for index in np.unique(groups).tolist() if index not in part_of_group]
-    remaining = 1.0
-    for part in ("test", "val"):  # first the test set, which does not depend on the size of the validation set
-        fraction = fractions.get(part, 0.0) / remaining
-        kept, taken = stratified_split(
-            [labels[index] for index in free], num_classes, min(fraction, 1.0), seed, is_multi_label=is_multi_label
-        )
-        part_of_group |= {free[position]: part for position in taken.tolist()}
-        free = [free[position] for position in kept.tolist()]
-        remaining -= fractions.get(part, 0.0)
+    numbers, sizes = np.unique(groups, return_counts=True)
+    size_of = dict(zip(numbers.tolist(), sizes.tolist(), strict=True))
+    strata: dict[tuple[int, ...], list[int]] = {}
+    num_left = np.zeros(num_classes, np.int64)  # groups of each class for training
+    for group in size_of:
+        if group not in part_of_group:
+            strata.setdefault(() if is_multi_label else tuple(labels[group]), []).append(group)
+            num_left[list(labels[group])] += 1
+    for stratum, members in sorted(strata.items()):
+        order = np.random.default_rng([seed, *stratum]).permutation(len(members)).tolist()
+        num_images = sum(size_of[group] for group in members)
+        for part in ("test", "val"):  # first the test set, which does not depend on the size of the validation set
+            fraction = fractions.get(part, 0.0)
+            count = max(1, round(fraction * num_images)) if fraction else 0
+            for group in (members[position] for position in order):
+                is_free = group not in part_of_group and (num_left[list(labels[group])] > 1).all()
+                if is_free and size_of[group] <= count:
+                    part_of_group[group] = part
+                    num_left[list(labels[group])] -= 1
+                    count -= size_of[group]
     return [part_of_group.get(int(group), "train") for group in groups]
