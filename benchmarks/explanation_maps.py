@@ -55,6 +55,12 @@ class Maps:
         self._tokens = open_token_network(self._options, self.artifact)
         self._torch: AttentionNetwork | None = None
 
+    @classmethod
+    def at_twice_the_size(cls) -> Maps:
+        """Maps of the embedded model's training weights for images of twice the height and width."""
+        height, width = levit.Classifier().artifact.architecture.image_height_width
+        return cls(resize_checkpoint(levit.read_checkpoint("embedded"), (2 * height, 2 * width)))
+
     def scores(self, batch: Pixels) -> Array:
         """Scores of images: uint8 [N, height, width, 3] -> float32 [N, classes]."""
         parts = range(0, len(batch), BATCH_SIZE)

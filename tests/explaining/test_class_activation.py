@@ -27,12 +27,13 @@ def test_the_mean_over_the_tokens_is_the_logit(tmp_path, engine):
     tokens = token_logits(open_token_network(options, artifact), pixels, artifact.architecture)
     assert tokens.shape == (1, 2, len(LABELS))
     assert np.abs(tokens.mean((0, 1)) - expected).max() <= 1e-4 * np.abs(expected).max()
-    assert tokens.std((0, 1)).max() > 1e-3
+    assert np.abs(tokens[0, 0] - tokens[0, 1]).max() > 1e-5  # random weights, whose tokens are similar
 
 
 def test_the_embedded_model_has_two_by_two_tokens():
-    explanation = levit.explain("examples/espresso.jpg", method="cam", precision="fp32", threads=1)
-    prediction = levit.Classifier(precision="fp32", threads=1)("examples/espresso.jpg")
+    options = {"engine": "openvino", "precision": "fp32", "threads": 1}
+    explanation = levit.explain("examples/espresso.jpg", method="cam", **options)
+    prediction = levit.Classifier(**options)("examples/espresso.jpg")
     assert explanation.values.shape == (2, 2)
     logit = prediction.logits[prediction.top(1)[0].index]
     assert explanation.values.mean() == pytest.approx(float(logit), rel=1e-4)

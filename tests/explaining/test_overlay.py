@@ -32,7 +32,7 @@ def test_the_overlay_has_the_size_of_the_image_and_a_caption_below():
     pixels = np.asarray(picture, int)
     assert (pixels[:100, :50] < 60).all()  # darkened, because the network does not see it
     assert (pixels[:100, 150:] < 60).all()
-    assert (pixels[2, 60] == 128).all()  # nothing over it
+    assert np.abs(pixels[2, 60] - 128).max() <= 2  # nothing over it
     red, _, blue = pixels[97, 145]
     assert red > 180
     assert red > blue

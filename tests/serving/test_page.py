@@ -202,7 +202,7 @@ def test_everything_works_with_the_keyboard_alone(open_page):
 
     tab_to("#choose")
     with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Enter")
+        page.keyboard.press("Space")
     chooser.value.set_files(PHOTOS[:2])
     wait_for_results(page, 2)
     tab_to("#explain")

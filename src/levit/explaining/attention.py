@@ -75,7 +75,7 @@ class AttentionNetwork:
         """
         _, attentions = self._run(pixels)
         relevance = self._relevance([attention[0].mean(0) for attention in attentions])
-        return relevance / relevance.sum()
+        return np.asarray(relevance / relevance.sum(), np.float32)
 
     def _run(self, pixels: NDArray[np.uint8]) -> tuple[Tensor, Sequence[Tensor]]:
         # The input requires a gradient, so that all attention probabilities are part of the graph.

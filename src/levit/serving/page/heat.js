@@ -17,7 +17,7 @@ export function drawHeat(canvas, rows) {
   context.drawImage(small, 0, 0, canvas.width, canvas.height);
 }
 
-/** Places a canvas over the view of the network, inside a box that shows the whole image. */
+/** Aligns a canvas over the view of the network, inside a box that shows the whole image. */
 export function placeHeat(canvas, explanation) {
   const { left, top, width, height } = explanation.view;
   const share = (part, whole) => `${(100 * part) / whole}%`;

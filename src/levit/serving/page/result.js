@@ -91,7 +91,7 @@ export function fade() {
   element("heat").style.opacity = String(element("strength").value / 100);
 }
 
-/** Places the image and its heat map in the frame. */
+/** Aligns the image and its heat map in the frame. */
 export function place() {
   const [frame, image] = [element("frame"), element("image")];
   const [width, height] = shown ? [shown.width, shown.height] : [image.naturalWidth, image.naturalHeight];
