@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import levit
+from levit.checkpoints.levit_folder import write_levit_folder
 from levit.checkpoints.reading import read_checkpoint
 from levit.checkpoints.writing import convert, write_checkpoint
 from levit.deployment.build import build_artifact
@@ -74,6 +75,16 @@ def test_the_network_is_saved_and_loaded_and_trains(tmp_path):
     assert torch.isfinite(output.loss)
     backbone = levit.LevitModel(network.config)
     assert not [name for name, parameter in backbone.named_parameters() if not parameter.isfinite().all()]
+
+
+def test_its_backbone_and_folders_of_levit_are_read(tmp_path):
+    checkpoint = read_checkpoint(ONE_HEAD / "levit.pt")
+    levit.load_checkpoint(checkpoint).levit.save_pretrained(tmp_path / "backbone")
+    backbone = read_checkpoint(tmp_path / "backbone")
+    assert backbone.weights.keys() == {name for name in checkpoint.weights if not name.startswith("classifier")}
+    again = read_checkpoint(write_levit_folder(checkpoint, tmp_path / "folder"))
+    assert again.architecture == checkpoint.architecture
+    assert all(np.array_equal(again.weights[name], array) for name, array in checkpoint.weights.items())
 
 
 def test_a_new_network_has_residual_branches_of_zero():

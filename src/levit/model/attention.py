@@ -34,6 +34,8 @@ class BiasedAttention(nn.Module):
         has_mask: whether a mask removes keys of single queries: the buffer `attention_mask`, bool [H, M, N].
     """
 
+    attention_mask: Tensor
+
     def __init__(self, *, num_heads: int, grid: Grid, stride: int, has_mask: bool) -> None:
         super().__init__()
         self.num_heads, self.grid, self.stride, self.has_mask = num_heads, grid, stride, has_mask
