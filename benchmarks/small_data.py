@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -64,7 +64,7 @@ def write_folder(images: Iterable[LabeledImage], classes: tuple[str, ...], folde
 
 def train_and_test(folder: Path, weights: str, settings: str, seed: int) -> tuple[float, float]:
     """Fine-tune on `folder/train`; top-1 accuracy of `folder/test`, and the duration of the training in seconds."""
-    values = {
+    values: dict[str, Any] = {
         "data": str(folder / "train"), "out": str(folder / f"run-{Path(weights).name}-{settings}"), "model": weights,
         "seed": seed, "report_to": "none", "evaluation": False,
     }  # fmt: skip

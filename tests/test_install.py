@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,14 @@ def checkpoint(tmp_path_factory) -> Path:
     config = config_from_architecture(architecture) | {"model_type": "levit"}
     (folder / "config.json").write_text(json.dumps(config))
     return folder
+
+
+def test_the_wheel_contains_the_recipes_and_the_networks_that_they_name(wheels):
+    (package,) = wheels.glob("levit-*.whl")
+    names = set(zipfile.ZipFile(package).namelist())
+    files = [file.relative_to(ROOT / "configs") for file in (ROOT / "configs").rglob("*.[yj]*") if file.is_file()]
+    assert {f"levit/training/recipes/{file.as_posix()}" for file in files} <= names
+    assert "levit/training/recipes/networks/resnet9-cifar/config.json" in names
 
 
 def test_the_wheels_have_at_most_130_megabytes(wheels):

@@ -11,7 +11,7 @@ from accelerate.utils import broadcast_object_list
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from levit.training.control_group import sum_in_control_group
+from levit.training.control_group import connection_errors, sum_in_control_group
 
 
 def all_reduce_flags(flags: Sequence[bool], accelerator: Accelerator) -> list[bool]:
@@ -73,9 +73,14 @@ def broadcast_network(network: nn.Module, accelerator: Accelerator) -> None:
 
 
 def broadcast_text(text: str, accelerator: Accelerator) -> str:
-    """Return the text of the first process."""
+    """Return the text of the first process.
+
+    Raises:
+        LevitError: another process has ended, or does not respond.
+    """
     if accelerator.num_processes == 1:
         return text
     texts = [text]
-    broadcast_object_list(texts)
+    with connection_errors():
+        broadcast_object_list(texts)
     return texts[0]
