@@ -91,7 +91,8 @@ class Server:
                 pass
             time.sleep(0.2)
         self.process.kill()
-        raise RuntimeError((self.process.stderr or sys.stderr).read().decode()[-2000:])
+        errors = self.process.stderr.read() if self.process.stderr is not None else b""
+        raise RuntimeError(errors.decode()[-2000:])
 
 
 def levit_server(*options: str) -> Server:
