@@ -1,4 +1,4 @@
-"""Take the pictures of the page of `levit serve`: docs/images/page.png and docs/images/page-phone.png.
+"""Take the pictures of the page of `levit serve`: docs/images/page.jpg and docs/images/page-phone.jpg.
 
 python docs/page_pictures.py     needs Chromium (.ci/install_browser) and pip install playwright
 """
@@ -30,8 +30,8 @@ def main() -> None:
             address = json.loads(service.stdout.readline())["url"] if service.stdout else ""
             executable = shutil.which("chromium") or shutil.which("google-chrome")
             browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-            take_picture(browser, address, IMAGES / "page.png", width=1440, height=1000, scheme="light")
-            take_picture(browser, address, IMAGES / "page-phone.png", width=390, height=844, scheme="dark")
+            take_picture(browser, address, IMAGES / "page.jpg", width=1440, height=1000, scheme="light")
+            take_picture(browser, address, IMAGES / "page-phone.jpg", width=390, height=844, scheme="dark")
             browser.close()
         finally:
             service.kill()
@@ -48,7 +48,7 @@ def take_picture(browser: Browser, address: str, file: Path, *, width: int, heig
     page.click("#explain")
     page.wait_for_selector("#heat", state="visible")
     page.wait_for_timeout(1000)  # the bars grow
-    page.screenshot(path=file, full_page=True)
+    page.screenshot(path=file, full_page=True, type="jpeg", quality=88)
     page.close()
 
 
