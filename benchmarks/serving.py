@@ -38,6 +38,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PHOTOS = ROOT.parent / "shared" / "data" / "photos-val.parquet"
 PEERS = Path(__file__).parent / "serving_peers"
 CONNECTIONS = 32
+WARM_UP = 3  # seconds
 AUTOCANNON = "/tmp/autocannon/node_modules/.bin/autocannon"  # noqa: S108
 
 # Each request has the next file; the body is read once.
@@ -96,8 +97,8 @@ def run_wrk(address: str, path: str, files: Path, seconds: float) -> float:
     if errors := re.search(r"Non-2xx or 3xx responses: .*|Socket errors: .*", output):
         raise RuntimeError(errors[0])
     match = re.search(r"Requests/sec:\s+([\d.]+)", output)
-    if match is None:
-        raise RuntimeError(output)
+    if match is None or not float(match[1]):
+        raise RuntimeError(f"no request was finished; give more seconds: {output}")
     return float(match[1])
 
 
@@ -184,12 +185,12 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     for _ in range(options.rounds):
         rows.setdefault("stream", []).append(measure_stream(files, options.seconds))
         with levit_server() as server:
-            run_wrk(server.address, "/predictions/default", names, 1)
+            run_wrk(server.address, "/predictions/default", names, WARM_UP)
             values = measure_server(server, "/predictions/default", names, options.seconds)
             rows.setdefault("levit serve", []).append(values)
         for name, (command, ready, path) in {} if options.without_peers else peers().items():
             with Server(command, ready) as server:
-                run_wrk(server.address, path, names, 1)
+                run_wrk(server.address, path, names, WARM_UP)
                 rows.setdefault(name, []).append(measure_server(server, path, names, options.seconds))
     medians = {
         name: [statistics.median(column) for column in zip(*values, strict=True)] for name, values in rows.items()
