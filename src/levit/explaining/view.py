@@ -38,7 +38,7 @@ class View:
 
         Examples:
             >>> View.of_image((480, 640), Preprocessing.for_image_size((224, 224)))
-            View(top=30.0, left=109.43..., height=420.0, width=420.41...)
+            View(top=30.0, left=108.85..., height=420.0, width=420.41...)
         """
         resized = resized_size(*size, preprocessing.resize) if preprocessing.resize is not None else size
         crop = preprocessing.crop or resized
