@@ -20,6 +20,7 @@ from levit.spec.architecture import Architecture
 from levit.spec.blocks import EncoderBlock, MlpBlock, heads, stage_blocks, stem_layers
 from levit.spec.labels import default_labels
 from levit.spec.preprocessing import Preprocessing
+from levit.spec.variants import find_variant
 
 
 class LevitOutput(NamedTuple):
@@ -47,7 +48,7 @@ class LeViT(nnx.Module):
     `nnx.BatchStat`, all in float32; their paths in the module are canonical names.
 
     Args:
-        config: architecture of the network, such as `levit.jax.architecture("levit-128s")`.
+        config: architecture of the network, or the name of a published size such as "levit-128s".
         drop_path_rate: probability in [0, 1) of dropping a residual branch in training (stochastic depth).
         dtype: type of the computation: float32 or bfloat16. Batch norm statistics and softmax are float32 in both.
         labels: class names, in the order of the logits; default: those of `levit.read_checkpoint` for files without
@@ -57,8 +58,8 @@ class LeViT(nnx.Module):
         rngs: random numbers: the stream `params` for initial weights, `dropout` for drop path.
 
     Raises:
-        ConfigError: the network has layers or an activation that are not implemented in JAX, another number of classes
-            than labels, or a drop path rate outside [0, 1).
+        ConfigError: no size has that name; the network has layers or an activation that are not implemented in JAX,
+            another number of classes than labels, or a drop path rate outside [0, 1).
 
     Examples:
         >>> import jax.numpy as jnp
@@ -73,7 +74,7 @@ class LeViT(nnx.Module):
 
     def __init__(
         self,
-        config: Architecture,
+        config: Architecture | str,
         *,
         drop_path_rate: float = 0.0,
         dtype: DTypeLike = jnp.float32,
@@ -82,6 +83,7 @@ class LeViT(nnx.Module):
         initializer_range: float = 0.02,
         rngs: nnx.Rngs,
     ) -> None:
+        config = find_variant(config).architecture() if isinstance(config, str) else config
         _check(config, drop_path_rate)
         self.config, self.drop_path_rate, self.dtype = config, drop_path_rate, jnp.dtype(dtype)
         self.labels = default_labels(config.num_labels) if labels is None else tuple(labels)
