@@ -11,6 +11,7 @@ from levit.cli import app
 from levit.spec.blocks import count_flops
 from levit.spec.variants import VARIANTS
 from levit.spec.weight_shapes import count_parameters
+from levit.training.recipe import find_recipe
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
@@ -67,7 +68,7 @@ def test_commands_are_valid(command):
     parser = typer.main.get_command(app).commands[name]
     options = parser.make_context(name, arguments).params
     assert options["data"].startswith("/data/")
-    assert "config" not in options or (ROOT / options["config"]).is_file()
+    assert "config" not in options or find_recipe(options["config"]).is_file()
 
 
 def test_every_row_has_a_command():
