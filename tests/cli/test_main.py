@@ -35,8 +35,8 @@ def exit_code_and_imports(*arguments: str) -> list[str]:
 
 def test_the_names_of_the_commands():
     assert COMMANDS == [
-        "benchmark", "calibrate", "convert", "data", "embed", "evaluate", "explain", "export", "info", "models", "predict",
-        "serve", "similar", "sparsify", "split", "train", "val", "video",
+        "benchmark", "calibrate", "convert", "data", "embed", "evaluate", "explain", "export", "info", "models",
+        "predict", "serve", "similar", "sparsify", "split", "train", "val", "video",
     ]  # fmt: skip
 
 

@@ -15,8 +15,8 @@ from tests.training.runs import StopAfterSteps, assert_same_run
 def values(network):
     """Options of a run of two steps and no files outside the run directory."""
     return {
-        "model": str(network), "epochs": 2, "batch_size": 16, "precision": "fp32", "workers": 0, "report_to": "none", "evaluation": False,
-        "keep_state": True, "ema": 0.8,
+        "model": str(network), "epochs": 2, "batch_size": 16, "precision": "fp32", "workers": 0, "report_to": "none",
+        "evaluation": False, "keep_state": True, "ema": 0.8,
     }  # fmt: skip
 
 

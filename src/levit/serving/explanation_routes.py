@@ -76,10 +76,7 @@ def explanation_routes(service: Service) -> APIRouter:
         """The body is an image; the response is the object that `levit explain --json` prints."""
         served = service.accept(model)
         request.scope[MODEL_KEY] = served.name
-        if media_type(request.headers.get("content-type", "")) in (FORM_TYPE, JSON_TYPE):
-            raise RequestError(415, "an explanation is of one image: send the image itself")
-        if class_index is not None and class_name is not None:
-            raise RequestError(422, "give either class_index or class_name")
+        _check_request(request, class_index, class_name)
         explainer = explainers.setdefault(served.name, _explainer(served))
         deadline = service.deadline(timeout)
         receive = request.receive
@@ -96,6 +93,14 @@ def explanation_routes(service: Service) -> APIRouter:
         return Response(content, media_type="application/json", headers=headers)
 
     return router
+
+
+def _check_request(request: Request, class_index: int | None, class_name: str | None) -> None:
+    """Raise an error unless the body is an image and at most one class is given."""
+    if media_type(request.headers.get("content-type", "")) in (FORM_TYPE, JSON_TYPE):
+        raise RequestError(415, "an explanation is of one image: send the image itself")
+    if class_index is not None and class_name is not None:
+        raise RequestError(422, "give either class_index or class_name")
 
 
 def _explainer(served: ServedModel) -> Explainer:
