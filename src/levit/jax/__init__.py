@@ -18,9 +18,10 @@ try:
     from levit.jax.network import LeViT, LevitOutput
     from levit.jax.orbax_checkpoints import load_orbax, save_orbax
 except ModuleNotFoundError as error:
-    if (error.name or "").partition(".")[0] not in ("jax", "jaxlib", "flax", "optax", "orbax"):
+    package = (error.name or "").partition(".")[0]
+    if package not in ("jax", "jaxlib", "flax", "orbax"):
         raise
-    raise ImportError(f'levit.jax needs {error.name}: pip install "levit[jax]"') from error
+    raise ImportError(f'levit.jax needs {package}: pip install "levit[jax]"') from error
 
 __all__ = [
     "LeViT",
