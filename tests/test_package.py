@@ -60,6 +60,7 @@ def test_the_public_names():
         "LevitWarning",
         "Prediction",
         "Progress",
+        "SplitReport",
         "StepReport",
         "TrainingOptions",
         "__version__",
@@ -70,6 +71,7 @@ def test_the_public_names():
         "evaluate_multi_label",
         "explain",
         "export",
+        "inspect",
         "load_checkpoint",
         "load_image_processor",
         "open_data",
@@ -77,6 +79,7 @@ def test_the_public_names():
         "read_checkpoint",
         "register",
         "sparsify",
+        "split_data",
         "train",
     ]
     assert dir(levit) == levit.__all__

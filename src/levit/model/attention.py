@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from levit.errors import ConfigError
+from levit.model.activations import ACTIVATIONS
 from levit.model.attention_bias import gather_attention_biases, offset_table, resize_attention_biases
 from levit.model.attention_functions import AttentionFunction
-from levit.model.layers import ACTIVATIONS, LinearBatchNorm
+from levit.model.layers import LinearBatchNorm
 from levit.spec.architecture import Grid
 
 

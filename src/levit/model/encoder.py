@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from levit.errors import ConfigError
+from levit.model.activations import ACTIVATIONS
 from levit.model.attention import Attention, SubsamplingAttention
 from levit.model.attention_functions import AttentionFunction
-from levit.model.layers import ACTIVATIONS, ConvolutionBatchNorm, Mlp, Residual
+from levit.model.layers import ConvolutionBatchNorm, Mlp, Residual
 from levit.spec.architecture import Architecture, Grid
 from levit.spec.blocks import EncoderBlock, MlpBlock, StemLayer, stage_blocks, stem_layers
 

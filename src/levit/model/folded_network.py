@@ -12,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.deployment.folding import fold
 from levit.errors import ConfigError
-from levit.model.layers import ACTIVATIONS
+from levit.model.activations import ACTIVATIONS
 from levit.spec.blocks import AttentionBlock, encoder_blocks, stem_layers
 
 

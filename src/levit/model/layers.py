@@ -5,21 +5,12 @@ Shapes: B images, C channels.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "hardswish": nn.Hardswish,
-    "silu": nn.SiLU,
-    "gelu": nn.GELU,
-    "gelu_tanh": partial(nn.GELU, approximate="tanh"),
-    "none": nn.Identity,
-}
+from levit.model.activations import ACTIVATIONS
 
 
 class TokenBatchNorm(nn.BatchNorm1d):
