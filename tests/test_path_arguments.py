@@ -66,6 +66,21 @@ def test_labeled_images_are_opened_at_every_kind_of_path(exported, form):
 
 
 @pytest.mark.parametrize("form", FORMS)
+def test_data_sets_are_inspected_split_and_trained_on_at_every_kind_of_path(tmp_path, form):
+    assert [summary.num_images for summary in levit.inspect(form(EXAMPLES))] == [4]
+    with pytest.raises(levit.DataError, match=r"^examples: "):
+        levit.split_data(form(EXAMPLES), form(tmp_path / "split"))
+    with pytest.raises(levit.DataError, match=r"missing: no such file or folder"):
+        levit.train(form(tmp_path / "missing"), out=form(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_images_are_explained_at_every_kind_of_path(exported, form):
+    explanation = levit.explain(form(EXAMPLES / "cat.jpg"), model=form(exported), method="cam")
+    assert explanation.values.ndim == 2
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_one_model_or_a_list_is_measured_at_every_kind_of_path(tmp_path, form):
     for models in (form(tmp_path / "missing.onnx"), [form(tmp_path / "missing.onnx")]):
         with pytest.raises(levit.EngineError, match=r"missing\.onnx: no such file"):
@@ -93,6 +108,7 @@ def test_the_type_of_a_path_is_text_or_any_path_object(function, argument, kind)
 def test_every_public_function_with_paths_is_covered():
     functions = {function for function, _, _ in functions_with_paths()}
     assert functions == {
-        "Classifier", "benchmark", "calibrate", "convert", "evaluate", "evaluate_multi_label", "export",
+        "Classifier", "benchmark", "calibrate", "convert", "evaluate", "evaluate_multi_label", "explain", "export", "inspect",
         "load_checkpoint", "load_image_processor", "open_data", "open_engine", "read_checkpoint", "sparsify",
+        "split_data", "train",
     }  # fmt: skip
