@@ -167,7 +167,7 @@ def test_an_override_of_a_recipe_leaves_out_what_has_no_effect_without_it(consol
 def test_a_run_that_cannot_be_resumed_names_the_flags_of_another_run(console, photos, quick, tmp_path):
     run = tmp_path / "run"
     assert console("train", photos, "--out", run, *quick).code == 0
-    result = console("train", photos, "--out", run, *quick, "--lr", "1e-3", "--resume")
+    result = console("train", photos, "--out", run, *quick, "--lr", "2e-3", "--resume")
     assert result.code == 2
     assert f"{run} cannot resume with other values of --lr: give the values in" in result.err
     assert f"or start another run with --model {run / 'last'} and another --out" in result.err
