@@ -6,7 +6,8 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPConnection
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException
 
 import pytest
 
@@ -50,7 +51,7 @@ def test_the_address_and_the_models_are_printed_when_they_are_ready(server):
         (["a=-", "a=-"], "levit: two models are called 'a': give each a name of its own: NAME=MODEL\n"),
         (["--timeout", "0"], "levit: --timeout is 0: give a finite number above 0\n"),
         (["--api-keys", "missing.txt"], "levit: missing.txt cannot be read (No such file or directory)\n"),
-        (["--host", "host.invalid"], "levit: host.invalid:0 cannot listen there "),
+        (["--host", "host.invalid"], "levit: cannot listen on host.invalid:0 ("),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -64,7 +65,7 @@ def test_an_error_of_the_command_is_one_line(arguments, message):
 def test_a_port_that_is_in_use_is_one_line(server, fruit):
     result = command(fruit, "--port", server.port)
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr.startswith(f"levit: 127.0.0.1:{server.port} cannot listen there (")
+    assert result.stderr.startswith(f"levit: cannot listen on 127.0.0.1:{server.port} (")
     assert result.stderr.endswith("give another --port\n")
 
 
@@ -73,19 +74,17 @@ def test_sigterm_finishes_the_accepted_requests_and_exits_with_0(own_server):
 
     def send_until_refused(_: int) -> list[int]:
         statuses = []
-        try:
-            connection = HTTPConnection(own_server.host, own_server.port, timeout=600)
-            connection.connect()
-        except ConnectionRefusedError:
-            return statuses
-        while not statuses or statuses[-1] == 200:
-            try:
-                connection.request("POST", "/predictions/fruit", CAT)
-                statuses.append(connection.getresponse().status)
-            except (ConnectionError, OSError):  # closed between two requests
-                break
-            if len(statuses) == 3:
-                ready.release()
+        with closing(HTTPConnection(own_server.host, own_server.port, timeout=600)) as connection:
+            while not statuses or statuses[-1] == 200:
+                try:
+                    connection.request("POST", "/predictions/fruit", CAT)
+                    response = connection.getresponse()
+                    response.read()  # before the connection takes another request
+                except (HTTPException, OSError):  # closed between two requests, or not accepted any more
+                    break
+                statuses.append(response.status)
+                if len(statuses) == 3:
+                    ready.release()
         return statuses
 
     ready = threading.Semaphore(0)

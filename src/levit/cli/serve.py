@@ -88,9 +88,13 @@ def serve(
         api_keys=read_api_keys(api_keys),
         origins=tuple(origins or ()),
     )
-    _warn_if_open(options.is_loopback, bool(options.api_keys), host)
     named = _named_models(models or [], engine, precision, provider, revision, threads)
-    serve_models(named, options, on_ready=lambda address: _print_address(address, named, as_json=as_json))
+
+    def report(address: str) -> None:
+        _warn_if_open(options.is_loopback, bool(options.api_keys), host)
+        _print_address(address, named, as_json=as_json)
+
+    serve_models(named, options, on_ready=report)
 
 
 def _check_extra() -> None:

@@ -51,8 +51,9 @@ def _listen(options: ServiceOptions) -> socket.socket:
         return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        source = f"{options.host}:{options.port}"
-        raise ConfigError(f"cannot listen there ({reason})", source=source, hint="give another `port`") from error
+        name = "host" if isinstance(error, socket.gaierror | UnicodeError) else "port"
+        reason = f"cannot listen on {options.host}:{options.port} ({reason})"
+        raise ConfigError(reason, hint=f"give another `{name}`") from error
 
 
 async def _run(
