@@ -125,7 +125,7 @@ def _find_in_folder(folder: Path) -> Path:
             source=folder,
             hint="save them in one, save_pretrained(…, max_shard_size='1GB')",
         )
-    weights = [folder / name for name in names if is_weight_file(name) and (folder / name).is_file()]
+    weights = [folder / name for name in names if is_weight_file(name) and not (folder / name).is_dir()]
     if len(weights) == 1:
         return weights[0]
     if weights:
