@@ -108,7 +108,7 @@ def test_the_type_of_a_path_is_text_or_any_path_object(function, argument, kind)
 def test_every_public_function_with_paths_is_covered():
     functions = {function for function, _, _ in functions_with_paths()}
     assert functions == {
-        "Classifier", "benchmark", "calibrate", "convert", "evaluate", "evaluate_multi_label", "explain", "export", "inspect",
-        "load_checkpoint", "load_image_processor", "open_data", "open_engine", "read_checkpoint", "sparsify",
-        "split_data", "train",
+        "Classifier", "benchmark", "calibrate", "convert", "evaluate", "evaluate_multi_label", "explain", "export",
+        "inspect", "load_checkpoint", "load_image_processor", "open_data", "open_engine", "read_checkpoint",
+        "sparsify", "split_data", "train",
     }  # fmt: skip

@@ -104,7 +104,7 @@ def test_in_a_forked_pool_the_error_is_raised_instead_of_a_wait(checkpoint):
     code = """
 import multiprocessing, sys
 import levit
-classify = levit.Classifier(sys.argv[1])
+classify = levit.Classifier(sys.argv[1], engine="openvino")
 classify(sys.argv[2])
 with multiprocessing.get_context("fork").Pool(1) as pool:
     try:

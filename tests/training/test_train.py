@@ -32,7 +32,7 @@ def long_run(colors: Path, network: Path, tmp_path_factory: pytest.TempPathFacto
     return train(
         data=str(colors), out=str(tmp_path_factory.mktemp("long") / "run"), model=str(network), epochs=8,
         batch_size=16, lr=3e-3, drop_path=0.1, ema=0.8, clip=0.1, repeats=2, precision="fp32", workers=0,
-        report_to="tensorboard",
+        report_to="tensorboard", select="best", warmup_epochs=1.0, layer_decay=1.0, ema_warmup=False, min_crop=0.08,
     )  # fmt: skip
 
 

@@ -18,6 +18,8 @@ from levit.files import replacing
 TRAINING_IMAGES_FILE = "train_images.npy"
 """In a run directory: uint64 [images], sorted; for each training image a hash of its name, label and size in bytes."""
 
+_NOTEWORTHY_SHARE = 0.1
+
 
 def write_training_images(run: Path, images: Iterable[tuple[str, str, object]]) -> None:
     """Record the training images of a run.
@@ -50,8 +52,11 @@ class TrainingImageCounter:
             self._count += place < len(self._hashes) and self._hashes[place] == value
 
     def warn(self, num_images: int) -> None:
-        """Warn where images were counted, of the `num_images` that were evaluated."""
-        if self._count:
+        """Warn where at least a tenth of the `num_images` that were evaluated were counted.
+
+        Fewer may be other images: those of one class may have the names and sizes of other files by chance.
+        """
+        if self._count and self._count >= _NOTEWORTHY_SHARE * num_images:
             text = f"{self._model} was trained on {self._count:,} of these {num_images:,} images"
             warnings.warn(f"{text}: its accuracy on them says little about others", LevitWarning, stacklevel=3)
 
