@@ -21,6 +21,7 @@ class Deadline:
         clock: function that gives the time in seconds.
 
     Examples:
+        >>> from levit.serving.errors import DisconnectedError
         >>> deadline = Deadline(30)
         >>> deadline.check()
         >>> deadline.abandon(DisconnectedError())
