@@ -19,6 +19,7 @@ from levit.cli.engine_options import (
 )
 
 if TYPE_CHECKING:
+    from levit.serving.options import ServiceOptions
     from levit.serving.served_model import NamedModel
 
 ModelsArgument = Annotated[
@@ -89,12 +90,7 @@ def serve(
         origins=tuple(origins or ()),
     )
     named = _named_models(models or [], engine, precision, provider, revision, threads)
-
-    def report(address: str) -> None:
-        _warn_if_open(options.is_loopback, bool(options.api_keys), host)
-        _print_address(address, named, as_json=as_json)
-
-    serve_models(named, options, on_ready=report)
+    serve_models(named, options, on_ready=lambda address: _report(address, named, options, as_json=as_json))
 
 
 def _check_extra() -> None:
@@ -130,12 +126,14 @@ def _named_models(
     ]
 
 
-def _warn_if_open(is_loopback: bool, has_keys: bool, host: str) -> None:
+def _report(address: str, models: list[NamedModel], options: ServiceOptions, *, as_json: bool) -> None:
+    """Print the address and the models, after a warning if everyone who reaches the address can use them."""
     from levit.logs import get_logger
 
-    if not is_loopback and not has_keys:
-        reason = f"everyone who reaches {host} can use this service: --api-keys FILE restricts it"
+    if not options.is_loopback and not options.api_keys:
+        reason = f"everyone who reaches {options.host} can use this service: --api-keys FILE restricts it"
         get_logger().warning("%s", reason)
+    _print_address(address, models, as_json=as_json)
 
 
 def _print_address(address: str, models: list[NamedModel], *, as_json: bool) -> None:
