@@ -77,7 +77,7 @@ def write_flax(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 
     Examples:
         >>> write_flax({"params/bias": np.array([1, 2], np.int8)}).hex(" ", -6)
-        '81a6706172616d 7381a462696173c7 0b01 9391 02a4696e7438c4 020102'
+        '81a670617261 6d7381a46269 6173c70c0193 9102a4696e74 38c4020102'
     """
     tree: dict[str, Any] = {}
     for key, array in arrays.items():
