@@ -49,6 +49,13 @@ def test_the_graph_is_valid_and_has_one_output():
     assert output.type.tensor_type.shape.dim[1].dim_value == 4 * 293
 
 
+def test_an_explicit_engine_that_computes_no_other_graph_leaves_the_maps_to_one_that_does(tmp_path):
+    folder = write_checkpoint(tmp_path / "small", SMALL)
+    image = np.zeros((40, 40, 3), np.uint8)
+    with levit.Explainer(folder, engine="torch") as explain:
+        assert explain(image, method="cam").values.shape == (1, 1)
+
+
 def test_a_network_of_another_program_is_refused():
     network = onnx.load_from_string(find_artifact(None).read_bytes())
     for node in network.graph.node:

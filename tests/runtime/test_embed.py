@@ -100,7 +100,7 @@ def test_bad_images_are_errors_or_reported_by_the_stream(checkpoint):
 
 
 def test_an_opened_engine_has_no_features():
-    with pytest.raises(EngineError, match="colors: features need the model's file"):
+    with pytest.raises(EngineError, match="colors: pooled features need the model's file"):
         color_classifier().embed(PHOTOS)
 
 
@@ -137,7 +137,7 @@ def test_a_closed_classifier_opens_no_features(checkpoint):
 
 def test_threads_open_the_features_once(checkpoint, monkeypatch):
     classify, opened, barrier = Classifier(checkpoint, precision="fp32"), [], threading.Barrier(4)
-    monkeypatch.setattr("levit.runtime.features.open_engine", counting(opened))
+    monkeypatch.setattr("levit.runtime.rewritten_graph.open_engine", counting(opened))
 
     def embed(photo):
         barrier.wait(timeout=60)
@@ -153,7 +153,7 @@ def test_threads_open_the_features_once(checkpoint, monkeypatch):
 def test_copies_open_the_features_once_and_leave_them_open(checkpoint, monkeypatch):
     content = pickle.dumps(Classifier(checkpoint, precision="fp32", threads=1).embed)  # as each task of a pool has it
     opened = []
-    monkeypatch.setattr("levit.runtime.features.open_engine", counting(opened))
+    monkeypatch.setattr("levit.runtime.rewritten_graph.open_engine", counting(opened))
     first, second = pickle.loads(content), pickle.loads(content)
     expected = first(PHOTOS[0])
     first.__self__.close()

@@ -8,18 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from levit.checkpoints.cache import cache_folder
-from levit.checkpoints.checkpoint import Checkpoint
 from levit.deployment.node_names import HEAD, MATMUL, POOL
 from levit.errors import EngineError
-from levit.runtime.engine import ENGINES, ImageEngine, default_engine, open_engine
-from levit.runtime.model_resolution import find_artifact, fold_checkpoint
-from levit.runtime.normalizing_engine import as_image_engine
+from levit.runtime.engine import ImageEngine
 from levit.runtime.opened_model import ModelOptions
+from levit.runtime.rewritten_graph import OUTPUT_KEY, open_rewritten
 from levit.spec.architecture import Architecture
 from levit.spec.artifact import Artifact
-
-_OUTPUT_KEY = "levit.output"  # in the metadata, which distinguish compiled networks in the cache
 
 
 def open_token_network(options: ModelOptions, artifact: Artifact) -> ImageEngine:
@@ -35,24 +30,8 @@ def open_token_network(options: ModelOptions, artifact: Artifact) -> ImageEngine
     Raises:
         EngineError: the model is an opened engine, or its file is not one that levit exported.
     """
-    model = options.model
-    if isinstance(model, Checkpoint):
-        content: Path | bytes = fold_checkpoint(model)
-    elif model is None or isinstance(model, str | Path):
-        content = find_artifact(model, revision=options.revision)
-    else:
-        reason = "class activation maps need the model's file, and an opened engine has only its logits"
-        raise EngineError(reason, source=artifact.source.name, hint="give the file, or use `method` occlusion")
-    is_usable = options.engine in ENGINES
-    engine = open_engine(
-        with_token_logits(content),
-        engine=options.engine if is_usable else default_engine(),
-        precision=options.precision,
-        threads=options.threads,
-        provider=options.provider if is_usable else None,
-        cache_dir=cache_folder("compiled"),
-    )
-    return as_image_engine(engine, artifact.preprocessing)
+    hint = "give the file, or use `method` occlusion"
+    return open_rewritten(options, artifact, with_token_logits, output="class activation maps", hint=hint).image_engine
 
 
 def token_logits(engine: ImageEngine, pixels: NDArray[np.uint8], architecture: Architecture) -> NDArray[np.float32]:
@@ -106,6 +85,6 @@ def with_token_logits(model: Path | bytes) -> bytes:
         del field[:]
     output = onnx.helper.make_tensor_value_info("token_logits", onnx.TensorProto.FLOAT, [BATCH, values])
     graph.output.append(output)
-    network.metadata_props.add(key=_OUTPUT_KEY, value='"token_logits"')
+    network.metadata_props.add(key=OUTPUT_KEY, value='"token_logits"')
     content: bytes = network.SerializeToString()
     return content

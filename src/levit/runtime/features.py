@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from levit.checkpoints.cache import cache_folder
-from levit.checkpoints.checkpoint import Checkpoint
 from levit.deployment.node_names import HEAD, POOL, WEIGHT
 from levit.errors import EngineError
 from levit.fork_safe_lock import ForkSafeLock
-from levit.runtime.engine import ENGINES, OPENVINO_SUFFIX, open_engine
-from levit.runtime.model_resolution import find_artifact, fold_checkpoint
-from levit.runtime.normalizing_engine import as_image_engine
 from levit.runtime.opened_model import KEPT_MODELS, ModelOptions, OpenedModel, open_shared
-
-_ENGINES = ("openvino", "onnxruntime")  # those that compute any ONNX graph, fastest first
-_OUTPUT_KEY = "levit.output"  # in the metadata, which distinguish compiled networks in the cache
+from levit.runtime.rewritten_graph import OUTPUT_KEY, open_rewritten
 
 _sharing = ForkSafeLock()  # held while the network of unpickled classifiers is opened
 
@@ -83,28 +75,9 @@ def open_features(options: ModelOptions, opened: OpenedModel) -> OpenedModel:
     Raises:
         EngineError: the model is an opened engine, or its file is not one that levit exported.
     """
-    model = options.model
-    if isinstance(model, Checkpoint):
-        content: Path | bytes = fold_checkpoint(model)
-    elif model is None or isinstance(model, str | Path):
-        content = find_artifact(model, revision=options.revision)
-    else:
-        reason = "features need the model's file, and an opened engine has only its logits"
-        raise EngineError(reason, source=opened.artifact.source.name, hint="give the classifier the file")
-    if isinstance(content, Path) and content.suffix.lower() == OPENVINO_SUFFIX:
-        reason = "in OpenVINO's format, which has no pooled features"
-        raise EngineError(reason, source=content, hint="give the ONNX file")
-    is_usable = options.engine in _ENGINES
-    engine = open_engine(
-        without_head(content),
-        engine=options.engine if is_usable else next(filter(_is_installed, _ENGINES), _ENGINES[0]),
-        precision=options.precision,
-        threads=options.threads,
-        provider=options.provider if is_usable else None,
-        cache_dir=cache_folder("compiled"),
+    return open_rewritten(
+        options, opened.artifact, without_head, output="pooled features", hint="give the classifier the file"
     )
-    image_engine = as_image_engine(engine, opened.artifact.preprocessing)
-    return OpenedModel(engine, image_engine, opened.artifact, owns_engine=True)
 
 
 def _open_shared_once(options: ModelOptions) -> OpenedModel:
@@ -116,10 +89,6 @@ def _open_shared_once(options: ModelOptions) -> OpenedModel:
 def _open_shared(options: ModelOptions) -> OpenedModel:
     """Open the features once for all unpickled classifiers of this process, since each task of a pool unpickles one."""
     return open_features(options, open_shared(options))
-
-
-def _is_installed(name: str) -> bool:
-    return find_spec(ENGINES[name].package) is not None
 
 
 def without_head(model: Path | bytes) -> bytes:
@@ -156,6 +125,6 @@ def without_head(model: Path | bytes) -> bytes:
         field.extend(copies)
     del graph.output[:]
     graph.output.append(onnx.helper.make_tensor_value_info(POOL, onnx.TensorProto.FLOAT, [BATCH, *widths]))
-    network.metadata_props.add(key=_OUTPUT_KEY, value='"features"')
+    network.metadata_props.add(key=OUTPUT_KEY, value='"features"')
     content: bytes = network.SerializeToString()
     return content

@@ -1,0 +1,63 @@
+"""A model whose graph has another output than logits, opened in the engine and precision of its options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+from levit.checkpoints.cache import cache_folder
+from levit.checkpoints.checkpoint import Checkpoint
+from levit.errors import EngineError
+from levit.runtime.engine import ENGINES, OPENVINO_SUFFIX, open_engine
+from levit.runtime.model_resolution import find_artifact, fold_checkpoint
+from levit.runtime.normalizing_engine import as_image_engine
+from levit.runtime.opened_model import ModelOptions, OpenedModel
+from levit.spec.artifact import Artifact
+
+OUTPUT_KEY = "levit.output"  # in the metadata, which distinguish compiled networks in the cache
+
+_ENGINES = ("openvino", "onnxruntime")  # those that compute any ONNX graph, fastest first
+
+
+def open_rewritten(
+    options: ModelOptions, artifact: Artifact, rewrite: Callable[[Path | bytes], bytes], *, output: str, hint: str
+) -> OpenedModel:
+    """Open a model with another output.
+
+    Args:
+        options: model, engine and precision. For an engine other than those of any ONNX graph, such as torch, the
+            fastest one of these is used.
+        artifact: description of the model.
+        rewrite: function from an exported ONNX file, or its content, to the content of one with the output.
+        output: name of the output in errors, a plural.
+        hint: hint of the error about an opened engine.
+
+    Raises:
+        EngineError: the model is an opened engine or in OpenVINO's format, or its file is not one that levit exported.
+    """
+    model = options.model
+    if isinstance(model, Checkpoint):
+        content: Path | bytes = fold_checkpoint(model)
+    elif model is None or isinstance(model, str | Path):
+        content = find_artifact(model, revision=options.revision)
+    else:
+        reason = f"{output} need the model's file, and an opened engine has only its logits"
+        raise EngineError(reason, source=artifact.source.name, hint=hint)
+    if isinstance(content, Path) and content.suffix.lower() == OPENVINO_SUFFIX:
+        reason = f"in OpenVINO's format, which has no {output}"
+        raise EngineError(reason, source=content, hint="give the ONNX file")
+    is_usable = options.engine in _ENGINES
+    engine = open_engine(
+        rewrite(content),
+        engine=options.engine if is_usable else next(filter(_is_installed, _ENGINES), _ENGINES[0]),
+        precision=options.precision,
+        threads=options.threads,
+        provider=options.provider if is_usable else None,
+        cache_dir=cache_folder("compiled"),
+    )
+    return OpenedModel(engine, as_image_engine(engine, artifact.preprocessing), artifact, owns_engine=True)
+
+
+def _is_installed(name: str) -> bool:
+    return find_spec(ENGINES[name].package) is not None
