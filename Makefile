@@ -10,7 +10,7 @@ CONSTRAINTS ?= constraints.txt
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test quick check coverage sanitize bench docs constraints clean
+.PHONY: help demo serve test packages quick check coverage sanitize bench docs constraints clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -26,7 +26,7 @@ demo: $(VENV)/.base  ## Install the runtime (no torch) and classify the example 
 serve: $(VENV)/.serve  ## Serve the embedded model, with a page for the browser: http://127.0.0.1:8000 (no torch).
 	$(BIN)/levit serve
 
-test: $(VENV)/.dev  ## Install everything and run all tests (about 10 minutes on 2 cores, after a download of 4 GB; 7.5 GB on disk).
+test: $(VENV)/.dev packages  ## Install everything and run all tests (about 10 minutes on 2 cores, after a download of 4 GB; 7.5 GB on disk).
 	$(PYTEST)
 
 quick: $(VENV)/.dev  ## Run the fast tests, for every change.
@@ -39,7 +39,7 @@ check: $(VENV)/.dev  ## Lint, formatting, length limits, types and import rules.
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-coverage: $(VENV)/.dev  ## Measure line and branch coverage of all tests, subprocesses included: coverage.txt.
+coverage: $(VENV)/.dev packages  ## Measure line and branch coverage of all tests, subprocesses included: coverage.txt.
 	$(PYTEST) --cov --cov-report=
 	$(BIN)/coverage report > coverage.txt
 	tail -n 1 coverage.txt
@@ -66,6 +66,10 @@ constraints: $(VENV)/.dev $(VENV)/.docs  ## Write the installed versions to cons
 
 clean:  ## Remove everything that these targets create.
 	rm -rf $(VENV) site dist build coverage.txt .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+# As root, such as in a container; otherwise it only says what is missing.
+packages:
+	@.ci/install_packages || true
 
 # A stamp in .venv marks an installed set of extras; a changed pyproject.toml or other constraints install it again.
 $(VENV)/bin/python:

@@ -1,6 +1,6 @@
 """Take the pictures of the page of `levit serve`: docs/images/page.jpg and docs/images/page-phone.jpg.
 
-python docs/page_pictures.py     needs Chromium (.ci/install_browser) and pip install playwright
+python docs/page_pictures.py     needs Chromium (.ci/install_packages) and pip install playwright
 """
 
 from __future__ import annotations

@@ -31,5 +31,5 @@ def find_browser() -> str:
     names = (os.environ.get("LEVIT_CHROMIUM", ""), *BROWSERS)
     executable = next((path for name in names if name and (path := shutil.which(name))), None)
     if executable is None:
-        pytest.skip("needs Chromium: .ci/install_browser installs it")
+        pytest.skip("needs Chromium: .ci/install_packages installs it")
     return executable
