@@ -35,8 +35,8 @@ def labels(images):
 def load(tmp_path):
     """Open and index training and validation set."""
 
-    def make(data, *, classes=None, writes=True, val=None, val_share=0.1, unlabeled=None, keeps_unlabeled=False):
-        paths = {name: str(path) for name, path in (("val", val), ("unlabeled", unlabeled)) if path is not None}
+    def make(data, *, classes=None, writes=True, val_share=0.1, keeps_unlabeled=False, **others):
+        paths = {name: str(path) for name, path in others.items() if path is not None}
         opened = open_training_data(DataOptions(data=str(data), **paths))
         copies = tmp_path / "run" / IMAGE_COPIES
         chosen = classes or opened.train.classes
@@ -330,6 +330,37 @@ def test_labels_of_further_images_are_ignored(tmp_path, photos, load, kind):
     assert [selected.labels(index) for index in (1, 2)] == [(), ()]
     content = selected.image(2)
     assert (content if isinstance(content, bytes) else content.read_bytes())[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("kind", ["folder", "parquet"])
+def test_outliers_have_no_label_and_are_not_validated_on(tmp_path, photos, load, kind):
+    if kind == "folder":
+        others = write_images(tmp_path / "others", "drawings/1.png", "drawings/2.png", "faces/3.png")
+    else:
+        others = write_parquet(tmp_path / "others.parquet", names=("fox", "emu"), labels=(1, 0, 1))
+    more = write_images(tmp_path / "more", "x/1.png")
+    train, validation = load(photos, unlabeled=more, outliers=others, keeps_unlabeled=True)
+    alone, same = load(photos)
+    assert (len(train), train.num_unlabeled, train.num_outliers) == (len(alone) + 4, 1, 3)
+    assert (names(validation), validation.num_outliers) == (names(same), 0)
+    are_outliers = [train.is_outlier(index) for index in range(len(train))]
+    assert are_outliers == [False] * (len(alone) + 1) + [True] * 3
+    assert {train.labels(index) for index in np.flatnonzero(are_outliers)} == {()}
+    np.testing.assert_array_equal(count_labels(train), count_labels(alone))
+    selected = train.select(np.array([0, len(train) - 1]))
+    assert [selected.is_outlier(index) for index in (0, 1)] == [False, True]
+
+
+def test_outliers_change_the_hash_of_the_images(tmp_path, photos, load):
+    more = write_images(tmp_path / "more", "x/1.png")
+    runs = [load(photos, keeps_unlabeled=True, **{name: more})[0] for name in ("unlabeled", "outliers")]
+    assert len({hash_images(images) for images in [*runs, load(photos)[0]]}) == 3
+
+
+def test_multi_label_data_has_no_outliers(tmp_path, photos):
+    data = write_parquet(tmp_path / "pets.parquet", labels=((0,), (0, 1), ()), column="labels")
+    with pytest.raises(ConfigError, match=r"^outliers is .*any number of labels: add the images to the data"):
+        open_training_data(DataOptions(data=str(data), outliers=str(photos)))
 
 
 def test_multi_label_data_has_no_further_images_without_labels(tmp_path, photos):

@@ -204,3 +204,43 @@ def test_labels_count_the_same_where_other_images_have_none():
     values = {"label_smoothing": 0.1}
     expected = make(**values)(two_heads(), MIXED, TEACHER)
     torch.testing.assert_close(make(**values, has_unlabeled=True)(two_heads(), MIXED, TEACHER), expected)
+
+
+@pytest.mark.parametrize("distillation", ["hard", "soft"])
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["equal", "weighted"])
+def test_outliers_have_equal_targets_in_both_heads_whatever_the_teacher_predicts(distillation, weights):
+    values = {"label_smoothing": 0.1, "class_weights": weights, "distillation": distillation, "alpha": 0.3}
+    known, equal = 3, torch.full((5, CLASSES), 1 / CLASSES)
+    targets = torch.cat([ONE_HOT, torch.zeros(8, 1)], dim=1)
+    targets[known:] = torch.eye(CLASSES + 1)[-1]
+    result = make(**values, has_outliers=True)(two_heads(), targets, TEACHER)
+
+    def part(rows):
+        return HeadLogits(*(logits[rows] for logits in two_heads()))
+
+    labeled = make(**values)(part(slice(known)), ONE_HOT[:known], TEACHER[:known])
+    if distillation == "soft":
+        outliers = make(**values)(part(slice(known, None)), equal, torch.zeros(5, CLASSES))
+    else:
+        classes, distilled = (
+            functional.cross_entropy(
+                logits[known:], equal, weight=None if weights is None else torch.from_numpy(weights)
+            )
+            for logits in (LOGITS, SECOND)
+        )
+        outliers = 0.7 * classes + 0.3 * distilled
+    torch.testing.assert_close(result, (known * labeled + 5 * outliers) / 8)
+
+
+def test_a_mixture_with_an_outlier_has_its_share_of_equal_targets():
+    targets = torch.cat([0.3 * ONE_HOT, torch.full((8, 1), 0.7)], dim=1)
+    result = make(has_outliers=True)(one_head(LOGITS), targets)
+    equal = functional.cross_entropy(LOGITS, torch.full((8, CLASSES), 1 / CLASSES))
+    torch.testing.assert_close(result, 0.3 * functional.cross_entropy(LOGITS, ONE_HOT) + 0.7 * equal)
+
+
+def test_labels_count_the_same_where_other_images_are_outliers():
+    values, none = {"label_smoothing": 0.1}, torch.zeros(8, 1)
+    expected = make(**values)(two_heads(), MIXED, TEACHER)
+    result = make(**values, has_outliers=True)(two_heads(), torch.cat([MIXED, none], dim=1), TEACHER)
+    torch.testing.assert_close(result, expected)

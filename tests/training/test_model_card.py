@@ -17,7 +17,7 @@ ROW = {
 }  # fmt: skip
 FACTS = CardFacts(
     options=TrainingOptions.from_flat(data="pets", out="run", epochs=2, ema=0.9), name="pets", classes=CLASSES,
-    counts=(100, 30, 7), num_training=137, num_unlabeled=0, num_validation=40,
+    counts=(100, 30, 7), num_training=137, num_unlabeled=0, num_outliers=0, num_validation=40,
     data=DataSource("pets", "imagefolder", None), validation="its validation split", is_multi_label=False,
     is_levit=True, parameters=7_600_000, image_size=(96, 128), hardware="1 x cpu in bf16", versions="levit 0.1.0",
     base_model="facebook/levit-128S", license="apache-2.0",
@@ -119,10 +119,11 @@ def test_many_classes_are_folded_and_rare_ones_are_named():
 def test_the_teacher_is_named_without_its_folder(distillation, target):
     values = {"tau": 2.0} if distillation == "soft" else {}
     options = TrainingOptions.from_flat(data="p", out="r", teacher="/runs/big", distillation=distillation, **values)
-    text = write(options=options, num_unlabeled=9)
+    text = write(options=options, num_unlabeled=9, num_outliers=1234)
     assert f"trained on the predictions of `big` (the teacher's {target}, with a weight of 0.5)" in text
     assert "/runs" not in text
     assert "| training, without labels | 9 | trained on the predictions of the teacher alone |" in text
+    assert "| training, of no class | 1,234 | trained to have equal scores of all classes |" in text
 
 
 def test_several_labels_and_networks_of_timm_are_described_as_such():

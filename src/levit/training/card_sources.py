@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from levit.checkpoints.weight_lookup import HUB_NAMES
 from levit.training.options import ModelOptions, TrainingOptions, option_fields
 
-_PATH_OPTIONS = ("data", "val", "unlabeled", "model", "teacher")
+_PATH_OPTIONS = ("data", "val", "unlabeled", "outliers", "model", "teacher")
 _KINDS = {".parquet": "parquet", ".tar": "webdataset"}  # of the hub's readers, by the end of a file name
 _LINE_LENGTH = 100  # of a command
 _AUTHORS_LICENSE = "apache-2.0"  # of facebookresearch/LeViT and its weights on the hub

@@ -34,6 +34,7 @@ class Sample(NamedTuple):
         errors: unreadable images, which were replaced or skipped.
         image: index of the image.
         view: number of its augmentation, from 0; 0 where their number is not limited.
+        is_outlier: whether it belongs to none of the classes.
     """
 
     pixels: Tensor | None
@@ -41,6 +42,7 @@ class Sample(NamedTuple):
     errors: list[ImageError]
     image: int = 0
     view: int = 0
+    is_outlier: bool = False
 
 
 class Batch(NamedTuple):
@@ -48,7 +50,8 @@ class Batch(NamedTuple):
 
     Attributes:
         pixel_values: float32 [B, 3, height, width].
-        targets: float32 [B, classes]: 1 for each label of an image.
+        targets: float32 [B, classes], or with outliers [B, classes + 1]: 1 for each label of an image, and in the last
+            column for an outlier.
         errors: unreadable images, which were replaced or skipped.
         samples: int64 [B, 2]: index of each image, and number of its augmentation.
     """
@@ -86,9 +89,9 @@ class ImageDataset(Dataset[Any]):
         return len(self._images)
 
     @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-        return len(self._images.classes)
+    def num_targets(self) -> int:
+        """Columns of the targets: one for each class, and another one where there are outliers."""
+        return len(self._images.classes) + (self._images.num_outliers > 0)
 
     def __getitem__(self, sample: SampleIndex) -> Sample | DataError:
         """Load a sample.
@@ -109,7 +112,7 @@ class ImageDataset(Dataset[Any]):
             except ImageError as error:
                 errors.append(ImageError(error.reason, source=self._images.name(index), hint=error.hint))
             else:
-                return Sample(pixels, self._images.labels(index), errors, index, view)
+                return Sample(pixels, self._images.labels(index), errors, index, view, self._images.is_outlier(index))
         if self._on_bad_image == "skip":
             return Sample(None, (), errors)
         first = errors[0]
@@ -240,12 +243,12 @@ class _ProcessSampler(Sampler[list[SampleIndex]]):
 class _Collate:
     """Combination of samples into a batch."""
 
-    def __init__(self, num_classes: int) -> None:
-        self._num_classes = num_classes
+    def __init__(self, num_targets: int) -> None:
+        self._num_targets = num_targets
 
     def __call__(self, samples: list[Sample | DataError]) -> Batch | LevitError:
         pixels: list[Tensor] = []
-        labels: list[tuple[int, ...]] = []
+        labels: list[list[int]] = []
         errors: list[ImageError] = []
         keys: list[tuple[int, int]] = []
         for sample in samples:
@@ -254,11 +257,11 @@ class _Collate:
             errors.extend(sample.errors)
             if sample.pixels is not None:
                 pixels.append(sample.pixels)
-                labels.append(sample.labels)
+                labels.append([-1] if sample.is_outlier else list(sample.labels))
                 keys.append((sample.image, sample.view))
-        targets = torch.zeros(len(labels), self._num_classes)
+        targets = torch.zeros(len(labels), self._num_targets)
         for row, of_image in enumerate(labels):
-            targets[row, list(of_image)] = 1
+            targets[row, of_image] = 1
         indices = torch.tensor(keys, dtype=torch.int64).reshape(-1, 2)
         return _share(Batch(torch.stack(pixels) if pixels else torch.zeros(0), targets, errors, indices))
 
@@ -284,7 +287,7 @@ def _load(
         dataset,
         batch_sampler=batches,
         num_workers=num_workers,
-        collate_fn=_Collate(dataset.num_classes),
+        collate_fn=_Collate(dataset.num_targets),
         pin_memory=settings.pin_memory,
         persistent_workers=num_workers > 0,
         multiprocessing_context=recorded(worker_context(), workers) if num_workers else None,

@@ -33,11 +33,13 @@ class TrainingData(NamedTuple):
         train: the training set.
         validation: the validation set; None where it is split off the training set.
         unlabeled: further training images, whose labels are ignored; None without them.
+        outliers: training images of none of the classes; None without them.
     """
 
     train: LabeledDataset
     validation: LabeledDataset | None
     unlabeled: LabeledDataset | None = None
+    outliers: LabeledDataset | None = None
 
 
 def open_training_data(options: DataOptions) -> TrainingData:
@@ -73,7 +75,7 @@ def open_training_data(options: DataOptions) -> TrainingData:
     if unlabeled is not None and train.is_multi_label:
         reason = f"is {options.unlabeled}, and images of {train.name} have several labels"
         raise ConfigError(reason, source="unlabeled", hint="leave it out")
-    return TrainingData(train, validation, unlabeled)
+    return TrainingData(train, validation, unlabeled, _open_outliers(options, train))
 
 
 def check_output_outside_data(data: TrainingData, directory: Path) -> None:
@@ -129,6 +131,8 @@ def index_training_data(
         validation = _index(data.validation, copies / "validation", classes, writes=writes)
     if data.unlabeled is not None and keeps_unlabeled:
         train = train.with_unlabeled(index_unlabeled_images(data.unlabeled, copies / "unlabeled", writes=writes))
+    if data.outliers is not None:
+        train = train.with_outliers(index_unlabeled_images(data.outliers, copies / "outliers", writes=writes))
     if missing := _classes_without_images(train, train.class_indices):
         raise DataError(f"no training image of {missing}", source=data.train.name, hint="leave out the empty classes")
     if missing := _classes_without_images(validation, train.class_indices):
@@ -171,7 +175,8 @@ def hash_images(*datasets: IndexedImages) -> str:
     for images in datasets:
         digest.update(f"{len(images)}\n".encode())
         for index in range(len(images)):
-            digest.update(f"{images.name(index)}\0{images.labels(index)}\n".encode(errors="surrogateescape"))
+            labels = "none" if images.is_outlier(index) else images.labels(index)
+            digest.update(f"{images.name(index)}\0{labels}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
@@ -200,6 +205,16 @@ def _open_unlabeled(options: DataOptions, train: LabeledDataset) -> LabeledDatas
         folder = next((folder for folder in folders if folder.is_dir()), None)
         return None if folder is None else open_data(folder, allow_outside=options.allow_outside)
     return None
+
+
+def _open_outliers(options: DataOptions, train: LabeledDataset) -> LabeledDataset | None:
+    """Training images of none of the classes."""
+    if options.outliers is None:
+        return None
+    if train.is_multi_label:
+        reason = f"is {options.outliers}, and images of {train.name} have any number of labels"
+        raise ConfigError(reason, source="outliers", hint="add the images to the data, without labels")
+    return open_data(options.outliers, allow_outside=options.allow_outside)
 
 
 def _index(

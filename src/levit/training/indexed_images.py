@@ -44,6 +44,8 @@ class IndexedImages:
         classes: labels of the network.
         is_multi_label: whether an image may have any number of labels.
         rows: numbers of the images in `store`, int64 [images]; None for all of them.
+        first_outlier: number of the first image in `store` that is an outlier, an image of none of the classes, as are
+            all images after it; None without outliers.
 
     Attributes:
         class_indices, classes, is_multi_label: the arguments.
@@ -57,10 +59,12 @@ class IndexedImages:
         classes: tuple[str, ...],
         is_multi_label: bool,
         rows: NDArray[np.int64] | None = None,
+        first_outlier: int | None = None,
     ) -> None:
         self.classes, self.is_multi_label = classes, is_multi_label
         self._store, self.class_indices = store, tuple(class_indices)
         self._rows = np.arange(len(store)) if rows is None else rows
+        self._first_outlier = len(store) if first_outlier is None else first_outlier
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -77,18 +81,29 @@ class IndexedImages:
         """Return the name of an image."""
         return self._store.name(int(self._rows[index]))
 
+    def is_outlier(self, index: int) -> bool:
+        """Whether an image belongs to none of the classes; it has no labels."""
+        return bool(self._rows[index] >= self._first_outlier)
+
+    @property
+    def num_outliers(self) -> int:
+        """Number of images of none of the classes."""
+        return int((self._rows >= self._first_outlier).sum())
+
     @property
     def num_unlabeled(self) -> int:
-        """Number of images without a label; 0 where an image may have any number of labels."""
-        return 0 if self.is_multi_label else sum(not self._store.labels(int(row)) for row in self._rows)
+        """Number of images whose label is not known; 0 where an image may have any number of labels."""
+        if self.is_multi_label:
+            return 0
+        return sum(not self._store.labels(int(row)) for row in self._rows if row < self._first_outlier)
 
     def with_unlabeled(self, unlabeled: ImageStore) -> IndexedImages:
-        """Return these images, followed by others without labels."""
-        store = _JoinedStore(self._store, unlabeled)
-        rows = np.concatenate([self._rows, np.arange(len(self._store), len(store))])
-        return IndexedImages(
-            store, self.class_indices, classes=self.classes, is_multi_label=self.is_multi_label, rows=rows
-        )
+        """Return these images, which contain no outliers, followed by others without labels."""
+        return self._followed_by(unlabeled, first_outlier=None)
+
+    def with_outliers(self, outliers: ImageStore) -> IndexedImages:
+        """Return these images, which contain no outliers, followed by images of none of the classes."""
+        return self._followed_by(outliers, first_outlier=len(self._store))
 
     def select(self, indices: NDArray[np.int64]) -> IndexedImages:
         """Return the images of these indices, int64 [images], which get the indices from 0."""
@@ -98,7 +113,15 @@ class IndexedImages:
             classes=self.classes,
             is_multi_label=self.is_multi_label,
             rows=self._rows[indices],
+            first_outlier=self._first_outlier,
         )
+
+    def _followed_by(self, others: ImageStore, *, first_outlier: int | None) -> IndexedImages:
+        store = _JoinedStore(self._store, others)
+        return IndexedImages(
+            store, self.class_indices, classes=self.classes, is_multi_label=self.is_multi_label,
+            rows=np.concatenate([self._rows, np.arange(len(self._store), len(store))]), first_outlier=first_outlier,
+        )  # fmt: skip
 
 
 class _FileStore:

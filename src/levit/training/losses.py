@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -27,6 +29,8 @@ class Loss(nn.Module):
         is_multi_label: whether an image may have any number of labels.
         distillation: kind, weight and temperature of distillation; see `levit.model.distillation.distillation_loss`.
         has_unlabeled: whether images may have no label; then their only loss is that of the teacher.
+        has_outliers: whether there are images of none of the classes. Both heads learn equal scores of all classes on
+            them, whatever the teacher predicts (outlier exposure: Hendrycks et al., arXiv 1812.04606).
 
     Attributes:
         has_unlabeled: the argument.
@@ -40,10 +44,11 @@ class Loss(nn.Module):
         is_multi_label: bool,
         distillation: TeacherOptions,
         has_unlabeled: bool = False,
+        has_outliers: bool = False,
     ) -> None:
         super().__init__()
         self._label_smoothing, self._is_multi_label = label_smoothing, is_multi_label
-        self._distillation, self.has_unlabeled = distillation, has_unlabeled
+        self._distillation, self.has_unlabeled, self._has_outliers = distillation, has_unlabeled, has_outliers
         weights = None if class_weights is None else torch.from_numpy(class_weights)
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", weights, persistent=False)
@@ -53,21 +58,31 @@ class Loss(nn.Module):
 
         Args:
             logits: those of the student.
-            targets: float32 [B, classes]: the share of each class, or 1 for each label of an image.
+            targets: float32 [B, classes], or with outliers [B, classes + 1]: the share of each class, or 1 for each
+                label of an image; in the last column the share of outliers.
             teacher_logits: float32 [B, classes]; None without a teacher.
 
         Returns:
             A scalar.
         """
+        outliers = None
+        if self._has_outliers:
+            targets, outliers = targets[:, :-1], targets[:, -1:]
         targets = self._smooth(targets)
+        loss_function = self._cross_entropy
+        if outliers is not None:
+            targets = targets + outliers / targets.shape[-1]
+            loss_function = partial(self._cross_entropy, outliers=outliers)
+            if teacher_logits is not None:
+                teacher_logits = _level(teacher_logits.float().softmax(dim=-1), outliers).log()
         if logits.distillation_logits is None:
-            return self._cross_entropy(targets, logits.cls_logits)
+            return loss_function(targets, logits.cls_logits)
         return distillation_loss(
             cls_logits=logits.cls_logits,
             distillation_logits=logits.distillation_logits,
             labels=targets,
             teacher_logits=teacher_logits,
-            loss_function=self._cross_entropy,
+            loss_function=loss_function,
             kind=self._distillation.distillation,
             alpha=self._distillation.alpha,
             tau=self._distillation.tau,
@@ -77,13 +92,16 @@ class Loss(nn.Module):
     def _smooth(self, targets: Tensor) -> Tensor:
         """Smooth labels; targets of a teacher do not pass through here."""
         choices = 2 if self._is_multi_label else targets.shape[-1]
-        if self.has_unlabeled:  # targets of an image without a label are 0, before and after
+        if self.has_unlabeled or self._has_outliers:  # targets of an image without a label are 0, before and after
             share = targets.sum(dim=-1, keepdim=True)
             return targets * (1 - self._label_smoothing) + share * self._label_smoothing / choices
         return targets * (1 - self._label_smoothing) + self._label_smoothing / choices
 
-    def _cross_entropy(self, targets: Tensor, logits: Tensor) -> Tensor:
-        """Mean loss of targets, float [B, classes], or of the classes that a teacher predicts, int64 [B]."""
+    def _cross_entropy(self, targets: Tensor, logits: Tensor, *, outliers: Tensor | None = None) -> Tensor:
+        """Mean loss of targets, float [B, classes], or of the classes that a teacher predicts, int64 [B].
+
+        The share of `outliers`, [B, 1], is contained in the targets, but not in the predicted classes.
+        """
         logits = logits.float()
         if self._is_multi_label:
             if self.class_weights is None:
@@ -93,7 +111,14 @@ class Loss(nn.Module):
             return -(losses + absent * (1 - targets) * functional.logsigmoid(-logits)).mean()
         if not targets.is_floating_point():
             targets = functional.one_hot(targets, logits.shape[-1]).to(logits.dtype)
+            if outliers is not None:
+                targets = _level(targets, outliers)
         return functional.cross_entropy(logits, targets, weight=self.class_weights)
+
+
+def _level(scores: Tensor, outliers: Tensor) -> Tensor:
+    """Mix scores, [B, classes], with equal scores of all classes, whose share is `outliers`, [B, 1]."""
+    return scores * (1 - outliers) + outliers / scores.shape[-1]
 
 
 def balanced_class_weights(counts: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -26,7 +26,8 @@ class Microbatch(NamedTuple):
 
     Attributes:
         pixel_values: float32 [B, 3, height, width], normalized and mixed, on the device.
-        targets: float32 [B, classes]: the share of each class, or 1 for each label of an image.
+        targets: float32 [B, classes], or with outliers [B, classes + 1]: the share of each class, or 1 for each label
+            of an image; in the last column the share of outliers.
         teacher_logits: float32 [B, classes]; None where the step computes them, or there is no teacher.
     """
 
@@ -121,7 +122,7 @@ class MicrobatchPreparation:
             logits = self.teacher.collect(pending.samples).to(self.device, non_blocking=True)
             scores = logits.sigmoid() if self.is_multi_label else logits.softmax(dim=1)
             pixels, both = self._mix(pending, torch.cat([microbatch.targets, scores], dim=1))
-            targets, scores = both.chunk(2, dim=1)
+            targets, scores = both.split([microbatch.targets.shape[1], scores.shape[1]], dim=1)
             logits = scores.logit(_LOGIT_MARGIN) if self.is_multi_label else scores.clamp_min(_MIN_SCORE).log()
             return Microbatch(pixels, targets, logits)
         assert self.teacher is not None  # noqa: S101

@@ -37,6 +37,7 @@ class CardFacts:
         counts: training images of each label.
         num_training: training images with labels.
         num_unlabeled: training images without labels.
+        num_outliers: training images of none of the classes.
         num_validation: validation images.
         data: where the training images come from.
         validation: where the validation images come from, in words.
@@ -56,6 +57,7 @@ class CardFacts:
     counts: tuple[int, ...]
     num_training: int
     num_unlabeled: int
+    num_outliers: int
     num_validation: int
     data: DataSource
     validation: str
@@ -225,6 +227,8 @@ def _training_data(facts: CardFacts) -> str:
         rows.append(
             ("training, without labels", f"{facts.num_unlabeled:,}", "trained on the predictions of the teacher alone")
         )
+    if facts.num_outliers:
+        rows.append(("training, of no class", f"{facts.num_outliers:,}", "trained to have equal scores of all classes"))
     rows.append(("validation", f"{facts.num_validation:,}", facts.validation))
     table = "\n".join(f"| {name} | {count} | {source} |" for name, count, source in rows)
     classes = ", ".join(f"{code(name)} {count:,}" for name, count in zip(facts.classes, facts.counts, strict=True))

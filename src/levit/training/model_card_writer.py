@@ -118,11 +118,12 @@ def collect_facts(
         has_validation_set: whether the validation images are a set of their own.
     """
     base_model, license_name = find_base_model(options.model)
-    unlabeled = images.train.num_unlabeled
+    unlabeled, outliers = images.train.num_unlabeled, images.train.num_outliers
     return CardFacts(
         options=options, name=Path(options.run.out).resolve().name, classes=student.classes,
-        counts=tuple(count_labels(images.train).tolist()), num_training=len(images.train) - unlabeled,
-        num_unlabeled=unlabeled, num_validation=len(images.validation), data=describe_data(options.data.data),
+        counts=tuple(count_labels(images.train).tolist()), num_training=len(images.train) - unlabeled - outliers,
+        num_unlabeled=unlabeled, num_outliers=outliers, num_validation=len(images.validation),
+        data=describe_data(options.data.data),
         validation=_describe_validation(options, has_validation_set=has_validation_set),
         is_multi_label=student.is_multi_label, is_levit=isinstance(student.network, LevitPreTrainedModel),
         parameters=sum(parameter.numel() for parameter in student.network.parameters()),

@@ -29,6 +29,9 @@ class DataOptions:
     unlabeled: str | None = option(
         None, "Further images without labels, for training with a teacher.", changes_result=False
     )
+    outliers: str | None = option(
+        None, "Images of none of the classes, on which equal scores of all classes are learned.", changes_result=False
+    )
     allow_outside: bool = option(
         False, "Read images outside the folder of the data, where a table names them.", changes_result=False
     )
@@ -44,8 +47,9 @@ class DataOptions:
         validate_options(self)
         if self.val == "":
             raise ConfigError("is empty", source="val", hint="give images, or leave it out")
-        if self.unlabeled == "":
-            raise ConfigError("is empty", source="unlabeled", hint="give images, or leave it out")
+        for name in ("unlabeled", "outliers"):
+            if getattr(self, name) == "":
+                raise ConfigError("is empty", source=name, hint="give images, or leave it out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +65,9 @@ class ModelOptions:
     )
     attention_mask: str | None = option(
         None, "Sparse attention: masks of levit sparsify (masks.safetensors), or a folder of ViTCoD's mask_*.npy."
+    )
+    head_autoencoders: bool = option(
+        False, "ViTCoD's auto-encoders over the heads of queries and keys, folded into the saved weights."
     )
     freeze: str = option(
         "nothing", "Frozen weights: nothing, stem or backbone (all but the heads).",

@@ -20,6 +20,7 @@ from levit.training.control_group import long_work, wait_for_all
 from levit.training.datasets import TrainingData, hash_images
 from levit.training.determinism import derive_seed
 from levit.training.fingerprint import Fingerprint, check_fingerprint
+from levit.training.head_autoencoders import find_head_autoencoders
 from levit.training.loop import TrainingLoop
 from levit.training.losses import Loss
 from levit.training.microbatches import MicrobatchPreparation
@@ -76,9 +77,10 @@ def build_training_loop(
     step = TrainingStep(
         model=checkpointer.model, accelerator=accelerator, loss=loss, options=options.optimizer,
         seed=options.run.seed, teacher=source if isinstance(source, nn.Module) else None,
+        autoencoders=find_head_autoencoders(checkpointer.model.network),
     )  # fmt: skip
     preparation = MicrobatchPreparation(
-        mixup=_build_mixup(options, len(student.classes)), device=accelerator.device,
+        mixup=_build_mixup(options, len(student.classes), images), device=accelerator.device,
         seed=options.run.seed, accumulate=options.optimizer.accumulate,
         teacher=None if isinstance(source, nn.Module) else source, is_multi_label=student.is_multi_label,
     )  # fmt: skip
@@ -173,7 +175,7 @@ def _build_loss(options: TrainingOptions, student: Student, images: RunData) -> 
         label_smoothing=options.optimizer.label_smoothing,
         class_weights=compute_class_weights(images.train, options.optimizer.class_weights),
         is_multi_label=student.is_multi_label, distillation=options.teacher,
-        has_unlabeled=images.train.num_unlabeled > 0,
+        has_unlabeled=images.train.num_unlabeled > 0, has_outliers=images.train.num_outliers > 0,
     )  # fmt: skip
 
 
@@ -201,14 +203,16 @@ def _keep_logits(
     return CachedTeacher(computed, create(), shape)
 
 
-def _build_mixup(options: TrainingOptions, num_classes: int) -> Mixup | None:
+def _build_mixup(options: TrainingOptions, num_classes: int, images: RunData) -> Mixup | None:
     mixing = options.augmentation
     if not mixing.mixup and not mixing.cutmix:
         return None
-    # Labels are smoothed by the loss, after mixing. Where a teacher's logits are kept, its scores are mixed, too.
+    # Labels are smoothed by the loss, after mixing. Outliers have a column of their own. Where a teacher's logits are
+    # kept, its scores are mixed, too.
+    num_columns = num_classes * (2 if options.teacher.teacher_views else 1) + (images.train.num_outliers > 0)
     return Mixup(
         mixup_alpha=mixing.mixup, cutmix_alpha=mixing.cutmix, prob=mixing.mix_share, label_smoothing=0.0,
-        num_classes=num_classes * (2 if options.teacher.teacher_views else 1), multi_label=True,
+        num_classes=num_columns, multi_label=True,
     )  # fmt: skip
 
 
@@ -238,14 +242,15 @@ def _describe(options: TrainingOptions, student: Student, images: RunData, accel
     """One line about the run: network, image size, teacher, images, devices and precision."""
     count = sum(parameter.numel() for parameter in student.network.parameters())
     height, width = student.image_size
-    unlabeled = images.train.num_unlabeled
+    unlabeled, outliers = images.train.num_unlabeled, images.train.num_outliers
     labeled, outputs = len(images.train.class_indices), len(student.classes)
     classes = f"{labeled} classes" if labeled == outputs else f"{labeled} of {outputs} classes"
     teacher = f", distilled from {', '.join(options.teacher.names)}" if options.teacher.has_teacher else ""
     return (
         f"{options.model.model}, {count / 1e6:.1f} million parameters, {height}x{width}{teacher}: "
-        f"{len(images.train) - unlabeled:,} training images of {classes}"
-        f"{f' and {unlabeled:,} without labels' if unlabeled else ''}, {len(images.validation):,} "
+        f"{len(images.train) - unlabeled - outliers:,} training images of {classes}"
+        f"{f' and {unlabeled:,} without labels' if unlabeled else ''}"
+        f"{f' and {outliers:,} of no class' if outliers else ''}, {len(images.validation):,} "
         f"validation images{_few_images(options, len(images.validation))}, on {accelerator.num_processes} x "
         f"{accelerator.device.type} in {options.run.precision}"
     )

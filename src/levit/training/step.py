@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from levit.model.head_autoencoder import HeadAutoencoder
 from levit.training.determinism import seed_generators
+from levit.training.head_autoencoders import RECONSTRUCTION_WEIGHT
 from levit.training.losses import Loss
 from levit.training.microbatch_results import MicrobatchResult
 from levit.training.microbatches import Microbatch
@@ -30,6 +32,7 @@ class TrainingStep:
         teacher: frozen network whose logits the loss compares with; None without distillation, and where microbatches
             contain the logits.
         options: number of microbatches, and gradient clipping.
+        autoencoders: auto-encoders over heads in the network, whose reconstruction losses are added to the loss.
         seed: seed of the run. Random numbers depend on it, the epoch, step, microbatch and process.
     """
 
@@ -39,6 +42,7 @@ class TrainingStep:
     teacher: nn.Module | None
     options: OptimizerOptions
     seed: int
+    autoencoders: Sequence[HeadAutoencoder] = ()
 
     def __call__(
         self, batches: Iterator[Microbatch], *, epoch: int, step: int, steps_per_epoch: int
@@ -81,6 +85,9 @@ class TrainingStep:
                 teacher_logits = self.teacher(pixels)
             logits = read_logits(self.model.prepared(pixels))
         loss = self.loss(logits, targets, teacher_logits)
+        for autoencoder in self.autoencoders:
+            if autoencoder.reconstruction_loss is not None:
+                loss = loss + RECONSTRUCTION_WEIGHT * autoencoder.reconstruction_loss
         classes = logits.logits.detach().argmax(dim=1, keepdim=True)
         predicted = targets.gather(1, classes)
         is_correct = (predicted > 0) & (predicted >= targets.amax(dim=1, keepdim=True))

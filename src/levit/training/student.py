@@ -36,6 +36,13 @@ from levit.spec.architecture import Grid
 from levit.spec.blocks import MASK
 from levit.spec.preprocessing import Preprocessing
 from levit.spec.variants import ALL_VARIANTS, VARIANTS, find_variant
+from levit.training.head_autoencoders import (
+    VITCOD_FILE,
+    add_head_autoencoders,
+    find_head_autoencoders,
+    fold_head_autoencoders,
+    write_vitcod_checkpoint,
+)
 from levit.training.options import ModelOptions
 from levit.training.teacher_options import TeacherOptions
 from levit.training.timm_networks import ClassificationNetwork, create_timm_network, is_timm_network, write_timm_config
@@ -90,7 +97,8 @@ class Student:
             folder: folder of the checkpoint, which is created.
             weights: a state dict of the network.
         """
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+        folded = fold_head_autoencoders(weights)
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in folded.items()}
         with updating_folder(folder, last=(CONFIG_FILE,)) as partial:
             if isinstance(self.network, LevitForImageClassification | LevitForImageClassificationWithTeacher):
                 self.network.config.architectures = [type(self.network).__name__]
@@ -101,6 +109,8 @@ class Student:
                 network = ClassificationNetwork(self.network, self.preprocessing, self.classes)
                 write_timm_config(network, partial, self.image_size, is_multi_label=self.is_multi_label)
             save_file(tensors, partial / SAFETENSORS_FILE, metadata={"format": "pt"})
+            if find_head_autoencoders(self.network):
+                write_vitcod_checkpoint(partial / VITCOD_FILE, self.network, weights)
 
 
 def read_logits(output: Any) -> HeadLogits:
@@ -133,9 +143,10 @@ def build_student(
         CheckpointError: the weights cannot be read.
     """
     if is_timm_network(options.model):
-        if options.attention_mask is not None:
-            reason = f"is not for {options.model}, which is not a LeViT"
-            raise ConfigError(reason, source="attention_mask", hint="leave out `attention_mask`")
+        for name in ("attention_mask", "head_autoencoders"):
+            if getattr(options, name):
+                reason = f"is not for {options.model}, which is not a LeViT"
+                raise ConfigError(reason, source=name, hint=f"leave out `{name}`")
         if teacher.has_teacher:
             reason = f"{options.model} is not a LeViT, and only a LeViT has a distillation head"
             raise ConfigError(reason, source="teacher", hint="leave out `teacher`")
@@ -159,16 +170,15 @@ def _build_levit(
     classes = readable_names(classes)
     settings = _label_settings(classes, is_multi_label=is_multi_label) | _distillation_settings(teacher)
     config = _configure(options, checkpoint, settings)
-    network: nn.Module
-    if teacher.has_teacher:
-        network = LevitForImageClassificationWithTeacher(config)
-    else:
-        network = LevitForImageClassification(config)
+    kind = LevitForImageClassificationWithTeacher if teacher.has_teacher else LevitForImageClassification
+    network = kind(config)
+    if checkpoint is not None and not options.from_scratch:
+        _load_weights(network, checkpoint, keeps_heads=keeps_heads)
+    if options.head_autoencoders:
+        add_head_autoencoders(network)
     if checkpoint is None:
         size = config.architecture().image_height_width
         return ClassificationNetwork(network, Preprocessing.for_image_size(size), classes)
-    if not options.from_scratch:
-        _load_weights(network, checkpoint, keeps_heads=keeps_heads)
     return ClassificationNetwork(network, checkpoint.preprocessing, classes)
 
 

@@ -90,7 +90,7 @@ RULES: tuple[Rule, ...] = (
         "on frozen batch norms", "leave out `freeze_batch_norm`",
     ),
     Rule(
-        ("layer_decay", "clip"), ("freeze",), lambda values: values["freeze"] == "backbone",
+        ("layer_decay", "clip", "head_autoencoders"), ("freeze",), lambda values: values["freeze"] == "backbone",
         "on the heads, and the rest is frozen", "use `freeze=stem` or `freeze=nothing`",
     ),
 )  # fmt: skip
