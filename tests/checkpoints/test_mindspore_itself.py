@@ -14,8 +14,10 @@ import pytest
 
 from levit.checkpoints.mindspore_files import read_mindspore, write_mindspore
 from levit.checkpoints.reading import read_checkpoint
-from levit.checkpoints.writing import convert
-from tests.conftest import GOLDEN
+from levit.checkpoints.writing import convert, write_checkpoint
+from levit.deployment.reference import run_reference
+from levit.spec.architecture import Architecture
+from tests.conftest import EXAMPLES, GOLDEN, random_checkpoint, relative
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
@@ -79,3 +81,70 @@ def test_a_converted_checkpoint_comes_back_and_its_encryption_is_reported(python
     assert all(np.array_equal(weights[name], original[name]) for name in original if not name.endswith("tracked"))
     with pytest.raises(Exception, match="encrypted by MindSpore"):
         read_checkpoint(tmp_path / "encrypted.ckpt")
+
+
+TRAINING = """
+import sys
+import mindspore
+import numpy as np
+from mindspore import Tensor, nn
+
+sys.path.insert(0, sys.argv[1])
+import mindspore_network
+
+expected = np.load(f"{sys.argv[3]}/expected.npz")
+network = mindspore_network.load(sys.argv[2]).set_train()
+labels, loss = Tensor(expected["train6/y"], mindspore.int32), nn.CrossEntropyLoss()
+
+def forward(images):
+    logits, distilled = network(images)
+    return loss(logits, labels) + loss(distilled, labels), logits, distilled
+
+parameters = network.trainable_params()
+compute = mindspore.value_and_grad(forward, None, parameters, has_aux=True)
+(value, logits, distilled), gradients = compute(Tensor(np.load(f"{sys.argv[3]}/input_train6.npy")))
+arrays = {parameter.name: gradient.asnumpy() for parameter, gradient in zip(parameters, gradients)}
+np.savez("results.npz", logits=logits.asnumpy(), distilled=distilled.asnumpy(), **arrays)
+"""
+
+
+@pytest.mark.parametrize("values", [{}, {"num_classifiers": 1, "depths": (1, 1, 2)}])
+def test_the_example_computes_the_logits_of_the_reference(python, tmp_path, values):
+    """The program needs MindSpore alone: it runs in an environment without this package."""
+    checkpoint = random_checkpoint(variant_architecture(**values))
+    write_checkpoint(checkpoint, tmp_path / "network", to="transformers")
+    images = np.random.default_rng(0).normal(size=(2, 3, 64, 64)).astype(np.float32)
+    np.save(tmp_path / "images.npy", images)
+    command = [python, EXAMPLES / "mindspore_network.py", "network", "images.npy", "logits.npy"]
+    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    expected = run_reference(checkpoint.weights, checkpoint.architecture, images)["logits"]
+    assert relative(np.load(tmp_path / "logits.npy"), expected) < 1e-4
+
+
+def test_the_example_has_the_gradients_of_facebook_in_training(python, tmp_path):
+    """Of the attention biases and of queries, keys and values, too, which other networks in MindSpore lack."""
+    folder = GOLDEN / "tiny"
+    command = [python, "-c", TRAINING, EXAMPLES, folder / "transformers", folder]
+    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    expected, results = np.load(folder / "expected.npz"), np.load(tmp_path / "results.npz")
+    assert relative(results["logits"], expected["train6/cls_logits_f64"]) < 1e-3
+    assert relative(results["distilled"], expected["train6/distillation_logits_f64"]) < 1e-3
+    for name, facebook in {
+        "levit.encoder.stages.0.layers.0.module.attention_biases": "blocks.0.m.attention_biases",
+        "levit.encoder.stages.0.layers.0.module.queries_keys_values.linear.weight": "blocks.0.m.qkv.c.weight",
+        "levit.encoder.stages.1.layers.4.attention_biases": "blocks.8.attention_biases",
+        "levit.patch_embeddings.embedding_layer_1.convolution.weight": "patch_embed.0.c.weight",
+        "classifier_distill.linear.weight": "head_dist.l.weight",
+    }.items():
+        assert relative(results[name], expected[f"train6/grad_f64/{facebook}"]) < 1e-3, name
+
+
+def variant_architecture(**values) -> Architecture:
+    """A small network of stock transformers: three stages, images of 64 pixels."""
+    defaults = {
+        "image_size": 64, "hidden_sizes": (16, 24, 32), "depths": (1, 1, 1), "num_attention_heads": (2, 3, 4),
+        "key_dim": (8, 8, 8), "mlp_ratio": (2, 2, 2), "attention_ratio": (2, 2, 2), "num_labels": 5,
+    }  # fmt: skip
+    return Architecture(**defaults | values)
