@@ -267,3 +267,32 @@ def test_every_response_has_the_headers_that_restrict_a_page(run):
             assert headers["x-content-type-options"] == "nosniff"
 
     run(test)
+
+
+def test_head_has_the_status_and_the_headers_of_get_without_a_body(run):
+    async def test(running):
+        for path in ("/healthz", "/readyz", "/models", "/v2/health/ready", "/"):
+            get = await request(running.application, "GET", path)
+            head = await request(running.application, "HEAD", path)
+            assert (head.status, head.body, head.headers) == (200, b"", get.headers)
+            assert int(head.headers["content-length"]) == len(get.body) > 0
+        assert (await request(running.application, "HEAD", "/predictions/colors")).status == 405
+        running.service.lifecycle.drain()
+        assert (await request(running.application, "HEAD", "/readyz")).status == 503
+
+    run(test)
+
+
+def test_a_request_of_the_fast_route_has_the_response_of_the_general_one(run):
+    async def test(running):
+        for query, body in (("", RED), ("top_k=2", BLUE), ("top_k=2", b"no image"), ("top_k=999999", RED)):
+            fast = await request(running.application, "POST", f"/predictions/colors?{query}", body)
+            general = await request(running.application, "POST", f"/predictions/colors?{query}&timeout=600", body)
+            assert (fast.status, fast.body) == (general.status, general.body)
+            assert sorted(fast.headers) == sorted(general.headers)
+        missing = [
+            await request(running.application, "POST", f"/predictions/cats{query}", RED) for query in ("", "?timeout=1")
+        ]
+        assert [(response.status, response.body) for response in missing] == [(404, missing[0].body)] * 2
+
+    run(test)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -122,7 +122,9 @@ class Prediction:
             >>> Prediction("photo.jpg", np.float32([0, 2]), ("cat", "dog")).to_dict(1)["labels"][0]["name"]
             'dog'
         """
-        labels = [asdict(label) for label in self.top_or_unknown(k)]
+        labels = [
+            {"name": label.name, "index": label.index, "score": label.score} for label in self.top_or_unknown(k)
+        ]
         return {"file": self.source, "labels": labels, "error": None if self.error is None else str(self.error)}
 
     def __repr__(self) -> str:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from levit import __version__
 from levit.errors import LevitError
+from levit.serving.direct_predictions import DirectPredictions
 from levit.serving.documentation_page import documentation_routes
 from levit.serving.errors import RequestError, as_request_error
 from levit.serving.explanation_routes import explanation_routes
@@ -39,7 +40,7 @@ def create_application(service: Service) -> Application:
     routes.add_exception_handler(RequestValidationError, _invalid_parameter)
     routes.add_exception_handler(HTTPException, _http_error)
     routes.add_exception_handler(Exception, _internal_error)
-    application: Application = Gateway(routes, service)
+    application: Application = Gateway(routes, service, DirectPredictions(service))
     if service.options.origins:
         application = CORSMiddleware(
             application,

@@ -9,9 +9,9 @@ import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from levit.errors import printable
+from levit.errors import LevitError, printable
 from levit.logs import get_logger
-from levit.serving.errors import RequestError
+from levit.serving.errors import RequestError, as_request_error
 from levit.serving.metrics import MODEL_KEY as MODEL_KEY
 from levit.serving.security import SECURITY_HEADERS
 from levit.serving.service import Service
@@ -21,6 +21,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+DirectRoutes = Callable[[Scope], Application | None]
 
 
 class Gateway:
@@ -29,11 +30,13 @@ class Gateway:
     Args:
         application: the routes.
         service: the service.
+        direct: function from the scope of a request to an application that responds faster, or None.
     """
 
-    def __init__(self, application: Application, service: Service) -> None:
+    def __init__(self, application: Application, service: Service, direct: DirectRoutes = lambda scope: None) -> None:
         self._application = application
         self._service = service
+        self._direct = direct
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond to a request."""
@@ -41,14 +44,18 @@ class Gateway:
             await self._application(scope, receive, send)
             return
         metrics = self._service.metrics
-        response = _Response(send, is_last=self._service.lifecycle.is_ending)
+        has_body = scope["method"] != "HEAD"
+        if not has_body:  # every path that GET reads
+            scope = {**scope, "method": "GET"}
+        response = _Response(send, is_last=self._service.lifecycle.is_ending, has_body=has_body)
         start = time.perf_counter()
         metrics.in_progress.inc()
         try:
             self._service.api_keys.check(scope["path"], scope["headers"])
-            await self._application(scope, receive, response.send)
-        except RequestError as error:
-            await _send_error(response, error)
+            respond = self._direct(scope) or self._application
+            await respond(scope, receive, response.send)
+        except LevitError as error:
+            await _send_error(response, as_request_error(error))
         except Exception as error:
             _log(scope, error)
             if response.status is None:
@@ -59,11 +66,11 @@ class Gateway:
 
 
 class _Response:
-    """Response of one request: its status, with further headers."""
+    """Response of one request: its status, with further headers, and no body for HEAD."""
 
-    def __init__(self, send: Send, *, is_last: bool) -> None:
+    def __init__(self, send: Send, *, is_last: bool, has_body: bool) -> None:
         self._send = send
-        self._is_last = is_last
+        self._is_last, self._has_body = is_last, has_body
         self.status: int | None = None
 
     async def send(self, message: Message) -> None:
@@ -73,6 +80,8 @@ class _Response:
             message["headers"] = [*message.get("headers", ()), *SECURITY_HEADERS]
             if self._is_last:
                 message["headers"].append((b"connection", b"close"))
+        elif not self._has_body:
+            message["body"] = b""
         await self._send(message)
 
 

@@ -51,10 +51,24 @@ def media_type(content_type: str) -> str:
         >>> media_type("Multipart/Form-Data; boundary=x")
         'multipart/form-data'
     """
-    kind = content_type.partition(";")[0].strip().lower()
+    kind = _kind(content_type)
     if kind not in (FORM_TYPE, JSON_TYPE) and not RAW_TYPES.fullmatch(kind):
         raise RequestError(415, f"the type {kind!r} is not supported: send an image, {FORM_TYPE} or {JSON_TYPE}")
     return kind
+
+
+def is_raw_type(content_type: str) -> bool:
+    """Whether a body is an image itself, by its header Content-Type.
+
+    Examples:
+        >>> is_raw_type("image/jpeg"), is_raw_type(""), is_raw_type("application/json")
+        (True, True, False)
+    """
+    return RAW_TYPES.fullmatch(_kind(content_type)) is not None
+
+
+def _kind(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def parse_body(body: bytes, content_type: str) -> PredictionRequest:

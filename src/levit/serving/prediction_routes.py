@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import MutableMapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
+from starlette.datastructures import Headers
 
 from levit.runtime.image_results import ImageResult
+from levit.serving.bodies import Receive
 from levit.serving.errors import as_request_error
 from levit.serving.image_work import RequestImage
 from levit.serving.prediction_requests import FORM_TYPE, JSON_TYPE, PredictionRequest, media_type, parse_body
@@ -38,13 +41,14 @@ def prediction_routes(service: Service) -> APIRouter:
         openapi_extra=PREDICTION_BODY,
         responses=PREDICTION_RESPONSES | ERRORS,
     )
-    async def predict(request: Request, model: ModelName, top_k: TopK = None, timeout: Timeout = None) -> Response:
+    async def classify(request: Request, model: ModelName, top_k: TopK = None, timeout: Timeout = None) -> Response:
         """The body is an image itself, a form with one or more files, or JSON with images in base64.
 
         Of an image alone, the response is the object that `levit predict --json` prints, or an error. Of a form or a
         list, it is a list of such objects, in which an image that cannot be classified has its own error.
         """
-        return await _predict(service, request, model, top_k, timeout)
+        content, seconds = await predict(service, request.scope, request.receive, model, top_k=top_k, timeout=timeout)
+        return Response(content, media_type="application/json", headers=response_headers(seconds))
 
     @router.get("/models", summary="List the models", responses=ERRORS)
     async def models() -> dict[str, list[dict[str, Any]]]:
@@ -54,16 +58,38 @@ def prediction_routes(service: Service) -> APIRouter:
     return router
 
 
-async def _predict(
-    service: Service, request: Request, model: str, top_k: int | None, timeout: float | None
-) -> Response:
-    served = service.accept(model, request.scope)
-    content_type = request.headers.get("content-type", "")
+async def predict(
+    service: Service,
+    scope: MutableMapping[str, Any],
+    receive: Receive,
+    model: str,
+    *,
+    top_k: int | None = None,
+    timeout: float | None = None,
+) -> tuple[bytes, float]:
+    """Predict the images of a request.
+
+    Args:
+        service: the service.
+        scope: scope of the request, with its headers; it gets the name of the model for the metrics.
+        receive: function that waits for the next part of the request.
+        model: name of the model.
+        top_k: number of labels of each image; None for that in the body, or the default.
+        timeout: seconds until the deadline; None for that of the service.
+
+    Returns:
+        Content of the response, JSON, and the seconds since the body was complete.
+
+    Raises:
+        LevitError: the request gets no prediction.
+    """
+    served = service.accept(model, scope)
+    headers = Headers(raw=scope["headers"])
+    content_type = headers.get("content-type", "")
     kind = media_type(content_type)
     deadline = service.deadline(timeout)
     start = time.perf_counter()
-    receive = request.receive
-    async with service.bodies.read(receive, request.headers.get("content-length"), deadline) as body:
+    async with service.bodies.read(receive, headers.get("content-length"), deadline) as body:
         read = time.perf_counter()
         service.metrics.observe_stage(served.name, "read", read - start)
         with service.admission.admit(1) as ticket:
@@ -74,12 +100,12 @@ async def _predict(
                 parsed = PredictionRequest([RequestImage(body)], is_list=False)
             rendered = _Rendering(service, served, top_k or parsed.top_k or DEFAULT_TOP_K, parsed.is_list)
             content = await service.compute(served, parsed.images, rendered, deadline, receive)
-    return _response(content, time.perf_counter() - read)
+    return content, time.perf_counter() - read
 
 
-def _response(content: bytes, seconds: float) -> Response:
-    headers = {"Server-Timing": f"total;dur={1000 * seconds:.2f}", "Cache-Control": "no-store"}
-    return Response(content, media_type="application/json", headers=headers)
+def response_headers(seconds: float) -> dict[str, str]:
+    """Headers of a response with predictions: the time that it took, in milliseconds, and that no cache keeps it."""
+    return {"Server-Timing": f"total;dur={1000 * seconds:.2f}", "Cache-Control": "no-store"}
 
 
 class _Rendering:

@@ -103,10 +103,12 @@ class ServedModel:
         return self.opened.artifact
 
     def warm_up(self) -> None:
-        """Compute a gray image alone and in a batch, so that all networks are compiled before the first request."""
-        gray = np.full((*self.artifact.architecture.image_height_width, 3), 128, np.uint8)
+        """Compute a gray image in each way that a request can ask for, so that all networks are compiled before."""
+        size = self.artifact.architecture.image_height_width
+        gray = np.full((*size, 3), 128, np.uint8)
         for count in (1, DEFAULT_BATCH_SIZE):
             self.computation.compute([""] * count, [gray] * count)
+        self.opened.engine.run(np.zeros((1, 3, *size), np.float32))  # normalized values of the inference protocol
 
     def close(self) -> None:
         """Finish the computations in progress, and free the network."""
