@@ -1,4 +1,4 @@
-"""The command line: one file per command; `--help` imports no large library."""
+"""The command line: one file per command, imported when it is called; `--help` imports no large library."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from typer._click.exceptions import ClickException
@@ -18,61 +19,13 @@ from typer.core import TyperCommand
 from typer.main import get_group
 
 import levit
-from levit.cli.benchmark import benchmark
-from levit.cli.calibrate import calibrate
-from levit.cli.convert import convert
-from levit.cli.data import data
-from levit.cli.embed import embed, similar
+from levit.cli.commands import COMMANDS, add_commands
 from levit.cli.error_message import command_flags, error_message, render_flags
-from levit.cli.evaluate import evaluate
-from levit.cli.explain import explain
-from levit.cli.export import export
-from levit.cli.info import info
-from levit.cli.models import models
-from levit.cli.predict import predict
-from levit.cli.renamed_options import renamed_options
-from levit.cli.serve import serve
-from levit.cli.sparsify import sparsify
-from levit.cli.split import split
-from levit.cli.train import train
 from levit.cli.usage_error import usage_message
-from levit.cli.video import video
 from levit.errors import LevitError, LevitWarning, printable
 
-app = typer.Typer(
-    name="levit",
-    help="LeViT: classify images on ordinary CPUs, read its checkpoints, export them.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command()(predict)
-app.command()(video)
-app.command()(embed)
-app.command()(similar)
-app.command()(explain)
-app.command()(info)
-app.command()(models)
-app.command()(convert)
-app.command(
-    context_settings=renamed_options(
-        {
-            "size": "image-size",
-            "precision": "weights",
-            "calibration": "quantization-data",
-            "calibration-images": "quantization-images",
-        }
-    )
-)(export)
-app.command()(data)
-app.command()(split)
-app.command()(evaluate)
-app.command("val", help="The same as levit evaluate.")(evaluate)
-app.command()(train)
-app.command()(sparsify)
-app.command(context_settings=renamed_options({"precision": "target-precision"}))(calibrate)
-app.command()(benchmark)
-app.command()(serve)
+if TYPE_CHECKING:
+    app: typer.Typer  # all commands; made on first use
 
 _FAST_COMMANDS = ("predict", "video", "embed", "similar", "split", "explain", "serve")
 _GLOBAL_OPTIONS = ("--quiet", "--debug")  # accepted before and after the command
@@ -84,7 +37,6 @@ def _print_version(is_requested: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def options(
     version: Annotated[
         bool,
@@ -105,6 +57,32 @@ def options(
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 
 
+@cache
+def make_app(command: str | None = None) -> typer.Typer:
+    """The application with one command, which is faster to start, or with all of them.
+
+    Args:
+        command: name of the command; None, or one that does not exist, for all commands.
+    """
+    made = typer.Typer(
+        name="levit",
+        help="LeViT: classify images on ordinary CPUs, read its checkpoints, export them.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    made.callback()(options)
+    add_commands(made, COMMANDS if command is None or command not in COMMANDS else [command])
+    return made
+
+
+def __getattr__(name: str) -> typer.Typer:
+    """The attribute `app`, made on first use."""
+    if name == "app":
+        return make_app()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 def main() -> None:
     """Run the command line; the exit code is 0 for success, 1 if some inputs failed, 2 for wrong usage."""
     _prepare_streams()
@@ -113,6 +91,7 @@ def main() -> None:
         warnings.simplefilter("always", LevitWarning)
         warnings.showwarning = _print_warning
     try:
+        app = make_app(_command_name())
         sys.exit(app(_global_options_first(sys.argv[1:]), prog_name="levit", standalone_mode=False) or 0)
     except ClickException as error:
         print(usage_message(error), file=sys.stderr)
@@ -168,7 +147,7 @@ def _print_traceback() -> None:
 def _flags() -> dict[str, str]:
     """Flags of the command that was run, by parameter."""
     name = _command_name()
-    command = get_group(app).commands.get(name) if name is not None else None
+    command = get_group(make_app(name)).commands.get(name) if name is not None else None
     return command_flags(command) if isinstance(command, TyperCommand) else {}
 
 

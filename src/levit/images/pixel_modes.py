@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from PIL.PngImagePlugin import PngImageFile
 
 from levit.errors import ImageError
 
@@ -43,6 +42,8 @@ def transparent_color(image: Image.Image) -> Any:
 
 def _equals_deep_color(image: Image.Image, color: tuple[int, int, int]) -> NDArray[np.bool_] | None:
     """Whether each pixel of an opened PNG file has a color of 16 bits per channel; None if it is damaged."""
+    from PIL.PngImagePlugin import PngImageFile  # takes as long as decoding a photo
+
     stream = getattr(image, "fp", None)
     if stream is None:
         return None
