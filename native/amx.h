@@ -47,9 +47,9 @@ inline int steps_of_tile(int steps) {
 // Sums of 16 or 32 rows and one or two panels, stored as [rows][panels][16]. Rows beyond the last one are read too.
 // `ahead`: two panels of weights that are needed later, and moved into the cache, or nullptr.
 template <bool TWO_ROWS, bool TWO_PANELS, class A, class B, class S>
-INLINE void matrix_tile(const Rows<A>& rows, const A* a, const B* b, const B* ahead, long panel, int steps, S* out) {
+INLINE void matrix_tile(const Rows<A>& rows, const A* a, const B* b, const B* ahead, Index panel, int steps, S* out) {
   constexpr int UNIT = 4 / sizeof(B);  // values of a step
-  const long row_bytes = rows.row * sizeof(A);
+  const Index row_bytes = rows.row * sizeof(A);
   finish_memory_accesses();
   _tile_zero(0);
   _tile_zero(1);

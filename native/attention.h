@@ -10,7 +10,7 @@ struct Head {
   const Attention* attention;
   int index;
   const float *query, *key, *value;
-  long query_row, key_row, value_row;
+  Index query_row, key_row, value_row;
   int keys, padded_keys, key_dim, value_dim;
 };
 
@@ -20,7 +20,7 @@ constexpr int greatest_divisor(int a, int b) { return b == 0 ? a : greatest_divi
 INLINE void merge_rows(const float* table, int y, int height, int width, int row, int padded, float* out) {
   const Ints lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   int key_y = 0, column = 0;
-  const auto keys = [&](int key_y) { return table + long(key_y < y ? y - key_y : key_y - y) * row; };
+  const auto keys = [&](int key_y) { return table + Index(key_y < y ? y - key_y : key_y - y) * row; };
   for (int k = 0; k < padded; k += LANES, column += LANES) {
     for (; column >= width; column -= width) key_y++;
     const int count = width - column;  // of the first row
@@ -39,14 +39,14 @@ inline void expand_bias(const Attention& a, int head, int first, int count, floa
   const bool has_two_rows = width + greatest_divisor(width, LANES) >= LANES;
   for (int query = first; query < first + count; query++, out += padded) {
     const int y = query / a.out_width * a.stride, x = query % a.out_width * a.stride;
-    const float* table = a.bias + long(head) * a.in_height * row + width - 1 - x;  // of the first key of each row
+    const float* table = a.bias + Index(head) * a.in_height * row + width - 1 - x;  // of the first key of each row
     if (has_two_rows) {
       merge_rows(table, y, a.in_height, width, row, padded, out);
       continue;
     }
     float* to = out;
     for (int key_y = 0; key_y < a.in_height; key_y++, to += width) {
-      const float* from = table + long(key_y < y ? y - key_y : key_y - y) * row;
+      const float* from = table + Index(key_y < y ? y - key_y : key_y - y) * row;
       for (int i = 0; i < width; i += LANES) store(to + i, load(from + i));
     }
     for (; to < out + padded; to += LANES) store(to, splat(-1e30f));
@@ -55,7 +55,7 @@ inline void expand_bias(const Attention& a, int head, int first, int count, floa
 
 // Keys as panels of 16: [keys / 16][key_dim][16], zero beyond the last key.
 inline void transpose_keys(const Head& head, float* out) {
-  for (int first = 0; first < head.padded_keys; first += LANES, out += long(head.key_dim) * LANES) {
+  for (int first = 0; first < head.padded_keys; first += LANES, out += Index(head.key_dim) * LANES) {
     const int count = head.keys - first < LANES ? head.keys - first : LANES;
     for (int j = 0; j < count; j++) {
       const float* key = head.key + (first + j) * head.key_row;
@@ -84,7 +84,7 @@ INLINE float softmax(float* scores, int padded_keys) {
 inline void attend(const Head& head, int first, int last, Scratch& scratch, const Output& out) {
   float *scores = scratch.scores, *bias = scratch.bias;
   transpose_keys(head, scratch.keys);
-  const Panels<float> keys{scratch.keys, long(head.key_dim) * LANES, LANES};
+  const Panels<float> keys{scratch.keys, Index(head.key_dim) * LANES, LANES};
   const Panels<float> values{head.value, LANES, head.value_row};
   for (int query = first; query < last;) {
     const int count = last - query < MAX_QUERIES ? last - query : MAX_QUERIES;
@@ -94,18 +94,18 @@ inline void attend(const Head& head, int first, int last, Scratch& scratch, cons
             [&](const Floats* sums, int row, int rows, int panel, int panels) __attribute__((always_inline)) {
               for (int r = 0; r < rows; r++)
                 for (int p = 0; p < panels; p++) {
-                  const long at = long(row + r) * head.padded_keys + long(panel + p) * LANES;
+                  const Index at = Index(row + r) * head.padded_keys + Index(panel + p) * LANES;
                   store(scores + at, sums[r * panels + p] + load(bias + at));
                 }
             });
     float inverse[MAX_QUERIES];
-    for (int i = 0; i < count; i++) inverse[i] = softmax(scores + long(i) * head.padded_keys, head.padded_keys);
+    for (int i = 0; i < count; i++) inverse[i] = softmax(scores + Index(i) * head.padded_keys, head.padded_keys);
     const Rows<float> powers{scores, head.padded_keys, 0, 1, head.keys};
     product(powers, count, values, 0, head.value_dim / LANES,
             [&](const Floats* sums, int row, int rows, int panel, int panels) __attribute__((always_inline)) {
               for (int r = 0; r < rows; r++)
                 for (int p = 0; p < panels; p++) {
-                  const long at = long(query + row + r) * out.row + long(panel + p) * LANES;
+                  const Index at = Index(query + row + r) * out.row + Index(panel + p) * LANES;
                   store_context(out, at, activate(out.activation, sums[r * panels + p] * splat(inverse[row + r])));
                 }
             });

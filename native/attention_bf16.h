@@ -10,7 +10,7 @@ struct HalfHead {
   const Attention* attention;
   int index;
   const uint16_t *query, *key, *value;
-  long query_row, key_row, value_row;
+  Index query_row, key_row, value_row;
   int keys, key_dim, value_dim;
   int padded() const { return (keys + 15) / 16 * 16; }
   int padded_pairs() const { return (keys + 31) / 32 * 32; }
@@ -26,7 +26,7 @@ struct HalfHead {
   }
 
 // 16 keys of 16 channels -> [8 pairs of channels][16 keys][2].
-INLINE void transpose_pairs(const uint16_t* keys, long row, uint16_t* out) {
+INLINE void transpose_pairs(const uint16_t* keys, Index row, uint16_t* out) {
   __m512i r[8], t[8];
   const auto half = [&](int i) __attribute__((always_inline)) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(keys + i * row)); };
   UNROLL for (int i = 0; i < 8; i++) r[i] = _mm512_inserti64x4(_mm512_castsi256_si512(half(i)), half(i + 8), 1);
@@ -115,7 +115,7 @@ INLINE void configure_attention(int key_steps) {
 // Scores of 16 queries: float [16][padded keys].
 INLINE void score_tiles(const HalfHead& head, const uint16_t* query, const uint16_t* keys, int steps, float* scores) {
   const int panels = head.padded() / 16, pairs = head.key_dim / 2;
-  const long panel = 32l * pairs, row = 4l * head.padded();
+  const Index panel = 32 * pairs, row = 4 * head.padded();
   finish_memory_accesses();
   for (int p = 0; p < panels; p += 4, keys += 4 * panel, scores += 64) {
     const int count = panels - p < 4 ? panels - p : 4;
@@ -125,7 +125,7 @@ INLINE void score_tiles(const HalfHead& head, const uint16_t* query, const uint1
     _tile_zero(3);
     for (int k = 0; k < pairs; k += steps) {
       _tile_loadd(4, query + 2 * k, 2 * head.query_row);
-      const uint16_t* from = keys + 32l * k;
+      const uint16_t* from = keys + 32 * k;
       MULTIPLY_PANEL(0, 4, 6, from)
       if (count > 1) MULTIPLY_PANEL(1, 4, 6, from + panel)
       if (count > 2) MULTIPLY_PANEL(2, 4, 6, from + 2 * panel)
@@ -142,15 +142,15 @@ INLINE void score_tiles(const HalfHead& head, const uint16_t* query, const uint1
 // Sums of 16 queries and up to four panels of values, [16][64].
 INLINE void context_tiles(const HalfHead& head, const uint16_t* powers, const uint16_t* values, int count, float* sums) {
   const int pairs = head.padded_pairs() / 2;
-  const long panel = 32l * pairs;
+  const Index panel = 32 * pairs;
   finish_memory_accesses();
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);
   _tile_zero(3);
   for (int k = 0; k < pairs; k += 16) {
-    _tile_loadd(5, powers + 2 * k, 2l * head.padded_pairs());
-    const uint16_t* from = values + 32l * k;
+    _tile_loadd(5, powers + 2 * k, 2 * head.padded_pairs());
+    const uint16_t* from = values + 32 * k;
     MULTIPLY_PANEL(0, 5, 7, from)
     if (count > 1) MULTIPLY_PANEL(1, 5, 7, from + panel)
     if (count > 2) MULTIPLY_PANEL(2, 5, 7, from + 2 * panel)
@@ -171,7 +171,7 @@ inline void attend_bf16(const HalfHead& head, int first, int last, Scratch& scra
   const int steps = steps_of_tile(head.key_dim / 2), padded = head.padded(), pairs = head.padded_pairs();
   configure_attention(steps);
   if (pairs > padded)
-    for (int i = 0; i < 16; i++) memset(powers + long(i) * pairs + padded, 0, 2 * (pairs - padded));
+    for (int i = 0; i < 16; i++) memset(powers + Index(i) * pairs + padded, 0, 2 * (pairs - padded));
   alignas(64) float sums[16 * 64];
   float inverse[16];
   for (int query = first; query < last; query += 16) {
@@ -179,16 +179,16 @@ inline void attend_bf16(const HalfHead& head, int first, int last, Scratch& scra
     expand_bias(*head.attention, head.index, query, count, scratch.bias);
     score_tiles(head, head.query + query * head.query_row, keys, steps, scratch.scores);
     float most[16];
-    for (int i = 0; i < count; i++) most[i] = add_bias(scratch.scores + long(i) * padded, scratch.bias + long(i) * padded, padded);
+    for (int i = 0; i < count; i++) most[i] = add_bias(scratch.scores + Index(i) * padded, scratch.bias + Index(i) * padded, padded);
     for (int i = 0; i < count; i++)
-      inverse[i] = powers_bf16(scratch.scores + long(i) * padded, most[i], padded, powers + long(i) * pairs);
+      inverse[i] = powers_bf16(scratch.scores + Index(i) * padded, most[i], padded, powers + Index(i) * pairs);
     for (int d = 0; d < head.value_dim; d += 64) {
       const int panels = head.value_dim - d < 64 ? (head.value_dim - d) / 16 : 4;
-      context_tiles(head, powers, values + long(d) * pairs, panels, sums);
+      context_tiles(head, powers, values + Index(d) * pairs, panels, sums);
       for (int i = 0; i < count; i++)
         for (int p = 0; p < panels; p++) {
           const Floats x = activate(out.activation, load(sums + i * 64 + p * 16) * splat(inverse[i]));
-          store_context(out, long(query + i) * out.row + d + p * 16, x);
+          store_context(out, Index(query + i) * out.row + d + p * 16, x);
         }
     }
   }

@@ -4,10 +4,17 @@
 
 namespace levit::LEVIT_TARGET {
 
+// The portable instructions compute what those of x86 compute.
+#if defined(__ARM_FEATURE_DOTPROD)
+constexpr bool INT16_IS_FASTER = false;
+#else
+constexpr bool INT16_IS_FASTER = true;
+#endif
+
 constexpr int POWER_BITS = 12;    // the power of two of the largest score is 2^12
 constexpr int MAX_INT16_KEYS = 1024;  // more would leave too few bits for the values
 
-inline float largest_magnitude(const float* rows, long row, int count, int width) {
+inline float largest_magnitude(const float* rows, Index row, int count, int width) {
   Floats most = splat(1e-30f);
   for (int i = 0; i < count; i++)
     for (int d = 0; d < width; d += LANES) most = max(most, absolute(load(rows + i * row + d)));
@@ -87,7 +94,7 @@ INLINE float powers_of_scores(const float* scores, float most, int keys, int pad
 #if defined(__AVX512BW__)
 
 // 16 keys of 16 channels -> [8 pairs of channels][16 keys][2].
-INLINE void transpose_pairs(const float* keys, long row, Floats scale, int16_t* out) {
+INLINE void transpose_pairs(const float* keys, Index row, Floats scale, int16_t* out) {
   __m512i r[8], t[8], x[8];
   const auto key = [&](int i) __attribute__((always_inline)) { return (__m512i)rounded(load(keys + i * row) * scale); };
   // Quarters of the vectors: two pairs of channels of key i, and the same of key i + 8.
@@ -113,7 +120,7 @@ INLINE void transpose_pairs(const float* keys, long row, Floats scale, int16_t* 
 
 #else
 
-INLINE void transpose_pairs(const float* keys, long row, Floats scale, int16_t* out) {
+INLINE void transpose_pairs(const float* keys, Index row, Floats scale, int16_t* out) {
   for (int i = 0; i < LANES; i++) {
     const Ints key = rounded(load(keys + i * row) * scale);
     for (int d = 0; d < LANES; d++) out[(d / 2 * LANES + i) * 2 + d % 2] = static_cast<int16_t>(key[d]);
@@ -152,7 +159,7 @@ inline void pack_values(const Head& head, float scale, int pairs, int16_t* out) 
     }
 }
 
-inline void pack_queries(const float* query, long row, int count, int key_dim, float scale, int16_t* out) {
+inline void pack_queries(const float* query, Index row, int count, int key_dim, float scale, int16_t* out) {
   for (int i = 0; i < count; i++)
     for (int d = 0; d < key_dim; d += LANES)
       store_shorts(out + i * key_dim + d, rounded(load(query + i * row + d) * splat(scale)));
@@ -166,7 +173,7 @@ inline void attend_int16(const Head& head, int first, int last, Scratch& scratch
   int16_t* queries = reinterpret_cast<int16_t*>(scratch.half_queries);
   float *scores = scratch.scores, *bias = scratch.bias;
   const int padded = head.padded_keys, pairs = (head.keys + 1) / 2;
-  const long powers_row = (padded + 2 * LANES - 1) / (2 * LANES) * (2 * LANES);
+  const Index powers_row = (padded + 2 * LANES - 1) / (2 * LANES) * (2 * LANES);
   const float limit = product_limit(head.key_dim);
   const float query_scale = limit / largest_magnitude(head.query + first * head.query_row, head.query_row, last - first, head.key_dim);
   const float key_scale = limit / largest_magnitude(head.key, head.key_row, head.keys, head.key_dim);
@@ -174,8 +181,8 @@ inline void attend_int16(const Head& head, int first, int last, Scratch& scratch
   pack_keys(head, key_scale, keys);
   pack_values(head, value_scale, pairs, values);
   const Floats score_scale = splat(1 / query_scale / key_scale);
-  const Panels<int16_t> key_panels{keys, long(head.key_dim) * LANES, 2 * LANES};
-  const Panels<int16_t> value_panels{values, 2l * LANES * pairs, 2 * LANES};
+  const Panels<int16_t> key_panels{keys, Index(head.key_dim) * LANES, 2 * LANES};
+  const Panels<int16_t> value_panels{values, 2 * LANES * pairs, 2 * LANES};
   for (int query = first; query < last;) {
     const int count = last - query < MAX_QUERIES ? last - query : MAX_QUERIES;
     pack_queries(head.query + query * head.query_row, head.query_row, count, head.key_dim, query_scale, queries);
@@ -184,7 +191,7 @@ inline void attend_int16(const Head& head, int first, int last, Scratch& scratch
             [&](const Ints* sums, int row, int rows, int panel, int panels) __attribute__((always_inline)) {
               for (int r = 0; r < rows; r++)
                 UNROLL for (int p = 0; p < panels; p++) {
-                  const long at = long(row + r) * padded + long(panel + p) * LANES;
+                  const Index at = Index(row + r) * padded + Index(panel + p) * LANES;
                   store(scores + at, to_floats(sums[r * panels + p]) * score_scale + load(bias + at));
                 }
             });
@@ -192,13 +199,13 @@ inline void attend_int16(const Head& head, int first, int last, Scratch& scratch
     static_assert(MAX_QUERIES == LANES);
     largest_scores(scores, count, padded, most);
     for (int i = 0; i < count; i++)
-      factors[i] = powers_of_scores(scores + long(i) * padded, most[i], head.keys, padded, powers + i * powers_row);
+      factors[i] = powers_of_scores(scores + Index(i) * padded, most[i], head.keys, padded, powers + i * powers_row);
     store(factors, splat(1 / value_scale) / load(factors));
     product(Rows<int16_t>{powers, powers_row, 0, 1, pairs}, count, value_panels, 0, head.value_dim / LANES,
             [&](const Ints* sums, int row, int rows, int panel, int panels) __attribute__((always_inline)) {
               for (int r = 0; r < rows; r++) {
                 const Floats factor = splat(factors[row + r]);
-                const long at = long(query + row + r) * out.row + long(panel) * LANES;
+                const Index at = Index(query + row + r) * out.row + Index(panel) * LANES;
                 UNROLL for (int p = 0; p < panels; p++)
                   store_context(out, at + p * LANES, activate(out.activation, to_floats(sums[r * panels + p]) * factor));
               }

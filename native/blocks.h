@@ -24,7 +24,7 @@ struct Stream {
 inline Input stream_input(const Layer& layer, const Stream& stream, Workspace& w, int rows, int width, const Member& member) {
   Input input{stream.values, stream.codes, width, 0};
   if (is_encoded(layer) && !stream.is_encoded_for(layer)) {
-    const long first = long(member.begin(rows)) * width, last = long(member.end(rows)) * width;
+    const Index first = Index(member.begin(rows)) * width, last = Index(member.end(rows)) * width;
     member.wait();  // the last reader of these codes has ended
     encode(layer, stream.values + first, last - first, element(layer, w.other_codes, first));
     member.wait();
@@ -36,7 +36,7 @@ inline Input stream_input(const Layer& layer, const Stream& stream, Workspace& w
 // Every stride-th token in both directions, of each image.
 inline Input choose_tokens(const Attention& a, const Input& in, Workspace& w, int images, const Member& member) {
   const Precision precision = a.query.precision;
-  const long bytes = in.row * (precision == Precision::int8 ? 1 : precision == Precision::bf16 ? 2 : 4);
+  const Index bytes = in.row * (precision == Precision::int8 ? 1 : precision == Precision::bf16 ? 2 : 4);
   const auto* source = reinterpret_cast<const uint8_t*>(in.values);
   auto* chosen = reinterpret_cast<uint8_t*>(w.chosen);
   if (is_encoded(a.query)) source = in.codes, chosen = w.chosen_codes;
@@ -44,8 +44,8 @@ inline Input choose_tokens(const Attention& a, const Input& in, Workspace& w, in
   for (int row = member.begin(rows); row < member.end(rows); row++) {
     const int image = row / a.out_height, y = row % a.out_height;
     for (int x = 0; x < a.out_width; x++) {
-      const long from = long(image) * a.keys() + long(y) * a.stride * a.in_width + long(x) * a.stride;
-      __builtin_memcpy(chosen + (long(row) * a.out_width + x) * bytes, source + from * bytes, bytes);
+      const Index from = Index(image) * a.keys() + Index(y) * a.stride * a.in_width + Index(x) * a.stride;
+      __builtin_memcpy(chosen + (Index(row) * a.out_width + x) * bytes, source + from * bytes, bytes);
     }
   }
   member.wait();
@@ -68,19 +68,19 @@ INLINE bool is_half(const Model& m, const Attention& a) {
   return HAS_AMX && m.allows_half && is_encoded(a.query) && is_encoded(a.key) && is_encoded(a.value);
 }
 
-// Whether it is computed in int16, on other processors.
+// Whether it is computed in int16, on other processors where that is faster than in fp32.
 INLINE bool is_int16(const Model& m, const Attention& a) {
-  return !HAS_AMX && m.allows_half && a.keys() <= MAX_INT16_KEYS && is_encoded(a.query) && is_encoded(a.key) && is_encoded(a.value);
+  return !HAS_AMX && INT16_IS_FASTER && m.allows_half && a.keys() <= MAX_INT16_KEYS && is_encoded(a.query) && is_encoded(a.key) && is_encoded(a.value);
 }
 
-INLINE Output rows_output(const Model& m, const Attention& a, float* rows, long width) {
+INLINE Output rows_output(const Model& m, const Attention& a, float* rows, Index width) {
   Output out{rows, nullptr, width, nullptr, {1, 0}, Activation::none};
   if (is_half(m, a)) out.values = nullptr, out.halves = reinterpret_cast<uint16_t*>(rows);
   return out;
 }
 
 inline void attend_heads(const Model& m, const Attention& a, Workspace& w, Scratch& scratch, int images, const Member& member) {
-  const long key_width = long(a.heads) * a.key_dim, value_width = long(a.heads) * a.value_dim;
+  const Index key_width = Index(a.heads) * a.key_dim, value_width = Index(a.heads) * a.value_dim;
   const float* queries = w.rows;
   const float* keys = queries + w.images * a.queries() * key_width;
   const float* values = keys + w.images * a.keys() * key_width;
@@ -90,7 +90,7 @@ inline void attend_heads(const Model& m, const Attention& a, Workspace& w, Scrat
   const int units = images * a.heads * parts;
   for (int unit = member.begin(units); unit < member.end(units); unit++) {
     const int part = unit % parts, image = unit / parts % images, head = unit / parts / images;  
-    const long query_at = long(image) * a.queries(), key_at = long(image) * a.keys();
+    const Index query_at = Index(image) * a.queries(), key_at = Index(image) * a.keys();
     const int first = a.queries() * part / parts, last = a.queries() * (part + 1) / parts;
     const Output out = moved(context, query_at * value_width + head * a.value_dim);
     if (is_half(m, a)) {
@@ -127,7 +127,7 @@ INLINE Output stream_output(Stream& stream, bool is_residual, int width, const L
 inline void run_attention(const Model& m, const Attention& a, Stream& stream, Workspace& w, Scratch& scratch, int images,
                           const Layer* next, const Member& member) {
   const int in_rows = images * a.keys(), out_rows = images * a.queries(), width = a.query.inputs;
-  const long key_width = long(a.heads) * a.key_dim, value_width = long(a.heads) * a.value_dim;
+  const Index key_width = Index(a.heads) * a.key_dim, value_width = Index(a.heads) * a.value_dim;
   float* queries = w.rows;
   float* keys = queries + w.images * a.queries() * key_width;
   float* values = keys + w.images * a.keys() * key_width;

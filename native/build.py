@@ -1,6 +1,7 @@
-"""Build of the native library: `python native/build.py FILE`, with clang from the package ziglang or a system compiler.
+"""Build of the native library: `python native/build.py FILE [PLATFORM]`, for this system or another one.
 
-Each instruction set is compiled from the same source, `target.cpp`; the library chooses one as it is opened.
+The compiler is clang of the package ziglang, which compiles for every platform, or one of the system. Each instruction
+set is compiled from the same source, `target.cpp`; the library chooses one as it is opened.
 """
 
 from __future__ import annotations
@@ -16,22 +17,27 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 SOURCES = Path(__file__).parent
 
+_AVX2 = ["-mavx2", "-mfma", "-mbmi2", "-mf16c"]
 _AVX512 = [
-    *("-mavx2", "-mfma", "-mbmi2", "-mf16c", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni"),
-    "-mprefer-vector-width=512",
+    *_AVX2,
+    *("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mprefer-vector-width=512"),
 ]
 
 # Flags of each instruction set; the keys are the names of the targets in processor.cpp.
 _X86 = {
     "portable": [],
-    "avx2": ["-mavx2", "-mfma", "-mbmi2", "-mf16c"],
-    "avxvnni": ["-mavx2", "-mfma", "-mbmi2", "-mf16c", "-mavxvnni"],
+    "avx2": _AVX2,
+    "avxvnni": [*_AVX2, "-mavxvnni"],
     "avx512": _AVX512,
     "amx": [*_AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-int8", "-mamx-bf16"],
 }
+# Of Arm, features; compilers differ in how they are written.
+_ARM = {"portable": "", "dotprod": "+dotprod", "i8mm": "+dotprod+i8mm+bf16"}
+
 _FLAGS = ["-std=c++20", "-O3", "-fPIC", "-fno-exceptions", "-fno-rtti", "-fvisibility=hidden", "-ffp-contract=fast"]
 _WARNINGS = [
     "-Wall",
@@ -41,6 +47,45 @@ _WARNINGS = [
     "-Wno-unknown-warning-option",
     "-Wno-empty-body",
 ]
+
+
+class Platform(NamedTuple):
+    """Operating system and processor that the library is for.
+
+    Attributes:
+        machine: "x86_64", "aarch64" or another one, which has the portable instructions only.
+        triple: zig's name, which includes the oldest version of the system; empty for that of the compiler.
+        wheel: platform in the name of a wheel.
+    """
+
+    machine: str
+    triple: str
+    wheel: str
+
+
+# Platforms for which ziglang compiles on any machine.
+PLATFORMS = {
+    "linux-x86_64": Platform("x86_64", "x86_64-linux-gnu.2.17", "manylinux_2_17_x86_64"),
+    "linux-aarch64": Platform("aarch64", "aarch64-linux-gnu.2.17", "manylinux_2_17_aarch64"),
+    "macos-arm64": Platform("aarch64", "aarch64-macos.11.0", "macosx_11_0_arm64"),
+    "macos-x86_64": Platform("x86_64", "x86_64-macos.10.15", "macosx_10_15_x86_64"),
+    "windows-x86_64": Platform("x86_64", "x86_64-windows-gnu", "win_amd64"),
+}
+
+
+def this_platform(compiler: Sequence[str]) -> Platform:
+    """Platform of this machine: with zig one of PLATFORMS, if it is one of them.
+
+    Args:
+        compiler: command of the compiler.
+    """
+    system = {"darwin": "macos", "win32": "windows"}.get(sys.platform, sys.platform)
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
+    is_musl = system == "linux" and platform.libc_ver()[0] != "glibc"
+    known = PLATFORMS.get(f"{system}-{'arm64' if (system, machine) == ('macos', 'aarch64') else machine}")
+    if _uses_zig(compiler) and known is not None and not is_musl:
+        return known
+    return Platform(machine, "", sysconfig.get_platform().replace("-", "_").replace(".", "_"))
 
 
 def find_compiler() -> list[str] | None:
@@ -55,30 +100,43 @@ def find_compiler() -> list[str] | None:
     return None
 
 
-def wheel_platform() -> str:
-    """Platform in the name of a wheel with the library, such as "manylinux_2_17_x86_64"."""
-    if _uses_zig(find_compiler() or []) and _glibc_target():
-        return f"manylinux_2_17_{platform.machine()}"
-    return sysconfig.get_platform().replace("-", "_").replace(".", "_")
+def find_platform(name: str | None) -> Platform:
+    """Platform by its name.
+
+    Args:
+        name: a key of PLATFORMS; None or "" for that of this machine.
+
+    Raises:
+        ValueError: there is no such platform.
+        OSError: only ziglang compiles for another platform, and the compiler is another one.
+    """
+    compiler = find_compiler() or []
+    if not name:
+        return this_platform(compiler)
+    if name not in PLATFORMS:
+        raise ValueError(f"no platform is called {name!r}: use one of {', '.join(PLATFORMS)}")
+    if not _uses_zig(compiler):
+        raise OSError(f"only ziglang compiles for {name}: pip install ziglang")
+    return PLATFORMS[name]
 
 
 def _uses_zig(command: Sequence[str]) -> bool:
     return "ziglang" in command
 
 
-def _glibc_target() -> str | None:
-    """Zig's name of a Linux with the oldest glibc that Python's wheels support; None on other systems."""
-    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
-        return f"{platform.machine()}-linux-gnu.2.17"
-    return None
-
-
-def build(library: Path, *, compiler: Sequence[str] | None = None, flags: Sequence[str] = ()) -> None:
+def build(
+    library: Path,
+    *,
+    compiler: Sequence[str] | None = None,
+    target: Platform | None = None,
+    flags: Sequence[str] = (),
+) -> None:
     """Compile and link the library.
 
     Args:
         library: the file to write.
         compiler: command of the compiler; None for that of `find_compiler`.
+        target: platform; None for that of this machine.
         flags: further flags.
 
     Raises:
@@ -87,42 +145,55 @@ def build(library: Path, *, compiler: Sequence[str] | None = None, flags: Sequen
     command = list(compiler or find_compiler() or [])
     if not command:
         raise OSError("no C++ compiler: pip install ziglang")
+    target = target or this_platform(command)
     with tempfile.TemporaryDirectory() as folder:
-        objects = _compile(Path(folder), command, [], flags)
-        # Linked as C: the sources need no library of C++.
-        linker = [part.replace("c++", "cc") if part == "c++" else part for part in command]
+        objects = _compile(Path(folder), command, target, [], flags)
         linked = Path(folder) / library.name
-        _run([*linker, *_base_flags(command), *flags, "-shared", "-s", *objects, "-lpthread", "-o", str(linked)])
+        _link(linked, objects, command, target, [*flags, "-shared", "-s"])
         # A running process may have mapped the present file, so that is not overwritten.
         copy = library.with_suffix(".new")
         shutil.copy(linked, copy)
         copy.replace(library)
 
 
-def build_program(program: Path, sources: Sequence[Path], *, compiler: Sequence[str], flags: Sequence[str]) -> None:
-    """Compile and link a program that contains the engine, for sanitizers.
+def build_program(
+    program: Path,
+    sources: Sequence[Path],
+    *,
+    compiler: Sequence[str],
+    target: Platform | None = None,
+    flags: Sequence[str] = (),
+) -> None:
+    """Compile and link a program that contains the engine, for sanitizers and emulators.
 
     Args:
         program: the file to write.
         sources: the sources of the program itself.
         compiler: command of the compiler.
+        target: platform; None for that of this machine.
         flags: further flags, such as those of a sanitizer.
 
     Raises:
         OSError: the compiler fails; the message is its output.
     """
+    target = target or this_platform(compiler)
     with tempfile.TemporaryDirectory() as folder:
-        objects = _compile(Path(folder), compiler, sources, flags)
-        _run([*compiler, *flags, *objects, "-lpthread", "-o", str(program)])
+        objects = _compile(Path(folder), compiler, target, sources, flags)
+        _link(program, objects, compiler, target, flags)
 
 
-def _compile(folder: Path, command: Sequence[str], sources: Sequence[Path], flags: Sequence[str]) -> list[str]:
+def _compile(
+    folder: Path, command: Sequence[str], target: Platform, sources: Sequence[Path], flags: Sequence[str]
+) -> list[str]:
     """Object files of the engine, with every instruction set, and of further sources."""
-    targets = _X86 if platform.machine() in ("x86_64", "AMD64") else {"portable": []}
-    jobs = [(SOURCES / "target.cpp", name, [f"-DLEVIT_TARGET={name}", *extra]) for name, extra in targets.items()]
+    base = _base_flags(command, target)
+    jobs = [
+        (SOURCES / "target.cpp", name, [f"-DLEVIT_TARGET={name}", *extra])
+        for name, extra in _instruction_sets(command, target).items()
+    ]
     others = [file for file in sorted(SOURCES.glob("*.cpp")) if file.stem != "target"]
-    jobs += [(file, file.stem, []) for file in (*others, *sources)]
-    common = [*command, *_FLAGS, *_WARNINGS, *_base_flags(command)]
+    jobs += [(file, file.stem, base) for file in (*others, *sources)]
+    common = [*command, *_FLAGS, *_WARNINGS]
     objects = [str(folder / f"{name}.o") for _, name, _ in jobs]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         compiled = [
@@ -134,12 +205,27 @@ def _compile(folder: Path, command: Sequence[str], sources: Sequence[Path], flag
     return objects
 
 
-def _base_flags(command: Sequence[str]) -> list[str]:
-    """Flags of the portable target, which is for every processor of the kind, not only for this one."""
-    if not _uses_zig(command):
-        return ["-march=x86-64"] if platform.machine() in ("x86_64", "AMD64") else []
-    target = _glibc_target()
-    return ["-mcpu=baseline", *(["-target", target] if target else [])]
+def _link(output: Path, objects: Sequence[str], command: Sequence[str], target: Platform, flags: Sequence[str]) -> None:
+    """Link as C, which zig does faster: the sources need no library of C++."""
+    linker = [part.replace("c++", "cc") if part == "c++" else part for part in command]
+    _run([*linker, *_base_flags(command, target), *flags, *objects, "-lpthread", "-o", str(output)])
+
+
+def _instruction_sets(command: Sequence[str], target: Platform) -> dict[str, list[str]]:
+    """All flags of each instruction set that is compiled."""
+    if target.machine == "aarch64":
+        return {name: _base_flags(command, target, features) for name, features in _ARM.items()}
+    sets = _X86 if target.machine == "x86_64" else {"portable": []}
+    return {name: [*_base_flags(command, target), *extra] for name, extra in sets.items()}
+
+
+def _base_flags(command: Sequence[str], target: Platform, arm_features: str = "") -> list[str]:
+    """Flags of the portable instructions, which are for every processor of the kind, not only for this one."""
+    if _uses_zig(command):
+        return [f"-mcpu=baseline{arm_features}", *(["-target", target.triple] if target.triple else [])]
+    if target.machine == "aarch64" and arm_features:
+        return [f"-march=armv8.2-a{arm_features}"]
+    return ["-march=x86-64"] if target.machine == "x86_64" else []
 
 
 def _run(command: Sequence[str]) -> None:
@@ -149,4 +235,4 @@ def _run(command: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    build(Path(sys.argv[1]))
+    build(Path(sys.argv[1]), target=find_platform(sys.argv[2] if len(sys.argv) > 2 else None))

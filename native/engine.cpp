@@ -1,13 +1,10 @@
 // The C interface: open a model file, compute logits, close.
-#include <pthread.h>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
 
 #include "model_file.h"
+#include "platform.h"
 #include "processor.h"
-
-#define EXPORT extern "C" __attribute__((visibility("default")))
 
 namespace levit {
 namespace {
@@ -16,7 +13,7 @@ namespace {
 struct Batch {
   const uint8_t* pixels;
   const float* values;
-  long images, next;  // `next` is the first image that no thread has claimed
+  Index images, next;  // `next` is the first image that no thread has claimed
 };
 
 // Whether all threads work on one image: not after that was slower than one thread alone, because another process had a
@@ -40,12 +37,6 @@ struct TeamChoice {
   }
 };
 
-double now() {
-  timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
 struct Engine {
   const Target* target;
   Model* model;
@@ -58,30 +49,30 @@ struct Engine {
   pthread_mutex_t mutex;  // one batch at a time
   Batch batch;
   float *features, *logits;
-  long capacity;  // images of these
+  Index capacity;  // images of these
   int team;       // threads that work on the same image, or 1
   TeamChoice choice;
 };
 
-long take_images(Batch& batch, long most, long& first) {
+Index take_images(Batch& batch, Index most, Index& first) {
   first = __atomic_fetch_add(&batch.next, most, __ATOMIC_RELAXED);
-  const long left = batch.images - first;
+  const Index left = batch.images - first;
   return left < most ? left : most;
 }
 
 void compute_features(void* context, int index) {
   Engine& e = *static_cast<Engine*>(context);
   const Model& m = *e.model;
-  const long size = long(m.height) * m.width * m.channels;
-  const auto compute = [&](long first, int images, Workspace& w, const Member& member) {
+  const Index size = Index(m.height) * m.width * m.channels;
+  const auto compute = [&](Index first, int images, Workspace& w, const Member& member) {
     const Batch& b = e.batch;
     e.target->features(m, b.pixels ? b.pixels + first * size : nullptr, b.values ? b.values + first * size : nullptr, images,
                        w, *e.scratches[index], member, e.features + first * m.head.inputs);
   };
   if (e.team > 1) return compute(0, static_cast<int>(e.batch.images), *e.workspaces[0], {&e.barrier, index, e.team});
   // Small groups towards the end, so that all threads end together.
-  const long share = e.batch.images / (2 * e.count), most = share < 1 ? 1 : share < GROUP ? share : GROUP;
-  for (long first, images; (images = take_images(e.batch, most, first)) > 0;)
+  const Index share = e.batch.images / (2 * e.count), most = share < 1 ? 1 : share < GROUP ? share : GROUP;
+  for (Index first, images; (images = take_images(e.batch, most, first)) > 0;)
     compute(first, static_cast<int>(images), *e.workspaces[index], {nullptr, 0, 1});
 }
 
@@ -90,7 +81,7 @@ void compute_logits(void* context, int index) {
   e.target->logits(*e.model, e.features, static_cast<int>(e.batch.images), {&e.barrier, index, e.team}, e.logits);
 }
 
-bool reserve(Engine& e, long images) {
+bool reserve(Engine& e, Index images) {
   if (images <= e.capacity) return true;
   free(e.features);
   free(e.logits);
@@ -134,7 +125,7 @@ bool prepare(Engine& e) {
   return e.is_prepared;
 }
 
-int compute(Engine& e, const uint8_t* pixels, const float* values, long images, float* out) {
+int compute(Engine& e, const uint8_t* pixels, const float* values, Index images, float* out) {
   if (images <= 0) return images < 0;
   pthread_mutex_lock(&e.mutex);
   const bool is_ready = prepare(e) && reserve(e, images);
@@ -142,8 +133,8 @@ int compute(Engine& e, const uint8_t* pixels, const float* values, long images, 
     e.batch = {pixels, values, images, 0};
     e.team = 1;
     if (images < e.count) {  // one image after the other, all threads on each
-      for (long i = 0; i < images; i++) {
-        const long at = i * e.model->height * e.model->width * e.model->channels;
+      for (Index i = 0; i < images; i++) {
+        const Index at = i * e.model->height * e.model->width * e.model->channels;
         e.batch = {pixels ? pixels + at : nullptr, values ? values + at : nullptr, 1, 0};
         float* all = e.features;
         e.features += i * e.model->head.inputs;
@@ -159,7 +150,7 @@ int compute(Engine& e, const uint8_t* pixels, const float* values, long images, 
     }
     e.team = images < e.count ? 1 : e.count;  // of a few images, the head is too small to share
     run(e.threads, e.team, compute_logits, &e);
-    for (long i = 0; i < images; i++)
+    for (Index i = 0; i < images; i++)
       memcpy(out + i * e.model->labels, e.logits + i * e.model->head.outputs, e.model->labels * sizeof(float));
   }
   pthread_mutex_unlock(&e.mutex);
@@ -207,12 +198,12 @@ EXPORT Engine* levit_open(const uint8_t* file, uint64_t size, int threads, const
 }
 
 // Logits of 8-bit images [images][height][width][channels], float32 [images][labels]. Returns 0, or 1 without memory.
-EXPORT int levit_run_pixels(Engine* e, const uint8_t* pixels, long images, float* logits) {
+EXPORT int levit_run_pixels(Engine* e, const uint8_t* pixels, int64_t images, float* logits) {
   return levit::compute(*e, pixels, nullptr, images, logits);
 }
 
 // Logits of normalized images, float32 [images][channels][height][width].
-EXPORT int levit_run_values(Engine* e, const float* values, long images, float* logits) {
+EXPORT int levit_run_values(Engine* e, const float* values, int64_t images, float* logits) {
   return levit::compute(*e, nullptr, values, images, logits);
 }
 

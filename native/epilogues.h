@@ -9,7 +9,7 @@ namespace levit::LEVIT_TARGET {
 struct Output {
   float* values;          // may be null
   uint8_t* codes;         // may be null
-  long row;               // distance of rows
+  Index row;               // distance of rows
   const float* residual;  // rows that are added, laid out as `values`; may be null
   Quantization quantization;
   Activation activation;
@@ -29,14 +29,14 @@ INLINE Floats sums_scale(const Layer&, int, const Floats*) { return splat(1.f); 
 
 // finish(values, position) for each row of a tile: PANELS vectors of (sum * scale + bias) * factor + offset.
 template <int PANELS, class S, class F>
-INLINE void for_rows(const Layer& layer, float factor, float offset, long out_row, const S* sums, int row, int rows, int panel, const F& finish) {
+INLINE void for_rows(const Layer& layer, float factor, float offset, Index out_row, const S* sums, int row, int rows, int panel, const F& finish) {
   Floats scale[PANELS], bias[PANELS];
   UNROLL for (int p = 0; p < PANELS; p++) {
     const int column = (panel + p) * LANES;
     scale[p] = sums_scale(layer, column, sums) * splat(factor);
     bias[p] = load(layer.bias + column) * splat(factor) + splat(offset);
   }
-  long at = row * out_row + long(panel) * LANES;
+  Index at = row * out_row + Index(panel) * LANES;
   for (int r = 0; r < rows; r++, at += out_row, sums += PANELS) {
     Floats values[PANELS];
     UNROLL for (int p = 0; p < PANELS; p++) values[p] = scaled(sums[p], scale[p], bias[p]);
@@ -69,17 +69,17 @@ INLINE void finish_panels(const Layer& layer, const Output& out, const S* sums, 
     for_rows<PANELS>(layer, factor, offset, out.row, sums, row, rows, panel, store_row);
   };
   if (codes && !values) {
-    finish(1 / step, ACTIVATION == Activation::none ? out.quantization.zero : 0.f, [=](Floats(&x)[PANELS], long at) __attribute__((always_inline)) {
+    finish(1 / step, ACTIVATION == Activation::none ? out.quantization.zero : 0.f, [=](Floats(&x)[PANELS], Index at) __attribute__((always_inline)) {
       UNROLL for (int p = 0; p < PANELS; p++) x[p] = activate_scaled<ACTIVATION>(x[p], steps, sixth, inverse, zero);
       store_codes(codes + at, x);
     });
   } else if (halves && !values) {
-    finish(1, 0, [=](Floats(&x)[PANELS], long at) __attribute__((always_inline)) {
+    finish(1, 0, [=](Floats(&x)[PANELS], Index at) __attribute__((always_inline)) {
       UNROLL for (int p = 0; p < PANELS; p++) x[p] = activate(ACTIVATION, x[p]);
       store_bf16(halves + at, x);
     });
   } else {
-    finish(1, 0, [=](Floats(&x)[PANELS], long at) __attribute__((always_inline)) {
+    finish(1, 0, [=](Floats(&x)[PANELS], Index at) __attribute__((always_inline)) {
       UNROLL for (int p = 0; p < PANELS; p++) {
         x[p] = activate(ACTIVATION, x[p]);
         if (residual) x[p] += load(residual + at + p * LANES);
@@ -101,7 +101,7 @@ INLINE void finish_tile(const Layer& layer, const Output& out, const S* sums, in
 }
 
 // Where a layer in int8 or bf16 reads: elements of one byte or two.
-INLINE uint8_t* element(const Layer& reader, uint8_t* codes, long index) {
+INLINE uint8_t* element(const Layer& reader, uint8_t* codes, Index index) {
   return codes + index * (reader.precision == Precision::bf16 ? 2 : 1);
 }
 
@@ -113,7 +113,7 @@ INLINE void encode_for(const Layer* reader, uint8_t* codes, Output& out) {
 }
 
 // Move a destination by a number of elements.
-INLINE Output moved(Output out, long index) {
+INLINE Output moved(Output out, Index index) {
   if (out.values) out.values += index;
   if (out.codes) out.codes += index;
   if (out.halves) out.halves += index;
@@ -121,7 +121,7 @@ INLINE Output moved(Output out, long index) {
 }
 
 // One vector of a head's context, for the projection.
-INLINE void store_context(const Output& out, long at, Floats x) {
+INLINE void store_context(const Output& out, Index at, Floats x) {
   if (out.codes) store_codes(out.codes + at, x * splat(1 / out.quantization.step) + splat(out.quantization.zero));
   else if (out.halves) store_bf16(out.halves + at, x);
   else store(out.values + at, x);
@@ -131,7 +131,7 @@ INLINE void store_context(const Output& out, long at, Floats x) {
 struct Input {
   const float* values;
   const uint8_t* codes;
-  long row, segment;
+  Index row, segment;
 };
 
 template <Activation ACTIVATION>
@@ -141,15 +141,15 @@ INLINE void apply(const Layer& layer, const Input& in, int rows, int first, int 
   };
   if (layer.precision == Precision::int8) {
     const Rows<uint8_t> a{in.codes, in.row, in.segment, layer.segments, (layer.inputs + 3) / 4};
-    const Panels<int8_t> b{static_cast<const int8_t*>(layer.weights), 16l * layer.depth, 64};
+    const Panels<int8_t> b{static_cast<const int8_t*>(layer.weights), 16 * layer.depth, 64};
     if (!product_in_tiles(a, rows, b, first, last, finish)) product(a, rows, b, first, last, finish);
   } else if (layer.precision == Precision::bf16) {
     const Rows<uint16_t> a{reinterpret_cast<const uint16_t*>(in.codes), in.row, in.segment, layer.segments, (layer.inputs + 1) / 2};
-    const Panels<uint16_t> b{static_cast<const uint16_t*>(layer.weights), 16l * layer.depth, 32};
+    const Panels<uint16_t> b{static_cast<const uint16_t*>(layer.weights), 16 * layer.depth, 32};
     if (!product_in_tiles(a, rows, b, first, last, finish)) product(a, rows, b, first, last, finish);
   } else {
     const Rows<float> a{in.values, in.row, in.segment, layer.segments, layer.inputs};
-    const Panels<float> b{static_cast<const float*>(layer.weights), 16l * layer.depth, 16};
+    const Panels<float> b{static_cast<const float*>(layer.weights), 16 * layer.depth, 16};
     product(a, rows, b, first, last, finish);
   }
 }

@@ -2,9 +2,12 @@
 //
 // All widths are multiples of 16: the packer (levit/runtime/native_packing.py) appends channels of zero weight.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 
 namespace levit {
+
+typedef ptrdiff_t Index;  // position in an array; `long` has 32 bits in Windows
 
 constexpr int LANES = 16;           // outputs of one panel of weights
 constexpr int MAX_CHANNELS = 4;     // of the input image

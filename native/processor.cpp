@@ -1,11 +1,9 @@
 #include "processor.h"
 
+#include "platform.h"
+
 #if defined(__x86_64__)
 #include <cpuid.h>
-#if defined(__linux__)
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
 #endif
 
 namespace levit {
@@ -49,16 +47,6 @@ struct Features {
   }
 };
 
-// Linux gives the matrix registers only to processes that ask for them.
-bool may_use_matrix_registers() {
-#if defined(__linux__)
-  constexpr long REQUEST_PERMISSION = 0x1023, MATRIX_REGISTERS = 18;
-  return syscall(SYS_arch_prctl, REQUEST_PERMISSION, MATRIX_REGISTERS) == 0;
-#else
-  return false;
-#endif
-}
-
 }  // namespace
 
 bool is_supported(const Target& target) {
@@ -67,6 +55,19 @@ bool is_supported(const Target& target) {
   if (&target == &target_avx512) return features.avx512;
   if (&target == &target_avxvnni) return features.avx_vnni;
   if (&target == &target_avx2) return features.avx2;
+  return true;
+}
+
+#elif defined(__aarch64__)
+
+extern const Target target_dotprod, target_i8mm;
+const Target* const TARGETS[] = {&target_i8mm, &target_dotprod, &target_portable};
+const int TARGET_COUNT = 3;
+
+bool is_supported(const Target& target) {
+  const ArmFeatures features = arm_features();
+  if (&target == &target_i8mm) return features.dot_product && features.int8_matrices && features.bf16;
+  if (&target == &target_dotprod) return features.dot_product;
   return true;
 }
 

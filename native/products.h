@@ -10,7 +10,7 @@ namespace levit::LEVIT_TARGET {
 template <class T>
 struct Rows {
   const T* data;
-  long row, segment;
+  Index row, segment;
   int segments, steps;
 };
 
@@ -18,7 +18,7 @@ struct Rows {
 template <class T>
 struct Panels {
   const T* data;
-  long panel, step;
+  Index panel, step;
 };
 
 template <class A, class B>
@@ -46,7 +46,7 @@ struct SumsOf<int16_t> {
 };
 
 template <int ROWS, int PANELS>
-INLINE void step(Floats (&sums)[ROWS][PANELS], const float* a, long row, const float* b, long panel) {
+INLINE void step(Floats (&sums)[ROWS][PANELS], const float* a, Index row, const float* b, Index panel) {
   Floats weights[PANELS];
   UNROLL for (int p = 0; p < PANELS; p++) weights[p] = load(b + p * panel);
   UNROLL for (int r = 0; r < ROWS; r++) {
@@ -56,7 +56,7 @@ INLINE void step(Floats (&sums)[ROWS][PANELS], const float* a, long row, const f
 }
 
 template <int ROWS, int PANELS>
-INLINE void step(Ints (&sums)[ROWS][PANELS], const uint8_t* a, long row, const int8_t* b, long panel) {
+INLINE void step(Ints (&sums)[ROWS][PANELS], const uint8_t* a, Index row, const int8_t* b, Index panel) {
   UNROLL for (int r = 0; r < ROWS; r++) {
     int32_t codes;
     memcpy(&codes, a + r * row, 4);
@@ -64,9 +64,15 @@ INLINE void step(Ints (&sums)[ROWS][PANELS], const uint8_t* a, long row, const i
   }
 }
 
+// Products of the weights with -128, by which the sums of shifted codes are too small.
+template <int PANELS>
+INLINE void add_shifts(Ints (&shifts)[PANELS], const int8_t* b, Index panel) {
+  UNROLL for (int p = 0; p < PANELS; p++) shifts[p] = multiply_add(shifts[p], 0, b + p * panel);
+}
+
 // Pairs of numbers in int16.
 template <int ROWS, int PANELS>
-INLINE void step(Ints (&sums)[ROWS][PANELS], const int16_t* a, long row, const int16_t* b, long panel) {
+INLINE void step(Ints (&sums)[ROWS][PANELS], const int16_t* a, Index row, const int16_t* b, Index panel) {
   UNROLL for (int r = 0; r < ROWS; r++) {
     int32_t pair;
     memcpy(&pair, a + r * row, 4);
@@ -76,7 +82,7 @@ INLINE void step(Ints (&sums)[ROWS][PANELS], const int16_t* a, long row, const i
 
 // Pairs of values in bf16.
 template <int ROWS, int PANELS>
-INLINE void step(Floats (&sums)[ROWS][PANELS], const uint16_t* a, long row, const uint16_t* b, long panel) {
+INLINE void step(Floats (&sums)[ROWS][PANELS], const uint16_t* a, Index row, const uint16_t* b, Index panel) {
   UNROLL for (int r = 0; r < ROWS; r++) {
     int32_t pair;
     memcpy(&pair, a + r * row, 4);
@@ -89,7 +95,8 @@ INLINE void step(Floats (&sums)[ROWS][PANELS], const uint16_t* a, long row, cons
 template <int ROWS, int PANELS, class A, class B, class S = typename SumsOf<B>::type>
 __attribute__((noinline)) void tile(const Rows<A>& rows, const A* a, const Panels<B>& weights, const B* b, const B* ahead, S* out) {
   constexpr int WIDTH = 4 / sizeof(B);  // values of one step
-  S sums[ROWS][PANELS] = {};
+  constexpr bool IS_SHIFTED = CODES_ARE_SHIFTED && IS_SAME<B, int8_t>;
+  S sums[ROWS][PANELS] = {}, shifts[PANELS] = {};  // of the weights times 128
   if (ahead == nullptr) ahead = b;
   for (int s = 0; s < rows.segments; s++) {
     const A* from = a + s * rows.segment;
@@ -99,8 +106,10 @@ __attribute__((noinline)) void tile(const Rows<A>& rows, const A* a, const Panel
         __builtin_prefetch(ahead + weights.panel, 0, 2);
       }
       step(sums, from, rows.row, b, weights.panel);
+      if constexpr (IS_SHIFTED) add_shifts(shifts, b, weights.panel);
     }
   }
+  if constexpr (IS_SHIFTED) UNROLL for (int r = 0; r < ROWS; r++) UNROLL for (int p = 0; p < PANELS; p++) sums[r][p] -= shifts[p];
   UNROLL for (int r = 0; r < ROWS; r++) UNROLL for (int p = 0; p < PANELS; p++) out[r * PANELS + p] = sums[r][p];
 }
 

@@ -18,7 +18,7 @@ void fill(T* from, T* to, T value) {
 // Set the border of a padded image to the code or value of zero.
 template <class T>
 void fill_border(const Convolution& c, T* image, T value, const Member& member) {
-  const long line = long(padded_width(c)) * c.channels, side = long(c.padding) * c.channels;
+  const Index line = Index(padded_width(c)) * c.channels, side = Index(c.padding) * c.channels;
   for (int y = member.begin(padded_height(c)); y < member.end(padded_height(c)); y++) {
     T* start = image + y * line;
     const bool is_outside = y < c.padding || y >= c.padding + c.in_height;
@@ -49,7 +49,7 @@ struct Normalization {
 INLINE void normalize_line(const Model& m, const Normalization& normalization, const Image& image, int y, float* out) {
   const int count = m.width * m.channels;
   if (image.pixels) {
-    const uint8_t* line = image.pixels + long(y) * count;
+    const uint8_t* line = image.pixels + Index(y) * count;
     int x = 0;
     for (int i = 0; x + LANES <= count; x += LANES, i = i + 1 == m.channels ? 0 : i + 1) {
       const Bytes pixels = *reinterpret_cast<const LooseBytes*>(line + x);
@@ -59,16 +59,16 @@ INLINE void normalize_line(const Model& m, const Normalization& normalization, c
     return;
   }
   for (int c = 0; c < m.channels; c++) {
-    const float* line = image.values + (long(c) * m.height + y) * m.width;
+    const float* line = image.values + (Index(c) * m.height + y) * m.width;
     for (int x = 0; x < m.width; x++) out[x * m.channels + c] = line[x];
   }
 }
 
 // What a layer in int8 or bf16 reads.
-INLINE void encode(const Layer& reader, const float* values, long count, uint8_t* codes) {
+INLINE void encode(const Layer& reader, const float* values, Index count, uint8_t* codes) {
   if (reader.precision == Precision::bf16) {
     uint16_t* halves = reinterpret_cast<uint16_t*>(codes);
-    long i = 0;
+    Index i = 0;
     for (; i + LANES <= count; i += LANES) store_bf16(halves + i, load(values + i));
     for (uint16_t last[LANES]; i < count; i++) {
       store_bf16(last, splat(values[i]));
@@ -78,7 +78,7 @@ INLINE void encode(const Layer& reader, const float* values, long count, uint8_t
   }
   const Quantization& quantization = reader.input;
   const Floats inverse = splat(1 / quantization.step), zero = splat(quantization.zero);
-  long i = 0;
+  Index i = 0;
   for (; i + LANES <= count; i += LANES) store_codes(codes + i, load(values + i) * inverse + zero);
   for (uint8_t last[LANES]; i < count; i++) {
     store_codes(last, splat(values[i]) * inverse + zero);
@@ -90,13 +90,13 @@ INLINE void encode(const Layer& reader, const float* values, long count, uint8_t
 inline void read_image(const Model& m, const Image& image, Workspace& w, const Member& member) {
   const Convolution& c = m.convolutions[0];
   const Normalization normalization(m);
-  const long line = long(padded_width(c)) * c.channels;
+  const Index line = Index(padded_width(c)) * c.channels;
   float* own_line = w.stem_values[0] + member.begin(c.in_height) * line;
   for (int y = member.begin(c.in_height); y < member.end(c.in_height); y++) {
-    const long at = (y + c.padding) * line + long(c.padding) * c.channels;
+    const Index at = (y + c.padding) * line + Index(c.padding) * c.channels;
     float* values = is_encoded(c.layer) ? own_line : w.stem_values[0] + at;
     normalize_line(m, normalization, image, y, values);
-    if (is_encoded(c.layer)) encode(c.layer, values, long(c.in_width) * c.channels, element(c.layer, w.stem_codes[0], at));
+    if (is_encoded(c.layer)) encode(c.layer, values, Index(c.in_width) * c.channels, element(c.layer, w.stem_codes[0], at));
   }
 }
 
@@ -109,7 +109,7 @@ INLINE Output convolution_output(const Model& m, int index, Workspace& w, int im
     out.row = c.layer.outputs;
     out.values = w.stream;
     encode_for(reader, w.codes, out);
-    return moved(out, long(image) * c.out_height * c.out_width * c.layer.outputs);
+    return moved(out, Index(image) * c.out_height * c.out_width * c.layer.outputs);
   }
   const Convolution& next = m.convolutions[index + 1];
   const int side = (index + 1) % 2;
@@ -117,18 +117,18 @@ INLINE Output convolution_output(const Model& m, int index, Workspace& w, int im
   out.activation = m.activation;
   if (is_encoded(next.layer)) encode_for(&next.layer, w.stem_codes[side], out);
   else out.values = w.stem_values[side];
-  return moved(out, (long(next.padding) * padded_width(next) + next.padding) * next.channels);
+  return moved(out, (Index(next.padding) * padded_width(next) + next.padding) * next.channels);
 }
 
 inline void convolve(const Model& m, int index, Workspace& w, const Output& out, const Member& member) {
   const Convolution& c = m.convolutions[index];
-  const long line = long(padded_width(c)) * c.channels;
+  const Index line = Index(padded_width(c)) * c.channels;
   const bool is_last = index + 1 == m.convolution_count;
-  const long out_line = out.row * (is_last ? c.out_width : padded_width(m.convolutions[index + 1]));
+  const Index out_line = out.row * (is_last ? c.out_width : padded_width(m.convolutions[index + 1]));
   for (int y = member.begin(c.out_height); y < member.end(c.out_height); y++) {
-    const long from = y * c.stride * line;
+    const Index from = y * c.stride * line;
     const uint8_t* codes = element(c.layer, w.stem_codes[index % 2], from);
-    const Input in{w.stem_values[index % 2] + from, codes, long(c.stride) * c.channels, line};
+    const Input in{w.stem_values[index % 2] + from, codes, Index(c.stride) * c.channels, line};
     apply_layer(c.layer, in, c.out_width, 0, c.layer.panels(), moved(out, y * out_line));
   }
 }

@@ -27,10 +27,10 @@ void pool(const float* stream, int images, int tokens, int width, const Member& 
   const int vectors = width / LANES;
   for (int v = member.begin(vectors); v < member.end(vectors); v++)
     for (int image = 0; image < images; image++) {
-      const float* from = stream + long(image) * tokens * width + v * LANES;
+      const float* from = stream + Index(image) * tokens * width + v * LANES;
       Floats total = splat(0.f);
-      for (int t = 0; t < tokens; t++) total += load(from + long(t) * width);
-      store(features + long(image) * width + v * LANES, total * splat(1.f / tokens));
+      for (int t = 0; t < tokens; t++) total += load(from + Index(t) * width);
+      store(features + Index(image) * width + v * LANES, total * splat(1.f / tokens));
     }
 }
 
@@ -65,7 +65,7 @@ int run_blocks(const Model& m, int first, int last, Stream& stream, Workspace& w
 
 void features(const Model& m, const uint8_t* pixels, const float* values, int images, Workspace& w, Scratch& scratch,
               const Member& member, float* out) {
-  const long image_size = long(m.height) * m.width * m.channels;
+  const Index image_size = Index(m.height) * m.width * m.channels;
   const int alone = blocks_of_one_image(m);
   const Layer* next = next_encoded_layer(m, 0);
   Stream stream{w.stream, w.next_stream, w.codes, w.next_codes, next};
@@ -77,7 +77,7 @@ void features(const Model& m, const uint8_t* pixels, const float* values, int im
     if (alone == 0) continue;
     stream = {w.stream, w.next_stream, w.codes, w.next_codes, next};
     const Attention& last = m.blocks[alone - 1].attention;
-    const long at = long(i) * last.queries() * last.projection.outputs;
+    const Index at = Index(i) * last.queries() * last.projection.outputs;
     const Layer* after = next_encoded_layer(m, alone);
     stream.next_values += at;
     if (after) stream.next_codes = element(*after, stream.next_codes, at);

@@ -1,9 +1,9 @@
 #include "team.h"
 
-#include <pthread.h>
-#include <sched.h>
 #include <cstdlib>
 #include <new>
+
+#include "platform.h"
 
 namespace levit {
 namespace {

@@ -4,6 +4,8 @@
 #include <cstring>
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #define INLINE inline __attribute__((always_inline))
@@ -46,8 +48,15 @@ constexpr int TILE_ROWS = 6, TILE_PANELS = 1, NARROW_ROWS = 6;
 constexpr int TILE_ROWS = 2, TILE_PANELS = 1, NARROW_ROWS = 2;
 #endif
 
+// Dot products of Arm without i8mm multiply signed bytes only: there, the tiles of products.h correct the sums.
+#if defined(__ARM_FEATURE_DOTPROD) && !defined(__ARM_FEATURE_MATMUL_INT8)
+constexpr bool CODES_ARE_SHIFTED = true;
+#else
+constexpr bool CODES_ARE_SHIFTED = false;
+#endif
+
 // sums[i] += the products of four unsigned codes, the bytes of `codes`, with the signed bytes 4 i to 4 i + 3 of
-// `weights`; exact, without saturation.
+// `weights`; exact, without saturation. 128 is subtracted from the codes if CODES_ARE_SHIFTED.
 INLINE Ints multiply_add(Ints sums, int32_t codes, const int8_t* weights) {
 #if defined(__AVX512VNNI__)
   return (Ints)_mm512_dpbusd_epi32((__m512i)sums, _mm512_set1_epi32(codes), _mm512_loadu_si512(weights));
@@ -72,6 +81,19 @@ INLINE Ints multiply_add(Ints sums, int32_t codes, const int8_t* weights) {
     halves[h] = _mm256_add_epi32(halves[h], _mm256_madd_epi16(odd, high));
   }
   memcpy(&sums, halves, 64);
+  return sums;
+#elif defined(__ARM_FEATURE_DOTPROD)
+  int32x4_t quarters[4];
+  memcpy(quarters, &sums, 64);
+  UNROLL for (int q = 0; q < 4; q++) {
+    const int8x16_t w = vld1q_s8(weights + 16 * q);
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+    quarters[q] = vusdotq_s32(quarters[q], vreinterpretq_u8_s32(vdupq_n_s32(codes)), w);
+#else
+    quarters[q] = vdotq_s32(quarters[q], vreinterpretq_s8_s32(vdupq_n_s32(codes ^ INT32_C(-0x7f7f7f80))), w);
+#endif
+  }
+  memcpy(&sums, quarters, 64);
   return sums;
 #else
   const Ints w = load(reinterpret_cast<const int32_t*>(weights));
@@ -110,6 +132,14 @@ INLINE Ints multiply_add(Ints sums, int32_t pair, const int16_t* weights) {
 INLINE Floats multiply_add_bf16(Floats sums, int32_t pair, const uint16_t* weights) {
 #if defined(__AVX512BF16__)
   return (Floats)_mm512_dpbf16_ps((__m512)sums, (__m512bh)_mm512_set1_epi32(pair), (__m512bh)_mm512_loadu_si512(weights));
+#elif defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+  float32x4_t quarters[4];
+  memcpy(quarters, &sums, 64);
+  const bfloat16x8_t a = vreinterpretq_bf16_s32(vdupq_n_s32(pair));
+  UNROLL for (int q = 0; q < 4; q++)
+    quarters[q] = vbfdotq_f32(quarters[q], a, vld1q_bf16(reinterpret_cast<const bfloat16_t*>(weights + 8 * q)));
+  memcpy(&sums, quarters, 64);
+  return sums;
 #else
   const Ints w = load(reinterpret_cast<const int32_t*>(weights)), high = splat(-65536);
   return sums + (Floats)(splat(pair) << 16) * (Floats)(w << 16) + (Floats)(splat(pair) & high) * (Floats)(w & high);
@@ -163,6 +193,12 @@ INLINE void store_shorts(int16_t* p, Ints values) { *reinterpret_cast<LooseShort
 INLINE void store_bf16(uint16_t* p, Floats values) {
 #if defined(__AVX512BF16__)
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), (__m256i)_mm512_cvtneps_pbh((__m512)values));
+#elif defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+  float32x4_t q[4];
+  memcpy(q, &values, 64);
+  bfloat16_t* out = reinterpret_cast<bfloat16_t*>(p);
+  vst1q_bf16(out, vcvtq_high_bf16_f32(vcvtq_low_bf16_f32(q[0]), q[1]));
+  vst1q_bf16(out + 8, vcvtq_high_bf16_f32(vcvtq_low_bf16_f32(q[2]), q[3]));
 #else
   const Ints bits = (Ints)values;
   const Ints rounded = (bits + splat(0x7fff) + ((bits >> 16) & splat(1))) >> 16;

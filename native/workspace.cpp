@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "platform.h"
+
 namespace levit {
 namespace {
 
@@ -13,8 +15,8 @@ constexpr uint64_t ROWS = 16;    // that matrix registers may read beyond the la
 template <class T>
 bool allocate(T*& array, uint64_t count) {
   const uint64_t bytes = (count * sizeof(T) + SLACK + 63) / 64 * 64;
-  void* memory = nullptr;
-  if (posix_memalign(&memory, 64, bytes)) return false;
+  void* memory = allocate_aligned(bytes);
+  if (memory == nullptr) return false;
   memset(memory, 0, bytes);
   array = static_cast<T*>(memory);
   return true;
@@ -46,7 +48,7 @@ void free_workspace(Workspace* w) {
   void* arrays[] = {w->stem_codes[0], w->stem_codes[1], w->stem_values[0], w->stem_values[1], w->stream,  w->next_stream,
                     w->codes,         w->next_codes,    w->other_codes,    w->chosen,         w->chosen_codes, w->rows,
                     w->context,       w->context_codes, w->hidden,         w->hidden_codes};
-  for (void* array : arrays) free(array);
+  for (void* array : arrays) free_aligned(array);
   free(w);
 }
 
@@ -65,13 +67,13 @@ Scratch* new_scratch(const Model& model) {
 
 void free_scratch(Scratch* s) {
   if (s == nullptr) return;
-  free(s->keys);
-  free(s->scores);
-  free(s->bias);
-  free(s->half_keys);
-  free(s->half_values);
-  free(s->powers);
-  free(s->half_queries);
+  free_aligned(s->keys);
+  free_aligned(s->scores);
+  free_aligned(s->bias);
+  free_aligned(s->half_keys);
+  free_aligned(s->half_values);
+  free_aligned(s->powers);
+  free_aligned(s->half_queries);
   free(s);
 }
 

@@ -11,7 +11,7 @@
 struct Engine;
 extern "C" {
 Engine* levit_open(const uint8_t* file, uint64_t size, int threads, const char* target, const char** error);
-int levit_run_pixels(Engine* e, const uint8_t* pixels, long images, float* logits);
+int levit_run_pixels(Engine* e, const uint8_t* pixels, int64_t images, float* logits);
 void levit_close(Engine* e);
 const char* levit_supported(int n);
 }

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from levit.errors import CheckpointError, EngineError
-from levit.runtime.native_library import chosen_instruction_set
+from levit.runtime.native_library import BF16_INSTRUCTIONS, chosen_instruction_set
 from levit.spec.artifact import Artifact
 from levit.spec.blocks import count_flops
 
@@ -34,7 +34,7 @@ def native_precision(artifact: Artifact, precision: str, instruction_set: str) -
     """
     if artifact.precision == "int8":
         return "int8"
-    return "bf16" if precision != "fp32" and instruction_set == "amx" else "fp32"
+    return "bf16" if precision != "fp32" and instruction_set in BF16_INSTRUCTIONS else "fp32"
 
 
 def native_is_fastest(artifact: Artifact, precision: str = "auto") -> tuple[bool, str]:

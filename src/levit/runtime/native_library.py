@@ -16,6 +16,9 @@ SWITCH_VARIABLE, LIBRARY_VARIABLE = "LEVIT_NATIVE", "LEVIT_NATIVE_LIBRARY"
 # Environment variable: instruction set that is used instead of the fastest, one of `instruction_sets()`.
 INSTRUCTIONS_VARIABLE = "LEVIT_NATIVE_INSTRUCTIONS"
 
+BF16_INSTRUCTIONS = ("amx", "i8mm")  # instruction sets with products of bf16
+INT16_INSTRUCTIONS = ("avx512", "avxvnni", "avx2", "portable")  # with attention in int16 between layers in int8
+
 LIBRARY_NAME = "levit_native.so"  # beside this file, on every system; `hatch_build.py` writes it
 
 _POINTER, _TEXT = ctypes.c_void_p, ctypes.c_char_p
@@ -79,7 +82,7 @@ def _load(file: Path) -> ctypes.CDLL:
     library.levit_open.argtypes = [_POINTER, ctypes.c_uint64, ctypes.c_int, _TEXT, ctypes.POINTER(_TEXT)]
     for function in (library.levit_run_pixels, library.levit_run_values):
         function.restype = ctypes.c_int
-        function.argtypes = [_POINTER, _POINTER, ctypes.c_long, _POINTER]
+        function.argtypes = [_POINTER, _POINTER, ctypes.c_int64, _POINTER]
     library.levit_close.restype, library.levit_close.argtypes = None, [_POINTER]
     library.levit_sizes.restype, library.levit_sizes.argtypes = None, [_POINTER, _POINTER]
     library.levit_target.restype, library.levit_target.argtypes = _TEXT, [_POINTER]

@@ -1,0 +1,128 @@
+"""The native engine on other processors, which QEMU emulates: Arm, and x86-64 without newer instructions."""
+
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from levit.deployment.build import build_artifact
+from levit.runtime.model_info import describe
+from levit.runtime.model_resolution import find_artifact
+from levit.runtime.native_format import split_metadata
+from levit.runtime.native_network import NativeNetwork
+from levit.runtime.native_packing import pack
+from levit.spec.architecture import Architecture
+from tests.conftest import random_checkpoint, relative
+from tests.runtime.native_library import SOURCES, _library, build_module, native_library  # noqa: F401  # fixtures
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("native_library")]
+
+ARM_LIBRARIES = Path("/usr/aarch64-linux-gnu")
+
+# Processors of QEMU, and the instruction sets that the engine uses on them, fastest first.
+ARM = {
+    "max": ["i8mm", "dotprod", "portable"],
+    "neoverse-n1": ["dotprod", "portable"],
+    "cortex-a72": ["portable"],
+}
+X86 = {"Nehalem": ["portable"], "Haswell": ["avx2", "portable"]}
+
+ODD = Architecture(
+    image_size=(50, 70),
+    hidden_sizes=(16, 23, 40),
+    depths=(1, 1, 2),
+    num_attention_heads=(1, 2, 3),
+    key_dim=(8, 5, 20),
+    attention_ratio=(2, 1.5, 3),
+    activation="silu",
+    num_labels=5,
+)
+# Largest difference to the portable instructions of this processor, relative to the largest logit: sums of floats are
+# added in another order, which may round a code of int8 differently; the attention of Arm is in fp32.
+BOUNDS = {"fp32": 1e-5, "bf16": 0.02, "int8": 0.02}
+
+
+def quantized() -> onnx.ModelProto:
+    path = find_artifact(None)
+    assert isinstance(path, Path)
+    return onnx.load(path)
+
+
+@cache
+def packed(precision: str) -> bytes:
+    if precision == "int8":
+        return pack(quantized(), half_attention=True)
+    is_bf16 = precision == "bf16"
+    return pack(build_artifact(random_checkpoint(ODD)), bf16=is_bf16, half_attention=is_bf16)
+
+
+@pytest.fixture(scope="module")
+def arm_program(tmp_path_factory) -> Path:
+    build = build_module()
+    if shutil.which("qemu-aarch64") is None or not ARM_LIBRARIES.is_dir():
+        pytest.skip("needs qemu-user and libc6-arm64-cross: .ci/install_emulators")
+    compiler = build.find_compiler() or []
+    if "ziglang" not in compiler:
+        pytest.skip("needs a compiler for Arm: pip install ziglang")
+    program = tmp_path_factory.mktemp("arm") / "compute"
+    target = build.PLATFORMS["linux-aarch64"]
+    build.build_program(program, [SOURCES / "sanitize" / "compute.cpp"], compiler=compiler, target=target, flags=[])
+    return program
+
+
+@pytest.fixture(scope="module")
+def x86_program(native_library, tmp_path_factory) -> Path:  # noqa: F811  # the fixture
+    compiler = build_module().find_compiler()
+    if shutil.which("qemu-x86_64") is None or compiler is None:
+        pytest.skip("needs qemu-user and a C++ compiler: .ci/install_emulators")
+    program = tmp_path_factory.mktemp("x86") / "compute"
+    command = [
+        *compiler,
+        "-O1",
+        "-mcpu=baseline" if "ziglang" in compiler else "-march=x86-64",
+        "-std=c++20",
+        SOURCES / "sanitize" / "compute.cpp",
+        native_library,
+        "-o",
+        program,
+    ]
+    subprocess.run([*command, f"-Wl,-rpath,{native_library.parent}"], check=True, capture_output=True)
+    return program
+
+
+def check(folder: Path, emulator: list[str], program: Path, names: list[str], precision: str) -> None:
+    """Compare the logits of every instruction set of an emulated processor with the portable ones of this one."""
+    content = packed(precision)
+    model_file = content[: split_metadata(memoryview(content))[0]]
+    network = NativeNetwork(content, threads=1, instruction_set="portable")
+    size = describe(None)[0].architecture.image_height_width if precision == "int8" else ODD.image_height_width
+    pixels = np.random.default_rng(0).integers(0, 256, (2, *size, 3), np.uint8)
+    expected = network.run(pixels)
+    network.close()
+    (folder / "model").write_bytes(model_file)
+    (folder / "pixels").write_bytes(pixels.tobytes())
+    command = [*emulator, program, folder / "model", folder / "pixels", folder / "logits", "2"]
+    process = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
+    assert process.stdout.split() == names
+    logits = np.fromfile(folder / "logits", np.float32).reshape(len(names), *expected.shape)
+    for name, actual in zip(names, logits, strict=True):
+        assert relative(actual, expected) < BOUNDS[precision], name
+
+
+@pytest.mark.parametrize("precision", BOUNDS)
+@pytest.mark.parametrize("processor", ARM)
+def test_every_instruction_set_of_arm_gives_the_logits_of_the_portable_ones(
+    processor, precision, arm_program, tmp_path
+):
+    emulator = ["qemu-aarch64", "-L", str(ARM_LIBRARIES), "-cpu", processor]
+    check(tmp_path, emulator, arm_program, ARM[processor], precision)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("processor", X86)
+def test_an_older_processor_gets_instructions_that_it_has(processor, precision, x86_program, tmp_path):
+    check(tmp_path, ["qemu-x86_64", "-cpu", processor], x86_program, X86[processor], precision)
