@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from levit import __version__
 from levit.checkpoints.checkpoint import Checkpoint
@@ -21,10 +21,12 @@ from levit.deployment.graph import WeightPrecision
 from levit.errors import ExportError
 from levit.exporting.artifact_files import artifact_of, write_model
 from levit.exporting.int8 import CALIBRATION_IMAGES, make_int8
-from levit.exporting.openvino_files import write_openvino
 from levit.exporting.verification import verify
 from levit.spec.architecture import Grid
 from levit.spec.artifact import Artifact
+
+if TYPE_CHECKING:
+    import onnx
 
 StoredWeights = Literal["fp32", "fp16", "int8"]
 Format = Literal["onnx", "openvino"]
@@ -132,8 +134,17 @@ def export(
             evaluation=open_data(evaluation, allow_outside=allow_outside) if evaluation is not None else None,
             max_drop=MAX_DROP if max_drop is None and evaluation is not None else max_drop,
         )
-    num_bytes = write_openvino(model, target) if target.suffix == SUFFIXES["openvino"] else write_model(model, target)
+    num_bytes = _write(model, target)
     return ExportReport(path=target, artifact=artifact_of(model), max_difference=max_difference, num_bytes=num_bytes)
+
+
+def _write(model: onnx.ModelProto, target: Path) -> int:
+    """Write a model in the format of the suffix, and return its size in bytes."""
+    if target.suffix != SUFFIXES["openvino"]:
+        return write_model(model, target)
+    from levit.exporting.openvino_files import write_openvino  # imports OpenVINO, which may be missing
+
+    return write_openvino(model, target)
 
 
 def _check_target(target: Path, file_format: Format | None) -> None:

@@ -230,8 +230,13 @@ def validate_options(precision: str, threads: int | None) -> None:
 
 
 def default_engine() -> str:
-    """Name of the fastest installed engine for any ONNX file; "openvino" if none is: its error says what to install."""
+    """Name of the fastest installed engine for any ONNX file, or "native", for those of `levit export` only.
+
+    If none is installed, the name is "openvino": its error says what to install.
+    """
     for name, entry in ENGINES.items():
         if find_spec(entry.package) is not None:
             return name
-    return next(iter(ENGINES))
+    from levit.runtime.native_library import find_library
+
+    return "native" if find_library() is not None else next(iter(ENGINES))

@@ -86,9 +86,12 @@ def default_execution(artifact: Artifact) -> tuple[str, str, str]:
     from levit.runtime.native_library import chosen_instruction_set
 
     is_native, reason = native_is_fastest(artifact)
-    if is_native and cache_folder("compiled") is not None:
+    engine = default_engine()
+    if engine == "native" or (is_native and cache_folder("compiled") is not None):
         precision, why = choose_native_precision("auto", artifact, chosen_instruction_set(), "the model")
         return "native", precision, f"{reason}; {why}"
+    if engine == "onnxruntime":
+        return engine, "int8" if artifact.precision == "int8" else "fp32", f"OpenVINO is not installed; {reason}"
     from levit.runtime.openvino_engine import choose_precision  # imports OpenVINO
 
     choice = choose_precision("auto", quantized=artifact.precision == "int8")
@@ -98,4 +101,4 @@ def default_execution(artifact: Artifact) -> tuple[str, str, str]:
         None: "",
     }
     suffix = exactness[has_exact_int8()] if choice.precision == "int8" else ""
-    return default_engine(), choice.precision, f"{choice.reason}{suffix}; {reason}"
+    return engine, choice.precision, f"{choice.reason}{suffix}; {reason}"

@@ -6,6 +6,7 @@ import threading
 import warnings
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from levit.managed_engine import ManagedEngine, ProcessGuard, schedule
 from levit.runtime.cpu_count import usable_cores
 from levit.runtime.engine import Engine, open_engine
 from levit.runtime.native_format import OtherFormError
-from levit.runtime.native_library import chosen_instruction_set
+from levit.runtime.native_library import BF16_INSTRUCTIONS, INT16_INSTRUCTIONS, chosen_instruction_set
 from levit.runtime.native_models import open_packed
 from levit.runtime.native_network import NativeNetwork
 from levit.spec.artifact import Artifact
@@ -28,9 +29,9 @@ _MAX_PENDING_BATCHES = 2  # one is computed and one waits
 class NativeEngine(ManagedEngine):
     """Exported file in the native engine; an `ImageEngine`.
 
-    Quantized layers are computed in int8, all others in bf16 where the processor has AMX, or else in fp32; attention
-    between quantized layers in bf16 or int16. The weights are packed on first use, and kept in `cache_dir`. An engine
-    may be shared between threads.
+    Quantized layers are computed in int8, all others in bf16 where the processor multiplies it (AMX, i8mm), or else
+    in fp32; attention between quantized layers also in int16. The weights are packed on first use, and kept in
+    `cache_dir`. An engine may be shared between threads.
 
     Args:
         model: an ONNX file of `levit export`, or its content.
@@ -55,7 +56,7 @@ class NativeEngine(ManagedEngine):
         cache_dir: Path | None = None,
     ) -> None:
         super().__init__(ProcessGuard("this native engine"))  # the network has threads from the first batch on
-        bf16 = precision != "fp32" and chosen_instruction_set() == "amx"
+        bf16 = precision != "fp32" and chosen_instruction_set() in BF16_INSTRUCTIONS
         source = str(model) if isinstance(model, Path) else "the model"
         packed = open_packed(
             model, None if cache_dir is None else cache_dir / "native", bf16=bf16, half_attention=precision != "fp32"
@@ -130,6 +131,9 @@ def open_native_engine(model: Path | bytes, **options: Any) -> Engine:
         return NativeEngine(model, **options)
     except (CheckpointError, OtherFormError) as error:
         reason = f"the native engine cannot compute this model: {error.reason}"
+        if find_spec("openvino") is None:
+            source = str(model) if isinstance(model, Path) else "the model"
+            raise EngineError(reason, source=source, hint="pip install openvino") from error
     engine = open_engine(model, engine="openvino", **options)
     engine.reason = f"{reason}; {engine.reason}"
     warnings.warn(f"{reason}; OpenVINO is used instead", LevitWarning, stacklevel=2)
@@ -151,14 +155,18 @@ def choose_precision(requested: str, artifact: Artifact, instruction_set: str, s
     Raises:
         EngineError: int8 is requested, and the model is not quantized.
     """
-    has_bf16 = instruction_set == "amx"
+    has_bf16 = instruction_set in BF16_INSTRUCTIONS
     in_float = "bf16" if requested != "fp32" and has_bf16 else "fp32"
     if requested in ("fp32", in_float):
         reason = "as requested"
     else:
-        reason = "which this processor computes natively" if has_bf16 else "because this processor has no AMX"
+        reason = (
+            "which this processor computes natively"
+            if has_bf16
+            else "because these instructions have no products of bf16"
+        )
     if artifact.precision == "int8":
-        attention = " and attention in int16" if requested != "fp32" and not has_bf16 else ""
+        attention = " and attention in int16" if requested != "fp32" and instruction_set in INT16_INSTRUCTIONS else ""
         quantized = f"the file is quantized; other layers are computed in {in_float}{attention}"
         return "int8", f"{quantized}, {reason}; instructions: {instruction_set}"
     if requested == "int8":

@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import mmap
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from levit.checkpoints.cache import write_cached
 from levit.checkpoints.hashing import hash_file
 from levit.errors import EngineError, first_line
 from levit.runtime.external_data import check_external_data
-from levit.runtime.native_format import FORMAT_VERSION, OtherFormError
-from levit.runtime.native_network import NativeNetwork
-from levit.spec.artifact import Artifact
-
-# Largest difference to the reference on a random image, relative to the largest logit: rounding in another order. In
-# int8 a number that is rounded to the next code changes others.
-_TOLERANCES = {"int8": 0.15, "bf16": 0.1, "fp32": 1e-3}
+from levit.runtime.native_format import FORMAT_VERSION
 
 
 def open_packed(model: Path | bytes, cache_dir: Path | None, *, bf16: bool, half_attention: bool) -> Any:
@@ -76,6 +66,7 @@ def _pack(content: bytes, model: Path | bytes, source: str, bf16: bool, half_att
     import onnx  # not needed for a cached model
     from google.protobuf.message import DecodeError
 
+    from levit.runtime.native_check import check_packed
     from levit.runtime.native_packing import pack
 
     check_external_data(model, source)
@@ -88,42 +79,5 @@ def _pack(content: bytes, model: Path | bytes, source: str, bf16: bool, half_att
         raise EngineError(f"not an ONNX file ({first_line(error)})", source=source) from error
     packed = pack(network, bf16=bf16, half_attention=half_attention)
     # Rounding to bf16 would hide small differences, so the same network is checked in fp32 too.
-    _check({"bf16": packed, "fp32": pack(network)} if bf16 else {"fp32": packed}, network.SerializeToString())
+    check_packed({"bf16": packed, "fp32": pack(network)} if bf16 else {"fp32": packed}, network)
     return packed, not external
-
-
-def _check(packed: Mapping[str, bytes], content: bytes) -> None:
-    """Compare the logits of a random image with those of OpenVINO.
-
-    Args:
-        packed: packed models by the precision of the layers that are not quantized.
-        content: the ONNX file.
-
-    Raises:
-        OtherFormError: they differ by more than rounding.
-    """
-    from levit.runtime.engine import open_engine
-
-    reference = open_engine(content, engine="openvino", precision="fp32", threads=1)
-    artifact = Artifact.from_metadata(reference.metadata)
-    image = random_image(artifact)
-    expected = reference.run(image)
-    for precision, model in packed.items():
-        native = NativeNetwork(model, threads=1)
-        actual = native.run(image)
-        native.close()
-        if actual.shape != expected.shape:
-            raise OtherFormError(f"its output has the shape {list(expected.shape)}, not {list(actual.shape)}")
-        difference = float(np.abs(actual - expected).max() / np.abs(expected).max())
-        tolerance = _TOLERANCES["int8" if artifact.precision == "int8" else precision]
-        if np.isfinite(expected).all() and not difference <= tolerance:
-            raise OtherFormError(f"its logits of a random image differ from those of OpenVINO by {difference:.2g}")
-
-
-def random_image(artifact: Artifact) -> NDArray[np.float32]:
-    """Smooth random image, normalized: float32 [1, channels, height, width]."""
-    shape = (1, artifact.architecture.num_channels, *artifact.architecture.image_height_width)
-    steps = np.random.default_rng(0).standard_normal(shape)
-    smooth = np.cumsum(np.cumsum(steps, 2), 3)
-    image: NDArray[np.float32] = ((smooth - smooth.mean()) / max(smooth.std(), 1e-6)).astype(np.float32)
-    return image

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from levit.deployment.node_names import HEAD
 from levit.runtime.native_format import FORMAT_VERSION, OtherFormError, join_metadata
 from levit.runtime.native_layers import Layer, LayerReader
+from levit.runtime.rewritten_graph import OUTPUT_KEY
 from levit.spec.architecture import Architecture
 from levit.spec.artifact import Artifact
 from levit.spec.blocks import AttentionBlock, EncoderBlock, MlpBlock, StemLayer, encoder_blocks, stem_layers
@@ -51,14 +52,18 @@ def pack(model: onnx.ModelProto, *, bf16: bool = False, half_attention: bool = F
     """
     metadata = {pair.key: pair.value for pair in model.metadata_props}
     artifact = Artifact.from_metadata(metadata)
-    return join_metadata(_Packer(LayerReader(model), artifact, bf16, half_attention).pack(), metadata)
+    packer = _Packer(LayerReader(model), artifact, bf16, half_attention, is_features=OUTPUT_KEY in metadata)
+    return join_metadata(packer.pack(), metadata)
 
 
 class _Packer:
     """Layers and blocks of one network, in order, with the arrays that they refer to."""
 
-    def __init__(self, reader: LayerReader, artifact: Artifact, bf16: bool, half_attention: bool) -> None:
+    def __init__(
+        self, reader: LayerReader, artifact: Artifact, bf16: bool, half_attention: bool, *, is_features: bool
+    ) -> None:
         self.reader, self.artifact, self.bf16, self.half_attention = reader, artifact, bf16, half_attention
+        self.is_features, self.labels = is_features, 0
         self.layers: list[tuple[Any, ...]] = []
         self.arrays: list[NDArray[Any]] = []
         self.size = 0  # of the arrays
@@ -71,7 +76,7 @@ class _Packer:
         _check_activations(architecture)
         convolutions = [self.convolution(layer, architecture) for layer in stem_layers(architecture)]
         blocks = [self.block(block) for block in encoder_blocks(architecture)]
-        self.linear(HEAD, rows=(1, architecture.hidden_sizes[-1]), columns=(1, architecture.num_labels))
+        self.labels = self.head(architecture)
         records = struct.calcsize(_HEADER) + sum(
             len(items) * struct.calcsize(form)
             for items, form in ((self.layers, _LAYER), (convolutions, _CONVOLUTION), (blocks, _BLOCK))
@@ -98,7 +103,7 @@ class _Packer:
         scale, shift = np.zeros(4), np.zeros(4)
         if architecture.num_channels == 3:
             scale[:3], shift[:3] = self.artifact.preprocessing.scale_and_shift()
-        sizes = architecture.num_channels, *architecture.image_height_width, architecture.num_labels
+        sizes = architecture.num_channels, *architecture.image_height_width, self.labels
         counts = len(self.layers), convolutions, blocks, self.half_attention
         activation = _ACTIVATIONS[architecture.activation]
         return b"LEVITNAT", FORMAT_VERSION, activation, size, *sizes, *counts, *scale, *shift
@@ -116,6 +121,15 @@ class _Packer:
         channels, self.width = self.width, _round_up(layer.output_channels, _LANES)
         self.add(content, weight, (1, layer.output_channels), bf16=self.bf16)
         return channels, layer.kernel_size, layer.stride, before, *inputs, *layer.output_grid
+
+    def head(self, architecture: Architecture) -> int:
+        """Add the head, and return its number of outputs; that of pooled features is the identity."""
+        width = architecture.hidden_sizes[-1]
+        if self.is_features:
+            self.add(Layer(np.eye(width), np.zeros(width)), _pad(np.eye(width), 0, (1, width))[None], (1, width))
+            return width
+        self.linear(HEAD, rows=(1, width), columns=(1, architecture.num_labels))
+        return architecture.num_labels
 
     def block(self, block: EncoderBlock) -> tuple[int, ...]:
         return self.mlp(block) if isinstance(block, MlpBlock) else self.attention(block)

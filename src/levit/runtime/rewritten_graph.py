@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 from levit.checkpoints.cache import cache_folder
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.errors import EngineError
-from levit.runtime.engine import ENGINES, OPENVINO_SUFFIX, open_engine
+from levit.runtime.engine import ENGINES, OPENVINO_SUFFIX, default_engine, open_engine
 from levit.runtime.model_resolution import find_artifact, fold_checkpoint
 from levit.runtime.normalizing_engine import as_image_engine
 from levit.runtime.opened_model import ModelOptions, OpenedModel
 from levit.spec.artifact import Artifact
 
 OUTPUT_KEY = "levit.output"  # in the metadata, which distinguish compiled networks in the cache
-
-_ENGINES = ("openvino", "onnxruntime")  # those that compute any ONNX graph, fastest first
 
 
 def open_rewritten(
@@ -47,17 +44,13 @@ def open_rewritten(
     if isinstance(content, Path) and content.suffix.lower() == OPENVINO_SUFFIX:
         reason = f"in OpenVINO's format, which has no {output}"
         raise EngineError(reason, source=content, hint="give the ONNX file")
-    is_usable = options.engine in _ENGINES
+    is_usable = options.engine in ENGINES
     engine = open_engine(
         rewrite(content),
-        engine=options.engine if is_usable else next(filter(_is_installed, _ENGINES), _ENGINES[0]),
+        engine=options.engine if is_usable else default_engine(),
         precision=options.precision,
         threads=options.threads,
         provider=options.provider if is_usable else None,
         cache_dir=cache_folder("compiled"),
     )
     return OpenedModel(engine, as_image_engine(engine, artifact.preprocessing), artifact, owns_engine=True)
-
-
-def _is_installed(name: str) -> bool:
-    return find_spec(ENGINES[name].package) is not None
