@@ -163,8 +163,9 @@ def build_program(
     compiler: Sequence[str],
     target: Platform | None = None,
     flags: Sequence[str] = (),
+    library: Path | None = None,
 ) -> None:
-    """Compile and link a program that contains the engine, for sanitizers and emulators.
+    """Compile and link a program that contains the engine or uses its library, for sanitizers and emulators.
 
     Args:
         program: the file to write.
@@ -172,13 +173,18 @@ def build_program(
         compiler: command of the compiler.
         target: platform; None for that of this machine.
         flags: further flags, such as those of a sanitizer.
+        library: the library, for a program that uses it where it is; None for a program that contains the engine.
 
     Raises:
         OSError: the compiler fails; the message is its output.
     """
     target = target or this_platform(compiler)
     with tempfile.TemporaryDirectory() as folder:
-        objects = _compile(Path(folder), compiler, target, sources, flags)
+        if library is None:
+            _link(program, _compile(Path(folder), compiler, target, sources, flags), compiler, target, flags)
+            return
+        jobs = [(file, file.stem, _base_flags(compiler, target)) for file in sources]
+        objects = [*_compile_all(Path(folder), compiler, jobs, flags), str(library), f"-Wl,-rpath,{library.parent}"]
         _link(program, objects, compiler, target, flags)
 
 
@@ -193,6 +199,13 @@ def _compile(
     ]
     others = [file for file in sorted(SOURCES.glob("*.cpp")) if file.stem != "target"]
     jobs += [(file, file.stem, base) for file in (*others, *sources)]
+    return _compile_all(folder, command, jobs, flags)
+
+
+def _compile_all(
+    folder: Path, command: Sequence[str], jobs: Sequence[tuple[Path, str, list[str]]], flags: Sequence[str]
+) -> list[str]:
+    """Compile sources into objects of the given names, each with flags of its own."""
     common = [*command, *_FLAGS, *_WARNINGS]
     objects = [str(folder / f"{name}.o") for _, name, _ in jobs]
     with ThreadPoolExecutor(os.cpu_count()) as pool:

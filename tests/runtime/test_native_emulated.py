@@ -76,21 +76,12 @@ def arm_program(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def x86_program(native_library, tmp_path_factory) -> Path:  # noqa: F811  # the fixture
-    compiler = build_module().find_compiler()
+    build = build_module()
+    compiler = build.find_compiler()
     if shutil.which("qemu-x86_64") is None or compiler is None:
         pytest.skip("needs qemu-user and a C++ compiler: .ci/install_emulators")
     program = tmp_path_factory.mktemp("x86") / "compute"
-    command = [
-        *compiler,
-        "-O1",
-        "-mcpu=baseline" if "ziglang" in compiler else "-march=x86-64",
-        "-std=c++20",
-        SOURCES / "sanitize" / "compute.cpp",
-        native_library,
-        "-o",
-        program,
-    ]
-    subprocess.run([*command, f"-Wl,-rpath,{native_library.parent}"], check=True, capture_output=True)
+    build.build_program(program, [SOURCES / "sanitize" / "compute.cpp"], compiler=compiler, library=native_library)
     return program
 
 
