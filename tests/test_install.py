@@ -68,6 +68,15 @@ def test_the_wheel_contains_the_recipes_and_the_networks_that_they_name(wheels):
     assert "levit/training/recipes/networks/resnet9-cifar/config.json" in names
 
 
+def test_a_wheel_for_another_system_contains_its_library(tmp_path):
+    environment = os.environ | {"LEVIT_NATIVE_PLATFORM": "linux-aarch64"}
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path, ROOT, env=environment)
+    (package,) = tmp_path.glob("levit-*.whl")
+    assert package.name.endswith("-py3-none-manylinux_2_17_aarch64.whl")
+    library = zipfile.ZipFile(package).read("levit/runtime/levit_native.so")
+    assert (library[:4], library[18]) == (b"\x7fELF", 183)  # EM_AARCH64
+
+
 def test_the_wheels_have_at_most_130_megabytes(wheels):
     sizes = {file.name: file.stat().st_size / MEGABYTE for file in wheels.iterdir()}
     assert sum(sizes.values()) <= 130, sizes
