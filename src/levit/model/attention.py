@@ -17,6 +17,7 @@ from levit.errors import ConfigError
 from levit.model.activations import ACTIVATIONS
 from levit.model.attention_bias import gather_attention_biases, offset_table, resize_attention_biases
 from levit.model.attention_functions import AttentionFunction
+from levit.model.head_autoencoder import HeadAutoencoder
 from levit.model.layers import LinearBatchNorm
 from levit.spec.architecture import Grid
 
@@ -63,6 +64,10 @@ class Attention(BiasedAttention):
         grid: rows and columns of the tokens that the attention bias is defined for.
         activation: a key of `ACTIVATIONS`.
         has_mask: whether a mask removes keys of single queries.
+
+    Attributes:
+        query_autoencoder: auto-encoder over the heads of the queries; None except in training with ViTCoD's.
+        key_autoencoder: the same for the keys.
     """
 
     def __init__(
@@ -78,6 +83,8 @@ class Attention(BiasedAttention):
     ) -> None:
         super().__init__(num_heads=num_heads, grid=grid, stride=1, has_mask=has_mask)
         self.key_dim, self.value_dim = key_dim, value_dim
+        self.query_autoencoder: HeadAutoencoder | None = None
+        self.key_autoencoder: HeadAutoencoder | None = None
         self.queries_keys_values = LinearBatchNorm(
             input_width=width, output_width=num_heads * (2 * key_dim + value_dim)
         )
@@ -96,6 +103,8 @@ class Attention(BiasedAttention):
         """
         packed = self.queries_keys_values(x).flatten(1, 2).unflatten(2, (self.num_heads, -1))
         query, key, value = packed.split([self.key_dim, self.key_dim, self.value_dim], dim=3)  # [B, N, H, channels]
+        if self.query_autoencoder is not None and self.key_autoencoder is not None:
+            query, key = self.query_autoencoder(query), self.key_autoencoder(key)
         context = attention_function(query, key, value, attention_bias(self, x))  # [B, N, H * V]
         return self.projection(self.activation(context)).view_as(x)
 
