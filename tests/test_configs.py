@@ -35,7 +35,7 @@ def test_a_recipe_can_be_trained_for_a_step(config, digits, tmp_path):
     """With few small images, a small network of the same kind, and weights that need no download."""
     options = TrainingOptions.from_flat(**read_recipe(config)).with_values(
         data=str(digits), out=str(tmp_path / "run"), epochs=1, cooldown_epochs=0, warmup_epochs=0.0, batch_size=10,
-        image_size=64, precision="fp32", workers=0, report_to="none", from_scratch=True,
+        image_size=64, precision="fp32", workers=0, report_to="none", freeze="nothing", from_scratch=True,
     )  # fmt: skip
     if options.teacher.has_teacher:
         options = options.with_values(teacher=str(GOLDEN / "tiny" / "transformers"))

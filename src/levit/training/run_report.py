@@ -59,9 +59,7 @@ class RunReporter(Callback):
             writer.writerow([validation.name(index), _label_text(validation, index)])
         with checkpoint_errors(self._run):
             write_text(self._run / VALIDATION_FILE, text.getvalue())
-            write_training_images(self._run, (
-                (train.name(index), _label_text(train, index), train.image(index)) for index in range(len(train))
-            ))  # fmt: skip
+            write_training_images(self._run, (train.image(index) for index in range(len(train))))
 
     def on_train_end(self, progress: Progress) -> None:
         """Evaluate the saved model of a complete run."""
