@@ -22,6 +22,8 @@ def test_the_precision_depends_on_the_file_and_the_instructions():
     stored = replace(quantized, precision="fp32", quantization=None)
     assert native_precision(quantized, "fp32", "avx2") == "int8"
     assert native_precision(stored, "auto", "amx") == native_precision(stored, "bf16", "amx") == "bf16"
+    assert native_precision(stored, "auto", "i8mm") == "bf16"
+    assert native_precision(stored, "auto", "dotprod") == "fp32"
     assert native_precision(stored, "fp32", "amx") == native_precision(stored, "auto", "avx512") == "fp32"
 
 

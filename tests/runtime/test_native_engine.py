@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from levit.errors import EngineError, LevitWarning
 from levit.runtime.engine import open_engine
 from levit.runtime.model_info import describe, native_engine
 from levit.runtime.model_resolution import find_artifact, open_model
-from levit.runtime.native_engine import NativeEngine
+from levit.runtime.native_engine import NativeEngine, choose_precision
 from levit.runtime.native_library import (
     INSTRUCTIONS_VARIABLE,
     LIBRARY_VARIABLE,
@@ -99,6 +100,21 @@ def test_bf16_is_computed_where_the_processor_has_amx(content):
     has_amx = instruction_sets()[0] == "amx"
     assert engine.precision == NativeEngine(content, precision="bf16").precision == ("bf16" if has_amx else "fp32")
     assert relative(engine.run(NOISE), NativeEngine(content, precision="fp32").run(NOISE)) < 0.03
+
+
+@pytest.mark.parametrize(
+    ("instruction_set", "precision", "reason"),
+    [
+        ("i8mm", "bf16", "bf16, which this processor computes natively; instructions: i8mm"),
+        ("dotprod", "fp32", "fp32, because this processor has no fast bf16; instructions: dotprod"),
+    ],
+)
+def test_on_arm_bf16_is_computed_with_i8mm(instruction_set, precision, reason):
+    stored = replace(describe(None)[0], precision="fp32", quantization=None)
+    assert choose_precision("auto", stored, instruction_set, "the model") == (precision, reason)
+    quantized = choose_precision("auto", describe(None)[0], instruction_set, "the model")
+    assert quantized[0] == "int8"
+    assert "int16" not in quantized[1]  # its attention is in fp32
 
 
 def test_precision_applies_to_the_layers_of_a_quantized_model_in_floating_point():

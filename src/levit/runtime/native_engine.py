@@ -160,11 +160,7 @@ def choose_precision(requested: str, artifact: Artifact, instruction_set: str, s
     if requested in ("fp32", in_float):
         reason = "as requested"
     else:
-        reason = (
-            "which this processor computes natively"
-            if has_bf16
-            else "because these instructions have no products of bf16"
-        )
+        reason = "which this processor computes natively" if has_bf16 else "because this processor has no fast bf16"
     if artifact.precision == "int8":
         attention = " and attention in int16" if requested != "fp32" and instruction_set in INT16_INSTRUCTIONS else ""
         quantized = f"the file is quantized; other layers are computed in {in_float}{attention}"
