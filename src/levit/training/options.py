@@ -30,8 +30,9 @@ class DataOptions:
         None, "Further images without labels, for training with a teacher.", changes_result=False
     )
     outliers: str | None = option(
-        None, "Images of none of the classes, for which the scores of all classes are trained to be equal.", changes_result=False
-    )
+        None, "Images of none of the classes, for which the scores of all classes are trained to be equal.",
+        changes_result=False,
+    )  # fmt: skip
     allow_outside: bool = option(
         False, "Read images outside the folder of the data, where a table names them.", changes_result=False
     )
