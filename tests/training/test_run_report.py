@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import warnings
 
 import numpy as np
@@ -26,6 +27,12 @@ def run(colors, network, tmp_path_factory):
 def listed(run):
     with (run.folder / "val_files.csv").open() as stream:
         return list(csv.DictReader(stream))
+
+
+def training_files(run, colors):
+    validation = {row["file"] for row in listed(run)}
+    files = sorted((colors / "train").glob("*/*.png"))
+    return [file for file in files if f"{file.parent.name}/{file.name}" not in validation]
 
 
 def test_a_complete_run_has_the_files_of_an_evaluation(run):
@@ -59,9 +66,31 @@ def test_an_evaluation_on_training_images_is_warned_about(run, colors):
         levit.evaluate(run.folder / "last", colors / "train")
 
 
-def test_a_damaged_record_is_ignored(run, colors, tmp_path):
-    import shutil
+def test_training_images_are_recognized_by_content_and_not_by_name(run, colors, tmp_path):
+    others = sorted((colors / "validation").glob("*/*.png"))
+    for number, file in enumerate(training_files(run, colors)):
+        for target, content in (
+            (tmp_path / "renamed" / file.parent.name / f"{number}.png", file),
+            (tmp_path / "others" / file.parent.name / file.name, others[number % len(others)]),
+        ):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(content, target)
+    with pytest.warns(LevitWarning, match="was trained on 36 of these 36 images"):
+        levit.evaluate(run.folder, tmp_path / "renamed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert levit.evaluate(run.folder, tmp_path / "others").num_evaluated == 36
 
+
+def test_one_training_image_among_others_is_warned_about(run, colors, tmp_path):
+    shutil.copytree(colors / "validation", tmp_path / "mixed")
+    file = training_files(run, colors)[0]
+    shutil.copy(file, tmp_path / "mixed" / file.parent.name / "copy.png")
+    with pytest.warns(LevitWarning, match="was trained on 1 of these 19 images"):
+        levit.evaluate(run.folder, tmp_path / "mixed")
+
+
+def test_a_damaged_record_is_ignored(run, colors, tmp_path):
     shutil.copytree(run.folder, tmp_path / "run")
     for content in (b"", b"damaged", None):
         file = tmp_path / "run" / TRAINING_IMAGES_FILE

@@ -90,7 +90,7 @@ def evaluate_together(
     counters = [TrainingImageCounter(classifier.path) for classifier, _ in models]
     passes = [
         SingleLabelPass(
-            classifier, reader, class_map, on_bad_image, _counting(counter, classifier.labels, on_prediction),
+            classifier, reader, class_map, on_bad_image, _counting(counter, on_prediction),
             data_classes_only=data_classes_only,
         )
         for (classifier, on_prediction), reader, counter in zip(models, shared, counters, strict=True)
@@ -110,11 +110,11 @@ def evaluate_together(
     return [model_pass.result(duplicates=found, num_excluded=num_excluded) for model_pass in passes]
 
 
-def _counting(counter: TrainingImageCounter, labels: Sequence[str], on_prediction: OnPrediction | None) -> OnPrediction:
+def _counting(counter: TrainingImageCounter, on_prediction: OnPrediction | None) -> OnPrediction:
     """Callback that counts the training images among those that are evaluated."""
 
     def count(item: LabeledImage, prediction: Prediction, target: int) -> None:
-        counter.add(item, labels[target])
+        counter.add(item.image)
         if on_prediction is not None:
             on_prediction(item, prediction, target)
 

@@ -1,4 +1,4 @@
-"""Training images of a run, recorded by name and size, and a warning where a model is evaluated on them."""
+"""Training images of a run, recorded by their content, and a warning where a model is evaluated on them."""
 
 from __future__ import annotations
 
@@ -6,35 +6,36 @@ import hashlib
 import warnings
 from collections.abc import Iterable
 from os import PathLike
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from levit.data.labeled_images import LabeledImage
 from levit.errors import LevitWarning
 from levit.files import replacing
 
 TRAINING_IMAGES_FILE = "train_images.npy"
-"""In a run directory: uint64 [images], sorted; for each training image a hash of its name, label and size in bytes."""
+"""In a run directory: uint64 [images], sorted; for each training image a hash of a part of its content."""
 
-_NOTEWORTHY_SHARE = 0.1
+_PART_BYTES = 4096  # from the middle, because files of one camera or program start and end with the same bytes
 
 
-def write_training_images(run: Path, images: Iterable[tuple[str, str, object]]) -> None:
+def write_training_images(run: Path, images: Iterable[object]) -> None:
     """Record the training images of a run.
+
+    4 kB of each file are read, and 8 bytes are recorded. Images that are neither files nor their content are left out.
 
     Args:
         run: the run directory.
-        images: name, label and file, or its content, of each image.
+        images: file, or its content, of each image.
     """
-    hashes = np.array([_hash(*image) for image in images], np.uint64)
+    hashes = np.array([value for image in images if (value := _hash(image)) is not None], np.uint64)
     with replacing(run / TRAINING_IMAGES_FILE) as partial, partial.open("wb") as stream:
         np.save(stream, np.unique(hashes))
 
 
 class TrainingImageCounter:
-    """Counts the images of an evaluation that a model was trained on.
+    """Counts the images of an evaluation that a model was trained on, under whatever name.
 
     Args:
         model: path of the model; a run directory, or a checkpoint in one, has the record of its images.
@@ -44,19 +45,15 @@ class TrainingImageCounter:
         self._model, self._count = model, 0
         self._hashes = np.empty(0, np.uint64) if model is None else _read(model)
 
-    def add(self, item: LabeledImage, label: str) -> None:
-        """Count an image, if it has the name, the label and the size of a training image."""
-        if len(self._hashes):
-            value = _hash(item.name, label, item.image)
-            place = int(np.searchsorted(self._hashes, value))
+    def add(self, image: object) -> None:
+        """Count an image, a file or its content, if it has the content of a training image."""
+        if len(self._hashes) and (value := _hash(image)) is not None:
+            place = int(np.searchsorted(self._hashes, np.uint64(value)))
             self._count += place < len(self._hashes) and self._hashes[place] == value
 
     def warn(self, num_images: int) -> None:
-        """Warn where at least a tenth of the `num_images` that were evaluated were counted.
-
-        Fewer may be other images: those of one class may have the names and sizes of other files by chance.
-        """
-        if self._count and self._count >= _NOTEWORTHY_SHARE * num_images:
+        """Warn if any of the `num_images` that were evaluated was counted."""
+        if self._count:
             text = f"{self._model} was trained on {self._count:,} of these {num_images:,} images"
             warnings.warn(f"{text}: its accuracy on them says little about others", LevitWarning, stacklevel=3)
 
@@ -74,16 +71,30 @@ def _read(model: Path) -> NDArray[np.uint64]:
     return np.empty(0, np.uint64)
 
 
-def _hash(name: str, label: str, image: object) -> int:
-    content = f"{PurePath(name).name}\0{label}\0{_size(image)}".encode(errors="surrogateescape")
-    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
-
-
-def _size(image: object) -> int:
-    """Size of an image file in bytes; 0 of an image that is no file, or is missing."""
+def _hash(image: object) -> int | None:
+    """Hash of the size and the middle of an image file; None of an image that is no file, or cannot be read."""
     if isinstance(image, bytes):
-        return len(image)
-    try:
-        return Path(image).stat().st_size if isinstance(image, str | PathLike) else 0
-    except OSError:
-        return 0
+        size, part = len(image), image[_start(len(image)) :][:_PART_BYTES]
+    elif isinstance(image, str | PathLike):
+        try:
+            size, part = _read_part(Path(image))
+        except OSError:
+            return None
+    else:
+        return None
+    digest = hashlib.blake2b(part, digest_size=8, salt=size.to_bytes(8, "little"))
+    return int.from_bytes(digest.digest(), "little")
+
+
+def _read_part(file: Path) -> tuple[int, bytes]:
+    """Size of a regular file, and bytes from its middle."""
+    if not file.is_file():  # opening a pipe could wait for ever
+        raise OSError
+    with file.open("rb", buffering=0) as stream:
+        size = stream.seek(0, 2)
+        stream.seek(_start(size))
+        return size, stream.read(_PART_BYTES)
+
+
+def _start(size: int) -> int:
+    return max(0, size - _PART_BYTES) // 2
