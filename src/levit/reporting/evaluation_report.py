@@ -47,12 +47,17 @@ def _header(evaluation: Evaluation) -> str:
     )
     return (
         f"<h1>{escape(evaluation.model)}</h1>\n<p>evaluated on {evaluation.num_evaluated:,} images of "
-        f"<b>{escape(evaluation.data)}</b> in {escape(evaluation.engine)}, {escape(evaluation.precision)}</p>\n"
-        f'<p class="dim">Of {evaluation.num_images:,} images {evaluation.num_evaluated:,} were evaluated, '
-        f"{evaluation.num_unlabeled:,} have no label, {len(evaluation.bad_images):,} could not be used."
-        f"{html_page.excluded(evaluation.num_excluded)} Classes matched: {escape(matched)}.{restriction} "
-        f"Data sha256 {evaluation.sha256[:16]}….</p>"
+        f"<b>{escape(evaluation.data)}</b> by the engine {escape(evaluation.engine)} in {escape(evaluation.precision)}"
+        f'</p>\n<p class="dim">{_left_out(evaluation)}{html_page.excluded(evaluation.num_excluded)} '
+        f"Classes matched: {escape(matched)}.{restriction} Data: sha256 {evaluation.sha256[:16]}….</p>"
     )
+
+
+def _left_out(evaluation: Evaluation) -> str:
+    """A sentence on the images that were not evaluated; empty if there are none."""
+    counts = {"without a label": evaluation.num_unlabeled, "that could not be used": len(evaluation.bad_images)}
+    parts = [f"{count:,} {reason}" for reason, count in counts.items() if count]
+    return f"Of {evaluation.num_images:,} images, it leaves out {' and '.join(parts)}." if parts else ""
 
 
 def _cards(evaluation: Evaluation) -> str:

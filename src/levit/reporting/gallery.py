@@ -46,13 +46,13 @@ select, button { font: inherit; font-size: .9rem; color: inherit; background: va
   background: var(--line); }
 .none { display: grid; place-items: center; color: var(--dim); padding: 1rem; text-align: center; }
 .best { display: flex; justify-content: space-between; gap: .5rem; align-items: baseline; margin-top: .45rem; }
-.best b { color: inherit; overflow-wrap: anywhere; line-height: 1.25; }
-.best span { font-variant-numeric: tabular-nums; white-space: nowrap; }
+.best > div { min-width: 0; overflow-wrap: anywhere; line-height: 1.25; } .best b { color: inherit; }
+.best > span, .other span { font-variant-numeric: tabular-nums; white-space: nowrap; flex: none; }
 .track { height: .3rem; border-radius: .15rem; background: var(--line); margin: .3rem 0; overflow: hidden; }
 .track i { display: block; height: 100%; background: var(--own); border-radius: .15rem; }
 .unknown .track i { background: var(--dim); }
 .other, .file { color: var(--dim); font-size: .8rem; line-height: 1.4; }
-.other { display: flex; justify-content: space-between; gap: .5rem; font-variant-numeric: tabular-nums; }
+.other { display: flex; justify-content: space-between; gap: .5rem; }
 .other div, .file { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .file { margin-top: .2rem; opacity: .85; }
 .error { color: #c2403a; font-size: .85rem; }

@@ -25,7 +25,8 @@ _STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 60rem; color: var(--ink); background: var(--paper);
   font: 16px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2.5rem 0 .5rem; }
+h1, h2, p, summary { overflow-wrap: anywhere; } h1 { font-size: 1.5rem; margin: 0; }
+h2 { font-size: 1.15rem; margin: 2.5rem 0 .5rem; }
 p { margin: .4rem 0; } .dim { color: var(--dim); }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(45%, 17rem), 1fr)); gap: .75rem;
   margin: 1.5rem 0; }
@@ -41,8 +42,9 @@ th { color: var(--dim); font-weight: 500; white-space: normal; vertical-align: b
 .plot rect { fill: var(--own); } .plot .grid { stroke: var(--line); }
 .plot .diagonal { stroke: var(--ink); stroke-dasharray: 5 4; }
 .matrix { width: 100%; max-width: 40rem; border: 1px solid var(--line); image-rendering: pixelated; }
+@media (prefers-color-scheme: dark) { .matrix { filter: invert(1) hue-rotate(180deg); border-color: #ccc5bd; } }
 .photos { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); gap: .9rem; }
-figure { margin: 0; break-inside: avoid; font-size: .85rem; } figure img { width: 100%; aspect-ratio: 1;
+figure { margin: 0; min-width: 0; break-inside: avoid; font-size: .85rem; } figure img { width: 100%; aspect-ratio: 1;
   object-fit: cover; border-radius: .4rem; } figcaption b { color: #c2403a; } figcaption { overflow-wrap: anywhere; }
 figcaption code { display: block; color: var(--dim); font-size: .7rem; user-select: all; }
 details { margin: .5rem 0; } summary { cursor: pointer; }
