@@ -14,6 +14,7 @@ from levit.deployment.build import build_artifact
 from levit.deployment.reference import run_reference
 from levit.errors import EngineError, LevitWarning
 from levit.runtime.engine import open_engine
+from levit.runtime.features import open_features
 from levit.runtime.model_info import describe, native_engine
 from levit.runtime.model_resolution import find_artifact, open_model
 from levit.runtime.native_engine import NativeEngine, choose_precision
@@ -25,6 +26,7 @@ from levit.runtime.native_library import (
 )
 from levit.runtime.native_network import NativeNetwork
 from levit.runtime.native_packing import pack
+from levit.runtime.opened_model import ModelOptions
 from levit.runtime.openvino_engine import OpenVinoEngine
 from tests.conftest import EXAMPLES, random_checkpoint, relative
 from tests.runtime.engine_checks import CHECKS, IMAGES, NOISE, CheckedEngine
@@ -100,6 +102,21 @@ def test_bf16_is_computed_where_the_processor_has_amx(content):
     has_amx = instruction_sets()[0] == "amx"
     assert engine.precision == NativeEngine(content, precision="bf16").precision == ("bf16" if has_amx else "fp32")
     assert relative(engine.run(NOISE), NativeEngine(content, precision="fp32").run(NOISE)) < 0.03
+
+
+def test_the_engine_computes_pooled_features():
+    rows = {}
+    images = np.random.default_rng(0).integers(0, 256, (2, *output_size(), 3), np.uint8)
+    for engine in ("native", "openvino"):
+        options = ModelOptions(None, engine=engine)
+        opened = options.open()
+        features = open_features(options, opened)
+        assert features.engine.name == engine
+        rows[engine] = features.image_engine.run_images(images)
+        features.close()
+        opened.close()
+    assert rows["native"].shape == (2, 384)
+    assert relative(rows["native"], rows["openvino"]) < 0.05
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the base package answers where OpenVINO is not installed: the native engine computes it."""
+"""What the base package computes where OpenVINO is not installed, by the native engine."""
 
 import json
 import subprocess
@@ -42,27 +42,27 @@ def run_without(program: str, *arguments: object) -> str:
     return process.stdout
 
 
-ANSWERS = """
+PREDICT = """
 import levit
 photos, models = json.loads(sys.argv[1]), json.loads(sys.argv[2])
-answers = {}
+results = {}
 for model in models:
     with levit.Classifier(model) as classify:
         logits = [prediction.logits.tolist() for prediction in classify.stream(photos)]
-        answers[str(model)] = classify.engine.name, logits, classify.embed(photos).tolist()
-print(json.dumps(answers))
+        results[str(model)] = classify.engine.name, logits, classify.embed(photos).tolist()
+print(json.dumps(results))
 """
 
 
-def test_every_precision_checkpoints_and_features_are_answered(tmp_path):
+def test_every_precision_checkpoints_and_features_are_computed(tmp_path):
     checkpoint = write_checkpoint(tmp_path / "fruit")
     models: list[str | None] = [None, str(checkpoint)]
     for weights, size in (("fp32", None), ("fp16", None), ("fp32", 48)):
         models.append(str(tmp_path / f"{weights}-{size}.onnx"))
         levit.export(checkpoint, models[-1], weights=weights, image_size=size)
-    answers = json.loads(run_without(ANSWERS, json.dumps(PHOTOS), json.dumps(models)))
+    results = json.loads(run_without(PREDICT, json.dumps(PHOTOS), json.dumps(models)))
     for model in models:
-        engine, logits, features = answers[str(model)]
+        engine, logits, features = results[str(model)]
         assert engine == "native"
         with levit.Classifier(model, engine="openvino") as classify:
             expected = np.array([prediction.logits for prediction in classify.stream(PHOTOS)])

@@ -76,7 +76,12 @@ def open_features(options: ModelOptions, opened: OpenedModel) -> OpenedModel:
         EngineError: the model is an opened engine, or its file is not one that levit exported.
     """
     return open_rewritten(
-        options, opened.artifact, without_head, output="pooled features", hint="give the classifier the file"
+        options,
+        opened.artifact,
+        without_head,
+        output="pooled features",
+        hint="give the classifier the file",
+        is_native=True,
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from levit.checkpoints.cache import cache_folder
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.errors import EngineError
-from levit.runtime.engine import ENGINES, OPENVINO_SUFFIX, default_engine, open_engine
+from levit.runtime.engine import ENGINES, EXPORT_ENGINES, OPENVINO_SUFFIX, default_engine, open_engine
 from levit.runtime.model_resolution import find_artifact, fold_checkpoint
 from levit.runtime.normalizing_engine import as_image_engine
 from levit.runtime.opened_model import ModelOptions, OpenedModel
@@ -18,17 +18,24 @@ OUTPUT_KEY = "levit.output"  # in the metadata, which distinguish compiled netwo
 
 
 def open_rewritten(
-    options: ModelOptions, artifact: Artifact, rewrite: Callable[[Path | bytes], bytes], *, output: str, hint: str
+    options: ModelOptions,
+    artifact: Artifact,
+    rewrite: Callable[[Path | bytes], bytes],
+    *,
+    output: str,
+    hint: str,
+    is_native: bool = False,
 ) -> OpenedModel:
     """Open a model with another output.
 
     Args:
-        options: model, engine and precision. For an engine other than those of any ONNX graph, such as torch, the
-            fastest one of these is used.
+        options: model, engine and precision. For an engine that does not compute the output, such as torch, the
+            fastest one that does is used.
         artifact: description of the model.
         rewrite: function from an exported ONNX file, or its content, to the content of one with the output.
         output: name of the output in errors, a plural.
         hint: hint of the error about an opened engine.
+        is_native: whether the native engine computes the output.
 
     Raises:
         EngineError: the model is an opened engine or in OpenVINO's format, or its file is not one that levit exported.
@@ -44,7 +51,7 @@ def open_rewritten(
     if isinstance(content, Path) and content.suffix.lower() == OPENVINO_SUFFIX:
         reason = f"in OpenVINO's format, which has no {output}"
         raise EngineError(reason, source=content, hint="give the ONNX file")
-    is_usable = options.engine in ENGINES
+    is_usable = options.engine in ENGINES or (is_native and options.engine in ("auto", *EXPORT_ENGINES))
     engine = open_engine(
         rewrite(content),
         engine=options.engine if is_usable else default_engine(),
