@@ -30,7 +30,7 @@ RESULT = Path(__file__).parent / "results" / "faults.json"
 COUNTS = {
     "mutated_images": 100_000,
     "mutated_data": 10_000,
-    "checkpoint_kinds": 49,
+    "checkpoint_kinds": 70,
     "killed_training": 40,
     "killed_exports": 200,
     "failing_stream": 24,

@@ -1,4 +1,4 @@
-"""Malicious and malformed checkpoints and artifacts, one case of each kind in `checkpoint_files.py`."""
+"""Malicious and malformed checkpoints and artifacts, one case of each kind of the files beside this one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import numpy as np
 
 import levit
 from fault_injection.checkpoint_files import KINDS, MARKER
+from fault_injection.library_files import LIBRARY_KINDS
+
+ALL_KINDS = KINDS | LIBRARY_KINDS
 
 
 class CheckpointKinds:
@@ -18,11 +21,11 @@ class CheckpointKinds:
 
     def name_case(self, number: int) -> str:
         """Kind of file."""
-        return list(KINDS)[number % len(KINDS)]
+        return list(ALL_KINDS)[number % len(ALL_KINDS)]
 
     def write_case(self, number: int, folder: Path) -> Path:
         """Write the checkpoint."""
-        return KINDS[self.name_case(number)](folder)
+        return ALL_KINDS[self.name_case(number)](folder)
 
     def open_case(self, file: Path) -> None:
         """Open the file for prediction and predict; the code in it must not be run."""
