@@ -48,6 +48,7 @@ def test_many_classes_are_drawn_as_a_picture():
     assert "data:image/png;base64" in image_types(evaluation_report(many))
     assert "<table><thead>" not in evaluation_report(many)
     assert "<table><thead>" in evaluation_report(replace(many, class_indices=range(30)))
+    assert '<table class="few"><thead>' in evaluation_report(evaluation)
 
 
 def test_no_sentence_and_no_table_is_without_content():

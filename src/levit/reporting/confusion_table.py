@@ -14,8 +14,10 @@ STYLE = """
 .confusion { overflow-x: auto; margin: .75rem 0; } .confusion table { width: auto; font-size: .8rem; }
 .confusion th, .confusion td { border: 1px solid var(--line); padding: .15rem .1rem; min-width: 1.4rem;
   text-align: center; white-space: nowrap; }
+.confusion .few td { min-width: 2.1rem; padding: .4rem .1rem; font-size: .9rem; }
 .confusion thead th { vertical-align: bottom; } .confusion thead span { writing-mode: vertical-rl;
   transform: rotate(180deg); max-height: 9rem; overflow: hidden; text-overflow: ellipsis; }
+.confusion tbody th { vertical-align: middle; }
 .confusion tbody th, .confusion thead th:first-child { position: sticky; left: 0; background: var(--paper);
   text-align: right; min-width: 0; max-width: 8rem; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .confusion td.sum, .confusion th.sum { color: var(--dim); border-left-width: 3px; }
@@ -23,6 +25,7 @@ STYLE = """
 """
 """Style of the table, for the style sheet of the page."""
 
+_FEW = 8  # classes for which a phone has room for larger numbers
 _RIGHT, _WRONG = (11, 110, 79), (194, 64, 58)
 _DARK = 0.55  # strength from which on white numbers are readable
 
@@ -48,8 +51,9 @@ def confusion_table(confusion: Counts, names: Sequence[str], num_others: Sequenc
         )
         cells += _cell(others, total, f"{name} predicted as another class", is_right=False) if has_others else ""
         rows.append(f'<tr><th title="{escape(name)}">{escape(name)}</th>{cells}<td class="sum">{total:,}</td></tr>')
+    kind = ' class="few"' if len(names) <= _FEW else ""
     return (
-        f'<div class="confusion"><table><thead><tr><th>true class</th>{heads}<th class="sum">'
+        f'<div class="confusion"><table{kind}><thead><tr><th>true class</th>{heads}<th class="sum">'
         f"<span>images</span></th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 

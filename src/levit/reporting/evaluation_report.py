@@ -76,7 +76,7 @@ def _cards(evaluation: Evaluation) -> str:
 
 
 def _interval(estimate: Estimate) -> str:
-    return f"95 % interval {100 * estimate.low:.1f} to {100 * estimate.high:.1f}"
+    return f"95\N{NO-BREAK SPACE}% interval {100 * estimate.low:.1f} to {100 * estimate.high:.1f}"
 
 
 def _comparison(comparison: Comparison) -> str:
