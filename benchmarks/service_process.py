@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import TracebackType
 from typing import Self
 
@@ -31,8 +33,13 @@ class Server:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.port = listener.getsockname()[1]
         arguments = [part.format(port=self.port) for part in command]
+        self._errors = TemporaryFile()  # noqa: SIM115  (as long as the process)
         self.process = subprocess.Popen(
-            arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, **(environment or {})}
+            arguments,
+            stdout=subprocess.DEVNULL,
+            stderr=self._errors,
+            env={**os.environ, **(environment or {})},
+            start_new_session=True,  # so that its workers can be stopped, too
         )
         self._wait(ready)
 
@@ -61,9 +68,18 @@ class Server:
         return {name: float(value) for name, _, value in pairs}
 
     def cpu_seconds(self) -> float:
-        """Processor time of the process and its children that have ended."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        return sum(map(int, fields[11:15])) / _TICKS
+        """Processor time of the process and of all processes that it has started."""
+        return sum(sum(map(int, fields[11:15])) for fields in self._processes()) / _TICKS
+
+    def _processes(self) -> Iterator[list[str]]:
+        """Fields of /proc/PID/stat, from the state on, of all processes of the session."""
+        for file in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = file.read_text(encoding="utf-8").rpartition(")")[2].split()
+            except OSError:  # it has ended
+                continue
+            if int(fields[3]) == self.process.pid:
+                yield fields
 
     def memory(self) -> int:
         """Resident memory in bytes."""
@@ -77,8 +93,12 @@ class Server:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop the process."""
-        self.process.kill()
+        """Stop the process and its workers."""
+        self._stop()
+
+    def _stop(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def _wait(self, ready: str) -> None:
@@ -90,19 +110,17 @@ class Server:
             except OSError:
                 pass
             time.sleep(0.2)
-        self.process.kill()
-        errors = self.process.stderr.read() if self.process.stderr is not None else b""
-        raise RuntimeError(errors.decode()[-2000:])
+        self._stop()
+        self._errors.seek(0)
+        raise RuntimeError(f"the server is not ready: {self._errors.read().decode()[-2000:]}")
+
+
+def stop_servers_on_sigterm() -> None:
+    """Let SIGTERM, of `timeout` for instance, end this process as an exception, so that its servers are stopped."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def levit_server(*options: str) -> Server:
     """Start `levit serve` with the embedded model."""
     command = [sys.executable, "-m", "levit", "serve", "--port", "{port}", "--drain", "0", *options]
     return Server(command, "/readyz")
-
-
-def write_results(name: str, values: object) -> None:
-    """Write results as JSON to the folder of recorded results."""
-    file = Path(__file__).parent / "results" / name
-    file.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    print(f"written: {file}")

@@ -1,45 +1,54 @@
 """Throughput and latency of `levit serve`, beside `stream()` and what people use today, in alternating rounds.
 
-    apt-get install wrk; npm install --prefix /tmp/autocannon autocannon; pip install litserve   # the last is optional
-    python benchmarks/serving.py --record
-    python benchmarks/serving.py --seconds 2 --rounds 1 --without-peers
+    python benchmarks/serving.py --record                                    # about 15 minutes, on a quiet machine
+    python benchmarks/serving.py --seconds 2 --rounds 1 --without-peers      # a trial
+
+`wrk`, `npm` (by apt) and `autocannon`, LitServe (in build/benchmarks) are installed on first use. The model is the
+embedded one, for two kinds of photos: those in examples/, of 450 to 640 pixels, and small ones, of 64 to 168 pixels,
+with which the cost of HTTP itself shows.
 
 | row | meaning |
 | --- | --- |
-| stream | `Classifier.stream` on the same files in one process: images per second |
+| stream() | `Classifier.stream` on the contents of the same files in one process: images per second |
 | levit serve | the same files by `POST /predictions`, keep-alive, 32 connections of `wrk` |
-| pipeline + FastAPI, LitServe | `transformers.pipeline` with LeViT-128S of the same size in float32, behind each |
+| transformers.pipeline behind FastAPI, in LitServe | LeViT-128S of the same image size in float32 |
 | half load | latency at half of the throughput, corrected for coordinated omission (`autocannon -R`) |
 | one | median latency of one image after the other by HTTP, minus that of `Classifier(one)` |
 
-Processor time per image does not depend on other programs of the machine, so that it is recorded as well.
+Processor time per image, which depends less on other programs of the machine, is recorded as well.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from importlib.util import find_spec
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from service_process import Server, levit_server, write_results
+import levit
+from levit.benchmarking.machine import describe_machine
+from service_process import Server, levit_server, stop_servers_on_sigterm
+from serving_tables import SERVE, STREAM, record
+from serving_tools import Client, find_wrk, http_request, python_with, run_autocannon
 
 ROOT = Path(__file__).resolve().parent.parent
 PHOTOS = ROOT.parent / "shared" / "data" / "photos-val.parquet"
 PEERS = Path(__file__).parent / "serving_peers"
+PATH = "/predictions/default"
 CONNECTIONS = 32
 WARM_UP = 3  # seconds
-AUTOCANNON = "/tmp/autocannon/node_modules/.bin/autocannon"  # noqa: S108
+KINDS, AS_JSON = ("photos", "small photos"), "photos as JSON"
+SMALL_PHOTOS = 256
+SINGLE_IMAGES = 1_000
 
 # Each request has the next file; the body is read once.
 WRK_SCRIPT = """
@@ -49,7 +58,7 @@ for name in io.lines(os.getenv("LEVIT_FILES")) do
 end
 local requests = {}
 for number, body in ipairs(bodies) do
-  requests[number] = wrk.format("POST", os.getenv("LEVIT_PATH"), {["Content-Type"] = "image/jpeg"}, body)
+  requests[number] = wrk.format("POST", os.getenv("LEVIT_PATH"), {["Content-Type"] = os.getenv("LEVIT_TYPE")}, body)
 end
 request = function() index = index % #requests + 1; return requests[index] end
 """
@@ -58,10 +67,10 @@ request = function() index = index % #requests + 1; return requests[index] end
 STREAM_PROGRAM = """
 import itertools, sys, time
 import levit
-seconds, files = float(sys.argv[1]), sys.argv[2:]
-contents = [open(file, "rb").read() for file in files]
+seconds, names = float(sys.argv[1]), open(sys.argv[2]).read().split("\\n")[:-1]
+contents = [open(name, "rb").read() for name in names]
 classify = levit.Classifier()
-list(classify.stream(contents[:64]))
+list(classify.stream(itertools.islice(itertools.cycle(contents), 64)))
 start, cpu = time.perf_counter(), time.process_time()
 count = 0
 for _ in classify.stream(itertools.cycle(contents)):
@@ -72,18 +81,49 @@ print(count / (time.perf_counter() - start), (time.process_time() - cpu) / count
 """
 
 
-def photo_files(folder: Path, count: int) -> list[Path]:
-    """Write photos of the validation set as files; without it, the photos of the repository."""
-    if not PHOTOS.exists():
-        return sorted((ROOT / "examples").glob("*.jpg"))
-    import pyarrow.parquet as pq
+class Rate(NamedTuple):
+    """Throughput.
 
-    images = pq.read_table(PHOTOS).slice(0, count).column("image").to_pylist()
-    files = []
-    for number, image in enumerate(images):
-        files.append(folder / f"{number}.jpg")
-        files[-1].write_bytes(image["bytes"] if isinstance(image, dict) else image)
-    return files
+    Attributes:
+        images_per_second: images per second.
+        cpu_milliseconds: processor time per image, of all processes of the server.
+    """
+
+    images_per_second: float
+    cpu_milliseconds: float
+
+
+class Peer(NamedTuple):
+    """Another server.
+
+    Attributes:
+        command: its command.
+        ready: path that responds with 200 once it is ready.
+        files: name of the list of the bodies of its requests.
+    """
+
+    command: list[str]
+    ready: str
+    files: str
+
+
+def write_files(folder: Path) -> dict[str, Path]:
+    """Lists of the files of both kinds of photos, and of bodies with base64; without the data set, no small photos."""
+    lists = {"photos": sorted((ROOT / "examples").glob("*.jpg"))}
+    lists[AS_JSON] = [folder / f"{photo.stem}.json" for photo in lists["photos"]]
+    for photo, file in zip(lists["photos"], lists[AS_JSON], strict=True):
+        file.write_text(json.dumps({"image": base64.b64encode(photo.read_bytes()).decode()}), encoding="utf-8")
+    if PHOTOS.exists():
+        import pyarrow.parquet as pq
+
+        images = pq.read_table(PHOTOS).slice(0, SMALL_PHOTOS).column("image").to_pylist()
+        lists["small photos"] = [folder / f"{number}.image" for number in range(len(images))]
+        for file, image in zip(lists["small photos"], images, strict=True):
+            file.write_bytes(image["bytes"] if isinstance(image, dict) else image)
+    names = {kind: folder / f"{kind}.txt" for kind in lists}
+    for kind, files in lists.items():
+        names[kind].write_text("\n".join(map(str, files)) + "\n", encoding="utf-8")
+    return names
 
 
 def run_wrk(address: str, path: str, files: Path, seconds: float) -> float:
@@ -91,8 +131,10 @@ def run_wrk(address: str, path: str, files: Path, seconds: float) -> float:
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(WRK_SCRIPT)
         script.flush()
-        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "--timeout", "30s", "-s", script.name, address]
-        environment = os.environ | {"LEVIT_FILES": str(files), "LEVIT_PATH": path}
+        options = ["-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "--timeout", "60s", "-s", script.name]
+        kind = "application/json" if files.stem == AS_JSON else "image/jpeg"
+        environment = os.environ | {"LEVIT_FILES": str(files), "LEVIT_PATH": path, "LEVIT_TYPE": kind}
+        command = [find_wrk(), *options, address]
         output = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
     if errors := re.search(r"Non-2xx or 3xx responses: .*|Socket errors: .*", output):
         raise RuntimeError(errors[0])
@@ -102,61 +144,120 @@ def run_wrk(address: str, path: str, files: Path, seconds: float) -> float:
     return float(match[1])
 
 
-def measure_server(server: Server, path: str, files: Path, seconds: float) -> tuple[float, float]:
-    """Images per second of a server, and processor seconds per image."""
+def measure_server(server: Server, path: str, files: Path, seconds: float) -> Rate:
+    """Throughput of a server, after a warm-up."""
+    run_wrk(server.address, path, files, min(WARM_UP, seconds))
     cpu = server.cpu_seconds()
     rate = run_wrk(server.address, path, files, seconds)
-    return rate, (server.cpu_seconds() - cpu) / (rate * seconds)
+    return Rate(rate, 1000 * (server.cpu_seconds() - cpu) / (rate * seconds))
 
 
-def measure_stream(files: list[Path], seconds: float) -> tuple[float, float]:
-    """Images per second of `stream()`, and processor seconds per image."""
-    command = [sys.executable, "-c", STREAM_PROGRAM, str(seconds), *map(str, files)]
+def measure_stream(files: Path, seconds: float) -> Rate:
+    """Throughput of `stream()`."""
+    command = [sys.executable, "-c", STREAM_PROGRAM, str(seconds), str(files)]
     rate, cpu = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    return float(rate), float(cpu)
+    return Rate(float(rate), 1000 * float(cpu))
 
 
-def half_load(server: Server, photo: Path, rate: float, seconds: float, autocannon: str) -> dict[str, float]:
+def half_load(server: Server, photo: Path, rate: float, seconds: float) -> dict[str, float]:
     """Percentiles of the latency at half of the throughput, in milliseconds."""
-    options = ["-j", "-c", str(CONNECTIONS), "-d", f"{seconds:g}", "-R", str(max(1, round(rate / 2)))]
-    command = [autocannon, *options, "-m", "POST", "-i", str(photo), f"{server.address}/predictions/default"]
-    result = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    per_second = max(1, round(rate / 2))
+    request = {"url": f"{server.address}{PATH}", "method": "POST", "headers": {"content-type": "image/jpeg"}}
+    load = {"connections": CONNECTIONS, "duration": max(1, round(seconds)), "overallRate": per_second}
+    result = run_autocannon({**request, **load}, photo.resolve())
     if result["non2xx"] or result["errors"]:
         raise RuntimeError(f"{result['non2xx']} refusals, {result['errors']} errors")
-    return {name: result["latency"][name] for name in ("p50", "p99")}
+    percentiles = {name: result["latency"][name] for name in ("p50", "p99")}
+    return {"requests_per_second": per_second, **percentiles}
 
 
-def single_latency(server: Server, files: list[Path], count: int) -> dict[str, float]:
+def single_latency(server: Server, files: Path, count: int) -> dict[str, float]:
     """Median latency of one image, by HTTP and by a classifier in this process, in milliseconds, alternating."""
-    import levit
-
-    contents = [file.read_bytes() for file in files[:16]]
-    connection = server.connect()
-
-    def by_http(content: bytes) -> None:
-        connection.request("POST", "/predictions/default", content)
-        connection.getresponse().read()
-
-    with levit.Classifier() as classify:
-        functions: dict[str, Callable[[bytes], object]] = {"http": by_http, "classifier": classify}
-        times: dict[str, list[float]] = {name: [] for name in functions}
-        for index in range(count):
-            for name, function in functions.items():
-                start = time.perf_counter()
-                function(contents[index % len(contents)])
-                times[name].append(1000 * (time.perf_counter() - start))
-    medians = {name: statistics.median(values[count // 10 :]) for name, values in times.items()}
+    contents = [Path(name).read_bytes() for name in files.read_text(encoding="utf-8").splitlines()[:16]]
+    requests = [http_request(PATH, content) for content in contents]
+    times: dict[str, list[float]] = {"http": [], "classifier": []}
+    with levit.Classifier() as classify, Client(server.port) as client:
+        for index in range(-count // 10, count):
+            response = client.send(requests[index % len(requests)])
+            seconds = _seconds_of(classify, contents[index % len(contents)])
+            if index >= 0:  # those before warm up
+                times["http"].append(1000 * response.seconds)
+                times["classifier"].append(1000 * seconds)
+    medians = {name: statistics.median(values) for name, values in times.items()}
     return medians | {"added": medians["http"] - medians["classifier"]}
 
 
-def peers() -> dict[str, tuple[list[str], str, str]]:
-    """Commands of the other servers, with their paths of readiness and prediction."""
-    found = {
-        "pipeline + FastAPI": ([sys.executable, str(PEERS / "fastapi_pipeline.py"), "{port}"], "/healthz", "/predict")
+def _seconds_of(classify: levit.Classifier, content: bytes) -> float:
+    start = time.perf_counter()
+    classify(content).top(5)
+    return time.perf_counter() - start
+
+
+def find_peers() -> dict[str, Peer]:
+    """The other servers."""
+    litserve = [python_with("litserve", is_shared=True), str(PEERS / "litserve_pipeline.py"), "{port}"]
+    fastapi = [sys.executable, str(PEERS / "fastapi_pipeline.py"), "{port}"]
+    return {
+        "transformers.pipeline behind FastAPI": Peer(fastapi, "/healthz", "photos"),
+        "transformers.pipeline in LitServe": Peer(litserve, "/health", AS_JSON),
     }
-    if find_spec("litserve") is not None:
-        found["LitServe"] = ([sys.executable, str(PEERS / "litserve_pipeline.py"), "{port}"], "/health", "/predict")
-    return found
+
+
+def measure_rounds(files: dict[str, Path], options: argparse.Namespace) -> dict[str, dict[str, list[Rate]]]:
+    """Throughput of every row, by kind of photo: one value for each round."""
+    rates: dict[str, dict[str, list[Rate]]] = {kind: {} for kind in KINDS if kind in files}
+    peers = {} if options.without_peers else find_peers()
+    for number in range(options.rounds):
+        for kind in rates:
+            names = files[kind]
+            rates[kind].setdefault(STREAM, []).append(measure_stream(names, options.seconds))
+            with levit_server() as server:
+                rates[kind].setdefault(SERVE, []).append(measure_server(server, PATH, names, options.seconds))
+        for name, peer in peers.items():
+            with Server(peer.command, peer.ready) as server:
+                row = rates["photos"].setdefault(name, [])
+                row.append(measure_server(server, "/predict", files[peer.files], options.seconds))
+        latest = {kind: {name: row[-1] for name, row in rows.items()} for kind, rows in rates.items()}
+        print(f"round {number + 1} of {options.rounds}: {json.dumps(latest)}", file=sys.stderr, flush=True)
+    return rates
+
+
+def summarize(rows: dict[str, list[Rate]]) -> dict[str, dict[str, float]]:
+    """Medians of the rounds; `ratio` is that of `levit serve` to the row in the same round."""
+    return {
+        name: {
+            "images_per_second": statistics.median(rate.images_per_second for rate in rates),
+            "cpu_milliseconds": statistics.median(rate.cpu_milliseconds for rate in rates),
+            "ratio": statistics.median(_ratios(rows[SERVE], rates)),
+        }
+        for name, rates in rows.items()
+    }
+
+
+def _ratios(ours: Sequence[Rate], others: Sequence[Rate]) -> list[float]:
+    return [first.images_per_second / second.images_per_second for first, second in zip(ours, others, strict=True)]
+
+
+def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """All figures."""
+    files = write_files(folder)
+    throughput = {kind: summarize(rows) for kind, rows in measure_rounds(files, options).items()}
+    results: dict[str, Any] = {
+        "machine": describe_machine(),
+        "seconds": options.seconds,
+        "rounds": options.rounds,
+        "throughput": throughput,
+        "one": {},
+        "half load": {},
+    }
+    with levit_server() as server:
+        for kind in throughput:
+            names = files[kind]
+            results["one"][kind] = single_latency(server, names, options.single)
+            photo = Path(names.read_text(encoding="utf-8").splitlines()[0])
+            rate = throughput[kind][SERVE]["images_per_second"]
+            results["half load"][kind] = half_load(server, photo, rate, options.seconds)
+    return results
 
 
 def main() -> None:
@@ -164,47 +265,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--images", type=int, default=256)
-    parser.add_argument("--autocannon", default=shutil.which("autocannon") or AUTOCANNON)
+    parser.add_argument("--single", type=int, default=SINGLE_IMAGES)
     parser.add_argument("--without-peers", action="store_true")
     parser.add_argument("--record", action="store_true")
     options = parser.parse_args()
+    stop_servers_on_sigterm()
     with tempfile.TemporaryDirectory() as folder:
         results = measure(Path(folder), options)
     print(json.dumps(results, indent=2))
     if options.record:
-        write_results("serving.json", results)
-
-
-def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """All rows, as medians of the rounds."""
-    files = photo_files(folder, options.images)
-    names = folder / "files.txt"
-    names.write_text("\n".join(map(str, files)) + "\n", encoding="utf-8")
-    rows: dict[str, list[tuple[float, float]]] = {}
-    for _ in range(options.rounds):
-        rows.setdefault("stream", []).append(measure_stream(files, options.seconds))
-        with levit_server() as server:
-            run_wrk(server.address, "/predictions/default", names, WARM_UP)
-            values = measure_server(server, "/predictions/default", names, options.seconds)
-            rows.setdefault("levit serve", []).append(values)
-        for name, (command, ready, path) in {} if options.without_peers else peers().items():
-            with Server(command, ready) as server:
-                run_wrk(server.address, path, names, WARM_UP)
-                rows.setdefault(name, []).append(measure_server(server, path, names, options.seconds))
-    medians = {
-        name: [statistics.median(column) for column in zip(*values, strict=True)] for name, values in rows.items()
-    }
-    results: dict[str, Any] = {
-        name: {"images_per_second": rate, "cpu_milliseconds": 1000 * cpu} for name, (rate, cpu) in medians.items()
-    }
-    ours = medians["levit serve"]
-    results["ratios"] = {name: ours[0] / rate for name, (rate, _) in medians.items() if name != "levit serve"}
-    with levit_server() as server:
-        results["one"] = single_latency(server, files, 300)
-        if Path(options.autocannon).exists():
-            results["half load"] = half_load(server, files[0], ours[0], options.seconds, options.autocannon)
-    return results
+        record("speed", results)
 
 
 if __name__ == "__main__":

@@ -1,150 +1,112 @@
 """`levit serve` under overload, faults and kills: what must never happen, counted.
 
-    python benchmarks/serving_faults.py --record                  # about 15 minutes
-    python benchmarks/serving_faults.py overload --seconds 5      # one of overload, memory, connections, mutations, kills
+    python benchmarks/serving_faults.py --record                  # about 20 minutes
+    python benchmarks/serving_faults.py overload --seconds 5      # one or several of the runs
 
 | run | what is checked |
 | --- | --- |
-| overload | four times as many connections as the queue takes: each response is the right prediction or 429, whose time is measured; afterwards one image is as fast as before |
+| overload | four times as many requests as the service computes, for a minute: each response is the right prediction or 429, whose time is measured; afterwards one image is as fast as before |
 | memory | growth of the resident memory over 20,000 requests, after 2,000 |
-| connections | 1,000 idle connections, half-sent heads and bodies, disconnects at every point: health responds, gauges return to 0 |
-| mutations | 10,000 damaged images, forms and JSON bodies: no status of 500, no request without a response |
-| kills | SIGTERM under load: each request that was sent has its response; `kill -9` and a new start |
+| connections | 1,000 idle connections, slow clients, half-sent heads and bodies, disconnects at every point: health responds, gauges return to 0 |
+| mutations | 10,000 damaged images, forms, JSON bodies and tensors: no status of 500, no request without a response |
+| schema | schemathesis, from the OpenAPI: every response is described, none is 500 |
+| kills | SIGTERM under load: each request that was accepted has its response; `kill -9` and a new start |
 """  # noqa: E501 (the table)
 
 from __future__ import annotations
 
 import argparse
-import base64
 import json
 import random
+import resource
 import signal
 import socket
-import statistics
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPException
-from pathlib import Path
 from typing import Any
 
-from service_process import Server, levit_server, write_results
+from service_process import Server, levit_server, stop_servers_on_sigterm
+from serving_mutations import CONTENTS, run_mutations, run_schema
+from serving_overload import run_overload
+from serving_tables import record
+from serving_tools import Client, http_request
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 PATH = "/predictions/default"
-CONTENTS = [file.read_bytes() for file in sorted(EXAMPLES.glob("*.jpg"))]
+CLIENTS = 8
+IDLE, HALF_SENT, SLOW = 1_000, 200, 20
+PART = 2_000  # bytes that a slow client sends at once
+
+REQUESTS = [http_request(PATH, content) for content in CONTENTS]
 
 
-def post(connection: HTTPConnection, content: bytes, kind: str = "image/jpeg", path: str = PATH) -> tuple[int, bytes]:
-    """Status and body of a request."""
-    connection.request("POST", path, content, {"Content-Type": kind})
-    response = connection.getresponse()
-    return response.status, response.read()
-
-
-def labels(body: bytes) -> object:
-    """The labels of a prediction."""
-    return json.loads(body).get("labels")
-
-
-def run_overload(options: argparse.Namespace) -> dict[str, Any]:
-    """Connections four times as many as the queue takes, each sending one request after the other."""
-    capacity = 16
-    statuses: Counter[int] = Counter()
-    refused_seconds: list[float] = []
-    wrong = 0
-    lock = threading.Lock()
-    with levit_server("--queue", str(capacity)) as server:
-        expected = [labels(post(server.connect(), content)[1]) for content in CONTENTS]
-        before = median_seconds(server)
-        end = time.monotonic() + options.seconds
-
-        def send(number: int) -> None:
-            nonlocal wrong
-            connection = server.connect()
-            while time.monotonic() < end:
-                start = time.perf_counter()
-                status, body = post(connection, CONTENTS[number % len(CONTENTS)])
-                seconds = time.perf_counter() - start
-                with lock:
-                    statuses[status] += 1
-                    wrong += status == 200 and labels(body) != expected[number % len(CONTENTS)]
-                    if status == 429:
-                        refused_seconds.append(seconds)
-
-        with ThreadPoolExecutor(4 * capacity) as pool:
-            list(pool.map(send, range(4 * capacity)))
-        after = median_seconds(server)
-        gauges = server.gauges()
-    quantiles = statistics.quantiles(refused_seconds, n=100) if len(refused_seconds) > 1 else [0.0] * 99
-    return {
-        "statuses": dict(statuses),
-        "wrong predictions": wrong,
-        "milliseconds of 429, median and 99 %": [1000 * quantiles[49], 1000 * quantiles[98]],
-        "milliseconds of one image, before and after": [1000 * before, 1000 * after],
-        "queue at the end": gauges["levit_queue_images"],
-    }
-
-
-def median_seconds(server: Server, count: int = 50) -> float:
-    """Median time of one image after the other."""
-    connection = server.connect()
-    times = []
-    for index in range(count):
-        start = time.perf_counter()
-        post(connection, CONTENTS[index % len(CONTENTS)])
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
-
-
-def run_memory(options: argparse.Namespace) -> dict[str, Any]:
+def run_memory(requests: int) -> dict[str, Any]:
     """Requests one after the other on eight connections."""
     with levit_server() as server:
 
         def send(count: int) -> None:
-            connection = server.connect()
-            for index in range(count):
-                post(connection, CONTENTS[index % len(CONTENTS)])
+            with Client(server.port) as client:
+                for index in range(count):
+                    status = client.send(REQUESTS[index % len(REQUESTS)]).status
+                    if status != 200:
+                        raise RuntimeError(f"the status is {status}")
 
         def send_all(count: int) -> int:
-            with ThreadPoolExecutor(8) as pool:
-                list(pool.map(send, [count // 8] * 8))
+            with ThreadPoolExecutor(CLIENTS) as pool:
+                list(pool.map(send, [count // CLIENTS] * CLIENTS))
             return server.memory()
 
-        before, after = send_all(options.requests // 10), send_all(options.requests)
-    return {"requests": options.requests, "megabytes": [before / 1e6, after / 1e6], "growth": after / before - 1}
+        before, after = send_all(requests // 10), send_all(requests)
+    growth = f"{100 * (after / before - 1):.2f} %"
+    return {"requests": requests, "megabytes before and after": [before / 1e6, after / 1e6], "growth": growth}
 
 
-def run_connections(options: argparse.Namespace) -> dict[str, Any]:
+def run_connections(disconnects: int) -> dict[str, Any]:
     """Clients that are slow, stop in the middle, or disconnect."""
-    head = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (PATH.encode(), len(CONTENTS[0]))
-    request = head + CONTENTS[0]
     generator = random.Random(0)  # noqa: S311 (no secret)
-    with levit_server("--timeout", "5") as server:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    with levit_server("--timeout", "10") as server:
         address = ("127.0.0.1", server.port)
-        idle = [socket.create_connection(address) for _ in range(1_000)]
-        half_sent = [socket.create_connection(address) for _ in range(200)]
+        idle = [socket.create_connection(address) for _ in range(IDLE)]
+        half_sent = [socket.create_connection(address) for _ in range(HALF_SENT)]
         for connection in half_sent:
-            connection.sendall(request[: generator.randrange(1, len(request))])
-        for _ in range(options.disconnects):
+            connection.sendall(REQUESTS[0][: generator.randrange(1, len(REQUESTS[0]))])
+        for _ in range(disconnects):
             with socket.create_connection(address) as connection:
-                connection.sendall(request[: generator.randrange(len(request) + 1)])
-        health = [server.get("/healthz")[0] for _ in range(20)]
-        status, _ = post(server.connect(), CONTENTS[0])
+                connection.sendall(REQUESTS[0][: generator.randrange(len(REQUESTS[0]) + 1)])
+        slow = _send_slowly(address)
+        health = Counter(server.get("/healthz")[0] for _ in range(20))
+        with Client(server.port) as client:
+            status = client.send(REQUESTS[0]).status
         timed_out: Counter[str] = Counter()
         for connection in half_sent:
-            connection.settimeout(60)
+            connection.settimeout(120)
             timed_out[connection.recv(1_000)[9:12].decode() or "closed"] += 1
         gauges = wait_for_rest(server)
         for connection in (*idle, *half_sent):
             connection.close()
     return {
-        "idle": len(idle), "half-sent, by status": dict(timed_out), "disconnects": options.disconnects,
-        "health": dict(Counter(health)), "prediction": status,
-        "in progress, queue": [gauges["levit_requests_in_progress"] - 1, gauges["levit_queue_images"]],
+        "idle connections": IDLE, "slow clients by status": slow, "half-sent by status": dict(timed_out),
+        "disconnects": disconnects, "health by status": dict(health), "status of a prediction": status,
+        "requests in progress and images in the queue at the end":
+            [gauges["levit_requests_in_progress"] - 1, gauges["levit_queue_images"]],
     }  # fmt: skip
+
+
+def _send_slowly(address: tuple[str, int]) -> dict[str, int]:
+    """Statuses of clients that send their bodies in small parts, over about three seconds."""
+    connections = [socket.create_connection(address) for _ in range(SLOW)]
+    parts = range(0, len(REQUESTS[0]), PART)
+    for start in parts:
+        for connection in connections:
+            connection.sendall(REQUESTS[0][start : start + PART])
+        time.sleep(3 / len(parts))
+    statuses = Counter(connection.recv(1_000)[9:12].decode() for connection in connections)
+    for connection in connections:
+        connection.close()
+    return dict(statuses)
 
 
 def wait_for_rest(server: Server) -> dict[str, float]:
@@ -157,86 +119,55 @@ def wait_for_rest(server: Server) -> dict[str, float]:
         time.sleep(0.1)
 
 
-def mutated_bodies(count: int) -> Iterator[tuple[str, str, bytes]]:
-    """Path, type and content of damaged images, forms, JSON, and requests of the inference protocol."""
-    generator = random.Random(0)  # noqa: S311 (no secret)
-    text = base64.b64encode(CONTENTS[0][:3_000]).decode()
-    form = b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.jpg"\r\n\r\n' + CONTENTS[1] + b"\r\n--x--\r\n"
-    tensor = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [text]}
-    inference = {"inputs": [tensor], "outputs": [{"name": "scores", "parameters": {"classification": 2}}]}
-    seeds = [
-        *((PATH, "image/jpeg", content) for content in CONTENTS),
-        (PATH, "multipart/form-data; boundary=x", form),
-        (PATH, "application/json", json.dumps({"images": [text, text], "top_k": 2}).encode()),
-        ("/v2/models/default/infer", "application/json", json.dumps(inference).encode()),
-    ]
-    for _ in range(count):
-        path, kind, content = generator.choice(seeds)
-        damaged = bytearray(content)
-        for _ in range(generator.randrange(1, 9)):
-            damaged[generator.randrange(min(len(damaged), 4_000))] = generator.randrange(256)
-        if generator.random() < 0.2:
-            del damaged[generator.randrange(len(damaged)) :]
-        yield path, kind, bytes(damaged)
-
-
-def run_mutations(options: argparse.Namespace) -> dict[str, Any]:
-    """Damaged bodies: every one has a response, and none of them is 500."""
-    statuses: Counter[str] = Counter()
-    with levit_server() as server:
-        connection = server.connect()
-        for path, kind, content in mutated_bodies(options.mutations):
-            status, body = post(connection, content, kind, path)
-            is_valid = status == 200 or list(json.loads(body)) == ["error"]
-            statuses[str(status) if is_valid else "invalid"] += 1
-        gauges = wait_for_rest(server)
-    return {"statuses": dict(statuses), "queue at the end": gauges["levit_queue_images"]}
-
-
-def run_kills(options: argparse.Namespace) -> dict[str, Any]:
+def run_kills(kills: int) -> dict[str, Any]:
     """SIGTERM while eight connections send, and a server that is killed and started again."""
     statuses: Counter[str] = Counter()
     codes: Counter[int] = Counter()
-    for _ in range(options.kills):
-        with levit_server() as server:
-
-            def send(_: int, server: Server = server) -> None:
-                connection = server.connect()
-                while True:
-                    try:
-                        connection.request("POST", PATH, CONTENTS[0])
-                    except (OSError, HTTPException):
-                        return  # the connection was closed between two requests
-                    try:
-                        response = connection.getresponse()
-                        response.read()
-                        statuses[str(response.status)] += 1
-                    except (ConnectionResetError, HTTPException):
-                        statuses["lost or not accepted"] += 1
-                        return
-                    if response.status != 200:
-                        return
-
-            with ThreadPoolExecutor(8) as pool:
-                running = [pool.submit(send, index) for index in range(8)]
-                time.sleep(1)
-                server.process.send_signal(signal.SIGTERM)
-                codes[server.process.wait(60)] += 1
-                for future in running:
-                    future.result()
+    for _ in range(kills):
+        with levit_server() as server, ThreadPoolExecutor(CLIENTS) as pool:
+            running = [pool.submit(_send_until_refused, server) for _ in range(CLIENTS)]
+            time.sleep(1)
+            server.process.send_signal(signal.SIGTERM)
+            codes[server.process.wait(60)] += 1
+            for future in running:
+                statuses += future.result()
     with levit_server() as server:
         server.process.kill()
-    with levit_server() as server:
-        status, _ = post(server.connect(), CONTENTS[0])
-    return {"statuses": dict(statuses), "exit codes": dict(codes), "after kill -9": status}
+    with levit_server() as server, Client(server.port) as client:
+        status = client.send(REQUESTS[0]).status
+    return {"terminated": kills, "responses": dict(statuses), "exit codes": dict(codes), "status after kill -9": status}
+
+
+def _send_until_refused(server: Server) -> Counter[str]:
+    """Responses on one connection until it is closed; one that closes between two requests has accepted nothing."""
+    statuses: Counter[str] = Counter()
+    connection = server.connect()
+    while True:
+        try:
+            _request(connection)
+        except (OSError, HTTPException):
+            return statuses
+        try:
+            response = connection.getresponse()
+            response.read()
+        except (ConnectionResetError, BrokenPipeError, HTTPException):
+            return statuses + Counter({"closed before it was read": 1})
+        statuses[str(response.status)] += 1
+        if response.status != 200:
+            return statuses
+
+
+def _request(connection: HTTPConnection) -> None:
+    connection.request("POST", PATH, CONTENTS[0])
 
 
 RUNS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
-    "overload": run_overload,
-    "memory": run_memory,
-    "connections": run_connections,
-    "mutations": run_mutations,
-    "kills": run_kills,
+    "overload": lambda options: run_overload(options.seconds),
+    "memory": lambda options: run_memory(options.requests),
+    "connections": lambda options: run_connections(options.disconnects),
+    "mutations": lambda options: run_mutations(options.mutations),
+    "schema": lambda options: run_schema(options.examples),
+    "kills": lambda options: run_kills(options.kills),
 }
 
 
@@ -248,15 +179,17 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--disconnects", type=int, default=500)
     parser.add_argument("--mutations", type=int, default=10_000)
+    parser.add_argument("--examples", type=int, default=100)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--record", action="store_true")
     options = parser.parse_args()
+    stop_servers_on_sigterm()
     results = {}
     for name in options.runs or RUNS:
         results[name] = RUNS[name](options)
         print(name, json.dumps(results[name]), flush=True)
-    if options.record:
-        write_results("serving_faults.json", results)
+        if options.record:
+            record("faults", {name: results[name]})
 
 
 if __name__ == "__main__":

@@ -1,25 +1,25 @@
 """LitServe with `transformers.pipeline`, with its batching: python litserve_pipeline.py PORT."""
 
+import base64
 import sys
 from io import BytesIO
 from typing import Any
 
 import litserve
-from fastapi import Request
 from peer_pipeline import create_pipeline
 from PIL import Image
 
 
 class ClassifierApi(litserve.LitAPI):  # type: ignore[misc]
-    """Images in the body of a request, classified in batches."""
+    """Images of requests, classified in batches."""
 
     def setup(self, device: str) -> None:
         """Load the model."""
         self.classify = create_pipeline()
 
-    async def decode_request(self, request: Request) -> Any:
-        """Decode the image."""
-        return Image.open(BytesIO(await request.body())).convert("RGB")
+    def decode_request(self, request: dict[str, str]) -> Any:
+        """Decode the image, which LitServe takes as JSON with base64."""
+        return Image.open(BytesIO(base64.b64decode(request["image"]))).convert("RGB")
 
     def predict(self, images: list[Any]) -> list[Any]:
         """Classify a batch."""

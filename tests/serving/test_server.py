@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from http.client import HTTPConnection, HTTPException
 
 import pytest
@@ -120,6 +120,30 @@ def test_connections_that_end_early_leave_nothing_behind(server):
         if {"levit_requests_in_progress 1.0", "levit_queue_images 0.0"} <= set(metrics):  # that of /metrics itself
             return
     pytest.fail("\n".join(line for line in metrics if "progress" in line or "queue_images" in line))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_more_connections_than_the_usual_limit_of_open_files_are_accepted(fruit, tmp_path):
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, limits[1]))  # the server inherits it
+    try:
+        process = ServerProcess(f"fruit={fruit}", "--drain", "0", cache=tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    with process, ExitStack() as idle:
+        for _ in range(300):
+            idle.enter_context(process.connect())
+        assert process.request("POST", "/predictions/fruit", CAT).status == 200
+
+
+def test_head_leaves_the_connection_open_for_the_next_request(server):
+    with closing(HTTPConnection(server.host, server.port, timeout=600)) as connection:
+        for method in ("HEAD", "GET", "HEAD"):
+            connection.request(method, "/readyz")
+            response = connection.getresponse()
+            assert (response.status, bool(response.read())) == (200, method == "GET")
 
 
 def test_what_is_not_http_is_an_error_as_json(server):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import FrameType
 
 import uvicorn
@@ -20,6 +22,7 @@ from levit.serving.service import Service
 
 _KEEP_ALIVE = 75  # seconds; longer than the 60 of common load balancers, which must be the ones that close
 _BACKLOG = 2_048
+_OPEN_FILES = 65_536
 
 
 def serve(models: Sequence[NamedModel], options: ServiceOptions, *, on_ready: Callable[[str], None]) -> None:
@@ -37,12 +40,26 @@ def serve(models: Sequence[NamedModel], options: ServiceOptions, *, on_ready: Ca
         ConfigError: the address is not available.
         LevitError: a model cannot be opened, as `levit.Classifier`.
     """
+    _allow_many_connections()
     with _listen(options) as listener:
         port = listener.getsockname()[1]
         host = f"[{options.host}]" if ":" in options.host else options.host
         service = _run(models, options, listener, lambda: on_ready(f"http://{host}:{port}"))
         with asyncio.Runner(loop_factory=uvicorn.Config("", loop="auto").get_loop_factory()) as runner:
             runner.run(service)
+
+
+def _allow_many_connections() -> None:
+    """Raise the limit of open files, of which each connection is one, as far as the system allows it."""
+    if sys.platform == "win32":  # which has no such limit
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):  # macOS has a limit of its own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _listen(options: ServiceOptions) -> socket.socket:

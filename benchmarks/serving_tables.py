@@ -1,0 +1,108 @@
+"""Recorded results of serving.py and serving_faults.py: results/serving.json, and its tables in results/serving.md.
+
+python benchmarks/serving_tables.py      writes the tables again
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+JSON, MARKDOWN = RESULTS / "serving.json", RESULTS / "serving.md"
+
+STREAM, SERVE = "stream()", "levit serve"
+
+NOT_MEASURED = "Not recorded yet: `python benchmarks/{program}.py --record` writes this table."
+
+
+def record(part: str, values: Mapping[str, Any]) -> None:
+    """Record results, beside those that are recorded already, and write the tables.
+
+    Args:
+        part: "speed", of serving.py, or "faults", of serving_faults.py.
+        values: its results; those of faults by name of the run, of which others stay as they are.
+    """
+    results = json.loads(JSON.read_text(encoding="utf-8")) if JSON.exists() else {}
+    results[part] = {**results.get(part, {}), **values} if part == "faults" else dict(values)
+    JSON.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    MARKDOWN.write_text(markdown(results), encoding="utf-8")
+    print(f"written: {JSON}, {MARKDOWN}")
+
+
+def markdown(results: Mapping[str, Any]) -> str:
+    """All tables, each between the marks by which the documentation includes it."""
+    speed = results.get("speed")
+    parts = {
+        "throughput": _throughput(speed) if speed else [NOT_MEASURED.format(program="serving")],
+        "latency": _latency(speed) if speed else [NOT_MEASURED.format(program="serving")],
+        "faults": _faults(results["faults"])
+        if "faults" in results
+        else [NOT_MEASURED.format(program="serving_faults")],
+    }
+    lines = ["# levit serve: speed and faults", ""]
+    for name, table in parts.items():
+        lines += [f"<!-- --8<-- [start:{name}] -->", "", *table, "", f"<!-- --8<-- [end:{name}] -->", ""]
+    return "\n".join(lines)
+
+
+def _throughput(speed: Mapping[str, Any]) -> list[str]:
+    rows = [
+        [name, kind, f"{row['images_per_second']:,.0f}", f"{row['cpu_milliseconds']:.2f}", _ratio(name, row["ratio"])]
+        for kind, rows in speed["throughput"].items()
+        for name, row in rows.items()
+    ]
+    machine = ", ".join(speed["machine"].values())
+    table = _table(["", "images", "images per second", "processor time, ms per image", "levit serve is"], rows)
+    return [*table, "", f"{speed['rounds']} rounds of {speed['seconds']:g} seconds on {machine}."]
+
+
+def _ratio(name: str, ratio: float) -> str:
+    if name == SERVE:
+        return ""
+    return f"{100 * ratio:.0f} % of it" if name == STREAM else f"{ratio:.1f} times as fast"
+
+
+def _latency(speed: Mapping[str, Any]) -> list[str]:
+    rows = [
+        [
+            kind,
+            f"{one['classifier']:.2f}",
+            f"{one['http']:.2f}",
+            f"{one['added']:.2f}",
+            f"{load['p50']:g} · {load['p99']:g} ({load['requests_per_second']} per second)",
+        ]
+        for kind, one in speed["one"].items()
+        for load in [speed["half load"][kind]]
+    ]
+    header = ["images", "`Classifier(one)`", "by HTTP", "added", "at half load, 50 % · 99 %"]
+    return [*_table(header, rows), "", "Milliseconds; medians of one image after the other, and percentiles."]
+
+
+def _faults(faults: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    rows = [
+        [run, "; ".join(f"{name}: {_text(value)}" for name, value in values.items())] for run, values in faults.items()
+    ]
+    return _table(["run", "result"], rows)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{_text(number)} × {name}" for name, number in value.items()) or "none"
+    if isinstance(value, list):
+        return " · ".join(map(_text, value))
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _table(header: list[str], rows: list[list[str]]) -> list[str]:
+    return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
+
+
+if __name__ == "__main__":
+    MARKDOWN.write_text(
+        markdown(json.loads(JSON.read_text(encoding="utf-8")) if JSON.exists() else {}), encoding="utf-8"
+    )

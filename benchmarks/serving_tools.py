@@ -1,0 +1,139 @@
+"""Programs that the measurements of `levit serve` need, installed on first use, and a client that costs little."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+import venv
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+WORK = Path(__file__).resolve().parent.parent / "build" / "benchmarks"
+
+_AUTOCANNON_PROGRAM = """
+const [options, file] = process.argv.slice(1)
+const body = require("fs").readFileSync(file)
+require("autocannon")({...JSON.parse(options), body}).then(results => console.log(JSON.stringify(results)))
+"""
+
+
+def find_wrk() -> str:
+    """Path of `wrk`, which sends requests as fast as they are answered; apt installs it."""
+    return _find_command("wrk")
+
+
+def run_autocannon(options: Mapping[str, object], file: Path) -> dict[str, Any]:
+    """Send a file at a given rate with `autocannon`, which npm installs into the work folder.
+
+    Args:
+        options: options of its function; its command would read the file as a text.
+        file: the body of each request.
+
+    Returns:
+        Its results, with latencies in milliseconds that are corrected for coordinated omission.
+    """
+    folder = WORK / "autocannon"
+    if not (folder / "node_modules" / "autocannon").exists():
+        install = [_find_command("npm"), "install", "--silent", "--prefix", str(folder), "autocannon"]
+        subprocess.run(install, check=True, stdout=sys.stderr)
+    arguments = [json.dumps(dict(options)), str(file)]
+    command = ["node", "-e", _AUTOCANNON_PROGRAM, "--", *arguments]
+    output = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder).stdout
+    results: dict[str, Any] = json.loads(output)
+    return results
+
+
+def _find_command(name: str) -> str:
+    """Path of a command; apt installs it, which needs root."""
+    if shutil.which(name) is None:
+        for arguments in (["update"], ["install", "--yes", "--no-install-recommends", name]):
+            subprocess.run(["apt-get", *arguments], check=True, stdout=subprocess.DEVNULL)
+    found = shutil.which(name)
+    if found is None:
+        raise SystemExit(f"{name} is missing: install it")
+    return found
+
+
+def python_with(package: str, *, is_shared: bool) -> str:
+    """Interpreter of an environment in the work folder with a package from the index, made on first use.
+
+    Args:
+        package: name of the package.
+        is_shared: whether this interpreter's packages can be imported there as well.
+    """
+    folder = WORK / package
+    python = folder / "bin" / "python"
+    complete = folder / "complete"
+    if not complete.exists():
+        venv.create(folder, clear=True, with_pip=True)
+        if is_shared:  # a line that begins with "import" is executed; this one also finds editable packages
+            (site_packages,) = folder.glob("lib/python*/site-packages")
+            line = f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n"
+            (site_packages / "shared.pth").write_text(line, encoding="utf-8")
+        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", package]
+        subprocess.run(install, check=True, stdout=sys.stderr)
+        complete.touch()
+    return str(python)
+
+
+def http_request(path: str, content: bytes, kind: str = "image/jpeg") -> bytes:
+    """A POST request as it is sent."""
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\n\r\n"
+    return head.encode() + content
+
+
+class Response(NamedTuple):
+    """Response of a server, and the seconds that it took."""
+
+    status: int
+    body: bytes
+    seconds: float
+
+
+class Client:
+    """One connection without the processor time of an HTTP library.
+
+    Args:
+        port: port of a server on this machine, whose responses have a Content-Length.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=120)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def send(self, request: bytes) -> Response:
+        """Send a request, and wait for its response."""
+        start = time.perf_counter()
+        self._socket.sendall(request)
+        content = b""
+        while (head := content.partition(b"\r\n\r\n"))[1] == b"" or len(head[2]) < _content_length(head[0]):
+            part = self._socket.recv(65_536)
+            if not part:
+                raise ConnectionResetError("the connection was closed before the end of the response")
+            content += part
+        return Response(int(content[9:12]), head[2], time.perf_counter() - start)
+
+    def __enter__(self) -> Self:
+        """Return the client."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the connection."""
+        self._socket.close()
+
+
+def _content_length(head: bytes) -> int:
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            return int(value)
+    return 0
