@@ -5,7 +5,7 @@ python benchmarks/sparse_training.py ../shared/data/cifar10-train.parquet ../sha
 
 The network is a LeViT-128S at 96 pixels, from the weights in the package. Fine-tuning is more training, so that there
 is also a network without masks that is fine-tuned likewise. The results are those of the last epochs, in fp32 on the
-test images, which select nothing; they are written to results/sparse_training.md.
+test images, which select nothing; they are written to results/sparse_training.md, or to the page of `--result`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import levit
 from levit.benchmarking.machine import describe_machine
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("train", help="training images")
     parser.add_argument("test", help="test images")
     parser.add_argument("--out", type=Path, required=True, help="folder of all runs")
+    parser.add_argument("--result", type=Path, default=RESULT, help="page to write")
     parser.add_argument("--epochs", type=int, default=4, help="of the network without masks")
     parser.add_argument("--fine-tuning-epochs", type=int, default=3)
     options = parser.parse_args()
@@ -61,13 +63,13 @@ def main() -> None:
             Row(f"{sparsity:.0%} removed", result.attention_mass, savings, result.accuracies[1].top1, fine_tuned)
         )
     text = report(rows, options)
-    write_text(RESULT, text)
+    write_text(options.result, text)
     print(text)
 
 
-def run(options: argparse.Namespace, out: Path, **values: object) -> None:
+def run(options: argparse.Namespace, out: Path, **values: Any) -> None:
     """Train one network, or the rest of an interrupted run."""
-    settings = {
+    settings: dict[str, Any] = {
         "batch_size": 128, "min_lr": 1e-5, "weight_decay": 0.05, "crop": "padded", "color_jitter": 0.0,
         "select": "last", "evaluation": False, "report_to": "none",
     }  # fmt: skip
