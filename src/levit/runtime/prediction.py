@@ -122,9 +122,7 @@ class Prediction:
             >>> Prediction("photo.jpg", np.float32([0, 2]), ("cat", "dog")).to_dict(1)["labels"][0]["name"]
             'dog'
         """
-        labels = [
-            {"name": label.name, "index": label.index, "score": label.score} for label in self.top_or_unknown(k)
-        ]
+        labels = [{"name": label.name, "index": label.index, "score": label.score} for label in self.top_or_unknown(k)]
         return {"file": self.source, "labels": labels, "error": None if self.error is None else str(self.error)}
 
     def __repr__(self) -> str:
