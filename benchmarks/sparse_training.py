@@ -71,7 +71,7 @@ def run(options: argparse.Namespace, out: Path, **values: Any) -> None:
     """Train one network, or the rest of an interrupted run."""
     settings: dict[str, Any] = {
         "batch_size": 128, "min_lr": 1e-5, "weight_decay": 0.05, "crop": "padded", "color_jitter": 0.0,
-        "select": "last", "evaluation": False, "report_to": "none",
+        "layer_decay": 1.0, "ema": 0.0, "select": "last", "evaluation": False, "report_to": "none",
     }  # fmt: skip
     train(data=options.train, val=options.test, out=str(out), resume=True, **settings | values)
 

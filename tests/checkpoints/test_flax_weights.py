@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from levit.checkpoints.flax_files import read_flax
+from levit.checkpoints.flax_files import read_flax, write_flax
 from levit.checkpoints.reading import read_checkpoint
 from levit.checkpoints.writing import convert
 from levit.deployment.build import build_artifact
@@ -49,3 +49,18 @@ def test_a_written_file_equals_that_of_the_port(tmp_path):
 def test_its_weights_are_not_those_of_vit_pytorch(tmp_path):
     with pytest.raises(CheckpointError, match="vit-pytorch has another network under the name LeViT: its attention"):
         convert(FILE, tmp_path / "out.pt", to="vit-pytorch")
+
+
+@pytest.mark.parametrize("key", ["params/Transformer_0/Attention_0/BatchNorm_2/bias", "params/Conv_3/bias"])
+def test_a_missing_array_is_an_error_with_its_key_in_the_file(tmp_path, key):
+    arrays = read_flax(FILE)
+    del arrays[key]
+    (tmp_path / "cut.msgpack").write_bytes(write_flax(arrays))
+    with pytest.raises(CheckpointError, match=rf"cut\.msgpack: an incomplete LeViT of flax: no {key}$"):
+        read_checkpoint(tmp_path / "cut.msgpack")
+
+
+def test_an_array_of_something_else_is_an_error_with_its_key_in_the_file(tmp_path):
+    (tmp_path / "more.msgpack").write_bytes(write_flax(read_flax(FILE) | {"params/Other_0/bias": np.ones(2)}))
+    with pytest.raises(CheckpointError, match=r"1 unexpected weights \(params/Other_0/bias\), flax"):
+        read_checkpoint(tmp_path / "more.msgpack")

@@ -11,7 +11,7 @@ from levit.checkpoints.canonical_weights import batch_counts, canonical_array, i
 from levit.checkpoints.checkpoint import Weights
 from levit.checkpoints.dialect_detection import DetectedDialect, detect_dialect
 from levit.checkpoints.dialects import FLAX, VIT_PYTORCH
-from levit.checkpoints.flax_weights import from_flax, is_flax
+from levit.checkpoints.flax_weights import flax_keys, from_flax, is_flax
 from levit.checkpoints.vit_pytorch_weights import from_vit_pytorch, is_vit_pytorch
 
 
@@ -49,7 +49,8 @@ def translate_weights(arrays: Weights, name: str) -> TranslatedWeights:
     """
     if is_flax(arrays):
         plain = {key: canonical_array(array, key, name) for key, array in arrays.items()}
-        weights, fields = from_vit_pytorch(from_flax(plain), name), flax_weights.ARCHITECTURE_FIELDS
+        weights = from_vit_pytorch(from_flax(plain), name, library=FLAX.name, keys=flax_keys(arrays))
+        fields = flax_weights.ARCHITECTURE_FIELDS
         return TranslatedWeights(weights=weights, dialect=FLAX.name, fields=fields)
     if is_vit_pytorch(arrays):
         kept = {key: array for key, array in arrays.items() if not key.endswith(vit_pytorch_weights.OFFSETS)}

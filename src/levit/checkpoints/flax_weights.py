@@ -45,11 +45,21 @@ def from_flax(arrays: Weights) -> Weights:
     Args:
         arrays: key -> array.
     """
-    names = {key: name for name, key in _keys(_blocks(_FLAX_BLOCK, arrays), "params/Dense_1/kernel" in arrays)}
+    names = {key: name for name, key in flax_keys(arrays).items()}
     weights = {names.get(key, key): _reordered(array, key, _FROM_KERNEL) for key, array in arrays.items()}
     variance = ".running_var"
     norms = [name.removesuffix(variance) for name in weights if name.endswith(variance)]
     return weights | {f"{norm}.num_batches_tracked": np.array(0) for norm in norms}
+
+
+def flax_keys(keys: Iterable[str]) -> dict[str, str]:
+    """Key of each weight in vit-pytorch -> key in a file of LeViT-flax.
+
+    Args:
+        keys: keys of the file.
+    """
+    keys = set(keys)
+    return dict(_keys(_blocks(_FLAX_BLOCK, keys), "params/Dense_1/kernel" in keys))
 
 
 def to_flax(weights: Weights) -> Weights:

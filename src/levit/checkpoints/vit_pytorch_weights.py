@@ -48,12 +48,16 @@ def is_vit_pytorch(keys: Mapping[str, object]) -> bool:
     return _FIRST_KEY in keys
 
 
-def from_vit_pytorch(arrays: Weights, name: str) -> Weights:
+def from_vit_pytorch(
+    arrays: Weights, name: str, *, library: str = VIT_PYTORCH.name, keys: Mapping[str, str] | None = None
+) -> Weights:
     """Canonical weights of vit-pytorch's.
 
     Args:
         arrays: key -> array, float32 or float64, without the offset tables.
         name: source of the error.
+        library: name of the library that wrote the file, for the error.
+        keys: key of vit-pytorch -> key in the file, for the error; those that are absent are the same.
 
     Raises:
         CheckpointError: weights are missing, unexpected, or of other shapes.
@@ -62,12 +66,13 @@ def from_vit_pytorch(arrays: Weights, name: str) -> Weights:
     try:
         weights = _convert(rest)
     except KeyError as error:
-        raise CheckpointError(f"an incomplete LeViT of {VIT_PYTORCH.name}: no {error.args[0]}", source=name) from None
+        missing = (keys or {}).get(error.args[0], error.args[0])
+        raise CheckpointError(f"an incomplete LeViT of {library}: no {missing}", source=name) from None
     except (ValueError, IndexError, ZeroDivisionError) as error:
-        raise CheckpointError(f"not the weights of a LeViT of {VIT_PYTORCH.name} ({error})", source=name) from None
+        raise CheckpointError(f"not the weights of a LeViT of {library} ({error})", source=name) from None
     if rest:
-        examples = ", ".join(sorted(rest)[:3])
-        raise CheckpointError(f"{len(rest)} unexpected weights ({examples}), {VIT_PYTORCH.name}", source=name)
+        examples = ", ".join(sorted((keys or {}).get(key, key) for key in rest)[:3])
+        raise CheckpointError(f"{len(rest)} unexpected weights ({examples}), {library}", source=name)
     _check_heads(weights, name)
     return weights
 
