@@ -34,3 +34,22 @@ def test_the_description_names_every_status(run):
                         assert response["content"]["application/json"]["schema"] == error, json.dumps(response)
 
     run(test)
+
+
+def test_the_examples_of_json_bodies_are_accepted_as_they_are(run):
+    async def test(running):
+        schema = (await request(running.application, "GET", "/openapi.json")).json
+        headers = {"Content-Type": "application/json"}
+        sent = 0
+        for path, operations in schema["paths"].items():
+            content = operations.get("post", {}).get("requestBody", {}).get("content", {})
+            if "application/json" in content:
+                body = json.dumps(content["application/json"]["example"]).encode()
+                address = path.replace("{model}", "colors")
+                response = await request(running.application, "POST", address, body, headers)
+                assert response.status == 200, response.body
+                assert "error" not in response.body.decode().replace('"error": null', "")
+                sent += 1
+        assert sent == 2
+
+    run(test)

@@ -34,6 +34,9 @@ _LIST_SCHEMA = {
     "required": ["predictions"],
     "properties": {"predictions": {"type": "array", "items": _PREDICTION_SCHEMA}},
 }
+# An image of one color, so that the examples can be sent as they are.
+_IMAGE = "R0lGODdhCAAIAIEAAMg8KAAAAAAAAAAAACwAAAAACAAIAAAIDwABCBxIsKDBgwgTKkwYEAA7"
+
 _BASE64 = {"type": "string", "contentEncoding": "base64"}
 _TOP_K = {"type": "integer", "minimum": 1}
 
@@ -72,7 +75,7 @@ PREDICTION_BODY: dict[str, Any] = {
                         },
                     ]
                 },
-                "example": {"images": ["/9j/4AAQSkZJRgABAQ…"], "top_k": 2},
+                "example": {"images": [_IMAGE], "top_k": 2},
             },
         },
     }
@@ -124,7 +127,7 @@ _INFERENCE_SCHEMA = {
     },
 }
 _INFERENCE_EXAMPLE = {
-    "inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": ["/9j/4AAQSkZJRgABAQ…"]}],
+    "inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": [_IMAGE]}],
     "outputs": [{"name": "scores", "parameters": {"classification": 2}}],
 }
 _OUTPUT = {"name": "scores", "datatype": "BYTES", "shape": [1, 2], "data": ["0.71:281:tabby", "0.18:282:tiger cat"]}
