@@ -19,6 +19,7 @@ namespace levit::LEVIT_TARGET {
 
 typedef float Floats __attribute__((vector_size(64)));
 typedef int32_t Ints __attribute__((vector_size(64)));
+typedef uint32_t Words __attribute__((vector_size(64)));  // whose overflow is defined
 typedef int16_t Shorts __attribute__((vector_size(32)));
 typedef uint8_t Bytes __attribute__((vector_size(16)));
 typedef float LooseFloats __attribute__((vector_size(64), aligned(4), may_alias));
@@ -97,9 +98,10 @@ INLINE Ints multiply_add(Ints sums, int32_t codes, const int8_t* weights) {
   return sums;
 #else
   const Ints w = load(reinterpret_cast<const int32_t*>(weights));
+  Words total = (Words)sums;
   for (int byte = 0; byte < 4; byte++)
-    sums += splat(static_cast<int32_t>(static_cast<uint8_t>(codes >> 8 * byte))) * ((w << (24 - 8 * byte)) >> 24);
-  return sums;
+    total += (Words)splat(static_cast<int32_t>(static_cast<uint8_t>(codes >> 8 * byte))) * (Words)((w << (24 - 8 * byte)) >> 24);
+  return (Ints)total;
 #endif
 }
 
@@ -124,7 +126,8 @@ INLINE Ints multiply_add(Ints sums, int32_t pair, const int16_t* weights) {
   return sums;
 #else
   const Ints w = load(reinterpret_cast<const int32_t*>(weights));
-  return sums + splat(int32_t(static_cast<int16_t>(pair))) * ((w << 16) >> 16) + splat(pair >> 16) * (w >> 16);
+  const Ints low = splat(int32_t(static_cast<int16_t>(pair))), high = splat(pair >> 16);
+  return (Ints)((Words)sums + (Words)low * (Words)((w << 16) >> 16) + (Words)high * (Words)(w >> 16));
 #endif
 }
 
@@ -152,7 +155,7 @@ INLINE Ints rounded(Floats values) {
   return (Ints)_mm512_cvtps_epi32((__m512)values);
 #else
   const Floats magic = splat(12582912.f);  // 1.5 * 2^23: the sum's last bit is worth one
-  return (Ints)(values + magic) - (Ints)magic;
+  return (Ints)((Words)(values + magic) - (Words)magic);
 #endif
 }
 
@@ -200,9 +203,10 @@ INLINE void store_bf16(uint16_t* p, Floats values) {
   vst1q_bf16(out, vcvtq_high_bf16_f32(vcvtq_low_bf16_f32(q[0]), q[1]));
   vst1q_bf16(out + 8, vcvtq_high_bf16_f32(vcvtq_low_bf16_f32(q[2]), q[3]));
 #else
-  const Ints bits = (Ints)values;
-  const Ints rounded = (bits + splat(0x7fff) + ((bits >> 16) & splat(1))) >> 16;
-  for (int i = 0; i < 16; i++) p[i] = static_cast<uint16_t>(rounded[i]);
+  const Words bits = (Words)values;
+  const Words rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16, not_a_number = bits >> 16 | 64;
+  const Words halves = values == values ? rounded : not_a_number;
+  for (int i = 0; i < 16; i++) p[i] = static_cast<uint16_t>(halves[i]);
 #endif
 }
 

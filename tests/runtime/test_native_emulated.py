@@ -1,4 +1,4 @@
-"""The native engine on other processors, which QEMU emulates: Arm, and x86-64 without newer instructions."""
+"""The native engine on processors that QEMU emulates, Arm and x86-64 without newer instructions, and in Wine."""
 
 import shutil
 import subprocess
@@ -13,6 +13,7 @@ from levit.deployment.build import build_artifact
 from levit.runtime.model_info import describe
 from levit.runtime.model_resolution import find_artifact
 from levit.runtime.native_format import split_metadata
+from levit.runtime.native_library import instruction_sets
 from levit.runtime.native_network import NativeNetwork
 from levit.runtime.native_packing import pack
 from levit.spec.architecture import Architecture
@@ -22,6 +23,7 @@ from tests.runtime.native_library import SOURCES, _library, build_module, native
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("native_library")]
 
 ARM_LIBRARIES = Path("/usr/aarch64-linux-gnu")
+WINE = shutil.which("wine64") or shutil.which("wine64", path="/usr/lib/wine")
 
 # Processors of QEMU, and the instruction sets that the engine uses on them, fastest first.
 ARM = {
@@ -70,7 +72,7 @@ def arm_program(tmp_path_factory) -> Path:
         pytest.skip("needs a compiler for Arm: pip install ziglang")
     program = tmp_path_factory.mktemp("arm") / "compute"
     target = build.PLATFORMS["linux-aarch64"]
-    build.build_program(program, [SOURCES / "sanitize" / "compute.cpp"], compiler=compiler, target=target, flags=[])
+    build.build_program(program, [SOURCES / "sanitize" / "compute.cpp"], compiler=compiler, target=target)
     return program
 
 
@@ -85,6 +87,20 @@ def x86_program(native_library, tmp_path_factory) -> Path:  # noqa: F811  # the 
     return program
 
 
+@pytest.fixture(scope="module")
+def windows_program(tmp_path_factory) -> Path:
+    build = build_module()
+    if WINE is None:
+        pytest.skip("needs wine64 (Debian, Ubuntu)")
+    compiler = build.find_compiler() or []
+    if "ziglang" not in compiler:
+        pytest.skip("needs a compiler for Windows: pip install ziglang")
+    program = tmp_path_factory.mktemp("windows") / "compute.exe"
+    target = build.PLATFORMS["windows-x86_64"]
+    build.build_program(program, [SOURCES / "sanitize" / "compute.cpp"], compiler=compiler, target=target)
+    return program
+
+
 def check(folder: Path, emulator: list[str], program: Path, names: list[str], precision: str) -> None:
     """Compare the logits of every instruction set of an emulated processor with the portable ones of this one."""
     content = packed(precision)
@@ -96,8 +112,8 @@ def check(folder: Path, emulator: list[str], program: Path, names: list[str], pr
     network.close()
     (folder / "model").write_bytes(model_file)
     (folder / "pixels").write_bytes(pixels.tobytes())
-    command = [*emulator, program, folder / "model", folder / "pixels", folder / "logits", "2"]
-    process = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
+    command = [*emulator, program, "model", "pixels", "logits", "2"]
+    process = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600, cwd=folder)
     assert process.stdout.split() == names
     logits = np.fromfile(folder / "logits", np.float32).reshape(len(names), *expected.shape)
     for name, actual in zip(names, logits, strict=True):
@@ -117,3 +133,11 @@ def test_every_instruction_set_of_arm_gives_the_logits_of_the_portable_ones(
 @pytest.mark.parametrize("processor", X86)
 def test_an_older_processor_gets_instructions_that_it_has(processor, precision, x86_program, tmp_path):
     check(tmp_path, ["qemu-x86_64", "-cpu", processor], x86_program, X86[processor], precision)
+
+
+@pytest.mark.parametrize("precision", BOUNDS)
+def test_the_program_for_windows_gives_the_same_logits(precision, windows_program, tmp_path, monkeypatch):
+    monkeypatch.setenv("WINEPREFIX", str(windows_program.with_name("wine")))
+    monkeypatch.setenv("WINEDEBUG", "-all")
+    names = [name for name in instruction_sets() if name != "amx"]  # for which Windows has another permission
+    check(tmp_path, [str(WINE)], windows_program, names, precision)
