@@ -146,6 +146,14 @@ def test_logits_of_random_networks_are_those_of_the_reference(image_size, stages
     assert relative(compute(packed(architecture), images, threads=2), expected) < 2e-5
 
 
+def test_a_value_that_is_not_a_number_stays_one_in_bf16():
+    content = pack(build_artifact(random_checkpoint(SMALL)), bf16=True)
+    shape = (1, 3, *SMALL.image_height_width)
+    not_a_number = np.full(shape, 0x7FFFFFFF, np.uint32).view(np.float32)  # rounded up, it would overflow
+    for instruction_set in instruction_sets():
+        assert np.isnan(compute(content, not_a_number, instruction_set=instruction_set)).all()
+
+
 def test_the_portable_instructions_are_the_last_of_the_list():
     assert instruction_sets()[-1] == "portable"
 
