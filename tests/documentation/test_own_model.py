@@ -1,14 +1,19 @@
 """The program of docs/how-to/own-model.md runs, and its commands are those of a run."""
 
+import os
 import re
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from levit.cli.training_summary import next_commands
 from levit.training.recipe import list_recipes
 from levit.training.train import Run
 from tests.conftest import EXAMPLES, ROOT
+from tests.documentation.console_commands import run_commands
 
 PAGE = (ROOT / "docs" / "how-to" / "own-model.md").read_text(encoding="utf-8")
 
@@ -41,6 +46,14 @@ def test_the_commands_are_those_that_a_run_prints(photos):
     )  # fmt: skip
     commands = [f"$ {command.strip()}" for command in next_commands(run)[1:]]
     assert "\n".join(commands) in PAGE
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
+def test_the_contact_sheet_of_the_page_is_written(photos):
+    (command,) = re.findall(r"`(levit data [^`]+)`", PAGE)
+    assert "apple" in run_commands([command], Path(sys.executable), photos.parent)[command]
+    with Image.open(photos.parent / command.split()[-1]) as sheet:
+        assert sheet.width > 100
 
 
 def test_recipes_on_the_page_exist():
