@@ -62,7 +62,7 @@ def main() -> None:
         rows.append(
             Row(f"{sparsity:.0%} removed", result.attention_mass, savings, result.accuracies[1].top1, fine_tuned)
         )
-    text = report(rows, options)
+    text = report(rows, options, result.images)
     write_text(options.result, text)
     print(text)
 
@@ -89,16 +89,17 @@ def accuracy(model: Path, data: str) -> float:
         return levit.evaluate(classify, data).top1.value
 
 
-def report(rows: list[Row], options: argparse.Namespace) -> str:
+def report(rows: list[Row], options: argparse.Namespace, averaged: int) -> str:
     """The page with the table."""
     command = (
         f"python benchmarks/sparse_training.py {options.train} {options.test} --out {options.out} "
         f"--epochs {options.epochs} --fine-tuning-epochs {options.fine_tuning_epochs}"
     )
     description = (
-        f"LeViT-128S at {IMAGE_SIZE} pixels from the weights in the package, {options.epochs} epochs without masks, "
-        f"then {options.fine_tuning_epochs} more, with masks by the average attention over {AVERAGED_IMAGES:,} images "
-        f"of the training set or without. Top-1 accuracy on the test images, %; {describe_machine()['processor']}."
+        f"LeViT-128S at {IMAGE_SIZE} pixels from the weights in the package, trained without masks for "
+        f"{options.epochs} epochs, then for {options.fine_tuning_epochs} more, with masks or without. The masks follow "
+        f"from the average attention over {averaged:,} training images. Top-1 accuracy on the test images, %; "
+        f"{describe_machine()['processor']}."
     )
     lines = [
         "# Accuracy with sparse attention", "", f"`{command}`", "", description, "",
