@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.runtime.native_library import build_module
 
 build = build_module()
@@ -75,6 +76,11 @@ def test_the_platforms_are_those_of_wheels():
         "manylinux_2_17_x86_64", "manylinux_2_17_aarch64", "macosx_11_0_arm64", "macosx_10_15_x86_64", "win_amd64",
     }  # fmt: skip
     assert build.this_platform(["g++"]).triple == ""
+
+
+def test_the_release_has_a_wheel_for_every_platform():
+    workflow = (ROOT / ".github" / "workflows" / "release.yml").read_text()
+    assert f"for platform in {' '.join(build.PLATFORMS)}; do" in workflow
 
 
 def test_an_unknown_platform_and_a_compiler_of_one_platform_are_errors(monkeypatch):
