@@ -2,38 +2,40 @@
 
 import csv
 import os
+import re
+import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 import levit
-from tests.conftest import EXAMPLES
-from tests.documentation.console_commands import commands_of, run_commands, write_holiday
+from tests.conftest import ROOT
+from tests.documentation.console_commands import commands_of, run_commands, write_holiday, write_photos
 
 SECTIONS = ("Look at photos", "Divide them", "Train", "Use it")
-
-
-def write_photos(folder: Path) -> None:
-    """Twenty parts of the example photos in each of three tints, which are the classes."""
-    generator = np.random.default_rng(0)
-    photos = [Image.open(EXAMPLES / f"{name}.jpg").convert("RGB") for name in ("cat", "espresso", "officer", "rocket")]
-    for name, tint in (("blue", (0.5, 0.7, 1.2)), ("green", (0.6, 1.15, 0.6)), ("red", (1.2, 0.6, 0.5))):
-        (folder / name).mkdir(parents=True)
-        for number in range(20):
-            photo = photos[generator.integers(len(photos))]
-            side = int(generator.uniform(0.25, 0.6) * min(photo.size))
-            left, top = generator.integers(photo.width - side), generator.integers(photo.height - side)
-            part = photo.crop((left, top, left + side, top + side)).resize((128, 128))
-            pixels = np.asarray(part, np.float32) * tint * generator.uniform(0.7, 1.2) + generator.uniform(-20, 20)
-            Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / name / f"{number}.png")
+COMMANDS = commands_of("first-model.md", *SECTIONS)
+RECORD = ROOT / "benchmarks" / "results" / "journey.md"
 
 
 def test_the_page_has_the_commands_of_the_way():
-    names = [command.split()[1] for command in commands_of("first-model.md", *SECTIONS)]
+    names = [command.split()[1] for command in COMMANDS]
     assert {"predict", "split", "train", "evaluate", "export", "calibrate", "embed"} <= {*names}
+
+
+@pytest.mark.skipif(not RECORD.exists(), reason="the times are not recorded yet: benchmarks/journey.py --record")
+def test_the_recorded_times_are_those_of_its_commands():
+    rows = re.findall(r"^\| `(.+)` \| \d+\.\d s \|$", RECORD.read_text(encoding="utf-8"), re.MULTILINE)
+    assert rows[-len(COMMANDS) :] == COMMANDS
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
+def test_the_benchmark_prints_each_command_with_its_time(tmp_path):
+    command = [sys.executable, ROOT / "benchmarks" / "journey.py", "--sections", SECTIONS[0]]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    printed = re.findall(r"^ *\d+\.\d s  (.+)$", run.stdout, re.MULTILINE)
+    assert printed == commands_of("first-model.md", SECTIONS[0])
 
 
 @pytest.mark.slow
@@ -41,7 +43,7 @@ def test_the_page_has_the_commands_of_the_way():
 def test_each_command_runs_and_the_model_is_better_than_guessing(tmp_path):
     write_holiday(tmp_path)
     write_photos(tmp_path / "photos")
-    run_commands(commands_of("first-model.md", *SECTIONS), Path(sys.executable), tmp_path)
+    run_commands(COMMANDS, Path(sys.executable), tmp_path)
     assert (tmp_path / "evaluation" / "report.html").stat().st_size > 5000
     with (tmp_path / "evaluation" / "mistakes.csv").open(newline="") as stream:
         assert len(list(csv.DictReader(stream))) <= 6  # of 12; guessing gives 8
