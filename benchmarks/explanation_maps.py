@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -75,18 +75,24 @@ class Maps:
 
     def compute(self, method: str, pixels: Pixels, index: int) -> Array:
         """Map of a class by a method, in its own resolution: float32 [rows, columns]."""
-        if method in ("occlusion", "rise"):
-            masks = occlusion_masks() if method == "occlusion" else random_masks(RISE_MASKS, 0)
-            scores = log_odds(masked_logits(self._engine, pixels, masks), index)
-            return (occlusion_map if method == "occlusion" else rise_map)(scores, masks)
-        if method == "cam":
-            return token_logits(self._tokens, pixels, self.artifact.architecture)[..., index]
+        if method in ("occlusion", "rise", "cam"):
+            return self.compute_classes(method, pixels, [index])[0]
         if self._torch is None:
             from levit.explaining.attention import AttentionNetwork  # imports torch
 
             self._torch = AttentionNetwork(self._checkpoint)
         is_gradient = method == "gradient-attention"
         return self._torch.gradient_attention(pixels, index) if is_gradient else self._torch.rollout(pixels)
+
+    def compute_classes(self, method: str, pixels: Pixels, indices: Sequence[int]) -> list[Array]:
+        """Maps of several classes by one of the methods without torch, from the same passes of the network."""
+        if method == "cam":
+            tokens = token_logits(self._tokens, pixels, self.artifact.architecture)
+            return [tokens[..., index] for index in indices]
+        masks = occlusion_masks() if method == "occlusion" else random_masks(RISE_MASKS, 0)
+        logits = masked_logits(self._engine, pixels, masks)
+        combine = occlusion_map if method == "occlusion" else rise_map
+        return [combine(log_odds(logits, index), masks) for index in indices]
 
     def shuffled_networks(self, seed: int) -> Iterator[tuple[str, Maps]]:
         """Networks whose weights are shuffled within each tensor: first the head, then one more part at a time."""

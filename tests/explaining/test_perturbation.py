@@ -42,14 +42,22 @@ def test_the_map_is_largest_on_the_patch_that_the_logit_depends_on(kind):
     assert np.abs(far).max() < values.max() / 4
 
 
-def test_log_odds_are_those_of_the_softmax():
+def test_log_odds_at_temperature_1_are_those_of_the_softmax():
     logits = np.random.default_rng(0).normal(0, 3, (20, 7)).astype(np.float32)
     scores = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     for index in range(7):
         expected = np.log(scores[:, index] / (1 - scores[:, index]))
-        assert np.allclose(log_odds(logits, index), expected, atol=1e-4)
+        assert np.allclose(log_odds(logits, index, temperature=1), expected, atol=1e-4)
     assert np.array_equal(log_odds(logits, 2, is_multi_label=True), logits[:, 2])
     assert np.isfinite(log_odds(1000 * logits, 0)).all()
+
+
+def test_log_odds_at_a_high_temperature_compare_with_the_mean_of_the_other_classes():
+    logits = np.random.default_rng(0).normal(0, 3, (20, 7)).astype(np.float32)
+    expected = logits[:, 4] - np.delete(logits, 4, axis=1).mean(1)
+    high = log_odds(logits, 4, temperature=1e4)
+    assert np.allclose(high - high[0], expected - expected[0], atol=1e-2)
+    assert np.allclose(log_odds(logits[:, :2], 0), logits[:, 0] - logits[:, 1], atol=1e-5)  # of two classes
 
 
 def test_the_first_row_is_of_the_image_itself_and_the_others_in_the_order_of_the_masks():

@@ -105,10 +105,10 @@ def test_an_image_gets_its_labels_and_scores(open_page, address):
     labels = json.loads(connection.getresponse().read())["labels"]
     connection.close()
     assert names(page) == [label["name"] for label in labels]
-    scores = [f"{100 * label['score']:.1f} %" for label in labels]
+    scores = [f"{100 * label['score']:.1f}\u00a0%" for label in labels]
     assert page.locator("#labels .score").all_text_contents() == scores
     assert page.inner_text("#headline") == labels[0]["name"]
-    assert "ms by fruit" in page.inner_text("#time")
+    assert page.inner_text("#time").endswith("\u00a0ms by the model “fruit”")
     assert page.inner_text("#file-name") == "cat.jpg"
     assert page.inner_text("#status").startswith(f"cat.jpg: {labels[0]['name']}, ")
 

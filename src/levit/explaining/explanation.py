@@ -32,8 +32,8 @@ class Explanation:
         label: the class that is explained, with its score for the whole image.
         is_class_specific: False for rollout, whose map is the same for every class.
         values: float32 [rows, columns], in the resolution of the method, over the part of the image that the network
-            sees. Units: a decrease of the log-odds of the class for "occlusion" (a difference to the mean for "rise"),
-            the logit of the class for "cam", a relevance of at least 0 for the others.
+            sees. Units: a decrease of the log-odds of the class, at temperature 2, for "occlusion" (a difference to the
+            mean for "rise"), the logit of the class for "cam", a relevance of at least 0 for the others.
         view: the part of the image that the network sees, in pixels of the image.
         size: height and width of the upright image in pixels.
         image: the image.

@@ -75,7 +75,7 @@ def _shifted_weights(shifts: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def blur(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Blur an image so far that a window contains no shape, which leaves its colors.
+    """Blur an image so far that neither a window nor its surroundings show a shape, which leaves their colors.
 
     Args:
         pixels: uint8 [height, width, 3].
@@ -83,7 +83,7 @@ def blur(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Returns:
         uint8 [height, width, 3].
     """
-    radius = min(pixels.shape[:2]) * WINDOW / CELLS / 2
+    radius = min(pixels.shape[:2]) * WINDOW / CELLS
     return np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(radius)))
 
 

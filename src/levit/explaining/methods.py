@@ -31,9 +31,14 @@ class MethodEntry(NamedTuple):
 
 METHODS: dict[Method, MethodEntry] = {
     "occlusion": MethodEntry(
-        (CELLS - WINDOW + 1) ** 2 + 1, False, True, "decrease of the log-odds of the class where a part is blurred"
+        (CELLS - WINDOW + 1) ** 2 + 1,
+        False,
+        True,
+        "decrease of the log-odds (temperature 2) of the class where a part is blurred",
     ),
-    "rise": MethodEntry(DEFAULT_MASKS + 1, False, True, "log-odds of the class with a part, minus the mean"),
+    "rise": MethodEntry(
+        DEFAULT_MASKS + 1, False, True, "log-odds (temperature 2) of the class with a part, minus the mean"
+    ),
     "cam": MethodEntry(1, False, True, "logit of the class of each last token"),
     "gradient-attention": MethodEntry(3, True, True, "attention times its gradient, through all stages"),
     "rollout": MethodEntry(1, True, False, "share of the attention through all stages"),

@@ -14,6 +14,9 @@ from levit.runtime.engine import ImageEngine
 
 BATCH_SIZE = 16
 
+ODDS_TEMPERATURE = 2.0
+"""Temperature of the log-odds of maps, at which they localize best (docs/how-to/explain.md)."""
+
 _MAX_PENDING = 4  # batches; an engine computes them in parallel
 
 Check = Callable[[], None]
@@ -58,12 +61,17 @@ def _batches(pixels: NDArray[np.uint8], masks: NDArray[np.float32]) -> Iterator[
         yield apply_masks(pixels, fill, all_masks[start : start + BATCH_SIZE])
 
 
-def log_odds(logits: NDArray[np.float32], index: int, *, is_multi_label: bool = False) -> NDArray[np.float32]:
+def log_odds(
+    logits: NDArray[np.float32], index: int, *, temperature: float = ODDS_TEMPERATURE, is_multi_label: bool = False
+) -> NDArray[np.float32]:
     """Logarithm of the odds of a class, which unlike its score does not saturate near 0 and 1.
 
     Args:
         logits: float32 [N, classes].
         index: index of the class.
+        temperature: number above 0 by which the logits of the other classes are divided before their exponentials are
+            summed, and by which the logarithm of the sum is multiplied. At 1 these are the log-odds of the softmax; the
+            higher it is, the more of the other classes count, and not only the most similar ones.
         is_multi_label: True where the classes do not exclude each other; their logits are their log-odds.
 
     Returns:
@@ -75,10 +83,10 @@ def log_odds(logits: NDArray[np.float32], index: int, *, is_multi_label: bool = 
     """
     if is_multi_label or logits.shape[1] == 1:
         return logits[:, index]
-    others = np.delete(logits, index, axis=1)
+    others = np.delete(logits, index, axis=1) / np.float32(temperature)
     largest = others.max(1, keepdims=True)
     total = largest[:, 0] + np.log(np.exp(others - largest).sum(1))
-    return np.asarray(logits[:, index] - total, np.float32)
+    return np.asarray(logits[:, index] - np.float32(temperature) * total, np.float32)
 
 
 def occlusion_map(scores: NDArray[np.float32], masks: NDArray[np.float32]) -> NDArray[np.float32]:

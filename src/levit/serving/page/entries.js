@@ -34,9 +34,9 @@ export class Entry {
   }
 }
 
-/** Percentage of a score as text. */
+/** Percentage of a score as text, in which no line ends. */
 export function percent(score) {
-  return `${(100 * score).toFixed(1)} %`;
+  return `${(100 * score).toFixed(1)}\u00a0%`;
 }
 
 /** Tile of an entry in the list of this visit. */

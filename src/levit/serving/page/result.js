@@ -36,9 +36,15 @@ function showLabels(entry, model, onLabel) {
   element("note").hidden = !note;
   element("labels").replaceChildren(...entry.labels.map((label) => bar(label, onLabel)));
   const hasTime = entry.milliseconds !== null && !error;
-  element("time").textContent = hasTime ? `Computed in ${entry.milliseconds.toFixed(1)} ms by ${entry.model}` : "";
+  const time = hasTime ? `Computed in ${duration(entry.milliseconds)} by the model “${entry.model}”` : "";
+  element("time").textContent = time;
   element("copy").disabled = !best && !error;
   element("explain").disabled = !best;
+}
+
+/** Milliseconds as text, with a decimal where it matters. */
+function duration(milliseconds) {
+  return `${milliseconds < 10 ? milliseconds.toFixed(1) : Math.round(milliseconds)}\u00a0ms`;
 }
 
 function unknownNote(entry, model) {
