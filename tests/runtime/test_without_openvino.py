@@ -92,7 +92,9 @@ except levit.LevitError as error:
 """
     model = find_artifact(None)
     message = run_without(program, model, "openvino")
-    assert message.startswith("engine openvino is not installed")
+    assert message == "engine openvino is not installed (No module named 'openvino'): pip install openvino\n"
+    missing = run_without("try: import levit.benchmarking.machine\nexcept ImportError as error: print(error)")
+    assert missing == "OpenVINO is missing (No module named 'openvino'): pip install openvino\n"
     other = onnx.load(model)
     other.graph.node[0].name = "renamed"
     for node in other.graph.node:

@@ -121,15 +121,14 @@ class EngineEntry(NamedTuple):
         try:
             engine: Callable[..., Engine] = getattr(import_module(self.module), self.class_name)
         except ImportError as error:
-            raise EngineError(
-                f"engine {name} is not installed ({first_line(error)})", hint=self.install_command
-            ) from error
+            reason = f"No module named {error.name!r}" if error.name else first_line(error)
+            raise EngineError(f"engine {name} is not installed ({reason})", hint=self.install_command) from error
         return engine
 
 
 # Engines for any ONNX file, fastest first (docs/speed.md).
 ENGINES = {
-    "openvino": EngineEntry("levit.runtime.openvino_engine", "OpenVinoEngine", "openvino", "pip install levit"),
+    "openvino": EngineEntry("levit.runtime.openvino_engine", "OpenVinoEngine", "openvino", "pip install openvino"),
     "onnxruntime": EngineEntry(
         "levit.runtime.onnxruntime_engine", "OnnxRuntimeEngine", "onnxruntime", 'pip install "levit[onnxruntime]"'
     ),

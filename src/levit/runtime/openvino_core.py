@@ -7,8 +7,11 @@ import functools
 from levit.managed_engine import ProcessGuard
 from levit.runtime.telemetry import telemetry_disabled
 
-with telemetry_disabled():
-    import openvino
+try:
+    with telemetry_disabled():
+        import openvino
+except ImportError as error:
+    raise ImportError(f"OpenVINO is missing ({error}): pip install openvino", name=error.name) from error
 
 __all__ = ["OPENVINO_GUARD", "openvino", "openvino_core"]  # every other module imports OpenVINO from here
 
