@@ -1,11 +1,15 @@
 """The table of commands: each is found, and only the module of the one that is called is imported."""
 
+import re
 import subprocess
 import sys
 
 import pytest
+from typer.main import get_group
 
+from levit.cli import make_app
 from levit.cli.commands import COMMANDS
+from tests.conftest import ROOT
 
 LIST_MODULES = """
 import sys
@@ -40,3 +44,12 @@ def test_prediction_imports_no_validation_library():
     code = LIST_MODULES.replace('levit."', 'pydantic"')
     run = subprocess.run([sys.executable, "-c", code, "models", "--json"], capture_output=True, text=True)
     assert run.stdout.splitlines()[-1] == ""
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "val"])
+def test_arguments_have_the_names_that_the_documentation_uses(name):
+    table = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8").partition("\n## ")[0]
+    (usage,) = re.findall(rf"^\| `levit {name}\b([^`]*)` \|", table, re.MULTILINE)
+    parameters = get_group(make_app(name)).commands[name].params
+    arguments = [re.sub(r"[\[\]]|\.{3}", "", item.metavar) for item in parameters if item.opts == [item.name]]
+    assert arguments == re.sub(r"--\w+ \w+|[\[\]…]", "", usage).split()

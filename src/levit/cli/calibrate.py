@@ -14,7 +14,10 @@ from levit.cli.evaluate import AllowOutsideOption, SkipOption
 def calibrate(
     model: Annotated[str, typer.Argument(metavar="MODEL.onnx", help="Exported file, which is changed.")],
     data: Annotated[
-        str, typer.Argument(help="Labeled images of the model's classes that it was not trained on, one label each.")
+        str,
+        typer.Argument(
+            metavar="DATA", help="Labeled images of the model's classes that it was not trained on, one label each."
+        ),
     ],
     coverage: Annotated[
         float | None,

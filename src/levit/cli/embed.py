@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 OutOption = Annotated[
     str, typer.Option("--out", "-o", metavar="FILE", help="File to write: .parquet, or .npz of numpy.")
 ]
-ImageArgument = Annotated[str, typer.Argument(help="The image.")]
+ImageArgument = Annotated[str, typer.Argument(metavar="IMAGE", help="The image.")]
 EmbeddingsOption = Annotated[str, typer.Option("--in", "-i", metavar="FILE", help="File that levit embed wrote.")]
 NumberOption = Annotated[int, typer.Option("--top-k", "-k", min=1, help="Number of images.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per image.")]

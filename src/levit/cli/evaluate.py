@@ -40,8 +40,12 @@ class OnBadImage(StrEnum):
     FAIL = "fail"
 
 
-ModelArgument = Annotated[str, typer.Argument(help="Exported file, checkpoint or name; - is the embedded model.")]
-DataArgument = Annotated[str, typer.Argument(help="Labeled images: a folder, a parquet file, or a list of files.")]
+ModelArgument = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Exported file, checkpoint or name; - is the embedded model.")
+]
+DataArgument = Annotated[
+    str, typer.Argument(metavar="DATA", help="Labeled images: a folder, a parquet file, or a list of files.")
+]
 SplitOption = Annotated[
     str | None, typer.Option(help="Split of the data: validation, test or train; default: the first that exists.")
 ]

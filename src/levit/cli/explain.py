@@ -36,7 +36,7 @@ class MethodName(StrEnum):
     ROLLOUT = "rollout"
 
 
-ImageArgument = Annotated[str, typer.Argument(help="The image.")]
+ImageArgument = Annotated[str, typer.Argument(metavar="IMAGE", help="The image.")]
 ClassOption = Annotated[
     str | None, typer.Option("--class", metavar="NAME", help="Name or index of the class; default: the best one.")
 ]

@@ -27,7 +27,9 @@ class StoredWeights(StrEnum):
     INT8 = "int8"
 
 
-CheckpointArgument = Annotated[str, typer.Argument(help="A folder, a file, or a name such as facebook/levit-128S.")]
+CheckpointArgument = Annotated[
+    str, typer.Argument(metavar="CHECKPOINT", help="A folder, a file, or a name such as facebook/levit-128S.")
+]
 
 
 class ExportFormat(StrEnum):

@@ -19,7 +19,9 @@ def info(
     model: Annotated[
         str | None,
         typer.Argument(
-            callback=named_model, help="An exported .onnx file or a checkpoint; default, and -: the embedded model."
+            callback=named_model,
+            metavar="[MODEL]",
+            help="An exported .onnx file or a checkpoint; default, and -: the embedded model.",
         ),
     ] = None,
     revision: RevisionOption = None,

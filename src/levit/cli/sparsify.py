@@ -31,8 +31,12 @@ PolarizeOption = Annotated[
 
 
 def sparsify(
-    checkpoint: Annotated[str, typer.Argument(help="Checkpoint: path, folder or name on the hub.")],
-    data: Annotated[str, typer.Argument(help="Images of the training set, over which the attention is averaged.")],
+    checkpoint: Annotated[
+        str, typer.Argument(metavar="CHECKPOINT", help="Checkpoint: path, folder or name on the hub.")
+    ],
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="Images of the training set, over which the attention is averaged.")
+    ],
     out: Annotated[str, typer.Option(metavar="DIR", help="Folder to write.")],
     attention_mass: MassOption = None,
     sparsity: SparsityOption = None,

@@ -43,7 +43,10 @@ def _list_configs(value: bool) -> None:
 @with_training_options
 def train(
     data: Annotated[
-        str | None, typer.Argument(help="Training set: labeled images that `levit data` reads.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="[DATA]", help="Training set: labeled images that `levit data` reads.", show_default=False
+        ),
     ] = None,
     out: Annotated[
         str | None,

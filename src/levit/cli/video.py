@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def video(
-    source: Annotated[str, typer.Argument(help="A video file, or the index of a camera, such as 0.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A video file, or the index of a camera, such as 0.")],
     every: Annotated[int, typer.Option(min=1, help="Classify every n-th frame.")] = 1,
     top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="Number of labels per frame.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per frame.")] = False,
