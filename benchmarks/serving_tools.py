@@ -25,7 +25,7 @@ require("autocannon")({...JSON.parse(options), body}).then(results => console.lo
 
 
 def find_wrk() -> str:
-    """Path of `wrk`, which sends requests as fast as they are answered; apt installs it."""
+    """Path of `wrk`, which sends requests as fast as the responses come; apt installs it."""
     return _find_command("wrk")
 
 
