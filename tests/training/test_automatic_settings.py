@@ -65,5 +65,5 @@ def test_settings_without_an_effect_beside_given_ones_are_left_out():
 def test_they_are_described_on_one_line():
     assert describe_settings(settings(54, 6)) == (
         "select last, batch_size 16, lr 0.001, warmup_epochs 3, layer_decay 0.75, ema 0.95, ema_warmup True, "
-        "min_crop 0.35"
+        "min_crop 0.35, freeze_batch_norm True, new_heads linear-probe"
     )

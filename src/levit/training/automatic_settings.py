@@ -7,8 +7,9 @@
 | more | the defaults of `levit.TrainingOptions` | | |
 
 With fewer than 5,000 images the learning rate is 1e-3, with a layer decay of 0.75, the warm-up is a tenth of the run,
-and a random crop keeps at least 35 % of an image. Training the heads alone was less accurate in most trials, even with
-20 images of three classes. Random weights, which learn for longer, keep the defaults.
+a random crop keeps at least 35 % of an image, and the statistics of batch norms are frozen, because those of small
+batches change the features. The heads of a LeViT for new classes start as a linear probe. Random weights, which need
+longer training, keep the defaults.
 
 With fewer than 100 validation images one of them is more than a percent of the accuracy, so that the best of many
 epochs is mostly luck: the last epoch is kept instead, whose learning rate is near zero. `benchmarks/small_data.py`
@@ -24,8 +25,11 @@ from typing import Any, NamedTuple
 from levit.training.options import TrainingOptions, option_defaults
 
 AUTOMATIC_SETTINGS = frozenset(
-    {"batch_size", "ema", "ema_warmup", "epochs", "layer_decay", "lr", "min_crop", "select", "warmup_epochs"}
-)
+    {
+        "batch_size", "ema", "ema_warmup", "epochs", "freeze_batch_norm", "layer_decay", "lr", "min_crop", "new_heads",
+        "select", "warmup_epochs",
+    }
+)  # fmt: skip
 """Names of the options that are chosen."""
 
 FEW_VALIDATION_IMAGES = 100
@@ -40,7 +44,12 @@ class _Schedule(NamedTuple):
 
 
 def automatic_settings(
-    options: TrainingOptions, given: Collection[str], *, num_images: int, num_validation_images: int
+    options: TrainingOptions,
+    given: Collection[str],
+    *,
+    num_images: int,
+    num_validation_images: int,
+    allows_linear_probe: bool = True,
 ) -> dict[str, Any]:
     """Choose the settings of a run that fine-tunes trained weights.
 
@@ -49,6 +58,7 @@ def automatic_settings(
         given: names of the options whose values the user gives, which are not chosen.
         num_images: number of training images.
         num_validation_images: number of validation images.
+        allows_linear_probe: whether new heads may start as a linear probe: those of a LeViT, for images with one label.
 
     Returns:
         Values of those of `AUTOMATIC_SETTINGS` that are not given and differ from the defaults.
@@ -66,6 +76,9 @@ def automatic_settings(
         settings["select"] = "last"
     if num_images < _MANY and not options.model.from_scratch:
         settings |= _fine_tuning(options, given, num_images)
+        settings["freeze_batch_norm"] = not options.model.sync_bn
+        if allows_linear_probe:
+            settings["new_heads"] = "linear-probe"
     defaults = option_defaults()
     return {name: value for name, value in settings.items() if name not in given and value != defaults[name]}
 

@@ -30,9 +30,8 @@ class DataOptions:
         None, "Further images without labels, for training with a teacher.", changes_result=False
     )
     outliers: str | None = option(
-        None, "Images of none of the classes, for which the scores of all classes are trained to be equal.",
-        changes_result=False,
-    )  # fmt: skip
+        None, "Images of none of the classes: the scores of all classes are trained to be equal.", changes_result=False
+    )
     allow_outside: bool = option(
         False, "Read images outside the folder of the data, where a table names them.", changes_result=False
     )
@@ -46,9 +45,7 @@ class DataOptions:
 
     def __post_init__(self) -> None:
         validate_options(self)
-        if self.val == "":
-            raise ConfigError("is empty", source="val", hint="give images, or leave it out")
-        for name in ("unlabeled", "outliers"):
+        for name in ("val", "unlabeled", "outliers"):
             if getattr(self, name) == "":
                 raise ConfigError("is empty", source=name, hint="give images, or leave it out")
 
@@ -70,6 +67,10 @@ class ModelOptions:
     head_autoencoders: bool = option(
         False, "ViTCoD's auto-encoders over the heads of queries and keys, folded into the saved weights."
     )
+    new_heads: str = option(
+        "random", "Start of the heads for new classes: random, or linear-probe (logistic regression of the features).",
+        choices=("random", "linear-probe"),
+    )  # fmt: skip
     freeze: str = option(
         "nothing", "Frozen weights: nothing, stem or backbone (all but the heads).",
         choices=("nothing", "stem", "backbone"),
@@ -85,10 +86,8 @@ class ModelOptions:
             reason = "is chosen by the attention of trained weights"
             raise ConfigError(reason, source="attention_mask", hint="leave out `from_scratch`")
         if self.freeze != "nothing" and self.from_scratch:
-            raise ConfigError(
-                f"is {self.freeze!r}, and random weights would stay random", source="freeze",
-                hint="leave out `from_scratch`",
-            )  # fmt: skip
+            reason = f"is {self.freeze!r}, and random weights would stay random"
+            raise ConfigError(reason, source="freeze", hint="leave out `from_scratch`")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from levit.training.output_directory import ARGUMENTS_FILE
 from levit.training.progress_display import print_line
 from levit.training.recipe import read_recipe
 from levit.training.run_folders import find_incomplete_run, new_run_folder
+from levit.training.timm_networks import is_timm_network
 from levit.training.unused_options import without_overridden
 
 
@@ -91,7 +92,10 @@ def complete_options(
         num_images -= num_validation
     else:
         num_validation = len(data.validation)
-    settings = automatic_settings(options, given, num_images=num_images, num_validation_images=num_validation)
+    settings = automatic_settings(
+        options, given, num_images=num_images, num_validation_images=num_validation,
+        allows_linear_probe=not data.train.is_multi_label and not is_timm_network(options.model.model),
+    )  # fmt: skip
     values = options.to_flat() | settings
     settings = without_overridden(settings, given, values, option_defaults())
     if settings and accelerator.is_main_process:

@@ -21,6 +21,7 @@ from levit.training.datasets import TrainingData, hash_images
 from levit.training.determinism import derive_seed
 from levit.training.fingerprint import Fingerprint, check_fingerprint
 from levit.training.head_autoencoders import find_head_autoencoders
+from levit.training.linear_probe import start_heads
 from levit.training.loop import TrainingLoop
 from levit.training.losses import Loss
 from levit.training.microbatches import MicrobatchPreparation
@@ -68,7 +69,7 @@ def build_training_loop(
         teacher = open_teacher_of_run(
             teachers, options.teacher, student, device=accelerator.device, precision=options.run.precision
         )
-    images = prepare_data(options, data, student, accelerator)
+    images = _prepare_images(options, data, student, accelerator)
     checkpointer = _build_checkpointer(options, student, teacher, images, accelerator)
     progress = _resume(checkpointer, options)
     source = _keep_logits(teacher, options, student, images, checkpointer.fingerprint, accelerator)
@@ -126,6 +127,16 @@ def _build_student(options: TrainingOptions, data: TrainingData, classes: Sequen
         raise ConfigError(reason, source="image_size") from error
     student.network.train(was_training)
     return student
+
+
+def _prepare_images(
+    options: TrainingOptions, data: TrainingData, student: Student, accelerator: Accelerator
+) -> RunData:
+    """Index the images, on which new heads may start as a linear probe."""
+    images = prepare_data(options, data, student, accelerator)
+    if options.model.new_heads == "linear-probe" and student.has_new_heads:
+        start_heads(student, images.train)
+    return images
 
 
 def _build_checkpointer(

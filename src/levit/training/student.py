@@ -71,12 +71,14 @@ class Student:
         preprocessing: preprocessing of its images.
         classes: its labels.
         is_multi_label: whether an image may have any number of labels.
+        has_new_heads: whether its heads have random weights, and the rest of a LeViT trained ones.
     """
 
     network: nn.Module
     preprocessing: Preprocessing
     classes: tuple[str, ...]
     is_multi_label: bool
+    has_new_heads: bool = False
 
     @property
     def image_size(self) -> Grid:
@@ -142,9 +144,10 @@ def build_student(
         ConfigError: an option does not fit the network, or a network without a second head has a teacher.
         CheckpointError: the weights cannot be read.
     """
+    has_new_heads = False
     if is_timm_network(options.model):
-        for name in ("attention_mask", "head_autoencoders"):
-            if getattr(options, name):
+        for name in ("attention_mask", "head_autoencoders", "new_heads"):
+            if getattr(options, name) not in (None, False, "random"):
                 reason = f"is not for {options.model}, which is not a LeViT"
                 raise ConfigError(reason, source=name, hint=f"leave out `{name}`")
         if teacher.has_teacher:
@@ -153,15 +156,23 @@ def build_student(
         network, preprocessing, labels = create_timm_network(options, classes)
         labels = readable_names(labels)
     else:
-        network, preprocessing, labels = _build_levit(options, teacher, tuple(classes), is_multi_label=is_multi_label)
+        built, has_new_heads = _build_levit(options, teacher, tuple(classes), is_multi_label=is_multi_label)
+        network, preprocessing, labels = built
     if crop == "padded":  # resizing to a larger size and cropping would enlarge every object
         preprocessing = replace(preprocessing, resize=preprocessing.output_size)
-    return Student(network=network, preprocessing=preprocessing, classes=labels, is_multi_label=is_multi_label)
+    return Student(
+        network=network, preprocessing=preprocessing, classes=labels, is_multi_label=is_multi_label,
+        has_new_heads=has_new_heads,
+    )  # fmt: skip
 
 
 def _build_levit(
     options: ModelOptions, teacher: TeacherOptions, classes: tuple[str, ...], *, is_multi_label: bool
-) -> ClassificationNetwork:
+) -> tuple[ClassificationNetwork, bool]:
+    """Network, preprocessing and labels, and whether only its heads are new."""
+    if options.new_heads != "random" and is_multi_label:
+        reason = f"is {options.new_heads!r}, which needs one label for each image"
+        raise ConfigError(reason, source="new_heads", hint="leave it out")
     checkpoint = _read_checkpoint(options)
     keeps_heads = False
     if checkpoint is not None and not options.from_scratch:
@@ -178,8 +189,9 @@ def _build_levit(
         add_head_autoencoders(network)
     if checkpoint is None:
         size = config.architecture().image_height_width
-        return ClassificationNetwork(network, Preprocessing.for_image_size(size), classes)
-    return ClassificationNetwork(network, checkpoint.preprocessing, classes)
+        return ClassificationNetwork(network, Preprocessing.for_image_size(size), classes), False
+    has_new_heads = not keeps_heads and not options.from_scratch
+    return ClassificationNetwork(network, checkpoint.preprocessing, classes), has_new_heads
 
 
 def _read_checkpoint(options: ModelOptions) -> Checkpoint | None:

@@ -86,6 +86,10 @@ RULES: tuple[Rule, ...] = (
         "where the last epoch is kept", "use `select=best`",
     ),
     Rule(
+        ("new_heads",), ("from_scratch",), lambda values: bool(values["from_scratch"]),
+        "on random weights", "leave out `from_scratch`",
+    ),
+    Rule(
         ("sync_bn",), ("freeze_batch_norm",), lambda values: bool(values["freeze_batch_norm"]),
         "on frozen batch norms", "leave out `freeze_batch_norm`",
     ),
