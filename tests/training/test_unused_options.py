@@ -19,6 +19,7 @@ CASES = [
     ({"warmup_epochs": 0.0}, {}),
     ({"val": "photos"}, {}),
     ({"select": "last"}, {}),
+    ({"from_scratch": True}, {}),
     ({"freeze_batch_norm": True}, {}),
     ({"freeze": "backbone"}, {"freeze": "stem"}),
 ]
@@ -26,7 +27,7 @@ OTHER_VALUES = {
     "unlabeled": "more", "teacher_size": 64, "teacher_engine": "torch", "teacher_classes": "all", "teacher_views": 3,
     "distillation": "soft", "alpha": 0.9, "tau": 3.0, "label_smoothing": 0.2, "ema_warmup": True, "mix_share": 0.5,
     "color_jitter": 0.2, "min_crop": 0.3, "warmup_lr": 1e-5, "val_share": 0.2, "patience": 5, "best_window": 2,
-    "sync_bn": True, "layer_decay": 0.8, "clip": 0.1, "head_autoencoders": True,
+    "new_heads": "linear-probe", "sync_bn": True, "layer_decay": 0.8, "clip": 0.1, "head_autoencoders": True,
 }  # fmt: skip
 PARAMETERS = [
     pytest.param(rule, name, *case, id=f"{name} {rule.condition}")
