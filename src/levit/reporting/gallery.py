@@ -37,8 +37,8 @@ select, button { font: inherit; font-size: .9rem; color: inherit; background: va
   .chips.more { mask-image: linear-gradient(to right, #000 85%, transparent); padding: 0 3rem 0 0; }
 }
 .chips button { cursor: pointer; border-radius: 1rem; } .chips small { color: var(--dim); margin-left: .3rem; }
-.chips button[aria-pressed=true] { background: var(--own); border-color: var(--own); color: #fff; }
-.chips button[aria-pressed=true] small { color: inherit; opacity: .8; }
+.chips button[aria-pressed=true] { background: var(--own); border-color: var(--own); color: var(--on-own); }
+.chips button[aria-pressed=true] small { color: inherit; }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(11rem, 44vw), 1fr)); gap: 1.2rem .9rem; }
 .grid figure[hidden] { display: none; }
 .grid a { display: block; color: inherit; text-decoration: none; }
@@ -54,8 +54,8 @@ select, button { font: inherit; font-size: .9rem; color: inherit; background: va
 .other, .file { color: var(--dim); font-size: .8rem; line-height: 1.4; }
 .other { display: flex; justify-content: space-between; gap: .5rem; }
 .other div, .file { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
-.file { margin-top: .2rem; opacity: .85; }
-.error { color: #c2403a; font-size: .85rem; }
+.file { margin-top: .2rem; }
+.error { color: var(--wrong); font-size: .85rem; }
 """
 
 _SCRIPT = """

@@ -18,9 +18,11 @@ MAX_ROWS = 12
 _MAX_NAMES = 50
 
 _STYLE = """
-:root { color-scheme: light dark; --ink: #1b1f24; --dim: #667; --paper: #fff; --line: #d8dce2; --own: #0b6e4f; }
+:root { color-scheme: light dark; --ink: #1b1f24; --dim: #667; --paper: #fff; --line: #d8dce2; --own: #0b6e4f;
+  --on-own: #fff; --wrong: #b8362f; }
 @media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e8eb; --dim: #9aa; --paper: #15181c; --line: #333a42; --own: #3fb98f; }
+  :root { --ink: #e6e8eb; --dim: #9aa; --paper: #15181c; --line: #333a42; --own: #3fb98f; --on-own: #10251d;
+    --wrong: #f0857d; }
 }
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 60rem; color: var(--ink); background: var(--paper);
@@ -45,7 +47,8 @@ th { color: var(--dim); font-weight: 500; white-space: normal; vertical-align: b
 @media (prefers-color-scheme: dark) { .matrix { filter: invert(1) hue-rotate(180deg); border-color: #ccc5bd; } }
 .photos { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); gap: .9rem; }
 figure { margin: 0; min-width: 0; break-inside: avoid; font-size: .85rem; } figure img { width: 100%; aspect-ratio: 1;
-  object-fit: cover; border-radius: .4rem; } figcaption b { color: #c2403a; } figcaption { overflow-wrap: anywhere; }
+  object-fit: cover; border-radius: .4rem; }
+figcaption { overflow-wrap: anywhere; } figcaption b { color: var(--wrong); }
 figcaption code { display: block; color: var(--dim); font-size: .7rem; user-select: all; }
 details { margin: .5rem 0; } summary { cursor: pointer; }
 @media print { body { max-width: none; font-size: 11px; } details > * { display: block; }
@@ -58,9 +61,9 @@ def page(title: str, sections: Iterable[str], style: str = "") -> str:
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<style>{_STYLE}{style}</style>\n</head>\n<body>\n"
+        f"<style>{_STYLE}{style}</style>\n</head>\n<body>\n<main>\n"
         + "\n".join(filter(None, sections))
-        + "\n</body>\n</html>\n"
+        + "\n</main>\n</body>\n</html>\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""The report and the gallery in a browser: nothing is wider than the screen of a phone, and the gallery filters."""
+"""The report and the gallery in a browser: they fit the screen of a phone, are accessible, and the gallery filters."""
 
 import numpy as np
 import pytest
@@ -58,6 +58,16 @@ def test_nothing_is_wider_than_the_screen(browser, name, request):
         page = opened(browser, request.getfixturevalue(name), width)
         assert page.evaluate("document.documentElement.scrollWidth") == width
         page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["gallery", "report"])
+def test_a_page_is_accessible(browser, name, scheme, request):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = browser.new_page(color_scheme=scheme)
+    page.goto(request.getfixturevalue(name).as_uri())
+    assert [(item["id"], item["nodes"][0]["html"]) for item in axe.run(page).response["violations"]] == []
+    page.close()
 
 
 def test_a_button_of_the_gallery_shows_the_images_of_its_label(browser, gallery):
