@@ -38,7 +38,7 @@ _LIST_SCHEMA = {
 _IMAGE = "R0lGODdhCAAIAIEAAMg8KAAAAAAAAAAAACwAAAAACAAIAAAIDwABCBxIsKDBgwgTKkwYEAA7"
 
 _BASE64 = {"type": "string", "contentEncoding": "base64"}
-_TOP_K = {"type": "integer", "minimum": 1}
+_TOP_K = {"type": ["integer", "null"], "minimum": 1}
 
 PREDICTION_BODY: dict[str, Any] = {
     "requestBody": {
@@ -113,7 +113,7 @@ _INFERENCE_SCHEMA = {
     "type": "object",
     "required": ["inputs"],
     "properties": {
-        "id": {"type": "string"},
+        "id": {"type": ["string", "null"]},
         "inputs": {"type": "array", "minItems": 1, "maxItems": 1, "items": _TENSOR},
         "outputs": {
             "type": ["array", "null"],
