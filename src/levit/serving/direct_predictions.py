@@ -18,8 +18,8 @@ _QUERY = re.compile(rb"(?:top_k=([1-9][0-9]{0,5}))?")
 class DirectPredictions:
     """The route of predictions for its most common requests; all others are left to FastAPI.
 
-    FastAPI takes as much processor time to find the route and its parameters as everything else around the decoding
-    and the computation of an image takes together.
+    FastAPI takes much of the processor time around the decoding and the computation of an image to find the route and
+    its parameters.
 
     Args:
         service: the service.
