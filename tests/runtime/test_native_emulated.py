@@ -66,7 +66,7 @@ def packed(precision: str) -> bytes:
 def arm_program(tmp_path_factory) -> Path:
     build = build_module()
     if shutil.which("qemu-aarch64") is None or not ARM_LIBRARIES.is_dir():
-        pytest.skip("needs qemu-user and libc6-arm64-cross: .ci/install_emulators")
+        pytest.skip("needs qemu-user and libc6-arm64-cross: .ci/install_packages")
     compiler = build.find_compiler() or []
     if "ziglang" not in compiler:
         pytest.skip("needs a compiler for Arm: pip install ziglang")
@@ -81,7 +81,7 @@ def x86_program(native_library, tmp_path_factory) -> Path:  # noqa: F811  # the 
     build = build_module()
     compiler = build.find_compiler()
     if shutil.which("qemu-x86_64") is None or compiler is None:
-        pytest.skip("needs qemu-user and a C++ compiler: .ci/install_emulators")
+        pytest.skip("needs qemu-user and a C++ compiler: .ci/install_packages")
     program = tmp_path_factory.mktemp("x86") / "compute"
     build.build_program(program, [SOURCES / "sanitize" / "compute.cpp"], compiler=compiler, library=native_library)
     return program

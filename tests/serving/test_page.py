@@ -240,7 +240,7 @@ def test_another_model_classifies_the_image_again(open_page):
     before = page.locator("#labels .score").all_text_contents()
     page.select_option("#model", "other")
     wait_for_results(page, 2)
-    expect(page, "#time").to_contain_text("by other", timeout=TIMEOUT)
+    expect(page, "#time").to_contain_text("by the model “other”", timeout=TIMEOUT)
     assert page.locator("#labels .score").all_text_contents() != before
 
 
