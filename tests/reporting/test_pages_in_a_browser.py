@@ -10,7 +10,7 @@ from levit.reporting.gallery import Gallery
 from levit.runtime.prediction import Prediction
 from tests.evaluation.color_data import UNUSABLE, ColorDataset
 from tests.runtime.small_model import color_classifier
-from tests.serving.page_browser import find_browser
+from tests.serving.page_browser import launched_browser
 
 LABELS = ("Old English sheepdog", "a_name_of_one_word_" * 6, "cat")
 WIDTHS = (320, 390, 1440)
@@ -18,11 +18,8 @@ WIDTHS = (320, 390, 1440)
 
 @pytest.fixture(scope="module")
 def browser():
-    api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
+    with launched_browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

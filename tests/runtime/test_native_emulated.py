@@ -62,18 +62,22 @@ def packed(precision: str) -> bytes:
     return pack(build_artifact(random_checkpoint(ODD)), bf16=is_bf16, half_attention=is_bf16)
 
 
-@pytest.fixture(scope="module")
-def arm_program(tmp_path_factory) -> Path:
+def program_for(platform: str, program: Path) -> Path:
+    """Compile the program that computes logits for another platform."""
     build = build_module()
-    if shutil.which("qemu-aarch64") is None or not ARM_LIBRARIES.is_dir():
-        pytest.skip("needs qemu-user and libc6-arm64-cross: .ci/install_packages")
     compiler = build.find_compiler() or []
     if "ziglang" not in compiler:
-        pytest.skip("needs a compiler for Arm: pip install ziglang")
-    program = tmp_path_factory.mktemp("arm") / "compute"
-    target = build.PLATFORMS["linux-aarch64"]
+        pytest.skip(f"needs a compiler for {platform}: pip install ziglang")
+    target = build.PLATFORMS[platform]
     build.build_program(program, [SOURCES / "sanitize" / "compute.cpp"], compiler=compiler, target=target)
     return program
+
+
+@pytest.fixture(scope="module")
+def arm_program(tmp_path_factory) -> Path:
+    if shutil.which("qemu-aarch64") is None or not ARM_LIBRARIES.is_dir():
+        pytest.skip("needs qemu-user and libc6-arm64-cross: .ci/install_packages")
+    return program_for("linux-aarch64", tmp_path_factory.mktemp("arm") / "compute")
 
 
 @pytest.fixture(scope="module")
@@ -89,16 +93,9 @@ def x86_program(native_library, tmp_path_factory) -> Path:  # noqa: F811  # the 
 
 @pytest.fixture(scope="module")
 def windows_program(tmp_path_factory) -> Path:
-    build = build_module()
     if WINE is None:
         pytest.skip("needs wine64 (Debian, Ubuntu)")
-    compiler = build.find_compiler() or []
-    if "ziglang" not in compiler:
-        pytest.skip("needs a compiler for Windows: pip install ziglang")
-    program = tmp_path_factory.mktemp("windows") / "compute.exe"
-    target = build.PLATFORMS["windows-x86_64"]
-    build.build_program(program, [SOURCES / "sanitize" / "compute.cpp"], compiler=compiler, target=target)
-    return program
+    return program_for("windows-x86_64", tmp_path_factory.mktemp("windows") / "compute.exe")
 
 
 def check(folder: Path, emulator: list[str], program: Path, names: list[str], precision: str) -> None:

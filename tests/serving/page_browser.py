@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,17 @@ def running_service(folder: Path, *arguments: str) -> Iterator[str]:
     models = [f"{name}={folder / name}" for name in ("fruit", "other")]
     with ServerProcess(*models, "--engine", "onnxruntime", *arguments, cache=folder / "cache") as server:
         yield server.description["url"]
+
+
+@contextmanager
+def launched_browser() -> Iterator[Any]:
+    """Start the browser of playwright, without a window."""
+    api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as playwright:
+        # Without a sandbox, because CI runs as root in containers; the pages are our own.
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 def find_browser() -> str:

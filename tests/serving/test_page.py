@@ -9,7 +9,7 @@ import pytest
 from levit.serving.page_routes import page_files
 from tests.conftest import EXAMPLES
 from tests.runtime.small_model import LABELS
-from tests.serving.page_browser import find_browser, running_service
+from tests.serving.page_browser import find_browser, launched_browser, running_service
 
 PHOTOS = [str(EXAMPLES / f"{name}.jpg") for name in ("cat", "espresso", "rocket")]
 TIMEOUT = 240_000  # milliseconds that a busy machine may take; nothing waits for it to pass
@@ -37,12 +37,8 @@ def address(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as playwright:
-        # Without a sandbox, because CI runs as root in containers; the page is our own.
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
+    with launched_browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
