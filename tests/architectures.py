@@ -1,4 +1,4 @@
-"""Small architectures: one for tests that wait for a compiler, and a strategy of hypothesis for any combination."""
+"""Small architectures: one that compiles fast, one of odd widths, and a strategy of hypothesis for any combination."""
 
 from __future__ import annotations
 
@@ -70,3 +70,16 @@ def architectures(draw: st.DrawFn, *, is_general: bool = False) -> Architecture:
         num_classifiers=draw(st.sampled_from([1, 2])),
         **draw(st.one_of(st.just({}), others)),
     )
+
+
+# Widths that are no multiples of a vector, and a grid that is not square.
+ODD_WIDTHS = Architecture(
+    image_size=(50, 70),
+    hidden_sizes=(16, 23, 40),
+    depths=(1, 1, 2),
+    num_attention_heads=(1, 2, 3),
+    key_dim=(8, 5, 20),
+    attention_ratio=(2, 1.5, 3),
+    activation="silu",
+    num_labels=5,
+)

@@ -16,7 +16,7 @@ from levit.runtime.native_format import split_metadata
 from levit.runtime.native_library import instruction_sets
 from levit.runtime.native_network import NativeNetwork
 from levit.runtime.native_packing import pack
-from levit.spec.architecture import Architecture
+from tests.architectures import ODD_WIDTHS
 from tests.conftest import random_checkpoint, relative
 from tests.runtime.native_library import SOURCES, _library, build_module, native_library  # noqa: F401  # fixtures
 
@@ -33,16 +33,6 @@ ARM = {
 }
 X86 = {"Nehalem": ["portable"], "Haswell": ["avx2", "portable"]}
 
-ODD = Architecture(
-    image_size=(50, 70),
-    hidden_sizes=(16, 23, 40),
-    depths=(1, 1, 2),
-    num_attention_heads=(1, 2, 3),
-    key_dim=(8, 5, 20),
-    attention_ratio=(2, 1.5, 3),
-    activation="silu",
-    num_labels=5,
-)
 # Largest difference to the portable instructions of this processor, relative to the largest logit: sums of floats are
 # added in another order, which may round a code of int8 differently; the attention of Arm is in fp32.
 BOUNDS = {"fp32": 1e-5, "bf16": 0.02, "int8": 0.02}
@@ -59,7 +49,7 @@ def packed(precision: str) -> bytes:
     if precision == "int8":
         return pack(quantized(), half_attention=True)
     is_bf16 = precision == "bf16"
-    return pack(build_artifact(random_checkpoint(ODD)), bf16=is_bf16, half_attention=is_bf16)
+    return pack(build_artifact(random_checkpoint(ODD_WIDTHS)), bf16=is_bf16, half_attention=is_bf16)
 
 
 def program_for(platform: str, program: Path) -> Path:
@@ -103,7 +93,7 @@ def check(folder: Path, emulator: list[str], program: Path, names: list[str], pr
     content = packed(precision)
     model_file = content[: split_metadata(memoryview(content))[0]]
     network = NativeNetwork(content, threads=1, instruction_set="portable")
-    size = describe(None)[0].architecture.image_height_width if precision == "int8" else ODD.image_height_width
+    size = describe(None)[0].architecture.image_height_width if precision == "int8" else ODD_WIDTHS.image_height_width
     pixels = np.random.default_rng(0).integers(0, 256, (2, *size, 3), np.uint8)
     expected = network.run(pixels)
     network.close()

@@ -20,6 +20,7 @@ from levit.runtime.native_network import NativeNetwork
 from levit.runtime.native_packing import pack
 from levit.spec.architecture import Architecture, Downsample
 from levit.spec.variants import ALL_VARIANTS
+from tests.architectures import ODD_WIDTHS
 from tests.conftest import random_checkpoint, relative
 from tests.runtime.native_library import _library, native_library  # noqa: F401  # fixtures
 from tests.runtime.small_model import SMALL
@@ -27,16 +28,7 @@ from tests.runtime.small_model import SMALL
 pytestmark = pytest.mark.usefixtures("native_library")
 
 ODD = {
-    "odd widths and a grid that is not square": Architecture(
-        image_size=(50, 70),
-        hidden_sizes=(16, 23, 40),
-        depths=(1, 1, 2),
-        num_attention_heads=(1, 2, 3),
-        key_dim=(8, 5, 20),
-        attention_ratio=(2, 1.5, 3),
-        activation="silu",
-        num_labels=5,
-    ),
+    "odd widths and a grid that is not square": ODD_WIDTHS,
     "another stem, one stage without blocks, no MLP": Architecture(
         image_size=(33, 40),
         patch_size=9,
