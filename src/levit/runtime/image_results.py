@@ -77,18 +77,19 @@ class ImageComputation:
         """
         return self._preprocess(image)
 
-    def compute(self, names: list[str], images: list[NDArray[np.uint8]]) -> list[ImageResult]:
-        """Compute preprocessed images at once: a full batch with the highest throughput, fewer with the lowest latency.
+    def compute(self, names: list[str], images: list[NDArray[np.uint8]], *, is_full: bool) -> list[ImageResult]:
+        """Compute preprocessed images at once.
 
         Args:
             names: names of the images in the results.
             images: results of `preprocess`, at most DEFAULT_BATCH_SIZE of them.
+            is_full: True for the highest throughput, as one of many batches; False for the lowest latency.
 
         Raises:
             EngineError: as for `one`.
         """
         batch = DecodedBatch(names, images, [None] * len(images))
-        if len(images) < DEFAULT_BATCH_SIZE:
+        if not is_full:
             return list(self._results(batch, self._compute_now(images)))
         rows = self._compute_queued(images, DEFAULT_BATCH_SIZE).result()
         return list(self._results(batch, self._checked(rows, len(images))))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.util import find_spec
@@ -22,8 +23,6 @@ from levit.runtime.native_library import BF16_INSTRUCTIONS, INT16_INSTRUCTIONS, 
 from levit.runtime.native_models import open_packed
 from levit.runtime.native_network import NativeNetwork
 from levit.spec.artifact import Artifact
-
-_MAX_PENDING_BATCHES = 2  # one is computed and one waits
 
 
 class NativeEngine(ManagedEngine):
@@ -61,12 +60,15 @@ class NativeEngine(ManagedEngine):
         packed = open_packed(
             model, None if cache_dir is None else cache_dir / "native", bf16=bf16, half_attention=precision != "fp32"
         )
-        self._network = NativeNetwork(packed, threads=threads or usable_cores())
+        threads = threads or usable_cores()
+        self._network = NativeNetwork(packed, threads=threads)
+        # Those of a stream; each is used by one thread at a time.
+        self._idle = deque([self._network] if threads == 1 else [])
         self.metadata: Mapping[str, str] = self._network.metadata
         artifact = Artifact.from_metadata(self.metadata)
         self.precision, self.reason = choose_precision(precision, artifact, self._network.instruction_set, source)
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="levit-native")
-        self._slots = threading.Semaphore(_MAX_PENDING_BATCHES)
+        self._workers = ThreadPoolExecutor(threads, thread_name_prefix="levit-native")
+        self._slots = threading.Semaphore(threads + 1)  # one batch of each thread, and one that waits
 
     def run(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits of normalized images: float32 [B, channels, height, width] -> float32 [B, classes].
@@ -84,34 +86,48 @@ class NativeEngine(ManagedEngine):
             EngineError: the images do not fit the network.
         """
         with self._computing():
-            return self._run_images(images)
+            return _run_images(self._network, images)
 
     def submit(self, images: NDArray[np.uint8], batch_size: int) -> Future[NDArray[np.float32]]:
         """Start computing one batch of a stream: uint8 [B, height, width, 3] -> future of float32 [B, classes].
 
-        The future raises EngineError if the images do not fit the network.
+        Each batch is computed by one thread, which waits for no other. The future raises EngineError if the images do
+        not fit the network.
         """
         with self._computing():
             self._slots.acquire()
             try:
-                future = schedule(self._worker, self._run_images, images)
+                future = schedule(self._workers, self._run_alone, images)
             except EngineError:
                 self._slots.release()
                 raise
             future.add_done_callback(lambda _: self._slots.release())
             return future
 
-    def _run_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        if images.dtype != np.uint8:
-            raise EngineError(
-                f"the native engine cannot run a batch of shape {list(images.shape)}: images are uint8, and this is "
-                f"{images.dtype}"
-            )
-        return self._network.run(images)
+    def _run_alone(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Compute a batch in this thread."""
+        try:
+            network = self._idle.pop()
+        except IndexError:  # the first batches
+            network = self._network.share(threads=1)
+        try:
+            return _run_images(network, images)
+        finally:
+            self._idle.append(network)
 
     def _release(self) -> None:
-        self._worker.shutdown(wait=True)
-        self._network.close()
+        self._workers.shutdown(wait=True)
+        for network in (self._network, *self._idle):
+            network.close()
+
+
+def _run_images(network: NativeNetwork, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    if images.dtype != np.uint8:
+        raise EngineError(
+            f"the native engine cannot run a batch of shape {list(images.shape)}: images are uint8, and this is "
+            f"{images.dtype}"
+        )
+    return network.run(images)
 
 
 def open_native_engine(model: Path | bytes, **options: Any) -> Engine:

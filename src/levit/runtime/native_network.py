@@ -78,6 +78,17 @@ class NativeNetwork:
             raise EngineError(f"the native engine cannot run a batch of shape {list(batch.shape)}: out of memory")
         return logits
 
+    def share(self, *, threads: int) -> NativeNetwork:
+        """Another network with the same weights in memory, and threads of its own.
+
+        Args:
+            threads: number of threads.
+
+        Raises:
+            EngineError: there is too little memory.
+        """
+        return NativeNetwork(self._file, threads=threads, instruction_set=self.instruction_set)
+
     def close(self) -> None:
         """Free the memory and the threads; a second call does nothing."""
         handle, self._handle = self._handle, None

@@ -1,23 +1,28 @@
-"""Images of one request: decoded by threads, computed in batches, and returned to the event loop together."""
+"""Images of one request: decoded and finished by threads, and returned to the event loop together."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future
+from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from levit.errors import ImageError, LevitError
 from levit.images.decoding import ImageSource, describe_source
 from levit.runtime.image_results import ImageResult
 from levit.serving.deadlines import Deadline
-from levit.serving.errors import RequestError
-from levit.serving.image_batches import NO_ROW, WaitingImage
 from levit.serving.served_model import ServedModel
 
 Value = TypeVar("Value")
+
+Delivery = Callable[[], None]
+"""Function that gives a request its value or its error, for the thread of the event loop."""
+
+_NO_ROW = np.empty(0, np.float32)  # of an image with an error
 
 
 class RequestImage(NamedTuple):
@@ -45,10 +50,13 @@ class ImageWork(Generic[Value]):
     Args:
         model: the model.
         images: the images, at least one.
-        deadline: deadline of the request.
+        deadline: deadline of the request, which threads look at before they decode or compute.
         render: function from the results, in the order of the images, to the value of the request; called by the
-            thread that has computed the last image.
-        observe: called with the name and the seconds of each stage of each image.
+            thread that finishes the last image.
+
+    Attributes:
+        model, images: the arguments.
+        future: the value, or the error of the request.
     """
 
     def __init__(
@@ -57,73 +65,65 @@ class ImageWork(Generic[Value]):
         images: Sequence[RequestImage],
         deadline: Deadline,
         render: Callable[[list[ImageResult]], Value],
-        observe: Callable[[str, float], None],
     ) -> None:
-        self._model, self._images = model, images
-        self._deadline, self._render, self._observe = deadline, render, observe
+        self.model, self.images = model, images
+        self._deadline, self._render = deadline, render
         self._results: list[ImageResult | None] = [None] * len(images)
         self._missing = len(images)
         self._lock = threading.Lock()
-        self._loop = asyncio.get_running_loop()
-        self.future: asyncio.Future[Value] = self._loop.create_future()
-        self._decoding: list[Future[None]] = []
+        self.future: asyncio.Future[Value] = asyncio.get_running_loop().create_future()
 
-    def start(self, executor: Executor) -> None:
-        """Let the threads begin; `future` gets the value, or the error of the request."""
-        start = time.perf_counter()
-        self._decoding = [executor.submit(self._decode, index, start) for index in range(len(self._images))]
+    def refusal(self) -> LevitError | None:
+        """The error of a request that has ended, so that its images need not be computed; otherwise None."""
+        try:
+            self._deadline.check()
+        except LevitError as error:
+            return error
+        return None
 
-    def abandon(self, reason: RequestError) -> None:
-        """Take the images out of the queue, because the request has ended."""
-        self._deadline.abandon(reason)
-        for decoding in self._decoding:
-            decoding.cancel()
+    def decode(self, index: int) -> NDArray[np.uint8] | ImageResult | LevitError:
+        """Decode one image, in a thread.
 
-    def _decode(self, index: int, submitted: float) -> None:
-        """Decode one image and add it to the next batch, in a thread."""
-        image = self._images[index]
-        name = image.result_name
-        start = time.perf_counter()
-        self._observe("queue", start - submitted)
+        Returns:
+            The network's input, uint8 [height, width, 3]; the result of an image with an error; or the error of the
+            whole request.
+        """
+        image = self.images[index]
         try:
             self._deadline.check()
             if image.error is not None:
                 raise image.error
-            pixels = self._model.computation.preprocess(image.source)
+            return self.model.computation.preprocess(image.source)
         except ImageError as error:
-            self._finish(index, ImageResult(name, NO_ROW, _named(error, name)))
+            return ImageResult(image.result_name, _NO_ROW, _named(error, image.result_name))
         except LevitError as error:
-            self._finish(index, error)
+            return error
         except Exception as error:  # Pillow's warnings as errors, or no memory
-            unreadable = ImageError(f"cannot be read ({type(error).__name__})", source=name)
-            self._finish(index, ImageResult(name, NO_ROW, unreadable))
-        else:
-            self._observe("decode", time.perf_counter() - start)
-            waiting = WaitingImage(name, pixels, self._deadline, lambda result: self._finish(index, result))
-            self._model.batches.add(waiting)
+            unreadable = ImageError(f"cannot be read ({type(error).__name__})", source=image.result_name)
+            return ImageResult(image.result_name, _NO_ROW, unreadable)
 
-    def _finish(self, index: int, result: ImageResult | LevitError) -> None:
-        """Keep the result of an image, in a thread; the last one, or an error of the whole request, ends the work."""
+    def finish(self, index: int, result: ImageResult | LevitError) -> Delivery | None:
+        """Keep the result of an image, in a thread.
+
+        Returns:
+            The delivery of the request after its last image, or after an error of the whole request; otherwise None.
+        """
         if isinstance(result, LevitError):
-            self._deliver(error=result)
-            return
+            return partial(_set, self.future, None, result)
         with self._lock:
             self._results[index] = result
             self._missing -= 1
             is_last = not self._missing
-        if is_last:
-            try:
-                value = self._render([result for result in self._results if result is not None])
-            except Exception as error:
-                self._deliver(error=error)
-            else:
-                self._deliver(value)
-
-    def _deliver(self, value: Value | None = None, *, error: Exception | None = None) -> None:
+        if not is_last:
+            return None
         try:
-            self._loop.call_soon_threadsafe(_set, self.future, value, error)
-        except RuntimeError:  # the event loop has ended, after a second signal
-            return
+            value = self._render([result for result in self._results if result is not None])
+        except Exception as error:
+            return partial(_set, self.future, None, error)
+        return partial(_set, self.future, value, None)
+
+
+AnyWork = ImageWork[Any]
 
 
 def _set(future: asyncio.Future[Any], value: object, error: Exception | None) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from levit.errors import ConfigError
-from levit.runtime.cpu_count import usable_cores
-from levit.runtime.image_results import DEFAULT_BATCH_SIZE, ImageComputation
+from levit.runtime.image_results import DEFAULT_BATCH_SIZE, ImageComputation, ImageResult
 from levit.runtime.opened_model import ModelOptions, OpenedModel
 from levit.serving.errors import RequestError
-from levit.serving.image_batches import ImageBatches
 from levit.spec.artifact import Artifact
 
 DEFAULT_NAME = "default"
@@ -25,6 +24,8 @@ EMBEDDED = "-"
 
 VERSION = "1"
 """The only version of each model, for the Open Inference Protocol."""
+
+_NATIVE_BATCH_SIZE = 8  # more are no faster for one thread
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """Names of models."""
@@ -72,42 +73,53 @@ class ServedModel:
         name: its name in addresses.
         options: the model, and how it is opened.
         max_pixels: largest number of pixels of an image.
-        observe: called with the seconds that each batch took, and its number of images.
 
     Attributes:
-        name, options: the arguments.
+        name, options, max_pixels: the arguments.
         opened: the opened model.
         computation: its computation of images.
-        batches: the queue of its decoded images.
+        batch_size: number of decoded images that are enough for a batch under heavy load.
 
     Raises:
         LevitError: as `levit.Classifier`, or the network cannot compute an image.
     """
 
-    def __init__(
-        self, name: str, options: ModelOptions, *, max_pixels: int, observe: Callable[[float, int], None]
-    ) -> None:
+    def __init__(self, name: str, options: ModelOptions, *, max_pixels: int) -> None:
         self.name, self.options = name, options
         self.opened: OpenedModel = options.open()
         self.max_pixels = max_pixels
         self.computation: ImageComputation = self.opened.computation(
             len(self.artifact.labels), threads=options.threads, max_pixels=max_pixels
         )
-        # The native engine computes one batch at a time; others compute several at once.
-        leaders = 1 if self.opened.engine.name == "native" else max(1, options.threads or usable_cores())
-        self.batches = ImageBatches(self.computation, leaders=leaders, observe=observe)
+        # Others have batches of one size, and fill up smaller ones.
+        self._takes_any_batch = self.opened.engine.name == "native"
+        self.batch_size = _NATIVE_BATCH_SIZE if self._takes_any_batch else DEFAULT_BATCH_SIZE
 
     @property
     def artifact(self) -> Artifact:
         """Description of the model."""
         return self.opened.artifact
 
+    def compute(self, names: list[str], images: list[NDArray[np.uint8]], *, is_alone: bool) -> list[ImageResult]:
+        """Compute preprocessed images.
+
+        Args:
+            names: names of the images in the results.
+            images: network inputs, uint8 [height, width, 3], at most DEFAULT_BATCH_SIZE of them.
+            is_alone: whether no other thread has work, so that all cores compute these images.
+
+        Raises:
+            EngineError: as `ImageComputation.compute`.
+        """
+        is_full = len(images) == DEFAULT_BATCH_SIZE or (self._takes_any_batch and not is_alone)
+        return self.computation.compute(names, images, is_full=is_full)
+
     def warm_up(self) -> None:
         """Compute a gray image in each way that a request can ask for, so that all networks are compiled before."""
         size = self.artifact.architecture.image_height_width
         gray = np.full((*size, 3), 128, np.uint8)
         for count in (1, DEFAULT_BATCH_SIZE):
-            self.computation.compute([""] * count, [gray] * count)
+            self.compute([""] * count, [gray] * count, is_alone=True)
         self.opened.engine.run(np.zeros((1, 3, *size), np.float32))  # normalized values of the inference protocol
 
     def close(self) -> None:

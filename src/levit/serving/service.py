@@ -7,7 +7,6 @@ import sys
 import threading
 from collections.abc import Callable, MutableMapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from typing import Any, TypeVar
 
 from levit.errors import errors_name
@@ -17,6 +16,7 @@ from levit.serving.admission import Admission
 from levit.serving.bodies import BodyReader, Receive
 from levit.serving.deadlines import Deadline
 from levit.serving.errors import DisconnectedError, RequestError
+from levit.serving.image_threads import ImageThreads
 from levit.serving.image_work import ImageWork, RequestImage
 from levit.serving.lifecycle import Lifecycle
 from levit.serving.metrics import MODEL_KEY, Metrics
@@ -48,8 +48,10 @@ class Service:
         self.api_keys = ApiKeys(options.api_keys)
         self.models = ModelTable([model.name for model in models])
         self._requested = models
-        # One thread more than cores, because one of them waits for the engine.
-        self._threads = ThreadPoolExecutor((options.threads or usable_cores()) + 1, thread_name_prefix="levit-serve")
+        threads = options.threads or usable_cores()
+        self._images = ImageThreads(threads, self.metrics)
+        # Other work, such as an explanation, which would delay images if it was done by the same threads.
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="levit-serve")
 
     def load(self) -> None:
         """Open and warm up all models; takes seconds, so that a thread calls it.
@@ -58,12 +60,7 @@ class Service:
             LevitError: as `levit.Classifier`.
         """
         for model in self._requested:
-            served = ServedModel(
-                model.name,
-                model.options,
-                max_pixels=self.options.max_pixels,
-                observe=partial(self.metrics.observe_batch, model.name),
-            )
+            served = ServedModel(model.name, model.options, max_pixels=self.options.max_pixels)
             with errors_name(model.name):
                 served.warm_up()
             self.models.add(served)
@@ -153,16 +150,17 @@ class Service:
             RequestError: the deadline is over, or the client has disconnected; or an error of `render`.
             EngineError: the engine failed.
         """
-        work = ImageWork(model, images, deadline, render, partial(self.metrics.observe_stage, model.name))
-        work.start(self._threads)
+        work = ImageWork(model, images, deadline, render)
+        self._images.add(work)
         try:
             return await _result(work.future, deadline, receive)
         except RequestError as error:
-            work.abandon(error)
+            deadline.abandon(error)
             raise
 
     def close(self) -> None:
-        """End the threads; images that have not begun are left out."""
+        """End the threads; work that has not begun is left out."""
+        self._images.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
