@@ -21,6 +21,7 @@ from levit.serving.options import ServiceOptions
 from levit.serving.served_model import NamedModel
 from levit.serving.service import Service
 from tests.runtime.small_model import color_artifact, write_checkpoint
+from tests.serving.memory_connection import connections
 from tests.serving.server_process import ServerProcess
 
 
@@ -61,21 +62,29 @@ class Running:
 Run = Callable[..., None]
 
 
-@pytest.fixture
-def run() -> Run:
-    """Run a coroutine function with a service in this process; the gate is open unless the test closes it."""
+@pytest.fixture(params=[create_application, connections], ids=["application", "connection"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Run a coroutine function with a service in this process; the gate is open unless the test closes it.
+
+    Requests go to the application, as of any ASGI server, or through a connection of the service's own server.
+    """
 
     def run(test: Callable[[Running], Awaitable[None]], *, is_loaded: bool = True, **options: Any) -> None:
-        asyncio.run(_run(test, is_loaded, options))
+        asyncio.run(_run(test, request.param, is_loaded, options))
 
     return run
 
 
-async def _run(test: Callable[[Running], Awaitable[None]], is_loaded: bool, options: dict[str, Any]) -> None:
+async def _run(
+    test: Callable[[Running], Awaitable[None]],
+    open_application: Callable[[Service], Any],
+    is_loaded: bool,
+    options: dict[str, Any],
+) -> None:
     engine = GatedEngine()
     engine.gate.set()
     service = Service([NamedModel("colors", ModelOptions(engine))], ServiceOptions(**options))
-    running = Running(service, create_application(service), engine)
+    running = Running(service, open_application(service), engine)
     if is_loaded:
         await service.load_in_thread()
         while engine.started.acquire(blocking=False):

@@ -1,6 +1,7 @@
 """Real servers: starting, errors of the command, signals, connections that are slow or end early."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -157,10 +158,20 @@ def test_what_is_not_http_is_an_error_as_json(server):
 def test_requests_on_one_connection_have_their_responses_in_order(server):
     with server.connect() as connection:
         close = HEAD.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" + HEAD + CAT + close + CAT)
+        healthy = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+        connection.sendall(HEAD + CAT + healthy + HEAD + CAT + healthy + close + CAT)
         response = read_all(connection)
-    assert response.count(b"HTTP/1.1 200 OK") == 3
-    assert response.index(b'"status"') < response.index(b'"labels"')
+    assert response.count(b"HTTP/1.1 200 OK") == 5
+    assert re.findall(rb'"(labels|status)"', response) == [b"labels", b"status"] * 2 + [b"labels"]
+
+
+def test_a_refusal_before_the_body_leaves_the_connection_open(server):
+    missing = HEAD.replace(b"/fruit", b"/missing")
+    with server.connect() as connection:
+        connection.sendall(missing)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 404 ")
+        connection.sendall(CAT + HEAD.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") + CAT)
+        assert read_all(connection).startswith(b"HTTP/1.1 200 OK")
 
 
 def test_a_service_for_other_machines_without_keys_warns(fruit, tmp_path):

@@ -283,6 +283,20 @@ def test_head_has_the_status_and_the_headers_of_get_without_a_body(run):
     run(test)
 
 
+def test_a_full_queue_refuses_a_request_before_its_body(run):
+    async def test(running):
+        running.engine.gate.clear()
+        first = asyncio.create_task(request(running.application, "POST", "/predictions/colors", RED))
+        await running.engine_started()
+        head_only = Connection([], is_complete=False)
+        refused = await request(running.application, "POST", "/predictions/colors", connection=head_only)
+        assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+        running.engine.gate.set()
+        assert (await first).status == 200
+
+    run(test, capacity=1)
+
+
 def test_a_request_of_the_fast_route_has_the_response_of_the_general_one(run):
     async def test(running):
         for query, body in (("", RED), ("top_k=2", BLUE), ("top_k=2", b"no image"), ("top_k=999999", RED)):

@@ -12,11 +12,11 @@ from starlette.responses import Response
 
 from levit import __version__
 from levit.errors import LevitError
-from levit.serving.direct_predictions import DirectPredictions
 from levit.serving.documentation_page import documentation_routes
+from levit.serving.error_responses import error_content
 from levit.serving.errors import RequestError, as_request_error
 from levit.serving.explanation_routes import explanation_routes
-from levit.serving.gateway import Application, Gateway, error_content
+from levit.serving.gateway import Application, Gateway
 from levit.serving.health_routes import health_routes
 from levit.serving.inference_routes import inference_routes
 from levit.serving.page_routes import page_routes
@@ -40,7 +40,7 @@ def create_application(service: Service) -> Application:
     routes.add_exception_handler(RequestValidationError, _invalid_parameter)
     routes.add_exception_handler(HTTPException, _http_error)
     routes.add_exception_handler(Exception, _internal_error)
-    application: Application = Gateway(routes, service, DirectPredictions(service))
+    application: Application = Gateway(routes, service)
     if service.options.origins:
         application = CORSMiddleware(
             application,

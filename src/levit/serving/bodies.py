@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 from levit.serving.deadlines import Deadline
@@ -13,7 +13,7 @@ from levit.serving.lifecycle import Lifecycle
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
-_MEMORY_FACTOR = 32
+_MEMORY_FACTOR = 32  # limits of one body, for all bodies in memory
 
 
 class BodyReader:
@@ -24,18 +24,27 @@ class BodyReader:
         lifecycle: at its end, bodies that are not complete are refused.
 
     Attributes:
+        limit: the argument.
         held: bytes of all bodies that are in memory.
     """
 
     def __init__(self, limit: int, lifecycle: Lifecycle) -> None:
-        self._limit = limit
-        self._memory = _MEMORY_FACTOR * limit
+        self.limit = limit
         self._lifecycle = lifecycle
         self.held = 0
 
+    def check_length(self, content_length: str | None) -> None:
+        """Raise an error if a body will be too large, by the header Content-Length, or None without it.
+
+        Raises:
+            RequestError: the body is too large, 413.
+        """
+        if content_length is not None and content_length.isdecimal() and int(content_length) > self.limit:
+            raise self.too_large()
+
     @asynccontextmanager
     async def read(self, receive: Receive, content_length: str | None, deadline: Deadline) -> AsyncIterator[bytes]:
-        """Read a body, and count its bytes until the end of the block.
+        """Read a body, and hold it until the end of the block.
 
         Args:
             receive: function that waits for the next part of the request.
@@ -47,37 +56,69 @@ class BodyReader:
                 the service ends (503).
             DisconnectedError: the client has disconnected.
         """
-        if content_length is not None and content_length.isdecimal() and int(content_length) > self._limit:
-            raise self._too_large()
-        parts: list[bytes] = []
-        size = 0
-        try:
-            async for part in self._parts(receive, deadline):
-                parts.append(part)
-                size += len(part)
-                self.held += len(part)
-                if size > self._limit:
-                    raise self._too_large()
-                if self.held > self._memory:
-                    raise overloaded("too many requests are being received")
-            yield parts[0] if len(parts) == 1 else b"".join(parts)
-        finally:
-            self.held -= size
-
-    async def _parts(self, receive: Receive, deadline: Deadline) -> AsyncIterator[bytes]:
-        is_complete = False
-        while not is_complete:
+        self.check_length(content_length)
+        with closing(Body(self)) as body:
             try:
-                async with asyncio.timeout(deadline.remaining) as timeout, self._lifecycle.waiting(timeout):
-                    message = await receive()
+                async with asyncio.timeout(deadline.remaining) as timeout:
+                    with self._lifecycle.waiting(lambda: timeout.reschedule(0)):
+                        async for part in _parts(receive):
+                            body.add(part)
             except TimeoutError as error:
-                if self._lifecycle.is_ending:
-                    raise self._lifecycle.refusal() from error
-                raise RequestError(408, "the body of the request was not complete in time") from error
-            if message["type"] == "http.disconnect":
-                raise DisconnectedError
-            is_complete = not message.get("more_body", False)
-            yield message.get("body", b"")
+                raise (self._lifecycle.refusal() if self._lifecycle.is_ending else too_slow()) from error
+            yield body.content()
 
-    def _too_large(self) -> RequestError:
-        return RequestError(413, f"the body is larger than the limit of {self._limit / 1e6:g} MB")
+    def too_large(self) -> RequestError:
+        """The error of a body above the limit."""
+        return RequestError(413, f"the body is larger than the limit of {self.limit / 1e6:g} MB")
+
+
+class Body:
+    """Body of a request, whose bytes count until it is closed.
+
+    Args:
+        reader: the reader of all bodies.
+    """
+
+    def __init__(self, reader: BodyReader) -> None:
+        self._reader = reader
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def add(self, part: bytes) -> None:
+        """Add a part.
+
+        Raises:
+            RequestError: the body is too large (413), or there are too many bodies at once (429).
+        """
+        self._parts.append(part)
+        self._size += len(part)
+        self._reader.held += len(part)
+        if self._size > self._reader.limit:
+            raise self._reader.too_large()
+        if self._reader.held > _MEMORY_FACTOR * self._reader.limit:
+            raise overloaded("too many requests are being received")
+
+    def content(self) -> bytes:
+        """All parts."""
+        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+
+    def close(self) -> None:
+        """Hold the bytes no longer; a second call does nothing."""
+        self._reader.held -= self._size
+        self._size = 0
+        self._parts = []
+
+
+def too_slow() -> RequestError:
+    """The error of a body that is not complete at the deadline."""
+    return RequestError(408, "the body of the request was not complete in time")
+
+
+async def _parts(receive: Receive) -> AsyncIterator[bytes]:
+    is_complete = False
+    while not is_complete:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise DisconnectedError
+        is_complete = not message.get("more_body", False)
+        yield message.get("body", b"")

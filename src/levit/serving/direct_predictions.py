@@ -1,50 +1,178 @@
-"""Predictions of requests whose body is an image itself, without the routing and validation of FastAPI."""
+"""Predictions of requests whose body is an image itself, without an application between connection and threads."""
 
 from __future__ import annotations
 
+import asyncio
 import re
-from functools import partial
+import time
+from collections.abc import Callable
+from typing import NamedTuple
 
-from levit.serving.gateway import Application, Receive, Scope, Send
+from levit.serving.admission import Ticket
+from levit.serving.bodies import Body, too_slow
+from levit.serving.deadlines import Deadline
+from levit.serving.error_responses import Headers, error_response, request_error
+from levit.serving.errors import DisconnectedError, RequestError
+from levit.serving.image_work import RequestImage
+from levit.serving.metrics import MODEL_KEY
 from levit.serving.prediction_requests import is_raw_type
-from levit.serving.prediction_routes import predict, response_headers
+from levit.serving.prediction_routes import DEFAULT_TOP_K, Rendering, response_headers
 from levit.serving.served_model import NAME_PATTERN
 from levit.serving.service import Service
 
-_PATH = re.compile(f"/predictions/({NAME_PATTERN.pattern})")
-_QUERY = re.compile(rb"(?:top_k=([1-9][0-9]{0,5}))?")
+Respond = Callable[[int, Headers, bytes], None]
+"""Function that sends the status, the headers and the content of the response."""
+
+_URL = re.compile(rb"(/predictions/(" + NAME_PATTERN.pattern.encode() + rb"))(?:\?(?:top_k=([1-9][0-9]{0,5}))?)?")
 
 
-class DirectPredictions:
-    """The route of predictions for its most common requests; all others are left to FastAPI.
+class DirectRequest(NamedTuple):
+    """Request for the prediction of the image that is its body.
 
-    FastAPI takes much of the processor time around the decoding and the computation of an image to find the route and
-    its parameters.
+    Attributes:
+        path, model: path of the request, and the name of the model in it.
+        top_k: number of labels.
+        headers: headers of the request, with names in lower case.
+        content_length: length of the body, if it is known.
+    """
+
+    path: str
+    model: str
+    top_k: int
+    headers: Headers
+    content_length: str | None
+
+
+def find_direct(method: bytes, url: bytes, headers: Headers) -> DirectRequest | None:
+    """Return a request that needs no application; None for all others, also those with other parameters or errors.
+
+    Examples:
+        >>> find_direct(b"POST", b"/predictions/cats?top_k=3", []).top_k
+        3
+        >>> find_direct(b"POST", b"/predictions/cats", [(b"content-type", b"application/json")])
+    """
+    match = _URL.fullmatch(url)
+    if match is None or method != b"POST":
+        return None
+    values = dict(headers)
+    if b"expect" in values or not is_raw_type(values.get(b"content-type", b"").decode("latin-1")):
+        return None
+    length = values[b"content-length"].decode("latin-1") if b"content-length" in values else None
+    top_k = int(match[3]) if match[3] else DEFAULT_TOP_K
+    return DirectRequest(match[1].decode(), match[2].decode(), top_k, headers, length)
+
+
+class DirectPrediction:
+    """Prediction of one request; the thread of the event loop calls it.
+
+    An application takes several times as long for the same steps, most of it for generality: a task, messages, a check
+    of each header. A request can be refused as soon as its head has come.
+
+    It takes the place of the cycle of a request in the connections of uvicorn, which use the attributes.
 
     Args:
         service: the service.
+        request: the request.
+        respond: function that sends the response.
+        keep_alive: whether the connection stays open after it.
+
+    Attributes:
+        keep_alive: the argument.
+        response_complete: whether the request has ended.
+        disconnected, message_event: those of a cycle, without a use here.
     """
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, service: Service, request: DirectRequest, respond: Respond, *, keep_alive: bool) -> None:
+        self._service, self._request, self._send = service, request, respond
+        self.keep_alive = keep_alive
+        self.response_complete = self.disconnected = False
+        self.message_event = asyncio.Event()
+        self._scope: dict[str, str] = {}
+        self._start = self._complete = time.perf_counter()
+        self._deadline: Deadline = service.deadline()
+        self._timer = asyncio.get_running_loop().call_later(self._deadline.remaining, self._expire)
+        self._body = Body(service.bodies)
+        self._ticket: Ticket | None = None
 
-    def __call__(self, scope: Scope) -> Application | None:
-        """The application that responds to a request for a prediction of the image that is its body, or None.
+    def start(self) -> None:
+        """Accept the request after its head, or refuse it."""
+        self._service.metrics.in_progress.inc()
+        self._try(self._accept)
 
-        It is None if the request has another parameter than a valid top_k, too.
-        """
-        path, query = _PATH.fullmatch(scope["path"]), _QUERY.fullmatch(scope["query_string"])
-        if scope["method"] != "POST" or path is None or query is None or not is_raw_type(_content_type(scope)):
-            return None
-        return partial(self._respond, path[1], int(query[1]) if query[1] else None)
+    def add(self, part: bytes) -> None:
+        """Take a part of the body."""
+        if not self.response_complete:
+            self._try(self._body.add, part)
 
-    async def _respond(self, model: str, top_k: int | None, scope: Scope, receive: Receive, send: Send) -> None:
-        content, seconds = await predict(self._service, scope, receive, model, top_k=top_k)
-        fields = {"content-type": "application/json", "content-length": str(len(content)), **response_headers(seconds)}
-        headers = [(name.encode(), value.encode()) for name, value in fields.items()]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
+    def finish(self) -> None:
+        """Compute the image after the end of the body."""
+        if not self.response_complete:
+            self._try(self._compute)
 
+    def disconnect(self) -> None:
+        """Leave the request, because the connection is lost."""
+        if not self.response_complete:
+            self._end(DisconnectedError())
 
-def _content_type(scope: Scope) -> str:
-    return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"content-type"), "")
+    def _accept(self) -> None:
+        service, request = self._service, self._request
+        service.api_keys.check(request.path, request.headers)
+        self._model = service.accept(request.model, self._scope)
+        service.bodies.check_length(request.content_length)
+        service.lifecycle.add_waiting(self._refuse)
+
+    def _compute(self) -> None:
+        service = self._service
+        service.lifecycle.remove_waiting(self._refuse)
+        self._complete = time.perf_counter()
+        service.metrics.observe_stage(self._model.name, "read", self._complete - self._start)
+        self._ticket = service.admission.admit(1)
+        render = Rendering(service, self._model, self._request.top_k, is_list=False)
+        images = [RequestImage(self._body.content())]
+        service.submit(self._model, images, render, self._deadline).add_done_callback(self._deliver)
+
+    def _deliver(self, future: asyncio.Future[bytes]) -> None:
+        error = future.exception()
+        if self.response_complete:
+            return
+        if error is not None:
+            self._fail(error)
+            return
+        content = future.result()
+        fields = {"content-type": "application/json", "content-length": str(len(content))}
+        fields |= response_headers(time.perf_counter() - self._complete)
+        self._end(None)
+        self._send(200, [(name.encode(), value.encode()) for name, value in fields.items()], content)
+
+    def _expire(self) -> None:
+        self._fail(too_slow() if self._ticket is None else self._deadline.expired())
+
+    def _refuse(self) -> None:
+        """Refuse a request whose body is not complete, because the service ends."""
+        self._fail(self._service.lifecycle.refusal())
+
+    def _try(self, step: Callable[..., None], *arguments: object) -> None:
+        try:
+            step(*arguments)
+        except Exception as error:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        refusal = request_error(error, "POST", self._request.path)
+        self._end(refusal)
+        self._send(refusal.status, *error_response(refusal))
+
+    def _end(self, error: RequestError | None) -> None:
+        """Release what the request holds; an image that is not computed yet leaves the queue."""
+        service = self._service
+        self.response_complete = True
+        self._timer.cancel()
+        service.lifecycle.remove_waiting(self._refuse)
+        self._body.close()
+        if self._ticket is not None:
+            self._ticket.close()
+        if error is not None:
+            self._deadline.abandon(error)
+        service.metrics.in_progress.dec()
+        seconds, status = time.perf_counter() - self._start, 200 if error is None else error.status
+        service.metrics.count_request(self._scope.get(MODEL_KEY, ""), status, seconds)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 
 from levit.serving.errors import RequestError, unavailable
@@ -41,7 +40,7 @@ class Lifecycle:
         self.state = State.LOADING
         self.is_ending = False
         self._observe = observe
-        self._waiting: set[asyncio.Timeout] = set()
+        self._waiting: set[Callable[[], None]] = set()
 
     @property
     def is_ready(self) -> bool:
@@ -72,16 +71,24 @@ class Lifecycle:
         """Wait for no more bodies of requests: those that were accepted are finished, the others are refused."""
         self.drain()
         self.is_ending = True
-        for timeout in self._waiting:
-            timeout.reschedule(0)
+        for refuse in list(self._waiting):
+            refuse()
 
-    @asynccontextmanager
-    async def waiting(self, timeout: asyncio.Timeout) -> AsyncIterator[None]:
-        """Let the end of the service end a block that waits for a client, by its timeout."""
+    def add_waiting(self, refuse: Callable[[], None]) -> None:
+        """Call a function at the end of the service, which ends the waiting for a client."""
         if self.is_ending:
-            timeout.reschedule(0)
-        self._waiting.add(timeout)
+            refuse()
+        self._waiting.add(refuse)
+
+    def remove_waiting(self, refuse: Callable[[], None]) -> None:
+        """Do not call a function any more; one that was not added is ignored."""
+        self._waiting.discard(refuse)
+
+    @contextmanager
+    def waiting(self, refuse: Callable[[], None]) -> Iterator[None]:
+        """Call a function if the service ends within the block."""
+        self.add_waiting(refuse)
         try:
             yield
         finally:
-            self._waiting.discard(timeout)
+            self.remove_waiting(refuse)

@@ -98,7 +98,7 @@ async def predict(
                 ticket.extend(len(parsed.images) - 1)
             else:
                 parsed = PredictionRequest([RequestImage(body)], is_list=False)
-            rendered = _Rendering(service, served, top_k or parsed.top_k or DEFAULT_TOP_K, parsed.is_list)
+            rendered = Rendering(service, served, top_k or parsed.top_k or DEFAULT_TOP_K, is_list=parsed.is_list)
             content = await service.compute(served, parsed.images, rendered, deadline, receive)
     return content, time.perf_counter() - read
 
@@ -108,10 +108,17 @@ def response_headers(seconds: float) -> dict[str, str]:
     return {"Server-Timing": f"total;dur={1000 * seconds:.2f}", "Cache-Control": "no-store"}
 
 
-class _Rendering:
-    """Function from the results of a request to the content of its response; called by a thread."""
+class Rendering:
+    """Function from the results of a request to the content of its response; called by a thread.
 
-    def __init__(self, service: Service, served: ServedModel, top_k: int, is_list: bool) -> None:
+    Args:
+        service: the service, for its metrics.
+        served: the model.
+        top_k: number of labels of each image.
+        is_list: whether the response is a list.
+    """
+
+    def __init__(self, service: Service, served: ServedModel, top_k: int, *, is_list: bool) -> None:
         self._service, self._served = service, served
         self._top_k, self._is_list = top_k, is_list
 

@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from types import FrameType
 
 import uvicorn
@@ -94,22 +95,26 @@ async def _run(
         service.close()
 
 
+def server_config(service: Service) -> uvicorn.Config:
+    """Configuration of the server of a service."""
+    return uvicorn.Config(
+        create_application(service),
+        http=partial(HttpProtocol, service),  # type: ignore[arg-type]  # it is only called
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="critical",  # it would log tracebacks, and requests of port scanners
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE,
+    )
+
+
 class _Server(uvicorn.Server):
     """Server that drains before it ends, and then ends with 0."""
 
     def __init__(self, service: Service) -> None:
-        config = uvicorn.Config(
-            create_application(service),
-            http=HttpProtocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            log_level="critical",  # it would log tracebacks, and requests of port scanners
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=_KEEP_ALIVE,
-        )
-        super().__init__(config)
+        super().__init__(server_config(service))
         self._service = service
         self._drain = service.options.drain
 

@@ -150,13 +150,23 @@ class Service:
             RequestError: the deadline is over, or the client has disconnected; or an error of `render`.
             EngineError: the engine failed.
         """
-        work = ImageWork(model, images, deadline, render)
-        self._images.add(work)
         try:
-            return await _result(work.future, deadline, receive)
+            return await _result(self.submit(model, images, render, deadline), deadline, receive)
         except RequestError as error:
             deadline.abandon(error)
             raise
+
+    def submit(
+        self,
+        model: ServedModel,
+        images: Sequence[RequestImage],
+        render: Callable[[list[ImageResult]], Value],
+        deadline: Deadline,
+    ) -> asyncio.Future[Value]:
+        """Start computing images as `compute` does; the future may have its errors."""
+        work = ImageWork(model, images, deadline, render)
+        self._images.add(work)
+        return work.future
 
     def close(self) -> None:
         """End the threads; work that has not begun is left out."""
