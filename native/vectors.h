@@ -42,7 +42,7 @@ INLINE Floats absolute(Floats v) { return (Floats)((Ints)v & splat(0x7fffffff));
 #if defined(__AVX512F__)
 constexpr int TILE_ROWS = 6, TILE_PANELS = 4, NARROW_ROWS = 14;
 #elif defined(__AVX2__)
-constexpr int TILE_ROWS = 4, TILE_PANELS = 1, NARROW_ROWS = 4;
+constexpr int TILE_ROWS = 6, TILE_PANELS = 1, NARROW_ROWS = 6;
 #elif defined(__aarch64__)
 constexpr int TILE_ROWS = 6, TILE_PANELS = 1, NARROW_ROWS = 6;
 #else

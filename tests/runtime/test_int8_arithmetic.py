@@ -1,8 +1,10 @@
-"""Whether int8 is exact on a processor, by its flags and by the environment of oneDNN."""
+"""Whether int8 is exact on a processor, by its flags and by the environment of oneDNN, and in which engine."""
 
 import pytest
 
-from levit.runtime.int8_arithmetic import has_exact_int8
+from levit.runtime import int8_arithmetic
+from levit.runtime.int8_arithmetic import exact_int8_engine, has_exact_int8
+from tests.runtime.native_library import _library, native_library  # noqa: F401  # fixtures
 
 
 @pytest.mark.parametrize(
@@ -23,3 +25,14 @@ def test_int8_is_exact_with_vnni(tmp_path, cpuinfo, environment, expected):
     if cpuinfo is not None:
         (tmp_path / "proc" / "cpuinfo").write_text(cpuinfo)
     assert has_exact_int8(root=tmp_path, environment=environment) is expected
+
+
+@pytest.mark.parametrize(
+    ("is_exact", "switch", "expected"),
+    [(True, "1", "auto"), (None, "1", "auto"), (False, "1", "native"), (False, "0", "auto")],
+)
+@pytest.mark.usefixtures("native_library")
+def test_accuracy_in_int8_is_measured_by_an_engine_that_does_not_saturate(monkeypatch, is_exact, switch, expected):
+    monkeypatch.setattr(int8_arithmetic, "has_exact_int8", lambda: is_exact)
+    monkeypatch.setenv("LEVIT_NATIVE", switch)
+    assert exact_int8_engine() == expected

@@ -16,6 +16,7 @@ from levit.exporting.artifact_files import artifact_of
 from levit.exporting.quantization import quantizable_layers, quantize, restore
 from levit.images.transform import normalize
 from levit.runtime.engine import Precision, open_engine
+from levit.runtime.int8_arithmetic import exact_int8_engine
 from levit.spec.artifact import Accuracy, Artifact, Quantization
 
 CALIBRATION_IMAGES = 1000
@@ -107,14 +108,14 @@ def make_int8(
 
 
 def evaluate_candidate(model: onnx.ModelProto, images: PreparedImages, precision: Precision = "auto") -> Candidate:
-    """Run a model on all images.
+    """Run a model on all images, with sums of int8 that do not depend on this processor.
 
     Args:
         model: the ONNX model.
         images: the evaluation images.
         precision: precision of the arithmetic, as in `levit.runtime.engine.open_engine`.
     """
-    engine = open_engine(model.SerializeToString(), precision=precision)
+    engine = open_engine(model.SerializeToString(), engine=exact_int8_engine(), precision=precision)
     logits = images.compute_logits(engine)
     return Candidate(model, logits, images.accuracy(engine, logits))
 

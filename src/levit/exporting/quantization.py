@@ -12,6 +12,7 @@ import logging
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
 from importlib import import_module
 from io import StringIO
 from types import ModuleType
@@ -24,9 +25,9 @@ from onnx import numpy_helper
 
 from levit.deployment.graph import INPUT, OUTPUT
 from levit.deployment.node_names import BIAS, BIASED_SCORES, CONTEXT, HEAD, MATMUL, RESIDUAL, SCORES, SOFTMAX, WEIGHT
+from levit.exporting.artifact_files import artifact_of
 from levit.images.transform import normalize
 from levit.runtime.telemetry import telemetry_disabled
-from levit.spec.artifact import Artifact
 
 # Suffixes of nodes that remain in floating point.
 _FLOAT_NODES = (SCORES, BIASED_SCORES, SOFTMAX, CONTEXT, RESIDUAL)
@@ -68,13 +69,14 @@ def quantize(model: onnx.ModelProto, images: Sequence[NDArray[np.uint8]]) -> onn
         images: quantization images, uint8 [height, width, 3] each, resized and cropped.
 
     Returns:
-        The network with pairs of QuantizeLinear and DequantizeLinear nodes, and with the metadata of `model`.
+        The network with pairs of QuantizeLinear and DequantizeLinear nodes, and with the metadata of `model`
+        but for the precision.
 
     Raises:
         ImportError: NNCF is not installed.
     """
     nncf = _import_nncf()
-    preprocessing = Artifact.from_metadata({pair.key: pair.value for pair in model.metadata_props}).preprocessing
+    preprocessing = artifact_of(model).preprocessing
     float_nodes = {HEAD + MATMUL, *(node.name for node in model.graph.node if node.name.endswith(_FLOAT_NODES))}
     with _standard_output_unused():
         quantized: onnx.ModelProto = nncf.quantize(
@@ -170,7 +172,7 @@ def _make_unsigned(model: onnx.ModelProto) -> None:
 
 
 def _finish(model: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelProto:
-    """Remove unused nodes and tensors, add shapes and metadata of the original, and check the model."""
+    """Remove unused nodes and tensors, add shapes and metadata in int8, and check the model."""
     used, nodes = {OUTPUT}, []
     for node in reversed(model.graph.node):
         if used.intersection(node.output):
@@ -189,7 +191,7 @@ def _finish(model: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelProt
         ir_version=original.ir_version,
         producer_name=original.producer_name,
     )
-    onnx.helper.set_model_props(finished, {pair.key: pair.value for pair in original.metadata_props})
+    onnx.helper.set_model_props(finished, replace(artifact_of(original), precision="int8").to_metadata())
     onnx.checker.check_model(finished)
     return finished
 

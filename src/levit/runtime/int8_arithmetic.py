@@ -7,6 +7,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from levit.runtime.native_library import find_library
+
+_EXACT_ENGINE = "native"  # whatever the processor
+
 _X86 = re.compile(r"^flags\s*:(.*)$", re.MULTILINE)
 _WITHOUT_VNNI = {"SSE41", "AVX", "AVX2", "AVX512_CORE"}  # values of ONEDNN_MAX_CPU_ISA
 
@@ -33,3 +37,15 @@ def has_exact_int8(*, root: Path = Path("/"), environment: Mapping[str, str] = o
     if environment.get("ONEDNN_MAX_CPU_ISA", "").upper() in _WITHOUT_VNNI:
         return False
     return bool({"avx512_vnni", "avx_vnni"} & set(match[1].split()))
+
+
+def exact_int8_engine() -> str:
+    """Name of the engine whose accuracy in int8 is that of a processor with VNNI, as in `open_engine(engine=…)`.
+
+    It is "auto", or "native" on a processor on which the sums of OpenVINO saturate.
+
+    Examples:
+        >>> exact_int8_engine() in ("auto", "native")
+        True
+    """
+    return _EXACT_ENGINE if has_exact_int8() is False and find_library() is not None else "auto"
