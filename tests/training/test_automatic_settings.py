@@ -54,6 +54,11 @@ def test_a_given_value_is_kept_and_the_others_follow_from_it(name):
         assert chosen["warmup_epochs"] == round((chosen | values)["epochs"] / 10, 1)
 
 
+@pytest.mark.parametrize(("num_images", "epochs"), [(54, 5), (90, 4), (199, 2), (300, 2), (640, 1)])
+def test_a_state_is_saved_after_twenty_steps(num_images, epochs):
+    assert settings(num_images).get("save_epochs", 1) == epochs
+
+
 def test_settings_without_an_effect_beside_given_ones_are_left_out():
     values = {"crop": "padded", "ema": 0.0}
     chosen, defaults = settings(54, **values), option_defaults()
@@ -65,5 +70,5 @@ def test_settings_without_an_effect_beside_given_ones_are_left_out():
 def test_they_are_described_on_one_line():
     assert describe_settings(settings(54, 6)) == (
         "select last, batch_size 16, lr 0.001, warmup_epochs 3, layer_decay 0.75, ema 0.95, ema_warmup True, "
-        "min_crop 0.35, freeze_batch_norm True, new_heads linear-probe"
+        "min_crop 0.35, save_epochs 5, freeze_batch_norm True, new_heads linear-probe"
     )

@@ -9,7 +9,7 @@
 With fewer than 5,000 images the learning rate is 1e-3, with a layer decay of 0.75, the warm-up is a tenth of the run,
 a random crop keeps at least 35 % of an image, and the statistics of batch norms are frozen, because those of small
 batches change the features. The heads of a LeViT for new classes start as a linear probe. Random weights, which need
-longer training, keep the defaults.
+longer training, keep the defaults. A state is saved every 20 steps or more, because saving takes longer than a step.
 
 With fewer than 100 validation images one of them is more than a percent of the accuracy, so that the best of many
 epochs is mostly luck: the last epoch is kept instead, whose learning rate is near zero. `benchmarks/small_data.py`
@@ -27,7 +27,7 @@ from levit.training.options import TrainingOptions, option_defaults
 AUTOMATIC_SETTINGS = frozenset(
     {
         "batch_size", "ema", "ema_warmup", "epochs", "freeze_batch_norm", "layer_decay", "lr", "min_crop", "new_heads",
-        "select", "warmup_epochs",
+        "save_epochs", "select", "warmup_epochs",
     }
 )  # fmt: skip
 """Names of the options that are chosen."""
@@ -35,6 +35,7 @@ AUTOMATIC_SETTINGS = frozenset(
 FEW_VALIDATION_IMAGES = 100
 
 _FEW, _MANY = 200, 5000  # training images
+_SAVE_STEPS = 20
 
 
 class _Schedule(NamedTuple):
@@ -100,9 +101,11 @@ def _fine_tuning(options: TrainingOptions, given: Collection[str], num_images: i
     batch_size, epochs = options.optimizer.batch_size, options.schedule.epochs
     if "batch_size" not in given:
         batch_size = max(2, min(schedule.batch_size, num_images // 2 * 2))
+    steps_per_epoch = ceil(num_images / batch_size)
     if "epochs" not in given:
-        epochs = max(10, ceil(schedule.steps / ceil(num_images / batch_size)))
+        epochs = max(10, ceil(schedule.steps / steps_per_epoch))
     return {
         "batch_size": batch_size, "epochs": epochs, "lr": 1e-3, "warmup_epochs": round(epochs / 10, 1),
         "layer_decay": 0.75, "ema": schedule.ema, "ema_warmup": True, "min_crop": 0.35,
+        "save_epochs": ceil(_SAVE_STEPS / steps_per_epoch),
     }  # fmt: skip

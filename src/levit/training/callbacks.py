@@ -80,12 +80,13 @@ class Callback:
         """Called after a state was saved or loaded: the files in the run directory are those of this progress."""
 
     def on_epoch_end(self, progress: Progress, *, is_best: bool) -> None:
-        """Called after an epoch was validated and saved.
+        """Called after an epoch was validated, and saved unless `save_epochs` leaves it out.
 
         Args:
             progress: the metrics of the epoch are the last item of `progress.history`, by the names of the columns of
                 `results.csv`; accuracies are fractions in [0, 1].
-            is_best: whether it is the best epoch up to now, whose weights were saved in the run directory.
+            is_best: whether it is the best epoch up to now, whose weights the run directory has from the next saved
+                state on.
         """
 
     def on_train_end(self, progress: Progress) -> None:

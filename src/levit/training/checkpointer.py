@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_state_dict,
+    set_state_dict,
+)
 
 from levit.training.failures import NonFiniteError
 from levit.training.fingerprint import Fingerprint
@@ -20,8 +25,10 @@ from levit.training.student import Student
 
 AVERAGE = "ema"
 
+_ON_FIRST_PROCESS = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(kw_only=True)
 class Checkpointer:
     """Saves and restores a run; only the first process writes.
 
@@ -38,6 +45,15 @@ class Checkpointer:
     student: Student
     model: ModelState
     fingerprint: Fingerprint
+    _held: dict[str, Tensor] | None = field(default=None, init=False)
+
+    def hold(self, best: BestWeights) -> None:
+        """Copy the best weights of an epoch that is not saved; the next state that is saved comes with them.
+
+        All processes call it at the same point.
+        """
+        weights = self._weights(best, get_model_state_dict(self.model.prepared, options=_ON_FIRST_PROCESS))
+        self._held = {name: tensor.clone() for name, tensor in weights.items()}
 
     def save(self, progress: Progress, *, best: BestWeights | None = None) -> None:
         """Write `last/` and `ema/`, and the best weights into the run directory.
@@ -47,14 +63,13 @@ class Checkpointer:
 
         Args:
             progress: progress of the run, saved with its state.
-            best: the weights that are better than those of all epochs before, if any.
+            best: which weights of this epoch are better than those of all epochs before, if any.
 
         Raises:
             CheckpointError: files cannot be written.
             NonFiniteError: a weight is infinite or NaN; nothing was written.
         """
-        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-        states = get_state_dict(self.model.prepared, self.model.optimizer.optimizer, options=options)
+        states = get_state_dict(self.model.prepared, self.model.optimizer.optimizer, options=_ON_FIRST_PROCESS)
         weights, optimizer = cast(dict[str, Tensor], states[0]), states[1]
         if not all(torch.isfinite(tensor).all() for tensor in weights.values()):
             where = f"the step after step {progress.step} of epoch {progress.epoch + 1}"
@@ -64,11 +79,12 @@ class Checkpointer:
             scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else None
             tensors = {"network": weights, "optimizer": optimizer, "average": average, "scaler": scaler}
             with checkpoint_errors(self.run):
-                if best is not None:
-                    self.student.save(self.run, average if best == "average" and average is not None else weights)
+                if (best_weights := self._weights(best, weights) if best else self._held) is not None:
+                    self.student.save(self.run, best_weights)
                 state = RunState(self.fingerprint, progress, tensors)
                 save_state(self.run, state, lambda folder: self.student.save(folder, weights))
                 self._save_average()
+        self._held = None
 
     def restore(self, tensors: dict[str, Any]) -> None:
         """Load the tensors of a saved state, and write `ema/` again, which a killed process may have left out.
@@ -97,6 +113,11 @@ class Checkpointer:
         """
         if self.accelerator.is_main_process:
             drop_tensors(self.run, RunState(self.fingerprint, progress, {}))
+
+    def _weights(self, best: BestWeights, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The weights of the network, or those of its average."""
+        average = self.model.average
+        return weights if best == "network" or average is None else average.module.state_dict()
 
     def _save_average(self) -> None:
         if self.model.average is not None:

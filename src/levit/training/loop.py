@@ -48,7 +48,7 @@ class TrainingLoop:
         callbacks: hooks for display, results and trackers.
         progress: position of the run, metrics of its epochs, and the best epoch.
         epochs: number of epochs, cool-down included.
-        options: metric, patience, and minutes between checkpoints.
+        options: metric, patience, and distances between checkpoints.
     """
 
     accelerator: Accelerator
@@ -199,7 +199,7 @@ class TrainingLoop:
         self.callbacks.on_step(report)
 
     def _finish_epoch(self, seconds: float, steps: int) -> None:
-        """Validate, save, and report the epoch, whose last `steps` steps took `seconds`."""
+        """Validate, save if it is time to, and report the epoch, whose last `steps` steps took `seconds`."""
         row: Metrics = {
             "epoch": self.progress.epoch + 1, "train_loss": self.progress.train_loss,
             "train_top1": self.progress.train_top1, "lr": self.step.model.lr,
@@ -212,9 +212,13 @@ class TrainingLoop:
             row, metric=self.options.metric, patience=self.options.patience, window=self.options.best_window,
             select=self.options.select,
         )  # fmt: skip
+        is_last = self.progress.epoch >= self.epochs or self.progress.is_out_of_patience
         with long_work(self.accelerator):
-            self.checkpointer.save(self.progress, best=best)
-            self.callbacks.on_checkpoint(self.progress)
+            if is_last or self.progress.epoch % self.options.save_epochs == 0:
+                self.checkpointer.save(self.progress, best=best)
+                self.callbacks.on_checkpoint(self.progress)
+            elif best is not None:
+                self.checkpointer.hold(best)
             self.callbacks.on_epoch_end(self.progress, is_best=best is not None)
 
     def _validate(self) -> Metrics:

@@ -169,6 +169,7 @@ class RunOptions:
     save_minutes: float = option(
         10.0, "Minutes between checkpoints within an epoch; 0 disables them.", low=0, changes_result=False
     )
+    save_epochs: int = option(1, "Epochs between checkpoints; the last one is saved.", low=1, changes_result=False)
     keep_state: bool = option(
         False, "Keep optimizer and average in the last state of a complete run.", changes_result=False
     )

@@ -1,0 +1,62 @@
+"""Checkpoints after some of the epochs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from levit.training.callbacks import Callback
+from levit.training.options import TrainingOptions
+from levit.training.progress import Progress
+from levit.training.run_state import load_state
+from levit.training.train import train
+from tests.training.runs import StopAfterSteps, assert_same_run, read_results
+
+
+class SavedEpochs(Callback):
+    """Epochs after which the run directory was written."""
+
+    def __init__(self) -> None:
+        self.epochs: list[int] = []
+
+    def on_checkpoint(self, progress: Progress) -> None:
+        self.epochs.append(progress.epoch)
+
+
+@pytest.fixture
+def options(run_options: TrainingOptions) -> TrainingOptions:
+    """Options of a run of three epochs of three steps, of which the second and the last are saved."""
+    return run_options.with_values(epochs=3, save_epochs=2)
+
+
+def test_a_run_that_saves_some_of_its_epochs_ends_as_one_that_saves_all(
+    options: TrainingOptions, tmp_path: Path
+) -> None:
+    saved = SavedEpochs()
+    some = train(options, callbacks=[saved])
+    every = train(options, save_epochs=1, out=str(tmp_path / "every"))
+    assert saved.epochs == [2, 3]
+    assert (some.best, some.best_epoch) == (every.best, every.best_epoch)
+    assert_same_run(some.folder, every.folder)
+
+
+@pytest.mark.parametrize("select", ["best", "last"])
+def test_a_run_that_is_stopped_saves_the_best_weights_of_epochs_that_were_not_saved(
+    options: TrainingOptions, tmp_path: Path, select: str
+) -> None:
+    folders = []
+    for save_epochs in (1, 3):
+        out = tmp_path / f"{save_epochs}"
+        stopped = options.with_values(out=str(out), save_epochs=save_epochs, select=select)
+        run = train(stopped, callbacks=[StopAfterSteps(8)])  # in the third epoch
+        assert not run.is_complete
+        state = load_state(out)
+        assert state is not None
+        assert (state.progress.epoch, state.progress.step) == (2, 2)
+        assert [row["epoch"] for row in read_results(out)] == [1, 2]
+        folders.append(out)
+    assert_same_run(*folders)
+    complete = train(options, out=str(tmp_path / "complete"), select=select)
+    resumed = train(stopped, resume=True)
+    assert_same_run(resumed.folder, complete.folder)
