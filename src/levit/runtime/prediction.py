@@ -104,7 +104,9 @@ class Prediction:
             ConfigError: `k` is less than 1.
         """
         best = self.top(k)
-        return [Label(UNKNOWN, -1, best[0].score), *best][:k] if self.is_unknown else best
+        # As `is_unknown`, without computing all scores again.
+        is_unknown = bool(best) and np.float32(best[0].score) < self.threshold
+        return [Label(UNKNOWN, -1, best[0].score), *best][:k] if is_unknown else best
 
     def to_dict(self, k: int = 5) -> dict[str, Any]:
         """The prediction as values that JSON can store; the same that `levit predict --json` prints.

@@ -21,6 +21,8 @@ from levit.serving.service import Service
 
 DEFAULT_TOP_K = 5
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode  # once, because `json.dumps` makes an encoder for each call
+
 ModelName = Annotated[str, Path(description="Name of the model; `default` is also the first one.")]
 TopK = Annotated[int | None, Query(ge=1, description="Number of labels of each image; default: 5.")]
 Timeout = Annotated[float | None, Query(gt=0, description="Seconds after which the request ends with 504.")]
@@ -134,7 +136,7 @@ class Rendering:
             raise as_request_error(error)
         predictions = [self._served.opened.prediction(result).to_dict(self._top_k) for result in results]
         value = {"predictions": predictions} if self._is_list else predictions[0]
-        return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
+        return _encode(value).encode("utf-8", "backslashreplace")
 
 
 def describe(served: ServedModel) -> dict[str, Any]:
