@@ -10,6 +10,7 @@ from levit.evaluation.comparison import ComparisonAccumulator, RecordedPredictio
 from levit.evaluation.evaluator import evaluate
 from levit.evaluation.metrics import class_metrics
 from levit.evaluation.multi_label import evaluate_multi_label
+from levit.reporting import html_page
 from levit.reporting.evaluation_report import evaluation_report
 from levit.reporting.multi_label_report import multi_label_report
 from tests.evaluation.color_data import OUT_OF_RANGE, UNREADABLE, UNUSABLE, ColorDataset, FlagDataset, RedDataset
@@ -61,6 +62,21 @@ def test_no_sentence_and_no_table_is_without_content():
     assert "No image is predicted correctly by only one of them." in page
     assert "<th>of the class</th>" not in page
     assert re.search(r":\s*(</p>|<div class=\"photos\"></div>)", page) is None
+
+
+def test_calibration_and_speed_are_those_of_many_images():
+    evaluation = evaluate(color_classifier(), ColorDataset())
+    few, many = evaluation_report(evaluation), evaluation_report(replace(evaluation, num_evaluated=100))
+    assert "too few to compare the scores with the accuracy" in few
+    assert "images per second" not in few
+    assert "Where bars stay below the line" in many
+    assert "images per second" in many
+
+
+def test_classes_are_called_the_hardest_where_others_are_folded():
+    rows = [[f"class {index}"] for index in range(html_page.MAX_ROWS + 1)]
+    assert "<h2>Classes</h2>" in html_page.hardest_and_all("classes", ["class"], rows[:-1])
+    assert "<h2>Hardest classes</h2>" in html_page.hardest_and_all("classes", ["class"], rows)
 
 
 def test_a_report_says_that_the_model_chose_among_the_classes_of_the_data():

@@ -55,6 +55,17 @@ def test_different_curves_give_different_pictures_and_equal_curves_the_same_pict
     assert pictures[0] == pictures[2] != pictures[1]
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_the_axis_of_a_metric_ends_at_0_and_100_percent(tmp_path, monkeypatch, value):
+    limits = []
+    monkeypatch.setattr(
+        "matplotlib.figure.Figure.savefig", lambda figure, file, **_: limits.append(figure.axes[1].get_ylim())
+    )
+    with pytest.raises(OSError, match=r"curves"):  # nothing was written
+        draw(tmp_path, [row | {"top1": value} for row in ROWS[:3]])
+    assert -1 <= limits[0][0] < limits[0][1] <= 101
+
+
 @pytest.mark.parametrize(("metric", "prefix"), [("top1", ""), ("top1", "ema_"), ("loss", ""), ("loss", "ema_")])
 def test_the_epoch_whose_weights_are_kept_is_marked(tmp_path, metric, prefix):
     rows = [row | {"ema_top1": row["top1"] / 2} for row in ROWS[:5]]

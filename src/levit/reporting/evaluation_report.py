@@ -15,6 +15,8 @@ from levit.reporting import confusion_table, html_page
 from levit.reporting.charts import draw_confusion_matrix, draw_reliability
 from levit.spec.labels import has_top5
 
+_MANY_IMAGES = 100  # with fewer, the calibration error is mostly chance, and the speed that of the start
+
 
 def evaluation_report(evaluation: Evaluation, comparison: Comparison | None = None) -> str:
     """HTML page with metrics, mistakes, confusion matrix, calibration, problems of the data, and every class.
@@ -63,14 +65,17 @@ def _left_out(evaluation: Evaluation) -> str:
 def _cards(evaluation: Evaluation) -> str:
     recall, _, f1 = evaluation.per_class.means(evaluation.class_indices)
     top5 = (f"{100 * evaluation.top5.value:.2f} %", f"top-5 accuracy, {_interval(evaluation.top5)}")
+    of_many = [
+        (f"{100 * evaluation.calibration.error:.1f} %", "calibration error of the scores"),
+        (f"{evaluation.images_per_second:,.0f}", "images per second, from file to label"),
+    ]
     return html_page.cards(
         [
             (f"{100 * evaluation.top1.value:.2f} %", f"top-1 accuracy, {_interval(evaluation.top1)}"),
             *([top5] if has_top5(evaluation.candidates) else []),
             (f"{100 * recall:.2f} %", "mean recall of the classes"),
             (f"{100 * f1:.2f} %", "mean F1 of the classes"),
-            (f"{100 * evaluation.calibration.error:.1f} %", "calibration error of the scores"),
-            (f"{evaluation.images_per_second:,.0f}", "images per second, from file to label"),
+            *(of_many if evaluation.num_evaluated >= _MANY_IMAGES else []),
         ]
     )
 
@@ -184,6 +189,11 @@ def _confused_pairs(evaluation: Evaluation) -> list[list[str]]:
 
 
 def _calibration(evaluation: Evaluation) -> str:
+    if evaluation.num_evaluated < _MANY_IMAGES:
+        return (
+            f"<h2>Calibration of the scores</h2><p>Fewer than {_MANY_IMAGES} images are too few to compare the scores "
+            "with the accuracy.</p>"
+        )
     return (
         "<h2>Calibration of the scores</h2><p>Where bars stay below the line, scores are higher than the accuracy. The "
         f"mean difference is {100 * evaluation.calibration.error:.1f} points.</p>"
@@ -202,4 +212,4 @@ def _classes(evaluation: Evaluation) -> str:
          (scores.precision, scores.recall, scores.f1))]
         for index in order
     ]  # fmt: skip
-    return html_page.worst_and_all("Hardest classes", "classes", ["class", "images", "precision", "recall", "F1"], rows)
+    return html_page.hardest_and_all("classes", ["class", "images", "precision", "recall", "F1"], rows)

@@ -106,12 +106,12 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], text: int = 1) -
     return f'<div class="table"><table><tr>{heads}</tr>{body}</table></div>'
 
 
-def worst_and_all(title: str, plural: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def hardest_and_all(plural: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Section with a table of the first rows, and a collapsed table of all rows if there are more."""
-    worst = f"<h2>{escape(title)}</h2>{table(header, rows[:MAX_ROWS])}"
     if len(rows) <= MAX_ROWS:
-        return worst
-    return f"{worst}<details><summary>All {len(rows):,} {plural}</summary>{table(header, rows)}</details>"
+        return f"<h2>{plural.capitalize()}</h2>{table(header, rows)}"
+    hardest = f"<h2>Hardest {plural}</h2>{table(header, rows[:MAX_ROWS])}"
+    return f"{hardest}<details><summary>All {len(rows):,} {plural}</summary>{table(header, rows)}</details>"
 
 
 def bad_images(bad: Sequence[BadImage]) -> str:

@@ -89,4 +89,4 @@ def _labels(evaluation: MultiLabelEvaluation) -> str:
         "per_label.csv.</p>"
     )
     header = ["label", "images", "average precision", "F1", "threshold"]
-    return html_page.worst_and_all("Hardest labels", "labels", header, rows) + note
+    return html_page.hardest_and_all("labels", header, rows) + note

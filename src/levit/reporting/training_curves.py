@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _MAX_MARKED_EPOCHS = 30
 _GRAY, _GREEN, _ORANGE, _DARK = "#8a8a8a", "#0b6e4f", "#c8553d", "#333333"
 
+_MARGIN = 1  # percent beyond 0 and 100, for markers
+
 Rows = Sequence[Mapping[str, float]]
 
 
@@ -56,6 +58,8 @@ def _plot_metric(axes: Axes, rows: Rows, metric: str, style: Mapping[str, Any]) 
     for name, (label, color) in curves.items():
         if name in rows[0]:
             axes.plot(epochs, [100 * row[name] for row in rows], label=label, color=color, **style)
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, -_MARGIN), min(high, 100 + _MARGIN))  # a flat curve would be drawn between 95 and 105
 
 
 def _mark_epoch(axes: Axes, rows: Rows, metric: str, best: tuple[int, str]) -> None:
