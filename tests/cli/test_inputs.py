@@ -36,6 +36,15 @@ def test_a_file_is_kept_whether_or_not_it_is_an_image_or_exists(files):
     assert list(iterate_inputs(names)) == images(*names)
 
 
+@pytest.mark.parametrize("name", ["names.txt", "NAMES.LST"])
+def test_a_list_of_files_that_is_given_as_an_image_is_reported_with_the_way_to_read_it(files, name):
+    (files / name).write_text("b.jpg\nA.PNG\n")
+    (missing,) = iterate_inputs([name])
+    assert missing == MissingInput(name, "a list of files, which is read from standard input: give - and < LIST")
+    (files / name).write_bytes(b"\xff\xd8\0not a name")
+    assert list(iterate_inputs([name])) == images(name)
+
+
 def test_a_folder_gives_all_images_below_it_in_order(files):
     assert list(iterate_inputs(["."])) == images("./A.PNG", "./b.jpg", "./sub/c.webp", "./sub/deep/d.Tiff")
     assert list(iterate_inputs(["sub/"])) == images("sub/c.webp", "sub/deep/d.Tiff")

@@ -44,6 +44,13 @@ def test_downloaded_models_are_marked(console, tmp_path, monkeypatch):
     assert {name for name, row in rows.items() if row["is_cached"]} == {"-", "LeViT-128S.pth", "levit-192"}
 
 
+def test_a_narrow_table_leaves_out_the_size_and_cuts_nothing(console, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = console("models").out.splitlines()
+    assert lines[0].split() == ["name", "top-1", "cached"]
+    assert not any("…" in line or len(line) > 40 for line in lines)
+
+
 def test_the_table_has_a_line_for_each_model(console):
     lines = console("models").out.splitlines()
     assert [line.split()[0] for line in lines[1:-1]] == ["-", *HUB_NAMES, *ADDRESSES]

@@ -45,6 +45,9 @@ class Pause:
 
 Input = ImageInput | MissingInput | Pause
 
+_MAX_NAME = 4096  # characters
+_LIST_SUFFIXES = (".txt", ".lst", ".list")
+
 
 def iterate_inputs(arguments: Iterable[str], passed_over: PassedOverFiles) -> Iterator[Input]:
     """Expand arguments to image files, lazily and in order.
@@ -96,8 +99,22 @@ def _from_stdin(passed_over: PassedOverFiles) -> Iterator[Input]:
 def _file_or_folder(path: str, passed_over: PassedOverFiles) -> Iterator[Input]:
     if os.path.isdir(path):
         yield from _or_missing(_walk(path, frozenset(), passed_over), path, "no images in this folder")
+    elif path.lower().endswith(_LIST_SUFFIXES) and _is_list(path):
+        yield MissingInput(path, "a list of files, which is read from standard input: give - and < LIST")
     else:
         yield ImageInput(path)
+
+
+def _is_list(path: str) -> bool:
+    """Whether the first line of a file is the name of an existing file."""
+    if not os.path.isfile(path):
+        return False
+    try:
+        with open(path, encoding="utf-8-sig", errors="surrogateescape") as stream:
+            line = stream.readline(_MAX_NAME).rstrip("\r\n")
+        return bool(line) and os.path.exists(line)
+    except (OSError, ValueError):  # unreadable, or a line with a null character
+        return False
 
 
 def _matching(pattern: str, passed_over: PassedOverFiles) -> Iterator[Input]:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+_WIDTH = 48  # columns of a terminal that shows all values; a narrower one leaves out the size
+
 
 @dataclass(frozen=True)
 class ModelRow:
@@ -97,16 +99,17 @@ def _print_table(rows: list[ModelRow]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    console = Console(highlight=False)
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("name", no_wrap=True)
-    for column in ("size", "top-1", "downloaded"):
+    shows_size = console.width >= _WIDTH
+    for column in (*(["size"] if shows_size else []), "top-1", "cached"):
         table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
-        size = f"{row.parameters / 1e6:.1f} M"
+        size = [f"{row.parameters / 1e6:.1f} M"] if shows_size else []
         accuracy = "" if row.top1 is None else f"{100 * row.top1:.1f} %"
         name = f"{row.name} (embedded)" if row.kind == "embedded" else row.name
-        table.add_row(name, size, accuracy, "yes" if row.is_cached else "no")
-    console = Console(highlight=False)
+        table.add_row(name, *size, accuracy, "yes" if row.is_cached else "no")
     console.print(table)
     classes = next(row.classes for row in rows if row.kind == "embedded")
     console.print(f"Top-1 of ImageNet as published; of the embedded model, on its own {classes} classes.", style="dim")
