@@ -13,7 +13,7 @@ from levit.serving.server import server_config
 from levit.serving.service import Service
 
 
-class _Transport(asyncio.Transport):
+class MemoryTransport(asyncio.Transport):
     """Transport whose `response` is complete with the last byte of it, or with the loss of the connection."""
 
     def __init__(self, *, has_body: bool) -> None:
@@ -43,26 +43,31 @@ class _Transport(asyncio.Transport):
         pass
 
 
+def connect(service: Service, *, has_body: bool = True) -> tuple[HttpProtocol, MemoryTransport]:
+    """Connection of the server of a service; `has_body`: whether its response has a body."""
+    config = server_config(service)
+    config.load()
+    transport = MemoryTransport(has_body=has_body)
+    protocol = HttpProtocol(service, config=config, server_state=ServerState(), app_state={})
+    protocol.connection_made(transport)
+    return protocol, transport
+
+
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
 def connections(service: Service) -> Callable[[dict[str, Any], Receive, Send], Awaitable[None]]:
     """An application that sends each request over a connection of the server of a service."""
-    config = server_config(service)
-    config.load()
 
     async def send_request(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        transport = _Transport(has_body=scope["method"] != "HEAD")
-        state = ServerState()
-        protocol = HttpProtocol(service, config=config, server_state=state, app_state={})
-        protocol.connection_made(transport)
+        protocol, transport = connect(service, has_body=scope["method"] != "HEAD")
         feeding = asyncio.create_task(_feed(protocol, scope, receive, transport))
         try:
             response = await transport.response
         finally:
             feeding.cancel()
-        await asyncio.gather(*state.tasks)
+        await asyncio.gather(*protocol.tasks)
         if response is None:  # disconnected
             return
         status, headers, body = response
@@ -72,7 +77,7 @@ def connections(service: Service) -> Callable[[dict[str, Any], Receive, Send], A
     return send_request
 
 
-async def _feed(protocol: HttpProtocol, scope: dict[str, Any], receive: Receive, transport: _Transport) -> None:
+async def _feed(protocol: HttpProtocol, scope: dict[str, Any], receive: Receive, transport: MemoryTransport) -> None:
     """Send the head, and the parts of the body as chunks unless its length is in the head."""
     query = b"?" + scope["query_string"] if scope["query_string"] else b""
     is_chunked = all(name != b"content-length" for name, _ in scope["headers"])

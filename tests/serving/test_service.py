@@ -6,7 +6,12 @@ import threading
 import pytest
 
 from levit.runtime.cpu_count import usable_cores
-from tests.serving.conftest import png
+from levit.runtime.opened_model import ModelOptions
+from levit.serving.options import ServiceOptions
+from levit.serving.served_model import NamedModel
+from levit.serving.service import Service
+from tests.serving.conftest import GatedEngine, png
+from tests.serving.memory_connection import connect
 from tests.serving.requests import Connection, metric, request
 
 RED, BLUE = png(255, 0, 0), png(0, 0, 255)
@@ -295,6 +300,27 @@ def test_a_full_queue_refuses_a_request_before_its_body(run):
         assert (await first).status == 200
 
     run(test, capacity=1)
+
+
+@pytest.mark.parametrize("path", ["/predictions/missing", "/v2/models/missing/infer"])
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_a_client_that_does_not_send_the_rest_of_a_refused_body_is_left(path, is_complete, monkeypatch):
+    async def test():
+        service = Service([NamedModel("colors", ModelOptions(GatedEngine()))], ServiceOptions())
+        service.lifecycle.finish_loading()
+        protocol, transport = connect(service)
+        protocol.data_received(b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n" % path.encode())
+        status, _, _ = await transport.response
+        assert (status, transport.is_closed) == (404, False)
+        protocol.data_received(b"xy" if is_complete else b"x")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert transport.is_closed != is_complete
+        protocol.connection_lost(None)
+
+    # The heads are complete at once.
+    monkeypatch.setattr("levit.serving.http_protocol._HEAD_TIMEOUT", 0)
+    asyncio.run(test())
 
 
 def test_a_request_of_the_fast_route_has_the_response_of_the_general_one(run):

@@ -82,11 +82,13 @@ class DirectPrediction:
         disconnected, message_event: those of a cycle, without a use here.
     """
 
+    disconnected = False
+    message_event = asyncio.Event()
+
     def __init__(self, service: Service, request: DirectRequest, respond: Respond, *, keep_alive: bool) -> None:
         self._service, self._request, self._send = service, request, respond
         self.keep_alive = keep_alive
-        self.response_complete = self.disconnected = False
-        self.message_event = asyncio.Event()
+        self.response_complete = False
         self._scope: dict[str, str] = {}
         self._start = self._complete = time.perf_counter()
         self._deadline: Deadline = service.deadline()
@@ -106,8 +108,7 @@ class DirectPrediction:
 
     def finish(self) -> None:
         """Compute the image after the end of the body."""
-        if not self.response_complete:
-            self._try(self._compute)
+        self._try(self._compute)
 
     def disconnect(self) -> None:
         """Leave the request, because the connection is lost."""

@@ -16,7 +16,7 @@ _HEAD_TIMEOUT = 30  # seconds
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """Connection of a client: one that sends no complete head of a request in time is closed.
+    """Connection of a client: one that sends no complete head, or not the rest of a refused body, in time is closed.
 
     Args:
         service: the service, for direct predictions.
@@ -25,6 +25,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     _head_timer: asyncio.TimerHandle | None = None
     _direct: DirectPrediction | None = None  # the last one
+    _is_complete = False  # the last request, with its body
 
     def __init__(self, service: Service, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -51,6 +52,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """End the waiting, and start the request."""
         self._stop_timer()
+        self._is_complete = False
         direct = self._direct_prediction()
         if direct is None:
             super().on_headers_complete()
@@ -66,11 +68,23 @@ class HttpProtocol(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Let the request know that its body is complete."""
-        if isinstance(self.cycle, DirectPrediction):
+        """Let the request know that its body is complete, or wait for the next one after an early response."""
+        self._is_complete = True
+        if self.cycle.response_complete:
+            self._stop_timer()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+        elif isinstance(self.cycle, DirectPrediction):
             self.cycle.finish()
         else:
             super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, or wait for the rest of the body."""
+        super().on_response_complete()
+        if self.cycle.response_complete and not self._is_complete:
+            self._start_timer()
 
     def send_400_response(self, msg: str) -> None:
         """Respond to what is not HTTP."""
