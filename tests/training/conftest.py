@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Callable
 from multiprocessing.context import BaseContext
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from PIL import Image
 
 import levit
 from levit.data.open_data import open_data
-from levit.training.options import TrainingOptions
+from levit.training.datasets import IMAGE_COPIES, index_training_data, open_training_data
+from levit.training.indexed_images import IndexedImages
+from levit.training.options import DataOptions, TrainingOptions
 from levit.training.student import build_student
 from tests.training.runs import COLORS, TINY
 from tests.training.tiny import CLASSES, photo, save_levit
@@ -23,6 +26,22 @@ from tests.training.tiny import CLASSES, photo, save_levit
 def _seeded_generator():
     """Augmentation seeds torch's generator; without this, tests would depend on their order."""
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Callable[..., tuple[IndexedImages, IndexedImages]]:
+    """Open and index training and validation set."""
+
+    def make(data, *, classes=None, writes=True, val_share=0.1, keeps_unlabeled=False, **others):
+        paths = {name: str(path) for name, path in others.items() if path is not None}
+        opened = open_training_data(DataOptions(data=str(data), **paths))
+        copies = tmp_path / "run" / IMAGE_COPIES
+        chosen = classes or opened.train.classes
+        return index_training_data(
+            opened, chosen, copies=copies, val_share=val_share, seed=0, writes=writes, keeps_unlabeled=keeps_unlabeled
+        )
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -45,3 +45,13 @@ def labeled_images(labels, classes=CLASSES, *, is_multi_label=False) -> IndexedI
 def first_pixel(source, sample):
     """Transform to one pixel: a conversion that imports neither timm nor torchvision."""
     return torch.tensor(read_image(source).getpixel((0, 0)), dtype=torch.float32)[:, None, None]
+
+
+def names(images: IndexedImages) -> list[str]:
+    """Names of all images."""
+    return [images.name(index) for index in range(len(images))]
+
+
+def labels(images: IndexedImages) -> list[tuple[int, ...]]:
+    """Labels of all images."""
+    return [images.labels(index) for index in range(len(images))]

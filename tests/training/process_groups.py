@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -16,6 +17,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from levit.errors import LevitError
@@ -170,3 +172,12 @@ def _train(options: TrainingOptions, callbacks: Sequence[Callback]) -> None:
     except LevitError as error:
         Path(f"{options.run.out}.error").write_text(str(error))
         sys.exit(FAILURE)
+
+
+def wait_until(is_true: Callable[[], bool]) -> None:
+    """Poll a condition; fail where it does not become true in time."""
+    for _ in range(100 * TIMEOUT):
+        if is_true():
+            return
+        time.sleep(0.01)
+    pytest.fail("the condition did not become true")

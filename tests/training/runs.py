@@ -15,6 +15,7 @@ from levit.training.progress import Progress
 from levit.training.run_state import load_state
 
 COLORS = ("blue", "green", "red")
+AFTER_EVERY_STEP = 1e-6  # minutes between checkpoints
 TINY: dict[str, Any] = {
     "image_size": 32,
     "hidden_sizes": [16, 24, 32],

@@ -13,38 +13,13 @@ from levit.training.datasets import (
     check_output_outside_data,
     count_labels,
     hash_images,
-    index_training_data,
     open_training_data,
     split_validation,
 )
 from levit.training.options import DataOptions
 from tests.data.datasets_on_disk import write_images, write_parquet
-from tests.training.image_stores import labeled_images
+from tests.training.image_stores import labeled_images, labels, names
 from tests.training.tiny import CLASSES
-
-
-def names(images):
-    return [images.name(index) for index in range(len(images))]
-
-
-def labels(images):
-    return [images.labels(index) for index in range(len(images))]
-
-
-@pytest.fixture
-def load(tmp_path):
-    """Open and index training and validation set."""
-
-    def make(data, *, classes=None, writes=True, val_share=0.1, keeps_unlabeled=False, **others):
-        paths = {name: str(path) for name, path in others.items() if path is not None}
-        opened = open_training_data(DataOptions(data=str(data), **paths))
-        copies = tmp_path / "run" / IMAGE_COPIES
-        chosen = classes or opened.train.classes
-        return index_training_data(
-            opened, chosen, copies=copies, val_share=val_share, seed=0, writes=writes, keeps_unlabeled=keeps_unlabeled
-        )
-
-    return make
 
 
 @given(st.lists(st.integers(2, 40), min_size=1, max_size=6), st.floats(0.01, 0.9), st.integers(0, 9))
@@ -269,101 +244,16 @@ def test_data_of_one_class_is_an_error(tmp_path, load):
         load(tmp_path / "alone")
 
 
+def test_a_folder_around_the_folders_of_classes_is_an_error_that_names_the_right_one(tmp_path, load):
+    write_images(tmp_path / "download", "photos/cat/1.png", "photos/dog/2.png")
+    with pytest.raises(DataError, match=r"'photos' is the only class: if its folders are the classes, give ") as caught:
+        load(tmp_path / "download")
+    assert str(caught.value).endswith(str(tmp_path / "download" / "photos"))
+
+
 def test_a_validation_class_that_is_not_trained_is_an_error(tmp_path, load, photos):
     write_images(tmp_path / "more", *(f"{name}/1.png" for name in (*CLASSES, "emu")))
     with pytest.raises(DataError, match=r"^more: .*'emu'.*: rename the classes, or leave out") as caught:
         load(photos, val=tmp_path / "more")
     assert "class_map" not in str(caught.value)  # training has no such option
     assert "--class-map" not in str(caught.value)
-
-
-LABELED = [f"{name}/{number}.png" for name in ("cat", "dog") for number in range(3)]
-
-
-@pytest.mark.parametrize("folder", ["unlabeled", "unlabelled", "none"])
-def test_images_in_a_folder_for_unlabeled_ones_are_trained_on_and_never_validated_on(tmp_path, load, folder):
-    data = write_images(tmp_path / "pets", *LABELED, *(f"{folder}/{number}.png" for number in range(5)))
-    if folder == "none":
-        train, _ = load(data, val_share=0.34)  # an ordinary name is that of a class
-        assert (train.classes, count_labels(train).tolist()) == (("cat", "dog", "none"), [2, 2, 3])
-        return
-    train, validation = load(data, val_share=0.34, keeps_unlabeled=True)
-    assert (train.num_unlabeled, validation.num_unlabeled) == (5, 0)
-    assert (len(train), len(validation)) == (4 + 5, 2)
-    assert count_labels(train).tolist() == [2, 2]
-    with pytest.warns(LevitWarning, match="left out without a label: 5 of 11 images"):
-        train, _ = load(data, val_share=0.34)
-    assert (len(train), train.num_unlabeled) == (4, 0)
-
-
-def test_the_folder_of_unlabeled_images_may_be_beside_the_splits(tmp_path, load):
-    files = [f"{split}/{name}" for split in ("train", "val") for name in LABELED]
-    data = write_images(tmp_path / "pets", *files, "unlabeled/a/1.png", "unlabeled/2.png")
-    with pytest.raises(DataError, match="next to folders of images"):
-        load(data, keeps_unlabeled=True)
-    (data / "unlabeled" / "2.png").rename(data / "unlabeled" / "a" / "2.png")
-    train, validation = load(data, keeps_unlabeled=True)
-    assert (len(train), train.num_unlabeled, len(validation)) == (8, 2, 6)
-
-
-@pytest.mark.parametrize("label", [-1, None])
-def test_rows_of_parquet_files_without_a_label_are_trained_on(tmp_path, load, label):
-    data = write_parquet(tmp_path / "pets.parquet", labels=(0, 0, 0, 1, 1, 1, label, label))
-    train, validation = load(data, val_share=0.34, keeps_unlabeled=True)
-    assert (len(train), train.num_unlabeled, len(validation)) == (4 + 2, 2, 2)
-    assert validation.num_unlabeled == 0
-
-
-@pytest.mark.parametrize("kind", ["folder", "parquet"])
-def test_labels_of_further_images_are_ignored(tmp_path, photos, load, kind):
-    if kind == "folder":
-        more = write_images(tmp_path / "more", "fox/1.png", "emu/2.png", "emu/3.png")
-    else:
-        more = write_parquet(tmp_path / "more.parquet", names=("fox", "emu"), labels=(1, 0, 1))
-    train, validation = load(photos, unlabeled=more, keeps_unlabeled=True)
-    alone, same = load(photos)
-    assert (len(train), train.num_unlabeled) == (len(alone) + 3, 3)
-    assert names(train)[: len(alone)] == names(alone)
-    assert names(validation) == names(same)
-    selected = train.select(np.array([0, len(alone), len(alone) + 2]))
-    assert selected.num_unlabeled == 2
-    assert [selected.labels(index) for index in (1, 2)] == [(), ()]
-    content = selected.image(2)
-    assert (content if isinstance(content, bytes) else content.read_bytes())[:4] == b"\x89PNG"
-
-
-@pytest.mark.parametrize("kind", ["folder", "parquet"])
-def test_outliers_have_no_label_and_are_not_validated_on(tmp_path, photos, load, kind):
-    if kind == "folder":
-        others = write_images(tmp_path / "others", "drawings/1.png", "drawings/2.png", "faces/3.png")
-    else:
-        others = write_parquet(tmp_path / "others.parquet", names=("fox", "emu"), labels=(1, 0, 1))
-    more = write_images(tmp_path / "more", "x/1.png")
-    train, validation = load(photos, unlabeled=more, outliers=others, keeps_unlabeled=True)
-    alone, same = load(photos)
-    assert (len(train), train.num_unlabeled, train.num_outliers) == (len(alone) + 4, 1, 3)
-    assert (names(validation), validation.num_outliers) == (names(same), 0)
-    are_outliers = [train.is_outlier(index) for index in range(len(train))]
-    assert are_outliers == [False] * (len(alone) + 1) + [True] * 3
-    assert {train.labels(index) for index in np.flatnonzero(are_outliers)} == {()}
-    np.testing.assert_array_equal(count_labels(train), count_labels(alone))
-    selected = train.select(np.array([0, len(train) - 1]))
-    assert [selected.is_outlier(index) for index in (0, 1)] == [False, True]
-
-
-def test_outliers_change_the_hash_of_the_images(tmp_path, photos, load):
-    more = write_images(tmp_path / "more", "x/1.png")
-    runs = [load(photos, keeps_unlabeled=True, **{name: more})[0] for name in ("unlabeled", "outliers")]
-    assert len({hash_images(images) for images in [*runs, load(photos)[0]]}) == 3
-
-
-def test_multi_label_data_has_no_outliers(tmp_path, photos):
-    data = write_parquet(tmp_path / "pets.parquet", labels=((0,), (0, 1), ()), column="labels")
-    with pytest.raises(ConfigError, match=r"^outliers is .*any number of labels: add the images to the data"):
-        open_training_data(DataOptions(data=str(data), outliers=str(photos)))
-
-
-def test_multi_label_data_has_no_further_images_without_labels(tmp_path, photos):
-    data = write_parquet(tmp_path / "pets.parquet", labels=((0,), (0, 1), ()), column="labels")
-    with pytest.raises(ConfigError, match=r"^unlabeled is .*several labels: leave it out"):
-        open_training_data(DataOptions(data=str(data), unlabeled=str(photos)))

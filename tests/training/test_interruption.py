@@ -1,9 +1,9 @@
-"""A run that was stopped or killed, alone or in a group of processes, ends with the same bits when it is resumed.
+"""A run that was stopped or killed ends with the same bits when it is resumed.
 
 Runs used to be killed at twenty random moments, and groups of processes at three. What a kill leaves behind depends
 only on which files are complete, so the tests kill once at each moment that differs in this: before the first step,
 within an epoch, before validation, between the state and the results, after an epoch, and while a state is written.
-`test_run_state.py` covers each renaming of a save.
+`test_run_state.py` covers each renaming of a save, `test_several_processes.py` groups of processes.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -25,7 +24,7 @@ import torch
 import yaml
 
 from levit.errors import LevitError
-from levit.training.datasets import IMAGE_COPIES, open_training_data
+from levit.training.datasets import open_training_data
 from levit.training.environment import build_accelerator
 from levit.training.options import TrainingOptions
 from levit.training.output_directory import lock_run_directory
@@ -33,18 +32,14 @@ from levit.training.run_state import load_state
 from levit.training.setup import build_training_loop
 from levit.training.train import run_training, train
 from tests.training.process_groups import (
-    FAILURE,
     TIMEOUT,
     KillAt,
-    KillFirst,
-    SignalAfterStep,
     start,
-    start_group,
-    train_blocked,
-    train_together,
     wait,
+    wait_until,
 )
 from tests.training.runs import (
+    AFTER_EVERY_STEP,
     COLORS,
     StopAfterSteps,
     StopAtStart,
@@ -55,7 +50,6 @@ from tests.training.runs import (
 )
 from tests.training.tiny import save_levit
 
-AFTER_EVERY_STEP = 1e-6  # minutes between checkpoints
 DISTILLED = {
     "distillation": "soft", "tau": 2.0, "accumulate": 2, "layer_decay": 0.8, "class_weights": "balanced",
     "cooldown_epochs": 1, "freeze": "stem", "epochs": 1, "warmup_epochs": 0.5,
@@ -63,7 +57,6 @@ DISTILLED = {
 CACHED = {"distillation": "soft", "teacher_views": 2, "cutmix": 1.0, "ema": 0.9, "ema_warmup": True}
 
 needs_sigkill = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
-needs_gloo = pytest.mark.skipif(sys.platform == "win32", reason="gloo connects processes on Unix")
 
 
 @pytest.fixture
@@ -190,135 +183,6 @@ def test_a_run_that_is_killed_while_it_saves_is_resumed_to_the_same_bits(
 
 
 @pytest.mark.slow
-@needs_gloo
-def test_two_processes_compute_the_losses_of_one(
-    options: TrainingOptions, processes: BaseContext, tmp_path: Path
-) -> None:
-    steady = options.with_values(drop_path=0.0, freeze_batch_norm=True)
-    one, two = steady.with_values(out=str(tmp_path / "one")), steady.with_values(out=str(tmp_path / "two"))
-    train_together(processes, two)
-    train(one)
-    for row, other in zip(read_results(one.run.out), read_results(two.run.out), strict=True):
-        assert row["train_loss"] == pytest.approx(other["train_loss"], abs=1e-5)
-        assert row["loss"] == pytest.approx(other["loss"], abs=1e-5)
-
-
-@pytest.mark.slow
-@needs_gloo
-def test_two_processes_that_are_killed_are_resumed_to_the_same_bits(
-    options: TrainingOptions, processes: BaseContext, tmp_path: Path
-) -> None:
-    options = options.with_values(save_minutes=AFTER_EVERY_STEP)
-    train_together(processes, options)
-    killed = options.with_values(out=str(tmp_path / "killed"), resume=True)
-    assert wait(start(processes, killed, [KillAt("step", 2)], count=2)) == [-signal.SIGKILL] * 2
-    state = load_state(Path(killed.run.out))
-    assert state is not None
-    assert (state.progress.epoch, state.progress.step) == (0, 1)
-    train_together(processes, killed)
-    assert_same_run(options.run.out, killed.run.out)
-
-
-@pytest.mark.slow
-@needs_gloo
-def test_signals_to_several_processes_stop_all_of_them_after_the_same_step(
-    options: TrainingOptions, processes: BaseContext
-) -> None:
-    """Each process gets the signal twice, as from Slurm and from torchrun."""
-    train_together(processes, options.with_values(epochs=2000), [SignalAfterStep()])
-    state = load_state(Path(options.run.out))
-    assert state is not None
-    assert (state.progress.epoch, state.progress.step) == (0, 1)
-
-
-@pytest.mark.slow
-@needs_gloo
-@pytest.mark.parametrize(("field", "count", "position"), [("batches", 3, (0, 1)), ("validator", 0, (0, 3))])
-def test_a_signal_ends_the_wait_of_several_processes_for_a_batch_that_never_arrives(
-    options: TrainingOptions,
-    processes: BaseContext,
-    tmp_path: Path,
-    field: str,
-    count: int,
-    position: tuple[int, int],
-) -> None:
-    """The first process waits for the second microbatch of a step, or for a validation batch, and the other for it."""
-    options = options.with_values(accumulate=2)
-    train_together(processes, options)
-    stopped = options.with_values(out=str(tmp_path / "stopped"), resume=True)
-    group = start_group(processes, train_blocked, (stopped, field, count, tmp_path / "waits"), count=2)
-    wait_until((tmp_path / "waits").exists)
-    for process in group:
-        process.terminate()  # SIGTERM
-    assert wait(group) == [0, 0]
-    state = load_state(tmp_path / "stopped")
-    assert state is not None
-    assert (state.progress.epoch, state.progress.step) == position
-    train_together(processes, stopped)
-    assert_same_run(options.run.out, stopped.run.out)
-
-
-@pytest.mark.slow
-@needs_gloo
-def test_the_end_of_a_process_ends_the_others_with_an_error(options: TrainingOptions, processes: BaseContext) -> None:
-    assert wait(start(processes, options, [KillFirst("step", 2)], count=2)) == [-signal.SIGKILL, FAILURE]
-    message = Path(f"{options.run.out}.error").read_text()
-    assert message.startswith("another of the processes that train together has ended or does not respond (Connection ")
-
-
-@pytest.mark.slow
-@needs_gloo
-def test_a_process_without_a_validation_image_does_not_block_the_others(
-    options: TrainingOptions, processes: BaseContext, colors: Path, tmp_path: Path
-) -> None:
-    for name in COLORS:
-        (tmp_path / "one" / name).mkdir(parents=True)
-    shutil.copy(colors / "validation" / "red" / "0.png", tmp_path / "one" / "red" / "0.png")
-    train_together(processes, options.with_values(val=str(tmp_path / "one"), epochs=1))
-    assert len(read_results(options.run.out)) == 1
-
-
-@pytest.mark.slow
-@needs_gloo
-def test_two_processes_train_on_the_copy_that_the_first_one_makes(
-    options: TrainingOptions, processes: BaseContext, parquet: Path, photos: Path, tmp_path: Path
-) -> None:
-    """As on the files themselves, whose names, labels and order are those of the parquet file."""
-    options = options.with_values(val_share=0.4, epochs=1, batch_size=8, save_minutes=0.0)
-    train_together(processes, options.with_values(data=str(photos)))
-    copied = options.with_values(data=str(parquet), out=str(tmp_path / "copied"))
-    train_together(processes, copied)
-    assert_same_run(options.run.out, copied.run.out)
-    assert not (tmp_path / "copied" / IMAGE_COPIES).exists()
-
-
-TWO_RUNS = """
-import sys
-import levit, yaml
-
-if __name__ == "__main__":
-    values = yaml.safe_load(open(sys.argv[1]))
-    levit.train(**values | {"out": values["out"] + "-teacher"})
-    levit.train(**values | {"teacher": values["out"] + "-teacher"})
-"""
-
-
-@pytest.mark.slow
-@needs_gloo
-def test_a_script_started_by_torchrun_trains_a_teacher_and_then_its_student(
-    options: TrainingOptions, tmp_path: Path
-) -> None:
-    (tmp_path / "script.py").write_text(TWO_RUNS)
-    (tmp_path / "options.yaml").write_text(yaml.safe_dump(options.with_values(epochs=1).to_flat()))
-    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-    command = [sys.executable, *launch, str(tmp_path / "script.py"), str(tmp_path / "options.yaml")]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, text=True, capture_output=True, check=False, timeout=240)
-    assert done.returncode == 0, done.stderr
-    assert [len(read_results(options.run.out + suffix)) for suffix in ("-teacher", "")] == [1, 1]
-
-
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups")
 def test_ctrl_c_stops_the_command_and_its_workers_and_a_line_says_how_to_continue(options: TrainingOptions) -> None:
     arguments = Path(options.run.out).with_suffix(".yaml")
@@ -361,12 +225,3 @@ def test_files_that_a_kill_at_the_very_end_left_out_are_written_when_the_run_is_
     train(options, epochs=1, resume=True)
     assert (run / "ema" / "model.safetensors").read_bytes() == average
     assert len(read_results(run)) == 1
-
-
-def wait_until(is_true: Callable[[], bool]) -> None:
-    """Poll a condition; fail where it does not become true in time."""
-    for _ in range(100 * TIMEOUT):
-        if is_true():
-            return
-        time.sleep(0.01)
-    pytest.fail("the condition did not become true")
