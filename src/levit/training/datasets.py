@@ -63,7 +63,8 @@ def open_training_data(options: DataOptions) -> TrainingData:
     if not train.classes:
         raise DataError("no labels", source=options.data, hint="put the images into one folder for each class")
     if len(train.classes) == 1 and not train.is_multi_label:
-        raise DataError(f"{train.classes[0]!r} is the only class", source=options.data, hint="use at least two classes")
+        reason = f"{train.classes[0]!r} is the only class"
+        raise DataError(reason, source=options.data, hint=_hint_for_one_class(train))
     for data in (train, validation):
         if data is not None and data.is_any_label_correct:
             raise DataError("any of several labels counts as correct", source=data.name, hint="use it to evaluate only")
@@ -76,6 +77,15 @@ def open_training_data(options: DataOptions) -> TrainingData:
         reason = f"is {options.unlabeled}, and images of {train.name} have several labels"
         raise ConfigError(reason, source="unlabeled", hint="leave it out")
     return TrainingData(train, validation, unlabeled, _open_outliers(options, train))
+
+
+def _hint_for_one_class(data: LabeledDataset) -> str:
+    """What to do about data of one class, whose folder may be the one that contains the classes."""
+    if isinstance(data, FileListDataset) and data.is_grouped:
+        folder = data.files.folder / data.classes[0]
+        if folder.is_dir() and sum(path.is_dir() for path in folder.iterdir()) > 1:
+            return f"if its folders are the classes, give {folder}"
+    return "use at least two classes"
 
 
 def check_output_outside_data(data: TrainingData, directory: Path) -> None:
