@@ -98,6 +98,15 @@ def test_a_new_network_has_residual_branches_of_zero():
     assert not mlp.linear_up.linear.bias.any()
 
 
+@torch.no_grad()
+def test_a_new_network_distinguishes_images_unlike_that_of_the_library():
+    """The norm after an attention between two stages, which has no shortcut, is 0 in a new network of the library."""
+    torch.manual_seed(0)
+    network = levit.LevitForImageClassification(levit.load_checkpoint(ONE_HEAD / "levit.pt").config).train()
+    logits = network(torch.from_numpy(expected(ONE_HEAD)["input"])).logits
+    assert (logits[0] - logits[1]).abs().max() > 0.1
+
+
 @pytest.mark.parametrize("folder", [ONE_HEAD, TWO_HEADS])
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
 def test_a_written_file_equals_that_of_the_library(tmp_path, folder, suffix):
