@@ -13,6 +13,7 @@ from flax import nnx
 
 import levit
 import levit.jax
+from levit.data.subsets import Subset
 from levit.images.decoding import read_image
 from levit.images.transform import normalize, preprocess
 from levit.spec.preprocessing import Preprocessing
@@ -32,12 +33,12 @@ preprocessing = Preprocessing(resize=SIZE, crop=(SIZE, SIZE))
 
 
 def read(path, count=None):
-    """Read all images as uint8 [N, 32, 32, 3], and their classes."""
+    """Read all images, or some of them, as uint8 [N, 32, 32, 3], with their labels and the names of the classes."""
     data = levit.open_data(path)
-    images = [preprocess(read_image(image), preprocessing) for image, _, _ in data]
-    labels = [classes[0] for _, classes, _ in data]
-    order = np.random.default_rng(0).permutation(len(images))[:count]  # data may be ordered class by class
-    return np.stack(images)[order], np.array(labels)[order], data.classes
+    chosen = np.random.default_rng(0).permutation(len(data))[:count]  # data may be ordered class by class
+    items = list(Subset(data, chosen))
+    images = [preprocess(read_image(item.image), preprocessing) for item in items]
+    return np.stack(images), np.array([item.labels[0] for item in items]), data.classes
 
 
 def augment(images, generator):
