@@ -4,10 +4,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import levit
 from levit.errors import ConfigError
+from levit.training.datasets import open_training_data
+from levit.training.options import DataOptions
 from levit.training.recipe import read_recipe
+from levit.training.run_options import count_images
 from tests.training.runs import StopAfterSteps, assert_same_run
 
 
@@ -53,6 +57,19 @@ def test_a_given_option_that_differs_from_the_resumed_run_is_an_error(colors, va
     levit.train(colors, **values, callbacks=[StopAfterSteps(1)])
     with pytest.raises(ConfigError, match=r"^runs.train cannot resume with other values of `epochs`"):
         levit.train(resume=True, epochs=3)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"), [((2, 2), (2, 2)), ((20, 20, 20), (54, 6)), ((1, 1), (2, 0)), ((5,) * 20, (80, 20))]
+)
+def test_validation_images_are_at_least_one_of_every_class(here, counts, expected):
+    for label, count in enumerate(counts):
+        (here / "photos" / str(label)).mkdir(parents=True)
+        for number in range(count):
+            Image.new("RGB", (8, 8)).save(here / "photos" / str(label) / f"{number}.png")
+    data = open_training_data(DataOptions(data="photos"))
+    assert count_images(data, 0.1) == expected
+    assert count_images(data, 0.0) == (sum(counts), 0)
 
 
 def test_the_data_that_cannot_be_read_leaves_no_folder(values, here):

@@ -107,5 +107,5 @@ def _fine_tuning(options: TrainingOptions, given: Collection[str], num_images: i
     return {
         "batch_size": batch_size, "epochs": epochs, "lr": 1e-3, "warmup_epochs": round(epochs / 10, 1),
         "layer_decay": 0.75, "ema": schedule.ema, "ema_warmup": True, "min_crop": 0.35,
-        "save_epochs": ceil(_SAVE_STEPS / steps_per_epoch),
+        "save_epochs": min(epochs, ceil(_SAVE_STEPS / steps_per_epoch)),
     }  # fmt: skip

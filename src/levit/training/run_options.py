@@ -87,11 +87,7 @@ def complete_options(
         ConfigError: the metric is not defined for the labels of the data, or the hardware lacks the precision.
     """
     options = _choose_model(options, given, accelerator)
-    num_images, num_validation = len(data.train), round(options.data.val_share * len(data.train))
-    if data.validation is None:
-        num_images -= num_validation
-    else:
-        num_validation = len(data.validation)
+    num_images, num_validation = count_images(data, options.data.val_share)
     settings = automatic_settings(
         options, given, num_images=num_images, num_validation_images=num_validation,
         allows_linear_probe=not data.train.is_multi_label and not is_timm_network(options.model.model),
@@ -105,6 +101,20 @@ def complete_options(
     values["precision"] = choose_precision(options.run.precision)
     values["teacher"] = options.teacher.teacher if options.teacher.has_teacher else None
     return TrainingOptions.from_flat(**values)
+
+
+def count_images(data: TrainingData, val_share: float) -> tuple[int, int]:
+    """Number of training and of validation images, about: before the images of each class are counted.
+
+    A share for validation is at least one image of every class, and leaves every class one.
+    """
+    num_images = len(data.train)
+    if data.validation is not None:
+        return num_images, len(data.validation)
+    num_validation = round(val_share * num_images)
+    if val_share and not data.train.is_multi_label:
+        num_validation = max(num_validation, min(len(data.train.classes), num_images - len(data.train.classes)))
+    return num_images - num_validation, num_validation
 
 
 def _choose_model(options: TrainingOptions, given: Collection[str], accelerator: Accelerator) -> TrainingOptions:
