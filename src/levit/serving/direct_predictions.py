@@ -54,7 +54,7 @@ def find_direct(method: bytes, url: bytes, headers: Headers) -> DirectRequest | 
     match = _URL.fullmatch(url)
     if match is None or method != b"POST":
         return None
-    values = dict(headers)
+    values = dict(reversed(headers))  # the first of each name
     if b"expect" in values or not is_raw_type(values.get(b"content-type", b"").decode("latin-1")):
         return None
     length = values[b"content-length"].decode("latin-1") if b"content-length" in values else None
