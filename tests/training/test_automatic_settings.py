@@ -25,7 +25,9 @@ def test_they_are_valid_and_name_what_differs_from_the_defaults(num_images, num_
     assert options.optimizer.batch_size <= max(2, num_images) or num_images >= 5000
 
 
-@pytest.mark.parametrize(("num_images", "steps"), [(54, 120), (190, 120), (200, 300), (900, 280), (4900, 300)])
+@pytest.mark.parametrize(
+    ("num_images", "steps"), [(54, 60), (75, 120), (190, 120), (200, 300), (900, 280), (4900, 300)]
+)
 def test_few_images_are_repeated_for_enough_steps(num_images, steps):
     chosen = settings(num_images)
     epochs = chosen.get("epochs", 30)
@@ -69,6 +71,6 @@ def test_settings_without_an_effect_beside_given_ones_are_left_out():
 
 def test_they_are_described_on_one_line():
     assert describe_settings(settings(54, 6)) == (
-        "select last, batch_size 16, lr 0.001, warmup_epochs 3, layer_decay 0.75, ema 0.95, ema_warmup True, "
-        "min_crop 0.35, save_epochs 5, freeze_batch_norm True, new_heads linear-probe"
+        "select last, batch_size 16, epochs 15, lr 0.001, warmup_epochs 1.5, layer_decay 0.75, ema 0.95, "
+        "ema_warmup True, min_crop 0.35, save_epochs 5, freeze_batch_norm True, new_heads linear-probe"
     )

@@ -2,6 +2,7 @@
 
 | training images | steps | batch | average over |
 | --- | --- | --- | --- |
+| fewer than 75 | at least 60 | 16 | 20 steps |
 | fewer than 200 | at least 120 | 16 | 20 steps |
 | fewer than 5,000 | at least 300 | 32 | 33 steps |
 | more | the defaults of `levit.TrainingOptions` | | |
@@ -34,7 +35,7 @@ AUTOMATIC_SETTINGS = frozenset(
 
 FEW_VALIDATION_IMAGES = 100
 
-_FEW, _MANY = 200, 5000  # training images
+_MANY = 5000  # training images
 _SAVE_STEPS = 20
 
 
@@ -42,6 +43,10 @@ class _Schedule(NamedTuple):
     batch_size: int
     steps: int
     ema: float
+
+
+_SCHEDULES = {75: _Schedule(16, 60, 0.95), 200: _Schedule(16, 120, 0.95), _MANY: _Schedule(32, 300, 0.97)}
+"""Schedules for fewer training images than the key."""
 
 
 def automatic_settings(
@@ -97,7 +102,7 @@ def describe_settings(settings: Mapping[str, Any]) -> str:
 
 def _fine_tuning(options: TrainingOptions, given: Collection[str], num_images: int) -> dict[str, Any]:
     """Settings for fewer than `_MANY` images, consistent with the given ones."""
-    schedule = _Schedule(16, 120, 0.95) if num_images < _FEW else _Schedule(32, 300, 0.97)
+    schedule = next(schedule for limit, schedule in _SCHEDULES.items() if num_images < limit)
     batch_size, epochs = options.optimizer.batch_size, options.schedule.epochs
     if "batch_size" not in given:
         batch_size = max(2, min(schedule.batch_size, num_images // 2 * 2))
