@@ -7,6 +7,7 @@ import levit
 from levit.deployment.build import build_artifact
 from levit.errors import EngineError
 from levit.runtime.engine import open_engine
+from levit.runtime.int8_arithmetic import has_exact_int8
 from levit.runtime.onnxruntime_engine import OnnxRuntimeEngine
 from levit.runtime.openvino_engine import OpenVinoEngine
 from tests.conftest import random_checkpoint, relative
@@ -23,14 +24,15 @@ def test_the_metadata_are_those_that_openvino_reads(content):
 
 
 def test_a_quantized_model_gives_nearly_the_logits_of_openvino():
-    openvino, onnxruntime = levit.Classifier(precision="fp32"), levit.Classifier(engine="onnxruntime")
+    openvino, onnxruntime = (levit.Classifier(engine=name, precision="fp32") for name in ("openvino", "onnxruntime"))
     assert (onnxruntime.engine.name, onnxruntime.engine.precision) == ("onnxruntime", "int8")
+    tolerance = 0.2 if has_exact_int8() is False else 0.05  # saturated sums, or rounding in another order
     photos = ["examples/espresso.jpg", "examples/rocket.jpg", "no such file", *["examples/cat.jpg"] * 20]
     streams = (classify.stream(photos, batch_size=4) for classify in (openvino, onnxruntime))
     for expected, actual in zip(*streams, strict=True):
         assert (expected.error is None) == (actual.error is None)
         if expected.error is None:
-            assert relative(expected.logits, actual.logits) < 0.05  # int8, rounded in another order
+            assert relative(expected.logits, actual.logits) < tolerance
 
 
 @pytest.mark.parametrize(
