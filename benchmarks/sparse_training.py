@@ -101,8 +101,8 @@ def run(options: argparse.Namespace, out: Path, **values: Any) -> None:
         "batch_size": 128, "min_lr": 1e-5, "weight_decay": 0.05, "crop": "padded", "color_jitter": 0.0,
         "layer_decay": 1.0, "ema": 0.0, "select": "last", "evaluation": False, "report_to": "none",
     }  # fmt: skip
-    data = {"data": str(options.out / "train.parquet"), "val": str(options.out / "validation.parquet")}
-    train(**data, out=str(out), resume=True, **settings | values)
+    images, validation = str(options.out / "train.parquet"), str(options.out / "validation.parquet")
+    train(data=images, val=validation, out=str(out), resume=True, **settings | values)
 
 
 def fine_tune(options: argparse.Namespace, model: Path, out: Path) -> float:
