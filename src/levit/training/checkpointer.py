@@ -52,8 +52,8 @@ class Checkpointer:
 
         All processes call it at the same point.
         """
-        weights = self._weights(best, get_model_state_dict(self.model.prepared, options=_ON_FIRST_PROCESS))
-        self._held = {name: tensor.clone() for name, tensor in weights.items()}
+        weights = cast(dict[str, Tensor], get_model_state_dict(self.model.prepared, options=_ON_FIRST_PROCESS))
+        self._held = {name: tensor.clone() for name, tensor in self._weights(best, weights).items()}
 
     def save(self, progress: Progress, *, best: BestWeights | None = None) -> None:
         """Write `last/` and `ema/`, and the best weights into the run directory.
