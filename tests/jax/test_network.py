@@ -32,6 +32,7 @@ def names(state: nnx.State) -> dict[str, jax.Array]:
     return {".".join(map(str, path)): variable[...] for path, variable in nnx.to_flat_state(state)}
 
 
+@pytest.mark.slow
 def test_the_outputs_equal_those_of_the_references():
     output = compute(load(GOLDEN / "tiny" / "facebook.pth"), jnp.asarray(np.load(GOLDEN / "tiny" / "input.npy")))
     for name in ("logits", "cls_logits", "distillation_logits", "last_hidden_state"):
@@ -150,6 +151,7 @@ def test_a_single_row_is_normalized_by_the_running_statistics():
     assert int(norm.num_batches_tracked[...]) == 0
 
 
+@pytest.mark.slow
 def test_the_initial_weights_have_the_distributions_of_torch():
 
     architecture = small_architecture(hidden_sizes=(64, 96), num_labels=50)

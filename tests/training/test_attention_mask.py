@@ -38,6 +38,7 @@ def same_masks(actual, expected) -> bool:
     return actual.keys() == expected.keys() and all(np.array_equal(actual[name], expected[name]) for name in expected)
 
 
+@pytest.mark.slow
 def test_a_run_keeps_the_masks_and_is_resumed_with_them(colors, network, masks, masks_file, tmp_path):
     options = {
         "data": str(colors), "model": str(network), "attention_mask": str(masks_file), "epochs": 1, "batch_size": 8,

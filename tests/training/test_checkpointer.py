@@ -30,6 +30,7 @@ def options(run_options: TrainingOptions) -> TrainingOptions:
     return run_options.with_values(epochs=3, save_epochs=2)
 
 
+@pytest.mark.slow
 def test_a_run_that_saves_some_of_its_epochs_ends_as_one_that_saves_all(
     options: TrainingOptions, tmp_path: Path
 ) -> None:
@@ -41,6 +42,7 @@ def test_a_run_that_saves_some_of_its_epochs_ends_as_one_that_saves_all(
     assert_same_run(some.folder, every.folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("select", ["best", "last"])
 def test_a_run_that_is_stopped_saves_the_best_weights_of_epochs_that_were_not_saved(
     options: TrainingOptions, tmp_path: Path, select: str

@@ -101,6 +101,7 @@ def test_a_test_split_is_not_read(options: TrainingOptions, colors: Path, tmp_pa
         train(options, data=str(tmp_path / "splits"), out=str(tmp_path / "other"))
 
 
+@pytest.mark.slow
 def test_a_step_with_another_number_of_images_than_the_batch_size_is_a_warning(options: TrainingOptions) -> None:
     with pytest.warns(LevitWarning, match="`batch_size` is 64: a step has 48 images, because there are 48 training"):
         assert train(options, batch_size=64, epochs=1).is_complete

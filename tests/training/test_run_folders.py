@@ -58,6 +58,7 @@ def test_a_file_of_that_name_is_not_replaced(runs):
     assert create(runs) == "train2"
 
 
+@pytest.mark.slow
 def test_processes_at_once_get_folders_of_their_own(runs, processes):
     with ProcessPoolExecutor(4, mp_context=processes) as pool:
         names = list(pool.map(create, [runs] * 12))

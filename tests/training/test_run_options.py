@@ -39,6 +39,7 @@ def test_a_run_without_a_name_gets_a_new_folder(colors, values, here):
     assert read_recipe("runs/train/args.yaml")["seed"] == 1
 
 
+@pytest.mark.slow
 def test_resume_without_a_folder_continues_the_last_incomplete_run_with_its_options(colors, values, here, capsys):
     levit.train(colors, **values, out="whole")
     assert levit.train(colors, **values).is_complete

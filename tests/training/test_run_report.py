@@ -101,6 +101,7 @@ def test_a_damaged_record_is_ignored(run, colors, tmp_path):
         assert levit.evaluate(tmp_path / "run", colors, split="validation").num_evaluated == 18
 
 
+@pytest.mark.slow
 def test_a_stopped_run_is_evaluated_when_it_is_complete(colors, network, tmp_path):
     values = VALUES | {"model": str(network), "out": tmp_path / "run"}
     assert not levit.train(colors, **values, callbacks=[StopAfterSteps(1)]).is_complete
@@ -112,6 +113,7 @@ def test_a_stopped_run_is_evaluated_when_it_is_complete(colors, network, tmp_pat
     assert (tmp_path / "run" / "evaluation" / "metrics.json").stat().st_mtime_ns == metrics
 
 
+@pytest.mark.slow
 def test_a_report_that_cannot_be_written_does_not_fail_the_run(colors, network, tmp_path, capsys):
     values = VALUES | {"model": str(network), "out": tmp_path / "run"}
     assert not levit.train(colors, **values, callbacks=[StopAfterSteps(1)]).is_complete

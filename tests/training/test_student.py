@@ -288,6 +288,7 @@ IDS = ("n02012849", "n01440764", "n03126707")  # out of their order
 NAMES = ("crane (bird)", "tench", "crane (machine)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["levit-128s", TIMM_NETWORK])
 def test_labels_that_are_wordnet_ids_are_saved_as_names_and_match_the_ids_again(build, model, tmp_path):
     student = build(model, IDS, from_scratch=True, image_size=32)
