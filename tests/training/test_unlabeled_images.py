@@ -46,13 +46,16 @@ def test_rows_of_parquet_files_without_a_label_are_trained_on(tmp_path, load, la
     assert validation.num_unlabeled == 0
 
 
-@pytest.mark.parametrize("kind", ["folder", "parquet"])
-def test_labels_of_further_images_are_ignored(tmp_path, photos, load, kind):
-    if kind == "folder":
-        more = write_images(tmp_path / "more", "fox/1.png", "emu/2.png", "emu/3.png")
-    else:
-        more = write_parquet(tmp_path / "more.parquet", names=("fox", "emu"), labels=(1, 0, 1))
-    train, validation = load(photos, unlabeled=more, keeps_unlabeled=True)
+@pytest.fixture(params=["folder", "parquet"])
+def birds(request, tmp_path):
+    """Three images of two further classes."""
+    if request.param == "folder":
+        return write_images(tmp_path / "birds", "jay/1.png", "emu/2.png", "emu/3.png")
+    return write_parquet(tmp_path / "birds.parquet", names=("jay", "emu"), labels=(1, 0, 1))
+
+
+def test_labels_of_further_images_are_ignored(photos, load, birds):
+    train, validation = load(photos, unlabeled=birds, keeps_unlabeled=True)
     alone, same = load(photos)
     assert (len(train), train.num_unlabeled) == (len(alone) + 3, 3)
     assert names(train)[: len(alone)] == names(alone)
@@ -64,14 +67,9 @@ def test_labels_of_further_images_are_ignored(tmp_path, photos, load, kind):
     assert (content if isinstance(content, bytes) else content.read_bytes())[:4] == b"\x89PNG"
 
 
-@pytest.mark.parametrize("kind", ["folder", "parquet"])
-def test_outliers_have_no_label_and_are_not_validated_on(tmp_path, photos, load, kind):
-    if kind == "folder":
-        others = write_images(tmp_path / "others", "drawings/1.png", "drawings/2.png", "faces/3.png")
-    else:
-        others = write_parquet(tmp_path / "others.parquet", names=("fox", "emu"), labels=(1, 0, 1))
+def test_outliers_have_no_label_and_are_not_validated_on(tmp_path, photos, load, birds):
     more = write_images(tmp_path / "more", "x/1.png")
-    train, validation = load(photos, unlabeled=more, outliers=others, keeps_unlabeled=True)
+    train, validation = load(photos, unlabeled=more, outliers=birds, keeps_unlabeled=True)
     alone, same = load(photos)
     assert (len(train), train.num_unlabeled, train.num_outliers) == (len(alone) + 4, 1, 3)
     assert (names(validation), validation.num_outliers) == (names(same), 0)

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from levit.runtime.native_library import find_library
 
-_EXACT_ENGINE = "native"  # whatever the processor
-
 _X86 = re.compile(r"^flags\s*:(.*)$", re.MULTILINE)
 _WITHOUT_VNNI = {"SSE41", "AVX", "AVX2", "AVX512_CORE"}  # values of ONEDNN_MAX_CPU_ISA
 
@@ -48,4 +46,4 @@ def exact_int8_engine() -> str:
         >>> exact_int8_engine() in ("auto", "native")
         True
     """
-    return _EXACT_ENGINE if has_exact_int8() is False and find_library() is not None else "auto"
+    return "native" if has_exact_int8() is False and find_library() is not None else "auto"
