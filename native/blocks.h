@@ -35,8 +35,7 @@ inline Input stream_input(const Layer& layer, const Stream& stream, Workspace& w
 
 // Every stride-th token in both directions, of each image.
 inline Input choose_tokens(const Attention& a, const Input& in, Workspace& w, int images, const Member& member) {
-  const Precision precision = a.query.precision;
-  const Index bytes = in.row * (precision == Precision::int8 ? 1 : precision == Precision::bf16 ? 2 : 4);
+  const Index bytes = in.row * encoded_bytes(a.query.precision);
   const auto* source = reinterpret_cast<const uint8_t*>(in.values);
   auto* chosen = reinterpret_cast<uint8_t*>(w.chosen);
   if (is_encoded(a.query)) source = in.codes, chosen = w.chosen_codes;

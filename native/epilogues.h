@@ -8,7 +8,7 @@ namespace levit::LEVIT_TARGET {
 // Destination of a product: rows of values, and rows of what the next layer reads, codes or bf16.
 struct Output {
   float* values;          // may be null
-  uint8_t* codes;         // may be null
+  Code* codes;            // may be null
   Index row;               // distance of rows
   const float* residual;  // rows that are added, laid out as `values`; may be null
   Quantization quantization;
@@ -62,7 +62,7 @@ INLINE void finish_panels(const Layer& layer, const Output& out, const S* sums, 
   const float step = out.quantization.step;
   const Floats steps = splat(step), sixth = splat(step / 6), inverse = splat(1 / step), zero = splat(out.quantization.zero);
   float* const values = out.values;
-  uint8_t* const codes = out.codes;
+  Code* const codes = out.codes;
   uint16_t* const halves = out.halves;
   const float* const residual = out.residual;
   const auto finish = [&](float factor, float offset, const auto& store_row) __attribute__((always_inline)) {
@@ -100,15 +100,20 @@ INLINE void finish_tile(const Layer& layer, const Output& out, const S* sums, in
   else finish_panels<ACTIVATION, 1>(layer, out, sums, row, rows, panel);
 }
 
-// Where a layer in int8 or bf16 reads: elements of one byte or two.
+// Bytes of one element of what a layer reads.
+INLINE Index encoded_bytes(Precision precision) {
+  return precision == Precision::int8 ? sizeof(Code) : precision == Precision::bf16 ? 2 : 4;
+}
+
+// Where a layer in int8 or bf16 reads.
 INLINE uint8_t* element(const Layer& reader, uint8_t* codes, Index index) {
-  return codes + index * (reader.precision == Precision::bf16 ? 2 : 1);
+  return codes + index * encoded_bytes(reader.precision);
 }
 
 // Let a product write what its reader reads, if that is not nullptr and not in fp32.
 INLINE void encode_for(const Layer* reader, uint8_t* codes, Output& out) {
   if (reader == nullptr) return;
-  if (reader->precision == Precision::int8) out.codes = codes, out.quantization = reader->input;
+  if (reader->precision == Precision::int8) out.codes = reinterpret_cast<Code*>(codes), out.quantization = reader->input;
   if (reader->precision == Precision::bf16) out.halves = reinterpret_cast<uint16_t*>(codes);
 }
 
@@ -140,7 +145,7 @@ INLINE void apply(const Layer& layer, const Input& in, int rows, int first, int 
     finish_tile<ACTIVATION>(layer, out, sums, row, height, panel, panels);
   };
   if (layer.precision == Precision::int8) {
-    const Rows<uint8_t> a{in.codes, in.row, in.segment, layer.segments, (layer.inputs + 3) / 4};
+    const Rows<Code> a{reinterpret_cast<const Code*>(in.codes), in.row, in.segment, layer.segments, (layer.inputs + 3) / 4};
     const Panels<int8_t> b{static_cast<const int8_t*>(layer.weights), 16 * layer.depth, 64};
     if (!product_in_tiles(a, rows, b, first, last, finish)) product(a, rows, b, first, last, finish);
   } else if (layer.precision == Precision::bf16) {

@@ -113,6 +113,26 @@ __attribute__((noinline)) void tile(const Rows<A>& rows, const A* a, const Panel
   UNROLL for (int r = 0; r < ROWS; r++) UNROLL for (int p = 0; p < PANELS; p++) out[r * PANELS + p] = sums[r][p];
 }
 
+#if defined(CODES_ARE_WIDE)
+// Half a panel after the other, whose sums fit into the registers.
+template <int ROWS, int PANELS>
+__attribute__((noinline)) void tile(const Rows<Code>& rows, const Code* a, const Panels<int8_t>& weights, const int8_t* b, const int8_t*, Ints* out) {
+  static_assert(PANELS == 1);
+  for (int half = 0; half < 2; half++) {
+    WideSums sums[ROWS] = {};
+    const int8_t* weight = b + 32 * half;
+    for (int s = 0; s < rows.segments; s++) {
+      const Code* from = a + s * rows.segment;
+      for (int k = 0; k < rows.steps; k++, from += 4, weight += weights.step) {
+        const WideWeights columns(weight);
+        UNROLL for (int r = 0; r < ROWS; r++) sums[r].add_products(from + r * rows.row, columns);
+      }
+    }
+    UNROLL for (int r = 0; r < ROWS; r++) sums[r].store(reinterpret_cast<int32_t*>(out + r) + 8 * half);
+  }
+}
+#endif
+
 template <int PANELS, int ROWS, class A, class B, class S>
 INLINE void tile_of(int count, const Rows<A>& rows, const A* a, const Panels<B>& weights, const B* b, const B* ahead, S* out) {
   if constexpr (ROWS > 1) {

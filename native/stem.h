@@ -78,11 +78,12 @@ INLINE void encode(const Layer& reader, const float* values, Index count, uint8_
   }
   const Quantization& quantization = reader.input;
   const Floats inverse = splat(1 / quantization.step), zero = splat(quantization.zero);
+  Code* out = reinterpret_cast<Code*>(codes);
   Index i = 0;
-  for (; i + LANES <= count; i += LANES) store_codes(codes + i, load(values + i) * inverse + zero);
-  for (uint8_t last[LANES]; i < count; i++) {
+  for (; i + LANES <= count; i += LANES) store_codes(out + i, load(values + i) * inverse + zero);
+  for (Code last[LANES]; i < count; i++) {
     store_codes(last, splat(values[i]) * inverse + zero);
-    codes[i] = last[0];
+    out[i] = last[0];
   }
 }
 
@@ -139,7 +140,7 @@ inline void run_stem(const Model& m, const Image& image, Workspace& w, int slot,
     const Convolution& c = m.convolutions[index];
     uint8_t* codes = w.stem_codes[index % 2];
     switch (c.layer.precision) {
-      case Precision::int8: fill_border(c, codes, static_cast<uint8_t>(c.layer.input.zero), member); break;
+      case Precision::int8: fill_border(c, reinterpret_cast<Code*>(codes), static_cast<Code>(c.layer.input.zero), member); break;
       case Precision::bf16: fill_border(c, reinterpret_cast<uint16_t*>(codes), uint16_t(0), member); break;
       case Precision::fp32: fill_border(c, w.stem_values[index % 2], 0.f, member); break;
     }

@@ -56,6 +56,14 @@ constexpr bool CODES_ARE_SHIFTED = true;
 constexpr bool CODES_ARE_SHIFTED = false;
 #endif
 
+// Quantized activations in memory: of two bytes where only products of 16-bit numbers are exact.
+#if defined(__AVX2__) && !defined(__AVXVNNI__) && !defined(__AVX512VNNI__)
+#define CODES_ARE_WIDE
+typedef int16_t Code;
+#else
+typedef uint8_t Code;
+#endif
+
 // sums[i] += the products of four unsigned codes, the bytes of `codes`, with the signed bytes 4 i to 4 i + 3 of
 // `weights`; exact, without saturation. 128 is subtracted from the codes if CODES_ARE_SHIFTED.
 INLINE Ints multiply_add(Ints sums, int32_t codes, const int8_t* weights) {
@@ -67,20 +75,6 @@ INLINE Ints multiply_add(Ints sums, int32_t codes, const int8_t* weights) {
   const __m256i a = _mm256_set1_epi32(codes);
   for (int h = 0; h < 2; h++)
     halves[h] = _mm256_dpbusd_avx_epi32(halves[h], a, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + 32 * h)));
-  memcpy(&sums, halves, 64);
-  return sums;
-#elif defined(__AVX2__)
-  // vpmaddubsw would saturate the sum of two products at 16 bits; products of 16-bit numbers do not.
-  __m256i halves[2];
-  memcpy(halves, &sums, 64);
-  const __m256i a = _mm256_set1_epi32(codes);
-  const __m256i even = _mm256_and_si256(a, _mm256_set1_epi16(255)), odd = _mm256_srli_epi16(a, 8);
-  for (int h = 0; h < 2; h++) {
-    const __m256i w = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + 32 * h));
-    const __m256i low = _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8), high = _mm256_srai_epi16(w, 8);
-    halves[h] = _mm256_add_epi32(halves[h], _mm256_madd_epi16(even, low));
-    halves[h] = _mm256_add_epi32(halves[h], _mm256_madd_epi16(odd, high));
-  }
   memcpy(&sums, halves, 64);
   return sums;
 #elif defined(__ARM_FEATURE_DOTPROD)
@@ -131,6 +125,36 @@ INLINE Ints multiply_add(Ints sums, int32_t pair, const int16_t* weights) {
 #endif
 }
 
+#if defined(CODES_ARE_WIDE)
+
+// Weights of 8 columns and four codes each, in int16; and sums of two codes: columns 0 and 0, 1 and 1, ... 7 and 7.
+// vpmaddubsw, which multiplies bytes, would saturate.
+struct WideWeights {
+  __m256i columns[2];
+  explicit INLINE WideWeights(const int8_t* weights) {
+    for (int i = 0; i < 2; i++)
+      columns[i] = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(weights + 16 * i)));
+  }
+};
+
+struct WideSums {
+  __m256i columns[2];
+
+  INLINE void add_products(const Code* codes, const WideWeights& weights) {
+    int64_t four;
+    memcpy(&four, codes, 8);
+    const __m256i a = _mm256_set1_epi64x(four);
+    for (int i = 0; i < 2; i++) columns[i] = _mm256_add_epi32(columns[i], _mm256_madd_epi16(a, weights.columns[i]));
+  }
+
+  INLINE void store(int32_t* p) const {
+    const __m256i sums = _mm256_hadd_epi32(columns[0], columns[1]);  // of the columns 0, 1, 4, 5, 2, 3, 6, 7
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(sums, 0xd8));
+  }
+};
+
+#endif
+
 // sums[i] += the products of two numbers in bf16 with the numbers 2 i and 2 i + 1 of `weights`.
 INLINE Floats multiply_add_bf16(Floats sums, int32_t pair, const uint16_t* weights) {
 #if defined(__AVX512BF16__)
@@ -161,7 +185,7 @@ INLINE Ints rounded(Floats values) {
 
 // Round values to the nearest codes in [0, 255], halves to even, and store them one vector after the other.
 template <int VECTORS>
-INLINE void store_codes(uint8_t* p, const Floats (&values)[VECTORS]) {
+INLINE void store_codes(Code* p, const Floats (&values)[VECTORS]) {
 #if defined(__AVX512BW__)
   __m512i codes[VECTORS];
   UNROLL for (int i = 0; i < VECTORS; i++) codes[i] = _mm512_cvtps_epi32((__m512)values[i]);
@@ -180,12 +204,16 @@ INLINE void store_codes(uint8_t* p, const Floats (&values)[VECTORS]) {
 #else
   UNROLL for (int i = 0; i < VECTORS; i++) {
     const Ints codes = rounded(min(max(values[i], splat(0.f)), splat(255.f)));
+#if defined(CODES_ARE_WIDE)
+    *reinterpret_cast<LooseShorts*>(p + 16 * i) = __builtin_convertvector(codes, Shorts);
+#else
     *reinterpret_cast<LooseBytes*>(p + 16 * i) = __builtin_convertvector(codes, Bytes);
+#endif
   }
 #endif
 }
 
-INLINE void store_codes(uint8_t* p, Floats values) {
+INLINE void store_codes(Code* p, Floats values) {
   const Floats one[1] = {values};
   store_codes(p, one);
 }
