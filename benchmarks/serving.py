@@ -12,7 +12,8 @@ with which the cost of HTTP itself shows.
 | stream() | `Classifier.stream` on the contents of the same files in one process: images per second |
 | levit serve | the same files by `POST /predictions`, keep-alive, 32 connections of `wrk` |
 | transformers.pipeline behind FastAPI, in LitServe | LeViT-128S of the same image size in float32 |
-| half load | latency at half of the throughput, corrected for coordinated omission (`autocannon -R`) |
+| random arrivals | latency at half of the throughput, with requests at random times (Poisson) |
+| bursts | the same by `autocannon -R`, which sends the requests of a second without pauses, at its beginning |
 | one | median latency of one image after the other by HTTP, minus that of `Classifier(one)` |
 
 Processor time per image, which depends less on other programs of the machine, is recorded as well.
@@ -34,11 +35,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 import levit
 from levit.benchmarking.machine import describe_machine
 from service_process import Server, levit_server, stop_servers_on_sigterm
 from serving_tables import SERVE, STREAM, record
-from serving_tools import Client, find_wrk, http_request, python_with, run_autocannon
+from serving_tools import Client, find_wrk, http_request, python_with, random_arrivals, run_autocannon
 
 ROOT = Path(__file__).resolve().parent.parent
 PHOTOS = ROOT.parent / "shared" / "data" / "photos-val.parquet"
@@ -159,16 +162,19 @@ def measure_stream(files: Path, seconds: float) -> Rate:
     return Rate(float(rate), 1000 * float(cpu))
 
 
-def half_load(server: Server, photo: Path, rate: float, seconds: float) -> dict[str, float]:
-    """Percentiles of the latency at half of the throughput, in milliseconds."""
+def half_load(server: Server, photo: Path, rate: float, seconds: float) -> dict[str, Any]:
+    """Percentiles of the latency at half of the throughput, in milliseconds, corrected for coordinated omission."""
     per_second = max(1, round(rate / 2))
+    content = http_request(PATH, photo.read_bytes())
+    latencies = random_arrivals(server.port, content, per_second, seconds, CONNECTIONS)
+    at_random = {f"p{share}": 1000 * float(np.percentile(latencies, share)) for share in (50, 99)}
     request = {"url": f"{server.address}{PATH}", "method": "POST", "headers": {"content-type": "image/jpeg"}}
     load = {"connections": CONNECTIONS, "duration": max(1, round(seconds)), "overallRate": per_second}
     result = run_autocannon({**request, **load}, photo.resolve())
     if result["non2xx"] or result["errors"]:
         raise RuntimeError(f"{result['non2xx']} refusals, {result['errors']} errors")
-    percentiles = {name: result["latency"][name] for name in ("p50", "p99")}
-    return {"requests_per_second": per_second, **percentiles}
+    bursts = {name: result["latency"][name] for name in ("p50", "p99")}
+    return {"requests_per_second": per_second, "random arrivals": at_random, "bursts": bursts}
 
 
 def single_latency(server: Server, files: Path, count: int) -> dict[str, float]:

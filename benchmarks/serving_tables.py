@@ -72,13 +72,20 @@ def _latency(speed: Mapping[str, Any]) -> list[str]:
             f"{one['classifier']:.2f}",
             f"{one['http']:.2f}",
             f"{one['added']:.2f}",
-            f"{load['p50']:g} · {load['p99']:g} ({load['requests_per_second']} per second)",
+            f"{load['requests_per_second']}",
+            *(f"{load[kind]['p50']:.1f} · {load[kind]['p99']:.0f}" for kind in ("random arrivals", "bursts")),
         ]
         for kind, one in speed["one"].items()
         for load in [speed["half load"][kind]]
     ]
-    header = ["images", "`Classifier(one)`", "by HTTP", "added", "at half load, 50 % · 99 %"]
-    return [*_table(header, rows), "", "Milliseconds; medians of one image after the other, and percentiles."]
+    half = ["requests per second at half load", "random arrivals, 50 % · 99 %", "bursts, 50 % · 99 %"]
+    header = ["images", "`Classifier(one)`", "by HTTP", "added", *half]
+    return [
+        *_table(header, rows),
+        "",
+        "Milliseconds; medians of one image after the other, and percentiles. Bursts are those of `autocannon`: all "
+        "requests of a second, one after the other over 32 connections, from its beginning on.",
+    ]
 
 
 def _faults(faults: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -8,12 +8,17 @@ import socket
 import subprocess
 import sys
 import sysconfig
+import threading
 import time
 import venv
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
+
+import numpy as np
 
 WORK = Path(__file__).resolve().parent.parent / "build" / "benchmarks"
 
@@ -129,6 +134,45 @@ class Client:
     ) -> None:
         """Close the connection."""
         self._socket.close()
+
+
+def random_arrivals(port: int, request: bytes, rate: float, seconds: float, connections: int) -> list[float]:
+    """Latencies of requests that arrive at random times, each from the time of its arrival until its response.
+
+    A request whose connections are all busy waits, and that counts: the latencies contain no coordinated omission.
+
+    Args:
+        port: port of a server on this machine.
+        request: the request, as it is sent.
+        rate: mean number of arrivals in a second, of a Poisson process.
+        seconds: duration.
+        connections: number of connections.
+
+    Returns:
+        Seconds of each request.
+    """
+    gaps = np.random.default_rng(0).exponential(1 / rate, round(rate * seconds))
+    arrivals = iter((time.perf_counter() + 0.1 + np.cumsum(gaps)).tolist())
+    latencies: list[float] = []
+    lock = threading.Lock()
+
+    def send() -> None:
+        with Client(port) as client:
+            while True:
+                with lock:
+                    arrival = next(arrivals, None)
+                if arrival is None:
+                    return
+                time.sleep(max(0.0, arrival - time.perf_counter()))
+                response = client.send(request)
+                if response.status != HTTPStatus.OK:
+                    raise RuntimeError(f"status {response.status}")
+                latencies.append(time.perf_counter() - arrival)
+
+    with ThreadPoolExecutor(connections) as pool:
+        for sending in [pool.submit(send) for _ in range(connections)]:
+            sending.result()
+    return latencies
 
 
 def _content_length(head: bytes) -> int:

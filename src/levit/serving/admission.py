@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from levit.serving.errors import RequestError, overloaded
-
-Observer = Callable[[int], None]
 
 
 class Admission:
@@ -16,7 +12,6 @@ class Admission:
 
     Args:
         capacity: largest number of images at once, at least 1.
-        observe: called with the number after each change.
 
     Examples:
         >>> admission = Admission(2)
@@ -29,10 +24,9 @@ class Admission:
         0
     """
 
-    def __init__(self, capacity: int, observe: Observer = lambda images: None) -> None:
+    def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.images = 0
-        self._observe = observe
 
     def check(self) -> None:
         """Raise an error, with the status 429, if not even one image would be admitted."""
@@ -60,7 +54,6 @@ class Admission:
         if images > 0 and self.images + images > self.capacity:
             raise self._full()
         self.images += images
-        self._observe(self.images)
 
     def _full(self) -> RequestError:
         return overloaded(f"the queue is full: {self.images} of {self.capacity} images")

@@ -12,7 +12,7 @@ from levit.serving.admission import Ticket
 from levit.serving.bodies import Body, too_slow
 from levit.serving.deadlines import Deadline
 from levit.serving.error_responses import Headers, error_response, request_error
-from levit.serving.errors import DisconnectedError, RequestError
+from levit.serving.errors import DisconnectedError
 from levit.serving.image_work import RequestImage
 from levit.serving.metrics import MODEL_KEY
 from levit.serving.prediction_requests import is_raw_type
@@ -98,7 +98,7 @@ class DirectPrediction:
 
     def start(self) -> None:
         """Accept the request after its head, or refuse it."""
-        self._service.metrics.in_progress.inc()
+        self._service.metrics.requests_in_progress += 1
         self._try(self._accept)
 
     def add(self, part: bytes) -> None:
@@ -113,7 +113,10 @@ class DirectPrediction:
     def disconnect(self) -> None:
         """Leave the request, because the connection is lost."""
         if not self.response_complete:
-            self._end(DisconnectedError())
+            self.response_complete = True
+            error = DisconnectedError()
+            self._deadline.abandon(error)
+            self._end(error.status)
 
     def _accept(self) -> None:
         service, request = self._service, self._request
@@ -126,11 +129,11 @@ class DirectPrediction:
         service = self._service
         service.lifecycle.remove_waiting(self._refuse)
         self._complete = time.perf_counter()
-        service.metrics.observe_stage(self._model.name, "read", self._complete - self._start)
         self._ticket = service.admission.admit(1)
         render = Rendering(service, self._model, self._request.top_k, is_list=False)
         images = [RequestImage(self._body.content())]
         service.submit(self._model, images, render, self._deadline).add_done_callback(self._deliver)
+        service.metrics.observe_stage(self._model.name, "read", self._complete - self._start)
 
     def _deliver(self, future: asyncio.Future[bytes]) -> None:
         error = future.exception()
@@ -142,8 +145,8 @@ class DirectPrediction:
         content = future.result()
         fields = {"content-type": "application/json", "content-length": str(len(content))}
         fields |= response_headers(time.perf_counter() - self._complete)
-        self._end(None)
-        self._send(200, [(name.encode(), value.encode()) for name, value in fields.items()], content)
+        self._respond(200, [(name.encode(), value.encode()) for name, value in fields.items()], content)
+        self._end(200)
 
     def _expire(self) -> None:
         self._fail(too_slow() if self._ticket is None else self._deadline.expired())
@@ -160,20 +163,23 @@ class DirectPrediction:
 
     def _fail(self, error: BaseException) -> None:
         refusal = request_error(error, "POST", self._request.path)
-        self._end(refusal)
-        self._send(refusal.status, *error_response(refusal))
+        self._deadline.abandon(refusal)
+        self._respond(refusal.status, *error_response(refusal))
+        self._end(refusal.status)
 
-    def _end(self, error: RequestError | None) -> None:
-        """Release what the request holds; an image that is not computed yet leaves the queue."""
-        service = self._service
+    def _respond(self, status: int, headers: Headers, content: bytes) -> None:
         self.response_complete = True
+        self._send(status, headers, content)
+
+    def _end(self, status: int) -> None:
+        """Release what the request holds, and count it, after the response is sent because the client waits for it."""
+        service = self._service
         self._timer.cancel()
         service.lifecycle.remove_waiting(self._refuse)
         self._body.close()
         if self._ticket is not None:
             self._ticket.close()
-        if error is not None:
-            self._deadline.abandon(error)
-        service.metrics.in_progress.dec()
-        seconds, status = time.perf_counter() - self._start, 200 if error is None else error.status
-        service.metrics.count_request(self._scope.get(MODEL_KEY, ""), status, seconds)
+        service.metrics.requests_in_progress -= 1
+        model, seconds = self._scope.get(MODEL_KEY, ""), time.perf_counter() - self._start
+        # The event loop sends what was written only after it has called everything else.
+        asyncio.get_running_loop().call_soon(service.metrics.count_request, model, status, seconds)

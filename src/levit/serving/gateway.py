@@ -42,7 +42,7 @@ class Gateway:
             scope = {**scope, "method": "GET"}
         response = _Response(send, is_last=self._service.lifecycle.is_ending, has_body=has_body)
         start = time.perf_counter()
-        metrics.in_progress.inc()
+        metrics.requests_in_progress += 1
         try:
             self._service.api_keys.check(scope["path"], scope["headers"])
             await self._application(scope, receive, response.send)
@@ -51,7 +51,7 @@ class Gateway:
             if response.status is None:
                 await _send_error(response, refusal)
         finally:
-            metrics.in_progress.dec()
+            metrics.requests_in_progress -= 1
             metrics.count_request(scope.get(MODEL_KEY, ""), response.status or 500, time.perf_counter() - start)
 
 

@@ -9,7 +9,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from levit.serving.direct_predictions import DirectPrediction, find_direct
 from levit.serving.error_responses import Headers, error_content
-from levit.serving.security import SECURITY_HEADERS
+from levit.serving.security import SECURITY_LINES
 from levit.serving.service import Service
 
 _HEAD_TIMEOUT = 30  # seconds
@@ -111,10 +111,10 @@ class HttpProtocol(HttpToolsProtocol):
         self.on_response_complete()
 
     def _write(self, status: int, headers: Headers, content: bytes, *, keep_alive: bool) -> None:
-        closing = [] if keep_alive else [(b"connection", b"close")]
-        fields = (*self.server_state.default_headers, *headers, *SECURITY_HEADERS, *closing)
+        fields = (*self.server_state.default_headers, *headers)
         head = b"".join([name + b": " + value + b"\r\n" for name, value in fields])
-        self.transport.write(STATUS_LINE[status] + head + b"\r\n" + content)
+        closing = b"" if keep_alive else b"connection: close\r\n"
+        self.transport.write(STATUS_LINE[status] + head + SECURITY_LINES + closing + b"\r\n" + content)
         if not keep_alive:
             self.transport.close()
 

@@ -6,8 +6,9 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from queue import SimpleQueue
 from typing import NamedTuple
 
@@ -54,6 +55,7 @@ class ImageThreads:
         self._encoded: SimpleQueue[_EncodedImage | None] = SimpleQueue()
         self._decoded: list[_DecodedImage] = []
         self._deliveries: deque[Delivery] = deque()
+        self._observations: deque[Callable[[], None]] = deque()
         self._lock = threading.Lock()
         self._busy = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -94,10 +96,10 @@ class ImageThreads:
     def _decode(self, image: _EncodedImage) -> None:
         work, index, since = image
         start = time.perf_counter()
-        self._metrics.observe_stage(work.model.name, "queue", start - since)
+        self._observe_stage(work, "queue", start - since)
         pixels = work.decode(index)
         if isinstance(pixels, np.ndarray):
-            self._metrics.observe_stage(work.model.name, "decode", time.perf_counter() - start)
+            self._observe_stage(work, "decode", time.perf_counter() - start)
             with self._lock:
                 self._decoded.append(_DecodedImage(work, index, pixels))
         else:
@@ -127,7 +129,8 @@ class ImageThreads:
             return
         model, start = needed[0].work.model, time.perf_counter()
         results = self._results(model, needed)
-        self._metrics.observe_batch(model.name, time.perf_counter() - start, len(needed))
+        seconds = time.perf_counter() - start
+        self._observations.append(partial(self._metrics.observe_batch, model.name, seconds, len(needed)))
         self._finish((*image[:2], result) for image, result in zip(needed, results, strict=True))
 
     def _results(self, model: ServedModel, batch: Sequence[_DecodedImage]) -> Sequence[ImageResult | LevitError]:
@@ -154,3 +157,12 @@ class ImageThreads:
     def _deliver(self) -> None:
         while self._deliveries:
             self._deliveries.popleft()()
+        if self._loop is not None:  # after the responses are written, and sent, because the clients wait for them
+            self._loop.call_soon(self._loop.call_soon, self._observe)
+
+    def _observe_stage(self, work: AnyWork, stage: str, seconds: float) -> None:
+        self._observations.append(partial(self._metrics.observe_stage, work.model.name, stage, seconds))
+
+    def _observe(self) -> None:
+        while self._observations:
+            self._observations.popleft()()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 from prometheus_client import (
@@ -31,8 +32,7 @@ class Metrics:
     """Counters, gauges and histograms; every method may be called by any thread.
 
     Attributes:
-        in_progress: number of requests that have no response yet.
-        queue: number of images that wait or are being computed.
+        requests_in_progress: number of requests that have no response yet; changed by the event loop's thread only.
 
     Examples:
         >>> metrics = Metrics()
@@ -63,13 +63,21 @@ class Metrics:
         self._batch_images = Histogram(
             "levit_batch_images", "Images computed at once.", ["model"], buckets=_BATCH_SIZES, registry=registry
         )
-        self.in_progress = Gauge("levit_requests_in_progress", "Requests without a response.", registry=registry)
-        self.queue = Gauge("levit_queue_images", "Images that wait or are being computed.", registry=registry)
+        self.requests_in_progress = 0
+        in_progress = Gauge("levit_requests_in_progress", "Requests without a response.", registry=registry)
+        in_progress.set_function(lambda: self.requests_in_progress)
+        self._queue = Gauge("levit_queue_images", "Images that wait or are being computed.", registry=registry)
         self.ready = Gauge("levit_ready", "1 if requests are accepted, otherwise 0.", registry=registry)
         # The child of each set of labels, which the library would look up under a lock.
         self._request_counter = lru_cache(maxsize=1000)(self._requests.labels)
         self._stage = lru_cache(maxsize=1000)(self._stage_seconds.labels)
         self._request_timer = lru_cache(maxsize=1000)(self._request_seconds.labels)
+        self._image_counter = lru_cache(maxsize=1000)(self._images.labels)
+        self._batch = lru_cache(maxsize=1000)(self._batch_images.labels)
+
+    def show_queue(self, images: Callable[[], int]) -> None:
+        """Let a function give the number of images that wait or are being computed."""
+        self._queue.set_function(images)
 
     def count_request(self, model: str, status: int, seconds: float) -> None:
         """Count a request that has ended.
@@ -86,9 +94,9 @@ class Metrics:
     def count_images(self, model: str, results: int, errors: int) -> None:
         """Count images that have a result, and images that have an error."""
         if results:
-            self._images.labels(model, "ok").inc(results)
+            self._image_counter(model, "ok").inc(results)
         if errors:
-            self._images.labels(model, "error").inc(errors)
+            self._image_counter(model, "error").inc(errors)
 
     def observe_stage(self, model: str, stage: str, seconds: float) -> None:
         """Record the time of a stage of an image: "read", "queue", "decode" or "compute"."""
@@ -97,7 +105,7 @@ class Metrics:
     def observe_batch(self, model: str, seconds: float, images: int) -> None:
         """Record the time and the size of a batch."""
         self._stage(model, "compute").observe(seconds)
-        self._batch_images.labels(model).observe(images)
+        self._batch(model).observe(images)
 
     def text(self) -> bytes:
         """All metrics in the text format."""

@@ -34,6 +34,9 @@ SECURITY_HEADERS: list[tuple[bytes, bytes]] = [
 ]
 """Headers of every response; with the cross-origin ones, a page may use threads of WebAssembly."""
 
+SECURITY_LINES = b"".join(name + b": " + value + b"\r\n" for name, value in SECURITY_HEADERS)
+"""The same as they are sent."""
+
 _OPEN_PATHS = ("/v2/health/",)
 _PROTECTED_PATHS = ("/predictions/", "/explanations/", "/models", "/metrics", "/v2")
 

@@ -43,7 +43,8 @@ class Service:
         self.options = options
         self.metrics = Metrics()
         self.lifecycle = Lifecycle(lambda is_ready: self.metrics.ready.set(int(is_ready)))
-        self.admission = Admission(options.capacity, self.metrics.queue.set)
+        self.admission = Admission(options.capacity)
+        self.metrics.show_queue(lambda: self.admission.images)
         self.bodies = BodyReader(options.max_body, self.lifecycle)
         self.api_keys = ApiKeys(options.api_keys)
         self.models = ModelTable([model.name for model in models])
