@@ -54,7 +54,8 @@ def draw_frontier(
 
 
 def _fastest(rates: Mapping[str, Mapping[str, float]], name: str) -> float:
-    return max(rates[f"{name} {precision}"]["batch 16"] for precision in ("fp32", "bf16", "int8"))
+    measured = [f"{name} {precision}" for precision in ("fp32", "bf16", "int8")]
+    return max(rates[key]["batch 16"] for key in measured if key in rates)
 
 
 def _draw_labels(axes: Axes, points: Mapping[str, tuple[float, float]], levits: set[str]) -> None:

@@ -55,11 +55,16 @@ def _peak_shares(rates: Rates, peaks: Mapping[str, float]) -> list[str]:
 def _frontier(rates: Rates) -> list[str]:
     rows = [
         [name, str(pixels), str(top1), source]
-        + [f"{rates[f'{name} {precision}']['batch 16']:,.0f}" for precision in PRECISIONS]
+        + [_rate(rates, f"{name} {precision}") for precision in PRECISIONS]
         for name, (pixels, top1, source) in published().items()
     ]
     header = ["network", "pixels", "published top-1 (%)", "source", *PRECISIONS]
     return _table("frontier", "LeViT and other networks in OpenVINO, batch 16, images per second", header, rows)
+
+
+def _rate(rates: Rates, name: str) -> str:
+    """Rate of batches; a dash for a precision that the processor does not compute."""
+    return f"{rates[name]['batch 16']:,.0f}" if name in rates else "—"
 
 
 def _files(rates: Rates) -> list[str]:

@@ -1,6 +1,6 @@
 """Speed of levit and of other libraries and networks on this CPU, side by side.
 
-    python benchmarks/peers.py [runtimes] [frontier] [files] [--rounds 5] [--seconds 1.5]
+    python benchmarks/peers.py [runtimes] [frontier] [files] [--rounds 5] [--seconds 1.5] [--results FOLDER]
 
 - runtimes: LeViT-128S in every library and runtime, batches of 16 and of 1;
 - frontier: all five LeViT in the default engine, and networks with a similar purpose in OpenVINO, with published top-1;
@@ -9,7 +9,8 @@
 Each row is measured in a separate process; the rounds alternate between the processes, and medians are compared.
 Weights are random: the figures describe speed alone. int8 of LeViT is the recipe by which the embedded model passes
 `--max-drop 0.5` with no layer but the head left in floating point (embedded_accuracy.py); int8 of other networks is
-NNCF's default, whose accuracy was not measured. Writes results/peers.json, results/peers.md, results/frontier.png and
+NNCF's default, whose accuracy was not measured. bf16 is left out where the processor does not compute it. Writes
+peers.json, peers.md and frontier.png into results/, or into another folder for another machine; with results/ also
 docs/images/frontier.png.
 """
 
@@ -33,6 +34,7 @@ from levit.benchmarking.peak import measure_peaks
 from levit.benchmarking.workers import Worker, run_rounds
 from levit.errors import EngineError
 from levit.runtime.cpu_count import usable_cores
+from levit.runtime.openvino_core import openvino_core
 from peer_networks import COMPETITORS, LEVITS, peer_file
 from peer_tables import PRECISIONS, markdown, published
 from random_models import WORK, export_random, random_checkpoint
@@ -54,16 +56,19 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.5)
+    parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     parts, rounds, seconds = arguments.parts or PARTS, arguments.rounds, arguments.seconds
     os.environ["HF_HUB_OFFLINE"] = "1"
-    file = RESULTS / "peers.json"
+    results: Path = arguments.results
+    results.mkdir(parents=True, exist_ok=True)
+    file = results / "peers.json"
     record = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     conditions = {"machine": describe_machine(), "rounds": rounds, "seconds": seconds}
     record["measured"] = record.get("measured", {}) | dict.fromkeys(parts, conditions)
     batches = {f"batch {size}": {"batch_size": size, "seconds": seconds} for size in (16, 1)}
     if "runtimes" in parts:
-        record["peaks"] = measure_peaks(PRECISIONS, rounds=rounds, seconds=1.0)
+        record["peaks"] = measure_peaks(usable_precisions(), rounds=rounds, seconds=1.0)
         record["runtimes"] = compare(runtime_workers(), batches, rounds)
     if "frontier" in parts:
         record["frontier"] = compare(frontier_workers(), {"batch 16": batches["batch 16"]}, rounds)
@@ -74,8 +79,15 @@ def main() -> None:
     file.with_suffix(".md").write_text(text, encoding="utf-8")
     print(text)
     if "frontier" in record:
-        draw_frontier(record["frontier"], published(), set(LEVITS), RESULTS / "frontier.png")
-        shutil.copy(RESULTS / "frontier.png", DOCS / "images")
+        draw_frontier(record["frontier"], published(), set(LEVITS), results / "frontier.png")
+        if results == RESULTS:
+            shutil.copy(results / "frontier.png", DOCS / "images")
+
+
+def usable_precisions() -> list[str]:
+    """Precisions that the processor computes natively."""
+    has_bf16 = "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return [precision for precision in PRECISIONS if precision != "bf16" or has_bf16]
 
 
 def runtime_workers() -> dict[str, Options]:
@@ -103,6 +115,7 @@ def runtime_workers() -> dict[str, Options]:
     for precision in ("fp32", "int8"):
         workers[f"levit, ONNX Runtime {precision}"] = _levit("levit-128s", precision, "onnxruntime")
     workers["levit, native fp32"] = _levit("levit-128s", "fp32", "native")
+    workers["levit, native int8"] = _levit("levit-128s", "int8", "native")
     checkpoint = {"runtime": "levit", "model": random_checkpoint("levit-128s"), "engine": "torch"}
     for precision in ("fp32", "bf16"):
         workers[f"levit, torch {precision}"] = checkpoint | {"precision": precision}
@@ -149,6 +162,8 @@ def file_requests(seconds: float) -> dict[str, Options]:
 def compare(workers: Mapping[str, Options], requests: Mapping[str, dict[str, Any]], rounds: int) -> Rates:
     """Measure medians of images per second; workers that fail are reported and omitted."""
     failures: list[str] = []
+    precisions = usable_precisions()
+    workers = {name: options for name, options in workers.items() if "bf16" in precisions or "bf16" not in name}
     with ExitStack() as stack:
         running = []
         for name, options in workers.items():

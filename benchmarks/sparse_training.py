@@ -55,16 +55,14 @@ def main() -> None:
     rows = [Row("without masks", 1.0, 0.0, accuracy(dense, options.test), fine_tuned)]
     for sparsity in SPARSITIES:
         folder = options.out / f"masks-{sparsity:g}"
-        result = levit.sparsify(
-            dense, str(options.out / "train.parquet"), folder, sparsity=sparsity, images=AVERAGED_IMAGES,
-            evaluation=options.test,
-        )  # fmt: skip
+        choice: dict[str, Any] = {"sparsity": sparsity, "images": AVERAGED_IMAGES, "evaluation": options.test}
+        train_images, run_folder = str(options.out / "train.parquet"), options.out / f"fine-tuned-{sparsity:g}"
+        levit.sparsify(dense, train_images, folder, **choice)
+        fine_tuned = fine_tune(options, folder / "checkpoint", run_folder)
+        result = levit.sparsify(dense, train_images, folder, **choice, fine_tuned=run_folder)  # for its report
         assert result.accuracies is not None
-        fine_tuned = fine_tune(options, folder / "checkpoint", options.out / f"fine-tuned-{sparsity:g}")
-        removed = result.savings.sparsity
-        rows.append(
-            Row(f"{sparsity:.0%} removed", result.attention_mass, removed, result.accuracies[1].top1, fine_tuned)
-        )
+        masked, removed = result.accuracies.masked.top1, result.savings.sparsity
+        rows.append(Row(f"{sparsity:.0%} removed", result.attention_mass, removed, masked, fine_tuned))
     text = report(rows, options, result.images)
     write_text(options.result, text)
     picture = PICTURE if options.result == RESULT else options.result.with_suffix(".png")

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -56,7 +57,8 @@ def test_the_checkpoint_is_the_network_with_the_masks(checkpoint, result):
 
 
 def test_the_accuracies_are_those_of_evaluate(checkpoint, photos, result):
-    before, after = result.accuracies
+    before, after, fine_tuned = result.accuracies
+    assert fine_tuned is None
     assert (before.images, before.precision) == (15, "fp32")
     for accuracy, model in ((before, checkpoint), (after, result.folder / "checkpoint")):
         classifier = levit.Classifier(model, precision="fp32", preprocessing="exact")
@@ -102,6 +104,36 @@ def test_a_part_of_the_images_is_spread_over_the_data(checkpoint, photos, tmp_pa
     }  # fmt: skip
 
 
+def test_the_report_contains_the_accuracy_after_fine_tuning(checkpoint, photos, result, tmp_path):
+    masked = levit.read_checkpoint(result.folder / "checkpoint")
+    generator = np.random.default_rng(0)
+    head = {
+        name: generator.normal(size=array.shape).astype(np.float32)
+        for name, array in masked.weights.items()
+        if name.startswith("classifier") and name.endswith("linear.weight")
+    }
+    assert head
+    tuned = replace(masked, weights={**masked.weights, **head})
+    again = levit.sparsify(
+        checkpoint, photos, tmp_path / "out", attention_mass=0.6, evaluation=photos, fine_tuned=tuned
+    )
+    classifier = levit.Classifier(tuned, precision="fp32", preprocessing="exact")
+    accuracy = again.accuracies.fine_tuned
+    assert accuracy.top1 == levit.evaluate(classifier, photos).top1.value
+    assert again.accuracies[:2] == result.accuracies[:2]
+    assert json.loads((again.folder / "sparsity.json").read_text())["accuracy_fine_tuned"]["top1"] == accuracy.top1
+    html = (again.folder / "report.html").read_text(encoding="utf-8")
+    assert "top-1 with masks, after fine-tuning" in html
+    assert "percentage points after fine-tuning" in html
+
+
+def test_a_network_with_other_masks_is_not_the_fine_tuned_one(checkpoint, photos, result, tmp_path):
+    options = {"evaluation": photos, "fine_tuned": result.folder / "checkpoint"}
+    with pytest.raises(levit.ConfigError, match="does not have the masks that these options choose: repeat the"):
+        levit.sparsify(checkpoint, photos, tmp_path / "out", attention_mass=0.9, **options)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -111,6 +143,7 @@ def test_a_part_of_the_images_is_spread_over_the_data(checkpoint, photos, tmp_pa
         ({"sparsity": 1}, "sparsity is 1: use a number above 0 and below 1"),
         ({"sparsity": 0.99}, "sparsity is 0.99, but one key for each query leaves a sparsity of 0.9"),
         ({"sparsity": 0.5, "images": 0}, "images is 0: use at least 1"),
+        ({"sparsity": 0.5, "fine_tuned": "run"}, "fine_tuned has no effect without `evaluation`"),
         ({"sparsity": 0.5, "polarize": 2}, "polarize is 2: use a number from 0 to 1"),
     ],
 )

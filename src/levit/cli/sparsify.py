@@ -22,6 +22,10 @@ ImagesOption = Annotated[
 EvaluationOption = Annotated[
     str | None, typer.Option(metavar="DATA", help="Labeled images for the accuracy before and after masking.")
 ]
+FineTunedOption = Annotated[
+    str | None,
+    typer.Option(metavar="RUN", help="Network that was fine-tuned with these masks, for its accuracy in the report."),
+]
 PolarizeOption = Annotated[
     float | None,
     typer.Option(
@@ -42,6 +46,7 @@ def sparsify(
     sparsity: SparsityOption = None,
     images: ImagesOption = None,
     evaluation: EvaluationOption = None,
+    fine_tuned: FineTunedOption = None,
     polarize: PolarizeOption = None,
     vitcod: Annotated[bool, typer.Option("--vitcod", help="Also write the masks as ViTCoD's .npy files.")] = False,
     split: Annotated[str | None, typer.Option(help="Split of the data: validation, test or train.")] = None,
@@ -56,7 +61,7 @@ def sparsify(
 
     result = sparsify_checkpoint(
         checkpoint, data, out, attention_mass=attention_mass, sparsity=sparsity, images=images,
-        evaluation=evaluation, polarize=polarize, vitcod=vitcod, split=split,
+        evaluation=evaluation, fine_tuned=fine_tuned, polarize=polarize, vitcod=vitcod, split=split,
     )  # fmt: skip
     if as_json:
         typer.echo(json.dumps(result.to_dict()))
@@ -74,6 +79,7 @@ def _fields(result: Sparsification) -> dict[str, str]:
         "multiply-adds": f"{kept:,.1f} of {flops:,.1f} million in attention; {network:,.0f} million in the network",
     }
     if result.accuracies:
-        before, after = result.accuracies
-        fields["top-1"] = f"{before.top1:.2%} before, {after.top1:.2%} with masks ({before.images:,} images)"
+        before, masked, fine_tuned = result.accuracies
+        tuned = "" if fine_tuned is None else f", {fine_tuned.top1:.2%} after fine-tuning"
+        fields["top-1"] = f"{before.top1:.2%} before, {masked.top1:.2%} with masks{tuned} ({before.images:,} images)"
     return fields

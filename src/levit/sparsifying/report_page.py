@@ -11,8 +11,8 @@ from PIL import Image
 from levit.checkpoints.attention_masks import Masks
 from levit.images.thumbnails import data_url
 from levit.reporting.html_page import cards, page, percent, table
+from levit.sparsifying.accuracies import Accuracies
 from levit.sparsifying.savings import LayerSavings, Savings
-from levit.spec.artifact import Accuracy
 
 _STYLE = """
 .heads { display: flex; flex-wrap: wrap; gap: .5rem; margin: .4rem 0 1.2rem; }
@@ -30,7 +30,7 @@ def report_page(
     *,
     attention_mass: float,
     num_images: int,
-    accuracies: tuple[Accuracy, Accuracy] | None,
+    accuracies: Accuracies | None,
 ) -> str:
     """Build the page.
 
@@ -40,7 +40,7 @@ def report_page(
         masks: mask of each attention, in the order of `savings`.
         attention_mass: share of the attention that each query keeps at least.
         num_images: number of images over which the attention was averaged.
-        accuracies: before and after masking, without fine-tuning; None if not measured.
+        accuracies: before masking, with masks, and after fine-tuning; None if not measured.
     """
     introduction = (
         f"Attention averaged over {num_images:,} images. Each query keeps the fewest keys that have "
@@ -62,27 +62,35 @@ def report_page(
     return page(f"Sparse attention of {title}", sections, _STYLE)
 
 
-def _figures(savings: Savings, accuracies: tuple[Accuracy, Accuracy] | None) -> list[tuple[str, str]]:
+def _figures(savings: Savings, accuracies: Accuracies | None) -> list[tuple[str, str]]:
     removed = savings.total("flops") - savings.total("kept_flops")
     figures = [
         (percent(savings.sparsity), "of the entries of all attention maps are removed"),
         (percent(removed / savings.network_flops), "of the network's multiply-adds are in removed entries"),
     ]
-    if accuracies is not None:
-        before, after = accuracies
-        figures.append((percent(before.top1), f"top-1 before masking, {before.images:,} images"))
-        figures.append((percent(after.top1), "top-1 with masks, without fine-tuning"))
+    names = "top-1 before masking", "top-1 with masks, without fine-tuning", "top-1 with masks, after fine-tuning"
+    for name, accuracy in zip(names, accuracies or (), strict=False):
+        if accuracy is not None:
+            figures.append((percent(accuracy.top1), f"{name}, {accuracy.images:,} images"))
     return figures
 
 
-def _accuracy_note(accuracies: tuple[Accuracy, Accuracy] | None) -> str:
-    hint = "Fine-tuning with the masks restores most of a loss: <code>levit train DATA --model OUT/checkpoint</code>."
+def _accuracy_note(accuracies: Accuracies | None) -> str:
+    hint = (
+        "Fine-tuning with the masks restores most of a loss: <code>levit train DATA --model OUT/checkpoint</code>; the "
+        "command of this report with <code>--fine-tuned RUN</code> adds its accuracy."
+    )
     if accuracies is None:
         return f"<p>Accuracy was not measured (<code>--evaluation</code>). {hint}</p>"
-    before, after = accuracies
+    before, masked, fine_tuned = accuracies
+    difference = f"{100 * (masked.top1 - before.top1):+.1f} percentage points with masks"
+    if fine_tuned is None:
+        outcome = f"{difference}. {hint}"
+    else:
+        outcome = f"{difference}, {100 * (fine_tuned.top1 - before.top1):+.1f} percentage points after fine-tuning."
     return (
         f'<p class="dim">Accuracy on {escape(before.data)}, computed by {before.engine} in {before.precision}. '
-        f"Difference: {100 * (after.top1 - before.top1):+.1f} percentage points. {hint}</p>"
+        f"Difference: {outcome}</p>"
     )
 
 

@@ -19,17 +19,14 @@ from levit.checkpoints.vitcod_files import write_vitcod_masks
 from levit.data.labeled_images import LabeledDataset
 from levit.data.open_data import open_data
 from levit.data.subsets import Subset
-from levit.deployment.build import build_artifact
 from levit.errors import ConfigError, DataError
-from levit.evaluation.prepared_images import prepare_images
 from levit.files import updating_folder
-from levit.runtime.engine import open_engine
+from levit.sparsifying.accuracies import Accuracies, measure_accuracies
 from levit.sparsifying.average_attention import average_attention
 from levit.sparsifying.mask_selection import find_mass, select_by_mass
 from levit.sparsifying.polarization import order_keys
 from levit.sparsifying.report_page import report_page
 from levit.sparsifying.savings import Savings, count_savings
-from levit.spec.artifact import Accuracy
 from levit.spec.blocks import MASK
 
 CHECKPOINT_FOLDER = "checkpoint"
@@ -48,23 +45,24 @@ class Sparsification:
         attention_mass: share of its average attention that each query keeps at least, in [0, 1].
         images: number of images over which the attention was averaged.
         savings: what the masks remove, layer by layer.
-        accuracies: before and after masking, without fine-tuning; None if not measured.
+        accuracies: before and after masking, and after fine-tuning; None if not measured.
     """
 
     folder: Path
     attention_mass: float
     images: int
     savings: Savings
-    accuracies: tuple[Accuracy, Accuracy] | None
+    accuracies: Accuracies | None
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain JSON values."""
-        before, after = self.accuracies or (None, None)
+        before, masked, fine_tuned = self.accuracies or (None, None, None)
         return {
             "attention_mass": self.attention_mass,
             "images": self.images,
             "accuracy_before": asdict(before) if before else None,
-            "accuracy_masked": asdict(after) if after else None,
+            "accuracy_masked": asdict(masked) if masked else None,
+            "accuracy_fine_tuned": asdict(fine_tuned) if fine_tuned else None,
             **self.savings.to_dict(),
         }
 
@@ -78,6 +76,7 @@ def sparsify(
     sparsity: float | None = None,
     images: int | None = None,
     evaluation: str | PathLike[str] | LabeledDataset | None = None,
+    fine_tuned: str | PathLike[str] | Checkpoint | None = None,
     polarize: float | None = None,
     vitcod: bool = False,
     split: str | None = None,
@@ -96,6 +95,7 @@ def sparsify(
         sparsity: share of all entries to remove, in (0, 1), instead of `attention_mass`.
         images: number of images to average over, spread evenly over the data; None for all.
         evaluation: labeled images on which the accuracy before and after is measured; None to leave it out.
+        fine_tuned: network that was fine-tuned with these masks, whose accuracy is measured too; None without one.
         polarize: write `polarization.safetensors`, an order of the keys in which those that more than this share
             of the queries keep come first, in [0, 1] (see `levit.sparsifying.polarization`).
         vitcod: write the masks as files of ViTCoD, too, into `vitcod/`.
@@ -103,7 +103,8 @@ def sparsify(
 
     Raises:
         CheckpointError: the checkpoint cannot be read, or the folder cannot be written.
-        ConfigError: not exactly one of `attention_mass` and `sparsity` is given, or a value is out of its range.
+        ConfigError: not exactly one of `attention_mass` and `sparsity` is given, a value is out of its range, or
+            `fine_tuned` has other masks or is given without `evaluation`.
         DataError: the images cannot be used.
         ExportError: the network has no head.
         ImageError: an image cannot be read.
@@ -118,16 +119,22 @@ def sparsify(
         True
     """
     _check(attention_mass, sparsity, images, polarize)
-    source = checkpoint if isinstance(checkpoint, Checkpoint) else read_checkpoint(checkpoint)
+    if fine_tuned is not None and evaluation is None:
+        raise ConfigError(
+            "has no effect without `evaluation`", source="fine_tuned", hint="give images for its accuracy"
+        )
+    source, tuned = _read(checkpoint), None if fine_tuned is None else _read(fine_tuned)
     chosen = _choose_images(open_data(data, split=split) if isinstance(data, str | PathLike) else data, images)
     attention = average_attention(source, chosen)
     mass = attention_mass if attention_mass is not None else find_mass(attention, sparsity or 0.0)
     masks: Masks = {f"{key}.{MASK}": select_by_mass(array, mass) for key, array in attention.items()}
     masked = with_masks(source, masks)
+    if tuned is not None:
+        _check_fine_tuned(tuned, masks)
     result = Sparsification(
         folder=Path(out), attention_mass=mass, images=len(chosen),
         savings=count_savings(source.architecture, masks),
-        accuracies=None if evaluation is None else _measure(source, masked, evaluation),
+        accuracies=None if evaluation is None else measure_accuracies(source, masked, tuned, evaluation),
     )  # fmt: skip
     _write(result, masks, masked, polarize=polarize, vitcod=vitcod)
     return result
@@ -146,6 +153,19 @@ def _check(mass: float | None, sparsity: float | None, images: int | None, polar
         raise ConfigError(f"is {polarize:g}", source="polarize", hint="use a number from 0 to 1")
 
 
+def _read(checkpoint: str | PathLike[str] | Checkpoint) -> Checkpoint:
+    return checkpoint if isinstance(checkpoint, Checkpoint) else read_checkpoint(checkpoint)
+
+
+def _check_fine_tuned(checkpoint: Checkpoint, masks: Masks) -> None:
+    if not all(name in checkpoint.weights and np.array_equal(checkpoint.weights[name], masks[name]) for name in masks):
+        raise ConfigError(
+            f"{checkpoint.source.name} does not have the masks that these options choose",
+            source="fine_tuned",
+            hint="repeat the checkpoint, the data and the options with which its masks were chosen",
+        )
+
+
 def _choose_images(data: LabeledDataset, count: int | None) -> LabeledDataset:
     """Spread a number of images evenly over the data, which may be ordered class by class."""
     if not len(data):
@@ -153,20 +173,6 @@ def _choose_images(data: LabeledDataset, count: int | None) -> LabeledDataset:
     if count is None or count >= len(data):
         return data
     return Subset(data, np.linspace(0, len(data) - 1, count).astype(np.int64))
-
-
-def _measure(
-    before: Checkpoint, after: Checkpoint, evaluation: str | PathLike[str] | LabeledDataset
-) -> tuple[Accuracy, Accuracy] | None:
-    """Accuracy of two networks on the same images, in fp32."""
-    data = open_data(evaluation) if isinstance(evaluation, str | PathLike) else evaluation
-    with prepare_images(data, before.preprocessing, sha256=data.sha256(), labels=before.labels) as images:
-        accuracies = []
-        for checkpoint in (before, after):
-            engine = open_engine(build_artifact(checkpoint).SerializeToString(), precision="fp32")
-            accuracies.append(images.accuracy(engine, images.compute_logits(engine)))
-    first, second = accuracies
-    return None if first is None or second is None else (first, second)
 
 
 def _write(result: Sparsification, masks: Masks, masked: Checkpoint, *, polarize: float | None, vitcod: bool) -> None:
