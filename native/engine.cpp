@@ -70,8 +70,9 @@ void compute_features(void* context, int index) {
                        w, *e.scratches[index], member, e.features + first * m.head.inputs);
   };
   if (e.team > 1) return compute(0, static_cast<int>(e.batch.images), *e.workspaces[0], {&e.barrier, index, e.team});
-  // Small groups towards the end, so that all threads end together.
-  const Index share = e.batch.images / (2 * e.count), most = share < 1 ? 1 : share < GROUP ? share : GROUP;
+  // Small groups, so that all threads end together.
+  const Index share = e.count == 1 ? e.batch.images : e.batch.images / (2 * e.count), group = e.workspaces[0]->images;
+  const Index most = share < 1 ? 1 : share < group ? share : group;
   for (Index first, images; (images = take_images(e.batch, most, first)) > 0;)
     compute(first, static_cast<int>(images), *e.workspaces[index], {nullptr, 0, 1});
 }
@@ -113,7 +114,7 @@ bool start(Engine& e) {
   e.scratches = static_cast<Scratch**>(calloc(e.count, sizeof(Scratch*)));
   if (!e.workspaces || !e.scratches) return false;
   for (int i = 0; i < e.count; i++) {
-    e.workspaces[i] = new_workspace(*e.model, GROUP);
+    e.workspaces[i] = new_workspace(*e.model, group_size(*e.model));
     e.scratches[i] = new_scratch(*e.model);
     if (!e.workspaces[i] || !e.scratches[i]) return false;
   }

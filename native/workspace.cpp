@@ -24,6 +24,12 @@ bool allocate(T*& array, uint64_t count) {
 
 }  // namespace
 
+int group_size(const Model& model) {
+  constexpr uint64_t TOKENS = 784;  // of four images of 224 pixels after the stem
+  const uint64_t images = TOKENS / model.sizes.tokens;
+  return images < 4 ? 4 : images > 16 ? 16 : static_cast<int>(images);
+}
+
 Workspace* new_workspace(const Model& model, int images) {
   Workspace* w = static_cast<Workspace*>(calloc(1, sizeof(Workspace)));
   if (w == nullptr) return nullptr;

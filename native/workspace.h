@@ -5,8 +5,8 @@
 namespace levit {
 
 // Largest number of images that are computed together. The rows of all of them are multiplied with a panel of weights
-// while it is in the cache.
-constexpr int GROUP = 4;
+// while it is in the cache: of small images more, since they have fewer rows.
+int group_size(const Model& model);
 
 struct Workspace {
   int images;               // at most
