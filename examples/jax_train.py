@@ -1,6 +1,6 @@
 """Train a small LeViT in JAX with optax on images of 32x32 pixels, such as CIFAR-10.
 
-python examples/jax_train.py cifar10-train.parquet cifar10-test.parquet my-levit/ --epochs 20
+python examples/jax_train.py cifar10-train.parquet cifar10-test.parquet my-levit/
 """
 
 import argparse
@@ -22,7 +22,7 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("train")
 parser.add_argument("validation")
 parser.add_argument("out")
-parser.add_argument("--epochs", type=int, default=20)
+parser.add_argument("--epochs", type=int, default=5)
 parser.add_argument("--batch-size", type=int, default=128)
 parser.add_argument("--lr", type=float, default=2e-3)
 parser.add_argument("--images", type=int, help="number of training images; default: all")
