@@ -54,8 +54,7 @@ def _peak_shares(rates: Rates, peaks: Mapping[str, float]) -> list[str]:
 
 def _frontier(rates: Rates) -> list[str]:
     rows = [
-        [name, str(pixels), str(top1), source]
-        + [_rate(rates, f"{name} {precision}") for precision in PRECISIONS]
+        [name, str(pixels), str(top1), source] + [_rate(rates, f"{name} {precision}") for precision in PRECISIONS]
         for name, (pixels, top1, source) in published().items()
     ]
     header = ["network", "pixels", "published top-1 (%)", "source", *PRECISIONS]
