@@ -3,7 +3,7 @@
     python benchmarks/serving.py --record                                    # about 15 minutes, on a quiet machine
     python benchmarks/serving.py --seconds 2 --rounds 1 --without-peers      # a trial
 
-`wrk`, `npm` (by apt) and `autocannon`, LitServe (in build/benchmarks) are installed on first use. The model is the
+`wrk` (by apt) and LitServe (in build/benchmarks) are installed on first use. The model is the
 embedded one, for two kinds of photos: those in examples/, of 450 to 640 pixels, and small ones, of 64 to 168 pixels,
 with which the cost of HTTP itself shows.
 
@@ -13,7 +13,6 @@ with which the cost of HTTP itself shows.
 | levit serve | the same files by `POST /predictions`, keep-alive, 32 connections of `wrk` |
 | transformers.pipeline behind FastAPI, in LitServe | LeViT-128S of the same image size in float32 |
 | random arrivals | latency at half of the throughput, with requests at random times (Poisson) |
-| bursts | the same by `autocannon -R`, which sends the requests of a second without pauses, at its beginning |
 | one | median latency of one image after the other by HTTP, minus that of `Classifier(one)` |
 
 Processor time per image, which depends less on other programs of the machine, is recorded as well.
@@ -41,7 +40,7 @@ import levit
 from levit.benchmarking.machine import describe_machine
 from service_process import Server, levit_server, stop_servers_on_sigterm
 from serving_tables import SERVE, STREAM, record
-from serving_tools import Client, find_wrk, http_request, python_with, random_arrivals, run_autocannon
+from serving_tools import Client, find_wrk, http_request, python_with, random_arrivals
 
 ROOT = Path(__file__).resolve().parent.parent
 PHOTOS = ROOT.parent / "shared" / "data" / "photos-val.parquet"
@@ -52,6 +51,7 @@ WARM_UP = 3  # seconds
 KINDS, AS_JSON = ("photos", "small photos"), "photos as JSON"
 SMALL_PHOTOS = 256
 SINGLE_IMAGES = 1_000
+ARRIVAL_SECONDS = 20
 
 # Each request has the next file; the body is read once.
 WRK_SCRIPT = """
@@ -162,19 +162,18 @@ def measure_stream(files: Path, seconds: float) -> Rate:
     return Rate(float(rate), 1000 * float(cpu))
 
 
-def half_load(server: Server, photo: Path, rate: float, seconds: float) -> dict[str, Any]:
-    """Percentiles of the latency at half of the throughput, in milliseconds, corrected for coordinated omission."""
+def half_load(server: Server, files: Path, rate: float, rounds: int) -> dict[str, float]:
+    """Percentiles of the latency at half of the throughput, in milliseconds; medians of the rounds."""
     per_second = max(1, round(rate / 2))
-    content = http_request(PATH, photo.read_bytes())
-    latencies = random_arrivals(server.port, content, per_second, seconds, CONNECTIONS)
-    at_random = {f"p{share}": 1000 * float(np.percentile(latencies, share)) for share in (50, 99)}
-    request = {"url": f"{server.address}{PATH}", "method": "POST", "headers": {"content-type": "image/jpeg"}}
-    load = {"connections": CONNECTIONS, "duration": max(1, round(seconds)), "overallRate": per_second}
-    result = run_autocannon({**request, **load}, photo.resolve())
-    if result["non2xx"] or result["errors"]:
-        raise RuntimeError(f"{result['non2xx']} refusals, {result['errors']} errors")
-    bursts = {name: result["latency"][name] for name in ("p50", "p99")}
-    return {"requests_per_second": per_second, "random arrivals": at_random, "bursts": bursts}
+    names = files.read_text(encoding="utf-8").splitlines()
+    requests = [http_request(PATH, Path(name).read_bytes()) for name in names]
+    latencies = [
+        random_arrivals(server.port, requests, per_second, ARRIVAL_SECONDS, CONNECTIONS) for _ in range(rounds)
+    ]
+    percentiles = {f"p{share}": [float(np.percentile(row, share)) for row in latencies] for share in (50, 99)}
+    return {"requests_per_second": per_second} | {
+        name: 1000 * statistics.median(values) for name, values in percentiles.items()
+    }
 
 
 def single_latency(server: Server, files: Path, count: int) -> dict[str, float]:
@@ -260,9 +259,8 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         for kind in throughput:
             names = files[kind]
             results["one"][kind] = single_latency(server, names, options.single)
-            photo = Path(names.read_text(encoding="utf-8").splitlines()[0])
             rate = throughput[kind][SERVE]["images_per_second"]
-            results["half load"][kind] = half_load(server, photo, rate, options.seconds)
+            results["half load"][kind] = half_load(server, names, rate, options.rounds)
     return results
 
 

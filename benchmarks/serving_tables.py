@@ -73,19 +73,15 @@ def _latency(speed: Mapping[str, Any]) -> list[str]:
             f"{one['http']:.2f}",
             f"{one['added']:.2f}",
             f"{load['requests_per_second']}",
-            *(f"{load[kind]['p50']:.1f} · {load[kind]['p99']:.0f}" for kind in ("random arrivals", "bursts")),
+            f"{load['p50']:.1f} · {load['p99']:.0f}",
         ]
         for kind, one in speed["one"].items()
         for load in [speed["half load"][kind]]
     ]
-    half = ["requests per second at half load", "random arrivals, 50 % · 99 %", "bursts, 50 % · 99 %"]
+    half = ["requests per second at half load", "their latency, 50 % · 99 %"]
     header = ["images", "`Classifier(one)`", "by HTTP", "added", *half]
-    return [
-        *_table(header, rows),
-        "",
-        "Milliseconds; medians of one image after the other, and percentiles. Bursts are those of `autocannon`: all "
-        "requests of a second, one after the other over 32 connections, from its beginning on.",
-    ]
+    note = "Milliseconds; medians of one image after the other, and percentiles of requests at random times."
+    return [*_table(header, rows), "", note]
 
 
 def _faults(faults: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 import shutil
 import socket
 import subprocess
@@ -11,48 +11,21 @@ import sysconfig
 import threading
 import time
 import venv
-from collections.abc import Mapping
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
 WORK = Path(__file__).resolve().parent.parent / "build" / "benchmarks"
 
-_AUTOCANNON_PROGRAM = """
-const [options, file] = process.argv.slice(1)
-const body = require("fs").readFileSync(file)
-require("autocannon")({...JSON.parse(options), body}).then(results => console.log(JSON.stringify(results)))
-"""
-
 
 def find_wrk() -> str:
     """Path of `wrk`, which sends requests as fast as the responses come; apt installs it."""
     return _find_command("wrk")
-
-
-def run_autocannon(options: Mapping[str, object], file: Path) -> dict[str, Any]:
-    """Send a file at a given rate with `autocannon`, which npm installs into the work folder.
-
-    Args:
-        options: options of its function; its command would read the file as a text.
-        file: the body of each request.
-
-    Returns:
-        Its results, with latencies in milliseconds that are corrected for coordinated omission.
-    """
-    folder = WORK / "autocannon"
-    if not (folder / "node_modules" / "autocannon").exists():
-        install = [_find_command("npm"), "install", "--silent", "--prefix", str(folder), "autocannon"]
-        subprocess.run(install, check=True, stdout=sys.stderr)
-    arguments = [json.dumps(dict(options)), str(file)]
-    command = ["node", "-e", _AUTOCANNON_PROGRAM, "--", *arguments]
-    output = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder).stdout
-    results: dict[str, Any] = json.loads(output)
-    return results
 
 
 def _find_command(name: str) -> str:
@@ -136,14 +109,14 @@ class Client:
         self._socket.close()
 
 
-def random_arrivals(port: int, request: bytes, rate: float, seconds: float, connections: int) -> list[float]:
+def random_arrivals(port: int, requests: Sequence[bytes], rate: float, seconds: float, connections: int) -> list[float]:
     """Latencies of requests that arrive at random times, each from the time of its arrival until its response.
 
     A request whose connections are all busy waits, and that counts: the latencies contain no coordinated omission.
 
     Args:
         port: port of a server on this machine.
-        request: the request, as it is sent.
+        requests: the requests, as they are sent, in turn.
         rate: mean number of arrivals in a second, of a Poisson process.
         seconds: duration.
         connections: number of connections.
@@ -152,7 +125,8 @@ def random_arrivals(port: int, request: bytes, rate: float, seconds: float, conn
         Seconds of each request.
     """
     gaps = np.random.default_rng(0).exponential(1 / rate, round(rate * seconds))
-    arrivals = iter((time.perf_counter() + 0.1 + np.cumsum(gaps)).tolist())
+    times = (time.perf_counter() + 0.1 + np.cumsum(gaps)).tolist()
+    arrivals = zip(times, itertools.cycle(requests), strict=False)
     latencies: list[float] = []
     lock = threading.Lock()
 
@@ -160,9 +134,10 @@ def random_arrivals(port: int, request: bytes, rate: float, seconds: float, conn
         with Client(port) as client:
             while True:
                 with lock:
-                    arrival = next(arrivals, None)
-                if arrival is None:
+                    next_one = next(arrivals, None)
+                if next_one is None:
                     return
+                arrival, request = next_one
                 time.sleep(max(0.0, arrival - time.perf_counter()))
                 response = client.send(request)
                 if response.status != HTTPStatus.OK:

@@ -70,7 +70,7 @@ void compute_features(void* context, int index) {
                        w, *e.scratches[index], member, e.features + first * m.head.inputs);
   };
   if (e.team > 1) return compute(0, static_cast<int>(e.batch.images), *e.workspaces[0], {&e.barrier, index, e.team});
-  // Small groups, so that all threads end together.
+  // Several threads take small groups, so that they end together.
   const Index share = e.count == 1 ? e.batch.images : e.batch.images / (2 * e.count), group = e.workspaces[0]->images;
   const Index most = share < 1 ? 1 : share < group ? share : group;
   for (Index first, images; (images = take_images(e.batch, most, first)) > 0;)

@@ -128,7 +128,7 @@ inline void convolve(const Model& m, int index, Workspace& w, const Output& out,
   const Index out_line = out.row * (is_last ? c.out_width : padded_width(m.convolutions[index + 1]));
   for (int y = member.begin(c.out_height); y < member.end(c.out_height); y++) {
     const Index from = y * c.stride * line;
-    const uint8_t* codes = element(c.layer, w.stem_codes[index % 2], from);
+    const uint8_t* codes = is_encoded(c.layer) ? element(c.layer, w.stem_codes[index % 2], from) : nullptr;
     const Input in{w.stem_values[index % 2] + from, codes, Index(c.stride) * c.channels, line};
     apply_layer(c.layer, in, c.out_width, 0, c.layer.panels(), moved(out, y * out_line));
   }

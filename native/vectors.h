@@ -127,8 +127,8 @@ INLINE Ints multiply_add(Ints sums, int32_t pair, const int16_t* weights) {
 
 #if defined(CODES_ARE_WIDE)
 
-// Weights of 8 columns and four codes each, in int16; and sums of two codes: columns 0 and 0, 1 and 1, ... 7 and 7.
-// vpmaddubsw, which multiplies bytes, would saturate.
+// Four weights of each of 8 columns, in int16. Each column has two partial sums, of the products of the first two codes
+// and of the last two. vpmaddubsw, which multiplies bytes, would saturate.
 struct WideWeights {
   __m256i columns[2];
   explicit INLINE WideWeights(const int8_t* weights) {

@@ -14,7 +14,7 @@ struct Workspace {
   float* stem_values[2];
   float* stream;            // tokens: the residual stream
   float* next_stream;       // after an attention that subsamples
-  // What layers in int8 or bf16 read: codes of one byte, or values of two bytes.
+  // What layers in int8 or bf16 read: codes of one byte or, in AVX2, two bytes, or values of two bytes.
   uint8_t *codes, *next_codes;  // the residual stream, for the next layer
   uint8_t* other_codes;     // for a layer with another quantization
   float* chosen;            // every stride-th token

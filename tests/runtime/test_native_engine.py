@@ -119,6 +119,21 @@ def test_every_instruction_set_gives_the_same_logits_in_int8(half_attention):
         assert relative(actual, logits["portable", 1]) < 0.02
 
 
+def test_a_batch_has_the_logits_of_its_images_alone():
+    path = find_artifact(None)
+    assert isinstance(path, Path)
+    packed = pack(onnx.load(path), half_attention=True)
+    images = np.random.default_rng(0).integers(0, 256, (37, *output_size(), 3), np.uint8)
+    for name in instruction_sets():
+        if name == "portable":
+            continue  # takes seconds
+        for threads in (1, 2):
+            network = NativeNetwork(packed, threads=threads, instruction_set=name)
+            alone = np.concatenate([network.run(image[None]) for image in images])
+            assert relative(network.run(images), alone) < 0.02
+            network.close()
+
+
 def test_bf16_is_computed_where_the_processor_has_amx(content):
     engine = NativeEngine(content)
     has_amx = instruction_sets()[0] == "amx"

@@ -18,10 +18,14 @@ class MemoryTransport(asyncio.Transport):
 
     def __init__(self, *, has_body: bool) -> None:
         super().__init__()
-        self.response = asyncio.get_running_loop().create_future()
         self.is_closed = False
-        self._content = b""
         self._has_body = has_body
+        self.expect_response()
+
+    def expect_response(self) -> None:
+        """Wait for the first response, or for the next one."""
+        self.response = asyncio.get_running_loop().create_future()
+        self._content = b""
 
     def write(self, data: bytes) -> None:
         self._content += data

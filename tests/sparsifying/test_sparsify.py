@@ -127,6 +127,30 @@ def test_the_report_contains_the_accuracy_after_fine_tuning(checkpoint, photos, 
     assert "percentage points after fine-tuning" in html
 
 
+def test_the_fine_tuned_network_has_labels_and_preprocessing_of_its_own(checkpoint, photos, result, tmp_path):
+    masked = levit.read_checkpoint(result.folder / "checkpoint")
+    order = np.random.default_rng(1).permutation(len(masked.labels))
+    weights = {
+        name: array[order] if ".linear." in name and name.startswith("classifier") else array
+        for name, array in masked.weights.items()
+    }
+    preprocessing = replace(masked.preprocessing, resize=masked.preprocessing.output_size)
+    tuned = replace(
+        masked, weights=weights, labels=tuple(masked.labels[index] for index in order), preprocessing=preprocessing
+    )
+    again = levit.sparsify(
+        checkpoint, photos, tmp_path / "out", attention_mass=0.6, evaluation=photos, fine_tuned=tuned
+    )
+    classifier = levit.Classifier(tuned, precision="fp32", preprocessing="exact")
+    assert again.accuracies.fine_tuned.top1 == levit.evaluate(classifier, photos).top1.value
+
+
+def test_a_network_without_masks_is_refused_before_the_images_are_read(checkpoint, tmp_path):
+    options = {"evaluation": "missing", "fine_tuned": checkpoint}
+    with pytest.raises(levit.ConfigError, match="random has no attention masks: train with masks"):
+        levit.sparsify(checkpoint, "missing", tmp_path, attention_mass=0.6, **options)
+
+
 def test_a_network_with_other_masks_is_not_the_fine_tuned_one(checkpoint, photos, result, tmp_path):
     options = {"evaluation": photos, "fine_tuned": result.folder / "checkpoint"}
     with pytest.raises(levit.ConfigError, match="does not have the masks that these options choose: repeat the"):

@@ -129,11 +129,11 @@ class DirectPrediction:
         service = self._service
         service.lifecycle.remove_waiting(self._refuse)
         self._complete = time.perf_counter()
+        service.metrics.observe_stage(self._model.name, "read", self._complete - self._start)
         self._ticket = service.admission.admit(1)
         render = Rendering(service, self._model, self._request.top_k, is_list=False)
         images = [RequestImage(self._body.content())]
         service.submit(self._model, images, render, self._deadline).add_done_callback(self._deliver)
-        service.metrics.observe_stage(self._model.name, "read", self._complete - self._start)
 
     def _deliver(self, future: asyncio.Future[bytes]) -> None:
         error = future.exception()
@@ -146,9 +146,10 @@ class DirectPrediction:
         fields = {"content-type": "application/json", "content-length": str(len(content))}
         fields |= response_headers(time.perf_counter() - self._complete)
         self._respond(200, [(name.encode(), value.encode()) for name, value in fields.items()], content)
-        self._end(200)
 
     def _expire(self) -> None:
+        if self.response_complete:
+            return
         self._fail(too_slow() if self._ticket is None else self._deadline.expired())
 
     def _refuse(self) -> None:
@@ -165,14 +166,16 @@ class DirectPrediction:
         refusal = request_error(error, "POST", self._request.path)
         self._deadline.abandon(refusal)
         self._respond(refusal.status, *error_response(refusal))
-        self._end(refusal.status)
 
     def _respond(self, status: int, headers: Headers, content: bytes) -> None:
         self.response_complete = True
-        self._send(status, headers, content)
+        try:
+            self._send(status, headers, content)
+        finally:
+            self._end(status)
 
     def _end(self, status: int) -> None:
-        """Release what the request holds, and count it, after the response is sent because the client waits for it."""
+        """Release what the request holds, and count it."""
         service = self._service
         self._timer.cancel()
         service.lifecycle.remove_waiting(self._refuse)
@@ -181,5 +184,5 @@ class DirectPrediction:
             self._ticket.close()
         service.metrics.requests_in_progress -= 1
         model, seconds = self._scope.get(MODEL_KEY, ""), time.perf_counter() - self._start
-        # The event loop sends what was written only after it has called everything else.
+        # Counted after the other responses of the same batch.
         asyncio.get_running_loop().call_soon(service.metrics.count_request, model, status, seconds)

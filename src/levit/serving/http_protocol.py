@@ -72,6 +72,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._is_complete = True
         if self.cycle.response_complete:
             self._stop_timer()
+            self._unset_keepalive_if_required()  # one that the response has started, before the end of the body
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )

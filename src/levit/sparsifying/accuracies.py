@@ -9,6 +9,7 @@ from levit.checkpoints.checkpoint import Checkpoint
 from levit.data.labeled_images import LabeledDataset
 from levit.data.open_data import open_data
 from levit.deployment.build import build_artifact
+from levit.errors import DataError
 from levit.evaluation.prepared_images import prepare_images
 from levit.runtime.engine import open_engine
 from levit.spec.artifact import Accuracy
@@ -33,7 +34,7 @@ def measure_accuracies(
     masked: Checkpoint,
     fine_tuned: Checkpoint | None,
     evaluation: str | PathLike[str] | LabeledDataset,
-) -> Accuracies | None:
+) -> Accuracies:
     """Measure the accuracies in fp32.
 
     Args:
@@ -42,21 +43,28 @@ def measure_accuracies(
         fine_tuned: the network after fine-tuning; None if there is none yet.
         evaluation: labeled images: a path or name as for `levit.open_data`, or a data set.
 
-    Returns:
-        The accuracies; None if no image has a label of the network.
+    Each network has the preprocessing and the labels that it was saved with.
 
     Raises:
-        DataError: the images cannot be used.
+        DataError: the images cannot be used, or have no labels.
         ExportError: a network has no head.
         ImageError: an image cannot be read.
     """
     data = open_data(evaluation) if isinstance(evaluation, str | PathLike) else evaluation
-    with prepare_images(data, before.preprocessing, sha256=data.sha256(), labels=before.labels) as images:
+    first, second = _measure(data, before, masked)
+    third = None if fine_tuned is None else _measure(data, fine_tuned)[0]
+    return Accuracies(first, second, third)
 
-        def accuracy(checkpoint: Checkpoint) -> Accuracy | None:
+
+def _measure(data: LabeledDataset, *checkpoints: Checkpoint) -> list[Accuracy]:
+    """Accuracies of networks with the same preprocessing and the same labels."""
+    preprocessing, labels = checkpoints[0].preprocessing, checkpoints[0].labels
+    accuracies = []
+    with prepare_images(data, preprocessing, sha256=data.sha256(), labels=labels) as images:
+        for checkpoint in checkpoints:
             engine = open_engine(build_artifact(checkpoint).SerializeToString(), precision="fp32")
-            return images.accuracy(engine, images.compute_logits(engine))
-
-        first, second = accuracy(before), accuracy(masked)
-        third = None if fine_tuned is None else accuracy(fine_tuned)
-    return None if first is None or second is None else Accuracies(first, second, third)
+            accuracy = images.accuracy(engine, images.compute_logits(engine))
+            if accuracy is None:
+                raise DataError("has no labels", source=data.name, hint="give labeled images")
+            accuracies.append(accuracy)
+    return accuracies
