@@ -2,6 +2,7 @@
 #pragma once
 #include "model.h"
 #include "vectors.h"
+#include "wide_codes.h"
 
 namespace levit::LEVIT_TARGET {
 

@@ -36,6 +36,8 @@ def test_an_idle_connection_is_closed_after_a_refusal(run):
         protocol, transport = connect(running.service)
         protocol.timeout_keep_alive = 0.01
         protocol.data_received(post("/predictions/unknown"))
+        assert (await transport.response)[0] == 404
+        assert not transport.is_closed
         while not transport.is_closed:
             await asyncio.sleep(protocol.timeout_keep_alive)
         protocol.connection_lost(None)

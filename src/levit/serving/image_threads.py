@@ -157,8 +157,8 @@ class ImageThreads:
     def _deliver(self) -> None:
         while self._deliveries:
             self._deliveries.popleft()()
-        if self._loop is not None:  # after the responses are written, and sent, because the clients wait for them
-            self._loop.call_soon(self._loop.call_soon, self._observe)
+        if self._loop is not None:  # after the responses are written, because the clients wait for them
+            self._loop.call_soon(self._observe)
 
     def _observe_stage(self, work: AnyWork, stage: str, seconds: float) -> None:
         self._observations.append(partial(self._metrics.observe_stage, work.model.name, stage, seconds))
