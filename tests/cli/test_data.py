@@ -6,7 +6,7 @@ import re
 import pytest
 from PIL import Image
 
-from levit.cli import output
+from levit.cli import json_output
 from tests.conftest import EXAMPLES
 
 
@@ -43,7 +43,7 @@ def test_json_is_a_list_of_splits(console, pets):
 
 def test_json_is_readable_in_any_output_encoding(console, pets, monkeypatch):
     (pets / "train" / "cat").rename(pets / "train" / "größe 🐈")
-    monkeypatch.setattr(output, "_is_utf8", lambda: False)
+    monkeypatch.setattr(json_output, "_is_utf8", lambda: False)
     result = console("data", pets, "--split", "train", "--json")
     assert result.out.isascii()
     assert json.loads(result.out)[0]["classes"] == {"dog": 1, "größe 🐈": 1}

@@ -14,14 +14,7 @@ from levit.checkpoints.stored_sizes import check_archive_sizes
 from levit.errors import CheckpointError, first_line
 from levit.fork_safe_lock import ForkSafeLock
 
-PICKLE_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".pth.tar")
-
 _LOCK = ForkSafeLock()  # torch's list of safe globals is shared by all threads
-
-
-def is_pickle(path: Path) -> bool:
-    """Return whether a file has the suffix of a file that torch writes."""
-    return path.name.endswith(PICKLE_SUFFIXES)
 
 
 def read_pickle(file: Path) -> Any:

@@ -14,9 +14,10 @@ from levit.checkpoints.checkpoint import Weights
 from levit.checkpoints.flax_files import SUFFIX as FLAX_SUFFIX
 from levit.checkpoints.flax_files import read_flax
 from levit.checkpoints.mindspore_files import is_mindspore, read_mindspore
-from levit.checkpoints.pickles import PICKLE_SUFFIXES, is_pickle, read_pickle
+from levit.checkpoints.pickles import read_pickle
 from levit.checkpoints.regular_files import check_regular_file
 from levit.checkpoints.stored_sizes import check_tensor_sizes
+from levit.checkpoints.weight_names import PICKLE_SUFFIXES, is_pickle
 from levit.checkpoints.weight_selection import class_names, select_weights
 from levit.errors import CheckpointError, first_line
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from importlib.resources import files
 from os import PathLike, fspath
 from pathlib import Path
 
@@ -60,7 +59,7 @@ def find_weights(path_or_id: str | PathLike[str], *, revision: str | None = None
         return file
     if name == EMBEDDED_WEIGHTS:
         check_no_revision(revision, name, "a model inside the package")
-        return Path(str(files("levit.checkpoints.embedded") / SAFETENSORS_FILE))
+        return Path(__file__).with_name("embedded") / SAFETENSORS_FILE
     address = ADDRESSES.get(name, name)
     if address.startswith(("http://", "https://")):
         check_no_revision(revision, name, "an address")

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from levit.checkpoints.pickles import is_pickle
-
 SAFETENSORS_FILE = "model.safetensors"
+PICKLE_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".pth.tar")  # of files that torch writes
 WEIGHT_FILES = (SAFETENSORS_FILE, "pytorch_model.bin")  # in order of preference
 
 _MAX_NAMES_IN_ERRORS = 5
+
+
+def is_pickle(path: Path) -> bool:
+    """Return whether a file has the suffix of a file that torch writes."""
+    return path.name.endswith(PICKLE_SUFFIXES)
 
 
 def is_weight_file(name: str) -> bool:

@@ -17,7 +17,6 @@ from levit.checkpoints.conversion_warnings import warn_about_labels, warn_about_
 from levit.checkpoints.dialects import BIASES, FLAX, OFFSETS, TRANSFORMERS, VIT_PYTORCH, WRITABLE, Dialect, is_linear
 from levit.checkpoints.flax_weights import to_flax
 from levit.checkpoints.key_translation import translate_keys
-from levit.checkpoints.pickles import is_pickle
 from levit.checkpoints.reading import read_checkpoint
 from levit.checkpoints.timm_configuration import timm_config, timm_preprocessing
 from levit.checkpoints.transformers_configuration import (
@@ -32,7 +31,7 @@ from levit.checkpoints.vit_pytorch_architecture import check_vit_pytorch
 from levit.checkpoints.vit_pytorch_weights import to_vit_pytorch
 from levit.checkpoints.weight_file_writing import write_errors, write_weight_file
 from levit.checkpoints.weight_lookup import find_weights
-from levit.checkpoints.weight_names import SAFETENSORS_FILE, WEIGHT_FILES
+from levit.checkpoints.weight_names import SAFETENSORS_FILE, WEIGHT_FILES, is_pickle
 from levit.errors import CheckpointError
 from levit.files import updating_folder
 from levit.spec.architecture import Grid

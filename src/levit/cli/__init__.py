@@ -116,6 +116,8 @@ def main() -> None:
 def run() -> NoReturn:
     """Run `main()` as a process; after commands that predict, end the process without freeing its memory."""
     gc.set_threshold(_COLLECTION_THRESHOLD)
+    if _command_name() in _FAST_COMMANDS:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's other threads would wait in a busy loop
     try:
         main()
         code: str | int | None = 0

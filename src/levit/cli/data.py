@@ -52,7 +52,7 @@ def data(
     """
     if similarity is not None and not similar:
         raise typer.BadParameter("--similarity needs --similar")
-    from levit.cli.output import print_json
+    from levit.cli.json_output import print_json
     from levit.cli.progress_bar import track
     from levit.data.image_folder import describe_splits
     from levit.evaluation.inspect_data import inspect

@@ -62,7 +62,7 @@ def embed(
 
     The exit code is 1 if some images could not be read; they are named, and the features of all others are written.
     """
-    from levit.cli.output import print_json
+    from levit.cli.json_output import print_json
     from levit.logs import get_logger
     from levit.reporting.embeddings_file import check_suffix, write_embeddings
 
@@ -180,7 +180,7 @@ def _name_from_here(embeddings: Embeddings, name: str) -> str:
 
 
 def _print(rows: list[tuple[str, float]], *, as_json: bool) -> None:
-    from levit.cli.output import print_json
+    from levit.cli.json_output import print_json
 
     for name, similarity in rows:
         if as_json:

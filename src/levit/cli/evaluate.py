@@ -163,7 +163,7 @@ class _Run:
     def evaluate(self, compare: str | None, *, save_accuracy: bool) -> None:
         """Evaluate images with one label each."""
         from levit.cli.evaluation_summary import print_evaluation
-        from levit.cli.output import print_json
+        from levit.cli.json_output import print_json
         from levit.reporting.metrics_json import evaluation_metrics
 
         evaluation, comparison = self._evaluate_and_write(compare)
@@ -181,7 +181,7 @@ class _Run:
     def evaluate_multi_label(self) -> None:
         """Evaluate images with any number of labels each."""
         from levit.cli.evaluation_summary import print_multi_label_evaluation
-        from levit.cli.output import print_json
+        from levit.cli.json_output import print_json
         from levit.reporting.metrics_json import multi_label_metrics
 
         evaluation = self._evaluate_and_write_multi_label()

@@ -95,7 +95,7 @@ def explain(
 
 
 def _write(explanation: Explanation, out: str | None, *, as_json: bool) -> None:
-    from levit.cli.output import print_json
+    from levit.cli.json_output import print_json
 
     if out is not None:
         explanation.save(out)

@@ -28,7 +28,8 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, with all labels.")] = False,
 ) -> None:
     """Show the size, input, labels, source and measured accuracy of a model."""
-    from levit.cli.output import print_fields, print_json
+    from levit.cli.json_output import print_json
+    from levit.cli.output import print_fields
     from levit.runtime.model_info import describe
 
     description, num_bytes = describe(model, revision=revision)

@@ -43,7 +43,7 @@ def models(
     Accuracies of published weights are those that their authors state. Any file or folder with weights, and any name of
     a LeViT on the hub, is a model, too.
     """
-    from levit.cli.output import print_json
+    from levit.cli.json_output import print_json
 
     rows = [_embedded_row(), *_published_rows()]
     if as_json:

@@ -113,11 +113,13 @@ def _print_number_of_classes(classifier: Classifier) -> None:
 
 
 def _writer(name: str, top_k: int) -> PredictionWriter:
-    from levit.cli.prediction_table import TableWriter
+    if name == "table":
+        from levit.cli.prediction_table import TableWriter
+
+        return TableWriter(top_k)
     from levit.cli.prediction_writers import CsvWriter, JsonWriter
 
-    writers: dict[str, Callable[[int], PredictionWriter]] = {"json": JsonWriter, "csv": CsvWriter, "table": TableWriter}
-    return writers[name](top_k)
+    return JsonWriter(top_k) if name == "json" else CsvWriter(top_k)
 
 
 def _sorted_files(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from levit.cli.output import print_json
+from levit.cli.json_output import print_json
 from levit.errors import printable
 
 if TYPE_CHECKING:
@@ -62,6 +61,8 @@ class CsvWriter:
     def __init__(self, top_k: int) -> None:
         self._top_k = top_k
         self._text: Callable[[str], str] = printable if sys.stdout.isatty() else str
+        import csv  # not needed for JSON
+
         self._csv = csv.writer(sys.stdout, lineterminator="\n")
         self._csv.writerow(["file", "rank", "name", "index", "score", "error"])
 

@@ -137,7 +137,7 @@ def _report(address: str, models: list[NamedModel], options: ServiceOptions, *, 
 
 
 def _print_address(address: str, models: list[NamedModel], *, as_json: bool) -> None:
-    from levit.cli.output import print_json
+    from levit.cli.json_output import print_json
 
     names = [model.name for model in models]
     if as_json:

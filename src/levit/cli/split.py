@@ -63,7 +63,7 @@ def split(
 
     Duplicates and near-duplicates stay in the same part. The data are not changed; the files are copied, or linked.
     """
-    from levit.cli.output import print_json
+    from levit.cli.json_output import print_json
     from levit.cli.progress_bar import track
     from levit.evaluation.near_duplicates import THRESHOLD
     from levit.evaluation.split_data import split_data

@@ -51,7 +51,7 @@ def video(
     The frames of a camera are classified one by one, until Ctrl-C; the exit code is then 130. It is 1 if some frames
     could not be classified.
     """
-    from levit.cli.output import print_json
+    from levit.cli.json_output import print_json
     from levit.errors import printable
     from levit.images.video import read_frames
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from contextlib import suppress
-from importlib.resources import files
 from os import PathLike, fspath
 from pathlib import Path
 
@@ -20,6 +19,8 @@ from levit.runtime.cpu_count import usable_cores
 from levit.runtime.engine import CHECKPOINT_ENGINES, OPENVINO_SUFFIX, Engine, Precision, open_engine, validate_options
 
 EMBEDDED_MODEL = "default.onnx"
+
+_EMBEDDED_FOLDER = Path(__file__).with_name("embedded")
 
 
 def open_model(
@@ -104,7 +105,7 @@ def find_artifact(model: str | PathLike[str] | None, *, revision: str | None = N
     """
     if model is None:
         check_no_revision(revision, EMBEDDED_MODEL, "the embedded model")
-        return Path(str(files("levit.runtime.embedded") / EMBEDDED_MODEL))
+        return _EMBEDDED_FOLDER / EMBEDDED_MODEL
     if is_artifact(model):
         check_no_revision(revision, fspath(model), "an exported file")
         if not Path(model).exists():
