@@ -10,7 +10,7 @@ from PIL import Image
 
 from levit.errors import ImageError
 from levit.images.decoding import describe_source, read_image, snapshot_source
-from levit.images.sources import IMAGE_TYPES, as_stored_image
+from levit.images.sources import as_stored_image, is_image_source
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
 
@@ -61,7 +61,7 @@ class Unseekable(io.RawIOBase):
 @pytest.mark.parametrize("kind", SOURCES)
 def test_every_type_gives_the_pixels_of_the_file(kind, file):
     source = SOURCES[kind](file)
-    assert isinstance(source, IMAGE_TYPES)
+    assert is_image_source(source)
     try:
         np.testing.assert_array_equal(np.asarray(read_image(source)), PIXELS)
     finally:

@@ -95,6 +95,29 @@ print("openvino" in sys.modules)
     assert process.stdout == f"{has_exact_int8(environment=environment) is None}\n"
 
 
+def test_one_photo_is_predicted_without_importing_numpy(tmp_path):
+    program = """
+import sys
+import levit
+if len(sys.argv) > 2:
+    import numpy
+classify = levit.Classifier()
+prediction = classify(sys.argv[1])
+print(prediction.to_dict(), next(classify.stream([sys.argv[1]])).to_dict(), prediction)
+print("numpy" in sys.modules, prediction.logits.argmax() == prediction.top(1)[0].index)
+"""
+    environment = os.environ | {"LEVIT_CACHE": str(tmp_path)}
+    command = [sys.executable, "-c", program, str(EXAMPLES / "cat.jpg")]
+
+    def output(*arguments: str) -> list[str]:
+        process = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, check=True)
+        return process.stdout.splitlines()
+
+    output()  # fills the cache
+    assert output() == [*output("numpy")[:-1], "False True"]
+    assert output("numpy")[-1] == "True True"
+
+
 def output_size() -> tuple[int, int]:
     """Height and width of the images of the embedded model."""
     size = describe(None)[0].preprocessing.output_size

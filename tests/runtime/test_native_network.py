@@ -216,3 +216,20 @@ def test_the_address_of_a_model_is_a_multiple_of_64():
     images, expected = images_and_logits(SMALL, 1)
     assert relative(compute(content, images), expected) < 1e-5
     assert sys.byteorder == "little"
+
+
+def test_images_as_bytes_have_the_logits_of_arrays():
+    size = (*SMALL.image_height_width, 3)
+    images = np.random.default_rng(0).integers(0, 256, (3, *size), np.uint8)
+    network = NativeNetwork(packed(SMALL), threads=1)
+    rows = network.run_bytes([image.tobytes() for image in images])
+    np.testing.assert_array_equal(np.array(rows, np.float32), network.run(images))
+    assert network.run_bytes([]) == []
+    with pytest.raises(EngineError, match="cannot run images of another size: an image has"):
+        network.run_bytes([images[0].tobytes(), b"short"])
+
+
+def test_a_packed_model_in_memory_is_computed_at_any_address():
+    content = b"x" + packed(SMALL)
+    images, expected = images_and_logits(SMALL, 1)
+    assert relative(compute(memoryview(content)[1:], images), expected) < 1e-4

@@ -1,9 +1,12 @@
 """Scores and labels of a prediction."""
 
 import json
+import pickle
+from array import array
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from levit.errors import ConfigError, ImageError
 from levit.runtime.prediction import Label, Prediction
@@ -48,6 +51,16 @@ def test_predictions_are_compared_by_identity():
     first, second = prediction_of(1, 2), prediction_of(1, 2)
     assert [second, first].index(first) == 1
     assert len({first, second}) == 2
+
+
+def test_a_row_without_numpy_is_read_as_an_array():
+    row = array("f", [0, 2, 1])
+    prediction = Prediction("image", row, ("a", "b", "c"), pixels=Image.new("RGB", (3, 2), "red"))
+    assert [label.name for label in prediction.top()] == ["b", "c", "a"]
+    assert vars(prediction)["logits"] is row
+    np.testing.assert_array_equal(prediction.logits, np.float32(row), strict=True)
+    np.testing.assert_array_equal(prediction.pixels, np.full((2, 3, 3), [255, 0, 0], np.uint8), strict=True)
+    assert pickle.loads(pickle.dumps(prediction)).logits.tolist() == [0, 2, 1]
 
 
 def test_less_than_one_label_is_an_error():

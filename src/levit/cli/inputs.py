@@ -5,8 +5,8 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from levit.cli.passed_over import PassedOverFiles
 from levit.cli.standard_input import waiting_lines
@@ -14,8 +14,7 @@ from levit.errors import DataError
 from levit.spec.image_files import is_image, is_system_folder
 
 
-@dataclass(frozen=True)
-class ImageInput:
+class ImageInput(NamedTuple):
     """File to read as an image.
 
     Attributes:
@@ -25,8 +24,7 @@ class ImageInput:
     path: str
 
 
-@dataclass(frozen=True)
-class MissingInput:
+class MissingInput(NamedTuple):
     """Argument for which no image exists.
 
     Attributes:
@@ -38,7 +36,6 @@ class MissingInput:
     reason: str
 
 
-@dataclass(frozen=True)
 class Pause:
     """No further name is waiting on standard input: what came before is classified now."""
 

@@ -219,12 +219,11 @@ def predict_inputs(
 
 
 def _missing(item: MissingInput, labels: tuple[str, ...]) -> Prediction:
-    import numpy as np
-
     from levit.errors import ImageError
+    from levit.runtime.image_results import NO_NUMBERS
     from levit.runtime.prediction import Prediction
 
-    return Prediction(item.name, np.empty(0, np.float32), labels, error=ImageError(item.reason, source=item.name))
+    return Prediction(item.name, NO_NUMBERS, labels, error=ImageError(item.reason, source=item.name))
 
 
 def _with_flags(prediction: Prediction) -> Prediction:

@@ -27,7 +27,8 @@ from levit.evaluation.top_k import TopK
 from levit.images.decoding import ImageSource
 from levit.runtime.classifier import DEFAULT_BATCH_SIZE, Classifier
 from levit.runtime.engine import Engine
-from levit.runtime.prediction import Prediction, sigmoid
+from levit.runtime.prediction import Prediction
+from levit.runtime.scores import sigmoid
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
@@ -26,11 +24,13 @@ from levit.images.orientation import (
     without_orientation,
 )
 from levit.images.pixel_modes import convert_to_rgb, transparent_color
-from levit.images.sources import IMAGE_TYPES as IMAGE_TYPES
 from levit.images.sources import ImageSource as ImageSource
-from levit.images.sources import as_stored_image
+from levit.images.sources import as_stored_image, is_array
 from levit.images.sources import describe_source as describe_source
 from levit.spec.architecture import Grid
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MAX_PIXELS = 100_000_000
 """Default limit on the number of pixels of an image as it is decoded."""
@@ -51,7 +51,7 @@ def snapshot_source(source: ImageSource) -> ImageSource:
     file is read. A PIL image is decoded, because only one thread at a time can read its file, and its owner may change
     its pixels. If that fails, the source is returned, and decoding it again raises the error.
     """
-    if isinstance(source, np.ndarray):
+    if is_array(source):
         return source.copy()
     if isinstance(source, str | bytes | PathLike):
         return source
@@ -114,7 +114,7 @@ def read_reduced_image(
         if isinstance(source, Image.Image):
             image = _read_pil_image(source, name, max_pixels)
             return image, (image.height, image.width)
-        if isinstance(source, np.ndarray):
+        if is_array(source):
             image = convert_to_rgb(_from_array(source, name, max_pixels), name)
             return image, (image.height, image.width)
         if isinstance(source, str) and _URL.match(source):
@@ -240,8 +240,8 @@ def _is_sequential_jpeg(image: Image.Image) -> bool:
 
 
 def _from_array(array: NDArray[Any], name: str, max_pixels: int) -> Image.Image:
-    is_gray = array.ndim == 2 and array.dtype in (np.uint8, np.uint16)
-    is_color = array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8
+    is_gray = array.ndim == 2 and array.dtype in ("uint8", "uint16")
+    is_color = array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == "uint8"
     if not (is_gray or is_color):
         expected = "uint8 [height, width, 3 or 4] or uint8 or uint16 [height, width]"
         raise ImageError(f"an array must be {expected}, not {array.dtype} {list(array.shape)}", source=name)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from levit.errors import ImageError
+from levit.images.sources import is_array
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # tags of TIFF files
 _WHITE_IS_ZERO = 0  # a value of the latter
@@ -42,6 +45,7 @@ def transparent_color(image: Image.Image) -> Any:
 
 def _equals_deep_color(image: Image.Image, color: tuple[int, int, int]) -> NDArray[np.bool_] | None:
     """Whether each pixel of an opened PNG file has a color of 16 bits per channel; None if it is damaged."""
+    import numpy as np
     from PIL.PngImagePlugin import PngImageFile  # takes as long as decoding a photo
 
     stream = getattr(image, "fp", None)
@@ -79,7 +83,9 @@ def convert_to_rgb(image: Image.Image, name: str, transparency: Any = None) -> I
         raise ImageError("floating-point pixels have no known range", source=name, hint="convert it to 8 bits")
     if image.mode.startswith("I"):
         return _deep_gray_to_rgb(image, name, transparency)
-    if isinstance(transparency, np.ndarray):
+    if is_array(transparency):
+        import numpy as np
+
         pixels = np.array(image)
         pixels[transparency] = _MAX_8_BIT
         return Image.fromarray(pixels)
@@ -97,6 +103,8 @@ def convert_to_rgb(image: Image.Image, name: str, transparency: Any = None) -> I
 
 def _deep_gray_to_rgb(image: Image.Image, name: str, transparency: Any) -> Image.Image:
     """Scale gray values of 16 or 32 bits to 8 bits; Pillow would clip them at 255."""
+    import numpy as np
+
     values = np.asarray(image)
     tags = getattr(image, "tag_v2", {})
     if image.mode == "I":

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from os import PathLike, fspath
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Union, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from levit.errors import ImageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from typing_extensions import TypeIs
 
 
 @runtime_checkable
@@ -34,24 +37,39 @@ class Tensor(Protocol):
         ...
 
 
-StoredImage = str | PathLike[str] | bytes | Image.Image | NDArray[Any]
+StoredImage = Union[str, PathLike[str], bytes, Image.Image, "NDArray[Any]"]
 """Path, content of an image file, PIL image, or array: uint8 or uint16 [height, width] (gray), or uint8
 [height, width, 3] (RGB) or [height, width, 4] (RGBA)."""
 
-ImageSource = StoredImage | bytearray | memoryview | BinaryFile | Tensor
+ImageSource = Union[StoredImage, bytearray, memoryview, BinaryFile, Tensor]  # noqa: UP007
 """A `StoredImage`; the content of an image file as bytearray or memoryview, or as an open binary file; or a tensor of
 torch: uint8, or floating-point in [0, 1]: [height, width], [1, 3 or 4, height, width], or [height, width, 3 or 4]."""
 
-IMAGE_TYPES = (str, PathLike, bytes, bytearray, memoryview, Image.Image, np.ndarray, Tensor, BinaryFile)
-"""The types of `ImageSource`, for `isinstance`."""
+_TYPES = (str, PathLike, bytes, bytearray, memoryview, Image.Image, Tensor, BinaryFile)  # and arrays
 
 _MAX_CHANNELS = 4
+
+
+def is_image_source(source: object) -> TypeIs[ImageSource]:
+    """Return whether an object is of a type of `ImageSource`.
+
+    Examples:
+        >>> is_image_source("cat.jpg"), is_image_source(["cat.jpg"])
+        (True, False)
+    """
+    return isinstance(source, _TYPES) or is_array(source)
+
+
+def is_array(source: object) -> TypeIs[NDArray[Any]]:
+    """Return whether an object is an array, without importing numpy: before that, there are no arrays."""
+    return isinstance(source, getattr(sys.modules.get("numpy"), "ndarray", ()))
 
 
 def describe_source(source: ImageSource) -> str:
     """Name of an image source in results and errors: its path, or its type with its size.
 
     Examples:
+        >>> import numpy as np
         >>> describe_source("photos/cat.jpg"), describe_source(np.zeros((480, 640, 3), np.uint8))
         ('photos/cat.jpg', '<ndarray 480x640x3>')
         >>> from io import BytesIO
@@ -65,7 +83,7 @@ def describe_source(source: ImageSource) -> str:
     kind = type(source).__name__
     if isinstance(source, Image.Image):
         return f"<{kind} {source.height}x{source.width}>"
-    if isinstance(source, np.ndarray | Tensor):
+    if is_array(source) or isinstance(source, Tensor):
         return f"<{kind} {'x'.join(map(str, getattr(source, 'shape', ())))}>"
     name = getattr(source, "name", None)
     return name if isinstance(name, str) and name else f"<{kind}>"
@@ -85,7 +103,7 @@ def as_stored_image(source: ImageSource, name: str) -> StoredImage:
         >>> as_stored_image(bytearray(b"abc"), "image")
         b'abc'
     """
-    if isinstance(source, str | bytes | PathLike | Image.Image | np.ndarray):
+    if isinstance(source, str | bytes | PathLike | Image.Image) or is_array(source):
         return source
     if isinstance(source, bytearray | memoryview):
         return bytes(source)
@@ -108,6 +126,8 @@ def _content(file: BinaryFile, name: str) -> bytes:
 
 def _pixels(tensor: Tensor, name: str) -> NDArray[Any]:
     """Pixels of a tensor, with the channels last: uint8 [height, width] or [height, width, 3 or 4]."""
+    import numpy as np
+
     is_float = tensor.is_floating_point()
     detached = tensor.detach()
     array: NDArray[Any] = (detached.float() if is_float else detached).cpu().numpy()

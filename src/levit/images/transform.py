@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from levit.errors import ImageError, first_line
@@ -13,6 +12,10 @@ from levit.images.decoding import MAX_PIXELS, ImageSource, describe_source, read
 from levit.images.resizing import resize_box
 from levit.spec.architecture import Grid
 from levit.spec.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 # A JPEG file is decoded at reduced size only if the result is at least this many times larger than the size that it is
 # resized to. With 2.9, no prediction in fp32 changes. Files for small sizes are small, with details of few pixels.
@@ -25,6 +28,15 @@ _TALL_RATIO = 2  # Pillow resizes the columns first if the height is more than t
 def read_and_preprocess(
     source: ImageSource, preprocessing: Preprocessing, *, max_pixels: int = MAX_PIXELS, exact: bool = False
 ) -> NDArray[np.uint8]:
+    """Decode, resize and crop an image to an array: uint8 [height, width, 3]; see `read_network_input`."""
+    import numpy as np
+
+    return np.asarray(read_network_input(source, preprocessing, max_pixels=max_pixels, exact=exact))
+
+
+def read_network_input(
+    source: ImageSource, preprocessing: Preprocessing, *, max_pixels: int = MAX_PIXELS, exact: bool = False
+) -> Image.Image:
     """Decode, resize and crop an image.
 
     Args:
@@ -36,7 +48,7 @@ def read_and_preprocess(
             decoded at a fraction of its size (mean difference at most 1 gray level).
 
     Returns:
-        uint8 [height, width, 3].
+        RGB, of the height and width of the network's input.
 
     Raises:
         ImageError: the image cannot be decoded or resized, or is too large.
@@ -46,7 +58,8 @@ def read_and_preprocess(
     min_side = _min_reduced_side(resize) if isinstance(resize, int) and is_continuous and not exact else None
     image, full_size = read_reduced_image(source, min_side, max_pixels=max_pixels)
     try:
-        return preprocess(image, preprocessing) if exact else preprocess_fast(image, preprocessing, full_size)
+        resized = _resize_and_crop(image, preprocessing) if exact else _preprocess_fast(image, preprocessing, full_size)
+        return resized.copy() if resized is source else resized
     except Exception as error:  # MemoryError, for instance
         raise ImageError(f"cannot be resized ({first_line(error)})", source=describe_source(source)) from error
 
@@ -57,11 +70,9 @@ def preprocess(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.u
     Returns:
         uint8 [height, width, 3].
     """
-    if preprocessing.resize is not None:
-        image = _resize(image, preprocessing)
-    if preprocessing.crop is not None:
-        image = _crop_center(image, preprocessing.crop)
-    return np.asarray(image)
+    import numpy as np
+
+    return np.asarray(_resize_and_crop(image, preprocessing))
 
 
 def preprocess_fast(
@@ -82,25 +93,9 @@ def preprocess_fast(
         uint8 [height, width, 3]; the mean difference from `preprocess` is at most 0.05 gray levels, or 1 for a photo
         that was decoded at reduced size.
     """
-    size = image.height, image.width
-    full_size = full_size or size
-    reduction = _reduction(size, full_size)
-    resize, crop = preprocessing.resize, preprocessing.crop
-    resized = resized_size(*full_size, resize) if resize is not None else full_size
-    is_tall = full_size[0] > _TALL_RATIO * full_size[1]
-    is_discontinuous = preprocessing.resample in _DISCONTINUOUS_FILTERS
-    if reduction == 1 and (not isinstance(resize, int) or crop is None or is_discontinuous or is_tall):
-        return preprocess(image, preprocessing)
-    crop = crop or resized
-    kept = min(crop[0], resized[0]), min(crop[1], resized[1])
-    if reduction == 1 and kept != crop:
-        return preprocess(image, preprocessing)
-    scales = [full_size[axis] / resized[axis] / reduction for axis in (0, 1)]
-    starts = [(resized[axis] - kept[axis]) // 2 * scales[axis] for axis in (0, 1)]
-    ends = [min(starts[axis] + kept[axis] * scales[axis], size[axis]) for axis in (0, 1)]
-    box = (starts[1], starts[0], ends[1], ends[0])
-    center = resize_box(image, (kept[1], kept[0]), Image.Resampling(preprocessing.resample), box)
-    return np.asarray(center if kept == crop else _crop_center(center, crop))
+    import numpy as np
+
+    return np.asarray(_preprocess_fast(image, preprocessing, full_size))
 
 
 def normalize(images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
@@ -113,6 +108,8 @@ def normalize(images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArra
     Returns:
         float32 [B, 3, height, width].
     """
+    import numpy as np
+
     table = _normalization_table(preprocessing)
     normalized = np.empty((len(images), 3, *images.shape[1:3]), np.float32)
     for channel in range(3):
@@ -124,6 +121,8 @@ def normalize(images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArra
 @lru_cache(maxsize=8)
 def _normalization_table(preprocessing: Preprocessing) -> NDArray[np.float32]:
     """Normalized value of each of the 256 pixel values in each channel: float32 [3, 256]."""
+    import numpy as np
+
     values = np.tile(np.arange(256, dtype=np.float64), (3, 1))
     table = (values * preprocessing.rescale if preprocessing.rescale is not None else values).astype(np.float32)
     if preprocessing.mean is not None and preprocessing.std is not None:
@@ -156,6 +155,34 @@ def _min_reduced_side(resize: int) -> int | None:
     if resize < _TINY:
         return None
     return int((_MIN_OVERSAMPLING_OF_SMALL if resize < _SMALL else _MIN_OVERSAMPLING) * resize)
+
+
+def _resize_and_crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    if preprocessing.resize is not None:
+        image = _resize(image, preprocessing)
+    return image if preprocessing.crop is None else _crop_center(image, preprocessing.crop)
+
+
+def _preprocess_fast(image: Image.Image, preprocessing: Preprocessing, full_size: Grid | None) -> Image.Image:
+    size = image.height, image.width
+    full_size = full_size or size
+    reduction = _reduction(size, full_size)
+    resize, crop = preprocessing.resize, preprocessing.crop
+    resized = resized_size(*full_size, resize) if resize is not None else full_size
+    is_tall = full_size[0] > _TALL_RATIO * full_size[1]
+    is_discontinuous = preprocessing.resample in _DISCONTINUOUS_FILTERS
+    if reduction == 1 and (not isinstance(resize, int) or crop is None or is_discontinuous or is_tall):
+        return _resize_and_crop(image, preprocessing)
+    crop = crop or resized
+    kept = min(crop[0], resized[0]), min(crop[1], resized[1])
+    if reduction == 1 and kept != crop:
+        return _resize_and_crop(image, preprocessing)
+    scales = [full_size[axis] / resized[axis] / reduction for axis in (0, 1)]
+    starts = [(resized[axis] - kept[axis]) // 2 * scales[axis] for axis in (0, 1)]
+    ends = [min(starts[axis] + kept[axis] * scales[axis], size[axis]) for axis in (0, 1)]
+    box = (starts[1], starts[0], ends[1], ends[0])
+    center = resize_box(image, (kept[1], kept[0]), Image.Resampling(preprocessing.resample), box)
+    return center if kept == crop else _crop_center(center, crop)
 
 
 def _crop_center(image: Image.Image, crop: Grid) -> Image.Image:

@@ -7,14 +7,12 @@ from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
-import numpy as np
-from numpy.typing import NDArray
-
-from levit.checkpoints.checkpoint import Checkpoint
+from levit.checkpoints.recognition import is_checkpoint
 from levit.errors import ConfigError
-from levit.images.decoding import IMAGE_TYPES, MAX_PIXELS, ImageSource
+from levit.images.decoding import MAX_PIXELS, ImageSource
+from levit.images.sources import is_image_source
 from levit.runtime.engine import Engine, Precision
 from levit.runtime.features import FeatureNetwork
 from levit.runtime.image_results import DEFAULT_BATCH_SIZE as DEFAULT_BATCH_SIZE
@@ -22,6 +20,12 @@ from levit.runtime.image_results import ImageComputation, ImageResult, convert_r
 from levit.runtime.opened_model import ModelOptions, OpenedModel, open_shared
 from levit.runtime.prediction import Embedding, Prediction
 from levit.spec.artifact import Artifact
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from levit.checkpoints.checkpoint import Checkpoint
 
 # For type checkers, a list of paths is no list of images of any type, so both have an overload.
 Image = TypeVar("Image", bound=ImageSource)
@@ -99,7 +103,7 @@ class Classifier:
     @cached_property
     def _opened(self) -> OpenedModel:
         """The model; that of an unpickled classifier is opened on first use, and shared by all copies in a process."""
-        if self._is_copy and not isinstance(self._options.model, Checkpoint):
+        if self._is_copy and not is_checkpoint(self._options.model):
             return open_shared(self._options)
         return self._options.open()
 
@@ -178,7 +182,7 @@ class Classifier:
             raise TypeError("a classifier with an opened engine cannot be pickled: give it the model's file instead")
         return {
             "_options": options,
-            "_feature_network": FeatureNetwork(options, is_shared=not isinstance(options.model, Checkpoint)),
+            "_feature_network": FeatureNetwork(options, is_shared=not is_checkpoint(options.model)),
             "_max_pixels": self._max_pixels,
             "_exact": self._exact,
             "_is_copy": True,
@@ -250,8 +254,10 @@ class Classifier:
             >>> levit.Classifier().embed(["examples/cat.jpg", "examples/rocket.jpg"]).shape
             (2, 384)
         """
-        if isinstance(images, IMAGE_TYPES):
-            return self._features.one(images).row
+        import numpy as np
+
+        if is_image_source(images):
+            return np.asarray(self._features.one(images).row)
         rows = []
         for embedding in self.stream_embeddings(images):
             if embedding.error is not None:
@@ -273,8 +279,14 @@ class Classifier:
         """
         return convert_results(
             self._features.stream(images, batch_size),
-            lambda result: Embedding(result.name, result.row, result.error),
+            _embedding,
         )
 
     def _prediction(self, result: ImageResult) -> Prediction:
         return self._opened.prediction(result)
+
+
+def _embedding(result: ImageResult) -> Embedding:
+    import numpy as np
+
+    return Embedding(result.name, np.asarray(result.row), result.error)

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from dataclasses import dataclass
+from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+from PIL.Image import Image
 
 from levit.errors import ImageError
 
 
-@dataclass(frozen=True)
-class DecodingImage:
+class DecodingImage(NamedTuple):
     """Image that a thread decodes, with its name for the prediction."""
 
     name: str
-    image: Future[NDArray[np.uint8]]
+    image: Future[Image]
 
 
-@dataclass(frozen=True)
-class DecodedBatch:
+class DecodedBatch(NamedTuple):
     """Decoded images of a batch; `names` and `errors` also contain the images that could not be decoded."""
 
     names: list[str]
-    images: list[NDArray[np.uint8]]
+    images: list[Image]
     errors: list[ImageError | None]
 
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from importlib import import_module
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Union, get_args, runtime_checkable
 
 from levit.checkpoints.regular_files import check_regular_file
 from levit.errors import CheckpointError, EngineError, first_line
 
+if TYPE_CHECKING:
+    from array import array
+
+    import numpy as np
+    from numpy.typing import NDArray
+
 OPENVINO_SUFFIX = ".xml"
 """Suffix of the graph of a model in OpenVINO's own format."""
+
+Row = Union["array[float]", "NDArray[np.float32]"]
+"""Numbers of one image: float32 [numbers]; where numpy is not imported, an `array.array` of this type."""
 
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 
@@ -90,6 +96,25 @@ class ImageEngine(Engine, Protocol):
 
         Raises:
             EngineError: the shape or dtype does not fit the network; raised here or by the future.
+        """
+        ...
+
+
+@runtime_checkable
+class ByteEngine(ImageEngine, Protocol):
+    """Inference engine that also computes images without arrays, so that a short process need not import numpy."""
+
+    def run_bytes(self, images: Sequence[bytes]) -> list[array[float]]:
+        """Compute the logits of a few images as `run_images` does.
+
+        Args:
+            images: pixels of images of the network's size, three bytes each, row by row.
+
+        Returns:
+            Logits of each image, an array of the type "f".
+
+        Raises:
+            EngineError: the size does not fit the network, or the computation failed.
         """
         ...
 

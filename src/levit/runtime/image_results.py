@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import sys
+from array import array
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from math import isfinite
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
+from PIL.Image import Image
 
 from levit.errors import ConfigError, EngineError, ImageError
-from levit.images.decoding import IMAGE_TYPES, ImageSource, describe_source, snapshot_source
+from levit.images.decoding import ImageSource, describe_source, snapshot_source
+from levit.images.sources import is_image_source
 from levit.managed_engine import ProcessGuard, schedule
 from levit.runtime.decoded_batch import DecodedBatch, DecodingImage, collect
-from levit.runtime.engine import ImageEngine
+from levit.runtime.engine import ByteEngine, ImageEngine, Row
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Result = TypeVar("Result")
+Rows = TypeVar("Rows")
 
 DEFAULT_BATCH_SIZE = 16
 
-_NO_NUMBERS = np.empty(0, np.float32)  # of an image with an error
+NO_NUMBERS: Row = array("f")
+"""Row of an image with an error."""
 
 
 class ImageResult(NamedTuple):
@@ -31,15 +39,16 @@ class ImageResult(NamedTuple):
 
     Attributes:
         name: path of the image, or a description of an image in memory.
-        row: float32 [numbers], such as logits or features; empty after an error.
+        row: float32 [numbers], such as logits or features; empty after an error. An `array.array` where numpy is not
+            imported.
         error: error of an image that cannot be computed, otherwise None.
-        pixels: network input, uint8 [height, width, 3], of an image that is computed alone; otherwise None.
+        pixels: network input of an image that is computed alone; otherwise None.
     """
 
     name: str
-    row: NDArray[np.float32]
+    row: Row
     error: ImageError | None = None
-    pixels: NDArray[np.uint8] | None = None
+    pixels: Image | None = None
 
 
 class ImageComputation:
@@ -47,7 +56,7 @@ class ImageComputation:
 
     Args:
         engine: the network.
-        preprocess: function from an image to the network's input, uint8 [height, width, 3].
+        read: function from an image to the network's input.
         width: number of values that the network gives for each image.
         image_size: height and width of the network's input in pixels.
         threads: number of threads that decode images.
@@ -57,14 +66,14 @@ class ImageComputation:
     def __init__(
         self,
         engine: ImageEngine,
-        preprocess: Callable[[ImageSource], NDArray[np.uint8]],
+        read: Callable[[ImageSource], Image],
         *,
         width: int,
         image_size: tuple[int, int],
         threads: int,
         source: str,
     ) -> None:
-        self._engine, self._preprocess = engine, preprocess
+        self._engine, self._read = engine, read
         self._width, self._image_size = width, image_size
         self._threads, self._source = threads, source
         self._is_verified = False
@@ -75,7 +84,9 @@ class ImageComputation:
         Raises:
             ImageError: the image cannot be decoded or is refused.
         """
-        return self._preprocess(image)
+        import numpy as np
+
+        return np.asarray(self._read(image))
 
     def compute(self, names: list[str], images: list[NDArray[np.uint8]], *, is_full: bool) -> list[ImageResult]:
         """Compute preprocessed images at once.
@@ -88,11 +99,12 @@ class ImageComputation:
         Raises:
             EngineError: as for `one`.
         """
-        batch = DecodedBatch(names, images, [None] * len(images))
-        if not is_full:
-            return list(self._results(batch, self._compute_now(images)))
-        rows = self._compute_queued(images, DEFAULT_BATCH_SIZE).result()
-        return list(self._results(batch, self._checked(rows, len(images))))
+        import numpy as np
+
+        pixels = np.stack(images)
+        engine = self._engine
+        rows = engine.submit(pixels, DEFAULT_BATCH_SIZE).result() if is_full else engine.run_images(pixels)
+        return list(self._results(names, [None] * len(images), self._checked(rows, len(images))))
 
     def one(self, image: ImageSource) -> ImageResult:
         """Compute one image with the lowest latency.
@@ -101,9 +113,8 @@ class ImageComputation:
             ImageError: the image cannot be decoded or is refused, or a number is not finite.
             EngineError: the engine failed or is closed, or the model gives no finite numbers at all.
         """
-        pixels = self._preprocess(image)
-        batch = DecodedBatch([describe_source(image)], [pixels], [None])
-        (result,) = self._results(batch, self._compute_now(batch.images))
+        pixels = self._read(image)
+        (result,) = self._results([describe_source(image)], [None], self._compute_now([pixels]))
         if result.error is not None:
             raise result.error
         return result._replace(pixels=pixels)
@@ -116,7 +127,7 @@ class ImageComputation:
             ConfigError: `batch_size` is less than 1.
             EngineError: as for `one`; it ends the stream, as does an exception of `images` itself.
         """
-        if isinstance(images, IMAGE_TYPES):
+        if is_image_source(images):
             raise TypeError("stream takes an iterable of images: call the classifier with a single image")
         if batch_size < 1:
             raise ConfigError(f"is {batch_size}", source="batch_size", hint="give at least 1")
@@ -132,58 +143,67 @@ class ImageComputation:
             while True:
                 guard.check()
                 for source in islice(sources, 2 * batch_size - len(decoding)):
-                    image = schedule(pool, self._preprocess, snapshot_source(source))
+                    image = schedule(pool, self._read, snapshot_source(source))
                     decoding.append(DecodingImage(describe_source(source), image))
                 if not decoding:
                     break
                 batch = collect([decoding.popleft() for _ in range(min(batch_size, len(decoding)))])
                 is_nothing_pending = not computing and not decoding and len(batch.images) < batch_size
                 if is_nothing_pending:
-                    yield from self._results(batch, self._compute_now(batch.images))
+                    yield from self._results(batch.names, batch.errors, self._compute_now(batch.images))
                     continue
                 computing.append((batch, self._compute_queued(batch.images, batch_size)))
                 while computing and (computing[0][1].done() or len(computing) > self._threads):
-                    batch, rows = computing.popleft()
-                    yield from self._results(batch, self._checked(rows.result(), len(batch.images)))
+                    yield from self._queued_results(*computing.popleft())
             for batch, rows in computing:
-                yield from self._results(batch, self._checked(rows.result(), len(batch.images)))
+                yield from self._queued_results(batch, rows)
         finally:
             if not is_exiting():
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def _compute_now(self, images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Compute a few images with the lowest latency."""
+    def _compute_now(self, images: Sequence[Image]) -> Iterable[Row]:
+        """Compute a few images with the lowest latency; by an engine that can do so without importing numpy."""
         if not images:
-            return self._no_rows()
-        return self._checked(self._engine.run_images(np.stack(images)), len(images))
+            return ()
+        if "numpy" not in sys.modules and isinstance(self._engine, ByteEngine):
+            rows = self._engine.run_bytes([image.tobytes() for image in images])
+            return self._checked_shape(rows, (len(rows), len(rows[0])), len(images))
+        return self._checked(self._engine.run_images(_stack(images)), len(images))
 
-    def _compute_queued(self, images: list[NDArray[np.uint8]], batch_size: int) -> Future[NDArray[np.float32]]:
+    def _compute_queued(self, images: Sequence[Image], batch_size: int) -> Future[NDArray[np.float32]]:
         """Start computing one batch of a stream with the highest throughput."""
+        import numpy as np
+
         if images:
-            return self._engine.submit(np.stack(images), batch_size)
+            return self._engine.submit(_stack(images), batch_size)
         finished: Future[NDArray[np.float32]] = Future()
-        finished.set_result(self._no_rows())
+        finished.set_result(np.empty((0, self._width), np.float32))
         return finished
 
-    def _no_rows(self) -> NDArray[np.float32]:
-        return np.empty((0, self._width), np.float32)
+    def _queued_results(self, batch: DecodedBatch, rows: Future[NDArray[np.float32]]) -> Iterator[ImageResult]:
+        return self._results(batch.names, batch.errors, self._checked(rows.result(), len(batch.images)))
 
     def _checked(self, rows: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-        if rows.shape != (count, self._width):
+        return self._checked_shape(rows, rows.shape, count)
+
+    def _checked_shape(self, rows: Rows, shape: tuple[int, ...], count: int) -> Rows:
+        if shape != (count, self._width):
             raise EngineError(
-                f"the network gives {list(rows.shape)} for {count} images and {self._width} labels",
+                f"the network gives {list(shape)} for {count} images and {self._width} labels",
                 source=self._source,
                 hint="export the checkpoint again",
             )
         return rows
 
-    def _results(self, batch: DecodedBatch, computed: NDArray[np.float32]) -> Iterator[ImageResult]:
+    def _results(
+        self, names: Sequence[str], errors: Sequence[ImageError | None], computed: Iterable[Row]
+    ) -> Iterator[ImageResult]:
         rows = iter(computed)
-        for name, error in zip(batch.names, batch.errors, strict=True):
-            row = _NO_NUMBERS if error else next(rows)
-            if not np.isfinite(row).all():
+        for name, error in zip(names, errors, strict=True):
+            row = NO_NUMBERS if error else next(rows)
+            if not _is_finite(row):
                 self._verify_model()
-                row, error = _NO_NUMBERS, ImageError("the model gives a logit that is not finite", source=name)
+                row, error = NO_NUMBERS, ImageError("the model gives a logit that is not finite", source=name)
             yield ImageResult(name, row, error)
 
     def _verify_model(self) -> None:
@@ -192,6 +212,8 @@ class ImageComputation:
         Verifying each model when it is opened would compile a network that a stream does not need.
         """
         if not self._is_verified:
+            import numpy as np
+
             gray = np.full((1, *self._image_size, 3), 128, np.uint8)
             if not np.isfinite(self._engine.run_images(gray)).all():
                 raise EngineError(
@@ -200,6 +222,21 @@ class ImageComputation:
                     hint="its weights are damaged, or too large for the precision",
                 )
             self._is_verified = True
+
+
+def _stack(images: Sequence[Image]) -> NDArray[np.uint8]:
+    """Network inputs as one batch: uint8 [B, height, width, 3]."""
+    import numpy as np
+
+    return np.stack([np.asarray(image) for image in images])
+
+
+def _is_finite(row: Row) -> bool:
+    if isinstance(row, array):
+        return isfinite(sum(row))  # float64, so that finite numbers cannot add up to an infinite one
+    import numpy as np
+
+    return bool(np.isfinite(row).all())
 
 
 def convert_results(

@@ -7,16 +7,20 @@ import os
 from contextlib import suppress
 from os import PathLike, fspath
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from levit import __version__
 from levit.checkpoints.cache import cache_folder, write_cached
-from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.hashing import hash_file
+from levit.checkpoints.recognition import is_checkpoint
 from levit.checkpoints.regular_files import check_regular_file
 from levit.checkpoints.weight_lookup import check_no_revision, find_weights
 from levit.errors import CheckpointError, EngineError
 from levit.runtime.cpu_count import usable_cores
 from levit.runtime.engine import CHECKPOINT_ENGINES, OPENVINO_SUFFIX, Engine, Precision, open_engine, validate_options
+
+if TYPE_CHECKING:
+    from levit.checkpoints.checkpoint import Checkpoint
 
 EMBEDDED_MODEL = "default.onnx"
 
@@ -52,7 +56,7 @@ def open_model(
         return CHECKPOINT_ENGINES[engine].load(engine)(
             checkpoint, precision=precision, threads=threads or usable_cores(), provider=provider
         )
-    if isinstance(model, Checkpoint):
+    if is_checkpoint(model):
         check_no_revision(revision, model.source.name, "a checkpoint in memory")
         artifact: Path | bytes = fold_checkpoint(model)
     else:
@@ -69,7 +73,7 @@ def open_model(
 
 def _read_checkpoint(model: str | Path | Checkpoint | None, engine: str, revision: str | None) -> Checkpoint:
     """Read a checkpoint for an engine that does not open ONNX files."""
-    if isinstance(model, Checkpoint):
+    if is_checkpoint(model):
         check_no_revision(revision, model.source.name, "a checkpoint in memory")
         return model
     if model is None or is_artifact(model):

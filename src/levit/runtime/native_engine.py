@@ -5,14 +5,11 @@ from __future__ import annotations
 import threading
 import warnings
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from levit.errors import CheckpointError, EngineError, LevitWarning
 from levit.managed_engine import ManagedEngine, ProcessGuard, schedule
@@ -24,9 +21,15 @@ from levit.runtime.native_models import open_packed
 from levit.runtime.native_network import NativeNetwork
 from levit.spec.artifact import Artifact
 
+if TYPE_CHECKING:
+    from array import array
+
+    import numpy as np
+    from numpy.typing import NDArray
+
 
 class NativeEngine(ManagedEngine):
-    """Exported file in the native engine; an `ImageEngine`.
+    """Exported file in the native engine; a `ByteEngine`.
 
     Quantized layers are computed in int8, all others in bf16 where the processor multiplies it (AMX, i8mm), or else
     in fp32; attention between quantized layers also in int16. The weights are packed on first use, and kept in
@@ -77,6 +80,8 @@ class NativeEngine(ManagedEngine):
             EngineError: the batch does not fit the network.
         """
         with self._computing():
+            import numpy as np
+
             return self._network.run(np.asarray(pixel_values, np.float32))
 
     def run_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -87,6 +92,11 @@ class NativeEngine(ManagedEngine):
         """
         with self._computing():
             return _run_images(self._network, images)
+
+    def run_bytes(self, images: Sequence[bytes]) -> list[array[float]]:
+        """Logits of images with the lowest latency, without numpy; see `levit.runtime.engine.ByteEngine`."""
+        with self._computing():
+            return self._network.run_bytes(images)
 
     def submit(self, images: NDArray[np.uint8], batch_size: int) -> Future[NDArray[np.float32]]:
         """Start computing one batch of a stream: uint8 [B, height, width, 3] -> future of float32 [B, classes].
@@ -122,7 +132,7 @@ class NativeEngine(ManagedEngine):
 
 
 def _run_images(network: NativeNetwork, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    if images.dtype != np.uint8:
+    if images.dtype != "uint8":
         raise EngineError(
             f"the native engine cannot run a batch of shape {list(images.shape)}: images are uint8, and this is "
             f"{images.dtype}"

@@ -57,7 +57,7 @@ def _find_cached(folder: Path, key: str) -> mmap.mmap | None:
         with suppress(OSError, ValueError):
             if file.name == f"{key}-{hash_file(file)}.levit":
                 with file.open("rb") as stream:
-                    return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+                    return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
     return None
 
 

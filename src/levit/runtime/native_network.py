@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from array import array
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from levit.errors import EngineError
 from levit.runtime.native_format import split_metadata
 from levit.runtime.native_library import INSTRUCTIONS_VARIABLE, load_library
 
-_ALIGNMENT = 64
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_FLOAT_BYTES = 4
 
 
 class NativeNetwork:
@@ -39,17 +43,18 @@ class NativeNetwork:
     def __init__(self, packed: Any, *, threads: int, instruction_set: str | None = None) -> None:
         self._library = load_library()
         size, self.metadata = split_metadata(memoryview(packed))
-        self._file = _aligned(np.frombuffer(packed, np.uint8))
+        self._file = packed if isinstance(packed, mmap.mmap) else _in_pages(packed)
         error = ctypes.c_char_p()
         name = instruction_set or os.environ.get(INSTRUCTIONS_VARIABLE)
+        address = ctypes.addressof(ctypes.c_char.from_buffer(self._file))
         self._handle: int | None = self._library.levit_open(
-            self._file.ctypes.data, size, threads, name.encode() if name else None, ctypes.byref(error)
+            address, size, threads, name.encode() if name else None, ctypes.byref(error)
         )
         if not self._handle:
             raise EngineError(f"the native library cannot open it ({(error.value or b'').decode()})")
-        sizes = np.empty(4, np.int32)
-        self._library.levit_sizes(self._handle, sizes.ctypes.data)
-        self._channels, self._height, self._width, self._labels = map(int, sizes)
+        sizes = (ctypes.c_int32 * 4)()
+        self._library.levit_sizes(self._handle, sizes)
+        self._channels, self._height, self._width, self._labels = sizes
         self.instruction_set: str = self._library.levit_target(self._handle).decode()
 
     def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
@@ -65,6 +70,8 @@ class NativeNetwork:
         Raises:
             EngineError: the shape does not fit, or there is too little memory.
         """
+        import numpy as np
+
         is_pixels = batch.dtype == np.uint8
         size = (self._height, self._width)
         shape = (*size, self._channels) if is_pixels else (self._channels, *size)
@@ -77,6 +84,17 @@ class NativeNetwork:
         if function(self._handle, batch.ctypes.data, len(batch), logits.ctypes.data):
             raise EngineError(f"the native engine cannot run a batch of shape {list(batch.shape)}: out of memory")
         return logits
+
+    def run_bytes(self, images: Sequence[bytes]) -> list[array[float]]:
+        """Compute logits without numpy, see `levit.runtime.engine.ByteEngine`."""
+        size = self._height * self._width * self._channels
+        if any(len(image) != size for image in images):
+            reason = f"an image has {size} bytes: {self._height}x{self._width} pixels of {self._channels}"
+            raise EngineError(f"the native engine cannot run images of another size: {reason}")
+        logits = array("f", bytes(len(images) * self._labels * _FLOAT_BYTES))
+        if self._library.levit_run_pixels(self._handle, b"".join(images), len(images), logits.buffer_info()[0]):
+            raise EngineError(f"the native engine cannot run {len(images)} images: out of memory")
+        return [logits[start : start + self._labels] for start in range(0, len(logits), self._labels)]
 
     def share(self, *, threads: int) -> NativeNetwork:
         """Another network with the same weights in memory, and threads of its own.
@@ -100,12 +118,8 @@ class NativeNetwork:
             self.close()
 
 
-def _aligned(content: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the content at an address that is a multiple of 64, where a memory map is already."""
-    if content.ctypes.data % _ALIGNMENT == 0:
-        return content
-    memory = np.empty(len(content) + _ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
-    aligned = memory[start : start + len(content)]
-    aligned[:] = content
-    return aligned
+def _in_pages(content: bytes | memoryview) -> mmap.mmap:
+    """Copy content to memory that is aligned as the library requires."""
+    memory = mmap.mmap(-1, len(content))
+    memory.write(content)
+    return memory

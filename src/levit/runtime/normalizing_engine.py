@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from levit.images.transform import normalize
 from levit.managed_engine import ManagedEngine, ProcessGuard, schedule
 from levit.runtime.engine import Engine, ImageEngine
 from levit.spec.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def as_image_engine(engine: Engine, preprocessing: Preprocessing) -> ImageEngine:

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING, Union
 
-from levit.checkpoints.checkpoint import Checkpoint
+from levit.checkpoints.recognition import is_checkpoint
 from levit.checkpoints.weight_lookup import check_no_revision
 from levit.errors import ConfigError, errors_name
-from levit.images.transform import read_and_preprocess
+from levit.images.transform import read_network_input
 from levit.managed_engine import ManagedEngine
 from levit.runtime.cpu_count import usable_cores
 from levit.runtime.engine import Engine, ImageEngine, Precision, validate_options
@@ -20,7 +21,10 @@ from levit.runtime.normalizing_engine import as_image_engine
 from levit.runtime.prediction import Prediction
 from levit.spec.artifact import Artifact
 
-Model = str | PathLike[str] | Checkpoint | Engine | None
+if TYPE_CHECKING:
+    from levit.checkpoints.checkpoint import Checkpoint
+
+Model = Union[str, PathLike[str], "Checkpoint", Engine, None]
 """Exported file, checkpoint, opened engine, or None for the embedded model."""
 
 KEPT_MODELS = 4
@@ -68,7 +72,7 @@ class ModelOptions:
                 raise ConfigError(reason, source="an opened engine", hint="leave them out")
             return self._describe(model, owns_engine=False)
         model = Path(model) if isinstance(model, PathLike) else model
-        if not (model is None or isinstance(model, str | Path | Checkpoint)):
+        if not (model is None or isinstance(model, str | Path) or is_checkpoint(model)):
             raise TypeError(f"model is a {type(model).__name__}: give a path, a name, a checkpoint or an engine")
         engine = open_model(
             model,
@@ -112,12 +116,12 @@ class OpenedModel:
             max_pixels: largest number of pixels of an image.
             is_exact: True for preprocessing that is bit for bit as Pillow.
         """
-        preprocess = partial(
-            read_and_preprocess, preprocessing=self.artifact.preprocessing, max_pixels=max_pixels, exact=is_exact
+        read = partial(
+            read_network_input, preprocessing=self.artifact.preprocessing, max_pixels=max_pixels, exact=is_exact
         )
         return ImageComputation(
             self.image_engine,
-            preprocess,
+            read,
             width=width,
             image_size=self.artifact.architecture.image_height_width,
             threads=threads or usable_cores(),

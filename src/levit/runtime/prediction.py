@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-import numpy as np
-from numpy.typing import NDArray
+from PIL.Image import Image
 
 from levit.errors import ConfigError, ImageError, printable
+from levit.runtime.scores import best_scores, compute_scores, to_float32
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from levit.runtime.engine import Row
+
+Value = TypeVar("Value")
 
 UNKNOWN = "unknown"
 """Name of the label of a rejected image."""
@@ -32,6 +41,42 @@ class Label:
     score: float
 
 
+class _ArrayField(Generic[Value]):
+    """Field of a dataclass that is read as an array, and made one when it is first read.
+
+    So a process that only prints the best labels does not import numpy.
+
+    Args:
+        is_required: False for the default value None.
+    """
+
+    def __init__(self, *, is_required: bool) -> None:
+        self._is_required = is_required
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> None: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> Value: ...
+    def __get__(self, instance: object | None, owner: type) -> Value | None:
+        if instance is None:  # the dataclass asks for the default value
+            if self._is_required:
+                raise AttributeError(self._name)
+            return None
+        values = vars(instance)
+        if isinstance(values[self._name], array | Image):
+            import numpy as np
+
+            values[self._name] = np.asarray(values[self._name])
+        value: Value = values[self._name]
+        return value
+
+    def __set__(self, instance: object, value: Row | Image | NDArray[np.uint8] | None) -> None:
+        vars(instance)[self._name] = value
+
+
 # Arrays cannot be compared to one bool, so predictions are compared by identity.
 @dataclass(frozen=True, eq=False, repr=False)
 class Prediction:
@@ -53,23 +98,24 @@ class Prediction:
             None, because a list of predictions would keep all images in memory.
 
     Examples:
+        >>> import numpy as np
         >>> Prediction("photo.jpg", np.float32([0, 2, 1]), ("cat", "dog", "fox"))
         Prediction('photo.jpg': dog 66.5 %, fox 24.5 %, cat 9.0 %)
     """
 
     source: str
-    logits: NDArray[np.float32]
-    labels: tuple[str, ...]
+    logits: _ArrayField[NDArray[np.float32]] = _ArrayField(is_required=True)
+    labels: tuple[str, ...]  # type: ignore[misc]
     error: ImageError | None = None
     temperature: float = 1.0
     threshold: float = 0.0
     is_multi_label: bool = False
-    pixels: NDArray[np.uint8] | None = field(default=None)
+    pixels: _ArrayField[NDArray[np.uint8] | None] = _ArrayField(is_required=False)
 
     @property
     def is_unknown(self) -> bool:
         """True for a rejected image: the score of the best label is below the threshold."""
-        return self.error is None and self.threshold > 0 and bool(self.scores.max() < self.threshold)
+        return self.error is None and self.threshold > 0 and self._is_below_threshold(self.top(1)[0])
 
     @property
     def scores(self) -> NDArray[np.float32]:
@@ -79,11 +125,7 @@ class Prediction:
         """
         if self.error is not None:
             return self.logits
-        temperature = np.float32(self.temperature)
-        if self.is_multi_label:
-            return sigmoid(self.logits / temperature)
-        exponentials = np.exp((self.logits - self.logits.max()) / temperature)
-        return np.asarray(exponentials / exponentials.sum(), np.float32)
+        return compute_scores(self.logits, temperature=self.temperature, is_multi_label=self.is_multi_label)
 
     def top(self, k: int = 5) -> list[Label]:
         """The `k` most probable classes, highest score first; all if there are fewer, none after an error.
@@ -93,9 +135,11 @@ class Prediction:
         """
         if k < 1:
             raise ConfigError(f"is {k}", source="k", hint="give at least 1")
-        scores = self.scores
-        best = np.argsort(-self.logits, kind="stable")[:k]  # of logits, because different logits may have equal scores
-        return [Label(self.labels[index], int(index), float(scores[index])) for index in best]
+        if self.error is not None:
+            return []
+        row: Row = vars(self)["logits"]  # as it was given
+        best = best_scores(row, k, temperature=self.temperature, is_multi_label=self.is_multi_label)
+        return [Label(self.labels[index], index, score) for index, score in best]
 
     def top_or_unknown(self, k: int = 5) -> list[Label]:
         """The best `k` labels; of a rejected image "unknown", with the score of the best class, is the first of them.
@@ -104,9 +148,11 @@ class Prediction:
             ConfigError: `k` is less than 1.
         """
         best = self.top(k)
-        # As `is_unknown`, without computing all scores again.
-        is_unknown = bool(best) and np.float32(best[0].score) < self.threshold
+        is_unknown = bool(best) and self._is_below_threshold(best[0])
         return [Label(UNKNOWN, -1, best[0].score), *best][:k] if is_unknown else best
+
+    def _is_below_threshold(self, label: Label) -> bool:
+        return label.score < to_float32(self.threshold)  # as scores are rounded
 
     def to_dict(self, k: int = 5) -> dict[str, Any]:
         """The prediction as values that JSON can store; the same that `levit predict --json` prints.
@@ -121,6 +167,7 @@ class Prediction:
             ConfigError: `k` is less than 1.
 
         Examples:
+            >>> import numpy as np
             >>> Prediction("photo.jpg", np.float32([0, 2]), ("cat", "dog")).to_dict(1)["labels"][0]["name"]
             'dog'
         """
@@ -154,19 +201,3 @@ class Embedding:
     source: str
     features: NDArray[np.float32] = field(repr=False)
     error: ImageError | None = None
-
-
-def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logistic sigmoid, without overflow: the scores of a multi-label model.
-
-    Args:
-        logits: float32 of any shape.
-
-    Returns:
-        float32 of the same shape, in [0, 1].
-
-    Examples:
-        >>> sigmoid(np.float32([-1000, 0, 1000])).tolist()
-        [0.0, 0.5, 1.0]
-    """
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)), np.float32)

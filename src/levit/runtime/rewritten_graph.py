@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from levit.checkpoints.cache import cache_folder
-from levit.checkpoints.checkpoint import Checkpoint
+from levit.checkpoints.recognition import is_checkpoint
 from levit.errors import EngineError
 from levit.runtime.engine import ENGINES, EXPORT_ENGINES, OPENVINO_SUFFIX, default_engine, open_engine
 from levit.runtime.model_resolution import find_artifact, fold_checkpoint
@@ -41,7 +41,7 @@ def open_rewritten(
         EngineError: the model is an opened engine or in OpenVINO's format, or its file is not one that levit exported.
     """
     model = options.model
-    if isinstance(model, Checkpoint):
+    if is_checkpoint(model):
         content: Path | bytes = fold_checkpoint(model)
     elif model is None or isinstance(model, str | Path):
         content = find_artifact(model, revision=options.revision)

@@ -7,8 +7,8 @@ nodes and weights in the deployment network.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
 from levit.spec.architecture import Architecture, Grid
 from levit.spec.layer_shapes import Shape as Shape
@@ -18,8 +18,7 @@ from levit.spec.layer_shapes import batch_norm, linear, linear_with_bias
 MASK = "attention_mask"  # bool [heads, queries, keys], True where the key is used
 
 
-@dataclass(frozen=True, kw_only=True)
-class StemLayer:
+class StemLayer(NamedTuple):
     """Convolution of the stem with its batch norm or bias; an activation follows each of them except the last.
 
     Attributes:
@@ -54,8 +53,7 @@ class StemLayer:
         return kernel * prod(self.output_grid)
 
 
-@dataclass(frozen=True, kw_only=True)
-class AttentionBlock:
+class AttentionBlock(NamedTuple):
     """Multi-head attention with a bias per head and offset, inside a stage or between two stages.
 
     Inside a stage it is a residual branch, and one linear layer computes queries, keys and values. Between two stages
@@ -124,8 +122,7 @@ class AttentionBlock:
         return linear + attention
 
 
-@dataclass(frozen=True, kw_only=True)
-class MlpBlock:
+class MlpBlock(NamedTuple):
     """Residual branch of two linear layers with an activation between them, applied to each token.
 
     Attributes:
@@ -153,8 +150,7 @@ class MlpBlock:
         return 2 * self.width * self.hidden_width * prod(self.grid)
 
 
-@dataclass(frozen=True, kw_only=True)
-class HeadBlock:
+class HeadBlock(NamedTuple):
     """Classification head: a batch norm, unless there is none, and a linear layer on the mean of the tokens.
 
     Attributes:
