@@ -3,12 +3,15 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 
 import pytest
 
 import levit
 from levit.cli import app
 from tests.cli.console import start
+from tests.conftest import EXAMPLES
+from tests.runtime.native_library import _library, native_library  # noqa: F401  # fixtures
 
 COMMANDS = sorted(command.name or command.callback.__name__ for command in app.registered_commands)
 LARGE_PACKAGES = {
@@ -16,21 +19,26 @@ LARGE_PACKAGES = {
 }  # fmt: skip
 
 # Prints the exit code of main() and the imported large packages on the last line.
-LIST_IMPORTS = f"""
-import sys
+LIST_IMPORTS = """
+import os, sys
 from levit.cli import main
 try:
     main()
 except SystemExit as error:
     print()
-    print(error.code, *sorted({LARGE_PACKAGES!r} & set(sys.modules)))
+    print(error.code, *sorted(set(os.environ["PACKAGES"].split()) & set(sys.modules)))
 """
 
 
-def exit_code_and_imports(*arguments: str) -> list[str]:
-    command = [sys.executable, "-c", LIST_IMPORTS, *arguments]
-    output = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=60, check=True).stdout
-    return output.splitlines()[-1].split()
+def exit_code_and_imports(*arguments: str, packages: Iterable[str] = LARGE_PACKAGES) -> list[str]:
+    command, environment = (
+        [sys.executable, "-c", LIST_IMPORTS, *arguments],
+        os.environ | {"PACKAGES": " ".join(packages)},
+    )
+    process = subprocess.run(
+        command, env=environment, capture_output=True, text=True, encoding="utf-8", timeout=60, check=True
+    )
+    return process.stdout.splitlines()[-1].split()
 
 
 def test_the_names_of_the_commands():
@@ -47,6 +55,20 @@ def test_help_imports_no_large_package(command):
 
 def test_imports_of_large_packages_are_detected(model):
     assert {"numpy", "safetensors"} <= set(exit_code_and_imports("info", str(model)))
+
+
+@pytest.mark.usefixtures("native_library")
+def test_json_of_one_photo_needs_neither_numpy_nor_tables(monkeypatch, tmp_path):
+    monkeypatch.setenv("LEVIT_CACHE", str(tmp_path))
+    arguments = ("predict", str(EXAMPLES / "cat.jpg"), "--json", "--engine", "native")
+    packages = LARGE_PACKAGES | {"rich", "csv"}
+    exit_code_and_imports(*arguments)  # packs the weights
+    assert exit_code_and_imports(*arguments, packages=packages) == ["0", "PIL"]
+    assert exit_code_and_imports(*(argument for argument in arguments if argument != "--json"), packages=packages) == [
+        "0",
+        "PIL",
+        "rich",
+    ]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -64,7 +64,12 @@ def test_a_closed_engine_finishes_its_batches_and_refuses_others(content):
     with NativeEngine(content) as engine:
         futures = [engine.submit(IMAGES[:2], 2) for _ in range(2)]
     assert [future.result(timeout=60).shape for future in futures] == [(2, 5)] * 2
-    for compute in (lambda: engine.run(NOISE), lambda: engine.run_images(IMAGES), lambda: engine.submit(IMAGES, 5)):
+    for compute in (
+        lambda: engine.run(NOISE),
+        lambda: engine.run_images(IMAGES),
+        lambda: engine.submit(IMAGES, 5),
+        lambda: engine.run_bytes([b""]),
+    ):
         with pytest.raises(EngineError, match="the engine is closed: open a new one"):
             compute()
 
@@ -101,7 +106,7 @@ import sys
 import levit
 if len(sys.argv) > 2:
     import numpy
-classify = levit.Classifier()
+classify = levit.Classifier(engine="native")
 prediction = classify(sys.argv[1])
 print(prediction.to_dict(), next(classify.stream([sys.argv[1]])).to_dict(), prediction)
 print("numpy" in sys.modules, prediction.logits.argmax() == prediction.top(1)[0].index)

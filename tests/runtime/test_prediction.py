@@ -3,6 +3,7 @@
 import json
 import pickle
 from array import array
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,7 +61,25 @@ def test_a_row_without_numpy_is_read_as_an_array():
     assert vars(prediction)["logits"] is row
     np.testing.assert_array_equal(prediction.logits, np.float32(row), strict=True)
     np.testing.assert_array_equal(prediction.pixels, np.full((2, 3, 3), [255, 0, 0], np.uint8), strict=True)
-    assert pickle.loads(pickle.dumps(prediction)).logits.tolist() == [0, 2, 1]
+
+
+def test_an_image_of_unknown_class_is_rejected_without_numpy():
+    prediction = Prediction("image", array("f", [0, 0.1]), ("a", "b"), threshold=0.6)
+    assert prediction.is_unknown
+    assert [label.name for label in prediction.top_or_unknown()] == ["unknown", "b", "a"]
+    changed = replace(prediction, threshold=0.0)
+    assert not changed.is_unknown
+    assert changed.logits.tolist() == prediction.logits.tolist()
+
+
+def test_a_pickled_prediction_has_arrays_and_no_metadata_of_the_photo():
+    image = Image.new("RGB", (3, 2), "red")
+    image.info["exif"] = b"at home"
+    content = pickle.dumps(Prediction("image", array("f", [0, 2]), ("a", "b"), pixels=image))
+    assert b"at home" not in content
+    copy = pickle.loads(content)
+    assert vars(copy)["logits"].tolist() == [0, 2]
+    assert vars(copy)["pixels"].shape == (2, 3, 3)
 
 
 def test_less_than_one_label_is_an_error():

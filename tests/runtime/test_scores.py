@@ -3,7 +3,7 @@
 from array import array
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from levit.runtime.scores import best_scores, compute_scores, to_float32
@@ -14,6 +14,7 @@ logits = st.lists(
 
 
 @given(logits, st.floats(0.05, 20), st.booleans(), st.integers(1, 40))
+@example([-15.0], 1.1, True, 1)
 def test_best_classes_and_scores_are_those_of_arrays(values, temperature, is_multi_label, count):
     options = {"temperature": temperature, "is_multi_label": is_multi_label}
     light, full = (best_scores(row, count, **options) for row in (array("f", values), np.float32(values)))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     app: typer.Typer  # all commands; made on first use
 
 _FAST_COMMANDS = ("predict", "video", "embed", "similar", "split", "explain", "serve")
+_WITHOUT_LINEAR_ALGEBRA = ("predict", "video")
 _COLLECTION_THRESHOLD = 50_000  # objects; with Python's 700, collections take a twentieth of the start
 _GLOBAL_OPTIONS = ("--quiet", "--debug")  # accepted before and after the command
 
@@ -116,8 +117,8 @@ def main() -> None:
 def run() -> NoReturn:
     """Run `main()` as a process; after commands that predict, end the process without freeing its memory."""
     gc.set_threshold(_COLLECTION_THRESHOLD)
-    if _command_name() in _FAST_COMMANDS:
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's other threads would wait in a busy loop
+    if _command_name() in _WITHOUT_LINEAR_ALGEBRA:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the threads that numpy starts wait in a busy loop
     try:
         main()
         code: str | int | None = 0

@@ -223,7 +223,8 @@ def _missing(item: MissingInput, labels: tuple[str, ...]) -> Prediction:
     from levit.runtime.image_results import NO_NUMBERS
     from levit.runtime.prediction import Prediction
 
-    return Prediction(item.name, NO_NUMBERS, labels, error=ImageError(item.reason, source=item.name))
+    error = ImageError(item.reason, source=item.name)
+    return Prediction(item.name, NO_NUMBERS, labels, error)  # type: ignore[arg-type]  # an array when it is read
 
 
 def _with_flags(prediction: Prediction) -> Prediction:

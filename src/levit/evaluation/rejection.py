@@ -149,7 +149,7 @@ def _accept_held_out(
 
 def _scores(logits: Logits, temperature: float) -> NDArray[np.float32]:
     """Score of the predicted class of each image: float32 [images]."""
-    return np.asarray(softmax(logits / np.float32(temperature)).max(axis=1), np.float32)
+    return np.asarray(softmax(logits.astype(np.float64) / temperature).max(axis=1), np.float32)
 
 
 def fit_temperature(logits: Logits, targets: Targets) -> float:
@@ -229,7 +229,7 @@ def threshold_for_precision(
     return float(ordered[reached[-1]])
 
 
-def softmax(logits: Logits) -> NDArray[np.float32]:
+def softmax(logits: NDArray[np.floating]) -> NDArray[np.float32]:
     """Probabilities of the classes: float32 [images, classes]."""
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True), np.float32)

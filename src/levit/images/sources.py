@@ -41,7 +41,7 @@ StoredImage = Union[str, PathLike[str], bytes, Image.Image, "NDArray[Any]"]
 """Path, content of an image file, PIL image, or array: uint8 or uint16 [height, width] (gray), or uint8
 [height, width, 3] (RGB) or [height, width, 4] (RGBA)."""
 
-ImageSource = Union[StoredImage, bytearray, memoryview, BinaryFile, Tensor]  # noqa: UP007
+ImageSource = StoredImage | bytearray | memoryview | BinaryFile | Tensor
 """A `StoredImage`; the content of an image file as bytearray or memoryview, or as an open binary file; or a tensor of
 torch: uint8, or floating-point in [0, 1]: [height, width], [1, 3 or 4, height, width], or [height, width, 3 or 4]."""
 

@@ -59,7 +59,7 @@ def read_network_input(
     image, full_size = read_reduced_image(source, min_side, max_pixels=max_pixels)
     try:
         resized = _resize_and_crop(image, preprocessing) if exact else _preprocess_fast(image, preprocessing, full_size)
-        return resized.copy() if resized is source else resized
+        return resized.copy() if resized is source else resized  # the caller may change it
     except Exception as error:  # MemoryError, for instance
         raise ImageError(f"cannot be resized ({first_line(error)})", source=describe_source(source)) from error
 

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Union
 
 from PIL.Image import Image
 
 from levit.errors import ImageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Pixels = Union[Image, "NDArray[np.uint8]"]
+"""Network input: uint8 [height, width, 3], or before numpy is imported the image."""
 
 
 class DecodingImage(NamedTuple):
     """Image that a thread decodes, with its name for the prediction."""
 
     name: str
-    image: Future[Image]
+    image: Future[Pixels]
 
 
 class DecodedBatch(NamedTuple):
     """Decoded images of a batch; `names` and `errors` also contain the images that could not be decoded."""
 
     names: list[str]
-    images: list[Image]
+    images: list[Pixels]
     errors: list[ImageError | None]
 
 

@@ -23,7 +23,7 @@ OPENVINO_SUFFIX = ".xml"
 """Suffix of the graph of a model in OpenVINO's own format."""
 
 Row = Union["array[float]", "NDArray[np.float32]"]
-"""Numbers of one image: float32 [numbers]; where numpy is not imported, an `array.array` of this type."""
+"""Numbers of one image: float32 [numbers]; without numpy, an `array.array` of this type."""
 
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 

@@ -18,7 +18,7 @@ from levit.errors import ConfigError, EngineError, ImageError
 from levit.images.decoding import ImageSource, describe_source, snapshot_source
 from levit.images.sources import is_image_source
 from levit.managed_engine import ProcessGuard, schedule
-from levit.runtime.decoded_batch import DecodedBatch, DecodingImage, collect
+from levit.runtime.decoded_batch import DecodedBatch, DecodingImage, Pixels, collect
 from levit.runtime.engine import ByteEngine, ImageEngine, Row
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ class ImageResult(NamedTuple):
 
     Attributes:
         name: path of the image, or a description of an image in memory.
-        row: float32 [numbers], such as logits or features; empty after an error. An `array.array` where numpy is not
-            imported.
+        row: float32 [numbers], such as logits or features; empty after an error. An `array.array` after an error, or if
+            it was computed before numpy was imported.
         error: error of an image that cannot be computed, otherwise None.
         pixels: network input of an image that is computed alone; otherwise None.
     """
@@ -48,7 +48,7 @@ class ImageResult(NamedTuple):
     name: str
     row: Row
     error: ImageError | None = None
-    pixels: Image | None = None
+    pixels: Pixels | None = None
 
 
 class ImageComputation:
@@ -93,7 +93,7 @@ class ImageComputation:
 
         Args:
             names: names of the images in the results.
-            images: results of `preprocess`, at most DEFAULT_BATCH_SIZE of them.
+            images: results of `preprocess`, one to DEFAULT_BATCH_SIZE of them.
             is_full: True for the highest throughput, as one of many batches; False for the lowest latency.
 
         Raises:
@@ -143,7 +143,7 @@ class ImageComputation:
             while True:
                 guard.check()
                 for source in islice(sources, 2 * batch_size - len(decoding)):
-                    image = schedule(pool, self._read, snapshot_source(source))
+                    image = schedule(pool, self._read_pixels, snapshot_source(source))
                     decoding.append(DecodingImage(describe_source(source), image))
                 if not decoding:
                     break
@@ -161,16 +161,20 @@ class ImageComputation:
             if not is_exiting():
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def _compute_now(self, images: Sequence[Image]) -> Iterable[Row]:
-        """Compute a few images with the lowest latency; by an engine that can do so without importing numpy."""
+    def _read_pixels(self, source: ImageSource) -> Pixels:
+        """The network's input, in a thread: an array where numpy is imported."""
+        return self.preprocess(source) if _has_numpy() else self._read(source)
+
+    def _compute_now(self, images: Sequence[Pixels]) -> Iterable[Row]:
+        """Compute a few images with the lowest latency, without importing numpy if the engine can."""
         if not images:
             return ()
-        if "numpy" not in sys.modules and isinstance(self._engine, ByteEngine):
+        if not _has_numpy() and isinstance(self._engine, ByteEngine):
             rows = self._engine.run_bytes([image.tobytes() for image in images])
             return self._checked_shape(rows, (len(rows), len(rows[0])), len(images))
         return self._checked(self._engine.run_images(_stack(images)), len(images))
 
-    def _compute_queued(self, images: Sequence[Image], batch_size: int) -> Future[NDArray[np.float32]]:
+    def _compute_queued(self, images: Sequence[Pixels], batch_size: int) -> Future[NDArray[np.float32]]:
         """Start computing one batch of a stream with the highest throughput."""
         import numpy as np
 
@@ -224,7 +228,11 @@ class ImageComputation:
             self._is_verified = True
 
 
-def _stack(images: Sequence[Image]) -> NDArray[np.uint8]:
+def _has_numpy() -> bool:
+    return "numpy" in sys.modules
+
+
+def _stack(images: Sequence[Pixels]) -> NDArray[np.uint8]:
     """Network inputs as one batch: uint8 [B, height, width, 3]."""
     import numpy as np
 

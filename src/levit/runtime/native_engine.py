@@ -79,9 +79,9 @@ class NativeEngine(ManagedEngine):
         Raises:
             EngineError: the batch does not fit the network.
         """
-        with self._computing():
-            import numpy as np
+        import numpy as np
 
+        with self._computing():
             return self._network.run(np.asarray(pixel_values, np.float32))
 
     def run_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -57,6 +57,7 @@ def _find_cached(folder: Path, key: str) -> mmap.mmap | None:
         with suppress(OSError, ValueError):
             if file.name == f"{key}-{hash_file(file)}.levit":
                 with file.open("rb") as stream:
+                    # Nothing is written to it, but ctypes takes the address of writable memory only.
                     return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
     return None
 

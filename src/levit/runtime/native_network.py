@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import sys
 from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ class NativeNetwork:
     batch, so that a process may be forked before.
 
     Args:
-        packed: result of `levit.runtime.native_packing.pack`; it may be a memory map.
+        packed: result of `levit.runtime.native_packing.pack`, or its copy-on-write memory map.
         threads: number of threads.
         instruction_set: name of an instruction set; None for that in the environment variable
             LEVIT_NATIVE_INSTRUCTIONS, or the fastest.
@@ -46,9 +47,9 @@ class NativeNetwork:
         self._file = packed if isinstance(packed, mmap.mmap) else _in_pages(packed)
         error = ctypes.c_char_p()
         name = instruction_set or os.environ.get(INSTRUCTIONS_VARIABLE)
-        address = ctypes.addressof(ctypes.c_char.from_buffer(self._file))
+        self._first = ctypes.c_char.from_buffer(self._file)  # while it exists, the map cannot be closed
         self._handle: int | None = self._library.levit_open(
-            address, size, threads, name.encode() if name else None, ctypes.byref(error)
+            ctypes.addressof(self._first), size, threads, name.encode() if name else None, ctypes.byref(error)
         )
         if not self._handle:
             raise EngineError(f"the native library cannot open it ({(error.value or b'').decode()})")
@@ -120,6 +121,7 @@ class NativeNetwork:
 
 def _in_pages(content: bytes | memoryview) -> mmap.mmap:
     """Copy content to memory that is aligned as the library requires."""
-    memory = mmap.mmap(-1, len(content))
+    size = memoryview(content).nbytes
+    memory = mmap.mmap(-1, size) if sys.platform == "win32" else mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE)
     memory.write(content)
     return memory

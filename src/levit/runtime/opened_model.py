@@ -133,13 +133,13 @@ class OpenedModel:
         rejection = self.artifact.rejection
         return Prediction(
             source=result.name,
-            logits=result.row,
+            logits=result.row,  # type: ignore[arg-type]  # an array when it is read
             labels=self.artifact.labels,
             error=result.error,
             temperature=rejection.temperature if rejection else 1.0,
             threshold=rejection.threshold if rejection else 0.0,
             is_multi_label=self.artifact.is_multi_label,
-            pixels=result.pixels,
+            pixels=result.pixels,  # type: ignore[arg-type]
         )
 
     def close(self) -> None:

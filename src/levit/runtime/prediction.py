@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any
 
 from PIL.Image import Image
 
@@ -17,12 +17,11 @@ if TYPE_CHECKING:
 
     from levit.runtime.engine import Row
 
-Value = TypeVar("Value")
-
 UNKNOWN = "unknown"
 """Name of the label of a rejected image."""
 
 _REPR_LABELS = 3
+_MADE_ARRAYS = (array, Image)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,42 +38,6 @@ class Label:
     name: str
     index: int
     score: float
-
-
-class _ArrayField(Generic[Value]):
-    """Field of a dataclass that is read as an array, and made one when it is first read.
-
-    So a process that only prints the best labels does not import numpy.
-
-    Args:
-        is_required: False for the default value None.
-    """
-
-    def __init__(self, *, is_required: bool) -> None:
-        self._is_required = is_required
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    @overload
-    def __get__(self, instance: None, owner: type) -> None: ...
-    @overload
-    def __get__(self, instance: object, owner: type) -> Value: ...
-    def __get__(self, instance: object | None, owner: type) -> Value | None:
-        if instance is None:  # the dataclass asks for the default value
-            if self._is_required:
-                raise AttributeError(self._name)
-            return None
-        values = vars(instance)
-        if isinstance(values[self._name], array | Image):
-            import numpy as np
-
-            values[self._name] = np.asarray(values[self._name])
-        value: Value = values[self._name]
-        return value
-
-    def __set__(self, instance: object, value: Row | Image | NDArray[np.uint8] | None) -> None:
-        vars(instance)[self._name] = value
 
 
 # Arrays cannot be compared to one bool, so predictions are compared by identity.
@@ -104,13 +67,13 @@ class Prediction:
     """
 
     source: str
-    logits: _ArrayField[NDArray[np.float32]] = _ArrayField(is_required=True)
-    labels: tuple[str, ...]  # type: ignore[misc]
+    logits: NDArray[np.float32]
+    labels: tuple[str, ...]
     error: ImageError | None = None
     temperature: float = 1.0
     threshold: float = 0.0
     is_multi_label: bool = False
-    pixels: _ArrayField[NDArray[np.uint8] | None] = _ArrayField(is_required=False)
+    pixels: NDArray[np.uint8] | None = None
 
     @property
     def is_unknown(self) -> bool:
@@ -174,6 +137,10 @@ class Prediction:
         labels = [{"name": label.name, "index": label.index, "score": label.score} for label in self.top_or_unknown(k)]
         return {"file": self.source, "labels": labels, "error": None if self.error is None else str(self.error)}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The attributes, for `pickle`, with arrays in place of images, which may contain metadata of the photo."""
+        return vars(self) | {"logits": self.logits, "pixels": self.pixels}
+
     def __repr__(self) -> str:
         """The source with the best labels and their scores, on one line."""
         if self.error is not None:
@@ -186,6 +153,38 @@ class Prediction:
         from levit.runtime.prediction_html import prediction_html
 
         return prediction_html(self)
+
+
+class _LazyArray:
+    """Attribute that is assigned an array, a row without numpy or an image, and read as an array.
+
+    So a process that only prints the best labels does not import numpy.
+
+    Args:
+        name: name of the attribute.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object | None, owner: type) -> Any:
+        if instance is None:
+            return self
+        values = vars(instance)
+        if self._name not in values:
+            raise AttributeError(self._name)
+        if isinstance(values[self._name], _MADE_ARRAYS):
+            import numpy as np
+
+            values[self._name] = np.asarray(values[self._name])
+        return values[self._name]
+
+    def __set__(self, instance: object, value: Row | Image | NDArray[np.uint8] | None) -> None:
+        vars(instance)[self._name] = value
+
+
+for _name in ("logits", "pixels"):
+    setattr(Prediction, _name, _LazyArray(_name))
 
 
 @dataclass(frozen=True, eq=False)

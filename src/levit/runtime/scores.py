@@ -1,7 +1,7 @@
 """Scores of logits: their softmax, or in a multi-label model their sigmoid; of arrays, and without numpy.
 
-Importing numpy takes as long as everything else that a short process does. Both ways compute in float64 and round to
-float32, so that they give the same scores.
+A process that classifies one photo need not import numpy. Both ways compute in float64 and round to float32, so that
+their scores are equal but for the last digit.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ def compute_scores(
     """
     import numpy as np
 
-    if is_multi_label:
-        return sigmoid(logits / temperature)
     scaled = logits.astype(np.float64) / temperature
+    if is_multi_label:
+        return sigmoid(scaled)
     exponentials = np.exp(scaled - scaled.max())
     return np.asarray(exponentials / exponentials.sum(), np.float32)
 
 
-def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+def sigmoid(logits: NDArray[np.floating]) -> NDArray[np.float32]:
     """Logistic sigmoid, without overflow: the scores of a multi-label model.
 
     Args:
-        logits: float32 of any shape.
+        logits: floating-point numbers of any shape.
 
     Returns:
         float32 of the same shape, in [0, 1].

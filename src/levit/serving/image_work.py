@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from levit.errors import ImageError, LevitError
 from levit.images.decoding import ImageSource, describe_source
-from levit.runtime.image_results import ImageResult
+from levit.runtime.image_results import NO_NUMBERS, ImageResult
 from levit.serving.deadlines import Deadline
 from levit.serving.served_model import ServedModel
 
@@ -21,8 +21,6 @@ Value = TypeVar("Value")
 
 Delivery = Callable[[], None]
 """Function that gives a request its value or its error, for the thread of the event loop."""
-
-_NO_ROW = np.empty(0, np.float32)  # of an image with an error
 
 
 class RequestImage(NamedTuple):
@@ -95,12 +93,12 @@ class ImageWork(Generic[Value]):
                 raise image.error
             return self.model.computation.preprocess(image.source)
         except ImageError as error:
-            return ImageResult(image.result_name, _NO_ROW, _named(error, image.result_name))
+            return ImageResult(image.result_name, NO_NUMBERS, _named(error, image.result_name))
         except LevitError as error:
             return error
         except Exception as error:  # Pillow's warnings as errors, or no memory
             unreadable = ImageError(f"cannot be read ({type(error).__name__})", source=image.result_name)
-            return ImageResult(image.result_name, _NO_ROW, unreadable)
+            return ImageResult(image.result_name, NO_NUMBERS, unreadable)
 
     def finish(self, index: int, result: ImageResult | LevitError) -> Delivery | None:
         """Keep the result of an image, in a thread.
