@@ -1,13 +1,20 @@
-"""Overload of `levit serve`: requests at a given rate from many connections, with the time of each response."""
+"""Overload of `levit serve`: requests at a given rate from many connections, and the time of responses with 429.
+
+One process sends the requests. Its own event loop is busy, so that the times of its responses contain its delay; a
+client on another machine would not see it. Another process, which only waits for one response at a time, measures.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+import multiprocessing
 import statistics
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +30,7 @@ FILES = sorted(EXAMPLES.glob("*.jpg"))
 QUEUE = 64
 FACTOR = 4  # connections per place of the queue, and requests per second as a multiple of what the server computes
 PROBE_SECONDS = 3
+MEASURING_INTERVAL = 0.05  # seconds between the requests of the process that measures
 SINGLE_IMAGES = 100
 
 
@@ -33,14 +41,12 @@ class Load:
     Attributes:
         requests: the requests, as they are sent.
         expected: the labels of each.
-        end: time at which the last requests are sent, by `time.monotonic`.
         statuses, refused, wrong: what came back: numbers of responses by status, seconds of those with 429, and
             number of those with other labels than expected.
     """
 
     requests: list[bytes]
     expected: list[Any]
-    end: float
     statuses: Counter[str] = field(default_factory=Counter)
     refused: list[float] = field(default_factory=list)
     wrong: int = 0
@@ -65,20 +71,20 @@ def run_overload(seconds: float) -> dict[str, Any]:
             expected = [json.loads(client.send(request).body)["labels"] for request in requests]
         capacity = measure_capacity(server)
         before = median_milliseconds(server, requests)
-        load = Load(requests, expected, time.monotonic() + seconds)
-        uvloop.run(_send_all(server.port, FACTOR * QUEUE, FACTOR * capacity, load))
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+            sending = process.submit(send_load, server.port, FACTOR * capacity, Load(requests, expected), seconds)
+            refused = measure_refusals(server.port, requests, sending)
+            load = sending.result()
         after = median_milliseconds(server, requests)
         gauges = server.gauges()
-    quantiles = statistics.quantiles(load.refused, n=100) if len(load.refused) > 1 else [0.0] * 99
     return {
         "seconds": seconds,
         "capacity, images per second": capacity,
         "requests per second": sum(load.statuses.values()) / seconds,
         "responses by status": dict(load.statuses),
         "wrong predictions": load.wrong,
-        "milliseconds of 429 (50 %, 99 %, largest)": [
-            1000 * value for value in (quantiles[49], quantiles[98], max(load.refused, default=0.0))
-        ],
+        "milliseconds of 429 (50 %, 99 %, largest)": _milliseconds(refused),
+        "the same in the busy process of the load": _milliseconds(load.refused),
         "milliseconds of one image before and after": [before, after],
         "images in the queue at the end": gauges["levit_queue_images"],
     }
@@ -99,19 +105,46 @@ def median_milliseconds(server: Server, requests: list[bytes]) -> float:
     return 1000 * statistics.median(times)
 
 
-async def _send_all(port: int, connections: int, rate: float, load: Load) -> None:
+def measure_refusals(port: int, requests: list[bytes], sending: Future[Load]) -> list[float]:
+    """Seconds of the responses with 429 to requests one after the other, while another process sends the load."""
+    refused = []
+    with Client(port) as client:
+        for request in itertools.cycle(requests):
+            if sending.done():
+                return refused
+            response = client.send(request)
+            if response.status == 429:
+                refused.append(response.seconds)
+            time.sleep(MEASURING_INTERVAL)
+    return refused
+
+
+def send_load(port: int, rate: float, load: Load, seconds: float) -> Load:
+    """Send requests at a rate from four times as many connections as the queue has places, in a process of its own."""
+    uvloop.run(_send_all(port, FACTOR * QUEUE, rate, load, seconds))
+    return load
+
+
+def _milliseconds(seconds: list[float]) -> list[float]:
+    """Median, 99 % and largest of times."""
+    quantiles = statistics.quantiles(seconds, n=100) if len(seconds) > 1 else [0.0] * 99
+    return [1000 * value for value in (quantiles[49], quantiles[98], max(seconds, default=0.0))]
+
+
+async def _send_all(port: int, connections: int, rate: float, load: Load, seconds: float) -> None:
     interval = connections / rate
     start = time.monotonic()
+    starts = [start + interval * number / connections for number in range(connections)]
     await asyncio.gather(
-        *(_send(port, number, start + interval * number / connections, interval, load) for number in range(connections))
+        *(_send(port, number, first, interval, load, start + seconds) for number, first in enumerate(starts))
     )
 
 
-async def _send(port: int, number: int, start: float, interval: float, load: Load) -> None:
+async def _send(port: int, number: int, start: float, interval: float, load: Load, end: float) -> None:
     """Send requests on one connection, one in each interval unless the response to the last one takes longer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     index = number % len(load.requests)
-    while (now := time.monotonic()) < load.end:
+    while (now := time.monotonic()) < end:
         await asyncio.sleep(max(0.0, start - now))
         start = max(start + interval, time.monotonic())
         sent = time.perf_counter()

@@ -1,7 +1,9 @@
 """Connections of the server: timers of a connection that stays open after a refusal."""
 
 import asyncio
+import gc
 
+from levit.serving.direct_predictions import DirectPrediction
 from tests.serving.conftest import png
 from tests.serving.memory_connection import connect
 
@@ -40,6 +42,25 @@ def test_an_idle_connection_is_closed_after_a_refusal(run):
         assert not transport.is_closed
         while not transport.is_closed:
             await asyncio.sleep(protocol.timeout_keep_alive)
+        protocol.connection_lost(None)
+
+    run(test)
+
+
+def test_refused_requests_leave_nothing_to_the_garbage_collector(run):
+    async def test(running):
+        protocol, transport = connect(running.service)
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(20):
+                transport.expect_response()
+                protocol.data_received(post("/predictions/unknown"))
+                assert (await transport.response)[0] == 404
+            kept = [item for item in gc.get_objects() if isinstance(item, DirectPrediction)]
+        finally:
+            gc.enable()
+        assert len(kept) <= 1  # the last one, to which the connection refers
         protocol.connection_lost(None)
 
     run(test)

@@ -53,8 +53,12 @@ class Deadline:
             self._end, self._timeout = end, timeout
 
     def abandon(self, reason: RequestError) -> None:
-        """End the request: work that has not begun is left out."""
-        self._reason = self._reason or reason
+        """End the request: work that has not begun is left out.
+
+        The reason is kept without its traceback, whose frames contain the request: the cycle of references would leave
+        each refused request to the garbage collector.
+        """
+        self._reason = self._reason or reason.with_traceback(None)
 
     def expired(self) -> RequestError:
         """The error of a request after its deadline."""

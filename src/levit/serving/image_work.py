@@ -76,7 +76,7 @@ class ImageWork(Generic[Value]):
         try:
             self._deadline.check()
         except LevitError as error:
-            return error
+            return error.with_traceback(None)  # its frames contain this object
         return None
 
     def decode(self, index: int) -> NDArray[np.uint8] | ImageResult | LevitError:
@@ -95,7 +95,7 @@ class ImageWork(Generic[Value]):
         except ImageError as error:
             return ImageResult(image.result_name, NO_NUMBERS, _named(error, image.result_name))
         except LevitError as error:
-            return error
+            return error.with_traceback(None)  # its frames contain this object
         except Exception as error:  # Pillow's warnings as errors, or no memory
             unreadable = ImageError(f"cannot be read ({type(error).__name__})", source=image.result_name)
             return ImageResult(image.result_name, NO_NUMBERS, unreadable)
