@@ -120,7 +120,7 @@ def measure_refusals(port: int, requests: list[bytes], sending: Future[Load]) ->
 
 
 def send_load(port: int, rate: float, load: Load, seconds: float) -> Load:
-    """Send requests at a rate from four times as many connections as the queue has places, in a process of its own."""
+    """Send requests at a rate from four times as many connections as the queue has images, in a process of its own."""
     uvloop.run(_send_all(port, FACTOR * QUEUE, rate, load, seconds))
     return load
 
