@@ -107,7 +107,7 @@ def median_milliseconds(server: Server, requests: list[bytes]) -> float:
 
 def measure_refusals(port: int, requests: list[bytes], sending: Future[Load]) -> list[float]:
     """Seconds of the responses with 429 to requests one after the other, while another process sends the load."""
-    refused = []
+    refused: list[float] = []
     with Client(port) as client:
         for request in itertools.cycle(requests):
             if sending.done():
