@@ -108,11 +108,10 @@ def median_milliseconds(server: Server, requests: list[bytes]) -> float:
 def measure_refusals(port: int, requests: list[bytes], sending: Future[Load]) -> list[float]:
     """Seconds of the responses with 429 to requests one after the other, while another process sends the load."""
     refused: list[float] = []
+    following = itertools.cycle(requests)
     with Client(port) as client:
-        for request in itertools.cycle(requests):
-            if sending.done():
-                return refused
-            response = client.send(request)
+        while not sending.done():
+            response = client.send(next(following))
             if response.status == 429:
                 refused.append(response.seconds)
             time.sleep(MEASURING_INTERVAL)

@@ -38,9 +38,12 @@ def test_a_quiet_logger_shows_errors_only(capsys):
     assert not is_quiet()
 
 
-def test_closed_standard_error_loses_messages_only(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", None)
-    get_logger().info("lost")
+def test_closed_standard_error_loses_messages_only(monkeypatch, capsys):
+    with monkeypatch.context() as closed:
+        closed.setattr(sys, "stderr", None)
+        get_logger().info("lost")
+    get_logger().info("printed")
+    assert capsys.readouterr().err == "levit: printed\n"
 
 
 def test_a_program_keeps_the_configuration_of_the_logger(capsys):

@@ -91,4 +91,4 @@ def test_a_mutated_file_is_read_or_an_error(tmp_path_factory, data):
     file = tmp_path_factory.getbasetemp() / "mutated.msgpack"
     file.write_bytes(content)
     with suppress(LevitError):
-        read_flax(file)
+        assert sum(array.nbytes for array in read_flax(file).values()) <= len(content)

@@ -158,7 +158,7 @@ def test_a_mutated_file_is_read_or_an_error(tmp_path_factory, data):
     file = tmp_path_factory.getbasetemp() / "mutated.ckpt"
     file.write_bytes(content)
     with suppress(LevitError):
-        read_mindspore(file)
+        assert sum(array.nbytes for array in read_mindspore(file).values()) <= len(content)
 
 
 def test_a_file_of_torch_with_the_same_suffix_is_not_one_of_mindspore(tmp_path):

@@ -144,4 +144,5 @@ def test_transparent_arrays_are_blended_as_by_pillow():
 def test_dark_images_raise_no_warning(cls):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        cls()([np.zeros((8, 9, 3), np.float32), RGB // 255])
+        pixels = cls()([np.zeros((8, 9, 3), np.float32), RGB // 255])["pixel_values"]
+    assert len(pixels) == 2

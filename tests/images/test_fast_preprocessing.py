@@ -14,7 +14,7 @@ import levit
 from levit.errors import ConfigError
 from levit.images import resizing
 from levit.images.decoding import read_image, read_reduced_image
-from levit.images.transform import normalize, preprocess, preprocess_fast, read_and_preprocess
+from levit.images.transform import normalize, preprocess, read_and_preprocess, resize_and_crop_fast
 from levit.runtime.fake_engine import FakeEngine
 from levit.spec.preprocessing import Preprocessing
 from tests.conftest import EXAMPLES, ROOT
@@ -28,6 +28,10 @@ LARGE = [Preprocessing.for_image_size((384, 384)), Preprocessing(resize=(300, 20
 
 def mean_difference(pixels: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(pixels.astype(int) - expected).mean())
+
+
+def preprocess_fast(image: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
+    return np.asarray(resize_and_crop_fast(image, preprocessing))
 
 
 def preprocessing_error(source, preprocessing: Preprocessing) -> float:

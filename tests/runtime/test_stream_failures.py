@@ -2,7 +2,6 @@
 
 import os
 import threading
-from array import array
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -10,7 +9,6 @@ import pytest
 
 from levit.deployment.build import build_artifact
 from levit.errors import EngineError, ImageError
-from levit.runtime import image_results
 from levit.runtime.classifier import Classifier
 from levit.runtime.engine import ENGINES, open_engine
 from levit.runtime.fake_engine import FakeEngine
@@ -201,49 +199,3 @@ def test_a_file_without_finite_logits_is_refused_by_every_engine(engine):
     classifier = Classifier(open_engine(content, engine=engine, precision="fp32"))
     with pytest.raises(EngineError, match="the model gives logits that are not finite"):
         list(classifier.stream([RED] * 20, batch_size=4))
-
-
-class ByteInjectingEngine(InjectingEngine):
-    """Engine that also computes images without arrays; `rows` changes the logits."""
-
-    def __init__(self, rows=lambda rows: rows) -> None:
-        super().__init__()
-        self._rows = rows
-
-    def run_bytes(self, images: list[bytes]) -> list[array]:
-        assert all(isinstance(image, bytes) for image in images)
-        pixels = np.array([np.frombuffer(image, np.uint8).reshape(16, 16, 3) for image in images])
-        return self._rows([array("f", row) for row in self.run_images(pixels)])
-
-
-@pytest.fixture
-def _without_numpy(monkeypatch):
-    monkeypatch.setattr(image_results, "_has_numpy", lambda: False)
-    monkeypatch.setattr(InjectingEngine, "submit", lambda *_: pytest.fail("a few images are not queued"))
-
-
-@pytest.mark.usefixtures("_without_numpy")
-def test_a_few_images_are_computed_without_arrays():
-    classifier = Classifier(ByteInjectingEngine())
-    colors = [RED, uniform_image(0, 255, 0), uniform_image(0, 0, 255)]
-    expected = [Classifier(InjectingEngine())(color).logits for color in colors]
-    for predictions in (map(classifier, colors), classifier.stream(colors), classifier.stream([b"?", *colors])):
-        rows = [vars(prediction)["logits"] for prediction in predictions if prediction.error is None]
-        assert [type(row) for row in rows] == [array] * 3
-        np.testing.assert_array_equal(np.array(rows), expected)
-
-
-@pytest.mark.usefixtures("_without_numpy")
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_logits_without_arrays_that_are_not_finite_are_an_error_of_the_image(value):
-    classifier = Classifier(ByteInjectingEngine(lambda rows: [array("f", [0, value, 1]), *rows[1:]]))
-    first, second = classifier.stream([RED, RED])
-    assert "not finite" in str(first.error)
-    assert first.top() == []
-    assert second.error is None
-
-
-@pytest.mark.usefixtures("_without_numpy")
-def test_rows_without_arrays_of_another_width_are_an_error():
-    with pytest.raises(EngineError, match=r"the network gives \[1, 2\] for 1 images and 3 labels"):
-        Classifier(ByteInjectingEngine(lambda rows: [row[:2] for row in rows]))(RED)

@@ -228,52 +228,6 @@ def test_an_error_of_the_program_itself_is_one_line_in_the_log(run, capfd, monke
     assert line.count("\n") == 1
 
 
-def test_api_keys_protect_the_models_and_not_the_health(run):
-    async def test(running):
-        path = "/predictions/colors"
-        for headers in ({}, {"X-API-Key": "wrong key"}, {"Authorization": "Bearer "}, {"Authorization": "Basic x"}):
-            refused = await request(running.application, "POST", path, RED, headers)
-            assert (refused.status, refused.headers["www-authenticate"]) == (401, "Bearer")
-        for headers in ({"X-API-Key": "correct horse"}, {"Authorization": "bearer correct horse"}):
-            assert (await request(running.application, "POST", path, RED, headers)).status == 200
-        for path in ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"):
-            assert (await request(running.application, "GET", path)).status == 200
-        for path in ("/models", "/metrics", "/v2", "/v2/models/colors"):
-            assert (await request(running.application, "GET", path)).status == 401
-
-    run(test, api_keys=("another key", "correct horse"))
-
-
-def test_other_origins_are_refused_unless_they_are_allowed(run):
-    async def test(running):
-        origin = {"Origin": "https://example.org"}
-        response = await request(running.application, "GET", "/models", headers=origin)
-        assert "access-control-allow-origin" not in response.headers
-
-    async def test_allowed(running):
-        origin = {"Origin": "https://example.org"}
-        response = await request(running.application, "GET", "/models", headers=origin)
-        assert response.headers["access-control-allow-origin"] == "https://example.org"
-        preflight = origin | {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key"}
-        assert (await request(running.application, "OPTIONS", "/predictions/colors", headers=preflight)).status == 200
-
-    run(test)
-    run(test_allowed, origins=("https://example.org",), api_keys=())
-
-
-def test_every_response_has_the_headers_that_restrict_a_page(run):
-    async def test(running):
-        for method, path in (("GET", "/healthz"), ("GET", "/nothing"), ("POST", "/predictions/colors")):
-            headers = (await request(running.application, method, path)).headers
-            assert "default-src 'none'" in headers["content-security-policy"]
-            assert "unsafe-inline" not in headers["content-security-policy"]
-            assert headers["cross-origin-opener-policy"] == "same-origin"
-            assert headers["cross-origin-embedder-policy"] == "require-corp"
-            assert headers["x-content-type-options"] == "nosniff"
-
-    run(test)
-
-
 def test_head_has_the_status_and_the_headers_of_get_without_a_body(run):
     async def test(running):
         for path in ("/healthz", "/readyz", "/models", "/v2/health/ready", "/"):

@@ -55,7 +55,7 @@ def test_a_default_is_never_an_error(rule, name, without, with_effect):
 
 
 def test_no_color_jitter_is_what_a_policy_means_anyway():
-    build(color_jitter=0.0, auto_augment="rand-m9")
+    assert build(color_jitter=0.0, auto_augment="rand-m9").augmentation.color_jitter == 0
 
 
 def test_rules_name_existing_options():

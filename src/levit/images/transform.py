@@ -58,31 +58,40 @@ def read_network_input(
     min_side = _min_reduced_side(resize) if isinstance(resize, int) and is_continuous and not exact else None
     image, full_size = read_reduced_image(source, min_side, max_pixels=max_pixels)
     try:
-        resized = _resize_and_crop(image, preprocessing) if exact else _preprocess_fast(image, preprocessing, full_size)
+        resized = (
+            resize_and_crop(image, preprocessing) if exact else resize_and_crop_fast(image, preprocessing, full_size)
+        )
         return resized.copy() if resized is source else resized  # the caller may change it
     except Exception as error:  # MemoryError, for instance
         raise ImageError(f"cannot be resized ({first_line(error)})", source=describe_source(source)) from error
 
 
 def preprocess(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """Resize and crop an RGB image, bit for bit as Pillow and `LevitImageProcessorPil` do.
+    """Resize and crop an RGB image to an array, as `resize_and_crop` does.
 
     Returns:
         uint8 [height, width, 3].
     """
     import numpy as np
 
-    return np.asarray(_resize_and_crop(image, preprocessing))
+    return np.asarray(resize_and_crop(image, preprocessing))
 
 
-def preprocess_fast(
+def resize_and_crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    """Resize and crop an RGB image, bit for bit as Pillow and `LevitImageProcessorPil` do."""
+    if preprocessing.resize is not None:
+        image = _resize(image, preprocessing)
+    return image if preprocessing.crop is None else _crop_center(image, preprocessing.crop)
+
+
+def resize_and_crop_fast(
     image: Image.Image, preprocessing: Preprocessing, full_size: Grid | None = None
-) -> NDArray[np.uint8]:
+) -> Image.Image:
     """Resize an RGB image to a shorter side and crop it, computing only the pixels that the crop keeps.
 
     Where that is not possible (a resize to exact height and width, no crop or one larger than the image, filters that
-    are not continuous, tall images), the result is that of `preprocess`. The size of the result and the position of the
-    crop are those of the image at full size.
+    are not continuous, tall images), the result is that of `resize_and_crop`. The size of the result and the position
+    of the crop are those of the image at full size.
 
     Args:
         image: RGB; decoded at reduced size only for a resize to a shorter side with a continuous filter.
@@ -90,12 +99,28 @@ def preprocess_fast(
         full_size: height and width in pixels before the reduction; None means those of `image`.
 
     Returns:
-        uint8 [height, width, 3]; the mean difference from `preprocess` is at most 0.05 gray levels, or 1 for a photo
-        that was decoded at reduced size.
+        An RGB image; the mean difference from `resize_and_crop` is at most 0.05 gray levels, or 1 for a photo that was
+        decoded at reduced size.
     """
-    import numpy as np
-
-    return np.asarray(_preprocess_fast(image, preprocessing, full_size))
+    size = image.height, image.width
+    full_size = full_size or size
+    reduction = _reduction(size, full_size)
+    resize, crop = preprocessing.resize, preprocessing.crop
+    resized = resized_size(*full_size, resize) if resize is not None else full_size
+    is_tall = full_size[0] > _TALL_RATIO * full_size[1]
+    is_discontinuous = preprocessing.resample in _DISCONTINUOUS_FILTERS
+    if reduction == 1 and (not isinstance(resize, int) or crop is None or is_discontinuous or is_tall):
+        return resize_and_crop(image, preprocessing)
+    crop = crop or resized
+    kept = min(crop[0], resized[0]), min(crop[1], resized[1])
+    if reduction == 1 and kept != crop:
+        return resize_and_crop(image, preprocessing)
+    scales = [full_size[axis] / resized[axis] / reduction for axis in (0, 1)]
+    starts = [(resized[axis] - kept[axis]) // 2 * scales[axis] for axis in (0, 1)]
+    ends = [min(starts[axis] + kept[axis] * scales[axis], size[axis]) for axis in (0, 1)]
+    box = (starts[1], starts[0], ends[1], ends[0])
+    center = resize_box(image, (kept[1], kept[0]), Image.Resampling(preprocessing.resample), box)
+    return center if kept == crop else _crop_center(center, crop)
 
 
 def normalize(images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
@@ -155,34 +180,6 @@ def _min_reduced_side(resize: int) -> int | None:
     if resize < _TINY:
         return None
     return int((_MIN_OVERSAMPLING_OF_SMALL if resize < _SMALL else _MIN_OVERSAMPLING) * resize)
-
-
-def _resize_and_crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
-    if preprocessing.resize is not None:
-        image = _resize(image, preprocessing)
-    return image if preprocessing.crop is None else _crop_center(image, preprocessing.crop)
-
-
-def _preprocess_fast(image: Image.Image, preprocessing: Preprocessing, full_size: Grid | None) -> Image.Image:
-    size = image.height, image.width
-    full_size = full_size or size
-    reduction = _reduction(size, full_size)
-    resize, crop = preprocessing.resize, preprocessing.crop
-    resized = resized_size(*full_size, resize) if resize is not None else full_size
-    is_tall = full_size[0] > _TALL_RATIO * full_size[1]
-    is_discontinuous = preprocessing.resample in _DISCONTINUOUS_FILTERS
-    if reduction == 1 and (not isinstance(resize, int) or crop is None or is_discontinuous or is_tall):
-        return _resize_and_crop(image, preprocessing)
-    crop = crop or resized
-    kept = min(crop[0], resized[0]), min(crop[1], resized[1])
-    if reduction == 1 and kept != crop:
-        return _resize_and_crop(image, preprocessing)
-    scales = [full_size[axis] / resized[axis] / reduction for axis in (0, 1)]
-    starts = [(resized[axis] - kept[axis]) // 2 * scales[axis] for axis in (0, 1)]
-    ends = [min(starts[axis] + kept[axis] * scales[axis], size[axis]) for axis in (0, 1)]
-    box = (starts[1], starts[0], ends[1], ends[0])
-    center = resize_box(image, (kept[1], kept[0]), Image.Resampling(preprocessing.resample), box)
-    return center if kept == crop else _crop_center(center, crop)
 
 
 def _crop_center(image: Image.Image, crop: Grid) -> Image.Image:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Result = TypeVar("Result")
-Rows = TypeVar("Rows")
 
 DEFAULT_BATCH_SIZE = 16
 
@@ -104,7 +103,8 @@ class ImageComputation:
         pixels = np.stack(images)
         engine = self._engine
         rows = engine.submit(pixels, DEFAULT_BATCH_SIZE).result() if is_full else engine.run_images(pixels)
-        return list(self._results(names, [None] * len(images), self._checked(rows, len(images))))
+        self._check_shape(rows.shape, len(images))
+        return list(self._results(names, [None] * len(images), rows))
 
     def one(self, image: ImageSource) -> ImageResult:
         """Compute one image with the lowest latency.
@@ -170,9 +170,12 @@ class ImageComputation:
         if not images:
             return ()
         if not _has_numpy() and isinstance(self._engine, ByteEngine):
-            rows = self._engine.run_bytes([image.tobytes() for image in images])
-            return self._checked_shape(rows, (len(rows), len(rows[0])), len(images))
-        return self._checked(self._engine.run_images(_stack(images)), len(images))
+            light = self._engine.run_bytes([image.tobytes() for image in images])
+            self._check_shape((len(light), len(light[0])), len(images))
+            return light
+        rows = self._engine.run_images(_stack(images))
+        self._check_shape(rows.shape, len(images))
+        return rows
 
     def _compute_queued(self, images: Sequence[Pixels], batch_size: int) -> Future[NDArray[np.float32]]:
         """Start computing one batch of a stream with the highest throughput."""
@@ -184,20 +187,18 @@ class ImageComputation:
         finished.set_result(np.empty((0, self._width), np.float32))
         return finished
 
-    def _queued_results(self, batch: DecodedBatch, rows: Future[NDArray[np.float32]]) -> Iterator[ImageResult]:
-        return self._results(batch.names, batch.errors, self._checked(rows.result(), len(batch.images)))
+    def _queued_results(self, batch: DecodedBatch, computing: Future[NDArray[np.float32]]) -> Iterator[ImageResult]:
+        rows = computing.result()
+        self._check_shape(rows.shape, len(batch.images))
+        return self._results(batch.names, batch.errors, rows)
 
-    def _checked(self, rows: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-        return self._checked_shape(rows, rows.shape, count)
-
-    def _checked_shape(self, rows: Rows, shape: tuple[int, ...], count: int) -> Rows:
+    def _check_shape(self, shape: tuple[int, ...], count: int) -> None:
         if shape != (count, self._width):
             raise EngineError(
                 f"the network gives {list(shape)} for {count} images and {self._width} labels",
                 source=self._source,
                 hint="export the checkpoint again",
             )
-        return rows
 
     def _results(
         self, names: Sequence[str], errors: Sequence[ImageError | None], computed: Iterable[Row]

@@ -1,8 +1,8 @@
 """Blocks of a LeViT in order: their weight shapes under canonical names, and their multiply-adds.
 
 The field `key` of a block is the prefix of the canonical names of its weights; `name` is the prefix of the names of its
-nodes and weights in the deployment network. Blocks are named tuples, whose classes are created in a third of the time
-of frozen data classes: every process that opens a model imports this module.
+nodes and weights in the deployment network. Blocks are named tuples, whose classes are created faster than
+frozen data classes: every process that opens a model imports this module.
 """
 
 from __future__ import annotations
