@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
@@ -160,6 +161,7 @@ def test_a_single_process_does_not_wait():
     with long_work(accelerator):
         pass
     wait_for_all(accelerator)
+    assert not torch.distributed.is_initialized()
 
 
 def test_the_error_of_a_connection_is_one_short_line():

@@ -51,7 +51,8 @@ def test_an_option_without_effect_is_an_error_that_names_what_gives_it_one(rule,
 
 @pytest.mark.parametrize(("rule", "name", "without", "with_effect"), PARAMETERS)
 def test_a_default_is_never_an_error(rule, name, without, with_effect):
-    build(**without, **{name: option_defaults()[name]} if name not in without else {})
+    default = option_defaults()[name]
+    assert build(**{name: default} | without).to_flat()[name] == without.get(name, default)
 
 
 def test_no_color_jitter_is_what_a_policy_means_anyway():
