@@ -3,7 +3,8 @@
 import asyncio
 import gc
 
-from levit.serving.direct_predictions import DirectPrediction
+import pytest
+
 from tests.serving.conftest import png
 from tests.serving.memory_connection import connect
 
@@ -47,21 +48,61 @@ def test_an_idle_connection_is_closed_after_a_refusal(run):
     run(test)
 
 
-def test_refused_requests_leave_nothing_to_the_garbage_collector(run):
+def predict(body: bytes, media_type: str, query: str = "") -> bytes:
+    head = f"POST /predictions/colors{query} HTTP/1.1\r\nHost: x\r\nContent-Type: {media_type}\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (post("/predictions/unknown"), 404),
+        (post("/nothing"), 404),
+        (post("/explanations/unknown"), 404),
+        (predict(RED, "image/png"), 200),
+        (predict(b"damaged", "image/png"), 400),
+        (predict(b"x" * 2000, "image/png"), 413),
+        (predict(RED, "image/png", "?timeout=1e-9"), 504),
+        (predict(b"{", "application/json"), 400),
+        (predict(b'{"images": [""]}', "application/json"), 200),
+        (predict(b'{"image": ""}', "application/json"), 400),
+        (predict(b'{"image": ""}', "application/json", "?top_k=none"), 422),
+        (predict(b"damaged", "multipart/form-data; boundary=x"), 400),
+    ],
+    ids=[
+        "unknown model",
+        "unknown path",
+        "unknown model of an explanation",
+        "image",
+        "damaged image",
+        "long body",
+        "timeout",
+        "damaged JSON",
+        "list with a damaged image",
+        "damaged image in JSON",
+        "wrong parameter",
+        "damaged form",
+    ],
+)
+def test_a_request_that_has_ended_leaves_nothing_to_the_garbage_collector(run, request_bytes, status):
     async def test(running):
         protocol, transport = connect(running.service)
         gc.collect()
         gc.disable()
+        gc.set_debug(gc.DEBUG_SAVEALL)
         try:
-            for _ in range(20):
+            for _ in range(10):
                 transport.expect_response()
-                protocol.data_received(post("/predictions/unknown"))
-                assert (await transport.response)[0] == 404
+                protocol.data_received(request_bytes)
+                assert (await transport.response)[0] == status
+            gc.collect()
             # `isinstance` would run code of the objects, such as lazy attributes of torch.
-            kept = [item for item in gc.get_objects() if type(item) is DirectPrediction]
+            kept = [type(item).__name__ for item in gc.garbage if type(item).__module__.startswith("levit.")]
         finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
             gc.enable()
-        assert len(kept) <= 1  # the last one, to which the connection refers
+        assert kept == []
         protocol.connection_lost(None)
 
-    run(test)
+    run(test, max_body=1000)

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 
-from levit.serving.errors import RequestError
+from levit.serving.errors import CLIENT_CLOSED_REQUEST, RequestError
 
 Clock = Callable[[], float]
 
@@ -21,20 +21,19 @@ class Deadline:
         clock: function that gives the time in seconds.
 
     Examples:
-        >>> from levit.serving.errors import DisconnectedError
         >>> deadline = Deadline(30)
         >>> deadline.check()
-        >>> deadline.abandon(DisconnectedError())
+        >>> deadline.abandon()
         >>> deadline.check()
         Traceback (most recent call last):
-        levit.serving.errors.DisconnectedError: the client has disconnected
+        levit.serving.errors.RequestError: the request has ended
     """
 
     def __init__(self, timeout: float, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self._timeout = timeout
         self._end = clock() + timeout
-        self._reason: RequestError | None = None
+        self._is_abandoned = False
 
     @property
     def remaining(self) -> float:
@@ -44,7 +43,7 @@ class Deadline:
     @property
     def is_abandoned(self) -> bool:
         """Whether the request has ended, so that no one needs the result."""
-        return self._reason is not None
+        return self._is_abandoned
 
     def shorten(self, timeout: float) -> None:
         """Use an earlier deadline, a number of seconds from now; a later one is ignored."""
@@ -52,13 +51,13 @@ class Deadline:
         if end < self._end:
             self._end, self._timeout = end, timeout
 
-    def abandon(self, reason: RequestError) -> None:
+    def abandon(self) -> None:
         """End the request: work that has not begun is left out.
 
-        The reason is kept without its traceback, whose frames contain the request: the cycle of references would leave
-        each refused request to the garbage collector.
+        The error that ended it is not kept: the frames of its traceback contain the request, and the cycle of
+        references would leave each refused request to the garbage collector.
         """
-        self._reason = self._reason or reason.with_traceback(None)
+        self._is_abandoned = True
 
     def expired(self) -> RequestError:
         """The error of a request after its deadline."""
@@ -68,10 +67,10 @@ class Deadline:
         """Raise an error if the result is not needed any more; threads call it before each step.
 
         Raises:
-            RequestError: the deadline is over, or the client has disconnected.
+            RequestError: the request has ended, or its deadline is over.
         """
-        if self._reason is not None:
-            raise self._reason
+        if self._is_abandoned:
+            raise RequestError(CLIENT_CLOSED_REQUEST, "the request has ended")
         if self.remaining <= 0:
             raise self.expired()
 

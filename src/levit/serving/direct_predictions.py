@@ -12,7 +12,7 @@ from levit.serving.admission import Ticket
 from levit.serving.bodies import Body, too_slow
 from levit.serving.deadlines import Deadline
 from levit.serving.error_responses import Headers, error_response, request_error
-from levit.serving.errors import DisconnectedError
+from levit.serving.errors import CLIENT_CLOSED_REQUEST
 from levit.serving.image_work import RequestImage
 from levit.serving.metrics import MODEL_KEY
 from levit.serving.prediction_requests import is_raw_type
@@ -114,9 +114,8 @@ class DirectPrediction:
         """Leave the request, because the connection is lost."""
         if not self.response_complete:
             self.response_complete = True
-            error = DisconnectedError()
-            self._deadline.abandon(error)
-            self._end(error.status)
+            self._deadline.abandon()
+            self._end(CLIENT_CLOSED_REQUEST)
 
     def _accept(self) -> None:
         service, request = self._service, self._request
@@ -164,7 +163,7 @@ class DirectPrediction:
 
     def _fail(self, error: BaseException) -> None:
         refusal = request_error(error, "POST", self._request.path)
-        self._deadline.abandon(refusal)
+        self._deadline.abandon()
         self._respond(refusal.status, *error_response(refusal))
 
     def _respond(self, status: int, headers: Headers, content: bytes) -> None:

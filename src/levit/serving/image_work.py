@@ -116,7 +116,9 @@ class ImageWork(Generic[Value]):
             return None
         try:
             value = self._render([result for result in self._results if result is not None])
-        except Exception as error:
+        except LevitError as error:
+            return partial(_set, self.future, None, error.with_traceback(None))  # its frames contain this object
+        except Exception as error:  # of the program itself: its log needs the frames
             return partial(_set, self.future, None, error)
         return partial(_set, self.future, value, None)
 

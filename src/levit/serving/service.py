@@ -125,8 +125,8 @@ class Service:
         future = self._threads.submit(call)
         try:
             return await _result(asyncio.wrap_future(future), deadline, receive)
-        except RequestError as error:
-            deadline.abandon(error)
+        except RequestError:
+            deadline.abandon()
             future.cancel()
             raise
 
@@ -153,8 +153,8 @@ class Service:
         """
         try:
             return await _result(self.submit(model, images, render, deadline), deadline, receive)
-        except RequestError as error:
-            deadline.abandon(error)
+        except RequestError:
+            deadline.abandon()
             raise
 
     def submit(
