@@ -18,7 +18,7 @@ class MemoryTransport(asyncio.Transport):
 
     def __init__(self, *, has_body: bool) -> None:
         super().__init__()
-        self.is_closed = False
+        self.is_closed = self.has_eof = False
         self._has_body = has_body
         self.expect_response()
 
@@ -39,6 +39,18 @@ class MemoryTransport(asyncio.Transport):
 
     def close(self) -> None:
         self.is_closed = True
+
+    def abort(self) -> None:
+        self.is_closed = True
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.has_eof = True
+
+    def get_write_buffer_size(self) -> int:
+        return 0
 
     def pause_reading(self) -> None:
         pass

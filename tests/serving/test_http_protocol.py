@@ -48,6 +48,111 @@ def test_an_idle_connection_is_closed_after_a_refusal(run):
     run(test)
 
 
+async def until_closed(protocol, transport):
+    while not transport.is_closed:
+        await asyncio.sleep(0.01)
+    protocol.connection_lost(None)
+
+
+def test_a_head_without_an_end_is_refused(run):
+    async def test(running):
+        protocol, transport = connect(running.service)
+        protocol.linger_pause = 0.01
+        protocol.data_received(b"GET /healthz HTTP/1.1\r\nX: ")
+        for _ in range(65):
+            assert not transport.response.done()
+            protocol.data_received(b"x" * 1024)
+        status, _, body = await transport.response
+        assert (status, body) == (431, b'{"error": "the head of the request is larger than 65,536 bytes"}')
+        protocol.data_received(b"x" * 1024)  # discarded
+        await until_closed(protocol, transport)
+
+    run(test)
+
+
+def test_large_bodies_and_many_requests_in_one_part_are_no_endless_head(run):
+    async def test(running):
+        protocol, transport = connect(running.service)
+        for _ in range(3):
+            transport.expect_response()
+            protocol.data_received(predict(b"x" * 100_000, "image/png"))
+            assert (await transport.response)[0] == 400
+        protocol.connection_lost(None)
+
+    run(test)
+
+
+def test_fields_without_an_end_after_a_body_end_the_connection(run):
+    async def test(running):
+        protocol, transport = connect(running.service)
+        running.engine.gate.clear()
+        head = b"POST /predictions/colors HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        protocol.data_received(head + b"%x\r\n%s\r\n0\r\nX: " % (len(RED), RED))
+        for _ in range(65):
+            protocol.data_received(b"x" * 1024)
+        assert transport.is_closed
+        protocol.connection_lost(None)
+        running.engine.gate.set()
+
+    run(test)
+
+
+def test_empty_lines_after_a_request_do_not_keep_the_connection_open(run):
+    async def test(running):
+        protocol, transport = connect(running.service)
+        protocol.head_timeout = 0.01
+        protocol.data_received(post("/predictions/unknown"))
+        assert (await transport.response)[0] == 404
+        protocol.data_received(b"\r\n")
+        await until_closed(protocol, transport)
+
+    run(test)
+
+
+def test_a_client_that_does_not_read_is_disconnected_and_a_slow_one_is_not(run):
+    async def test(running):
+        protocol, transport = connect(running.service)
+        protocol.write_timeout = 0.01
+        unsent = [20, 20, 30, 40, 50]  # bytes at each look, the last one first
+        transport.get_write_buffer_size = unsent.pop
+        protocol.pause_writing()
+        await until_closed(protocol, transport)
+        assert not unsent
+
+    run(test)
+
+
+@pytest.mark.parametrize("media_type", ["image/png", "application/json"])
+def test_a_refused_client_that_is_still_sending_can_read_the_response(run, media_type):
+    async def test(running):
+        protocol, transport = connect(running.service)
+        protocol.linger_pause = 0.01
+        whole = predict(RED, media_type).replace(b"HTTP/1.1", b"HTTP/1.0").replace(b"colors", b"unknown")
+        protocol.data_received(whole[:-10])
+        assert (await transport.response)[0] == 404
+        while not transport.has_eof:
+            await asyncio.sleep(0.01)
+        assert not transport.is_closed
+        protocol.data_received(whole[-10:])
+        await until_closed(protocol, transport)
+
+    run(test)
+
+
+def test_a_connection_is_closed_after_a_response_while_the_service_drains(run):
+    async def test(running):
+        protocol, transport = connect(running.service)
+        running.service.lifecycle.drain()
+        for path, status in (("/predictions/colors", 503), ("/nothing", 404)):
+            protocol, transport = connect(running.service)
+            protocol.data_received(post(path))
+            response = await transport.response
+            assert (response[0], dict(response[1])[b"connection"]) == (status, b"close")
+            await until_closed(protocol, transport)
+
+    run(test)
+
+
 def predict(body: bytes, media_type: str, query: str = "") -> bytes:
     head = f"POST /predictions/colors{query} HTTP/1.1\r\nHost: x\r\nContent-Type: {media_type}\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body

@@ -40,7 +40,7 @@ class Gateway:
         has_body = scope["method"] != "HEAD"
         if not has_body:  # every path that GET reads
             scope = {**scope, "method": "GET"}
-        response = _Response(send, is_last=self._service.lifecycle.is_ending, has_body=has_body)
+        response = _Response(send, is_last=self._service.lifecycle.is_draining, has_body=has_body)
         start = time.perf_counter()
         metrics.requests_in_progress += 1
         try:

@@ -47,6 +47,11 @@ class Lifecycle:
         """Whether requests are accepted."""
         return self.state is State.READY
 
+    @property
+    def is_draining(self) -> bool:
+        """Whether the end has begun, so that a connection is closed after its next response."""
+        return self.state is State.DRAINING
+
     def check_ready(self) -> None:
         """Raise an error, with the status 503, unless requests are accepted."""
         if self.state is not State.READY:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import signal
 import socket
 import sys
@@ -16,7 +17,7 @@ import uvicorn
 
 from levit.errors import ConfigError
 from levit.serving.application import create_application
-from levit.serving.http_protocol import HttpProtocol
+from levit.serving.http_protocol import WRITE_TIMEOUT, HttpProtocol
 from levit.serving.lifecycle import State
 from levit.serving.options import ServiceOptions
 from levit.serving.served_model import NamedModel
@@ -117,6 +118,8 @@ def server_config(service: Service) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE,
+        # What was accepted is computed and sent within this time, unless its client does not read.
+        timeout_graceful_shutdown=math.ceil(service.options.timeout) + WRITE_TIMEOUT,
     )
 
 
