@@ -56,6 +56,13 @@ def test_an_explicit_engine_that_computes_no_other_graph_leaves_the_maps_to_one_
         assert explain(image, method="cam").values.shape == (1, 1)
 
 
+def test_a_model_that_has_replaced_the_opened_one_is_not_explained(tmp_path):
+    options = ModelOptions(write_checkpoint(tmp_path / "small", SMALL))
+    artifact = replace(options.open().artifact, labels=tuple(f"other {label}" for label in LABELS))
+    with pytest.raises(EngineError, match="another model has replaced it since it was opened"):
+        open_token_network(options, artifact)
+
+
 def test_a_network_of_another_program_is_refused():
     network = onnx.load_from_string(find_artifact(None).read_bytes())
     for node in network.graph.node:

@@ -29,6 +29,10 @@ def test_a_class_is_found_by_its_name_in_any_spelling_or_by_its_index(requested,
         ("golden retriver", "class_name is 'golden retriver', which the model does not know: perhaps golden retriever"),
         ("zzz", "class_name is 'zzz', which the model does not know: levit info --json lists its classes"),
         (5, "class_name is 5, and the model has 5 classes: indices are 0 to 4"),
+        (
+            "1" * 5000,
+            f"class_name is '{'1' * 5000}', which the model does not know: levit info --json lists its classes",
+        ),
         (-1, "class_name is -1, and the model has 5 classes: indices are 0 to 4"),
     ],
 )

@@ -27,11 +27,21 @@ def test_other_origins_are_refused_unless_they_are_allowed(run):
         origin = {"Origin": "https://example.org"}
         response = await request(running.application, "GET", "/models", headers=origin)
         assert "access-control-allow-origin" not in response.headers
+        for path in ("/predictions/colors", "/predictions/colors?timeout=600", "/explanations/colors"):
+            for site in ("cross-site", "same-site"):
+                refused = await request(running.application, "POST", path, RED, origin | {"Sec-Fetch-Site": site})
+                reason = "pages of https://example.org may not use this service: allow it with --cors"
+                assert (refused.status, refused.json) == (403, {"error": reason})
+        for site in ("same-origin", "none"):
+            own = {"Sec-Fetch-Site": site}
+            assert (await request(running.application, "POST", "/predictions/colors", RED, own)).status == 200
 
     async def test_allowed(running):
         origin = {"Origin": "https://example.org"}
         response = await request(running.application, "GET", "/models", headers=origin)
         assert response.headers["access-control-allow-origin"] == "https://example.org"
+        sent = origin | {"Sec-Fetch-Site": "cross-site"}
+        assert (await request(running.application, "POST", "/predictions/colors", RED, sent)).status == 200
         preflight = origin | {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key"}
         assert (await request(running.application, "OPTIONS", "/predictions/colors", headers=preflight)).status == 200
 

@@ -13,7 +13,7 @@ from http.client import HTTPConnection, HTTPException
 import pytest
 
 from tests.conftest import EXAMPLES
-from tests.serving.server_process import ServerProcess
+from tests.serving.server_process import ServerProcess, form
 
 CAT = (EXAMPLES / "cat.jpg").read_bytes()
 HEAD = b"POST /predictions/fruit HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(CAT)
@@ -98,6 +98,19 @@ def test_sigterm_finishes_the_accepted_requests_and_exits_with_0(own_server):
     assert (code, errors) == (0, "")
     assert set(statuses) <= {200, 503}
     assert statuses.count(200) >= 12
+
+
+def test_sigterm_loses_no_request_that_is_being_computed(own_server):
+    body, headers = form((f"{index}.jpg", CAT) for index in range(200))
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(own_server.request, "POST", "/predictions/fruit", body, headers)
+        while b"levit_queue_images 0.0" in own_server.request("GET", "/metrics").body:
+            assert not sent.done()
+        assert own_server.stop() == (0, "")
+        response = sent.result()
+    predictions = json.loads(response.body)["predictions"]
+    assert (response.status, len(predictions)) == (200, 200)
+    assert {prediction["labels"][0]["name"] for prediction in predictions} == {predictions[0]["labels"][0]["name"]}
 
 
 def test_a_half_sent_body_does_not_delay_the_end(own_server):

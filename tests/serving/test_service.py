@@ -1,12 +1,17 @@
 """Admission, deadlines, disconnects and states, in an application whose engine waits for the test."""
 
 import asyncio
+import base64
+import json
 import threading
 
 import pytest
 
 from levit.runtime.cpu_count import usable_cores
 from levit.runtime.opened_model import ModelOptions
+from levit.serving.deadlines import Deadline
+from levit.serving.errors import RequestError
+from levit.serving.http_protocol import HttpProtocol
 from levit.serving.options import ServiceOptions
 from levit.serving.served_model import NamedModel
 from levit.serving.service import Service
@@ -124,7 +129,7 @@ def test_a_body_that_does_not_come_in_time_is_refused(run):
 def test_a_service_that_loads_is_healthy_and_not_ready(run):
     async def test(running):
         assert (await request(running.application, "GET", "/healthz")).status == 200
-        for path in ("/readyz", "/v2/health/ready", "/v2/models/colors", "/v2/models/colors/ready"):
+        for path in ("/readyz", "/models", "/v2/health/ready", "/v2/models/colors", "/v2/models/colors/ready"):
             response = await request(running.application, "GET", path)
             assert (response.status, response.json) == (503, {"error": "the service is loading"})
         refused = await request(running.application, "POST", "/predictions/colors", RED)
@@ -273,7 +278,7 @@ def test_a_client_that_does_not_send_the_rest_of_a_refused_body_is_left(path, is
         protocol.connection_lost(None)
 
     # The heads are complete at once.
-    monkeypatch.setattr("levit.serving.http_protocol._HEAD_TIMEOUT", 0)
+    monkeypatch.setattr(HttpProtocol, "head_timeout", 0)
     asyncio.run(test())
 
 
@@ -290,3 +295,40 @@ def test_a_request_of_the_fast_route_has_the_response_of_the_general_one(run):
         assert [(response.status, response.body) for response in missing] == [(404, missing[0].body)] * 2
 
     run(test)
+
+
+def test_a_request_in_json_does_not_wait_for_explanations(run):
+    async def test(running):
+        gate = threading.Event()
+        connection = Connection([])
+        explaining = asyncio.create_task(running.service.run(gate.wait, Deadline(600), connection.receive))
+        await asyncio.sleep(0)
+        body = json.dumps({"image": base64.b64encode(RED).decode()}).encode()
+        response = await request(
+            running.application, "POST", "/predictions/colors", body, {"content-type": "application/json"}
+        )
+        assert (response.status, explaining.done()) == (200, False)
+        gate.set()
+        assert await explaining
+
+    run(test, threads=1)
+
+
+def test_work_that_ends_after_its_deadline_reports_nothing_to_the_event_loop(run):
+    async def test(running):
+        reported = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+        gate, ended = threading.Event(), threading.Event()
+
+        def work():
+            gate.wait(600)
+            ended.set()
+
+        with pytest.raises(RequestError, match="no result within"):
+            await running.service.run(work, Deadline(0.01), Connection([]).receive)
+        gate.set()
+        assert await asyncio.to_thread(ended.wait, 600)
+        await running.service.run(lambda: None, Deadline(600), Connection([]).receive)  # after it in the one thread
+        assert reported == []
+
+    run(test, threads=1)

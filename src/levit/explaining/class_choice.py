@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 
 from levit.data.class_matching import normalize_class_name
 from levit.errors import ConfigError
+
+_INDEX = re.compile(r"\s*\d{1,9}\s*")
 
 
 def choose_class(requested: str | int | None, labels: Sequence[str], logits: NDArray[np.float32]) -> int:
@@ -38,7 +41,7 @@ def find_class(requested: str | int, labels: Sequence[str]) -> int:
         ConfigError: as for `choose_class`.
     """
     equal = [index for index, label in enumerate(labels) if label == requested]
-    if not equal and isinstance(requested, str) and not requested.strip().isdecimal():
+    if not equal and isinstance(requested, str) and not _INDEX.fullmatch(requested):
         key = normalize_class_name(requested)
         equal = [index for index, label in enumerate(labels) if normalize_class_name(label) == key]
     if len(equal) == 1:
@@ -50,7 +53,7 @@ def find_class(requested: str | int, labels: Sequence[str]) -> int:
 
 
 def _find_index(requested: str | int, labels: Sequence[str]) -> int:
-    if isinstance(requested, int) or requested.strip().isdecimal():
+    if isinstance(requested, int) or _INDEX.fullmatch(requested):
         index = int(requested)
         if 0 <= index < len(labels):
             return index

@@ -38,7 +38,8 @@ def open_rewritten(
         is_native: whether the native engine computes the output.
 
     Raises:
-        EngineError: the model is an opened engine or in OpenVINO's format, or its file is not one that levit exported.
+        EngineError: the model is an opened engine or in OpenVINO's format, its file is not one that levit exported, or
+            another one has replaced it since it was opened.
     """
     model = options.model
     if is_checkpoint(model):
@@ -60,4 +61,8 @@ def open_rewritten(
         provider=options.provider if is_usable else None,
         cache_dir=cache_folder("compiled"),
     )
+    found = Artifact.from_metadata(engine.metadata)
+    if (found.architecture, found.labels) != (artifact.architecture, artifact.labels):
+        engine.close()
+        raise EngineError("another model has replaced it since it was opened", source=artifact.source.name)
     return OpenedModel(engine, as_image_engine(engine, artifact.preprocessing), artifact, owns_engine=True)

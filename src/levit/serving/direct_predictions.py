@@ -17,6 +17,7 @@ from levit.serving.image_work import RequestImage
 from levit.serving.metrics import MODEL_KEY
 from levit.serving.prediction_requests import is_raw_type
 from levit.serving.prediction_routes import DEFAULT_TOP_K, Rendering, response_headers
+from levit.serving.security import check_origin
 from levit.serving.served_model import NAME_PATTERN
 from levit.serving.service import Service
 
@@ -120,6 +121,7 @@ class DirectPrediction:
     def _accept(self) -> None:
         service, request = self._service, self._request
         service.api_keys.check(request.path, request.headers)
+        check_origin(request.headers, service.options.origins)
         self._model = service.accept(request.model, self._scope)
         service.bodies.check_length(request.content_length)
         service.lifecycle.add_waiting(self._refuse)

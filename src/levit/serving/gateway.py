@@ -1,4 +1,4 @@
-"""The outermost layer of the application: API keys, security headers, metrics, and no response with a traceback."""
+"""The outermost layer of the application: access, security headers, metrics, and no response with a traceback."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from levit.serving.error_responses import error_response, request_error
 from levit.serving.errors import RequestError
 from levit.serving.metrics import MODEL_KEY as MODEL_KEY
-from levit.serving.security import SECURITY_HEADERS
+from levit.serving.security import SECURITY_HEADERS, check_origin
 from levit.serving.service import Service
 
 Scope = MutableMapping[str, Any]
@@ -45,6 +45,8 @@ class Gateway:
         metrics.requests_in_progress += 1
         try:
             self._service.api_keys.check(scope["path"], scope["headers"])
+            if scope["method"] == "POST":  # a link on another page may be followed
+                check_origin(scope["headers"], self._service.options.origins)
             await self._application(scope, receive, response.send)
         except Exception as error:
             refusal = request_error(error, scope["method"], scope["path"])

@@ -15,6 +15,7 @@ from levit.errors import ImageError, LevitError
 from levit.images.decoding import ImageSource, describe_source
 from levit.runtime.image_results import NO_NUMBERS, ImageResult
 from levit.serving.deadlines import Deadline
+from levit.serving.futures import settle
 from levit.serving.served_model import ServedModel
 
 Value = TypeVar("Value")
@@ -107,7 +108,7 @@ class ImageWork(Generic[Value]):
             The delivery of the request after its last image, or after an error of the whole request; otherwise None.
         """
         if isinstance(result, LevitError):
-            return partial(_set, self.future, None, result)
+            return partial(settle, self.future, None, result)
         with self._lock:
             self._results[index] = result
             self._missing -= 1
@@ -117,22 +118,13 @@ class ImageWork(Generic[Value]):
         try:
             value = self._render([result for result in self._results if result is not None])
         except LevitError as error:
-            return partial(_set, self.future, None, error.with_traceback(None))  # its frames contain this object
+            return partial(settle, self.future, None, error.with_traceback(None))  # its frames contain this object
         except Exception as error:  # of the program itself: its log needs the frames
-            return partial(_set, self.future, None, error)
-        return partial(_set, self.future, value, None)
+            return partial(settle, self.future, None, error)
+        return partial(settle, self.future, value, None)
 
 
 AnyWork = ImageWork[Any]
-
-
-def _set(future: asyncio.Future[Any], value: object, error: Exception | None) -> None:
-    if future.done():  # abandoned, or an earlier image had an error
-        return
-    if error is None:
-        future.set_result(value)
-    else:
-        future.set_exception(error)
 
 
 def _named(error: ImageError, name: str) -> ImageError:

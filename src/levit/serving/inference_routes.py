@@ -95,7 +95,7 @@ async def _infer(service: Service, request: Request, model: str, version: str) -
     async with service.bodies.read(receive, headers.get("content-length"), deadline) as body:
         with service.admission.admit(1) as ticket:
             length = headers.get(HEADER_LENGTH)
-            parsed = await service.run(lambda: parse_inference(body, length), deadline, receive)
+            parsed = await service.parse(lambda: parse_inference(body, length), deadline, receive)
             ticket.extend(_count(parsed.tensor) - 1)
             if parsed.timeout is not None:
                 deadline.shorten(parsed.timeout)

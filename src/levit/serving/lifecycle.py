@@ -57,6 +57,11 @@ class Lifecycle:
         if self.state is not State.READY:
             raise self.refusal()
 
+    def check_loaded(self) -> None:
+        """Raise an error, with the status 503, while models are loading."""
+        if self.state is State.LOADING:
+            raise self.refusal()
+
     def refusal(self) -> RequestError:
         """The error of a request that is not accepted in this state."""
         return unavailable(f"the service is {self.state.value}")

@@ -54,7 +54,8 @@ def prediction_routes(service: Service) -> APIRouter:
 
     @router.get("/models", summary="List the models", responses=ERRORS)
     async def models() -> dict[str, list[dict[str, Any]]]:
-        """The loaded models, with their labels, image size and accuracy."""
+        """The models, with their labels, image size and accuracy; 503 until all are loaded."""
+        service.lifecycle.check_loaded()
         return {"models": [describe(served) for served in service.models.loaded.values()]}
 
     return router
@@ -96,7 +97,7 @@ async def predict(
         service.metrics.observe_stage(served.name, "read", read - start)
         with service.admission.admit(1) as ticket:
             if kind in (FORM_TYPE, JSON_TYPE):
-                parsed = await service.run(lambda: parse_body(body, content_type), deadline, receive)
+                parsed = await service.parse(lambda: parse_body(body, content_type), deadline, receive)
                 ticket.extend(len(parsed.images) - 1)
             else:
                 parsed = PredictionRequest([RequestImage(body)], is_list=False)

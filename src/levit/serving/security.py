@@ -1,11 +1,11 @@
-"""API keys, and the headers by which browsers restrict what a page may do."""
+"""API keys, requests of pages of other origins, and the headers by which browsers restrict what a page may do."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from levit.errors import ConfigError
@@ -73,6 +73,33 @@ class ApiKeys:
         # Every key is compared, in constant time, so that the time gives no hint.
         if not sum(hmac.compare_digest(digest, key) for key in self._digests):
             raise _refusal("the API key is wrong")
+
+
+def check_origin(headers: Iterable[tuple[bytes, bytes]], allowed: Collection[str]) -> None:
+    """Raise an error if a page of another origin sends a request from a browser, and may not.
+
+    Without it, such a page could not read the response, but still let the service compute. All current browsers name
+    the relation of the two origins in the header `Sec-Fetch-Site`, which a page cannot change.
+
+    Args:
+        headers: headers of the request, with names in lower case.
+        allowed: origins that may use the service; "*" for all.
+
+    Raises:
+        RequestError: the origin is not allowed, 403.
+
+    Examples:
+        >>> check_origin([(b"sec-fetch-site", b"same-origin")], ())
+        >>> check_origin([(b"sec-fetch-site", b"cross-site"), (b"origin", b"https://a.example")], ())
+        Traceback (most recent call last):
+        levit.serving.errors.RequestError: pages of https://a.example may not use this service: allow it with --cors
+    """
+    values = dict(headers)
+    if values.get(b"sec-fetch-site") not in (b"cross-site", b"same-site"):
+        return
+    origin = values.get(b"origin", b"null").decode("latin-1")
+    if "*" not in allowed and origin not in allowed:
+        raise RequestError(403, f"pages of {origin} may not use this service: allow it with --cors")
 
 
 def read_api_keys(file: str | None, environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import asyncio
 import sys
 import threading
 from collections.abc import Callable, MutableMapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from levit.errors import errors_name
@@ -16,6 +16,7 @@ from levit.serving.admission import Admission
 from levit.serving.bodies import BodyReader, Receive
 from levit.serving.deadlines import Deadline
 from levit.serving.errors import DisconnectedError, RequestError
+from levit.serving.futures import call_in_thread
 from levit.serving.image_threads import ImageThreads
 from levit.serving.image_work import ImageWork, RequestImage
 from levit.serving.lifecycle import Lifecycle
@@ -51,8 +52,9 @@ class Service:
         self._requested = models
         threads = options.threads or usable_cores()
         self._images = ImageThreads(threads, self.metrics)
-        # Other work, such as an explanation, which would delay images if it was done by the same threads.
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="levit-serve")
+        # An explanation would delay images, and the bodies of other requests, if it was done by the same threads.
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="levit-explain")
+        self._parsers = ThreadPoolExecutor(threads, thread_name_prefix="levit-parse")
 
     def load(self) -> None:
         """Open and warm up all models; takes seconds, so that a thread calls it.
@@ -111,24 +113,22 @@ class Service:
         """Deadline of a request that begins now; its own timeout, in seconds, can only shorten that of the service."""
         return Deadline(self.options.timeout if timeout is None else min(timeout, self.options.timeout))
 
+    async def parse(self, function: Callable[[], Value], deadline: Deadline, receive: Receive) -> Value:
+        """Call a function that parses a body, as `run` does; it does not wait for explanations."""
+        return await _run(self._parsers, function, deadline, receive)
+
     async def run(self, function: Callable[[], Value], deadline: Deadline, receive: Receive) -> Value:
         """Call a function in a thread, and wait for its result until the deadline or a disconnect.
+
+        Args:
+            function: the function, which may compute for long.
+            deadline: deadline of the request.
+            receive: function that waits for the next part of the request, which is its disconnect.
 
         Raises:
             RequestError: the deadline is over, or the client has disconnected; or an error of the function.
         """
-
-        def call() -> Value:
-            deadline.check()
-            return function()
-
-        future = self._threads.submit(call)
-        try:
-            return await _result(asyncio.wrap_future(future), deadline, receive)
-        except RequestError:
-            deadline.abandon()
-            future.cancel()
-            raise
+        return await _run(self._threads, function, deadline, receive)
 
     async def compute(
         self,
@@ -172,7 +172,22 @@ class Service:
     def close(self) -> None:
         """End the threads; work that has not begun is left out."""
         self._images.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for executor in (self._threads, self._parsers):
+            executor.shutdown(wait=False, cancel_futures=True)
+
+
+async def _run(executor: Executor, function: Callable[[], Value], deadline: Deadline, receive: Receive) -> Value:
+    def call() -> Value:
+        deadline.check()
+        return function()
+
+    future, work = call_in_thread(executor, call)
+    try:
+        return await _result(future, deadline, receive)
+    except RequestError:
+        deadline.abandon()
+        work.cancel()
+        raise
 
 
 async def _result(future: asyncio.Future[Value], deadline: Deadline, receive: Receive) -> Value:
