@@ -63,6 +63,5 @@ def open_rewritten(
     )
     found = Artifact.from_metadata(engine.metadata)
     if (found.architecture, found.labels) != (artifact.architecture, artifact.labels):
-        engine.close()
         raise EngineError("another model has replaced it since it was opened", source=artifact.source.name)
     return OpenedModel(engine, as_image_engine(engine, artifact.preprocessing), artifact, owns_engine=True)
