@@ -1,18 +1,35 @@
 """The page at /, in a headless browser with a real service."""
 
 import json
-from http.client import HTTPConnection
-from urllib.parse import urlsplit
 
 import pytest
 
 from levit.serving.page_routes import page_files
 from tests.conftest import EXAMPLES
 from tests.runtime.small_model import LABELS
-from tests.serving.page_browser import find_browser, launched_browser, running_service
+from tests.serving.page_browser import (
+    TIMEOUT,
+    HeldRequests,
+    PretendedCamera,
+    expect,
+    find_browser,
+    give_image,
+    launched_browser,
+    names,
+    opaque_pixels,
+    opened_pages,
+    predicted_labels,
+    refuse_models,
+    running_service,
+    tab_to,
+    upload,
+    violations,
+    wait_for_results,
+    wait_until,
+)
 
 PHOTOS = [str(EXAMPLES / f"{name}.jpg") for name in ("cat", "espresso", "rocket")]
-TIMEOUT = 240_000  # milliseconds that a busy machine may take; nothing waits for it to pass
+FIRST, SECOND = "#labels li:nth-child(1) button", "#labels li:nth-child(2) button"
 
 
 def test_the_page_is_small_and_refers_to_nothing_outside():
@@ -20,12 +37,10 @@ def test_the_page_is_small_and_refers_to_nothing_outside():
     assert sum(map(len, files.values())) < 60_000
     for name, content in files.items():
         text = content.decode().replace("http://www.w3.org/2000/svg", "")
-        assert "http://" not in text, name
-        assert "https://" not in text, name
-        assert "innerHTML" not in text, name  # file names and labels may contain anything
-    html = files["index.html"].decode()
-    assert "style=" not in html
-    assert "onclick" not in html
+        for word in ("http://", "https://", "innerHTML"):  # file names and labels may contain anything
+            assert word not in text, name
+    for word in ("style=", "onclick"):
+        assert word not in files["index.html"].decode()
 
 
 @pytest.fixture(scope="module")
@@ -44,62 +59,15 @@ def browser():
 @pytest.fixture
 def open_page(browser, address):
     """Function that opens the page; at the end, nothing may have failed in it."""
-    contexts, problems = [], []
-
-    def open_page(**options):
-        context = browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | options))
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(TIMEOUT)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda message: problems.append(message.text) if "Security Policy" in message.text else None)
-        page.on("request", lambda request: problems.append(request.url) if _is_outside(request.url, address) else None)
-        page.goto(address)
-        page.wait_for_selector("#about:not(:empty)", state="attached")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert problems == []
-
-
-def _is_outside(url: str, address: str) -> bool:
-    return not url.startswith((f"{address}/", "blob:", "data:"))
-
-
-def upload(page, *files: str) -> None:
-    """Choose files, and wait until each one has a result."""
-    page.set_input_files("#files", list(files))
-    wait_for_results(page, len(files))
-
-
-def wait_for_results(page, count: int) -> None:
-    # Not by wait_for_function, which needs eval, and the page's security policy forbids it.
-    expect(page, "#entries li").to_have_count(count, timeout=TIMEOUT)
-    expect(page, "#entries .waiting").to_have_count(0, timeout=TIMEOUT)
-
-
-def expect(page, selector: str):
-    from playwright.sync_api import expect
-
-    return expect(page.locator(selector))
-
-
-def names(page) -> list[str]:
-    return page.locator("#labels .name").all_text_contents()
+    with opened_pages(browser, address) as open_page:
+        yield open_page
 
 
 def test_an_image_gets_its_labels_and_scores(open_page, address):
     page = open_page()
     assert page.title() == "levit"
     upload(page, PHOTOS[0])
-    connection = HTTPConnection(urlsplit(address).netloc)
-    connection.request(
-        "POST", "/predictions/fruit", (EXAMPLES / "cat.jpg").read_bytes(), {"Content-Type": "image/jpeg"}
-    )
-    labels = json.loads(connection.getresponse().read())["labels"]
-    connection.close()
+    labels = predicted_labels(address, PHOTOS[0])
     assert names(page) == [label["name"] for label in labels]
     scores = [f"{100 * label['score']:.1f}\u00a0%" for label in labels]
     assert page.locator("#labels .score").all_text_contents() == scores
@@ -140,22 +108,9 @@ def test_a_broken_file_is_a_sentence_and_the_others_have_results(open_page, tmp_
 
 
 @pytest.mark.parametrize("kind", ["paste", "drop"])
-def test_an_image_is_pasted_or_dropped(open_page, address, kind):
+def test_an_image_is_pasted_or_dropped(open_page, kind):
     page = open_page()
-    page.evaluate(
-        """async kind => {
-          const canvas = Object.assign(document.createElement('canvas'), {width: 60, height: 40});
-          canvas.getContext('2d').fillRect(5, 5, 20, 20);
-          const blob = await new Promise(resolve => canvas.toBlob(resolve));
-          const transfer = new DataTransfer();
-          transfer.items.add(new File([blob], 'image.png', {type: 'image/png'}));
-          const options = {bubbles: true, cancelable: true};
-          document.body.dispatchEvent(kind === 'paste'
-            ? new ClipboardEvent('paste', {...options, clipboardData: transfer})
-            : new DragEvent('drop', {...options, dataTransfer: transfer}));
-        }""",
-        kind,
-    )
+    give_image(page, kind)
     wait_for_results(page, 1)
     assert len(names(page)) == len(LABELS)
     assert page.inner_text("#file-name") == "image.png"
@@ -171,13 +126,7 @@ def test_the_heat_map_lies_over_the_view_and_fades(open_page):
     image, heat = page.locator("#image").bounding_box(), page.locator("#heat").bounding_box()
     assert heat["height"] == pytest.approx(image["height"] * 32 / 36, rel=0.02)  # the crop of 32 of 36 pixels
     assert heat["x"] + heat["width"] / 2 == pytest.approx(image["x"] + image["width"] / 2, abs=3)
-    opaque = page.evaluate(
-        """() => {
-          const context = document.getElementById('heat').getContext('2d');
-          return context.getImageData(0, 0, 320, 320).data.filter((value, i) => i % 4 === 3 && value > 100).length;
-        }"""
-    )
-    assert opaque > 100
+    assert opaque_pixels(page) > 100
     page.fill("#strength", "20")
     assert page.eval_on_selector("#heat", "canvas => canvas.style.opacity") == "0.2"
     page.click("#labels li:nth-child(3) button")  # another class, another map
@@ -186,33 +135,100 @@ def test_the_heat_map_lies_over_the_view_and_fades(open_page):
     assert page.is_hidden("#heat")
 
 
+def test_only_the_heat_map_of_the_label_that_was_chosen_last_is_shown(open_page):
+    page = open_page()
+    upload(page, PHOTOS[0])
+    page.click(SECOND)
+    expect(page, SECOND).to_have_attribute("aria-pressed", "true", timeout=TIMEOUT)
+    page.click(SECOND)
+    held = HeldRequests(page, "**/explanations/**")
+    held.click(FIRST)
+    page.click(SECOND)  # its map is known already
+    held.click("#labels li:nth-child(3) button")
+    held.let_go(0)
+    assert page.get_attribute(FIRST, "aria-pressed") == "false"
+    assert page.get_attribute(SECOND, "aria-pressed") == "true"
+    assert "busy" in page.get_attribute("#explain", "class")  # the third one is still awaited
+    held.let_go(1)
+    assert page.get_attribute("#labels li:nth-child(3) button", "aria-pressed") == "true"
+    assert "busy" not in page.get_attribute("#explain", "class")
+
+
+@pytest.mark.parametrize(("choose", "cancel"), [(FIRST, FIRST), (FIRST, "#explain"), (SECOND, "#explain")])
+def test_a_second_click_cancels_a_heat_map_and_a_third_one_asks_for_no_other(open_page, choose, cancel):
+    page = open_page()
+    upload(page, PHOTOS[0])
+    held = HeldRequests(page, "**/explanations/**")
+    held.click(choose)
+    page.click(cancel)
+    assert "busy" not in page.get_attribute("#explain", "class")
+    held.let_go(0)
+    assert page.is_hidden("#heat")
+    page.click(choose)
+    page.wait_for_selector("#heat", state="visible")
+    assert len(held.routes) == 1
+
+
+def test_the_error_of_a_heat_map_is_shown_with_its_image_until_one_succeeds(open_page):
+    page = open_page()
+    upload(page, *PHOTOS[:2])
+    held = HeldRequests(page, "**/explanations/**")
+    held.click(FIRST)
+    page.click("#entries li:first-child button")  # the other image
+    held.let_go(0, status=500, json={"error": "no map"})
+    assert page.is_hidden("#note")
+    held.click(FIRST)
+    held.let_go(1, status=500, json={"error": "no map"})
+    assert page.inner_text("#note") == "No map."
+    held.click(FIRST)
+    held.let_go(2)
+    assert page.is_visible("#heat")
+    assert page.is_hidden("#note")
+
+
+def test_clicks_while_the_browser_asks_for_the_camera_open_one_stream(open_page):
+    page = open_page()
+    camera = PretendedCamera(page)
+    page.dblclick("#photograph")
+    camera.allow()
+    page.wait_for_selector("#camera", state="visible")
+    assert camera.states() == ["live"]
+    camera.close_dialog()
+    assert camera.states() == ["ended"]
+    page.click("#photograph")
+    camera.allow()
+    assert camera.states() == ["ended", "live"]
+
+
+def test_the_page_asks_for_the_models_until_they_are_loaded(open_page):
+    requests = []
+    page = open_page(lambda page: refuse_models(page, requests, attempts=20))
+    assert page.inner_text("#about") == "The model is loading."
+    wait_until(page, lambda: len(requests) == 21)
+    requests[-1].continue_()
+    expect(page, "#about").to_contain_text("classes", timeout=TIMEOUT)
+    assert page.locator("#model option").all_text_contents() == ["fruit", "other"]
+
+
 def test_everything_works_with_the_keyboard_alone(open_page):
     page = open_page()
-
-    def tab_to(selector: str) -> None:
-        for _ in range(30):
-            page.keyboard.press("Tab")
-            if page.evaluate("selector => document.activeElement.matches(selector)", selector):
-                return
-        pytest.fail(f"no focus on {selector}")
-
-    tab_to("#choose")
+    tab_to(page, "#choose")
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Space")
     chooser.value.set_files(PHOTOS[:2])
     wait_for_results(page, 2)
-    tab_to("#explain")
+    tab_to(page, "#explain")
     page.keyboard.press("Enter")
     page.wait_for_selector("#heat", state="visible")
-    tab_to("#strength")
+    tab_to(page, "#strength")
     page.keyboard.press("Home")
     assert page.eval_on_selector("#heat", "canvas => canvas.style.opacity") == "0"
-    tab_to("#labels li:nth-child(2) button")
+    tab_to(page, "#labels li:nth-child(2) button")
     page.keyboard.press("Space")
     page.wait_for_selector("#labels li:nth-child(2) button[aria-pressed=true]")
-    tab_to("#copy")
+    tab_to(page, "#copy")
     page.keyboard.press("Enter")
-    tab_to("#entries li:nth-child(2) button")
+    tab_to(page, "#entries li:nth-child(2) button")
     page.keyboard.press("Enter")
     assert page.get_attribute("#entries li:nth-child(2) button", "aria-current") == "true"
     assert page.eval_on_selector(":focus", "element => getComputedStyle(element).outlineStyle") != "none"
@@ -273,20 +289,12 @@ def test_a_service_that_has_ended_is_a_sentence(open_page):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
 def test_the_page_is_accessible_and_fits(open_page, width, scheme):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = open_page(viewport={"width": width, "height": 844}, color_scheme=scheme, reduced_motion="reduce")
-    assert violations(axe, page) == []
+    assert violations(page) == []
     upload(page, *PHOTOS)
     page.click("#explain")
     page.wait_for_selector("#heat", state="visible")
-    assert violations(axe, page) == []
+    assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     heights = page.eval_on_selector_all("button:not([hidden])", "list => list.map(b => b.offsetHeight).filter(Boolean)")
     assert min(heights) >= 36
-
-
-def violations(axe, page) -> list[str]:
-    """Violations that axe-core finds, with the elements."""
-    return [
-        f"{rule['id']}: {[node['html'] for node in rule['nodes']]}" for rule in axe.run(page).response["violations"]
-    ]

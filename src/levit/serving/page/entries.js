@@ -12,7 +12,7 @@ export class Entry {
     this.prediction = null;
     this.milliseconds = null;
     this.error = null;
-    this.explanations = new Map(); // by index of the class
+    this.explanations = new Map(); // promises by index of the class
   }
 
   get best() {

@@ -44,16 +44,21 @@ function watchCamera(capture, add) {
     video.srcObject?.getTracks().forEach((track) => track.stop());
     video.srcObject = null;
   };
+  let isAsking = false; // for the camera; the button keeps the focus, which a disabled one would lose
   document.getElementById("photograph").addEventListener("click", async () => {
     if (matchMedia("(pointer: coarse)").matches || !navigator.mediaDevices?.getUserMedia) {
       capture.click();
       return;
     }
+    if (isAsking) return; // only one stream is stopped at the end
+    isAsking = true;
     try {
       video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
     } catch {
       capture.click(); // no camera, or not allowed
       return;
+    } finally {
+      isAsking = false;
     }
     dialog.showModal();
   });

@@ -2,7 +2,7 @@
 
 import { Entry, percent, tile, updateTile } from "./entries.js";
 import { watchIntake } from "./intake.js";
-import { fade, place, showEntry, showHeat } from "./result.js";
+import { fade, place, showEntry, showHeat, showNote } from "./result.js";
 import { explain, listModels, onKeyNeeded, predict } from "./service.js";
 
 const PARALLEL = 4; // requests
@@ -11,6 +11,7 @@ const element = (id) => document.getElementById(id);
 const entries = [];
 const waiting = [];
 let [models, selected, running] = [[], null, 0];
+let awaited = null; // the call of heatOf that may still show its heat map
 
 const modelOf = (name) => models.find((model) => model.name === name);
 
@@ -61,33 +62,55 @@ async function classify(entry) {
 function select(entry) {
   selected = entry;
   for (const other of entries) other.button.setAttribute("aria-current", String(other === entry));
-  showHeat(null);
+  hideHeat();
   showEntry(entry, modelOf(entry.model), heatOf);
 }
 
 /** Shows the heat map of a label of the selected image; a second time, hides it. */
 async function heatOf(label) {
-  const entry = selected;
+  const [entry, model] = [selected, modelOf(selected.model)];
   const button = element("labels").querySelector(`[data-index="${label.index}"]`);
-  if (button?.getAttribute("aria-pressed") === "true") {
-    showHeat(null);
+  if (awaited?.index === label.index || button?.getAttribute("aria-pressed") === "true") {
+    hideHeat();
     return;
   }
+  const call = { index: label.index };
+  awaited = call;
   element("explain").classList.add("busy");
   try {
-    if (!entry.explanations.has(label.index)) {
-      entry.explanations.set(label.index, await explain(entry.model, entry.file, label.index));
-    }
-    if (entry !== selected) return;
-    showHeat(entry.explanations.get(label.index));
+    const explanation = await explanationOf(entry, label.index);
+    if (call !== awaited) return;
+    showHeat(explanation);
+    showNote(entry, model);
     say(`Heat map of ${label.name}.`);
   } catch (error) {
-    element("note").textContent = error.message;
-    element("note").hidden = false;
+    if (call !== awaited) return;
+    showNote(entry, model, error.message);
     say(error.message);
   } finally {
-    element("explain").classList.remove("busy");
+    if (call === awaited) stopWaiting();
   }
+}
+
+/** Explanation of a class, for which the service is asked once, unless that fails. */
+function explanationOf({ model, file, explanations }, index) {
+  if (!explanations.has(index)) {
+    const explanation = explain(model, file, index);
+    explanations.set(index, explanation);
+    explanation.catch(() => explanations.delete(index));
+  }
+  return explanations.get(index);
+}
+
+function stopWaiting() {
+  awaited = null;
+  element("explain").classList.remove("busy");
+}
+
+/** Hides the heat map; one that arrives later is not shown. */
+function hideHeat() {
+  stopWaiting();
+  showHeat(null);
 }
 
 async function copy() {
@@ -117,7 +140,7 @@ function clear() {
   waiting.length = 0;
   entries.splice(0).forEach((entry) => entry.release());
   selected = null;
-  showHeat(null);
+  hideHeat();
   element("entries").replaceChildren();
   for (const id of ["viewer", "result", "history"]) element(id).hidden = true;
   document.body.classList.remove("has-images");
@@ -137,7 +160,7 @@ async function start() {
   onKeyNeeded(askForKey);
   watchIntake(add);
   element("explain").addEventListener("click", () => {
-    if (element("explain").getAttribute("aria-pressed") === "true") showHeat(null);
+    if (awaited || element("explain").getAttribute("aria-pressed") === "true") hideHeat();
     else heatOf(selected.labels[0]);
   });
   element("strength").addEventListener("input", fade);
@@ -146,7 +169,7 @@ async function start() {
   element("model").addEventListener("change", chooseModel);
   addEventListener("resize", place);
   try {
-    models = await listModels();
+    models = await listModels(() => { element("about").textContent ||= "The model is loading."; });
   } catch (error) {
     element("about").textContent = error.message;
     return;

@@ -31,15 +31,20 @@ function showLabels(entry, model, onLabel) {
   element("result").classList.toggle("unknown", isUnknown);
   element("eyebrow").textContent = error || !best ? "" : isUnknown ? "No class is certain enough" : percent(best.score);
   element("headline").textContent = error ? "No result" : best ? best.name : "Classifying…";
-  const note = error ?? (isUnknown ? unknownNote(entry, model) : "");
-  element("note").textContent = note;
-  element("note").hidden = !note;
+  showNote(entry, model);
   element("labels").replaceChildren(...entry.labels.map((label) => bar(label, onLabel)));
   const hasTime = entry.milliseconds !== null && !error;
   const time = hasTime ? `Computed in ${duration(entry.milliseconds)} by the model “${entry.model}”` : "";
   element("time").textContent = time;
   element("copy").disabled = !best && !error;
   element("explain").disabled = !best;
+}
+
+/** Shows an error, if there is one, or else what there is to say about the best score. */
+export function showNote(entry, model, error = entry.error) {
+  const note = error ?? (entry.isUnknown ? unknownNote(entry, model) : "");
+  element("note").textContent = note;
+  element("note").hidden = !note;
 }
 
 /** Milliseconds as text, with a decimal where it matters. */

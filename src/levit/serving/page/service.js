@@ -12,9 +12,12 @@ export function onKeyNeeded(ask) {
   askForKey = ask;
 }
 
-/** Loaded models: [{name, source, labels, image_size, threshold, top1, engine, precision}]. */
-export async function listModels() {
-  const response = await request("/models");
+/**
+ * Loaded models: [{name, source, labels, image_size, threshold, top1, engine, precision}].
+ * While they are loading, the service is asked again and again, and `onLoading` is called each time.
+ */
+export async function listModels(onLoading) {
+  const response = await request("/models", {}, onLoading);
   return (await response.json()).models;
 }
 
@@ -37,7 +40,7 @@ function imageType(file) {
   return { "Content-Type": file.type.startsWith("image/") ? file.type : "application/octet-stream" };
 }
 
-async function request(address, options = {}) {
+async function request(address, options = {}, onLoading = null) {
   for (let attempt = 0; ; attempt++) {
     const response = await send(address, options);
     if (response.ok) return response;
@@ -47,6 +50,10 @@ async function request(address, options = {}) {
         apiKey = key;
         continue;
       }
+    }
+    if (response.status === 503 && onLoading) {
+      onLoading();
+      attempt = -1; // large models take more than a few attempts
     }
     if ((response.status === 429 || response.status === 503) && attempt < RETRIES) {
       const seconds = Number(response.headers.get("Retry-After")) || 1;
