@@ -1,9 +1,13 @@
 """Names of data and models in a model card."""
 
 import shlex
+from types import SimpleNamespace
 
 import pytest
+import torch
+from typer.testing import CliRunner
 
+from levit.cli import app
 from levit.training.card_sources import (
     DataSource,
     command_value,
@@ -12,7 +16,9 @@ from levit.training.card_sources import (
     public_name,
     shareable_command,
 )
-from levit.training.options import ModelOptions, TrainingOptions
+from levit.training.datasets import open_training_data
+from levit.training.options import DataOptions, ModelOptions, TrainingOptions
+from levit.training.run_options import complete_options
 
 
 @pytest.mark.parametrize(
@@ -45,21 +51,49 @@ def test_data_is_described_by_the_reader_of_the_hub():
     assert describe_data("/data/shard-0.tar") == DataSource("shard-0.tar", "webdataset", None)
 
 
+def arguments_of(command):
+    """The words of a command of several lines, as a shell passes them."""
+    return shlex.split(command.replace("\\\n", " "))
+
+
 def test_the_command_repeats_the_options_that_change_the_result():
     options = TrainingOptions.from_flat(
         data="/home/ann/my photos", val="/home/ann/val", out="/home/ann/run", resume=True, workers=3, report_to="none",
         model="/home/ann/base", teacher="/home/ann/first,timm/resnet10t", distillation="soft", tau=2.0, epochs=100,
         batch_size=256, lr=2e-3, ema=0.99, from_scratch=True, auto_augment="rand-m9-mstd0.5-inc1", mixup=0.8,
     )  # fmt: skip
-    lines = shareable_command(options, "my run").splitlines()
+    command = shareable_command(options, "my run")
+    lines = command.splitlines()
     assert len(lines) > 1
     assert all(len(line) < 110 for line in lines)
-    assert "ann" not in "".join(lines)
-    arguments = shlex.split(" ".join(line.removesuffix("\\") for line in lines))
-    assert arguments[:5] == ["levit", "train", "my photos", "--out", "my run"]
-    assert "--from-scratch" in arguments
-    assert not {"--workers", "--report-to", "--resume"} & set(arguments)
-    assert arguments[arguments.index("--teacher") + 1] == "first,timm/resnet10t"
+    assert "ann" not in command
+    expected = [
+        "--out", "my run", "--val", "val", "--model", "base", "--from-scratch", "--teacher", "first,timm/resnet10t",
+        "--distillation", "soft", "--tau", "2.0", "--batch-size", "256", "--ema", "0.99", "--epochs", "100",
+        "--lr", "0.002", "--auto-augment", "rand-m9-mstd0.5-inc1", "--mixup", "0.8",
+        # Without these, settings would follow from the number of images.
+        "--new-heads", "random", "--no-freeze-batch-norm", "--layer-decay", "1.0", "--no-ema-warmup",
+        "--warmup-epochs", "1.0", "--min-crop", "0.08", "--select", "best", "--save-epochs", "1",
+    ]  # fmt: skip
+    arguments = arguments_of(command)
+    assert arguments[:3] == ["levit", "train", "my photos"]
+    assert sorted(arguments[3:]) == sorted(expected)
+
+
+@pytest.mark.parametrize("values", [{}, {"ema": 0.9, "ema_warmup": True, "select": "last", "lr": 1e-3}])
+def test_the_command_has_the_same_settings_on_few_images(colors, monkeypatch, values):
+    options = TrainingOptions.from_flat(data="pets", out="run", model="levit-256", precision="fp32", **values)
+    runs = []
+    monkeypatch.setattr(
+        "levit.training.train.run_training",
+        lambda *options, given: runs.append((*options, given)) or SimpleNamespace(is_main=False),
+    )
+    result = CliRunner().invoke(app, arguments_of(shareable_command(options, "run"))[1:])
+    assert result.exit_code == 0, result.output
+    [(again, given)] = runs
+    accelerator = SimpleNamespace(is_main_process=True, num_processes=1, device=torch.device("cpu"))
+    data = open_training_data(DataOptions(data=str(colors)))
+    assert complete_options(again, given, data, accelerator) == options
 
 
 def test_a_value_is_quoted_for_a_shell():

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from levit.training.callbacks import Callback
+from levit.training import loop
+from levit.training.callbacks import Callback, StepReport
 from levit.training.options import TrainingOptions
 from levit.training.progress import Progress
 from levit.training.run_state import load_state
@@ -40,6 +41,33 @@ def test_a_run_that_saves_some_of_its_epochs_ends_as_one_that_saves_all(
     assert saved.epochs == [2, 3]
     assert (some.best, some.best_epoch) == (every.best, every.best_epoch)
     assert_same_run(some.folder, every.folder)
+
+
+class Clock(Callback):
+    """A clock that advances by twenty seconds in each step, and the positions of the run that are saved."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.saved: list[tuple[int, int]] = []
+
+    def monotonic(self) -> float:
+        """The time in seconds."""
+        return self.seconds
+
+    def on_step(self, report: StepReport) -> None:
+        self.seconds += 20
+
+    def on_checkpoint(self, progress: Progress) -> None:
+        self.saved.append((progress.epoch, progress.step))
+
+
+def test_minutes_between_checkpoints_also_count_in_epochs_that_are_not_saved(
+    options: TrainingOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(loop, "time", clock)
+    train(options, save_minutes=1.0, save_epochs=3, callbacks=[clock])
+    assert clock.saved == [(1, 2), (3, 0)]
 
 
 @pytest.mark.slow

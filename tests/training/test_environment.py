@@ -4,11 +4,18 @@ import pytest
 import torch
 
 from levit.errors import ConfigError
+from levit.training import environment
 from levit.training.environment import check_tracker, choose_precision
 
 
-def test_automatic_precision_is_one_that_the_hardware_computes():
-    assert choose_precision("auto") in ("fp32", "bf16", "fp16")
+@pytest.mark.parametrize(
+    ("device", "has_bfloat16", "expected"),
+    [("cpu", True, "bf16"), ("cpu", False, "fp32"), ("cuda", True, "bf16"), ("cuda", False, "fp16")],
+)
+def test_automatic_precision_is_one_that_the_hardware_computes(monkeypatch, device, has_bfloat16, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: device == "cuda")
+    monkeypatch.setattr(environment, "has_bfloat16", lambda chosen: chosen.type == device and has_bfloat16)
+    assert choose_precision("auto") == expected
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

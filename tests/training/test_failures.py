@@ -29,11 +29,14 @@ def test_a_loss_of_nan_names_the_step_and_the_options(options):
 
 
 def test_a_loss_of_nan_names_the_last_finite_weights(options):
-    chosen = options(lr=0.1, from_scratch=True)
+    chosen = options(lr=0.1, from_scratch=True, patch_size=8)
     last = Path(chosen.run.out) / "last"
     last.mkdir(parents=True)
     (last / "training_state.pt").touch()
-    match = rf"start another run from the last finite weights: `model={last}`, `from_scratch=False`, another `out`, and"
+    match = (
+        rf": start another run with `model={last}`, `from_scratch=False`, no `patch_size` and another `out`, and with "
+        r"`lr=0\.05`, longer"
+    )
     with pytest.raises(LevitError, match=match):
         raise_error(chosen, NonFiniteError(float("inf"), "step 3 of epoch 1"))
 

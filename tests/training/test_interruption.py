@@ -24,6 +24,8 @@ import torch
 import yaml
 
 from levit.errors import LevitError
+from levit.images import decoding
+from levit.images.opening import open_file
 from levit.training.datasets import open_training_data
 from levit.training.environment import build_accelerator
 from levit.training.options import TrainingOptions
@@ -109,6 +111,10 @@ def test_a_run_that_is_stopped_during_validation_is_resumed_to_the_same_bits(
     assert (state.progress.epoch, state.progress.step) == (0, 3)
     assert train(stopped).is_complete
     assert_same_run(options.run.out, stopped.run.out)
+    row = read_results(stopped.run.out)[0]  # the steps before the signal count
+    images = 3 * options.optimizer.batch_size
+    assert row["seconds"] == pytest.approx(state.progress.seconds)
+    assert row["images_per_second"] == pytest.approx(images / state.progress.seconds)
 
 
 class SignalWhileWaiting:
@@ -143,6 +149,25 @@ def test_a_signal_ends_the_wait_for_a_batch_that_never_arrives(
     assert (state.progress.epoch, state.progress.step) == (0, 1)
     assert train(stopped).is_complete
     assert_same_run(options.run.out, stopped.run.out)
+
+
+def test_a_signal_while_an_image_is_read_damages_no_image(
+    options: TrainingOptions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names: list[str] = []
+
+    def open_and_signal(source: Any, name: str) -> Any:
+        names.append(name)
+        if len(names) == options.optimizer.batch_size + 3:  # in the second step
+            signal.raise_signal(signal.SIGINT)
+        return open_file(source, name)
+
+    monkeypatch.setattr(decoding, "open_file", open_and_signal)
+    assert not train(options, on_bad_image="fail").is_complete
+    state = load_state(Path(options.run.out))
+    assert state is not None
+    assert (state.progress.epoch, state.progress.step) == (0, 1)
+    assert "StopRequested" not in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -208,7 +233,7 @@ def test_weights_that_are_not_finite_do_not_replace_the_last_finite_ones(options
     finite = read_tensors(run)
     wild = steady.with_values(epochs=2, lr=1e30, clip=0.0, warmup_epochs=0.0)
     (run / "args.yaml").write_text(yaml.safe_dump(wild.to_flat()))
-    with pytest.raises(LevitError, match=rf"the last finite weights: `model={run / 'last'}`, another `out`, and `lr="):
+    with pytest.raises(LevitError, match=rf"another run with `model={run / 'last'}` and another `out`, and with `lr="):
         train(wild, resume=True)
     tensors = read_tensors(run)
     assert all(torch.equal(tensor, tensors[name]) for name, tensor in finite.items())

@@ -232,6 +232,18 @@ def test_outliers_have_equal_targets_in_both_heads_whatever_the_teacher_predicts
     torch.testing.assert_close(result, (known * labeled + 5 * outliers) / 8)
 
 
+@pytest.mark.parametrize("distillation", ["hard", "soft"])
+def test_a_teacher_that_is_certain_beside_outliers_has_the_loss_of_its_logits(distillation):
+    certain = TEACHER * 100  # the softmax of some classes is 0 in float32
+    expected = make(distillation=distillation)(two_heads(), ONE_HOT, certain)
+    targets = torch.cat([ONE_HOT, torch.zeros(8, 1)], dim=1)
+    torch.testing.assert_close(
+        make(distillation=distillation, has_outliers=True)(two_heads(), targets, certain), expected
+    )
+    targets[3:] = torch.eye(CLASSES + 1)[-1]
+    assert make(distillation=distillation, has_outliers=True)(two_heads(), targets, certain).isfinite()
+
+
 def test_a_mixture_with_an_outlier_has_its_share_of_equal_targets():
     targets = torch.cat([0.3 * ONE_HOT, torch.full((8, 1), 0.7)], dim=1)
     result = make(has_outliers=True)(one_head(LOGITS), targets)

@@ -6,6 +6,7 @@ from math import cos, pi
 import pytest
 import timm
 import torch
+from timm.optim import param_groups_layer_decay
 from timm.utils.agc import adaptive_clip_grad
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -32,6 +33,18 @@ def network():
 @pytest.fixture
 def timm_network():
     return timm.create_model(TIMM_NETWORK.removeprefix("timm/"), num_classes=3)
+
+
+@pytest.fixture
+def swin():
+    return timm.models.SwinTransformer(
+        img_size=32, patch_size=4, embed_dim=8, depths=(1, 1), num_heads=(1, 2), window_size=4, num_classes=3
+    )
+
+
+@pytest.fixture
+def vit():
+    return timm.create_model("test_vit", num_classes=3)
 
 
 def optimizer_of(network, *, lr=5e-4, **values):
@@ -108,21 +121,33 @@ def test_an_attention_and_the_mlp_behind_it_have_the_same_learning_rate(network)
 
 
 @pytest.mark.parametrize("layer_decay", [1.0, 0.5])
-def test_the_groups_of_a_timm_network_are_those_of_timm(timm_network, layer_decay):
-    optimizer = optimizer_of(timm_network, layer_decay=layer_decay, weight_decay=0.3)
-    groups = groups_by_parameter(optimizer, timm_network)
-    assert set(groups) == {name for name, _ in timm_network.named_parameters()}
-    assert count_parameters(optimizer) == len(groups)
-    for name, parameter in timm_network.named_parameters():
-        assert groups[name]["weight_decay"] == (0.3 if parameter.ndim > 1 else 0)
+@pytest.mark.parametrize(
+    ("kind", "without_decay"),
+    [("timm_network", None), ("vit", "pos_embed"), ("swin", "layers.0.blocks.0.attn.relative_position_bias_table")],
+)
+def test_the_groups_of_a_timm_network_are_those_of_timm(request, kind, without_decay, layer_decay):
+    network = request.getfixturevalue(kind)
+    optimizer = optimizer_of(network, layer_decay=layer_decay, weight_decay=0.3)
+    groups = groups_by_parameter(optimizer, network)
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    expected = {
+        names[id(parameter)]: (group["weight_decay"], group["lr_scale"])
+        for group in param_groups_layer_decay(
+            network, 0.3, getattr(network, "no_weight_decay", set)(), layer_decay=layer_decay
+        )
+        for parameter in group["params"]
+    }
+    assert {name: (group["weight_decay"], group["lr_scale"]) for name, group in groups.items()} == expected
+    assert count_parameters(optimizer) == len(groups) == len(names)
+    assert {weight_decay for weight_decay, _ in expected.values()} == {0.0, 0.3}
+    assert without_decay is None or groups[without_decay]["weight_decay"] == 0
     scales = [group["lr_scale"] for group in groups.values()]
-    assert max(scales) == groups["fc.weight"]["lr_scale"] == 1
-    assert groups["conv1.0.weight"]["lr_scale"] == min(scales)
+    assert max(scales) == 1
     assert (min(scales) < 1) == (layer_decay < 1)
 
 
 @pytest.mark.parametrize("layer_decay", [1.0, 0.8])
-@pytest.mark.parametrize("kind", ["network", "timm_network"])
+@pytest.mark.parametrize("kind", ["network", "timm_network", "swin", "vit"])
 def test_muon_updates_the_matrices_inside_the_network_and_nadamw_the_other_parameters(request, kind, layer_decay):
     network = request.getfixturevalue(kind)
     values = {"layer_decay": layer_decay, "weight_decay": 0.3}
@@ -133,6 +158,7 @@ def test_muon_updates_the_matrices_inside_the_network_and_nadamw_the_other_param
     assert count_parameters(optimizer) == len(groups)
     for name, parameter in network.named_parameters():
         is_matrix = parameter.ndim > 1 and not is_head(name) and not name.endswith("attention_biases")
+        is_matrix &= name not in getattr(network, "no_weight_decay", set)()
         assert groups[name]["use_fallback"] == (not is_matrix), name
         assert groups[name]["weight_decay"] == adamw_groups[name]["weight_decay"], name
         assert groups[name]["lr_scale"] == adamw_groups[name]["lr_scale"], name

@@ -1,17 +1,21 @@
 """Options that are not given: what follows from a resumed run, the hub and the data."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 from PIL import Image
 
 import levit
-from levit.errors import ConfigError
-from levit.training.datasets import open_training_data
-from levit.training.options import DataOptions
+from levit.data.labeled_images import LabeledImage
+from levit.errors import ConfigError, LevitWarning
+from levit.training.datasets import TrainingData, open_training_data
+from levit.training.options import DataOptions, TrainingOptions
 from levit.training.recipe import read_recipe
-from levit.training.run_options import count_images
+from levit.training.run_options import complete_options, count_images, every_option
 from tests.training.runs import StopAfterSteps, assert_same_run
 
 
@@ -69,8 +73,68 @@ def test_validation_images_are_at_least_one_of_every_class(here, counts, expecte
         for number in range(count):
             Image.new("RGB", (8, 8)).save(here / "photos" / str(label) / f"{number}.png")
     data = open_training_data(DataOptions(data="photos"))
-    assert count_images(data, 0.1) == expected
-    assert count_images(data, 0.0) == (sum(counts), 0)
+    assert count_images(data, TrainingOptions()) == expected
+    assert count_images(data, TrainingOptions.from_flat(val_share=0.0)) == (sum(counts), 0)
+
+
+def write_images(folder, count):
+    folder.mkdir(parents=True)
+    for number in range(count):
+        Image.new("RGB", (8, 8)).save(folder / f"{number}.png")
+
+
+def test_images_without_labels_count_with_a_teacher_and_those_of_no_class_always(here):
+    for name, count in {"photos/a": 8, "photos/b": 12, "photos/unlabeled": 40, "more": 5, "others": 3}.items():
+        write_images(here / name, count)
+    further = DataOptions(data="photos", unlabeled="more", outliers="others")
+    teacher = TrainingOptions.from_flat(teacher="run")
+    assert count_images(open_training_data(DataOptions(data="photos")), TrainingOptions()) == (18, 2)
+    assert count_images(open_training_data(further), TrainingOptions()) == (21, 2)
+    assert count_images(open_training_data(further), teacher) == (66, 2)
+    write_images(here / "val" / "a", 7)
+    write_images(here / "val" / "b", 7)
+    separate = open_training_data(replace(further, val="val"))
+    assert count_images(separate, teacher) == (68, 14)
+
+
+class Rows(list):
+    """Images of a data set that is no list of files."""
+
+    name, classes, is_multi_label = "rows", ("a", "b"), False
+
+
+@pytest.mark.parametrize(("factor", "expected"), [(1, (18, 2)), (1000, (54_000, 6000))])
+def test_labels_are_counted_in_few_images_only_where_counting_reads_them(factor, expected):
+    rows = Rows([LabeledImage(b"", (0,), "a")] * 20 * factor + [LabeledImage(b"", (), "b")] * 40 * factor)
+    assert count_images(TrainingData(rows, None), TrainingOptions()) == expected
+
+
+ONE_PROCESS = SimpleNamespace(is_main_process=True, num_processes=1, device=torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"val_share": 0.2}, r"^`val_share` has no effect, because .*colors.* has a validation split$"),
+        ({"sync_bn": True}, r"^`sync_bn` has no effect without several GPUs$"),
+    ],
+)
+def test_options_without_effect_on_this_data_or_machine_are_warned_about(colors, values, message):
+    options = TrainingOptions.from_flat(data=str(colors), model="levit-256", **values)
+    with pytest.warns(LevitWarning, match=message):
+        complete_options(options, every_option(options), open_training_data(options.data), ONE_PROCESS)
+
+
+def test_logits_of_a_teacher_are_not_kept_on_several_machines(colors, monkeypatch):
+    options = TrainingOptions.from_flat(data=str(colors), model="levit-256", teacher="run", teacher_views=2)
+    data = open_training_data(options.data)
+    two = SimpleNamespace(is_main_process=True, num_processes=2, device=torch.device("cpu"))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    complete_options(options, every_option(options), data, two)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")
+    match = r"^teacher_views is 2, and the processes run on several machines: leave out `teacher_views`$"
+    with pytest.raises(ConfigError, match=match):
+        complete_options(options, every_option(options), data, two)
 
 
 def test_the_data_that_cannot_be_read_leaves_no_folder(values, here):

@@ -12,7 +12,7 @@ import pytest
 import levit
 from levit.errors import LevitWarning
 from levit.evaluation.training_images import TRAINING_IMAGES_FILE
-from tests.training.runs import StopAfterSteps
+from tests.training.runs import StopAfterSteps, StopAtStart
 
 VALUES = {"epochs": 1, "batch_size": 16, "precision": "fp32", "workers": 0, "report_to": "none"}
 
@@ -99,6 +99,15 @@ def test_a_damaged_record_is_ignored(run, colors, tmp_path):
         else:
             file.write_bytes(content)
         assert levit.evaluate(tmp_path / "run", colors, split="validation").num_evaluated == 18
+
+
+def test_a_run_that_starts_again_without_a_state_has_the_files_of_its_own_images(run, colors, network, tmp_path):
+    values = VALUES | {"model": str(network), "out": tmp_path / "run", "val_share": 0.25, "evaluation": False}
+    assert not levit.train(colors / "train", **values, seed=1, callbacks=[StopAtStart()]).is_complete
+    files = ("val_files.csv", TRAINING_IMAGES_FILE)
+    assert all((tmp_path / "run" / name).read_bytes() != (run.folder / name).read_bytes() for name in files)
+    assert levit.train(colors / "train", **values, seed=0, resume=True).is_complete
+    assert all((tmp_path / "run" / name).read_bytes() == (run.folder / name).read_bytes() for name in files)
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from levit.training.run_state import (
     drop_tensors,
     finish_interrupted_save,
     load_state,
+    new_run_hint,
     save_state,
 )
 
@@ -29,6 +30,7 @@ PROGRESS = st.builds(
     epoch=st.integers(0, 2000),
     step=st.integers(0, 10**6),
     totals=st.lists(FINITE, min_size=3, max_size=3),
+    seconds=FINITE,
     history=st.lists(st.dictionaries(st.sampled_from(["epoch", "loss", "top1", "lr"]), FINITE), max_size=3),
     best=st.none() | FINITE,
     best_epoch=st.integers(0, 2000),
@@ -66,6 +68,28 @@ def test_progress_is_restored(tmp_path_factory, progress):
     run = tmp_path_factory.mktemp("run")
     save_state(run, RunState(FINGERPRINT, progress, {}), write_model)
     assert load_state(run) == (FINGERPRINT, progress, {})
+
+
+def test_a_state_of_an_earlier_version_has_no_duration_of_its_steps(tmp_path):
+    save(tmp_path, 3)
+    file = tmp_path / LAST / STATE_FILE
+    content = torch.load(file)
+    del content["progress"]["seconds"]
+    torch.save(content, file)
+    assert load_state(tmp_path).progress == Progress(epoch=3)
+
+
+@pytest.mark.parametrize(
+    ("values", "changes"),
+    [
+        ({}, ""),
+        ({"from_scratch": True}, ", `from_scratch=False`"),
+        ({"from_scratch": True, "patch_size": 8}, ", `from_scratch=False`, no `patch_size`"),
+    ],
+)
+def test_a_hint_says_how_to_use_the_weights_of_a_run_in_another_one(options, tmp_path, values, changes):
+    expected = f"start another run with `model={tmp_path / 'last'}`{changes} and another `out`"
+    assert new_run_hint(tmp_path, options(**values).model) == expected
 
 
 def test_tensors_are_restored(tmp_path):

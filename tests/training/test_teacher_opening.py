@@ -17,6 +17,7 @@ from levit.deployment.bias_interpolation import resize_checkpoint
 from levit.errors import CheckpointError, ConfigError, DataError, LevitError
 from levit.exporting.export import export
 from levit.spec.preprocessing import Preprocessing
+from levit.training.onnx_teacher import open_onnx_classifier
 from levit.training.student import Student
 from levit.training.teacher import Teacher, open_teacher, open_teachers
 from levit.training.teacher_opening import hash_teacher_of_run, load_teachers, open_teacher_of_run
@@ -123,8 +124,11 @@ def test_an_onnx_file_of_another_library_has_the_labels_in_the_configuration_nex
     with open_(tmp_path / "teacher.onnx") as teacher, open_(artifact / "teacher.onnx") as same:
         assert torch.equal(teacher(PIXELS), same(PIXELS))
     (tmp_path / "config.json").write_bytes((resnet / "config.json").read_bytes())
-    with open_(tmp_path / "teacher.onnx") as teacher:  # in timm's own mean and standard deviation
-        assert teacher(PIXELS).shape == (5, len(CLASSES))
+    preprocessing = open_onnx_classifier(tmp_path / "teacher.onnx", "").preprocessing  # as timm's configuration states
+    assert (preprocessing.mean, preprocessing.std) == ((0.5,) * 3, (0.25,) * 3)
+    expected = Teacher(levit.load_checkpoint(str(artifact / "levit")), preprocessing, [2, 1, 0], STUDENT)
+    with open_(tmp_path / "teacher.onnx") as teacher:
+        assert_close(teacher(PIXELS), expected(PIXELS))
 
 
 def test_the_logits_of_several_teachers_are_their_mean(artifact, resnet):

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import shlex
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
+    from levit.data.labeled_images import LabeledDataset
     from levit.training.train import Run
 
 
@@ -58,17 +62,38 @@ def validation_accuracy(run: Path) -> str | None:
 
 def next_commands(run: Run) -> list[str]:
     """Commands that use the model of a run, as text to copy."""
-    folder, data = shlex.quote(str(run.folder)), shlex.quote(run.data)
-    evaluated = run.validation
+    from levit.data.file_list import FileListDataset
+
+    folder, data, splits = shlex.quote(str(run.folder)), shlex.quote(run.data), _find_splits(run.data)
+    evaluated = None if run.validation is None else shlex.quote(run.validation)
+    if "test" in splits:
+        evaluated = f"{data} --split test"
+    elif run.validation == run.data:
+        evaluated = f"{data} --split validation"
     commands = []
-    if Path(run.data).is_dir():
+    if isinstance(splits.get("train", splits.get("all")), FileListDataset):
         commands.append(f"levit predict {data} --model {folder} --gallery {shlex.quote(f'{run.folder.name}.html')}")
         if evaluated is None:
-            evaluated = f"{Path(run.data).name}-split"
+            evaluated = shlex.quote(f"{Path(run.data).name}-split")
+            divided = f"{data} --split train" if "train" in splits else data
             listed = shlex.quote(str(run.folder / "val_files.csv"))
-            commands.append(f"levit split {data} --test-files {listed} --out {shlex.quote(evaluated)}")
+            commands.append(f"levit split {divided} --test-files {listed} --out {evaluated}")
     if evaluated is not None:
-        commands.append(f"levit evaluate {folder} {shlex.quote(evaluated)}")
+        commands.append(f"levit evaluate {folder} {evaluated}")
     commands.append(f"levit export {folder} {shlex.quote(f'{run.folder.name}.onnx')}")
     commands.append(f"levit serve {folder}")
     return ["next:", *(f"  {command}" for command in commands)]
+
+
+def _find_splits(data: str) -> Mapping[str, LabeledDataset]:
+    """Splits of the data in a folder, "all" without splits; none in archives, which would have to be read."""
+    from levit.data.open_data import open_splits
+    from levit.errors import LevitError, LevitWarning
+
+    folder = Path(data)
+    if not folder.is_dir() or any(folder.glob("*.tar")):
+        return {}
+    with suppress(LevitError, ImportError), warnings.catch_warnings():
+        warnings.simplefilter("ignore", LevitWarning)  # those of the training data were issued at its beginning
+        return open_splits(folder)
+    return {}

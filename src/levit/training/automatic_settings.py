@@ -15,6 +15,8 @@ longer training, keep the defaults. A state is saved every 20 steps or more, bec
 With fewer than 100 validation images one of them is more than a percent of the accuracy, so that the best of many
 epochs is mostly luck: the last epoch is kept instead, whose learning rate is near zero. `benchmarks/small_data.py`
 compares the settings with the defaults.
+
+Training images are all those that are trained on: also those without labels, with a teacher, and those of no class.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ AUTOMATIC_SETTINGS = frozenset(
 
 FEW_VALIDATION_IMAGES = 100
 
-_MANY = 5000  # training images
+MANY_IMAGES = 5000
+"""Training images from which on the settings do not depend on their number."""
+
 _SAVE_STEPS = 20
 
 
@@ -45,7 +49,7 @@ class _Schedule(NamedTuple):
     ema: float
 
 
-_SCHEDULES = {75: _Schedule(16, 60, 0.95), 200: _Schedule(16, 120, 0.95), _MANY: _Schedule(32, 300, 0.97)}
+_SCHEDULES = {75: _Schedule(16, 60, 0.95), 200: _Schedule(16, 120, 0.95), MANY_IMAGES: _Schedule(32, 300, 0.97)}
 """Schedules for fewer training images than the key."""
 
 
@@ -80,7 +84,7 @@ def automatic_settings(
     settings: dict[str, Any] = {}
     if num_validation_images < FEW_VALIDATION_IMAGES and not {"metric", "patience", "best_window"} & set(given):
         settings["select"] = "last"
-    if num_images < _MANY and not options.model.from_scratch:
+    if num_images < MANY_IMAGES and not options.model.from_scratch:
         settings |= _fine_tuning(options, given, num_images)
         settings["freeze_batch_norm"] = not options.model.sync_bn
         if allows_linear_probe:
@@ -101,7 +105,7 @@ def describe_settings(settings: Mapping[str, Any]) -> str:
 
 
 def _fine_tuning(options: TrainingOptions, given: Collection[str], num_images: int) -> dict[str, Any]:
-    """Settings for fewer than `_MANY` images, consistent with the given ones."""
+    """Settings for fewer than `MANY_IMAGES` images, consistent with the given ones."""
     schedule = next(schedule for limit, schedule in _SCHEDULES.items() if num_images < limit)
     batch_size, epochs = options.optimizer.batch_size, options.schedule.epochs
     if "batch_size" not in given:

@@ -10,7 +10,7 @@ from torch import nn
 
 
 @contextmanager
-def restored_buffers(network: nn.Module, error: type[Exception]) -> Iterator[None]:
+def restored_buffers(network: nn.Module, error: type[BaseException]) -> Iterator[None]:
     """Give the buffers of a network their values of before the block, where the block raises an error of this type."""
     buffers = list(network.buffers())
     values = [buffer.clone() for buffer in buffers]

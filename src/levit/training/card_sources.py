@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from levit.checkpoints.weight_lookup import HUB_NAMES
+from levit.training.automatic_settings import AUTOMATIC_SETTINGS
 from levit.training.options import ModelOptions, TrainingOptions, option_fields
 
 _PATH_OPTIONS = ("data", "val", "unlabeled", "outliers", "model", "teacher")
@@ -65,21 +66,26 @@ def command_value(option: str, value: Any) -> str:
 def shareable_command(options: TrainingOptions, out: str) -> str:
     """The command of a run, with the options that differ from the defaults and change what is computed, on lines.
 
+    Options that would follow from the number of images are also written where they have their defaults.
+
     Args:
         options: options of the run.
         out: name of the run directory.
 
     Examples:
-        >>> shareable_command(TrainingOptions.from_flat(data="/home/ann/pets", lr=1e-3, workers=0), "run")
-        'levit train pets --out run --lr 0.001'
+        >>> command = shareable_command(TrainingOptions.from_flat(data="/home/ann/pets", seed=3, workers=0), "run")
+        >>> command.startswith("levit train pets --out run "), "--seed 3" in command, "--workers" in command
+        (True, True, False)
+        >>> "--lr 0.0005" in command  # without it, a run on few images would have another learning rate
+        True
     """
     values, known = options.to_flat(), option_fields()
     parts = [f"levit train {command_value('data', values['data'])}", f"--out {shlex.quote(out)}"]
     for name, value in values.items():
         flag = name.replace("_", "-")
-        if name == "data" or value == known[name].default:
-            continue
-        if not known[name].metadata["changes_result"] and name not in _PATH_OPTIONS:
+        is_chosen = value != known[name].default
+        changes_result = known[name].metadata["changes_result"] or name in _PATH_OPTIONS
+        if name == "data" or not ((is_chosen and changes_result) or name in AUTOMATIC_SETTINGS):
             continue
         if isinstance(value, bool):
             parts.append(f"--{flag}" if value else f"--no-{flag}")

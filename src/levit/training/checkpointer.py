@@ -58,8 +58,8 @@ class Checkpointer:
     def save(self, progress: Progress, *, best: BestWeights | None = None) -> None:
         """Write `last/` and `ema/`, and the best weights into the run directory.
 
-        All processes call it at the same point. Only the first one writes; the others wait for it where they
-        call this in `long_work`.
+        All processes call it at the same point. Only the first one writes, with its own statistics of batch norms; the
+        others wait for it where they call this in `long_work`.
 
         Args:
             progress: progress of the run, saved with its state.

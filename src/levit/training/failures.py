@@ -10,7 +10,7 @@ import torch
 
 from levit.errors import LevitError
 from levit.training.options import TrainingOptions
-from levit.training.run_state import LAST, has_state
+from levit.training.run_state import has_state, new_run_hint
 
 
 class NonFiniteError(Exception):
@@ -51,5 +51,4 @@ def _restart_hint(options: TrainingOptions) -> str:
     run = Path(options.run.out)
     if not has_state(run):
         return f"no state was saved before it, so start again with `resume` and with {alternatives}"
-    weights = f"`model={run / LAST}`" + ", `from_scratch=False`" * options.model.from_scratch
-    return f"start another run from the last finite weights: {weights}, another `out`, and {alternatives}"
+    return f"{new_run_hint(run, options.model)}, and with {alternatives}"

@@ -21,7 +21,7 @@ from levit.training.failures import NonFiniteError
 from levit.training.microbatch_results import MicrobatchResult, read_results
 from levit.training.microbatches import Microbatch, MicrobatchPreparation
 from levit.training.options import RunOptions
-from levit.training.progress import EMA_PREFIX, Metrics, Progress
+from levit.training.progress import EMA_PREFIX, BestWeights, Metrics, Progress
 from levit.training.sampler import DeterministicSampler
 from levit.training.signals import StopRequested, handle_signals
 from levit.training.step import TrainingStep
@@ -78,6 +78,7 @@ class TrainingLoop:
         Raises:
             NonFiniteError: a loss or a weight is infinite or NaN.
         """
+        self._saved_at = time.monotonic()
         try:
             with handle_signals(self.request_stop):
                 with long_work(self.accelerator):
@@ -119,21 +120,21 @@ class TrainingLoop:
         batches = self._agreed_microbatches(prepared)
         try:
             while self.progress.epoch < self.epochs and not self.progress.is_out_of_patience:
-                seconds, steps = self._train_steps(batches)
-                self._finish_epoch(seconds, steps)
+                self._train_steps(batches)
+                self._finish_epoch()
         except StopRequested:
             self._read_results()
             if self.progress.epoch or self.progress.step:  # otherwise there is nothing to save
-                self._save()
+                with long_work(self.accelerator):
+                    self._save()
             return False
         return True
 
-    def _train_steps(self, batches: Iterator[Microbatch]) -> tuple[float, int]:
-        """Take the remaining steps of the epoch; return their duration in seconds and their number."""
+    def _train_steps(self, batches: Iterator[Microbatch]) -> None:
+        """Take the remaining steps of the epoch."""
         progress, steps_per_epoch = self.progress, self.sampler.steps_per_epoch
         self.step.model.set_train_mode()
-        start = self._saved_at = time.monotonic()
-        first_step = progress.step
+        start, first_step, seconds_before = time.monotonic(), progress.step, progress.seconds
         while progress.step < steps_per_epoch:
             with self._undone_if_stopped():
                 self._unread += self.step(
@@ -146,12 +147,12 @@ class TrainingLoop:
                 or (progress.step % _LOG_INTERVAL == 0)
             ):
                 self._read_results()
+            progress.seconds = seconds_before + time.monotonic() - start
             self._report_step(progress.step - first_step, start)
             if self._is_save_due:
                 self._read_results()
-                self._save()
-                self._saved_at = time.monotonic()
-        return time.monotonic() - start, progress.step - first_step
+                with long_work(self.accelerator):
+                    self._save()
 
     @contextmanager
     def _undone_if_stopped(self) -> Iterator[None]:
@@ -198,14 +199,15 @@ class TrainingLoop:
         )  # fmt: skip
         self.callbacks.on_step(report)
 
-    def _finish_epoch(self, seconds: float, steps: int) -> None:
-        """Validate, save if it is time to, and report the epoch, whose last `steps` steps took `seconds`."""
+    def _finish_epoch(self) -> None:
+        """Validate, save if it is time to, and report the epoch."""
         row: Metrics = {
             "epoch": self.progress.epoch + 1, "train_loss": self.progress.train_loss,
             "train_top1": self.progress.train_top1, "lr": self.step.model.lr,
         }  # fmt: skip
         row |= self._validate()
-        row |= {"images_per_second": steps * self.sampler.step_size / max(1e-9, seconds), "seconds": seconds}
+        images, seconds = self.sampler.steps_per_epoch * self.sampler.step_size, self.progress.seconds
+        row |= {"images_per_second": images / max(1e-9, seconds), "seconds": seconds}
         if not isfinite(row["loss"]):
             raise NonFiniteError(row["loss"], f"the validation of epoch {self.progress.epoch + 1}")
         best = self.progress.finish_epoch(
@@ -215,8 +217,7 @@ class TrainingLoop:
         is_last = self.progress.epoch >= self.epochs or self.progress.is_out_of_patience
         with long_work(self.accelerator):
             if is_last or self.progress.epoch % self.options.save_epochs == 0:
-                self.checkpointer.save(self.progress, best=best)
-                self.callbacks.on_checkpoint(self.progress)
+                self._save(best)
             elif best is not None:
                 self.checkpointer.hold(best)
             self.callbacks.on_epoch_end(self.progress, is_best=best is not None)
@@ -237,10 +238,10 @@ class TrainingLoop:
             for name, value in values.items()
         }
 
-    def _save(self) -> None:
-        with long_work(self.accelerator):
-            self.checkpointer.save(self.progress)
-            self.callbacks.on_checkpoint(self.progress)
+    def _save(self, best: BestWeights | None = None) -> None:
+        self.checkpointer.save(self.progress, best=best)
+        self.callbacks.on_checkpoint(self.progress)
+        self._saved_at = time.monotonic()
 
     def _training_batches(self) -> Iterator[Batch]:
         for batch in self.batches:
@@ -252,19 +253,17 @@ class TrainingLoop:
             yield batch
 
     def _agreed_microbatches(self, prepared: Iterator[Microbatch]) -> Iterator[Microbatch]:
-        """Yield microbatches; the last one of a step when all processes agree to compute it together.
+        """Yield each microbatch when all processes agree to compute it together.
 
-        A signal ends the wait for a batch. A process that got one goes straight to the agreement, to which the others
-        come when they have the last microbatch.
+        The forward pass of any of them may wait for the other processes: torch broadcasts buffers in the first one of
+        a step, and rebuilds its buckets of gradients in the second step. A signal ends the wait for a batch. A process
+        that got one goes straight to the agreement, to which the others come when they have their next microbatch.
 
         Raises:
             StopRequested: a process requests to stop.
         """
-        count = 0
         while (microbatch := self._wait_for(prepared)) is not None:
-            count += 1
-            if count % self.step.options.accumulate == 0 or self._is_stop_requested:
-                self._agree()
+            self._agree()
             yield microbatch
         if self._is_stop_requested:
             self._agree()

@@ -74,7 +74,8 @@ class Loss(nn.Module):
             targets = targets + outliers / targets.shape[-1]
             loss_function = partial(self._cross_entropy, outliers=outliers)
             if teacher_logits is not None:
-                teacher_logits = _level(teacher_logits.float().softmax(dim=-1), outliers).log()
+                leveled = _level(teacher_logits.float().softmax(dim=-1), outliers).log()
+                teacher_logits = torch.where(outliers > 0, leveled, teacher_logits.float())
         if logits.distillation_logits is None:
             return loss_function(targets, logits.cls_logits)
         return distillation_loss(

@@ -17,7 +17,7 @@ from levit.training.determinism import derive_seed
 from levit.training.teacher_cache import CachedTeacher
 from levit.training.teacher_process import TeacherProcess
 
-_MIN_SCORE = 1e-12  # of the logarithm
+_MIN_SCORE = torch.finfo(torch.float32).tiny  # of the logarithm
 _LOGIT_MARGIN = 1e-6  # distance of a score of one of several labels from 0 and from 1
 
 
@@ -121,10 +121,12 @@ class MicrobatchPreparation:
         if isinstance(self.teacher, CachedTeacher):
             logits = self.teacher.collect(pending.samples).to(self.device, non_blocking=True)
             scores = logits.sigmoid() if self.is_multi_label else logits.softmax(dim=1)
-            pixels, both = self._mix(pending, torch.cat([microbatch.targets, scores], dim=1))
-            targets, scores = both.split([microbatch.targets.shape[1], scores.shape[1]], dim=1)
-            logits = scores.logit(_LOGIT_MARGIN) if self.is_multi_label else scores.clamp_min(_MIN_SCORE).log()
-            return Microbatch(pixels, targets, logits)
+            both = torch.cat([microbatch.targets, scores], dim=1)
+            pixels, mixed = self._mix(pending, both)
+            targets, scores = mixed.split([microbatch.targets.shape[1], scores.shape[1]], dim=1)
+            mixed_logits = scores.logit(_LOGIT_MARGIN) if self.is_multi_label else scores.clamp_min(_MIN_SCORE).log()
+            is_mixed = (mixed != both).any(dim=1, keepdim=True)  # other logits are exact, however small their scores
+            return Microbatch(pixels, targets, torch.where(is_mixed, mixed_logits, logits))
         assert self.teacher is not None  # noqa: S101
         logits = self.teacher.collect(len(microbatch.pixel_values))
         return microbatch._replace(teacher_logits=logits.to(self.device, non_blocking=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -63,9 +64,10 @@ def is_head(name: str) -> bool:
 def build_optimizer(network: nn.Module, options: OptimizerOptions, *, lr: float) -> torch.optim.Optimizer:
     """Build AdamW or Muon, with layer-wise learning rate decay.
 
-    Biases, norms and attention biases have no weight decay. Muon orthogonalizes the updates of the matrices inside the
-    network and gives them the usual size of AdamW's updates, so that learning rates are about the same (Liu et al.,
-    arXiv 2502.16982); its other parameters are updated by NAdamW.
+    Biases, norms and attention biases have no weight decay, nor have those parameters that a timm network excludes from
+    it, such as position embeddings. Muon orthogonalizes the updates of the matrices inside the network and gives them
+    the usual size of AdamW's updates, so that learning rates are about the same (Liu et al., arXiv 2502.16982); its
+    other parameters are updated by NAdamW.
 
     Args:
         network: the network; frozen parameters are left out.
@@ -75,8 +77,10 @@ def build_optimizer(network: nn.Module, options: OptimizerOptions, *, lr: float)
     if isinstance(network, LevitPreTrainedModel):
         groups = _levit_groups(network, options)
     else:
+        without_decay: Collection[str] = getattr(network, "no_weight_decay", set)()
         groups = param_groups_layer_decay(
-            network, weight_decay=options.weight_decay, layer_decay=options.layer_decay
+            network, weight_decay=options.weight_decay, layer_decay=options.layer_decay,
+            no_weight_decay_list=without_decay, fallback_no_weight_decay=options.optimizer == "muon",
         )  # fmt: skip
     if options.optimizer == "muon":
         return Muon(_split_matrices(network, groups), lr=lr, nesterov=True)
@@ -133,7 +137,10 @@ def _levit_groups(network: LevitPreTrainedModel, options: OptimizerOptions) -> l
 
 
 def _split_matrices(network: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Split each group into the matrices inside the network and the parameters that Muon leaves to NAdamW."""
+    """Split each group into the matrices inside the network and the parameters that Muon leaves to NAdamW.
+
+    Parameters that a timm network excludes from weight decay are no matrices, whatever their shape.
+    """
     matrices = {
         id(parameter)
         for name, parameter in network.named_parameters()
@@ -142,7 +149,11 @@ def _split_matrices(network: nn.Module, groups: list[dict[str, Any]]) -> list[di
     result = []
     for group in groups:
         for is_matrix in (True, False):
-            members = [parameter for parameter in group["params"] if (id(parameter) in matrices) is is_matrix]
+            members = [
+                parameter
+                for parameter in group["params"]
+                if (id(parameter) in matrices and "use_fallback" not in group) is is_matrix
+            ]
             if members:
                 result.append(group | {"params": members, "use_fallback": not is_matrix})
     return result

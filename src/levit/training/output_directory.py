@@ -18,9 +18,9 @@ from levit.errors import ConfigError, LevitError, LevitWarning
 from levit.files import write_text
 from levit.training.checkpointer import AVERAGE
 from levit.training.datasets import IMAGE_COPIES
-from levit.training.options import ModelOptions, TrainingOptions
+from levit.training.options import TrainingOptions
 from levit.training.recipe import read_recipe
-from levit.training.run_state import LAST, STATE_FILE, finish_interrupted_save, has_state
+from levit.training.run_state import LAST, STATE_FILE, finish_interrupted_save, has_state, new_run_hint
 
 ARGUMENTS_FILE = "args.yaml"
 
@@ -93,14 +93,6 @@ def check_run_directory(options: TrainingOptions) -> None:
     if (previous.data.data, previous.data.val) != (options.data.data, options.data.val):
         text = f"{run}: resumed with images at another path; only their names and labels are compared"
         warnings.warn(text, LevitWarning, stacklevel=2)
-
-
-def new_run_hint(run: Path, options: ModelOptions) -> str:
-    """Hint to start another run from the weights of a run that cannot be resumed."""
-    changes = [f"`model={run / LAST}`"]
-    changes += ["`from_scratch=False`"] * options.from_scratch
-    changes += ["no `patch_size`"] * (options.patch_size is not None)
-    return f"start another run with {', '.join(changes)} and another `out`"
 
 
 def write_arguments(options: TrainingOptions, description: str) -> None:

@@ -26,6 +26,7 @@ class Progress:
         epoch: number of completed epochs.
         step: number of completed steps of the current epoch.
         totals: sums over the training images of the current epoch: loss, correct predictions, images.
+        seconds: duration of the completed steps of the current epoch, with those before an interruption.
         history: metrics of each completed epoch, as in `results.csv`.
         best: value of the metric in the best epoch: a fraction in [0, 1], or a loss; None before it was measured.
         best_epoch: the best epoch, from 1; 0 before the metric was measured.
@@ -37,6 +38,7 @@ class Progress:
     epoch: int = 0
     step: int = 0
     totals: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    seconds: float = 0.0
     history: list[Metrics] = field(default_factory=list)
     best: float | None = None
     best_epoch: int = 0
@@ -79,7 +81,7 @@ class Progress:
         """
         prefixes = ("", EMA_PREFIX) if EMA_PREFIX + metric in row else ("",)
         window = window or (DEFAULT_WINDOW if len(prefixes) > 1 else 1)
-        self.epoch, self.step, self.totals = self.epoch + 1, 0, [0.0, 0.0, 0.0]
+        self.epoch, self.step, self.totals, self.seconds = self.epoch + 1, 0, [0.0, 0.0, 0.0], 0.0
         self.history = [*self.history, row]
         previous = [
             ranking_key(self.history[:epoch][-window:], metric, prefix)

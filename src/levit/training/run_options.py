@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from levit.errors import ConfigError
+from levit.data.file_list import FileListDataset
+from levit.data.labeled_images import LabeledDataset
+from levit.errors import ConfigError, LevitWarning
 from levit.spec.variants import ALL_VARIANTS
-from levit.training.automatic_settings import automatic_settings, describe_settings
+from levit.training.automatic_settings import MANY_IMAGES, automatic_settings, describe_settings
 from levit.training.collectives import broadcast_text
 from levit.training.control_group import long_work
 from levit.training.datasets import TrainingData
@@ -24,6 +27,7 @@ from levit.training.recipe import read_recipe
 from levit.training.run_folders import find_incomplete_run, new_run_folder
 from levit.training.timm_networks import is_timm_network
 from levit.training.unused_options import without_overridden
+from levit.training.worker_count import processes_on_machine
 
 
 def find_resumed_run(options: TrainingOptions, given: Collection[str]) -> tuple[TrainingOptions, Collection[str]]:
@@ -84,10 +88,12 @@ def complete_options(
         accelerator: the processes; the first one asks the hub.
 
     Raises:
-        ConfigError: the metric is not defined for the labels of the data, or the hardware lacks the precision.
+        ConfigError: the metric is not defined for the labels of the data, the hardware lacks the precision, or the
+            logits of a teacher are to be kept on several machines.
     """
     options = _choose_model(options, given, accelerator)
-    num_images, num_validation = count_images(data, options.data.val_share)
+    _check_effects(options, data, accelerator)
+    num_images, num_validation = count_images(data, options)
     settings = automatic_settings(
         options, given, num_images=num_images, num_validation_images=num_validation,
         allows_linear_probe=not data.train.is_multi_label and not is_timm_network(options.model.model),
@@ -103,18 +109,55 @@ def complete_options(
     return TrainingOptions.from_flat(**values)
 
 
-def count_images(data: TrainingData, val_share: float) -> tuple[int, int]:
+def count_images(data: TrainingData, options: TrainingOptions) -> tuple[int, int]:
     """Number of training and of validation images, about: before the images of each class are counted.
 
-    A share for validation is at least one image of every class, and leaves every class one.
+    A share for validation is at least one image of every class, and leaves every class one. Images without a label are
+    trained on with a teacher only.
     """
-    num_images = len(data.train)
+    num_labeled = _count_labeled(data.train)
+    num_training = num_labeled + _length(data.outliers)
+    if options.teacher.has_teacher:
+        num_training += len(data.train) - num_labeled + _length(data.unlabeled)
     if data.validation is not None:
-        return num_images, len(data.validation)
-    num_validation = round(val_share * num_images)
-    if val_share and not data.train.is_multi_label:
-        num_validation = max(num_validation, min(len(data.train.classes), num_images - len(data.train.classes)))
-    return num_images - num_validation, num_validation
+        return num_training, len(data.validation)
+    num_validation, num_classes = round(options.data.val_share * num_labeled), len(data.train.classes)
+    if options.data.val_share and not data.train.is_multi_label:
+        num_validation = max(num_validation, min(num_classes, num_labeled - num_classes))
+    return num_training - num_validation, num_validation
+
+
+def _count_labeled(data: LabeledDataset) -> int:
+    """Number of images with a label; of many images in other files that of all, because counting would read them."""
+    if data.is_multi_label:  # an image may show none of the classes
+        return len(data)
+    if isinstance(data, FileListDataset):
+        return sum(bool(data.files.labels(index)) for index in range(len(data)))
+    return sum(bool(item.labels) for item in data) if len(data) < MANY_IMAGES else len(data)
+
+
+def _length(data: LabeledDataset | None) -> int:
+    return 0 if data is None else len(data)
+
+
+def _check_effects(options: TrainingOptions, data: TrainingData, accelerator: Accelerator) -> None:
+    """Warn of options without effect on this data or these devices, which a recipe may set for others.
+
+    Raises:
+        ConfigError: the logits of a teacher are to be kept on several machines.
+    """
+    num_processes = accelerator.num_processes
+    if options.teacher.teacher_views and processes_on_machine(num_processes) < num_processes:
+        reason = f"is {options.teacher.teacher_views}, and the processes run on several machines"
+        raise ConfigError(reason, source="teacher_views", hint="leave out `teacher_views`")
+    texts = []
+    has_share = options.data.val_share != option_defaults()["val_share"]
+    if has_share and data.validation is not None and options.data.val is None:
+        texts.append(f"`val_share` has no effect, because {options.data.data} has a validation split")
+    if options.model.sync_bn and (num_processes == 1 or accelerator.device.type != "cuda"):
+        texts.append("`sync_bn` has no effect without several GPUs")
+    for text in texts if accelerator.is_main_process else ():
+        warnings.warn(text, LevitWarning, stacklevel=2)
 
 
 def _choose_model(options: TrainingOptions, given: Collection[str], accelerator: Accelerator) -> TrainingOptions:

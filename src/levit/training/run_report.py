@@ -49,7 +49,8 @@ class RunReporter(Callback):
 
     def on_train_start(self, progress: Progress) -> None:
         """Write the names of the validation images, and the record of the training images."""
-        if (self._run / TRAINING_IMAGES_FILE).exists():  # the run is resumed, with the same images
+        is_resumed = progress.epoch or progress.step  # with the same images
+        if is_resumed and (self._run / TRAINING_IMAGES_FILE).exists():
             return
         train, validation = self._images.train, self._images.validation
         text = io.StringIO()

@@ -13,6 +13,7 @@ import torch
 from levit.errors import CheckpointError, first_line
 from levit.files import remove, remove_partials, replacing
 from levit.training.fingerprint import Fingerprint
+from levit.training.options import ModelOptions
 from levit.training.progress import Progress
 
 LAST = "last"
@@ -101,6 +102,14 @@ def checkpoint_errors(target: Path) -> Iterator[None]:
 def has_state(run: Path) -> bool:
     """Whether a run has saved a state."""
     return (run / LAST / STATE_FILE).is_file()
+
+
+def new_run_hint(run: Path, options: ModelOptions) -> str:
+    """Hint to start another run from the weights of a run that cannot be resumed."""
+    changes = [f"`model={run / LAST}`"]
+    changes += ["`from_scratch=False`"] * options.from_scratch
+    changes += ["no `patch_size`"] * (options.patch_size is not None)
+    return f"start another run with {', '.join(changes)} and another `out`"
 
 
 def load_state(run: Path) -> RunState | None:

@@ -29,13 +29,13 @@ from levit.training.model_card import CardFacts
 from levit.training.model_card_writer import ModelCardWriter, collect_facts
 from levit.training.model_state import build_model_state
 from levit.training.options import TrainingOptions
-from levit.training.output_directory import new_run_hint, write_arguments
+from levit.training.output_directory import write_arguments
 from levit.training.progress import Progress
 from levit.training.progress_display import ProgressDisplay
 from levit.training.results_table import ResultsTable
 from levit.training.run_data import RunData, build_loaders, compute_class_weights, prepare_data
 from levit.training.run_report import RunReporter
-from levit.training.run_state import LAST, has_state, load_state
+from levit.training.run_state import LAST, has_state, load_state, new_run_hint
 from levit.training.step import TrainingStep
 from levit.training.student import Student, build_student
 from levit.training.teacher_cache import CachedTeacher, CacheShape, NetworkTeacher, create_cache_file

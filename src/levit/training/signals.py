@@ -24,8 +24,11 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _num_waits = 0  # waits for other processes that the main thread is in
 
 
-class StopRequested(Exception):  # noqa: N818  # control flow, not an error
-    """The run shall save and stop here."""
+class StopRequested(BaseException):
+    """The run shall save and stop here.
+
+    As `KeyboardInterrupt`, it is no `Exception`, because a decoder of images takes every one for a damaged file.
+    """
 
 
 @contextmanager

@@ -1,0 +1,88 @@
+"""Commands that a training run prints at its end: they run, whatever the layout of the data."""
+
+import shlex
+import shutil
+
+import pytest
+
+from levit.cli.training_summary import next_commands
+from levit.training.train import Run
+from tests.data.datasets_on_disk import write_parquet
+from tests.training.tiny import CLASSES, photo, save_levit
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A working directory with a run."""
+    monkeypatch.chdir(tmp_path)
+    save_levit(tmp_path / "run", CLASSES)
+    return tmp_path
+
+
+def write_photos(folder):
+    """Three photos of each class."""
+    for label, name in enumerate(CLASSES):
+        (folder / name).mkdir(parents=True)
+        for number in range(3):
+            photo(10 * label + number).save(folder / name / f"{number}.png")
+
+
+def commands_of(here, *, validation=None):
+    """Commands of a run whose validation images are the first ones of each class, without those that do not end."""
+    (here / "run" / "val_files.csv").write_text("file,label\n" + "".join(f"{name}/0.png,{name}\n" for name in CLASSES))
+    run = Run(
+        folder=(here / "run").relative_to(here), is_complete=True, stopped_early=False, metric="top1", best=0.9,
+        best_epoch=1, epochs=1, data="photos", validation=validation, is_main=True,
+    )  # fmt: skip
+    title, *commands, export, serve = next_commands(run)
+    assert (title, export, serve) == ("next:", "  levit export run run.onnx", "  levit serve run")
+    return [command.strip() for command in commands]
+
+
+PREDICT = "levit predict photos --model run --gallery run.html"
+
+
+@pytest.mark.parametrize(
+    ("splits", "validation", "expected"),
+    [
+        (
+            [], None,
+            ["levit split photos --test-files run/val_files.csv --out photos-split", "levit evaluate run photos-split"],
+        ),
+        (
+            ["train"], None,
+            [
+                "levit split photos --split train --test-files run/val_files.csv --out photos-split",
+                "levit evaluate run photos-split",
+            ],
+        ),
+        (["train", "test"], None, ["levit evaluate run photos --split test"]),
+        (["train", "val"], "photos", ["levit evaluate run photos --split validation"]),
+        (["train", "val", "test"], "photos", ["levit evaluate run photos --split test"]),
+        ([], "others", ["levit evaluate run others"]),
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, list) else None,
+)  # fmt: skip
+def test_the_commands_run_on_a_folder_with_these_splits(console, here, splits, validation, expected):
+    for split in splits or [""]:
+        write_photos(here / "photos" / split)
+    write_photos(here / "others")
+    commands = commands_of(here, validation=validation)
+    assert commands == [PREDICT, *expected]
+    for command in commands:
+        result = console(*shlex.split(command)[1:])
+        assert result.code == 0, result.err
+
+
+def test_images_inside_of_other_files_are_neither_predicted_nor_split(here):
+    (here / "photos").mkdir()
+    write_parquet(here / "photos" / "train-0.parquet")
+    assert commands_of(here) == []
+    shutil.copy(here / "photos" / "train-0.parquet", here / "photos" / "test-0.parquet")
+    assert commands_of(here) == ["levit evaluate run photos --split test"]
+
+
+def test_archives_are_not_read_again(here):
+    (here / "photos").mkdir()
+    (here / "photos" / "train-0.tar").write_text("not read")
+    assert commands_of(here) == []
