@@ -163,7 +163,7 @@ def opaque_pixels(page: Any) -> int:
 
 
 def refuse_models(page: Any, requests: list[Any], attempts: int) -> None:
-    """Refuse the first requests for the models, as while they are loading; the test answers the next ones."""
+    """Refuse the first requests for the models, as while they are loading; the test responds to the next ones."""
 
     def respond(route: Any) -> None:
         requests.append(route)

@@ -39,12 +39,12 @@ def call_in_thread(executor: Executor, function: Callable[[], Value]) -> tuple[a
         except Exception as failure:  # of the program itself: its log needs the frames
             error = failure
         with suppress(RuntimeError):  # the event loop has ended
-            loop.call_soon_threadsafe(settle, future, value, error)
+            loop.call_soon_threadsafe(complete_future, future, value, error)
 
     return future, executor.submit(call)
 
 
-def settle(future: asyncio.Future[Value], value: Value | None, error: Exception | None) -> None:
+def complete_future(future: asyncio.Future[Value], value: Value | None, error: Exception | None) -> None:
     """Give a future its error, or its value if that is None; one that is complete is left as it is."""
     if future.done():
         return

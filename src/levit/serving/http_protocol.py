@@ -201,7 +201,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _close(self) -> None:
         """Close the connection after what was written; of a client that is still sending, only this direction.
 
-        The system would reset the connection because of data that nobody has read, and the client would lose the
+        The system would reset the connection because of data without a reader, and the client would lose the
         response.
         """
         if self._is_complete or not self.transport.can_write_eof():

@@ -15,7 +15,7 @@ from levit.errors import ImageError, LevitError
 from levit.images.decoding import ImageSource, describe_source
 from levit.runtime.image_results import NO_NUMBERS, ImageResult
 from levit.serving.deadlines import Deadline
-from levit.serving.futures import settle
+from levit.serving.futures import complete_future
 from levit.serving.served_model import ServedModel
 
 Value = TypeVar("Value")
@@ -108,7 +108,7 @@ class ImageWork(Generic[Value]):
             The delivery of the request after its last image, or after an error of the whole request; otherwise None.
         """
         if isinstance(result, LevitError):
-            return partial(settle, self.future, None, result)
+            return partial(complete_future, self.future, None, result)
         with self._lock:
             self._results[index] = result
             self._missing -= 1
@@ -118,10 +118,12 @@ class ImageWork(Generic[Value]):
         try:
             value = self._render([result for result in self._results if result is not None])
         except LevitError as error:
-            return partial(settle, self.future, None, error.with_traceback(None))  # its frames contain this object
+            return partial(
+                complete_future, self.future, None, error.with_traceback(None)
+            )  # its frames contain this object
         except Exception as error:  # of the program itself: its log needs the frames
-            return partial(settle, self.future, None, error)
-        return partial(settle, self.future, value, None)
+            return partial(complete_future, self.future, None, error)
+        return partial(complete_future, self.future, value, None)
 
 
 AnyWork = ImageWork[Any]
