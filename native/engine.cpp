@@ -13,15 +13,16 @@ namespace {
 struct Batch {
   const uint8_t* pixels;
   const float* values;
-  Index images, next;  // `next` is the first image that no thread has claimed
+  Index next, end;  // images that no thread has claimed
 };
 
-// Whether all threads work on one image: not after that was slower than one thread alone, because another process had a
-// core and every operation waited for it. It is tried again after more and more images.
+// Whether all threads work on one image: not before the time of one thread alone is known, and not after a team was
+// slower, because another process had a core and every operation waited for it. It is tried again after more and more
+// batches.
 struct TeamChoice {
   static constexpr int FIRST_PAUSE = 8, LONGEST_PAUSE = 4096;
   double alone = 0;  // seconds of one thread for an image, lately at best
-  int pause = FIRST_PAUSE, left = 2;  // images until the next try
+  int pause = FIRST_PAUSE, left = 2;  // batches until the next try
 
   bool is_team() const { return left == 0; }
   void record(double seconds) {
@@ -43,7 +44,7 @@ struct Engine {
   Threads* threads;
   int wanted, count;       // threads
   bool is_prepared;        // at the first batch, so that a process may be forked before
-  Workspace** workspaces;  // of each thread
+  Workspace** workspaces;  // of each thread, once it needs them
   Scratch** scratches;
   Barrier barrier;
   pthread_mutex_t mutex;  // one batch at a time
@@ -56,7 +57,7 @@ struct Engine {
 
 Index take_images(Batch& batch, Index most, Index& first) {
   first = __atomic_fetch_add(&batch.next, most, __ATOMIC_RELAXED);
-  const Index left = batch.images - first;
+  const Index left = batch.end - first;
   return left < most ? left : most;
 }
 
@@ -69,9 +70,9 @@ void compute_features(void* context, int index) {
     e.target->features(m, b.pixels ? b.pixels + first * size : nullptr, b.values ? b.values + first * size : nullptr, images,
                        w, *e.scratches[index], member, e.features + first * m.head.inputs);
   };
-  if (e.team > 1) return compute(0, static_cast<int>(e.batch.images), *e.workspaces[0], {&e.barrier, index, e.team});
+  if (e.team > 1) return compute(e.batch.next, 1, *e.workspaces[0], {&e.barrier, index, e.team});
   // Several threads take small groups, so that they end together.
-  const Index share = e.count == 1 ? e.batch.images : e.batch.images / (2 * e.count), group = e.workspaces[0]->images;
+  const Index share = e.count == 1 ? e.batch.end : e.batch.end / (2 * e.count), group = e.workspaces[0]->images;
   const Index most = share < 1 ? 1 : share < group ? share : group;
   for (Index first, images; (images = take_images(e.batch, most, first)) > 0;)
     compute(first, static_cast<int>(images), *e.workspaces[index], {nullptr, 0, 1});
@@ -79,7 +80,7 @@ void compute_features(void* context, int index) {
 
 void compute_logits(void* context, int index) {
   Engine& e = *static_cast<Engine*>(context);
-  e.target->logits(*e.model, e.features, static_cast<int>(e.batch.images), {&e.barrier, index, e.team}, e.logits);
+  e.target->logits(*e.model, e.features, static_cast<int>(e.batch.end), {&e.barrier, index, e.team}, e.logits);
 }
 
 bool reserve(Engine& e, Index images) {
@@ -112,13 +113,7 @@ bool start(Engine& e) {
   e.count = count_threads(e.threads);
   e.workspaces = static_cast<Workspace**>(calloc(e.count, sizeof(Workspace*)));
   e.scratches = static_cast<Scratch**>(calloc(e.count, sizeof(Scratch*)));
-  if (!e.workspaces || !e.scratches) return false;
-  for (int i = 0; i < e.count; i++) {
-    e.workspaces[i] = new_workspace(*e.model, group_size(*e.model));
-    e.scratches[i] = new_scratch(*e.model);
-    if (!e.workspaces[i] || !e.scratches[i]) return false;
-  }
-  return true;
+  return e.workspaces && e.scratches;
 }
 
 bool prepare(Engine& e) {
@@ -126,36 +121,45 @@ bool prepare(Engine& e) {
   return e.is_prepared;
 }
 
+// Memory of the threads that compute: scratches of all, and workspaces of those with images of their own.
+bool allocate(Engine& e, int workspaces, int scratches) {
+  for (int i = 0; i < workspaces; i++)
+    if (!e.workspaces[i] && !(e.workspaces[i] = new_workspace(*e.model, group_size(*e.model)))) return false;
+  for (int i = 0; i < scratches; i++)
+    if (!e.scratches[i] && !(e.scratches[i] = new_scratch(*e.model))) return false;
+  return true;
+}
+
+// Features of fewer images than threads: of one by a team, or of all that are left, each by one thread; of more images
+// by all threads, each of which takes the next few.
+bool compute_all_features(Engine& e, Index images) {
+  while (e.batch.end < images) {
+    const Index first = e.batch.end;
+    const bool is_small = images < e.count, is_team = is_small && e.choice.is_team();
+    e.batch.next = first, e.batch.end = is_team ? first + 1 : images;
+    e.team = is_team ? e.count : 1;
+    const int threads = is_small && !is_team ? static_cast<int>(images - first) : e.count;
+    if (!allocate(e, is_team ? 1 : threads, threads)) return false;
+    const double start = now();
+    run(e.threads, threads, compute_features, &e);
+    if (is_small) e.choice.record(now() - start);
+  }
+  return true;
+}
+
 int compute(Engine& e, const uint8_t* pixels, const float* values, Index images, float* out) {
   if (images <= 0) return images < 0;
   pthread_mutex_lock(&e.mutex);
-  const bool is_ready = prepare(e) && reserve(e, images);
-  if (is_ready) {
-    e.batch = {pixels, values, images, 0};
-    e.team = 1;
-    if (images < e.count) {  // one image after the other, all threads on each
-      for (Index i = 0; i < images; i++) {
-        const Index at = i * e.model->height * e.model->width * e.model->channels;
-        e.batch = {pixels ? pixels + at : nullptr, values ? values + at : nullptr, 1, 0};
-        float* all = e.features;
-        e.features += i * e.model->head.inputs;
-        e.team = e.choice.is_team() ? e.count : 1;
-        const double start = now();
-        run(e.threads, e.team, compute_features, &e);
-        e.choice.record(now() - start);
-        e.features = all;
-      }
-      e.batch.images = images;
-    } else {
-      run(e.threads, e.count, compute_features, &e);
-    }
+  e.batch = {pixels, values, 0, 0};
+  const bool is_complete = prepare(e) && reserve(e, images) && compute_all_features(e, images);
+  if (is_complete) {
     e.team = images < e.count ? 1 : e.count;  // of a few images, the head is too small to share
     run(e.threads, e.team, compute_logits, &e);
     for (Index i = 0; i < images; i++)
       memcpy(out + i * e.model->labels, e.logits + i * e.model->head.outputs, e.model->labels * sizeof(float));
   }
   pthread_mutex_unlock(&e.mutex);
-  return is_ready ? 0 : 1;
+  return is_complete ? 0 : 1;
 }
 
 const Target* find_target(const char* name) {

@@ -25,7 +25,7 @@ struct Quantization {
 //
 // Weights are stored in panels of 16 outputs: fp32 [outputs / 16][segments * inputs][16], int8
 // [outputs / 16][depth / 4][16][4] and bf16 [outputs / 16][depth / 2][16][2], with `depth` values a panel: each segment
-// is padded to 4 or 2 values with zeros, and the panel to 64 bytes. int8: value = sum * scale + bias.
+// is padded to 4 or 2 values with zeros, and the panel to 16 steps of as many. int8: value = sum * scale + bias.
 struct Layer {
   Precision precision;
   int inputs, segments, outputs, depth;
@@ -65,7 +65,7 @@ struct Block {
 
 // Largest sizes of the intermediate results of one image, in values; they determine the memory of a workspace.
 struct Sizes {
-  uint64_t stem, image, tokens, stream, rows, context, hidden, keys, values, scores, head, row;
+  uint64_t stem, image, tokens, stream, rows, context, hidden, keys, values, scores, row;
 };
 
 struct Model {

@@ -213,7 +213,6 @@ class Reader {
 
   bool workspace(Model& model) {
     Sizes& s = model.sizes;
-    s.head = width_;
     s.image = uint64_t(model.height) * model.width * model.channels;
     const uint64_t values[] = {s.stem, s.image, s.stream, s.rows, s.context, s.hidden, s.keys, s.values, s.scores};
     for (uint64_t count : values)

@@ -51,7 +51,7 @@ class Threads {
       seen = job;
       const bool is_used = index < used;
       pthread_mutex_unlock(&mutex);
-      if (stopping) return;
+      if (__atomic_load_n(&stopping, __ATOMIC_ACQUIRE)) return;
       if (!is_used) continue;
       work(context, index);
       __atomic_fetch_sub(&running, 1, __ATOMIC_ACQ_REL);
@@ -118,6 +118,8 @@ void stop_threads(Threads* threads) {
   __atomic_store_n(&threads->stopping, true, __ATOMIC_RELEASE);
   threads->announce(threads->count);
   for (int index = 1; index < threads->count; index++) pthread_join(threads->handles[index], nullptr);
+  pthread_cond_destroy(&threads->changed);
+  pthread_mutex_destroy(&threads->mutex);
   free(threads->handles);
   free(threads);
 }

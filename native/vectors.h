@@ -158,7 +158,8 @@ template <int VECTORS>
 INLINE void store_codes(Code* p, const Floats (&values)[VECTORS]) {
 #if defined(__AVX512BW__)
   __m512i codes[VECTORS];
-  UNROLL for (int i = 0; i < VECTORS; i++) codes[i] = _mm512_cvtps_epi32((__m512)values[i]);
+  const __m512 most = _mm512_set1_ps(255);  // from 2^31 on, conversion would give the smallest integer
+  UNROLL for (int i = 0; i < VECTORS; i++) codes[i] = _mm512_cvtps_epi32(_mm512_min_ps(most, (__m512)values[i]));
   const __m512i lanes = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   if constexpr (VECTORS == 4) {
     const __m512i low = _mm512_packs_epi32(codes[0], codes[1]), high = _mm512_packs_epi32(codes[2], codes[3]);

@@ -11,6 +11,7 @@ import pytest
 
 from levit.errors import EngineError
 from levit.managed_engine import ManagedEngine, ProcessGuard, schedule
+from levit.runtime.native_library import find_library
 from tests.conftest import ROOT
 
 TINY = "tests/golden/tiny/transformers"
@@ -85,6 +86,52 @@ def test_openvino_refuses_new_engines_in_a_forked_process():
     process = run_python(FORK, "openvino", "new")
     assert (process.returncode, process.stderr) == (0, "")
     assert "OpenVINO was used before this process was forked" in process.stdout
+
+
+CLOSE = """
+import os, signal, sys, threading
+import numpy as np
+from levit.managed_engine import ManagedEngine, ProcessGuard
+from levit.runtime.model_resolution import open_model
+
+class WaitingEngine(ManagedEngine):
+    def run(self):
+        with self._computing(), self._changed:
+            started.set()
+            may_end.wait()
+
+started, may_end = threading.Event(), threading.Event()
+images = np.zeros((2, 112, 112, 3), np.uint8)
+if sys.argv[1] == "computing":
+    engine = WaitingEngine(ProcessGuard("this engine"))
+    threading.Thread(target=engine.run, daemon=True).start()
+    started.wait()
+else:
+    engine = open_model(None, engine=sys.argv[1], threads=3)
+    for _ in range(3):  # the native engine shares an image between its threads from the third on
+        engine.run_images(images)
+    engine.submit(images, 2).result()
+child = os.fork()
+if child == 0:
+    signal.alarm(60)  # ends a child that hangs
+    with engine:
+        engine.close()
+    print("closed", flush=True)
+    os._exit(0)
+may_end.set()
+sys.exit(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("engine", ["computing", "native", "openvino"])
+def test_closing_a_used_engine_in_a_forked_process_waits_for_no_thread(engine):
+    if engine == "openvino":
+        pytest.importorskip(engine)
+    if engine == "native" and find_library() is None:
+        pytest.skip("needs a C++ compiler: pip install ziglang")
+    process = run_python(CLOSE, engine)
+    assert (process.returncode, process.stdout, process.stderr) == (0, "closed\n", "")
 
 
 THREAD = """

@@ -1,7 +1,8 @@
 // Opens mutated model files and computes an image with those that are accepted; run under sanitizers.
 //
 // mutate FILE COUNT SEED: each of COUNT copies has one to eight changed bytes or words, mostly among the records at the
-// start. mutate FILE 0 THREADS: computes batches of one to nine images with THREADS threads from two threads at once.
+// start; one and three threads compute in turn. mutate FILE 0 THREADS: computes batches of one to nine images with
+// THREADS threads from two threads at once.
 #include <pthread.h>
 #include <cstdint>
 #include <cstdio>
@@ -105,10 +106,12 @@ int main(int argc, char** argv) {
     memcpy(file, original, length);
     if (length > records + 64) mutate(file, length, records);
     const char* error;
-    Engine* engine = levit_open(file, length, 1, levit_supported(static_cast<int>(i % targets)), &error);
+    const int threads = i / targets % 2 ? 3 : 1;
+    Engine* engine = levit_open(file, length, threads, levit_supported(static_cast<int>(i % targets)), &error);
     if (engine != nullptr) {
       memcpy(&header, file, sizeof(header));
-      run(engine, header, i % 16 ? 1 : 1 + i / 16 % 20);  // sometimes more than a group
+      // Sometimes more than a group; the third time, all threads compute one image.
+      for (int n = 0; n < threads; n++) run(engine, header, i % 16 ? 1 : 1 + i / 16 % 20);
       accepted++;
     }
     levit_close(engine);

@@ -33,6 +33,11 @@ class ProcessGuard:
         self._preparations: set[object] = set()
         _guards.add(self)
 
+    @property
+    def is_of_parent(self) -> bool:
+        """Whether this process is a forked child whose parent has used the threads."""
+        return self._process not in (None, os.getpid())
+
     def check(self) -> None:
         """Make this process the one that uses the threads, unless another one has before.
 
@@ -41,7 +46,7 @@ class ProcessGuard:
         """
         if self._process is None:
             self._process = os.getpid()
-        elif self._process != os.getpid():
+        elif self.is_of_parent:
             raise EngineError(
                 f"{self._name} was used before this process was forked, and its threads were not copied",
                 hint='start processes by the method "spawn", or fork before the first prediction',
@@ -88,9 +93,14 @@ class ManagedEngine:
     def close(self) -> None:
         """Finish the computations in progress, and free the network and its threads; a second call does nothing.
 
-        Later computations raise an EngineError.
+        Later computations raise an EngineError. A forked child only refuses them if its parent has used the threads,
+        because it has none of them to wait for.
         """
-        self._finish("the engine is closed", "open a new one", None)
+        refusal = EngineError("the engine is closed", hint="open a new one")
+        if self._guard is not None and self._guard.is_of_parent:
+            self._refusal = refusal  # without the lock, which a thread of the parent may have
+            return
+        self._finish(refusal, None)
         self._release()
 
     def __enter__(self) -> Self:
@@ -126,10 +136,10 @@ class ManagedEngine:
     def _release(self) -> None:
         """Free the network and its threads; no computation is in progress or can start."""
 
-    def _finish(self, reason: str, hint: str, timeout: float | None) -> None:
+    def _finish(self, refusal: EngineError, timeout: float | None) -> None:
         """Refuse new computations, and wait for those in progress."""
         with self._changed:
-            self._refusal = self._refusal or EngineError(reason, hint=hint)
+            self._refusal = self._refusal or refusal
             self._changed.wait_for(lambda: not self._calls, timeout)
 
 
@@ -164,7 +174,7 @@ def _finish_all() -> None:
     """Let no thread return from a computation into an interpreter that no longer exists, which would abort."""
     for engine in list(_engines):
         if engine not in _engines_of_the_parent:
-            engine._finish("the program is ending", _JOIN, _EXIT_TIMEOUT)
+            engine._finish(EngineError("the program is ending", hint=_JOIN), _EXIT_TIMEOUT)
 
 
 atexit.register(_finish_all)

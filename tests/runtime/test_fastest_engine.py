@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import levit
+from levit.runtime import fastest_engine
 from levit.runtime.engine import open_engine
 from levit.runtime.fastest_engine import NATIVE_IS_FASTER, native_is_fastest, native_precision, open_native_if_fastest
 from levit.runtime.model_info import default_execution, describe
@@ -65,6 +66,15 @@ def test_other_files_are_left_to_other_engines(tmp_path):
     assert open_native_if_fastest(b"nonsense", precision="auto", threads=1, cache_dir=tmp_path) is None
     missing = tmp_path / "missing.onnx"
     assert open_native_if_fastest(missing, precision="auto", threads=1, cache_dir=tmp_path) is None
+
+
+def test_a_model_of_another_engine_is_not_packed(monkeypatch, tmp_path):
+    monkeypatch.setenv(INSTRUCTIONS_VARIABLE, "portable")
+    assert open_native_if_fastest(find_artifact(None), precision="auto", threads=1, cache_dir=tmp_path) is None
+    monkeypatch.delenv(INSTRUCTIONS_VARIABLE)
+    monkeypatch.setattr(fastest_engine, "NATIVE_IS_FASTER", {(instruction_sets()[0], "int8"): 1.0})  # of none this size
+    assert open_native_if_fastest(find_artifact(None), precision="auto", threads=1, cache_dir=tmp_path) is None
+    assert not list(tmp_path.iterdir())
 
 
 def test_both_engines_predict_the_same_class(monkeypatch):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from levit.errors import EngineError
 from levit.runtime import int8_arithmetic
 from levit.runtime.int8_arithmetic import exact_int8_engine, has_exact_int8
 from tests.runtime.native_library import _library, native_library  # noqa: F401  # fixtures
@@ -17,13 +18,37 @@ from tests.runtime.native_library import _library, native_library  # noqa: F401 
         ("flags\t\t: fpu avx2 avx512_vnni\n", {"ONEDNN_MAX_CPU_ISA": "avx512_core"}, False),
         ("flags\t\t: fpu avx2 avx512_vnni\n", {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI"}, True),
         ("Features\t: fp asimd i8mm\n", {}, None),
-        (None, {}, None),
     ],
 )
 def test_int8_is_exact_with_vnni(tmp_path, cpuinfo, environment, expected):
     (tmp_path / "proc").mkdir()
-    if cpuinfo is not None:
-        (tmp_path / "proc" / "cpuinfo").write_text(cpuinfo)
+    (tmp_path / "proc" / "cpuinfo").write_text(cpuinfo)
+    assert has_exact_int8(root=tmp_path, environment=environment) is expected
+
+
+@pytest.mark.parametrize(
+    ("machine", "names", "environment", "expected"),
+    [
+        ("AMD64", ["avx512", "avx2", "portable"], {}, True),
+        ("x86_64", ["avxvnni", "avx2", "portable"], {}, True),
+        ("x86_64", ["amx", "avx512", "portable"], {"ONEDNN_MAX_CPU_ISA": "AVX2"}, False),
+        ("x86_64", ["avx2", "portable"], {}, False),
+        ("AMD64", ["portable"], {}, False),
+        ("arm64", ["i8mm", "dotprod", "portable"], {}, None),
+        ("arm64", ["portable"], {"ONEDNN_MAX_CPU_ISA": "AVX2"}, None),
+        ("AMD64", None, {}, None),
+    ],
+)
+def test_on_other_systems_than_linux_the_library_knows_the_processor(
+    tmp_path, monkeypatch, machine, names, environment, expected
+):
+    def instruction_sets() -> list[str]:
+        if names is None:
+            raise EngineError("engine native is not installed")
+        return names
+
+    monkeypatch.setattr(int8_arithmetic.platform, "machine", lambda: machine)
+    monkeypatch.setattr(int8_arithmetic, "instruction_sets", instruction_sets)
     assert has_exact_int8(root=tmp_path, environment=environment) is expected
 
 

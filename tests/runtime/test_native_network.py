@@ -230,6 +230,15 @@ def test_images_as_bytes_have_the_logits_of_arrays():
         network.run_bytes([images[0].tobytes(), b"short"])
 
 
+def test_pixels_are_refused_by_a_network_without_normalization():
+    (architecture,) = (architecture for architecture in ODD.values() if architecture.num_channels == 1)
+    network = NativeNetwork(packed(architecture), threads=1)
+    pixels = np.full((1, *architecture.image_height_width, 1), 255, np.uint8)
+    for compute_pixels in (network.run, lambda images: network.run_bytes([images.tobytes()])):
+        with pytest.raises(EngineError, match="of 3 channels, not of 1: give normalized values to `run`"):
+            compute_pixels(pixels)
+
+
 def test_a_memory_map_is_used_in_place_and_cannot_be_closed(tmp_path):
     file = tmp_path / "packed"
     file.write_bytes(packed(SMALL))

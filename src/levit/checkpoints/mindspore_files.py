@@ -23,6 +23,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
+from levit.checkpoints.protocol_buffers import BYTES, VARINT, read_fields
 from levit.errors import CheckpointError
 
 SUFFIX = ".ckpt"  # torch's Lightning uses it, too; the first byte shows which library wrote a file
@@ -32,7 +33,6 @@ _VALUE = 0x0A  # first byte of a file: field 1, a message
 _ENCRYPTED = {(0x7F3A5ED8 + mode).to_bytes(4, "little") for mode in range(3)}  # AES-GCM, AES-CBC, SM4-CBC
 _CRC = b"crc_num"
 _CRC_SIZE = len(_CRC) + 10
-_VARINT, _BYTES = 0, 2  # wire types
 
 _TYPES: dict[str, Any] = {
     **{f"{kind}{bits}": np.dtype(f"{kind}{bits}".lower()) for kind in ("Int", "UInt") for bits in (8, 16, 32, 64)},
@@ -110,7 +110,7 @@ def write_mindspore(arrays: Mapping[str, NDArray[Any]], *, max_content: int = MA
     """
     for tag, array in arrays.items():
         content = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False).tobytes()
-        dims = b"".join(_key(1, _VARINT) + _varint(size) for size in array.shape)
+        dims = b"".join(_key(1, VARINT) + _varint(size) for size in array.shape)
         for start in range(0, max(len(content), 1), max_content):
             part = content[start : start + max_content]
             tensor = dims + _bytes_field(2, _TYPE_NAMES[array.dtype].encode()) + _bytes_field(3, part)
@@ -145,9 +145,9 @@ def _array(tag: str, tensors: list[_Tensor], file: Path) -> NDArray[Any]:
 
 def _value(message: memoryview) -> tuple[str, _Tensor]:
     """Tag and tensor of a `Value`."""
-    fields = dict(_fields(message))
+    fields = dict(read_fields(message))
     dims, tensor_type, content = [], b"", memoryview(b"")
-    for number, value in _fields(_message(fields[2])):
+    for number, value in read_fields(_message(fields[2])):
         if number == 1 and isinstance(value, int):
             dims.append(value)
         elif number == 2:
@@ -158,7 +158,7 @@ def _value(message: memoryview) -> tuple[str, _Tensor]:
 
 
 def _messages(message: memoryview, number: int) -> Iterator[memoryview]:
-    for key, value in _fields(message):
+    for key, value in read_fields(message):
         if key != number:
             raise ValueError
         yield _message(value)
@@ -168,39 +168,6 @@ def _message(value: int | memoryview) -> memoryview:
     if isinstance(value, int):
         raise ValueError
     return value
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Numbers and values of the fields of a message: varints, and everything that has a length.
-
-    Raises:
-        IndexError: the message is truncated.
-        ValueError: it has a field of another kind.
-    """
-    position = 0
-    while position < len(message):
-        key, position = _read_varint(message, position)
-        value, position = _read_varint(message, position)
-        if key & 7 == _BYTES:
-            if value > len(message) - position:
-                raise IndexError
-            yield key >> 3, message[position : position + value]
-            position += value
-        elif key & 7 == _VARINT:
-            yield key >> 3, value
-        else:
-            raise ValueError
-
-
-def _read_varint(message: memoryview, position: int) -> tuple[int, int]:
-    """An integer in groups of seven bits, the lowest first, and the position after it."""
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = message[position]
-        value, position = value | (byte & 127) << shift, position + 1
-        if byte < 128:
-            return value, position
-    raise ValueError
 
 
 def _varint(value: int) -> bytes:
@@ -216,4 +183,4 @@ def _key(number: int, wire_type: int) -> bytes:
 
 
 def _bytes_field(number: int, content: bytes) -> bytes:
-    return _key(number, _BYTES) + _varint(len(content)) + content
+    return _key(number, BYTES) + _varint(len(content)) + content

@@ -71,7 +71,7 @@ class ImageEngine(Engine, Protocol):
     """Inference engine that also normalizes images, and computes several batches in parallel."""
 
     def run_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Compute the logits of a few images with the lowest latency: all threads work on the same image.
+        """Compute the logits of a few images with the lowest latency: several threads may work on the same image.
 
         Args:
             images: uint8 [B, height, width, 3], resized and cropped; B may be 0.
@@ -193,6 +193,7 @@ def open_engine(
         cache_dir: folder in which the engine may keep the compiled model for the next start.
 
     Raises:
+        ConfigError: LEVIT_NATIVE_INSTRUCTIONS names no instruction set of this processor.
         EngineError: the engine or the precision is unknown, or the engine is not installed or cannot open the model.
     """
     engines = ENGINES | EXPORT_ENGINES

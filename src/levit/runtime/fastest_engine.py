@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from levit.errors import CheckpointError, EngineError
 from levit.runtime.native_library import BF16_INSTRUCTIONS, chosen_instruction_set
+from levit.runtime.onnx_metadata import read_metadata
 from levit.spec.artifact import Artifact
 from levit.spec.blocks import count_flops
 
@@ -51,6 +52,9 @@ def native_is_fastest(artifact: Artifact, precision: str = "auto") -> tuple[bool
 
     Returns:
         Whether it is, and the reason in a few words.
+
+    Raises:
+        ConfigError: LEVIT_NATIVE_INSTRUCTIONS names no instruction set of this processor.
     """
     try:
         instruction_set = chosen_instruction_set()
@@ -77,17 +81,15 @@ def open_native_if_fastest(
 
     Returns:
         The engine; None if another one is to be used, which also reports whatever is wrong with the file.
+
+    Raises:
+        ConfigError: LEVIT_NATIVE_INSTRUCTIONS names no instruction set of this processor.
     """
     try:
-        if all(instruction_set != chosen_instruction_set() for instruction_set, _ in NATIVE_IS_FASTER):
+        if not native_is_fastest(Artifact.from_metadata(read_metadata(model)), precision)[0]:
             return None
         from levit.runtime.native_engine import NativeEngine
 
-        engine = NativeEngine(model, precision=precision, threads=threads, cache_dir=cache_dir)
+        return NativeEngine(model, precision=precision, threads=threads, cache_dir=cache_dir)
     except (CheckpointError, EngineError):
         return None
-    artifact = Artifact.from_metadata(engine.metadata)
-    if native_is_fastest(artifact, precision)[0]:
-        return engine
-    engine.close()
-    return None

@@ -43,6 +43,7 @@ class NativeEngine(ManagedEngine):
 
     Raises:
         CheckpointError: the metadata of the file are missing or invalid.
+        ConfigError: LEVIT_NATIVE_INSTRUCTIONS names no instruction set of this processor.
         EngineError: there is no native library, the file cannot be read, the precision does not exist, or the native
             engine does not compute networks of this form.
     """

@@ -46,7 +46,7 @@ class LayerReader:
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self._nodes = {node.name: node for node in model.graph.node}
-        self._producers = {node.output[0]: node for node in model.graph.node}
+        self._producers = {output: node for node in model.graph.node for output in node.output[:1]}
         self._tensors = {tensor.name: tensor for tensor in model.graph.initializer}
 
     def layer(self, name: str) -> Layer:
@@ -62,9 +62,11 @@ class LayerReader:
                 raise _other_form(name)
             bias = self._array(product.input[2], name)
         else:
-            bias = self._array(self._node(name).input[1], name)
+            bias = self._array(_input(self._node(name), 1, name), name)
         weight, scale = self._weight(product, name)
-        quantization = self._quantization(product.input[0], name)
+        if weight.ndim != (4 if product.op_type == "Conv" else 2) or bias.shape != (_outputs(weight),):
+            raise _other_form(name)
+        quantization = self._quantization(_input(product, 0, name), name)
         if scale is None:
             if quantization is not None:
                 raise _other_form(name)
@@ -76,7 +78,7 @@ class LayerReader:
 
     def attention_bias(self, name: str) -> Array:
         """Bias of the attention scores, [heads, queries, keys]."""
-        return self._array(self._node(name + BIASED_SCORES).input[1], name)
+        return self._array(_input(self._node(name + BIASED_SCORES), 1, name), name)
 
     def _node(self, name: str) -> onnx.NodeProto:
         if name not in self._nodes:
@@ -86,37 +88,68 @@ class LayerReader:
     def _tensor(self, name: str, layer: str) -> NDArray[Any]:
         if name not in self._tensors:
             raise _other_form(layer)
-        array: NDArray[Any] = numpy_helper.to_array(self._tensors[name])
+        try:
+            array: NDArray[Any] = numpy_helper.to_array(self._tensors[name])
+        except (LookupError, TypeError, ValueError) as error:  # of another type or length
+            raise _other_form(layer) from error
+        if array.dtype.kind in "cO":  # complex numbers and texts
+            raise _other_form(layer)
         return array
 
     def _array(self, name: str, layer: str) -> Array:
         producer = self._producers.get(name)
         if producer is not None and producer.op_type == "Cast":
-            name = producer.input[0]
+            name = _input(producer, 0, layer)
         return self._tensor(name, layer).astype(np.float64)
 
     def _weight(self, product: onnx.NodeProto, layer: str) -> tuple[NDArray[Any], Array | None]:
-        producer = self._producers.get(product.input[1])
+        name = _input(product, 1, layer)
+        producer = self._producers.get(name)
         if producer is None or producer.op_type == "Cast":
-            return self._array(product.input[1], layer), None
+            return self._array(name, layer), None
         if producer.op_type != "DequantizeLinear":
             raise _other_form(layer)
-        numbers, scale, zero_point = (self._tensor(name, layer) for name in producer.input)
-        outputs = numbers.shape[0 if numbers.ndim == 4 else 1]
-        if numbers.dtype != np.int8 or zero_point.any() or scale.size not in (1, outputs):
+        numbers = self._tensor(_input(producer, 0, layer), layer)
+        scale, zero_point = self._scale_and_zero_point(producer, layer)
+        if numbers.dtype != np.int8 or numbers.ndim not in (2, 4) or zero_point.any():
+            raise _other_form(layer)
+        outputs = _outputs(numbers)
+        if scale.size not in (1, outputs):
             raise _other_form(layer)
         return numbers, np.broadcast_to(scale.astype(np.float64).reshape(-1), outputs)
 
     def _quantization(self, name: str, layer: str) -> tuple[float, int] | None:
         producer = self._producers.get(name)
-        while producer is not None and producer.op_type in _MOVES:
-            producer = self._producers.get(producer.input[0])
+        for _ in self._producers:  # a damaged graph may be circular
+            if producer is None or producer.op_type not in _MOVES:
+                break
+            producer = self._producers.get(_input(producer, 0, layer))
         if producer is None or producer.op_type != "DequantizeLinear":
             return None
-        scale, zero_point = (self._tensor(part, layer) for part in producer.input[1:])
-        if scale.size != 1 or zero_point.dtype not in (np.uint8, np.int8):
+        scale, zero_point = self._scale_and_zero_point(producer, layer)
+        if scale.size != 1 or zero_point.size != 1 or zero_point.dtype not in (np.uint8, np.int8):
             raise _other_form(layer)
         return float(scale.item()), int(zero_point.item()) + (128 if zero_point.dtype == np.int8 else 0)
+
+    def _scale_and_zero_point(self, node: onnx.NodeProto, layer: str) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Of a DequantizeLinear, whose zero point is 0 if it has none."""
+        scale, zero_point = self._tensor(_input(node, 1, layer), layer), np.zeros(1, np.uint8)
+        if len(node.input) > 2 and node.input[2]:
+            zero_point = self._tensor(node.input[2], layer)
+        return scale, zero_point
+
+
+def _input(node: onnx.NodeProto, index: int, layer: str) -> str:
+    if index >= len(node.input):
+        raise _other_form(layer)
+    name: str = node.input[index]
+    return name
+
+
+def _outputs(weight: NDArray[Any]) -> int:
+    """Number of outputs of a convolution's or a linear layer's weights."""
+    outputs: int = weight.shape[0 if weight.ndim == 4 else 1]
+    return outputs
 
 
 def _other_form(layer: str) -> OtherFormError:

@@ -7,7 +7,7 @@ import os
 from functools import cache
 from pathlib import Path
 
-from levit.errors import EngineError, first_line
+from levit.errors import ConfigError, EngineError, first_line
 from levit.runtime.native_format import FORMAT_VERSION
 
 # Environment variables: "0" disables the native engine; path of a library, instead of the one in the package.
@@ -41,10 +41,16 @@ def load_library() -> ctypes.CDLL:
     """
     library = find_library()
     if library is None:
-        is_disabled = os.environ.get(SWITCH_VARIABLE) == "0"
-        reason = f"disabled by {SWITCH_VARIABLE}=0" if is_disabled else "this installation has no native library"
-        raise EngineError(f"engine native is not installed ({reason})", hint="use `engine` openvino")
+        raise EngineError(f"engine native is not installed ({_why_missing()})", hint="use `engine` openvino")
     return _load(library)
+
+
+def _why_missing() -> str:
+    if os.environ.get(SWITCH_VARIABLE) == "0":
+        return f"disabled by {SWITCH_VARIABLE}=0"
+    if chosen := os.environ.get(LIBRARY_VARIABLE):
+        return f"{LIBRARY_VARIABLE} names {chosen}, which is not a file"
+    return "this installation has no native library"
 
 
 def instruction_sets() -> list[str]:
@@ -63,9 +69,15 @@ def chosen_instruction_set() -> str:
     """Name of the instruction set in LEVIT_NATIVE_INSTRUCTIONS, or of the fastest.
 
     Raises:
+        ConfigError: the variable has another value than one of `instruction_sets()`.
         EngineError: there is no library, it cannot be loaded, or it is of another version.
     """
-    return os.environ.get(INSTRUCTIONS_VARIABLE) or instruction_sets()[0]
+    names = instruction_sets()
+    chosen = os.environ.get(INSTRUCTIONS_VARIABLE) or names[0]
+    if chosen not in names:
+        hint = f"use one of {', '.join(names)}, which this processor has"
+        raise ConfigError(f"is {chosen!r}", source=INSTRUCTIONS_VARIABLE, hint=hint)
+    return chosen
 
 
 @cache
@@ -77,7 +89,8 @@ def _load(file: Path) -> ctypes.CDLL:
     except (OSError, AttributeError) as error:
         raise EngineError(f"cannot be loaded ({first_line(error)})", source=file) from error
     if version != FORMAT_VERSION:
-        raise EngineError(f"a library for version {version} of model files, not {FORMAT_VERSION}", source=file)
+        reason = f"a library for version {version} of model files, not {FORMAT_VERSION}"
+        raise EngineError(reason, source=file, hint=f"install levit again, or correct {LIBRARY_VARIABLE}")
     library.levit_open.restype = _POINTER
     library.levit_open.argtypes = [_POINTER, ctypes.c_uint64, ctypes.c_int, _TEXT, ctypes.POINTER(_TEXT)]
     for function in (library.levit_run_pixels, library.levit_run_values):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -52,10 +53,12 @@ def open_packed(model: Path | bytes, cache_dir: Path | None, *, bf16: bool, half
 
 
 def _find_cached(folder: Path, key: str) -> mmap.mmap | None:
-    """Map the undamaged packed model of a key."""
+    """Map the undamaged packed model of a key, and mark it as used, since the cache deletes its oldest files."""
     for file in folder.glob(f"{key}-*.levit"):
         with suppress(OSError, ValueError):
             if file.name == f"{key}-{hash_file(file)}.levit":
+                with suppress(OSError):
+                    os.utime(file)
                 with file.open("rb") as stream:
                     # Nothing is written to it, but ctypes takes the address of writable memory only.
                     return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-import os
 import sys
 from array import array
 from collections.abc import Sequence
@@ -12,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from levit.errors import EngineError
 from levit.runtime.native_format import split_metadata
-from levit.runtime.native_library import INSTRUCTIONS_VARIABLE, load_library
+from levit.runtime.native_library import chosen_instruction_set, load_library
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 _FLOAT_BYTES = 4
+_COLORS = 3  # channels of images that are normalized
 
 
 class NativeNetwork:
@@ -38,6 +38,7 @@ class NativeNetwork:
         instruction_set: name of the instruction set.
 
     Raises:
+        ConfigError: the environment variable names no instruction set of the processor.
         EngineError: there is no native library, the model is damaged, or the processor lacks the instruction set.
     """
 
@@ -46,10 +47,10 @@ class NativeNetwork:
         size, self.metadata = split_metadata(memoryview(packed))
         self._file = packed if isinstance(packed, mmap.mmap) else _in_pages(packed)
         error = ctypes.c_char_p()
-        name = instruction_set or os.environ.get(INSTRUCTIONS_VARIABLE)
+        name = instruction_set or chosen_instruction_set()
         self._first = ctypes.c_char.from_buffer(self._file)  # while it exists, the map cannot be closed
         self._handle: int | None = self._library.levit_open(
-            ctypes.addressof(self._first), size, threads, name.encode() if name else None, ctypes.byref(error)
+            ctypes.addressof(self._first), size, threads, name.encode(), ctypes.byref(error)
         )
         if not self._handle:
             raise EngineError(f"the native library cannot open it ({(error.value or b'').decode()})")
@@ -69,11 +70,13 @@ class NativeNetwork:
             Logits, float32 [B, classes].
 
         Raises:
-            EngineError: the shape does not fit, or there is too little memory.
+            EngineError: the shape does not fit, the network takes no pixels, or there is too little memory.
         """
         import numpy as np
 
         is_pixels = batch.dtype == np.uint8
+        if is_pixels:
+            self._check_takes_pixels()
         size = (self._height, self._width)
         shape = (*size, self._channels) if is_pixels else (self._channels, *size)
         if batch.shape[1:] != shape or batch.ndim != 4 or batch.dtype not in (np.uint8, np.float32):
@@ -88,6 +91,7 @@ class NativeNetwork:
 
     def run_bytes(self, images: Sequence[bytes]) -> list[array[float]]:
         """Compute logits without numpy, see `levit.runtime.engine.ByteEngine`."""
+        self._check_takes_pixels()
         size = self._height * self._width * self._channels
         if any(len(image) != size for image in images):
             reason = f"an image has {size} bytes: {self._height}x{self._width} pixels of {self._channels}"
@@ -96,6 +100,12 @@ class NativeNetwork:
         if self._library.levit_run_pixels(self._handle, b"".join(images), len(images), logits.buffer_info()[0]):
             raise EngineError(f"the native engine cannot run {len(images)} images: out of memory")
         return [logits[start : start + self._labels] for start in range(0, len(logits), self._labels)]
+
+    def _check_takes_pixels(self) -> None:
+        """Refuse pixels where the model has no mean and deviation for them."""
+        if self._channels != _COLORS:
+            reason = f"the native engine normalizes images of {_COLORS} channels, not of {self._channels}"
+            raise EngineError(reason, hint="give normalized values to `run`")
 
     def share(self, *, threads: int) -> NativeNetwork:
         """Another network with the same weights in memory, and threads of its own.

@@ -116,6 +116,8 @@ class _Packer:
         before, after = layer.padding
         if before != after:
             raise OtherFormError(f"the padding of {layer.name} differs before and after the image")
+        shape = layer.output_channels, layer.input_channels, layer.kernel_size, layer.kernel_size
+        _check_shape(layer.name, content, shape)
         weight = _pad(content.weight.transpose(2, 3, 1, 0), 2, (1, layer.input_channels), self.width)
         weight = weight.reshape(layer.kernel_size, -1, layer.output_channels)
         channels, self.width = self.width, _round_up(layer.output_channels, _LANES)
@@ -162,8 +164,7 @@ class _Packer:
     def linear(self, name: str, *, rows: tuple[int, int], columns: tuple[int, int], factor: float = 1.0) -> None:
         """Add a linear layer, whose inputs and outputs are groups of channels that are padded one by one."""
         content = self.reader.layer(name)
-        if content.weight.shape != (prod(rows), prod(columns)):
-            raise OtherFormError(f"the weights of {name} have the shape {list(content.weight.shape)}")
+        _check_shape(name, content, (prod(rows), prod(columns)))
         self.add(content, _pad(content.weight, 0, rows)[None], columns, factor, bf16=self.bf16 and name != HEAD)
 
     def add(
@@ -200,6 +201,11 @@ def _check_activations(architecture: Architecture) -> None:
     used = {architecture.activation, architecture.stem_activation, architecture.attention_activation} - {None}
     if len(used) > 1 or not used <= _ACTIVATIONS.keys():
         raise OtherFormError(f"the native engine does not compute the activation {', '.join(sorted(map(str, used)))}")
+
+
+def _check_shape(name: str, layer: Layer, expected: tuple[int, ...]) -> None:
+    if layer.weight.shape != expected:
+        raise OtherFormError(f"the weights of {name} have the shape {list(layer.weight.shape)}")
 
 
 def _bias_table(bias: NDArray[Any], block: AttentionBlock) -> NDArray[Any]:
