@@ -1,3 +1,6 @@
+import shutil
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +8,8 @@ import transformers
 
 import levit
 from levit.checkpoints.from_model import checkpoint_from_model
-from levit.errors import CheckpointError
+from levit.errors import CheckpointError, LevitWarning
+from levit.spec.preprocessing import Preprocessing
 from tests.conftest import GOLDEN
 
 TINY = GOLDEN / "tiny" / "transformers"
@@ -38,6 +42,41 @@ def test_a_network_without_files_ignores_the_current_folder(tmp_path, monkeypatc
     checkpoint = checkpoint_from_model(levit.LevitForImageClassification(levit.LevitConfig(num_labels=2)))
     assert checkpoint.preprocessing.resize == 256
     assert checkpoint.source.name == "<LevitForImageClassification in memory>"
+
+
+@pytest.mark.parametrize("num_labels", [None, 3])
+def test_the_preprocessing_of_any_dialect_is_kept_by_a_network_that_was_loaded(num_labels):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*newly initialized")
+        network = levit.load_checkpoint(GOLDEN / "tiny" / "timm", num_labels=num_labels)
+    expected = levit.read_checkpoint(GOLDEN / "tiny" / "timm").preprocessing
+    assert checkpoint_from_model(network).preprocessing == expected
+    assert expected != Preprocessing.for_image_size(expected.crop)
+
+
+def test_the_preprocessing_of_a_model_of_the_hub_is_that_in_its_cache(tmp_path, monkeypatch):
+    repository = tmp_path / "models--owner--tiny"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("0" * 40)
+    shutil.copytree(TINY, repository / "snapshots" / ("0" * 40))
+    (repository / "snapshots" / ("0" * 40) / "preprocessor_config.json").write_text('{"image_mean": [0.5, 0.5, 0.5]}')
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    model = levit.LevitForImageClassificationWithTeacher.from_pretrained(TINY)
+    model.config.name_or_path = "owner/tiny"
+    assert checkpoint_from_model(model).preprocessing.mean == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("origin", ["owner/absent", "/moved/folder", "a folder"])
+def test_the_default_preprocessing_of_a_network_that_was_loaded_is_a_warning(origin, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = levit.LevitForImageClassificationWithTeacher.from_pretrained(TINY)
+    model.config.name_or_path = origin
+    with pytest.warns(
+        LevitWarning, match=f"^{origin}: no preprocessor_config.json there .*: load the network with levit"
+    ):
+        checkpoint = checkpoint_from_model(model)
+    size = checkpoint.architecture.image_height_width
+    assert checkpoint.preprocessing == Preprocessing.for_image_size(size)
 
 
 def test_another_network_is_an_error():

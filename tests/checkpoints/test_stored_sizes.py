@@ -41,6 +41,21 @@ def test_an_expanded_view_is_refused_before_it_is_copied(tmp_path, key):
     tracemalloc.stop()
 
 
+class Uninitialized:
+    """Object that is stored as a shape, for which torch allocates a tensor of this shape as it reads the file."""
+
+    def __reduce__(self):
+        return torch.Tensor, (16_000, 1_000)
+
+
+def test_a_tensor_whose_numbers_are_not_in_the_file_is_refused(tmp_path):
+    file = with_tensors(tmp_path / "shape.pth", head__l__weight=Uninitialized())
+    with pytest.raises(
+        CheckpointError, match=r"head\.l\.weight is \[16000, 1000\], 64\.0 MB, but all weights in the file"
+    ):
+        read_checkpoint(file)
+
+
 @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
 def test_many_views_of_one_tensor_are_refused(tmp_path, half):
     shared = torch.zeros(1 << 20, dtype=half)

@@ -1,17 +1,23 @@
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 
+from levit.checkpoints.levit_folder import write_levit_folder
+from levit.checkpoints.reading import read_checkpoint
 from levit.checkpoints.transformers_configuration import (
     architecture_from_config,
     config_from_architecture,
     labels_from_config,
     preprocessing_from_config,
+    preprocessor_config,
 )
-from levit.errors import ConfigError
+from levit.checkpoints.writing import write_checkpoint
+from levit.errors import ConfigError, LevitWarning
 from levit.spec.preprocessing import Preprocessing
 from tests.architectures import architectures
+from tests.conftest import GOLDEN
 
 
 @given(architecture=architectures())
@@ -98,3 +104,18 @@ def test_more_classes_than_names_can_be_made_for_are_refused():
 
 def test_classes_without_names_are_numbered():
     assert labels_from_config({"num_labels": 3}) == ("LABEL_0", "LABEL_1", "LABEL_2")
+
+
+@pytest.mark.parametrize("write", [write_checkpoint, write_levit_folder])
+def test_a_size_that_the_image_processor_cannot_resize_to_is_a_warning(tmp_path, write):
+    checkpoint = read_checkpoint(GOLDEN / "tiny" / "transformers")
+    changed = replace(checkpoint, preprocessing=replace(checkpoint.preprocessing, resize=127))
+    with pytest.warns(LevitWarning, match="resize 127 becomes 126, .* use BitImageProcessor with `shortest_edge` 127"):
+        write(changed, tmp_path)
+    assert read_checkpoint(tmp_path).preprocessing.resize == 126
+
+
+def test_all_other_sizes_are_read_as_they_were_written():
+    for resize in set(range(1, 600)) - set(range(7, 600, 8)):
+        preprocessing = Preprocessing(resize=resize, crop=(64, 64))
+        assert preprocessing_from_config(preprocessor_config(preprocessing), (64, 64)) == preprocessing

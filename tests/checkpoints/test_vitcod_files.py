@@ -37,6 +37,12 @@ def test_masks_are_read_as_they_were_written(masks, tmp_path):
     assert all(np.array_equal(read[name], mask) for name, mask in masks.items())
 
 
+def write_shape(path, shape):
+    """Write the header of an array without its numbers."""
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|b1", "fortran_order": False, "shape": shape})
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -44,6 +50,8 @@ def test_masks_are_read_as_they_were_written(masks, tmp_path):
         (lambda path: path.write_bytes(b"damaged"), "mask_dpt1.npy: not an array of numpy"),
         (lambda path: np.save(path, np.zeros((3, 6, 4, 4))), "mask_dpt1.npy is not an array of bool"),
         (lambda path: np.save(path, np.zeros((2, 6, 4, 4), bool)), "mask_dpt1.npy is of shape [2, 6, 4, 4], not [3, "),
+        (lambda path: write_shape(path, (3, 6, 1 << 30, 1 << 30)), "mask_dpt1.npy: not an array of numpy (Unable to"),
+        (lambda path: write_shape(path, (1 << 70,)), "mask_dpt1.npy: not an array of numpy (Python int too large"),
         (lambda path: np.save(path, np.array([{}], object)), "mask_dpt1.npy: not an array of numpy"),
     ],
 )

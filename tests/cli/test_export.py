@@ -51,6 +51,11 @@ def test_fp16_weights_make_a_smaller_file(console, model, tmp_path):
     assert json.loads(console("info", tmp_path / "fp16.onnx", "--json").out)["precision"] == "fp16"
 
 
+def test_a_path_with_a_space_is_quoted_in_the_next_command(console, model, tmp_path):
+    written = console("export", model, tmp_path / "my fruit.onnx")
+    assert f"levit predict PHOTO --model '{tmp_path / 'my fruit.onnx'}'" in " ".join(written.out.split())
+
+
 def test_an_existing_file_is_replaced(console, model, tmp_path):
     (tmp_path / "fruit.onnx").write_text("old")
     assert console("export", model, tmp_path / "fruit.onnx").code == 0

@@ -1,5 +1,7 @@
 """A checkpoint that is adapted to another image size computes the same as the torch network at that size."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -40,6 +42,24 @@ def test_preprocessing_keeps_the_ratio_of_crop_to_resized_image():
     assert after.resize == int(before.resize * 64 / before.crop[0])
     assert resize_checkpoint(checkpoint, (64, 48)).preprocessing.resize == (64, 48)
     assert resize_checkpoint(checkpoint, SMALL.image_height_width) is checkpoint
+
+
+@pytest.mark.parametrize(
+    ("before", "size", "after"),
+    [
+        (((40, 48), (32, 32)), (64, 64), ((80, 96), (64, 64))),
+        (((40, 48), (32, 32)), (64, 48), ((80, 72), (64, 48))),
+        (((32, 32), None), (64, 48), ((64, 48), None)),
+        ((None, (32, 32)), (64, 48), (None, (64, 48))),
+        ((40, (32, 32)), (64, 64), (80, (64, 64))),
+        ((40, (32, 32)), (64, 48), ((64, 48), (64, 48))),
+    ],
+)
+def test_each_step_of_the_preprocessing_is_scaled_or_stays_omitted(before, size, after):
+    checkpoint = random_checkpoint(SMALL)
+    changed = replace(checkpoint.preprocessing, resize=before[0], crop=before[1])
+    preprocessing = resize_checkpoint(replace(checkpoint, preprocessing=changed), size).preprocessing
+    assert (preprocessing.resize, preprocessing.crop) == after
 
 
 def test_an_image_size_of_zero_is_an_error():

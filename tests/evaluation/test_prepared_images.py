@@ -64,3 +64,10 @@ def test_unreadable_images_and_empty_data_raise_errors():
 def test_agreement_is_the_fraction_of_equal_predictions():
     logits = np.float32([[1, 2], [2, 1], [2, 1], [1, 2]])
     assert agreement(logits, np.float32([[3, 4], [4, 3], [4, 3], [4, 3]])) == 0.75
+
+
+def test_agreement_of_several_labels_is_the_fraction_of_equal_labels():
+    logits = np.float32([[1], [-1], [2], [3]])
+    assert agreement(logits, -logits) == 1
+    assert agreement(logits, -logits, is_multi_label=True) == 0
+    assert agreement(np.float32([[1, 2, -3]]), np.float32([[1, -2, -3]]), is_multi_label=True) == 2 / 3

@@ -11,7 +11,7 @@ from tests.runtime.small_model import SMALL
 ACCURACY = Accuracy(top1=0.375, top5=0.75, images=10, data="val", sha256="0" * 64, engine="openvino", precision="fp32")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def model():
     return build_artifact(random_checkpoint(SMALL))
 
@@ -23,6 +23,14 @@ def test_an_accuracy_is_recorded_and_the_network_is_not_changed(tmp_path, model)
     assert artifact_of(recorded).accuracy == ACCURACY
     assert recorded.graph == model.graph
     assert [entry.name for entry in tmp_path.iterdir()] == ["x.onnx"]
+
+
+def test_metadata_of_other_programs_are_kept(tmp_path, model):
+    model.metadata_props.add(key="reviewed_by", value="someone")
+    write_model(model, tmp_path / "x.onnx")
+    artifact = record_accuracy(tmp_path / "x.onnx", ACCURACY)
+    recorded = {pair.key: pair.value for pair in onnx.load(tmp_path / "x.onnx").metadata_props}
+    assert recorded == {"reviewed_by": "someone"} | artifact.to_metadata()
 
 
 @pytest.mark.parametrize("name", ["text.onnx", "missing.onnx"])

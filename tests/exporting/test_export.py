@@ -25,6 +25,7 @@ def folder(tmp_path_factory):
     model.load_state_dict({name: torch.from_numpy(np.asarray(array)) for name, array in weights.items()})
     saved = tmp_path_factory.mktemp("small")
     model.save_pretrained(saved)
+    levit.load_image_processor(saved).save_pretrained(saved)
     return saved
 
 

@@ -1,13 +1,17 @@
 """Models in OpenVINO's own format compute the same logits as the ONNX file, and keep its metadata."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import safetensors.torch
+import torch
 
 import levit
-from levit.errors import EngineError, ExportError
+from levit.errors import CheckpointError, EngineError, ExportError
+from levit.exporting import openvino_files
 from levit.exporting.openvino_files import write_openvino
 from levit.runtime.model_info import describe
 from levit.runtime.model_resolution import find_artifact
@@ -27,7 +31,8 @@ def folder(tmp_path_factory) -> Path:
 
 def test_both_files_are_written_and_counted(tmp_path):
     checkpoint = write_checkpoint(tmp_path / "checkpoint")
-    (tmp_path / "small.bin").write_text("an earlier file")
+    for name in ("small.xml", "small.bin"):
+        (tmp_path / name).write_text("an earlier file")
     report = levit.export(checkpoint, tmp_path / "small.xml", format="openvino", weights="fp16")
     assert {entry.name for entry in tmp_path.iterdir()} == {"checkpoint", "small.xml", "small.bin"}
     assert report.num_bytes == sum((tmp_path / name).stat().st_size for name in ("small.xml", "small.bin"))
@@ -71,6 +76,50 @@ def test_other_engines_and_damaged_files_are_errors_of_one_line(folder, tmp_path
     with pytest.raises(EngineError) as caught:
         levit.Classifier(tmp_path / "alone.xml")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "checkpoint/pytorch_model.bin"])
+def test_the_weights_of_the_checkpoint_are_not_overwritten(tmp_path, name):
+    checkpoint = write_checkpoint(tmp_path / "checkpoint")
+    weights = checkpoint / "pytorch_model.bin"
+    torch.save(safetensors.torch.load_file(checkpoint / "model.safetensors"), weights)
+    (checkpoint / "model.safetensors").unlink()
+    (checkpoint / "pytorch_model.xml").touch()
+    before = weights.read_bytes()
+    with pytest.raises(CheckpointError, match=r"pytorch_model\.bin: the target is the source: give another target"):
+        levit.export(tmp_path / name, checkpoint / "pytorch_model.xml")
+    assert weights.read_bytes() == before
+
+
+def test_a_bin_file_without_a_graph_is_not_overwritten(tmp_path):
+    checkpoint = write_checkpoint(tmp_path / "checkpoint")
+    (tmp_path / "small.bin").write_text("weights of torch")
+    with pytest.raises(ExportError, match=r"small\.bin is not of a model of OpenVINO, because there is no small\.xml"):
+        levit.export(checkpoint, tmp_path / "small.xml")
+    assert (tmp_path / "small.bin").read_text() == "weights of torch"
+
+
+def test_an_error_of_openvino_while_it_writes_is_an_export_error(tmp_path, monkeypatch):
+    def fail(*_arguments, **_options):
+        raise RuntimeError("Check failed:\nbasic_ios::clear: iostream error\n")
+
+    monkeypatch.setattr(openvino_files.openvino, "save_model", fail)
+    with pytest.raises(ExportError, match=r"small\.xml cannot be written \(basic_ios::clear: iostream error\)$"):
+        write_openvino(onnx.load(find_artifact(None)), tmp_path / "small.xml")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_incomplete_weights_do_not_replace_a_file(tmp_path, monkeypatch):
+    def cut_short(network, path, **options):
+        save_model(network, path, **options)
+        weights = Path(path).with_suffix(".bin")
+        os.truncate(weights, weights.stat().st_size - 1)
+
+    save_model = openvino_files.openvino.save_model
+    monkeypatch.setattr(openvino_files.openvino, "save_model", cut_short)
+    with pytest.raises(ExportError, match=r"cannot be written \(Incorrect weights in bin file!\)$"):
+        write_openvino(onnx.load(find_artifact(None)), tmp_path / "small.xml")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

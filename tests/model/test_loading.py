@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -70,3 +72,11 @@ def test_invalid_arguments_are_named_in_the_error():
         levit.load_checkpoint(TINY / "timm", num_labels=0)
     with pytest.raises(TypeError, match="activation: not accepted together with a checkpoint that was read already"):
         levit.load_checkpoint(levit.read_checkpoint(TINY / "timm"), activation="silu")
+
+
+def test_an_image_processor_that_resizes_to_one_pixel_less_is_a_warning():
+    checkpoint = levit.read_checkpoint(TINY / "timm")
+    changed = replace(checkpoint, preprocessing=replace(checkpoint.preprocessing, resize=127))
+    with pytest.warns(levit.LevitWarning, match="^LevitImageProcessor: resize 127 becomes 126"):
+        processor = levit.load_image_processor(changed)
+    assert processor.size["shortest_edge"] == 111

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,6 +93,8 @@ class Checkpoint:
 def check_weights(weights: Weights, architecture: Architecture, name: str) -> None:
     """Check that weights are exactly those of an architecture, and finite.
 
+    Values are read only if names and shapes are right, because an array that does not fit may be of any size.
+
     Args:
         weights: canonical name -> array.
         architecture: hyperparameters of the network.
@@ -101,7 +104,7 @@ def check_weights(weights: Weights, architecture: Architecture, name: str) -> No
         CheckpointError: the reason counts the weights of each kind of problem and names the first ones.
     """
     shapes = weight_shapes(architecture)
-    problems = {
+    _check_none({
         "missing": [key for key in shapes if key not in weights],
         "unexpected": [key for key in weights if key not in shapes],
         "mis-shaped": [
@@ -109,12 +112,18 @@ def check_weights(weights: Weights, architecture: Architecture, name: str) -> No
             for key, shape in shapes.items()
             if key in weights and weights[key].shape != shape
         ],
+    }, name)  # fmt: skip
+    _check_none({
         "not finite": [key for key, array in weights.items() if not np.isfinite(array).all()],
         "without a key for some query": [
             key for key, array in weights.items() if key.endswith(f".{MASK}") and not array.any(axis=-1).all()
         ],
         "negative": [key for key, array in weights.items() if key.endswith("running_var") and (array < 0).any()],
-    }
+    }, name)  # fmt: skip
+
+
+def _check_none(problems: Mapping[str, list[str]], name: str) -> None:
+    """Check that no weight has one of the problems."""
     summary = "; ".join(f"{len(keys)} {problem} ({_shorten(keys)})" for problem, keys in problems.items() if keys)
     if summary:
         raise CheckpointError(f"the weights do not fit the configuration: {summary}", source=name)

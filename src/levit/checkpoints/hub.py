@@ -51,6 +51,24 @@ def download_from_hub(hub_id: str, revision: str | None) -> Path:
     raise _missing_weights(hub_id, revision, folder)
 
 
+def cached_file(hub_id: str, name: str, revision: str | None) -> Path | None:
+    """File of a model in the hub's cache, or None if it is not there.
+
+    Args:
+        hub_id: owner and name of the model; None is returned for a text that cannot be one.
+        name: name of the file.
+        revision: branch, tag or commit, or None for the default branch.
+    """
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        file = try_to_load_from_cache(hub_id, name, revision=revision)
+    except HFValidationError:
+        return None
+    return Path(file) if isinstance(file, str) else None
+
+
 def is_reachable(hub_id: str, *, seconds: float = _RESPONSE_SECONDS) -> bool:
     """Return whether the hub responds to a request for a model, once and without the retries of a download.
 

@@ -224,7 +224,9 @@ def _inferred_configuration(
 ) -> _Configuration:
     """Configuration by the shapes of the weights, and by timm's config.json if there is one."""
     shapes = {key: array.shape for key, array in translated.weights.items()}
-    timm_fields: dict[str, Any] = {"activation": timm_activation(config), "image_size": timm_image_size(config)}
+    timm_fields: dict[str, Any] = {"image_size": timm_image_size(config)}
+    if "activation" not in given:
+        timm_fields["activation"] = timm_activation(config)
     architecture = infer_architecture(shapes, name, fields=translated.fields, **{**timm_fields, **given})
     size = architecture.image_height_width
     if is_timm(config):

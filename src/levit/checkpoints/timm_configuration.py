@@ -17,6 +17,7 @@ from levit.spec.variants import ALL_VARIANTS
 
 _FILTER_NUMBERS = {name: number for number, name in RESAMPLE_FILTERS.items()}
 _ACTIVATIONS = {"hardswish": "hard_swish", "silu": "silu", "gelu": "gelu", "gelu_tanh": "gelu_tanh"}
+_OTHER_NAMES = {"hardswish": "hardswish", "swish": "silu"}  # of timm, for the same functions
 _COMMON_CROP_RATIOS = (1.0, 0.9, 0.875, 0.95)
 _DEFAULT_CROP_RATIO = 0.875  # timm's default for files without crop_pct, although it is 0.9 for its own LeViTs
 
@@ -27,11 +28,20 @@ def is_timm(config: Mapping[str, Any]) -> bool:
 
 
 def timm_activation(config: Mapping[str, Any]) -> str | None:
-    """Activation of a configuration, or None if it has none."""
+    """Activation of a configuration, or None if it has none.
+
+    Raises:
+        ConfigError: it is not supported.
+    """
     layer = _section(config, "model_args").get("act_layer")
     if layer is not None:
-        names = {name: activation for activation, name in _ACTIVATIONS.items()} | {"swish": "silu"}
-        return names.get(str(layer).lower(), "hardswish")
+        names = {name: activation for activation, name in _ACTIVATIONS.items()} | _OTHER_NAMES
+        activation = names.get(str(layer).lower())
+        if activation is None:
+            raise ConfigError(
+                f"unknown value {shown(layer)}", source="act_layer", hint=f"use one of {', '.join(names)}"
+            )
+        return activation
     name = str(config.get("architecture", "")).replace("levit_conv_", "levit_").replace("_", "-")
     return next((variant.activation for variant in ALL_VARIANTS.values() if variant.name == name), None)
 

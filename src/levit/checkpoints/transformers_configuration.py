@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.image_processor_types import ImageProcessorType, image_processor_type
 from levit.checkpoints.training_fields import MULTI_LABEL as MULTI_LABEL
-from levit.errors import ConfigError
+from levit.errors import ConfigError, LevitWarning
 from levit.spec.architecture import Architecture, Downsample, Grid
-from levit.spec.field_values import (
-    check_flag,
-    check_integer,
-    check_number,
-    is_integer,
-    is_number,
-    shown,
-)
+from levit.spec.field_values import check_flag, check_integer, check_number, is_integer, is_number, shown
 from levit.spec.labels import default_labels
 from levit.spec.preprocessing import Preprocessing
 
@@ -130,7 +124,11 @@ def is_supported_by_transformers(architecture: Architecture) -> bool:
 
 
 def preprocessor_config(preprocessing: Preprocessing) -> dict[str, Any]:
-    """Content of the preprocessor_config.json for a preprocessing: the inverse of `preprocessing_from_config`."""
+    """Content of the preprocessor_config.json for a preprocessing.
+
+    It is the inverse of `preprocessing_from_config`, except for every eighth size of `resize`: LeViT's image processor
+    cannot resize to 7, 15, 23, … pixels, and resizes to one less, of which a `LevitWarning` is issued.
+    """
     values: dict[str, Any] = {
         "image_processor_type": "LevitImageProcessor",
         "do_resize": preprocessing.resize is not None,
@@ -140,10 +138,7 @@ def preprocessor_config(preprocessing: Preprocessing) -> dict[str, Any]:
         "resample": preprocessing.resample,
     }
     if isinstance(preprocessing.resize, int):
-        # transformers multiplies by 256/224 and rounds down, which omits every eighth size: then use the next lower.
-        values["size"] = {"shortest_edge": -(-preprocessing.resize * 224 // 256)}
-        if int(256 / 224 * values["size"]["shortest_edge"]) > preprocessing.resize:
-            values["size"]["shortest_edge"] -= 1
+        values["size"] = {"shortest_edge": _shortest_edge(preprocessing.resize)}
     elif preprocessing.resize is not None:
         values["size"] = dict(zip(("height", "width"), preprocessing.resize, strict=True))
     if preprocessing.crop is not None:
@@ -223,6 +218,20 @@ def preprocessing_from_config(config: JsonObject, image_size: Grid) -> Preproces
         mean=_channels("image_mean", config["image_mean"]) if normalizes else None,
         std=_channels("image_std", config["image_std"]) if normalizes else None,
     )
+
+
+def _shortest_edge(resize: int) -> int:
+    """`shortest_edge` for which LeViT's image processor resizes to a number of pixels, or to one less."""
+    shortest = -(-resize * 224 // 256)
+    if int(256 / 224 * shortest) == resize:
+        return shortest
+    warnings.warn(
+        f"LevitImageProcessor: resize {resize} becomes {resize - 1}, because it multiplies `shortest_edge` by 256/224 "
+        f"and rounds down: for {resize}, use BitImageProcessor with `shortest_edge` {resize}",
+        LevitWarning,
+        stacklevel=3,
+    )
+    return shortest - 1
 
 
 def _channels(name: str, values: object) -> tuple[Any, ...]:

@@ -81,7 +81,7 @@ def _read(file: Path) -> NDArray[np.bool_]:
     check_regular_file(file)
     try:
         array = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, MemoryError, OverflowError) as error:
         raise CheckpointError(f"not an array of numpy ({first_line(error)})", source=file) from error
     if not isinstance(array, np.ndarray) or array.dtype not in (np.bool_, np.uint8):
         raise CheckpointError("is not an array of bool", source=file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from os import PathLike, fspath
 from pathlib import Path
 
@@ -104,6 +105,25 @@ def check_no_revision(revision: str | None, name: str, kind: str) -> None:
         raise CheckpointError(
             f"{kind} has no revision {revision!r}", source=name, hint="give a name on the hub, or no revision"
         )
+
+
+def check_is_not_source(source: str | PathLike[str], *targets: Path) -> None:
+    """Check that none of the files to write is the weight file of the source.
+
+    Args:
+        source: path, name or address, as in `levit.read_checkpoint`.
+        targets: the files to write.
+
+    Raises:
+        CheckpointError: one of them is.
+    """
+    if not _exists(Path(source)):
+        return
+    with suppress(OSError):  # a path that cannot be resolved
+        weights = find_weights(source).resolve()
+        for target in targets:
+            if target.resolve() == weights:
+                raise CheckpointError("the target is the source", source=target, hint="give another target")
 
 
 def _exists(path: Path) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -24,13 +23,12 @@ from levit.checkpoints.transformers_configuration import (
     PREPROCESSOR_FILE,
     config_from_checkpoint,
     is_supported_by_transformers,
-    preprocessing_from_config,
     preprocessor_config,
 )
 from levit.checkpoints.vit_pytorch_architecture import check_vit_pytorch
 from levit.checkpoints.vit_pytorch_weights import to_vit_pytorch
 from levit.checkpoints.weight_file_writing import write_errors, write_weight_file
-from levit.checkpoints.weight_lookup import find_weights
+from levit.checkpoints.weight_lookup import check_is_not_source
 from levit.checkpoints.weight_names import SAFETENSORS_FILE, WEIGHT_FILES, is_pickle
 from levit.errors import CheckpointError
 from levit.files import updating_folder
@@ -90,7 +88,7 @@ def convert(
         ['config.json', 'model.safetensors']
     """
     _check_path(Path(target))
-    _check_is_not_source(source, Path(target))
+    check_is_not_source(source, Path(target), *(Path(target, name) for name in WEIGHT_FILES))
     checkpoint = read_checkpoint(
         source, activation=activation, image_size=image_size, revision=revision, use_ema=use_ema
     )
@@ -111,10 +109,9 @@ def write_checkpoint(checkpoint: Checkpoint, target: str | PathLike[str], *, to:
     if to in _FOLDER_DIALECTS:
         files = _configuration_files(checkpoint, dialect)
         write_folder(path, arrays_in(checkpoint, dialect), files, dialect)
-        if dialect is TRANSFORMERS:
-            written = preprocessing_from_config(files[PREPROCESSOR_FILE], size)
-        else:
-            written = timm_preprocessing(files[CONFIG_FILE], size)
+        if dialect is TRANSFORMERS:  # `preprocessor_config` warns about what it changes
+            return target
+        written = timm_preprocessing(files[CONFIG_FILE], size)
     else:
         write_weight_file(path, arrays_in(checkpoint, dialect), dialect, checkpoint.labels)
         if path.suffix == ".safetensors" or to != "mmpretrain":
@@ -160,14 +157,6 @@ def arrays_in(checkpoint: Checkpoint, dialect: Dialect) -> Weights:
 def _check_path(target: Path) -> None:
     if "\0" in str(target):
         raise CheckpointError("contains a NUL character", source=target, hint="give another path")
-
-
-def _check_is_not_source(source: str | PathLike[str], target: Path) -> None:
-    """Check that the target does not overwrite the source."""
-    with suppress(OSError):  # a name that is not a file
-        weights = find_weights(source).resolve() if Path(source).exists() else None
-        if weights in {path.resolve() for path in (target, *(target / name for name in WEIGHT_FILES))}:
-            raise CheckpointError("the target is the source", source=target, hint="give another target")
 
 
 def _offset_tables(checkpoint: Checkpoint) -> Weights:

@@ -18,8 +18,8 @@ from levit.spec.preprocessing import Preprocessing
 def resize_checkpoint(checkpoint: Checkpoint, image_size: Grid) -> Checkpoint:
     """Adapt a checkpoint to another image size.
 
-    The preprocessing keeps the ratio of crop to resized image. If the size is not square, images are resized to
-    exactly this size.
+    The preprocessing keeps the ratio of crop to resized image, and omits the steps that it omitted before. An image
+    whose shorter side was resized is resized to exactly the new size if the old or the new one is not square.
 
     Args:
         checkpoint: result of `levit.read_checkpoint`.
@@ -82,7 +82,12 @@ def resize_attention_biases(biases: NDArray[Any], trained: Grid, grid: Grid) -> 
 
 
 def _resize_preprocessing(preprocessing: Preprocessing, image_size: Grid) -> Preprocessing:
-    resize, crop = preprocessing.resize, preprocessing.crop
-    if isinstance(resize, int) and crop is not None and image_size[0] == image_size[1] and crop[0] == crop[1]:
-        return replace(preprocessing, resize=int(resize * image_size[0] / crop[0]), crop=image_size)
-    return replace(preprocessing, resize=image_size, crop=image_size)
+    resize, old = preprocessing.resize, preprocessing.output_size
+    if old is None:
+        return preprocessing
+    if isinstance(resize, tuple):
+        resize = (resize[0] * image_size[0] // old[0], resize[1] * image_size[1] // old[1])
+    elif resize is not None:
+        is_square = old[0] == old[1] and image_size[0] == image_size[1]
+        resize = resize * image_size[0] // old[0] if is_square else image_size
+    return replace(preprocessing, resize=resize, crop=preprocessing.crop and image_size)

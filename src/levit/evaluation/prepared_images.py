@@ -128,8 +128,16 @@ def prepare_images(
         )
 
 
-def agreement(logits: Logits, other_logits: Logits) -> float:
-    """Fraction of the images with the same prediction, in [0, 1]; both arguments are float32 [images, classes]."""
+def agreement(logits: Logits, other_logits: Logits, *, is_multi_label: bool = False) -> float:
+    """Fraction of equal predictions, in [0, 1].
+
+    Args:
+        logits: float32 [images, classes].
+        other_logits: float32 [images, classes].
+        is_multi_label: whether an image has a prediction for each class, a score above 0.5 or not, instead of one.
+    """
+    if is_multi_label:
+        return float(np.mean((logits > 0) == (other_logits > 0)))
     return float(np.mean(logits.argmax(axis=1) == other_logits.argmax(axis=1)))
 
 

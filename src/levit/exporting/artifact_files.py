@@ -13,7 +13,7 @@ from levit.checkpoints.regular_files import check_regular_file
 from levit.errors import CheckpointError, EngineError, ExportError, errors_name, first_line
 from levit.files import write_bytes
 from levit.runtime.external_data import check_external_data
-from levit.spec.artifact import Accuracy, Artifact, Rejection
+from levit.spec.artifact import PREFIX, Accuracy, Artifact, Rejection
 
 
 def artifact_of(model: onnx.ModelProto) -> Artifact:
@@ -82,6 +82,7 @@ def _update_metadata(path: Path, **changes: Accuracy | Rejection) -> Artifact:
         raise CheckpointError(f"not an ONNX file ({first_line(error)})", source=path) from error
     with errors_name(path):
         artifact = replace(artifact_of(model), **changes)  # type: ignore[arg-type]
-    onnx.helper.set_model_props(model, artifact.to_metadata())
+    others = {pair.key: pair.value for pair in model.metadata_props if not pair.key.startswith(PREFIX)}
+    onnx.helper.set_model_props(model, others | artifact.to_metadata())
     write_model(model, path)
     return artifact

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 from dataclasses import dataclass
 from os import PathLike
@@ -13,7 +14,7 @@ from levit import __version__
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.from_model import TorchModel, checkpoint_from_model
 from levit.checkpoints.reading import read_checkpoint
-from levit.checkpoints.weight_lookup import check_no_revision
+from levit.checkpoints.weight_lookup import check_is_not_source, check_no_revision
 from levit.data.open_data import open_data
 from levit.deployment.bias_interpolation import resize_checkpoint
 from levit.deployment.build import build_artifact
@@ -80,7 +81,7 @@ def export(
         checkpoint: file, folder or name on the hub, as for `levit.read_checkpoint`; a checkpoint that was read; or a
             network of levit or transformers in memory.
         path: file to write, `….onnx`, or `….xml` with `….bin` beside it for OpenVINO. An existing file is replaced when
-            the new one is complete and verified.
+            the new one is complete and verified, but not the checkpoint itself, nor a `….bin` without its `….xml`.
         weights: type of the stored weights. "fp16" halves the size of the file; the arithmetic is float32.
             "int8" also computes in int8.
         format: "onnx", which runs anywhere; or "openvino", OpenVINO's own format with the same metadata; None for that
@@ -101,7 +102,7 @@ def export(
         Path, metadata, size and maximum difference of the file.
 
     Raises:
-        CheckpointError: the checkpoint cannot be read, or has no revisions.
+        CheckpointError: the checkpoint cannot be read, would be overwritten, or has no revisions.
         ConfigError: the image size is too small.
         DataError: the images cannot be used.
         ExportError: an option is invalid; the file cannot be written; its logits differ from the checkpoint's; or the
@@ -118,6 +119,8 @@ def export(
     """
     target = Path(path)
     _check_target(target, format)
+    if isinstance(checkpoint, str | PathLike):
+        check_is_not_source(checkpoint, target, target.with_suffix(".bin"))
     _check_options(weights, quantization_data, quantization_images, evaluation, max_drop)
     loaded = _read(checkpoint, revision)
     if image_size is not None:
@@ -156,6 +159,13 @@ def _check_target(target: Path, file_format: Format | None) -> None:
         raise ExportError(f"give a file name that ends in {' or '.join(suffixes)}", source=target)
     if not target.parent.is_dir():
         raise ExportError(f"cannot be written ({os.strerror(errno.ENOENT)})", source=target)
+    weights = target.with_suffix(".bin")
+    if target.suffix == SUFFIXES["openvino"] and weights.exists() and not target.exists():
+        raise ExportError(
+            f"is not of a model of OpenVINO, because there is no {target.name} beside it",
+            source=weights,
+            hint="give another name, or delete it",
+        )
 
 
 def _check_options(
@@ -182,6 +192,8 @@ def _check_options(
         raise ExportError(f"`quantization_images` is {quantization_images}", hint="use at least 1")
     if max_drop is not None and evaluation is None:
         raise ExportError("`max_drop` requires labeled images", hint="give `evaluation`")
+    if max_drop is not None and not 0 <= max_drop < math.inf:
+        raise ExportError(f"`max_drop` is {max_drop:g}", hint="use a finite number of at least 0")
 
 
 def _read(checkpoint: str | PathLike[str] | Checkpoint | TorchModel, revision: str | None) -> Checkpoint:

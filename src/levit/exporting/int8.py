@@ -96,7 +96,7 @@ def make_int8(
         sha256=sha256,
         images=num_images,
         float_layers=tuple(float_layers),
-        agreement=agreement(before.logits, after.logits),
+        agreement=agreement(before.logits, after.logits, is_multi_label=artifact.is_multi_label),
         max_logit_difference=float(np.abs(before.logits - after.logits).max()),
         is_in_sample=evaluation is None or bool(float_layers),
         fp32=before.accuracy,
@@ -124,7 +124,7 @@ def check_agreement(agreement: float, max_logit_difference: float, name: str) ->
     """Raise an `ExportError` if too few predictions equal those in fp32, or a logit is not finite.
 
     Args:
-        agreement: fraction of the images with the same prediction, in [0, 1].
+        agreement: fraction of equal predictions, in [0, 1].
         max_logit_difference: largest absolute difference of a logit to fp32.
         name: name of the model, for the error.
     """
@@ -168,7 +168,7 @@ def restore_float_layers(
         f"loses {before.drop_to(after):.2f} points of top-1 on {images.data} even with every layer in floating point "
         f"(allowed: {max_drop:g}), so nothing was written",
         source=artifact_of(before.model).source.name,
-        hint="raise `max_drop`, or use `precision` fp16",
+        hint="raise `max_drop`, or use `weights` fp16",
     )
 
 
@@ -178,7 +178,8 @@ def _rank_layers(quantized: onnx.ModelProto, before: Candidate, images: Prepared
     expected = before.logits[: len(pixel_values)]
 
     def remaining_error(layer: str) -> float:
-        engine = open_engine(restore(quantized, before.model, [layer]).SerializeToString())
+        model = restore(quantized, before.model, [layer]).SerializeToString()
+        engine = open_engine(model, engine=exact_int8_engine())
         return float(np.square(engine.run(pixel_values) - expected).mean())
 
     return sorted(quantizable_layers(before.model), key=remaining_error)

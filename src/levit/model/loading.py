@@ -40,7 +40,8 @@ def load_checkpoint(
 
     Returns:
         `LevitForImageClassificationWithTeacher` for a checkpoint with two heads, `LevitForImageClassification` for one
-        head, `LevitModel` for none; weights in float32 on the CPU.
+        head, `LevitModel` for none; weights in float32 on the CPU. Its attribute `preprocessing` is that of the
+        checkpoint, with which `levit.export` exports it.
 
     Raises:
         CheckpointError: the checkpoint cannot be read.
@@ -67,6 +68,7 @@ def load_checkpoint(
         if not (is_new_head and name.startswith(HEADS))
     }
     model.load_state_dict(tensors, strict=not is_new_head)
+    model.preprocessing = checkpoint.preprocessing
     if is_new_head:
         warnings.warn(
             f"{checkpoint.source.name}: {num_heads} head{'s' if num_heads > 1 else ''} for {num_labels} classes "
@@ -78,6 +80,9 @@ def load_checkpoint(
 
 def load_image_processor(path_or_id: str | PathLike[str] | Checkpoint, **kwargs: Any) -> LevitImageProcessor:
     """Create the image processor of a checkpoint of any dialect, with the preprocessing of its library.
+
+    It cannot resize to every eighth size, of timm's 64 pixels with `crop_pct` 0.9 for instance: it resizes to one pixel
+    less, with a `LevitWarning`.
 
     Args:
         path_or_id: file, folder or name on the hub, as for `levit.read_checkpoint`; or a checkpoint that was read.
