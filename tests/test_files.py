@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
+from pathlib import Path
 
 import pytest
 
-from levit.files import remove_partials, replacing, updating_folder, write_text
+from levit.files import remove, remove_partials, replacing, updating_folder, write_text
 
 
 def test_a_file_is_replaced_when_it_is_complete(tmp_path):
@@ -78,6 +80,33 @@ def test_a_folder_with_read_only_files_and_links_is_written(tmp_path):
             (partial / "link").symlink_to(tmp_path / "original")
             (partial / "broken").symlink_to(tmp_path / "missing")
     assert (tmp_path / "copies" / "copy").read_text() == "photo"
+
+
+def test_read_only_files_are_synced_and_deleted_on_windows(tmp_path, monkeypatch):
+    """Windows opens only files without the read-only attribute for writing, and deletes no others."""
+
+    def open_as_windows(file, mode="r", **options):
+        if "+" in mode and not file.stat().st_mode & stat.S_IWRITE:
+            raise PermissionError(13, "Permission denied", str(file))
+        return original(file, mode, **options)
+
+    def delete_as_windows(folder, **options):
+        assert all(file.stat().st_mode & stat.S_IWRITE for file in folder.rglob("*"))
+        rmtree(folder, **options)
+
+    original, rmtree = Path.open, shutil.rmtree
+    monkeypatch.setattr("levit.files._ON_WINDOWS", True)
+    monkeypatch.setattr(Path, "open", open_as_windows)
+    monkeypatch.setattr("levit.files.shutil.rmtree", delete_as_windows)
+    (tmp_path / "photo").write_bytes(b"photo")
+    (tmp_path / "photo").chmod(0o444)
+    with replacing(tmp_path / "copies") as partial:
+        partial.mkdir()
+        shutil.copy2(tmp_path / "photo", partial / "photo")
+    assert stat.S_IMODE((tmp_path / "copies" / "photo").stat().st_mode) == 0o444
+    remove(tmp_path / "copies")
+    remove(tmp_path / "photo")
+    assert not any(tmp_path.iterdir())
 
 
 def test_partial_files_of_killed_processes_are_deleted(tmp_path):

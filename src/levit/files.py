@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
+
+_ON_WINDOWS = os.name == "nt"
 
 
 @contextmanager
@@ -100,16 +103,30 @@ def remove_partials(folder: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Flush a file, or every file below a folder, to the disk; links are left alone, as are the files they lead to."""
+    """Flush a file, or every file below a folder, to the disk; links are left alone, as are the files they lead to.
+
+    Read-only files, such as copies of read-only photos, are synced on Windows, too, and stay read-only.
+    """
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     for file in files:
         if not file.is_symlink():
-            with file.open("r+b" if os.name == "nt" else "rb") as stream:  # a copied file may be read-only
-                os.fsync(stream.fileno())
+            mode = file.stat().st_mode
+            if _ON_WINDOWS:
+                file.chmod(mode | stat.S_IWRITE)
+            try:
+                with file.open("r+b" if _ON_WINDOWS else "rb") as stream:
+                    os.fsync(stream.fileno())
+            finally:
+                if _ON_WINDOWS:
+                    file.chmod(mode)
 
 
 def remove(path: Path) -> None:
-    """Delete a file or a folder, if it exists."""
+    """Delete a file or a folder, if it exists, also a read-only one."""
+    for file in (path, *path.rglob("*")) if _ON_WINDOWS else ():  # which refuses to delete read-only files
+        if not file.is_symlink():
+            with suppress(OSError):
+                file.chmod(stat.S_IRWXU)
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -118,7 +135,7 @@ def remove(path: Path) -> None:
 
 def _sync_entry(folder: Path) -> None:
     """Flush the names in a folder to the disk; Windows does so by itself, and cannot open folders."""
-    if os.name == "nt":
+    if _ON_WINDOWS:
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -89,3 +89,20 @@ def test_near_duplicates_are_found_on_request(console, tmp_path):
     assert re.search(r"cat/small\.jpg is like all: cat/cat\.jpg \((0\.9[89]\d|1\.000)\)$", line.rstrip())
     result = console("data", tmp_path / "pets", "--similarity", "0.9")
     assert (result.code, result.err) == (2, "levit: --similarity needs --similar\n")
+
+
+def test_an_invalid_similarity_is_refused_before_images_are_read(console, pets, monkeypatch):
+    monkeypatch.setattr(
+        "levit.evaluation.inspect_data.inspect_splits", lambda *_, **__: pytest.fail("images were read")
+    )
+    result = console("data", pets, "--similar", "--similarity", "2")
+    assert (result.code, result.err) == (2, "levit: --similarity is 2.0: give a number above 0, and at most 1\n")
+
+
+def test_classes_of_the_same_name_are_counted_separately(console, tmp_path):
+    (tmp_path / "classes.txt").write_text("crane\ncrane\n")
+    for number in range(3):
+        Image.new("L", (8, 8 + number)).save(tmp_path / f"{number}.png")
+    (tmp_path / "val.txt").write_text("0.png 0\n1.png 1\n2.png 1\n")
+    (summary,) = json.loads(console("data", tmp_path / "val.txt", "--json").out)
+    assert summary["classes"] == {"crane": 1, "crane (2)": 2}

@@ -80,6 +80,16 @@ def test_features_of_another_model_are_refused(console, model, photos, tmp_path)
     assert result.err == "levit: e.npz has features of another model, fruit, than other: give that model by --model\n"
 
 
+def test_an_existing_file_stays_if_no_image_can_be_read(console, model, photos):
+    assert console("embed", "a.png", "-m", model, "-o", "e.npz").code == 0
+    before = (photos / "e.npz").read_bytes()
+    result = console("embed", "missing", "notes.txt", "-m", model, "-o", "e.npz", "--json")
+    assert (result.code, result.out) == (2, "")
+    message = "levit: e.npz is not written, because no image could be read: give images or folders"
+    assert result.err.splitlines()[-1] == message
+    assert (photos / "e.npz").read_bytes() == before
+
+
 def test_a_file_of_another_type_is_refused_before_images_are_read(console, photos):
     result = console("embed", ".", "-o", "e.csv")
     assert (result.code, result.out) == (2, "")

@@ -1,5 +1,6 @@
 """The command line as a whole: commands, help, version, exit codes."""
 
+import io
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from collections.abc import Iterable
 import pytest
 
 import levit
-from levit.cli import app
+from levit.cli import app, main
 from tests.cli.console import start
 from tests.conftest import EXAMPLES
 from tests.runtime.native_library import _library, native_library  # noqa: F401  # fixtures
@@ -134,6 +135,22 @@ def test_the_version_is_printed(console):
     assert (result.code, result.out, result.err) == (0, f"levit {levit.__version__}\n", "")
     process = start("--version")
     assert (process.returncode, process.stdout.decode().strip()) == (0, f"levit {levit.__version__}")
+
+
+def test_files_and_pipes_have_the_encoding_of_file_names(monkeypatch):
+    """On Windows, Python gives them that of the system's language."""
+    output = io.BytesIO()
+    monkeypatch.setattr("sys.argv", ["levit", "--version"])
+    for variable, encoding in ((None, sys.getfilesystemencoding()), ("cp1252", "cp1252")):
+        monkeypatch.delenv("PYTHONIOENCODING", raising=False)
+        if variable is not None:
+            monkeypatch.setenv("PYTHONIOENCODING", variable)
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("größe.jpg\n".encode()), encoding="cp1252"))
+        monkeypatch.setattr("sys.stdout", io.TextIOWrapper(output, encoding="cp1252"))
+        with pytest.raises(SystemExit):
+            main()
+        assert (sys.stdin.encoding, sys.stdout.encoding) == (encoding, encoding)
+        assert (sys.stdin.read() == "größe.jpg\n") == (variable is None)
 
 
 def test_warnings_of_libraries_are_not_shown(photos, model):

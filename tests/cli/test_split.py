@@ -25,6 +25,11 @@ def test_the_numbers_and_the_next_command_are_printed(console, pets, tmp_path):
     assert (tmp_path / "out" / "split.csv").exists()
 
 
+def test_a_folder_with_a_space_is_quoted_in_the_next_command(console, pets, tmp_path):
+    result = console("split", pets, "-o", tmp_path / "my out", "--no-similar")
+    assert " ".join(result.out.split()).endswith(f"then levit train '{tmp_path / 'my out'}'")
+
+
 def test_json_is_one_object(console, pets, tmp_path):
     result = console("split", pets, "--out", tmp_path / "out", "--no-similar", "--val", "0", "--json")
     assert json.loads(result.out) == {
@@ -37,6 +42,7 @@ def test_json_is_one_object(console, pets, tmp_path):
     ("options", "message"),
     [
         (["--test", "1.5"], "--test is 1.5: give a fraction from 0 to less than 1"),
+        (["--similarity", "2"], "--similarity is 2.0: give a number above 0, and at most 1"),
         (["--similarity", "0.9", "--no-similar"], "--similarity and --no-similar exclude each other"),
         (["--test", "0.6", "--val", "0.4"], "--test and --val leave no image for training"),
         (["--val-files", "missing.txt"], "missing.txt: "),

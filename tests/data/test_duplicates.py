@@ -1,11 +1,13 @@
 """Duplicates are found by content, within a data set and across its splits."""
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from levit.data.duplicates import find_duplicates, hash_content
 from levit.data.labeled_images import LabeledImage
 from levit.data.open_data import open_data, open_with_other_splits
+from levit.errors import DataError, LevitWarning
 from tests.data.datasets_on_disk import png, write_cifar, write_images, write_parquet
 
 
@@ -43,6 +45,27 @@ def test_a_split_that_is_too_large_is_skipped_and_named():
     duplicates = find_duplicates(SmallDataset(1), other_splits, max_compared_images=3)
     assert (duplicates.num_across, duplicates.compared_splits) == (1, ("test",))
     assert duplicates.skipped_splits == {"train": 4}
+
+
+class DamagedDataset(SmallDataset):
+    """A data set that ends with an error after its images."""
+
+    def __init__(self, error: Exception, *values: int) -> None:
+        super().__init__(*values)
+        self.error = error
+
+    def __iter__(self):
+        yield from super().__iter__()
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [DataError("damaged", source="train-0.parquet"), OSError(5, "Input/output error")])
+def test_another_split_that_cannot_be_read_is_not_compared_with_a_warning(error):
+    other_splits = {"train": DamagedDataset(error, 1, 2), "test": SmallDataset(1)}
+    with pytest.warns(LevitWarning, match=r"^train is not searched for duplicates: .*(damaged|Input/output error)$"):
+        duplicates = find_duplicates(SmallDataset(1, 2), other_splits)
+    assert (duplicates.num_across, duplicates.examples) == (1, (("0", "test: 0"),))
+    assert (duplicates.compared_splits, duplicates.skipped_splits) == (("test",), {"train": 2})
 
 
 def test_images_that_cannot_be_read_are_no_duplicates(tmp_path):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from levit.data.class_matching import match_classes
-from levit.data.imagenet_names import names_of_ambiguous, readable_names, wordnet_id, wordnet_ids
+from levit.data.imagenet_names import distinct_names, names_of_ambiguous, readable_names, wordnet_id, wordnet_ids
 from levit.spec.labels import default_labels, imagenet_classes
 
 IDS = [identifier for identifier, _ in imagenet_classes()]
@@ -32,6 +32,15 @@ def test_ids_match_their_names_in_any_selection_and_order(chosen, random):
     shuffled = random.sample(names, len(names))
     matched = match_classes(ids, shuffled, "data").class_indices
     assert [shuffled[index] for index in matched] == list(names)
+
+
+def test_only_names_of_several_classes_change_to_be_distinct():
+    distinct = distinct_names(FIRST)
+    assert len(set(distinct)) == 1000
+    assert [name for name, first in zip(distinct, FIRST, strict=True) if name != first] == [
+        "crane (bird)", "crane (machine)", "maillot (garment)", "tank suit",
+    ]  # fmt: skip
+    assert distinct_names(["a", "a", "a (2)", "n02012849"]) == ["a", "a (2)", "a (2) (2)", "n02012849"]
 
 
 def test_a_name_does_not_depend_on_the_other_classes():

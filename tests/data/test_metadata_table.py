@@ -118,6 +118,24 @@ def test_a_table_beside_the_folders_of_splits_gives_their_images_labels(tmp_path
     assert names_and_labels(open_data(tmp_path)) == [("cat/4.png", ("cat",))]  # without a row, its own folders count
 
 
+@pytest.mark.parametrize("spelling", ["{root}/{name}", "{link}/{name}", "./{name}", "val/../{name}", "../data/{name}"])
+def test_every_spelling_of_a_name_belongs_to_its_split(tmp_path, monkeypatch, spelling):
+    root = write_images(tmp_path / "data", "train/1.png", "val/2.png")
+    (tmp_path / "link").symlink_to(root)
+    names = [spelling.format(root=root, link=tmp_path / "link", name=name) for name in ("train/1.png", "val/2.png")]
+    (root / "metadata.csv").write_text(f"file_name,label\n{names[0]},red\n{names[1]},blue\n")
+    monkeypatch.chdir(tmp_path)
+    data = open_data("link" if "{link}" in spelling else "data", split="train")
+    assert (data.classes, names_and_labels(data)) == (("blue", "red"), [("train/1.png", ("red",))])
+
+
+def test_backslashes_are_separators_on_windows_even_where_such_a_file_exists(tmp_path, monkeypatch):
+    write_images(tmp_path, "train/1.png", "val/2.png", "train\\1.png")
+    (tmp_path / "metadata.csv").write_text("file_name,label\ntrain\\1.png,red\nval\\2.png,blue\n")
+    monkeypatch.setattr("levit.data.record_values.os.sep", "\\")
+    assert names_and_labels(open_data(tmp_path, split="train")) == [("train/1.png", ("red",))]
+
+
 @pytest.mark.parametrize("name", ["../secret.png", "deep/../../secret.png", "/etc/passwd", "..\\secret.png"])
 def test_a_file_outside_the_folder_is_refused_unless_it_is_allowed(tmp_path, name):
     root = write_images(tmp_path / "data", "a.png")

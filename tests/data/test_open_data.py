@@ -106,6 +106,16 @@ def test_archives_next_to_their_unpacked_folders_are_ignored(tmp_path):
     assert (data.classes, len(data), [*other_splits]) == (("cat", "dog"), 2, ["train"])
 
 
+def test_metadata_files_of_macos_are_not_read_as_archives(tmp_path):
+    write_parquet(tmp_path / "train-0.parquet")
+    for name in ("._train-0.parquet", "._photos.tar"):
+        (tmp_path / name).write_bytes(b"\0\5\x16\7")
+    assert len(open_data(tmp_path)) == len(open_data(tmp_path / "train-0.parquet"))
+    write_images(tmp_path / "photos", "cat/1.png")
+    (tmp_path / "photos" / "._cat.tar").write_bytes(b"\0\5\x16\7")
+    assert open_data(tmp_path / "photos").classes == ("cat",)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
 @pytest.mark.parametrize("suffix", ["json", "txt", "tar", "parquet"])
 def test_a_pipe_is_refused_instead_of_waiting_for_its_other_end(tmp_path, suffix):

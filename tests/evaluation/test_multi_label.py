@@ -6,6 +6,9 @@ import pytest
 from levit.data.labeled_images import LabeledImage
 from levit.errors import DataError, ImageError, LevitWarning
 from levit.evaluation.multi_label import evaluate_multi_label
+from levit.evaluation.training_images import write_training_images
+from levit.runtime.classifier import Classifier
+from tests.data.datasets_on_disk import png
 from tests.evaluation.color_data import OUT_OF_RANGE, UNREADABLE, FlagDataset
 from tests.evaluation.models import multi_label_classifier
 from tests.runtime.small_model import color_classifier, uniform_image
@@ -47,6 +50,14 @@ def test_bad_images_are_named_and_totals_are_consistent():
     for bad, kind in ((UNREADABLE, ImageError), (OUT_OF_RANGE, DataError)):
         with pytest.raises(kind):
             evaluate_multi_label(multi_label_classifier(), FlagDataset(bad), on_bad_image="fail")
+
+
+def test_images_that_the_model_was_trained_on_are_counted(tmp_path, monkeypatch):
+    write_training_images(tmp_path, [png(7), png(8)])
+    monkeypatch.setattr(Classifier, "path", tmp_path)
+    data = FlagDataset(LabeledImage(png(7), (1,), "seen"), LabeledImage(png(9), (1,), "new"))
+    with pytest.warns(LevitWarning, match=r"was trained on 1 of these 6 images: its accuracy on them says little"):
+        evaluate_multi_label(multi_label_classifier(), data)
 
 
 def test_label_with_the_largest_error_of_an_image_is_the_mistake():

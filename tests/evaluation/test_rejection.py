@@ -16,8 +16,10 @@ from levit.evaluation.rejection import (
     threshold_for_coverage,
     threshold_for_precision,
 )
+from levit.evaluation.training_images import write_training_images
 from levit.runtime.classifier import Classifier
 from levit.runtime.fake_engine import FakeEngine
+from tests.data.datasets_on_disk import png
 from tests.evaluation.color_data import UNLABELED, ColorDataset, RedDataset
 from tests.runtime.small_model import color_artifact, color_classifier, uniform_image
 
@@ -121,6 +123,13 @@ def test_quantization_images_are_left_out():
     assert find_rejection(color_classifier(), ColorDataset(), quantization_images=4).images == 6
     with pytest.raises(DataError, match="colors: no image remains"):
         find_rejection(color_classifier(), ColorDataset(), quantization_images=10)
+
+
+def test_images_that_the_model_was_trained_on_are_counted(tmp_path, monkeypatch):
+    write_training_images(tmp_path, [png(7), png(8)])
+    monkeypatch.setattr(Classifier, "path", tmp_path)
+    with pytest.warns(LevitWarning, match=r"was trained on 1 of these 11 images: its accuracy on them says little"):
+        find_rejection(color_classifier(), ColorDataset([LabeledImage(png(7), (0,), "seen")]))
 
 
 def test_images_without_a_label_are_refused():

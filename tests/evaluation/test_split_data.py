@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 import levit
-from levit.errors import ConfigError, DataError
+from levit.errors import ConfigError, DataError, LevitWarning
 from tests.conftest import EXAMPLES
 from tests.data.datasets_on_disk import names_and_labels, write_images, write_parquet
 
@@ -111,6 +111,21 @@ def test_a_list_that_does_not_fit_is_an_error(pets, tmp_path, content, message):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_file_in_both_lists_is_an_error_and_a_duplicate_in_both_a_warning(pets, tmp_path):
+    (tmp_path / "val.txt").write_text("dog/1.png\ncat/again.png\n")
+    (tmp_path / "test.txt").write_text("dog/2.png\ncat/3.png\n")
+    lists = {"val_files": tmp_path / "val.txt", "test_files": tmp_path / "test.txt"}
+    message = (
+        r"^pets: 1 image is in test/ instead of val/, because of duplicates in the list of test/ \(cat/again\.png\)$"
+    )
+    with pytest.warns(LevitWarning, match=message):
+        report = split_without_features(pets, tmp_path / "out", **lists)
+    assert report.num_images == {"train": 17, "val": 1, "test": 3}
+    (tmp_path / "test.txt").write_text("cat/again.png\n")
+    with pytest.raises(DataError, match=r"val\.txt: lists cat/again\.png, which is also in .*test\.txt: leave it out"):
+        split_without_features(pets, tmp_path / "other", **lists)
+
+
 def test_a_table_with_several_labels_keeps_them(tmp_path):
     write_images(tmp_path / "data", *(f"images/{number}.png" for number in range(10)))
     rows = [{"file_name": f"images/{number}.png", "labels": ["a/b", "c"][: number % 3]} for number in range(10)]
@@ -162,6 +177,23 @@ def test_nothing_is_overwritten(pets, tmp_path):
     with pytest.raises(DataError, match="exists already"):
         split_without_features(pets, tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_the_current_folder_and_a_linked_folder_are_filled(pets, tmp_path, monkeypatch):
+    for name in ("current", "linked"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "linked")
+    monkeypatch.chdir(tmp_path / "current")
+    for folder in (Path(), tmp_path / "link"):
+        assert split_without_features(pets, folder).num_images == {"train": 15, "val": 2, "test": 4}
+        assert {entry.name for entry in folder.iterdir()} == {"train", "val", "test", "split.csv"}
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_a_similarity_out_of_range_is_refused_before_images_are_read(pets, tmp_path, monkeypatch):
+    monkeypatch.setattr("levit.evaluation.split_data.hash_images", lambda *_: pytest.fail("images were read"))
+    with pytest.raises(ConfigError, match=r"similarity is 2: give a number above 0, and at most 1"):
+        levit.split_data(pets, tmp_path / "out", similarity=2)
 
 
 def test_a_file_that_disappears_leaves_no_folder(pets, tmp_path):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet
@@ -15,6 +16,7 @@ from levit.evaluation.evaluator import evaluate_together
 from levit.evaluation.multi_label import evaluate_multi_label
 from levit.evaluation.single_label_pass import Evaluation
 from levit.reporting.evaluation_output import evaluate_and_write, write_multi_label_evaluation
+from levit.reporting.metrics_json import multi_label_metrics
 from tests.evaluation.color_data import OUT_OF_RANGE, UNREADABLE, UNUSABLE, ColorDataset, FlagDataset, RedDataset
 from tests.evaluation.models import always_green_classifier, multi_label_classifier
 from tests.runtime.small_model import color_classifier, uniform_image
@@ -114,3 +116,10 @@ def test_multi_label_files_are_written(tmp_path):
     assert (images["total"], images["evaluated"], len(images["bad"]), images["empty_classes"]) == (6, 4, 2, ["green"])
     with (tmp_path / "per_label.csv").open() as stream:
         assert [row["label"] for row in csv.DictReader(stream)] == ["blue", "red", "green"]
+
+
+def test_classes_of_the_same_name_have_their_own_metrics():
+    evaluation = evaluate_multi_label(multi_label_classifier(), FlagDataset())
+    values = multi_label_metrics(replace(evaluation, labels=("crane", "crane", "dog")))
+    assert values["support"] == {"crane": 1, "crane (2)": 3, "dog": 0}
+    assert [*values["f1"]] == [*values["support"]]

@@ -1,5 +1,6 @@
 """Output folder of an evaluation: complete or absent, replaced only if it is an earlier evaluation."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,13 @@ import pytest
 from levit.errors import DataError
 from levit.reporting.output_folder import output_folder
 
+METRICS = json.dumps(dict.fromkeys(["model", "engine", "precision", "data", "images", "images_per_second"]))
+
 
 def write(folder: Path, *names: str) -> None:
     with output_folder(folder) as temporary:
         for name in names:
-            (temporary / name).write_text(f"new {name}")
+            (temporary / name).write_text(METRICS if name == "metrics.json" else f"new {name}")
 
 
 def names(folder: Path) -> set[str]:
@@ -26,6 +29,15 @@ def test_a_folder_with_other_contents_is_not_replaced(tmp_path):
         with pytest.raises(DataError, match=f"{name} has other contents"):
             write(tmp_path / name, "metrics.json")
     assert (tmp_path / "photos" / "a.txt").read_text() == (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("text", ["not JSON", "[]", '{"accuracy": 0.9, "model": "of another program"}'])
+def test_a_folder_with_the_metrics_of_another_program_is_not_replaced(tmp_path, text):
+    for name in ("metrics.json", "report.html", "confusion.csv"):
+        (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match="has other contents: give a new folder, or that of an earlier evaluation"):
+        write(tmp_path, "metrics.json", "report.html")
+    assert {(tmp_path / name).read_text() for name in ("metrics.json", "report.html", "confusion.csv")} == {text}
 
 
 def test_existing_folders_links_and_the_current_folder_are_filled(tmp_path, monkeypatch):
@@ -50,7 +62,6 @@ def test_an_earlier_evaluation_is_replaced_with_all_its_files(tmp_path):
 
 def test_a_failed_evaluation_leaves_the_earlier_one(tmp_path):
     write(tmp_path / "out", "metrics.json", "report.html")
-    (tmp_path / "out" / "metrics.json").write_text("earlier")
 
     def fail() -> None:
         with output_folder(tmp_path / "out") as temporary:
@@ -59,7 +70,7 @@ def test_a_failed_evaluation_leaves_the_earlier_one(tmp_path):
 
     with pytest.raises(DataError, match="failed"):
         fail()
-    assert (tmp_path / "out" / "metrics.json").read_text() == "earlier"
+    assert (tmp_path / "out" / "metrics.json").read_text() == METRICS
     assert names(tmp_path / "out") == {"metrics.json", "report.html"}
     assert names(tmp_path) == {"out"}
 

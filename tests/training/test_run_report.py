@@ -130,3 +130,26 @@ def test_a_report_that_cannot_be_written_does_not_fail_the_run(colors, network, 
     assert levit.train(out=tmp_path / "run", resume=True).is_complete
     assert "evaluation was not written: " in capsys.readouterr().err
     assert (tmp_path / "run" / "evaluation").read_text() == "mine"
+
+
+class RemoveAfterValidation(levit.Callback):
+    """Deletes a file after it was validated on."""
+
+    def __init__(self, file):
+        self._file = file
+
+    def on_checkpoint(self, progress):
+        self._file.unlink(missing_ok=True)
+
+
+def test_the_evaluation_of_a_run_leaves_out_a_validation_file_that_has_gone(colors, network, tmp_path):
+    shutil.copytree(colors / "validation", tmp_path / "validation")
+    gone = min((tmp_path / "validation").glob("*/*.png"))
+    callbacks = [RemoveAfterValidation(gone)]
+    out = tmp_path / "run"
+    levit.train(
+        colors / "train", model=str(network), out=out, val=tmp_path / "validation", callbacks=callbacks, **VALUES
+    )
+    metrics = json.loads((out / "evaluation" / "metrics.json").read_text())
+    num_images = len(list((colors / "validation").glob("*/*.png")))
+    assert metrics["images"]["evaluated"] == num_images - 1

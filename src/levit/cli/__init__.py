@@ -166,12 +166,13 @@ def _print_warning(message: Warning | str, *_: object, **__: object) -> None:
 def _prepare_streams() -> None:
     """Accept file names that are invalid in the terminal's encoding, and print them escaped.
 
+    Files and pipes have the encoding of file names, which is UTF-8 on Windows, too; `PYTHONIOENCODING` sets another.
     A stream that was closed by the parent process becomes the null device, so that no other file gets its descriptor.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(errors="surrogateescape")
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    for stream, errors in ((sys.stdin, "surrogateescape"), (sys.stdout, "backslashreplace")):
+        if isinstance(stream, io.TextIOWrapper):
+            is_set = stream.isatty() or "PYTHONIOENCODING" in os.environ
+            stream.reconfigure(encoding=None if is_set else sys.getfilesystemencoding(), errors=errors)

@@ -87,10 +87,12 @@ def _open(source: str, split: str | None, *, allow_outside: bool) -> dict[str, L
 
 
 def _json_object(summary: SplitSummary) -> dict[str, Any]:
+    from levit.data.imagenet_names import distinct_names
+
     return {
         "split": summary.name,
         "images": summary.num_images,
-        "classes": dict(zip(summary.classes, summary.images_per_class, strict=True)),
+        "classes": dict(zip(distinct_names(summary.classes), summary.images_per_class, strict=True)),
         "unlabeled": summary.num_unlabeled,
         "out_of_range": summary.num_out_of_range,
         "bad": summary.num_bad,

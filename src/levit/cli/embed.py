@@ -63,12 +63,15 @@ def embed(
     The exit code is 1 if some images could not be read; they are named, and the features of all others are written.
     """
     from levit.cli.json_output import print_json
+    from levit.errors import DataError
     from levit.logs import get_logger
     from levit.reporting.embeddings_file import check_suffix, write_embeddings
 
     check_suffix(Path(out))
     classifier = open_classifier(model, revision, engine, precision, provider, preprocessing, max_pixels, threads)
     embeddings, errors = _embed(classifier, paths, batch_size)
+    if not embeddings.files:
+        raise DataError("is not written, because no image could be read", source=out, hint="give images or folders")
     used = classifier.feature_engine
     precision = Precision(used.precision) if precision is Precision.AUTO else precision
     embeddings = replace(embeddings, engine=used.name, precision=precision.value, preprocessing=preprocessing.value)

@@ -107,7 +107,7 @@ def _duplicates(duplicates: Duplicates, hint: str) -> dict[str, str]:
         fields["duplicates"] = f"{across}{duplicates.num_within:,} twice in the data; {name} is {original}{hint}"
     if duplicates.skipped_splits:
         skipped = ", ".join(f"{name} with {count:,} images" for name, count in duplicates.skipped_splits.items())
-        fields["not compared"] = f"{skipped}: levit data finds duplicates in these splits too"
+        fields["not compared"] = f"{skipped}: too large, or damaged: levit data reads these splits too"
     return fields
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
@@ -145,4 +146,5 @@ def _text_report(report: ExportReport) -> dict[str, str]:
         "written": f"{report.path} ({report.num_bytes / 1e6:.1f} MB, weights in {report.artifact.precision})",
         "verified": f"logits within {report.max_difference:.1e} of the largest, against the float64 reference{before}",
     }
-    return fields | accuracy_fields(report.artifact) | {"try it": f"levit predict PHOTO --model {report.path}"}
+    command = f"levit predict PHOTO --model {shlex.quote(str(report.path))}"
+    return fields | accuracy_fields(report.artifact) | {"try it": command}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -108,5 +109,5 @@ def _print(report: SplitReport) -> None:
         )
         fields["not in test"] = f"{names}{more}: too few images that are no duplicates"
     fields["list"] = str(report.list_file)
-    fields["then"] = f"levit train {printable(str(report.folder))}"
+    fields["then"] = f"levit train {printable(shlex.quote(str(report.folder)))}"
     print_fields(fields)

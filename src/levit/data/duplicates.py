@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from PIL import Image
 
 from levit.data.file_hash import read_content
 from levit.data.labeled_images import LabeledDataset, LabeledImage
+from levit.errors import DataError, LevitWarning, first_line
 from levit.images.sources import StoredImage
 
 MAX_COMPARED_IMAGES = 100_000
@@ -36,7 +38,7 @@ class Duplicates:
         examples: pairs of the name of a duplicate and the name of the image that it equals, as `split: name` if that is
             in another split; the first 100 across splits, then the first 100 within the data set.
         compared_splits: names of the other splits that were read.
-        skipped_splits: name and number of images of the other splits that were too large to be read.
+        skipped_splits: name and number of images of the other splits that were too large, or could not be read.
     """
 
     num_within: int
@@ -57,7 +59,7 @@ def find_duplicates(
     """Find images whose content occurs more than once in a data set, or also in its other splits.
 
     Every file is read once, unless `data` contains hashes (`levit.data.read_once`). An image that cannot be read is not
-    counted as a duplicate.
+    counted as a duplicate. Another split that cannot be read is skipped, with a warning.
 
     Args:
         data: the data set.
@@ -75,7 +77,6 @@ def find_duplicates(
     first_names, num_copies = dict[bytes, str](), Counter[bytes]()
     within, across = list[tuple[str, str]](), list[tuple[str, str]]()
     skipped = {name: len(split) for name, split in other_splits.items() if len(split) > max_compared_images}
-    compared = tuple(name for name in other_splits if name not in skipped)
     with ThreadPoolExecutor(threads, thread_name_prefix="levit-hash") as pool:
         for item, digest in progress(hash_images(data, pool)):
             if digest in first_names:
@@ -84,11 +85,19 @@ def find_duplicates(
             elif digest:
                 first_names[digest] = item.name
         num_across = 0
-        for name in compared:
-            for item, digest in progress(hash_images(other_splits[name], pool)):
+        for name in [name for name in other_splits if name not in skipped]:
+            hashed = progress(hash_images(other_splits[name], pool))
+            try:
+                found = [(digest, item.name) for item, digest in hashed if digest in first_names]
+            except (DataError, OSError) as error:
+                warnings.warn(f"{name} is not searched for duplicates: {first_line(error)}", LevitWarning, stacklevel=2)
+                skipped[name] = len(other_splits[name])
+                continue
+            for digest, other in found:
                 if digest in first_names:  # removed, so that each image counts once
-                    across.append((first_names.pop(digest), f"{name}: {item.name}"))
+                    across.append((first_names.pop(digest), f"{name}: {other}"))
                     num_across += 1 + num_copies[digest]
+    compared = tuple(name for name in other_splits if name not in skipped)
     examples = (*across[:_MAX_EXAMPLES], *within[:_MAX_EXAMPLES])
     return Duplicates(len(within), num_across, examples, compared, skipped)
 

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
+from itertools import chain, count
 from typing import NamedTuple
 
 from levit.spec.labels import imagenet_classes
@@ -96,6 +97,24 @@ def readable_names(labels: Sequence[str]) -> tuple[str, ...]:
         label if occurrences[normalize_spelling(name)] > 1 else name
         for label, name in zip(labels, names, strict=True)
     )  # fmt: skip
+
+
+def distinct_names(names: Sequence[str]) -> list[str]:
+    """Different names for different classes: one that occurs twice becomes readable, or gets a number.
+
+    Args:
+        names: names of different classes.
+
+    Examples:
+        >>> distinct_names(["n01440764", "dog", "dog"])
+        ['n01440764', 'dog', 'dog (2)']
+    """
+    occurrences, distinct = Counter(names), dict[str, None]()
+    for name, readable in zip(names, readable_names(names), strict=True):
+        candidate = name if occurrences[name] == 1 else readable
+        numbered = chain([candidate], (f"{candidate} ({number})" for number in count(2)))
+        distinct[next(name for name in numbered if name not in distinct)] = None
+    return list(distinct)
 
 
 def names_of_ambiguous(name: str) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import posixpath
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -47,7 +46,7 @@ def open_image_table(table: Path, *, below: str = "", allow_outside: bool = Fals
     class_indices = {name: index for index, name in enumerate(classes)}
     files = FileList(table.parent)
     for name, label_names, _ in rows:
-        if not below or name.removeprefix("./").startswith(f"{below}/"):
+        if not below or name.startswith(f"{below}/"):
             files.add(name, [class_indices[label] for label in label_names])
     if not len(files):
         return None
@@ -58,9 +57,8 @@ def open_image_table(table: Path, *, below: str = "", allow_outside: bool = Fals
 
 
 def _warn_of_unlisted(table: Path, below: str, files: FileList) -> None:
-    folder = table.parent.absolute().as_posix()
-    listed = {posixpath.normpath(posixpath.join(folder, files.name(index))) for index in range(len(files))}
-    unlisted = [name for name in list_images(table.parent, below) if f"{folder}/{name}" not in listed]
+    listed = {files.name(index) for index in range(len(files))}
+    unlisted = [name for name in list_images(table.parent, below) if name not in listed]
     if unlisted:
         count = "1 image is" if len(unlisted) == 1 else f"{len(unlisted):,} images are"
         text = f"{table.parent / below}: {count} not in {table.name}, and not read ({unlisted[0]})"

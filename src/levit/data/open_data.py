@@ -131,12 +131,12 @@ def open_with_other_splits(
 def _open_folder(folder: Path, split: str | None, *, allow_outside: bool) -> LabeledDataset:
     from levit.data import cifar, image_folder, imagenet, matlab_datasets, metadata_table
 
-    if shards := sorted(folder.glob("*.parquet")) or sorted(folder.glob("data/*.parquet")):
+    if shards := _shards(folder, "*.parquet") or _shards(folder, "data/*.parquet"):
         from levit.data.parquet import ParquetDataset
 
         return ParquetDataset(select_split_files(shards, split), name=folder.name, allow_outside=allow_outside)
     # Archives may still be in the folder into which they were unpacked.
-    if (shards := sorted(folder.glob("*.tar"))) and not image_folder.has_folders_of_images(folder):
+    if (shards := _shards(folder, "*.tar")) and not image_folder.has_folders_of_images(folder):
         from levit.data.tar_shards import TarDataset
 
         return TarDataset(select_split_files(shards, split), name=folder.name)
@@ -160,6 +160,11 @@ def _open_folder(folder: Path, split: str | None, *, allow_outside: bool) -> Lab
             if data is not None:
                 return data
     return image_folder.open_image_folder(split_folder)
+
+
+def _shards(folder: Path, pattern: str) -> list[Path]:
+    """Files that match a pattern, sorted, without the metadata files of macOS (`._…`)."""
+    return sorted(file for file in folder.glob(pattern) if not file.name.startswith("._"))
 
 
 def _open_file(file: Path, *, allow_outside: bool) -> LabeledDataset:

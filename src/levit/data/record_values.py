@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import posixpath
 import reprlib
 import unicodedata
 from numbers import Integral, Real
@@ -158,18 +159,21 @@ def normalize_name(name: str) -> str:
 
 
 def file_name(value: Any, folder: Path, *, allow_outside: bool = False) -> str:
-    r"""The name of a file relative to a folder; backslashes are separators, unless there is a file of that name.
+    r"""The name of a file relative to a folder, in one spelling on every system: with slashes, without `.` and `..`.
+
+    An absolute name in the folder becomes relative. Backslashes are separators, unless there is a file of that name on
+    a system where names may contain them.
 
     Args:
         value: value of a field.
         folder: folder that names are relative to.
-        allow_outside: whether the file may be outside the folder.
+        allow_outside: whether the file may be outside the folder; its name then begins with `..`, or is absolute.
 
     Raises:
         DataError: the value is not a file name, or leads out of the folder.
 
     Examples:
-        >>> file_name("cat\\1.jpg", Path("photos"))
+        >>> file_name(".\\cat\\1.jpg", Path("photos"))
         'cat/1.jpg'
     """
     if not isinstance(value, str) or not value.strip():
@@ -178,9 +182,12 @@ def file_name(value: Any, folder: Path, *, allow_outside: bool = False) -> str:
         raise DataError(f"{describe(value)} contains a null character")
     _check_unicode(value, "surrogateescape")
     name: str = value
-    if "\\" in name and os.sep == "/" and not (folder / name).is_file():
+    if "\\" in name and (os.sep == "\\" or not (folder / name).is_file()):
         name = name.replace("\\", "/")
-    if not allow_outside and not _is_inside(name, folder):
+    name = posixpath.normpath(name)
+    if not _is_inside(name):
+        name = _relative(name, folder)
+    if not allow_outside and not _is_inside(name):
         hint = "put the images into the folder of the data, or set `allow_outside`"
         raise DataError(f"{describe(value)} is outside {folder}", hint=hint)
     return name
@@ -262,8 +269,13 @@ def _check_unicode(text: str, errors: str) -> None:
         raise DataError(f"{describe(text)} is not valid Unicode") from None
 
 
-def _is_inside(name: str, folder: Path) -> bool:
-    if not Path(name).is_absolute() and ".." not in name.replace("\\", "/").split("/") and not Path(name).drive:
-        return True
-    path = Path(os.path.normpath(folder.absolute() / name))  # links below the folder are the user's own
-    return any(path.is_relative_to(root) for root in (os.path.normpath(folder.absolute()), folder.resolve()))
+def _is_inside(name: str) -> bool:
+    """Return whether a normalized name stays in the folder that it is relative to."""
+    return not Path(name).anchor and name.split("/", 1)[0] != ".."
+
+
+def _relative(name: str, folder: Path) -> str:
+    """A name relative to the folder, if the file is inside; links below the folder are the user's own."""
+    path = Path(os.path.normpath(folder.absolute() / name))
+    roots = (Path(os.path.normpath(folder.absolute())), folder.resolve())
+    return next((path.relative_to(root).as_posix() for root in roots if path.is_relative_to(root)), name)

@@ -17,7 +17,7 @@ from levit.data.file_list import FileListDataset
 from levit.data.image_folder import UNLABELED_FOLDERS
 from levit.data.splitting import PARTS, Part
 from levit.errors import DataError
-from levit.files import replacing
+from levit.files import updating_folder
 from levit.spec.image_files import is_system_folder
 
 LIST_FILE = "split.csv"
@@ -72,7 +72,7 @@ def uses_class_folders(data: FileListDataset) -> bool:
 
 
 def write_split(placed: Sequence[PlacedFile], data: FileListDataset, folder: Path, *, is_linked: bool) -> None:
-    """Write the folder, complete or not at all.
+    """Write the folder, complete or not at all; an empty folder is filled at the end.
 
     It contains `train/`, `val/` and `test/`, as far as they have images, each with a folder for every class; or, where
     the classes cannot be folders, a `metadata.jsonl` with the labels of all images. `split.csv` lists the files.
@@ -88,16 +88,12 @@ def write_split(placed: Sequence[PlacedFile], data: FileListDataset, folder: Pat
     """
     check_is_new(folder)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(folder) as partial:
-            partial.mkdir()
+        with updating_folder(folder, last=(LIST_FILE,)) as partial:
             for part in PARTS:
                 _write_part([file for file in placed if file.part == part], data, partial, is_linked=is_linked)
             if not uses_class_folders(data):
                 _write_table(placed, partial / "metadata.jsonl", is_multi_label=data.is_multi_label)
             _write_list(placed, partial / LIST_FILE)
-            if folder.is_dir():  # empty, which Windows does not replace
-                folder.rmdir()
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else error.strerror or str(error)
         verb = "linked" if is_linked else "copied"

@@ -9,7 +9,7 @@ from os import PathLike
 from levit.data.inspection import InspectedImage, SplitSummary, inspect_splits
 from levit.data.labeled_images import LabeledDataset
 from levit.data.open_data import open_data, open_splits
-from levit.evaluation.near_duplicates import EmbeddingProgress, find_similar_images
+from levit.evaluation.near_duplicates import EmbeddingProgress, check_threshold, find_similar_images
 from levit.runtime.cpu_count import usable_cores
 
 _MAX_EXAMPLES = 100
@@ -50,6 +50,8 @@ def inspect(
         >>> summary.num_images, summary.num_bad, summary.num_duplicates
         (4, 0, 0)
     """
+    if similarity is not None:
+        check_threshold(similarity)
     splits = _open(data, split, allow_outside=allow_outside)
     digests: list[bytes] = []
 

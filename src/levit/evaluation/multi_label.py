@@ -24,6 +24,7 @@ from levit.evaluation.labeled_predictions import BadImage, LabeledPredictions, O
 from levit.evaluation.precision_recall import average_precision, best_threshold
 from levit.evaluation.quantization_images import exclude_quantization_images, warn_of_own_images
 from levit.evaluation.top_k import TopK
+from levit.evaluation.training_images import TrainingImageCounter
 from levit.images.decoding import ImageSource
 from levit.runtime.classifier import DEFAULT_BATCH_SIZE, Classifier
 from levit.runtime.engine import Engine
@@ -150,7 +151,8 @@ def evaluate_multi_label(
     kept, num_excluded = exclude_quantization_images([classifier.artifact], data, quantization_images)
     predictions = LabeledPredictions(kept, is_multi_label=True, on_bad_image=on_bad_image)
     accumulator = _Accumulator(len(indices))
-    seconds = accumulator.add_all(predictions.stream(classifier, batch_size=batch_size, progress=progress), indices)
+    pairs = predictions.stream(classifier, batch_size=batch_size, progress=progress)
+    accumulator.add_all(TrainingImageCounter(classifier.path).watch(pairs), indices)
     if not accumulator.scores:
         raise DataError(f"none of its {predictions.num_images} images could be evaluated", source=data.name)
     warn_of_own_images(classifier.artifact, data, num_excluded=num_excluded if quantization_images is None else None)
@@ -167,7 +169,6 @@ def evaluate_multi_label(
         empty_classes=predictions.empty_classes,
         duplicates=duplicates() if duplicates else None,
         mistakes=tuple(accumulator.mistakes.items()),
-        images_per_second=len(accumulator.scores) / seconds,
         **accumulator.metrics(),
     )
 
@@ -200,9 +201,10 @@ class _Accumulator:
         self.scores: list[NDArray[np.float32]] = []
         self.truth: list[NDArray[np.bool_]] = []
         self.mistakes = TopK[LabelMistake](NUM_MISTAKES)
+        self._seconds = 0.0
 
-    def add_all(self, pairs: Iterable[tuple[LabeledImage, Prediction]], indices: Sequence[int]) -> float:
-        """Add images with their predictions, and return the time that it took in seconds.
+    def add_all(self, pairs: Iterable[tuple[LabeledImage, Prediction]], indices: Sequence[int]) -> None:
+        """Add images with their predictions, and measure the time that it takes.
 
         Args:
             pairs: the images, with predictions that are computed while they are added.
@@ -211,7 +213,7 @@ class _Accumulator:
         start = time.perf_counter()
         for item, prediction in pairs:
             self.add(item, sigmoid(prediction.logits[indices]))
-        return time.perf_counter() - start
+        self._seconds += time.perf_counter() - start
 
     def add(self, item: LabeledImage, scores: NDArray[np.float32]) -> None:
         """Add one image with the scores of its labels: float32 [labels]."""
@@ -226,7 +228,7 @@ class _Accumulator:
             self.mistakes.add(float(distance[worst]), mistake)
 
     def metrics(self) -> dict[str, Any]:
-        """The fields of `MultiLabelEvaluation` that depend on scores and labels alone."""
+        """The fields of `MultiLabelEvaluation` that depend on scores, labels and time alone."""
         scores, truth = np.stack(self.scores), np.stack(self.truth)
         labels = range(self._num_labels)
         average_precisions = tuple(average_precision(scores[:, label], truth[:, label]) for label in labels)
@@ -238,4 +240,5 @@ class _Accumulator:
             "thresholds": tuple(threshold for threshold, _ in best),
             "f1": tuple(f1 for _, f1 in best),
             "support": tuple(truth.sum(axis=0).tolist()),
+            "images_per_second": len(scores) / self._seconds,
         }

@@ -56,7 +56,7 @@ def find_near_duplicates(features: NDArray[np.float32], *, threshold: float = TH
         >>> [(pair.first, pair.second) for pair in find_near_duplicates(features)]
         [(0, 2)]
     """
-    _check_threshold(threshold)
+    check_threshold(threshold)
     unit, pairs = unit_vectors(features), []
     for start in range(0, len(unit), _BLOCK_ROWS):
         block = unit[start : start + _BLOCK_ROWS]
@@ -88,7 +88,7 @@ def find_similar_images(
     Raises:
         ConfigError: the threshold is out of range.
     """
-    _check_threshold(threshold)
+    check_threshold(threshold)
     numbers, rows = list[int](), list[NDArray[np.float32]]()
     with Classifier() as classifier:
         for number, embedding in enumerate(progress(classifier.stream_embeddings(images))):
@@ -99,7 +99,12 @@ def find_similar_images(
     return [SimilarPair(numbers[first], numbers[second], similarity) for first, second, similarity in pairs]
 
 
-def _check_threshold(threshold: float) -> None:
+def check_threshold(threshold: float) -> None:
+    """Refuse a similarity that is not in (0, 1].
+
+    Raises:
+        ConfigError: it is not.
+    """
     if not 0 < threshold <= 1:
         raise ConfigError(f"is {threshold}", source="similarity", hint="give a number above 0, and at most 1")
 

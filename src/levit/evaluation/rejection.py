@@ -16,6 +16,7 @@ from levit.data.read_once import read_once
 from levit.errors import ConfigError, DataError, LevitWarning
 from levit.evaluation.labeled_predictions import LabeledPredictions
 from levit.evaluation.quantization_images import exclude_quantization_images
+from levit.evaluation.training_images import TrainingImageCounter
 from levit.runtime.classifier import Classifier
 from levit.spec.artifact import Rejection
 
@@ -107,7 +108,7 @@ def _predict(classifier: Classifier, data: LabeledDataset) -> tuple[Logits, Targ
     indices = match_classes(data.classes, classifier.labels, data.name).class_indices
     predictions = LabeledPredictions(data, on_bad_image="fail")
     logits, targets = [], []
-    for item, prediction in predictions.stream(classifier):
+    for item, prediction in TrainingImageCounter(classifier.path).watch(predictions.stream(classifier)):
         logits.append(prediction.logits)
         targets.append(indices[item.labels[0]])
     if predictions.num_unlabeled:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import PathLike
@@ -20,8 +21,8 @@ from levit.data.open_data import open_data, open_splits
 from levit.data.record_values import read_text
 from levit.data.split_folder import LIST_FILE, check_is_new, place_files, write_split
 from levit.data.splitting import PARTS, Part, assign_parts, group_images
-from levit.errors import ConfigError, DataError
-from levit.evaluation.near_duplicates import THRESHOLD, EmbeddingProgress, find_similar_images
+from levit.errors import ConfigError, DataError, LevitWarning
+from levit.evaluation.near_duplicates import THRESHOLD, EmbeddingProgress, check_threshold, find_similar_images
 from levit.runtime.cpu_count import usable_cores
 
 Pairs = list[tuple[int, int]]
@@ -88,9 +89,9 @@ def split_data(
         progress: wraps the iterator over the features of the images, for example in a progress bar.
 
     Raises:
-        ConfigError: a fraction is out of range.
+        ConfigError: a fraction or the similarity is out of range.
         DataError: the images are not files, have no labels or are in splits already; the folder exists, or is inside
-            that of the images; or a listed file is not among them.
+            that of the images; or a listed file is not among them, or is in both lists.
 
     Examples:
         >>> import levit
@@ -99,11 +100,14 @@ def split_data(
         levit.errors.DataError: examples: no labels: put the images into one folder for each class
     """
     fractions = _fractions(test, val, has_list=test_files is not None or val_files is not None)
+    if similarity is not None:
+        check_threshold(similarity)
     check_is_new(Path(out))
     images = _open_files(data, split, allow_outside=allow_outside)
     _check_is_apart(Path(out), images)
     chosen = _chosen_images(images, {"val": val_files, "test": test_files})
     groups, num_copies = _group(images, similarity, progress)
+    _warn_of_moved(images, groups, chosen)
     labels = [images.files.labels(index) for index in range(len(images))]
     parts = assign_parts(
         labels, groups, num_classes=len(images.classes), fractions=fractions, seed=seed,
@@ -171,7 +175,20 @@ def _chosen_images(images: FileListDataset, lists: Mapping[Part, str | PathLike[
     for part, file in lists.items():
         if file is not None:
             chosen[part] = _find_listed(images, Path(file))
+    for index in {*chosen.get("val", ())}.intersection(chosen.get("test", ())):
+        reason = f"lists {images.files.name(index)}, which is also in {lists['test']}"
+        raise DataError(reason, source=lists["val"], hint="leave it out of one of them")
     return chosen
+
+
+def _warn_of_moved(images: FileListDataset, groups: NDArray[np.int64], chosen: Mapping[Part, Sequence[int]]) -> None:
+    """Warn about images that are listed for `val/`, and are in `test/` because of duplicates that are listed for it."""
+    tested = {int(groups[index]) for index in chosen.get("test", ())}
+    moved = [index for index in chosen.get("val", ()) if int(groups[index]) in tested]
+    if moved:
+        count = "1 image is" if len(moved) == 1 else f"{len(moved):,} images are"
+        text = f"{images.name}: {count} in test/ instead of val/, because of duplicates in the list of test/"
+        warnings.warn(f"{text} ({images.files.name(moved[0])})", LevitWarning, stacklevel=3)
 
 
 def _find_listed(images: FileListDataset, file: Path) -> list[int]:

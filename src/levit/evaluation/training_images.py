@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from levit.data.labeled_images import LabeledImage
 from levit.errors import LevitWarning
 from levit.files import replacing
+from levit.runtime.prediction import Prediction
 
 TRAINING_IMAGES_FILE = "train_images.npy"
 """In a run directory: uint64 [images], sorted; for each training image a hash of a part of its content."""
@@ -50,6 +52,14 @@ class TrainingImageCounter:
         if len(self._hashes) and (value := _hash(image)) is not None:
             place = int(np.searchsorted(self._hashes, np.uint64(value)))
             self._count += place < len(self._hashes) and self._hashes[place] == value
+
+    def watch(self, pairs: Iterable[tuple[LabeledImage, Prediction]]) -> Iterator[tuple[LabeledImage, Prediction]]:
+        """Yield images with their predictions, count each as `add` does, and warn after the last one."""
+        num_images = 0
+        for num_images, (item, prediction) in enumerate(pairs, start=1):  # noqa: B007
+            self.add(item.image)
+            yield item, prediction
+        self.warn(num_images)
 
     def warn(self, num_images: int) -> None:
         """Warn if any of the `num_images` that were evaluated was counted."""

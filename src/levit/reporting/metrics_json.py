@@ -9,6 +9,7 @@ from math import isfinite
 from typing import Any
 
 from levit.data.duplicates import Duplicates
+from levit.data.imagenet_names import distinct_names
 from levit.evaluation.comparison import Comparison
 from levit.evaluation.labeled_predictions import BadImage
 from levit.evaluation.multi_label import MultiLabelEvaluation
@@ -49,9 +50,10 @@ def evaluation_metrics(evaluation: Evaluation, comparison: Comparison | None = N
 
 def multi_label_metrics(evaluation: MultiLabelEvaluation) -> dict[str, Any]:
     """Metrics of an evaluation with any number of labels per image."""
+    labels = distinct_names(evaluation.labels)
 
     def by_label(values: Iterable[float]) -> dict[str, float | None]:
-        return {label: _defined(value) for label, value in zip(evaluation.labels, values, strict=True)}
+        return {label: _defined(value) for label, value in zip(labels, values, strict=True)}
 
     return {
         "model": evaluation.model,
@@ -69,7 +71,7 @@ def multi_label_metrics(evaluation: MultiLabelEvaluation) -> dict[str, Any]:
         "average_precision": by_label(evaluation.average_precision),
         "thresholds": by_label(evaluation.thresholds),
         "f1": by_label(evaluation.f1),
-        "support": dict(zip(evaluation.labels, evaluation.support, strict=True)),
+        "support": dict(zip(labels, evaluation.support, strict=True)),
         "images_per_second": evaluation.images_per_second,
     }
 

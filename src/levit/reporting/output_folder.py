@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from levit.data.record_values import read_json
 from levit.errors import DataError
 from levit.files import updating_folder
 
@@ -15,6 +16,8 @@ FILES = (
     "confusion.csv",
 )  # fmt: skip
 """Every file that an evaluation may write."""
+
+_METRICS = frozenset({"model", "engine", "precision", "data", "images", "images_per_second"})  # of every evaluation
 
 
 @contextmanager
@@ -45,4 +48,10 @@ def output_folder(folder: Path) -> Iterator[Path]:
 
 def _is_replaceable(folder: Path) -> bool:
     """Return whether a folder has the metrics of an earlier evaluation, or only hidden files."""
-    return (folder / METRICS_FILE).exists() or all(path.name.startswith(".") for path in folder.iterdir())
+    if not (folder / METRICS_FILE).exists():
+        return all(path.name.startswith(".") for path in folder.iterdir())
+    try:
+        metrics = read_json(folder / METRICS_FILE)
+    except DataError:
+        return False
+    return isinstance(metrics, dict) and metrics.keys() >= _METRICS

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -68,7 +69,7 @@ class RunReporter(Callback):
         if self._evaluates and is_complete and not _is_current(self._run):
             try:
                 evaluate_run(self._run, self._images.validation, self._name)
-            except (LevitError, ImportError) as error:  # the run itself is complete
+            except (LevitError, ImportError, OSError) as error:  # the run itself is complete
                 print_line(f"{self._run / EVALUATION_FOLDER} was not written: {error}")
 
 
@@ -114,10 +115,13 @@ class _ValidationSet:
             yield LabeledImage(image, self._images.labels(index), self._images.name(index))
 
     def sha256(self) -> str:
-        """Hash of the images with their names and labels."""
+        """Hash of the images with their names and labels; of one that cannot be read, without its content."""
         digest = hashlib.sha256()
         for item in self:
-            content = item.image if isinstance(item.image, bytes) else Path(str(item.image)).read_bytes()
+            content = item.image if isinstance(item.image, bytes) else b""
+            if not isinstance(item.image, bytes):
+                with suppress(OSError):  # it is one of the evaluation's unreadable images
+                    content = Path(str(item.image)).read_bytes()
             digest.update(f"{item.name}\0{item.labels}\0{len(content)}\n".encode(errors="surrogateescape") + content)
         return digest.hexdigest()
 
