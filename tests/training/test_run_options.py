@@ -11,7 +11,7 @@ from PIL import Image
 
 import levit
 from levit.data.labeled_images import LabeledImage
-from levit.errors import ConfigError, LevitWarning
+from levit.errors import ConfigError
 from levit.training.datasets import TrainingData, open_training_data
 from levit.training.options import DataOptions, TrainingOptions
 from levit.training.recipe import read_recipe
@@ -107,22 +107,6 @@ class Rows(list):
 def test_labels_are_counted_in_few_images_only_where_counting_reads_them(factor, expected):
     rows = Rows([LabeledImage(b"", (0,), "a")] * 20 * factor + [LabeledImage(b"", (), "b")] * 40 * factor)
     assert count_images(TrainingData(rows, None), TrainingOptions()) == expected
-
-
-ONE_PROCESS = SimpleNamespace(is_main_process=True, num_processes=1, device=torch.device("cpu"))
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"val_share": 0.2}, r"^`val_share` has no effect, because .*colors.* has a validation split$"),
-        ({"sync_bn": True}, r"^`sync_bn` has no effect without several GPUs$"),
-    ],
-)
-def test_options_without_effect_on_this_data_or_machine_are_warned_about(colors, values, message):
-    options = TrainingOptions.from_flat(data=str(colors), model="levit-256", **values)
-    with pytest.warns(LevitWarning, match=message):
-        complete_options(options, every_option(options), open_training_data(options.data), ONE_PROCESS)
 
 
 def test_logits_of_a_teacher_are_not_kept_on_several_machines(colors, monkeypatch):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from accelerate import Accelerator
 
 from levit.data.file_list import FileListDataset
 from levit.data.labeled_images import LabeledDataset
-from levit.errors import ConfigError, LevitWarning
+from levit.errors import ConfigError
 from levit.spec.variants import ALL_VARIANTS
 from levit.training.automatic_settings import MANY_IMAGES, automatic_settings, describe_settings
 from levit.training.collectives import broadcast_text
@@ -92,7 +91,7 @@ def complete_options(
             logits of a teacher are to be kept on several machines.
     """
     options = _choose_model(options, given, accelerator)
-    _check_effects(options, data, accelerator)
+    _check_machines(options, accelerator)
     num_images, num_validation = count_images(data, options)
     settings = automatic_settings(
         options, given, num_images=num_images, num_validation_images=num_validation,
@@ -140,24 +139,12 @@ def _length(data: LabeledDataset | None) -> int:
     return 0 if data is None else len(data)
 
 
-def _check_effects(options: TrainingOptions, data: TrainingData, accelerator: Accelerator) -> None:
-    """Warn of options without effect on this data or these devices, which a recipe may set for others.
-
-    Raises:
-        ConfigError: the logits of a teacher are to be kept on several machines.
-    """
+def _check_machines(options: TrainingOptions, accelerator: Accelerator) -> None:
+    """Raise an error if the logits of a teacher are to be kept in one file of several machines."""
     num_processes = accelerator.num_processes
     if options.teacher.teacher_views and processes_on_machine(num_processes) < num_processes:
         reason = f"is {options.teacher.teacher_views}, and the processes run on several machines"
         raise ConfigError(reason, source="teacher_views", hint="leave out `teacher_views`")
-    texts = []
-    has_share = options.data.val_share != option_defaults()["val_share"]
-    if has_share and data.validation is not None and options.data.val is None:
-        texts.append(f"`val_share` has no effect, because {options.data.data} has a validation split")
-    if options.model.sync_bn and (num_processes == 1 or accelerator.device.type != "cuda"):
-        texts.append("`sync_bn` has no effect without several GPUs")
-    for text in texts if accelerator.is_main_process else ():
-        warnings.warn(text, LevitWarning, stacklevel=2)
 
 
 def _choose_model(options: TrainingOptions, given: Collection[str], accelerator: Accelerator) -> TrainingOptions:
