@@ -35,7 +35,8 @@ def call_in_thread(executor: Executor, function: Callable[[], Value]) -> tuple[a
         try:
             value = function()
         except LevitError as failure:
-            error = failure.with_traceback(None)  # its frames refer to the future
+            error = failure.with_traceback(None)  # the frames of it and its cause refer to the future
+            error.__cause__ = error.__context__ = None
         except Exception as failure:  # of the program itself: its log needs the frames
             error = failure
         with suppress(RuntimeError):  # the event loop has ended
