@@ -17,7 +17,6 @@ from levit.checkpoints.reading import read_checkpoint
 from levit.checkpoints.writing import arrays_in, convert, write_checkpoint
 from levit.deployment.reference import run_reference
 from levit.errors import CheckpointError, ConfigError, LevitWarning
-from levit.spec.architecture import Architecture, Downsample
 from levit.spec.variants import ALL_VARIANTS, TIMM_VARIANTS, VARIANTS
 from tests.architectures import architectures
 from tests.conftest import GOLDEN, agrees, random_checkpoint, relative
@@ -243,47 +242,6 @@ def test_an_invalid_target_is_an_error_of_one_line(tmp_path, name, to, match):
         convert(TINY / "transformers", tmp_path / name, to=to)
     assert "\n" not in str(caught.value)
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [{"activation": "silu"}, {"image_size": (64, 96)}, {"patch_size": 8}, {"mlp_ratio": (2, 2, 1.5)}],
-)
-def test_networks_that_transformers_would_compute_wrongly_are_not_written_for_it(tmp_path, changes):
-    checkpoint = random_checkpoint(Architecture(**{"image_size": 64, "hidden_sizes": (16, 24, 32), **changes}))
-    with pytest.raises(CheckpointError, match="stock transformers would compute this network wrongly"):
-        write_checkpoint(checkpoint, tmp_path / "out")
-    assert not list(tmp_path.iterdir())
-
-
-SMALL = {"image_size": 64, "hidden_sizes": (16, 24, 32), "key_dim": (4, 4, 4), "num_labels": 3}
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("changes", [{"mlp_ratio": (3, 2, 1)}, {"attention_ratio": (4, 2, 1)}, {"patch_size": 8}])
-def test_timm_loads_other_ratios_and_stems(tmp_path, changes):
-    timm = pytest.importorskip("timm")
-    checkpoint = random_checkpoint(Architecture(**SMALL, **changes))
-    write_checkpoint(checkpoint, tmp_path, to="timm")
-    model = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
-    images = np.random.default_rng(0).standard_normal((1, 3, 64, 64), np.float32)
-    expected = run_reference(checkpoint.weights, checkpoint.architecture, images)["logits"]
-    assert relative(model(torch.from_numpy(images)).numpy(), expected) < 1e-5
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"mlp_ratio": (0, 2, 2)},
-        {"kernel_size": 5, "padding": 2},
-        {"key_dim": (4, 8, 4)},
-        {"downsamples": (Downsample(key_dim=4, num_attention_heads=3),) * 2},
-    ],
-)
-def test_networks_that_timm_does_not_support_are_not_written_for_it(tmp_path, changes):
-    with pytest.raises(CheckpointError, match="timm has no such LeViT"):
-        write_checkpoint(random_checkpoint(Architecture(**{**SMALL, **changes})), tmp_path / "out", to="timm")
-    assert not list(tmp_path.iterdir())
 
 
 def test_levit_loads_the_written_folder(tmp_path):

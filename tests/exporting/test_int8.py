@@ -15,7 +15,7 @@ from levit.data.labeled_images import LabeledImage
 from levit.data.open_data import open_data
 from levit.data.subsets import split_calibration
 from levit.deployment.build import build_artifact
-from levit.errors import DataError, ExportError
+from levit.errors import ExportError
 from levit.evaluation.prepared_images import agreement, prepare_images
 from levit.exporting import int8
 from levit.exporting.artifact_files import artifact_of
@@ -260,37 +260,6 @@ def test_a_broken_model_is_refused(fraction, max_logit_difference, message):
     with pytest.raises(ExportError, match=message):
         check_agreement(fraction, max_logit_difference, "hues")
     check_agreement(0.7, 0.1, "hues")
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"weights": "int8"}, "int8 requires quantization images: give `quantization_data`"),
-        ({"weights": "int4"}, "`weights` is 'int4': use one of fp32, fp16, int8"),
-        ({"weights": "fp16", "quantization_data": "x"}, "do not apply to weights in fp16"),
-        (
-            {"weights": "int8", "quantization_data": EXAMPLES, "max_drop": 1.0},
-            "`max_drop` requires labeled images: give `evaluation`",
-        ),
-        *(
-            (
-                {"weights": "int8", "quantization_data": EXAMPLES, "evaluation": EXAMPLES, "max_drop": max_drop},
-                f"`max_drop` is {max_drop:g}: use a finite number of at least 0",
-            )
-            for max_drop in (np.nan, np.inf, -1)
-        ),
-    ],
-    ids=str,
-)
-def test_options_that_exclude_each_other_are_errors(tmp_path, untrained, options, message):
-    with pytest.raises(ExportError, match=message):
-        export(untrained, tmp_path / "x.onnx", **options)
-
-
-def test_images_without_labels_are_refused_for_evaluation(tmp_path, untrained):
-    with pytest.raises(DataError, match=r"espresso\.jpg has no label, or several"):
-        export(untrained, tmp_path / "x.onnx", weights="int8", quantization_data=EXAMPLES, evaluation=EXAMPLES,
-               quantization_images=2)  # fmt: skip
 
 
 @pytest.mark.slow

@@ -46,8 +46,9 @@ def test_few_epochs_have_markers(tmp_path, count):
 
 
 def test_an_epoch_of_nan_is_drawn(tmp_path):
-    draw(tmp_path, [ROWS[0] | {"top1": nan, "loss": nan}])
-    draw(tmp_path, [ROWS[0], ROWS[1] | {"top1": nan}])
+    for rows in ([ROWS[0] | {"top1": nan, "loss": nan}], [ROWS[0], ROWS[1] | {"top1": nan}]):
+        with Image.open(draw(tmp_path, rows)) as picture:
+            assert picture.size == (1200, 408)
 
 
 def test_different_curves_give_different_pictures_and_equal_curves_the_same_picture(tmp_path):

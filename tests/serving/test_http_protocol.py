@@ -1,11 +1,16 @@
-"""Connections of the server: timers of a connection that stays open after a refusal."""
+"""Connections of the server: limits of time and size, early responses, and what a request leaves behind."""
 
 import asyncio
 import gc
 
 import pytest
 
-from tests.serving.conftest import png
+from levit.runtime.opened_model import ModelOptions
+from levit.serving.http_protocol import HttpProtocol
+from levit.serving.options import ServiceOptions
+from levit.serving.served_model import NamedModel
+from levit.serving.service import Service
+from tests.serving.conftest import GatedEngine, png
 from tests.serving.memory_connection import connect
 
 RED = png(255, 0, 0)
@@ -29,20 +34,6 @@ def test_a_refusal_before_the_end_of_the_body_does_not_end_the_next_request(run)
         assert not transport.is_closed
         running.engine.gate.set()
         assert (await transport.response)[0] == 200
-        protocol.connection_lost(None)
-
-    run(test)
-
-
-def test_an_idle_connection_is_closed_after_a_refusal(run):
-    async def test(running):
-        protocol, transport = connect(running.service)
-        protocol.timeout_keep_alive = 0.01
-        protocol.data_received(post("/predictions/unknown"))
-        assert (await transport.response)[0] == 404
-        assert not transport.is_closed
-        while not transport.is_closed:
-            await asyncio.sleep(protocol.timeout_keep_alive)
         protocol.connection_lost(None)
 
     run(test)
@@ -97,16 +88,39 @@ def test_fields_without_an_end_after_a_body_end_the_connection(run):
     run(test)
 
 
-def test_empty_lines_after_a_request_do_not_keep_the_connection_open(run):
+@pytest.mark.parametrize("rest", [b"", b"\r\n"], ids=["nothing", "an empty line"])
+def test_an_idle_connection_is_closed_after_a_refusal(run, rest):
     async def test(running):
         protocol, transport = connect(running.service)
-        protocol.head_timeout = 0.01
+        protocol.timeout_keep_alive = protocol.head_timeout = 0.01
         protocol.data_received(post("/predictions/unknown"))
         assert (await transport.response)[0] == 404
-        protocol.data_received(b"\r\n")
+        assert not transport.is_closed
+        protocol.data_received(rest)
         await until_closed(protocol, transport)
 
     run(test)
+
+
+@pytest.mark.parametrize("path", ["/predictions/missing", "/v2/models/missing/infer"])
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_a_client_that_does_not_send_the_rest_of_a_refused_body_is_left(path, is_complete, monkeypatch):
+    async def test():
+        service = Service([NamedModel("colors", ModelOptions(GatedEngine()))], ServiceOptions())
+        service.lifecycle.finish_loading()
+        protocol, transport = connect(service)
+        protocol.data_received(b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n" % path.encode())
+        status, _, _ = await transport.response
+        assert (status, transport.is_closed) == (404, False)
+        protocol.data_received(b"xy" if is_complete else b"x")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert transport.is_closed != is_complete
+        protocol.connection_lost(None)
+
+    # The heads are complete at once.
+    monkeypatch.setattr(HttpProtocol, "head_timeout", 0)
+    asyncio.run(test())
 
 
 def test_a_client_that_does_not_read_is_disconnected_and_a_slow_one_is_not(run):

@@ -129,11 +129,12 @@ def test_connections_that_end_early_leave_nothing_behind(server):
     for content in (b"", b"POST /pre", HEAD, HEAD + CAT[:1000], HEAD + CAT):
         with server.connect() as connection:
             connection.sendall(content)
+    expected = {"levit_requests_in_progress 1.0", "levit_queue_images 0.0"}  # the request for them itself
     for _ in range(200):
         metrics = server.request("GET", "/metrics").body.decode().splitlines()
-        if {"levit_requests_in_progress 1.0", "levit_queue_images 0.0"} <= set(metrics):  # that of /metrics itself
-            return
-    pytest.fail("\n".join(line for line in metrics if "progress" in line or "queue_images" in line))
+        if expected <= set(metrics):
+            break
+    assert expected <= set(metrics), [line for line in metrics if "progress" in line or "queue_images" in line]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")

@@ -8,15 +8,8 @@ import threading
 import pytest
 
 from levit.runtime.cpu_count import usable_cores
-from levit.runtime.opened_model import ModelOptions
 from levit.serving.deadlines import Deadline
-from levit.serving.errors import RequestError
-from levit.serving.http_protocol import HttpProtocol
-from levit.serving.options import ServiceOptions
-from levit.serving.served_model import NamedModel
-from levit.serving.service import Service
-from tests.serving.conftest import GatedEngine, png
-from tests.serving.memory_connection import connect
+from tests.serving.conftest import png
 from tests.serving.requests import Connection, metric, request
 
 RED, BLUE = png(255, 0, 0), png(0, 0, 255)
@@ -261,27 +254,6 @@ def test_a_full_queue_refuses_a_request_before_its_body(run):
     run(test, capacity=1)
 
 
-@pytest.mark.parametrize("path", ["/predictions/missing", "/v2/models/missing/infer"])
-@pytest.mark.parametrize("is_complete", [True, False])
-def test_a_client_that_does_not_send_the_rest_of_a_refused_body_is_left(path, is_complete, monkeypatch):
-    async def test():
-        service = Service([NamedModel("colors", ModelOptions(GatedEngine()))], ServiceOptions())
-        service.lifecycle.finish_loading()
-        protocol, transport = connect(service)
-        protocol.data_received(b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n" % path.encode())
-        status, _, _ = await transport.response
-        assert (status, transport.is_closed) == (404, False)
-        protocol.data_received(b"xy" if is_complete else b"x")
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        assert transport.is_closed != is_complete
-        protocol.connection_lost(None)
-
-    # The heads are complete at once.
-    monkeypatch.setattr(HttpProtocol, "head_timeout", 0)
-    asyncio.run(test())
-
-
 def test_a_request_of_the_fast_route_has_the_response_of_the_general_one(run):
     async def test(running):
         for query, body in (("", RED), ("top_k=2", BLUE), ("top_k=2", b"no image"), ("top_k=999999", RED)):
@@ -310,25 +282,5 @@ def test_a_request_in_json_does_not_wait_for_explanations(run):
         assert (response.status, explaining.done()) == (200, False)
         gate.set()
         assert await explaining
-
-    run(test, threads=1)
-
-
-def test_work_that_ends_after_its_deadline_reports_nothing_to_the_event_loop(run):
-    async def test(running):
-        reported = []
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
-        gate, ended = threading.Event(), threading.Event()
-
-        def work():
-            gate.wait(600)
-            ended.set()
-
-        with pytest.raises(RequestError, match="no result within"):
-            await running.service.run(work, Deadline(0.01), Connection([]).receive)
-        gate.set()
-        assert await asyncio.to_thread(ended.wait, 600)
-        await running.service.run(lambda: None, Deadline(600), Connection([]).receive)  # after it in the one thread
-        assert reported == []
 
     run(test, threads=1)

@@ -8,10 +8,11 @@ from pathlib import Path
 from levit.checkpoints.cache import cache_folder
 from levit.checkpoints.reading import read_checkpoint_file
 from levit.checkpoints.weight_lookup import find_weights
-from levit.errors import CheckpointError, EngineError, errors_name, first_line
+from levit.errors import CheckpointError, EngineError, errors_name
 from levit.runtime.engine import OPENVINO_SUFFIX
 from levit.runtime.int8_arithmetic import has_exact_int8
 from levit.runtime.model_resolution import find_artifact, is_artifact
+from levit.runtime.onnx_metadata import read_metadata
 from levit.spec.artifact import Artifact
 
 
@@ -37,10 +38,12 @@ def describe(model: str | PathLike[str] | None, *, revision: str | None = None) 
     if isinstance(artifact, Path) and artifact.suffix.lower() == OPENVINO_SUFFIX:
         return _describe_openvino(artifact)
     try:
-        content = artifact.read_bytes() if isinstance(artifact, Path) else artifact
-    except OSError as error:
-        raise CheckpointError(f"cannot be read ({error.strerror})", source=source) from error
-    return _read_metadata(content, source), len(content)
+        metadata = read_metadata(artifact)
+    except EngineError as error:
+        raise CheckpointError(error.reason, source=source) from error
+    with errors_name(source):
+        size = artifact.stat().st_size if isinstance(artifact, Path) else len(artifact)
+        return Artifact.from_metadata(metadata), size
 
 
 def _describe_openvino(graph: Path) -> tuple[Artifact, int]:
@@ -49,18 +52,6 @@ def _describe_openvino(graph: Path) -> tuple[Artifact, int]:
     with OpenVinoEngine(graph) as engine, errors_name(graph):
         artifact = Artifact.from_metadata(engine.metadata)
     return artifact, graph.stat().st_size + graph.with_suffix(".bin").stat().st_size
-
-
-def _read_metadata(content: bytes, source: str) -> Artifact:
-    import onnx
-    from google.protobuf.message import DecodeError
-
-    try:
-        network = onnx.load_from_string(content)
-    except DecodeError as error:
-        raise CheckpointError(f"not an ONNX file ({first_line(error)})", source=source) from error
-    with errors_name(source):
-        return Artifact.from_metadata({pair.key: pair.value for pair in network.metadata_props})
 
 
 def native_engine() -> str:

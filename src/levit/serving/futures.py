@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from levit.errors import LevitError
+from levit.serving.errors import without_frames
 
 Value = TypeVar("Value")
 
@@ -35,8 +36,7 @@ def call_in_thread(executor: Executor, function: Callable[[], Value]) -> tuple[a
         try:
             value = function()
         except LevitError as failure:
-            error = failure.with_traceback(None)  # the frames of it and its cause refer to the future
-            error.__cause__ = error.__context__ = None
+            error = without_frames(failure)
         except Exception as failure:  # of the program itself: its log needs the frames
             error = failure
         with suppress(RuntimeError):  # the event loop has ended

@@ -42,7 +42,7 @@ class HttpProtocol(HttpToolsProtocol):
     linger_pause: float = 5
     linger_time: float = 30
 
-    _head_timer: asyncio.TimerHandle | None = None
+    _receive_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
     _direct: DirectPrediction | None = None  # the last one
     _is_complete = False  # the last request, with its body
@@ -57,11 +57,11 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
         super().connection_made(transport)
-        self._start_timer(self.head_timeout)
+        self._start_receive_timer(self.head_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the waiting, and the request in progress."""
-        self._stop_timer()
+        self._stop_receive_timer()
         self._stop_write_timer()
         self._unset_keepalive_if_required()
         if self._direct is not None:
@@ -72,17 +72,16 @@ class HttpProtocol(HttpToolsProtocol):
         """Parse a part of a request."""
         if self._linger_end is not None:
             if self.loop.time() < self._linger_end:
-                self._start_timer(self.linger_pause)
+                self._start_receive_timer(self.linger_pause)
             return
         self._has_progress = False
         super().data_received(data)
         self._unparsed = 0 if self._has_progress else self._unparsed + len(data)
         if self._unparsed > _HEAD_LIMIT:
             self._refuse_head()
-        elif self._head_timer is None and self.timeout_keep_alive_task is None and not self._is_in_progress():
-            self._start_timer(
-                self.head_timeout
-            )  # empty lines between two requests have ended the waiting for the next one
+        elif self._receive_timer is None and self.timeout_keep_alive_task is None and not self._is_in_progress():
+            # Empty lines between two requests have ended the waiting for the next one.
+            self._start_receive_timer(self.head_timeout)
 
     def pause_writing(self) -> None:
         """Begin to wait until the client reads."""
@@ -98,13 +97,13 @@ class HttpProtocol(HttpToolsProtocol):
         """Begin to wait for the rest of the head."""
         self._has_progress = True
         super().on_message_begin()
-        if self._head_timer is None:
-            self._start_timer(self.head_timeout)
+        if self._receive_timer is None:
+            self._start_receive_timer(self.head_timeout)
 
     def on_headers_complete(self) -> None:
         """End the waiting, and start the request."""
         self._has_progress = True
-        self._stop_timer()
+        self._stop_receive_timer()
         self._is_complete = False
         direct = self._direct_prediction()
         if direct is None:
@@ -128,7 +127,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._linger_end is not None:
             self.transport.close()
         elif self.cycle.response_complete:
-            self._stop_timer()
+            self._stop_receive_timer()
             self._unset_keepalive_if_required()  # one that the response has started, before the end of the body
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
@@ -144,7 +143,7 @@ class HttpProtocol(HttpToolsProtocol):
             return
         super().on_response_complete()
         if self.cycle.response_complete and not self._is_complete:
-            self._start_timer(self.head_timeout)
+            self._start_receive_timer(self.head_timeout)
 
     def shutdown(self) -> None:
         """Close the connection, or let its request be the last one; the server calls it at its end."""
@@ -209,7 +208,7 @@ class HttpProtocol(HttpToolsProtocol):
         elif not self.transport.is_closing():
             self._linger_end = self.loop.time() + self.linger_time
             self.transport.write_eof()
-            self._start_timer(self.linger_pause)
+            self._start_receive_timer(self.linger_pause)
         self._watch_writing()
 
     def _watch_writing(self, left: int | None = None) -> None:
@@ -230,14 +229,14 @@ class HttpProtocol(HttpToolsProtocol):
             self._write_timer.cancel()
             self._write_timer = None
 
-    def _start_timer(self, seconds: float) -> None:
-        self._stop_timer()
-        self._head_timer = self.loop.call_later(seconds, self.transport.close)
+    def _start_receive_timer(self, seconds: float) -> None:
+        self._stop_receive_timer()
+        self._receive_timer = self.loop.call_later(seconds, self.transport.close)
 
-    def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def _stop_receive_timer(self) -> None:
+        if self._receive_timer is not None:
+            self._receive_timer.cancel()
+            self._receive_timer = None
 
 
 class _CycleTransport:

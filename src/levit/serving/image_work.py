@@ -15,6 +15,7 @@ from levit.errors import ImageError, LevitError
 from levit.images.decoding import ImageSource, describe_source
 from levit.runtime.image_results import NO_NUMBERS, ImageResult
 from levit.serving.deadlines import Deadline
+from levit.serving.errors import without_frames
 from levit.serving.futures import complete_future
 from levit.serving.served_model import ServedModel
 
@@ -77,7 +78,7 @@ class ImageWork(Generic[Value]):
         try:
             self._deadline.check()
         except LevitError as error:
-            return error.with_traceback(None)  # its frames contain this object
+            return without_frames(error)
         return None
 
     def decode(self, index: int) -> NDArray[np.uint8] | ImageResult | LevitError:
@@ -96,7 +97,7 @@ class ImageWork(Generic[Value]):
         except ImageError as error:
             return ImageResult(image.result_name, NO_NUMBERS, _named(error, image.result_name))
         except LevitError as error:
-            return error.with_traceback(None)  # its frames contain this object
+            return without_frames(error)
         except Exception as error:  # Pillow's warnings as errors, or no memory
             unreadable = ImageError(f"cannot be read ({type(error).__name__})", source=image.result_name)
             return ImageResult(image.result_name, NO_NUMBERS, unreadable)
@@ -118,9 +119,7 @@ class ImageWork(Generic[Value]):
         try:
             value = self._render([result for result in self._results if result is not None])
         except LevitError as error:
-            return partial(
-                complete_future, self.future, None, error.with_traceback(None)
-            )  # its frames contain this object
+            return partial(complete_future, self.future, None, without_frames(error))
         except Exception as error:  # of the program itself: its log needs the frames
             return partial(complete_future, self.future, None, error)
         return partial(complete_future, self.future, value, None)
@@ -130,7 +129,5 @@ AnyWork = ImageWork[Any]
 
 
 def _named(error: ImageError, name: str) -> ImageError:
-    """The error with the name that the request gave its image, without the frames that keep the image in memory."""
-    renamed = ImageError(error.reason, source=name, hint=error.hint)
-    renamed.__cause__ = renamed.__context__ = None
-    return renamed
+    """The error with the name that the request gave its image, without the frames of the other one."""
+    return ImageError(error.reason, source=name, hint=error.hint)
