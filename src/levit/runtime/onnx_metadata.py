@@ -39,8 +39,10 @@ def read_metadata(model: Path | bytes) -> dict[str, str]:
         raise EngineError("not an ONNX file", source=source) from error
 
 
-def _map(file: Path) -> mmap.mmap:
+def _map(file: Path) -> mmap.mmap | bytes:
     with file.open("rb") as stream:
+        if not file.stat().st_size:  # which cannot be mapped
+            return b""
         return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
 
 
