@@ -66,8 +66,10 @@ def test_agreement_is_the_fraction_of_equal_predictions():
     assert agreement(logits, np.float32([[3, 4], [4, 3], [4, 3], [4, 3]])) == 0.75
 
 
-def test_agreement_of_several_labels_is_the_fraction_of_equal_labels():
+def test_agreement_of_several_labels_is_the_f1_score_of_the_predicted_labels():
     logits = np.float32([[1], [-1], [2], [3]])
     assert agreement(logits, -logits) == 1
     assert agreement(logits, -logits, is_multi_label=True) == 0
-    assert agreement(np.float32([[1, 2, -3]]), np.float32([[1, -2, -3]]), is_multi_label=True) == 2 / 3
+    assert agreement(np.float32([[1, 2, -3]]), np.float32([[1, -2, -3]]), is_multi_label=True) == pytest.approx(2 / 3)
+    assert agreement(np.float32([[1, -1, -1, -1]]), np.float32([[-1, 1, -1, -1]]), is_multi_label=True) == 0
+    assert agreement(-np.ones((1, 3), np.float32), -np.ones((1, 3), np.float32), is_multi_label=True) == 1

@@ -190,7 +190,7 @@ def test_layers_are_ranked_by_the_engine_that_evaluates_candidates(original, qua
     assert engines == {"onnxruntime"}
 
 
-def test_predictions_of_several_labels_are_compared_for_each_class(monkeypatch):
+def test_predictions_of_several_labels_are_compared_by_their_f1_score(monkeypatch):
     """A damaged network whose only logit has the other sign, of which the largest logit is the same."""
     architecture = replace(SMALL, num_labels=1)
     original = build_artifact(replace(random_checkpoint(architecture), is_multi_label=True))

@@ -131,13 +131,22 @@ def prepare_images(
 def agreement(logits: Logits, other_logits: Logits, *, is_multi_label: bool = False) -> float:
     """Fraction of equal predictions, in [0, 1].
 
+    With several labels per image it is their F1 score: twice the number of labels that both predict, over the number of
+    labels that each predicts. With exactly one label per image, this is the fraction of images. The classes that
+    neither predicts do not count, because they are most of all classes.
+
     Args:
         logits: float32 [images, classes].
         other_logits: float32 [images, classes].
-        is_multi_label: whether an image has a prediction for each class, a score above 0.5 or not, instead of one.
+        is_multi_label: whether every class with a score above 0.5 is predicted, instead of one class.
+
+    Returns:
+        The fraction; 1 if neither predicts any label.
     """
     if is_multi_label:
-        return float(np.mean((logits > 0) == (other_logits > 0)))
+        predicted, other_predicted = logits > 0, other_logits > 0
+        count = int(predicted.sum()) + int(other_predicted.sum())
+        return 2 * int((predicted & other_predicted).sum()) / count if count else 1.0
     return float(np.mean(logits.argmax(axis=1) == other_logits.argmax(axis=1)))
 
 

@@ -104,8 +104,8 @@ class Quantization:
         images: number of calibration images.
         float_layers: names of the layers that were returned to floating point to keep the accuracy.
         agreement: fraction of the images with the same prediction as in fp32, in [0, 1]; of the evaluation images
-            where accuracy was measured, otherwise of the calibration images. With several labels per image, fraction of
-            the images and classes.
+            where accuracy was measured, otherwise of the calibration images. With several labels per image, F1 score of
+            the predicted labels.
         max_logit_difference: largest absolute difference of a logit to fp32 on these images.
         is_in_sample: whether the images of agreement, difference and accuracy also determined the ranges or chose
             `float_layers`, so that these figures are optimistic.

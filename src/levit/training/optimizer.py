@@ -15,6 +15,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from levit.errors import ConfigError
 from levit.model.pretrained import LevitPreTrainedModel
+from levit.model.torch_engine import has_bfloat16
+from levit.training.muon import Float32Muon
 from levit.training.options import ModelOptions, OptimizerOptions, ScheduleOptions
 
 _LAYER = re.compile(r"levit\.encoder\.stages\.(\d+)\.layers\.(\d+)\.")
@@ -82,10 +84,11 @@ def build_optimizer(network: nn.Module, options: OptimizerOptions, *, lr: float)
             network, weight_decay=options.weight_decay, layer_decay=options.layer_decay,
             no_weight_decay_list=without_decay, fallback_no_weight_decay=options.optimizer == "muon",
         )  # fmt: skip
+    device = next(network.parameters()).device
     if options.optimizer == "muon":
-        return Muon(_split_matrices(network, groups), lr=lr, nesterov=True)
-    device = next(network.parameters()).device.type
-    return torch.optim.AdamW(groups, lr=lr, fused=device in ("cpu", "cuda"))
+        muon = Muon if has_bfloat16(device) else Float32Muon
+        return muon(_split_matrices(network, groups), lr=lr, nesterov=True)
+    return torch.optim.AdamW(groups, lr=lr, fused=device.type in ("cpu", "cuda"))
 
 
 def build_schedule(
