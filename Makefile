@@ -48,7 +48,7 @@ sanitize: $(VENV)/.base  ## Run the native engine under sanitizers: 100,000 muta
 	$(BIN)/python native/sanitize/run.py
 
 bench: $(VENV)/.dev  ## Measure accuracy and speed, side by side with other implementations (about 45 minutes).
-	$(BIN)/python benchmarks/embedded_accuracy.py
+	$(if $(wildcard ../shared/data),$(BIN)/python benchmarks/embedded_accuracy.py)
 	$(BIN)/python benchmarks/first_prediction.py
 	$(BIN)/python benchmarks/build_graph.py
 	$(BIN)/python benchmarks/attention.py
@@ -73,7 +73,7 @@ packages:
 
 # A stamp in .venv marks an installed set of extras; a changed pyproject.toml or other constraints install it again.
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.base: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	$(PIP) --editable .

@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet
@@ -20,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import levit
+from levit.benchmarking.machine import describe_machine
 from levit.model import attention
 from levit.model.attention_bias import resize_attention_biases
 from levit.spec.architecture import Grid
@@ -35,7 +37,8 @@ Interpolation = Callable[[Tensor, Grid, Grid], Tensor]
 
 def main() -> None:
     """Measure, print and write the results."""
-    results = {"images_per_second": measure_speed(), "top1": measure_accuracy() if DATA.exists() else None}
+    top1 = measure_accuracy() if DATA.exists() else recorded_accuracy()
+    results = {"machine": describe_machine(), "images_per_second": measure_speed(), "top1": top1}
     RESULT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(results, indent=1))
 
@@ -67,6 +70,11 @@ def measure_speed() -> dict[str, dict[str, float]]:
             name: round(batch / statistics.median(values), 1) for name, values in seconds.items()
         }
     return throughput
+
+
+def recorded_accuracy() -> Any:
+    """Accuracy of an earlier measurement, because this machine does not have the images; None without one."""
+    return json.loads(RESULT.read_text(encoding="utf-8"))["top1"] if RESULT.exists() else None
 
 
 def measure_accuracy() -> dict[str, dict[int, float]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from levit.benchmarking.machine import describe_machine
 from levit.deployment.folding import fold
 from levit.deployment.graph import build_graph
 from levit.spec.variants import VARIANTS
@@ -40,7 +41,8 @@ def main() -> None:
             seconds.append(time.perf_counter() - start)
         medians[variant.name] = statistics.median(seconds)
         print(f"| `{variant.name}` | {medians[variant.name]:.2f} |")
-    RESULT.write_text(json.dumps(medians, indent=1) + "\n", encoding="utf-8")
+    record = {"machine": describe_machine(), "seconds": medians}
+    RESULT.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from levit.benchmarking.machine import describe_machine
+
 ROOT = Path(__file__).parent.parent
 STARTER = ROOT.parent / "shared" / "data" / "starter"
 PHOTO = ROOT / "examples" / "espresso.jpg"
@@ -60,7 +62,7 @@ def main() -> None:
     print("| --- | --- | --- |")
     for name, values in medians.items():
         print(f"| `{name}` | {values['seconds']:.2f} | {values['peak_megabytes']:.0f} MB |")
-    record = {"rounds": rounds, "cores": os.cpu_count(), "cold_start_seconds": cold_start, "medians": medians}
+    record = {"machine": describe_machine(), "rounds": rounds, "cold_start_seconds": cold_start, "medians": medians}
     RESULT.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 

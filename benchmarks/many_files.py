@@ -13,6 +13,7 @@ import resource
 import time
 from pathlib import Path
 
+from levit.benchmarking.machine import describe_machine
 from levit.data.file_list import FileList
 
 RESULT = Path(__file__).parent / "results" / "many_files.json"
@@ -29,6 +30,7 @@ def main() -> None:
         files.add(f"n{number % 1000:08}/n{number % 1000:08}_{number}.JPEG", (number % 1000,))
     seconds = time.perf_counter() - start
     record = {
+        "machine": describe_machine(),
         "files": count,
         "bytes_per_file": (_peak_memory() - memory_before) / count,
         "files_per_second": count / seconds,

@@ -29,6 +29,7 @@ from levit.spec.architecture import Architecture
 from levit.spec.blocks import AttentionBlock, count_flops, encoder_blocks, stem_layers
 from levit.spec.preprocessing import Preprocessing
 from levit.spec.variants import VARIANTS
+from peers import usable_precisions
 from random_models import WORK, export_random
 
 PRODUCTS, OTHER = "attention products", "fused attention, transposition, element-wise"
@@ -54,7 +55,7 @@ def main() -> None:
         f"On {', '.join(describe_machine().values())}.",
     ]
     lines += ["", "<!-- --8<-- [start:all] -->"]
-    for precision in ("fp32", "bf16", "int8"):
+    for precision in (name for name in ("fp32", "bf16", "int8") if name in usable_precisions()):
         file = export_random(arguments.variant, "int8" if precision == "int8" else "fp32")
         times = _profile(file, precision, arguments.batch_size)
         peak = 1e9 * measure_peak(precision, 2)

@@ -24,6 +24,7 @@ import statistics
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 DOCS = HERE.parent / "docs"
 PHOTOS = HERE.parents[1] / "shared" / "data" / "photos"
+LARGE_PHOTOS = 64  # batches for both workers of a loader
 PARTS = ("runtimes", "frontier", "files")
 TRANSFORMERS, TIMM = "transformers:levit-128s", "timm:levit_128s"
 
@@ -153,7 +155,8 @@ def file_workers() -> dict[str, Options]:
 
 def file_requests(seconds: float) -> dict[str, Options]:
     """Requests for photos of both sizes; those of 500 pixels need ../shared/data."""
-    folders = {"12 megapixels": write_photos(WORK / "large", 12)}
+    large = write_photos(WORK / "large", 12)
+    folders = {"12 megapixels": [*islice(cycle(large), LARGE_PHOTOS)]}
     if PHOTOS.exists():
         folders = {"500 pixels": sorted(PHOTOS.iterdir()), **folders}
     return {name: {"files": [str(photo) for photo in photos], "seconds": seconds} for name, photos in folders.items()}

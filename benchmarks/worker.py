@@ -189,7 +189,7 @@ class TimmLoop:
         self._transform = create_transform(**resolve_model_data_config(built), is_training=False)
         folded: Any = fuse(built).requires_grad_(False).to(torch.bfloat16)
         self._network: Any = torch.compile(folded, dynamic=False)
-        self._workers = workers
+        self._workers, self._loaders = workers, dict[tuple[str, ...], Any]()
 
     def classify_files(self, files: list[str]) -> None:
         """Classify image files."""
@@ -206,8 +206,13 @@ class TimmLoop:
             def __getitem__(self, index: int) -> Any:
                 return transform(Image.open(files[index]).convert("RGB"))
 
+        key = tuple(files)
+        if key not in self._loaders:  # its processes stay for the next pass
+            self._loaders[key] = DataLoader(
+                Images(), batch_size=_BATCH_SIZE, num_workers=self._workers, persistent_workers=self._workers > 0
+            )
         with torch.inference_mode():
-            for batch in DataLoader(Images(), batch_size=_BATCH_SIZE, num_workers=self._workers):
+            for batch in self._loaders[key]:
                 self._network(batch.to(torch.bfloat16)).argmax(1)
 
 

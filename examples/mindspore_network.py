@@ -206,7 +206,7 @@ def load(folder):
             weights[name] = Parameter(Tensor(array.astype(np.float32)), name=name)
     network = LeViT(config, num_heads=2 if "classifier_distill.linear.weight" in weights else 1)
     missing, unused = mindspore.load_param_into_net(network, weights)
-    if missing or unused or config.get("hidden_act", "hardswish") != "hardswish":
+    if missing or unused or config.get("activation", "hardswish") != "hardswish":
         raise SystemExit(f"{folder} is not the network of the paper: {[*missing, *unused][:3]}")
     return network.set_train(False)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,22 @@ def test_files_are_synced_before_they_are_renamed(tmp_path, monkeypatch):
         partial.write_bytes(b"content")
         assert not synced
     assert synced
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not sync folders")
+@pytest.mark.parametrize(("number", "is_error"), [(errno.EINVAL, False), (errno.ENOSPC, True)])
+def test_a_file_system_that_cannot_sync_folders_is_no_error(tmp_path, monkeypatch, number, is_error):
+    original = os.fsync
+
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        original(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match=os.strerror(number)) if is_error else nullcontext():
+        write_text(tmp_path / "a", "content")
+    assert (tmp_path / "a").read_text(encoding="utf-8") == "content"
 
 
 def test_a_folder_with_read_only_files_and_links_is_written(tmp_path):

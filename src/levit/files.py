@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -11,6 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 _ON_WINDOWS = os.name == "nt"
+_CANNOT_SYNC_FOLDERS = (errno.EACCES, errno.EBADF, errno.EINVAL, errno.ENOTSUP)
 
 
 @contextmanager
@@ -134,11 +136,18 @@ def remove(path: Path) -> None:
 
 
 def _sync_entry(folder: Path) -> None:
-    """Flush the names in a folder to the disk; Windows does so by itself, and cannot open folders."""
+    """Flush the names in a folder to the disk; Windows does so by itself, and cannot open folders.
+
+    Folders that may not be read, and file systems that cannot flush folders, are left alone: the files are complete.
+    """
     if _ON_WINDOWS:
         return
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC_FOLDERS:
+            raise

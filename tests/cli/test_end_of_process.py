@@ -12,7 +12,8 @@ needs_shell = pytest.mark.skipif(os.name == "nt", reason="needs a shell that clo
 
 def run_shell(arguments: str, redirections: str) -> subprocess.CompletedProcess:
     command = f'"{sys.executable}" -m levit {arguments} {redirections}'
-    return subprocess.run(command, shell=True, capture_output=True, timeout=120, check=False)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.run(command, shell=True, capture_output=True, timeout=120, check=False, env=environment)
 
 
 @needs_shell
@@ -32,11 +33,25 @@ def test_an_error_with_closed_streams_keeps_its_exit_code(photos):
 
 @needs_shell
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
-@pytest.mark.parametrize("command", ["predict a.png --json --model", "info --json"])
+@pytest.mark.parametrize(
+    "command", ["predict a.png --json --model {}", "info --json {}", "predict --help", "--version"]
+)
 def test_a_full_disk_is_an_error_of_one_line(photos, model, command):
-    process = run_shell(f'{command} "{model}"', "> /dev/full")
-    assert process.returncode != 0
-    assert process.stderr == b"levit: No space left on device\n"
+    process = run_shell(command.format(f'"{model}"'), "> /dev/full")
+    assert (process.returncode, process.stderr) == (2, b"levit: No space left on device\n")
+
+
+@needs_shell
+@pytest.mark.parametrize("command", ["predict a.png --model {}", "info {}", "--help"])
+def test_a_reader_that_has_ended_is_no_error(photos, model, command):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as closed:
+        process = subprocess.run(
+            f'"{sys.executable}" -m levit {command.format(model)}', shell=True, stdout=closed, stderr=subprocess.PIPE,
+            timeout=120, check=False,
+        )  # fmt: skip
+    assert (process.returncode, process.stderr) == (1, b"")
 
 
 # Registers a function for the end of the process, and runs the command line.

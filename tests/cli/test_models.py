@@ -19,6 +19,7 @@ def test_every_name_is_listed_with_its_size_and_accuracy(console):
         "name": "levit-256", "kind": "hub", "image_size": 224, "classes": 1000, "parameters": 18_893_876,
         "top1": 0.816, "data": "ImageNet", "is_cached": False,
     }  # fmt: skip
+    assert rows["levit-192_3rdparty_in1k"]["top1"] == 0.7986  # of mmpretrain
     assert {rows[name]["kind"] for name in ADDRESSES} == {"facebook", "openmmlab"}
     classes = len(describe(None)[0].labels)
     assert (rows["-"]["kind"], rows["-"]["classes"], rows["-"]["is_cached"]) == ("embedded", classes, True)

@@ -104,7 +104,22 @@ def test_settings_are_saved_if_they_are_not_the_defaults(tmp_path):
     assert (loaded.distillation_type, loaded.distillation_alpha, loaded.distillation_tau) == ("soft", 0.5, 3.0)
 
 
+@pytest.mark.parametrize("values", [{"distillation_type": "Soft"}, {"distillation_tau": 0}, {"drop_path_rate": 1.0}])
+def test_invalid_settings_of_from_pretrained_are_named_in_the_error(tmp_path, values):
+    network().save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match=f"^{next(iter(values))}: "):
+        LevitForImageClassificationWithTeacher.from_pretrained(tmp_path, **values)
+
+
+def test_regression_of_several_values_has_no_distillation():
+    model = network(problem_type="regression")
+    with pytest.raises(ConfigError, match="regression has no distillation"):
+        model(IMAGES, labels=torch.rand(4, 3), teacher_logits=torch.rand(4, 3))
+
+
 def test_regression_has_no_distillation():
     model = LevitForImageClassificationWithTeacher(small_config(num_labels=1))
     with pytest.raises(ConfigError, match="has no distillation"):
         model(IMAGES, labels=torch.rand(4), teacher_logits=torch.rand(4, 1))
+    with pytest.raises(ConfigError, match="has no distillation"):
+        model(IMAGES, labels=torch.tensor([0, 0, 0, 0]), teacher_logits=torch.rand(4, 1))

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import levit
+from levit.checkpoints.from_model import checkpoint_from_model
 from levit.spec.variants import TIMM_VARIANTS
 from tests.conftest import GOLDEN, agrees, random_checkpoint
 
@@ -33,8 +34,6 @@ def test_fused_files_load_with_their_own_logits(file):
 def test_the_class_depends_on_the_number_of_heads():
     assert type(levit.load_checkpoint(TINY / "transformers-single")) is levit.LevitForImageClassification
     backbone = levit.LevitModel.from_pretrained(TINY / "transformers")
-    from levit.checkpoints.from_model import checkpoint_from_model
-
     loaded = levit.load_checkpoint(checkpoint_from_model(backbone))
     assert type(loaded) is levit.LevitModel
     with torch.no_grad():
@@ -59,12 +58,17 @@ def test_labels_and_activation_are_loaded():
 
 
 def test_a_checkpoint_without_heads_is_loaded_with_a_new_head_and_a_warning():
-    from levit.checkpoints.from_model import checkpoint_from_model
-
     checkpoint = checkpoint_from_model(levit.LevitModel.from_pretrained(TINY / "transformers"))
     with pytest.warns(UserWarning, match="1 head for 3 classes"):
         model = levit.load_checkpoint(checkpoint, num_labels=3)
     assert model(IMAGES).logits.shape == (2, 3)
+
+
+def test_a_new_head_may_have_as_many_classes_as_the_configuration_without_a_head():
+    backbone = levit.LevitModel.from_pretrained(TINY / "transformers")
+    with pytest.warns(UserWarning, match="1 head for 10 classes instead of none, newly initialized"):
+        model = levit.load_checkpoint(checkpoint_from_model(backbone), num_labels=10)
+    assert model(IMAGES).logits.shape == (2, 10)
 
 
 def test_invalid_arguments_are_named_in_the_error():
@@ -72,6 +76,8 @@ def test_invalid_arguments_are_named_in_the_error():
         levit.load_checkpoint(TINY / "timm", num_labels=0)
     with pytest.raises(TypeError, match="activation: not accepted together with a checkpoint that was read already"):
         levit.load_checkpoint(levit.read_checkpoint(TINY / "timm"), activation="silu")
+    with pytest.raises(TypeError, match="image_size: not accepted together with a checkpoint that was read already"):
+        levit.load_image_processor(levit.read_checkpoint(TINY / "timm"), image_size=256)
 
 
 def test_an_image_processor_that_resizes_to_one_pixel_less_is_a_warning():

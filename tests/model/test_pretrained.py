@@ -69,6 +69,16 @@ def test_offset_tables_are_filled_after_loading():
         assert torch.equal(loaded.attention_bias_idxs, built.attention_bias_idxs), name
 
 
+def test_no_module_with_an_attention_bias_is_split_between_devices():
+    """The bias is a parameter of the module itself, and is added to scores that its layers compute."""
+    model = levit.LevitModel(levit.LevitConfig.from_variant("levit-128s"))
+    names = [name for name, module in model.named_modules() if hasattr(module, "attention_biases")]
+    whole = [name for name, module in model.named_modules() if type(module).__name__ in model._no_split_modules]
+    assert len(names) == 11
+    for name in names:
+        assert any(name == parent or name.startswith(f"{parent}.") for parent in whole), name
+
+
 @pytest.fixture(scope="module")
 def new():
     torch.manual_seed(0)

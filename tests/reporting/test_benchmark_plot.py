@@ -1,5 +1,7 @@
 """Plots of benchmark reports."""
 
+import re
+
 import pytest
 from PIL import Image
 
@@ -13,8 +15,8 @@ def make_report(**options) -> BenchmarkReport:
     results = [
         BenchmarkResult(
             model="fruit", engine=engine, precision="fp32", batch_size=batch_size, images_per_second=100.0 * batch_size,
-            latency_p50=0.01, latency_p95=0.02, cold_start=1.0, warm_start=0.5, peak_share=0.5,
-            **{"peak_memory": 50_000_000, **options},
+            latency_p95=0.02, cold_start=1.0, warm_start=0.5, peak_share=0.5,
+            **{"latency_p50": 0.01, "peak_memory": 50_000_000, **options},
         )
         for engine in ("openvino", "onnxruntime")
         for batch_size in (1, 4)
@@ -29,6 +31,15 @@ def test_a_plot_is_an_image_and_the_only_file(tmp_path):
         assert image.width > 1000
         assert len(image.convert("RGB").getcolors(1 << 20)) > 10
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_latencies_are_whole_milliseconds_or_have_two_digits(tmp_path):
+    def labels(latency):
+        text = plot_benchmark(make_report(latency_p50=latency), tmp_path / "speed.svg").read_text(encoding="utf-8")
+        return set(re.findall(r"<!-- ([\d.,e+]+) -->", text))
+
+    assert "123" in labels(0.1234)
+    assert "4.6" in labels(0.00456)
 
 
 def test_a_report_without_memory_can_be_plotted(tmp_path):

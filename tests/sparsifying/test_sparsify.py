@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -102,6 +103,24 @@ def test_a_part_of_the_images_is_spread_over_the_data(checkpoint, photos, tmp_pa
     assert {path.name for path in result.folder.iterdir()} == {
         "checkpoint", "masks.safetensors", "report.html", "sparsity.json",
     }  # fmt: skip
+
+
+def test_a_repeated_run_leaves_no_files_of_other_masks(checkpoint, photos, tmp_path):
+    (tmp_path / "vitcod").mkdir()
+    levit.sparsify(checkpoint, photos, tmp_path, sparsity=0.5)
+    assert (tmp_path / "vitcod").exists()  # of somebody else
+    levit.sparsify(checkpoint, photos, tmp_path, sparsity=0.6, vitcod=True, polarize=0.5)
+    assert (tmp_path / "polarization.safetensors").exists()
+    levit.sparsify(checkpoint, photos, tmp_path, sparsity=0.7)
+    assert not (tmp_path / "vitcod").exists()
+    assert not (tmp_path / "polarization.safetensors").exists()
+
+
+def test_the_images_of_the_training_set_are_the_default(checkpoint, photos, tmp_path):
+    shutil.copytree(photos, tmp_path / "data" / "validation")
+    shutil.copytree(photos / "LABEL_0", tmp_path / "data" / "train" / "LABEL_0")
+    assert levit.sparsify(checkpoint, tmp_path / "data", tmp_path / "a", sparsity=0.5).images == 3
+    assert levit.sparsify(checkpoint, tmp_path / "data", tmp_path / "b", sparsity=0.5, split="validation").images == 15
 
 
 def test_the_report_contains_the_accuracy_after_fine_tuning(checkpoint, photos, result, tmp_path):

@@ -78,7 +78,7 @@ def _peak_memory() -> int | None:
     """Peak resident memory of this process in bytes; None where the system does not report it."""
     with suppress(OSError):  # on Linux, ru_maxrss below includes the process that started this one
         lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
-        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+        return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM")), None)
     try:
         import resource
     except ImportError:  # on Windows

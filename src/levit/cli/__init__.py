@@ -10,6 +10,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -87,7 +88,10 @@ def __getattr__(name: str) -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line; the exit code is 0 for success, 1 if some inputs failed, 2 for wrong usage."""
+    """Run the command line, and exit.
+
+    The exit code is 0 for success, 1 if some inputs failed, 2 for wrong usage or an error of the whole command.
+    """
     _prepare_streams()
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # warnings of libraries, such as on a photo's metadata, are for programmers
@@ -95,7 +99,9 @@ def main() -> None:
         warnings.showwarning = _print_warning
     try:
         app = make_app(_command_name())
-        sys.exit(app(_global_options_first(sys.argv[1:]), prog_name="levit", standalone_mode=False) or 0)
+        code = app(_global_options_first(sys.argv[1:]), prog_name="levit", standalone_mode=False) or 0
+        sys.stdout.flush()
+        sys.exit(code)
     except ClickException as error:
         print(usage_message(error), file=sys.stderr)
         sys.exit(error.exit_code)
@@ -107,11 +113,15 @@ def main() -> None:
         _print_traceback()
         print(f"levit: {printable(str(error))}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:  # the reader of the output has ended, such as `head`
+        _flush_output()
+        sys.exit(1)
     except OSError as error:  # a full disk, for instance
         _print_traceback()
         source = "" if error.filename is None else f"{error.filename}: "
         print(f"levit: {printable(f'{source}{error.strerror or error}')}", file=sys.stderr)
-        sys.exit(1)
+        _flush_output()
+        sys.exit(2)
 
 
 def run() -> NoReturn:
@@ -126,7 +136,7 @@ def run() -> NoReturn:
         code = error.code
     if _command_name() not in _FAST_COMMANDS or not isinstance(code, int):
         sys.exit(code)
-    sys.stdout.flush()
+    _flush_output()
     sys.stderr.flush()
     atexit._run_exitfuncs()  # temporary folders are deleted
     os._exit(code)  # freeing a compiled network takes a tenth of a second, a third of a prediction
@@ -137,6 +147,15 @@ def _global_options_first(arguments: Sequence[str]) -> list[str]:
     end = arguments.index("--") if "--" in arguments else len(arguments)
     moved = [argument for argument in arguments[:end] if argument in _GLOBAL_OPTIONS]
     return [*moved, *(argument for argument in arguments[:end] if argument not in _GLOBAL_OPTIONS), *arguments[end:]]
+
+
+def _flush_output() -> None:
+    """Write buffered output; discard what cannot be written, so that the end of the process does not fail again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError, ValueError):  # a stream that has no descriptor, or is closed
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _command_name() -> str | None:

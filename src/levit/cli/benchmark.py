@@ -26,7 +26,9 @@ Models = Annotated[
 BatchSizes = Annotated[str, typer.Option(metavar="1,16", help="Images per batch, separated by commas.")]
 Engines = Annotated[
     str,
-    typer.Option(metavar="NAMES", help="auto, openvino, onnxruntime or torch (checkpoints only), separated by commas."),
+    typer.Option(
+        metavar="NAMES", help="auto, native, openvino, onnxruntime or torch (checkpoints), separated by commas."
+    ),
 ]
 Precisions = Annotated[str, typer.Option(metavar="NAMES", help="auto, fp32, bf16 or int8, separated by commas.")]
 Threads = Annotated[

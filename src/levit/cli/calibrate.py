@@ -26,7 +26,9 @@ def calibrate(
     target_precision: Annotated[
         float | None, typer.Option(help="Instead of --coverage: fraction of these predictions that are correct.")
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Split of the data: validation, test or train.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Split of the data: validation, test or train; default: the first that exists.")
+    ] = None,
     quantization_images: SkipOption = None,
     allow_outside: AllowOutsideOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,

@@ -49,7 +49,9 @@ def sparsify(
     fine_tuned: FineTunedOption = None,
     polarize: PolarizeOption = None,
     vitcod: Annotated[bool, typer.Option("--vitcod", help="Also write the masks as ViTCoD's .npy files.")] = False,
-    split: Annotated[str | None, typer.Option(help="Split of the data: validation, test or train.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Split of the data; default: train, if the data has splits.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Make attention sparse: choose the keys that each query keeps, the same for all images (ViTCoD).

@@ -117,12 +117,7 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
             if plural in kwargs:
                 setattr(self, singular, kwargs.pop(plural))
         self.drop_path_rate = kwargs.pop("levit_drop_path_rate", self.drop_path_rate)
-        training_fields({"drop_path_rate": self.drop_path_rate, "initializer_range": self.initializer_range})
-        if self.drop_path_rate >= 1:
-            raise ConfigError(
-                f"{self.drop_path_rate!r} is invalid", source="drop_path_rate", hint="use a number from 0 to below 1"
-            )
-        check_distillation(self.distillation_type, self.distillation_alpha, self.distillation_tau)
+        self.check_training_fields()
         if isinstance(kwargs.get("architecture"), str):
             raise ConfigError(
                 f"timm's configuration of {kwargs['architecture']}",
@@ -138,6 +133,19 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
             setattr(self, name, values[name])
         self.set_output_features_output_indices(features, indices)
         self.architectures: list[str] = self.architectures or []  # AutoModel iterates over it and fails on None
+
+    def check_training_fields(self) -> None:
+        """Check the fields that concern training only; `architecture` checks the others.
+
+        Raises:
+            ConfigError: a value is invalid; the message names the field.
+        """
+        training_fields({"drop_path_rate": self.drop_path_rate, "initializer_range": self.initializer_range})
+        if self.drop_path_rate >= 1:
+            raise ConfigError(
+                f"{self.drop_path_rate!r} is invalid", source="drop_path_rate", hint="use a number from 0 to below 1"
+            )
+        check_distillation(self.distillation_type, self.distillation_alpha, self.distillation_tau)
 
     @property
     def stage_names(self) -> list[str]:

@@ -63,7 +63,7 @@ def distillation_loss(
             source="teacher_logits",
             hint="use a teacher with the same classes",
         )
-    if is_multi_label and distillation_logits.shape[-1] == 1:
+    if distillation_logits.shape[-1] == 1:
         raise ConfigError(
             "a network with one output (regression) has no distillation", source="teacher_logits", hint="omit it"
         )

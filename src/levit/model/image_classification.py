@@ -187,6 +187,8 @@ class LevitForImageClassificationWithTeacher(LevitPreTrainedModel):
             if teacher_logits is not None:
                 raise ConfigError("requires labels", source="teacher_logits", hint="the first head is trained on them")
             return None
+        if teacher_logits is not None and self.config.problem_type == "regression":
+            raise ConfigError("regression has no distillation", source="teacher_logits", hint="omit it")
         return distillation_loss(
             cls_logits=cls_logits,
             distillation_logits=distillation_logits,

@@ -59,7 +59,8 @@ def load_checkpoint(
     if num_labels is not None and num_labels < 1:
         raise ConfigError(f"{num_labels} is invalid", source="num_labels", hint="use at least 1")
     checkpoint = path_or_id if isinstance(path_or_id, Checkpoint) else read_checkpoint(path_or_id, **kwargs)
-    is_new_head = num_labels is not None and num_labels != checkpoint.architecture.num_labels
+    trained_labels = checkpoint.architecture.num_labels if checkpoint.architecture.num_classifiers else 0
+    is_new_head = num_labels is not None and num_labels != trained_labels
     num_heads = checkpoint.architecture.num_classifiers or int(is_new_head)
     model = _CLASSES[num_heads](_config(checkpoint, num_labels if is_new_head else None))
     tensors = {
@@ -72,7 +73,7 @@ def load_checkpoint(
     if is_new_head:
         warnings.warn(
             f"{checkpoint.source.name}: {num_heads} head{'s' if num_heads > 1 else ''} for {num_labels} classes "
-            f"instead of {checkpoint.architecture.num_labels or 'none'}, newly initialized: train before use",
+            f"instead of {trained_labels or 'none'}, newly initialized: train before use",
             stacklevel=2,
         )
     return model.eval()
@@ -92,6 +93,7 @@ def load_image_processor(path_or_id: str | PathLike[str] | Checkpoint, **kwargs:
     Raises:
         CheckpointError: the checkpoint cannot be read.
         ConfigError: an option is invalid.
+        TypeError: image_size or revision is given for a checkpoint that was read already.
 
     Examples:
         >>> import levit
@@ -99,6 +101,8 @@ def load_image_processor(path_or_id: str | PathLike[str] | Checkpoint, **kwargs:
         {'height': 112, 'width': 112}
     """
     read_options = {name: kwargs.pop(name) for name in ("image_size", "revision") if name in kwargs}
+    if isinstance(path_or_id, Checkpoint) and read_options:
+        raise TypeError(f"{', '.join(read_options)}: not accepted together with a checkpoint that was read already")
     checkpoint = path_or_id if isinstance(path_or_id, Checkpoint) else read_checkpoint(path_or_id, **read_options)
     values = preprocessor_config(checkpoint.preprocessing)
     del values["image_processor_type"]

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from levit.model.attention import BiasedAttention
+from levit.model.attention import BiasedAttention, SubsamplingAttention
 from levit.model.config import LevitConfig
 from levit.model.gradient_checkpointing import CheckpointFunction, checkpoint_block
 from levit.model.layers import BiasedLinear, ImageBatchNorm, Residual, TokenBatchNorm
@@ -41,13 +41,18 @@ class LevitPreTrainedModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     accepts_loss_kwargs = False  # Trainer then divides the loss by the number of accumulated batches
-    _no_split_modules = [Residual.__name__]  # noqa: RUF012  # transformers expects a list
+    _no_split_modules = [Residual.__name__, SubsamplingAttention.__name__]  # noqa: RUF012  # transformers expects a list
+
+    def __init__(self, config: LevitConfig, *args: Any, **kwargs: Any) -> None:
+        if isinstance(config, LevitConfig):
+            config.check_training_fields()  # `from_pretrained` changes fields after the configuration was created
+        super().__init__(config, *args, **kwargs)
 
     def get_correct_attn_implementation(self, requested_attention: str | None, is_init_check: bool = False) -> str:
         """Resolve `attn_implementation`; the default is "eager".
 
-        "eager" and "sdpa" are equally fast at these sizes (`benchmarks/attention.py`), and only "eager" is
-        bit-identical to the reference implementations.
+        Only "eager" is bit-identical to the reference implementations; it is faster in batches, and "sdpa" for single
+        images (`benchmarks/attention.py`).
         """
         implementation: str = super().get_correct_attn_implementation(requested_attention or "eager", is_init_check)
         return implementation

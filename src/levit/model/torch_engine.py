@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from levit.model.folded_network import FoldedNetwork
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _MAX_PENDING_BATCHES = 2  # one is computed while the next one is queued
 _WARM_UP_RUNS = 3  # before a CUDA graph is captured
+_capture_lock = threading.Lock()  # a capture fails if another one synchronizes the device
 
 NetworkFunction = Callable[[Tensor], Tensor]
 
@@ -36,7 +39,7 @@ class TorchEngine(ManagedEngine):
         precision: "fp32", "bf16", or "auto": bf16 if the device supports it natively, otherwise fp32.
         threads: number of CPU threads; None keeps torch's. torch has one number for the whole process.
         provider: torch device: "cpu", "cuda", "cuda:1", "mps"; None for the first available of CUDA, MPS and CPU.
-        compiled: use torch.compile; None for True on CUDA and False elsewhere.
+        compiled: use torch.compile; None for True on CUDA if Triton supports the device, and False elsewhere.
 
     Attributes:
         name: "torch".
@@ -71,7 +74,7 @@ class TorchEngine(ManagedEngine):
         guard.check()  # the thread below computes from the start
         self._device = _select_device(provider)
         self.precision, self.reason = _select_precision(precision, self._device)
-        self._compiled = self._device.type == "cuda" if compiled is None else compiled
+        self._compiled = _supports_triton(self._device) if compiled is None else compiled
         self.metadata: Mapping[str, str] = checkpoint.as_artifact(self.precision).to_metadata()
         self._compiled_networks: dict[int, NetworkFunction] = {}  # by batch size
         # One thread: a CUDA graph belongs to the thread that captured it, and with a second computing thread OpenMP
@@ -153,9 +156,10 @@ class TorchEngine(ManagedEngine):
         if missing > 0:  # pad; the logits of the padding are dropped
             batch = np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), batch.dtype)])
         try:
-            values = torch.from_numpy(np.ascontiguousarray(batch)).to(self._device)
-            logits: Tensor = (self._network if batch_size is None else self._compiled_network(values))(values)
-            return logits[:count].cpu().numpy()
+            with _current_device(self._device):
+                values = torch.from_numpy(np.ascontiguousarray(batch)).to(self._device)
+                logits: Tensor = (self._network if batch_size is None else self._compiled_network(values))(values)
+                return logits[:count].cpu().numpy()
         except RuntimeError as error:
             raise EngineError(f"torch cannot run a batch of shape {list(batch.shape)} ({first_line(error)})") from error
 
@@ -169,7 +173,7 @@ class TorchEngine(ManagedEngine):
 
 
 def _capture_cuda_graph(network: NetworkFunction, example: Tensor) -> NetworkFunction:
-    """Capture a network as a CUDA graph, which is replayed without Python overhead."""
+    """Capture a network as a CUDA graph of the current device, which is replayed without Python overhead."""
     static_input = example.clone()
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
@@ -178,7 +182,8 @@ def _capture_cuda_graph(network: NetworkFunction, example: Tensor) -> NetworkFun
             network(static_input)
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    # torch's own stream for captures belongs to the device that captured first. Other threads may use CUDA meanwhile.
+    with _capture_lock, torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
         logits = network(static_input)
 
     def replay(values: Tensor) -> Tensor:
@@ -187,6 +192,18 @@ def _capture_cuda_graph(network: NetworkFunction, example: Tensor) -> NetworkFun
         return logits
 
     return replay
+
+
+def _current_device(device: torch.device) -> AbstractContextManager[object]:
+    """Context in which a CUDA device is the current one."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+def _supports_triton(device: torch.device) -> bool:
+    """Whether torch.compile has its compiler for a CUDA device: torch for Windows comes without Triton."""
+    if device.type != "cuda" or find_spec("triton") is None:
+        return False
+    return torch.cuda.get_device_capability(device) >= (7, 0)
 
 
 def _select_device(provider: str | None) -> torch.device:
@@ -218,7 +235,8 @@ def _select_precision(precision: str, device: torch.device) -> tuple[str, str]:
 def has_bfloat16(device: torch.device) -> bool:
     """Return whether torch reports native bfloat16 arithmetic for a device; False for other types than CPU and CUDA."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
     # Only recent releases of torch have get_capabilities.
     capabilities: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
     return device.type == "cpu" and bool(capabilities().get("avx512_bf16"))

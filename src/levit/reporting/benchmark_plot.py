@@ -106,4 +106,6 @@ def _draw_latency(
     whiskers = [1e3 * max(0.0, result.latency_p95 - result.latency_p50) for result in results]
     errors = [[0.0] * len(whiskers), whiskers]
     bars = axes.barh(positions, medians, height, color=color, xerr=errors, capsize=2)
-    axes.bar_label(bars, [f"{median:.2g}" for median in medians], padding=3, fontsize=8)
+    axes.bar_label(
+        bars, [f"{median:,.0f}" if median >= 10 else f"{median:.2g}" for median in medians], padding=3, fontsize=8
+    )

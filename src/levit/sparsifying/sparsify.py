@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
@@ -16,11 +17,11 @@ from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.levit_folder import write_levit_folder
 from levit.checkpoints.reading import read_checkpoint
 from levit.checkpoints.vitcod_files import write_vitcod_masks
-from levit.data.labeled_images import LabeledDataset
+from levit.data.labeled_images import LabeledDataset, NoSplitError
 from levit.data.open_data import open_data
 from levit.data.subsets import Subset
 from levit.errors import ConfigError, DataError
-from levit.files import updating_folder
+from levit.files import remove, updating_folder
 from levit.sparsifying.accuracies import Accuracies, measure_accuracies
 from levit.sparsifying.average_attention import average_attention
 from levit.sparsifying.mask_selection import find_mass, select_by_mass
@@ -101,7 +102,7 @@ def sparsify(
         polarize: write `polarization.safetensors`, an order of the keys in which those that more than this share
             of the queries keep come first, in [0, 1] (see `levit.sparsifying.polarization`).
         vitcod: write the masks as files of ViTCoD, too, into `vitcod/`.
-        split: name of the split, where the data has several.
+        split: name of the split, where the data has several; None for train.
 
     Raises:
         CheckpointError: the checkpoint cannot be read, or the folder cannot be written.
@@ -128,7 +129,7 @@ def sparsify(
     source, tuned = _read(checkpoint), None if fine_tuned is None else _read(fine_tuned)
     if tuned is not None and not tuned.architecture.has_attention_masks:
         raise ConfigError(f"{tuned.source.name} has no attention masks", source="fine_tuned", hint="train with masks")
-    chosen = _choose_images(open_data(data, split=split) if isinstance(data, str | PathLike) else data, images)
+    chosen = _choose_images(_open_images(data, split) if isinstance(data, str | PathLike) else data, images)
     attention = average_attention(source, chosen)
     mass = attention_mass if attention_mass is not None else find_mass(attention, sparsity or 0.0)
     masks: Masks = {f"{key}.{MASK}": select_by_mass(array, mass) for key, array in attention.items()}
@@ -176,6 +177,13 @@ def _check_same_masks(fine_tuned: Checkpoint, masks: Masks) -> None:
         )
 
 
+def _open_images(data: str | PathLike[str], split: str | None) -> LabeledDataset:
+    """Open a split, by default the training images, or data without splits."""
+    with suppress(NoSplitError):
+        return open_data(data, split=split or "train")
+    return open_data(data, split=split)
+
+
 def _choose_images(data: LabeledDataset, count: int | None) -> LabeledDataset:
     """Spread a number of images evenly over the data, which may be ordered class by class."""
     if not len(data):
@@ -188,9 +196,14 @@ def _choose_images(data: LabeledDataset, count: int | None) -> LabeledDataset:
 def _write(result: Sparsification, masks: Masks, masked: Checkpoint, *, polarize: float | None, vitcod: bool) -> None:
     """Write all files; the summary last."""
     folder, name = result.folder, masked.source.name
+    is_repeated = (folder / SUMMARY_FILE).exists()  # the files of the earlier run have other masks
     write_levit_folder(masked, folder / CHECKPOINT_FOLDER)
     if vitcod:
         write_vitcod_masks(folder / VITCOD_FOLDER, masks, masked.architecture)
+    elif is_repeated:
+        remove(folder / VITCOD_FOLDER)
+    if polarize is None and is_repeated:
+        remove(folder / POLARIZATION_FILE)
     html = report_page(
         name, result.savings, masks, attention_mass=result.attention_mass, num_images=result.images,
         accuracies=result.accuracies,
