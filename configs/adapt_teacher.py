@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +24,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from levit.data.labeled_images import LabeledDataset, LabeledImage
+from levit.data.class_matching import match_classes
+from levit.data.labeled_images import LabeledDataset, LabeledImage, NoSplitError
 from levit.data.open_data import open_data
 from levit.errors import DataError
 from levit.training.augmentation import Augmentation
@@ -59,10 +61,12 @@ def main() -> None:
     options = parser.parse_args()
     torch.manual_seed(0)
     teacher = load_timm_network(options.teacher)
-    train, validation = open_data(options.data), open_data(options.val)
+    train, validation = open_split(options.data, "train"), open_split(options.val, "validation")
+    indices = match_classes(validation.classes, train.classes, validation.name).class_indices
     classifier = initial_classifier(teacher, train.classes)
     extractor = FeatureExtractor(teacher, options.image_size, options.teacher_size)
     held_out = extractor(validation, "whole")
+    held_out = held_out._replace(labels=torch.tensor(indices)[held_out.labels])
     parts = [extractor(train, crop) for crop in options.crops]
     features = Features(*(torch.cat(values) for values in zip(*parts, strict=True)))
     train_classifier(classifier, features, held_out)
@@ -73,6 +77,13 @@ def main() -> None:
     size = (options.teacher_size, options.teacher_size)
     adapted = ClassificationNetwork(network, teacher.preprocessing, train.classes)
     write_timm_config(adapted, options.out, size, is_multi_label=False)
+
+
+def open_split(path: str, split: str) -> LabeledDataset:
+    """Open a split of a data set, or a data set without splits."""
+    with suppress(NoSplitError):
+        return open_data(path, split=split)
+    return open_data(path)
 
 
 def initial_classifier(teacher: ClassificationNetwork, classes: Sequence[str]) -> nn.Linear:

@@ -13,6 +13,7 @@ from flax import nnx
 
 import levit
 import levit.jax
+from levit.data.open_data import open_splits
 from levit.data.subsets import Subset
 from levit.images.decoding import read_image
 from levit.images.transform import normalize, preprocess
@@ -32,9 +33,10 @@ SIZE, PADDING = 32, 4
 preprocessing = Preprocessing(resize=SIZE, crop=(SIZE, SIZE))
 
 
-def read(path, count=None):
+def read(path, split, count=None):
     """Read all images, or some of them, as uint8 [N, 32, 32, 3], with their labels and the names of the classes."""
-    data = levit.open_data(path)
+    splits = open_splits(path)
+    data = splits.get(split, splits.get("all"))  # a file has no splits
     chosen = np.random.default_rng(0).permutation(len(data))[:count]  # data may be ordered class by class
     items = list(Subset(data, chosen))
     images = [preprocess(read_image(item.image), preprocessing) for item in items]
@@ -75,16 +77,20 @@ def is_decayed(path, weight):
     return weight.ndim > 1 and "attention_biases" not in jax.tree_util.keystr(path)
 
 
-images, labels, classes = read(arguments.train, arguments.images)
-validation_images, validation_labels, _ = read(arguments.validation)
+images, labels, classes = read(arguments.train, "train", arguments.images)
+validation_images, validation_labels, validation_classes = read(arguments.validation, "validation")
+if validation_classes != classes:
+    raise SystemExit("the validation images have other classes")
 config = levit.Architecture(
     image_size=SIZE, patch_size=4, hidden_sizes=(64, 96, 128), depths=(2, 2, 2), num_attention_heads=(2, 3, 4),
     num_labels=len(classes), num_classifiers=1,
 )  # fmt: skip
 model = levit.jax.LeViT(config, labels=classes, preprocessing=preprocessing, rngs=nnx.Rngs(0))
 
-steps = len(images) // arguments.batch_size
-schedule = optax.warmup_cosine_decay_schedule(0.0, arguments.lr, steps, arguments.epochs * steps)
+batch_size = min(arguments.batch_size, len(images))
+steps = len(images) // batch_size
+total = max(2, arguments.epochs * steps)
+schedule = optax.warmup_cosine_decay_schedule(0.0, arguments.lr, min(steps, total // 2), total)
 adamw = optax.adamw(
     schedule, weight_decay=0.025, mask=lambda weights: jax.tree_util.tree_map_with_path(is_decayed, weights)
 )
@@ -93,7 +99,7 @@ optimizer = nnx.Optimizer(model, adamw, wrt=nnx.Param)
 for epoch in range(arguments.epochs):
     generator = np.random.default_rng(epoch)
     losses = []
-    for batch in generator.permutation(len(images))[: steps * arguments.batch_size].reshape(steps, -1):
+    for batch in generator.permutation(len(images))[: steps * batch_size].reshape(steps, -1):
         pixel_values = normalize(augment(images[batch], generator), preprocessing)
         losses.append(train_step(model, optimizer, jnp.asarray(pixel_values), jnp.asarray(labels[batch])))
     accuracy = evaluate(model, validation_images, validation_labels)

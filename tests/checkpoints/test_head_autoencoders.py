@@ -65,11 +65,14 @@ def test_folded_auto_encoders_compute_what_vitcod_computes(tmp_path, monkeypatch
     assert relative(run_reference(checkpoint.weights, checkpoint.architecture, images)["logits"], expected) > 1e-3
 
 
-def test_an_incomplete_auto_encoder_is_refused(tmp_path):
+@pytest.mark.parametrize(("name", "damaged"), [("decoder_k.bias", None), ("encoder_q.weight", torch.zeros(4))])
+def test_an_incomplete_auto_encoder_is_refused(tmp_path, name, damaged):
     file = tmp_path / "vitcod.pth"
     vitcod_file(file, random_checkpoint(small_architecture()))
     content = torch.load(file)
-    del content["model"]["blocks.0.m.decoder_k.bias"]
+    del content["model"][f"blocks.0.m.{name}"]
+    if damaged is not None:
+        content["model"][f"blocks.0.m.{name}"] = damaged
     torch.save(content, file)
     with pytest.raises(levit.CheckpointError, match=r"blocks\.0\.m\.\* is incomplete or does not fit") as error:
         levit.read_checkpoint(file)

@@ -130,10 +130,11 @@ def test_a_truncated_file_is_an_error(save, size):
         ("0803120746 6c6f617433321a0400000000", r"w has 4 bytes, which are not those of \[3\] Float32"),
         ("08ffffffffffffffff7f12 07466c6f617433321a0400000000", r"are not those of \[9223372036854775807\] Float32"),
         ("08ffffffffffffffffff01 1207466c6f617433321a0400000000", "are not those of"),
+        ("080008ffffffffffffffff7f 1207466c6f617433321a00", r"are not those of \[0, 9223372036854775807\] Float32"),
         ("080112 0451496e741a0100", "w is of type 'QInt', which numpy lacks"),
         ("080112 04ff496e741a0100", "not a complete file"),
     ],
-    ids=["truncated", "over-long", "huge", "negative", "unknown type", "no text"],
+    ids=["truncated", "over-long", "huge", "negative", "empty and huge", "unknown type", "no text"],
 )
 def test_a_damaged_tensor_is_an_error_before_anything_is_made(save, tensor, match):
     content = bytes.fromhex(tensor)

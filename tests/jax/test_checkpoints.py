@@ -1,5 +1,7 @@
 """Loading and saving of networks in JAX."""
 
+from dataclasses import replace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -38,6 +40,21 @@ def test_a_saved_network_is_the_one_that_was_loaded(tmp_path):
     with pytest.warns(levit.LevitWarning, match="cannot contain the preprocessing"):
         file = levit.jax.save(model, tmp_path / "saved.pth", to="facebook")
     assert_equal_weights(levit.read_checkpoint(file).weights, checkpoint.weights)
+
+
+def test_several_labels_are_saved_and_loaded(tmp_path):
+    checkpoint = replace(random_checkpoint(small_architecture()), is_multi_label=True)
+    model = levit.jax.load(checkpoint)
+    assert levit.read_checkpoint(levit.jax.save(model, tmp_path / "saved")).is_multi_label
+    assert levit.jax.load_orbax(levit.jax.save_orbax(model, tmp_path / "orbax")).is_multi_label
+    assert not levit.jax.load(random_checkpoint(small_architecture())).is_multi_label
+
+
+def test_a_new_head_may_have_as_many_classes_as_the_configuration_without_a_head():
+    checkpoint = random_checkpoint(small_architecture(num_classifiers=0, num_labels=3))
+    with pytest.warns(levit.LevitWarning, match="1 head for 3 classes instead of none, newly initialized"):
+        model = levit.jax.load(checkpoint, num_labels=3)
+    assert model(jnp.zeros((1, 3, 32, 32)), train=False).logits.shape == (1, 3)
 
 
 def test_a_network_with_masks_is_saved_and_loaded_and_computes_the_reference(tmp_path):

@@ -42,6 +42,21 @@ def test_the_distillation_loss_equals_that_of_torch(kind, teacher, smoothing):
     np.testing.assert_allclose(loss, expected.item(), rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["hard", "soft"])
+@pytest.mark.parametrize("teacher", [TEACHER, None], ids=["teacher", "no teacher"])
+def test_the_loss_of_several_labels_equals_that_of_torch(kind, teacher):
+    labels = (GENERATOR.random((6, 4)) < 0.5).astype(np.float32)
+    options = {"distillation_type": kind, "distillation_alpha": 0.3, "distillation_tau": 2.5}
+    loss = distillation_loss(output(), jnp.asarray(labels), teacher, is_multi_label=True, **options)
+    expected = torch_distillation.distillation_loss(
+        cls_logits=torch.from_numpy(CLS), distillation_logits=torch.from_numpy(DISTILLATION),
+        labels=torch.from_numpy(labels), teacher_logits=None if teacher is None else torch.from_numpy(teacher),
+        loss_function=lambda targets, logits: torch.nn.functional.binary_cross_entropy_with_logits(logits, targets),
+        kind=kind, alpha=0.3, tau=2.5, is_multi_label=True,
+    )  # fmt: skip
+    np.testing.assert_allclose(loss, expected.item(), rtol=1e-5)
+
+
 def test_mixed_labels_are_shares_of_classes():
     shares = jax.nn.one_hot(jnp.asarray(LABELS), 4)
     assert float(distillation_loss(output(None), shares)) == float(distillation_loss(output(None), jnp.asarray(LABELS)))
@@ -65,6 +80,9 @@ def test_the_teacher_receives_no_gradient(kind):
         ((output()._replace(cls_logits=None), LABELS), {}, "output: the network has no head"),
         ((output(), LABELS), {"distillation_type": "firm"}, "distillation_type: 'firm' is invalid"),
         ((output(), LABELS), {"distillation_tau": 0}, "distillation_tau: 0 is invalid"),
+        ((output(), LABELS), {"label_smoothing": 1.5}, "label_smoothing is 1.5"),
+        ((output(), LABELS[:, None]), {}, "labels has shape [6, 1]: give [6]"),
+        ((output(), LABELS), {"is_multi_label": True}, "labels has shape [6]: give [6, 4]"),
     ],
 )
 def test_invalid_arguments_are_refused(arguments, options, message):

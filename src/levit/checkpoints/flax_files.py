@@ -64,7 +64,7 @@ def read_flax(file: Path) -> dict[str, NDArray[Any]]:
         arrays = dict(_flat(tree, ""))
     except OSError as error:
         raise CheckpointError(f"cannot be read ({error.strerror or error})", source=file) from None
-    except (IndexError, KeyError, TypeError, ValueError, RecursionError, struct.error):
+    except (IndexError, KeyError, TypeError, ValueError, OverflowError, RecursionError, struct.error):
         raise CheckpointError("not a complete file of Flax", source=file, hint="fetch it again") from None
     return {key: array for key, array in arrays.items() if key.startswith(("params/", "batch_stats/"))} or arrays
 

@@ -90,7 +90,7 @@ def fold_head_autoencoders(stored: StoredWeights, name: str) -> StoredWeights:
             prefix = key.removesuffix(_ENCODER)
             try:
                 folded |= fold_attention(weights, prefix, VITCOD_NAMES)
-            except (KeyError, ValueError, ZeroDivisionError) as error:
+            except (IndexError, KeyError, ValueError, ZeroDivisionError) as error:
                 reason = f"its auto-encoder over heads {prefix}* is incomplete or does not fit ({error})"
                 raise CheckpointError(reason, source=name) from None
             folded = {key: array for key, array in folded.items() if not _is_autoencoder(key, prefix)}
@@ -114,7 +114,7 @@ def fold_attention(weights: Weights, prefix: str, names: AutoencoderNames) -> We
 
     Raises:
         KeyError: a weight is missing.
-        ValueError: the shapes do not fit.
+        IndexError, ValueError, ZeroDivisionError: the shapes do not fit.
     """
     weight, norm, dtype = _linear_and_norm(weights, prefix, names)
     heads = weights[prefix + names.encoder_weight("q")].shape[1]

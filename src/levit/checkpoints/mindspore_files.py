@@ -31,6 +31,7 @@ MAX_CONTENT = 2**29  # bytes of a tensor in one value
 
 _VALUE = 0x0A  # first byte of a file: field 1, a message
 _ENCRYPTED = {(0x7F3A5ED8 + mode).to_bytes(4, "little") for mode in range(3)}  # AES-GCM, AES-CBC, SM4-CBC
+_MAX_DIM = 2**48  # more than numpy has memory for
 _CRC = b"crc_num"
 _CRC_SIZE = len(_CRC) + 10
 
@@ -133,7 +134,8 @@ def _array(tag: str, tensors: list[_Tensor], file: Path) -> NDArray[Any]:
         raise CheckpointError(f"{tag} is of type {name[:40]!r}, which numpy lacks", source=file)
     size = sum(len(tensor.content) for tensor in tensors)
     shape = () if dims == (0,) and size else dims
-    if any(tensor[:2] != (dims, name) for tensor in tensors) or size != prod(shape) * dtype.itemsize:
+    is_too_large = any(dim > _MAX_DIM for dim in shape)  # beside a dim of 0
+    if is_too_large or any(tensor[:2] != (dims, name) for tensor in tensors) or size != prod(shape) * dtype.itemsize:
         raise CheckpointError(
             f"{tag} has {size:,} bytes, which are not those of {list(shape)[:8]} {name}",
             source=file,

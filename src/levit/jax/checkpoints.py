@@ -83,7 +83,8 @@ def from_checkpoint(
 ) -> LeViT:
     """Build the network of a checkpoint that was read; see `load`."""
     architecture = checkpoint.architecture
-    is_new_head = num_labels is not None and num_labels != architecture.num_labels
+    trained_labels = architecture.num_labels if architecture.num_classifiers else 0
+    is_new_head = num_labels is not None and num_labels != trained_labels
     if num_labels is not None and is_new_head:
         num_heads = architecture.num_classifiers or 1
         architecture = replace(architecture, num_labels=num_labels, num_classifiers=num_heads)
@@ -91,7 +92,7 @@ def from_checkpoint(
             raise ConfigError(f"{num_labels} is invalid", source="num_labels", hint="use at least 1")
         warnings.warn(
             f"{checkpoint.source.name}: {num_heads} head{'s' if num_heads > 1 else ''} for {num_labels} classes "
-            f"instead of {checkpoint.architecture.num_labels or 'none'}, newly initialized: train before use",
+            f"instead of {trained_labels or 'none'}, newly initialized: train before use",
             LevitWarning,
             stacklevel=3,
         )
@@ -102,6 +103,7 @@ def from_checkpoint(
         labels=default_labels(architecture.num_labels) if is_new_head else checkpoint.labels,
         preprocessing=checkpoint.preprocessing,
         initializer_range=checkpoint.initializer_range,
+        is_multi_label=checkpoint.is_multi_label,
         rngs=rngs or nnx.Rngs(0),
     )
     kept = {name: array for name, array in checkpoint.weights.items() if not (is_new_head and name.startswith(HEADS))}
@@ -132,6 +134,7 @@ def to_checkpoint(model: LeViT, *, name: str = "<LeViT in JAX>") -> Checkpoint:
         preprocessing=model.preprocessing,
         source=Source(name=name, dialect=TRANSFORMERS.name),
         drop_path_rate=model.drop_path_rate,
+        is_multi_label=model.is_multi_label,
     )
 
 

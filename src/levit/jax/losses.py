@@ -23,6 +23,7 @@ def distillation_loss(
     distillation_alpha: float = 0.5,
     distillation_tau: float = 1.0,
     label_smoothing: float = 0.0,
+    is_multi_label: bool = False,
 ) -> Array:
     """Training loss: cross-entropy, and for the second head that with a teacher (section 5.1 of the paper).
 
@@ -32,23 +33,27 @@ def distillation_loss(
     - "soft": tau² times the Kullback-Leibler divergence of the student's distribution from the teacher's, both at
       temperature tau.
 
-    Without a teacher both heads are trained on the labels; a network with one head has cross-entropy only.
+    Without a teacher both heads are trained on the labels; a network with one head has cross-entropy only. Where an
+    image may have several labels, each class has a binary cross-entropy and divergence of its own, averaged over
+    classes; the classes that a teacher predicts are those with logits above 0.
 
     Args:
         output: output of `LeViT` with `train=True`.
-        labels: int [B], class indices; or float [B, classes], the share of each class (mixup).
+        labels: int [B], class indices; or float [B, classes], the share of each class (mixup), or with several labels 1
+            for each label.
         teacher_logits: float [B, classes], the teacher's logits for the same images, which receive no gradient.
         distillation_type: "hard" or "soft".
         distillation_alpha: weight of the second term, alpha, in [0, 1].
         distillation_tau: temperature tau of the soft loss, above 0.
         label_smoothing: smoothing of the labels, in [0, 1); predictions of a teacher are not smoothed.
+        is_multi_label: whether an image may have several labels; `LeViT.is_multi_label`.
 
     Returns:
         Scalar, the mean over images (nats).
 
     Raises:
-        ConfigError: an option is invalid, the network has no head, or teacher_logits has another shape than the logits
-            or is given to a network with one head.
+        ConfigError: an option is invalid, the network has no head, labels or teacher_logits have another shape than the
+            logits, or teacher_logits is given to a network with one head.
 
     Examples:
         >>> import levit.jax
@@ -58,18 +63,21 @@ def distillation_loss(
         ()
     """
     check_distillation(distillation_type, distillation_alpha, distillation_tau)
-    labels = jnp.asarray(labels)
+    if not 0 <= label_smoothing < 1:
+        raise ConfigError(f"is {label_smoothing}", source="label_smoothing", hint="use a number from 0 to below 1")
     if output.cls_logits is None:
         raise ConfigError("the network has no head", source="output")
-    cls_loss = _cross_entropy(output.cls_logits, labels, label_smoothing)
+    cross_entropy = _binary_cross_entropy if is_multi_label else _cross_entropy
+    targets = _targets(jnp.asarray(labels), output.cls_logits.shape, is_multi_label=is_multi_label)
+    targets = targets * (1 - label_smoothing) + label_smoothing / (2 if is_multi_label else targets.shape[-1])
+    cls_loss = cross_entropy(output.cls_logits, targets)
     if output.distillation_logits is None:
         if teacher_logits is not None:
             raise ConfigError("requires a network with two heads", source="teacher_logits")
         return cls_loss
     if teacher_logits is None:
-        return (1 - distillation_alpha) * cls_loss + distillation_alpha * _cross_entropy(
-            output.distillation_logits, labels, label_smoothing
-        )
+        distilled_loss = cross_entropy(output.distillation_logits, targets)
+        return (1 - distillation_alpha) * cls_loss + distillation_alpha * distilled_loss
     if teacher_logits.shape != output.distillation_logits.shape:
         raise ConfigError(
             f"has shape {list(teacher_logits.shape)}, the network's logits {list(output.distillation_logits.shape)}",
@@ -78,18 +86,35 @@ def distillation_loss(
         )
     teacher = jax.lax.stop_gradient(jnp.asarray(teacher_logits, jnp.float32))
     if distillation_type == "soft":
-        tau = distillation_tau
-        loss = tau**2 * _divergence(output.distillation_logits / tau, teacher / tau)
+        tau, divergence = distillation_tau, _binary_divergence if is_multi_label else _divergence
+        loss = tau**2 * divergence(output.distillation_logits / tau, teacher / tau)
     else:
-        loss = _cross_entropy(output.distillation_logits, teacher.argmax(axis=-1), 0.0)
+        predicted = teacher > 0 if is_multi_label else jax.nn.one_hot(teacher.argmax(axis=-1), teacher.shape[-1])
+        loss = cross_entropy(output.distillation_logits, predicted.astype(jnp.float32))
     return (1 - distillation_alpha) * cls_loss + distillation_alpha * loss
 
 
-def _cross_entropy(logits: Array, labels: Array, smoothing: float) -> Array:
-    classes = logits.shape[-1]
-    targets = labels if jnp.issubdtype(labels.dtype, jnp.floating) else jax.nn.one_hot(labels, classes)
-    targets = targets * (1 - smoothing) + smoothing / classes
+def _targets(labels: Array, shape: tuple[int, ...], *, is_multi_label: bool) -> Array:
+    """Labels as float [B, classes]."""
+    is_float = jnp.issubdtype(labels.dtype, jnp.floating)
+    expected = shape if is_float or is_multi_label else shape[:1]
+    if labels.shape != expected:
+        raise ConfigError(f"has shape {list(labels.shape)}", source="labels", hint=f"give {list(expected)}")
+    return labels.astype(jnp.float32) if len(expected) == 2 else jax.nn.one_hot(labels, shape[-1])
+
+
+def _cross_entropy(logits: Array, targets: Array) -> Array:
     return -(targets * jax.nn.log_softmax(logits)).sum(axis=-1).mean()
+
+
+def _binary_cross_entropy(logits: Array, targets: Array) -> Array:
+    return -(targets * jax.nn.log_sigmoid(logits) + (1 - targets) * jax.nn.log_sigmoid(-logits)).mean()
+
+
+def _binary_divergence(student: Array, teacher: Array) -> Array:
+    """Kullback-Leibler divergence of one Bernoulli distribution for each class, the mean over classes and images."""
+    targets = jax.nn.sigmoid(teacher)
+    return _binary_cross_entropy(student, targets) - _binary_cross_entropy(teacher, targets)
 
 
 def _divergence(student: Array, teacher: Array) -> Array:

@@ -55,6 +55,8 @@ class LeViT(nnx.Module):
             names.
         preprocessing: preprocessing of images, for the files that `levit.jax.save` writes; default: that of ImageNet.
         initializer_range: standard deviation of the initial weights of the heads.
+        is_multi_label: whether an image may have several labels, for the files that `levit.jax.save` writes, and for
+            `levit.jax.distillation_loss`.
         rngs: random numbers: the stream `params` for initial weights, `dropout` for drop path.
 
     Raises:
@@ -81,11 +83,13 @@ class LeViT(nnx.Module):
         labels: Sequence[str] | None = None,
         preprocessing: Preprocessing | None = None,
         initializer_range: float = 0.02,
+        is_multi_label: bool = False,
         rngs: nnx.Rngs,
     ) -> None:
         config = find_variant(config).architecture() if isinstance(config, str) else config
         _check(config, drop_path_rate)
         self.config, self.drop_path_rate, self.dtype = config, drop_path_rate, jnp.dtype(dtype)
+        self.is_multi_label = is_multi_label
         self.labels = default_labels(config.num_labels) if labels is None else tuple(labels)
         if len(self.labels) != config.num_labels:
             raise ConfigError(f"{len(self.labels)} names for {config.num_labels} classes", source="labels")

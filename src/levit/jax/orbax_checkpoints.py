@@ -78,6 +78,7 @@ def load_orbax(folder: str | PathLike[str], *, dtype: DTypeLike = jnp.float32, r
         preprocessing=artifact.preprocessing,
         source=artifact.source,
         drop_path_rate=float(description.get("drop_path_rate", 0)),
+        is_multi_label=artifact.is_multi_label,
     )
     return from_checkpoint(checkpoint, dtype=dtype, rngs=rngs)
 
