@@ -28,6 +28,14 @@ def test_the_table_shows_every_split_and_the_contact_sheet_is_drawn(console, pet
     assert (tmp_path / "sheet.png").stat().st_size > 100
 
 
+def test_a_contact_sheet_in_place_of_an_image_is_refused(console, pets):
+    photo = (pets / "train" / "cat" / "1.png").read_bytes()
+    result = console("data", pets, "--contact-sheet", pets / "train" / "cat" / "1.png")
+    assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+    assert "1.png is one of the images: give another name to the contact sheet" in result.err
+    assert (pets / "train" / "cat" / "1.png").read_bytes() == photo
+
+
 def test_json_is_a_list_of_splits(console, pets):
     (pets / "train" / "cat" / "bad.jpg").write_text("not an image")
     result = console("data", pets, "--json")

@@ -50,6 +50,7 @@ def test_the_other_methods(console, model, photos, method):
         (["notes.txt"], "notes.txt: not an image"),
         (["a.png", "--class", "kiwi"], "--class is 'kiwi', which the model does not know"),
         (["a.png", "--class", "99"], "--class is 99, and the model has 5 classes: indices are 0 to 4"),
+        (["a.png", "--out", "./a.png"], "--out is the image itself: give the map another name"),
         (["a.png", "--out", "heat.txt"], "heat.txt has the suffix '.txt': use .png"),
         (["a.png", "--method", "magic"], "invalid value for '--method'"),
         (["a.png", "--out", "nowhere/heat.png"], "nowhere"),

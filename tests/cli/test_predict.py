@@ -140,6 +140,7 @@ def test_names_are_printed_as_given(console, model, photos):
         (["a.png", "--copy-below", "0.5"], "--link and --copy-below need --sort-into DIR: add it"),
         (["deep", "--sort-into", "deep/sorted"], "deep/sorted is inside deep, which is searched for images"),
         (["a.png", "--gallery", "missing/page.html"], "missing/page.html cannot be written"),
+        (["--gallery", "a.png", "b.jpg"], "a.png cannot be written as a page: give a name that ends in .html"),
     ],
     ids=str,
 )
@@ -230,6 +231,16 @@ def test_a_gallery_is_written(console, model, photos):
     result = console("predict", "a.png", "b.jpg", "missing.jpg", "-m", model, "--gallery", "gallery.html")
     assert "levit: gallery.html: 3 images\n" in result.err
     assert Path("gallery.html").read_text(encoding="utf-8").count("<figure") == 3
+
+
+@pytest.mark.parametrize("page", ["a.png", "photo.html"])
+def test_a_gallery_in_place_of_a_photo_is_refused_before_the_model_is_opened(console, photos, page):
+    photo = (photos / "a.png").read_bytes()
+    (photos / "photo.html").write_bytes(photo)
+    result = console("predict", "--gallery", page, "photo.html", "b.jpg", "--model", "missing.onnx")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith(f"levit: {page} ")
+    assert (photos / page).read_bytes() == photo
 
 
 def test_a_larger_limit_of_pixels_is_accepted(console, model, photos):

@@ -40,6 +40,61 @@ def test_nothing_is_overwritten_and_a_second_run_changes_nothing(photo, tmp_path
         assert tree(tmp_path / "out") == {"cat/photo.jpg": b"cat", "cat/photo-2.jpg": b"another cat"}
 
 
+def test_files_of_one_name_are_recognized_by_their_contents_in_any_order(tmp_path):
+    photos = []
+    for number in range(1, 4):
+        (tmp_path / str(number)).mkdir()
+        photos.append(tmp_path / str(number) / "photo.jpg")
+        photos[-1].write_bytes(b"cat %d" % number)
+    for order in (photos, [*reversed(photos), *photos]):
+        files = SortedFiles(tmp_path / "out", ["cat"])
+        for source in order:
+            files.write(predicted(str(source), cat=1))
+        assert tree(tmp_path / "out") == {
+            "cat/photo.jpg": b"cat 1", "cat/photo-2.jpg": b"cat 2", "cat/photo-3.jpg": b"cat 3",
+        }  # fmt: skip
+        assert files.counts == {"cat": len(order)}
+
+
+def test_the_steps_for_a_file_do_not_grow_with_the_number_of_files_of_its_name(tmp_path, monkeypatch):
+    checked = []
+    exists = os.path.lexists
+    monkeypatch.setattr("os.path.lexists", lambda path: checked.append(path) or exists(path))
+    for _ in range(2):
+        checked.clear()
+        files = SortedFiles(tmp_path / "out", ["cat"])
+        for number in range(100):
+            source = tmp_path / str(number) / "photo.jpg"
+            source.parent.mkdir(exist_ok=True)
+            source.write_bytes(b"cat %d" % number)
+            files.write(predicted(str(source), cat=1))
+        assert len([*(tmp_path / "out" / "cat").iterdir()]) == 100
+        assert len(checked) < 400
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names of Windows are measured in other units")
+@pytest.mark.parametrize("stem", [251 * "a", 83 * "猫" + "ab"])
+def test_a_name_of_the_largest_length_is_shortened_for_a_number(stem, photo, tmp_path):
+    assert len(f"{stem}.jpg".encode()) == 255
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{stem}.jpg").write_bytes(folder.encode())
+    for _ in range(2):
+        files = SortedFiles(tmp_path / "out", ["cat"])
+        for folder in ("first", "second"):
+            files.write(predicted(str(tmp_path / folder / f"{stem}.jpg"), cat=1))
+        copies = tree(tmp_path / "out" / "cat")
+        assert copies == {f"{stem}.jpg": b"first", f"{stem[:-2]}-2.jpg": b"second"}
+
+
+def test_a_class_named_unknown_is_counted_apart_from_rejected_images(photo, tmp_path):
+    files = SortedFiles(tmp_path / "out", ["unknown", "cat"])
+    for threshold in (0.0, 0.0, 0.9):
+        files.write(predicted(str(photo), threshold=threshold, unknown=0.75, cat=0.25))
+    assert files.describe() == f"{tmp_path / 'out'}: 3 files: 2 unknown_2, 1 unknown"
+    assert tree(tmp_path / "out") == {"unknown_2/photo.jpg": b"cat", "unknown/photo.jpg": b"cat"}
+
+
 def test_links_lead_to_the_files(photo, tmp_path, monkeypatch):
     monkeypatch.chdir(photo.parent)
     for _ in range(2):
@@ -71,6 +126,7 @@ def test_only_files_below_a_score_are_copied(photo, tmp_path):
         (["..", "", " . "], ["_", "__2", "__3"]),
         (["unknown", "CON", "a" * 300], ["unknown_2", "CON_", "a" * 100]),
         (["crane, bird", "crane\x1b\n"], ["crane, bird", "crane__"]),
+        (["猫" * 90, "猫" * 91], ["猫" * 81, "猫" * 81 + "_2"]),
     ],
 )
 def test_labels_become_different_names_of_folders(labels, names, photo, tmp_path):

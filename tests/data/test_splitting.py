@@ -32,6 +32,13 @@ def test_pairs_connect_images_through_others():
     assert group_images(6, [(5, 4), (1, 4), (2, 2)]).tolist() == [0, 1, 2, 3, 1, 1]
 
 
+def test_long_chains_and_stars_of_pairs_are_one_group():
+    chain = [(number + 1, number) for number in reversed(range(99))]
+    star = [(99, number) for number in range(99)]
+    for pairs in (chain, chain[::-1], star, star[::-1]):
+        assert group_images(100, pairs).tolist() == [0] * 100
+
+
 def test_the_fractions_are_those_of_all_images():
     labels = [(index % 2,) for index in range(200)]
     parts = assign_parts(labels, np.arange(200), num_classes=2, fractions={"test": 0.2, "val": 0.1}, seed=0)

@@ -5,6 +5,7 @@ from PIL import Image
 
 import levit
 from levit.errors import ConfigError
+from levit.evaluation import near_duplicates
 from tests.conftest import EXAMPLES
 from tests.data.datasets_on_disk import write_images
 
@@ -35,3 +36,20 @@ def test_near_duplicates_are_counted_across_splits_and_copies_are_not(tmp_path):
     assert 0.98 <= similarity <= 1
     with pytest.raises(ConfigError, match="similarity is 2"):
         levit.inspect(tmp_path, similarity=2)
+
+
+def test_features_are_computed_by_the_given_number_of_threads_and_once_for_each_content(tmp_path, monkeypatch):
+    write_images(tmp_path, "x/1.png", "x/22.png", "x/copy.png")
+    (tmp_path / "x" / "copy.png").write_bytes((tmp_path / "x" / "1.png").read_bytes())
+    options, computed = [], []
+    monkeypatch.setattr(
+        near_duplicates, "Classifier", lambda **given: options.append(given) or levit.Classifier(**given)
+    )
+    levit.inspect(
+        tmp_path,
+        similarity=0.98,
+        threads=1,
+        embedding_progress=lambda embeddings: computed.extend(embeddings) or computed,
+    )
+    assert options == [{"threads": 1}]
+    assert len(computed) == 2

@@ -152,6 +152,45 @@ def test_classes_that_cannot_be_folders_are_written_as_a_table(tmp_path):
         assert sorted(names for _, names in names_and_labels(data)) == [("unlabeled",), ("x/y",)]
 
 
+@pytest.mark.parametrize(
+    "name", ["images/{}", "images/{}.data", ".thumbs/{}.png", "a/@eaDir/{}.png", "images/._{}.png", "images/.png/{}"]
+)
+@pytest.mark.parametrize("is_outside", [False, True])
+def test_images_whose_names_are_not_found_in_a_folder_are_written_as_a_table(tmp_path, name, is_outside):
+    files = [(tmp_path / "outside" if is_outside else tmp_path / "data") / name.format(number) for number in range(8)]
+    (tmp_path / "data").mkdir()
+    for number, file in enumerate(files):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8 + number, 8)).save(file, "PNG")
+    rows = [{"file_name": str(file), "label": ["cat", "dog"][number % 2]} for number, file in enumerate(files)]
+    rows[-1]["label"] = None
+    (tmp_path / "data" / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report = split_without_features(tmp_path / "data", tmp_path / "out", test=0.3, val=0.3, allow_outside=is_outside)
+    counts = {}
+    for part in report.num_images:
+        data = levit.open_data(tmp_path / "out", split=part)
+        assert data.classes == ("cat", "dog")
+        assert all(item.image.is_file() for item in data)
+        counts[part] = len(data)
+    assert counts == report.num_images
+    assert sum(counts.values()) == 8
+    assert (tmp_path / "out" / "metadata.jsonl").exists()
+
+
+def test_one_name_that_is_not_found_in_a_folder_is_enough_for_a_table(tmp_path):
+    write_images(tmp_path / "data", "cat/1.png", "cat/22.png", "dog/333.png", "dog/4444.png")
+    (tmp_path / "data" / "dog" / "4444.png").rename(tmp_path / "data" / "dog" / "4444")
+    names = ("cat/1.png", "cat/22.png", "dog/333.png", "dog/4444")
+    lines = "".join(f"{name},{name[:3]}\n" for name in names)
+    (tmp_path / "data" / "metadata.csv").write_text(f"file_name,label\n{lines}")
+    report = split_without_features(tmp_path / "data", tmp_path / "out", test=0.5, val=0)
+    assert report.num_images == {"train": 2, "test": 2}
+    found = [
+        item for part in ("train", "test") for item in names_and_labels(levit.open_data(report.folder, split=part))
+    ]
+    assert {name.partition("/")[2]: labels for name, labels in found} == {name: (name[:3],) for name in names}
+
+
 def test_images_without_a_label_are_for_training(pets, tmp_path):
     write_images(pets, "unlabeled/1.png", "unlabeled/22.png")
     split_without_features(pets, tmp_path / "out", test=0.5)

@@ -108,7 +108,7 @@ def test_a_part_of_the_images_is_spread_over_the_data(checkpoint, photos, tmp_pa
 def test_a_repeated_run_leaves_no_files_of_other_masks(checkpoint, photos, tmp_path):
     (tmp_path / "vitcod").mkdir()
     levit.sparsify(checkpoint, photos, tmp_path, sparsity=0.5)
-    assert (tmp_path / "vitcod").exists()  # of somebody else
+    assert (tmp_path / "vitcod").exists()  # of another program
     levit.sparsify(checkpoint, photos, tmp_path, sparsity=0.6, vitcod=True, polarize=0.5)
     assert (tmp_path / "polarization.safetensors").exists()
     levit.sparsify(checkpoint, photos, tmp_path, sparsity=0.7)

@@ -61,6 +61,7 @@ def data(
 
     splits = _open(source, split, allow_outside=allow_outside)
     if contact_sheet is not None:  # first, so that an invalid file name is an error before all images are read
+        _check_sheet(Path(contact_sheet), splits)
         draw_contact_sheet([*splits.values()], Path(contact_sheet))
     threshold = THRESHOLD if similarity is None else similarity
     summaries = inspect(
@@ -84,6 +85,18 @@ def _open(source: str, split: str | None, *, allow_outside: bool) -> dict[str, L
     if split is None:
         return open_splits(source, allow_outside=allow_outside)
     return {split: open_data(source, split=split, allow_outside=allow_outside)}
+
+
+def _check_sheet(file: Path, splits: dict[str, LabeledDataset]) -> None:
+    """Refuse a contact sheet in place of an image of the data."""
+    from levit.data.file_list import FileListDataset
+    from levit.errors import DataError
+
+    for data in splits.values() if file.exists() else ():
+        if isinstance(data, FileListDataset):
+            paths = (data.files.folder / item.name for item in data if Path(item.name).name == file.name)
+            if any(path.exists() and path.samefile(file) for path in paths):
+                raise DataError("is one of the images", source=file, hint="give another name to the contact sheet")
 
 
 def _json_object(summary: SplitSummary) -> dict[str, Any]:

@@ -75,11 +75,14 @@ def explain(
     Without --out and --json, the map is printed as a small picture of characters.
     """
     from levit.cli.classifier_opening import raise_pillow_limit, skip_model_converter
+    from levit.errors import ConfigError
     from levit.explaining.explain import Explainer
     from levit.explaining.explanation import check_suffix
 
     if out is not None:
         check_suffix(Path(out))
+        if Path(out).exists() and Path(image).exists() and Path(out).samefile(image):
+            raise ConfigError("is the image itself", source="out", hint="give the map another name")
     skip_model_converter()
     explainer = Explainer(
         model,

@@ -86,13 +86,14 @@ def predict(
         raise typer.BadParameter("--json and --csv exclude each other: give one of them")
     if sort_into is None and (is_linked or copy_below is not None):
         raise typer.BadParameter("--link and --copy-below need --sort-into DIR: add it")
+    _check_outputs(paths, sort_into, gallery)
     classifier = open_classifier(
         model, revision, engine, precision, provider, preprocessing, max_pixels, threads, verbose=verbose
     )
     with ExitStack() as stack:
         outputs = _Outputs(
             _writer("json" if as_json else "csv" if as_csv else "table", top_k),
-            _sorted_files(sort_into, paths, classifier, is_linked=is_linked, below=copy_below),
+            _sorted_files(sort_into, classifier, is_linked=is_linked, below=copy_below),
             stack.enter_context(_gallery(gallery, paths, classifier, max_pixels)) if gallery is not None else None,
             PassedOverFiles(),
         )
@@ -122,14 +123,25 @@ def _writer(name: str, top_k: int) -> PredictionWriter:
     return JsonWriter(top_k) if name == "json" else CsvWriter(top_k)
 
 
+def _check_outputs(paths: Sequence[str], folder: str | None, page: str | None) -> None:
+    """Refuse a folder inside that of the images and a page in place of an image, before the model is opened."""
+    if folder is not None:
+        from levit.cli.sorted_files import check_is_apart
+
+        check_is_apart(Path(folder), paths)
+    if page is not None:
+        from levit.reporting.gallery import check_page
+
+        check_page(Path(page), paths)
+
+
 def _sorted_files(
-    folder: str | None, paths: Sequence[str], classifier: Classifier, *, is_linked: bool, below: float | None
+    folder: str | None, classifier: Classifier, *, is_linked: bool, below: float | None
 ) -> SortedFiles | None:
     if folder is None:
         return None
-    from levit.cli.sorted_files import SortedFiles, check_is_apart
+    from levit.cli.sorted_files import SortedFiles
 
-    check_is_apart(Path(folder), paths)
     return SortedFiles(Path(folder), classifier.labels, is_linked=is_linked, below=below)
 
 

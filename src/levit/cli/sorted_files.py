@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import filecmp
 import os
 import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from levit.checkpoints.hashing import hash_file
 from levit.errors import DataError
 from levit.files import replacing
 
@@ -20,7 +21,24 @@ if TYPE_CHECKING:
 
 _NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # in names of folders, on one system or another
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # names of devices of Windows
-_MAX_NAME = 100  # characters
+_MAX_FOLDER = 100  # characters of the name of a folder
+_MAX_BYTES = 255  # of a name on the file systems of Linux
+_NUMBER_BYTES = 10  # that a number takes in the name of a folder
+
+
+@dataclass(slots=True)
+class _SameName:
+    """Files of one name in a folder, which differ by their numbers.
+
+    Attributes:
+        count: how many exist; their numbers are 1 to `count`.
+        unread: those whose contents are not known yet.
+        contents: hashes of the contents of the others.
+    """
+
+    count: int = 0
+    unread: list[Path] = field(default_factory=list)
+    contents: set[str] = field(default_factory=set)
 
 
 class SortedFiles:
@@ -35,7 +53,7 @@ class SortedFiles:
         below: only files whose best score is below this number in [0, 1] are sorted; None for all.
 
     Attributes:
-        counts: number of files of each label, in order of their appearance.
+        counts: number of files by the names of their folders, which are different for different labels.
 
     Raises:
         DataError: `folder` is a file.
@@ -49,6 +67,7 @@ class SortedFiles:
         self.counts: Counter[str] = Counter()
         self._folder, self._is_linked, self._below = folder, is_linked, below
         self._names = _folder_names(["unknown", *(label for label in labels)])
+        self._same_names: dict[Path, _SameName] = {}
 
     def write(self, prediction: Prediction) -> None:
         """Copy or link the file of a prediction; nothing is done for an image with an error.
@@ -61,20 +80,16 @@ class SortedFiles:
         best = prediction.top_or_unknown(1)[0]
         if self._below is not None and best.score >= self._below:
             return
-        folder = self._folder / self._names[best.index + 1]
-        folder.mkdir(parents=True, exist_ok=True)
+        name = self._names[best.index + 1]
         source = Path(prediction.source)
-        for number in count(1):
-            target = folder / (source.name if number == 1 else f"{source.stem}-{number}{source.suffix}")
-            if not os.path.lexists(target):
-                self._place(source, target)
-                break
-            if target.exists() and filecmp.cmp(source, target, shallow=False):
-                break
-        self.counts[best.name] += 1
+        target = self._free_path(source, self._folder / name / source.name)
+        if target is not None:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._place(source, target)
+        self.counts[name] += 1
 
     def describe(self) -> str:
-        """Number of files, in all and by label, on one line.
+        """Number of files, in all and by folder, on one line.
 
         Examples:
             >>> files = SortedFiles(Path("sorted"), ["cat"])
@@ -85,6 +100,20 @@ class SortedFiles:
         total = self.counts.total()
         kinds = ", ".join(f"{number:,} {name}" for name, number in self.counts.most_common())
         return f"{self._folder}: {total:,} {'file' if total == 1 else 'files'}{f': {kinds}' if kinds else ''}"
+
+    def _free_path(self, source: Path, target: Path) -> Path | None:
+        """The path `target`, or that with the first free number; None if there is a file of the same content."""
+        if target not in self._same_names:
+            if not os.path.lexists(target):
+                return target
+            self._same_names[target] = _SameName()
+        same = self._same_names[target]
+        while os.path.lexists(path := _numbered(target, same.count + 1)):
+            same.count += 1
+            same.unread.append(path)
+        same.contents.update(hash_file(file) for file in same.unread if file.is_file())
+        same.unread.clear()
+        return None if hash_file(source) in same.contents else path
 
     def _place(self, source: Path, target: Path) -> None:
         if self._is_linked:
@@ -106,12 +135,32 @@ def check_is_apart(folder: Path, arguments: Iterable[str]) -> None:
             raise DataError(f"is inside {argument}, which is searched for images", source=folder, hint="give another")
 
 
+def _numbered(path: Path, number: int) -> Path:
+    """Path with a number in its name, which becomes shorter where it would be too long."""
+    if number == 1:
+        return path
+    ending = f"-{number}{path.suffix}"
+    return path.with_name(_shortened(path.stem, _MAX_BYTES - _num_bytes(ending)) + ending)
+
+
+def _shortened(text: str, num_bytes: int) -> str:
+    """The first characters of a text, of at most this number of bytes."""
+    while text and _num_bytes(text) > num_bytes:
+        text = text[:-1]
+    return text
+
+
+def _num_bytes(text: str) -> int:
+    return len(text.encode(errors="surrogatepass"))
+
+
 def _folder_names(labels: list[str]) -> list[str]:
     """Different names of folders, valid on every system, as similar to the labels as possible."""
     names: list[str] = []
     seen: set[str] = set()
     for label in labels:
-        name = _NOT_IN_NAMES.sub("_", label).strip(" .")[:_MAX_NAME].rstrip(" .") or "_"
+        name = _NOT_IN_NAMES.sub("_", label).strip(" .")[:_MAX_FOLDER]
+        name = _shortened(name, _MAX_BYTES - _NUMBER_BYTES).rstrip(" .") or "_"
         name = f"{name}_" if _RESERVED.fullmatch(name) else name
         numbered = chain([name], (f"{name}_{number}" for number in count(2)))
         unique = next(name for name in numbered if name.casefold() not in seen)

@@ -18,7 +18,7 @@ from levit.data.image_folder import UNLABELED_FOLDERS
 from levit.data.splitting import PARTS, Part
 from levit.errors import DataError
 from levit.files import updating_folder
-from levit.spec.image_files import is_system_folder
+from levit.spec.image_files import is_image, is_system_folder
 
 LIST_FILE = "split.csv"
 
@@ -45,7 +45,7 @@ class PlacedFile:
 
 
 def place_files(data: FileListDataset, parts: Sequence[Part], groups: Sequence[int]) -> list[PlacedFile]:
-    """Choose the place of each image: in a folder of its class where the names of the classes allow it.
+    """Choose the place of each image: in a folder of its class where the names of classes and files allow it.
 
     Args:
         data: the images.
@@ -66,16 +66,25 @@ def place_files(data: FileListDataset, parts: Sequence[Part], groups: Sequence[i
 
 
 def uses_class_folders(data: FileListDataset) -> bool:
-    """Return whether the classes can be folders: one label for each image, and names that every system accepts."""
+    """Return whether folders of classes would be read as the same data.
+
+    Each image has one label, every system accepts the names of the classes, and all images are found by their names.
+    """
     names = [name.casefold() for name in data.classes]
-    return not data.is_multi_label and len({*names}) == len(names) and all(map(_is_folder_name, data.classes))
+    return (
+        not data.is_multi_label
+        and len({*names}) == len(names)
+        and all(map(_is_folder_name, data.classes))
+        and all(_is_listed(_name_below(data.files.name(index), ())) for index in range(len(data)))
+    )
 
 
 def write_split(placed: Sequence[PlacedFile], data: FileListDataset, folder: Path, *, is_linked: bool) -> None:
     """Write the folder, complete or not at all; an empty folder is filled at the end.
 
     It contains `train/`, `val/` and `test/`, as far as they have images, each with a folder for every class; or, where
-    the classes cannot be folders, a `metadata.jsonl` with the labels of all images. `split.csv` lists the files.
+    folders of classes would not be read as the same data, a `metadata.jsonl` with the labels of all images. `split.csv`
+    lists the files.
 
     Args:
         placed: the files.
@@ -87,11 +96,13 @@ def write_split(placed: Sequence[PlacedFile], data: FileListDataset, folder: Pat
         DataError: the folder exists, or a file cannot be read or written.
     """
     check_is_new(folder)
+    has_folders = uses_class_folders(data)
     try:
         with updating_folder(folder, last=(LIST_FILE,)) as partial:
             for part in PARTS:
-                _write_part([file for file in placed if file.part == part], data, partial, is_linked=is_linked)
-            if not uses_class_folders(data):
+                files = [file for file in placed if file.part == part]
+                _write_part(files, data.classes if has_folders else (), partial, is_linked=is_linked)
+            if not has_folders:
                 _write_table(placed, partial / "metadata.jsonl", is_multi_label=data.is_multi_label)
             _write_list(placed, partial / LIST_FILE)
     except OSError as error:
@@ -110,12 +121,11 @@ def check_is_new(folder: Path) -> None:
         raise DataError("exists already, and nothing is overwritten", source=folder, hint="give a new folder")
 
 
-def _write_part(files: Sequence[PlacedFile], data: FileListDataset, partial: Path, *, is_linked: bool) -> None:
+def _write_part(files: Sequence[PlacedFile], folders: Sequence[str], partial: Path, *, is_linked: bool) -> None:
     if not files:
         return
-    if uses_class_folders(data):  # classes without an image in this part have a folder, too
-        for name in data.classes:
-            (partial / files[0].part / name).mkdir(parents=True)
+    for name in folders:  # also classes without an image in this part
+        (partial / files[0].part / name).mkdir(parents=True)
     for file in files:
         target = partial / file.target
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -157,6 +167,11 @@ def _is_folder_name(name: str) -> bool:
         and not _NOT_IN_NAMES.intersection(name)
         and not is_system_folder(name)
     )
+
+
+def _is_listed(name: str) -> bool:
+    """Return whether `levit.data.image_listing.list_images` finds a file of this name."""
+    return is_image(name) and not any(map(is_system_folder, name.split("/")[:-1]))
 
 
 def _name_below(name: str, first_folders: Sequence[str]) -> str:

@@ -26,18 +26,27 @@ def group_images(count: int, pairs: Iterable[tuple[int, int]]) -> NDArray[np.int
         >>> group_images(5, [(1, 3), (3, 4)]).tolist()
         [0, 1, 2, 1, 1]
     """
-    parents = np.arange(count)
+    groups = np.arange(count)
+    first, second = np.array([*pairs], np.int64).reshape(-1, 2).T
+    join_groups(groups, first, second)
+    return groups
 
-    def root(index: int) -> int:
-        while parents[index] != index:
-            parents[index] = parents[parents[index]]
-            index = int(parents[index])
-        return index
 
-    for first, second in pairs:
-        low, high = sorted((root(first), root(second)))
-        parents[high] = low
-    return np.array([root(index) for index in range(count)], np.int64)
+def join_groups(groups: NDArray[np.int64], first: NDArray[np.int64], second: NDArray[np.int64]) -> None:
+    """Join the groups of pairs of images, in place.
+
+    Args:
+        groups: for each image the number of the first image of its group, as from `group_images`.
+        first: number of an image of each pair, int64 [pairs].
+        second: number of the other image of each pair, int64 [pairs].
+    """
+    while len(first):
+        one, other = groups[first], groups[second]
+        is_apart = one != other
+        first, second, one, other = first[is_apart], second[is_apart], one[is_apart], other[is_apart]
+        np.minimum.at(groups, np.maximum(one, other), np.minimum(one, other))
+        while not np.array_equal(groups, joined := groups[groups]):
+            groups[:] = joined
 
 
 def assign_parts(

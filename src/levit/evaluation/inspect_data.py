@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain
+from itertools import chain, compress
 from os import PathLike
+
+import numpy as np
 
 from levit.data.inspection import InspectedImage, SplitSummary, inspect_splits
 from levit.data.labeled_images import LabeledDataset
 from levit.data.open_data import open_data, open_splits
-from levit.evaluation.near_duplicates import EmbeddingProgress, check_threshold, find_similar_images
+from levit.evaluation.near_duplicates import (
+    EmbeddingProgress,
+    SimilarPair,
+    check_threshold,
+    compute_features,
+    find_most_similar,
+)
+from levit.images.sources import StoredImage
 from levit.runtime.cpu_count import usable_cores
 
 _MAX_EXAMPLES = 100
@@ -32,7 +41,7 @@ def inspect(
         split: the only split; None for the train, validation and test splits that exist.
         similarity: also find near-duplicates: images whose features of the embedded model have at least this cosine, in
             (0, 1]; 0.98 finds edited copies and hardly any other images. None leaves them out.
-        threads: number of images to decode at once; None for the number of cores that this process may use.
+        threads: number of threads; None for the number of cores that this process may use.
         allow_outside: whether a table of images may name files outside its folder.
         progress: wraps the iterator over the images of each split, for example in a progress bar.
         embedding_progress: wraps the iterator over the features of all images.
@@ -62,7 +71,8 @@ def inspect(
 
     summaries = inspect_splits(splits, threads=threads or usable_cores(), progress=with_digests)
     if similarity is not None:
-        _add_similar(summaries, splits, digests, similarity, embedding_progress)
+        images = (item.image for item in chain(*splits.values()))
+        _add_similar(summaries, splits, _similar_pairs(images, digests, similarity, threads, embedding_progress))
     return summaries
 
 
@@ -81,34 +91,33 @@ def _open(
     return {split: open_data(data, split=split, allow_outside=allow_outside)}
 
 
-def _add_similar(
-    summaries: list[SplitSummary],
-    splits: Mapping[str, LabeledDataset],
+def _similar_pairs(
+    images: Iterable[StoredImage],
     digests: list[bytes],
     threshold: float,
+    threads: int | None,
     progress: EmbeddingProgress,
-) -> None:
-    """Count the near-duplicates of earlier images, without the images whose content is that of an earlier one."""
-    pairs = find_similar_images(
-        (item.image for item in chain(*splits.values())), threshold=threshold, progress=progress
-    )
+) -> list[SimilarPair]:
+    """Near-duplicates with the most similar earlier image, without images whose content is that of an earlier one."""
     first_of: dict[bytes, int] = {}
-    is_copy = [bool(digest) and first_of.setdefault(digest, number) != number for number, digest in enumerate(digests)]
-    best: dict[int, tuple[float, int]] = {}
-    for first, second, similarity in pairs:
-        if not is_copy[first] and not is_copy[second] and similarity > best.get(second, (0.0, 0))[0]:
-            best[second] = (similarity, first)
-    wanted = {*best, *(first for _, first in best.values())}
-    names = _names(splits, wanted)
+    is_new = [not digest or first_of.setdefault(digest, number) == number for number, digest in enumerate(digests)]
+    rows, features = compute_features(compress(images, is_new), threads=threads, progress=progress)
+    numbers = np.flatnonzero(is_new)[rows].tolist()
+    pairs = find_most_similar(features, threshold=threshold)
+    return [SimilarPair(numbers[first], numbers[second], similarity) for first, second, similarity in pairs]
+
+
+def _add_similar(summaries: list[SplitSummary], splits: Mapping[str, LabeledDataset], pairs: list[SimilarPair]) -> None:
+    """Count the near-duplicates of each split, and name the first of them."""
+    names = _names(splits, {number for pair in pairs for number in pair[:2]})
     ends = 0
     for summary, data in zip(summaries, splits.values(), strict=True):
         start, ends = ends, ends + len(data)
-        found = [number for number in sorted(best) if start <= number < ends]
+        found = [pair for pair in pairs if start <= pair.second < ends]
         summary.num_similar = len(found)
-        for number in found[:_MAX_EXAMPLES]:
-            similarity, first = best[number]
+        for first, second, similarity in found[:_MAX_EXAMPLES]:
             split, name = names[first]
-            summary.similar_examples.append((names[number][1], f"{split}: {name}", similarity))
+            summary.similar_examples.append((names[second][1], f"{split}: {name}", similarity))
 
 
 def _names(splits: Mapping[str, LabeledDataset], wanted: set[int]) -> dict[int, tuple[str, str]]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from levit.data.splitting import join_groups
 from levit.errors import ConfigError
 from levit.images.sources import StoredImage
 from levit.runtime.classifier import Classifier
@@ -57,46 +58,83 @@ def find_near_duplicates(features: NDArray[np.float32], *, threshold: float = TH
         [(0, 2)]
     """
     check_threshold(threshold)
-    unit, pairs = unit_vectors(features), []
-    for start in range(0, len(unit), _BLOCK_ROWS):
-        block = unit[start : start + _BLOCK_ROWS]
-        for other in range(start, len(unit), _BLOCK_ROWS):
-            similarities = block @ unit[other : other + _BLOCK_ROWS].T
-            for row, column in np.argwhere(similarities >= threshold).tolist():
-                if start + row < other + column:
-                    similarity = min(1.0, float(similarities[row, column]))
-                    pairs.append(SimilarPair(start + row, other + column, similarity))
-    return sorted(pairs)
+    return sorted(
+        SimilarPair(start + row, other + column, float(similarities[row, column]))
+        for start, other, similarities in _blocks(features, threshold)
+        for row, column in np.argwhere(similarities).tolist()
+    )
 
 
-def find_similar_images(
-    images: Iterable[StoredImage],
-    *,
-    threshold: float = THRESHOLD,
-    progress: EmbeddingProgress = lambda embeddings: embeddings,
-) -> list[SimilarPair]:
-    """Find the near-duplicates among images, by the features of the embedded model.
+def group_near_duplicates(features: NDArray[np.float32], *, threshold: float = THRESHOLD) -> NDArray[np.int64]:
+    """Group the images that near-duplicates connect, in memory that does not grow with the number of pairs.
 
     Args:
-        images: the images; those that cannot be read are similar to none.
+        features: as for `find_near_duplicates`.
         threshold: as for `find_near_duplicates`.
+
+    Returns:
+        For each row the first row of its group, int64 [N].
+
+    Examples:
+        >>> group_near_duplicates(np.float32([[1, 0], [0, 1], [2, 0.1]])).tolist()
+        [0, 1, 0]
+    """
+    check_threshold(threshold)
+    groups = np.arange(len(features))
+    for start, other, similarities in _blocks(features, threshold):
+        rows, columns = np.nonzero(similarities)
+        join_groups(groups, start + rows, other + columns)
+    return groups
+
+
+def find_most_similar(features: NDArray[np.float32], *, threshold: float = THRESHOLD) -> list[SimilarPair]:
+    """Find for each image that is a near-duplicate of earlier ones the most similar of these.
+
+    Args:
+        features: as for `find_near_duplicates`.
+        threshold: as for `find_near_duplicates`.
+
+    Returns:
+        The pairs, ordered by the second row; of equally similar images, `first` is the first.
+
+    Examples:
+        >>> features = np.float32([[1, 0.2], [1, 0], [2, 0.1]])
+        >>> [(pair.first, pair.second) for pair in find_most_similar(features)]
+        [(0, 1), (1, 2)]
+    """
+    check_threshold(threshold)
+    best, first = np.zeros(len(features), np.float32), np.zeros(len(features), np.int64)
+    for start, other, similarities in _blocks(features, threshold):
+        highest = similarities.max(axis=0)
+        columns = np.flatnonzero(highest > best[other : other + len(highest)])
+        best[other + columns] = highest[columns]
+        first[other + columns] = start + similarities[:, columns].argmax(axis=0)
+    return [SimilarPair(int(first[row]), row, float(best[row])) for row in np.flatnonzero(best).tolist()]
+
+
+def compute_features(
+    images: Iterable[StoredImage],
+    *,
+    threads: int | None = None,
+    progress: EmbeddingProgress = lambda embeddings: embeddings,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Compute the features of the embedded model.
+
+    Args:
+        images: the images; those that cannot be read are left out.
+        threads: number of threads; None for the number of cores that this process may use.
         progress: wraps the iterator over the features, for example in a progress bar.
 
     Returns:
-        The pairs, whose rows are the numbers of the images.
-
-    Raises:
-        ConfigError: the threshold is out of range.
+        Numbers of the images, int64 [N], and their features, float32 [N, C].
     """
-    check_threshold(threshold)
     numbers, rows = list[int](), list[NDArray[np.float32]]()
-    with Classifier() as classifier:
+    with Classifier(threads=threads) as classifier:
         for number, embedding in enumerate(progress(classifier.stream_embeddings(images))):
             if embedding.error is None:
                 numbers.append(number)
                 rows.append(embedding.features)
-    pairs = find_near_duplicates(np.stack(rows), threshold=threshold) if rows else []
-    return [SimilarPair(numbers[first], numbers[second], similarity) for first, second, similarity in pairs]
+    return np.array(numbers, np.int64), np.stack(rows) if rows else np.empty((0, 0), np.float32)
 
 
 def check_threshold(threshold: float) -> None:
@@ -113,3 +151,17 @@ def unit_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Vectors of length 1, or 0 where they are 0: float32 of the same shape."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.maximum(lengths, np.finfo(np.float32).tiny), np.float32)
+
+
+def _blocks(features: NDArray[np.float32], threshold: float) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
+    """Yield blocks of the matrix of similarities: first row, first column, and the similarities of the pairs, else 0.
+
+    A pair is above the diagonal. The first images of pairs are ascending over the blocks of the same columns.
+    """
+    unit = unit_vectors(features)
+    for start in range(0, len(unit), _BLOCK_ROWS):
+        block = unit[start : start + _BLOCK_ROWS]
+        for other in range(start, len(unit), _BLOCK_ROWS):
+            similarities = block @ unit[other : other + _BLOCK_ROWS].T
+            pairs = np.where(similarities >= threshold, np.minimum(similarities, 1), np.float32(0))
+            yield start, other, np.triu(pairs, 1) if other == start else pairs

@@ -20,9 +20,15 @@ from levit.data.labeled_images import LabeledDataset
 from levit.data.open_data import open_data, open_splits
 from levit.data.record_values import read_text
 from levit.data.split_folder import LIST_FILE, check_is_new, place_files, write_split
-from levit.data.splitting import PARTS, Part, assign_parts, group_images
+from levit.data.splitting import PARTS, Part, assign_parts, group_images, join_groups
 from levit.errors import ConfigError, DataError, LevitWarning
-from levit.evaluation.near_duplicates import THRESHOLD, EmbeddingProgress, check_threshold, find_similar_images
+from levit.evaluation.near_duplicates import (
+    THRESHOLD,
+    EmbeddingProgress,
+    check_threshold,
+    compute_features,
+    group_near_duplicates,
+)
 from levit.runtime.cpu_count import usable_cores
 
 Pairs = list[tuple[int, int]]
@@ -222,12 +228,12 @@ def _group(
     images: FileListDataset, similarity: float | None, progress: EmbeddingProgress
 ) -> tuple[NDArray[np.int64], int]:
     """Groups of duplicates and near-duplicates, and the number of images with the content of an earlier one."""
-    pairs = _copies(images)
-    num_copies = len(images) - len(np.unique(group_images(len(images), pairs)))
+    groups = group_images(len(images), _copies(images))
+    num_copies = len(images) - len(np.unique(groups))
     if similarity is not None:
-        similar = find_similar_images((item.image for item in images), threshold=similarity, progress=progress)
-        pairs += [(pair.first, pair.second) for pair in similar]
-    return group_images(len(images), pairs), num_copies
+        numbers, features = compute_features((item.image for item in images), progress=progress)
+        join_groups(groups, numbers, numbers[group_near_duplicates(features, threshold=similarity)])
+    return groups, num_copies
 
 
 def _numbered(groups: NDArray[np.int64]) -> list[int]:

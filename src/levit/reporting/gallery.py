@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from html import escape
 from pathlib import Path
+from tempfile import TemporaryFile
+from threading import Lock
 from types import TracebackType
 from typing import NamedTuple
 from urllib.parse import quote
 
+from levit.data.imagenet_names import distinct_names
 from levit.errors import DataError, ImageError, printable
-from levit.files import write_text
+from levit.files import replacing
 from levit.images.decoding import MAX_PIXELS
 from levit.images.thumbnails import thumbnail_url
 from levit.reporting.html_page import page
@@ -21,7 +25,9 @@ from levit.runtime.prediction import UNKNOWN, Label, Prediction
 
 _SIDE = 320  # pixels of a thumbnail: twice its size on the page, for screens of high density
 _OTHERS = 2  # labels after the best one
-_UNREADABLE = "not readable"
+_UNKNOWN_GROUP, _UNREADABLE_GROUP = -2, -1  # the groups of the classes are their indices
+_SUFFIXES = (".html", ".htm")
+_GRID = '<div class="grid">'
 
 _STYLE = """
 body { max-width: 90rem; }
@@ -83,14 +89,17 @@ mark();
 """
 
 
+_Position = tuple[int, int]  # start and number of bytes in a file
+
+
 class _Entry(NamedTuple):
-    """Image of the gallery: its name, best labels or error, and the data URL of its thumbnail."""
+    """Image of the gallery: its name, best labels or error, and where the data URL of its thumbnail is."""
 
     name: str
     labels: list[Label]
     is_unknown: bool
     error: str | None
-    thumbnail: Future[str | None] | None
+    thumbnail: Future[_Position | None] | None
 
     @property
     def score(self) -> float:
@@ -98,18 +107,19 @@ class _Entry(NamedTuple):
         return self.labels[0].score if self.labels else -1.0
 
     @property
-    def group(self) -> str:
-        """Label by which the image is filtered."""
+    def group(self) -> int:
+        """Number by which the image is filtered, an index of the names of `_group_names`."""
         if self.error is not None:
-            return _UNREADABLE
-        return UNKNOWN if self.is_unknown else printable(self.labels[0].name)
+            return _UNREADABLE_GROUP
+        return _UNKNOWN_GROUP if self.is_unknown else self.labels[0].index
 
 
 class Gallery:
     """Writer of the gallery; its thumbnails are made while the images are classified.
 
     The page needs no other file and no network. It has a button for each label with its number of images, and shows
-    those with the highest scores first; a click on an image opens its file. It takes about 12 kB per image.
+    those with the highest scores first; a click on an image opens its file. It takes about 12 kB per image; until it is
+    written, the thumbnails are in a temporary file in its folder.
 
     Args:
         file: the page to create or replace when `finish` is called.
@@ -118,7 +128,8 @@ class Gallery:
         max_pixels: largest accepted product of width and height of an image, as for the classifier.
 
     Raises:
-        DataError: the folder of `file` does not exist.
+        DataError: `file` cannot be a page; see `check_page`.
+        OSError: the file system refuses.
 
     Examples:
         >>> import levit, tempfile
@@ -132,32 +143,44 @@ class Gallery:
     """
 
     def __init__(self, file: Path, title: str, model: str, *, max_pixels: int = MAX_PIXELS) -> None:
-        if file.is_dir() or not file.parent.is_dir():
-            hint = "give the name of a file such as gallery.html, in a folder that exists"
-            raise DataError("cannot be written", source=file, hint=hint)
+        check_page(file)
         self._file, self._title, self._model, self._max_pixels = file, title, model, max_pixels
         self._pool = ThreadPoolExecutor(max(1, usable_cores() // 2), thread_name_prefix="levit-thumbnail")
+        # Data URLs of the thumbnails, which would take gigabytes of memory.
+        self._urls = TemporaryFile(dir=file.parent)  # noqa: SIM115 (closed in __exit__)
+        self._lock = Lock()
         self._entries: list[_Entry] = []
+        self._labels: tuple[str, ...] = ()
 
     def write(self, prediction: Prediction) -> None:
         """Add the image of a prediction, or its error."""
+        self._labels = prediction.labels
         labels = prediction.top(1 + _OTHERS)
         thumbnail = None if prediction.error is not None else self._pool.submit(self._thumbnail, prediction.source)
         error = None if prediction.error is None else prediction.error.reason
         self._entries.append(_Entry(prediction.source, labels, prediction.is_unknown, error, thumbnail))
 
     def finish(self) -> None:
-        """Write the page.
+        """Write the page, image by image.
 
         Raises:
             OSError: the file system refuses.
         """
         counts = Counter(entry.group for entry in self._entries)
+        names = _group_names(self._labels)
+        sections = [self._heading(), _bar(counts, names), f"{_GRID}</div>", f"<script>{_SCRIPT}</script>"]
+        head, grid, tail = page(self._title, sections, style=_STYLE).partition(_GRID)
         folder = self._file.absolute().parent
         indices = sorted(range(len(self._entries)), key=lambda index: -self._entries[index].score)
-        figures = "".join(_figure(self._entries[index], index, folder) for index in indices)
-        sections = [self._heading(), _bar(counts), f'<div class="grid">{figures}</div>', f"<script>{_SCRIPT}</script>"]
-        write_text(self._file, page(self._title, sections, style=_STYLE).encode(errors="replace").decode())
+        with (
+            replacing(self._file) as partial,
+            partial.open("w", encoding="utf-8", errors="replace", newline="") as stream,
+        ):
+            stream.write(head + grid)
+            for index in indices:
+                entry = self._entries[index]
+                stream.write(_figure(entry, index, self._url(entry), folder, names[_UNKNOWN_GROUP]))
+            stream.write(tail)
 
     def describe(self) -> str:
         """The file with its number of images, on one line."""
@@ -170,14 +193,25 @@ class Gallery:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop making thumbnails."""
+        """Stop making thumbnails, and delete those that were made."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._urls.close()
 
-    def _thumbnail(self, source: str) -> str | None:
+    def _thumbnail(self, source: str) -> _Position | None:
         try:
-            return thumbnail_url(source, _SIDE, max_pixels=self._max_pixels)
+            url = thumbnail_url(source, _SIDE, max_pixels=self._max_pixels)
         except (ImageError, OSError):  # the file was deleted meanwhile
             return None
+        with self._lock:
+            return self._urls.seek(0, os.SEEK_END), self._urls.write(url.encode())
+
+    def _url(self, entry: _Entry) -> str | None:
+        position = None if entry.thumbnail is None else entry.thumbnail.result()
+        if position is None:
+            return None
+        with self._lock:
+            self._urls.seek(position[0])
+            return self._urls.read(position[1]).decode()
 
     def _heading(self) -> str:
         total = len(self._entries)
@@ -186,11 +220,35 @@ class Gallery:
         return f'<h1>{escape(printable(self._title))}</h1><p class="dim">{number}, {model}</p>'
 
 
-def _bar(counts: Counter[str]) -> str:
+def check_page(file: Path, inputs: Iterable[str] = ()) -> None:
+    """Refuse a path that is not the name of a page, as a photo, which the page would replace.
+
+    Args:
+        file: path of the page.
+        inputs: paths of images, none of which may be the page.
+
+    Raises:
+        DataError: the name does not end in .html or .htm, the folder does not exist, or the file is one of the images.
+    """
+    if file.suffix.lower() not in _SUFFIXES or file.is_dir() or not file.parent.is_dir():
+        hint = "give a name that ends in .html, such as gallery.html, in a folder that exists"
+        raise DataError("cannot be written as a page", source=file, hint=hint)
+    if file.exists() and any(os.path.exists(name) and file.samefile(name) for name in inputs):  # noqa: PTH110
+        raise DataError("is one of the images", source=file, hint="give another name to the page")
+
+
+def _group_names(labels: Sequence[str]) -> list[str]:
+    """Different names of the groups: the classes, the images that are unknown, and those that are not readable."""
+    names = [printable(name) for name in distinct_names(labels)]
+    return [*names, *(f"{name} (no class)" if name in names else name for name in (UNKNOWN, "not readable"))]
+
+
+def _bar(counts: Counter[int], names: Sequence[str]) -> str:
     """Buttons that filter by label, the most frequent first, and the choice of the order."""
-    chips = [("", "all", counts.total()), *((name, name, count) for name, count in counts.most_common())]
+    chips = [("", "all", counts.total())]
+    chips += [(str(group), names[group], count) for group, count in counts.most_common()]
     buttons = "".join(
-        f'<button value="{escape(value)}" aria-pressed="{str(not value).lower()}">{escape(name)}'
+        f'<button value="{value}" aria-pressed="{str(not value).lower()}">{escape(name)}'
         f"<small>{count:,}</small></button>"
         for value, name, count in chips
     )
@@ -199,25 +257,24 @@ def _bar(counts: Counter[str]) -> str:
     return f'<div class="bar"><div class="chips">{buttons}</div><select aria-label="order">{order}</select></div>'
 
 
-def _figure(entry: _Entry, index: int, folder: Path) -> str:
-    url = None if entry.thumbnail is None else entry.thumbnail.result()
+def _figure(entry: _Entry, index: int, url: str | None, folder: Path, unknown: str) -> str:
     name = escape(printable(entry.name))
     image = f'<img loading="lazy" alt="{name}" src="{url}">' if url else '<div class="none">no picture</div>'
-    data = f'data-label="{escape(entry.group)}" data-score="{entry.score:.6f}" data-index="{index}"'
+    data = f'data-label="{entry.group}" data-score="{entry.score:.6f}" data-index="{index}"'
     kind = ' class="unknown"' if entry.is_unknown else ""
     file = f'<div class="file" title="{name}">{escape(printable(os.path.basename(entry.name)))}</div>'  # noqa: PTH119
     return (
         f'<figure {data}{kind}><a href="{escape(_link(entry.name, folder))}" target="_blank">{image}</a>'
-        f"<figcaption>{_caption(entry)}{file}</figcaption></figure>"
+        f"<figcaption>{_caption(entry, unknown)}{file}</figcaption></figure>"
     )
 
 
-def _caption(entry: _Entry) -> str:
+def _caption(entry: _Entry, unknown: str) -> str:
     if entry.error is not None:
         return f'<div class="error">{escape(printable(entry.error))}</div>'
     best, *others = entry.labels
     best_name = escape(printable(best.name))
-    label = f'<b>unknown</b> <span class="dim">{best_name}?</span>' if entry.is_unknown else f"<b>{best_name}</b>"
+    label = f'<b>{unknown}</b> <span class="dim">{best_name}?</span>' if entry.is_unknown else f"<b>{best_name}</b>"
     names = [f"<div>{escape(printable(other.name))}</div>" for other in others]
     scores = [f"<span>{100 * other.score:.1f}&nbsp;%</span>" for other in others]
     rest = "".join(f'<div class="other">{name}{score}</div>' for name, score in zip(names, scores, strict=True))
