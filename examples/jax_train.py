@@ -36,7 +36,7 @@ preprocessing = Preprocessing(resize=SIZE, crop=(SIZE, SIZE))
 def read(path, split, count=None):
     """Read all images, or some of them, as uint8 [N, 32, 32, 3], with their labels and the names of the classes."""
     splits = open_splits(path)
-    data = splits.get(split, splits.get("all"))  # a file has no splits
+    data = splits[split if split in splits else "all"]  # a file has no splits
     chosen = np.random.default_rng(0).permutation(len(data))[:count]  # data may be ordered class by class
     items = list(Subset(data, chosen))
     images = [preprocess(read_image(item.image), preprocessing) for item in items]

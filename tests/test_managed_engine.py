@@ -6,7 +6,6 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import pytest
 
 from levit.errors import EngineError
@@ -221,8 +220,10 @@ def test_closing_waits_for_computations_in_progress():
         running = pool.submit(engine.run)
         assert engine.has_started.wait(60)
         closing = pool.submit(engine.close)
-        while engine._refusal is None:
-            np.ones(10).sum()
+        for _ in range(60_000):
+            if engine._refusal is not None or engine.is_released.wait(0.001):
+                break
+        assert engine._refusal is not None
         assert not engine.is_released.is_set()
         with pytest.raises(EngineError, match="the engine is closed: open a new one"):
             engine.run()

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from levit.benchmarking import peak
 from levit.benchmarking.benchmark import benchmark
 from levit.benchmarking.peak import measure_peak, measure_peaks
 from levit.errors import ConfigError, EngineError
@@ -28,13 +29,12 @@ def test_each_engine_and_batch_size_has_one_result(report):
 @pytest.mark.slow
 def test_results_have_plausible_values_in_the_documented_units(report):
     for result in report.results:
-        assert 0 < result.latency_p50 <= result.latency_p95 < 10
-        assert result.images_per_second > 1
-        assert result.cold_start > 0.05
-        assert result.warm_start > 0.05
+        assert 0 < result.latency_p50 <= result.latency_p95
+        assert result.images_per_second > 0
+        assert result.latency_p50 < min(result.cold_start, result.warm_start)  # which contain the first prediction
         assert result.peak_memory is None or result.peak_memory > 20e6
-        peak = 1e9 * report.peaks["fp32"]
-        assert result.peak_share == pytest.approx(result.images_per_second * count_flops(SMALL) / peak)
+        multiply_adds = 1e9 * report.peaks["fp32"]
+        assert result.peak_share == pytest.approx(result.images_per_second * count_flops(SMALL) / multiply_adds)
 
 
 @pytest.mark.slow
@@ -44,16 +44,28 @@ def test_the_report_converts_to_json(report):
     assert set(values["machine"]) == {"processor", "cores", "capabilities", "system", "versions"}
 
 
+class Clock:
+    """A clock that advances by half a second whenever it is read."""
+
+    seconds = 0.0
+
+    def perf_counter(self) -> float:
+        self.seconds += 0.5
+        return self.seconds
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
-def test_the_peak_is_in_billions_of_multiply_adds_per_second(precision):
-    assert 0.1 < measure_peak(precision, 0.1, threads=1) < 1e6
+def test_the_peak_is_in_billions_of_multiply_adds_per_second(precision, monkeypatch):
+    monkeypatch.setattr(peak, "time", Clock())
+    multiply_adds = 4 * 2048 * 1024 * 1024  # four products of a batch of 2048 rows with weights of 1024x1024
+    assert measure_peak(precision, 0.1, threads=1) == pytest.approx(multiply_adds / 0.5 / 1e9)
 
 
 @pytest.mark.slow
 def test_peaks_are_measured_in_a_worker():
     peaks = measure_peaks(["fp32", "int8"], rounds=1, seconds=0.01, threads=1)
     assert list(peaks) == ["fp32", "int8"]
-    assert all(0.1 < peak < 1e6 for peak in peaks.values())
+    assert min(peaks.values()) > 0
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """Checks of the weights of a checkpoint."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from levit.checkpoints.checkpoint import check_weights
 from levit.errors import CheckpointError
-from tests.conftest import random_weights
+from tests.conftest import random_checkpoint, random_weights
 from tests.runtime.small_model import SMALL
 
 
@@ -31,3 +33,12 @@ def test_values_that_are_not_finite_are_an_error():
     weights["classifier.linear.weight"] = weights["classifier.linear.weight"] * np.nan
     with pytest.raises(CheckpointError, match=r"^x: the weights .*: 1 not finite \(classifier\.linear\.weight\)$"):
         check_weights(weights, SMALL, "x")
+
+
+def test_names_for_another_number_of_classes_are_an_error():
+    checkpoint = random_checkpoint(SMALL)
+    with pytest.raises(CheckpointError) as caught:
+        replace(checkpoint, labels=checkpoint.labels[:3])
+    assert str(caught.value) == (
+        "random: 3 label names for 5 classes: make id2label in config.json as long as the classifier"
+    )

@@ -1,13 +1,15 @@
 """`levit evaluate`: summary, files, JSON, exit codes and messages."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file, save_file
 
 from levit.runtime.classifier import Classifier
-from tests.runtime.small_model import LABELS
+from tests.runtime.small_model import LABELS, write_checkpoint
 
 
 @pytest.fixture
@@ -102,6 +104,86 @@ def test_a_second_model_is_compared(console, model, photos, tmp_path):
     values = json.loads((tmp_path / "out/metrics.json").read_text())["comparison"]
     assert values["gain"]["value"] == 0
     assert "Comparison with fruit" in (tmp_path / "out/report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def two_models(tmp_path):
+    """Two networks of which the second one predicts the third class where the first one predicts the second class.
+
+    The images are of one color each, of the first two classes, and the logits of the networks are those of a random
+    network without their mean over the images, so that the predictions differ.
+    """
+    generator = np.random.default_rng(0)
+    images = [np.full((32, 32, 3), generator.integers(0, 256, 3), np.uint8) for _ in range(20)]
+    first = write_checkpoint(tmp_path / "first")
+    mean = np.mean([item.logits for item in Classifier(first, precision="fp32")(images)], axis=0)
+    weights = load_file(first / "model.safetensors")
+    heads = [name for name in weights if name.startswith("classifier") and ".linear." in name]
+    weights |= {name: weights[name] - mean.astype(np.float32) for name in heads if name.endswith("bias")}
+    save_file(weights, first / "model.safetensors")
+    second = shutil.copytree(first, tmp_path / "second")
+    save_file(weights | {name: weights[name][[0, 2, 1, 3, 4]] for name in heads}, second / "model.safetensors")
+    for number, pixels in enumerate(images):
+        file = tmp_path / "colors" / LABELS[number % 2] / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(file)
+    return first, second, tmp_path / "colors"
+
+
+def test_the_gain_of_a_second_model_is_the_difference_of_the_accuracies(console, two_models):
+    first, second, data = two_models
+    single = [
+        json.loads(console("evaluate", model, data, "--precision", "fp32", "--json").out)["top1"]["value"]
+        for model in (first, second)
+    ]
+    result = console("evaluate", first, data, "--precision", "fp32", "--compare", second, "--json")
+    assert (result.code, result.err) == (0, "")
+    values = json.loads(result.out)
+    comparison = values["comparison"]
+    assert (values["top1"]["value"], comparison["top1"]["value"]) == tuple(single)
+    assert comparison["gain"]["value"] == pytest.approx(single[1] - single[0])
+    assert comparison["gain"]["value"] < 0
+    assert 0 < comparison["agreement"]["value"] < 1
+    images = comparison["images"]
+    assert (images["only_second"], sum(images.values())) == (0, 20)
+    assert (images["both_correct"] + images["only_first"], images["both_correct"]) == (20 * single[0], 20 * single[1])
+
+
+def test_the_classes_of_the_data_can_be_the_only_ones(console, two_models, tmp_path):
+    model, _, data = two_models
+    (data / LABELS[0]).rename(data / LABELS[4])
+    options = ("--precision", "fp32", "--preprocessing", "exact", "--json")
+    indices, num_correct = np.array([1, 4]), {False: 0, True: 0}
+    classifier = Classifier(model, precision="fp32", preprocessing="exact")
+    for index in indices:
+        for prediction in classifier(sorted((data / LABELS[index]).iterdir())):
+            num_correct[False] += int(prediction.logits.argmax()) == index
+            num_correct[True] += indices[prediction.logits[indices].argmax()] == index
+    assert num_correct[False] < num_correct[True]
+    for is_restricted in (False, True):
+        values = json.loads(console("evaluate", model, data, *options, *["--data-classes-only"] * is_restricted).out)
+        assert values["data_classes_only"] is is_restricted
+        assert values["top1"]["value"] == pytest.approx(num_correct[is_restricted] / 20)
+
+
+def test_an_accuracy_over_some_of_the_labels_is_not_saved(console, model, photos, tmp_path):
+    file = tmp_path / "fruit.onnx"
+    assert console("export", model, file).code == 0
+    before = file.read_bytes()
+    result = console("evaluate", file, photos, "--save-accuracy", "--data-classes-only")
+    assert (result.code, result.out) == (2, "")
+    assert "leaveout--data-classes-only" in "".join(result.err.replace("│", "").split())
+    assert file.read_bytes() == before
+
+
+def test_quantization_images_are_left_out(console, model, photos):
+    images = json.loads(console("evaluate", model, photos, "--skip", "4", "--json").out)["images"]
+    assert (images["excluded"], images["total"], images["evaluated"]) == (4, 6, 6)
+    images = json.loads(console("evaluate", model, photos, "--skip", "0", "--json").out)["images"]
+    assert (images["excluded"], images["total"]) == (0, 10)
+    result = console("evaluate", model, photos, "--skip", "-1")
+    assert (result.code, result.out) == (2, "")
+    assert "--skip" in result.err
 
 
 def test_images_with_several_labels_are_evaluated_label_by_label(console, model, photos, tmp_path):

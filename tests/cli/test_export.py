@@ -116,3 +116,49 @@ def test_an_option_for_int8_is_named_by_its_flag(console, model, tmp_path):
         "levit: --quantization-data, --quantization-images, --evaluation and --max-drop do not apply to weights in "
         "fp32: use --weights int8\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("layout", "configuration"),
+    [("triton", "fruit/config.pbtxt"), ("openvino-model-server", "config.json")],
+)
+def test_a_layout_is_the_folder_that_a_server_loads(console, model, photos, tmp_path, layout, configuration):
+    folder = tmp_path / "fruit"
+    result = console("export", model, folder, "--layout", layout, "--json")
+    assert (result.code, result.err) == (0, "")
+    assert below(folder) == sorted(["fruit", "fruit/1", "fruit/1/model.onnx", "fruit/labels.txt", configuration])
+    report = json.loads(result.out)
+    file = folder / "fruit" / "1" / "model.onnx"
+    assert (report["path"], report["bytes"]) == (str(file), file.stat().st_size)
+    predictions = [json.loads(console("predict", "a.png", "--model", name, "--json").out) for name in (file, model)]
+    assert predictions[0]["labels"][0]["name"] == predictions[1]["labels"][0]["name"]
+
+
+@pytest.mark.parametrize("layout", ["triton", "openvino-model-server"])
+def test_a_layout_does_not_replace_a_folder(console, model, tmp_path, layout):
+    (tmp_path / "fruit").mkdir()
+    result = console("export", model, tmp_path / "fruit", "--layout", layout)
+    assert (result.code, result.out) == (2, "")
+    assert result.err == f"levit: {tmp_path / 'fruit'}: exists already: give another folder, or delete it\n"
+    assert below(tmp_path) == ["fruit"]
+
+
+def test_an_unknown_layout_is_a_usage_error(console, model, tmp_path):
+    result = console("export", model, tmp_path / "fruit", "--layout", "other")
+    assert (result.code, result.out) == (2, "")
+    assert "--layout" in result.err
+    assert below(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("file_format", "written", "other"),
+    [("onnx", ["fruit.onnx"], "fruit.xml"), ("openvino", ["fruit.bin", "fruit.xml"], "fruit.onnx")],
+)
+def test_a_format_must_be_that_of_the_suffix(console, model, tmp_path, file_format, written, other):
+    assert console("export", model, tmp_path / written[-1], "--format", file_format).code == 0
+    assert below(tmp_path) == written
+    result = console("export", model, tmp_path / other, "--format", file_format)
+    suffix = Path(written[-1]).suffix
+    assert (result.code, result.out) == (2, "")
+    assert result.err == f"levit: {tmp_path / other}: give a file name that ends in {suffix}\n"
+    assert below(tmp_path) == written

@@ -5,10 +5,10 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
+from levit.cli import progress_bar
 from levit.cli.progress_bar import track
 from levit.logs import set_quiet
 
@@ -73,13 +73,29 @@ def test_the_bar_is_cleared_at_the_end(show):
     assert terminal.read().endswith(CLEARED)
 
 
-def test_the_bar_is_shown_after_the_delay(show):
+class Clock:
+    """A clock that is set by hand."""
+
+    seconds = 1000.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(progress_bar, "time", clock)
+    return clock
+
+
+def test_the_bar_is_shown_after_the_delay(show, clock):
     terminal = show()
-    items = track(range(3), "photos", delay=0.05)
-    next(items)
-    time.sleep(0.06)
-    next(items)
-    assert "photos" in terminal.read()
+    items = track(range(4), "photos", delay=2.0)
+    for seconds, is_shown in ((1000.0, False), (1001.9, False), (1002.0, True)):
+        clock.seconds = seconds
+        next(items)
+        assert ("photos" in terminal.read()) is is_shown
     items.close()
 
 
@@ -108,7 +124,7 @@ def test_no_bar_is_shown_if_items_are_printed_on_the_terminal(show, monkeypatch,
     assert (HIDDEN_CURSOR in terminal.read()) is not is_printed
 
 
-def test_no_bar_is_shown_for_fast_work(show):
+def test_no_bar_is_shown_for_fast_work(show, clock):
     terminal = show()
     assert list(track(range(1000), "photos")) == list(range(1000))
     assert terminal.read() == ""

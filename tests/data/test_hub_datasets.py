@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import pyarrow.parquet
 import pytest
 
 from tests.conftest import ROOT
@@ -40,6 +41,7 @@ json.dump({
     "no split": error_message("user/flowers", split="validation"),
     "missing": error_message("user/nothing"),
     "incomplete": error_message("user/half"),
+    "no images": error_message("user/texts"),
 }, sys.stdout)
 """
 
@@ -86,6 +88,8 @@ def homes(tmp_path_factory):
         scenes = make_snapshot(home, "scenes") / "data" / "train-00000-of-00001.parquet"
         write_parquet(scenes, labels=((1, 0), (), (0,)), names=("sky", "sea"), column="labels")
         write_parquet(make_snapshot(home, "half") / "data" / "train-00000-of-00002.parquet")
+        texts = make_snapshot(home, "texts") / "data" / "train-00000-of-00001.parquet"
+        pyarrow.parquet.write_table(pyarrow.table({"title": ["one", "two"], "stars": [1, 2]}), texts)
         homes.append(home)
     return homes
 
@@ -119,6 +123,10 @@ def test_a_missing_or_incomplete_data_set_is_an_error_of_one_line(results):
     assert data_sets["missing"].startswith("user/nothing: no such file or folder, and not available from the hub (")
     assert data_sets["incomplete"] == "user/half: the hub's cache has 1 of 2 files of train: download it again"
     assert not any("\n" in data_sets[name] for name in ("missing", "incomplete"))
+
+
+def test_a_data_set_without_images_is_an_error_that_names_its_columns(results):
+    assert results[0]["no images"] == "user/texts: no column of images (it has title, stars)"
 
 
 def test_the_validation_split_may_be_called_valid(results):

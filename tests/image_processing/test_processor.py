@@ -259,6 +259,35 @@ def test_uint8_tensors_are_processed_without_a_transfer_to_the_cpu():
         assert result.shape[1:] == (3, 224, 224)
 
 
+@pytest.mark.parametrize("devices", [["cpu", "meta", "cpu"], ["meta", "cpu", "meta"]])
+@pytest.mark.parametrize("do_pad", [None, True])
+@pytest.mark.parametrize("disable_grouping", [None, False, True])
+def test_each_tensor_of_a_batch_is_processed_on_its_device(devices, do_pad, disable_grouping):
+    """The meta device takes the place of a GPU."""
+    image = torch.from_numpy(noise(50, 70)).permute(2, 0, 1)
+    images = [image.to(device) for device in devices]
+    processor = LevitImageProcessorFast(do_pad=do_pad, disable_grouping=disable_grouping)
+    results = processor(images)["pixel_values"]
+    assert [str(result.device) for result in results] == devices
+    np.testing.assert_array_equal(results[devices.index("cpu")], values(LevitImageProcessorFast(), image)[0])
+    for kind in ("pt", "np"):
+        with pytest.raises(
+            ConfigError, match=r"^results on the devices cpu and meta cannot be stacked: set `device`, or omit"
+        ):
+            processor(images, return_tensors=kind)
+    assert processor(images, device="meta", return_tensors="pt")["pixel_values"].is_meta
+
+
+def test_padding_keeps_the_type_of_each_image():
+    images = [noise(50, 70), noise(50, 70).astype(np.float32)]
+    options = {"do_rescale": False, "do_normalize": False, "do_pad": True, "pad_size": 300}
+    results = LevitImageProcessorFast(**options)(images)["pixel_values"]
+    assert [(result.dtype, *result.shape) for result in results] == [
+        (torch.uint8, 3, 300, 300),
+        (torch.float32, 3, 300, 300),
+    ]
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_tensors_are_processed_on_their_device():
     image = torch.from_numpy(noise(50, 70)).cuda()

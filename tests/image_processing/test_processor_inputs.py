@@ -214,12 +214,6 @@ def test_files_are_read_from_paths_bytes_and_base64(cls, tmp_path):
 
 
 @pytest.mark.parametrize("cls", OURS)
-def test_urls_are_fetched_by_transformers(cls, monkeypatch):
-    monkeypatch.setattr("levit.image_processing.processor_inputs.load_image", lambda url: Image.fromarray(RGB))
-    np.testing.assert_array_equal(values(cls, "https://example.com/a.jpg"), values(cls, RGB))
-
-
-@pytest.mark.parametrize("cls", OURS)
 def test_input_data_format_resolves_ambiguous_shapes(cls):
     stripes = RGB[:, :4]
     np.testing.assert_array_equal(

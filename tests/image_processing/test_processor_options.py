@@ -177,6 +177,16 @@ def test_two_filters_of_pillow_are_refused_for_tensors(resample):
     assert LevitImageProcessorFast(resample=resample, do_resize=False)(IMAGE)["pixel_values"]
 
 
+@pytest.mark.parametrize("cls", OURS.values())
+@pytest.mark.parametrize(("pad_size", "shown"), [(100, "100x100"), ({"height": 300, "width": 223}, "300x223")])
+def test_images_larger_than_the_padded_size_are_refused(cls, pad_size, shown):
+    message = rf"^pad_size is {shown} pixels, but image 0 has 224x224 before padding: use at least the size of "
+    with pytest.raises(ConfigError, match=message) as caught:
+        cls(do_pad=True, pad_size=pad_size)([IMAGE, IMAGE])
+    assert caught.value.source == "pad_size"
+    assert cls(do_pad=True, pad_size=224)(IMAGE)["pixel_values"][0].shape == (3, 224, 224)
+
+
 def test_options_are_converted_to_built_in_types():
     options = {
         "size": SizeDict(height=3, width=4),

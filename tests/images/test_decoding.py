@@ -119,6 +119,8 @@ def test_the_first_frame_of_an_animation_is_decoded():
 REFUSED = {
     "web address": ("https://example.com/cat.jpg", "URLs are not fetched: download the image and give the file"),
     "bucket": ("s3://bucket/cat.jpg", "URLs are not fetched"),
+    "path of Windows": ("C://Users//me//cat.jpg", "no such file"),
+    "address of two letters": ("s3://cat.jpg", "URLs are not fetched"),
     "floats": (np.zeros((8, 8, 3), np.float32), r"must be uint8 .* not float32 \[8, 8, 3\]"),
     "channels first": (np.zeros((3, 8, 8), np.uint8), r"an array must be .* not uint8 \[3, 8, 8\]"),
     "two channels": (np.zeros((8, 8, 2), np.uint8), r"not uint8 \[8, 8, 2\]"),

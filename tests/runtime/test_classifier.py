@@ -5,8 +5,8 @@ import io
 import itertools
 import os
 import threading
-import time
 import weakref
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
@@ -134,26 +134,45 @@ def test_closing_a_stream_ends_its_threads():
     assert_decoding_threads_end()
 
 
-class SlowPhoto(os.PathLike):
-    """Photo whose decoding takes long enough for the test to close the stream meanwhile."""
+class Photo(os.PathLike):
+    """Photo that knows whether it was read, and that waits for a gate, if it has one, before it is read."""
 
-    reads = 0
+    def __init__(self, gate: threading.Event | None = None) -> None:
+        self._gate = gate
+        self.is_read = threading.Event()
 
     def __fspath__(self) -> str:
         if threading.current_thread() in decoding_threads():
-            time.sleep(0.03)
-            self.reads += 1
+            self.is_read.set()
+            assert self._gate is None or self._gate.wait(600)
         return str(EXAMPLES / "cat.jpg")
 
 
+class ImmediateEngine(FakeEngine):
+    """Engine of images that computes a batch of a stream before the next one is decoded."""
+
+    def run_images(self, images: np.ndarray) -> np.ndarray:
+        return images.mean((1, 2), np.float32)
+
+    def submit(self, images: np.ndarray, batch_size: int) -> Future:
+        computed = Future()
+        computed.set_result(self.run_images(images))
+        return computed
+
+
 def test_closing_a_stream_leaves_the_queued_images_unread():
-    single, repeated, taken = SlowPhoto(), SlowPhoto(), itertools.count()
-    list(color_classifier(threads=1).stream([single]))
-    stream = color_classifier(threads=1).stream((repeated for _ in taken), batch_size=8)
+    engine = ImmediateEngine(color_artifact(), lambda batch: pytest.fail("only images are computed"))
+    gate = threading.Event()
+    photos = [Photo() for _ in range(8)] + [Photo(gate) for _ in range(40)]
+    remaining = iter(photos)
+    stream = Classifier(engine, threads=1).stream(remaining, batch_size=8)
     next(stream)
+    assert photos[8].is_read.wait(600)
     stream.close()
+    gate.set()
     assert_decoding_threads_end()
-    assert 8 <= repeated.reads / single.reads < next(taken) - 4
+    assert [photo.is_read.is_set() for photo in photos] == [True] * 9 + [False] * 39
+    assert len(list(remaining)) == 32  # two batches were taken
 
 
 def test_an_exception_of_the_images_is_raised_and_ends_the_threads():

@@ -1,11 +1,14 @@
 """The check of a packed model compares logits of any size."""
 
+from dataclasses import replace
+
 import onnx
 import pytest
 from onnx import numpy_helper
 
 from levit.deployment.build import build_artifact
-from levit.runtime.native_check import check_packed
+from levit.exporting.artifact_files import artifact_of
+from levit.runtime.native_check import check_packed, evaluate, random_image
 from levit.runtime.native_format import OtherFormError
 from levit.runtime.native_packing import pack
 from tests.conftest import random_checkpoint
@@ -31,3 +34,19 @@ def test_logits_that_are_all_zero_are_compared():
     check_packed({"fp32": pack(zeros)}, zeros)
     with pytest.raises(OtherFormError, match="its logits of a random image differ from those of OpenVINO"):
         check_packed({"fp32": pack(model)}, zeros)
+
+
+def test_logits_of_another_number_of_classes_are_an_error():
+    model, other = (build_artifact(random_checkpoint(replace(SMALL, num_labels=count))) for count in (5, 7))
+    with pytest.raises(OtherFormError, match=r"^its output has the shape \[1, 7\], not \[1, 5\]$"):
+        check_packed({"fp32": pack(model)}, other)
+
+
+def test_a_graph_that_the_evaluator_of_onnx_cannot_compute_is_an_error_of_one_line():
+    model = build_artifact(random_checkpoint(SMALL))
+    batch = random_image(artifact_of(model))
+    assert evaluate(model, batch).shape == (1, 5)
+    model.graph.node[0].op_type = "Unknown"
+    with pytest.raises(OtherFormError, match=r"^the evaluator of onnx cannot compute it \(.+\)$") as caught:
+        evaluate(model, batch)
+    assert "\n" not in str(caught.value)

@@ -14,6 +14,8 @@ from levit.deployment.build import build_artifact
 from levit.deployment.reference import run_reference
 from levit.errors import EngineError
 from levit.images.transform import normalize
+from levit.runtime import openvino_engine
+from levit.runtime.openvino_core import openvino_core
 from levit.runtime.openvino_engine import OpenVinoEngine
 from tests.conftest import GOLDEN, random_checkpoint, relative
 from tests.runtime.small_model import SMALL
@@ -180,3 +182,20 @@ def test_a_batch_that_is_computed_cannot_be_canceled(content):
     futures = [engine.submit(np.zeros((2, 32, 32, 3), np.uint8), 2) for _ in range(4)]
     assert not any(future.cancel() for future in futures)
     assert [future.result(timeout=30).shape for future in futures] == [(2, 5)] * 4
+
+
+class NoCompiler:
+    """Core of OpenVINO that cannot compile a network."""
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(openvino_core(), name)
+
+    def compile_model(self, *_: object) -> None:
+        raise RuntimeError("Exception from src/core.cpp:1:\nCheck 'false' failed\nno implementation of Gather\n")
+
+
+def test_a_network_that_openvino_cannot_compile_is_an_error_of_one_line(content, monkeypatch):
+    monkeypatch.setattr(openvino_engine, "openvino_core", NoCompiler)
+    with pytest.raises(EngineError, match=r"OpenVINO cannot compile it \(no implementation of Gather\)$") as caught:
+        OpenVinoEngine(content, precision="fp32").run(NOISE)
+    assert "\n" not in str(caught.value)

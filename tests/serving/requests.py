@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,6 +74,13 @@ async def request(
     }
     await application(scope, connection.receive, connection.send)
     return connection.response
+
+
+async def until(is_true: Callable[[], bool]) -> None:
+    """Let the event loop run until a condition is true; fail where it never is."""
+    async with asyncio.timeout(600):
+        while not is_true():
+            await asyncio.sleep(0)
 
 
 def metric(service: Any, name: str) -> float:

@@ -12,6 +12,7 @@ from levit.serving.served_model import NamedModel
 from levit.serving.service import Service
 from tests.serving.conftest import GatedEngine, png
 from tests.serving.memory_connection import connect
+from tests.serving.requests import until
 
 RED = png(255, 0, 0)
 
@@ -40,8 +41,7 @@ def test_a_refusal_before_the_end_of_the_body_does_not_end_the_next_request(run)
 
 
 async def until_closed(protocol, transport):
-    while not transport.is_closed:
-        await asyncio.sleep(0.01)
+    await until(lambda: transport.is_closed)
     protocol.connection_lost(None)
 
 
@@ -144,8 +144,7 @@ def test_a_refused_client_that_is_still_sending_can_read_the_response(run, media
         whole = predict(RED, media_type).replace(b"HTTP/1.1", b"HTTP/1.0").replace(b"colors", b"unknown")
         protocol.data_received(whole[:-10])
         assert (await transport.response)[0] == 404
-        while not transport.has_eof:
-            await asyncio.sleep(0.01)
+        await until(lambda: transport.has_eof)
         assert not transport.is_closed
         protocol.data_received(whole[-10:])
         await until_closed(protocol, transport)

@@ -1,6 +1,7 @@
 """The Open Inference Protocol of a real server, without a client library; `test_triton_client.py` has one."""
 
 import base64
+import gzip
 import json
 
 import numpy as np
@@ -8,11 +9,13 @@ import pytest
 
 import levit
 from tests.conftest import EXAMPLES
-from tests.serving.requests import Response
+from tests.serving.requests import Response, request
 
 CAT = (EXAMPLES / "cat.jpg").read_bytes()
 TEXT = base64.b64encode(CAT).decode()
 IMAGE = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [TEXT]}
+PIXELS = {"name": "pixels", "datatype": "UINT8", "shape": [1, 1, 1, 3], "data": [1, 2, 3]}
+VALUES = {"name": "pixel_values", "datatype": "FP32", "shape": [1, 3, 1, 1], "data": [1, 2, 3]}
 PATH = "/v2/models/fruit/infer"
 
 
@@ -101,6 +104,12 @@ def test_the_server_and_its_models_describe_themselves(server):
         ({"inputs": [IMAGE | {"shape": [2]}]}, "input 'image': the shape [2] does not have 1 values"),
         ({"inputs": [IMAGE | {"shape": [-1]}]}, "input 'image': shape must contain whole numbers"),
         ({"inputs": [IMAGE | {"shape": [0], "data": []}]}, "input 'image' has no image"),
+        ({"inputs": [IMAGE | {"shape": []}]}, "input 'image': shape must be a list of 1 to 8 sizes"),
+        ({"inputs": [{**IMAGE, "data": [7]}]}, "input 'image': the values of BYTES are texts in base64"),
+        ({"inputs": [{name: IMAGE[name] for name in ("name", "datatype", "shape")}]}, "input 'image' has no data"),
+        ({"inputs": [PIXELS | {"shape": [3]}]}, "input 'pixels' has the shape [3]: give one of 4 sizes"),
+        ({"inputs": [VALUES | {"shape": [3]}]}, "input 'pixel_values' has the shape [3]: give one of 4 sizes"),
+        ({"inputs": [VALUES]}, "input 'pixel_values' has the shape [1, 3, 1, 1], not [N, 3, 32, 32]"),
         ({"inputs": [IMAGE | {"data": ["***"]}]}, "input 'image': a value of BYTES is not base64"),
         ({"inputs": [IMAGE | {"data": [""]}]}, "image[0]: not an image"),
         ({"inputs": [IMAGE | {"parameters": {"binary_data_size": 4}}]}, "input 'image': binary_data_size is 4, and 0"),
@@ -135,3 +144,41 @@ def test_a_wrong_length_of_the_json_is_refused(server, length):
 def test_a_timeout_of_a_request_is_in_microseconds(server):
     response = server.post(PATH, {"inputs": [IMAGE], "parameters": {"timeout": 1}})
     assert (response.status, response.json) == (504, {"error": "no result within 1e-06 s"})
+
+
+def test_binary_data_of_no_input_are_refused(server):
+    header = json.dumps({"inputs": [IMAGE]}).encode()
+    response = server.request("POST", PATH, header + b"more", {"Inference-Header-Content-Length": str(len(header))})
+    assert (response.status, response.json) == (400, {"error": "there are binary data that belong to no input"})
+
+
+@pytest.mark.parametrize(
+    ("element", "error"),
+    [(b"\x05\0\0", "has no length"), (b"\x05\0\0\0abcd", "is incomplete")],
+    ids=["the length is cut", "the content is cut"],
+)
+def test_an_element_of_binary_data_that_is_cut_is_refused(server, element, error):
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": len(element)}}
+    header = json.dumps({"inputs": [tensor]}).encode()
+    response = server.request("POST", PATH, header + element, {"Inference-Header-Content-Length": str(len(header))})
+    assert (response.status, response.json) == (400, {"error": f"input 'image': an element of BYTES {error}"})
+
+
+def test_a_compressed_request_is_refused(server):
+    body = json.dumps({"inputs": [IMAGE]}).encode()
+    response = server.request("POST", PATH, gzip.compress(body), {"Content-Encoding": "gzip"})
+    assert (response.status, response.json) == (415, {"error": "compressed bodies are not supported"})
+    assert server.request("POST", PATH, body, {"Content-Encoding": "identity"}).status == 200
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_logit_that_is_not_finite_is_an_error(run, value):
+    async def test(running):
+        running.engine._logits = lambda batch: np.full((len(batch), 3), value, np.float32)
+        tensor = {"name": "pixel_values", "datatype": "FP32", "shape": [1, 3, 16, 16], "data": [0.5] * 768}
+        body, headers = json.dumps({"inputs": [tensor]}).encode(), {"Content-Type": "application/json"}
+        response = await request(running.application, "POST", "/v2/models/colors/infer", body, headers)
+        error = "the model gives a logit that is not finite for input 'pixel_values'"
+        assert (response.status, response.json) == (400, {"error": error})
+
+    run(test)

@@ -105,7 +105,7 @@ def test_sigterm_loses_no_request_that_is_being_computed(own_server):
     with ThreadPoolExecutor(1) as pool:
         sent = pool.submit(own_server.request, "POST", "/predictions/fruit", body, headers)
         while b"levit_queue_images 0.0" in own_server.request("GET", "/metrics").body:
-            assert not sent.done()
+            assert not sent.done()  # which ends the loop at the latest
         assert own_server.stop() == (0, "")
         response = sent.result()
     predictions = json.loads(response.body)["predictions"]
@@ -130,11 +130,19 @@ def test_connections_that_end_early_leave_nothing_behind(server):
         with server.connect() as connection:
             connection.sendall(content)
     expected = {"levit_requests_in_progress 1.0", "levit_queue_images 0.0"}  # the request for them itself
-    for _ in range(200):
+    for _ in range(100_000):  # until the server has noticed the end of each connection
         metrics = server.request("GET", "/metrics").body.decode().splitlines()
         if expected <= set(metrics):
             break
     assert expected <= set(metrics), [line for line in metrics if "progress" in line or "queue_images" in line]
+
+
+def test_the_limit_of_a_body_is_in_megabytes(fruit, tmp_path):
+    with ServerProcess(f"fruit={fruit}", "--drain", "0", "--max-body", "0.002", cache=tmp_path) as process:
+        above = process.request("POST", "/predictions/fruit", bytes(2001))
+        below = process.request("POST", "/predictions/fruit", bytes(2000))
+    assert (above.status, above.json) == (413, {"error": "the body is larger than the limit of 0.002 MB"})
+    assert below.status == 400  # read, and no image
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")

@@ -1,4 +1,3 @@
-import contextlib
 import json
 from dataclasses import replace
 
@@ -196,14 +195,37 @@ def test_metadata_of_another_type_or_range_are_an_error_of_one_short_line(name, 
     assert len(str(caught.value)) < 400
 
 
+# Values that are valid; every other value of a field is an error.
+ACCEPTED = {
+    "architecture": [
+        ("downsamples", None),  # those of the paper
+        ("stem_activation", None),
+        ("attention_activation", None),
+        ("stem_channels", None),
+        *((name, True) for name in ("stem_batch_norm", "mlp_batch_norm", "head_batch_norm", "has_attention_masks")),
+    ],
+    "preprocessing": [("resize", None), ("rescale", None), ("rescale", -1)],
+}
+
+
 @pytest.mark.parametrize("record", ["architecture", "preprocessing"])
 def test_every_field_of_the_description_is_checked_whatever_its_type(record):
     values = getattr(ARTIFACT, record).to_dict()
+    accepted, messages = [], []
     for name in values:
         for value in NO_VALUES:
             metadata = ARTIFACT.to_metadata() | {f"levit.{record}": json.dumps(values | {name: value})}
-            with contextlib.suppress(CheckpointError):
-                Artifact.from_metadata(metadata)
+            try:
+                artifact = Artifact.from_metadata(metadata)
+            except CheckpointError as error:
+                messages.append(str(error))
+            else:
+                accepted.append((name, value))
+                assert Artifact.from_metadata(artifact.to_metadata()) == artifact
+                assert value is None or getattr(getattr(artifact, record), name) == value
+    assert all("damaged levit.* metadata" in message and "\n" not in message for message in messages)
+    assert max(map(len, messages)) < 400
+    assert accepted == sorted(ACCEPTED[record], key=lambda pair: list(values).index(pair[0]))
 
 
 def test_deeply_nested_metadata_are_an_error():

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from itertools import islice
 from multiprocessing.context import BaseContext
@@ -19,8 +19,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch.distributed import TCPStore
 
 from levit.errors import LevitError
+from levit.training import run_state
 from levit.training.callbacks import Callback, StepReport
 from levit.training.datasets import open_training_data
 from levit.training.environment import build_accelerator
@@ -32,6 +34,8 @@ from levit.training.train import run_training
 
 FAILURE = 7  # exit code of a process that ends with a `LevitError`
 TIMEOUT = 120  # seconds; a process that needs more hangs
+
+_stores: list[TCPStore] = []  # where the processes of a group find each other, as long as they run
 
 
 class KillAt(Callback):
@@ -60,6 +64,29 @@ class KillAt(Callback):
 
     def on_epoch_end(self, progress: Progress, *, is_best: bool) -> None:
         self._kill_at("epoch_end")
+
+
+class KillInSave(Callback):
+    """SIGKILL to this process while it writes a state of the run, after half of the file.
+
+    Args:
+        number: number of the save, from 1.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._remaining = number
+
+    def on_train_start(self, progress: Progress) -> None:
+        write = run_state._write_state
+
+        def write_half(file: Path, state: run_state.RunState) -> None:
+            write(file, state)
+            self._remaining -= 1
+            if self._remaining == 0:
+                os.truncate(file, file.stat().st_size // 2)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        run_state._write_state = write_half  # this process ends with the run
 
 
 class SignalAfterStep(Callback):
@@ -109,11 +136,12 @@ def start_group(
     """Start processes that call a function of a module, with the environment that torchrun gives them."""
     environment: dict[str, str] = {}
     if count > 1:
-        with socket.socket() as unused:
-            unused.bind(("localhost", 0))
-            port = unused.getsockname()[1]
-        environment = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
-        environment["LOCAL_WORLD_SIZE"] = str(count)
+        store = TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
+        _stores.append(store)
+        environment = {
+            "MASTER_ADDR": "localhost", "MASTER_PORT": str(store.port), "TORCHELASTIC_USE_AGENT_STORE": "True",
+            "TORCHELASTIC_RESTART_COUNT": "0", "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count),
+        }  # fmt: skip
     processes = []
     for rank in range(count):
         of_rank = {"RANK": str(rank), "LOCAL_RANK": str(rank)} if count > 1 else {}
@@ -181,3 +209,14 @@ def wait_until(is_true: Callable[[], bool]) -> None:
             return
         time.sleep(0.01)
     pytest.fail("the condition did not become true")
+
+
+@contextmanager
+def killed_at_end(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Kill what is left of a process, and of the group that it leads, at the end of the block."""
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()

@@ -1,5 +1,6 @@
 """Names of data and models in a model card."""
 
+import re
 import shlex
 from types import SimpleNamespace
 
@@ -100,15 +101,48 @@ def test_a_value_is_quoted_for_a_shell():
     assert command_value("model", "/a b/c; rm -rf d") == "'c; rm -rf d'"
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "name"),
+    [
+        ("attention_mask", "/home/ann/client/masks.safetensors", "masks.safetensors"),
+        ("attention_mask", "client/masks", "masks"),  # a file that no longer exists is no name on the hub
+        ("data", "/home/ann/cats, dogs/photos", "photos"),
+        ("model", "/home/ann/cats,dogs/base", "base"),
+        ("teacher", "/home/ann/first, /home/ann/second", "first,second"),
+    ],
+)
+def test_a_path_is_written_without_its_folders(option, value, name):
+    assert command_value(option, value) == name
+    values = {"data": "photos", "out": "run", option: value}
+    command = shareable_command(TrainingOptions.from_flat(**values), "run")
+    assert name in arguments_of(command)
+    assert not {"ann", "client", "dogs"} & {*re.split(r"\W+", command)}
+
+
 def base(model, **values):
     return find_base_model(ModelOptions(model=str(model), **values))
 
 
-def test_the_license_of_published_weights_is_known():
+@pytest.fixture
+def hub_cache(tmp_path, monkeypatch):
+    """A cache of the hub with the weights of ann/pets."""
+    repository = tmp_path / "hub" / "models--ann--pets"
+    (repository / "snapshots" / "1").mkdir(parents=True)
+    (repository / "snapshots" / "1" / "model.safetensors").touch()
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+
+
+def test_the_license_of_published_weights_is_known(hub_cache):
     assert base("levit-128s") == base("facebook/levit-128S") == ("facebook/levit-128S", "apache-2.0")
     assert base("levit-128s", from_scratch=True) == (None, None)
     assert base("ann/pets") == ("ann/pets", None)
     assert base("timm/resnet10t") == (None, None)
+
+
+def test_a_path_that_no_longer_exists_is_no_name_on_the_hub(hub_cache):
+    assert base("runs/base") == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,13 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from levit.errors import LevitError
+from levit.training import signals
 from levit.training.collectives import all_reduce_flags
 from levit.training.control_group import connection_errors, long_work, sum_in_control_group, wait_for_all
 from levit.training.environment import build_accelerator
 from levit.training.options import RunOptions
 from levit.training.signals import handle_signals
-from tests.training.process_groups import FAILURE, TIMEOUT, start_group, wait
+from tests.training.process_groups import FAILURE, TIMEOUT, start_group, wait, wait_until
 
 LONG = 10.0 * TIMEOUT  # seconds; a test that waits as long for the limit of a collective fails
 
@@ -128,15 +129,16 @@ def signal_twice(accelerator: Accelerator, folder: Path) -> None:
         with pytest.raises(LevitError, match="has ended or does not respond"):
             wait_for_second(folder)
         return
-    seconds = [0.0]
+    seconds, requests = [0.0], []
 
     def interrupt() -> None:
-        for later in (0.0, 10.0):
-            time.sleep(0.5)
-            seconds[0] = later
-            os.kill(os.getpid(), signal.SIGTERM)
+        wait_until(lambda: signals._num_waits > 0)
+        os.kill(os.getpid(), signal.SIGTERM)
+        wait_until(lambda: len(requests) == 1)
+        seconds[0] = 10.0
+        os.kill(os.getpid(), signal.SIGTERM)
 
-    with handle_signals(lambda: None, clock=lambda: seconds[0]):
+    with handle_signals(lambda: requests.append("stop"), clock=lambda: seconds[0]):
         threading.Thread(target=interrupt, daemon=True).start()
         with pytest.raises(KeyboardInterrupt):
             sum_in_control_group([1])
@@ -144,8 +146,7 @@ def signal_twice(accelerator: Accelerator, folder: Path) -> None:
 
 
 def wait_for_second(folder: Path) -> None:
-    while not (folder / "ended").exists():
-        time.sleep(0.05)
+    wait_until((folder / "ended").exists)
     for _ in range(2):  # the first is that which the second process has left
         sum_in_control_group([1])
 

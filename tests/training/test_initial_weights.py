@@ -6,6 +6,8 @@ import threading
 import pytest
 
 from levit.checkpoints.hub import is_reachable
+from levit.errors import CheckpointError
+from levit.training import initial_weights
 from levit.training.initial_weights import choose_initial_weights
 
 
@@ -37,6 +39,31 @@ def test_weights_in_the_cache_need_no_network(monkeypatch):
     monkeypatch.setattr("levit.training.initial_weights.is_cached", lambda model: model == "levit-128s")
     assert choose_initial_weights("levit-128s") == "levit-128s"
     assert choose_initial_weights("levit-256") == "embedded"
+
+
+@pytest.fixture
+def reachable_hub(monkeypatch):
+    """A hub that responds to requests for the model of the published size."""
+    asked = []
+    monkeypatch.setattr(initial_weights, "is_cached", lambda model: False)
+    monkeypatch.setattr(initial_weights, "is_reachable", lambda hub_id: asked.append(hub_id) or True)
+    return asked
+
+
+def test_weights_of_a_hub_that_responds_are_downloaded(reachable_hub, monkeypatch):
+    downloaded = []
+    monkeypatch.setattr(initial_weights, "find_weights", downloaded.append)
+    assert choose_initial_weights("levit-256") == "levit-256"
+    assert (reachable_hub, downloaded) == (["facebook/levit-256"], ["levit-256"])
+
+
+def test_the_embedded_weights_are_the_start_where_the_download_fails(reachable_hub, monkeypatch):
+    def fail(model):
+        raise CheckpointError("the connection was lost", source=model)
+
+    monkeypatch.setattr(initial_weights, "find_weights", fail)
+    assert choose_initial_weights("levit-256") == "embedded"
+    assert reachable_hub == ["facebook/levit-256"]
 
 
 def test_a_hub_that_does_not_respond_is_given_up_after_the_given_time(hub, silent_server):

@@ -36,6 +36,8 @@ from levit.training.train import run_training, train
 from tests.training.process_groups import (
     TIMEOUT,
     KillAt,
+    KillInSave,
+    killed_at_end,
     start,
     wait,
     wait_until,
@@ -197,10 +199,8 @@ def test_a_run_that_is_killed_while_it_saves_is_resumed_to_the_same_bits(
     assert wait(start(processes, options)) == [0]
     killed = options.with_values(out=str(tmp_path / "killed"), resume=True)
     run = tmp_path / "killed"
-    [process] = start(processes, killed)
-    wait_until(lambda: (run / "last").exists() and any(run.glob(".*.partial")))
-    process.kill()
-    process.join()
+    assert wait(start(processes, killed, [KillInSave(2)])) == [-signal.SIGKILL]
+    assert (run / "last" / "training_state.pt").exists()  # of the first save
     assert any(run.glob(".*.partial"))
     assert wait(start(processes, killed)) == [0]
     assert not any(run.glob(".*.partial"))
@@ -217,9 +217,10 @@ def test_ctrl_c_stops_the_command_and_its_workers_and_a_line_says_how_to_continu
     process = subprocess.Popen(
         command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
-    wait_until((Path(options.run.out) / "last" / "training_state.pt").exists)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    _, errors = process.communicate(timeout=TIMEOUT)
+    with killed_at_end(process):
+        wait_until((Path(options.run.out) / "last" / "training_state.pt").exists)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130
     assert "the same command with --resume continues" in errors
     assert "Traceback" not in errors

@@ -19,7 +19,7 @@ from levit.training.linear_probe import fit_logistic_regression, start_heads
 from levit.training.options import TrainingOptions
 from levit.training.student import read_logits
 from levit.training.train import train
-from tests.training.tiny import CLASSES
+from tests.training.tiny import CLASSES, predict, save_levit
 
 
 @pytest.fixture
@@ -52,6 +52,35 @@ def test_the_regression_is_that_of_scikit_learn(num_classes: int) -> None:
     weight, bias = fit_logistic_regression(torch.from_numpy(features), torch.from_numpy(labels), num_classes)
     np.testing.assert_allclose(weight, expected.coef_, atol=1e-5)
     np.testing.assert_allclose(bias - bias.mean(), expected.intercept_ - expected.intercept_.mean(), atol=1e-5)
+
+
+def test_a_class_without_images_does_not_change_the_regression_and_can_be_predicted() -> None:
+    generator = np.random.default_rng(0)
+    features, occurring = generator.normal(size=(40, 7)), np.array([1, 2, 4])
+    labels = occurring[np.arange(40) % 3]
+    expected = LogisticRegression(C=0.01, tol=1e-9, max_iter=10_000).fit(features, labels)
+    weight, bias = fit_logistic_regression(torch.from_numpy(features), torch.from_numpy(labels), 6)
+    np.testing.assert_allclose(weight[occurring], expected.coef_, atol=1e-5)
+    fitted = bias[occurring] - bias[occurring].mean()
+    np.testing.assert_allclose(fitted, expected.intercept_ - expected.intercept_.mean(), atol=1e-5)
+    for absent in (0, 3, 5):
+        assert not weight[absent].any()
+        assert bias[absent] == bias[occurring].min()
+
+
+@pytest.mark.parametrize("has_batch_norm", [False, True])
+def test_the_head_of_a_class_without_images_starts_near_the_others(
+    build, images: IndexedImages, tmp_path: Path, has_batch_norm: bool
+) -> None:
+    save_levit(tmp_path / "base", ("gnu", "yak"), head_batch_norm=has_batch_norm)
+    student = build(tmp_path / "base", (*CLASSES, "emu"), new_heads="linear-probe")
+    start_heads(student, images)
+    expected, pixels = expected_logits(student, images)
+    logits = predict(student.network, pixels).double().numpy()
+    centered = logits[:, :3] - logits[:, :3].mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(centered, expected - expected.mean(axis=1, keepdims=True), atol=1e-3)
+    np.testing.assert_allclose(logits[:, 3], logits[0, 3], atol=1e-5)
+    assert logits[:, 3].max() > logits[:, :3].min() - 1
 
 
 @pytest.mark.parametrize("has_teacher", [False, True])

@@ -19,8 +19,8 @@ FACTS = CardFacts(
     options=TrainingOptions.from_flat(data="pets", out="run", epochs=2, ema=0.9), name="pets", classes=CLASSES,
     counts=(100, 30, 7), num_training=137, num_unlabeled=0, num_outliers=0, num_validation=40,
     data=DataSource("pets", "imagefolder", None), validation="its validation split", is_multi_label=False,
-    is_levit=True, parameters=7_600_000, image_size=(96, 128), hardware="1 x cpu in bf16", versions="levit 0.1.0",
-    base_model="facebook/levit-128S", license="apache-2.0",
+    is_levit=True, is_stock=True, parameters=7_600_000, image_size=(96, 128), hardware="1 x cpu in bf16",
+    versions="levit 0.1.0", base_model="facebook/levit-128S", license="apache-2.0",
 )  # fmt: skip
 WEIGHTS = CardWeights(
     epoch=1, kind="average", is_best=True, history=[ROW, {**ROW, "epoch": 2, "ema_top1": 0.55}], is_complete=True,
@@ -45,6 +45,15 @@ def test_the_hub_reads_its_metadata_and_results():
     assert results == {"top-1 accuracy": ("accuracy", 0.6), "macro F1": ("f1", 0.45)}
     assert {(result.dataset_name, result.dataset_split) for result in data.eval_results} == {("pets", "validation")}
     assert data.get("datasets") is None
+
+
+def test_a_levit_that_transformers_does_not_compute_has_no_program_of_transformers():
+    assert "from transformers import pipeline" in write()
+    text = write(is_stock=False)
+    assert ModelCard(text).data.library_name == "levit"
+    assert 'levit.Classifier("path/to/this/folder")' in text
+    assert "pipeline(" not in text
+    assert "transformers" not in text
 
 
 def test_data_of_the_hub_and_other_licenses_are_metadata():

@@ -65,21 +65,29 @@ def test_the_previous_handlers_are_restored():
     assert threading.active_count() == threads
 
 
-# Locks a mutex twice, which no signal interrupts, as in a library that waits for another process.
+# Locks a mutex twice, which no signal interrupts, as in a library that waits for another process. The first signal
+# comes when the process waits (glibc then writes 2 into the mutex), the second one when the time of the first was read.
 BLOCKED = """
-import ctypes, os, signal, threading, time
+import ctypes, os, signal, threading
 from levit.training.signals import handle_signals
 
-seconds = [0.0]
+seconds, times = [0.0], []
+
+def clock():
+    times.append(seconds[0])
+    return times[-1]
 
 def interrupt():
-    for later in (0.0, 10.0):
-        time.sleep(0.5)
-        seconds[0] = later
-        os.kill(os.getpid(), signal.SIGTERM)
+    while mutex.raw[0] != 2:
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    while not times:
+        pass
+    seconds[0] = 10.0
+    os.kill(os.getpid(), signal.SIGTERM)
 
 mutex = ctypes.create_string_buffer(256)
-with handle_signals(lambda: None, clock=lambda: seconds[0], blocked_seconds=0.2):
+with handle_signals(lambda: None, clock=clock, blocked_seconds=0.2):
     threading.Thread(target=interrupt, daemon=True).start()
     for _ in range(2):
         ctypes.CDLL(None).pthread_mutex_lock(mutex)

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import timm
 import torch
 import transformers
 from torch.nn import functional
@@ -18,36 +17,17 @@ from levit.errors import CheckpointError, ConfigError, DataError, LevitError
 from levit.exporting.export import export
 from levit.spec.preprocessing import Preprocessing
 from levit.training.onnx_teacher import open_onnx_classifier
-from levit.training.student import Student
 from levit.training.teacher import Teacher, open_teacher, open_teachers
-from levit.training.teacher_opening import hash_teacher_of_run, load_teachers, open_teacher_of_run
-from levit.training.teacher_options import TeacherOptions
+from levit.training.teacher_opening import hash_teacher_of_run
 from levit.training.teacher_process import TeacherProcess
-from tests.training.tiny import CLASSES, TIMM_NETWORK, config, save_levit, trained
-
-STUDENT = Preprocessing.for_image_size((32, 32))
-PIXELS = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-
-
-def open_(name, *, classes=CLASSES, precision="fp32", **options):
-    """A teacher in OpenVINO, unless the options state another engine."""
-    chosen = TeacherOptions(**{"teacher": str(name), "teacher_engine": "openvino", **options})
-    network = trained(levit.LevitForImageClassificationWithTeacher(config(tuple(classes))))
-    student = Student(network=network, preprocessing=STUDENT, classes=tuple(classes), is_multi_label=False)
-    return open_teacher_of_run(
-        load_teachers(chosen), chosen, student, device=torch.device("cpu"), precision=precision
-    )  # fmt: skip
+from tests.training.opened_teachers import PIXELS, STUDENT, assert_close, open_, save_timm_network
+from tests.training.tiny import CLASSES, config, save_levit, trained
 
 
 @pytest.fixture(scope="module")
 def resnet(tmp_path_factory) -> Path:
     """A network of timm for 64 pixels, with label names in another order than the student's."""
-    folder = tmp_path_factory.mktemp("resnet")
-    network = trained(timm.create_model(TIMM_NETWORK.removeprefix("timm/"), num_classes=4))
-    labels = {"label_names": [*CLASSES[::-1], "emu"]}
-    config_of_data = {"input_size": (3, 64, 64), "mean": (0.5,) * 3, "std": (0.25,) * 3, "crop_pct": 1.0}
-    timm.models.save_for_hf(network, folder, labels, safe_serialization=True, data_config=config_of_data)
-    return folder
+    return save_timm_network(tmp_path_factory.mktemp("resnet"))
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +36,6 @@ def artifact(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("artifact")
     export(save_levit(folder / "levit", ("emu", *CLASSES[::-1])), folder / "teacher.onnx")
     return folder
-
-
-def assert_close(logits, expected):
-    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 
 
 def test_a_network_of_timm_gives_the_logits_of_torch(resnet):

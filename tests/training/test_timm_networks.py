@@ -8,7 +8,9 @@ import torch
 import transformers
 
 import levit
+from levit.data.imagenet_names import wordnet_ids
 from levit.errors import CheckpointError, ConfigError
+from levit.spec.labels import imagenet_classes
 from levit.training.options import ModelOptions
 from levit.training.timm_networks import create_timm_network, is_timm_network
 from tests.training.tiny import CLASSES, TIMM_NETWORK, by_class, photo, predict, trained
@@ -99,6 +101,47 @@ def test_a_timm_network_keeps_its_head_for_the_same_labels_in_another_order(buil
     result = by_class(predict(again.network, pixels), again.classes)
     for name, logits in by_class(predict(student.network, pixels), CLASSES).items():
         assert torch.equal(result[name], logits)
+
+
+@pytest.fixture
+def unnamed(tmp_path, monkeypatch):
+    """Builder of trained weights without label names, in a folder or under the name of a network of timm."""
+
+    def save(num_classes, name):
+        network = trained(timm.create_model("test_resnet", num_classes=num_classes))
+        timm.models.save_for_hf(network, tmp_path / "unnamed", safe_serialization=True)
+        create = timm.create_model
+        monkeypatch.setattr(timm, "create_model", lambda _, **values: create(f"local-dir:{tmp_path}/unnamed", **values))
+        return network, name or tmp_path / "unnamed"
+
+    return save
+
+
+@pytest.mark.parametrize("name", [None, TIMM_NETWORK])
+@pytest.mark.parametrize("count", [3, 1000])
+def test_a_network_without_label_names_gets_a_new_head_for_as_many_classes_of_other_names(build, unnamed, count, name):
+    network, model = unnamed(count, name)
+    classes = tuple(f"animal {number}" for number in range(count))
+    student = build(model, classes)
+    assert student.classes == classes
+    assert torch.equal(student.network.conv1[0].weight, network.conv1[0].weight)
+    assert not torch.equal(student.network.fc.weight, network.fc.weight)
+
+
+@pytest.mark.parametrize("name", [None, TIMM_NETWORK])
+def test_a_network_without_label_names_keeps_its_head_for_the_classes_of_imagenet(build, unnamed, name):
+    network, model = unnamed(1000, name)
+    identifiers = [identifier for identifier, _ in imagenet_classes()]
+    student = build(model, identifiers[::-1])
+    assert torch.equal(student.network.fc.weight, network.fc.weight)
+    assert torch.equal(student.network.fc.bias, network.fc.bias)
+    assert wordnet_ids(student.classes) == identifiers
+
+
+def test_another_number_of_classes_leaves_the_new_head_as_timm_starts_it(build, unnamed, monkeypatch):
+    _, model = unnamed(5, None)
+    monkeypatch.setattr(timm.models.ResNet, "reset_classifier", lambda *_, **__: pytest.fail("was reset"))
+    assert build(model).network.fc.out_features == len(CLASSES)
 
 
 def test_a_timm_network_gets_a_new_head_for_the_same_number_of_other_classes(build, tmp_path):

@@ -5,12 +5,15 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from levit.training.worker_processes import Deadline, killed_after
 from tests.conftest import ROOT
+from tests.training.process_groups import killed_at_end
 
 pytestmark = [
     pytest.mark.slow,
@@ -32,13 +35,17 @@ if __name__ == "__main__":
 """
 
 
-def start(folder: Path, continuation: str) -> subprocess.Popen:
+@contextmanager
+def start(folder: Path, continuation: str) -> Iterator[subprocess.Popen]:
+    """Start the script with more lines; what is left of it at the end of the block is killed."""
     script = folder / "script.py"
     script.write_text(SCRIPT + "".join(f"    {line}\n" for line in continuation.splitlines()))
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, script], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
+    with killed_at_end(process):
+        yield process
 
 
 def ends(pid: str) -> bool:
@@ -59,7 +66,8 @@ def finished(tmp_path_factory) -> tuple[list[str], str]:
     continuation = """signal.signal(signal.SIGTERM, lambda *_: None)
 os.killpg(0, signal.SIGTERM)
 print(1 + sum(1 for _ in batches))"""
-    output, errors = start(tmp_path_factory.mktemp("finished"), continuation).communicate(timeout=120)
+    with start(tmp_path_factory.mktemp("finished"), continuation) as process:
+        output, errors = process.communicate(timeout=120)
     return output.splitlines(), errors
 
 
@@ -75,18 +83,18 @@ def test_workers_ignore_a_signal_to_the_process_group(finished):
 
 
 def test_an_error_ends_the_training_process_and_its_workers(tmp_path):
-    process = start(tmp_path, "def fail(batches):\n    raise RuntimeError('fails')\nfail(batches)")
-    output, errors = process.communicate(timeout=120)
-    assert "RuntimeError: fails" in errors
-    assert all(map(ends, output.split()))
+    with start(tmp_path, "def fail(batches):\n    raise RuntimeError('fails')\nfail(batches)") as process:
+        output, errors = process.communicate(timeout=120)
+        assert "RuntimeError: fails" in errors
+        assert all(map(ends, output.split()))
 
 
 def test_an_error_ends_the_training_process_although_a_worker_was_stopped(tmp_path):
     stop = "os.kill(multiprocessing.active_children()[0].pid, signal.SIGSTOP)"
-    process = start(tmp_path, f"def fail(batches):\n    raise RuntimeError('fails')\n{stop}\nfail(batches)")
-    output, errors = process.communicate(timeout=120)
-    assert "RuntimeError: fails" in errors
-    assert all(map(ends, output.split()))
+    with start(tmp_path, f"def fail(batches):\n    raise RuntimeError('fails')\n{stop}\nfail(batches)") as process:
+        output, errors = process.communicate(timeout=120)
+        assert "RuntimeError: fails" in errors
+        assert all(map(ends, output.split()))
 
 
 def test_a_script_without_a_main_guard_gets_an_error_that_explains_it(colors, network, tmp_path):
@@ -101,13 +109,13 @@ def test_a_script_without_a_main_guard_gets_an_error_that_explains_it(colors, ne
 
 
 def test_workers_end_with_a_killed_training_process(tmp_path):
-    process = start(tmp_path, "time.sleep(600)")
-    pids = process.stdout.readline().split()
-    assert len(pids) == 2
-    assert all(Path(f"/proc/{pid}").exists() for pid in pids)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=120)
-    assert all(map(ends, pids))
+    with start(tmp_path, "time.sleep(600)") as process:
+        pids = process.stdout.readline().split()
+        assert len(pids) == 2
+        assert all(Path(f"/proc/{pid}").exists() for pid in pids)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate(timeout=120)
+        assert all(map(ends, pids))
 
 
 def test_a_process_is_killed_when_a_wait_takes_longer_than_its_limit():

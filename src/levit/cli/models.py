@@ -45,8 +45,8 @@ def models(
 ) -> None:
     """List the models that have a name: size, accuracy, and whether they need a download.
 
-    Accuracies of published weights are those that their authors state, or mmpretrain for its conversions. Any file or folder with weights, and any name of
-    a LeViT on the hub, is a model, too.
+    Accuracies of published weights are those that their authors state, or mmpretrain for its conversions. Any file or
+    folder with weights, and any name of a LeViT on the hub, is a model, too.
     """
     from levit.cli.json_output import print_json
 

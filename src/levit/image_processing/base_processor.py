@@ -58,7 +58,8 @@ class BaseLevitImageProcessor(BaseImageProcessor):
 
         Raises:
             ImageError: an image cannot be used; the source begins with its index in the batch.
-            ConfigError: an option is unknown or invalid, or the results have different shapes and cannot be stacked.
+            ConfigError: an option is unknown or invalid, or the results have different shapes or devices and cannot be
+                stacked.
             ImportError: `return_tensors` is "jax", and jax is not installed.
         """
         unknown = sorted(set(options) - set(self._valid_kwargs_names))
@@ -94,15 +95,18 @@ class BaseLevitImageProcessor(BaseImageProcessor):
         if not inputs:  # one black pixel determines the shape of the empty result
             inputs = [InputImage(torch.zeros(num_expected_channels(options), 1, 1, dtype=torch.uint8), False)]
         results: list[Any] = [None] * len(inputs)
-        # By dtype: transformers stacks images of one size, which would convert integers beside floats to floats.
-        for dtype in {image.pixels.dtype for image in inputs}:
-            indices = [index for index, image in enumerate(inputs) if image.pixels.dtype == dtype]
+        # By dtype and device: transformers stacks images of one size, which would convert integers beside floats to
+        # floats, and fails for images on several devices.
+        kinds = [(image.pixels.dtype, image.pixels.device) for image in inputs]
+        for kind in set(kinds):
+            indices = [index for index, other in enumerate(kinds) if other == kind]
             pixels = [self._to_backend(inputs[index].pixels) for index in indices]
             batch = self._preprocess(pixels, do_pad=False, pad_size=None, return_tensors=None, **options)
             for index, result in zip(indices, batch["pixel_values"], strict=True):
                 results[index] = result
         if do_pad:
-            results = self.pad(results, pad_size=pad_size)
+            _check_pad_size(results, pad_size)
+            results = self.pad(results, pad_size=pad_size, disable_grouping=True)  # they may be of several kinds
         results = [
             _apply_data_format(result, image, data_format) for result, image in zip(results, inputs, strict=True)
         ]
@@ -135,6 +139,19 @@ def _check_resized_sizes(images: Sequence[InputImage], options: Options) -> None
                 )
 
 
+def _check_pad_size(results: Sequence[Any], pad_size: SizeDict | None) -> None:
+    if pad_size is None:
+        return
+    for index, result in enumerate(results):
+        *_, height, width = result.shape
+        if height > pad_size.height or width > pad_size.width:
+            raise ConfigError(
+                f"is {pad_size.height}x{pad_size.width} pixels, but image {index} has {height}x{width} before padding",
+                source="pad_size",
+                hint="use at least the size of the largest image, or None for exactly that",
+            )
+
+
 def _apply_data_format(result: Any, image: InputImage, data_format: str | None) -> Any:
     """Arrange a result [C, H, W] as `data_format` requires."""
     is_last = image.channels_last if data_format == "none" else data_format == "channels_last"
@@ -151,6 +168,12 @@ def _stack(results: list[Any], return_tensors: str | None) -> Any:
         raise ConfigError(
             f"results of the shapes {list(shapes[0])} and {list(shapes[1])} cannot be stacked",
             hint="set `do_center_crop` to True, or omit `return_tensors`",
+        )
+    devices = sorted({str(result.device) for result in results if isinstance(result, Tensor)})
+    if len(devices) > 1:
+        raise ConfigError(
+            f"results on the devices {devices[0]} and {devices[1]} cannot be stacked",
+            hint="set `device`, or omit `return_tensors`",
         )
     stacked = torch.stack(results) if isinstance(results[0], Tensor) else np.stack(results)
     if return_tensors == "pt":

@@ -36,7 +36,8 @@ class LevitImageProcessor(BaseLevitImageProcessor, PilBackend):
     [C, H, W] or batches of these, with 8 or 16 bits, bool or floating point. Images are converted to RGB: gray is
     repeated, transparent images are blended on white, 16-bit values are scaled to 8 bits, True is 255. The EXIF
     orientation is applied to files, but not to PIL images. Images with as many channels as `image_mean` has values
-    are not converted.
+    are not converted. Pillow weights the first three channels of uint8 images with four channels by the fourth when it
+    resizes them.
 
     Values are expected in [0, 255]. Floats in [0, 1] require `do_rescale=False`; without it a warning is raised.
 
@@ -112,7 +113,9 @@ LevitImageProcessorPil = LevitImageProcessor
 
 
 class LevitImageProcessorFast(BaseLevitImageProcessor, TorchvisionBackend):
-    """Image processor with torchvision: images of equal size are processed as one batch, on the device of the tensors.
+    """Image processor with torchvision, which processes images on the device of their tensors.
+
+    Images of equal size are processed one by one on the CPU, and as one batch on other devices.
 
     For uint8 it is bit-identical to transformers' `LevitImageProcessor`, and at most two 8-bit levels from Pillow's
     results. Overshoot of bicubic resizing is clipped to the range of the image for floats, too. uint8 images are
@@ -121,8 +124,8 @@ class LevitImageProcessorFast(BaseLevitImageProcessor, TorchvisionBackend):
 
     Args:
         device: torch device on which images are processed, such as "cuda". Default: the device of each tensor, and
-            the CPU for all other inputs.
-        disable_grouping: True processes images of equal size one by one.
+            the CPU for all other inputs; results on several devices cannot be stacked.
+        disable_grouping: True processes images of equal size one by one, False as one batch on every device.
         **options: options of `LevitImageProcessor`. `resample` is limited to 0 to 3; Lanczos (1) requires torchvision
             0.27 and the CPU, and is replaced by bicubic elsewhere.
 

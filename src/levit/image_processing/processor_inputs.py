@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import warnings
 from contextlib import suppress
+from functools import partial
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -16,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from transformers.image_utils import load_image
 
 from levit.errors import ConfigError, ImageError, first_line
 from levit.image_processing.pixel_formats import (
@@ -27,7 +27,14 @@ from levit.image_processing.pixel_formats import (
     value_ranges,
 )
 from levit.image_processing.processor_options import Options
-from levit.images.decoding import image_errors, read_image, to_rgb
+from levit.images.decoding import image_errors, read_image_file, to_rgb
+
+try:
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # httpx or httpx2, which it depends on
+except ImportError:  # before huggingface-hub 1.31
+    import httpx  # type: ignore[import-not-found, no-redef]
+
+_TIMEOUT = 30  # seconds without data
 
 
 class InputImage(NamedTuple):
@@ -87,9 +94,9 @@ def _flatten(images: Any, options: Options) -> list[Any]:
 
 def _load(source: Any, options: Options) -> Tensor:
     if isinstance(source, str):
-        source = _read_text(source)
+        source = _read_text(source, options)
     elif isinstance(source, bytes | PathLike):
-        source = read_image(source)
+        source = _read_file(source, options)
     if isinstance(source, Image.Image):
         source = _pil_to_array(source, options)
     if isinstance(source, np.ndarray):
@@ -99,23 +106,33 @@ def _load(source: Any, options: Options) -> Tensor:
     raise ImageError(f"{type(source).__name__} is not a path, bytes, a PIL image, an array or a tensor")
 
 
-def _read_text(text: str) -> Image.Image:
+def _read_file(source: str | PathLike[str] | bytes, options: Options, name: str | None = None) -> Image.Image:
+    return read_image_file(source, partial(_keeps_mode, options=options), name=name)
+
+
+def _read_text(text: str, options: Options) -> Image.Image:
     """Read an image from a path, a URL, or a base64-encoded image file."""
     if text.startswith(("http://", "https://")):
-        try:
-            return load_image(text)
-        except Exception as error:
-            raise ImageError(f"cannot be fetched ({first_line(error)})", source=text) from error
+        return _read_file(_fetch(text), options, name=text)
     if text.startswith("data:image/"):
-        return read_image(_decode_base64(text.partition(",")[2]))
+        return _read_file(_decode_base64(text.partition(",")[2]), options)
     try:
-        return read_image(text)
+        return _read_file(text, options)
     except ImageError as error:
         with suppress(ImageError):
-            return read_image(_decode_base64(text))
+            return _read_file(_decode_base64(text), options)
         if len(text) > 1000:
             raise ImageError(f"a string of {len(text)} characters is neither a path nor an image") from error
         raise
+
+
+def _fetch(url: str) -> bytes:
+    try:
+        response = httpx.get(url, timeout=_TIMEOUT, follow_redirects=True)
+        response.raise_for_status()
+        return response.content
+    except Exception as error:  # InvalidURL, for instance, is not an HTTPError
+        raise ImageError(f"cannot be fetched ({first_line(error)})", source=url) from error
 
 
 def _decode_base64(text: str) -> bytes:
@@ -127,13 +144,16 @@ def _decode_base64(text: str) -> bytes:
 
 def _pil_to_array(image: Image.Image, options: Options) -> NDArray[Any]:
     """Return the pixels of a PIL image, converted to RGB if the options require it."""
+    return np.array(image if _keeps_mode(image, options) else to_rgb(image))
+
+
+def _keeps_mode(image: Image.Image, options: Options) -> bool:
+    """Return whether a PIL image is not converted to RGB; its pixels are converted as an array, if necessary."""
     bands = len(image.getbands())
     is_expected = bands != 3 and bands == num_expected_channels(options) and image.mode not in ("P", "PA")
     keeps_mode = options["do_convert_rgb"] is False or (options["do_convert_rgb"] is None and is_expected)
     keeps_depth = image.mode.startswith("I") and expects_16_bits(options)
-    if keeps_mode or keeps_depth or image.mode == "F":
-        return np.array(image)  # converted as an array, if necessary
-    return np.array(to_rgb(image))
+    return keeps_mode or keeps_depth or image.mode == "F"
 
 
 def _to_tensor(array: NDArray[Any]) -> Tensor:

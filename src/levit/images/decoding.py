@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,8 @@ MAX_PIXELS = 100_000_000
 _MAX_REDUCTION = 8  # a JPEG file can be decoded at 1/2, 1/4 or 1/8 of its size
 _MAX_JPEG_FACTOR = 4  # such a file may have this many times the limit of pixels: phones write 200 million
 
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://|data:", re.IGNORECASE)
+# A scheme has at least two letters: C:// begins a path of Windows.
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://|data:", re.IGNORECASE)
 
 _IMAGE_LOCKS = [ForkSafeLock() for _ in range(64)]
 _OBJECT_ALIGNMENT = 16  # bytes
@@ -117,9 +118,32 @@ def read_reduced_image(
         if is_array(source):
             image = convert_to_rgb(_from_array(source, name, max_pixels), name)
             return image, (image.height, image.width)
-        if isinstance(source, str) and _URL.match(source):
-            raise ImageError("URLs are not fetched", source=name, hint="download the image and give the file")
         return _read_file(source, name, min_side, max_pixels)
+
+
+def read_image_file(
+    source: str | PathLike[str] | bytes, keeps_mode: Callable[[Image.Image], bool], *, name: str | None = None
+) -> Image.Image:
+    """Decode an image file as `read_image` does, but convert it to RGB only if its mode requires it.
+
+    Args:
+        source: path or content of the file.
+        keeps_mode: returns whether a decoded image, which is not turned yet, keeps its mode.
+        name: name of the image for errors; default: that of `describe_source`.
+
+    Returns:
+        An upright image, which is RGB unless it keeps its mode.
+
+    Raises:
+        ImageError: as for `read_image`.
+
+    Examples:
+        >>> read_image_file("examples/cat.jpg", lambda image: image.mode == "L").mode
+        'RGB'
+    """
+    name = describe_source(source) if name is None else name
+    with image_errors(name):
+        return _read_file(source, name, None, MAX_PIXELS, keeps_mode)[0]
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -165,11 +189,17 @@ def image_errors(name: str) -> Iterator[None]:
 
 
 def _read_file(
-    source: str | PathLike[str] | bytes, name: str, min_side: int | None, max_pixels: int
+    source: str | PathLike[str] | bytes,
+    name: str,
+    min_side: int | None,
+    max_pixels: int,
+    keeps_mode: Callable[[Image.Image], bool] | None = None,
 ) -> tuple[Image.Image, Grid]:
     """Decode an image file; one that Pillow refuses is tried again without its metadata."""
+    if isinstance(source, str) and _URL.match(source):
+        raise ImageError("URLs are not fetched", source=name, hint="download the image and give the file")
     try:
-        return _decode_file(source, name, min_side, max_pixels)
+        return _decode_file(source, name, min_side, max_pixels, keeps_mode)
     except (ImageError, Warning):
         raise
     except Exception as error:
@@ -178,12 +208,16 @@ def _read_file(
         if content is None:
             raise
         with suppress(Exception):
-            return _decode_file(content, name, min_side, max_pixels)
+            return _decode_file(content, name, min_side, max_pixels, keeps_mode)
         raise
 
 
 def _decode_file(
-    source: str | PathLike[str] | bytes, name: str, min_side: int | None, max_pixels: int
+    source: str | PathLike[str] | bytes,
+    name: str,
+    min_side: int | None,
+    max_pixels: int,
+    keeps_mode: Callable[[Image.Image], bool] | None,
 ) -> tuple[Image.Image, Grid]:
     # The image is closed also after an error, which may be kept in a list of results.
     with open_file(source, name) as image:
@@ -201,7 +235,8 @@ def _decode_file(
         image.load()
         if not is_jpeg:  # Pillow turns TIFF files while it loads them, and metadata of PNG files may follow the pixels
             size, orientation = image.size, read_orientation(image)
-        upright = turn_upright(convert_to_rgb(image, name, transparency), orientation)
+        is_kept = keeps_mode is not None and keeps_mode(image)
+        upright = turn_upright(image if is_kept else convert_to_rgb(image, name, transparency), orientation)
         width, height = size[::-1] if exchanges_sides(orientation) else size
         return upright, (height, width)
 

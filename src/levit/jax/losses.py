@@ -63,21 +63,19 @@ def distillation_loss(
         ()
     """
     check_distillation(distillation_type, distillation_alpha, distillation_tau)
-    if not 0 <= label_smoothing < 1:
-        raise ConfigError(f"is {label_smoothing}", source="label_smoothing", hint="use a number from 0 to below 1")
     if output.cls_logits is None:
         raise ConfigError("the network has no head", source="output")
     cross_entropy = _binary_cross_entropy if is_multi_label else _cross_entropy
     targets = _targets(jnp.asarray(labels), output.cls_logits.shape, is_multi_label=is_multi_label)
-    targets = targets * (1 - label_smoothing) + label_smoothing / (2 if is_multi_label else targets.shape[-1])
+    targets = _smooth(targets, label_smoothing, choices=2 if is_multi_label else targets.shape[-1])
     cls_loss = cross_entropy(output.cls_logits, targets)
     if output.distillation_logits is None:
         if teacher_logits is not None:
             raise ConfigError("requires a network with two heads", source="teacher_logits")
         return cls_loss
+    alpha = distillation_alpha
     if teacher_logits is None:
-        distilled_loss = cross_entropy(output.distillation_logits, targets)
-        return (1 - distillation_alpha) * cls_loss + distillation_alpha * distilled_loss
+        return (1 - alpha) * cls_loss + alpha * cross_entropy(output.distillation_logits, targets)
     if teacher_logits.shape != output.distillation_logits.shape:
         raise ConfigError(
             f"has shape {list(teacher_logits.shape)}, the network's logits {list(output.distillation_logits.shape)}",
@@ -91,7 +89,7 @@ def distillation_loss(
     else:
         predicted = teacher > 0 if is_multi_label else jax.nn.one_hot(teacher.argmax(axis=-1), teacher.shape[-1])
         loss = cross_entropy(output.distillation_logits, predicted.astype(jnp.float32))
-    return (1 - distillation_alpha) * cls_loss + distillation_alpha * loss
+    return (1 - alpha) * cls_loss + alpha * loss
 
 
 def _targets(labels: Array, shape: tuple[int, ...], *, is_multi_label: bool) -> Array:
@@ -101,6 +99,12 @@ def _targets(labels: Array, shape: tuple[int, ...], *, is_multi_label: bool) -> 
     if labels.shape != expected:
         raise ConfigError(f"has shape {list(labels.shape)}", source="labels", hint=f"give {list(expected)}")
     return labels.astype(jnp.float32) if len(expected) == 2 else jax.nn.one_hot(labels, shape[-1])
+
+
+def _smooth(targets: Array, smoothing: float, *, choices: int) -> Array:
+    if not 0 <= smoothing < 1:
+        raise ConfigError(f"is {smoothing}", source="label_smoothing", hint="use a number from 0 to below 1")
+    return targets * (1 - smoothing) + smoothing / choices
 
 
 def _cross_entropy(logits: Array, targets: Array) -> Array:

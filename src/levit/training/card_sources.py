@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from levit.checkpoints.hub import cached_file
 from levit.checkpoints.weight_lookup import HUB_NAMES
+from levit.checkpoints.weight_names import WEIGHT_FILES
 from levit.training.automatic_settings import AUTOMATIC_SETTINGS
 from levit.training.options import ModelOptions, TrainingOptions, option_fields
 
-_PATH_OPTIONS = ("data", "val", "unlabeled", "outliers", "model", "teacher")
+_PATH_OPTIONS = ("data", "val", "unlabeled", "outliers", "model", "attention_mask", "teacher")
 _KINDS = {".parquet": "parquet", ".tar": "webdataset"}  # of the hub's readers, by the end of a file name
 _LINE_LENGTH = 100  # of a command
 _AUTHORS_LICENSE = "apache-2.0"  # of facebookresearch/LeViT and its weights on the hub
@@ -41,7 +44,7 @@ def public_name(text: str) -> str:
         >>> public_name("https://ann:secret@example.org/models/levit.pth?token=1")
         'https://example.org/models/levit.pth'
     """
-    if "://" in text:
+    if re.match(r"[a-z][a-z0-9+.-]+://", text, re.IGNORECASE):  # not a drive of Windows
         parts = urlsplit(text)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     path = Path(text).expanduser()
@@ -58,8 +61,12 @@ def command_value(option: str, value: Any) -> str:
         ("'first net,facebook/levit-384'", '0.0005')
     """
     text = str(value)
-    if option in _PATH_OPTIONS:
+    if option == "teacher":
         text = ",".join(public_name(part.strip()) for part in text.split(","))
+    elif option == "attention_mask":  # no name on the hub, also where the file no longer exists
+        text = public_name(str(Path(text).absolute()))
+    elif option in _PATH_OPTIONS:
+        text = public_name(text)
     return shlex.quote(text)
 
 
@@ -116,27 +123,34 @@ def describe_data(data: str) -> DataSource:
 def find_base_model(options: ModelOptions) -> tuple[str | None, str | None]:
     """Name on the hub and license of the weights that a training starts from; None where they are not known.
 
-    Those of a folder are stated by its own model card.
+    Those of a folder are stated by its own model card. A name on the hub is one whose weights are in the hub's cache:
+    another one is a path that no longer exists.
     """
     if options.from_scratch:
         return None, None
     hub_id = HUB_NAMES.get(options.model.lower(), options.model)
     folder = Path(options.model)
     if folder.exists():
-        card = _read_card(folder if folder.is_dir() else folder.parent)
-        base, license_name = card.get("base_model"), card.get("license")
-        return base if isinstance(base, str) else None, license_name if isinstance(license_name, str) else None
+        return read_base_model((folder if folder.is_dir() else folder.parent) / "README.md")
     if hub_id in HUB_NAMES.values():
         return hub_id, _AUTHORS_LICENSE
-    is_on_hub = hub_id.count("/") == 1 and not hub_id.startswith(("timm/", ".", "/"))
+    is_hub_id = hub_id.count("/") == 1 and not hub_id.startswith(("timm/", ".", "/"))
+    is_on_hub = is_hub_id and any(cached_file(hub_id, name, None) for name in WEIGHT_FILES)
     return hub_id if is_on_hub else None, None
 
 
-def _read_card(folder: Path) -> dict[str, Any]:
-    """Metadata of the model card in a folder; empty if there is none, or if it is malformed."""
+def read_base_model(card: Path) -> tuple[str | None, str | None]:
+    """Name on the hub of the base model, and license, as a model card states them; None where it does not."""
+    values = _read_card(card)
+    base, license_name = values.get("base_model"), values.get("license")
+    return base if isinstance(base, str) else None, license_name if isinstance(license_name, str) else None
+
+
+def _read_card(card: Path) -> dict[str, Any]:
+    """Metadata of a model card; empty if there is none, or if it is malformed."""
     import yaml
     from huggingface_hub import metadata_load
 
     with suppress(OSError, ValueError, yaml.YAMLError):
-        return metadata_load(folder / "README.md") or {}
+        return metadata_load(card) or {}
     return {}

@@ -53,6 +53,9 @@ def start_heads(student: Student, images: IndexedImages) -> None:
 def fit_logistic_regression(features: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
     """Multinomial logistic regression with an L2 penalty, without one of the intercept.
 
+    A class that does not occur has weights of 0 and the smallest intercept of the others: fitted, its intercept, which
+    has no penalty, would go towards minus infinity.
+
     Args:
         features: float64 [N, channels], standardized.
         labels: int64 [N].
@@ -67,8 +70,9 @@ def fit_logistic_regression(features: Tensor, labels: Tensor, num_classes: int) 
         >>> bool((features @ weight.T + bias).argmax(dim=1).tolist() == [0, 1])
         True
     """
-    weight = torch.zeros(num_classes, features.shape[1], dtype=features.dtype, requires_grad=True)
-    bias = torch.zeros(num_classes, dtype=features.dtype, requires_grad=True)
+    occurring, targets = labels.unique(return_inverse=True)
+    weight = torch.zeros(len(occurring), features.shape[1], dtype=features.dtype, requires_grad=True)
+    bias = torch.zeros(len(occurring), dtype=features.dtype, requires_grad=True)
     optimizer = torch.optim.LBFGS(
         [weight, bias], max_iter=_MAX_ITERATIONS, tolerance_grad=1e-9, tolerance_change=1e-14,
         line_search_fn="strong_wolfe",
@@ -76,13 +80,16 @@ def fit_logistic_regression(features: Tensor, labels: Tensor, num_classes: int) 
 
     def objective() -> Tensor:
         optimizer.zero_grad()
-        loss = functional.cross_entropy(functional.linear(features, weight, bias), labels, reduction="sum")
+        loss = functional.cross_entropy(functional.linear(features, weight, bias), targets, reduction="sum")
         total = weight.square().sum() / 2 + _STRENGTH * loss
         total.backward()
         return total
 
     optimizer.step(objective)
-    return weight.detach(), bias.detach()
+    all_weights = weight.new_zeros(num_classes, features.shape[1])
+    all_biases = bias.detach().min().repeat(num_classes)
+    all_weights[occurring], all_biases[occurring] = weight.detach(), bias.detach()
+    return all_weights, all_biases
 
 
 def _compute_features(student: Student, network: Levit, images: IndexedImages) -> tuple[Tensor, Tensor]:

@@ -43,6 +43,7 @@ class CardFacts:
         validation: where the validation images come from, in words.
         is_multi_label: whether an image may have any number of labels.
         is_levit: whether the network is a LeViT, and not one of timm.
+        is_stock: whether it is a LeViT that stock transformers computes correctly.
         parameters: number of parameters.
         image_size: height and width of the input in pixels.
         hardware: devices and precision, in words.
@@ -63,6 +64,7 @@ class CardFacts:
     validation: str
     is_multi_label: bool
     is_levit: bool
+    is_stock: bool
     parameters: int
     image_size: Grid
     hardware: str
@@ -111,8 +113,9 @@ def write_model_card(facts: CardFacts, weights: CardWeights) -> str:
     """
     from huggingface_hub import ModelCardData
 
+    library = ("transformers" if facts.is_stock else "levit") if facts.is_levit else "timm"
     data = ModelCardData(
-        model_name=facts.name, library_name="transformers" if facts.is_levit else "timm",
+        model_name=facts.name, library_name=library,
         pipeline_tag="image-classification", license=facts.license, base_model=facts.base_model,
         tags=["levit"] if facts.is_levit else ["levit", "timm"],
         datasets=[facts.data.hub_id] if facts.data.hub_id else None,
@@ -178,11 +181,13 @@ def _usage(facts: CardFacts) -> str:
             'network = timm.create_model("local-dir:path/to/this/folder", pretrained=True).eval()\n'
             "transform = timm.data.create_transform(**timm.data.resolve_model_data_config(network))\n```"
         )
-    return (
-        '```python\nimport levit\n\nprint(levit.Classifier("path/to/this/folder")("photo.jpg").top(5))\n```\n\n'
-        "or, without this package:\n\n```python\nfrom transformers import pipeline\n\n"
-        'print(pipeline("image-classification", model="path/to/this/folder")("photo.jpg"))\n```'
-    )
+    text = '```python\nimport levit\n\nprint(levit.Classifier("path/to/this/folder")("photo.jpg").top(5))\n```'
+    if facts.is_stock:
+        text += (
+            "\n\nor, without this package:\n\n```python\nfrom transformers import pipeline\n\n"
+            'print(pipeline("image-classification", model="path/to/this/folder")("photo.jpg"))\n```'
+        )
+    return text
 
 
 def _intended_use(facts: CardFacts) -> str:

@@ -13,9 +13,10 @@ from accelerate import Accelerator
 
 import levit
 from levit.files import write_text
+from levit.model.config import LevitConfig
 from levit.model.pretrained import LevitPreTrainedModel
 from levit.training.callbacks import Callback
-from levit.training.card_sources import describe_data, find_base_model, public_name
+from levit.training.card_sources import describe_data, find_base_model, public_name, read_base_model
 from levit.training.checkpointer import AVERAGE
 from levit.training.datasets import count_labels
 from levit.training.model_card import CardFacts, CardWeights, code, write_model_card
@@ -23,7 +24,7 @@ from levit.training.options import TrainingOptions
 from levit.training.progress import EMA_PREFIX, Progress
 from levit.training.progress_display import print_line
 from levit.training.run_data import RunData
-from levit.training.run_state import checkpoint_errors
+from levit.training.run_state import checkpoint_errors, has_state
 from levit.training.student import Student
 
 CARD_FILE = "README.md"
@@ -117,7 +118,8 @@ def collect_facts(
         accelerator: devices and processes.
         has_validation_set: whether the validation images are a set of their own.
     """
-    base_model, license_name = find_base_model(options.model)
+    base_model, license_name = _find_base_model(options)
+    config = getattr(student.network, "config", None)
     unlabeled, outliers = images.train.num_unlabeled, images.train.num_outliers
     return CardFacts(
         options=options, name=Path(options.run.out).resolve().name, classes=student.classes,
@@ -126,11 +128,22 @@ def collect_facts(
         data=describe_data(options.data.data),
         validation=_describe_validation(options, has_validation_set=has_validation_set),
         is_multi_label=student.is_multi_label, is_levit=isinstance(student.network, LevitPreTrainedModel),
+        is_stock=isinstance(config, LevitConfig) and config.is_stock(),
         parameters=sum(parameter.numel() for parameter in student.network.parameters()),
         image_size=student.image_size, versions=_versions(),
         hardware=f"{accelerator.num_processes} x {accelerator.device.type} in {options.run.precision}",
         base_model=base_model, license=license_name,
     )  # fmt: skip
+
+
+def _find_base_model(options: TrainingOptions) -> tuple[str | None, str | None]:
+    """Base model and license; those of a resumed run are in its card, because the initial weights may be gone."""
+    run = Path(options.run.out)
+    if has_state(run):
+        for card in (run / CARD_FILE, run / AVERAGE / CARD_FILE):
+            if is_written_by_levit(card):
+                return read_base_model(card)
+    return find_base_model(options.model)
 
 
 def _describe_validation(options: TrainingOptions, *, has_validation_set: bool) -> str:

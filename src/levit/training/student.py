@@ -128,10 +128,10 @@ def build_student(
 ) -> Student:
     """Build the network that is trained, with its initial weights.
 
-    A checkpoint keeps its heads if its labels are the classes, in any order and by any of their names; otherwise the
-    heads are new. Labels that are WordNet ids of ImageNet become names; see `readable_names`. Attention biases are
-    interpolated to another image size. A network that is trained on whole images (`crop` is "padded") is evaluated and
-    saved with a preprocessing that does not crop.
+    A checkpoint keeps its heads, if it has any and its labels are the classes, in any order and by any of their names;
+    otherwise the heads are new. Labels that are WordNet ids of ImageNet become names; see `readable_names`. Attention
+    biases are interpolated to another image size. A network that is trained on whole images (`crop` is "padded") is
+    evaluated and saved with a preprocessing that does not crop.
 
     Args:
         options: name or path of the network, image size, patch size and drop path rate.
@@ -176,7 +176,8 @@ def _build_levit(
     checkpoint = _read_checkpoint(options)
     keeps_heads = False
     if checkpoint is not None and not options.from_scratch:
-        keeps_heads = are_same_classes(classes, checkpoint.labels)
+        has_heads = checkpoint.architecture.num_classifiers > 0  # otherwise its labels describe no weights
+        keeps_heads = has_heads and are_same_classes(classes, checkpoint.labels)
         classes = checkpoint.labels if keeps_heads else classes
     classes = readable_names(classes)
     settings = _label_settings(classes, is_multi_label=is_multi_label) | _distillation_settings(teacher)

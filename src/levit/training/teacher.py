@@ -99,11 +99,18 @@ def hash_teacher(teacher: nn.Module | None) -> str:
     """Hash of the weights, 32 hexadecimal digits; empty without a teacher."""
     if teacher is None:
         return ""
+    if isinstance(teacher, TeacherEnsemble):
+        return combine_hashes([hash_teacher(one) for one in teacher.teachers])
     digest = hashlib.blake2b(digest_size=16)
     for name, tensor in teacher.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def combine_hashes(hashes: Sequence[str]) -> str:
+    """Combine the hashes of several teachers into one; that of a single teacher is returned as it is."""
+    return hashes[0] if len(hashes) == 1 else hashlib.blake2b("".join(hashes).encode(), digest_size=16).hexdigest()
 
 
 def open_teachers(names: Sequence[str], classes: Sequence[str], student: Preprocessing) -> Teacher | TeacherEnsemble:

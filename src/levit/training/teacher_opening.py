@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 import warnings
 from collections import Counter
@@ -29,6 +28,7 @@ from levit.training.onnx_teacher import OnnxClassifier, is_onnx, open_onnx_class
 from levit.training.student import Student
 from levit.training.teacher import (
     build_teacher,
+    combine_hashes,
     combine_teachers,
     hash_teacher,
     load_teacher_network,
@@ -174,11 +174,8 @@ def _start_process(
             graphs=tuple(map(str, graphs)), shape=(3, *size), precision=_ELEMENT_TYPES[element_type],
             threads=torch.get_num_threads() if device.type == "cpu" else usable_cores(),
         )  # fmt: skip
-        fingerprint = hashes[0] if len(hashes) == 1 else hashlib.blake2b("".join(hashes).encode(), digest_size=16)
-        return TeacherProcess(
-            settings, source=teacher_source(",".join(options.names)),
-            fingerprint=fingerprint if isinstance(fingerprint, str) else fingerprint.hexdigest(),
-        )  # fmt: skip
+        source = teacher_source(",".join(options.names))
+        return TeacherProcess(settings, source=source, fingerprint=combine_hashes(hashes))
 
 
 def _write_graph(teacher: LoadedTeacher, options: TeacherOptions, student: Student, size: Grid, graph: Path) -> str:
@@ -206,4 +203,4 @@ def _write_levit_graph(name: str, network: ClassificationNetwork, student: Stude
         student=student.preprocessing, size=size, source=teacher_source(name),
         class_indices=match_teacher_classes(name, student.classes, network.labels),
     )  # fmt: skip
-    return hash_teacher(network.network)
+    return hash_teacher(nn.ModuleDict({"network": network.network}))  # with the names of weights in a `Teacher`

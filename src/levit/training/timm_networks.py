@@ -49,8 +49,8 @@ def is_timm_network(model: str) -> bool:
 def create_timm_network(options: ModelOptions, classes: Sequence[str]) -> ClassificationNetwork:
     """Create a timm network to train.
 
-    The head of a network from a folder is kept if its labels are the classes, in any order and by any of their names;
-    it then keeps its labels. Otherwise the head is new.
+    The head of trained weights is kept if their labels are the classes, in any order and by any of their names; the
+    network then keeps these labels. Otherwise the head is new. Weights without labels have those of `default_labels`.
 
     Args:
         options: `model`, `from_scratch`, `image_size`, `drop_path`.
@@ -64,11 +64,12 @@ def create_timm_network(options: ModelOptions, classes: Sequence[str]) -> Classi
         raise ConfigError(f"cannot be chosen for {options.model}", source="patch_size")
     drop_path = {} if options.drop_path is None else {"drop_path_rate": options.drop_path}
     network = _create(options.model, pretrained=not options.from_scratch, num_classes=len(classes), **drop_path)
-    labels = _stored_labels(options.model)
-    if labels is not None and not options.from_scratch:
+    if not options.from_scratch:
+        count = int(network.pretrained_cfg["num_classes"])  # type: ignore[index]
+        labels = _stored_labels(options.model) or default_labels(count)
         if are_same_classes(classes, labels):
             classes = labels
-        else:  # create_model keeps the head where the number of classes is the same
+        elif len(classes) == count:  # create_model has kept the head
             network.reset_classifier(len(classes))  # type: ignore[operator]
     size = None if options.image_size is None else (options.image_size, options.image_size)
     return ClassificationNetwork(network, _preprocessing(network, size), tuple(classes))

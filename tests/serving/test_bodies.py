@@ -1,0 +1,54 @@
+"""Bodies of requests: limits of their size, and of the memory for all of them."""
+
+import asyncio
+
+import pytest
+
+from tests.serving.conftest import png
+from tests.serving.requests import Connection, request, until
+
+RED = png(255, 0, 0)
+
+
+@pytest.mark.parametrize("parts", [[b"x" * 1001], [b"x" * 600, b"x" * 600]], ids=["at once", "in parts"])
+def test_a_body_above_the_limit_is_refused_while_it_is_read(run, parts):
+    async def test(running):
+        connection = Connection(parts, is_complete=False)
+        refused = await request(running.application, "POST", "/predictions/colors", connection=connection)
+        assert (refused.status, refused.json["error"]) == (413, "the body is larger than the limit of 0.001 MB")
+        assert running.service.bodies.held == 0
+
+    run(test, max_body=1000)
+
+
+def test_a_body_whose_length_is_above_the_limit_is_refused_before_it_is_read(run):
+    async def test(running):
+        connection = Connection([], is_complete=False)
+        headers = {"Content-Length": "1001"}
+        path = "/predictions/colors"
+        assert (await request(running.application, "POST", path, headers=headers, connection=connection)).status == 413
+
+    run(test, max_body=1000)
+
+
+def test_bodies_that_need_too_much_memory_together_are_refused(run):
+    async def test(running):
+        path, size = "/predictions/colors", 1000
+        connections = [Connection([bytes(size)], is_complete=False) for _ in range(32)]
+        held = [
+            asyncio.create_task(request(running.application, "POST", path, connection=connection))
+            for connection in connections
+        ]
+        await until(lambda: running.service.bodies.held == 32 * size)
+        assert not any(task.done() for task in held)
+        refused = await request(running.application, "POST", path, b"x")
+        assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+        assert refused.json == {"error": "too many requests are being received"}
+        assert running.service.bodies.held == 32 * size
+        for connection in connections:
+            connection.disconnect()
+        await asyncio.gather(*held)
+        assert running.service.bodies.held == 0
+        assert (await request(running.application, "POST", path, RED)).status == 200
+
+    run(test, max_body=1000)

@@ -1,0 +1,47 @@
+"""Teachers as a run opens them, for a student of 32x32 pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+import levit
+from levit.spec.preprocessing import Preprocessing
+from levit.training.student import Student
+from levit.training.teacher_opening import load_teachers, open_teacher_of_run
+from levit.training.teacher_options import TeacherOptions
+from levit.training.teacher_process import TeacherProcess
+from tests.training.tiny import CLASSES, TIMM_NETWORK, config, trained
+
+STUDENT = Preprocessing.for_image_size((32, 32))
+PIXELS = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+
+def open_(
+    name: object, *, classes: Sequence[str] = CLASSES, precision: str = "fp32", **options: Any
+) -> nn.Module | TeacherProcess | None:
+    """A teacher in OpenVINO, unless the options state another engine."""
+    chosen = TeacherOptions(**{"teacher": str(name), "teacher_engine": "openvino", **options})
+    network = trained(levit.LevitForImageClassificationWithTeacher(config(tuple(classes))))
+    student = Student(network=network, preprocessing=STUDENT, classes=tuple(classes), is_multi_label=False)
+    return open_teacher_of_run(
+        load_teachers(chosen), chosen, student, device=torch.device("cpu"), precision=precision
+    )  # fmt: skip
+
+
+def save_timm_network(folder: Path) -> Path:
+    """Write a network of timm for 64 pixels, with label names in another order than the student's."""
+    network = trained(timm.create_model(TIMM_NETWORK.removeprefix("timm/"), num_classes=4))
+    labels = {"label_names": [*CLASSES[::-1], "emu"]}
+    config_of_data = {"input_size": (3, 64, 64), "mean": (0.5,) * 3, "std": (0.25,) * 3, "crop_pct": 1.0}
+    timm.models.save_for_hf(network, folder, labels, safe_serialization=True, data_config=config_of_data)
+    return folder
+
+
+def assert_close(logits: torch.Tensor, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
