@@ -67,7 +67,7 @@ def finished(tmp_path_factory) -> tuple[list[str], str]:
 os.killpg(0, signal.SIGTERM)
 print(1 + sum(1 for _ in batches))"""
     with start(tmp_path_factory.mktemp("finished"), continuation) as process:
-        output, errors = process.communicate(timeout=120)
+        output, errors = process.communicate(timeout=600)
     return output.splitlines(), errors
 
 
@@ -84,7 +84,7 @@ def test_workers_ignore_a_signal_to_the_process_group(finished):
 
 def test_an_error_ends_the_training_process_and_its_workers(tmp_path):
     with start(tmp_path, "def fail(batches):\n    raise RuntimeError('fails')\nfail(batches)") as process:
-        output, errors = process.communicate(timeout=120)
+        output, errors = process.communicate(timeout=600)
         assert "RuntimeError: fails" in errors
         assert all(map(ends, output.split()))
 
@@ -92,7 +92,7 @@ def test_an_error_ends_the_training_process_and_its_workers(tmp_path):
 def test_an_error_ends_the_training_process_although_a_worker_was_stopped(tmp_path):
     stop = "os.kill(multiprocessing.active_children()[0].pid, signal.SIGSTOP)"
     with start(tmp_path, f"def fail(batches):\n    raise RuntimeError('fails')\n{stop}\nfail(batches)") as process:
-        output, errors = process.communicate(timeout=120)
+        output, errors = process.communicate(timeout=600)
         assert "RuntimeError: fails" in errors
         assert all(map(ends, output.split()))
 
@@ -114,7 +114,7 @@ def test_workers_end_with_a_killed_training_process(tmp_path):
         assert len(pids) == 2
         assert all(Path(f"/proc/{pid}").exists() for pid in pids)
         os.kill(process.pid, signal.SIGKILL)
-        process.communicate(timeout=120)
+        process.communicate(timeout=600)
         assert all(map(ends, pids))
 
 
