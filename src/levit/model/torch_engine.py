@@ -16,13 +16,14 @@ from torch import Tensor
 
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.errors import EngineError, first_line
+from levit.fork_safe_lock import ForkSafeLock
 from levit.managed_engine import ManagedEngine, ProcessGuard, schedule
 from levit.model.folded_network import FoldedNetwork
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _MAX_PENDING_BATCHES = 2  # one is computed while the next one is queued
 _WARM_UP_RUNS = 3  # before a CUDA graph is captured
-_capture_lock = threading.Lock()  # a capture fails if another one synchronizes the device
+_capture_lock = ForkSafeLock()  # a capture fails if another one synchronizes the device
 
 NetworkFunction = Callable[[Tensor], Tensor]
 
