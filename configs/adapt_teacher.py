@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -25,8 +24,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from levit.data.class_matching import match_classes
-from levit.data.labeled_images import LabeledDataset, LabeledImage, NoSplitError
-from levit.data.open_data import open_data
+from levit.data.labeled_images import LabeledDataset, LabeledImage
+from levit.data.open_data import open_split
 from levit.errors import DataError
 from levit.training.augmentation import Augmentation
 from levit.training.augmentation_options import AugmentationOptions
@@ -77,13 +76,6 @@ def main() -> None:
     size = (options.teacher_size, options.teacher_size)
     adapted = ClassificationNetwork(network, teacher.preprocessing, train.classes)
     write_timm_config(adapted, options.out, size, is_multi_label=False)
-
-
-def open_split(path: str, split: str) -> LabeledDataset:
-    """Open a split of a data set, or a data set without splits."""
-    with suppress(NoSplitError):
-        return open_data(path, split=split)
-    return open_data(path)
 
 
 def initial_classifier(teacher: ClassificationNetwork, classes: Sequence[str]) -> nn.Linear:

@@ -8,6 +8,7 @@ import shutil
 import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from os import PathLike
 from pathlib import Path
 from uuid import uuid4
 
@@ -91,6 +92,11 @@ def write_bytes(target: Path, content: bytes) -> None:
     """Create or replace a file atomically."""
     with replacing(target) as partial:
         partial.write_bytes(content)
+
+
+def is_same_file(first: str | PathLike[str], second: str | PathLike[str]) -> bool:
+    """Whether two paths lead to the same existing file."""
+    return Path(first).exists() and Path(second).exists() and Path(first).samefile(second)
 
 
 def temporary_path(folder: Path) -> Path:

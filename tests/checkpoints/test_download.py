@@ -1,8 +1,6 @@
 import hashlib
-import threading
 import urllib.error
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -11,6 +9,7 @@ from levit.checkpoints.download import HASH_SUFFIX, _open
 from levit.checkpoints.weight_lookup import ADDRESSES, find_weights
 from levit.errors import CheckpointError
 from tests.conftest import GOLDEN
+from tests.file_server import RedirectingHandler, running_server
 
 TINY = GOLDEN / "tiny"
 
@@ -22,28 +21,12 @@ def server(tmp_path):
     folder.mkdir()
     requests = []
 
-    class Handler(SimpleHTTPRequestHandler):
+    class Handler(RedirectingHandler):
         def log_message(self, format, *arguments):  # noqa: A002  # the name is the base class's
             requests.append(self.path)
 
-        def do_GET(self):
-            _, is_redirect, target = self.path.partition("/redirect/")
-            if not is_redirect:
-                super().do_GET()
-                return
-            self.send_response(302)
-            self.send_header("Location", target)
-            self.end_headers()
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = False  # closing the server waits for its threads
-
-    with Server(("127.0.0.1", 0), partial(Handler, directory=folder)) as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield folder, f"http://127.0.0.1:{running.server_port}", requests
-        running.shutdown()
-        thread.join()
+    with running_server(partial(Handler, directory=folder)) as address:
+        yield folder, address, requests
 
 
 def serve(folder, digits=None):

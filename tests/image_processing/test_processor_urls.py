@@ -2,7 +2,6 @@
 
 import threading
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from levit import ImageError, LevitImageProcessor, LevitImageProcessorFast
 from levit.image_processing import processor_inputs
 from levit.images import decoding
 from tests.conftest import EXAMPLES, GOLDEN
+from tests.file_server import RedirectingHandler, running_server
 
 OURS = [LevitImageProcessor, LevitImageProcessorFast]
 IMAGES = [GOLDEN / "preprocess" / "images" / f"edge_{name}" for name in ("exif6.jpg", "gray16.png", "la.png")]
@@ -23,32 +23,16 @@ def server(tmp_path, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     is_over = threading.Event()
 
-    class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, format, *arguments):  # noqa: A002  # the name is the base class's
-            pass
-
-        def do_GET(self):
+    class Handler(RedirectingHandler):
+        def do_GET(self):  # noqa: N802  # the name is the base class's
             if self.path == "/silent":
                 is_over.wait(timeout=60)
-                return
-            _, is_redirect, target = self.path.partition("/redirect/")
-            if not is_redirect:
+            else:
                 super().do_GET()
-                return
-            self.send_response(302)
-            self.send_header("Location", target)
-            self.end_headers()
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = False  # closing the server waits for its threads
-
-    with Server(("127.0.0.1", 0), partial(Handler, directory=tmp_path)) as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield tmp_path, f"http://127.0.0.1:{running.server_port}"
+    with running_server(partial(Handler, directory=tmp_path)) as address:
+        yield tmp_path, address
         is_over.set()
-        running.shutdown()
-        thread.join()
 
 
 def values(cls, image, **options) -> np.ndarray:
@@ -103,7 +87,7 @@ def test_a_missing_page_is_an_error_with_its_status(server):
 def test_an_image_on_an_error_page_is_refused(server, monkeypatch):
     _, address = server
     content = (EXAMPLES / "cat.jpg").read_bytes().decode("latin-1")
-    monkeypatch.setattr(SimpleHTTPRequestHandler, "error_message_format", content.replace("%", "%%"))
+    monkeypatch.setattr(RedirectingHandler, "error_message_format", content.replace("%", "%%"))
     with pytest.raises(ImageError, match=r"cannot be fetched \(.*404"):
         LevitImageProcessor()(f"{address}/no.jpg")
 

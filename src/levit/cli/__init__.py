@@ -114,13 +114,11 @@ def main() -> None:
         print(f"levit: {printable(str(error))}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:  # the reader of the output has ended, such as `head`
-        _flush_output()
         sys.exit(1)
     except OSError as error:  # a full disk, for instance
         _print_traceback()
         source = "" if error.filename is None else f"{error.filename}: "
         print(f"levit: {printable(f'{source}{error.strerror or error}')}", file=sys.stderr)
-        _flush_output()
         sys.exit(2)
 
 
@@ -134,9 +132,9 @@ def run() -> NoReturn:
         code: str | int | None = 0
     except SystemExit as error:
         code = error.code
+    _flush_output()
     if _command_name() not in _FAST_COMMANDS or not isinstance(code, int):
         sys.exit(code)
-    _flush_output()
     sys.stderr.flush()
     atexit._run_exitfuncs()  # temporary folders are deleted
     os._exit(code)  # freeing a compiled network takes a tenth of a second, a third of a prediction

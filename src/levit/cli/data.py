@@ -91,11 +91,12 @@ def _check_sheet(file: Path, splits: dict[str, LabeledDataset]) -> None:
     """Refuse a contact sheet in place of an image of the data."""
     from levit.data.file_list import FileListDataset
     from levit.errors import DataError
+    from levit.files import is_same_file
 
     for data in splits.values() if file.exists() else ():
         if isinstance(data, FileListDataset):
             paths = (data.files.folder / item.name for item in data if Path(item.name).name == file.name)
-            if any(path.exists() and path.samefile(file) for path in paths):
+            if any(is_same_file(path, file) for path in paths):
                 raise DataError("is one of the images", source=file, hint="give another name to the contact sheet")
 
 

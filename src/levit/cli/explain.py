@@ -78,10 +78,11 @@ def explain(
     from levit.errors import ConfigError
     from levit.explaining.explain import Explainer
     from levit.explaining.explanation import check_suffix
+    from levit.files import is_same_file
 
     if out is not None:
         check_suffix(Path(out))
-        if Path(out).exists() and Path(image).exists() and Path(out).samefile(image):
+        if is_same_file(out, image):
             raise ConfigError("is the image itself", source="out", hint="give the map another name")
     skip_model_converter()
     explainer = Explainer(

@@ -87,8 +87,8 @@ def predict(
     if sort_into is None and (is_linked or copy_below is not None):
         raise typer.BadParameter("--link and --copy-below need --sort-into DIR: add it")
     _check_outputs(paths, sort_into, gallery)
-    opened = (model, revision, engine, precision, provider, preprocessing, max_pixels, threads)
-    classifier = open_classifier(*opened, verbose=verbose)
+    options = (model, revision, engine, precision, provider, preprocessing, max_pixels, threads)
+    classifier = open_classifier(*options, verbose=verbose)
     with ExitStack() as stack:
         outputs = _Outputs(
             _writer("json" if as_json else "csv" if as_csv else "table", top_k),
@@ -96,8 +96,8 @@ def predict(
             stack.enter_context(_gallery(gallery, paths, classifier, max_pixels)) if gallery is not None else None,
             PassedOverFiles(),
         )
-        images = iterate_inputs(paths, outputs.passed_over)
-        errors = outputs.write_all(predict_inputs(classifier, images, batch_size, outputs.flush))
+        inputs = iterate_inputs(paths, outputs.passed_over)
+        errors = outputs.write_all(predict_inputs(classifier, inputs, batch_size, outputs.flush))
     if model is None and not (as_json or as_csv) and sys.stdout.isatty():
         _print_number_of_classes(classifier)
     if errors:

@@ -67,6 +67,25 @@ def open_data(path: str | PathLike[str], *, split: str | None = None, allow_outs
         raise DataError(f"cannot be read ({error.strerror or error})", source=error.filename or source) from error
 
 
+def open_split(path: str | PathLike[str], split: str) -> LabeledDataset:
+    """Open a split of labeled data, or the data as `open_data` does if there is no such split.
+
+    Args:
+        path: as for `open_data`.
+        split: as for `open_data`.
+
+    Raises:
+        DataError, ImportError: as for `open_data`.
+
+    Examples:
+        >>> len(open_split("examples", "train"))  # which has no splits
+        4
+    """
+    with suppress(NoSplitError):
+        return open_data(path, split=split)
+    return open_data(path)
+
+
 def open_splits(path: str | PathLike[str], *, allow_outside: bool = False) -> dict[str, LabeledDataset]:
     """Open the train, validation and test splits that exist, by name; a data set without splits by the name "all".
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from levit.data.imagenet_names import distinct_names
 from levit.errors import DataError, ImageError, printable
-from levit.files import replacing
+from levit.files import is_same_file, replacing
 from levit.images.decoding import MAX_PIXELS
 from levit.images.thumbnails import thumbnail_url
 from levit.reporting.html_page import page
@@ -233,7 +233,7 @@ def check_page(file: Path, inputs: Iterable[str] = ()) -> None:
     if file.suffix.lower() not in _SUFFIXES or file.is_dir() or not file.parent.is_dir():
         hint = "give a name that ends in .html, such as gallery.html, in a folder that exists"
         raise DataError("cannot be written as a page", source=file, hint=hint)
-    if file.exists() and any(os.path.exists(name) and file.samefile(name) for name in inputs):  # noqa: PTH110
+    if any(is_same_file(file, name) for name in inputs):
         raise DataError("is one of the images", source=file, hint="give another name to the page")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
@@ -17,8 +16,8 @@ from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.levit_folder import write_levit_folder
 from levit.checkpoints.reading import read_checkpoint
 from levit.checkpoints.vitcod_files import write_vitcod_masks
-from levit.data.labeled_images import LabeledDataset, NoSplitError
-from levit.data.open_data import open_data
+from levit.data.labeled_images import LabeledDataset
+from levit.data.open_data import open_data, open_split
 from levit.data.subsets import Subset
 from levit.errors import ConfigError, DataError
 from levit.files import remove, updating_folder
@@ -102,7 +101,7 @@ def sparsify(
         polarize: write `polarization.safetensors`, an order of the keys in which those that more than this share
             of the queries keep come first, in [0, 1] (see `levit.sparsifying.polarization`).
         vitcod: write the masks as files of ViTCoD, too, into `vitcod/`.
-        split: name of the split, where the data has several; None for train.
+        split: name of the split, where the data has several; None for train, or all data without it.
 
     Raises:
         CheckpointError: the checkpoint cannot be read, or the folder cannot be written.
@@ -129,7 +128,9 @@ def sparsify(
     source, tuned = _read(checkpoint), None if fine_tuned is None else _read(fine_tuned)
     if tuned is not None and not tuned.architecture.has_attention_masks:
         raise ConfigError(f"{tuned.source.name} has no attention masks", source="fine_tuned", hint="train with masks")
-    chosen = _choose_images(_open_images(data, split) if isinstance(data, str | PathLike) else data, images)
+    if isinstance(data, str | PathLike):
+        data = open_data(data, split=split) if split else open_split(data, "train")
+    chosen = _choose_images(data, images)
     attention = average_attention(source, chosen)
     mass = attention_mass if attention_mass is not None else find_mass(attention, sparsity or 0.0)
     masks: Masks = {f"{key}.{MASK}": select_by_mass(array, mass) for key, array in attention.items()}
@@ -175,13 +176,6 @@ def _check_same_masks(fine_tuned: Checkpoint, masks: Masks) -> None:
             source="fine_tuned",
             hint="repeat the checkpoint, the data and the options with which its masks were chosen",
         )
-
-
-def _open_images(data: str | PathLike[str], split: str | None) -> LabeledDataset:
-    """Open a split, by default the training images, or data without splits."""
-    with suppress(NoSplitError):
-        return open_data(data, split=split or "train")
-    return open_data(data, split=split)
 
 
 def _choose_images(data: LabeledDataset, count: int | None) -> LabeledDataset:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from contextlib import suppress
 from pathlib import Path
@@ -44,8 +43,8 @@ def public_name(text: str) -> str:
         >>> public_name("https://ann:secret@example.org/models/levit.pth?token=1")
         'https://example.org/models/levit.pth'
     """
-    if re.match(r"[a-z][a-z0-9+.-]+://", text, re.IGNORECASE):  # not a drive of Windows
-        parts = urlsplit(text)
+    parts = urlsplit(text)
+    if "://" in text and len(parts.scheme) > 1:  # not a drive of Windows
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     path = Path(text).expanduser()
     if path.is_absolute() or text.startswith(".") or path.exists():
