@@ -26,7 +26,7 @@ demo: $(VENV)/.base  ## Install the runtime (no torch) and classify the example 
 serve: $(VENV)/.serve  ## Serve the embedded model, with a page for the browser: http://127.0.0.1:8000 (no torch).
 	$(BIN)/levit serve
 
-test: $(VENV)/.dev packages  ## Install everything and run all tests (about 20 minutes on 2 cores, after a download of 4 GB; 7.5 GB on disk).
+test: $(VENV)/.dev packages  ## Install everything and run all tests (20 to 40 minutes on 2 cores, after a download of 4 GB; 7.5 GB on disk).
 	$(PYTEST)
 
 quick: $(VENV)/.dev  ## Run the fast tests, for every change.
