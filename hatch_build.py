@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ PLATFORM_VARIABLE = "LEVIT_NATIVE_PLATFORM"
 class NativeBuildHook(BuildHookInterface[Any]):
     """Compile `native/` before a wheel is built, also for an editable installation.
 
-    LEVIT_NATIVE=0 leaves it out. LEVIT_NATIVE_PLATFORM names another platform that the wheel is for, of those in
-    `native/build.py`, such as "linux-aarch64"; there, a library that cannot be compiled is an error.
+    LEVIT_NATIVE=0 leaves it out of the wheel, and a present library as it is. LEVIT_NATIVE_PLATFORM names another
+    platform that the wheel is for, of those in `native/build.py`, such as "linux-aarch64"; there, a library that cannot
+    be compiled is an error.
     """
 
     PLUGIN_NAME = "custom"
@@ -38,7 +40,6 @@ class NativeBuildHook(BuildHookInterface[Any]):
         if platform:  # the library of this machine stays as it is
             library = root / "build" / platform / library.name
         if os.environ.get("LEVIT_NATIVE") == "0":
-            library.unlink(missing_ok=True)
             return
         spec = importlib.util.spec_from_file_location("native_build", root / "native" / "build.py")
         if spec is None or spec.loader is None:
@@ -52,7 +53,8 @@ class NativeBuildHook(BuildHookInterface[Any]):
         except OSError as error:
             if platform:
                 raise
-            library.unlink(missing_ok=True)
+            with suppress(OSError):  # in Windows, a running program may have loaded it
+                library.unlink(missing_ok=True)
             self.app.display_warning(f"without the native engine, because it cannot be compiled: {error}")
             return
         build_data["pure_python"] = False

@@ -33,7 +33,7 @@ from tests.documentation.console_commands import (  # noqa: E402
 
 RESULTS = Path(__file__).with_name("results") / "journey.md"
 ADDRESS = "https://github.com/levit-developers/levit"  # in place of the folder that was cloned
-SECTIONS = ("Look at photos", "Divide them", "Train", "Use it")
+SECTIONS = ("Look at photos", "Split them", "Train", "Use it")
 SETUP = ("make demo", '.venv/bin/pip install "levit[training,quantization]"')
 
 

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
 import levit
-from levit.data.subsets import split_calibration
-from levit.evaluation.near_duplicates import find_near_duplicates, unit_vectors
+from levit.data.subsets import split_quantization_images
+from levit.evaluation.near_duplicates import find_near_duplicates
+from levit.evaluation.similarity import unit_vectors
 from levit.images.decoding import ImageSource, read_image
 
 THRESHOLDS = (0.80, 0.85, 0.90, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99)
@@ -57,7 +58,8 @@ def main() -> None:
     arguments = parser.parse_args()
     classifier = levit.Classifier(arguments.model)
     for name in arguments.data:
-        images = [read_photo(item.image) for item in split_calibration(levit.open_data(name), arguments.images)[0]]
+        chosen, _ = split_quantization_images(levit.open_data(name), arguments.images)
+        images = [read_photo(item.image) for item in chosen]
         features = classifier.embed(list(images))
         copies = {edit: classifier.embed([change(image) for image in images]) for edit, change in EDITS.items()}
         print_table(name, features, copies)

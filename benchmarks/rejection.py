@@ -14,7 +14,7 @@ from pathlib import Path
 import levit
 from levit.data.labeled_images import LabeledImage
 from levit.data.open_data import open_data
-from levit.data.subsets import split_calibration
+from levit.data.subsets import split_quantization_images
 from levit.evaluation.rejection import find_rejection
 from levit.exporting.artifact_files import record_rejection
 
@@ -31,7 +31,7 @@ def main() -> None:
         file = Path(folder) / "cifar10.onnx"
         levit.export(sys.argv[1], file)
         test = open_data(DATA / "cifar10-test.parquet")
-        calibration_set, remaining = split_calibration(test, CALIBRATION_IMAGES)
+        calibration_set, remaining = split_quantization_images(test, CALIBRATION_IMAGES)
         for request in REQUESTS:
             rejection = find_rejection(levit.Classifier(file), calibration_set, **request)  # type: ignore[arg-type]
             record_rejection(file, rejection)

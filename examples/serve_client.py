@@ -1,4 +1,4 @@
-"""Send photos to `levit serve` over one connection, and print their best labels.
+"""Send photos to `levit serve` over one connection, and print their top labels.
 
 python examples/serve_client.py 127.0.0.1:8000 examples/*.jpg
 """

@@ -14,8 +14,6 @@ struct Head {
   int keys, padded_keys, key_dim, value_dim;
 };
 
-constexpr int greatest_divisor(int a, int b) { return b == 0 ? a : greatest_divisor(b, a % b); }
-
 // Bias of one query, whose keys are in rows of which each vector contains at most two.
 INLINE void merge_rows(const float* table, int y, int height, int width, int row, int padded, float* out) {
   const Ints lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
@@ -36,7 +34,8 @@ INLINE void merge_rows(const float* table, int y, int height, int width, int row
 // Bias of `count` queries from the one at `first`: [count][padded keys], -1e30 beyond the last key, and a vector beyond.
 inline void expand_bias(const Attention& a, int head, int first, int count, float* out) {
   const int width = a.in_width, row = a.bias_row(), padded = a.padded(a.keys());
-  const bool has_two_rows = width + greatest_divisor(width, LANES) >= LANES;
+  const int divisor = width & -width;  // the greatest power of two; not std::gcd, whose code all targets would share
+  const bool has_two_rows = width + divisor >= LANES;
   for (int query = first; query < first + count; query++, out += padded) {
     const int y = query / a.out_width * a.stride, x = query % a.out_width * a.stride;
     const float* table = a.bias + Index(head) * a.in_height * row + width - 1 - x;  // of the first key of each row
@@ -66,11 +65,15 @@ inline void transpose_keys(const Head& head, float* out) {
   }
 }
 
-// Replace the scores of a query by powers of two relative to the largest, and return the inverse of their sum.
-INLINE float softmax(float* scores, int padded_keys) {
+INLINE float largest_score(const float* scores, int padded_keys) {
   Floats most = load(scores);
   for (int k = LANES; k < padded_keys; k += LANES) most = max(most, load(scores + k));
-  const Floats offset = splat(largest(most));
+  return largest(most);
+}
+
+// Replace the scores of a query by powers of two relative to the largest, and return the inverse of their sum.
+INLINE float softmax(float* scores, int padded_keys) {
+  const Floats offset = splat(largest_score(scores, padded_keys));
   Floats total = splat(0.f);
   for (int k = 0; k < padded_keys; k += LANES) {
     const Floats power = exp2(load(scores + k) - offset);

@@ -26,7 +26,7 @@ struct HalfHead {
   }
 
 // 16 keys of 16 channels -> [8 pairs of channels][16 keys][2].
-INLINE void transpose_pairs(const uint16_t* keys, Index row, uint16_t* out) {
+INLINE void transpose_pairs_bf16(const uint16_t* keys, Index row, uint16_t* out) {
   __m512i r[8], t[8];
   const auto half = [&](int i) __attribute__((always_inline)) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(keys + i * row)); };
   UNROLL for (int i = 0; i < 8; i++) r[i] = _mm512_inserti64x4(_mm512_castsi256_si512(half(i)), half(i + 8), 1);
@@ -48,24 +48,24 @@ INLINE void transpose_pairs(const uint16_t* keys, Index row, uint16_t* out) {
 }
 
 // Keys as panels of 16, zero beyond the last key.
-inline void pack_keys(const HalfHead& head, uint16_t* out) {
+inline void pack_keys_bf16(const HalfHead& head, uint16_t* out) {
   uint16_t last[16 * 16];
   for (int first = 0; first < head.padded(); first += 16)
     for (int d = 0; d < head.key_dim; d += 16, out += 16 * 16) {
       const uint16_t* from = head.key + first * head.key_row + d;
       const int count = head.keys - first;
       if (count >= 16) {
-        transpose_pairs(from, head.key_row, out);
+        transpose_pairs_bf16(from, head.key_row, out);
         continue;
       }
       memset(last, 0, sizeof(last));
       for (int i = 0; i < count; i++) memcpy(last + i * 16, from + i * head.key_row, 32);
-      transpose_pairs(last, 16, out);
+      transpose_pairs_bf16(last, 16, out);
     }
 }
 
 // Values as panels of 16 channels: [pairs of keys][16 channels][2], zero beyond the last key.
-inline void pack_values(const HalfHead& head, uint16_t* out) {
+inline void pack_values_bf16(const HalfHead& head, uint16_t* out) {
   alignas(64) uint16_t order[32];
   for (int i = 0; i < 32; i++) order[i] = static_cast<uint16_t>((i & 1) * 16 + i / 2);
   const __m512i interleave = _mm512_load_si512(order);
@@ -166,8 +166,8 @@ INLINE void context_tiles(const HalfHead& head, const uint16_t* powers, const ui
 // Context of the queries [first, last) of a head, after the activation.
 inline void attend_bf16(const HalfHead& head, int first, int last, Scratch& scratch, const Output& out) {
   uint16_t *keys = scratch.half_keys, *values = scratch.half_values, *powers = scratch.powers;
-  pack_keys(head, keys);
-  pack_values(head, values);
+  pack_keys_bf16(head, keys);
+  pack_values_bf16(head, values);
   const int steps = steps_of_tile(head.key_dim / 2), padded = head.padded(), pairs = head.padded_pairs();
   configure_attention(steps);
   if (pairs > padded)

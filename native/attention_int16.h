@@ -61,15 +61,6 @@ INLINE void store_powers(int16_t* p, Ints low, Ints high, bool is_complete) {
   store_shorts(p + LANES, high);
 }
 
-// Largest score of each query: [queries].
-INLINE void largest_scores(const float* scores, int queries, int padded, float* out) {
-  for (int i = 0; i < queries; i++, scores += padded) {
-    Floats most = load(scores);
-    for (int k = LANES; k < padded; k += LANES) most = max(most, load(scores + k));
-    out[i] = largest(most);
-  }
-}
-
 // Powers of two of the scores of a query, relative to the largest, and their sum.
 INLINE float powers_of_scores(const float* scores, float most, int keys, int padded, int16_t* powers) {
   const Floats offset = splat(most - POWER_BITS);
@@ -94,7 +85,7 @@ INLINE float powers_of_scores(const float* scores, float most, int keys, int pad
 #if defined(__AVX512BW__)
 
 // 16 keys of 16 channels -> [8 pairs of channels][16 keys][2].
-INLINE void transpose_pairs(const float* keys, Index row, Floats scale, int16_t* out) {
+INLINE void transpose_pairs_int16(const float* keys, Index row, Floats scale, int16_t* out) {
   __m512i r[8], t[8], x[8];
   const auto key = [&](int i) __attribute__((always_inline)) { return (__m512i)rounded(load(keys + i * row) * scale); };
   // Quarters of the vectors: two pairs of channels of key i, and the same of key i + 8.
@@ -120,7 +111,7 @@ INLINE void transpose_pairs(const float* keys, Index row, Floats scale, int16_t*
 
 #else
 
-INLINE void transpose_pairs(const float* keys, Index row, Floats scale, int16_t* out) {
+INLINE void transpose_pairs_int16(const float* keys, Index row, Floats scale, int16_t* out) {
   for (int i = 0; i < LANES; i++) {
     const Ints key = rounded(load(keys + i * row) * scale);
     for (int d = 0; d < LANES; d++) out[(d / 2 * LANES + i) * 2 + d % 2] = static_cast<int16_t>(key[d]);
@@ -130,24 +121,24 @@ INLINE void transpose_pairs(const float* keys, Index row, Floats scale, int16_t*
 #endif
 
 // Keys as panels of 16: [keys / 16][pairs of channels][16][2], zero beyond the last key.
-inline void pack_keys(const Head& head, float scale, int16_t* out) {
+inline void pack_keys_int16(const Head& head, float scale, int16_t* out) {
   alignas(64) float last[LANES * LANES];
   for (int first = 0; first < head.padded_keys; first += LANES)
     for (int d = 0; d < head.key_dim; d += LANES, out += LANES * LANES) {
       const float* from = head.key + first * head.key_row + d;
       const int count = head.keys - first;
       if (count >= LANES) {
-        transpose_pairs(from, head.key_row, splat(scale), out);
+        transpose_pairs_int16(from, head.key_row, splat(scale), out);
         continue;
       }
       memset(last, 0, sizeof(last));
       for (int i = 0; i < count; i++) store(last + i * LANES, load(from + i * head.key_row));
-      transpose_pairs(last, LANES, splat(scale), out);
+      transpose_pairs_int16(last, LANES, splat(scale), out);
     }
 }
 
 // Values as panels of 16 channels: [pairs of keys][16 channels][2].
-inline void pack_values(const Head& head, float scale, int pairs, int16_t* out) {
+inline void pack_values_int16(const Head& head, float scale, int pairs, int16_t* out) {
   const Floats scales = splat(scale);
   for (int d = 0; d < head.value_dim; d += LANES)
     for (int pair = 0; pair < pairs; pair++, out += 2 * LANES) {
@@ -175,11 +166,12 @@ inline void attend_int16(const Head& head, int first, int last, Scratch& scratch
   const int padded = head.padded_keys, pairs = (head.keys + 1) / 2;
   const Index powers_row = (padded + 2 * LANES - 1) / (2 * LANES) * (2 * LANES);
   const float limit = product_limit(head.key_dim);
-  const float query_scale = limit / largest_magnitude(head.query + first * head.query_row, head.query_row, last - first, head.key_dim);
+  // Of all queries, not only of this part, so that the logits do not depend on the number of threads.
+  const float query_scale = limit / largest_magnitude(head.query, head.query_row, head.attention->queries(), head.key_dim);
   const float key_scale = limit / largest_magnitude(head.key, head.key_row, head.keys, head.key_dim);
   const float value_scale = value_limit(head.keys) / largest_magnitude(head.value, head.value_row, head.keys, head.value_dim);
-  pack_keys(head, key_scale, keys);
-  pack_values(head, value_scale, pairs, values);
+  pack_keys_int16(head, key_scale, keys);
+  pack_values_int16(head, value_scale, pairs, values);
   const Floats score_scale = splat(1 / query_scale / key_scale);
   const Panels<int16_t> key_panels{keys, Index(head.key_dim) * LANES, 2 * LANES};
   const Panels<int16_t> value_panels{values, 2 * LANES * pairs, 2 * LANES};
@@ -197,7 +189,7 @@ inline void attend_int16(const Head& head, int first, int last, Scratch& scratch
             });
     float most[MAX_QUERIES], factors[MAX_QUERIES] = {};
     static_assert(MAX_QUERIES == LANES);
-    largest_scores(scores, count, padded, most);
+    for (int i = 0; i < count; i++) most[i] = largest_score(scores + Index(i) * padded, padded);
     for (int i = 0; i < count; i++)
       factors[i] = powers_of_scores(scores + Index(i) * padded, most[i], head.keys, padded, powers + i * powers_row);
     store(factors, splat(1 / value_scale) / load(factors));

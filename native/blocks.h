@@ -88,7 +88,7 @@ inline void attend_heads(const Model& m, const Attention& a, Workspace& w, Scrat
   const int parts = images * a.heads % member.count ? member.count : 1;  // of the queries of a head
   const int units = images * a.heads * parts;
   for (int unit = member.begin(units); unit < member.end(units); unit++) {
-    const int part = unit % parts, image = unit / parts % images, head = unit / parts / images;  
+    const int part = unit % parts, image = unit / parts % images, head = unit / parts / images;
     const Index query_at = Index(image) * a.queries(), key_at = Index(image) * a.keys();
     const int first = a.queries() * part / parts, last = a.queries() * (part + 1) / parts;
     const Output out = moved(context, query_at * value_width + head * a.value_dim);

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 SOURCES = Path(__file__).parent
 
-_AVX2 = ["-mavx2", "-mfma", "-mbmi2", "-mf16c"]
+_AVX2 = ["-mavx2", "-mfma", "-mbmi2"]
 _AVX512 = [
     *_AVX2,
     *("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mprefer-vector-width=512"),
@@ -150,10 +150,10 @@ def build(
         objects = _compile(Path(folder), command, target, [], flags)
         linked = Path(folder) / library.name
         _link(linked, objects, command, target, [*flags, "-shared", "-s"])
-        # A running process may have mapped the present file, so that is not overwritten.
-        copy = library.with_suffix(".new")
-        shutil.copy(linked, copy)
-        copy.replace(library)
+        # A running process may have mapped the present file, so that is replaced, not overwritten.
+        with tempfile.TemporaryDirectory(dir=library.parent) as beside:
+            copy = Path(shutil.copy(linked, beside))
+            copy.replace(library)
 
 
 def build_program(

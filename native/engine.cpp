@@ -16,12 +16,13 @@ struct Batch {
   Index next, end;  // images that no thread has claimed
 };
 
-// Whether all threads work on one image: not before the time of one thread alone is known, and not after a team was
+// How batches of some number of images, fewer than threads, are computed: each image by a thread of its own, or one after
+// the other by a team of all threads. The team is not tried before the time without it is known, and not after it was
 // slower, because another process had a core and every operation waited for it. It is tried again after more and more
 // batches.
 struct TeamChoice {
   static constexpr int FIRST_PAUSE = 8, LONGEST_PAUSE = 4096;
-  double alone = 0;  // seconds of one thread for an image, lately at best
+  double alone = 0;  // seconds of a batch without a team, lately at best
   int pause = FIRST_PAUSE, left = 2;  // batches until the next try
 
   bool is_team() const { return left == 0; }
@@ -50,10 +51,13 @@ struct Engine {
   pthread_mutex_t mutex;  // one batch at a time
   Batch batch;
   float *features, *logits;
-  Index capacity;  // images of these
-  int team;       // threads that work on the same image, or 1
-  TeamChoice choice;
+  Index capacity;       // images of these
+  int team;             // threads that work on the same image, or 1
+  TeamChoice* choices;  // by the number of images
 };
+
+// Images of a batch for each thread. A larger batch is computed in parts, so that `features` and `logits` stay small.
+constexpr Index MAX_IMAGES = 1024;
 
 Index take_images(Batch& batch, Index most, Index& first) {
   first = __atomic_fetch_add(&batch.next, most, __ATOMIC_RELAXED);
@@ -104,7 +108,8 @@ void release(Engine& e) {
   }
   free(e.workspaces);
   free(e.scratches);
-  e.threads = nullptr, e.workspaces = nullptr, e.scratches = nullptr, e.count = 0;
+  free(e.choices);
+  e.threads = nullptr, e.workspaces = nullptr, e.scratches = nullptr, e.choices = nullptr, e.count = 0;
 }
 
 bool start(Engine& e) {
@@ -113,7 +118,9 @@ bool start(Engine& e) {
   e.count = count_threads(e.threads);
   e.workspaces = static_cast<Workspace**>(calloc(e.count, sizeof(Workspace*)));
   e.scratches = static_cast<Scratch**>(calloc(e.count, sizeof(Scratch*)));
-  return e.workspaces && e.scratches;
+  e.choices = static_cast<TeamChoice*>(calloc(e.count, sizeof(TeamChoice)));
+  for (int i = 0; e.choices && i < e.count; i++) e.choices[i] = TeamChoice();
+  return e.workspaces && e.scratches && e.choices;
 }
 
 bool prepare(Engine& e) {
@@ -130,41 +137,52 @@ bool allocate(Engine& e, int workspaces, int scratches) {
   return true;
 }
 
-// Features of fewer images than threads: of one by a team, or of all that are left, each by one thread; of more images
-// by all threads, each of which takes the next few.
-bool compute_all_features(Engine& e, Index images) {
-  while (e.batch.end < images) {
-    const Index first = e.batch.end;
-    const bool is_small = images < e.count, is_team = is_small && e.choice.is_team();
-    e.batch.next = first, e.batch.end = is_team ? first + 1 : images;
-    e.team = is_team ? e.count : 1;
-    const int threads = is_small && !is_team ? static_cast<int>(images - first) : e.count;
-    if (!allocate(e, is_team ? 1 : threads, threads)) return false;
-    const double start = now();
+// Features of `images` images, one after the other by a team, or all at once: of fewer images than threads each by one
+// thread, of more by all threads, each of which takes the next few.
+bool compute_all_features(Engine& e, int images) {
+  TeamChoice* choice = images < e.count ? &e.choices[images] : nullptr;
+  const bool is_team = choice && choice->is_team();
+  const int threads = choice && !is_team ? images : e.count, together = is_team ? 1 : images;
+  if (!allocate(e, is_team ? 1 : threads, threads)) return false;
+  e.team = is_team ? e.count : 1;
+  const double start = now();
+  for (int first = 0; first < images; first += together) {
+    e.batch.next = first, e.batch.end = first + together;
     run(e.threads, threads, compute_features, &e);
-    if (is_small) e.choice.record(now() - start);
   }
+  if (choice) choice->record(now() - start);
   return true;
 }
 
-int compute(Engine& e, const uint8_t* pixels, const float* values, Index images, float* out) {
-  if (images <= 0) return images < 0;
-  pthread_mutex_lock(&e.mutex);
+// Logits of at most MAX_IMAGES images for each thread.
+bool compute_part(Engine& e, const uint8_t* pixels, const float* values, int images, float* out) {
   e.batch = {pixels, values, 0, 0};
-  const bool is_complete = prepare(e) && reserve(e, images) && compute_all_features(e, images);
-  if (is_complete) {
-    e.team = images < e.count ? 1 : e.count;  // of a few images, the head is too small to share
-    run(e.threads, e.team, compute_logits, &e);
-    for (Index i = 0; i < images; i++)
-      memcpy(out + i * e.model->labels, e.logits + i * e.model->head.outputs, e.model->labels * sizeof(float));
+  if (!reserve(e, images) || !compute_all_features(e, images)) return false;
+  e.team = images < e.count ? 1 : e.count;  // of a few images, the head is too small to share
+  run(e.threads, e.team, compute_logits, &e);
+  for (Index i = 0; i < images; i++)
+    memcpy(out + i * e.model->labels, e.logits + i * e.model->head.outputs, e.model->labels * sizeof(float));
+  return true;
+}
+
+int compute(Engine* e, const uint8_t* pixels, const float* values, Index images, float* out) {
+  if (e == nullptr || images <= 0) return e == nullptr || images < 0;
+  const Model& m = *e->model;
+  const Index size = Index(m.height) * m.width * m.channels;
+  pthread_mutex_lock(&e->mutex);
+  bool is_complete = prepare(*e);
+  for (Index first = 0, most = MAX_IMAGES * e->count; is_complete && first < images; first += most) {
+    const Index part = images - first < most ? images - first : most;
+    is_complete = compute_part(*e, pixels ? pixels + first * size : nullptr, values ? values + first * size : nullptr,
+                               static_cast<int>(part), out + first * m.labels);
   }
-  pthread_mutex_unlock(&e.mutex);
+  pthread_mutex_unlock(&e->mutex);
   return is_complete ? 0 : 1;
 }
 
 const Target* find_target(const char* name) {
   for (int i = 0; i < TARGET_COUNT; i++)
-    if ((name == nullptr || !strcmp(TARGETS[i]->name, name)) && is_supported(*TARGETS[i])) return TARGETS[i];
+    if (!strcmp(TARGETS[i]->name, name) && is_supported(*TARGETS[i])) return TARGETS[i];
   return nullptr;
 }
 
@@ -184,13 +202,12 @@ void close(Engine* e) {
 using levit::Engine;
 
 // Open a model file in memory, which must stay there, at a multiple of 64, until the engine is closed. `target`: name of
-// an instruction set, or nullptr for the fastest. Returns nullptr, and a sentence in `error`, if it cannot be opened.
+// an instruction set. Returns nullptr, and a sentence in `error`, if it cannot be opened.
 EXPORT Engine* levit_open(const uint8_t* file, uint64_t size, int threads, const char* target, const char** error) {
   *error = "out of memory";
   Engine* e = static_cast<Engine*>(calloc(1, sizeof(Engine)));
   if (e == nullptr) return nullptr;
   pthread_mutex_init(&e->mutex, nullptr);
-  e->choice = levit::TeamChoice();
   e->target = levit::find_target(target);
   if (e->target == nullptr) {
     *error = "this processor lacks the instruction set";
@@ -202,16 +219,18 @@ EXPORT Engine* levit_open(const uint8_t* file, uint64_t size, int threads, const
   return nullptr;
 }
 
-// Logits of 8-bit images [images][height][width][channels], float32 [images][labels]. Returns 0, or 1 without memory.
+// Logits of 8-bit images [images][height][width][channels], float32 [images][labels]. Returns 0, or 1 without memory or
+// without an engine. Several threads may call it; their batches are computed one after the other.
 EXPORT int levit_run_pixels(Engine* e, const uint8_t* pixels, int64_t images, float* logits) {
-  return levit::compute(*e, pixels, nullptr, images, logits);
+  return levit::compute(e, pixels, nullptr, images, logits);
 }
 
 // Logits of normalized images, float32 [images][channels][height][width].
 EXPORT int levit_run_values(Engine* e, const float* values, int64_t images, float* logits) {
-  return levit::compute(*e, nullptr, values, images, logits);
+  return levit::compute(e, nullptr, values, images, logits);
 }
 
+// No other function of the engine may be running, or be called later.
 EXPORT void levit_close(Engine* e) { levit::close(e); }
 
 // Channels, height and width of an image, and number of labels.
@@ -219,8 +238,6 @@ EXPORT void levit_sizes(const Engine* e, int32_t* sizes) {
   const levit::Model& m = *e->model;
   sizes[0] = m.channels, sizes[1] = m.height, sizes[2] = m.width, sizes[3] = m.labels;
 }
-
-EXPORT const char* levit_target(const Engine* e) { return e->target->name; }
 
 // Name of the n-th instruction set that this processor supports, fastest first; nullptr after the last.
 EXPORT const char* levit_supported(int n) {

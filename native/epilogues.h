@@ -1,6 +1,7 @@
 // What follows a matrix product, tile by tile: scale, bias, activation, residual addition, quantization.
 #pragma once
 #include "amx.h"
+#include "encoding.h"
 #include "products.h"
 
 namespace levit::LEVIT_TARGET {
@@ -98,16 +99,6 @@ INLINE void finish_tile(const Layer& layer, const Output& out, const S* sums, in
   if (panels == 4) finish_panels<ACTIVATION, 4>(layer, out, sums, row, rows, panel);
   else if (panels == 2) finish_panels<ACTIVATION, 2>(layer, out, sums, row, rows, panel);
   else finish_panels<ACTIVATION, 1>(layer, out, sums, row, rows, panel);
-}
-
-// Bytes of one element of what a layer reads.
-INLINE Index encoded_bytes(Precision precision) {
-  return precision == Precision::int8 ? sizeof(Code) : precision == Precision::bf16 ? 2 : 4;
-}
-
-// Where a layer in int8 or bf16 reads.
-INLINE uint8_t* element(const Layer& reader, uint8_t* codes, Index index) {
-  return codes + index * encoded_bytes(reader.precision);
 }
 
 // Let a product write what its reader reads, if that is not nullptr and not in fp32.

@@ -65,7 +65,7 @@ struct Block {
 
 // Largest sizes of the intermediate results of one image, in values; they determine the memory of a workspace.
 struct Sizes {
-  uint64_t stem, image, tokens, stream, rows, context, hidden, keys, values, scores, row;
+  uint64_t stem, tokens, stream, rows, context, hidden, keys, values, scores, row;
 };
 
 struct Model {

@@ -5,12 +5,13 @@
 #include <cstring>
 
 #include "model.h"
+#include "workspace.h"
 
 namespace levit {
 namespace {
 
 constexpr uint32_t MAX_SIDE = 1 << 14, MAX_WIDTH = 1 << 16, MAX_COUNT = 1 << 13, MAX_KERNEL = 256;
-constexpr uint64_t MAX_TOKENS = 1 << 16, MAX_WORKSPACE = uint64_t(1) << 31;
+constexpr uint64_t MAX_TOKENS = 1 << 16, MAX_MEMORY = uint64_t(1) << 31;  // bytes of a thread
 
 uint64_t round_up(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit * unit; }
 void grow(uint64_t& largest, uint64_t value) { largest = value > largest ? value : largest; }
@@ -29,7 +30,7 @@ class Reader {
       return nullptr;
     }
     model_ = model;
-    if (header(*model) && convolutions(*model) && blocks(*model) && head(*model) && workspace(*model)) return model;
+    if (header(*model) && convolutions(*model) && blocks(*model) && head(*model) && memory(*model)) return model;
     free_model(model);
     return nullptr;
   }
@@ -211,13 +212,8 @@ class Reader {
     return next_layer_ == header_.layers || fail("too many layers");
   }
 
-  bool workspace(Model& model) {
-    Sizes& s = model.sizes;
-    s.image = uint64_t(model.height) * model.width * model.channels;
-    const uint64_t values[] = {s.stem, s.image, s.stream, s.rows, s.context, s.hidden, s.keys, s.values, s.scores};
-    for (uint64_t count : values)
-      if (count > MAX_WORKSPACE / sizeof(float)) return fail("it needs too much memory");
-    return true;
+  bool memory(const Model& model) {
+    return memory_of_a_thread(model) <= MAX_MEMORY || fail("it needs too much memory");
   }
 };
 

@@ -18,9 +18,11 @@
 
 namespace levit {
 
+static bool is_addressable(uint64_t bytes) { return static_cast<size_t>(bytes) == bytes; }  // size_t may have 32 bits
+
 #if defined(_WIN32)
 
-void* allocate_aligned(uint64_t bytes) { return _aligned_malloc(bytes, 64); }
+void* allocate_aligned(uint64_t bytes) { return is_addressable(bytes) ? _aligned_malloc(bytes, 64) : nullptr; }
 void free_aligned(void* memory) { _aligned_free(memory); }
 
 double now() {
@@ -34,7 +36,7 @@ double now() {
 
 void* allocate_aligned(uint64_t bytes) {
   void* memory = nullptr;
-  return posix_memalign(&memory, 64, bytes) ? nullptr : memory;
+  return !is_addressable(bytes) || posix_memalign(&memory, 64, bytes) ? nullptr : memory;
 }
 void free_aligned(void* memory) { free(memory); }
 

@@ -8,7 +8,6 @@ namespace levit::LEVIT_TARGET {
 
 INLINE int padded_width(const Convolution& c) { return c.in_width + 2 * c.padding; }
 INLINE int padded_height(const Convolution& c) { return c.in_height + 2 * c.padding; }
-INLINE bool is_encoded(const Layer& layer) { return layer.precision != Precision::fp32; }
 
 template <class T>
 void fill(T* from, T* to, T value) {
@@ -61,29 +60,6 @@ INLINE void normalize_line(const Model& m, const Normalization& normalization, c
   for (int c = 0; c < m.channels; c++) {
     const float* line = image.values + (Index(c) * m.height + y) * m.width;
     for (int x = 0; x < m.width; x++) out[x * m.channels + c] = line[x];
-  }
-}
-
-// What a layer in int8 or bf16 reads.
-INLINE void encode(const Layer& reader, const float* values, Index count, uint8_t* codes) {
-  if (reader.precision == Precision::bf16) {
-    uint16_t* halves = reinterpret_cast<uint16_t*>(codes);
-    Index i = 0;
-    for (; i + LANES <= count; i += LANES) store_bf16(halves + i, load(values + i));
-    for (uint16_t last[LANES]; i < count; i++) {
-      store_bf16(last, splat(values[i]));
-      halves[i] = last[0];
-    }
-    return;
-  }
-  const Quantization& quantization = reader.input;
-  const Floats inverse = splat(1 / quantization.step), zero = splat(quantization.zero);
-  Code* out = reinterpret_cast<Code*>(codes);
-  Index i = 0;
-  for (; i + LANES <= count; i += LANES) store_codes(out + i, load(values + i) * inverse + zero);
-  for (Code last[LANES]; i < count; i++) {
-    store_codes(last, splat(values[i]) * inverse + zero);
-    out[i] = last[0];
   }
 }
 

@@ -40,6 +40,7 @@ constexpr int MAX_QUERIES = 16;  // computed together
 Workspace* new_workspace(const Model& model, int images);  // nullptr without memory
 void free_workspace(Workspace* workspace);
 Scratch* new_scratch(const Model& model);
+uint64_t memory_of_a_thread(const Model& model);  // bytes of a workspace for a group of images, and of a scratch
 void free_scratch(Scratch* scratch);
 
 }  // namespace levit

@@ -34,6 +34,44 @@ def test_a_failed_write_leaves_only_the_old_file(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["labels.txt"]
 
 
+def test_the_file_that_a_link_leads_to_is_replaced(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "labels.txt").symlink_to(Path("there", "real.txt"))
+    for text in ("new", "newer"):  # at first the link leads nowhere
+        write_text(tmp_path / "labels.txt", text)
+        assert (tmp_path / "labels.txt").is_symlink()
+        assert (tmp_path / "there" / "real.txt").read_text() == text
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["labels.txt", "real.txt", "there"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path):
+    file = tmp_path / "run" / "labels.txt"
+    file.parent.mkdir()
+    file.write_text("old")
+    file.chmod(0o600)
+    write_text(file, "new")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    with updating_folder(file.parent) as partial:
+        (partial / "labels.txt").write_text("newer")
+    assert (file.read_text(), stat.S_IMODE(file.stat().st_mode)) == ("newer", 0o600)
+
+
+def test_errors_name_the_file_that_was_requested(tmp_path):
+    target = tmp_path / "missing" / "labels.txt"
+    with pytest.raises(FileNotFoundError) as caught:
+        write_text(target, "cat")
+    assert str(caught.value) == f"[Errno 2] No such file or directory: {str(target)!r}"
+    (tmp_path / "folder" / "inside").mkdir(parents=True)
+    with pytest.raises(OSError, match="folder") as caught:
+        write_text(tmp_path / "folder", "cat")
+    assert caught.value.filename == str(tmp_path / "folder")
+    assert ".partial" not in str(caught.value)
+    with pytest.raises(FileNotFoundError) as caught, updating_folder(tmp_path / "folder") as partial:
+        (partial / "a" / "b.txt").write_text("cat")
+    assert caught.value.filename == str(tmp_path / "folder" / "a" / "b.txt")
+
+
 def test_a_new_folder_appears_as_a_whole(tmp_path):
     target = tmp_path / "model"
     with updating_folder(target) as partial:

@@ -106,7 +106,7 @@ def test_the_commands_of_the_guide_that_need_no_torch_run(python, tmp_path):
             Image.new("RGB", (40 + number, 40), "red" if name == "cat" else "blue").save(
                 tmp_path / "photos" / name / f"{number}.png"
             )
-    output = run_commands(commands_of("first-model.md", "Look at photos", "Divide them"), python, tmp_path)
+    output = run_commands(commands_of("first-model.md", "Look at photos", "Split them"), python, tmp_path)
     assert [command for command, text in output.items() if not text] == ["levit embed holiday/ --out holiday.npz"]
     assert sum(len(files) for _, _, files in os.walk(tmp_path / "sorted")) == 4
     assert (tmp_path / "divided" / "split.csv").exists()

@@ -1,5 +1,7 @@
 """The logger `levit`, in this process and in programs that configure logging."""
 
+import errno
+import io
 import logging
 import subprocess
 import sys
@@ -44,6 +46,20 @@ def test_closed_standard_error_loses_messages_only(monkeypatch, capsys):
         get_logger().info("lost")
     get_logger().info("printed")
     assert capsys.readouterr().err == "levit: printed\n"
+
+
+class FullDisk(io.StringIO):
+    """Stream that cannot be written to."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("raises", [True, False])
+def test_standard_error_on_a_full_disk_loses_messages_only(monkeypatch, raises):
+    monkeypatch.setattr(logging, "raiseExceptions", raises)
+    monkeypatch.setattr(sys, "stderr", FullDisk())
+    get_logger().info("lost")
 
 
 def test_a_program_keeps_the_configuration_of_the_logger(capsys):

@@ -8,8 +8,8 @@ import levit
 from levit.data.inspection import inspect_splits
 from levit.data.open_data import open_splits
 from levit.errors import DataError, LevitError
+from levit.training.data_options import DataOptions
 from levit.training.datasets import open_training_data
-from levit.training.options import DataOptions
 from tests.data.datasets_on_disk import write_images
 from tests.runtime.small_model import write_checkpoint
 

@@ -83,7 +83,7 @@ def test_images_are_explained_at_every_kind_of_path(exported, form):
 @pytest.mark.parametrize("form", FORMS)
 def test_one_model_or_a_list_is_measured_at_every_kind_of_path(tmp_path, form):
     for models in (form(tmp_path / "missing.onnx"), [form(tmp_path / "missing.onnx")]):
-        with pytest.raises(levit.EngineError, match=r"missing\.onnx: no such file"):
+        with pytest.raises(levit.CheckpointError, match=r"missing\.onnx: no such file"):
             levit.benchmark(models)
 
 

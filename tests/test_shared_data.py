@@ -29,7 +29,7 @@ def test_the_exported_starter_weights_give_the_logits_of_transformers(shared_dat
 @pytest.mark.slow
 def test_the_embedded_model_has_its_recorded_accuracy(shared_data):
     """On the validation images; benchmarks/embedded_accuracy.py evaluates the test images, too."""
-    with pytest.warns(levit.LevitWarning, match="its scores were calibrated on these images"):
+    with pytest.warns(levit.LevitWarning, match="was calibrated on these images"):
         evaluation = levit.evaluate(None, shared_data / "photos-val.parquet")
     recorded = levit.Classifier().artifact.accuracy
     assert (evaluation.num_evaluated, evaluation.sha256) == (recorded.images, recorded.sha256)

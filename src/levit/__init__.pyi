@@ -14,7 +14,6 @@ from levit.errors import ImageError as ImageError
 from levit.errors import LevitError as LevitError
 from levit.errors import LevitWarning as LevitWarning
 from levit.evaluation.inspect_data import inspect as inspect
-from levit.evaluation.multi_label import evaluate_multi_label as evaluate_multi_label
 from levit.evaluation.split_data import SplitReport as SplitReport
 from levit.evaluation.split_data import split_data as split_data
 from levit.explaining.explain import Explainer as Explainer
@@ -43,6 +42,7 @@ from levit.model.loading import load_image_processor as load_image_processor
 from levit.model.pretrained import LevitPreTrainedModel as LevitPreTrainedModel
 from levit.model.registration import register as register
 from levit.reporting.evaluate import evaluate as evaluate
+from levit.reporting.evaluate import evaluate_multi_label as evaluate_multi_label
 from levit.runtime.classifier import Classifier as Classifier
 from levit.runtime.engine import open_engine as open_engine
 from levit.runtime.prediction import Embedding as Embedding

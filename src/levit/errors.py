@@ -6,12 +6,12 @@ hint::
     LevitError
     ├── ConfigError      (also a ValueError)   an invalid option or configuration
     ├── CheckpointError                        weights that cannot be read, or do not fit their configuration
-    ├── DataError                              labeled images that cannot be used
+    ├── DataError                              labeled data that is missing, malformed or unusable
     ├── ImageError                             one image that cannot be decoded or is refused
     ├── ExportError                            an artifact that could not be written or failed its verification
     └── EngineError                            an inference engine that is missing or failed
 
-A `LevitWarning` of one line is issued where a result differs from the request.
+A one-line `LevitWarning` is issued where a result differs from the request.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class CheckpointError(LevitError):
 
 
 class DataError(LevitError):
-    """Labeled images cannot be used as they are."""
+    """Labeled data is missing, malformed or unusable."""
 
 
 class ImageError(LevitError):
@@ -105,7 +105,7 @@ class EngineError(LevitError):
 
 
 class LevitWarning(UserWarning):
-    """A result differs from the request; the message states the difference."""
+    """Warning: the result differs from the request; the message states how."""
 
 
 @contextmanager

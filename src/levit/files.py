@@ -20,7 +20,8 @@ _CANNOT_SYNC_FOLDERS = (errno.EACCES, errno.EBADF, errno.EINVAL, errno.ENOTSUP)
 def replacing(target: Path) -> Iterator[Path]:
     """Write a file or a new folder under a temporary name, sync it to the disk, and rename it to `target`.
 
-    Until the rename, an existing `target` is unchanged. If the block raises, the temporary path is deleted.
+    Until the rename, an existing `target` is unchanged. If the block raises, the temporary path is deleted. Of a link,
+    the file that it leads to is replaced. A file that is replaced keeps its permissions.
 
     Args:
         target: the file to create or replace; or a folder that does not exist yet.
@@ -29,7 +30,7 @@ def replacing(target: Path) -> Iterator[Path]:
         A path in the same folder that does not exist yet: write a file to it, or create a folder there.
 
     Raises:
-        OSError: the file system refuses.
+        OSError: the file system refuses; the error names `target`.
 
     Examples:
         >>> import tempfile
@@ -39,12 +40,15 @@ def replacing(target: Path) -> Iterator[Path]:
         ...     Path(folder, "labels.txt").read_text()
         'cat'
     """
-    partial = temporary_path(target.parent)
+    file = Path(os.path.realpath(target)) if target.is_symlink() else target
+    partial = temporary_path(file.parent)
     try:
-        yield partial
-        sync(partial)
-        partial.replace(target)
-        _sync_entry(target.parent)
+        with _errors_name(target, partial):
+            yield partial
+            _keep_permissions(file, partial)
+            sync(partial)
+            partial.replace(file)
+            _sync_entry(file.parent)
     finally:
         remove(partial)
 
@@ -64,21 +68,23 @@ def updating_folder(target: Path, *, last: Collection[str] = ()) -> Iterator[Pat
         An empty folder on the same file system.
 
     Raises:
-        OSError: the file system refuses.
+        OSError: the file system refuses; the error names a path in `target`.
     """
     is_new = not target.exists()
     partial = temporary_path(target.parent if is_new else target)
     try:
-        partial.mkdir(parents=True)
-        yield partial
-        sync(partial)
-        if is_new:
-            partial.rename(target)
-            _sync_entry(target.parent)
-        else:
-            for path in sorted(partial.iterdir(), key=lambda path: (path.name in last, path.name)):
-                path.replace(target / path.name)
-            _sync_entry(target)
+        with _errors_name(target, partial):
+            partial.mkdir(parents=True)
+            yield partial
+            sync(partial)
+            if is_new:
+                partial.rename(target)
+                _sync_entry(target.parent)
+            else:
+                for path in sorted(partial.iterdir(), key=lambda path: (path.name in last, path.name)):
+                    _keep_permissions(target / path.name, path)
+                    path.replace(target / path.name)
+                _sync_entry(target)
     finally:
         remove(partial)
 
@@ -95,7 +101,7 @@ def write_bytes(target: Path, content: bytes) -> None:
 
 
 def is_same_file(first: str | PathLike[str], second: str | PathLike[str]) -> bool:
-    """Whether two paths lead to the same existing file."""
+    """Return whether two paths lead to the same existing file."""
     return Path(first).exists() and Path(second).exists() and Path(first).samefile(second)
 
 
@@ -139,6 +145,26 @@ def remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _errors_name(target: Path, partial: Path) -> Iterator[None]:
+    """Let errors of the file system name `target`, or a path in it, in place of the temporary one."""
+    try:
+        yield
+    except OSError as error:
+        name = error.filename
+        if isinstance(name, str | PathLike) and Path(name).is_relative_to(partial):
+            error.filename = str(target / Path(name).relative_to(partial))
+            del error.filename2
+        raise
+
+
+def _keep_permissions(target: Path, partial: Path) -> None:
+    """Give a new file the permissions of the one that it will replace."""
+    if target.is_file() and not target.is_symlink():
+        with suppress(OSError):  # a file system without permissions
+            shutil.copymode(target, partial)
 
 
 def _sync_entry(folder: Path) -> None:

@@ -23,11 +23,14 @@ class StandardErrorHandler(logging.Handler):
     """
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a message; none is written where standard error is closed."""
+        """Write a message; where standard error is closed or cannot be written to, the program goes on."""
         stream: TextIO | None = sys.stderr
-        if stream is not None:
-            prefix = "levit: " if record.name == "levit" else ""
-            print(f"{prefix}{record.getMessage()}", file=stream, flush=True)
+        try:
+            if stream is not None:
+                prefix = "levit: " if record.name == "levit" else ""
+                print(f"{prefix}{record.getMessage()}", file=stream, flush=True)
+        except Exception:
+            self.handleError(record)
 
 
 def get_logger(name: str = "levit") -> logging.Logger:
@@ -53,5 +56,5 @@ def set_quiet(is_quiet: bool) -> None:
 
 
 def is_quiet() -> bool:
-    """Whether progress and warnings are suppressed."""
+    """Return whether progress and warnings are suppressed."""
     return logging.getLogger("levit").getEffectiveLevel() > logging.WARNING

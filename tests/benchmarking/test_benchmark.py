@@ -7,7 +7,7 @@ import pytest
 from levit.benchmarking import peak
 from levit.benchmarking.benchmark import benchmark
 from levit.benchmarking.peak import measure_peak, measure_peaks
-from levit.errors import ConfigError, EngineError
+from levit.errors import CheckpointError, ConfigError, EngineError
 from levit.spec.blocks import count_flops
 from tests.runtime.small_model import SMALL, write_checkpoint
 
@@ -83,9 +83,18 @@ def test_invalid_options_are_named(options, message):
     assert str(caught.value) == message
 
 
+def test_a_missing_model_is_an_error_before_a_process_starts(tmp_path):
+    steps = []
+    with pytest.raises(CheckpointError) as caught:
+        benchmark([None, tmp_path / "missing.onnx"], on_progress=steps.append)
+    assert str(caught.value) == f"{tmp_path / 'missing.onnx'}: no such file"
+    assert steps == []
+
+
 def test_a_model_that_cannot_be_opened_is_a_one_line_error(tmp_path):
+    damaged = tmp_path / "damaged.onnx"
+    damaged.write_bytes(b"damaged")
     with pytest.raises(EngineError) as caught:
-        benchmark([tmp_path / "missing.onnx"])
-    assert caught.value.source == f"{tmp_path / 'missing.onnx'} in auto, auto"
-    assert str(caught.value).endswith("missing.onnx: no such file")
+        benchmark([damaged])
+    assert caught.value.source == f"{damaged} (engine auto, precision auto)"
     assert "\n" not in str(caught.value)

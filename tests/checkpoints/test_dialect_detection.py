@@ -101,5 +101,5 @@ def test_each_missing_key_of_a_file_is_named(file, has_configuration):
 
 def test_many_missing_keys_are_counted_and_the_first_ones_named():
     shapes = {key: shape for key, shape in golden_shapes("timm", "levit-128s").items() if not key.endswith("bn.bias")}
-    with pytest.raises(CheckpointError, match=r"^x: an incomplete LeViT of timm, \d\d missing \(stem\..*, …\): fetch"):
+    with pytest.raises(CheckpointError, match=r"^x: an incomplete LeViT of timm, \d\d missing \(stem\..*, …\): down"):
         detect_dialect(shapes, "x").check_complete("x")

@@ -6,7 +6,7 @@ import pytest
 
 import levit
 from levit.checkpoints.download import HASH_SUFFIX, _open
-from levit.checkpoints.weight_lookup import ADDRESSES, find_weights
+from levit.checkpoints.weight_lookup import URLS, find_weights
 from levit.errors import CheckpointError
 from tests.conftest import GOLDEN
 from tests.file_server import RedirectingHandler, running_server
@@ -47,7 +47,7 @@ def test_a_file_is_downloaded_once_and_verified_by_the_hash_in_its_name(server):
 
 def test_a_published_name_refers_to_an_address(server, monkeypatch):
     folder, address, _ = server
-    monkeypatch.setitem(ADDRESSES, "levit-128s_3rdparty_in1k", f"{address}/{serve(folder)}")
+    monkeypatch.setitem(URLS, "levit-128s_3rdparty_in1k", f"{address}/{serve(folder)}")
     assert levit.read_checkpoint("levit-128s_3rdparty_in1k").architecture.depths == (1, 2, 1)
 
 
@@ -132,7 +132,9 @@ def test_a_redirection_to_http_is_followed(server):
 
 @pytest.mark.parametrize("scheme", ["ftp", "file", "data"])
 def test_a_redirection_to_another_scheme_is_an_error(server, scheme):
-    with pytest.raises(CheckpointError, match=r"cannot be fetched \(.*(not allowed|unknown url type: ftp)") as caught:
+    with pytest.raises(
+        CheckpointError, match=r"cannot be downloaded \(.*(not allowed|unknown url type: ftp)"
+    ) as caught:
         find_weights(f"{server[1]}/redirect/{scheme}://127.0.0.1/etc/LeViT-tiny-{'01234567' * 8}.pth")
     assert "\n" not in str(caught.value)
 
@@ -154,4 +156,4 @@ def test_no_redirection_to_http_is_followed_without_the_whole_hash(server):
 
 
 def test_every_published_address_is_encrypted():
-    assert all(address.startswith("https://") for address in ADDRESSES.values())
+    assert all(address.startswith("https://") for address in URLS.values())

@@ -73,12 +73,12 @@ def test_an_array_of_several_parts_is_joined(save):
     ],
 )
 def test_damaged_content_is_an_error_of_one_line(save, content):
-    with pytest.raises(CheckpointError, match=r"weights\.msgpack: not a complete file of Flax: fetch it again"):
+    with pytest.raises(CheckpointError, match=r"weights\.msgpack: not a Flax file, or truncated: download it again"):
         read_flax(save(content))
 
 
 def test_a_truncated_file_is_an_error(save):
-    with pytest.raises(CheckpointError, match="not a complete file of Flax"):
+    with pytest.raises(CheckpointError, match="not a Flax file, or truncated"):
         read_flax(save(FILE.read_bytes()[:-1]))
 
 

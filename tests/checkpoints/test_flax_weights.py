@@ -32,7 +32,7 @@ def test_an_engine_gives_the_logits_of_the_port():
 
 
 def test_a_written_file_equals_that_of_the_port(tmp_path):
-    """Up to the rounding of the position biases, and the bias before a batch norm, which its mean contains."""
+    """Up to the rounding of the attention biases, and the bias before a batch norm, which its mean contains."""
     convert(FILE, tmp_path / "out.msgpack", to="flax")
     written, original = read_flax(tmp_path / "out.msgpack"), read_flax(FILE)
     assert written.keys() == original.keys()

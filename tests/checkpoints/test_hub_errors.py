@@ -46,7 +46,8 @@ def test_a_model_that_the_hub_does_not_have_is_an_error_of_one_line(hub, revisio
     with pytest.raises(CheckpointError) as caught:
         levit.read_checkpoint("owner/network", revision=revision)
     assert str(caught.value) == (
-        "owner/network: no such file or folder, and no such model on the hub: if it is private, run `hf auth login`"
+        "owner/network: no such file or folder, and no such model on the Hugging Face Hub: "
+        "if it is private, run `hf auth login`"
     )
     assert hub.paths
 
@@ -55,5 +56,5 @@ def test_a_revision_that_the_model_does_not_have_is_an_error_of_one_line(hub):
     hub.error_code = "RevisionNotFound"
     with pytest.raises(CheckpointError) as caught:
         levit.read_checkpoint("owner/network", revision="v9")
-    assert str(caught.value) == "owner/network has no revision 'v9' on the hub"
+    assert str(caught.value) == "owner/network has no revision 'v9' on the Hugging Face Hub"
     assert any(path.endswith("/revision/v9") for path in hub.paths)

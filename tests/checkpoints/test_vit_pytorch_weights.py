@@ -110,7 +110,7 @@ def test_a_new_network_distinguishes_images_unlike_that_of_the_library():
 @pytest.mark.parametrize("folder", [ONE_HEAD, TWO_HEADS])
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
 def test_a_written_file_equals_that_of_the_library(tmp_path, folder, suffix):
-    """Up to the rounding of the position biases, and the bias before a batch norm, which its mean contains."""
+    """Up to the rounding of the attention biases, and the bias before a batch norm, which its mean contains."""
     convert(folder / "levit.pt", tmp_path / f"out{suffix}", to="vit-pytorch")
     original = torch.load(folder / "levit.pt", weights_only=True)
     if suffix == ".pt":

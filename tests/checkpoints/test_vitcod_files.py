@@ -47,12 +47,12 @@ def write_shape(path, shape):
     ("change", "message"),
     [
         (lambda path: path.unlink(), "mask_dpt1.npy cannot be read (No such file or directory)"),
-        (lambda path: path.write_bytes(b"damaged"), "mask_dpt1.npy: not an array of numpy"),
+        (lambda path: path.write_bytes(b"damaged"), "mask_dpt1.npy: not a NumPy array"),
         (lambda path: np.save(path, np.zeros((3, 6, 4, 4))), "mask_dpt1.npy is not an array of bool"),
         (lambda path: np.save(path, np.zeros((2, 6, 4, 4), bool)), "mask_dpt1.npy is of shape [2, 6, 4, 4], not [3, "),
-        (lambda path: write_shape(path, (3, 6, 1 << 30, 1 << 30)), "mask_dpt1.npy: not an array of numpy (Unable to"),
-        (lambda path: write_shape(path, (1 << 70,)), "mask_dpt1.npy: not an array of numpy (Python int too large"),
-        (lambda path: np.save(path, np.array([{}], object)), "mask_dpt1.npy: not an array of numpy"),
+        (lambda path: write_shape(path, (3, 6, 1 << 30, 1 << 30)), "mask_dpt1.npy: not a NumPy array (Unable to"),
+        (lambda path: write_shape(path, (1 << 70,)), "mask_dpt1.npy: not a NumPy array (Python int too large"),
+        (lambda path: np.save(path, np.array([{}], object)), "mask_dpt1.npy: not a NumPy array"),
     ],
 )
 def test_other_files_are_refused_in_one_line(masks, tmp_path, change, message):

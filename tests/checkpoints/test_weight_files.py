@@ -46,7 +46,7 @@ def test_class_names_may_be_absent(tmp_path, meta):
 @pytest.mark.parametrize("name", ["notes.pth", "notes.safetensors"])
 def test_a_text_file_with_the_suffix_of_weights_is_an_error_of_one_line(tmp_path, name):
     (tmp_path / name).write_text("These are not weights.\n" * 20)
-    with pytest.raises(CheckpointError, match="fetch it again") as caught:
+    with pytest.raises(CheckpointError, match="download it again") as caught:
         read_weight_file(tmp_path / name)
     assert "\n" not in str(caught.value)
 

@@ -229,7 +229,7 @@ def test_an_existing_folder_keeps_its_other_files(tmp_path):
 @pytest.mark.parametrize(
     ("name", "to", "match"),
     [
-        ("out", "keras", "to: unknown dialect 'keras': use transformers, timm"),
+        ("out", "keras", "to: unknown format 'keras': use transformers, timm"),
         ("out", "facebook", "ends in .pth"),
         ("out.pth", "timm", "give a folder"),
         ("out.safetensors", "transformers", "give a folder"),

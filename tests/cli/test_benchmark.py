@@ -35,7 +35,7 @@ def test_invalid_usage_is_one_line(console, model):
     assert result.err == "levit: --engines has a value twice: give each value once\n"
     result = console("benchmark", "missing.onnx")
     assert (result.code, result.out) == (2, "")
-    assert result.err == "levit: missing.onnx in auto, auto: missing.onnx: no such file\n"
+    assert result.err == "levit: missing.onnx: no such file\n"
 
 
 def test_a_picture_that_cannot_be_written_is_refused_before_the_measurement(console, model, tmp_path):

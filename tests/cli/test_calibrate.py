@@ -42,7 +42,8 @@ def test_predict_prints_unknown_below_the_threshold(console, exported, photos):
     assert len(unknown) == num_unknown
     assert all((len(labels), labels[0]["index"]) == (2, -1) for labels in unknown)
     info = console("info", exported)
-    expected = f"20 images of photos, by cross-validation, {100 * rejection['coverage']:.1f} % are predicted"
+    coverage, precision = (f"{100 * rejection[name]:.1f} %" for name in ("coverage", "precision"))
+    expected = f"; coverage {coverage}, precision {precision} (cross-validated on 20 images of photos)"
     assert expected in " ".join(info.out.split())
     assert json.loads(console("info", exported, "--json").out)["rejection"] == pytest.approx(rejection)
 
@@ -55,7 +56,14 @@ def test_invalid_options_are_named_as_flags(console, exported, photos):
     assert result.err == "levit: --coverage and --target-precision exclude each other: give one of them\n"
 
 
-def test_only_an_exported_file_can_be_calibrated(console, model, photos):
-    result = console("calibrate", model, photos)
+@pytest.mark.parametrize("command", [["calibrate"], ["evaluate", "--save-accuracy"]])
+def test_only_the_metadata_of_an_exported_onnx_file_can_be_updated(console, model, photos, tmp_path, command):
+    result = console(*command, model, photos)
     assert (result.code, result.out) == (2, "")
-    assert result.err == f"levit: {model}: not an exported file: export the checkpoint first\n"
+    assert result.err == f"levit: {model} is not an exported file: export the checkpoint first\n"
+    file = tmp_path / "fruit.xml"
+    assert console("export", model, file).code == 0
+    result = console(*command, file, photos)
+    assert (result.code, result.out) == (2, "")
+    reason = "is in OpenVINO's format, whose metadata cannot be updated: give the .onnx file"
+    assert result.err == f"levit: {file} {reason}\n"

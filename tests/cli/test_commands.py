@@ -22,6 +22,10 @@ print(*sorted(name for name in sys.modules if name.startswith("levit.")))
 """
 
 
+CLI_PAGE = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+DOCUMENTED = [name for name in COMMANDS if name != "val"]
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_function_of_each_command_has_a_description(name):
     assert COMMANDS[name].load().__doc__
@@ -46,9 +50,18 @@ def test_prediction_imports_no_validation_library():
     assert run.stdout.splitlines()[-1] == ""
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "val"])
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_the_documentation_has_a_section_with_every_option(name):
+    (section,) = (part for part in CLI_PAGE.split("\n## ") if name in part.partition("\n")[0].split(", "))
+    for option in get_group(make_app(name)).commands[name].params:
+        names = [name for name in (*option.opts, *option.secondary_opts) if name.startswith("--")]
+        if names and not getattr(option, "hidden", False):
+            assert re.search(rf"`({'|'.join(names)})\b(?!-)", section), names
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
 def test_arguments_have_the_names_that_the_documentation_uses(name):
-    table = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8").partition("\n## ")[0]
+    table = CLI_PAGE.partition("\n## ")[0]
     (usage,) = re.findall(rf"^\| `levit {name}\b([^`]*)` \|", table, re.MULTILINE)
     parameters = get_group(make_app(name)).commands[name].params
     arguments = [re.sub(r"[\[\]]|\.{3}", "", item.metavar) for item in parameters if item.opts == [item.name]]

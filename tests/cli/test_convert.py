@@ -103,7 +103,8 @@ def test_a_revision_of_a_local_folder_is_an_error(console, tmp_path, command):
     result = console(command, *arguments[command], "--revision", "v1")
     assert (result.code, result.out) == (2, "")
     assert result.err == (
-        f"levit: {folder}: a local file or folder has no revision 'v1': give a name on the hub, or no revision\n"
+        f"levit: {folder}: a local file or folder has no revision 'v1': "
+        "give a model ID on the Hugging Face Hub, or no revision\n"
     )
     assert not list(tmp_path.iterdir())
 
@@ -135,7 +136,7 @@ def test_a_damaged_file_is_an_error_of_one_line(console, tmp_path):
         result = console("convert", tmp_path / name, tmp_path / "out", "--to", "timm")
         assert (result.code, result.out, result.err.count("\n")) == (2, "", 1), name
         assert result.err.startswith(f"levit: {tmp_path / name}: not a"), result.err
-        assert "fetch it again" in result.err
+        assert "download it again" in result.err
     assert sorted(tmp_path.iterdir()) == before
 
 

@@ -24,7 +24,7 @@ def test_the_features_of_all_images_are_written(console, model, photos, suffix):
     assert result.err.splitlines() == [
         "levit: missing.jpg: no such file",
         "levit: notes.txt: not an image, or of a format that Pillow cannot read",
-        "levit: 1 file passed over: 1 .txt",
+        "levit: 1 file skipped: 1 .txt",
         f"levit: e{suffix}: 3 x 32 features of fruit",
     ]
 
@@ -41,6 +41,23 @@ def test_similar_images_are_printed_without_the_image_itself(console, model, pho
     limited = console("similar", "a.png", "-i", "e.npz", "-m", model, "--max-pixels", 100)
     assert (limited.code, limited.out) == (2, "")
     assert limited.err.endswith("make it smaller, or raise --max-pixels\n")
+
+
+def test_the_error_of_an_image_that_is_too_large_names_the_flag(console, model, photos):
+    result = console("embed", ".", "-m", model, "-o", "e.npz", "--max-pixels", 100)
+    assert result.code == 2
+    assert result.err.splitlines()[0] == (
+        "levit: ./a.png: 2,000 pixels are more than the limit of 100: make it smaller, or raise --max-pixels"
+    )
+
+
+def test_similar_has_the_options_of_a_machine(console, model, photos):
+    assert console("embed", ".", "-m", model, "-o", "e.npz", "--engine", "onnxruntime").code == 0
+    options = ("--in", "e.npz", "-m", model, "--threads", 1)
+    assert console("similar", "a.png", *options, "--provider", "cpu").code == 0
+    result = console("similar", "a.png", *options, "--provider", "abacus")
+    assert (result.code, result.out) == (2, "")
+    assert "onnxruntime has no provider 'abacus' here" in result.err
 
 
 def test_the_image_itself_is_left_out_from_another_folder(console, model, photos, monkeypatch):

@@ -42,6 +42,13 @@ def test_a_full_disk_is_an_error_of_one_line(photos, model, command):
 
 
 @needs_shell
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+@pytest.mark.parametrize(("command", "code"), [("predict a.png -v --model {}", 0), ("info missing", 2), ("predict", 2)])
+def test_messages_that_cannot_be_written_do_not_change_the_exit_code(photos, model, command, code):
+    assert run_shell(command.format(f'"{model}"'), "2> /dev/full").returncode == code
+
+
+@needs_shell
 @pytest.mark.parametrize("command", ["predict a.png --model {}", "info {}", "--help"])
 def test_a_reader_that_has_ended_is_no_error(photos, model, command):
     reader, writer = os.pipe()

@@ -36,11 +36,18 @@ def test_the_picture_and_json(console, model, photos):
 
 @pytest.mark.parametrize("method", ["cam", "rise", "gradient-attention", "rollout"])
 def test_the_other_methods(console, model, photos, method):
-    options = ("--model", model, "--method", method, "--masks", "20", "--engine", "onnxruntime")
+    options = ("--model", model, "--method", method, "--engine", "onnxruntime")
+    options += ("--masks", "20") if method == "rise" else ()
     result = console("explain", "a.png", *options, "--out", "heat.npy")
     assert (result.code, result.err) == (0, "")
     assert result.out.splitlines()[1] == "written to heat.npy"
     assert np.load("heat.npy").shape == (40, 50)
+
+
+def test_the_seed_chooses_the_random_masks(console, model, photos):
+    options = ("--model", model, "--method", "rise", "--masks", "8", "--engine", "onnxruntime", "--json")
+    maps = [json.loads(console("explain", "a.png", *options, "--seed", seed).out)["values"] for seed in (0, 1, 1)]
+    assert maps[0] != maps[1] == maps[2]
 
 
 @pytest.mark.parametrize(
@@ -48,12 +55,15 @@ def test_the_other_methods(console, model, photos, method):
     [
         (["missing.jpg"], "missing.jpg: no such file"),
         (["notes.txt"], "notes.txt: not an image"),
-        (["a.png", "--class", "kiwi"], "--class is 'kiwi', which the model does not know"),
+        (["a.png", "--class", "kiwi"], "unknown class 'kiwi'"),
         (["a.png", "--class", "99"], "--class is 99, and the model has 5 classes: indices are 0 to 4"),
+        (["a.png", "--masks", "8"], "--masks and --seed are options of --method rise: leave them out"),
+        (["a.png", "--method", "cam", "--seed", "1"], "--masks and --seed are options of --method rise"),
         (["a.png", "--out", "./a.png"], "--out is the image itself: give the map another name"),
         (["a.png", "--out", "heat.txt"], "heat.txt has the suffix '.txt': use .png"),
         (["a.png", "--method", "magic"], "invalid value for '--method'"),
-        (["a.png", "--out", "nowhere/heat.png"], "nowhere"),
+        (["a.png", "--out", "nowhere/heat.png"], "nowhere/heat.png cannot be written (No such file or directory)"),
+        (["missing.jpg", "--out", "no/heat.png"], "no/heat.png cannot be written"),  # before the image is read
     ],
     ids=" ".join,
 )

@@ -91,7 +91,7 @@ def test_a_folder_without_permission_is_reported_in_one_line(console, model, tmp
 def test_a_missing_checkpoint_is_reported_in_one_line_and_nothing_is_written(console, tmp_path):
     result = console("export", tmp_path / "missing", tmp_path / "fruit.onnx")
     assert (result.code, result.err.count("\n")) == (2, 1)
-    assert result.err.startswith(f"levit: {tmp_path / 'missing'}: no such file or folder")
+    assert result.err.startswith(f"levit: {tmp_path / 'missing'}: no such file, folder or known model name")
     assert below(tmp_path) == []
 
 

@@ -89,7 +89,11 @@ def test_a_measured_accuracy_is_shown_with_its_data(console, model, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("missing.onnx", "no such file"), ("missing", "no such file or folder"), ("text.onnx", "not an ONNX file")],
+    [
+        ("missing.onnx", "no such file"),
+        ("missing", "no such file, folder or known model name: see `levit models`"),
+        ("text.onnx", "not an ONNX file"),
+    ],
 )
 def test_another_file_is_an_error_of_one_line_and_the_exit_code_is_two(console, tmp_path, monkeypatch, name, reason):
     monkeypatch.chdir(tmp_path)

@@ -9,12 +9,12 @@ import pytest
 
 from levit.cli import inputs
 from levit.cli.inputs import ImageInput, MissingInput, Pause
-from levit.cli.passed_over import PassedOverFiles
+from levit.cli.skipped_files import SkippedFileCounter
 from levit.errors import DataError, LevitWarning
 
 
 def iterate_inputs(arguments):
-    return inputs.iterate_inputs(arguments, PassedOverFiles())
+    return inputs.iterate_inputs(arguments, SkippedFileCounter())
 
 
 def images(*paths):
@@ -100,28 +100,41 @@ def test_folders_of_operating_systems_and_editors_are_not_read(files):
     assert list(iterate_inputs(["sub/@eaDir/x.jpg"])) == images("sub/@eaDir/x.jpg")
 
 
+def test_hidden_files_are_read_only_by_their_names(files):
+    for name in (".hidden.jpg", "sub/._c.webp", "sub/.cache/x.jpg"):
+        (files / name).parent.mkdir(exist_ok=True)
+        (files / name).touch()
+    assert list(iterate_inputs(["."])) == images("./A.PNG", "./b.jpg", "./sub/c.webp", "./sub/deep/d.Tiff")
+    assert list(iterate_inputs(["*.jpg", "./*.jpg"])) == images("b.jpg", "b.jpg")
+    assert list(iterate_inputs(["**/*.webp"])) == images("sub/c.webp")
+    assert list(iterate_inputs(["**/*.jpg"])) == images("b.jpg")
+    assert list(iterate_inputs([".*.jpg", ".hidden.jpg"])) == images(".hidden.jpg", ".hidden.jpg")
+    assert list(iterate_inputs(["sub/.cache/*"])) == images("sub/.cache/x.jpg")
+    assert list(iterate_inputs([f"../{files.name}/*.jpg"])) == images(f"../{files.name}/b.jpg")
+
+
 def test_files_that_are_not_images_are_counted(files, monkeypatch):
     monkeypatch.setattr("levit.spec.image_files.has_heif", lambda: False)
     for name in ("1.HEIC", "2.heic", "3.mov", "no-suffix", ".DS_Store", "Thumbs.db"):
         (files / "sub" / name).touch()
     for arguments in (["sub"], ["sub/**"], ["sub", "./sub", "sub/**"]):
-        passed_over = PassedOverFiles()
-        paths = {item.path for item in inputs.iterate_inputs(arguments, passed_over)}
+        skipped = SkippedFileCounter()
+        paths = {item.path for item in inputs.iterate_inputs(arguments, skipped)}
         assert {"sub/c.webp", "sub/deep/d.Tiff"} <= paths
-        assert passed_over.describe() == (
-            '5 files passed over: 2 .heic, 1 .csv, 1 .mov, 1 without suffix: for HEIC files, pip install "levit[heif]"'
+        assert skipped.describe() == (
+            '5 files skipped: 2 .heic, 1 .csv, 1 .mov, 1 without suffix: for HEIC files, pip install "levit[heif]"'
         )
-        with pytest.warns(LevitWarning, match="^5 files passed over: 2 .heic, "):
-            passed_over.warn()
+        with pytest.warns(LevitWarning, match="^5 files skipped: 2 .heic, "):
+            skipped.warn()
     assert list(iterate_inputs(["sub/1.HEIC"])) == images("sub/1.HEIC")
 
 
 def test_many_suffixes_are_summed_up():
-    passed_over = PassedOverFiles()
+    skipped = SkippedFileCounter()
     for number in range(20):
-        passed_over.add(f"a.{number:02d}")
-    assert passed_over.describe().startswith("20 files passed over: 1 .00, 1 .01, ")
-    assert passed_over.describe().endswith(", 12 others")
+        skipped.add(f"a.{number:02d}")
+    assert skipped.describe().startswith("20 files skipped: 1 .00, 1 .01, ")
+    assert skipped.describe().endswith(", 12 others")
 
 
 def test_heic_files_are_read_where_the_package_is_installed(files, monkeypatch):

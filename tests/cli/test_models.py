@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from levit.checkpoints.cache import cache_folder
-from levit.checkpoints.weight_lookup import ADDRESSES, HUB_NAMES
+from levit.checkpoints.weight_lookup import HUB_NAMES, URLS
 from levit.runtime.model_info import describe
 
 
@@ -14,13 +14,13 @@ def records(console) -> dict[str, dict]:
 
 def test_every_name_is_listed_with_its_size_and_accuracy(console):
     rows = records(console)
-    assert list(rows) == ["-", *HUB_NAMES, *ADDRESSES]
+    assert list(rows) == ["-", *HUB_NAMES, *URLS]
     assert rows["levit-256"] == {
         "name": "levit-256", "kind": "hub", "image_size": 224, "classes": 1000, "parameters": 18_893_876,
         "top1": 0.816, "data": "ImageNet", "is_cached": False,
     }  # fmt: skip
     assert rows["levit-192_3rdparty_in1k"]["top1"] == 0.7986  # of mmpretrain
-    assert {rows[name]["kind"] for name in ADDRESSES} == {"facebook", "openmmlab"}
+    assert {rows[name]["kind"] for name in URLS} == {"facebook", "openmmlab"}
     classes = len(describe(None)[0].labels)
     assert (rows["-"]["kind"], rows["-"]["classes"], rows["-"]["is_cached"]) == ("embedded", classes, True)
     assert rows["-"]["top1"] > 0.4
@@ -34,7 +34,7 @@ def test_the_name_of_the_embedded_model_is_accepted(console, photos):
 
 
 def test_downloaded_models_are_marked(console, tmp_path, monkeypatch):
-    (cache_folder("downloads") / Path(ADDRESSES["LeViT-128S.pth"]).name).touch()
+    (cache_folder("downloads") / Path(URLS["LeViT-128S.pth"]).name).touch()
     revision = tmp_path / "models--facebook--levit-192" / "snapshots" / "1"
     revision.mkdir(parents=True)
     (revision / "pytorch_model.bin").touch()
@@ -54,5 +54,5 @@ def test_a_narrow_table_leaves_out_the_size_and_cuts_nothing(console, monkeypatc
 
 def test_the_table_has_a_line_for_each_model(console):
     lines = console("models").out.splitlines()
-    assert [line.split()[0] for line in lines[1:-1]] == ["-", *HUB_NAMES, *ADDRESSES]
+    assert [line.split()[0] for line in lines[1:-1]] == ["-", *HUB_NAMES, *URLS]
     assert lines[1 + list(HUB_NAMES).index("levit-256") + 1].split() == ["levit-256", "18.9", "M", "81.6", "%", "no"]

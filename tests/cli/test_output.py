@@ -28,10 +28,10 @@ def measured(**quantization):
 
 def test_figures_of_images_that_chose_the_layers_are_called_optimistic():
     fields = measured(is_in_sample=False)
-    assert fields["quantized"].endswith("of train; 90.0 % of the predictions are those of fp32, logits within 0.25")
-    assert fields["left in float"] == "no layer but the head"
+    assert fields["quantized"].endswith("of train; agreement with fp32 90.0 %, maximum logit difference 0.25")
+    assert fields["float layers"] == "head only"
     fields = measured(is_in_sample=True, float_layers=("stem.convolution1",))
-    expected = "1 layers: stem.convolution1; chosen on val, so that its accuracy in int8 is optimistic"
-    assert fields["left in float"] == expected
+    expected = "head, stem.convolution1; selected on val, so the int8 accuracy is optimistic"
+    assert fields["float layers"] == expected
     fields = measured(is_in_sample=True, fp32=None)
-    assert fields["quantized"].endswith("logits within 0.25 (measured on the same images)")
+    assert fields["quantized"].endswith("difference 0.25 (measured on the same images)")

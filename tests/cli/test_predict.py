@@ -214,7 +214,7 @@ def test_images_are_sorted_into_folders_of_their_labels(console, model, photos, 
     copies = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*")}
     assert copies == expected
     assert len(copies) == 3
-    assert "levit: 1 file passed over: 1 .txt\n" in result.err
+    assert "levit: 1 file skipped: 1 .txt\n" in result.err
     assert f"levit: {tmp_path / 'out'}: 3 files: " in result.err
     assert result.code == 1
 

@@ -58,6 +58,13 @@ def test_in_a_pipe_names_are_complete():
     assert "tiger shark, Galeocerdo cuvieri, a long name  " in second
 
 
+def test_names_of_windows_are_shortened_at_a_folder(monkeypatch):
+    monkeypatch.setattr("levit.cli.prediction_table._SEPARATORS", "/\\")
+    name = "C:\\Users\\a long name of a user\\Pictures\\IMG_20240102.jpg"
+    assert table(predicted(name, **LONG), width=50)[2].startswith("…\\IMG_20240102.jpg ")
+    assert table(predicted(name, cat=1), width=60)[2].startswith("…\\Pictures\\IMG_20240102.jpg ")
+
+
 def test_in_a_terminal_names_are_shortened():
     name = "/data/2024/holiday/a rather long folder/IMG_20240102.jpg"
     lines = table(predicted(name, **LONG), top_k=2, width=60)

@@ -1,6 +1,8 @@
 """Files sorted into folders of their labels."""
 
 import os
+from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
@@ -142,7 +144,33 @@ def test_a_folder_that_is_searched_is_refused(tmp_path):
     for folder in (tmp_path / "photos", tmp_path / "photos" / "sorted"):
         with pytest.raises(DataError, match=r"is inside .*photos, which is searched for images"):
             check_is_apart(folder, [str(tmp_path / "photos")])
-    check_is_apart(tmp_path / "sorted", [str(tmp_path / "photos"), "-", "*.jpg"])
+    check_is_apart(tmp_path / "sorted", [str(tmp_path / "photos"), "-", "*.jpg", "", "a\0b"])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "is_refused"),
+    [
+        ("photos/*", True),
+        ("photos/**/*.jpg", True),
+        ("photos/**", True),
+        ("**/*.jpg", True),
+        ("p*/sort?d/*/*.jpg", True),
+        ("photos/[r-t]orted", True),
+        ("*", True),
+        ("photos/*.jpg", False),
+        ("*.jpg", False),
+        ("photos/2*/*.jpg", False),
+        ("photos/*/*/*/*.jpg", False),
+        ("other/**/*.jpg", False),
+        ("photos/sorted/cat/*.jpg", False),
+    ],
+)
+def test_a_folder_that_a_pattern_searches_is_refused(tmp_path, monkeypatch, pattern, is_refused):
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for argument in (pattern, str(tmp_path / pattern)):
+        with pytest.raises(DataError, match="which is searched for images") if is_refused else nullcontext():
+            check_is_apart(Path("photos", "sorted"), [argument])
 
 
 def test_a_file_is_no_folder(photo):

@@ -53,7 +53,13 @@ def test_every_training_option_is_an_option_of_the_command():
         if name not in ("data", "out"):
             short = ["-m"] if name == "model" else []
             assert parameters[name].opts == ["--" + name.replace("_", "-"), *short]
-            assert option_fields()[name].metadata["help"] in parameters[name].help
+            assert option_fields()[name].metadata["help"].partition("`")[0] in parameters[name].help
+
+
+def test_help_texts_name_other_options_by_their_flags():
+    parameters = {parameter.name: parameter for parameter in typer.main.get_command(app).commands["train"].params}
+    assert parameters["patch_size"].help.endswith("; only with --from-scratch.")
+    assert "grows to --ema (" in parameters["ema_warmup"].help
 
 
 def test_the_panels_of_the_help_page_are_the_option_groups(console):
@@ -92,6 +98,8 @@ def test_recipes_are_listed(console):
     assert result.code == 0
     assert "small-data" in result.out
     assert "image size: 224 pixels" in result.out
+    assert "expected: 76.6 % top-1, the authors' figure for their weights" in result.out
+    assert "result: 54.23 % top-1 on 2,930 validation photos at 96 pixels" in result.out
 
 
 def test_resume_without_a_run_is_an_error(console, tmp_path, monkeypatch):
@@ -99,6 +107,13 @@ def test_resume_without_a_run_is_an_error(console, tmp_path, monkeypatch):
     result = console("train", "--resume")
     assert result.code == 2
     assert "--resume is given, and no run in runs/ is incomplete: give its run directory as --out" in result.err
+
+
+def test_an_option_may_have_its_effect_beside_those_of_the_resumed_run(console, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "args.yaml").write_text("data: nowhere\nteacher: teacher\nunlabeled: more\n")
+    result = console("train", "--resume", "--out", tmp_path / "run", "--unlabeled", "moved")
+    assert (result.code, result.err) == (2, "levit: nowhere: no such file or folder\n")
 
 
 def test_json_is_one_object_with_fractions(console, photos, quick, tmp_path):

@@ -2,12 +2,14 @@
 
 import shlex
 import shutil
+from pathlib import Path
 
 import pytest
 
 from levit.cli.training_summary import next_commands
 from levit.training.train import Run
 from tests.data.datasets_on_disk import write_parquet
+from tests.training.opened_teachers import save_timm_network
 from tests.training.tiny import CLASSES, photo, save_levit
 
 
@@ -27,14 +29,18 @@ def write_photos(folder):
             photo(10 * label + number).save(folder / name / f"{number}.png")
 
 
+def run_in(folder, *, validation):
+    """A complete run on the folder `photos`."""
+    return Run(
+        folder=folder, is_complete=True, stopped_early=False, metric="top1", best=0.9, best_epoch=1, epochs=1,
+        data="photos", validation=validation, is_main=True,
+    )  # fmt: skip
+
+
 def commands_of(here, *, validation=None):
     """Commands of a run whose validation images are the first ones of each class, without those that do not end."""
     (here / "run" / "val_files.csv").write_text("file,label\n" + "".join(f"{name}/0.png,{name}\n" for name in CLASSES))
-    run = Run(
-        folder=(here / "run").relative_to(here), is_complete=True, stopped_early=False, metric="top1", best=0.9,
-        best_epoch=1, epochs=1, data="photos", validation=validation, is_main=True,
-    )  # fmt: skip
-    title, *commands, export, serve = next_commands(run)
+    title, *commands, export, serve = next_commands(run_in((here / "run").relative_to(here), validation=validation))
     assert (title, export, serve) == ("next:", "  levit export run run.onnx", "  levit serve run")
     return [command.strip() for command in commands]
 
@@ -80,6 +86,15 @@ def test_images_inside_of_other_files_are_neither_predicted_nor_split(here):
     assert commands_of(here) == []
     shutil.copy(here / "photos" / "train-0.parquet", here / "photos" / "test-0.parquet")
     assert commands_of(here) == ["levit evaluate run photos --split test"]
+
+
+@pytest.mark.parametrize(
+    ("validation", "expected"), [(None, ""), ("photos", ""), ("other photos", " --val 'other photos'")]
+)
+def test_a_network_of_timm_is_a_teacher(here, validation, expected):
+    save_timm_network(here / "teacher")
+    commands = next_commands(run_in(Path("teacher"), validation=validation))
+    assert commands == ["next:", f"  levit train photos{expected} --model levit-256 --teacher teacher"]
 
 
 def test_archives_are_not_read_again(here):

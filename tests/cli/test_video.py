@@ -37,7 +37,7 @@ def test_the_exit_code_is_one_if_frames_have_errors(console, model, photos, monk
     result = console("video", "clip.avi", "-m", model, "--json")
     records = [json.loads(line) for line in result.out.splitlines()]
     assert [(record["frame"], record["labels"]) for record in records] == [(0, []), (1, [])]
-    assert all("megapixels are more than" in record["error"] for record in records)
+    assert all("pixels are more than the limit" in record["error"] for record in records)
     assert result.code == 1
 
 

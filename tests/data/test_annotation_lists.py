@@ -68,6 +68,17 @@ def test_an_invalid_file_is_an_error_of_one_line(tmp_path, content, message):
     assert "\n" not in str(caught.value)
 
 
+def test_an_image_that_is_listed_with_different_labels_is_an_error_that_names_it(tmp_path):
+    (tmp_path / "classes.txt").write_text("cat\ndog\n")
+    (tmp_path / "list.txt").write_text("a.png 1\na.png 1\n")
+    assert [item.labels for item in open_data(tmp_path / "list.txt")] == [(1,), (1,)]
+    (tmp_path / "list.txt").write_text("a.png 1\nb.png 0\n./a.png 0\n")
+    with pytest.raises(
+        DataError, match=r"list\.txt: line 3: 'a\.png' is listed before with another label: list it once"
+    ):
+        open_data(tmp_path / "list.txt")
+
+
 def test_labels_below_zero_are_no_labels_and_tabs_separate_too(tmp_path):
     (tmp_path / "classes.txt").write_text("cat\ndog\n")
     (tmp_path / "list.txt").write_text("a.png -1\nb c.png\t1\nd.png 0.0\n")

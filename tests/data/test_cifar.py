@@ -68,7 +68,7 @@ def test_invalid_labels_are_an_error_of_one_line(tmp_path, labels):
     with pytest.raises(DataError, match=r"test_batch: (not a batch of CIFAR-10|labels: )"):
         open_data(folder)
     (folder / "batches.meta").write_bytes(pickle.dumps({b"label_names": 3}))
-    with pytest.raises(DataError, match=r"batches\.meta: its class names are not texts"):
+    with pytest.raises(DataError, match=r"batches\.meta: its class names are not strings"):
         open_data(folder, split="train")
 
 

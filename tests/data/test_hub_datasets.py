@@ -42,6 +42,8 @@ json.dump({
     "missing": error_message("user/nothing"),
     "incomplete": error_message("user/half"),
     "no images": error_message("user/texts"),
+    "two kinds of labels": describe(open_data("user/cifar")),
+    "unclear labels": error_message("user/paintings"),
 }, sys.stdout)
 """
 
@@ -63,6 +65,14 @@ def run_program(home):
     command = [sys.executable, "-c", PROGRAM]
     process = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return json.loads(process.stdout), process.stderr
+
+
+def write_two_columns_of_labels(file, columns):
+    """Write one image, called `img`, whose label in each column is the name of the column."""
+    features = {column: {"_type": "ClassLabel", "names": [column]} for column in columns}
+    metadata = {"huggingface": json.dumps({"info": {"features": {"img": {"_type": "Image"}} | features}})}
+    table = pyarrow.table({"img": [{"bytes": png(0), "path": "0.png"}]} | {column: [0] for column in columns})
+    pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), file)
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +100,8 @@ def homes(tmp_path_factory):
         write_parquet(make_snapshot(home, "half") / "data" / "train-00000-of-00002.parquet")
         texts = make_snapshot(home, "texts") / "data" / "train-00000-of-00001.parquet"
         pyarrow.parquet.write_table(pyarrow.table({"title": ["one", "two"], "stars": [1, 2]}), texts)
+        for name, columns in {"cifar": ("coarse_label", "fine_label"), "paintings": ("style", "genre")}.items():
+            write_two_columns_of_labels(make_snapshot(home, name) / "data" / "train-00000-of-00001.parquet", columns)
         homes.append(home)
     return homes
 
@@ -127,6 +139,13 @@ def test_a_missing_or_incomplete_data_set_is_an_error_of_one_line(results):
 
 def test_a_data_set_without_images_is_an_error_that_names_its_columns(results):
     assert results[0]["no images"] == "user/texts: no column of images (it has title, stars)"
+
+
+def test_one_of_several_columns_of_labels_is_chosen_by_its_name(results):
+    data_sets, _ = results
+    assert data_sets["two kinds of labels"]["classes"] == ["fine_label"]
+    message = "user/paintings: several columns of labels (style, genre), and none is called labels or label: rename"
+    assert data_sets["unclear labels"].startswith(message)
 
 
 def test_the_validation_split_may_be_called_valid(results):

@@ -77,7 +77,7 @@ def test_an_image_of_imagenet_real_has_any_number_of_labels(tmp_path):
 def test_an_unknown_synset_is_an_error_that_names_it(tmp_path):
     write_validation(tmp_path / "val")
     (tmp_path / "synset_labels.txt").write_text(f"{WORDNET_IDS[3]}\nn99999999\n")
-    with pytest.raises(DataError, match=r"synset_labels\.txt: label 2 \('n99999999'\) is no class of ImageNet"):
+    with pytest.raises(DataError, match=r"synset_labels\.txt: label 2 \('n99999999'\) is not a class of ImageNet"):
         open_data(tmp_path)
 
 

@@ -75,7 +75,7 @@ def test_unusable_labels_and_images_and_empty_classes_are_counted():
 
 
 def test_an_image_whose_decoder_fails_is_counted(monkeypatch, tmp_path):
-    def decode(*_: object) -> None:
+    def decode(*_: object, **__: object) -> None:
         raise RuntimeError("Failed to decode image")  # as the AVIF decoder does
 
     (tmp_path / "1.png").write_bytes(png(1))

@@ -144,8 +144,30 @@ def test_a_file_outside_the_folder_is_refused_unless_it_is_allowed(tmp_path, nam
         open_data(root)
     with pytest.warns(LevitWarning, match=r"data: 1 image is not in metadata\.csv, and not read \(a\.png\)"):
         assert len(open_data(root, allow_outside=True)) == 1
-    (root / "metadata.csv").write_text(f"file_name,label\n{root / 'a.png'},dog\ndeep/../a.png,cat\n")
+    (root / "metadata.csv").write_text(f"file_name,label\n{root / 'a.png'},dog\ndeep/../a.png,dog\n")
     assert len(open_data(root)) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("metadata.csv", "file_name,label\na.png,sea\nb.png,sea\n./a.png,sand\n"),
+        ("metadata.csv", "file_name,labels\na.png,sea\nb.png,sea\na.png,sea|sand\n"),
+        ("metadata.jsonl", '{"file_name": "a.png", "label": "sea"}\n' * 2 + '{"file_name": "a.png"}\n'),
+    ],
+)
+def test_an_image_that_is_listed_with_different_labels_is_an_error_that_names_it(tmp_path, name, text):
+    write_images(tmp_path, "a.png", "b.png")
+    (tmp_path / name).write_text(text)
+    message = r"^[^\n]*: row 3: 'a\.png' is listed before with another label: list it once; a metadata\.csv separates"
+    with pytest.raises(DataError, match=message):
+        open_data(tmp_path)
+
+
+def test_a_repeated_row_is_another_image_with_the_same_labels(tmp_path):
+    write_images(tmp_path, "a.png")
+    (tmp_path / "metadata.csv").write_text("file_name,labels\na.png,sea|sand\na.png,sand|sea\n")
+    assert [item.labels for item in open_data(tmp_path)] == [(1, 0), (0, 1)]
 
 
 def test_images_that_are_not_in_the_table_are_counted_in_one_line(tmp_path):

@@ -66,7 +66,7 @@ def test_the_split_is_found_in_the_file_names(tmp_path):
     ("name", "message"),
     [
         ("broken", r"broken\.parquet: not a parquet file"),
-        ("text", r"text\.parquet: no column 'image' \(it has text\)"),
+        ("text", r"text\.parquet: no column of images \(it has text\)"),
         ("nameless", r"nameless\.parquet: its labels have no names: write it with datasets and a ClassLabel column"),
     ],
 )
@@ -147,6 +147,61 @@ def test_features_without_class_names_give_none(features):
 def test_class_names_that_are_not_texts_are_an_error(names):
     with pytest.raises(DataError, match="features of 'label': "):
         read_class_names(as_metadata({"label": {"names": names}}), "label")
+
+
+IMAGE, LABEL = {"_type": "Image"}, {"_type": "ClassLabel", "names": ["cat", "dog"]}
+
+
+@pytest.mark.parametrize(
+    ("columns", "features", "expected"),
+    [
+        (("img", "label"), {"img": IMAGE, "label": LABEL}, ("img", "label")),
+        (("img", "label"), {"label": LABEL}, ("img", "label")),
+        (("photo", "species"), {"photo": IMAGE, "species": LABEL}, ("photo", "species")),
+        (
+            ("photo", "species"),
+            [{"name": "photo", "dtype": "image"}, {"name": "species"} | LABEL],
+            ("photo", "species"),
+        ),
+        (("mask", "image", "label"), {"mask": IMAGE, "image": IMAGE, "label": LABEL}, ("image", "label")),
+        (("image", "season", "label"), {"image": IMAGE, "season": LABEL, "label": LABEL}, ("image", "label")),
+        (("img", "coarse_label", "fine_label"), {"coarse_label": LABEL, "fine_label": LABEL}, ("img", "fine_label")),
+        (("image", "label", "species"), {"label": {"dtype": "int64"}, "species": LABEL}, ("image", "species")),
+    ],
+)
+def test_columns_are_found_by_type_and_by_name(tmp_path, columns, features, expected):
+    values = {
+        name: [{"bytes": png(number), "path": None}] if "label" not in name and name not in ("species", "season")
+        else [int(name == expected[1])]
+        for number, name in enumerate(columns)
+    }  # fmt: skip
+    table = pyarrow.table(values).replace_schema_metadata(as_metadata(features))
+    pyarrow.parquet.write_table(table, tmp_path / "pets.parquet")
+    (item,) = open_data(tmp_path / "pets.parquet")
+    assert (item.image, item.labels) == (png(columns.index(expected[0])), (1,))
+
+
+@pytest.mark.parametrize(
+    ("columns", "features", "message"),
+    [
+        (
+            ("a", "b"),
+            {"a": IMAGE, "b": IMAGE},
+            r"several columns of images \(a, b\), and none is called image or img: rename",
+        ),
+        (
+            ("image", "a", "b"),
+            {"a": LABEL, "b": LABEL},
+            r"several columns of labels \(a, b\), and none is called labels or label: rename",
+        ),
+        (("a", "b"), {"b": LABEL}, r"no column of images \(it has a, b\)"),
+    ],
+)
+def test_columns_that_are_not_clear_by_name_are_an_error_that_names_them(tmp_path, columns, features, message):
+    table = pyarrow.table({name: [b""] for name in columns}).replace_schema_metadata(as_metadata(features))
+    pyarrow.parquet.write_table(table, tmp_path / "pets.parquet")
+    with pytest.raises(DataError, match=rf"pets\.parquet: {message}"):
+        open_data(tmp_path / "pets.parquet")
 
 
 def as_metadata(features):

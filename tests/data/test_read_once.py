@@ -6,7 +6,7 @@ from levit.data.duplicates import find_duplicates
 from levit.data.open_data import open_data
 from levit.data.read_once import ReadOnceDataset
 from levit.data.shared_pass import share_pass
-from levit.data.subsets import exclude_calibration
+from levit.data.subsets import without_quantization_images
 from tests.data.datasets_on_disk import png, write_cifar, write_images, write_parquet
 
 
@@ -32,15 +32,15 @@ def test_items_hash_and_duplicates_are_those_of_the_data_set(tmp_path, reader):
         items, expected = list(once), list(data)
         assert [(item.name, item.labels) for item in items] == [(item.name, item.labels) for item in expected]
     assert (len(once), once.sha256()) == (len(data), data.sha256())
-    duplicates = find_duplicates(exclude_calibration(once.hashes(), 1), {"train": data})
-    assert duplicates == find_duplicates(exclude_calibration(data, 1), {"train": data})
+    duplicates = find_duplicates(without_quantization_images(once.hashes(), 1), {"train": data})
+    assert duplicates == find_duplicates(without_quantization_images(data, 1), {"train": data})
 
 
 def test_after_a_pass_no_file_is_read_again(tmp_path):
     data = folder(tmp_path)
     expected = data.sha256(), find_duplicates(data, {})
     once = ReadOnceDataset(data, threads=2)
-    items = list(exclude_calibration(once, 2))
+    items = list(without_quantization_images(once, 2))
     for file in tmp_path.glob("*/*.png"):
         file.unlink()
     assert (once.sha256(), find_duplicates(once.hashes(), {})) == expected

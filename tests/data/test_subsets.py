@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from levit.data.labeled_images import LabeledImage
-from levit.data.subsets import Subset, exclude_calibration, split_calibration, stratified_split
+from levit.data.subsets import Subset, split_quantization_images, stratified_split, without_quantization_images
 
 
 class NumberedDataset:
@@ -50,33 +50,33 @@ def test_a_subset_reads_no_further_than_its_last_image():
 
 
 @given(st.integers(1, 200), st.integers(0, 250), st.booleans())
-def test_every_image_is_in_one_part_of_a_calibration_split(count, num_calibration, is_grouped):
-    parts = split_calibration(NumberedDataset(count, is_grouped=is_grouped), num_calibration)
-    calibration, remaining = (names(part) for part in parts)
-    assert sorted(calibration + remaining, key=int) == [str(number) for number in range(count)]
-    lengths = [min(num_calibration, count), max(0, count - num_calibration)]
-    assert [len(calibration), len(remaining)] == [len(part) for part in parts] == lengths
+def test_every_image_is_in_one_part_of_a_split(count, num_chosen, is_grouped):
+    parts = split_quantization_images(NumberedDataset(count, is_grouped=is_grouped), num_chosen)
+    chosen, remaining = (names(part) for part in parts)
+    assert sorted(chosen + remaining, key=int) == [str(number) for number in range(count)]
+    lengths = [min(num_chosen, count), max(0, count - num_chosen)]
+    assert [len(chosen), len(remaining)] == [len(part) for part in parts] == lengths
 
 
 @given(st.integers(1, 20), st.integers(1, 30), st.integers(1, 200))
-def test_calibration_images_of_a_grouped_data_set_are_evenly_spread_over_classes(classes, class_size, num_calibration):
-    calibration, _ = split_calibration(NumberedDataset(classes * class_size, is_grouped=True), num_calibration)
-    counts = Counter(int(name) // class_size for name in names(calibration))
+def test_quantization_images_of_a_grouped_data_set_are_evenly_spread_over_classes(classes, class_size, num_chosen):
+    chosen, _ = split_quantization_images(NumberedDataset(classes * class_size, is_grouped=True), num_chosen)
+    counts = Counter(int(name) // class_size for name in names(chosen))
     assert max(counts.values()) - min(counts[number] for number in range(classes)) <= 1
 
 
-def test_the_first_images_calibrate_unless_the_data_set_is_grouped():
-    calibration, _ = split_calibration(NumberedDataset(12), 7)
-    assert names(calibration) == ["0", "1", "2", "3", "4", "5", "6"]
-    calibration, remaining = split_calibration(NumberedDataset(12, is_grouped=True), 4)
-    assert names(calibration) == ["0", "3", "6", "9"]
+def test_the_first_images_are_chosen_unless_the_data_set_is_grouped():
+    chosen, _ = split_quantization_images(NumberedDataset(12), 7)
+    assert names(chosen) == ["0", "1", "2", "3", "4", "5", "6"]
+    chosen, remaining = split_quantization_images(NumberedDataset(12, is_grouped=True), 4)
+    assert names(chosen) == ["0", "3", "6", "9"]
     assert Counter(item.labels for item in remaining) == {(0,): 4, (1,): 4}
 
 
-def test_without_calibration_images_no_image_is_excluded():
+def test_without_quantization_images_no_image_is_excluded():
     data = NumberedDataset(3)
-    assert exclude_calibration(data, 0) is data
-    assert names(exclude_calibration(data, 2)) == ["2"]
+    assert without_quantization_images(data, 0) is data
+    assert names(without_quantization_images(data, 2)) == ["2"]
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.floats(0, 1), st.integers(0, 3))

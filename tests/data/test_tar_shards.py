@@ -49,6 +49,38 @@ def test_labels_may_be_class_names(tmp_path):
     assert next(iter(data)).labels == (1, 0)
 
 
+@pytest.mark.parametrize(("field", "is_multi_label"), [("labels", True), ("label", True), ("label", False)])
+def test_labels_in_a_list_may_be_several_even_where_each_image_has_one(tmp_path, field, is_multi_label):
+    samples = {
+        name: {"png": png(1), "json": json.dumps({field: [name] if is_multi_label else name}).encode()}
+        for name in ("dog", "cat")
+    }
+    data = open_data(write_shard(tmp_path / "pets.tar", samples))
+    assert (data.is_multi_label, [item.labels for item in data]) == (is_multi_label, [(1,), (0,)])
+
+
+class CountedFile(io.FileIO):
+    """File that counts the bytes that are read from any of its kind."""
+
+    num_bytes = 0
+
+    def read(self, size=-1):
+        content = super().read(size)
+        CountedFile.num_bytes += len(content)
+        return content
+
+
+def test_images_are_not_read_for_their_labels(tmp_path, monkeypatch):
+    image = bytes(1 << 20)
+    write_shard(tmp_path / "pets.tar", {"1": {"png": image}, "2": {"png": image, "cls": b"0"}})
+    (tmp_path / "classes.txt").write_text("cat\n")
+    monkeypatch.setattr(CountedFile, "num_bytes", 0)
+    monkeypatch.setattr("tarfile.bltn_open", lambda name, mode: CountedFile(name, mode))
+    data = open_data(tmp_path / "pets.tar")
+    assert 0 < CountedFile.num_bytes < 20_000
+    assert [(item.image == image, item.labels) for item in data] == [(True, ()), (True, (0,))]
+
+
 @pytest.mark.parametrize(
     ("sample", "message"),
     [

@@ -13,7 +13,7 @@ import levit
 from tests.conftest import ROOT
 from tests.documentation.console_commands import commands_of, run_commands, write_holiday, write_photos
 
-SECTIONS = ("Look at photos", "Divide them", "Train", "Use it")
+SECTIONS = ("Look at photos", "Split them", "Train", "Use it")
 COMMANDS = commands_of("first-model.md", *SECTIONS)
 RECORD = ROOT / "benchmarks" / "results" / "journey.md"
 

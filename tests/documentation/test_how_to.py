@@ -31,20 +31,6 @@ def test_no_page_has_an_include_directive():
 
 
 @pytest.mark.slow
-def test_the_program_with_a_pool_of_processes_prints_a_prediction_for_each_photo(run, tmp_path):
-    page = (HOW_TO / "inference.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
-    (code,) = (block for block in blocks if "ProcessPoolExecutor" in block)
-    (tmp_path / "pool.py").write_text(code.replace("ProcessPoolExecutor(", "ProcessPoolExecutor(max_workers=2, "))
-    (tmp_path / "photos").mkdir()
-    for name in ("cat", "espresso"):
-        (tmp_path / "photos" / f"{name}.jpg").symlink_to(EXAMPLES / f"{name}.jpg")
-    first, second = run("pool.py").splitlines()
-    assert first.startswith("Prediction('photos/cat.jpg': ")
-    assert second.startswith("Prediction('photos/espresso.jpg': espresso ")
-
-
-@pytest.mark.slow
 def test_network_prints_labels_features_and_attentions(run):
     output = run(EXAMPLES / "network.py", "cat.jpg", "facebook/levit-128S")
     assert len(re.findall(r"^ *[\d.]+%  \w+", output, re.MULTILINE)) == 5

@@ -6,7 +6,7 @@ import shlex
 import pytest
 import typer
 
-from levit.checkpoints.weight_lookup import ADDRESSES
+from levit.checkpoints.weight_lookup import URLS
 from levit.cli import app
 from levit.spec.blocks import count_flops
 from levit.spec.variants import VARIANTS
@@ -45,12 +45,12 @@ def test_the_page_has_all_39_rows():
     for heading in ROWS:
         for row in table(heading):
             assert row[-2].startswith("`levit ")
-            assert row[-1].startswith("no: ")
+            assert row[-1].startswith("not measured: ")
 
 
 def test_the_names_of_mmpretrain_are_the_names_of_the_package():
     names = [row[0].strip("`") for row in table("mmpretrain's table")]
-    assert names == [name for name in ADDRESSES if name.endswith("in1k")]
+    assert names == [name for name in URLS if name.endswith("in1k")]
 
 
 @pytest.mark.parametrize("row", table("Size"), ids=lambda row: row[0])

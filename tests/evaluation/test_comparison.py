@@ -17,7 +17,7 @@ from levit.evaluation.evaluator import evaluate
 from levit.runtime.classifier import Classifier
 from levit.runtime.fake_engine import FakeEngine
 from tests.evaluation.color_data import UNUSABLE, ColorDataset
-from tests.evaluation.models import always_green_classifier
+from tests.evaluation.models import always_green_classifier, crane_classifier
 from tests.runtime.small_model import color_artifact, color_classifier
 
 
@@ -74,6 +74,20 @@ def test_predictions_agree_under_different_names_of_a_class():
     data.classes = ("n07930864", "n02099601", "n01440764")
     comparison = compare(first, second, data)
     assert (comparison.agreement.value, comparison.num_both_correct) == (1, 7)
+
+
+def test_two_classes_of_one_name_are_two_predictions():
+    """ImageNet has two cranes; the models have the same labels, so that indices are compared."""
+    first = crane_classifier()
+    always_bird = Classifier(
+        FakeEngine(first.artifact, lambda batch: np.tile(np.eye(5, dtype="f4")[2], (len(batch), 1)))
+    )
+    data = ColorDataset()
+    data.classes = ("crane (machine)", "tench", "crane (bird)")
+    comparison = compare(first, always_bird, data)
+    assert comparison.agreement.value == 0.6
+    (image,) = comparison.disagreements
+    assert (image.target, image.first, image.second) == ("crane (machine)", "crane (machine)", "crane (bird)")
 
 
 def test_interval_of_a_difference_is_that_of_paired_samples():

@@ -28,10 +28,22 @@ def test_metrics_follow_their_definitions():
     assert evaluation.average_precision[:2] == (1.0, pytest.approx(1.0))
     assert np.isnan(evaluation.average_precision[2])
     assert evaluation.mean_average_precision == pytest.approx(1.0)
-    assert evaluation.f1[:2] == (1.0, 1.0)
-    assert evaluation.mean_f1 == 1.0
+    assert evaluation.best_f1[:2] == (1.0, 1.0)
+    assert evaluation.mean_best_f1 == 1.0
     assert evaluation.thresholds[0] > 0.9
     assert evaluation.thresholds[2] == np.inf
+
+
+def test_f1_is_that_of_scores_of_a_half_and_not_of_thresholds_chosen_on_the_images():
+    """The blue image is labeled red, so that blue is predicted once wrongly, and red is missed once."""
+    evaluation = evaluate_multi_label(multi_label_classifier(), FlagDataset())
+    assert evaluation.f1[:2] == pytest.approx((2 / 3, 0.8))
+    assert np.isnan(evaluation.f1[2])
+    assert evaluation.mean_f1 == pytest.approx((2 / 3 + 0.8) / 2)
+    values = evaluation.to_dict()
+    assert (values["mean_f1"], values["mean_best_f1"]) == (evaluation.mean_f1, 1)
+    assert values["f1"] == {"blue": evaluation.f1[0], "red": evaluation.f1[1], "green": None}
+    assert values["best_f1"] == {"blue": 1, "red": 1, "green": None}
 
 
 def test_a_single_label_model_is_evaluated_with_a_warning():

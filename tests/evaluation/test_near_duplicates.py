@@ -58,6 +58,13 @@ def test_edited_copies_are_found_and_other_photos_are_not():
     assert [pair[:2] for pair in pairs] == [(1, 4)]
 
 
+@pytest.mark.parametrize("find", [find_near_duplicates, find_most_similar])
+def test_equal_features_are_found_at_a_similarity_of_one_despite_rounding(find):
+    features = np.random.default_rng(0).normal(size=(500, 384)).astype(np.float32)
+    pairs = find(np.concatenate([features, features]), threshold=1)
+    assert [pair[:2] for pair in pairs] == [(row, row + 500) for row in range(500)]
+
+
 def test_features_of_zeros_are_similar_to_nothing():
     for count in (0, 3):
         features = np.zeros((count, 4), np.float32)

@@ -51,10 +51,15 @@ def test_images_without_exactly_one_label_are_refused():
             pass
 
 
-def test_unreadable_images_and_empty_data_raise_errors():
+def test_unreadable_images_are_named_and_empty_data_raises_an_error():
     preprocessing = color_artifact().preprocessing
-    with pytest.raises(ImageError), prepare_images(ColorDataset([UNREADABLE]), preprocessing, sha256=SHA256):
-        pass
+    missing = UNREADABLE._replace(image="missing.png")
+    for image, message in ((UNREADABLE, "^colors: unreadable: not an image"), (missing, "^missing.png: no such file")):
+        with (
+            pytest.raises(ImageError, match=message),
+            prepare_images(ColorDataset([image]), preprocessing, sha256=SHA256),
+        ):
+            pass
     empty = ColorDataset()
     empty.items = []
     with pytest.raises(DataError, match="has no images"), prepare_images(empty, preprocessing, sha256=SHA256):

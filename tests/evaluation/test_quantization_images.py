@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from levit.data.subsets import split_calibration
+from levit.data.subsets import split_quantization_images
 from levit.errors import LevitWarning
 from levit.evaluation.evaluator import evaluate, evaluate_together
 from levit.evaluation.multi_label import evaluate_multi_label
@@ -52,19 +52,19 @@ def test_a_data_set_of_another_hash_or_a_subset_is_evaluated_completely():
     other = ColorDataset()
     other.sha256 = lambda: "1" * 64
     assert evaluate(quantized_on(ColorDataset(), 4), other).num_excluded == 0
-    _, remaining = split_calibration(ColorDataset(), 4)
+    _, remaining = split_quantization_images(ColorDataset(), 4)
     assert (evaluate(quantized_on(ColorDataset(), 4), remaining).num_images, len(remaining)) == (6, 6)
 
 
 def test_the_same_images_under_another_name_are_a_warning_with_their_number():
-    message = r"^colors: 4 of these images set its int8 ranges: .*optimistic: give `quantization_images` 4$"
+    message = r"^colors was quantized with 4 of these images, so .*optimistic: give `quantization_images` 4$"
     with pytest.warns(LevitWarning, match=message):
         evaluation = evaluate(quantized_on(ColorDataset(), 4, "former name"), ColorDataset())
     assert evaluation.num_excluded == 0
 
 
 def test_a_data_set_of_which_every_image_set_the_ranges_is_evaluated_with_a_warning():
-    with pytest.warns(LevitWarning, match="10 of these images set its int8 ranges: its accuracy is optimistic$"):
+    with pytest.warns(LevitWarning, match="with 10 of these images, so its accuracy is optimistic$"):
         evaluation = evaluate(quantized_on(ColorDataset(), 10), ColorDataset())
     assert (evaluation.num_images, evaluation.num_excluded) == (10, 0)
 
@@ -72,7 +72,7 @@ def test_a_data_set_of_which_every_image_set_the_ranges_is_evaluated_with_a_warn
 def test_images_that_calibrated_the_scores_are_a_warning():
     record = find_rejection(color_classifier(), ColorDataset())
     assert isinstance(record, Rejection)
-    with pytest.warns(LevitWarning, match="colors: its scores were calibrated on these images: .* optimistic"):
+    with pytest.warns(LevitWarning, match="colors was calibrated on these images, so its calibration error is opt"):
         evaluate(classifier(rejection=record), ColorDataset())
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -12,13 +12,13 @@ from levit.errors import ConfigError, DataError, LevitWarning
 from levit.evaluation.rejection import (
     find_rejection,
     fit_temperature,
-    softmax,
     threshold_for_coverage,
     threshold_for_precision,
 )
 from levit.evaluation.training_images import write_training_images
 from levit.runtime.classifier import Classifier
 from levit.runtime.fake_engine import FakeEngine
+from levit.runtime.scores import compute_scores
 from tests.data.datasets_on_disk import png
 from tests.evaluation.color_data import UNLABELED, ColorDataset, RedDataset
 from tests.runtime.small_model import color_artifact, color_classifier, uniform_image
@@ -28,7 +28,7 @@ def draw(temperature, count=20_000):
     """Calibrated logits, multiplied by a temperature, and their targets."""
     generator = np.random.default_rng(0)
     logits = generator.normal(0, 2, (count, 5)).astype(np.float32)
-    cumulative = softmax(logits).cumsum(axis=1)
+    cumulative = compute_scores(logits).cumsum(axis=1)
     targets = (generator.random((count, 1)) > cumulative).sum(axis=1).clip(0, 4)
     return logits * np.float32(temperature), targets
 
@@ -36,7 +36,7 @@ def draw(temperature, count=20_000):
 def best_score(image, rejection):
     """Score of the predicted class at the temperature of a rejection."""
     logits = color_classifier()(image).logits
-    return softmax(logits[None] / np.float32(rejection.temperature)).max()
+    return compute_scores(logits, temperature=rejection.temperature).max()
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
@@ -73,8 +73,18 @@ def test_a_multi_label_model_is_refused():
         find_rejection(classifier, ColorDataset())
 
 
+def test_any_of_several_labels_is_correct_where_they_are_alternatives():
+    data = ColorDataset()
+    red, blue = data.items[0], data.items[-1]
+    data.items = [red, blue._replace(labels=(1, 0)), blue._replace(labels=(2, 0)), red._replace(labels=(0, 1))]
+    with pytest.raises(DataError, match="more than one label"):
+        find_rejection(color_classifier(), data)
+    data.is_any_label_correct = True
+    assert find_rejection(color_classifier(), data, coverage=1.0).precision == 0.75
+
+
 def test_scores_stay_with_a_warning_if_every_prediction_is_correct():
-    with pytest.warns(LevitWarning, match="^colors: no mistake among 6 images: the scores stay as they are"):
+    with pytest.warns(LevitWarning, match="^colors: all 6 images are classified correctly, so the scores cannot"):
         rejection = find_rejection(color_classifier(), RedDataset())
     assert (rejection.temperature, rejection.precision) == (1, 1)
 

@@ -229,10 +229,17 @@ def test_the_current_folder_and_a_linked_folder_are_filled(pets, tmp_path, monke
     assert (tmp_path / "link").is_symlink()
 
 
-def test_a_similarity_out_of_range_is_refused_before_images_are_read(pets, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"similarity": 2}, "similarity is 2: give a number above 0, and at most 1"),
+        ({"seed": -1}, "seed is -1: give at least 0"),
+    ],
+)
+def test_options_out_of_range_are_refused_before_images_are_read(pets, tmp_path, monkeypatch, options, message):
     monkeypatch.setattr("levit.evaluation.split_data.hash_images", lambda *_: pytest.fail("images were read"))
-    with pytest.raises(ConfigError, match=r"similarity is 2: give a number above 0, and at most 1"):
-        levit.split_data(pets, tmp_path / "out", similarity=2)
+    with pytest.raises(ConfigError, match=message):
+        levit.split_data(pets, tmp_path / "out", **options)
 
 
 def test_a_file_that_disappears_leaves_no_folder(pets, tmp_path):

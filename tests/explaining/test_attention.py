@@ -66,6 +66,16 @@ def test_gradient_attention_differs_between_classes():
     assert np.abs(shares[0] - shares[1]).max() > 1e-3
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_maps_do_not_depend_on_whether_the_caller_records_gradients(network, mode):
+    with mode():
+        own = AttentionNetwork(CHECKPOINT)
+        maps = [own.gradient_attention(PIXELS, 1), own.rollout(PIXELS), own.logits(PIXELS)]
+    expected = [network.gradient_attention(PIXELS, 1), network.rollout(PIXELS), network.logits(PIXELS)]
+    for ours, theirs in zip(maps, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_logits_are_those_of_the_checkpoint(network):
     expected = levit.load_checkpoint(CHECKPOINT)(torch.from_numpy(normalize(PIXELS[None], CHECKPOINT.preprocessing)))
     assert np.allclose(network.logits(PIXELS), expected.logits[0].detach().numpy(), atol=1e-6)

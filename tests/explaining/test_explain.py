@@ -92,9 +92,10 @@ def test_values_are_a_dictionary_for_json():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"class_name": "pink"}, "class_name is 'pink', which the model does not know"),
+        ({"class_name": "pink"}, "unknown class 'pink'"),
         ({"method": "magic"}, "method is 'magic': use occlusion, rise, cam, gradient-attention, rollout"),
         ({"method": "rise", "masks": 0}, "masks is 0: give at least 1"),
+        ({"method": "rise", "seed": -1}, "seed is -1: give at least 0"),
         ({"preprocessing": "slow"}, "preprocessing is 'slow'"),
     ],
 )

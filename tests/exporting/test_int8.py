@@ -13,7 +13,7 @@ import pytest
 import levit
 from levit.data.labeled_images import LabeledImage
 from levit.data.open_data import open_data
-from levit.data.subsets import split_calibration
+from levit.data.subsets import split_quantization_images
 from levit.deployment.build import build_artifact
 from levit.errors import ExportError
 from levit.evaluation.prepared_images import agreement, prepare_images
@@ -123,7 +123,7 @@ def test_returning_one_layer_restores_its_weights_and_its_bias(original, quantiz
             assert tensors[tensor.name] == tensor
 
 
-def test_metadata_of_an_int8_export_name_the_calibration_set(tmp_path, untrained, pictures):
+def test_metadata_of_an_int8_export_name_the_quantization_data(tmp_path, untrained, pictures):
     report = export(untrained, tmp_path / "x.onnx", weights="int8", quantization_data=pictures, quantization_images=20)
     quantization = levit.Classifier(tmp_path / "x.onnx").artifact.quantization
     assert quantization == report.artifact.quantization
@@ -154,13 +154,13 @@ def test_layers_are_returned_until_the_accuracy_holds(checkpoint, pictures):
     """One layer of the quantized model is damaged; returning it alone restores the accuracy."""
     original = build_artifact(levit.read_checkpoint(checkpoint))
     artifact = artifact_of(original)
-    calibration_set, evaluation_set = split_calibration(open_data(pictures), 20)
+    quantization_set, evaluation_set = split_quantization_images(open_data(pictures), 20)
     with (
-        prepare_images(calibration_set, artifact.preprocessing, sha256="") as calibrating,
+        prepare_images(quantization_set, artifact.preprocessing, sha256="") as quantizing,
         prepare_images(evaluation_set, artifact.preprocessing, sha256="", labels=artifact.labels) as images,
     ):
         before = evaluate_candidate(original, images, "fp32")
-        damaged = quantize(original, list(calibrating.pixels))
+        damaged = quantize(original, list(quantizing.pixels))
         for tensor in damaged.graph.initializer:
             if tensor.name == "scale_stem.convolution4.weight_1":
                 tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor) / 1e6, tensor.name))
@@ -229,10 +229,10 @@ class CountedDataset:
 
 def test_images_are_read_and_hashed_once_for_all_candidates(original):
     labels = artifact_of(original).labels
-    calibration, evaluation = (CountedDataset(name, labels, len(name)) for name in ("calibration", "evaluation"))
+    quantization, evaluation = (CountedDataset(name, labels, len(name)) for name in ("quantization", "evaluation"))
     with suppress(ExportError):  # random weights may give other predictions in int8
-        make_int8(original, quantization_data=calibration, evaluation=evaluation)
-    assert (calibration.num_readings, calibration.num_hashings) == (1, 1)
+        make_int8(original, quantization_data=quantization, evaluation=evaluation)
+    assert (quantization.num_readings, quantization.num_hashings) == (1, 1)
     assert (evaluation.num_readings, evaluation.num_hashings) == (1, 1)
 
 

@@ -10,13 +10,15 @@ import safetensors.torch
 import torch
 
 import levit
+from levit.deployment.build import build_artifact
 from levit.errors import CheckpointError, EngineError, ExportError
 from levit.exporting import openvino_files
 from levit.exporting.openvino_files import write_openvino
 from levit.runtime.model_info import describe
 from levit.runtime.model_resolution import find_artifact
-from tests.conftest import EXAMPLES
-from tests.runtime.small_model import LABELS, write_checkpoint
+from levit.runtime.openvino_core import openvino_core
+from tests.conftest import EXAMPLES, random_checkpoint
+from tests.runtime.small_model import LABELS, SMALL, write_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +122,29 @@ def test_incomplete_weights_do_not_replace_a_file(tmp_path, monkeypatch):
     with pytest.raises(ExportError, match=r"cannot be written \(Incorrect weights in bin file!\)$"):
         write_openvino(onnx.load(find_artifact(None)), tmp_path / "small.xml")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_written_file_with_other_logits_does_not_replace_a_file(tmp_path, monkeypatch):
+    other = build_artifact(random_checkpoint(SMALL, seed=1)).SerializeToString()
+    save_model = openvino_files.openvino.save_model
+
+    def save_other(_network, path, **options):
+        save_model(openvino_core().read_model(other), path, **options)
+
+    monkeypatch.setattr(openvino_files.openvino, "save_model", save_other)
+    with pytest.raises(ExportError, match=r"small\.xml: the written file differs from the model by .* of the largest"):
+        write_openvino(build_artifact(random_checkpoint(SMALL)), tmp_path / "small.xml")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_onnx_file_beside_a_checkpoint_of_the_same_name_is_written(tmp_path):
+    checkpoint = write_checkpoint(tmp_path)
+    weights = checkpoint / "pytorch_model.bin"
+    torch.save(safetensors.torch.load_file(checkpoint / "model.safetensors"), weights)
+    (checkpoint / "model.safetensors").unlink()
+    before = weights.read_bytes()
+    assert levit.export(weights, checkpoint / "pytorch_model.onnx").path.is_file()
+    assert weights.read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_the_errors_of_files_do_not_depend_on_the_options(options, tmp_path, mon
     (tmp_path / "large.png").write_bytes(encoded(Image.new("1", (2000, 1500))))
     cases = {
         "half.png": "damaged or incomplete",
-        "large.png": "3 megapixels are more than the limit of 2",
+        "large.png": "3,000,000 pixels are more than the limit of 2,000,000",
         "none.png": "no such file",
         "": "a folder, not an image",
     }
@@ -125,5 +125,5 @@ def test_an_image_file_is_converted_to_rgb_unless_it_keeps_its_mode():
     assert read_image_file(content, lambda image: image.mode == "L").tobytes() == read_image(content).tobytes()
     with pytest.raises(ImageError, match=r"^here: not an image"):
         read_image_file(b"abc", lambda image: True, name="here")
-    with pytest.raises(ImageError, match="URLs are not fetched"):
+    with pytest.raises(ImageError, match="URLs are not downloaded"):
         read_image_file("s3://bucket/cat.jpg", lambda image: True)

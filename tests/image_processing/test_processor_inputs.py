@@ -191,7 +191,7 @@ MORE_REFUSED = {
         "1x1000000 pixels would be resized to 256x256000000: crop the image",
     ),
     "a folder": (EXAMPLES, f"{EXAMPLES}: a folder, not an image"),
-    "an unreachable URL": ("http://localhost:9/a.jpg", "http://localhost:9/a.jpg cannot be fetched"),
+    "an unreachable URL": ("http://localhost:9/a.jpg", "http://localhost:9/a.jpg cannot be downloaded"),
 }
 
 

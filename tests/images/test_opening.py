@@ -1,8 +1,10 @@
-"""Only regular files are opened, and HEIC files with pillow-heif or with an error that names it."""
+"""Only regular files of known formats are opened, and HEIC files with pillow-heif or with an error that names it."""
 
+import io
 import os
 import sys
 import threading
+import warnings
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from PIL import Image
 
 from levit.errors import ImageError
 from levit.images.decoding import read_image
+from levit.spec.image_files import IMAGE_SUFFIXES, PILLOW_FORMATS
 from tests.conftest import EXAMPLES
 
 HEIC_HEADER = b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf"
@@ -78,3 +81,42 @@ def test_files_are_opened_by_several_threads_at_once():
     for thread in threads:
         thread.join()
     assert sorted(sizes) == sorted(read_image(photo).size for photo in photos)
+
+
+def test_the_formats_of_pillow_are_those_of_the_suffixes():
+    formats = {kind for suffix, kind in Image.registered_extensions().items() if suffix in IMAGE_SUFFIXES}
+    assert formats - {"MPO"} <= set(PILLOW_FORMATS)
+    assert set(PILLOW_FORMATS) <= formats | {"AVIF", "DIB"}
+
+
+@pytest.mark.parametrize("kind", ["EPS", "ICNS", "PCX", "SGI", "DDS"])
+def test_other_formats_of_pillow_are_refused_whatever_their_names(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_, **__: pytest.fail("Ghostscript was run"))
+    stream = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(stream, kind)
+    (tmp_path / "photo.jpg").write_bytes(stream.getvalue())
+    for source in (tmp_path / "photo.jpg", stream.getvalue()):
+        with pytest.raises(ImageError, match=r"not an image, or of a format that Pillow cannot read$"):
+            read_image(source)
+
+
+def test_damaged_metadata_of_a_jpeg_file_cause_no_warning(tmp_path):
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x1a\0\x05\0\0\0\x01\0\0\x99\0\0\0\0\0"  # a resolution beyond its end
+    Image.new("RGB", (6, 4)).save(tmp_path / "photo.jpg", exif=exif)
+    with pytest.warns(UserWarning, match="Truncated|corrupt|Skipping"), Image.open(tmp_path / "photo.jpg"):
+        pass
+    assert read_image(tmp_path / "photo.jpg").size == (6, 4)
+
+
+def test_a_warning_of_the_program_is_still_shown_once_where_it_reads_photos():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for _ in range(3):
+            read_image(EXAMPLES / "cat.jpg")
+            warnings.warn("a warning of the program", UserWarning, stacklevel=1)
+    assert len(caught) == 1
+
+
+def test_a_damaged_header_of_a_jpeg_file_is_no_image():
+    with pytest.raises(ImageError, match="not an image"):
+        read_image((EXAMPLES / "cat.jpg").read_bytes()[:20])

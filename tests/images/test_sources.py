@@ -38,6 +38,9 @@ SOURCES = {
     "pipe": lambda file: io.BufferedReader(Unseekable(file.read_bytes())),
     "PIL image": Image.open,
     "array": lambda file: PIXELS,
+    "array, channels first": lambda file: PIXELS.transpose(2, 0, 1),
+    "floating-point array": lambda file: PIXELS / 255,
+    "floating-point array, channels first": lambda file: (PIXELS / 255).astype(np.float16).transpose(2, 0, 1),
     "tensor, channels first": lambda file: torch.tensor(PIXELS).permute(2, 0, 1),
     "tensor, channels last": lambda file: torch.tensor(PIXELS),
     "floating-point tensor": lambda file: torch.tensor(PIXELS).permute(2, 0, 1) / 255,
@@ -76,16 +79,38 @@ def test_an_open_file_can_be_read_again_and_stays_open(kind, file):
         assert not stream.closed
 
 
+GRAY = np.arange(10).reshape(2, 5)
+
+
 @pytest.mark.parametrize(
-    ("tensor", "expected"),
+    ("image", "expected"),
     [
-        (torch.arange(6, dtype=torch.uint8).reshape(1, 2, 3), [[0, 1, 2], [3, 4, 5]]),
-        (torch.arange(6, dtype=torch.uint8).reshape(2, 3), [[0, 1, 2], [3, 4, 5]]),
-        (torch.tensor([[0.0, 0.5, 1.0]], dtype=torch.bfloat16), [[0, 128, 255]]),
+        (GRAY.astype(np.uint8)[None], GRAY),
+        (GRAY.astype(np.uint8), GRAY),
+        (GRAY.astype(np.uint8)[..., None], GRAY),
+        (GRAY.astype(">u2") * 257, GRAY),
+        (GRAY.astype(np.uint16)[..., None] * 257, GRAY),
+        (GRAY > 4, [[0] * 5, [255] * 5]),
+        (np.float32([[0.0, 0.5, 1.0]]), [[0, 128, 255]]),
+        (np.array([[0.0, 0.5, 1.0]], ">f8"), [[0, 128, 255]]),
     ],
+    ids=lambda value: f"{value.dtype.str}{value.shape}" if isinstance(value, np.ndarray) else "",
 )
-def test_gray_tensors_are_gray_images(tensor, expected):
+def test_gray_arrays_and_tensors_are_gray_images(image, expected):
+    np.testing.assert_array_equal(np.asarray(read_image(image))[..., 0], expected)
+    tensor = torch.from_numpy(image.astype(image.dtype.newbyteorder("=")))
     np.testing.assert_array_equal(np.asarray(read_image(tensor))[..., 0], expected)
+
+
+def test_a_tensor_in_bfloat16_is_an_image():
+    tensor = torch.tensor([[0.0, 0.5, 1.0]], dtype=torch.bfloat16)
+    np.testing.assert_array_equal(np.asarray(read_image(tensor))[..., 0], [[0, 128, 255]])
+
+
+def test_channels_that_may_be_first_or_last_are_last_in_an_array_and_first_in_a_tensor():
+    pixels = np.zeros((3, 8, 4), np.uint8)
+    assert read_image(pixels).size == (8, 3)
+    assert read_image(torch.from_numpy(pixels)).size == (4, 8)
 
 
 def test_a_transparent_tensor_is_blended_with_white():
@@ -93,19 +118,39 @@ def test_a_transparent_tensor_is_blended_with_white():
     assert read_image(tensor).getpixel((0, 0)) == (255, 255, 255)
 
 
+FORM = "must be uint8, bool, floating-point or gray uint16, [height, width] or with 1, 3 or 4 channels"
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (torch.zeros(2, 3, 8, 8), "must be [channels, height, width], not [2, 3, 8, 8]: give the images of a batch"),
-        (torch.full((3, 8, 8), -0.1), "values of a floating-point tensor must be from 0 to 1: leave out"),
-        (torch.full((3, 8, 8), torch.nan), "values of a floating-point tensor must be from 0 to 1"),
-        (torch.zeros(5, 8, 8, dtype=torch.uint8), "an array must be uint8 [height, width, 3 or 4]"),
-        (torch.zeros(3, 8, 8, dtype=torch.int64), "an array must be uint8 [height, width, 3 or 4]"),
+        (torch.zeros(2, 3, 8, 8), f"a tensor {FORM}, not float32 [2, 3, 8, 8]: give the images of a batch one by one"),
+        (np.zeros((2, 8, 8, 3), np.uint8), f"an array {FORM}, not uint8 [2, 8, 8, 3]: give the images of a batch"),
+        (torch.full((3, 8, 8), -0.1), "floating-point values must be from 0 to 1: divide by 255, and leave out"),
+        (torch.full((3, 8, 8), torch.nan), "floating-point values must be from 0 to 1"),
+        (np.full((8, 8, 3), 255.0), "floating-point values must be from 0 to 1"),
+        (torch.zeros(5, 8, 8, dtype=torch.uint8), f"a tensor {FORM}, not uint8 [5, 8, 8]"),
+        (torch.zeros(3, 8, 8, dtype=torch.int64), f"a tensor {FORM}, not int64 [3, 8, 8]"),
         (io.StringIO("text"), 'a file in text mode: open it in binary mode, "rb"'),
         (io.BytesIO(b"no image"), "not an image, or of a format that Pillow cannot read"),
         (7, "not a path, bytes, an open file, a PIL image, an array or a tensor"),
+        ({"cat.jpg"}, "an array or a tensor: for several images give a list, or use `stream`"),
+        ((name for name in ["cat.jpg"]), "an array or a tensor: for several images give a list, or use `stream`"),
     ],
-    ids=["batch", "negative", "nan", "five channels", "int64", "text mode", "no image", "number"],
+    ids=[
+        "batch",
+        "array of a batch",
+        "negative",
+        "nan",
+        "up to 255",
+        "five channels",
+        "int64",
+        "text mode",
+        "no image",
+        "number",
+        "set",
+        "generator",
+    ],
 )
 def test_anything_else_is_an_error(source, message):
     with pytest.raises(ImageError, match=re.escape(message)):
@@ -122,7 +167,8 @@ def test_names_of_sources(file):
 
 
 @pytest.mark.parametrize(
-    "kind", ["bytearray", "memoryview", "array", "tensor, channels first", "tensor, channels last"]
+    "kind",
+    ["bytearray", "memoryview", "array", "floating-point array", "tensor, channels first", "tensor, channels last"],
 )
 def test_a_snapshot_does_not_change_with_its_source(kind, file):
     content = bytearray(file.read_bytes())

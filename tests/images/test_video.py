@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from levit.errors import ConfigError, DataError, ImageError
+from levit.errors import ConfigError, DataError, ImageError, LevitWarning
 from levit.images.video import read_frames
 
 cv2 = pytest.importorskip("cv2")
@@ -15,9 +15,9 @@ cv2 = pytest.importorskip("cv2")
 COLORS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)]
 
 
-def write_video(file, frames: int = 12) -> None:
+def write_video(file, frames: int = 12, codec: str = "MJPG") -> None:
     """Video of 8 frames per second; each of four colors is shown for a quarter of it."""
-    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"MJPG"), 8, (64, 48))
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*codec), 8, (64, 48))
     for number in range(frames):
         color = COLORS[number * len(COLORS) // frames]
         writer.write(np.full((48, 64, 3), color[::-1], np.uint8))
@@ -49,6 +49,45 @@ def test_frames_of_a_variable_rate_have_their_own_times(tmp_path):
     first.save(tmp_path / "clip.gif", save_all=True, append_images=others, duration=[100, 500, 100, 1000])
     assert [frame.seconds for frame in read_frames(tmp_path / "clip.gif")] == pytest.approx([0, 0.1, 0.6, 0.7])
     assert [frame.seconds for frame in read_frames(tmp_path / "clip.gif", every=2)] == pytest.approx([0, 0.6])
+
+
+@pytest.mark.parametrize("kind", ["avi", "mkv"])
+def test_a_file_that_is_cut_off_is_a_warning_after_its_frames(tmp_path, kind):
+    write_video(tmp_path / f"clip.{kind}", frames=40)
+    content = (tmp_path / f"clip.{kind}").read_bytes()
+    (tmp_path / f"clip.{kind}").write_bytes(content[: len(content) * 6 // 10])
+    frames = read_frames(tmp_path / f"clip.{kind}", every=2)
+    seen = [next(frames)]
+    with pytest.warns(LevitWarning, match=rf"clip\.{kind}: \d\d of 40 frames can be read, because the file is incom"):
+        seen.extend(frames)
+    assert 5 < len(seen) < 15
+
+
+@pytest.mark.parametrize("kind", ["mkv", "mp4"])
+def test_a_complete_file_is_no_warning(tmp_path, kind):
+    write_video(tmp_path / f"clip.{kind}", frames=9, codec="mp4v")
+    assert len(list(read_frames(tmp_path / f"clip.{kind}"))) == 9
+
+
+def test_a_frame_that_cannot_be_decoded_is_empty_and_the_others_follow(clip, monkeypatch):
+    class Capture:
+        """Video whose second frame is damaged."""
+
+        def __init__(self, source: str) -> None:
+            self._capture, self._count = cv2_capture(source), 0
+
+        def retrieve(self):
+            self._count += 1
+            return (False, None) if self._count == 2 else self._capture.retrieve()
+
+        def __getattr__(self, name: str):
+            return getattr(self._capture, name)
+
+    cv2_capture = cv2.VideoCapture
+    monkeypatch.setattr(cv2, "VideoCapture", Capture)
+    frames = list(read_frames(clip))
+    assert [frame.number for frame in frames] == list(range(12))
+    assert [frame.pixels.shape for frame in frames[:3]] == [(48, 64, 3), (0, 0, 3), (48, 64, 3)]
 
 
 def test_frames_of_a_list_do_not_share_their_pixels(clip):

@@ -4,6 +4,7 @@ import torch
 from torch.nn import functional
 
 from levit import ConfigError, LevitConfig, LevitForImageClassificationWithTeacher
+from levit.model.distillation import distillation_loss
 from tests.model.networks import randomized, small_config
 
 IMAGES = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -115,6 +116,23 @@ def test_regression_of_several_values_has_no_distillation():
     model = network(problem_type="regression")
     with pytest.raises(ConfigError, match="regression has no distillation"):
         model(IMAGES, labels=torch.rand(4, 3), teacher_logits=torch.rand(4, 3))
+
+
+@pytest.mark.parametrize("kind", ["hard", "soft"])
+def test_one_of_several_possible_labels_is_distilled_like_more_of_them(kind):
+    cls_logits, distillation_logits, teacher_logits = torch.randn(3, 4, 1, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([[1.0], [0.0], [1.0], [0.0]])
+
+    def loss(*logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return distillation_loss(
+            cls_logits=logits[0], distillation_logits=logits[1], teacher_logits=logits[2], labels=labels, kind=kind,
+            loss_function=lambda targets, values: functional.binary_cross_entropy_with_logits(values, targets),
+            alpha=0.3, tau=2.0, is_multi_label=True,
+        )  # fmt: skip
+
+    one = loss(cls_logits, distillation_logits, teacher_logits, labels=labels)
+    twice = (torch.cat([tensor, tensor], dim=1) for tensor in (cls_logits, distillation_logits, teacher_logits))
+    torch.testing.assert_close(one, loss(*twice, labels=torch.cat([labels, labels], dim=1)))
 
 
 def test_regression_has_no_distillation():

@@ -87,12 +87,16 @@ def test_a_classifier_uses_the_torch_engine(checkpoint):
 def test_unsupported_options_raise_an_engine_error(checkpoint, tmp_path):
     for options, message in (
         ({"precision": "int8"}, "the torch engine does not support int8"),
-        ({"precision": "fp8"}, "`precision` is 'fp8'"),
-        ({"threads": 0}, "`threads` is 0"),
         ({"provider": "abacus"}, "torch has no device type 'abacus'"),
         ({"provider": "cuda:99"}, "torch device 'cuda:99' is not available"),
     ):
         with pytest.raises(EngineError, match=message):
+            levit.Classifier(checkpoint, engine="torch", **options)
+    for options, message in (
+        ({"precision": "fp8"}, "precision is 'fp8'"),
+        ({"threads": 0}, "threads is 0"),
+    ):
+        with pytest.raises(ConfigError, match=message):
             levit.Classifier(checkpoint, engine="torch", **options)
     with pytest.raises(EngineError, match="the embedded model is an exported file"):
         levit.Classifier(engine="torch")

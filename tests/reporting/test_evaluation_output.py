@@ -10,15 +10,14 @@ import pytest
 
 import levit
 from levit.data.labeled_images import LabeledImage
-from levit.errors import LevitError
+from levit.errors import DataError, LevitError
 from levit.evaluation.comparison import Comparison
 from levit.evaluation.evaluator import evaluate_together
 from levit.evaluation.multi_label import evaluate_multi_label
 from levit.evaluation.single_label_pass import Evaluation
 from levit.reporting.evaluation_output import evaluate_and_write, write_multi_label_evaluation
-from levit.reporting.metrics_json import multi_label_metrics
 from tests.evaluation.color_data import OUT_OF_RANGE, UNREADABLE, UNUSABLE, ColorDataset, FlagDataset, RedDataset
-from tests.evaluation.models import always_green_classifier, multi_label_classifier
+from tests.evaluation.models import always_green_classifier, crane_classifier, multi_label_classifier
 from tests.runtime.small_model import color_classifier, uniform_image
 
 MODELS = {"colors": color_classifier, "green": always_green_classifier}
@@ -107,6 +106,42 @@ def test_a_failed_evaluation_leaves_the_earlier_one(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_classes_of_the_same_name_are_distinguished_in_all_tables(tmp_path):
+    data = ColorDataset()
+    data.classes = ("crane (machine)", "tench", "crane (bird)")
+    levit.evaluate(crane_classifier(), data, out=tmp_path)
+    rows = pyarrow.parquet.read_table(tmp_path / "predictions.parquet").to_pylist()
+    assert [rows[number]["label"] for number in (0, 6, 9)] == ["crane (bird)", "tench", "crane (machine)"]
+    assert rows[9]["prediction1"] == "crane (machine)"
+    for file in ("per_class.csv", "confusion.csv"):
+        with (tmp_path / file).open(encoding="utf-8") as stream:
+            names = [row["class"] for row in csv.DictReader(stream)]
+        assert names == ["tench", "crane (bird)", "crane (machine)"]
+    with (tmp_path / "mistakes.csv").open(encoding="utf-8") as stream:
+        assert {(row["label"], row["prediction"]) for row in csv.DictReader(stream)} == {("tench", "crane (machine)")}
+
+
+def test_labels_that_the_model_did_not_choose_among_are_no_predictions(tmp_path):
+    data = ColorDataset()
+    data.classes, data.items = ("red", "green"), [item._replace(labels=(0,)) for item in data.items]
+    levit.evaluate(color_classifier(), data, out=tmp_path, data_classes_only=True)
+    for row in pyarrow.parquet.read_table(tmp_path / "predictions.parquet").to_pylist():
+        assert {row["prediction1"], row["prediction2"]} == {"red", "green"}
+        assert (row["prediction3"], row["score3"]) == (None, None)
+
+
+def test_an_evaluation_is_a_dictionary_of_the_metrics_in_the_file(tmp_path):
+    single = levit.evaluate(color_classifier(), ColorDataset(UNUSABLE), out=tmp_path / "single")
+    assert read_json(tmp_path / "single/metrics.json") == json.loads(json.dumps(single.to_dict()))
+    several = levit.evaluate_multi_label(multi_label_classifier(), FlagDataset(UNREADABLE), out=tmp_path / "several")
+    assert read_json(tmp_path / "several/metrics.json") == json.loads(json.dumps(several.to_dict()))
+    assert {path.name for path in (tmp_path / "several").iterdir()} == {
+        "metrics.json", "report.html", "per_label.csv",
+    }  # fmt: skip
+    with pytest.raises(DataError, match="has other contents"):
+        levit.evaluate_multi_label(multi_label_classifier(), FlagDataset(), out=tmp_path)
+
+
 def test_multi_label_files_are_written(tmp_path):
     evaluation = evaluate_multi_label(multi_label_classifier(), FlagDataset(UNREADABLE, OUT_OF_RANGE))
     write_multi_label_evaluation(evaluation, tmp_path)
@@ -115,11 +150,14 @@ def test_multi_label_files_are_written(tmp_path):
     images = values["images"]
     assert (images["total"], images["evaluated"], len(images["bad"]), images["empty_classes"]) == (6, 4, 2, ["green"])
     with (tmp_path / "per_label.csv").open() as stream:
-        assert [row["label"] for row in csv.DictReader(stream)] == ["blue", "red", "green"]
+        rows = [*csv.DictReader(stream)]
+    assert [row["label"] for row in rows] == ["blue", "red", "green"]
+    assert (rows[0]["support"], rows[0]["f1"], rows[0]["best_f1"]) == ("1", "0.666667", "1.000000")
+    assert [rows[2][column] for column in ("average_precision", "f1", "threshold", "best_f1")] == [""] * 4
 
 
 def test_classes_of_the_same_name_have_their_own_metrics():
     evaluation = evaluate_multi_label(multi_label_classifier(), FlagDataset())
-    values = multi_label_metrics(replace(evaluation, labels=("crane", "crane", "dog")))
+    values = replace(evaluation, labels=("crane", "crane", "dog")).to_dict()
     assert values["support"] == {"crane": 1, "crane (2)": 3, "dog": 0}
     assert [*values["f1"]] == [*values["support"]]

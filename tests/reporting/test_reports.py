@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from levit.data.duplicates import Duplicates
 from levit.data.labeled_images import LabeledImage
 from levit.evaluation.comparison import ComparisonAccumulator, RecordedPredictions
 from levit.evaluation.evaluator import evaluate
 from levit.evaluation.metrics import class_metrics
 from levit.evaluation.multi_label import evaluate_multi_label
+from levit.images import thumbnails
 from levit.reporting import html_page
 from levit.reporting.evaluation_report import evaluation_report
 from levit.reporting.multi_label_report import multi_label_report
@@ -85,6 +87,51 @@ def test_a_report_says_that_the_model_chose_among_the_classes_of_the_data():
     assert "The model chose" not in evaluation_report(evaluate(color_classifier(), ColorDataset()))
 
 
+def test_names_cannot_reorder_the_text_of_a_report():
+    name = "photo\u202egpj.exe"
+    data = ColorDataset([LabeledImage(uniform_image(0, 0, 99), (1,), name), UNREADABLE._replace(name=name)])
+    data.name = name
+    classifier = multi_label_classifier(("red", name, "blue"))
+    several = FlagDataset(LabeledImage(uniform_image(0, 0, 240), (2,), name), UNREADABLE._replace(name=name))
+    several.classes = ("blue", "red", name)
+    pages = [
+        evaluation_report(evaluate(color_classifier(), data)),
+        multi_label_report(evaluate_multi_label(classifier, several)),
+    ]
+    for page in pages:
+        assert "\u202e" not in page
+        assert r"<code>photo\u202egpj.exe</code>" in page
+
+
+def test_an_image_above_the_default_limit_that_the_model_accepted_has_a_thumbnail(monkeypatch):
+    monkeypatch.setitem(thumbnails.thumbnail_url.__kwdefaults__, "max_pixels", 10)
+    page = evaluation_report(evaluate(color_classifier(max_pixels=10**9), ColorDataset()))
+    assert page.count("data:image/jpeg") == 3
+
+
+def test_a_photo_that_was_deleted_meanwhile_has_no_picture(tmp_path):
+    assert "no picture" in html_page.photos([(tmp_path / "deleted.jpg", "cat", "a cat")])
+
+
+def test_the_report_counts_only_the_duplicates_that_are_named():
+    """metrics.json names at most 200 of any number of duplicates."""
+    examples = tuple((f"{number}.png", "a.png") for number in range(200))
+    text = html_page.duplicates(Duplicates(5000, 7000, examples, ("train",), {}))
+    assert "5,000 are copies" in text
+    assert "… and more: metrics.json names 200 of them" in text
+    assert "more: metrics.json" not in html_page.duplicates(Duplicates(9, 0, examples[:9], (), {}))
+
+
+def test_classes_of_the_same_name_are_distinguished():
+    evaluation = replace(evaluate(color_classifier(), ColorDataset()), labels=("crane", "crane", "crane"))
+    page = evaluation_report(evaluation)
+    assert "crane (2), predicted as <b>crane (3)</b>" in page
+    assert {f'<td class="text">{name}</td>' for name in ("crane", "crane (2)", "crane (3)")} <= {
+        *re.findall(r'<td class="text">[^<]*</td>', page)
+    }
+    assert 'title="crane (2) predicted as crane (3): 3 of 3"' in page
+
+
 def test_classes_without_images_are_left_out_of_the_table():
     page = evaluation_report(evaluate(color_classifier(), RedDataset()))
     assert page.count("100.00 %") >= 3
@@ -124,7 +171,7 @@ def test_multi_label_report_shows_a_thousand_labels():
     page = multi_label_report(
         replace(
             evaluation, labels=tuple(f"label {index}" for index in range(1000)), support=(2,) * 1000,
-            average_precision=values, thresholds=values, f1=values,
+            average_precision=values, thresholds=values, f1=values, best_f1=values,
         )
     )  # fmt: skip
     assert "All 1,000 labels" in page

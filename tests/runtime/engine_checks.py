@@ -117,12 +117,23 @@ def check_a_batch_of_another_shape_is_an_error(checked: CheckedEngine) -> None:
         assert "\n" not in str(caught.value)
 
 
-def check_images_of_another_shape_are_an_error(checked: CheckedEngine) -> None:
+def check_values_of_another_dtype_are_an_error(checked: CheckedEngine) -> None:
+    for dtype in (np.float64, np.float16, np.uint8):
+        with pytest.raises(EngineError, match=r"cannot run a batch of shape \[1, 3, 32, 32\]: .* and this is "):
+            checked.engine.run(np.zeros((1, 3, 32, 32), dtype))
+
+
+def check_images_of_another_shape_or_dtype_are_an_error(checked: CheckedEngine) -> None:
     engine = checked.image_engine
-    for shape in [(1, 33, 32, 3), (1, 32, 36, 3)]:
+    shapes = [(1, 33, 32, 3), (1, 32, 36, 3), (32, 32, 3), (1, 32, 32), (1, 32, 32, 4), (1, 3, 32, 32)]
+    wrong = [np.zeros(shape, np.uint8) for shape in shapes]
+    wrong += [np.zeros((1, 32, 32, 3), dtype) for dtype in (np.float32, np.int64)]
+    for images in wrong:
         for compute in (engine.run_images, lambda images: engine.submit(images, 1).result(timeout=60)):
-            with pytest.raises(EngineError, match="cannot run a batch of shape"):
-                compute(np.zeros(shape, np.uint8))
+            with pytest.raises(EngineError) as caught:
+                compute(images)
+            assert f"cannot run a batch of shape {list(images.shape)}: " in str(caught.value)
+            assert "\n" not in str(caught.value)
 
 
 def check_an_engine_works_after_an_error(checked: CheckedEngine) -> None:

@@ -63,13 +63,14 @@ def test_copies_in_one_process_share_their_engine_and_do_not_close_it(checkpoint
 
 def test_closing_a_copy_leaves_the_original_open_and_the_reverse(checkpoint):
     classify = Classifier(checkpoint)
-    copied = copy.copy(classify)
-    copied.close()
+    closed, copied = copy.copy(classify), copy.copy(classify)
+    closed.close()
     assert classify(PHOTOS[0]).error is None
     classify.close()
     assert copied(PHOTOS[0]).error is None
-    with pytest.raises(EngineError, match="closed"):
-        classify(PHOTOS[0])
+    for classifier in (classify, closed):
+        with pytest.raises(EngineError, match="the engine is closed"):
+            classifier(PHOTOS[0])
 
 
 def test_a_missing_model_is_an_error_of_the_first_use(checkpoint):

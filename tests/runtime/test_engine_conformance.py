@@ -80,6 +80,23 @@ def test_a_classifier_closes_only_the_engine_that_it_opened(name):
     np.testing.assert_array_equal(Classifier(engine)(IMAGES[0]).logits, logits)
 
 
+@pytest.mark.parametrize("name", ALL_ENGINES)
+def test_a_closed_classifier_refuses_predictions_by_an_engine_that_stays_open(name):
+    engine = open_checked(name).engine
+    with Classifier(engine) as classifier:
+        normalizing = as_image_engine(engine, classifier.artifact.preprocessing)
+        assert classifier(IMAGES[0]).error is None
+    for predict in (lambda: classifier(IMAGES[0]), lambda: list(classifier.stream(list(IMAGES)))):
+        with pytest.raises(EngineError, match="the engine is closed: open a new one"):
+            predict()
+    if normalizing is not engine:
+        normalizing.close()
+        for compute, batch in ((normalizing.run, NOISE), (normalizing.run_images, IMAGES)):
+            with pytest.raises(EngineError, match="the engine is closed: open a new one"):
+                compute(batch)
+    assert engine.run(NOISE).shape == (6, 5)
+
+
 def test_a_closed_classifier_refuses_predictions(tmp_path):
     with Classifier(write_checkpoint(tmp_path / "fruit")) as classifier:
         stream = classifier.stream(list(IMAGES) * 4, batch_size=2)

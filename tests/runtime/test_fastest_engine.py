@@ -1,19 +1,29 @@
 """The native engine is selected where it was measured to be the fastest."""
 
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 import levit
+from levit.checkpoints.cache import CACHE_VARIABLE
+from levit.deployment.build import build_artifact
+from levit.errors import LevitWarning
 from levit.runtime import fastest_engine
 from levit.runtime.engine import open_engine
 from levit.runtime.fastest_engine import NATIVE_IS_FASTER, native_is_fastest, native_precision, open_native_if_fastest
+from levit.runtime.features import open_features
 from levit.runtime.model_info import default_execution, describe
 from levit.runtime.model_resolution import find_artifact
 from levit.runtime.native_library import INSTRUCTIONS_VARIABLE, SWITCH_VARIABLE, instruction_sets
+from levit.runtime.opened_model import ModelOptions
 from levit.spec.variants import ALL_VARIANTS
+from tests.conftest import random_checkpoint
 from tests.runtime.native_library import _library, native_library  # noqa: F401  # fixtures
+from tests.runtime.small_model import SMALL
 
 pytestmark = pytest.mark.usefixtures("native_library")
 
@@ -75,6 +85,63 @@ def test_a_model_of_another_engine_is_not_packed(monkeypatch, tmp_path):
     monkeypatch.setattr(fastest_engine, "NATIVE_IS_FASTER", {(instruction_sets()[0], "int8"): 1.0})  # of none this size
     assert open_native_if_fastest(find_artifact(None), precision="auto", threads=1, cache_dir=tmp_path) is None
     assert not list(tmp_path.iterdir())
+
+
+def small_file(file: Path, operation: str = "Softmax") -> Path:
+    """Write a small model, with another operation than the softmax in an attention."""
+    model = build_artifact(random_checkpoint(SMALL))
+    (node,) = [node for node in model.graph.node if node.name == "stage1.block1.attention.softmax"]
+    node.op_type = operation
+    onnx.save(model, file)
+    return file
+
+
+@pytest.fixture
+def native_for_all(monkeypatch, tmp_path) -> Path:
+    """Cache folder of a process in which the native engine is the fastest for every size in fp32."""
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(INSTRUCTIONS_VARIABLE, "portable")
+    monkeypatch.setattr(fastest_engine, "NATIVE_IS_FASTER", {("portable", "fp32"): 1e12})
+    return tmp_path / "cache" / "compiled" / "native"
+
+
+def test_a_file_with_wrong_logits_is_left_to_another_engine_with_a_warning(native_for_all, tmp_path):
+    file = small_file(tmp_path / "wrong.onnx", "LogSoftmax")
+    assert default_execution(describe(file)[0], file)[0] == "native"  # it was not tried yet
+    for _ in range(2):
+        with pytest.warns(LevitWarning, match=r"wrong\.onnx: the native engine is not used: its logits of a random"):
+            assert levit.Classifier(file).engine.name == "openvino"
+    assert [kept.suffix for kept in native_for_all.iterdir()] == [".json"]
+    engine, _, reason = default_execution(describe(file)[0], file)
+    assert (engine, "the native engine is not used: its logits of a random image" in reason) == ("openvino", True)
+    assert default_execution(describe(file)[0])[0] == "native"  # of a checkpoint it is not known
+
+
+def test_a_file_with_weights_in_other_files_is_left_to_another_engine(native_for_all, tmp_path):
+    file = small_file(tmp_path / "small.onnx")
+    assert levit.Classifier(file).engine.name == default_execution(describe(file)[0], file)[0] == "native"
+    onnx.save_model(onnx.load(file), tmp_path / "large.onnx", save_as_external_data=True, location="weights")
+    large = tmp_path / "large.onnx"
+    assert levit.Classifier(large).engine.name == "openvino"
+    engine, _, reason = default_execution(describe(large)[0], large)
+    assert (engine, "the weights are in other files" in reason) == ("openvino", True)
+    assert levit.Classifier(large, engine="native").engine.name == "native"
+    assert len(list(native_for_all.iterdir())) == 1  # that of the other file
+
+
+def test_a_model_in_the_format_of_openvino_is_computed_by_openvino(native_for_all, tmp_path):
+    artifact = describe(small_file(tmp_path / "small.onnx"))[0]
+    engine, _, reason = default_execution(artifact, tmp_path / "small.xml")
+    assert (engine, "the file is in OpenVINO's format" in reason) == ("openvino", True)
+
+
+def test_features_for_an_engine_without_them_are_computed_by_the_fastest(native_for_all, tmp_path):
+    file = small_file(tmp_path / "small.onnx")
+    with (
+        closing(ModelOptions(file).open()) as opened,
+        closing(open_features(ModelOptions(file, engine="torch"), opened)) as features,
+    ):
+        assert features.engine.name == "native"
 
 
 def test_both_engines_predict_the_same_class(monkeypatch):

@@ -50,7 +50,7 @@ def test_other_files_are_errors_of_one_line_that_name_them(tmp_path):
         ("damaged.onnx", "not an ONNX file"),
         ("empty.onnx", "not exported by levit"),
         ("missing.onnx", "no such file"),
-        ("missing", "no such file or folder"),
+        ("missing", "no such file, folder or known model name"),
     ):
         with pytest.raises(CheckpointError) as caught:
             describe(tmp_path / name)

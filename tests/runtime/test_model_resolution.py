@@ -116,7 +116,7 @@ def test_a_cache_that_cannot_be_written_is_no_error(checkpoint):
     [
         ("missing.onnx", "no such file"),
         ("folder.onnx", "no model.safetensors"),
-        ("missing", "no such file or folder"),
+        ("missing", "no such file, folder or known model name"),
         ("folder.onnx/empty", r"no model\.safetensors or pytorch_model\.bin in this folder"),
         ("notes.txt", r"give a \.safetensors file"),
     ],

@@ -1,6 +1,7 @@
 """The native library is compiled for every platform on one machine."""
 
 import struct
+import sys
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,18 @@ def test_the_platforms_are_those_of_wheels():
 def test_the_release_has_a_wheel_for_every_platform():
     workflow = (ROOT / ".github" / "workflows" / "release.yml").read_text()
     assert f"for platform in {' '.join(build.PLATFORMS)}; do" in workflow
+
+
+def test_the_library_is_replaced_from_a_folder_of_its_own(tmp_path):
+    compiler = tmp_path / "compiler.py"
+    compiler.write_text("import sys\nopen(sys.argv[sys.argv.index('-o') + 1], 'w').write('compiled')")
+    folder = tmp_path / "package"
+    (folder / "levit_native.new").mkdir(parents=True)  # of another build at the same time
+    library = folder / "levit_native.so"
+    library.write_text("before")
+    build.build(library, compiler=[sys.executable, str(compiler)])
+    assert library.read_text() == "compiled"
+    assert sorted(file.name for file in folder.iterdir()) == ["levit_native.new", "levit_native.so"]
 
 
 def test_an_unknown_platform_and_a_compiler_of_one_platform_are_errors(monkeypatch):

@@ -14,7 +14,7 @@ from PIL import Image
 import levit
 from levit.deployment.build import build_artifact
 from levit.deployment.reference import run_reference
-from levit.errors import EngineError, LevitWarning
+from levit.errors import ConfigError, EngineError, LevitWarning
 from levit.images.transform import normalize, preprocess
 from levit.runtime.engine import open_engine
 from levit.runtime.features import open_features
@@ -41,6 +41,8 @@ from tests.runtime.native_library import _library, native_library  # noqa: F401 
 from tests.runtime.small_model import SMALL
 
 pytestmark = pytest.mark.usefixtures("native_library")
+
+WITHOUT_BF16 = "because this engine computes bf16 only with AMX and with Arm's i8mm"
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +119,8 @@ def test_every_instruction_set_gives_the_same_logits_in_int8(half_attention):
             network = NativeNetwork(packed, threads=threads, instruction_set=name)
             logits[name, threads] = np.concatenate([network.run(images), network.run(images[:1])])
             network.close()
-    for actual in logits.values():
+    for (name, _), actual in logits.items():
+        np.testing.assert_array_equal(actual, logits[name, 1])
         # Sums of int8 are exact; sums of floats are added in another order, which may round a code differently.
         assert relative(actual, logits["portable", 1]) < 0.02
 
@@ -134,21 +137,6 @@ def test_values_beyond_the_codes_have_the_last_code_in_every_instruction_set(val
         network.close()
     for actual in logits.values():
         assert relative(actual, logits["portable"]) < 0.02
-
-
-def test_a_batch_has_the_logits_of_its_images_alone():
-    path = find_artifact(None)
-    assert isinstance(path, Path)
-    packed = pack(onnx.load(path), half_attention=True)
-    images = np.random.default_rng(0).integers(0, 256, (37, *output_size(), 3), np.uint8)
-    for name in instruction_sets():
-        if name == "portable":
-            continue  # takes seconds
-        for threads in (1, 2):
-            network = NativeNetwork(packed, threads=threads, instruction_set=name)
-            alone = np.concatenate([network.run(image[None]) for image in images])
-            assert relative(network.run(images), alone) < 0.02
-            network.close()
 
 
 def test_bf16_is_computed_where_the_processor_multiplies_it(content):
@@ -177,15 +165,27 @@ def test_the_engine_computes_pooled_features():
     ("instruction_set", "precision", "reason"),
     [
         ("i8mm", "bf16", "bf16, which this processor computes natively; instructions: i8mm"),
-        ("dotprod", "fp32", "fp32, because this processor has no fast bf16; instructions: dotprod"),
+        ("dotprod", "fp32", f"fp32, {WITHOUT_BF16}; instructions: dotprod"),
+        ("avx512", "fp32", f"fp32, {WITHOUT_BF16}; instructions: avx512"),  # also where the processor has AVX512-BF16
     ],
 )
-def test_on_arm_bf16_is_computed_with_i8mm(instruction_set, precision, reason):
+def test_bf16_is_computed_with_amx_and_i8mm_only(instruction_set, precision, reason):
     stored = replace(describe(None)[0], precision="fp32", quantization=None)
     assert choose_precision("auto", stored, instruction_set, "the model") == (precision, reason)
     quantized = choose_precision("auto", describe(None)[0], instruction_set, "the model")
     assert quantized[0] == "int8"
-    assert "int16" not in quantized[1]  # its attention is in fp32
+    assert ("attention in int16" in quantized[1]) == (instruction_set == "avx512")  # on Arm in fp32
+
+
+@pytest.mark.parametrize(
+    ("image_size", "attention"),
+    [(512, " and attention in int16,"), (528, " and attention over up to 1,024 tokens in int16,"), (2064, "fp32,")],
+)
+def test_attention_over_many_tokens_is_in_fp32(image_size, attention):
+    described = describe(None)[0]
+    artifact = replace(described, architecture=replace(described.architecture, image_size=image_size))
+    assert attention in choose_precision("auto", artifact, "avx2", "the model")[1]
+    assert "int16" not in choose_precision("fp32", artifact, "avx2", "the model")[1]
 
 
 def test_precision_applies_to_the_layers_of_a_quantized_model_in_floating_point():
@@ -216,13 +216,19 @@ def test_packed_models_are_cached_and_a_damaged_one_is_replaced(content, tmp_pat
     ("options", "message"),
     [
         ({"precision": "int8"}, "the model: not quantized: export it in int8 with `levit export`"),
-        ({"provider": "cpu"}, "`provider` is an option of onnxruntime, not of native"),
+        ({"provider": "cpu"}, "provider is an option of onnxruntime, not of native"),
     ],
 )
 def test_missing_precisions_and_providers_are_errors(content, options, message):
-    with pytest.raises(EngineError) as caught:
+    with pytest.raises((ConfigError, EngineError)) as caught:
         open_engine(content, engine="native", **options)
     assert str(caught.value).startswith(message)
+
+
+def test_a_missing_precision_is_an_error_before_anything_is_packed(content, monkeypatch):
+    monkeypatch.setattr("levit.runtime.native_engine.open_packed", lambda *_: pytest.fail("it was packed"))
+    with pytest.raises(EngineError, match="not quantized"):
+        NativeEngine(content, precision="int8")
 
 
 def test_other_files_are_errors_of_one_line(tmp_path):

@@ -16,7 +16,7 @@ from levit.deployment.build import build_artifact
 from levit.deployment.reference import run_reference
 from levit.errors import EngineError
 from levit.runtime.native_format import split_metadata
-from levit.runtime.native_library import instruction_sets
+from levit.runtime.native_library import instruction_sets, load_library
 from levit.runtime.native_network import NativeNetwork
 from levit.runtime.native_packing import pack
 from levit.spec.architecture import Architecture, Downsample
@@ -210,6 +210,42 @@ def test_damaged_records_give_an_error_or_logits(data):
         content[position] = data.draw(st.integers(0, 255))
     with suppress(EngineError):
         assert compute(bytes(content), images_and_logits(SMALL, 1)[0]).shape == (1, SMALL.num_labels)
+
+
+def test_a_model_whose_arrays_together_need_too_much_memory_is_refused():
+    stem = Architecture(
+        image_size=13_824,  # 191 million values, each in four arrays of two or four bytes
+        num_channels=1,
+        patch_size=128,
+        stride=128,
+        hidden_sizes=(16,),
+        depths=(0,),
+        num_attention_heads=(1,),
+        key_dim=(8,),
+        mlp_ratio=(2,),
+        attention_ratio=(2,),
+        num_labels=2,
+    )
+    with pytest.raises(EngineError, match=r"the native library cannot open it \(it needs too much memory\)"):
+        NativeNetwork(packed(stem), threads=1)
+
+
+def test_a_batch_that_is_computed_in_parts_has_all_logits():
+    images, _ = images_and_logits(SMALL, 10)
+    many = np.tile(images, (103, 1, 1, 1))  # more than native/engine.cpp computes at once
+    np.testing.assert_array_equal(compute(packed(SMALL), many), np.tile(compute(packed(SMALL), images), (103, 1)))
+
+
+def test_a_closed_network_is_an_error():
+    images, _ = images_and_logits(SMALL, 1)
+    network = NativeNetwork(packed(SMALL), threads=1)
+    network.close()
+    for compute_closed in (network.run, lambda images: network.run_bytes([images.tobytes()])):
+        with pytest.raises(EngineError, match="the native network is closed: open a new one"):
+            compute_closed(images)
+    library = load_library()
+    for function in (library.levit_run_values, library.levit_run_pixels):
+        assert function(None, images.ctypes.data, 1, images.ctypes.data) == 1
 
 
 def test_a_model_in_memory_may_have_any_address():

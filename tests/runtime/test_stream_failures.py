@@ -77,6 +77,23 @@ def test_an_unexpected_error_of_decoding_ends_the_stream():
     assert no_stream_thread_is_left()
 
 
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 20])
+def test_an_exception_of_the_images_ends_the_stream_after_the_predictions_before_it(count):
+    def images():
+        yield from [RED] * count
+        raise OSError("the camera is gone")
+
+    predictions = []
+
+    def consume() -> None:
+        predictions.extend(color_classifier().stream(images(), batch_size=2))
+
+    with pytest.raises(OSError, match="the camera is gone"):
+        in_time(consume)
+    assert [prediction.error for prediction in predictions] == [None] * count
+    assert no_stream_thread_is_left()
+
+
 def test_an_error_of_submitting_ends_the_stream():
     classifier = Classifier(InjectingEngine(submit_error=EngineError("the queue is full")))
     with pytest.raises(EngineError, match="the queue is full"):

@@ -22,6 +22,7 @@ from levit.serving.served_model import NamedModel
 from levit.serving.service import Service
 from tests.runtime.small_model import color_artifact, write_checkpoint
 from tests.serving.memory_connection import connections
+from tests.serving.page_browser import find_browser, launched_browser, opened_pages, running_service
 from tests.serving.server_process import ServerProcess
 
 
@@ -109,3 +110,25 @@ def server(fruit: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
     cache = tmp_path_factory.mktemp("cache")
     with ServerProcess(f"fruit={fruit}", f"again={fruit}", "--drain", "0", cache=cache) as process:
         yield process
+
+
+@pytest.fixture(scope="module")
+def page_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a real server for a browser, with the models `fruit` and `other`."""
+    find_browser()
+    with running_service(tmp_path_factory.mktemp("models")) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Browser without a window."""
+    with launched_browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def open_page(browser: Any, page_address: str) -> Iterator[Callable[..., Any]]:
+    """Function that opens the page; at the end, nothing may have failed in it."""
+    with opened_pages(browser, page_address) as open_page:
+        yield open_page

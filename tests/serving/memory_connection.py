@@ -28,10 +28,11 @@ class MemoryTransport(asyncio.Transport):
         self._content = b""
 
     def write(self, data: bytes) -> None:
+        assert not self.has_eof
         self._content += data
         head, end, body = self._content.partition(b"\r\n\r\n")
         fields = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:])
-        if end and len(body) >= int(fields[b"content-length"]) * self._has_body:
+        if end and len(body) >= int(fields.get(b"content-length", 0)) * self._has_body:
             self.response.set_result((int(head.split()[1]), list(fields.items()), body))
 
     def is_closing(self) -> bool:

@@ -143,6 +143,14 @@ def give_image(page: Any, kind: str) -> None:
     )
 
 
+def drop_files(page: Any, *paths: str) -> None:
+    """Drop files or folders of the disk, as from another window."""
+    session = page.context.new_cdp_session(page)
+    data = {"items": [], "files": list(paths), "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 200, "y": 300, "data": data})
+
+
 def tab_to(page: Any, selector: str) -> None:
     """Press the tab key until an element has the focus."""
     for _ in range(30):
@@ -191,10 +199,13 @@ class HeldRequests:
 
     Attributes:
         routes: the requests so far.
+        aborted: those that the page has aborted, in this order.
     """
 
     def __init__(self, page: Any, pattern: str) -> None:
         self.routes: list[Any] = []
+        self.aborted: list[Any] = []
+        page.on("requestfailed", self._note_abort)
         self._page = page
         self._responses = 0
         page.route(pattern, lambda route: self.routes.append(route))
@@ -217,6 +228,9 @@ class HeldRequests:
         self._page.click(selector)
         wait_until(self._page, lambda: len(self.routes) > count)
 
+    def _note_abort(self, request: Any) -> None:
+        self.aborted += [route for route in self.routes if route.request == request]
+
     def let_go(self, index: int, **response: Any) -> None:
         """Give a request its response, by default that of the service, and wait until the page has shown it."""
         if response:
@@ -238,9 +252,10 @@ class PretendedCamera:
         self._page = page
         page.evaluate(
             """() => {
-              [window.streams, window.prompts] = [[], []];
+              [window.canvases, window.streams, window.prompts] = [[], [], []];
               navigator.mediaDevices.getUserMedia = () => new Promise(resolve => prompts.push(() => {
-                streams.push(document.createElement('canvas').captureStream());
+                canvases.push(document.createElement('canvas'));
+                streams.push(canvases.at(-1).captureStream());
                 resolve(streams.at(-1));
               }));
             }"""
@@ -249,6 +264,10 @@ class PretendedCamera:
     def allow(self) -> None:
         """Allow all that the page has asked for."""
         self._page.evaluate("() => prompts.splice(0).forEach(allow => allow())")
+
+    def show_picture(self) -> None:
+        """Show the first picture of the last stream."""
+        self._page.evaluate("() => canvases.at(-1).getContext('2d').fillRect(0, 0, 100, 100)")
 
     def states(self) -> list[str]:
         """State of each stream that was opened: "live" or "ended"."""

@@ -20,7 +20,7 @@ def test_the_capacity_is_never_exceeded_and_everything_is_released(capacity, req
             seen.append(admission.images)
             ticket.extend(more)
         except RequestError as error:
-            refusals.append((error.status, images <= capacity and more <= capacity))
+            refusals.append((error.status, images + more <= capacity))
         for ticket in tickets[: released % (len(tickets) + 1)]:
             ticket.release(released)
         seen.append(admission.images)
@@ -39,4 +39,14 @@ def test_a_refused_ticket_counts_nothing():
         admission.admit(4)
     with admission.admit(2), pytest.raises(RequestError, match="the queue is full: 2 of 3 images"):
         admission.admit(2)
+    assert admission.images == 0
+
+
+def test_a_request_whose_images_are_admitted_in_two_steps_is_refused_for_their_total():
+    admission = Admission(3)
+    with admission.admit(1) as ticket:
+        with pytest.raises(RequestError, match="4 images are more than the service takes at once, 3") as refusal:
+            ticket.extend(3)
+        assert (refusal.value.status, admission.images) == (413, 1)
+        ticket.extend(2)
     assert admission.images == 0

@@ -1,11 +1,13 @@
 """Tensors of the Open Inference Protocol: round trips, and refusal of any other bytes."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from levit.serving.binary_tensors import read_binary_tensor, read_tensor, write_elements
+from levit.serving.binary_tensors import check_shape, read_binary_tensor, read_tensor, write_elements
 from levit.serving.errors import RequestError
 
 
@@ -37,3 +39,57 @@ def test_numbers_are_the_same_in_json_and_in_binary(numbers):
 def test_numbers_of_another_size_are_refused(size, shape):
     with pytest.raises(RequestError, match="the data are not FP32 of the shape"):
         read_binary_tensor("pixel_values", "FP32", shape, memoryview(bytes(size)))
+
+
+@pytest.mark.parametrize("nested", [[[[7, 8], [9, 0]]], [7, [8, [9]], 0], [7, 8, 9, 0]], ids=str)
+def test_numbers_in_json_are_flat_or_nested(nested):
+    assert read_tensor("pixels", "UINT8", (2, 2), nested).values.tolist() == [[7, 8], [9, 0]]
+
+
+@pytest.mark.parametrize(
+    ("datatype", "data"),
+    [
+        ("UINT8", [256]),
+        ("UINT8", [-1]),
+        ("UINT8", [10**30]),
+        ("UINT8", [1.0]),
+        ("UINT8", [True]),
+        ("FP32", [False]),
+        ("FP32", [None]),
+        ("FP32", ["1"]),
+        ("FP32", [{}]),
+        ("FP32", {"0": 1}),
+        ("FP32", None),
+        ("FP32", 1),
+        ("FP32", [10**400]),
+        ("FP32", [1, 2]),
+        ("FP32", []),
+    ],
+    ids=lambda value: str(value)[:12],
+)
+def test_other_values_than_the_numbers_of_a_type_are_refused(datatype, data):
+    with pytest.raises(RequestError) as error:
+        read_tensor("x", datatype, (1,), data)
+    assert error.value.status == 400
+
+
+def test_a_long_text_among_short_ones_takes_no_room_for_each():
+    data = ["x" * 100_000, *[""] * 999]
+    tracemalloc.start()
+    try:
+        with pytest.raises(RequestError, match="the data are not UINT8"):
+            read_tensor("pixels", "UINT8", (1000,), data)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("shape", [[0], [0, *[2**31 - 1] * 3], [1, 0, 2**31 - 1, 2**31 - 1]], ids=str)
+def test_a_shape_without_values_is_refused(shape):
+    with pytest.raises(RequestError, match="input 'pixels' has no image"):
+        check_shape("pixels", shape)
+
+
+def test_more_elements_than_the_shape_has_are_not_read():
+    with pytest.raises(RequestError, match=r"the shape \[1\] does not have 2 values"):
+        read_binary_tensor("image", "BYTES", (1,), memoryview(bytes(4_000)))

@@ -1,9 +1,14 @@
 """Bodies of requests: limits of their size, and of the memory for all of them."""
 
 import asyncio
+import tracemalloc
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from levit.serving.bodies import Body, BodyReader
+from levit.serving.lifecycle import Lifecycle
 from tests.serving.conftest import png
 from tests.serving.requests import Connection, request, until
 
@@ -52,3 +57,33 @@ def test_bodies_that_need_too_much_memory_together_are_refused(run):
         assert (await request(running.application, "POST", path, RED)).status == 200
 
     run(test, max_body=1000)
+
+
+def body_of(parts) -> Body:
+    body = Body(BodyReader(10_000_000, Lifecycle()))
+    for part in parts:
+        body.add(part)
+    return body
+
+
+@given(st.lists(st.one_of(st.binary(max_size=9), st.integers(4_000, 5_000).map(lambda size: b"x" * size))))
+def test_a_body_is_its_parts_in_their_order(parts):
+    content = body_of(parts).content()
+    assert isinstance(content, bytes)
+    assert content == b"".join(parts)
+
+
+def test_one_large_part_is_not_copied():
+    part = bytes(5_000)
+    assert body_of([part, b""]).content() is part
+
+
+def test_small_parts_take_hardly_more_memory_than_their_bytes():
+    parts = (number.to_bytes(2, "big") for number in range(50_000))
+    tracemalloc.start()
+    try:
+        body = body_of(parts)
+        assert tracemalloc.get_traced_memory()[0] < 200_000
+        assert len(body.content()) == 100_000
+    finally:
+        tracemalloc.stop()

@@ -42,7 +42,7 @@ def damage(content: bytes, generator: random.Random) -> bytes:
     return bytes(damaged)
 
 
-def test_no_damaged_request_is_an_error_of_the_program(run, capfd):
+def test_no_damaged_request_is_an_error_of_the_program_or_in_a_log(run, capfd, caplog):
     async def test(running):
         generator = random.Random(0)
         valid = valid_requests()
@@ -58,3 +58,4 @@ def test_no_damaged_request_is_an_error_of_the_program(run, capfd):
 
     run(test)
     assert capfd.readouterr().err == ""
+    assert caplog.records == []  # which pytest keeps from standard error

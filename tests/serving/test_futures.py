@@ -21,10 +21,10 @@ def test_work_that_ends_after_its_deadline_reports_nothing_to_the_event_loop(run
             ended.set()
 
         with pytest.raises(RequestError, match="no result within"):
-            await running.service.run(work, Deadline(0.01), Connection([]).receive)
+            await running.service.explain(work, Deadline(0.01), Connection([]).receive)
         gate.set()
         assert await asyncio.to_thread(ended.wait, 600)
-        await running.service.run(lambda: None, Deadline(600), Connection([]).receive)  # after it in the one thread
+        await running.service.explain(lambda: None, Deadline(600), Connection([]).receive)  # after it in the one thread
         assert reported == []
 
     run(test, threads=1)

@@ -12,7 +12,7 @@ from levit.serving.served_model import NamedModel
 from levit.serving.service import Service
 from tests.serving.conftest import GatedEngine, png
 from tests.serving.memory_connection import connect
-from tests.serving.requests import until
+from tests.serving.requests import metric, until
 
 RED = png(255, 0, 0)
 
@@ -73,7 +73,7 @@ def test_large_bodies_and_many_requests_in_one_part_are_no_endless_head(run):
     run(test)
 
 
-def test_fields_without_an_end_after_a_body_end_the_connection(run):
+def test_fields_without_an_end_after_a_body_are_refused(run):
     async def test(running):
         protocol, transport = connect(running.service)
         running.engine.gate.clear()
@@ -81,9 +81,65 @@ def test_fields_without_an_end_after_a_body_end_the_connection(run):
         protocol.data_received(head + b"%x\r\n%s\r\n0\r\nX: " % (len(RED), RED))
         for _ in range(65):
             protocol.data_received(b"x" * 1024)
-        assert transport.is_closed
+        assert (await transport.response)[0] == 431
+        assert transport.has_eof
+        assert metric(running.service, "levit_requests_in_progress") == 0
         protocol.connection_lost(None)
+
+    run(test)
+
+
+@pytest.mark.parametrize("rest", [b"\0", b"GET /healthz HTTP/1.1\r\nX: " + b"x" * 66_000], ids=["no HTTP", "no end"])
+@pytest.mark.parametrize("query", ["", "?timeout=600"], ids=["direct", "application"])
+def test_what_comes_after_a_request_does_not_take_the_place_of_its_response(run, query, rest, capfd):
+    async def test(running):
+        protocol, transport = connect(running.service)
+        running.engine.gate.clear()
+        protocol.data_received(post(f"/predictions/colors{query}"))
+        await running.engine_started()
+        for part in (rest, rest):
+            protocol.data_received(part)
+        assert not transport.is_closed
         running.engine.gate.set()
+        status, headers, _ = await transport.response
+        assert (status, dict(headers)[b"connection"]) == (200, b"close")
+        assert transport.has_eof
+        protocol.connection_lost(None)
+        await until(lambda: metric(running.service, 'levit_requests_total{model="colors",status="200"}') == 1)
+
+    run(test)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("query", ["", "?timeout=600"], ids=["direct", "application"])
+def test_a_damaged_body_in_parts_is_refused(run, query):
+    async def test(running):
+        protocol, transport = connect(running.service)
+        head = f"POST /predictions/colors{query} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+        protocol.data_received(head + b"2\r\nxy\r\nno size\r\n")
+        assert (await transport.response)[0] == 400
+        await until(lambda: metric(running.service, "levit_requests_in_progress") == 0)
+        protocol.connection_lost(None)
+
+    run(test)
+
+
+@pytest.mark.parametrize("query", ["", "?timeout=600"], ids=["direct", "application"])
+@pytest.mark.parametrize("size", [1, 100, 1_000_000], ids="parts of {}".format)
+def test_an_offer_of_http_2_does_not_lose_the_body(run, query, size):
+    """Java's HttpClient makes this offer with each request."""
+
+    async def test(running):
+        protocol, transport = connect(running.service)
+        offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\nHost:"
+        content = 2 * post(f"/predictions/colors{query}").replace(b"Host:", offer)
+        for start in range(0, len(content), size):
+            protocol.data_received(content[start : start + size])
+        for _ in range(2):
+            status, _, body = await transport.response
+            assert (status, b'"red"' in body) == (200, True)
+            transport.expect_response()
+        protocol.connection_lost(None)
 
     run(test)
 

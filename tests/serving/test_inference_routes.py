@@ -105,7 +105,7 @@ def test_the_server_and_its_models_describe_themselves(server):
         ({"inputs": [IMAGE | {"shape": [-1]}]}, "input 'image': shape must contain whole numbers"),
         ({"inputs": [IMAGE | {"shape": [0], "data": []}]}, "input 'image' has no image"),
         ({"inputs": [IMAGE | {"shape": []}]}, "input 'image': shape must be a list of 1 to 8 sizes"),
-        ({"inputs": [{**IMAGE, "data": [7]}]}, "input 'image': the values of BYTES are texts in base64"),
+        ({"inputs": [{**IMAGE, "data": [7]}]}, "input 'image': the values of BYTES must be strings in base64"),
         ({"inputs": [{name: IMAGE[name] for name in ("name", "datatype", "shape")}]}, "input 'image' has no data"),
         ({"inputs": [PIXELS | {"shape": [3]}]}, "input 'pixels' has the shape [3]: give one of 4 sizes"),
         ({"inputs": [VALUES | {"shape": [3]}]}, "input 'pixel_values' has the shape [3]: give one of 4 sizes"),
@@ -118,7 +118,7 @@ def test_the_server_and_its_models_describe_themselves(server):
         ({"outputs": [{"name": "logits", "parameters": {"classification": -1}}]}, "output 'logits': classification"),
         ({"parameters": {"timeout": "x"}}, "timeout must be a whole number of microseconds"),
         ({"parameters": {"binary_data_output": 1}}, "binary_data_output must be true or false"),
-        ({"id": 7}, "id must be a text"),
+        ({"id": 7}, "id must be a string"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -128,9 +128,9 @@ def test_a_wrong_request_is_one_line(server, change, error):
     assert response.json["error"].startswith(error)
 
 
-@pytest.mark.parametrize("values", [[256], [-1], [1.5], ["a"], [[1], 2], [10**30], 7])
+@pytest.mark.parametrize("values", [[256, 0, 0], [-1, 0, 0], [1.5, 0, 0], ["a", 0, 0], [[1], 2], [10**30, 0, 0], 7])
 def test_other_values_than_bytes_are_refused(server, values):
-    tensor = {"name": "pixels", "datatype": "UINT8", "shape": [1, 1, 1, 1], "data": values}
+    tensor = {"name": "pixels", "datatype": "UINT8", "shape": [1, 1, 1, 3], "data": values}
     assert server.post(PATH, {"inputs": [tensor]}).status == 400
 
 

@@ -73,6 +73,26 @@ def test_each_stage_of_an_image_is_observed_once(run, body, headers):
     run(test)
 
 
+def test_a_refused_explanation_is_counted_with_its_model(run):
+    async def test(running):
+        running.service.admission.admit(1)
+        assert (await request(running.application, "POST", "/explanations/colors", RED)).status == 429
+        assert metric(running.service, 'levit_requests_total{model="colors",status="429"}') == 1
+
+    run(test, capacity=1)
+
+
+def test_normalized_values_are_observed_as_one_batch(run):
+    async def test(running):
+        tensor = {"name": "pixel_values", "datatype": "FP32", "shape": [3, 3, 16, 16], "data": [0.5] * 2304}
+        body = json.dumps({"inputs": [tensor]}).encode()
+        assert (await request(running.application, "POST", "/v2/models/colors/infer", body, JSON)).status == 200
+        assert metric(running.service, f"levit_batch_images_sum{MODEL}") == 3
+        assert metric(running.service, stage("compute")) == 1
+
+    run(test)
+
+
 def test_an_image_that_cannot_be_decoded_is_not_computed(run):
     async def test(running):
         assert (await request(running.application, "POST", "/predictions/colors", b"no image")).status == 400

@@ -45,15 +45,55 @@ def test_a_file_without_usable_keys_is_refused(tmp_path, content, message):
         read_api_keys(str(tmp_path / "keys.txt"), {})
 
 
+def test_spaces_and_a_byte_order_mark_are_no_part_of_a_key(tmp_path):
+    (tmp_path / "keys.txt").write_bytes("\ufefffirst key\r\n".encode())
+    assert read_api_keys(str(tmp_path / "keys.txt"), {"LEVIT_API_KEY": " third key\n"}) == ("third key", "first key")
+    with pytest.raises(ConfigError, match="fewer than 8 characters"):  # and not a service without a key
+        read_api_keys(None, {"LEVIT_API_KEY": " "})
+
+
+@pytest.mark.parametrize(
+    ("given", "origin"),
+    [
+        ("*", "*"),
+        ("https://a.example", "https://a.example"),
+        ("https://A.example/", "https://a.example"),
+        ("https://a.example:443", "https://a.example"),
+        ("http://a.example:80/", "http://a.example"),
+        ("http://a.example:443", "http://a.example:443"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+        ("moz-extension://0a-1b", "moz-extension://0a-1b"),
+    ],
+)
+def test_origins_have_the_form_in_which_browsers_send_them(given, origin):
+    assert ServiceOptions(origins=(given,)).origins == (origin,)
+
+
+@pytest.mark.parametrize(
+    "origin", ["", "a.example", "https://", "https://a.example/x", "https://a.example//", "https://é.example", "null"]
+)
+def test_what_is_no_origin_is_refused(origin):
+    with pytest.raises(ConfigError, match=r"origins is .*: give SCHEME://HOST or SCHEME://HOST:PORT"):
+        ServiceOptions(origins=(origin,))
+
+
 def test_a_model_without_a_name_has_that_of_its_file():
     assert parse_model("runs/my flowers") == ("my-flowers", "runs/my flowers")
     assert parse_model("models/cats.v2.onnx") == ("cats.v2", "models/cats.v2.onnx")
     assert parse_model("facebook/levit-128S") == ("levit-128S", "facebook/levit-128S")
+    assert parse_model("école.onnx") == ("cole", "école.onnx")
     assert parse_model("-") == ("default", "-")
     assert parse_model("cats=-") == ("cats", "-")
 
 
+def test_the_folder_of_the_program_is_a_model_with_the_name_of_the_folder(tmp_path, monkeypatch):
+    (tmp_path / "flowers" / "old").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "flowers" / "old")
+    assert parse_model(".") == ("old", ".")
+    assert parse_model("..") == ("flowers", "..")
+
+
 @pytest.mark.parametrize("name", ["", "a/b", "..", "-x", "é", "x" * 101])
 def test_names_that_cannot_be_part_of_an_address_are_refused(name):
-    with pytest.raises(ConfigError, match="the name of a model"):
+    with pytest.raises(ConfigError, match=r"the name of a model is .*: give NAME=MODEL, with a name of letters"):
         NamedModel(name, ModelOptions(None))

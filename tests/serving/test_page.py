@@ -12,15 +12,11 @@ from tests.serving.page_browser import (
     HeldRequests,
     PretendedCamera,
     expect,
-    find_browser,
     give_image,
-    launched_browser,
     names,
     opaque_pixels,
-    opened_pages,
     predicted_labels,
     refuse_models,
-    running_service,
     tab_to,
     upload,
     violations,
@@ -43,31 +39,11 @@ def test_the_page_is_small_and_refers_to_nothing_outside():
         assert word not in files["index.html"].decode()
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    find_browser()
-    with running_service(tmp_path_factory.mktemp("models")) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with launched_browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def open_page(browser, address):
-    """Function that opens the page; at the end, nothing may have failed in it."""
-    with opened_pages(browser, address) as open_page:
-        yield open_page
-
-
-def test_an_image_gets_its_labels_and_scores(open_page, address):
+def test_an_image_gets_its_labels_and_scores(open_page, page_address):
     page = open_page()
     assert page.title() == "levit"
     upload(page, PHOTOS[0])
-    labels = predicted_labels(address, PHOTOS[0])
+    labels = predicted_labels(page_address, PHOTOS[0])
     assert names(page) == [label["name"] for label in labels]
     scores = [f"{100 * label['score']:.1f}\u00a0%" for label in labels]
     assert page.locator("#labels .score").all_text_contents() == scores
@@ -145,7 +121,7 @@ def test_only_the_heat_map_of_the_label_that_was_chosen_last_is_shown(open_page)
     held.click(FIRST)
     page.click(SECOND)  # its map is known already
     held.click("#labels li:nth-child(3) button")
-    held.let_go(0)
+    wait_until(page, lambda: held.aborted == held.routes[:1])
     assert page.get_attribute(FIRST, "aria-pressed") == "false"
     assert page.get_attribute(SECOND, "aria-pressed") == "true"
     assert "busy" in page.get_attribute("#explain", "class")  # the third one is still awaited
@@ -155,18 +131,18 @@ def test_only_the_heat_map_of_the_label_that_was_chosen_last_is_shown(open_page)
 
 
 @pytest.mark.parametrize(("choose", "cancel"), [(FIRST, FIRST), (FIRST, "#explain"), (SECOND, "#explain")])
-def test_a_second_click_cancels_a_heat_map_and_a_third_one_asks_for_no_other(open_page, choose, cancel):
+def test_a_second_click_cancels_a_heat_map_and_a_third_one_asks_again(open_page, choose, cancel):
     page = open_page()
     upload(page, PHOTOS[0])
     held = HeldRequests(page, "**/explanations/**")
     held.click(choose)
     page.click(cancel)
     assert "busy" not in page.get_attribute("#explain", "class")
-    held.let_go(0)
-    assert page.is_hidden("#heat")
-    page.click(choose)
-    page.wait_for_selector("#heat", state="visible")
-    assert len(held.routes) == 1
+    wait_until(page, lambda: held.aborted == held.routes)
+    held.click(choose)
+    held.let_go(1)
+    assert page.is_visible("#heat")
+    assert page.get_attribute(choose, "aria-pressed") == "true"
 
 
 def test_the_error_of_a_heat_map_is_shown_with_its_image_until_one_succeeds(open_page):
@@ -175,7 +151,7 @@ def test_the_error_of_a_heat_map_is_shown_with_its_image_until_one_succeeds(open
     held = HeldRequests(page, "**/explanations/**")
     held.click(FIRST)
     page.click("#entries li:first-child button")  # the other image
-    held.let_go(0, status=500, json={"error": "no map"})
+    wait_until(page, lambda: held.aborted == held.routes)
     assert page.is_hidden("#note")
     held.click(FIRST)
     held.let_go(1, status=500, json={"error": "no map"})
@@ -198,6 +174,21 @@ def test_clicks_while_the_browser_asks_for_the_camera_open_one_stream(open_page)
     page.click("#photograph")
     camera.allow()
     assert camera.states() == ["ended", "live"]
+
+
+def test_a_photo_can_be_taken_as_soon_as_the_camera_shows_a_picture(open_page):
+    page = open_page()
+    camera = PretendedCamera(page)
+    for count in (1, 2):
+        page.click("#photograph")
+        camera.allow()
+        page.wait_for_selector("#camera", state="visible")
+        assert page.is_disabled("#shoot")
+        camera.show_picture()
+        page.click("#shoot")  # which waits until it is enabled
+        wait_for_results(page, count)
+    assert page.inner_text("#file-name") == "photo.jpg"
+    assert len(names(page)) == len(LABELS)
 
 
 def test_the_page_asks_for_the_models_until_they_are_loaded(open_page):
@@ -256,7 +247,7 @@ def test_another_model_classifies_the_image_again(open_page):
     assert page.locator("#labels .score").all_text_contents() != before
 
 
-def test_a_service_with_keys_asks_for_one_and_a_busy_one_is_asked_again(open_page, address):
+def test_a_service_with_keys_asks_for_one_and_a_busy_one_is_asked_again(open_page):
     page = open_page()
     seen = []
 

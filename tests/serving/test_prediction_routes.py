@@ -74,10 +74,10 @@ def test_default_is_the_first_model(server):
         ("fruit", b"{", "application/json", 400, "the body is not JSON"),
         ("fruit", b"[" * 100_000, "application/json", 400, "the body is not JSON"),
         ("fruit", b"[]", "application/json", 422, "the body must be a JSON object"),
-        ("fruit", b"{}", "application/json", 422, "give either image or images"),
+        ("fruit", b"{}", "application/json", 422, "give image or images, not both"),
         ("fruit", b'{"url": "http://x"}', "application/json", 422, "unknown field 'url': give image, images or top_k"),
         ("fruit", b'{"images": []}', "application/json", 422, "images must be a list with at least one image"),
-        ("fruit", b'{"image": 7}', "application/json", 422, "image must be a text in base64"),
+        ("fruit", b'{"image": 7}', "application/json", 422, "image must be a string in base64"),
         ("fruit", b'{"image": "", "top_k": 0}', "application/json", 422, "top_k is 0: give a whole number"),
         ("fruit", b'{"image": "***"}', "application/json", 400, "image: not base64"),
         ("fruit", b"", "multipart/form-data", 400, "the form has no boundary"),
@@ -98,11 +98,16 @@ def test_a_wrong_request_has_a_status_and_one_line(server, path, body, kind, sta
     assert "\n" not in response.json["error"]
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/x", 404), ("GET", "/predictions/fruit", 405)])
-def test_other_paths_and_methods_have_errors_as_json(server, method, path, status):
+@pytest.mark.parametrize(
+    ("method", "path", "status", "error"),
+    [
+        ("GET", "/x", 404, "not found: /x"),
+        ("GET", "/predictions/fruit", 405, "method GET not allowed"),
+    ],
+)
+def test_other_paths_and_methods_have_errors_as_json(server, method, path, status, error):
     response = server.request(method, path)
-    assert response.status == status
-    assert list(response.json) == ["error"]
+    assert (response.status, response.json) == (status, {"error": error})
 
 
 def test_an_image_with_too_many_pixels_is_refused_before_it_is_decoded(server):
@@ -113,4 +118,4 @@ def test_an_image_with_too_many_pixels_is_refused_before_it_is_decoded(server):
     header[29:33] = zlib.crc32(header[12:29]).to_bytes(4, "big")
     response = server.request("POST", "/predictions/fruit", bytes(header))
     assert response.status == 400
-    assert "144 megapixels are more than the limit of 100" in response.json["error"]
+    assert "144,000,000 pixels are more than the limit of 100,000,000" in response.json["error"]

@@ -32,16 +32,23 @@ def test_other_origins_are_refused_unless_they_are_allowed(run):
                 refused = await request(running.application, "POST", path, RED, origin | {"Sec-Fetch-Site": site})
                 reason = "pages of https://example.org may not use this service: allow it with --cors"
                 assert (refused.status, refused.json) == (403, {"error": reason})
-        for site in ("same-origin", "none"):
-            own = {"Sec-Fetch-Site": site}
-            assert (await request(running.application, "POST", "/predictions/colors", RED, own)).status == 200
+            # At http://lab:8000, browsers send no Sec-Fetch-Site.
+            for other in ("http://lab", "http://lab:8001", "https://example.org", "null"):
+                foreign = {"Host": "lab:8000", "Origin": other}
+                assert (await request(running.application, "POST", path, RED, foreign)).status == 403
+        own = [{"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}, {}]
+        own += [{"Host": host, "Origin": f"http://{host}"} for host in ("Lab", "lab:8000", "[::1]:8000")]
+        own += [{"Host": "lab:80", "Origin": "http://lab"}, {"Host": "lab:443", "Origin": "https://lab"}]
+        for headers in own:
+            assert (await request(running.application, "POST", "/predictions/colors", RED, headers)).status == 200
 
     async def test_allowed(running):
         origin = {"Origin": "https://example.org"}
         response = await request(running.application, "GET", "/models", headers=origin)
         assert response.headers["access-control-allow-origin"] == "https://example.org"
         sent = origin | {"Sec-Fetch-Site": "cross-site"}
-        assert (await request(running.application, "POST", "/predictions/colors", RED, sent)).status == 200
+        for headers in (sent, origin):
+            assert (await request(running.application, "POST", "/predictions/colors", RED, headers)).status == 200
         preflight = origin | {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key"}
         assert (await request(running.application, "OPTIONS", "/predictions/colors", headers=preflight)).status == 200
 

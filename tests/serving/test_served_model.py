@@ -13,4 +13,4 @@ def test_no_network_is_compiled_after_the_start(fruit, tmp_path, monkeypatch):
     compiled = {file for file in tmp_path.rglob("*") if file.is_file()}
     assert served.opened.engine.run(np.zeros((2, 3, 32, 32), np.float32)).shape == (2, 5)
     assert {file for file in tmp_path.rglob("*") if file.is_file()} == compiled
-    served.close()
+    served.opened.close()

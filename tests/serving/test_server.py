@@ -49,8 +49,12 @@ def test_the_address_and_the_models_are_printed_when_they_are_ready(server):
     ("arguments", "message"),
     [
         (["missing.onnx"], "levit: missing.onnx: no such file\n"),
-        (["a=-", "a=-"], "levit: two models are called 'a': give each a name of its own: NAME=MODEL\n"),
+        (["a=-", "a=-"], "levit: two models are called 'a': give each a unique name: NAME=MODEL\n"),
         (["--timeout", "0"], "levit: --timeout is 0: give a finite number above 0\n"),
+        (["--max-body", "nan"], "levit: --max-body is nan: give a finite number above 0\n"),
+        (["--max-body", "1e305"], "levit: --max-body is 1e+305: give a finite number above 0\n"),
+        (["--max-body", "0"], "levit: --max-body is 0: give a finite number above 0\n"),
+        (["--cors", "a.example"], "levit: --cors is 'a.example': give SCHEME://HOST or SCHEME://HOST:PORT, such as "),
         (["--api-keys", "missing.txt"], "levit: missing.txt cannot be read (No such file or directory)\n"),
         (["--host", "host.invalid"], "levit: cannot listen on host.invalid:0 ("),
     ],

@@ -5,6 +5,8 @@ import base64
 import json
 import threading
 
+import pytest
+
 from levit.runtime.cpu_count import usable_cores
 from levit.serving.deadlines import Deadline
 from tests.serving.conftest import png
@@ -187,6 +189,26 @@ def test_a_failure_of_the_engine_is_an_error_without_a_traceback(run, capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_the_other_images_of_a_request_are_not_computed_after_a_failure_of_the_engine(run):
+    async def test(running):
+        computed = []
+
+        def fail(batch):
+            computed.append(len(batch))
+            raise ZeroDivisionError
+
+        running.engine._logits = fail
+        text = base64.b64encode(RED).decode()
+        body = json.dumps({"images": [text] * 200}).encode()
+        headers = {"Content-Type": "application/json"}
+        refused = await request(running.application, "POST", "/predictions/colors", body, headers)
+        after = await request(running.application, "POST", "/predictions/colors", RED)  # in the order of the queue
+        assert (refused.status, after.status) == (503, 503)
+        assert sum(computed) < 200
+
+    run(test, threads=1)
+
+
 def test_an_error_of_the_program_itself_is_one_line_in_the_log(run, capfd, monkeypatch):
     async def test(running):
         monkeypatch.setattr(running.service, "accept", lambda model, scope: {}["secret"])
@@ -242,16 +264,24 @@ def test_a_request_of_the_fast_route_has_the_response_of_the_general_one(run):
     run(test)
 
 
-def test_a_request_in_json_does_not_wait_for_explanations(run):
+VALUES = {"name": "pixel_values", "datatype": "FP32", "shape": [1, 3, 16, 16], "data": [0.5] * 768}
+
+
+@pytest.mark.parametrize(
+    ("path", "values"),
+    [
+        ("/predictions/colors", {"image": base64.b64encode(RED).decode()}),
+        ("/v2/models/colors/infer", {"inputs": [VALUES]}),
+    ],
+)
+def test_a_request_in_json_does_not_wait_for_explanations(run, path, values):
     async def test(running):
         gate = threading.Event()
         connection = Connection([])
-        explaining = asyncio.create_task(running.service.run(gate.wait, Deadline(600), connection.receive))
+        explaining = asyncio.create_task(running.service.explain(gate.wait, Deadline(600), connection.receive))
         await asyncio.sleep(0)
-        body = json.dumps({"image": base64.b64encode(RED).decode()}).encode()
-        response = await request(
-            running.application, "POST", "/predictions/colors", body, {"content-type": "application/json"}
-        )
+        headers = {"content-type": "application/json"}
+        response = await request(running.application, "POST", path, json.dumps(values).encode(), headers)
         assert (response.status, explaining.done()) == (200, False)
         gate.set()
         assert await explaining

@@ -11,6 +11,7 @@ from levit.images.transform import normalize, read_and_preprocess
 from levit.sparsifying.average_attention import average_attention
 from tests.architectures import small_architecture
 from tests.conftest import EXAMPLES, random_checkpoint
+from tests.evaluation.color_data import UNREADABLE, ColorDataset
 
 
 def test_it_is_the_mean_of_the_attention_that_torch_records():
@@ -36,6 +37,12 @@ def test_removed_keys_have_no_attention():
     for array, mask in zip(average.values(), masks.values(), strict=True):
         assert not array[~mask].any()
         assert array[mask].all()
+
+
+def test_a_damaged_image_is_named():
+    checkpoint, data = random_checkpoint(small_architecture()), ColorDataset([UNREADABLE])
+    with pytest.raises(levit.ImageError, match=r"^colors: unreadable: not an image"):
+        average_attention(checkpoint, data)
 
 
 def test_no_images_are_an_error():

@@ -41,6 +41,25 @@ def test_keys_of_equal_attention_are_kept_in_their_order():
     assert select_by_mass(np.full((1, 4), 0.25), 0.25).tolist() == [[True, True, False, False]]
 
 
+def test_keys_that_were_removed_before_stay_removed():
+    """Their average attention is 0, as may be that of a key that is kept."""
+    attention, present = np.array([[0, 0, 0, 0, 1, 0.0]]), np.array([[False, False, False, False, True, False]])
+    assert select_by_mass(attention, 0.5).tolist() == [[True, False, False, False, True, False]]
+    assert select_by_mass(attention, 0.5, present).tolist() == present.tolist()
+
+
+def test_keys_that_were_removed_before_count_for_the_sparsity():
+    generator = np.random.default_rng(0)
+    present = {"layer": generator.random((2, 25, 25)) < 0.5}
+    present["layer"][..., 0] = True
+    attention = {"layer": generator.random((2, 25, 25)) * present["layer"]}
+    attention["layer"] /= attention["layer"].sum(axis=-1, keepdims=True)
+    mass = find_mass(attention, 0.7, present)
+    mask = select_by_mass(attention["layer"], mass, present["layer"])
+    assert not mask[~present["layer"]].any()
+    assert 0.7 <= sparsity_of([mask]) < 0.71
+
+
 @given(st.floats(0.05, 0.8), st.integers(0, 100))
 def test_a_sparsity_is_reached_with_as_much_attention_as_possible(sparsity, seed):
     generator = np.random.default_rng(seed)

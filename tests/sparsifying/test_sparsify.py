@@ -116,6 +116,35 @@ def test_a_repeated_run_leaves_no_files_of_other_masks(checkpoint, photos, tmp_p
     assert not (tmp_path / "polarization.safetensors").exists()
 
 
+def test_keys_that_the_network_has_removed_stay_removed(photos, result, tmp_path):
+    again = levit.sparsify(result.folder / "checkpoint", photos, tmp_path, attention_mass=0.3)
+    masks = read_masks(result.folder / "masks.safetensors")
+    for name, mask in read_masks(tmp_path / "masks.safetensors").items():
+        assert mask.sum() < masks[name].sum()
+        assert not mask[~masks[name]].any()
+    assert again.savings.sparsity > result.savings.sparsity
+
+
+def test_the_files_of_a_network_are_not_replaced_by_its_own_masks(checkpoint, photos, result, tmp_path):
+    folder = shutil.copytree(result.folder / "checkpoint", tmp_path / "checkpoint")
+    before = (folder / "model.safetensors").read_bytes()
+    options = {"attention_mass": 0.6, "evaluation": photos}
+    with pytest.raises(levit.CheckpointError, match=r"model\.safetensors: the target is the source"):
+        levit.sparsify(folder, "missing", tmp_path, **options)
+    with pytest.raises(levit.CheckpointError, match=r"model\.safetensors: the target is the source"):
+        levit.sparsify(checkpoint, "missing", tmp_path, **options, fine_tuned=folder)
+    assert (folder / "model.safetensors").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+
+
+def test_a_name_that_is_not_utf8_is_escaped_in_the_report(checkpoint, photos, tmp_path):
+    name = b"caf\xe9".decode(errors="surrogateescape")
+    named = replace(checkpoint, source=replace(checkpoint.source, name=name))
+    levit.sparsify(named, photos, tmp_path / "out", sparsity=0.5)
+    assert r"Sparse attention of caf\udce9" in (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "out/sparsity.json").read_text())["checkpoint"] == name
+
+
 def test_the_images_of_the_training_set_are_the_default(checkpoint, photos, tmp_path):
     shutil.copytree(photos, tmp_path / "data" / "validation")
     shutil.copytree(photos / "LABEL_0", tmp_path / "data" / "train" / "LABEL_0")

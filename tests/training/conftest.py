@@ -14,9 +14,10 @@ from PIL import Image
 
 import levit
 from levit.data.open_data import open_data
+from levit.training.data_options import DataOptions
 from levit.training.datasets import IMAGE_COPIES, index_training_data, open_training_data
 from levit.training.indexed_images import IndexedImages
-from levit.training.options import DataOptions, TrainingOptions
+from levit.training.options import TrainingOptions
 from levit.training.student import build_student
 from tests.training.runs import COLORS, TINY
 from tests.training.tiny import CLASSES, photo, save_levit
@@ -34,7 +35,7 @@ def load(tmp_path: Path) -> Callable[..., tuple[IndexedImages, IndexedImages]]:
 
     def make(data, *, classes=None, writes=True, val_share=0.1, keeps_unlabeled=False, **others):
         paths = {name: str(path) for name, path in others.items() if path is not None}
-        opened = open_training_data(DataOptions(data=str(data), **paths))
+        opened = open_training_data(DataOptions(data=str(data), **paths), keeps_unlabeled=keeps_unlabeled)
         copies = tmp_path / "run" / IMAGE_COPIES
         chosen = classes or opened.train.classes
         return index_training_data(

@@ -23,6 +23,9 @@ class GrayImages:
     def image(self, index):
         return b"no image" if self._levels[index] is None else png(self._levels[index])
 
+    def view(self, index):
+        return memoryview(self.image(index))
+
     def labels(self, index):
         return self._labels[index]
 

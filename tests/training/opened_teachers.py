@@ -1,8 +1,9 @@
-"""Teachers as a run opens them, for a student of 32x32 pixels."""
+"""Teachers as a run opens them, for a student of 32x32 pixels, and in torch without a run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import nn
 import levit
 from levit.spec.preprocessing import Preprocessing
 from levit.training.student import Student
+from levit.training.teacher import Teacher, TeacherEnsemble, build_teacher, combine_teachers, load_teacher_network
 from levit.training.teacher_opening import load_teachers, open_teacher_of_run
 from levit.training.teacher_options import TeacherOptions
 from levit.training.teacher_process import TeacherProcess
@@ -23,15 +25,43 @@ PIXELS = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 
 
 def open_(
-    name: object, *, classes: Sequence[str] = CLASSES, precision: str = "fp32", **options: Any
+    name: object,
+    *,
+    classes: Sequence[str] = CLASSES,
+    precision: str = "fp32",
+    device: str = "cpu",
+    num_processes: int = 1,
+    **options: Any,
 ) -> nn.Module | TeacherProcess | None:
     """A teacher in OpenVINO, unless the options state another engine."""
     chosen = TeacherOptions(**{"teacher": str(name), "teacher_engine": "openvino", **options})
     network = trained(levit.LevitForImageClassificationWithTeacher(config(tuple(classes))))
     student = Student(network=network, preprocessing=STUDENT, classes=tuple(classes), is_multi_label=False)
     return open_teacher_of_run(
-        load_teachers(chosen), chosen, student, device=torch.device("cpu"), precision=precision
+        load_teachers(chosen), chosen, student, device=torch.device(device), precision=precision,
+        num_processes=num_processes,
     )  # fmt: skip
+
+
+@contextmanager
+def opened(name: object, **options: Any) -> Iterator[Any]:
+    """A teacher as `open_` returns it, whose process ends with the context."""
+    teacher = open_(name, **options)
+    try:
+        yield teacher
+    finally:
+        if isinstance(teacher, TeacherProcess):
+            teacher.close()
+
+
+def open_teacher(name: str, classes: Sequence[str], student: Preprocessing) -> Teacher:
+    """A teacher in torch."""
+    return build_teacher(name, load_teacher_network(name), classes, student)
+
+
+def open_teachers(names: Sequence[str], classes: Sequence[str], student: Preprocessing) -> Teacher | TeacherEnsemble:
+    """A teacher in torch, or an ensemble of several."""
+    return combine_teachers([open_teacher(name, classes, student) for name in names])
 
 
 def save_timm_network(folder: Path) -> Path:

@@ -70,10 +70,10 @@ def test_every_callback_is_called_at_the_end_of_a_run_whatever_one_raises():
 @pytest.mark.parametrize(
     ("callbacks", "message"),
     [
-        (Callback(), r"^callbacks is <.*>, which is no list: give a list of objects of subclasses of levit\.Callback"),
-        ([Callback], r"^callbacks contains <class '.*'>, which is no callback: give a list of objects"),
-        ([print], r"^callbacks contains <built-in function print>, which is no callback"),
-        ((item for item in ()), r"^callbacks is <generator .*, which is no list"),
+        (Callback(), r"^callbacks is <.*>, which is not a list: give a list of objects of subclasses of levit"),
+        ([Callback], r"^callbacks contains <class '.*'>, which is not a callback: give a list of objects"),
+        ([print], r"^callbacks contains <built-in function print>, which is not a callback"),
+        ((item for item in ()), r"^callbacks is <generator .*, which is not a list"),
     ],
 )
 def test_what_is_no_list_of_callbacks_is_an_error(callbacks, message):

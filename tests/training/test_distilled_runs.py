@@ -48,6 +48,17 @@ def test_a_student_has_a_distillation_head_and_does_not_contain_its_teacher(
     ]
 
 
+def test_one_of_several_possible_labels_has_a_teacher(options: TrainingOptions, colors: Path, tmp_path: Path) -> None:
+    shutil.copytree(colors / "train", tmp_path / "photos")
+    files = sorted(file.relative_to(tmp_path / "photos") for file in (tmp_path / "photos").rglob("*.png"))
+    lines = [f"{file.as_posix()},{'red' if file.parent.name == 'red' else ''}" for file in files]
+    (tmp_path / "photos" / "metadata.csv").write_text("\n".join(["file_name,labels", *lines]))
+    teacher = str(save_levit(tmp_path / "teacher", ("red",), problem_type="multi_label_classification"))
+    values = {"epochs": 1, "mixup": 0.0, "cutmix": 0.0, "mix_share": 1.0, "metric": "map"}
+    run = train(options, data=str(tmp_path / "photos"), teacher=teacher, **values)
+    assert run.best is not None
+
+
 @pytest.mark.parametrize("distillation", ["hard", pytest.param("soft", marks=pytest.mark.slow)])
 def test_the_distillation_head_predicts_what_the_teacher_predicts(
     options: TrainingOptions, tmp_path: Path, distillation: str

@@ -25,7 +25,7 @@ import yaml
 
 from levit.errors import LevitError
 from levit.images import decoding
-from levit.images.opening import open_file
+from levit.images.opening import opened_file
 from levit.training.datasets import open_training_data
 from levit.training.environment import build_accelerator
 from levit.training.options import TrainingOptions
@@ -158,13 +158,13 @@ def test_a_signal_while_an_image_is_read_damages_no_image(
 ) -> None:
     names: list[str] = []
 
-    def open_and_signal(source: Any, name: str) -> Any:
-        names.append(name)
+    def open_and_signal(*arguments: Any, **values: Any) -> Any:
+        names.append(arguments[1])
         if len(names) == options.optimizer.batch_size + 3:  # in the second step
             signal.raise_signal(signal.SIGINT)
-        return open_file(source, name)
+        return opened_file(*arguments, **values)
 
-    monkeypatch.setattr(decoding, "open_file", open_and_signal)
+    monkeypatch.setattr(decoding, "opened_file", open_and_signal)
     assert not train(options, on_bad_image="fail").is_complete
     state = load_state(Path(options.run.out))
     assert state is not None

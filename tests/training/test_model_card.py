@@ -132,7 +132,7 @@ def test_the_teacher_is_named_without_its_folder(distillation, target):
     assert f"trained on the predictions of `big` (the teacher's {target}, with a weight of 0.5)" in text
     assert "/runs" not in text
     assert "| training, without labels | 9 | trained on the predictions of the teacher alone |" in text
-    assert "| training, of no class | 1,234 | trained to have equal scores of all classes |" in text
+    assert "| training, out-of-distribution | 1,234 | trained to have equal scores of all classes |" in text
 
 
 def test_several_labels_and_networks_of_timm_are_described_as_such():

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from levit.errors import ConfigError
+from levit.training.data_options import DataOptions
 from levit.training.option_fields import option_type
-from levit.training.options import GROUPS, DataOptions, ScheduleOptions, TrainingOptions, option_fields
+from levit.training.options import GROUPS, ScheduleOptions, TrainingOptions, option_fields
 
 FIELDS = option_fields()
 CHOICES = {name: one.metadata["choices"] for name, one in FIELDS.items() if one.metadata["choices"]}

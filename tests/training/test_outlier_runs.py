@@ -1,4 +1,4 @@
-"""Runs with outliers: images of none of the classes."""
+"""Runs with outliers: out-of-distribution images."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ from tests.training.tiny import save_levit
 def outliers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Noisy images of two channels at once."""
     folder = tmp_path_factory.mktemp("outliers")
+    (folder / "train").mkdir()
     generator = np.random.default_rng(1)
     for number in range(24):
         pixels = generator.integers(0, 130, (32, 32, 3), dtype=np.uint8)
         pixels[..., [number % 3, (number + 1) % 3]] += 90
-        Image.fromarray(pixels).save(folder / f"{number}.png")
+        Image.fromarray(pixels).save(folder / "train" / f"{number}.png")
     return folder
 
 
@@ -58,11 +59,12 @@ def test_the_scores_of_outliers_become_equal(
         train(run_options, out=str(tmp_path / f"run{len(more)}"), **values, **more).folder
         for more in ({}, {"outliers": str(outliers)})
     ]
-    assert "48 training images of 3 classes and 24 of no class, " in capsys.readouterr().err
+    text = f"48 training images of 3 classes and 24 out-of-distribution images ({outliers}: train split), "
+    assert text in capsys.readouterr().err
     before, after = (mean_score(run, outliers) for run in runs)
     assert after < before - 0.1
     assert mean_score(runs[1], colors / "validation") > after + 0.2
-    assert "| training, of no class | 24 |" in (runs[1] / "README.md").read_text("utf-8")
+    assert "| training, out-of-distribution | 24 |" in (runs[1] / "README.md").read_text("utf-8")
 
 
 @pytest.mark.slow

@@ -50,7 +50,7 @@ def test_a_directory_with_other_files_is_an_error(options, run):
     run.mkdir()
     (run / "thesis.txt").write_text("")
     for resume in (False, True):
-        with pytest.raises(ConfigError, match=r"^out is .*run, which contains something else: give a new folder"):
+        with pytest.raises(ConfigError, match=r"^out is .*run, which is not empty: give a new folder"):
             check_run_directory(options(resume=resume))
 
 
@@ -177,7 +177,7 @@ def test_a_directory_with_other_files_is_not_changed(options, run):
     for file in (run / "thesis.txt", run / IMAGE_COPIES / "holiday.jpg"):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
-    with pytest.raises(ConfigError, match="something else"), lock_run_directory(options()):
+    with pytest.raises(ConfigError, match="is not empty"), lock_run_directory(options()):
         pass
     (run / "thesis.txt").unlink()
     with pytest.raises(DataError), lock_run_directory(options()):
@@ -206,13 +206,13 @@ def test_damaged_options_of_a_run_are_an_error(options, run, content):
 
 
 def test_too_little_space_is_an_error_with_both_numbers(tmp_path):
-    check_free_space(tmp_path, weights=10_000_000, copies=50_000_000, free=170_000_000)
+    check_free_space(tmp_path, weights=10_000_000, others=50_000_000, free=170_000_000)
     with pytest.raises(LevitError, match=r": the run needs 171 MB, and 170 MB are free: free space"):
-        check_free_space(tmp_path, weights=10_000_000, copies=51_000_000, free=170_000_000)
+        check_free_space(tmp_path, weights=10_000_000, others=51_000_000, free=170_000_000)
     with pytest.raises(LevitError, match=r"needs 240 MB"):
-        check_free_space(tmp_path, weights=20_000_000, copies=0, free=170_000_000)
+        check_free_space(tmp_path, weights=20_000_000, others=0, free=170_000_000)
     with pytest.raises(LevitError, match=r"needs 12,000,000,000,000 MB"):
-        check_free_space(tmp_path, weights=10**18, copies=0)
+        check_free_space(tmp_path, weights=10**18, others=0)
 
 
 def test_a_run_can_be_resumed_on_the_disk_that_it_began_on(tmp_path):
@@ -221,9 +221,9 @@ def test_a_run_can_be_resumed_on_the_disk_that_it_began_on(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         with (tmp_path / name).open("wb") as stream:
             stream.truncate(30_000_000 if name.endswith(".pt") else 10_000_000)  # without using space
-    check_free_space(tmp_path, weights=10_000_000, copies=0, free=60_000_000)
+    check_free_space(tmp_path, weights=10_000_000, others=0, free=60_000_000)
     with pytest.raises(LevitError, match=r"needs 60 MB"):
-        check_free_space(tmp_path, weights=10_000_000, copies=0, free=59_000_000)
+        check_free_space(tmp_path, weights=10_000_000, others=0, free=59_000_000)
 
 
 def test_copies_of_images_of_a_killed_run_are_deleted_before_new_ones_are_made(options, run):

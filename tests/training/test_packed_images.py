@@ -15,7 +15,7 @@ from PIL import Image
 
 from levit.data.labeled_images import LabeledImage
 from levit.data.open_data import open_data
-from levit.errors import DataError, LevitError
+from levit.errors import DataError, LevitError, LevitWarning
 from levit.images.decoding import read_image
 from levit.training.packed_images import PackedImages, estimate_packed_size, pack_images
 from tests.data.datasets_on_disk import png
@@ -55,15 +55,26 @@ def test_empty_files_are_kept(tmp_path):
     assert [images.image(index) for index in range(3)] == [b"", png(1), b""]
 
 
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"^0 cannot be read \(No such file"):
-        pack_images(items_of(tmp_path / "missing.png"), tmp_path / "copy")
+def test_missing_files_are_empty_and_a_warning_names_the_first_one(tmp_path):
+    items = items_of(png(1), tmp_path / "missing.png", png(2))
+    with pytest.warns(LevitWarning, match=r"^1 cannot be read \(No such file or directory\)$"):
+        images = pack_images(items, tmp_path / "copy")
+    assert [images.image(index) for index in range(3)] == [png(1), b"", png(2)]
+    assert estimate_packed_size(items) == len(png(1)) + len(png(2))
+    with pytest.warns(LevitWarning, match=r"^0 cannot be read \(No such file or directory\), and 1 more$"):
+        images = pack_images(items_of(tmp_path / "missing.png", tmp_path / "lost.png"), tmp_path / "copy")
+    assert [images.image(index) for index in range(2)] == [b"", b""]
+
+
+def test_a_view_has_the_bytes_of_an_image(tmp_path):
+    images = pack_images(items_of(png(1), b"", png(2)), tmp_path / "copy")
+    assert [bytes(images.view(index)) for index in range(3)] == [png(1), b"", png(2)]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
-def test_a_pipe_is_refused_at_once(tmp_path):
+def test_a_pipe_is_not_read(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
-    with pytest.raises(DataError, match=r"^0 cannot be read \(not a regular file\)$"):
+    with pytest.warns(LevitWarning, match=r"^0 cannot be read \(not a regular file\)$"):
         pack_images(items_of(tmp_path / "pipe.png"), tmp_path / "copy")
 
 

@@ -113,6 +113,11 @@ def test_patience_ends_after_epochs_without_a_better_one(patience, expected):
     assert is_out_of_patience == expected
 
 
+def test_a_run_is_complete_at_its_last_epoch_or_when_it_is_out_of_patience():
+    assert [Progress(epoch=epoch).is_complete(3) for epoch in (2, 3, 4)] == [False, True, True]
+    assert Progress(epoch=2, is_out_of_patience=True).is_complete(3)
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_higher_is_better_except_for_the_loss(metric):
     better, worse = (1.0, 0.5) if metric != "loss" else (0.5, 1.0)

@@ -1,6 +1,7 @@
 """Training recipes: YAML files of options."""
 
 import os
+import re
 
 import pytest
 import yaml
@@ -104,3 +105,15 @@ def test_summaries_of_recipes_are_complete():
     assert recipes["imagenet-levit-384"].image_size == 224
     assert recipes["imagenet-levit-384"].result == "82.6 % top-1, the authors' figure for their weights"
     assert recipes["small-data"].cost == "not measured"
+
+
+def test_clauses_of_summaries_are_complete_and_results_are_figures():
+    for recipe in list_recipes():
+        for text in (recipe.purpose, recipe.cost, recipe.result):
+            assert text.count("(") == text.count(")"), f"{recipe.name}: {text}"
+        assert re.search(r"\d %", recipe.result) or not recipe.is_measured, f"{recipe.name}: {recipe.result}"
+
+
+def test_expected_results_differ_from_measured_ones():
+    measured = {recipe.name: recipe.is_measured for recipe in list_recipes()}
+    assert (measured["embedded"], measured["imagenet-levit-128"]) == (True, False)

@@ -32,7 +32,7 @@ def test_an_invalid_option_is_an_error_that_names_the_parameter() -> None:
 
 
 def test_callbacks_must_be_a_list_of_callbacks() -> None:
-    with pytest.raises(ConfigError, match=r"^callbacks contains <class .*, which is no callback"):
+    with pytest.raises(ConfigError, match=r"^callbacks contains <class .*, which is not a callback"):
         train(data="photos", out="run", callbacks=[levit.Callback])  # type: ignore[list-item]
 
 

@@ -72,7 +72,7 @@ def test_a_run_without_its_optimizer_does_not_go_on(
     run = shutil.copytree(short_run.folder, tmp_path / "run")
     arguments = run / "args.yaml"
     arguments.write_text(arguments.read_text().replace("epochs: 1\n", "epochs: 2\n", 1))
-    with pytest.raises(ConfigError, match=r"run cannot go on: it was complete after epoch 1, and its optimizer"):
+    with pytest.raises(ConfigError, match="cannot be continued: the run completed after epoch 1 and its optimizer"):
         train(short_options, out=str(run), epochs=2, resume=True)
 
 

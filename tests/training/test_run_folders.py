@@ -115,7 +115,7 @@ def test_a_run_in_which_a_process_is_training_is_not_resumed(add_run, runs):
         assert find_incomplete_run(runs=runs) is None
 
 
-def test_damaged_runs_are_passed_over(add_run, runs):
+def test_damaged_runs_are_skipped(add_run, runs):
     run = add_run("train", epochs=1)
     (add_run("train2", epochs=1) / "args.yaml").write_text("- no mapping")
     (add_run("train3", epochs=1) / "args.yaml").write_text(yaml.safe_dump({"data": "photos", "epochs": -1}))

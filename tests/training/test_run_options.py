@@ -11,11 +11,13 @@ from PIL import Image
 
 import levit
 from levit.data.labeled_images import LabeledImage
-from levit.errors import ConfigError
+from levit.errors import ConfigError, DataError
+from levit.training.data_options import DataOptions
 from levit.training.datasets import TrainingData, open_training_data
-from levit.training.options import DataOptions, TrainingOptions
+from levit.training.options import TrainingOptions
+from levit.training.output_directory import write_arguments
 from levit.training.recipe import read_recipe
-from levit.training.run_options import complete_options, count_images, every_option
+from levit.training.run_options import complete_options, count_images, every_option, find_resumed_run
 from tests.training.runs import StopAfterSteps, assert_same_run
 
 
@@ -64,6 +66,24 @@ def test_a_given_option_that_differs_from_the_resumed_run_is_an_error(colors, va
         levit.train(resume=True, epochs=3)
 
 
+def test_options_are_checked_beside_those_of_the_resumed_run(here):
+    first = TrainingOptions.from_flat(
+        data="photos", out="run", teacher="t", unlabeled="more", tau=2.0, distillation="soft"
+    )
+    Path("run").mkdir()
+    write_arguments(first, "")
+    values = {"resume": True, "out": Path("run"), "unlabeled": "moved"}
+    options, given = find_resumed_run(values, values)
+    assert options == first.with_values(unlabeled="moved", resume=True)
+    assert set(given) == set(every_option(options))
+    with pytest.raises(ConfigError, match=r"^unlabeled is moved, which has no effect without a teacher"):
+        find_resumed_run(values | {"out": "other", "data": "photos"}, values)
+    with pytest.raises(ConfigError, match=r"^unlabeled is moved, which has no effect without a teacher"):
+        find_resumed_run(values | {"teacher": None}, [*values, "teacher"])
+    with pytest.raises(ConfigError, match=r"^epochs is 0: must be at least 1"):
+        find_resumed_run(values | {"epochs": 0}, [*values, "epochs"])
+
+
 @pytest.mark.parametrize(
     ("counts", "expected"), [((2, 2), (2, 2)), ((20, 20, 20), (54, 6)), ((1, 1), (2, 0)), ((5,) * 20, (80, 20))]
 )
@@ -75,6 +95,23 @@ def test_validation_images_are_at_least_one_of_every_class(here, counts, expecte
     data = open_training_data(DataOptions(data="photos"))
     assert count_images(data, TrainingOptions()) == expected
     assert count_images(data, TrainingOptions.from_flat(val_share=0.0)) == (sum(counts), 0)
+
+
+def test_every_class_keeps_a_training_image_whatever_the_share(here):
+    for name in ("a", "b"):
+        write_images(here / "photos" / name, 2)
+    options = TrainingOptions.from_flat(data="photos", val_share=0.9)
+    data = open_training_data(options.data)
+    assert count_images(data, options) == (2, 2)
+    one = SimpleNamespace(is_main_process=False, num_processes=1, device=torch.device("cpu"))
+    assert complete_options(options, {"data", "val_share", "model"}, data, one).optimizer.batch_size == 2
+
+
+def test_rows_without_any_label_are_an_error_without_a_teacher_and_with_one():
+    rows = Rows([LabeledImage(b"", (), "a")] * 20)
+    for options in (TrainingOptions(), TrainingOptions.from_flat(teacher="run")):
+        with pytest.raises(DataError, match=r"^rows: no image has a label: `levit data` shows what it contains$"):
+            count_images(TrainingData(rows, None), options)
 
 
 def write_images(folder, count):
@@ -90,10 +127,10 @@ def test_images_without_labels_count_with_a_teacher_and_those_of_no_class_always
     teacher = TrainingOptions.from_flat(teacher="run")
     assert count_images(open_training_data(DataOptions(data="photos")), TrainingOptions()) == (18, 2)
     assert count_images(open_training_data(further), TrainingOptions()) == (21, 2)
-    assert count_images(open_training_data(further), teacher) == (66, 2)
+    assert count_images(open_training_data(further, keeps_unlabeled=True), teacher) == (66, 2)
     write_images(here / "val" / "a", 7)
     write_images(here / "val" / "b", 7)
-    separate = open_training_data(replace(further, val="val"))
+    separate = open_training_data(replace(further, val="val"), keeps_unlabeled=True)
     assert count_images(separate, teacher) == (68, 14)
 
 

@@ -90,6 +90,53 @@ def test_one_training_image_among_others_is_warned_about(run, colors, tmp_path):
         levit.evaluate(run.folder, tmp_path / "mixed")
 
 
+@pytest.mark.parametrize("option", ["model", "teacher"])
+def test_validation_images_that_the_initial_weights_or_the_teacher_know_are_warned_about(
+    run, colors, network, tmp_path, option
+):
+    values = {"model": str(network), "val_share": 0.25, "callbacks": [StopAtStart()], option: str(run.folder)}
+    out = tmp_path / "run"
+    with pytest.warns(
+        LevitWarning, match=r"was trained on \d+ of the 12 validation images: .*give other images"
+    ) as caught:
+        levit.train(colors / "train", out=out, seed=1, **VALUES | values)
+    (text,) = (str(item.message) for item in caught)
+    assert text.startswith(f"{run.folder} was trained on ")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        levit.train(colors / "train", out=tmp_path / "same", **VALUES | values)
+    added = int(re.search(r"trained on (\d+) of", text)[1]) if option == "model" else 0
+    assert len(np.load(out / TRAINING_IMAGES_FILE)) == 36 + added  # also those that the initial weights were trained on
+    assert len(np.load(tmp_path / "same" / TRAINING_IMAGES_FILE)) == 36
+
+
+def test_the_weights_of_another_run_are_not_the_initial_ones_of_random_weights(run, colors, tmp_path):
+    values = {"model": str(run.folder), "from_scratch": True, "val_share": 0.25, "callbacks": [StopAtStart()]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        levit.train(colors / "train", out=tmp_path / "run", seed=1, **VALUES | values)
+    assert len(np.load(tmp_path / "run" / TRAINING_IMAGES_FILE)) == 36
+
+
+def test_the_record_of_packed_images_is_that_of_their_files(colors, network, tmp_path):
+    import datasets
+
+    values = VALUES | {"model": str(network), "callbacks": [StopAtStart()]}
+    features = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=["blue", "green", "red"])}
+    )
+    files = sorted((colors / "train").glob("*/*.png"))
+    rows = {
+        "image": [{"bytes": file.read_bytes(), "path": file.name} for file in files],
+        "label": [file.parent.name for file in files],
+    }
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "colors.parquet")
+    levit.train(tmp_path / "colors.parquet", out=tmp_path / "packed", val=colors / "validation", **values)
+    levit.train(colors / "train", out=tmp_path / "files", val=colors / "validation", **values)
+    contents = [(tmp_path / name / TRAINING_IMAGES_FILE).read_bytes() for name in ("packed", "files")]
+    assert contents[0] == contents[1]
+
+
 def test_a_damaged_record_is_ignored(run, colors, tmp_path):
     shutil.copytree(run.folder, tmp_path / "run")
     for content in (b"", b"damaged", None):

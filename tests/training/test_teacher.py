@@ -18,7 +18,8 @@ from levit.errors import CheckpointError, ConfigError, DataError
 from levit.images.transform import normalize
 from levit.spec.labels import default_labels
 from levit.spec.preprocessing import Preprocessing
-from levit.training.teacher import Teacher, hash_teacher, open_teacher, open_teachers
+from levit.training.teacher import Teacher, hash_teacher
+from tests.training.opened_teachers import open_teacher, open_teachers
 from tests.training.tiny import CLASSES, TIMM_NETWORK, config, predict, save_levit, trained
 
 STUDENT = Preprocessing.for_image_size((32, 32))

@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 
+import numpy as np
 import pytest
 import torch
 from timm.data import Mixup
@@ -83,6 +84,32 @@ def test_batches_may_be_submitted_ahead(tmp_path):
 def test_the_file_keeps_the_logits_for_a_resumed_run(tmp_path):
     batch = batch_of((0, 0), (4, 1))
     first = logits_of(open_cache(tmp_path), batch)
+    teacher = CountingTeacher()
+    assert torch.equal(logits_of(open_cache(tmp_path, teacher), batch), first)
+    assert teacher.images == 0
+
+
+def test_a_row_that_is_on_the_disk_in_part_is_computed_again(tmp_path):
+    """As after a power loss: the logits of one image are missing, and the checksum of another one."""
+    batch = batch_of((0, 0), (4, 1), (5, 1))
+    first = logits_of(open_cache(tmp_path), batch)
+    (file,) = tmp_path.glob(".teacher/*")
+    rows = np.fromfile(file, np.uint16).reshape(SHAPE.images, SHAPE.views, SHAPE.classes + 1)
+    rows[0, 0, 1] = 0
+    rows[4, 1, -1] = 0
+    rows.tofile(file)
+    teacher = CountingTeacher()
+    assert torch.equal(logits_of(open_cache(tmp_path, teacher), batch), first)
+    assert teacher.images == 2
+
+
+def test_rows_of_earlier_versions_are_complete_where_they_end_with_one(tmp_path):
+    batch = batch_of((0, 0), (4, 1))
+    first = logits_of(open_cache(tmp_path), batch)
+    (file,) = tmp_path.glob(".teacher/*")
+    rows = np.fromfile(file, np.float16).reshape(SHAPE.images, SHAPE.views, SHAPE.classes + 1)
+    rows[[0, 4], [0, 1], -1] = 1
+    rows.tofile(file)
     teacher = CountingTeacher()
     assert torch.equal(logits_of(open_cache(tmp_path, teacher), batch), first)
     assert teacher.images == 0

@@ -1,5 +1,7 @@
 """Teachers that OpenVINO cannot compute: torch does, or there is an error of one line."""
 
+from contextlib import closing
+
 import openvino
 import pytest
 import torch
@@ -7,11 +9,11 @@ from openvino import opset13
 
 from levit.errors import CheckpointError, ConfigError, LevitError, LevitWarning
 from levit.training import teacher_graph
-from levit.training.teacher import Teacher, open_teacher
+from levit.training.teacher import Teacher
 from levit.training.teacher_graph import read_onnx
 from levit.training.teacher_process import TeacherProcess
 from levit.training.teacher_server import TeacherSettings
-from tests.training.opened_teachers import PIXELS, STUDENT, assert_close, open_, save_timm_network
+from tests.training.opened_teachers import PIXELS, STUDENT, assert_close, open_, open_teacher, save_timm_network
 from tests.training.tiny import CLASSES
 
 convert_model = openvino.convert_model
@@ -97,7 +99,7 @@ def test_a_batch_that_openvino_cannot_compute_is_an_error_of_one_line(tmp_path):
     graph = tmp_path / "one.xml"
     openvino.save_model(convert_for_one_image(None), graph, compress_to_fp16=False)
     settings = TeacherSettings(graphs=(str(graph),), shape=(3, 32, 32), precision="f32", threads=1)
-    with TeacherProcess(settings, fingerprint="", source="one") as teacher:
+    with closing(TeacherProcess(settings, fingerprint="", source="one")) as teacher:
         torch.testing.assert_close(teacher(PIXELS[:1]), PIXELS[:1].mean((2, 3)))
         with pytest.raises(LevitError, match=r"^one: OpenVINO cannot compute it \(.+\)$") as caught:
             teacher(PIXELS)

@@ -6,9 +6,8 @@ import pytest
 import torch
 
 import levit
-from levit.training.teacher import open_teacher
 from levit.training.teacher_opening import hash_teacher_of_run
-from tests.training.opened_teachers import STUDENT, open_, save_timm_network
+from tests.training.opened_teachers import STUDENT, open_teacher, opened, save_timm_network
 from tests.training.tiny import CLASSES, save_levit
 
 
@@ -26,11 +25,8 @@ def teachers(tmp_path_factory):
 
 
 def hash_of(teachers, names, engine):
-    opened = open_(",".join(str(teachers[name]) for name in names), teacher_engine=engine)
-    if engine == "torch":
-        return hash_teacher_of_run(opened)
-    with opened:
-        return hash_teacher_of_run(opened)
+    with opened(",".join(str(teachers[name]) for name in names), teacher_engine=engine) as teacher:
+        return hash_teacher_of_run(teacher)
 
 
 @pytest.mark.parametrize("names", [("one",), ("two",), ("timm",), ("one", "two"), ("two", "timm")], ids="+".join)

@@ -16,11 +16,21 @@ from levit.deployment.bias_interpolation import resize_checkpoint
 from levit.errors import CheckpointError, ConfigError, DataError, LevitError
 from levit.exporting.export import export
 from levit.spec.preprocessing import Preprocessing
+from levit.training import teacher_opening
 from levit.training.onnx_teacher import open_onnx_classifier
-from levit.training.teacher import Teacher, open_teacher, open_teachers
+from levit.training.teacher import Teacher
 from levit.training.teacher_opening import hash_teacher_of_run
 from levit.training.teacher_process import TeacherProcess
-from tests.training.opened_teachers import PIXELS, STUDENT, assert_close, open_, save_timm_network
+from tests.training.opened_teachers import (
+    PIXELS,
+    STUDENT,
+    assert_close,
+    open_,
+    open_teacher,
+    open_teachers,
+    opened,
+    save_timm_network,
+)
 from tests.training.tiny import CLASSES, config, save_levit, trained
 
 
@@ -39,7 +49,7 @@ def artifact(tmp_path_factory) -> Path:
 
 
 def test_a_network_of_timm_gives_the_logits_of_torch(resnet):
-    with open_(resnet) as teacher:
+    with opened(resnet) as teacher:
         assert isinstance(teacher, TeacherProcess)
         assert teacher.num_classes == len(CLASSES)
         assert_close(teacher(PIXELS), open_teacher(str(resnet), CLASSES, STUDENT)(PIXELS))
@@ -53,7 +63,7 @@ def test_a_network_of_transformers_gives_the_logits_of_torch(tmp_path):
     )  # fmt: skip
     trained(transformers.ViTForImageClassification(shape)).save_pretrained(tmp_path)
     transformers.ViTImageProcessor(size={"height": 48, "width": 48}).save_pretrained(tmp_path)
-    with open_(tmp_path) as teacher:
+    with opened(tmp_path) as teacher:
         assert_close(teacher(PIXELS), open_teacher(str(tmp_path), CLASSES, STUDENT)(PIXELS))
 
 
@@ -62,13 +72,13 @@ def test_a_network_of_transformers_gives_the_logits_of_torch(tmp_path):
 )
 def test_a_levit_gives_the_logits_of_torch(tmp_path, kind):
     save_levit(tmp_path, CLASSES[::-1], kind=kind, image_size=48)
-    with open_(tmp_path) as teacher:
+    with opened(tmp_path) as teacher:
         assert_close(teacher(PIXELS), open_teacher(str(tmp_path), CLASSES, STUDENT)(PIXELS))
 
 
 def test_an_artifact_gives_the_logits_of_its_checkpoint(artifact):
     expected = open_teacher(str(artifact / "levit"), CLASSES, STUDENT)(PIXELS)
-    with open_(artifact / "teacher.onnx") as teacher:
+    with opened(artifact / "teacher.onnx") as teacher:
         assert_close(teacher(PIXELS), expected)
 
 
@@ -82,7 +92,7 @@ def test_scores_are_renormalized_over_the_classes_of_the_student(artifact, engin
     if engine == "torch":
         logits = open_(artifact / "levit", teacher_engine="torch")(PIXELS)
     else:
-        with open_(artifact / ("levit" if engine == "openvino" else "teacher.onnx")) as teacher:
+        with opened(artifact / ("levit" if engine == "openvino" else "teacher.onnx")) as teacher:
             logits = teacher(PIXELS)
     torch.testing.assert_close(logits.softmax(dim=1), expected, rtol=1e-4, atol=1e-5)
 
@@ -97,19 +107,19 @@ def test_an_onnx_file_of_another_library_has_the_labels_in_the_configuration_nex
         open_(tmp_path / "teacher.onnx")
     assert "\n" not in str(caught.value)
     config(("emu", *CLASSES[::-1])).save_pretrained(tmp_path)
-    with open_(tmp_path / "teacher.onnx") as teacher, open_(artifact / "teacher.onnx") as same:
+    with opened(tmp_path / "teacher.onnx") as teacher, opened(artifact / "teacher.onnx") as same:
         assert torch.equal(teacher(PIXELS), same(PIXELS))
     (tmp_path / "config.json").write_bytes((resnet / "config.json").read_bytes())
     preprocessing = open_onnx_classifier(tmp_path / "teacher.onnx", "").preprocessing  # as timm's configuration states
     assert (preprocessing.mean, preprocessing.std) == ((0.5,) * 3, (0.25,) * 3)
     expected = Teacher(levit.load_checkpoint(str(artifact / "levit")), preprocessing, [2, 1, 0], STUDENT)
-    with open_(tmp_path / "teacher.onnx") as teacher:
+    with opened(tmp_path / "teacher.onnx") as teacher:
         assert_close(teacher(PIXELS), expected(PIXELS))
 
 
 def test_the_logits_of_several_teachers_are_their_mean(artifact, resnet):
     expected = open_teachers([str(artifact / "levit"), str(resnet)], CLASSES, STUDENT)(PIXELS)
-    with open_(f"{artifact / 'teacher.onnx'},{resnet}") as teacher:
+    with opened(f"{artifact / 'teacher.onnx'},{resnet}") as teacher:
         assert_close(teacher(PIXELS), expected)
 
 
@@ -117,18 +127,18 @@ def test_the_logits_of_several_teachers_are_their_mean(artifact, resnet):
 def test_the_logits_of_an_image_depend_on_its_pixels_only(resnet, precision):
     """So a run that is stopped between any two steps is resumed to the same bits."""
     pixels = torch.randn(37, 3, 32, 32, generator=torch.Generator().manual_seed(2))
-    with open_(resnet, precision=precision) as teacher:
+    with opened(resnet, precision=precision) as teacher:
         whole = teacher(pixels)
         assert torch.equal(teacher(pixels), whole)
         assert torch.equal(torch.cat([teacher(pixels[:1]), teacher(pixels[1:20]), teacher(pixels[20:])]), whole)
         channels_last = pixels.to(memory_format=torch.channels_last)
         assert torch.equal(teacher(channels_last), whole)
-    with open_(resnet, precision=precision) as again:
+    with opened(resnet, precision=precision) as again:
         assert torch.equal(again(pixels), whole)
 
 
 def test_batches_are_submitted_ahead_and_collected_in_order(resnet):
-    with open_(resnet) as teacher:
+    with opened(resnet) as teacher:
         expected = teacher(PIXELS)
         for count in (3, 1, 2):
             teacher.submit(PIXELS[:count])
@@ -147,7 +157,7 @@ def test_the_size_of_a_teacher_can_be_chosen(resnet, tmp_path, kind):
     else:
         dynamic = onnx_with_global_pooling(tmp_path)
         name, expected = dynamic, None
-    with open_(name, teacher_size=48) as teacher:
+    with opened(name, teacher_size=48) as teacher:
         logits = teacher(PIXELS)
     if expected is not None:
         assert_close(logits, expected(PIXELS))
@@ -185,14 +195,14 @@ def test_a_size_that_a_teacher_refuses_is_named(artifact):
 
 
 def test_the_hash_depends_on_the_weights_and_not_on_the_engine(resnet, artifact, tmp_path):
-    with open_(resnet) as teacher, open_(artifact / "teacher.onnx") as other:
+    with opened(resnet) as teacher, opened(artifact / "teacher.onnx") as other:
         assert hash_teacher_of_run(teacher) == hash_teacher_of_run(open_(resnet, teacher_engine="torch"))
         assert hash_teacher_of_run(other) not in ("", hash_teacher_of_run(teacher))
     assert hash_teacher_of_run(None) == ""
 
 
 def test_on_a_cpu_openvino_computes_a_teacher_by_default(resnet):
-    with open_(resnet, teacher_engine="auto") as teacher:
+    with opened(resnet, teacher_engine="auto") as teacher:
         assert isinstance(teacher, TeacherProcess)
     assert isinstance(open_(resnet, teacher_engine="torch"), Teacher)
     assert open_("none") is None
@@ -223,7 +233,7 @@ def test_the_process_of_a_teacher_imports_neither_torch_nor_timm():
 
 def test_a_teacher_whose_process_has_ended_is_an_error_in_one_line(resnet):
     teacher = open_(resnet)
-    os.kill(teacher.process_id, signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+    os.kill(teacher._process.pid, signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
     with pytest.raises(LevitError, match=r"^`teacher` .*: its process ended with exit code") as caught:
         teacher(PIXELS)
     assert "\n" not in str(caught.value)
@@ -235,15 +245,30 @@ def test_a_teacher_whose_process_has_ended_is_an_error_in_one_line(resnet):
 def test_a_teacher_whose_process_does_not_respond_is_ended_with_an_error(resnet, count):
     teacher = open_(resnet)
     teacher.max_wait = 0.2
-    os.kill(teacher.process_id, signal.SIGSTOP)
+    os.kill(teacher._process.pid, signal.SIGSTOP)
     with pytest.raises(LevitError, match=r"^`teacher` .*: its process did not respond, and was ended: see whether the"):
         teacher(PIXELS[:count])
     teacher.close()
-    assert teacher.exit_code == -signal.SIGKILL
+    assert teacher._process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(("on_machine", "expected"), [(None, 4), ("2", 8), ("32", 1)])
+def test_processes_on_gpus_of_one_machine_share_its_cores_among_their_teachers(
+    artifact, monkeypatch, on_machine, expected
+):
+    settings = []
+    monkeypatch.setattr(teacher_opening, "TeacherProcess", lambda chosen, **_: settings.append(chosen))
+    monkeypatch.setattr(teacher_opening, "usable_cores", lambda: 16)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    if on_machine is not None:
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", on_machine)
+    open_(artifact / "teacher.onnx", device="cuda", num_processes=4)
+    open_(artifact / "teacher.onnx", num_processes=4)
+    assert [chosen.threads for chosen in settings] == [expected, torch.get_num_threads()]
 
 
 def test_closing_a_teacher_ends_its_process(resnet):
     teacher = open_(resnet)
     teacher.close()
     teacher.close()
-    assert teacher.exit_code == 0
+    assert teacher._process.returncode == 0

@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 
 from levit.errors import LevitError
 from levit.spec.preprocessing import Preprocessing
-from levit.training.teacher import open_teacher
 from tests.conftest import ROOT
+from tests.training.opened_teachers import open_teacher
 from tests.training.tiny import CLASSES
 
 STUDENT = Preprocessing.for_image_size((32, 32))

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from levit.errors import ConfigError, DataError, LevitWarning
+from levit.training.data_options import DataOptions
 from levit.training.datasets import count_labels, hash_images, open_training_data
-from levit.training.options import DataOptions
+from levit.training.teacher_options import TeacherOptions
 from tests.data.datasets_on_disk import write_images, write_parquet
 from tests.training.image_stores import names
 
@@ -81,10 +82,42 @@ def test_outliers_have_no_label_and_are_not_validated_on(tmp_path, photos, load,
     assert [selected.is_outlier(index) for index in (0, 1)] == [False, True]
 
 
+def test_further_images_with_splits_are_those_of_the_train_split(tmp_path, photos, load):
+    splits = write_images(tmp_path / "more", "train/x/1.png", "train/x/2.png", "test/x/3.png", "val/x/4.png")
+    train, _ = load(photos, outliers=splits, unlabeled=splits, keeps_unlabeled=True)
+    assert names(train)[-4:] == ["x/1.png", "x/2.png"] * 2
+    assert (train.num_unlabeled, train.num_outliers) == (2, 2)
+    options = DataOptions(data=str(photos), outliers=str(splits), unlabeled=str(splits))
+    assert open_training_data(options).train_splits == {"outliers": str(splits)}
+    train, _ = load(photos, outliers=splits / "test")
+    assert names(train)[-1] == "x/3.png"
+
+
+def test_further_images_without_a_train_split_are_an_error(tmp_path, photos):
+    splits = write_images(tmp_path / "more", "test/x/3.png", "val/x/4.png")
+    with pytest.raises(DataError, match=r"more: no train split$"):
+        open_training_data(DataOptions(data=str(photos), outliers=str(splits)))
+
+
+def test_only_what_is_used_is_opened(tmp_path, photos):
+    files = [f"{split}/{name}" for split in ("train", "val") for name in LABELED]
+    data = write_images(tmp_path / "pets", *files, "val/stray.png", "unlabeled/a/1.png", "unlabeled/stray.png")
+    for options, keeps_unlabeled in (({}, False), ({"val": str(photos)}, True)):
+        with pytest.raises(DataError, match=r"stray\.png is next to folders of images"):
+            open_training_data(DataOptions(data=str(data), **options), keeps_unlabeled=keeps_unlabeled)
+    opened = open_training_data(DataOptions(data=str(data), val=str(photos)))
+    assert (len(opened.train), len(opened.datasets)) == (6, 2)
+
+
 def test_outliers_change_the_hash_of_the_images(tmp_path, photos, load):
     more = write_images(tmp_path / "more", "x/1.png")
     runs = [load(photos, keeps_unlabeled=True, **{name: more})[0] for name in ("unlabeled", "outliers")]
     assert len({hash_images(images) for images in [*runs, load(photos)[0]]}) == 3
+
+
+def test_images_without_labels_are_used_by_the_loss_of_a_teacher_only():
+    options = [TeacherOptions(), TeacherOptions(teacher="run"), TeacherOptions(teacher="run", alpha=0.0)]
+    assert [one.uses_unlabeled for one in options] == [False, True, False]
 
 
 def test_multi_label_data_has_no_outliers(tmp_path, photos):
@@ -95,5 +128,5 @@ def test_multi_label_data_has_no_outliers(tmp_path, photos):
 
 def test_multi_label_data_has_no_further_images_without_labels(tmp_path, photos):
     data = write_parquet(tmp_path / "pets.parquet", labels=((0,), (0, 1), ()), column="labels")
-    with pytest.raises(ConfigError, match=r"^unlabeled is .*several labels: leave it out"):
-        open_training_data(DataOptions(data=str(data), unlabeled=str(photos)))
+    with pytest.raises(ConfigError, match=r"^unlabeled is .*any number of labels: leave it out"):
+        open_training_data(DataOptions(data=str(data), unlabeled=str(photos)), keeps_unlabeled=True)

@@ -14,7 +14,7 @@ CASES = [
     ({"teacher": "run", "alpha": 1.0}, {"teacher": "run", "alpha": 0.9}),
     ({}, {"ema": 0.99}),
     ({}, {"cutmix": 1.0}),
-    ({"auto_augment": "rand-m9"}, {}),
+    ({"auto_augment": "rand-m9"}, {"auto_augment": "3a"}),
     ({"crop": "padded"}, {}),
     ({"warmup_epochs": 0.0}, {}),
     ({"val": "photos"}, {}),

@@ -19,6 +19,7 @@ from levit.benchmarking.peak import measure_peaks
 from levit.benchmarking.workers import Response, Worker, run_rounds
 from levit.checkpoints.cache import CACHE_VARIABLE
 from levit.errors import ConfigError
+from levit.runtime.model_resolution import find_model_file
 from levit.spec.architecture import Architecture
 from levit.spec.blocks import count_flops
 
@@ -53,6 +54,7 @@ def benchmark(
         on_progress: called with a description of each step before it begins.
 
     Raises:
+        CheckpointError: a model does not exist.
         ConfigError: an argument is empty, repeated or not positive.
         EngineError: a model cannot be opened in an engine or precision.
 
@@ -64,7 +66,10 @@ def benchmark(
     models = [models] if models is None or isinstance(models, str | PathLike) else models
     _check_lists(models=models, batch_sizes=batch_sizes, engines=engines, precisions=precisions)
     _check_positive(batch_sizes=min(batch_sizes), rounds=rounds, seconds=seconds)
-    combinations = list(product([None if model is None else fspath(model) for model in models], engines, precisions))
+    names = [None if model is None else fspath(model) for model in models]
+    for name in names:
+        find_model_file(name)  # a missing one is an error before processes start, and a download is not measured
+    combinations = list(product(names, engines, precisions))
     with ExitStack() as stack:
         cache = stack.enter_context(tempfile.TemporaryDirectory(prefix="levit-benchmark-", ignore_cleanup_errors=True))
         processes = _start_workers(combinations, threads, Path(cache), stack, on_progress)
@@ -73,9 +78,9 @@ def benchmark(
         peaks = measure_peaks(in_use, rounds=rounds, seconds=_PEAK_SECONDS, threads=threads)
         requests = [{"batch_size": batch_size, "seconds": seconds} for batch_size in batch_sizes]
         responses = run_rounds([process.worker for process in processes], requests, rounds)
-    names = _display_names(processes)
+    display_names = _display_names(processes)
     results = tuple(
-        _summarize(process, names[process.model], batch_size, rounds_of_size, peaks)
+        _summarize(process, display_names[process.model], batch_size, rounds_of_size, peaks)
         for process in processes
         for batch_size, rounds_of_size in zip(batch_sizes, responses[process.worker.name], strict=True)
     )
@@ -101,7 +106,7 @@ def _start_workers(
     """Start each worker twice, with an empty cache and again with the compiled model in it."""
     processes: dict[tuple[str | None, str, str], _ModelProcess] = {}
     for number, (model, engine, precision) in enumerate(combinations):
-        name = f"{model or 'the embedded model'} in {engine}, {precision}"
+        name = f"{model or 'the embedded model'} (engine {engine}, precision {precision})"
         on_progress(f"starting {name}")
         arguments = (name, model, engine, precision, threads, {CACHE_VARIABLE: str(cache / str(number))})
         with start_model_worker(*arguments) as cold:

@@ -45,7 +45,7 @@ def write_cached(content: bytes, file: Path) -> bool:
 
     Returns:
         Whether it was written. A cache that cannot be written, because the disk is full for instance, only slows down
-        the next start, and is no error.
+        the next start, and is not an error.
     """
     try:
         write_bytes(file, content)

@@ -42,7 +42,7 @@ class DetectedDialect:
             raise CheckpointError(
                 f"an incomplete LeViT of {self.dialect.name}, {count} missing ({examples}{ellipsis})",
                 source=name,
-                hint="fetch the file again, or save all weights",
+                hint="download the file again, or save all weights",
             )
 
 

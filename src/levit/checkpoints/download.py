@@ -28,11 +28,11 @@ _CHUNK = 1 << 20  # bytes
 _TIMEOUT = 30  # seconds without data
 
 
-def download_verified(address: str) -> Path:
+def download_verified(url: str) -> Path:
     """Download a file whose name contains its hash, unless it is in the cache and undamaged.
 
     Args:
-        address: https address; http, too, if the name contains all digits of the hash. Fewer digits are a check against
+        url: https URL; http, too, if the name contains all digits of the hash. Fewer digits are a check against
             accidents only, such as an incomplete file.
 
     Returns:
@@ -42,20 +42,20 @@ def download_verified(address: str) -> Path:
         CheckpointError: the name contains no hash, or not all of it for http; the download fails; or the file has
             another hash.
     """
-    name = Path(urlsplit(address).path).name
+    name = Path(urlsplit(url).path).name
     suffix = HASH_SUFFIX.search(name)
     if suffix is None:
         raise CheckpointError(
             "the name does not end in a hash, so the file could not be verified",
-            source=address,
+            source=url,
             hint="download it yourself and give the file",
         )
     has_full_hash = len(suffix[1]) == _HASH_DIGITS
-    if not (has_full_hash or address.startswith("https://")):
+    if not (has_full_hash or url.startswith("https://")):
         raise CheckpointError(
             f"the {len(suffix[1])} digits of the hash in the name detect accidents, not a file that was exchanged on "
             "the way",
-            source=address,
+            source=url,
             hint=f"use https, or a file whose name has all {_HASH_DIGITS} digits",
         )
     file = (cache_folder("downloads") or _temporary_folder()) / name
@@ -63,15 +63,15 @@ def download_verified(address: str) -> Path:
         return file
     try:
         with replacing(file) as partial:
-            sha256 = _download(address, partial, allows_http=has_full_hash)
+            sha256 = _download(url, partial, allows_http=has_full_hash)
             if not sha256.startswith(suffix[1]):
                 raise CheckpointError(
-                    f"the file has the hash {sha256[:8]}…, not {suffix[1]}", source=address, hint="try again later"
+                    f"the file has the hash {sha256[:8]}…, not {suffix[1]}", source=url, hint="try again later"
                 )
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise CheckpointError(
-            f"cannot be fetched ({first_line(error)})",
-            source=address,
+            f"cannot be downloaded ({first_line(error)})",
+            source=url,
             hint=f"check the network, or download it elsewhere and give the file (or put it at {file})",
         ) from error
     return file
@@ -85,7 +85,7 @@ def _temporary_folder() -> Path:
     return Path(folder.name)
 
 
-def _open(address: str, *, allows_http: bool) -> http.client.HTTPResponse:
+def _open(url: str, *, allows_http: bool) -> http.client.HTTPResponse:
     opener = urllib.request.OpenerDirector()
     # The default handlers without those of files and ftp, and usually http, to which a server could redirect.
     for handler in (
@@ -99,26 +99,26 @@ def _open(address: str, *, allows_http: bool) -> http.client.HTTPResponse:
     ):
         opener.add_handler(handler())
     try:
-        response: http.client.HTTPResponse = opener.open(address, timeout=_TIMEOUT)
+        response: http.client.HTTPResponse = opener.open(url, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
         error.close()  # the error is an open response
         raise
     return response
 
 
-def _download(address: str, file: Path, *, allows_http: bool) -> str:
-    """Write the content of an address to a file, with a progress bar on a terminal, and compute its SHA-256."""
+def _download(url: str, file: Path, *, allows_http: bool) -> str:
+    """Write the content of a URL to a file, with a progress bar on a terminal, and compute its SHA-256."""
     from tqdm.auto import tqdm
 
     digest = hashlib.sha256()
     with (
-        _open(address, allows_http=allows_http) as response,
+        _open(url, allows_http=allows_http) as response,
         file.open("wb") as stream,
         tqdm(
             total=int(response.headers.get("Content-Length") or 0) or None,
             unit="B",
             unit_scale=True,
-            desc=Path(address).name,
+            desc=Path(url).name,
             disable=not sys.stderr.isatty() or is_quiet(),
         ) as progress,
     ):

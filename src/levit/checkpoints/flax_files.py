@@ -65,7 +65,7 @@ def read_flax(file: Path) -> dict[str, NDArray[Any]]:
     except OSError as error:
         raise CheckpointError(f"cannot be read ({error.strerror or error})", source=file) from None
     except (IndexError, KeyError, TypeError, ValueError, OverflowError, RecursionError, struct.error):
-        raise CheckpointError("not a complete file of Flax", source=file, hint="fetch it again") from None
+        raise CheckpointError("not a Flax file, or truncated", source=file, hint="download it again") from None
     return {key: array for key, array in arrays.items() if key.startswith(("params/", "batch_stats/"))} or arrays
 
 
@@ -154,7 +154,7 @@ class _Reader:
 
 
 def _encoded(value: Any) -> Iterator[bytes]:
-    """Encode maps, lists, texts, bytes, non-negative integers and arrays, in parts."""
+    """Encode maps, lists, strings, bytes, non-negative integers and arrays, in parts."""
     if isinstance(value, dict):
         yield _head(len(value), 0x80, 15, _MAPS)
         for key, item in value.items():

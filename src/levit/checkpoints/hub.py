@@ -1,4 +1,4 @@
-"""Download of checkpoints from the hub of Hugging Face."""
+"""Download of checkpoints from the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def download_from_hub(hub_id: str, revision: str | None) -> Path:
                 return folder / weights
     except RepositoryNotFoundError as error:
         raise CheckpointError(
-            "no such file or folder, and no such model on the hub",
+            "no such file or folder, and no such model on the Hugging Face Hub",
             source=hub_id,
             hint="if it is private, run `hf auth login`",
         ) from error
     except RevisionNotFoundError as error:
-        raise CheckpointError(f"has no revision {revision!r} on the hub", source=hub_id) from error
+        raise CheckpointError(f"has no revision {revision!r} on the Hugging Face Hub", source=hub_id) from error
     except (OSError, HFValidationError) as error:
         raise CheckpointError(
-            "no such file or folder, and it cannot be fetched from the hub",
+            "no such file or folder, and it cannot be downloaded from the Hugging Face Hub",
             source=f"{hub_id} at {revision}" if revision else hub_id,
             hint="check the network (and HF_HUB_OFFLINE), or download the model elsewhere and give its folder",
         ) from error
@@ -55,7 +55,7 @@ def cached_file(hub_id: str, name: str, revision: str | None) -> Path | None:
     """File of a model in the hub's cache, or None if it is not there.
 
     Args:
-        hub_id: owner and name of the model; None is returned for a text that cannot be one.
+        hub_id: owner and name of the model; None is returned for a string that cannot be one.
         name: name of the file.
         revision: branch, tag or commit, or None for the default branch.
     """

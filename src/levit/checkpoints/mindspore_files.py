@@ -65,7 +65,7 @@ def is_mindspore(file: Path) -> bool:
 
 
 def read_mindspore(file: Path) -> dict[str, NDArray[Any]]:
-    """Read the tensors of a file; strings in it are passed over.
+    """Read the tensors of a file; strings in it are skipped.
 
     Args:
         file: a file for which `is_mindspore` is true.
@@ -74,7 +74,7 @@ def read_mindspore(file: Path) -> dict[str, NDArray[Any]]:
         Name -> array, in the order of the file. No array is larger than its bytes in the file.
 
     Raises:
-        CheckpointError: the file is encrypted, truncated or damaged, or has tensors of a type that numpy lacks.
+        CheckpointError: the file is encrypted, truncated or damaged, or has a data type that NumPy does not support.
     """
     content = memoryview(file.read_bytes())
     if bytes(content[:4]) in _ENCRYPTED:
@@ -86,11 +86,11 @@ def read_mindspore(file: Path) -> dict[str, NDArray[Any]]:
     if content[-_CRC_SIZE : -_CRC_SIZE + len(_CRC)] == _CRC:
         content, stored = content[:-_CRC_SIZE], int.from_bytes(content[-10:], "big")
         if crc32(content) != stored:
-            raise CheckpointError("its CRC-32 does not match: it is damaged", source=file, hint="fetch it again")
+            raise CheckpointError("its CRC-32 does not match: it is damaged", source=file, hint="download it again")
     try:
         values = [_value(message) for message in _messages(content, 1)]
     except (IndexError, KeyError, ValueError):
-        raise CheckpointError("not a complete file of MindSpore", source=file, hint="fetch it again") from None
+        raise CheckpointError("not a MindSpore file, or truncated", source=file, hint="download it again") from None
     parts = {tag: [tensor for _, tensor in group] for tag, group in groupby(values, key=lambda value: value[0])}
     return {tag: _array(tag, tensors, file) for tag, tensors in parts.items() if tensors[0].type != _TEXT}
 
@@ -131,7 +131,8 @@ def _array(tag: str, tensors: list[_Tensor], file: Path) -> NDArray[Any]:
     dims, name = tensors[0].dims, tensors[0].type
     dtype = _TYPES.get(name)
     if dtype is None:
-        raise CheckpointError(f"{tag} is of type {name[:40]!r}, which numpy lacks", source=file)
+        reason = f"{tag} has the data type {name[:40]!r}, which NumPy does not support"
+        raise CheckpointError(reason, source=file)
     size = sum(len(tensor.content) for tensor in tensors)
     shape = () if dims == (0,) and size else dims
     is_too_large = any(dim > _MAX_DIM for dim in shape)  # beside a dim of 0
@@ -139,7 +140,7 @@ def _array(tag: str, tensors: list[_Tensor], file: Path) -> NDArray[Any]:
         raise CheckpointError(
             f"{tag} has {size:,} bytes, which are not those of {list(shape)[:8]} {name}",
             source=file,
-            hint="fetch it again",
+            hint="download it again",
         )
     content = bytearray().join(tensor.content for tensor in tensors)  # aligned, and writable
     return np.frombuffer(content, dtype).reshape(shape)

@@ -48,14 +48,14 @@ def read_pickle(file: Path) -> Any:
         raise CheckpointError(f"cannot be read ({error.strerror or error})", source=file) from None
     except RuntimeError as error:
         raise CheckpointError(
-            f"not a complete file of torch ({first_line(error)})", source=file, hint="fetch it again"
+            f"not a PyTorch file, or truncated ({first_line(error)})", source=file, hint="download it again"
         ) from None
     except Exception:  # torch raises exceptions of many types for damaged files
         raise _refusal(file, "") from None
 
 
 def _check_format(file: Path) -> None:
-    """Check that the file is no archive of another kind (TorchScript; tar, by old versions of torch), nor huge."""
+    """Check that the file is not an archive of another kind (TorchScript; tar, by old versions of torch), nor huge."""
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
             check_archive_sizes(file, archive)
@@ -74,7 +74,7 @@ def _check_format(file: Path) -> None:
 
 
 def _refusal(file: Path, message: str) -> CheckpointError:
-    """Error of one line for a file that torch refuses with a message of many lines."""
+    """One-line error for a file that torch refuses with a message of many lines."""
     name = message.partition("GLOBAL ")[2].split(" ")[0]
     if name or any(attempt in message for attempt in ("Trying to call", "Can only")):
         return CheckpointError(
@@ -82,7 +82,7 @@ def _refusal(file: Path, message: str) -> CheckpointError:
             source=file,
             hint="if you trust it, open it in the program that wrote it, and torch.save its state_dict() alone",
         )
-    return CheckpointError("not a file of torch, or an incomplete one", source=file, hint="fetch it again")
+    return CheckpointError("not a PyTorch file, or truncated", source=file, hint="download it again")
 
 
 class _Placeholder:

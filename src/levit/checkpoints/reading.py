@@ -62,15 +62,16 @@ def read_checkpoint(
 
     Args:
         path_or_id: a folder or a file (.safetensors; .ckpt of MindSpore; .msgpack of Flax; .pth, .pt, .bin, .ckpt or
-            .pth.tar, for which torch must be installed), a name on the hub (`facebook/levit-128S`), a published size
-            (`levit-128s`), or the address of a file whose name contains its hash, as those of the authors do.
+            .pth.tar, for which torch must be installed), a model ID on the Hugging Face Hub (`facebook/levit-128S`), a
+            published size (`levit-128s`), or the URL of a file whose name contains its hash, as those of the authors
+            do.
         activation: one of `levit.spec.architecture.ACTIVATIONS`, instead of that of the configuration. Default without
             a configuration: "silu" for the sizes for which timm uses it, otherwise "hardswish". For vit-pytorch it is
             that of the MLPs, which is "gelu" in older releases.
         image_size: side, or height and width, of the input in pixels, instead of that of the configuration; it must
             give the number of tokens that the weights have. Default without a configuration: square, and a whole number
             of patches.
-        revision: branch, tag or commit of a name on the hub.
+        revision: branch, tag or commit of a model on the Hugging Face Hub.
         use_ema: read the moving average of the weights of a training checkpoint (facebook's `model_ema`, timm's
             `state_dict_ema`, torch's `AveragedModel`). Default: the trained weights, or the average if the file has
             nothing else. In files of mmengine or Lightning with averaging, `state_dict` is the average.
@@ -106,7 +107,7 @@ def read_checkpoint_file(
 
     Args:
         file: result of `find_weights`.
-        path_or_id: path, name or address by which the file was found; the checkpoint is named after it.
+        path_or_id: path, name or URL by which the file was found; the checkpoint is named after it.
         activation: as in `read_checkpoint`.
         image_size: as in `read_checkpoint`.
         use_ema: as in `read_checkpoint`.
@@ -179,10 +180,10 @@ def assemble_checkpoint(
 
 
 def checkpoint_name(path_or_id: str | PathLike[str], file: Path) -> str:
-    """Name of a checkpoint for people: the name of its folder or file, or its name on the hub.
+    """Name of a checkpoint for people: the name of its folder or file, or its model ID on the hub.
 
     Args:
-        path_or_id: path, name or address by which the file was found.
+        path_or_id: path, name or URL by which the file was found.
         file: result of `find_weights`.
     """
     path = Path(path_or_id)

@@ -1,4 +1,4 @@
-"""Refusal of paths that are no regular files, whose reading could wait forever or never end."""
+"""Refusal of paths that are not regular files, whose reading could wait forever or never end."""
 
 from __future__ import annotations
 

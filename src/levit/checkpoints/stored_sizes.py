@@ -1,4 +1,4 @@
-"""Sizes of what a file of torch contains, checked before anything is unpacked or copied."""
+"""Sizes of what a PyTorch file contains, checked before anything is unpacked or copied."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def timm_config(checkpoint: Checkpoint, *, is_convolutional: bool) -> dict[str, 
             "timm has no such LeViT (it has one key_dim for all stages, the default downsampling, MLPs in each stage, "
             "and stems of 3x3 convolutions that shrink by 8 or 16)",
             source=checkpoint.source.name,
-            hint="use another dialect",
+            hint="use another format",
         )
     height, width = architecture.image_height_width
     return {

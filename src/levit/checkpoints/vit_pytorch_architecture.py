@@ -32,7 +32,7 @@ def check_vit_pytorch(architecture: Architecture, library: str, name: str, *, is
         raise CheckpointError(
             f"{library} has another network under the name LeViT: {summary}",
             source=name,
-            hint="use another dialect",
+            hint="use another format",
         )
 
 

@@ -82,7 +82,7 @@ def _read(file: Path) -> NDArray[np.bool_]:
     try:
         array = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError, MemoryError, OverflowError) as error:
-        raise CheckpointError(f"not an array of numpy ({first_line(error)})", source=file) from error
+        raise CheckpointError(f"not a NumPy array ({first_line(error)})", source=file) from error
     if not isinstance(array, np.ndarray) or array.dtype not in (np.bool_, np.uint8):
         raise CheckpointError("is not an array of bool", source=file)
     return array.astype(bool)

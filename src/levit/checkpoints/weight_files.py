@@ -85,10 +85,11 @@ def _read_safetensors(file: Path) -> Weights:
         raise CheckpointError(f"cannot be read ({error.strerror or error})", source=file) from None
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"not a complete safetensors file ({first_line(error)})", source=file, hint="fetch it again"
+            f"not a safetensors file, or truncated ({first_line(error)})", source=file, hint="download it again"
         ) from None
     except (AttributeError, TypeError) as error:
-        raise CheckpointError(f"has a type of numbers that numpy lacks ({first_line(error)})", source=file) from None
+        reason = f"has a data type that NumPy does not support ({first_line(error)})"
+        raise CheckpointError(reason, source=file) from None
 
 
 def _plain_array(key: str, value: Any, file: Path) -> np.ndarray[Any, Any]:

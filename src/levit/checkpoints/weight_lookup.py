@@ -1,4 +1,4 @@
-"""Lookup of the weight file that a path, a published name or an address refers to."""
+"""Lookup of the weight file that a path, a published name or a URL refers to."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EMBEDDED_WEIGHTS = "embedded"
 
 _FACEBOOK = "https://dl.fbaipublicfiles.com/LeViT"
 _OPENMMLAB = "https://download.openmmlab.com/mmclassification/v0/levit"
-ADDRESSES = {
+URLS = {
     "LeViT-128S.pth": f"{_FACEBOOK}/LeViT-128S-96703c44.pth",
     "LeViT-128.pth": f"{_FACEBOOK}/LeViT-128-b88c2750.pth",
     "LeViT-192.pth": f"{_FACEBOOK}/LeViT-192-92712e41.pth",
@@ -46,7 +46,7 @@ def find_weights(path_or_id: str | PathLike[str], *, revision: str | None = None
 
     Args:
         path_or_id: as in `levit.read_checkpoint`.
-        revision: branch, tag or commit of a name on the hub.
+        revision: branch, tag or commit of a model on the Hugging Face Hub.
 
     Raises:
         CheckpointError: there is no such file or name, it is not a regular file, the download fails, or a revision is
@@ -61,30 +61,29 @@ def find_weights(path_or_id: str | PathLike[str], *, revision: str | None = None
     if name == EMBEDDED_WEIGHTS:
         check_no_revision(revision, name, "a model inside the package")
         return Path(__file__).with_name("embedded") / SAFETENSORS_FILE
-    address = ADDRESSES.get(name, name)
-    if address.startswith(("http://", "https://")):
-        check_no_revision(revision, name, "an address")
+    url = URLS.get(name, name)
+    if url.startswith(("http://", "https://")):
+        check_no_revision(revision, name, "a URL")
         from levit.checkpoints.download import download_verified  # imports urllib, which local files do not need
 
-        return download_verified(address)
+        return download_verified(url)
     hub_id = HUB_NAMES.get(name.lower(), name)
     if isinstance(path_or_id, str) and _HUB_ID.fullmatch(hub_id):
         from levit.checkpoints.hub import download_from_hub
 
         return download_from_hub(hub_id, revision)
-    known = ", ".join([EMBEDDED_WEIGHTS, *HUB_NAMES])
-    raise CheckpointError(f"no such file or folder, and no name that is known ({known}, …)", source=name)
+    raise CheckpointError("no such file, folder or known model name", source=name, hint="see `levit models`")
 
 
 def is_cached(name: str) -> bool:
     """Return whether the weights of a published name were downloaded before.
 
     Args:
-        name: one of `HUB_NAMES` or `ADDRESSES`.
+        name: one of `HUB_NAMES` or `URLS`.
     """
-    if name in ADDRESSES:
+    if name in URLS:
         folder = cache_folder("downloads")
-        return folder is not None and (folder / ADDRESSES[name].rpartition("/")[2]).is_file()
+        return folder is not None and (folder / URLS[name].rpartition("/")[2]).is_file()
     from huggingface_hub import try_to_load_from_cache
 
     return any(isinstance(try_to_load_from_cache(HUB_NAMES[name], file), str) for file in WEIGHT_FILES)
@@ -102,16 +101,15 @@ def check_no_revision(revision: str | None, name: str, kind: str) -> None:
         CheckpointError: a revision is given.
     """
     if revision is not None:
-        raise CheckpointError(
-            f"{kind} has no revision {revision!r}", source=name, hint="give a name on the hub, or no revision"
-        )
+        hint = "give a model ID on the Hugging Face Hub, or no revision"
+        raise CheckpointError(f"{kind} has no revision {revision!r}", source=name, hint=hint)
 
 
 def check_is_not_source(source: str | PathLike[str], *targets: Path) -> None:
     """Check that none of the files to write is the weight file of the source.
 
     Args:
-        source: path, name or address, as in `levit.read_checkpoint`.
+        source: path, name or URL, as in `levit.read_checkpoint`.
         targets: the files to write.
 
     Raises:

@@ -61,15 +61,15 @@ def convert(
     preprocessing and labels that a file cannot contain.
 
     Args:
-        source: path, name or address, as in `levit.read_checkpoint`.
+        source: path, name or URL, as in `levit.read_checkpoint`.
         target: folder or file to write. An existing file is replaced when the new one is complete; an existing folder
             keeps its other files, and its configuration is replaced last.
         to: "transformers", "timm", "timm-conv", "facebook", "facebook-conv", "mmpretrain", "mindspore" (as mindcv names
             the stem) or "mindspore-plain" (as the other implementations in MindSpore do); "vit-pytorch" or "flax" for
             networks that were read from these.
-        activation: "hardswish" or "silu", as in `levit.read_checkpoint`.
+        activation: one of `levit.spec.architecture.ACTIVATIONS`, as in `levit.read_checkpoint`.
         image_size: size of the input in pixels, as in `levit.read_checkpoint`.
-        revision: branch, tag or commit of a name on the hub.
+        revision: branch, tag or commit of a model on the Hugging Face Hub.
         use_ema: read the moving average of the weights of a training checkpoint.
 
     Returns:
@@ -98,7 +98,7 @@ def convert(
 def write_checkpoint(checkpoint: Checkpoint, target: str | PathLike[str], *, to: str = TRANSFORMERS.name) -> Path:
     """Write a checkpoint in a dialect; see `convert`."""
     if to not in _DIALECTS:
-        raise CheckpointError(f"unknown dialect {to!r}", source="to", hint=f"use {', '.join(_DIALECTS)}")
+        raise CheckpointError(f"unknown format {to!r}", source="to", hint=f"use {', '.join(_DIALECTS)}")
     if checkpoint.architecture.has_attention_masks:
         reason = f"has attention masks, which {to} lacks"
         raise CheckpointError(reason, source=checkpoint.source.name, hint="export it, or convert it before")
@@ -176,7 +176,7 @@ def _configuration_files(checkpoint: Checkpoint, dialect: Dialect) -> Configurat
             "stock transformers would compute this network wrongly (it supports only Hardswish, three stages, a stem "
             "of four convolutions, and square images of whole patches)",
             source=checkpoint.source.name,
-            hint="use another dialect",
+            hint="use another format",
         )
     return {
         CONFIG_FILE: config_from_checkpoint(checkpoint),

@@ -44,7 +44,7 @@ def _print_version(is_requested: bool) -> None:
 def options(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop."),
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
     ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", help="Print results and errors only: no progress and no warnings.")
@@ -53,7 +53,7 @@ def options(
         bool, typer.Option("--debug", help="Show the traceback of an error, as LEVIT_DEBUG=1 does.")
     ] = False,
 ) -> None:
-    """LeViT: classify images on ordinary CPUs, read its checkpoints, export them."""
+    """Classify images with LeViT; convert, export, train and evaluate its checkpoints."""
     from levit.logs import set_quiet
 
     set_quiet(quiet)
@@ -70,7 +70,7 @@ def make_app(command: str | None = None) -> typer.Typer:
     """
     made = typer.Typer(
         name="levit",
-        help="LeViT: classify images on ordinary CPUs, read its checkpoints, export them.",
+        help="Classify images with LeViT; convert, export, train and evaluate its checkpoints.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -103,22 +103,22 @@ def main() -> None:
         sys.stdout.flush()
         sys.exit(code)
     except ClickException as error:
-        print(usage_message(error), file=sys.stderr)
+        _print_error(usage_message(error))
         sys.exit(error.exit_code)
     except LevitError as error:
         _print_traceback()
-        print(f"levit: {error_message(error, _flags())}", file=sys.stderr)
+        _print_error(f"levit: {error_message(error, _flags())}")
         sys.exit(2)
     except ImportError as error:  # an extra that is not installed
         _print_traceback()
-        print(f"levit: {printable(str(error))}", file=sys.stderr)
+        _print_error(f"levit: {printable(str(error))}")
         sys.exit(2)
     except BrokenPipeError:  # the reader of the output has ended, such as `head`
         sys.exit(1)
     except OSError as error:  # a full disk, for instance
         _print_traceback()
         source = "" if error.filename is None else f"{error.filename}: "
-        print(f"levit: {printable(f'{source}{error.strerror or error}')}", file=sys.stderr)
+        _print_error(f"levit: {printable(f'{source}{error.strerror or error}')}")
         sys.exit(2)
 
 
@@ -135,7 +135,6 @@ def run() -> NoReturn:
     _flush_output()
     if _command_name() not in _FAST_COMMANDS or not isinstance(code, int):
         sys.exit(code)
-    sys.stderr.flush()
     atexit._run_exitfuncs()  # temporary folders are deleted
     os._exit(code)  # freeing a compiled network takes a tenth of a second, a third of a prediction
 
@@ -149,11 +148,12 @@ def _global_options_first(arguments: Sequence[str]) -> list[str]:
 
 def _flush_output() -> None:
     """Write buffered output; discard what cannot be written, so that the end of the process does not fail again."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        with suppress(OSError, ValueError):  # a stream that has no descriptor, or is closed
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with suppress(OSError, ValueError):  # a stream that has no descriptor, or is closed
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _command_name() -> str | None:
@@ -164,7 +164,13 @@ def _print_traceback() -> None:
     """Print the traceback of the current exception, if the user requests it."""
     is_flag_given = "--debug" in _global_options_first(sys.argv[1:])[: len(_GLOBAL_OPTIONS)]
     if is_flag_given or os.environ.get("LEVIT_DEBUG", "0") not in ("", "0"):
-        print("\n".join(map(printable, traceback.format_exc().splitlines())), file=sys.stderr)
+        _print_error("\n".join(map(printable, traceback.format_exc().splitlines())))
+
+
+def _print_error(text: str) -> None:
+    """Print on standard error; where that fails, the exit code still shows the error."""
+    with suppress(OSError):
+        print(text, file=sys.stderr)
 
 
 def _flags() -> dict[str, str]:

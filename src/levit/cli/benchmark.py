@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from levit.cli.engine_options import JsonOption, ThreadsOption, named_model
 from levit.errors import printable
 
 if TYPE_CHECKING:
@@ -31,15 +31,11 @@ Engines = Annotated[
     ),
 ]
 Precisions = Annotated[str, typer.Option(metavar="NAMES", help="auto, fp32, bf16 or int8, separated by commas.")]
-Threads = Annotated[
-    int | None, typer.Option(min=1, help="Number of threads; default: the cores that this process may use.")
-]
 Rounds = Annotated[int, typer.Option(min=1, help="Number of rounds, whose medians are reported.")]
 Seconds = Annotated[float, typer.Option(min=0.01, help="Duration of each measurement in seconds.")]
 Picture = Annotated[
     str | None, typer.Option(metavar="FILE.png", help="Plot of the results to write; needs matplotlib.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")]
 
 
 def benchmark(
@@ -47,18 +43,18 @@ def benchmark(
     batch_sizes: BatchSizes = "1,16",
     engines: Engines = "auto",
     precisions: Precisions = "auto",
-    threads: Threads = None,
+    threads: ThreadsOption = None,
     rounds: Rounds = 5,
     seconds: Seconds = 1.0,
     picture: Picture = None,
-    as_json: AsJson = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Measure throughput, latency, start-up time and memory on this machine, side by side.
 
     Every model, engine and precision has a separate process; the rounds alternate between the processes.
     """
     from levit.benchmarking.benchmark import benchmark as run_benchmark
-    from levit.cli.engine_options import named_model
+    from levit.cli.json_output import print_json
     from levit.reporting.benchmark_plot import check_plot_file, plot_benchmark
 
     if picture is not None:
@@ -74,7 +70,7 @@ def benchmark(
         on_progress=_print_progress if sys.stderr.isatty() else lambda _: None,
     )
     if as_json:
-        typer.echo(json.dumps(report.to_dict()))
+        print_json(report.to_dict())
     else:
         _print_tables(report)
     if picture is not None:

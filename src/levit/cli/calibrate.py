@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
+from levit.cli.engine_options import JsonOption
 from levit.cli.evaluate import AllowOutsideOption, SkipOption
 
 
@@ -21,22 +21,23 @@ def calibrate(
     ],
     coverage: Annotated[
         float | None,
-        typer.Option(help="Fraction of the images with a prediction other than unknown; default: 0.95."),
+        typer.Option(help="Fraction of images to keep (not 'unknown'); default: 0.95."),
     ] = None,
     target_precision: Annotated[
-        float | None, typer.Option(help="Instead of --coverage: fraction of these predictions that are correct.")
+        float | None, typer.Option(help="Instead of --coverage: required precision of the kept predictions.")
     ] = None,
     split: Annotated[
         str | None, typer.Option(help="Split of the data: validation, test or train; default: the first that exists.")
     ] = None,
     quantization_images: SkipOption = None,
     allow_outside: AllowOutsideOption = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Calibrate the scores of an exported file, and set the threshold below which it predicts "unknown".
 
     The scores become probabilities. Temperature and threshold are written into the metadata of the file.
     """
+    from levit.cli.json_output import print_json
     from levit.cli.output import print_fields, rejection_field
     from levit.exporting.calibrate import calibrate as calibrate_file
 
@@ -50,7 +51,7 @@ def calibrate(
         allow_outside=allow_outside,
     )
     if as_json:
-        typer.echo(json.dumps(asdict(rejection)))
+        print_json(asdict(rejection))
     else:
         temperature, threshold = f"{rejection.temperature:.3f}", rejection_field(rejection)
         print_fields({"written": model, "temperature": temperature, "unknown": threshold})

@@ -52,7 +52,7 @@ COMMANDS: Mapping[str, Command] = {
     "data": Command("data"),
     "split": Command("split"),
     "evaluate": Command("evaluate"),
-    "val": Command("evaluate", settings={"help": "The same as levit evaluate."}),
+    "val": Command("evaluate", settings={"help": "Alias of evaluate."}),
     "train": Command("train"),
     "sparsify": Command("sparsify"),
     "calibrate": Command(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from levit.cli.engine_options import RevisionOption
+from levit.cli.engine_options import JsonOption, RevisionOption
 from levit.cli.image_size import ImageSize, parse_image_size
 from levit.errors import printable
 
@@ -67,7 +66,6 @@ ImageSizeOption = Annotated[
 UseEmaOption = Annotated[
     bool, typer.Option("--use-ema", help="Convert the moving average of the weights of a training checkpoint.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print path and dialect as one JSON object.")]
 
 
 def convert(
@@ -82,6 +80,7 @@ def convert(
 ) -> None:
     """Convert a checkpoint to the key names and files of another library."""
     from levit.checkpoints.writing import convert as convert_checkpoint
+    from levit.cli.json_output import print_json
 
     path = convert_checkpoint(
         source,
@@ -92,4 +91,7 @@ def convert(
         revision=revision,
         use_ema=use_ema,
     )
-    typer.echo(json.dumps({"path": str(path), "dialect": to.value}) if as_json else printable(str(path)))
+    if as_json:
+        print_json({"path": str(path), "dialect": to.value})
+    else:
+        typer.echo(printable(str(path)))

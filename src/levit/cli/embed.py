@@ -16,6 +16,8 @@ from levit.cli.engine_options import (
     BatchSizeOption,
     Engine,
     EngineOption,
+    JsonLinesOption,
+    JsonOption,
     MaxPixelsOption,
     ModelOption,
     PathsArgument,
@@ -28,7 +30,7 @@ from levit.cli.engine_options import (
     ThreadsOption,
 )
 from levit.cli.inputs import ImageInput, MissingInput, iterate_inputs
-from levit.cli.passed_over import PassedOverFiles
+from levit.cli.skipped_files import SkippedFileCounter
 from levit.errors import printable
 
 if TYPE_CHECKING:
@@ -36,12 +38,11 @@ if TYPE_CHECKING:
     from levit.runtime.classifier import Classifier
 
 OutOption = Annotated[
-    str, typer.Option("--out", "-o", metavar="FILE", help="File to write: .parquet, or .npz of numpy.")
+    str, typer.Option("--out", "-o", metavar="FILE", help="File to write: .parquet, or .npz of NumPy.")
 ]
 ImageArgument = Annotated[str, typer.Argument(metavar="IMAGE", help="The image.")]
 EmbeddingsOption = Annotated[str, typer.Option("--in", "-i", metavar="FILE", help="File that levit embed wrote.")]
 NumberOption = Annotated[int, typer.Option("--top-k", "-k", min=1, help="Number of images.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per image.")]
 
 
 def embed(
@@ -56,9 +57,9 @@ def embed(
     preprocessing: PreprocessingOption = Preprocessing.FAST,
     max_pixels: MaxPixelsOption = None,
     threads: ThreadsOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was written as one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Write the pooled features of images, by which similar images are found.
+    """Write feature vectors (embeddings) of images, for `levit similar`.
 
     The exit code is 1 if some images could not be read; they are named, and the features of all others are written.
     """
@@ -91,8 +92,10 @@ def similar(
     top_k: NumberOption = 10,
     model: ModelOption = None,
     revision: RevisionOption = None,
+    provider: ProviderOption = None,
     max_pixels: MaxPixelsOption = None,
-    as_json: JsonOption = False,
+    threads: ThreadsOption = None,
+    as_json: JsonLinesOption = False,
 ) -> None:
     """Find the images that are most similar to one, by the features that `levit embed` wrote.
 
@@ -113,6 +116,8 @@ def similar(
         engine=embeddings.engine,
         precision=embeddings.precision,
         preprocessing=embeddings.preprocessing,
+        provider=provider,
+        threads=threads,
         max_pixels=raise_pillow_limit(max_pixels),
     )
     _check_is_same_model(classifier, embeddings, file)
@@ -129,15 +134,16 @@ def _embed(classifier: Classifier, paths: list[str], batch_size: int) -> tuple[E
     """Features of all images that can be read, and the number of errors, which are printed."""
     import numpy as np
 
+    from levit.cli.error_message import IMAGE_FLAGS, error_message
     from levit.cli.progress_bar import track
     from levit.logs import get_logger
     from levit.reporting.embeddings_file import Embeddings
 
-    passed_over, missing = PassedOverFiles(), 0
+    skipped, missing = SkippedFileCounter(), 0
 
     def sources() -> Iterator[str]:
         nonlocal missing
-        for item in iterate_inputs(paths, passed_over):
+        for item in iterate_inputs(paths, skipped):
             if isinstance(item, MissingInput):
                 missing += 1
                 get_logger().error("%s", printable(f"{item.name}: {item.reason}"))
@@ -151,8 +157,8 @@ def _embed(classifier: Classifier, paths: list[str], batch_size: int) -> tuple[E
             rows.append(embedding.features)
         else:
             errors += 1
-            get_logger().error("%s", embedding.error)
-    passed_over.warn()
+            get_logger().error("%s", error_message(embedding.error, IMAGE_FLAGS))
+    skipped.warn()
     width = classifier.artifact.architecture.hidden_sizes[-1]
     features = np.array(rows, np.float32).reshape(len(rows), width)
     source = classifier.artifact.source

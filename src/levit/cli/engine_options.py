@@ -1,4 +1,4 @@
-"""Options of several commands: model, engine, precision, preprocessing."""
+"""Options of several commands: model, engine, precision, preprocessing, output as JSON."""
 
 from __future__ import annotations
 
@@ -39,18 +39,26 @@ def named_model(name: str | None) -> str | None:
     return None if name == "-" else name
 
 
-EngineOption = Annotated[Engine, typer.Option(help="Inference engine; auto is the fastest that is installed.")]
+EngineOption = Annotated[Engine, typer.Option(help="Inference engine; auto: the fastest that is installed.")]
 PrecisionOption = Annotated[
     Precision,
-    typer.Option(help="Precision of the arithmetic; auto: int8 if the model is quantized, or bf16, or fp32."),
+    typer.Option(
+        help="Numeric precision; auto: int8 for quantized models, otherwise bf16 if the processor supports it, "
+        "else fp32."
+    ),
 ]
 PreprocessingOption = Annotated[
-    Preprocessing, typer.Option(help="Decoding and resizing of images; exact is bit for bit as Pillow.")
+    Preprocessing, typer.Option(help="Image decoding and resizing; exact matches Pillow bit for bit.")
 ]
 BatchSizeOption = Annotated[int, typer.Option(min=1, help="Number of images computed at once.")]
-RevisionOption = Annotated[str | None, typer.Option(help="Branch, tag or commit, for a name on the hub.")]
+RevisionOption = Annotated[
+    str | None, typer.Option(help="Branch, tag or commit, for a model ID on the Hugging Face Hub.")
+]
 ProviderOption = Annotated[
-    str | None, typer.Option(help="Execution provider of onnxruntime (cpu, cuda) or device of torch (cpu, cuda, mps).")
+    str | None,
+    typer.Option(
+        help="Execution provider of onnxruntime (cpu, cuda, coreml or a full name) or device of torch (cpu, cuda, mps)."
+    ),
 ]
 PathsArgument = Annotated[
     list[str],
@@ -64,7 +72,7 @@ ModelOption = Annotated[
         "--model",
         "-m",
         callback=named_model,
-        help="An exported .onnx file or a checkpoint; default, and -: the embedded model.",
+        help="Exported file, checkpoint or model name (see `levit models`); default: the embedded model (-).",
     ),
 ]
 MaxPixelsOption = Annotated[
@@ -73,3 +81,5 @@ MaxPixelsOption = Annotated[
 ThreadsOption = Annotated[
     int | None, typer.Option(min=1, help="Number of threads; default: the number of cores that this process may use.")
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+JsonLinesOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per image.")]

@@ -9,6 +9,9 @@ from typer.core import TyperArgument, TyperCommand
 
 from levit.errors import ConfigError, LevitError, as_sentence, printable
 
+IMAGE_FLAGS = {"max_pixels": "--max-pixels"}
+"""Flags that hints of an `ImageError` name."""
+
 # `name` or `name=value`
 _BACKTICKED_NAME = re.compile(r"`([a-z_][a-z0-9_]*)(?:=([^`]*))?`")
 

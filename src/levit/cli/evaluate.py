@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -16,11 +15,15 @@ from levit.cli.engine_options import (
     BatchSizeOption,
     Engine,
     EngineOption,
+    JsonOption,
+    MaxPixelsOption,
     Precision,
     PrecisionOption,
     Preprocessing,
     PreprocessingOption,
+    ProviderOption,
     RevisionOption,
+    ThreadsOption,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +44,7 @@ class OnBadImage(StrEnum):
 
 
 ModelArgument = Annotated[
-    str, typer.Argument(metavar="MODEL", help="Exported file, checkpoint or name; - is the embedded model.")
+    str, typer.Argument(metavar="MODEL", help="Exported file, checkpoint or model name; -: the embedded model.")
 ]
 DataArgument = Annotated[
     str, typer.Argument(metavar="DATA", help="Labeled images: a folder, a parquet file, or a list of files.")
@@ -56,10 +59,11 @@ OutOption = Annotated[
     ),
 ]
 ClassMapOption = Annotated[
-    str | None, typer.Option(metavar="FILE.json", help="Labels of the model for classes with other names.")
+    str | None,
+    typer.Option(metavar="FILE.json", help="JSON file that maps class names of the data to labels of the model."),
 ]
 DataClassesOnlyOption = Annotated[
-    bool, typer.Option("--data-classes-only", help="Let the model choose among the classes of the data only.")
+    bool, typer.Option("--data-classes-only", help="Predict only classes that occur in the data.")
 ]
 OnBadImageOption = Annotated[
     OnBadImage, typer.Option(help="Count and name images that cannot be evaluated, or fail at the first.")
@@ -69,8 +73,7 @@ SkipOption = Annotated[
     typer.Option(
         "--skip",
         min=0,
-        help="Number of quantization images of the model, which are left out; default: the number in its metadata, if "
-        "it was quantized on this data.",
+        help="Number of quantization images to exclude; default: read from the model if it was quantized on this data.",
     ),
 ]
 CompareOption = Annotated[
@@ -85,7 +88,6 @@ DuplicatesOption = Annotated[
 AllowOutsideOption = Annotated[
     bool, typer.Option("--allow-outside", help="Read images outside the folder of the data, where a table names them.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the metrics as one JSON object.")]
 
 
 def evaluate(
@@ -99,7 +101,10 @@ def evaluate(
     quantization_images: SkipOption = None,
     engine: EngineOption = Engine.AUTO,
     precision: PrecisionOption = Precision.AUTO,
+    provider: ProviderOption = None,
     preprocessing: PreprocessingOption = Preprocessing.FAST,
+    max_pixels: MaxPixelsOption = None,
+    threads: ThreadsOption = None,
     batch_size: BatchSizeOption = 16,
     compare: CompareOption = None,
     save_accuracy: SaveAccuracyOption = False,
@@ -119,15 +124,34 @@ def evaluate(
     from levit.runtime.cpu_count import usable_cores
 
     opened, other_splits = open_with_other_splits(data, split=split, allow_outside=allow_outside)
-    images = ReadOnceDataset(opened, threads=usable_cores())
-    settings = {"engine": engine.value, "precision": precision.value, "preprocessing": preprocessing.value}
+    images = ReadOnceDataset(opened, threads=threads or usable_cores())
+    settings = _settings(engine, precision, provider, preprocessing, max_pixels, threads)
     run = _Run(
         model, images, other_splits, settings, revision, _read_class_map(class_map), data_classes_only, on_bad_image,
         batch_size, quantization_images, Path(out) if out is not None else None, find_duplicates, as_json,
     )  # fmt: skip
-    if not images.is_multi_label:
+    _run(run, data, compare, save_accuracy=save_accuracy)
+
+
+def _settings(
+    engine: Engine,
+    precision: Precision,
+    provider: str | None,
+    preprocessing: Preprocessing,
+    max_pixels: int | None,
+    threads: int | None,
+) -> dict[str, Any]:
+    """Arguments of `levit.Classifier`."""
+    from levit.cli.classifier_opening import raise_pillow_limit
+
+    values = {"engine": engine.value, "precision": precision.value, "preprocessing": preprocessing.value}
+    return values | {"provider": provider, "max_pixels": raise_pillow_limit(max_pixels), "threads": threads}
+
+
+def _run(run: _Run, data: str, compare: str | None, *, save_accuracy: bool) -> None:
+    if not run.images.is_multi_label:
         run.evaluate(compare, save_accuracy=save_accuracy)
-    elif compare is not None or save_accuracy or data_classes_only:
+    elif compare is not None or save_accuracy or run.data_classes_only:
         flags = "--compare, --save-accuracy and --data-classes-only"
         raise typer.BadParameter(f"{data}: {flags} need images with one label each")
     else:
@@ -138,8 +162,9 @@ def _check_save_accuracy(model: str, *, data_classes_only: bool) -> None:
     """Check that an accuracy can be saved: of an exported file, over all of its labels."""
     if data_classes_only:
         raise typer.BadParameter("--save-accuracy saves the accuracy over all labels: leave out --data-classes-only")
-    if not (Path(model).suffix == ".onnx" and Path(model).exists()):
-        raise typer.BadParameter(f"--save-accuracy: {model} is not an exported file: export the checkpoint first")
+    from levit.exporting.artifact_files import check_updatable
+
+    check_updatable(Path(model))
 
 
 @dataclass(frozen=True)
@@ -182,11 +207,10 @@ class _Run:
         """Evaluate images with any number of labels each."""
         from levit.cli.evaluation_summary import print_multi_label_evaluation
         from levit.cli.json_output import print_json
-        from levit.reporting.metrics_json import multi_label_metrics
 
         evaluation = self._evaluate_and_write_multi_label()
         if self.as_json:
-            print_json(multi_label_metrics(evaluation))
+            print_json(evaluation.to_dict())
         else:
             print_multi_label_evaluation(evaluation, self.out)
         if evaluation.bad_images:
@@ -215,25 +239,20 @@ class _Run:
 
     def _evaluate_and_write_multi_label(self) -> MultiLabelEvaluation:
         from levit.cli.progress_bar import track
-        from levit.evaluation.multi_label import evaluate_multi_label
-        from levit.reporting.evaluation_output import write_multi_label_evaluation
-        from levit.reporting.output_folder import output_folder
+        from levit.reporting.evaluate import evaluate_multi_label
 
         classifier = self._open_model(self.model)
-        with output_folder(self.out) if self.out is not None else nullcontext() as folder:
-            evaluation = evaluate_multi_label(
-                classifier,
-                self.images,
-                class_map=self.class_map,
-                on_bad_image=self.on_bad_image.value,
-                batch_size=self.batch_size,
-                quantization_images=self.quantization_images,
-                duplicates=partial(self._find_duplicates, [classifier]) if self.finds_duplicates else None,
-                progress=lambda predictions: track(predictions, f"evaluating on {self.images.name}"),
-            )
-            if folder is not None:
-                write_multi_label_evaluation(evaluation, folder)
-        return evaluation
+        return evaluate_multi_label(
+            classifier,
+            self.images,
+            out=self.out,
+            class_map=self.class_map,
+            on_bad_image=self.on_bad_image.value,
+            batch_size=self.batch_size,
+            quantization_images=self.quantization_images,
+            duplicates=partial(self._find_duplicates, [classifier]) if self.finds_duplicates else None,
+            progress=lambda predictions: track(predictions, f"evaluating on {self.images.name}"),
+        )
 
     def _open_model(self, name: str) -> Classifier:
         from levit.runtime.classifier import Classifier
@@ -244,7 +263,7 @@ class _Run:
     def _find_duplicates(self, models: Sequence[Classifier]) -> Duplicates:
         from levit.cli.progress_bar import track
         from levit.data.duplicates import find_duplicates
-        from levit.data.subsets import exclude_calibration
+        from levit.data.subsets import without_quantization_images
         from levit.evaluation.quantization_images import count_quantization_images
         from levit.runtime.cpu_count import usable_cores
 
@@ -252,9 +271,9 @@ class _Run:
         if count is None:
             count = count_quantization_images([classifier.artifact for classifier in models], self.images)
         return find_duplicates(
-            exclude_calibration(self.images.hashes(), count),
+            without_quantization_images(self.images.hashes(), count),
             self.other_splits,
-            threads=usable_cores(),
+            threads=self.settings["threads"] or usable_cores(),
             progress=lambda hashed: track(hashed, "looking for duplicates"),
         )
 

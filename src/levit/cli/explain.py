@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from levit.cli.engine_options import (
     Engine,
     EngineOption,
+    JsonOption,
     MaxPixelsOption,
     ModelOption,
     Precision,
@@ -38,11 +39,14 @@ class MethodName(StrEnum):
 
 ImageArgument = Annotated[str, typer.Argument(metavar="IMAGE", help="The image.")]
 ClassOption = Annotated[
-    str | None, typer.Option("--class", metavar="NAME", help="Name or index of the class; default: the best one.")
+    str | None,
+    typer.Option("--class", metavar="NAME", help="Name or index of the class; default: the most probable class."),
 ]
 MethodOption = Annotated[
     MethodName,
-    typer.Option(help="How the map is computed; the last two need torch and a checkpoint, and rollout has no class."),
+    typer.Option(
+        help="How the map is computed; the last two need torch and a checkpoint; rollout is not class-specific."
+    ),
 ]
 OutOption = Annotated[
     str | None,
@@ -50,8 +54,8 @@ OutOption = Annotated[
         "--out", "-o", metavar="FILE", help="Picture with the map over the image (.png, .jpg, .webp), or .npy."
     ),
 ]
-MasksOption = Annotated[int, typer.Option(min=1, help="Number of random masks of --method rise.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the map as one JSON object.")]
+MasksOption = Annotated[int | None, typer.Option(min=1, help="Number of random masks of --method rise; default: 1000.")]
+SeedOption = Annotated[int | None, typer.Option(min=0, help="Seed of these masks; default: 0.")]
 
 
 def explain(
@@ -59,7 +63,8 @@ def explain(
     class_name: ClassOption = None,
     method: MethodOption = MethodName.OCCLUSION,
     out: OutOption = None,
-    masks: MasksOption = 1000,
+    masks: MasksOption = None,
+    seed: SeedOption = None,
     as_json: JsonOption = False,
     model: ModelOption = None,
     revision: RevisionOption = None,
@@ -77,11 +82,12 @@ def explain(
     from levit.cli.classifier_opening import raise_pillow_limit, skip_model_converter
     from levit.errors import ConfigError
     from levit.explaining.explain import Explainer
-    from levit.explaining.explanation import check_suffix
+    from levit.explaining.explanation import check_target
     from levit.files import is_same_file
 
+    options = _rise_options(method, masks, seed)
     if out is not None:
-        check_suffix(Path(out))
+        check_target(Path(out))
         if is_same_file(out, image):
             raise ConfigError("is the image itself", source="out", hint="give the map another name")
     skip_model_converter()
@@ -95,7 +101,15 @@ def explain(
         provider=provider,
         revision=revision,
     )
-    _write(explainer(image, class_name=class_name, method=method.value, masks=masks), out, as_json=as_json)
+    _write(explainer(image, class_name=class_name, method=method.value, **options), out, as_json=as_json)
+
+
+def _rise_options(method: MethodName, masks: int | None, seed: int | None) -> dict[str, Any]:
+    """The options of RISE that are given; other methods have none."""
+    given = {name: value for name, value in (("masks", masks), ("seed", seed)) if value is not None}
+    if given and method is not MethodName.RISE:
+        raise typer.BadParameter("--masks and --seed are options of --method rise: leave them out")
+    return given
 
 
 def _write(explanation: Explanation, out: str | None, *, as_json: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import asdict, replace
 from enum import StrEnum
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from levit.cli.engine_options import RevisionOption
+from levit.cli.engine_options import JsonOption, RevisionOption
 from levit.cli.evaluate import AllowOutsideOption
 from levit.cli.image_size import ImageSize, parse_image_size
 from levit.cli.server_layout import LayoutOption, exported_file
@@ -57,13 +56,21 @@ WeightsOption = Annotated[
     ),
 ]
 QuantizationDataOption = Annotated[
-    str | None, typer.Option(metavar="DIR|PARQUET", help="For int8: images like those of the later use.")
+    str | None,
+    typer.Option(
+        metavar="DIR|PARQUET",
+        help="For int8: images like those of the later use; of a folder with splits, its training images.",
+    ),
 ]
 QuantizationImagesOption = Annotated[
     int | None, typer.Option(min=1, help="For int8: maximum number of quantization images; default: 1000.")
 ]
 EvaluationOption = Annotated[
-    str | None, typer.Option(metavar="DIR|PARQUET", help="For int8: labeled images, on which accuracy is measured.")
+    str | None,
+    typer.Option(
+        metavar="DIR|PARQUET",
+        help="For int8: labeled images, on which accuracy is measured; of a folder with splits, its validation images.",
+    ),
 ]
 MaxDropOption = Annotated[
     float | None,
@@ -81,7 +88,6 @@ ImageSizeOption = Annotated[
         help="Image size in pixels (height x width), if it differs from the trained one.",
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")]
 
 
 def export(
@@ -100,6 +106,7 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Export a checkpoint to one ONNX file that runs anywhere, or for OpenVINO, and verify it."""
+    from levit.cli.json_output import print_json
     from levit.exporting.export import export as export_checkpoint
 
     with exported_file(output, layout) as file:
@@ -119,7 +126,7 @@ def export(
     if layout is not None:
         report = replace(report, path=Path(output, Path(output).name, "1", "model.onnx"))
     if as_json:
-        typer.echo(json.dumps(_json_report(report)))
+        print_json(_json_report(report))
         return
     from levit.cli.output import print_fields
 

@@ -21,7 +21,7 @@ def info(
         typer.Argument(
             callback=named_model,
             metavar="[MODEL]",
-            help="An exported .onnx file or a checkpoint; default, and -: the embedded model.",
+            help="Exported file, checkpoint or model name (see `levit models`); default: the embedded model (-).",
         ),
     ] = None,
     revision: RevisionOption = None,
@@ -31,15 +31,18 @@ def info(
     from levit.cli.json_output import print_json
     from levit.cli.output import print_fields
     from levit.runtime.model_info import describe
+    from levit.runtime.model_resolution import find_model_file, is_artifact
 
     description, num_bytes = describe(model, revision=revision)
+    file = find_model_file(model) if model is None or is_artifact(model) else None
+    values = _values(description, num_bytes, file)
     if as_json:
-        print_json(_values(description, num_bytes))
+        print_json(values)
         return
-    print_fields(_fields(description, num_bytes, model))
+    print_fields(_fields(description, values, model))
 
 
-def _values(artifact: Artifact, num_bytes: int) -> dict[str, Any]:
+def _values(artifact: Artifact, num_bytes: int, file: Path | None) -> dict[str, Any]:
     from levit.runtime.model_info import default_execution, native_engine
     from levit.spec.blocks import count_flops
     from levit.spec.weight_shapes import count_parameters
@@ -61,17 +64,15 @@ def _values(artifact: Artifact, num_bytes: int) -> dict[str, Any]:
         "labels": metadata["labels"],
         "is_multi_label": artifact.is_multi_label,
         "producer": artifact.producer,
-        "runs_in": dict(zip(("engine", "precision", "reason"), default_execution(artifact), strict=True)),
+        "runs_in": dict(zip(("engine", "precision", "reason"), default_execution(artifact, file), strict=True)),
         "native_engine": native_engine(),
     }
 
 
-def _fields(artifact: Artifact, num_bytes: int, model: str | None) -> dict[str, str]:
+def _fields(artifact: Artifact, values: dict[str, Any], model: str | None) -> dict[str, str]:
     from levit.cli.output import accuracy_fields
     from levit.cli.training_summary import validation_accuracy
-    from levit.runtime.model_info import default_execution, native_engine
 
-    values = _values(artifact, num_bytes)
     architecture = artifact.architecture
     labels = ", ".join(artifact.labels[:4]) + (", …" if len(artifact.labels) > 4 else "")
     several = " (any number of them in an image)" if artifact.is_multi_label else ""
@@ -80,11 +81,11 @@ def _fields(artifact: Artifact, num_bytes: int, model: str | None) -> dict[str, 
         "input": "x".join(map(str, values["input"])),
         "stages": " - ".join(map(str, architecture.hidden_sizes)) + f" wide, {list(architecture.depths)} deep",
         "parameters": f"{values['parameters']:,}",
-        "FLOPs": f"{values['flops'] / 1e6:,.0f} M multiply-adds",
+        "multiply-adds": f"{values['flops'] / 1e6:,.0f} M",
         "classes": f"{len(artifact.labels)}: {labels}{several}",
-        "weights": f"{artifact.precision}, {num_bytes / 1e6:.1f} MB",
+        "weights": f"{artifact.precision}, {values['bytes'] / 1e6:.1f} MB",
         **(accuracy_fields(artifact) or {"accuracy": validation_accuracy(Path(model or "")) or "not recorded"}),
-        "runs in": "{}, {} ({})".format(*default_execution(artifact)),
-        "native engine": native_engine(),
+        "runs in": "{}, {} ({})".format(*values["runs_in"].values()),
+        "native engine": values["native_engine"],
         "sha256": artifact.source.sha256 or "unknown",
     }

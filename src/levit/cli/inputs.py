@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from levit.cli.passed_over import PassedOverFiles
+from levit.cli.skipped_files import SkippedFileCounter
 from levit.cli.standard_input import waiting_lines
 from levit.errors import DataError
 from levit.spec.image_files import is_image, is_system_folder
@@ -46,16 +46,17 @@ _MAX_NAME = 4096  # characters
 _LIST_SUFFIXES = (".txt", ".lst", ".list")
 
 
-def iterate_inputs(arguments: Iterable[str], passed_over: PassedOverFiles) -> Iterator[Input]:
+def iterate_inputs(arguments: Iterable[str], skipped: SkippedFileCounter) -> Iterator[Input]:
     """Expand arguments to image files, lazily and in order.
 
     A folder gives all images below it, sorted, also below linked folders, but not those of operating systems (as
-    `@eaDir`). A pattern gives its matches and the images below matching folders (only images where it ends in `**`);
+    `@eaDir`), nor hidden ones. A pattern gives its matches and the images below matching folders (only images where it
+    ends in `**`), without hidden ones;
     `-` the files and folders listed on standard input, one per line; anything else is a file.
 
     Args:
         arguments: files, folders, patterns or `-`.
-        passed_over: counts the files in folders that are not images, such as `.heic`.
+        skipped: counts the files in folders that are not images, such as `.heic`.
 
     Yields:
         Each file, and each argument without files, in the order of the arguments; a `Pause` where the next name on
@@ -66,14 +67,14 @@ def iterate_inputs(arguments: Iterable[str], passed_over: PassedOverFiles) -> It
     """
     for argument in arguments:
         if argument == "-":
-            yield from _or_missing(_from_stdin(passed_over), argument, "no file names on standard input")
+            yield from _or_missing(_from_stdin(skipped), argument, "no file names on standard input")
         elif glob.has_magic(argument) and not os.path.lexists(argument):
-            yield from _or_missing(_matching(argument, passed_over), argument, "no file matches this pattern")
+            yield from _or_missing(_matching(argument, skipped), argument, "no file matches this pattern")
         else:
-            yield from _file_or_folder(argument, passed_over)
+            yield from _file_or_folder(argument, skipped)
 
 
-def _from_stdin(passed_over: PassedOverFiles) -> Iterator[Input]:
+def _from_stdin(skipped: SkippedFileCounter) -> Iterator[Input]:
     is_name_pending = False
     for number, line in enumerate(waiting_lines()):
         if line is None:
@@ -90,12 +91,12 @@ def _from_stdin(passed_over: PassedOverFiles) -> Iterator[Input]:
             )
         if line.strip():
             is_name_pending = True
-            yield from _file_or_folder(line.rstrip("\r\n"), passed_over)
+            yield from _file_or_folder(line.rstrip("\r\n"), skipped)
 
 
-def _file_or_folder(path: str, passed_over: PassedOverFiles) -> Iterator[Input]:
+def _file_or_folder(path: str, skipped: SkippedFileCounter) -> Iterator[Input]:
     if os.path.isdir(path):
-        yield from _or_missing(_walk(path, frozenset(), passed_over), path, "no images in this folder")
+        yield from _or_missing(_walk(path, frozenset(), skipped), path, "no images in this folder")
     elif path.lower().endswith(_LIST_SUFFIXES) and _is_list(path):
         yield MissingInput(path, "a list of files, which is read from standard input: give - and < LIST")
     else:
@@ -103,7 +104,7 @@ def _file_or_folder(path: str, passed_over: PassedOverFiles) -> Iterator[Input]:
 
 
 def _is_list(path: str) -> bool:
-    """Whether the first line of a file is the name of an existing file."""
+    """Return whether the first line of a file is the name of an existing file."""
     if not os.path.isfile(path):
         return False
     try:
@@ -114,7 +115,7 @@ def _is_list(path: str) -> bool:
         return False
 
 
-def _matching(pattern: str, passed_over: PassedOverFiles) -> Iterator[Input]:
+def _matching(pattern: str, skipped: SkippedFileCounter) -> Iterator[Input]:
     path = Path(pattern)
     root, relative = Path(path.anchor), pattern[len(path.anchor) :]
     only_images = path.name == "**"
@@ -126,18 +127,28 @@ def _matching(pattern: str, passed_over: PassedOverFiles) -> Iterator[Input]:
         return
     seen: set[Input] = set()  # `**` matches a folder and its content
     for match in matches:
+        if _is_hidden(Path(match), path):
+            continue
         if only_images and os.path.islink(match) and os.path.isdir(match):
             continue
         if only_images and os.path.isfile(match) and not is_image(match):
-            passed_over.add(match)
+            skipped.add(match)
             continue
-        for item in [ImageInput(match)] if os.path.isfile(match) else _walk(match, frozenset(), passed_over):
+        for item in [ImageInput(match)] if os.path.isfile(match) else _walk(match, frozenset(), skipped):
             if item not in seen:
                 seen.add(item)
                 yield item
 
 
-def _walk(folder: str, parents: frozenset[str], passed_over: PassedOverFiles) -> Iterator[Input]:
+def _is_hidden(match: Path, pattern: Path) -> bool:
+    """Return whether a wildcard matched a name that begins with a dot, which in shells only one with a dot does."""
+    parts = pattern.parts
+    start = next(index for index, part in enumerate(parts) if glob.has_magic(part))
+    has_dot = any(part.startswith(".") for part in parts[start:])
+    return not has_dot and any(part.startswith(".") for part in match.parts[start:])
+
+
+def _walk(folder: str, parents: frozenset[str], skipped: SkippedFileCounter) -> Iterator[Input]:
     """All images below a folder, in the order of their names; those of a folder before those of its subfolders.
 
     Links to folders are followed as the readers of labeled images do, but not to one of the `parents`.
@@ -157,10 +168,10 @@ def _walk(folder: str, parents: frozenset[str], passed_over: PassedOverFiles) ->
         if is_image(name):
             yield ImageInput(os.path.join(folder, name))
         else:
-            passed_over.add(os.path.join(folder, name))
+            skipped.add(os.path.join(folder, name))
     for name, is_folder in names:
         if is_folder and not is_system_folder(name):
-            yield from _walk(os.path.join(folder, name), parents | {identity}, passed_over)
+            yield from _walk(os.path.join(folder, name), parents | {identity}, skipped)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

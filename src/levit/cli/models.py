@@ -46,7 +46,7 @@ def models(
     """List the models that have a name: size, accuracy, and whether they need a download.
 
     Accuracies of published weights are those that their authors state, or mmpretrain for its conversions. Any file or
-    folder with weights, and any name of a LeViT on the hub, is a model, too.
+    folder with weights, and any model ID of a LeViT on the Hugging Face Hub, is a model, too.
     """
     from levit.cli.json_output import print_json
 
@@ -77,12 +77,12 @@ def _embedded_row() -> ModelRow:
 
 
 def _published_rows() -> list[ModelRow]:
-    from levit.checkpoints.weight_lookup import ADDRESSES, HUB_NAMES, is_cached
+    from levit.checkpoints.weight_lookup import HUB_NAMES, URLS, is_cached
     from levit.spec.variants import VARIANTS
     from levit.spec.weight_shapes import count_parameters
 
     rows = []
-    for name in (*HUB_NAMES, *ADDRESSES):
+    for name in (*HUB_NAMES, *URLS):
         variant = VARIANTS[name.removesuffix(".pth").removesuffix("_3rdparty_in1k").lower()]
         architecture = variant.architecture()
         kind = "hub" if name in HUB_NAMES else "facebook" if name.endswith(".pth") else "openmmlab"

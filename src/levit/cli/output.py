@@ -27,11 +27,11 @@ def print_fields(fields: dict[str, str]) -> None:
 
 def rejection_field(rejection: Rejection) -> str:
     """The threshold of rejection, with coverage and precision, as text."""
-    measured = "which also set the threshold" if rejection.is_in_sample else "by cross-validation"
+    images = f"{rejection.images:,} images of {rejection.data}"
+    measured = f"on the {images} that set the threshold" if rejection.is_in_sample else f"cross-validated on {images}"
     return (
-        f"below a score of {100 * rejection.threshold:.1f} %: of {rejection.images:,} images of {rejection.data}, "
-        f"{measured}, {100 * rejection.coverage:.1f} % are predicted, {100 * rejection.precision:.1f} % of them "
-        "correctly"
+        f"below a score of {100 * rejection.threshold:.1f} %; coverage {100 * rejection.coverage:.1f} %, "
+        f"precision {100 * rejection.precision:.1f} % ({measured})"
     )
 
 
@@ -50,14 +50,15 @@ def accuracy_fields(artifact: Artifact) -> dict[str, str]:
     if quantization.fp32 is not None:
         fields["in fp32"] = _percent(quantization.fp32, artifact)
     measured = " (measured on the same images)" if quantization.fp32 is None else ""
+    agreement, difference = f"{100 * quantization.agreement:.1f} %", f"{quantization.max_logit_difference:.2g}"
     fields["quantized"] = (
-        f"on {quantization.images:,} images of {quantization.data}; {100 * quantization.agreement:.1f} % of the "
-        f"predictions are those of fp32, logits within {quantization.max_logit_difference:.2g}{measured}"
+        f"on {quantization.images:,} images of {quantization.data}; agreement with fp32 {agreement}, maximum logit "
+        f"difference {difference}{measured}"
     )
     kept = quantization.float_layers
-    fields["left in float"] = f"{len(kept)} layers: {', '.join(kept)}" if kept else "no layer but the head"
+    fields["float layers"] = ", ".join(["head", *kept]) if kept else "head only"
     if quantization.fp32 is not None and quantization.is_in_sample:
-        fields["left in float"] += f"; chosen on {quantization.fp32.data}, so that its accuracy in int8 is optimistic"
+        fields["float layers"] += f"; selected on {quantization.fp32.data}, so the int8 accuracy is optimistic"
     return fields
 
 

@@ -17,6 +17,7 @@ from levit.cli.engine_options import (
     BatchSizeOption,
     Engine,
     EngineOption,
+    JsonLinesOption,
     MaxPixelsOption,
     ModelOption,
     PathsArgument,
@@ -29,7 +30,7 @@ from levit.cli.engine_options import (
     ThreadsOption,
 )
 from levit.cli.inputs import Input, MissingInput, Pause, iterate_inputs
-from levit.cli.passed_over import PassedOverFiles
+from levit.cli.skipped_files import SkippedFileCounter
 from levit.errors import printable
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from levit.runtime.prediction import Prediction
 
 TopKOption = Annotated[int, typer.Option("--top-k", "-k", min=1, help="Number of labels per image.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per image.")]
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print one CSV line per label.")]
 SortIntoOption = Annotated[
     str | None, typer.Option(metavar="DIR", help="Copy each image into a folder of its label; nothing is overwritten.")
@@ -48,7 +48,7 @@ SortIntoOption = Annotated[
 LinkOption = Annotated[bool, typer.Option("--link", help="With --sort-into: make symbolic links instead of copies.")]
 CopyBelowOption = Annotated[
     float | None,
-    typer.Option(min=0, max=1, metavar="SCORE", help="With --sort-into: only images whose best score is below this."),
+    typer.Option(min=0, max=1, metavar="SCORE", help="With --sort-into: only images whose top score is below this."),
 ]
 GalleryOption = Annotated[
     str | None, typer.Option(metavar="FILE.html", help="Write a page with all images, by label and score.")
@@ -63,7 +63,7 @@ def predict(
     model: ModelOption = None,
     revision: RevisionOption = None,
     top_k: TopKOption = 5,
-    as_json: JsonOption = False,
+    as_json: JsonLinesOption = False,
     as_csv: CsvOption = False,
     sort_into: SortIntoOption = None,
     is_linked: LinkOption = False,
@@ -94,9 +94,9 @@ def predict(
             _writer("json" if as_json else "csv" if as_csv else "table", top_k),
             _sorted_files(sort_into, classifier, is_linked=is_linked, below=copy_below),
             stack.enter_context(_gallery(gallery, paths, classifier, max_pixels)) if gallery is not None else None,
-            PassedOverFiles(),
+            SkippedFileCounter(),
         )
-        inputs = iterate_inputs(paths, outputs.passed_over)
+        inputs = iterate_inputs(paths, outputs.skipped)
         errors = outputs.write_all(predict_inputs(classifier, inputs, batch_size, outputs.flush))
     if model is None and not (as_json or as_csv) and sys.stdout.isatty():
         _print_number_of_classes(classifier)
@@ -159,7 +159,7 @@ class _Outputs:
     writer: PredictionWriter
     files: SortedFiles | None
     gallery: Gallery | None
-    passed_over: PassedOverFiles
+    skipped: SkippedFileCounter
 
     def flush(self) -> None:
         """Print what is buffered."""
@@ -185,7 +185,7 @@ class _Outputs:
     def _finish(self) -> None:
         from levit.logs import get_logger
 
-        self.passed_over.warn()
+        self.skipped.warn()
         if self.files is not None:
             get_logger().info("%s", printable(self.files.describe()))
         if self.gallery is not None:
@@ -240,10 +240,10 @@ def _missing(item: MissingInput, labels: tuple[str, ...]) -> Prediction:
 
 def _with_flags(prediction: Prediction) -> Prediction:
     """The prediction, with flags instead of parameters in the hint of its error."""
-    from levit.cli.error_message import render_flags
+    from levit.cli.error_message import IMAGE_FLAGS, render_flags
 
     error = prediction.error
     if error is None or error.hint is None:
         return prediction
-    hint = render_flags(error.hint, {"max_pixels": "--max-pixels"})
+    hint = render_flags(error.hint, IMAGE_FLAGS)
     return replace(prediction, error=type(error)(error.reason, source=error.source, hint=hint))

@@ -20,6 +20,7 @@ _GAP = 2  # characters between columns
 _SCORE_WIDTH = len("100.0 %")
 _MIN_NAME_WIDTH, _MIN_LABEL_WIDTH = 24, 20  # where there is space, so that later sections have the same columns
 _WIDTH_WITH_BARS = 60  # characters of a terminal
+_SEPARATORS = f"/{os.sep}"  # of folders; Windows has two
 
 
 class _Line(NamedTuple):
@@ -90,7 +91,7 @@ class TableWriter:
             return
         available = max(2, width - _SCORE_WIDTH - self._bar_width - 2 * _GAP)
         if self._name_width + self._label_width > available:
-            shortest = max(min(cell_len(file), cell_len(f"…/{file.rpartition('/')[2]}")) for file in files)
+            shortest = max(min(cell_len(file), 1 + cell_len(_ends(file)[-1])) for file in files)
             rest = max(available // 2, available - shortest)
             self._label_width = min(max(longest_label, len("label")), rest)
             self._name_width = available - self._label_width
@@ -155,13 +156,17 @@ def _shorten_path(path: str, width: int) -> str:
     """The end of a path in at most `width` characters, from the beginning of a folder or file where possible."""
     if cell_len(path) <= width:
         return path
-    ends = [path[index:] for index, character in enumerate(path) if character == "/"]
-    fitting = [end for end in ends if 1 + cell_len(end) <= width]
+    fitting = [end for end in _ends(path)[1:] if 1 + cell_len(end) <= width]
     if fitting:
         return "…" + fitting[0]
     while 1 + cell_len(path) > width:
         path = path[1:]
     return "…" + path
+
+
+def _ends(path: str) -> list[str]:
+    """The path, and its ends that begin with a separator of folders, longest first."""
+    return [path, *(path[index:] for index, character in enumerate(path) if character in _SEPARATORS)]
 
 
 def _pad(text: str, width: int) -> str:

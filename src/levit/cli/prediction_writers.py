@@ -17,7 +17,7 @@ class PredictionWriter(Protocol):
     """Writer of predictions, one after the other."""
 
     def write(self, prediction: Prediction) -> None:
-        """Write the best labels of an image, or its error."""
+        """Write the top labels of an image, or its error."""
         ...
 
     def flush(self) -> None:

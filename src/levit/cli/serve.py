@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,29 +25,29 @@ if TYPE_CHECKING:
 
 ModelsArgument = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[NAME=]MODEL...", help="Exported .onnx files or checkpoints; default: the embedded model."),
+    typer.Argument(
+        metavar="[NAME=]MODEL...", help="Exported files, checkpoints or model names; default: the embedded model."
+    ),
 ]
 TimeoutOption = Annotated[
     float, typer.Option(metavar="SECONDS", help="Time after which a request gets an error instead of its result.")
 ]
 DrainOption = Annotated[
-    float, typer.Option(metavar="SECONDS", help="Time between SIGTERM, after which requests are refused, and the end.")
+    float, typer.Option(metavar="SECONDS", help="Seconds to refuse new requests after SIGTERM before shutting down.")
 ]
-QueueOption = Annotated[
-    int, typer.Option("--queue", min=1, help="Largest number of images that wait or are being computed.")
-]
-MaxBodyOption = Annotated[float, typer.Option(metavar="MB", help="Limit of the body of a request.")]
+QueueOption = Annotated[int, typer.Option("--queue", min=1, help="Maximum number of images queued or in progress.")]
+MaxBodyOption = Annotated[float, typer.Option(metavar="MB", help="Maximum request body in MB.")]
 KeysOption = Annotated[
     str | None,
     typer.Option(
-        metavar="FILE", help="File with API keys, one on each line; LEVIT_API_KEY in the environment is one, too."
+        metavar="FILE", help="File with one API key per line; the environment variable LEVIT_API_KEY is accepted, too."
     ),
 ]
 OriginOption = Annotated[
     list[str] | None,
-    typer.Option("--cors", metavar="ORIGIN", help="Origin of another page that may use the service; may be repeated."),
+    typer.Option("--cors", metavar="ORIGIN", help="Origin whose web pages may call the service (CORS); repeatable."),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the address as one JSON object once it is ready.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the URL as one JSON object once the service is ready.")]
 
 
 def serve(
@@ -83,7 +84,7 @@ def serve(
         timeout=timeout,
         drain=drain,
         capacity=capacity,
-        max_body=round(max_body * 1_000_000),
+        max_body=_in_bytes(max_body),
         max_pixels=raise_pillow_limit(max_pixels),
         threads=threads,
         api_keys=read_api_keys(api_keys),
@@ -91,6 +92,16 @@ def serve(
     )
     named = _named_models(models or [], engine, precision, provider, revision, threads)
     serve_models(named, options, on_ready=lambda address: _report(address, named, options, as_json=as_json))
+
+
+def _in_bytes(megabytes: float) -> int:
+    """Limit of a body in bytes, at least 1."""
+    size = megabytes * 1_000_000
+    if not 0 < size < math.inf:
+        from levit.errors import ConfigError
+
+        raise ConfigError(f"is {megabytes:g}", source="max_body", hint="give a finite number above 0")
+    return max(1, round(size))
 
 
 def _check_extra() -> None:
@@ -143,4 +154,4 @@ def _print_address(address: str, models: list[NamedModel], *, as_json: bool) -> 
     if as_json:
         print_json({"url": address, "models": names})
         return
-    print(f"{address}  serves {', '.join(names)}; documentation: {address}/docs; end: Ctrl-C", flush=True)
+    print(f"{address} serving {', '.join(names)} (docs: {address}/docs; stop with Ctrl-C)", flush=True)

@@ -21,7 +21,7 @@ class ServerLayout(StrEnum):
 
 LayoutOption = Annotated[
     ServerLayout | None,
-    typer.Option(help="Write a folder that this server loads instead of a file; its model has the folder's name."),
+    typer.Option(help="Write a model repository for this server instead of a file; its model has the folder's name."),
 ]
 
 

@@ -8,6 +8,8 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from glob import has_magic
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 _NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # in names of folders, on one system or another
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # names of devices of Windows
+_SORTED_LEVELS = 2  # of names in the folder: that of the label, and that of the file
 _MAX_FOLDER = 100  # characters of the name of a folder
 _MAX_BYTES = 255  # of a name on the file systems of Linux
 _NUMBER_BYTES = 10  # that a number takes in the name of a folder
@@ -128,11 +131,29 @@ def check_is_apart(folder: Path, arguments: Iterable[str]) -> None:
     """Refuse a folder for sorted files inside a folder that is searched for images, which would find them again.
 
     Raises:
-        DataError: the folder is inside one of the arguments.
+        DataError: the folder is inside one of the arguments, or a pattern matches it or files in it.
     """
     for argument in arguments:
-        if os.path.isdir(argument) and folder.resolve().is_relative_to(Path(argument).resolve()):  # noqa: PTH112
+        parts = Path(argument).parts
+        count = len(parts)
+        if not os.path.isdir(argument):  # noqa: PTH112
+            if not has_magic(argument) or os.path.lexists(argument):
+                continue
+            count = next(index for index, part in enumerate(parts) if has_magic(part))
+        base, target = Path(*parts[:count]).resolve(), folder.resolve()
+        if target.is_relative_to(base) and _finds(parts[count:], target.relative_to(base).parts):
             raise DataError(f"is inside {argument}, which is searched for images", source=folder, hint="give another")
+
+
+def _finds(pattern: tuple[str, ...], folder: tuple[str, ...]) -> bool:
+    """Return whether a pattern matches a folder, one that contains it, or what is sorted into it: `label/file`."""
+    if not pattern:
+        return True
+    if not folder:
+        return sum(part != "**" for part in pattern) <= _SORTED_LEVELS
+    if pattern[0] == "**":
+        return _finds(pattern[1:], folder) or _finds(pattern, folder[1:])
+    return fnmatch(folder[0], pattern[0]) and _finds(pattern[1:], folder[1:])
 
 
 def _numbered(path: Path, number: int) -> Path:

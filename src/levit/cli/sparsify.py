@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from levit.cli.engine_options import JsonOption
 
 if TYPE_CHECKING:
     from levit.sparsifying.sparsify import Sparsification
 
 MassOption = Annotated[
-    float | None, typer.Option(help="Share of its average attention that each query keeps, such as 0.9.")
+    float | None, typer.Option(help="Fraction of its average attention that each query keeps, such as 0.9.")
 ]
 SparsityOption = Annotated[
-    float | None, typer.Option(help="Instead of --attention-mass: share of all entries to remove, such as 0.8.")
+    float | None, typer.Option(help="Instead of --attention-mass: fraction of all entries to remove, such as 0.8.")
 ]
 ImagesOption = Annotated[
     int | None, typer.Option(help="Number of images to average over, spread over the data; default: all.")
@@ -29,14 +30,15 @@ FineTunedOption = Annotated[
 PolarizeOption = Annotated[
     float | None,
     typer.Option(
-        metavar="SHARE", help="Also write an order of the keys: first those that more than this share of queries keep."
+        metavar="FRACTION",
+        help="Also write an order of the keys: first those that more than this fraction of queries keep.",
     ),
 ]
 
 
 def sparsify(
     checkpoint: Annotated[
-        str, typer.Argument(metavar="CHECKPOINT", help="Checkpoint: path, folder or name on the hub.")
+        str, typer.Argument(metavar="CHECKPOINT", help="Checkpoint: file, folder or model ID on the Hugging Face Hub.")
     ],
     data: Annotated[
         str, typer.Argument(metavar="DATA", help="Images of the training set, over which the attention is averaged.")
@@ -52,12 +54,13 @@ def sparsify(
     split: Annotated[
         str | None, typer.Option(help="Split of the data; default: train, if the data has splits.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Make attention sparse: choose the keys that each query keeps, the same for all images (ViTCoD).
 
     Writes masks.safetensors, the masked checkpoint for levit train and levit export, and a report.
     """
+    from levit.cli.json_output import print_json
     from levit.cli.output import print_fields
     from levit.sparsifying.sparsify import sparsify as sparsify_checkpoint
 
@@ -66,7 +69,7 @@ def sparsify(
         evaluation=evaluation, fine_tuned=fine_tuned, polarize=polarize, vitcod=vitcod, split=split,
     )  # fmt: skip
     if as_json:
-        typer.echo(json.dumps(result.to_dict()))
+        print_json(result.to_dict())
     else:
         print_fields({"written": out} | _fields(result))
 

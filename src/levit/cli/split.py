@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from levit.cli.engine_options import JsonOption
 from levit.cli.evaluate import AllowOutsideOption
 from levit.errors import printable
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 _MAX_NAMES = 5
 
 DataArgument = Annotated[
-    str, typer.Argument(metavar="DATA", help="Labeled images in files of their own: a folder, a table or a list.")
+    str, typer.Argument(metavar="DATA", help="Labeled images, stored as separate files: a folder, a table or a list.")
 ]
 OutOption = Annotated[str, typer.Option("--out", "-o", metavar="DIR", help="Folder to create.")]
 TestOption = Annotated[
@@ -35,14 +36,13 @@ ValFilesOption = Annotated[
 SimilarityOption = Annotated[
     float | None,
     typer.Option(
-        help="Similarity, in (0, 1], from which on two images are near-duplicates, which stay together; default: 0.98."
+        help="Cosine similarity at or above which images count as near-duplicates and stay together; default: 0.98."
     ),
 ]
 NoSimilarOption = Annotated[
     bool, typer.Option("--no-similar", help="Keep only files of the same content together, which is faster.")
 ]
 LinkOption = Annotated[bool, typer.Option("--link", help="Symbolic links instead of copies.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 
 def split(
@@ -107,7 +107,7 @@ def _print(report: SplitReport) -> None:
         more = (
             f"; and {len(report.untested_classes) - _MAX_NAMES:,} more" if report.untested_classes[_MAX_NAMES:] else ""
         )
-        fields["not in test"] = f"{names}{more}: too few images that are no duplicates"
+        fields["not in test"] = f"{names}{more}: too few images that are not duplicates"
     fields["list"] = str(report.list_file)
     fields["then"] = f"levit train {printable(shlex.quote(str(report.folder)))}"
     print_fields(fields)

@@ -1,4 +1,4 @@
-"""Lines of standard input as they come, with a mark where no further line is waiting."""
+"""Non-blocking reading of lines from standard input."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 import levit
+from levit.cli.engine_options import JsonOption
 from levit.cli.training_options import with_training_options
 from levit.cli.training_summary import print_run
 from levit.training.automatic_settings import AUTOMATIC_SETTINGS
@@ -31,7 +32,8 @@ def _list_configs(value: bool) -> None:
     table.add_column()
     for recipe in list_recipes():
         size = "that of the model" if recipe.image_size is None else f"{recipe.image_size} pixels"
-        facts = {"image size": size, "cost": recipe.cost, "result": recipe.result}
+        result = "result" if recipe.is_measured else "expected"
+        facts = {"image size": size, "cost": recipe.cost, result: recipe.result}
         text = "\n".join(
             [escape(recipe.purpose), *(f"[dim]{name}:[/] {escape(value)}" for name, value in facts.items())]
         )
@@ -59,7 +61,7 @@ def train(
     list_configs: Annotated[
         bool, typer.Option("--list-configs", callback=_list_configs, is_eager=True, help="List the recipes and exit.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    as_json: JsonOption = False,
     **values: Any,
 ) -> None:
     """Train or fine-tune a network; an interrupted run that is resumed ends with the same weights.
@@ -78,11 +80,12 @@ def train(
         names = frozenset(chosen) | AUTOMATIC_SETTINGS  # a recipe is complete
     if not chosen.get("data") and not chosen.get("resume"):
         raise typer.BadParameter("give DATA, the training set; or --config RUN/args.yaml of an earlier run")
-    options = TrainingOptions.from_flat(**chosen)
+    if not chosen.get("resume"):  # otherwise an option may have its effect beside those of the resumed run
+        TrainingOptions.from_flat(**chosen)
     levit.train  # noqa: B018  # its error names the extra that is not installed
     from levit.training.train import run_training
 
-    result = run_training(options, given=names)
+    result = run_training(chosen, given=names)
     if result.is_main:
         print_run(result, as_json=as_json)
         if not result.is_complete:

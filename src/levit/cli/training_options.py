@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from levit.cli.error_message import render_flags
 from levit.training.option_aliases import ALIASES, SYNONYMS, Alias
 from levit.training.option_fields import option_type
-from levit.training.options import GROUPS
+from levit.training.options import GROUPS, option_fields
 
 # Titles of the panels of the help page, by option group.
 _PANELS = {
@@ -20,6 +21,7 @@ _PANELS = {
 }  # fmt: skip
 
 _NAMES = {"model": ("--model", "-m")}  # options with a short name
+_FLAGS = {name: f"--{name.replace('_', '-')}" for name in option_fields()}
 
 
 def with_training_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -50,7 +52,8 @@ def with_training_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def _annotation(option_field: Field[Any], panel: str) -> Any:
     """The type of an option, its help text with the default, and its panel."""
-    kind, text, choices = option_type(option_field), option_field.metadata["help"], option_field.metadata["choices"]
+    kind, choices = option_type(option_field), option_field.metadata["choices"]
+    text = render_flags(option_field.metadata["help"], _FLAGS)
     notes = [f"default: {option_field.default}"] if option_field.default is not None and kind is not bool else []
     if synonyms := SYNONYMS.get(option_field.name):
         notes.append(f"also {', '.join('--' + name.replace('_', '-') for name in synonyms)}")

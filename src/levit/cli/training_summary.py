@@ -1,4 +1,4 @@
-"""Summary of a training run: accuracy, files and commands to go on with."""
+"""Summary of a training run: accuracy, files and suggested next commands."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 def print_run(run: Run, *, as_json: bool) -> None:
     """Print the result on standard output, and for a complete run files and commands on standard error."""
+    from levit.cli.json_output import print_json
     from levit.training.progress_display import print_line
 
     best = run.best
     if as_json:
         names = ("is_complete", "stopped_early", "metric", "best", "best_epoch", "epochs")
-        typer.echo(json.dumps({"run": str(run.folder)} | {name: getattr(run, name) for name in names}))
+        print_json({"run": str(run.folder)} | {name: getattr(run, name) for name in names})
     elif run.is_complete and best is not None:
         value = f"{best:.4f}" if run.metric == "loss" else f"{100 * best:.2f} %"
         typer.echo(f"{run.folder}: {run.metric} {value} in epoch {run.best_epoch}")
@@ -61,10 +62,17 @@ def validation_accuracy(run: Path) -> str | None:
 
 
 def next_commands(run: Run) -> list[str]:
-    """Commands that use the model of a run, as text to copy."""
+    """Commands that use the model of a run, as text to copy.
+
+    A network of timm is a teacher; the other commands are for LeViTs.
+    """
     from levit.data.file_list import FileListDataset
 
-    folder, data, splits = shlex.quote(str(run.folder)), shlex.quote(run.data), _find_splits(run.data)
+    folder, data = shlex.quote(str(run.folder)), shlex.quote(run.data)
+    if _is_timm(run.folder):
+        separate = "" if run.validation in (None, run.data) else f" --val {shlex.quote(str(run.validation))}"
+        return ["next:", f"  levit train {data}{separate} --model levit-256 --teacher {folder}"]
+    splits = _find_splits(run.data)
     evaluated = None if run.validation is None else shlex.quote(run.validation)
     if "test" in splits:
         evaluated = f"{data} --split test"
@@ -83,6 +91,14 @@ def next_commands(run: Run) -> list[str]:
     commands.append(f"levit export {folder} {shlex.quote(f'{run.folder.name}.onnx')}")
     commands.append(f"levit serve {folder}")
     return ["next:", *(f"  {command}" for command in commands)]
+
+
+def _is_timm(run: Path) -> bool:
+    """Whether a run trained a network of timm."""
+    from levit.checkpoints.json_files import read_json
+    from levit.checkpoints.timm_configuration import is_timm
+
+    return is_timm(read_json(run / "config.json"))
 
 
 def _find_splits(data: str) -> Mapping[str, LabeledDataset]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from levit.data.class_names import read_class_names
-from levit.data.file_list import FileList, FileListDataset
+from levit.data.file_list import FileList, FileListDataset, check_labels_agree
 from levit.data.record_values import file_name, in_record, label_index_in_text, read_text
 from levit.errors import DataError
 
@@ -21,10 +21,11 @@ def open_annotations(file: Path, *, allow_outside: bool = False) -> FileListData
         allow_outside: whether paths may lead out of the folder of the images.
 
     Raises:
-        DataError: a line is not a path and an index, there are no lines, or the classes have no names.
+        DataError: a line is not a path and an index, or lists an image again with another index, there are no lines, or
+            the classes have no names.
     """
     folder = _image_folder(file)
-    files, max_label = FileList(folder), -1
+    files, max_label, listed = FileList(folder), -1, dict[str, int | None]()
     for number, line in enumerate(read_text(file).splitlines(), start=1):
         if not line.strip():
             continue
@@ -35,9 +36,11 @@ def open_annotations(file: Path, *, allow_outside: bool = False) -> FileListData
             reason = f"line {number} is not a path and a class index: {line.strip()[:80]!r}"
             raise DataError(reason, source=file) from None
         try:
-            files.add(file_name(path.strip(), folder, allow_outside=allow_outside), () if index is None else (index,))
+            name = file_name(path.strip(), folder, allow_outside=allow_outside)
+            check_labels_agree(name, index, listed)
         except DataError as error:
             raise in_record(error, file, f"line {number}") from None
+        files.add(name, () if index is None else (index,))
         max_label = max(max_label, -1 if index is None else index)
     if not len(files):
         raise DataError("no lines", source=file)

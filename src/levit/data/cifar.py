@@ -111,7 +111,7 @@ def _read_pickled_names(folder: Path) -> tuple[str, ...]:
     try:
         return class_names([name.decode() if isinstance(name, bytes) else name for name in names])
     except (DataError, TypeError, UnicodeDecodeError) as error:
-        raise DataError("its class names are not texts", source=file) from error
+        raise DataError("its class names are not strings", source=file) from error
 
 
 def _unpickle(file: Path) -> Mapping[str, Any]:

@@ -97,7 +97,7 @@ def match_classes(
 
 
 def are_same_classes(classes: Sequence[str], labels: Sequence[str]) -> bool:
-    """Whether classes and labels match one to one, in any order and by any of their names.
+    """Return whether classes and labels match one to one, in any order and by any of their names.
 
     Examples:
         >>> are_same_classes(["n02123045", "dog"], ["dog", "tabby, tabby cat"])

@@ -14,7 +14,7 @@ from levit.checkpoints.hashing import hash_file
 
 
 def read_content(file: str | PathLike[str]) -> bytes:
-    """Read a regular file; a pipe or device, which could wait for ever, is an `OSError`."""
+    """Read a regular file; a pipe or device, which could wait forever, is an `OSError`."""
     if not stat.S_ISREG(os.stat(file).st_mode):  # noqa: PTH116 (a Path for each image is slow)
         raise OSError(errno.EINVAL, "not a regular file", str(file))
     with open(file, "rb") as stream:  # noqa: PTH123

@@ -8,9 +8,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from levit.data.file_hash import read_content
 from levit.data.labeled_images import LabeledImage
+from levit.data.record_values import describe
+from levit.errors import DataError
+
+_Labels = TypeVar("_Labels")
 
 
 class FileList:
@@ -96,3 +101,22 @@ class FileListDataset:
     def sha256(self) -> str:
         """Hash of the names and contents of the files, in order."""
         return self.files.sha256()
+
+
+def check_labels_agree(name: str, labels: _Labels, listed: dict[str, _Labels]) -> None:
+    """Check that an image which is listed more than once has the same labels each time, and add it to those listed.
+
+    A repeated row only gives the image more weight. With other labels it would be two images that contradict each
+    other.
+
+    Args:
+        name: name of the image.
+        labels: its labels in this record.
+        listed: labels of the images of the records before, by name.
+
+    Raises:
+        DataError: it is listed with other labels.
+    """
+    if listed.setdefault(name, labels) != labels:
+        hint = "list it once; a metadata.csv separates several labels by | in the column `labels`"
+        raise DataError(f"{describe(name)} is listed before with another label", hint=hint)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from levit.data.file_hash import read_content
+from levit.data.image_columns import IMAGE_COLUMNS, LABEL_COLUMNS, choose_column
 from levit.data.labeled_images import LabeledImage, NoSplitError
 from levit.data.record_values import in_record, label_indices, normalize_name
 from levit.data.split_names import find_split_name, no_split_error
@@ -24,6 +25,8 @@ _SHARD_NAME = re.compile(r"(.*)-\d{5}-of-(\d{5})(?:-\w+)?\.\w+")
 class HubDataset:
     """Split of a hub data set with an Image and a ClassLabel column; see `levit.data.labeled_images.LabeledDataset`.
 
+    For several columns of one type see `levit.data.image_columns`.
+
     Without a network, it is read from the cache of `datasets`, or from the cache of the hub
     (`hf download user/flowers --repo-type dataset`).
 
@@ -32,7 +35,8 @@ class HubDataset:
         split: validation, test, train or another split; None for the first of these three, or else the first split.
 
     Raises:
-        DataError: it cannot be downloaded, is incomplete, or has no such columns or split.
+        DataError: it cannot be downloaded, is incomplete, has no images or no such split, or does not show by name
+            which of several columns to read.
         ImportError: datasets is not installed.
     """
 
@@ -47,10 +51,12 @@ class HubDataset:
         rows, split = _load(datasets, name, split)
         self.name = f"{name} {split}"
         kinds = {column: type(feature).__name__ for column, feature in rows.features.items()}
-        image = next((column for column, kind in kinds.items() if kind == "Image"), None)
+        images = [column for column, kind in kinds.items() if kind == "Image"]
         # With several labels per image, the feature is a list of ClassLabel.
         features = {column: getattr(feature, "feature", feature) for column, feature in rows.features.items()}
-        label = next((name for name, feature in features.items() if isinstance(feature, datasets.ClassLabel)), None)
+        labels = [column for column, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
+        image = choose_column(images, IMAGE_COLUMNS, "images", name)
+        label = choose_column(labels, LABEL_COLUMNS, "labels", name)
         if image is None:
             raise DataError(f"no column of images (it has {', '.join(kinds)})", source=name)
         self._image, self._label = image, label

@@ -51,9 +51,9 @@ def open_image_folder(folder: Path) -> FileListDataset:
         reason = f"{stray} is next to folders of images"
         raise DataError(reason, source=folder, hint="put it into the folder of its class")
     if classes and ignored:
-        content = " and ".join(filter(None, (skipped_in_ignored.describe(), f"no images ({_SUFFIXES})")))
-        text = f"{folder}: not classes, because they contain {content}: {', '.join(ignored)}"
-        warnings.warn(text, LevitWarning, stacklevel=2)
+        found = skipped_in_ignored.describe()
+        text = f"{folder}: ignored folders without images: {', '.join(ignored)}"
+        warnings.warn(f"{text}: not read: {found}" if found else text, LevitWarning, stacklevel=2)
     if not classes:
         skipped, unlabeled = SkippedFiles(), [""]
     for subfolder in unlabeled:

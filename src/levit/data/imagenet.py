@@ -33,7 +33,8 @@ def open_flat_validation(folder: Path) -> FileListDataset:
     folder or next to it.
 
     Raises:
-        DataError: neither exists, a label is no class of ImageNet, or an image has a higher number than the last label.
+        DataError: neither exists, a label is not a class of ImageNet, or an image has a higher number than the last
+            label.
         ImportError: scipy is not installed.
     """
     labels = _read_devkit(folder) or _read_synset_list(folder)
@@ -128,5 +129,5 @@ def _class_indices(file: Path, wordnet_ids: Sequence[str]) -> list[tuple[int, ..
     indices = {identifier: (index,) for index, identifier in enumerate(_WORDNET_IDS)}
     for number, identifier in enumerate(wordnet_ids, start=1):
         if identifier not in indices:
-            raise DataError(f"label {number} ({describe(identifier)}) is no class of ImageNet", source=file)
+            raise DataError(f"label {number} ({describe(identifier)}) is not a class of ImageNet", source=file)
     return [indices[identifier] for identifier in wordnet_ids]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from levit.data.file_list import FileList, FileListDataset
+from levit.data.file_list import FileList, FileListDataset, check_labels_agree
 from levit.data.image_listing import list_images
 from levit.data.record_values import check_regular, class_name, describe, file_name, in_record, parse_json
 from levit.errors import DataError, LevitWarning, first_line
@@ -37,7 +37,8 @@ def open_image_table(table: Path, *, below: str = "", allow_outside: bool = Fals
         The images; None if no row is below the folder `below`.
 
     Raises:
-        DataError: the table cannot be read, is empty, or has a row without a file name or with an invalid label.
+        DataError: the table cannot be read, is empty, has a row without a file name or with an invalid label, or lists
+            an image again with other labels.
     """
     rows = list(_read_rows(table, allow_outside=allow_outside))
     if not rows:
@@ -67,14 +68,17 @@ def _warn_of_unlisted(table: Path, below: str, files: FileList) -> None:
 
 def _read_rows(table: Path, *, allow_outside: bool) -> Iterator[tuple[str, list[str], bool]]:
     """File name and class names of each row, and whether it may have several."""
+    listed: dict[str, frozenset[str]] = {}
     for number, row in enumerate(_read(table), start=1):
         if not row.get("file_name"):
             raise DataError(f"row {number} names no file", source=table, hint="it needs a column file_name")
         try:
             name = file_name(row["file_name"], table.parent, allow_outside=allow_outside)
-            yield name, _label_names(row), "labels" in row or isinstance(row.get("label"), list)
+            names = _label_names(row)
+            check_labels_agree(name, frozenset(names), listed)
         except DataError as error:
             raise in_record(error, table, f"row {number}") from None
+        yield name, names, "labels" in row or isinstance(row.get("label"), list)
 
 
 def _read(table: Path) -> Iterator[Mapping[str, Any]]:

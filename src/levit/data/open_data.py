@@ -67,12 +67,13 @@ def open_data(path: str | PathLike[str], *, split: str | None = None, allow_outs
         raise DataError(f"cannot be read ({error.strerror or error})", source=error.filename or source) from error
 
 
-def open_split(path: str | PathLike[str], split: str) -> LabeledDataset:
+def open_split(path: str | PathLike[str], split: str, *, allow_outside: bool = False) -> LabeledDataset:
     """Open a split of labeled data, or the data as `open_data` does if there is no such split.
 
     Args:
         path: as for `open_data`.
         split: as for `open_data`.
+        allow_outside: as for `open_data`.
 
     Raises:
         DataError, ImportError: as for `open_data`.
@@ -82,8 +83,8 @@ def open_split(path: str | PathLike[str], split: str) -> LabeledDataset:
         4
     """
     with suppress(NoSplitError):
-        return open_data(path, split=split)
-    return open_data(path)
+        return open_data(path, split=split, allow_outside=allow_outside)
+    return open_data(path, allow_outside=allow_outside)
 
 
 def open_splits(path: str | PathLike[str], *, allow_outside: bool = False) -> dict[str, LabeledDataset]:

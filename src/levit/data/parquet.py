@@ -1,4 +1,4 @@
-"""Parquet files in the Hugging Face image layout: a column `image` of bytes, and `label` or `labels`."""
+"""Parquet files in the Hugging Face image layout: a column of images, `image`, and one of labels, `label`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from levit.data.file_hash import hash_files
+from levit.data.image_columns import IMAGE_COLUMNS, LABEL_COLUMNS, choose_column
 from levit.data.labeled_images import LabeledImage
-from levit.data.parquet_features import read_class_names
+from levit.data.parquet_features import find_columns, read_class_names
 from levit.data.record_values import check_regular, describe, file_name, in_record, label_indices
 from levit.errors import DataError, first_line
 
@@ -32,7 +33,8 @@ class _Shard(NamedTuple):
 class ParquetDataset:
     """Rows of one parquet file or several, read lazily; see `levit.data.labeled_images.LabeledDataset`.
 
-    The classes are those of the first file. The files may number them differently.
+    The columns are those of the types Image and ClassLabel of `datasets`, or those with the names in use for them; see
+    `levit.data.image_columns`. The classes are those of the first file. The files may number them differently.
 
     Args:
         files: files with the same columns and classes, at least one.
@@ -40,8 +42,8 @@ class ParquetDataset:
         allow_outside: whether a row with the path of an image instead of its content may lead out of the folder.
 
     Raises:
-        DataError: a file is not a parquet file, or has no column of images, or its classes have no names, or are other
-            classes than those of the first file.
+        DataError: a file is not a parquet file, has no column of images, does not show by name which of several columns
+            to read, or its classes have no names, or are other classes than those of the first file.
         ImportError: pyarrow is not installed.
     """
 
@@ -52,13 +54,13 @@ class ParquetDataset:
         self._allow_outside = allow_outside
         self._shards: list[_Shard] = []
         schema = _open(files[0]).schema_arrow
-        self._label = next((column for column in ("labels", "label") if column in schema.names), None)
+        self._image, self._label = _choose_columns(files[0], schema)
         # The type of the column decides, because in many data sets of the hub a column `labels` has one label per row.
         self.is_multi_label = self._label is not None and _is_list(schema.field(self._label).type)
         self.classes = self._read_classes(files[0], schema)
         for file in files:
             with _open(file) as opened:
-                _check_columns(file, opened.schema_arrow, self._label)
+                _check_columns(file, opened.schema_arrow, self._image, self._label)
                 class_indices = self._match_classes(file, opened.schema_arrow)
                 self._shards.append(_Shard(file, int(opened.metadata.num_rows), class_indices))
 
@@ -66,12 +68,13 @@ class ParquetDataset:
         return sum(shard.num_rows for shard in self._shards)
 
     def __iter__(self) -> Iterator[LabeledImage]:
-        columns = ["image"] if self._label is None else ["image", self._label]
+        columns = [self._image] if self._label is None else [self._image, self._label]
         number = 0
         for shard in self._shards:
             for rows in _batches(shard.path, columns):
-                labels = rows[self._label] if self._label else [None] * len(rows["image"])
-                for image, label in zip(rows["image"], labels, strict=True):
+                images = rows[self._image]
+                labels = rows[self._label] if self._label else [None] * len(images)
+                for image, label in zip(images, labels, strict=True):
                     try:
                         yield self._labeled_image(shard, image, label, number)
                     except DataError as error:
@@ -132,18 +135,28 @@ def _open(file: Path) -> Any:
         raise DataError(f"not a parquet file ({first_line(error)})", source=file) from error
 
 
-def _check_columns(file: Path, schema: Any, label: str | None) -> None:
+def _choose_columns(file: Path, schema: Any) -> tuple[str, str | None]:
+    """Columns of images and of labels; None without labels."""
+    names, (images, labels) = schema.names, find_columns(schema.metadata or {})
+    images = [name for name in names if name in images or name in IMAGE_COLUMNS]
+    labels = [name for name in names if name in labels] or [name for name in names if name in LABEL_COLUMNS]
+    image = choose_column(images, IMAGE_COLUMNS, "images", file)
+    if image is None:
+        raise DataError(f"no column of images (it has {', '.join(names)})", source=file)
+    return image, choose_column(labels, LABEL_COLUMNS, "labels", file)
+
+
+def _check_columns(file: Path, schema: Any, image: str, label: str | None) -> None:
     from pyarrow import types
 
-    if "image" not in schema.names:
-        raise DataError(f"no column 'image' (it has {', '.join(schema.names)})", source=file)
-    kind = schema.field("image").type
+    for column in (image, label):
+        if column is not None and column not in schema.names:
+            raise DataError(f"no column {column!r}, which the first file has", source=file)
+    kind = schema.field(image).type
     is_struct = types.is_struct(kind) and bool({"bytes", "path"} & {field.name for field in kind})
     is_plain = types.is_binary(kind) or types.is_large_binary(kind) or types.is_string(kind)
     if not (is_struct or is_plain):
-        raise DataError(f"column 'image' is {kind}, not the content of images", source=file)
-    if label is not None and label not in schema.names:
-        raise DataError(f"no column {label!r}, which the first file has", source=file)
+        raise DataError(f"column {image!r} is {kind}, not the content of images", source=file)
 
 
 def _is_list(kind: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Class names in the features that `datasets` writes into the metadata of a parquet file."""
+"""Columns and class names in the features that `datasets` writes into the metadata of a parquet file."""
 
 from __future__ import annotations
 
@@ -20,29 +20,51 @@ def read_class_names(metadata: Mapping[bytes, bytes], column: str) -> tuple[str,
         column: name of the column.
 
     Raises:
-        DataError: there are names, but not a list of texts.
+        DataError: there are names, but not a list of strings.
 
     Examples:
         >>> read_class_names({b"huggingface": b'{"info": {"features": {"label": {"names": ["cat"]}}}}'}, "label")
         ('cat',)
     """
-    if b"huggingface" not in metadata:
-        return ()
     try:
-        content = parse_json(metadata[b"huggingface"])
-        names = _find_names(_feature(content, column))
+        names = _find_names(_features(metadata).get(column))
         return () if names is None else class_names(names)
     except DataError as error:
         raise DataError(f"features of {describe(column)}: {error.reason}") from None
 
 
-def _feature(content: Any, column: str) -> Any:
-    """Description of a column, or None."""
+def find_columns(metadata: Mapping[bytes, bytes]) -> tuple[list[str], list[str]]:
+    """Columns of images, and columns of labels whose classes have names; none where the metadata cannot be read.
+
+    Args:
+        metadata: metadata of the schema.
+
+    Examples:
+        >>> find_columns({b"huggingface": b'{"info": {"features": {"img": {"_type": "Image"}}}}'})
+        (['img'], [])
+    """
+    try:
+        features = _features(metadata)
+    except DataError:  # `read_class_names` raises it where there are labels
+        return [], []
+    return (
+        [name for name, feature in features.items() if _is_image(feature)],
+        [name for name, feature in features.items() if _find_names(feature) is not None],
+    )
+
+
+def _features(metadata: Mapping[bytes, bytes]) -> Mapping[str, Any]:
+    """Descriptions of the columns by name."""
+    content = parse_json(metadata.get(b"huggingface", b"null"))
     info = content.get("info") if isinstance(content, dict) else None
     features = info.get("features") if isinstance(info, dict) else None
     if isinstance(features, list):
-        return next((entry for entry in features if isinstance(entry, dict) and entry.get("name") == column), None)
-    return features.get(column) if isinstance(features, dict) else None
+        return {str(entry.get("name")): entry for entry in features if isinstance(entry, dict)}
+    return features if isinstance(features, dict) else {}
+
+
+def _is_image(feature: Any) -> bool:
+    return isinstance(feature, dict) and (feature.get("_type") == "Image" or feature.get("dtype") == "image")
 
 
 def _find_names(feature: Any) -> Any:

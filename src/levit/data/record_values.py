@@ -73,7 +73,7 @@ def label_index(value: Any) -> int | None:
 
 
 def label_index_in_text(text: str) -> int | None:
-    r"""The class index in a text, as `label_index`; it may be written with decimals, as numpy does.
+    r"""The class index in a string, as `label_index`; it may be written with decimals, as numpy does.
 
     Raises:
         DataError: the text is not a whole number up to `MAX_LABEL`.
@@ -125,7 +125,7 @@ def class_name(value: Any) -> str | None:
 
 
 def class_names(values: Any) -> tuple[str, ...]:
-    """The names of all classes, in order: a list of texts.
+    """The names of all classes, in order: a list of strings.
 
     Raises:
         DataError: it is not a list, or an element is not a name.
@@ -230,7 +230,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def check_regular(file: Path) -> None:
-    """Check that a path is no pipe or device, whose reading could wait for ever.
+    """Check that a path is not a pipe or device, whose reading could wait forever.
 
     Raises:
         DataError: it is one, or there is no such file.

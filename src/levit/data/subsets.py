@@ -1,4 +1,4 @@
-"""Subsets of labeled data: calibration images, and stratified splits into training and validation images."""
+"""Subsets of labeled data: quantization images, and stratified splits into training and validation images."""
 
 from __future__ import annotations
 
@@ -51,23 +51,23 @@ class Subset:
         return self._data.sha256()
 
 
-def split_calibration(data: LabeledDataset, count: int) -> tuple[Subset, Subset]:
-    """Split off the calibration images for int8 activations or scores.
+def split_quantization_images(data: LabeledDataset, count: int) -> tuple[Subset, Subset]:
+    """Split off the images that determine the ranges of int8 activations.
 
     These are the first images. In a grouped data set, whose images are ordered class by class, they are evenly spaced,
     so that every class is represented.
 
     Args:
         data: the data set.
-        count: number of calibration images; limited to `len(data)`.
+        count: number of quantization images; limited to `len(data)`.
 
     Returns:
-        The calibration images and the remaining images.
+        The quantization images and the remaining images.
 
     Examples:
         >>> from levit.data.open_data import open_data
-        >>> calibration, remaining = split_calibration(open_data("examples"), 3)
-        >>> [item.name for item in calibration], len(remaining)
+        >>> chosen, remaining = split_quantization_images(open_data("examples"), 3)
+        >>> [item.name for item in chosen], len(remaining)
         (['cat.jpg', 'espresso.jpg', 'officer.jpg'], 1)
     """
     count = min(count, len(data))
@@ -76,15 +76,15 @@ def split_calibration(data: LabeledDataset, count: int) -> tuple[Subset, Subset]
     return Subset(data, chosen), Subset(data, np.setdiff1d(np.arange(len(data)), chosen))
 
 
-def exclude_calibration(data: LabeledDataset, count: int) -> LabeledDataset:
-    """Data set without the `count` images that `split_calibration` chooses; the data set itself if `count` is 0.
+def without_quantization_images(data: LabeledDataset, count: int) -> LabeledDataset:
+    """Data set without the `count` images that `split_quantization_images` chooses; itself if `count` is 0.
 
     Examples:
         >>> from levit.data.open_data import open_data
-        >>> [item.name for item in exclude_calibration(open_data("examples"), 3)]
+        >>> [item.name for item in without_quantization_images(open_data("examples"), 3)]
         ['rocket.jpg']
     """
-    return split_calibration(data, count)[1] if count else data
+    return split_quantization_images(data, count)[1] if count else data
 
 
 def stratified_split(

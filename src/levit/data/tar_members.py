@@ -5,17 +5,20 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from levit.data.record_values import check_regular
 from levit.errors import DataError, first_line
 
 _MAX_COMPRESSION = 10_000  # a member larger than this multiple of the archive's size cannot be in it
 _CHUNK_BYTES = 1 << 20
+_MAGIC, _MAGIC_START = b"ustar", 257
 
 
 def iterate_members(archive: Path, is_needed: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
     """Read the name and content of each regular file in an archive, compressed or not.
+
+    In an archive that is not compressed, content that is not needed is skipped without reading it.
 
     Args:
         archive: tar file.
@@ -26,7 +29,7 @@ def iterate_members(archive: Path, is_needed: Callable[[str], bool]) -> Iterator
     """
     check_regular(archive)
     try:
-        with tarfile.open(archive, "r|*", tarinfo=_CheckedHeader) as stream:
+        with tarfile.open(archive, _mode(archive), tarinfo=_CheckedHeader) as stream:
             max_size = _MAX_COMPRESSION * archive.stat().st_size
             for member in stream:
                 if member.size > max_size:
@@ -43,6 +46,13 @@ def iterate_members(archive: Path, is_needed: Callable[[str], bool]) -> Iterator
     # A damaged archive makes tarfile and the decompressors raise errors of many types.
     except Exception as error:
         raise DataError(f"not a tar file, or incomplete ({first_line(error)})", source=archive) from error
+
+
+def _mode(archive: Path) -> Literal["r:", "r|*"]:
+    """Mode of `tarfile`: with seeks where the archive is not compressed; otherwise a stream of any format."""
+    with archive.open("rb") as stream:
+        start = stream.read(_MAGIC_START + len(_MAGIC))
+    return "r:" if start.endswith(_MAGIC) else "r|*"
 
 
 class _CheckedHeader(tarfile.TarInfo):

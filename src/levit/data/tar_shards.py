@@ -29,8 +29,9 @@ Sample = dict[str, bytes]
 class TarDataset:
     """Samples of tar shards, read sequentially; see `levit.data.labeled_images.LabeledDataset`.
 
-    A label is the number in `….cls`, or `label` (a number or a class name) or `labels` in `….json`. Class names in
-    labels are the classes, in alphabetical order; for numbered classes see `read_class_names`.
+    A label is the number in `….cls`, or `label` (a number or a class name) or `labels` in `….json`. An image may have
+    several labels if any of these is a list. Class names in labels are the classes, in alphabetical order; for numbered
+    classes see `read_class_names`.
 
     Args:
         shards: tar files, at least one.
@@ -46,11 +47,13 @@ class TarDataset:
     def __init__(self, shards: Sequence[Path], *, name: str | None = None) -> None:
         self.name = name or shards[0].name
         self._shards = list(shards)
-        labels, orphans = list[list[int | str]](), list[str]()
+        labels, orphans, has_list = list[list[int | str]](), list[str](), False
         for shard in shards:
             for key, sample in _samples(shard, with_images=False):
                 if _has_image(sample):
-                    labels.append(_labels(shard, key, sample))
+                    found, is_list = _labels(shard, key, sample)
+                    labels.append(found)
+                    has_list |= is_list
                 elif "cls" in sample or "json" in sample:
                     orphans.append(key)
         self._count = len(labels)
@@ -65,7 +68,7 @@ class TarDataset:
         if names and numbers:
             reason = f"labels are numbers and names ({numbers[0]}, {describe(names[0])})"
             raise DataError(reason, source=shards[0])
-        self.is_multi_label = any(len(sample_labels) > 1 for sample_labels in labels)
+        self.is_multi_label = has_list
         self.classes = tuple(names) if names else read_class_names(shards[0], 1 + max(numbers)) if numbers else ()
         self._class_indices = {name: index for index, name in enumerate(names)}
 
@@ -80,7 +83,7 @@ class TarDataset:
                 image = next(content for suffix, content in sample.items() if is_image_suffix(f".{suffix}"))
                 labels = [
                     label if isinstance(label, int) else self._class_indices[label]
-                    for label in _labels(shard, key, sample)
+                    for label in _labels(shard, key, sample)[0]
                 ]
                 yield LabeledImage(image, tuple(labels), f"{shard.name}/{key}")
 
@@ -121,26 +124,28 @@ def _has_image(sample: Sample) -> bool:
     return any(is_image_suffix(f".{suffix}") for suffix in sample)
 
 
-def _labels(shard: Path, key: str, sample: Sample) -> list[int | str]:
-    """Labels of a sample, numbers or class names."""
+def _labels(shard: Path, key: str, sample: Sample) -> tuple[list[int | str], bool]:
+    """Labels of a sample, numbers or class names, and whether they are a list."""
     suffix = "cls" if "cls" in sample else "json"
     try:
-        labels = _labels_in(suffix, sample.get(suffix))
+        labels, is_list = _labels_in(suffix, sample.get(suffix))
     except DataError as error:
         raise in_record(error, shard, f"{key}.{suffix}") from None
-    return list(dict.fromkeys(label for label in labels if label is not None))
+    return list(dict.fromkeys(label for label in labels if label is not None)), is_list
 
 
-def _labels_in(suffix: str, content: bytes | None) -> list[int | str | None]:
+def _labels_in(suffix: str, content: bytes | None) -> tuple[list[int | str | None], bool]:
     if content is None:
-        return []
+        return [], False
     if suffix == "cls":
-        return [label_index_in_text(content.decode("utf-8-sig", errors="replace"))]
+        return [label_index_in_text(content.decode("utf-8-sig", errors="replace"))], False
     values = parse_json(content)
     if not isinstance(values, dict):
         raise DataError(f"{describe(values)} is not an object of names and values")
     labels = values.get("labels", values.get("label"))
-    return [_label(label) for label in (labels if isinstance(labels, list) else [labels])]
+    if isinstance(labels, list):
+        return [_label(label) for label in labels], True
+    return [_label(labels)], False
 
 
 def _label(value: Any) -> int | str | None:

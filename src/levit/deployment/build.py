@@ -12,8 +12,9 @@ from levit.deployment.graph import WeightPrecision, build_graph
 from levit.errors import ExportError, errors_name
 from levit.spec.architecture import Architecture
 from levit.spec.blocks import AttentionBlock, encoder_blocks
+from levit.spec.weight_shapes import count_parameters
 
-_MAX_NUMBERS = 2**29  # float32 numbers in 2 GiB, the limit of a file of ONNX
+_MAX_BYTES = 2**31 - 2**24  # the limit of a file of ONNX, 2 GiB, less what nodes and metadata take at most
 
 
 def build_artifact(
@@ -32,20 +33,21 @@ def build_artifact(
     """
     with errors_name(checkpoint.source.name):
         checkpoint.preprocessing.check_fits(checkpoint.architecture.image_height_width)
-        _check_size(checkpoint.architecture)
+        _check_size(checkpoint.architecture, weight_precision)
         folded = fold(checkpoint.weights, checkpoint.architecture)
         metadata = checkpoint.as_artifact(weight_precision, producer=producer).to_metadata()
         return build_graph(folded, checkpoint.architecture, weight_precision=weight_precision, metadata=metadata)
 
 
-def _check_size(architecture: Architecture) -> None:
-    """Check, before anything is made, that the expanded attention biases fit into one file."""
+def _check_size(architecture: Architecture, weight_precision: WeightPrecision) -> None:
+    """Check, before anything is made, that the weights and the expanded attention biases fit into one file."""
     blocks = [block for block in encoder_blocks(architecture) if isinstance(block, AttentionBlock)]
-    numbers = sum(block.num_heads * prod(block.output_grid) * prod(block.input_grid) for block in blocks)
-    if numbers > _MAX_NUMBERS:
+    num_biases = sum(block.num_heads * prod(block.output_grid) * prod(block.input_grid) for block in blocks)
+    num_bytes = 4 * num_biases + (2 if weight_precision == "fp16" else 4) * count_parameters(architecture)
+    if num_bytes > _MAX_BYTES:
         height, width = architecture.image_height_width
         raise ExportError(
-            f"the attention biases for images of {height}x{width} would take {4 * numbers / 1e9:,.1f} GB, more than "
-            "the 2 GB of an ONNX file",
+            f"weights and attention biases for images of {height}x{width} would take {num_bytes / 1e9:,.2f} GB, more "
+            "than the 2 GB of an ONNX file",
             hint="use smaller images",
         )

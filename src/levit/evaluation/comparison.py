@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from math import sqrt
 from pathlib import PurePath
 
-from levit.data.class_matching import normalize_class_name
 from levit.data.labeled_images import LabeledImage
 from levit.errors import DataError
 from levit.evaluation.metrics import NORMAL_QUANTILE, Estimate, proportion
+from levit.evaluation.shown_names import class_keys, shown_names
 from levit.evaluation.single_label_pass import Evaluation
 from levit.evaluation.top_k import TopK
 from levit.images.decoding import ImageSource
@@ -74,29 +74,30 @@ class Comparison:
 
 
 class RecordedPredictions:
-    """Predictions of one model, image by image, in five bytes each."""
+    """Predictions of one model, image by image, in five bytes each.
+
+    Attributes:
+        labels: labels of the model; empty before the first prediction.
+    """
 
     def __init__(self) -> None:
-        self._names: list[str] = []  # distinct predicted names, in order of first occurrence
-        self._name_numbers: dict[str, int] = {}
-        self._numbers = array("i")
+        self.labels: tuple[str, ...] = ()
+        self._classes = array("i")
         self._is_correct = bytearray()
 
     def add(self, item: LabeledImage, prediction: Prediction, target: int) -> None:
         """Record one image: an `on_prediction` callback of `evaluate`."""
         best = prediction.top(1)[0]
-        if best.name not in self._name_numbers:
-            self._name_numbers[best.name] = len(self._names)
-            self._names.append(best.name)
-        self._numbers.append(self._name_numbers[best.name])
+        self.labels = prediction.labels
+        self._classes.append(best.index)
         self._is_correct.append(best.index == target)
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self._classes)
 
-    def __getitem__(self, index: int) -> tuple[str, bool]:
-        """The predicted name of an image, and whether it is correct."""
-        return self._names[self._numbers[index]], bool(self._is_correct[index])
+    def __getitem__(self, index: int) -> tuple[int, bool]:
+        """Index of the predicted class of an image, and whether it is correct."""
+        return self._classes[index], bool(self._is_correct[index])
 
 
 class ComparisonAccumulator:
@@ -122,11 +123,20 @@ class ComparisonAccumulator:
         first, is_first_correct = self._first[index]
         is_correct = (is_first_correct, best.index == target)
         self._counts[is_correct] += 1
-        self._num_same += best.name == first or normalize_class_name(best.name) == normalize_class_name(first)
+        self._num_same += self._is_same(first, best.index, prediction.labels)
         if is_correct[0] != is_correct[1]:
-            name = prediction.labels[target]
-            disagreement = Disagreement(item.name, item.image, name, first, best.name, is_first_correct, best.score)
+            names = shown_names(prediction.labels)
+            disagreement = Disagreement(
+                item.name, item.image, names[target], shown_names(self._first.labels)[first], names[best.index],
+                is_first_correct, best.score,
+            )  # fmt: skip
             self._disagreements.add(best.score, disagreement)
+
+    def _is_same(self, first: int, second: int, labels: tuple[str, ...]) -> bool:
+        """Return whether two predictions are the same class: by index, or by name where the labels differ."""
+        if labels == self._first.labels:
+            return first == second
+        return class_keys(self._first.labels)[first] == class_keys(labels)[second]
 
     def result(self, first: Evaluation, second: Evaluation, *, given: tuple[str, str] = ("", "")) -> Comparison:
         """The comparison, after both models were evaluated on all images.

@@ -8,17 +8,16 @@ from itertools import zip_longest
 from os import PathLike
 
 from levit.data.duplicates import Duplicates
-from levit.data.labeled_images import LabeledDataset, LabeledImage
+from levit.data.labeled_images import LabeledDataset
 from levit.data.open_data import open_data
 from levit.data.read_once import read_once
 from levit.data.shared_pass import share_pass
 from levit.evaluation.labeled_predictions import OnBadImage, Progress, without_progress
 from levit.evaluation.quantization_images import exclude_quantization_images, warn_of_own_images
-from levit.evaluation.single_label_pass import Evaluation, OnPrediction, SingleLabelPass
+from levit.evaluation.single_label_pass import Evaluation, OnPrediction, SingleLabelPass, call_both
 from levit.evaluation.training_images import TrainingImageCounter
 from levit.runtime.classifier import DEFAULT_BATCH_SIZE, Classifier
 from levit.runtime.engine import Engine
-from levit.runtime.prediction import Prediction
 
 
 def evaluate(
@@ -90,7 +89,7 @@ def evaluate_together(
     counters = [TrainingImageCounter(classifier.path) for classifier, _ in models]
     passes = [
         SingleLabelPass(
-            classifier, reader, class_map, on_bad_image, _counting(counter, on_prediction),
+            classifier, reader, class_map, on_bad_image, call_both(counter.count, on_prediction),
             data_classes_only=data_classes_only,
         )
         for (classifier, on_prediction), reader, counter in zip(models, shared, counters, strict=True)
@@ -108,14 +107,3 @@ def evaluate_together(
         warn_of_own_images(artifact, images, num_excluded=num_excluded if quantization_images is None else None)
     found = duplicates() if duplicates else None
     return [model_pass.result(duplicates=found, num_excluded=num_excluded) for model_pass in passes]
-
-
-def _counting(counter: TrainingImageCounter, on_prediction: OnPrediction | None) -> OnPrediction:
-    """Callback that counts the training images among those that are evaluated."""
-
-    def count(item: LabeledImage, prediction: Prediction, target: int) -> None:
-        counter.add(item.image)
-        if on_prediction is not None:
-            on_prediction(item, prediction, target)
-
-    return count

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from os import PathLike
+from typing import Any, Literal, get_args
 
+from levit.data.duplicates import Duplicates
 from levit.data.labeled_images import LabeledDataset, LabeledImage
-from levit.errors import ConfigError, DataError, LevitError
+from levit.errors import ConfigError, DataError, ImageError, LevitError
 from levit.images.decoding import ImageSource
 from levit.runtime.classifier import DEFAULT_BATCH_SIZE, Classifier
 from levit.runtime.prediction import Prediction
@@ -28,6 +30,33 @@ class BadImage:
 
     name: str
     reason: str
+
+
+def describe_problems(
+    bad_images: Iterable[BadImage], empty_classes: Iterable[str], duplicates: Duplicates | None
+) -> dict[str, Any]:
+    """Problems of a data set as plain JSON values.
+
+    Args:
+        bad_images: the images that could not be evaluated.
+        empty_classes: names of the classes without an image.
+        duplicates: duplicate images; None where they were not searched.
+    """
+    return {
+        "bad": [asdict(bad) for bad in bad_images],
+        "empty_classes": list(empty_classes),
+        "duplicates": None if duplicates is None else _describe_duplicates(duplicates),
+    }
+
+
+def _describe_duplicates(duplicates: Duplicates) -> dict[str, Any]:
+    return {
+        "within": duplicates.num_within,
+        "across": duplicates.num_across,
+        "compared_splits": list(duplicates.compared_splits),
+        "skipped_splits": dict(duplicates.skipped_splits),
+        "examples": [{"name": name, "duplicate_of": other} for name, other in duplicates.examples],
+    }
 
 
 def without_progress(predictions: Iterator[Prediction]) -> Iterator[Prediction]:
@@ -90,7 +119,7 @@ class LabeledPredictions:
             if prediction.error is None:
                 yield item, prediction
             else:
-                self._add_bad_image(item.name, self._with_name(prediction.error, item))
+                self._add_bad_image(item.name, with_name(prediction.error, item, self._data))
 
     @property
     def empty_classes(self) -> tuple[str, ...]:
@@ -119,13 +148,14 @@ class LabeledPredictions:
         invalid = [label for label in item.labels if not 0 <= label < num_classes]
         return f"label {invalid[0]} is none of {num_classes} classes" if invalid else None
 
-    def _with_name(self, error: LevitError, item: LabeledImage) -> LevitError:
-        """The error of an image, with its name as the source instead of the size of its content."""
-        if not isinstance(item.image, bytes):
-            return error
-        return type(error)(error.reason, source=f"{self._data.name}: {item.name}", hint=error.hint)
-
     def _add_bad_image(self, name: str, error: LevitError) -> None:
         if self._on_bad_image == "fail":
             raise error
         self.bad_images.append(BadImage(name, ": ".join(filter(None, (error.reason, error.hint)))))
+
+
+def with_name(error: ImageError, item: LabeledImage, data: LabeledDataset) -> ImageError:
+    """The error of an image of a data set, with its name as the source; that of a file has its path already."""
+    if isinstance(item.image, str | PathLike):
+        return error
+    return ImageError(error.reason, source=f"{data.name}: {item.name}", hint=error.hint)

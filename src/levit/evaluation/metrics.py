@@ -5,9 +5,9 @@ All metrics are fractions in [0, 1].
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import nan, sqrt
+from math import isfinite, nan, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,17 @@ def proportion(count: int, total: int) -> Estimate:
     return Estimate(value, min(max(0.0, center - margin), value), max(min(1.0, center + margin), value))
 
 
+def mean_defined(values: Iterable[float]) -> float:
+    """Mean of the values that are finite; NaN without any.
+
+    Examples:
+        >>> mean_defined([1.0, nan, 0.5])
+        0.75
+    """
+    defined = [float(value) for value in values if isfinite(value)]
+    return sum(defined) / len(defined) if defined else nan
+
+
 @dataclass(frozen=True)
 class ClassMetrics:
     """Precision, recall and F1 of each class, as scikit-learn defines them.
@@ -81,10 +92,11 @@ class ClassMetrics:
         return [index for index in classes if self.support[index] + self.predicted[index]]
 
     def means(self, classes: Sequence[int]) -> tuple[float, float, float]:
-        """Macro-average recall, precision and F1 over `classes`.
+        """Macro-average recall, precision and F1 over `classes`, as scikit-learn does with `labels=classes`.
 
         Recall is averaged over classes with images; precision and F1 over classes with images or predictions, where
-        those of a class that is never predicted count as 0.
+        those of a class that is never predicted count as 0. A prediction of a class that is not one of `classes` lowers
+        the recall of the class of its image, but no precision.
         """
         with_images = [index for index in classes if self.support[index]]
         precision, f1 = (np.nan_to_num(values[self.occurring(classes)]) for values in (self.precision, self.f1))

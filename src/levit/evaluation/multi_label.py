@@ -20,9 +20,18 @@ from levit.data.open_data import open_data
 from levit.data.read_once import read_once
 from levit.errors import DataError, LevitWarning
 from levit.evaluation.diagnostics import NUM_MISTAKES
-from levit.evaluation.labeled_predictions import BadImage, LabeledPredictions, OnBadImage, Progress, without_progress
+from levit.evaluation.labeled_predictions import (
+    BadImage,
+    LabeledPredictions,
+    OnBadImage,
+    Progress,
+    describe_problems,
+    without_progress,
+)
+from levit.evaluation.metrics import class_metrics, mean_defined
 from levit.evaluation.precision_recall import average_precision, best_threshold
 from levit.evaluation.quantization_images import exclude_quantization_images, warn_of_own_images
+from levit.evaluation.shown_names import shown_names
 from levit.evaluation.top_k import TopK
 from levit.evaluation.training_images import TrainingImageCounter
 from levit.images.decoding import ImageSource
@@ -30,6 +39,8 @@ from levit.runtime.classifier import DEFAULT_BATCH_SIZE, Classifier
 from levit.runtime.engine import Engine
 from levit.runtime.prediction import Prediction
 from levit.runtime.scores import sigmoid
+
+_THRESHOLD = 0.5  # score from which on a label is predicted
 
 
 @dataclass(frozen=True)
@@ -73,9 +84,11 @@ class MultiLabelEvaluation:
         mean_average_precision: mean of `average_precision` over the labels that occur, in [0, 1]; NaN where none does.
         average_precision: area under the precision-recall curve of each label, in [0, 1]; NaN for a label that does
             not occur.
+        f1: F1 of each label that is predicted where its score is at least 0.5, in [0, 1]; NaN for a label that neither
+            occurs nor is predicted.
         thresholds: lowest score at which to predict each label for the highest F1; infinity for a label that does not
             occur.
-        f1: F1 of each label at its threshold, in [0, 1]; optimistic, because the threshold is chosen on the same
+        best_f1: F1 of each label at its threshold, in [0, 1]; optimistic, because the threshold is chosen on the same
             images; NaN for a label that does not occur.
         support: number of images with each label.
         mistakes: up to 24 false positives and false negatives at a threshold of 0.5, one per image, by descending
@@ -97,17 +110,51 @@ class MultiLabelEvaluation:
     duplicates: Duplicates | None = field(repr=False)
     mean_average_precision: float
     average_precision: tuple[float, ...] = field(repr=False)
-    thresholds: tuple[float, ...] = field(repr=False)
     f1: tuple[float, ...] = field(repr=False)
+    thresholds: tuple[float, ...] = field(repr=False)
+    best_f1: tuple[float, ...] = field(repr=False)
     support: tuple[int, ...] = field(repr=False)
     mistakes: tuple[LabelMistake, ...] = field(repr=False)
     images_per_second: float
 
     @property
     def mean_f1(self) -> float:
-        """Mean of `f1` over the labels that occur, in [0, 1]; NaN where none does."""
-        defined = [value for value in self.f1 if isfinite(value)]
-        return sum(defined) / len(defined) if defined else nan
+        """Mean of `f1` over the labels that occur or are predicted, in [0, 1]; NaN where none occurs."""
+        return mean_defined(self.f1) if any(self.support) else nan
+
+    @property
+    def mean_best_f1(self) -> float:
+        """Mean of `best_f1` over the labels that occur, in [0, 1]; NaN where none does."""
+        return mean_defined(self.best_f1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The metrics as plain JSON values, the content of `metrics.json`: fractions in [0, 1], None if undefined."""
+        labels = shown_names(self.labels)
+
+        def by_label(values: Iterable[float]) -> dict[str, float | None]:
+            return {label: _defined(value) for label, value in zip(labels, values, strict=True)}
+
+        return {
+            "model": self.model,
+            "engine": self.engine,
+            "precision": self.precision,
+            "data": {"name": self.data, "sha256": self.sha256, "classes": len(labels)},
+            "images": {
+                "total": self.num_images,
+                "excluded": self.num_excluded,
+                "evaluated": self.num_evaluated,
+                **describe_problems(self.bad_images, self.empty_classes, self.duplicates),
+            },
+            "mean_average_precision": _defined(self.mean_average_precision),
+            "mean_f1": _defined(self.mean_f1),
+            "mean_best_f1": _defined(self.mean_best_f1),
+            "average_precision": by_label(self.average_precision),
+            "f1": by_label(self.f1),
+            "thresholds": by_label(self.thresholds),
+            "best_f1": by_label(self.best_f1),
+            "support": dict(zip(labels, self.support, strict=True)),
+            "images_per_second": self.images_per_second,
+        }
 
 
 def evaluate_multi_label(
@@ -123,26 +170,12 @@ def evaluate_multi_label(
     duplicates: Callable[[], Duplicates] | None = None,
     progress: Progress = without_progress,
 ) -> MultiLabelEvaluation:
-    """Evaluate a model that predicts each label independently, with the sigmoid of its logit as the score.
+    """Evaluate a model on images with any number of labels: `levit.evaluate_multi_label` without its files.
 
-    All scores are kept in memory: four bytes for each image and label.
-
-    Args:
-        model: a model as for `levit.Classifier`, or a classifier.
-        data: a path or name as for `levit.open_data`, or a data set; its images have any number of labels.
-        split: name of the split ("validation", "test" or "train"), where the data has several.
-        allow_outside: whether a table of images may name files outside its folder.
-        class_map: label of the model for classes of the data set whose names differ from it.
-        on_bad_image: count images that cannot be read or have invalid labels ("skip"), or raise an error ("fail").
-        batch_size: number of images that are computed at once.
-        quantization_images: number of quantization images of the model, which are excluded, as for `levit.evaluate`.
-        duplicates: function that finds duplicate images, called after the pass; see `find_duplicates`.
-        progress: wraps the iterator over all predictions, for example in a progress bar.
+    The arguments are those of `levit.evaluate_multi_label`.
 
     Raises:
-        ConfigError: `on_bad_image` is unknown.
-        DataError: no image could be evaluated, or a class has no matching label of the model.
-        ImageError: with `on_bad_image="fail"`, an image cannot be read.
+        ConfigError, DataError, ImageError: as for `levit.evaluate_multi_label`.
     """
     classifier = model if isinstance(model, Classifier) else Classifier(model)
     opened = open_data(data, split=split, allow_outside=allow_outside) if isinstance(data, str | PathLike) else data
@@ -186,7 +219,7 @@ def _warn_of_single_label(classifier: Classifier) -> None:
             f"{classifier.artifact.source.name}: trained for one label per image: the sigmoids of its logits are "
             "evaluated, which are not the scores that `levit predict` prints"
         )
-        warnings.warn(text, LevitWarning, stacklevel=4)
+        warnings.warn(text, LevitWarning, stacklevel=5)
 
 
 class _Accumulator:
@@ -223,7 +256,7 @@ class _Accumulator:
         self.truth.append(truth)
         distance = np.where(truth, 1 - scores, scores)
         worst = int(distance.argmax())
-        if distance[worst] > 0.5:
+        if distance[worst] > _THRESHOLD:
             mistake = LabelMistake(item.name, item.image, worst, bool(truth[worst]), float(scores[worst]))
             self.mistakes.add(float(distance[worst]), mistake)
 
@@ -233,12 +266,19 @@ class _Accumulator:
         labels = range(self._num_labels)
         average_precisions = tuple(average_precision(scores[:, label], truth[:, label]) for label in labels)
         best = [best_threshold(scores[:, label], truth[:, label]) for label in labels]
+        predicted = scores >= np.float32(_THRESHOLD)
+        counts = class_metrics((predicted & truth).sum(axis=0), truth.sum(axis=0), predicted.sum(axis=0))
         return {
             "num_evaluated": len(scores),
-            "mean_average_precision": float(np.nanmean(average_precisions)) if truth.any() else nan,
+            "mean_average_precision": mean_defined(average_precisions),
             "average_precision": average_precisions,
+            "f1": tuple(counts.f1.tolist()),
             "thresholds": tuple(threshold for threshold, _ in best),
-            "f1": tuple(f1 for _, f1 in best),
-            "support": tuple(truth.sum(axis=0).tolist()),
+            "best_f1": tuple(f1 for _, f1 in best),
+            "support": tuple(counts.support.tolist()),
             "images_per_second": len(scores) / self._seconds,
         }
+
+
+def _defined(value: float) -> float | None:
+    return value if isfinite(value) else None

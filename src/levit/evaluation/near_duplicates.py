@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from levit.data.splitting import join_groups
 from levit.errors import ConfigError
+from levit.evaluation.similarity import unit_vectors
 from levit.images.sources import StoredImage
 from levit.runtime.classifier import Classifier
 from levit.runtime.prediction import Embedding
@@ -17,9 +18,10 @@ from levit.runtime.prediction import Embedding
 EmbeddingProgress = Callable[[Iterator[Embedding]], Iterable[Embedding]]
 
 THRESHOLD = 0.98
-"""Default smallest similarity of near-duplicates; see the table in docs/cli.md."""
+"""Default smallest similarity of near-duplicates; see the table in docs/results.md."""
 
 _BLOCK_ROWS = 1024
+_ROUNDING = 2e-6  # by which the computed similarity of equal features may be below 1
 
 
 class SimilarPair(NamedTuple):
@@ -147,18 +149,13 @@ def check_threshold(threshold: float) -> None:
         raise ConfigError(f"is {threshold}", source="similarity", hint="give a number above 0, and at most 1")
 
 
-def unit_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Vectors of length 1, or 0 where they are 0: float32 of the same shape."""
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, np.finfo(np.float32).tiny), np.float32)
-
-
 def _blocks(features: NDArray[np.float32], threshold: float) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
     """Yield blocks of the matrix of similarities: first row, first column, and the similarities of the pairs, else 0.
 
-    A pair is above the diagonal. The first images of pairs are ascending over the blocks of the same columns.
+    A pair is above the diagonal. Equal features are a pair at every threshold, despite rounding. The first images of
+    pairs are ascending over the blocks of the same columns.
     """
-    unit = unit_vectors(features)
+    unit, threshold = unit_vectors(features), min(threshold, 1 - _ROUNDING)
     for start in range(0, len(unit), _BLOCK_ROWS):
         block = unit[start : start + _BLOCK_ROWS]
         for other in range(start, len(unit), _BLOCK_ROWS):

@@ -7,7 +7,7 @@ from math import inf, nan
 import numpy as np
 from numpy.typing import NDArray
 
-from levit.evaluation.metrics import class_metrics
+from levit.evaluation.metrics import class_metrics, mean_defined
 
 Scores = NDArray[np.float32]
 Truth = NDArray[np.bool_]
@@ -44,8 +44,7 @@ def mean_average_precision(scores: Scores, truth: Truth) -> float:
         A fraction in [0, 1]; NaN where no image has a label.
     """
     occurring = np.flatnonzero(truth.any(axis=0))
-    values = [average_precision(scores[:, label], truth[:, label]) for label in occurring]
-    return float(np.mean(values)) if values else nan
+    return mean_defined(average_precision(scores[:, label], truth[:, label]) for label in occurring)
 
 
 def macro_f1(predicted: Truth, truth: Truth) -> float:
@@ -59,7 +58,7 @@ def macro_f1(predicted: Truth, truth: Truth) -> float:
         A fraction in [0, 1]; NaN where no image has a label.
     """
     metrics = class_metrics((predicted & truth).sum(axis=0), truth.sum(axis=0), predicted.sum(axis=0))
-    return float(metrics.f1[metrics.occurring(range(truth.shape[1]))].mean()) if truth.any() else nan
+    return mean_defined(metrics.f1) if truth.any() else nan
 
 
 def best_threshold(scores: Scores, truth: Truth) -> tuple[float, float]:

@@ -16,6 +16,7 @@ from levit.data.class_matching import match_classes
 from levit.data.labeled_images import LabeledDataset, LabeledImage
 from levit.errors import DataError, ImageError
 from levit.evaluation.accumulator import MetricAccumulator, top_classes
+from levit.evaluation.labeled_predictions import with_name
 from levit.images.transform import normalize, read_and_preprocess
 from levit.runtime.classifier import DEFAULT_BATCH_SIZE
 from levit.runtime.cpu_count import usable_cores
@@ -107,20 +108,20 @@ def prepare_images(
 
     Raises:
         DataError: there is no image, an image does not have exactly one label, or a class has no matching label.
-        ImageError: an image cannot be read.
+        ImageError: an image cannot be read; `source` is its path, or the data set and its name there.
         OSError: the temporary file cannot be written.
     """
     indices = None if labels is None else match_classes(data.classes, labels, data.name).class_indices
     targets: list[int] = []
     shape: tuple[int, ...] = (0,)
     with tempfile.TemporaryFile(prefix="levit-") as file:
-        for item, image in _preprocess(data, preprocessing, needs_label=indices is not None):
+        for item, image in preprocess_images(data, preprocessing, needs_label=indices is not None):
             file.write(image.tobytes())
             shape = (shape[0] + 1, *image.shape)
             if indices is not None:
                 targets.append(indices[item.labels[0]])
         if not shape[0]:
-            raise DataError("has no images other than the calibration images", source=data.name)
+            raise DataError("has no images", source=data.name)
         file.flush()
         pixels = np.memmap(file, np.uint8, "r", shape=shape)
         yield PreparedImages(
@@ -150,17 +151,35 @@ def agreement(logits: Logits, other_logits: Logits, *, is_multi_label: bool = Fa
     return float(np.mean(logits.argmax(axis=1) == other_logits.argmax(axis=1)))
 
 
-def _preprocess(
-    data: LabeledDataset, preprocessing: Preprocessing, *, needs_label: bool
+def preprocess_images(
+    data: LabeledDataset, preprocessing: Preprocessing, *, needs_label: bool = False
 ) -> Iterator[tuple[LabeledImage, NDArray[np.uint8]]]:
-    """Decode, resize and crop images on all cores, in order: uint8 [height, width, 3] each."""
+    """Decode, resize and crop images on all cores.
+
+    Args:
+        data: the images.
+        preprocessing: resizing and cropping.
+        needs_label: whether an image without exactly one label is an error.
+
+    Yields:
+        Each image, in order, with its pixels, uint8 [height, width, 3].
+
+    Raises:
+        DataError, ImageError: as for `prepare_images`.
+    """
+
+    def read(item: LabeledImage) -> NDArray[np.uint8]:
+        try:
+            return read_and_preprocess(item.image, preprocessing)
+        except ImageError as error:
+            raise with_name(error, item, data) from error
+
     items = iter(data)
     with ThreadPoolExecutor(usable_cores(), thread_name_prefix="levit-decode") as pool:
         while chunk := list(islice(items, _CHUNK)):
             if needs_label:
                 _check_labels(chunk, data)
-            images = pool.map(lambda item: read_and_preprocess(item.image, preprocessing), chunk)
-            yield from zip(chunk, images, strict=True)
+            yield from zip(chunk, pool.map(read, chunk), strict=True)
 
 
 def _check_labels(items: list[LabeledImage], data: LabeledDataset) -> None:

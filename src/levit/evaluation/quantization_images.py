@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable
 
 from levit.data.labeled_images import LabeledDataset
-from levit.data.subsets import Subset, exclude_calibration
+from levit.data.subsets import Subset, without_quantization_images
 from levit.errors import LevitWarning
 from levit.spec.artifact import Artifact
 
@@ -21,8 +21,8 @@ def count_quantization_images(artifacts: Iterable[Artifact], data: LabeledDatase
         data: the data set. A subset of another one has no such images, because its images were chosen on purpose.
 
     Returns:
-        The largest number of the models, for `levit.data.subsets.exclude_calibration`; 0 where no other image would
-        remain.
+        The largest number of the models, for `levit.data.subsets.without_quantization_images`; 0 where no other image
+        would remain.
     """
     if isinstance(data, Subset):
         return 0
@@ -47,7 +47,7 @@ def exclude_quantization_images(
     """
     if count is None:
         count = count_quantization_images(artifacts, data)
-    return exclude_calibration(data, count), min(count, len(data))
+    return without_quantization_images(data, count), min(count, len(data))
 
 
 def warn_of_own_images(artifact: Artifact, data: LabeledDataset, *, num_excluded: int | None) -> None:
@@ -64,8 +64,9 @@ def warn_of_own_images(artifact: Artifact, data: LabeledDataset, *, num_excluded
     quantization, rejection = artifact.quantization, artifact.rejection
     if quantization is not None and quantization.sha256 == sha256 and num_excluded == 0:
         hint = f": give `quantization_images` {quantization.images}" if quantization.images < len(data) else ""
-        text = f"{name}: {quantization.images:,} of these images set its int8 ranges: its accuracy is optimistic{hint}"
+        count = f"{quantization.images:,} of these images"
+        text = f"{name} was quantized with {count}, so its accuracy is optimistic{hint}"
         warnings.warn(text, LevitWarning, stacklevel=3)
     if rejection is not None and rejection.sha256 == sha256:
-        text = f"{name}: its scores were calibrated on these images: their calibration error is optimistic"
+        text = f"{name} was calibrated on these images, so its calibration error is optimistic"
         warnings.warn(text, LevitWarning, stacklevel=3)

@@ -18,6 +18,7 @@ from levit.evaluation.labeled_predictions import LabeledPredictions
 from levit.evaluation.quantization_images import exclude_quantization_images
 from levit.evaluation.training_images import TrainingImageCounter
 from levit.runtime.classifier import Classifier
+from levit.runtime.scores import compute_scores
 from levit.spec.artifact import Rejection
 
 Logits = NDArray[np.float32]
@@ -48,18 +49,19 @@ def find_rejection(
 
     Args:
         classifier: the model.
-        data: images of the model's classes that it was not trained on, each with one label.
+        data: images of the model's classes that it was not trained on, each with one label, or with several of which
+            any is correct (ImageNet-ReaL).
         coverage: fraction of the images whose score must reach the threshold, in (0, 1]; 0.95 if neither is given.
         target_precision: alternative to `coverage`: fraction of the predictions above the threshold that must be
             correct.
         quantization_images: number of quantization images of the quantization to int8, which are excluded, as
-            `levit.data.subsets.split_calibration` chooses them; None for the number in the metadata of the model, if it
-            was quantized on this data.
+            `levit.data.subsets.split_quantization_images` chooses them; None for the number in the metadata of the
+            model, if it was quantized on this data.
 
     Raises:
         ConfigError: both are given or out of range, or the model is a multi-label model.
-        DataError: an image does not have one label, a class has no matching label, no image remains, or no
-            threshold reaches the precision.
+        DataError: an image has no label, or several that are not alternatives, a class has no matching label, no image
+            remains, or no threshold reaches the precision.
         ImageError: an image cannot be read.
         ImportError: scipy is not installed.
     """
@@ -69,8 +71,8 @@ def find_rejection(
     logits, targets = _predict(classifier, kept)
     is_correct = logits.argmax(axis=1) == targets
     if is_correct.all():
-        text = f"{data.name}: no mistake among {len(is_correct)} images: the scores stay as they are: use harder images"
-        warnings.warn(text, LevitWarning, stacklevel=2)
+        text = f"all {len(is_correct):,} images are classified correctly, so the scores cannot be calibrated"
+        warnings.warn(f"{data.name}: {text}: use more or harder images", LevitWarning, stacklevel=2)
     fit = partial(_fit, coverage=coverage, target_precision=target_precision, name=data.name)
     temperature, threshold = fit(logits, targets)
     is_accepted = _accept_held_out(fit, logits, targets)
@@ -104,13 +106,18 @@ def _check(classifier: Classifier, coverage: float | None, target_precision: flo
 
 
 def _predict(classifier: Classifier, data: LabeledDataset) -> tuple[Logits, Targets]:
-    """Logits float32 [images, classes] and targets int64 [images] of images with one label each."""
+    """Logits float32 [images, classes] and targets int64 [images].
+
+    Where any of several labels is correct, the target is the predicted label if it is among them, or else the first.
+    """
     indices = match_classes(data.classes, classifier.labels, data.name).class_indices
     predictions = LabeledPredictions(data, on_bad_image="fail")
     logits, targets = [], []
     for item, prediction in TrainingImageCounter(classifier.path).watch(predictions.stream(classifier)):
         logits.append(prediction.logits)
-        targets.append(indices[item.labels[0]])
+        classes = [indices[label] for label in item.labels]
+        best = int(prediction.logits.argmax())
+        targets.append(best if best in classes else classes[0])
     if predictions.num_unlabeled:
         count = predictions.num_unlabeled
         reason = "1 image has no label" if count == 1 else f"{count} images have no label"
@@ -137,7 +144,7 @@ def _fit(
 def _accept_held_out(
     fit: Callable[[Logits, Targets], tuple[float, float]], logits: Logits, targets: Targets
 ) -> NDArray[np.bool_]:
-    """Whether each image reaches the threshold of the images of the other folds: bool [images]."""
+    """Return whether each image reaches the threshold of the images of the other folds: bool [images]."""
     is_accepted = np.zeros(len(targets), np.bool_)
     folds = np.arange(len(targets)) % _FOLDS
     for fold in range(_FOLDS if len(targets) >= _FOLDS else 0):
@@ -150,7 +157,7 @@ def _accept_held_out(
 
 def _scores(logits: Logits, temperature: float) -> NDArray[np.float32]:
     """Score of the predicted class of each image: float32 [images]."""
-    return np.asarray(softmax(logits.astype(np.float64) / temperature).max(axis=1), np.float32)
+    return np.asarray(compute_scores(logits, temperature=temperature).max(axis=1), np.float32)
 
 
 def fit_temperature(logits: Logits, targets: Targets) -> float:
@@ -228,9 +235,3 @@ def threshold_for_precision(
             hint="request a lower precision",
         )
     return float(ordered[reached[-1]])
-
-
-def softmax(logits: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Probabilities of the classes: float32 [images, classes]."""
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True), np.float32)

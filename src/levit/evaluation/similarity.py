@@ -51,12 +51,12 @@ def most_similar(
     if not len(features):
         return []
     mean = features.mean(axis=0, dtype=np.float64).astype(np.float32) if center else np.float32(0)
-    similarities = _unit(features - mean) @ _unit(query - mean)
+    similarities = unit_vectors(features - mean) @ unit_vectors(query - mean)
     best = np.argsort(-similarities, kind="stable")[:top_k]
     return [Neighbor(int(index), float(np.clip(similarities[index], -1, 1))) for index in best]
 
 
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Vectors of length 1, or 0 where they are 0."""
+def unit_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Vectors of length 1, or 0 where they are 0: float32 of the same shape."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.maximum(lengths, np.finfo(np.float32).tiny), np.float32)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,13 @@ from levit.data.labeled_images import LabeledDataset, LabeledImage
 from levit.errors import ConfigError, DataError
 from levit.evaluation.accumulator import MetricAccumulator, top_classes
 from levit.evaluation.diagnostics import Diagnostics, Mistake
-from levit.evaluation.labeled_predictions import BadImage, LabeledPredictions, OnBadImage, Progress
+from levit.evaluation.labeled_predictions import (
+    BadImage,
+    LabeledPredictions,
+    OnBadImage,
+    Progress,
+    describe_problems,
+)
 from levit.evaluation.metrics import Calibration, ClassMetrics, Counts, Estimate, proportion
 from levit.runtime.classifier import Classifier
 from levit.runtime.prediction import Prediction
@@ -105,6 +112,50 @@ class Evaluation:
             top1=self.top1.value, top5=self.top5.value, images=self.num_evaluated, data=self.data, sha256=self.sha256,
             engine=self.engine, precision=self.precision,
         )  # fmt: skip
+
+    def to_dict(self) -> dict[str, Any]:
+        """The metrics as plain JSON values, the content of `metrics.json`: fractions in [0, 1].
+
+        Means are those of `ClassMetrics.means` over the classes of the data set.
+        """
+        recall, precision, f1 = self.per_class.means(self.class_indices)
+        return {
+            "model": self.model,
+            "engine": self.engine,
+            "precision": self.precision,
+            "data_classes_only": self.data_classes_only,
+            "data": {
+                "name": self.data,
+                "sha256": self.sha256,
+                "classes": len(self.class_indices),
+                "matched": dict(self.matched),
+            },
+            "images": {
+                "total": self.num_images,
+                "excluded": self.num_excluded,
+                "evaluated": self.num_evaluated,
+                "unlabeled": self.num_unlabeled,
+                **describe_problems(self.bad_images, self.empty_classes, self.duplicates),
+            },
+            "top1": asdict(self.top1),
+            "top5": asdict(self.top5),
+            "mean_recall": recall,
+            "mean_precision": precision,
+            "mean_f1": f1,
+            "calibration_error": self.calibration.error,
+            "images_per_second": self.images_per_second,
+        }
+
+
+def call_both(first: OnPrediction, second: OnPrediction | None) -> OnPrediction:
+    """A callback that calls two, the second of which may be missing."""
+
+    def call(item: LabeledImage, prediction: Prediction, target: int) -> None:
+        first(item, prediction, target)
+        if second is not None:
+            second(item, prediction, target)
+
+    return call
 
 
 class SingleLabelPass:

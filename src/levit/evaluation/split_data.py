@@ -86,7 +86,7 @@ def split_data(
         test_files: list of the files for `test/`, such as `val_files.csv` of a run of `levit.train`, its validation
             images: a CSV table with the column `file`, or a text file with a name in each line.
         val_files: the same for `val/`.
-        seed: seed of the random choice.
+        seed: seed of the random choice, at least 0.
         similarity: smallest similarity of the features of the embedded model at which two images are near-duplicates,
             in (0, 1]; None for files of the same content only.
         link: True for symbolic links in place of copies.
@@ -95,7 +95,7 @@ def split_data(
         progress: wraps the iterator over the features of the images, for example in a progress bar.
 
     Raises:
-        ConfigError: a fraction or the similarity is out of range.
+        ConfigError: a fraction, the similarity or the seed is out of range.
         DataError: the images are not files, have no labels or are in splits already; the folder exists, or is inside
             that of the images; or a listed file is not among them, or is in both lists.
 
@@ -106,8 +106,7 @@ def split_data(
         levit.errors.DataError: examples: no labels: put the images into one folder for each class
     """
     fractions = _fractions(test, val, has_list=test_files is not None or val_files is not None)
-    if similarity is not None:
-        check_threshold(similarity)
+    _check(similarity, seed)
     check_is_new(Path(out))
     images = _open_files(data, split, allow_outside=allow_outside)
     _check_is_apart(Path(out), images)
@@ -129,6 +128,13 @@ def split_data(
         num_similar=len(images) - len(np.unique(groups)) - num_copies,
         untested_classes=_untested(labels, parts, images.classes),
     )
+
+
+def _check(similarity: float | None, seed: int) -> None:
+    if similarity is not None:
+        check_threshold(similarity)
+    if seed < 0:
+        raise ConfigError(f"is {seed}", source="seed", hint="give at least 0")
 
 
 def _fractions(test: float | None, val: float | None, *, has_list: bool) -> dict[Part, float]:

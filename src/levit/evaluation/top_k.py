@@ -10,7 +10,7 @@ Item = TypeVar("Item")
 
 
 class TopK(Generic[Item]):
-    """The k items with the highest scores; of equal scores the earlier ones.
+    """Accumulator of the k highest-scoring items; of equal scores, it keeps the earlier ones.
 
     Args:
         k: maximum number of items.

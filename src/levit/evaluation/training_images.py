@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 
@@ -19,10 +21,11 @@ from levit.runtime.prediction import Prediction
 TRAINING_IMAGES_FILE = "train_images.npy"
 """In a run directory: uint64 [images], sorted; for each training image a hash of a part of its content."""
 
+_BATCH_SIZE, _NUM_THREADS = 1024, 16  # reading waits for the disk
 _PART_BYTES = 4096  # from the middle, because files of one camera or program start and end with the same bytes
 
 
-def write_training_images(run: Path, images: Iterable[object]) -> None:
+def write_training_images(run: Path, images: Iterable[object], initial: Path | None = None) -> None:
     """Record the training images of a run.
 
     4 kB of each file are read, and 8 bytes are recorded. Images that are neither files nor their content are left out.
@@ -30,10 +33,24 @@ def write_training_images(run: Path, images: Iterable[object]) -> None:
     Args:
         run: the run directory.
         images: file, or its content, of each image.
+        initial: path of the initial weights, whose training images are recorded, too, if they have a record.
     """
-    hashes = np.array([value for image in images if (value := _hash(image)) is not None], np.uint64)
+    hashes = _hash_all(images)
+    if initial is not None:
+        hashes = np.concatenate([hashes, _read(initial)])
     with replacing(run / TRAINING_IMAGES_FILE) as partial, partial.open("wb") as stream:
         np.save(stream, np.unique(hashes))
+
+
+def count_training_images(model: Path, images: Iterable[object]) -> int:
+    """Number of images that a model was trained on; 0 where it has no record.
+
+    Args:
+        model: path of the model, as for `TrainingImageCounter`.
+        images: file, or its content, of each image; not read without a record.
+    """
+    recorded = _read(model)
+    return int(np.isin(_hash_all(images), recorded).sum()) if len(recorded) else 0
 
 
 class TrainingImageCounter:
@@ -52,6 +69,10 @@ class TrainingImageCounter:
         if len(self._hashes) and (value := _hash(image)) is not None:
             place = int(np.searchsorted(self._hashes, np.uint64(value)))
             self._count += place < len(self._hashes) and self._hashes[place] == value
+
+    def count(self, item: LabeledImage, _prediction: Prediction, _target: int) -> None:
+        """Count the image of a prediction as `add` does: an `on_prediction` callback of `evaluate`."""
+        self.add(item.image)
 
     def watch(self, pairs: Iterable[tuple[LabeledImage, Prediction]]) -> Iterator[tuple[LabeledImage, Prediction]]:
         """Yield images with their predictions, count each as `add` does, and warn after the last one."""
@@ -81,9 +102,18 @@ def _read(model: Path) -> NDArray[np.uint64]:
     return np.empty(0, np.uint64)
 
 
+def _hash_all(images: Iterable[object]) -> NDArray[np.uint64]:
+    """Hashes of those images that have one."""
+    hashes, remaining = list[int](), iter(images)
+    with ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="levit-hash") as pool:
+        while batch := list(islice(remaining, _BATCH_SIZE)):
+            hashes += [value for value in pool.map(_hash, batch) if value is not None]
+    return np.array(hashes, np.uint64)
+
+
 def _hash(image: object) -> int | None:
-    """Hash of the size and the middle of an image file; None of an image that is no file, or cannot be read."""
-    if isinstance(image, bytes):
+    """Hash of the size and the middle of an image file; None of an image that is not a file, or cannot be read."""
+    if isinstance(image, bytes | memoryview):
         size, part = len(image), image[_start(len(image)) :][:_PART_BYTES]
     elif isinstance(image, str | PathLike):
         try:
@@ -98,7 +128,7 @@ def _hash(image: object) -> int | None:
 
 def _read_part(file: Path) -> tuple[int, bytes]:
     """Size of a regular file, and bytes from its middle."""
-    if not file.is_file():  # opening a pipe could wait for ever
+    if not file.is_file():  # opening a pipe could wait forever
         raise OSError
     with file.open("rb", buffering=0) as stream:
         size = stream.seek(0, 2)

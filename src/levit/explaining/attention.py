@@ -36,7 +36,8 @@ class AttentionNetwork:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.artifact = checkpoint.as_artifact("fp32")
-        self._network = load_checkpoint(checkpoint).requires_grad_(False)
+        with torch.inference_mode(False):  # its weights are part of graphs
+            self._network = load_checkpoint(checkpoint).requires_grad_(False)
         self._preprocessing = checkpoint.preprocessing
         self._architecture = checkpoint.architecture
 
@@ -55,8 +56,9 @@ class AttentionNetwork:
         Returns:
             float32 [rows, columns] of the tokens after the stem, at least 0.
         """
-        logits, attentions = self._run(pixels)
-        gradients = torch.autograd.grad(logits[index], attentions)
+        with torch.inference_mode(False), torch.enable_grad():  # whatever the caller has chosen
+            logits, attentions = self._run(pixels)
+            gradients = torch.autograd.grad(logits[index], attentions)
         products = [
             (gradient * attention).clamp(min=0) for gradient, attention in zip(gradients, attentions, strict=True)
         ]

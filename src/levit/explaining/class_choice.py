@@ -1,10 +1,12 @@
-"""The class that an explanation is about: the best one, or the one of a name or an index."""
+"""Selection of the class to explain."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
+from operator import index as as_index
+from typing import SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +21,7 @@ def choose_class(requested: str | int | None, labels: Sequence[str], logits: NDA
     """Index of the class to explain.
 
     Args:
-        requested: name of a class, in any spelling that `levit evaluate` accepts; its index, also as a text; or None
+        requested: name of a class, in any spelling that `levit evaluate` accepts; its index, also as a string; or None
             for the class with the largest logit.
         labels: names of the classes.
         logits: float32 [classes].
@@ -40,6 +42,8 @@ def find_class(requested: str | int, labels: Sequence[str]) -> int:
     Raises:
         ConfigError: as for `choose_class`.
     """
+    if not isinstance(requested, str):
+        requested = _as_integer(requested)
     equal = [index for index, label in enumerate(labels) if label == requested]
     if not equal and isinstance(requested, str) and not _INDEX.fullmatch(requested):
         key = normalize_class_name(requested)
@@ -52,6 +56,15 @@ def find_class(requested: str | int, labels: Sequence[str]) -> int:
     return _find_index(requested, labels)
 
 
+def _as_integer(requested: SupportsIndex) -> int:
+    """An integer of any library, such as numpy, as one of Python."""
+    try:
+        return as_index(requested)
+    except TypeError as error:
+        reason = f"is of type {type(requested).__name__}"
+        raise ConfigError(reason, source="class_name", hint="give a name or an index") from error
+
+
 def _find_index(requested: str | int, labels: Sequence[str]) -> int:
     if isinstance(requested, int) or _INDEX.fullmatch(requested):
         index = int(requested)
@@ -60,5 +73,5 @@ def _find_index(requested: str | int, labels: Sequence[str]) -> int:
         hint = f"indices are 0 to {len(labels) - 1}"
         raise ConfigError(f"is {requested}, and the model has {len(labels)} classes", source="class_name", hint=hint)
     close = get_close_matches(requested.lower(), [label.lower() for label in labels], n=3)
-    hint = f"perhaps {', '.join(close)}" if close else "levit info --json lists its classes"
-    raise ConfigError(f"is {requested!r}, which the model does not know", source="class_name", hint=hint)
+    hint = f"did you mean {', '.join(close)}?" if close else "see `levit info --json` for all classes"
+    raise ConfigError(f"unknown class {requested!r}", hint=hint)

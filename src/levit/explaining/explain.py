@@ -30,6 +30,7 @@ from levit.runtime.engine import Engine, ImageEngine, Precision
 from levit.runtime.opened_model import ModelOptions, OpenedModel
 from levit.runtime.prediction import Label, Prediction
 from levit.spec.artifact import Artifact
+from levit.spec.field_values import check_count
 
 if TYPE_CHECKING:
     from levit.explaining.attention import AttentionNetwork
@@ -78,7 +79,7 @@ class Explainer:
             raise ConfigError(f"is {preprocessing!r}", source="preprocessing", hint="use fast or exact")
         model = Path(model) if isinstance(model, PathLike) else model
         self._options = ModelOptions(model, engine, precision, threads, provider, revision)
-        self._max_pixels, self._exact = max_pixels, preprocessing == "exact"
+        self._max_pixels, self._exact = check_count("max_pixels", max_pixels), preprocessing == "exact"
         self._given = opened
         self._lock = threading.RLock()  # the token network needs the opened model
         self._networks: dict[str, Any] = {}  # those that are open
@@ -97,21 +98,23 @@ class Explainer:
 
         Args:
             image: as for `levit.Classifier`.
-            class_name: name or index of the class; None for the best one.
+            class_name: name or index of the class; None for the most probable class.
             method: "occlusion", "rise", "cam", "gradient-attention" or "rollout"; see `levit.explain`.
             masks: number of random masks of "rise", at least 1.
-            seed: seed of these masks.
+            seed: seed of these masks, at least 0.
             check: called before each batch of a method with many; an exception that it raises ends the computation.
 
         Raises:
-            ConfigError: the class, the method or the number of masks is unknown or invalid.
+            ConfigError: the class, the method, the number of masks or the seed is unknown or invalid.
             ImageError: the image cannot be decoded or is refused, or a logit is not finite.
             EngineError: the model cannot be opened, or the method needs another form of it.
         """
         entry = method_entry(method)
         if masks < 1:
             raise ConfigError(f"is {masks}", source="masks", hint="give at least 1")
-        name, image = describe_source(image), snapshot_source(image)
+        if seed < 0:
+            raise ConfigError(f"is {seed}", source="seed", hint="give at least 0")
+        name, image = describe_source(image), snapshot_source(image, max_pixels=self._max_pixels)
         artifact = self._attention_network.artifact if entry.needs_torch else self._opened.artifact
         if class_name is not None:
             find_class(class_name, artifact.labels)  # before anything is computed
@@ -224,17 +227,17 @@ def explain(
     Args:
         image: as for `levit.Classifier`.
         model: as for `levit.Classifier`; None for the embedded model.
-        class_name: name or index of the class to explain; None for the best one.
+        class_name: name or index of the class to explain; None for the most probable class.
         method: one of the above.
         masks: number of random masks of "rise", at least 1.
-        seed: seed of these masks.
+        seed: seed of these masks, at least 0.
         **options: further options of `levit.Explainer`.
 
     Returns:
         The map, as `heat`, float32 [height, width] in pixels of the upright image, with `overlay()` and `save()`.
 
     Raises:
-        ConfigError: the class, the method or the number of masks is unknown or invalid.
+        ConfigError: the class, the method, the number of masks or the seed is unknown or invalid.
         ImageError: the image cannot be decoded or is refused, or a logit is not finite.
         CheckpointError: the model does not exist or is damaged.
         EngineError: the model cannot be opened, or the method needs another form of it.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from os import PathLike
@@ -95,10 +97,10 @@ class Explanation:
             file: name with the suffix .png, .jpg or .webp for the overlay, .npy for `heat`.
 
         Raises:
-            ConfigError: another suffix.
+            ConfigError: another suffix, or a folder that does not exist.
         """
         path = Path(file)
-        kind = check_suffix(path)
+        kind = check_target(path)
         with replacing(path) as temporary:
             if kind == "NPY":
                 with temporary.open("wb") as stream:
@@ -130,13 +132,15 @@ class Explanation:
 _KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".npy": "NPY"}
 
 
-def check_suffix(file: Path) -> str:
-    """Format of an output file by its suffix.
+def check_target(file: Path) -> str:
+    """Format of an output file by its suffix, before anything is computed for it.
 
     Raises:
-        ConfigError: the suffix is of no known format.
+        ConfigError: the suffix is of no known format, or the folder does not exist.
     """
     kind = _KINDS.get(file.suffix.lower())
     if kind is None:
         raise ConfigError(f"has the suffix {file.suffix!r}", source=file, hint=f"use {', '.join(_KINDS)}")
+    if not file.parent.is_dir():
+        raise ConfigError(f"cannot be written ({os.strerror(errno.ENOENT)})", source=file)
     return kind

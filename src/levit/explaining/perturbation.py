@@ -15,7 +15,7 @@ from levit.runtime.engine import ImageEngine
 BATCH_SIZE = 16
 
 ODDS_TEMPERATURE = 2.0
-"""Temperature of the log-odds of maps, at which they localize best (docs/how-to/explain.md)."""
+"""Temperature of the log-odds of maps, at which they localize best (docs/results.md)."""
 
 _MAX_PENDING = 4  # batches; an engine computes them in parallel
 

@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from levit.checkpoints.regular_files import check_regular_file
 from levit.errors import CheckpointError, EngineError, ExportError, errors_name, first_line
 from levit.files import write_bytes
+from levit.runtime.engine import OPENVINO_SUFFIX
 from levit.runtime.external_data import check_external_data
 from levit.spec.artifact import PREFIX, Accuracy, Artifact, Rejection
 
@@ -35,6 +36,19 @@ def write_model(model: onnx.ModelProto, path: Path) -> int:
     except OSError as error:
         raise ExportError(f"cannot be written ({error.strerror})", source=path) from error
     return path.stat().st_size
+
+
+def check_updatable(file: Path) -> None:
+    """Check, before anything is measured for it, that the metadata of a file can be updated: that it is an ONNX file.
+
+    Raises:
+        CheckpointError: it is not.
+    """
+    if file.suffix.lower() == OPENVINO_SUFFIX and file.is_file():
+        reason = "is in OpenVINO's format, whose metadata cannot be updated"
+        raise CheckpointError(reason, source=file, hint="give the .onnx file")
+    if not (file.suffix.lower() == ".onnx" and file.is_file()):
+        raise CheckpointError("is not an exported file", source=file, hint="export the checkpoint first")
 
 
 def record_accuracy(path: str | PathLike[str], accuracy: Accuracy) -> Artifact:

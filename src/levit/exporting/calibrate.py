@@ -7,9 +7,8 @@ from pathlib import Path
 
 from levit.data.labeled_images import LabeledDataset
 from levit.data.open_data import open_data
-from levit.errors import CheckpointError
 from levit.evaluation.rejection import find_rejection
-from levit.exporting.artifact_files import record_rejection
+from levit.exporting.artifact_files import check_updatable, record_rejection
 from levit.runtime.classifier import Classifier
 from levit.spec.artifact import Rejection
 
@@ -32,7 +31,7 @@ def calibrate(
     Args:
         model: exported `.onnx` file, which is changed.
         data: labeled images as for `levit.open_data`, or a data set: images of the model's classes that it was not
-            trained on, each with one label.
+            trained on, each with one label, or with several of which any is correct (ImageNet-ReaL).
         split: name of the split ("validation", "test" or "train"), where the data has several.
         coverage: fraction of the images with a prediction other than "unknown", in (0, 1]; 0.95 if neither is given.
         target_precision: alternative to `coverage`: fraction of these predictions that must be correct, in (0, 1].
@@ -44,7 +43,7 @@ def calibrate(
         The temperature, the threshold, and coverage and precision by cross-validation.
 
     Raises:
-        CheckpointError: `model` is not an exported file.
+        CheckpointError: `model` is not an exported `.onnx` file.
         ConfigError: both fractions are given or out of range, or the model is a multi-label model.
         DataError: the data cannot be used; see `find_rejection`.
         ImageError: an image cannot be read.
@@ -53,13 +52,12 @@ def calibrate(
 
     Examples:
         >>> import levit
-        >>> levit.calibrate("tests/golden/tiny/facebook.pth", "examples")
+        >>> levit.calibrate("model.pth", "examples")
         Traceback (most recent call last):
-        levit.errors.CheckpointError: tests/golden/tiny/facebook.pth: not an exported file: export the checkpoint first
+        levit.errors.CheckpointError: model.pth is not an exported file: export the checkpoint first
     """
     file = Path(model)
-    if not (file.suffix == ".onnx" and file.is_file()):
-        raise CheckpointError("not an exported file", source=file, hint="export the checkpoint first")
+    check_updatable(file)
     images = open_data(data, split=split, allow_outside=allow_outside) if isinstance(data, str | PathLike) else data
     rejection = find_rejection(
         Classifier(file),

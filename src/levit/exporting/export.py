@@ -15,13 +15,13 @@ from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.from_model import TorchModel, checkpoint_from_model
 from levit.checkpoints.reading import read_checkpoint
 from levit.checkpoints.weight_lookup import check_is_not_source, check_no_revision
-from levit.data.open_data import open_data
+from levit.data.open_data import open_data, open_split
 from levit.deployment.bias_interpolation import resize_checkpoint
 from levit.deployment.build import build_artifact
 from levit.deployment.graph import WeightPrecision
 from levit.errors import ExportError
 from levit.exporting.artifact_files import artifact_of, write_model
-from levit.exporting.int8 import CALIBRATION_IMAGES, make_int8
+from levit.exporting.int8 import QUANTIZATION_IMAGES, make_int8
 from levit.exporting.verification import verify
 from levit.spec.architecture import Grid
 from levit.spec.artifact import Artifact
@@ -75,11 +75,11 @@ def export(
     The file has the input `pixel_values` float32 [N, channels, height, width], the output `logits` float32
     [N, classes], opset 17, a dynamic batch size, and labels, preprocessing and source in its metadata. Its logits in
     fp32 arithmetic are compared with the reference; if they differ, nothing is written. An int8 network is also
-    compared with fp32 on images.
+    compared with fp32 on images, and a file in OpenVINO's format, once it is written, with the network on noise.
 
     Args:
-        checkpoint: file, folder or name on the hub, as for `levit.read_checkpoint`; a checkpoint that was read; or a
-            network of levit or transformers in memory.
+        checkpoint: file, folder or model ID on the hub, as for `levit.read_checkpoint`; a checkpoint that was read; or
+            a network of levit or transformers in memory.
         path: file to write, `….onnx`, or `….xml` with `….bin` beside it for OpenVINO. An existing file is replaced when
             the new one is complete and verified, but not the checkpoint itself, nor a `….bin` without its `….xml`.
         weights: type of the stored weights. "fp16" halves the size of the file; the arithmetic is float32.
@@ -88,11 +88,12 @@ def export(
             of the suffix.
         image_size: image size in pixels, if it differs from the trained one: one side or (height, width). The position
             biases are interpolated.
-        quantization_data: for int8: images like those of the later use, a folder or a parquet file.
+        quantization_data: for int8: images like those of the later use, as for `levit.open_data`; of data with splits,
+            the training images.
         quantization_images: for int8: maximum number of quantization images; None for 1000.
-        evaluation: for int8: labeled images, a folder with one subfolder per class or a parquet file. The accuracy
-            before and after quantization is written into the file. If it is the same data as `quantization_data`, the
-            quantization images are excluded.
+        evaluation: for int8: labeled images, as for `levit.open_data`; of data with splits, the first of validation,
+            test and train that exists. The accuracy before and after quantization is written into the file. If these
+            are the same images as those of `quantization_data`, the ones that are used there are excluded.
         max_drop: for int8, with `evaluation`: loss of top-1 accuracy in percentage points, above which layers are
             returned to floating point; None for 0.5.
         revision: branch, tag or commit of a checkpoint on the hub.
@@ -105,6 +106,7 @@ def export(
         CheckpointError: the checkpoint cannot be read, would be overwritten, or has no revisions.
         ConfigError: the image size is too small.
         DataError: the images cannot be used.
+        ImageError: an image cannot be read.
         ExportError: an option is invalid; the file cannot be written; its logits differ from the checkpoint's; or the
             accuracy loss in int8 is too large.
         ImportError: NNCF is not installed, for int8.
@@ -120,7 +122,7 @@ def export(
     target = Path(path)
     _check_target(target, format)
     if isinstance(checkpoint, str | PathLike):
-        check_is_not_source(checkpoint, target, target.with_suffix(".bin"))
+        check_is_not_source(checkpoint, *_files(target))
     _check_options(weights, quantization_data, quantization_images, evaluation, max_drop)
     loaded = _read(checkpoint, revision)
     if image_size is not None:
@@ -132,8 +134,8 @@ def export(
     if weights == "int8" and quantization_data is not None:
         model, _ = make_int8(
             model,
-            quantization_data=open_data(quantization_data, allow_outside=allow_outside),
-            quantization_images=CALIBRATION_IMAGES if quantization_images is None else quantization_images,
+            quantization_data=open_split(quantization_data, "train", allow_outside=allow_outside),
+            quantization_images=QUANTIZATION_IMAGES if quantization_images is None else quantization_images,
             evaluation=open_data(evaluation, allow_outside=allow_outside) if evaluation is not None else None,
             max_drop=MAX_DROP if max_drop is None and evaluation is not None else max_drop,
         )
@@ -159,13 +161,18 @@ def _check_target(target: Path, file_format: Format | None) -> None:
         raise ExportError(f"give a file name that ends in {' or '.join(suffixes)}", source=target)
     if not target.parent.is_dir():
         raise ExportError(f"cannot be written ({os.strerror(errno.ENOENT)})", source=target)
-    weights = target.with_suffix(".bin")
-    if target.suffix == SUFFIXES["openvino"] and weights.exists() and not target.exists():
-        raise ExportError(
-            f"is not of a model of OpenVINO, because there is no {target.name} beside it",
-            source=weights,
-            hint="give another name, or delete it",
-        )
+    for weights in _files(target)[1:]:
+        if weights.exists() and not target.exists():
+            raise ExportError(
+                f"is not of a model of OpenVINO, because there is no {target.name} beside it",
+                source=weights,
+                hint="give another name, or delete it",
+            )
+
+
+def _files(target: Path) -> list[Path]:
+    """The files that are written: the target, and in OpenVINO's format its weights."""
+    return [target, target.with_suffix(".bin")] if target.suffix == SUFFIXES["openvino"] else [target]
 
 
 def _check_options(

@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 
 from levit.data.labeled_images import LabeledDataset
-from levit.data.subsets import split_calibration
-from levit.errors import ExportError
+from levit.data.subsets import split_quantization_images
+from levit.errors import DataError, ExportError
 from levit.evaluation.prepared_images import Logits, PreparedImages, agreement, prepare_images
 from levit.exporting.artifact_files import artifact_of
 from levit.exporting.quantization import quantizable_layers, quantize, restore
@@ -19,11 +19,14 @@ from levit.runtime.engine import Precision, open_engine
 from levit.runtime.int8_arithmetic import exact_int8_engine
 from levit.spec.artifact import Accuracy, Artifact, Quantization
 
-CALIBRATION_IMAGES = 1000
+QUANTIZATION_IMAGES = 1000
+"""Default of `quantization_images`."""
+
 MIN_AGREEMENT = 0.7
 """Minimum fraction of predictions that equal those in fp32; below it, quantization failed even if accuracy is kept."""
 
 _RANKING_IMAGES = 256
+_ROUNDING = 1e-9  # percentage points by which the float difference of two accuracies may exceed the exact one
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,16 @@ class Candidate:
         """Percentage points of top-1 accuracy by which `other` is worse; 0 where accuracy is not measured."""
         return 100 * self.accuracy.top1 - 100 * other.accuracy.top1 if self.accuracy and other.accuracy else 0.0
 
+    def allows(self, other: Candidate, max_drop: float) -> bool:
+        """Return whether `other` is worse by at most `max_drop` percentage points."""
+        return self.drop_to(other) <= max_drop + _ROUNDING
+
 
 def make_int8(
     original: onnx.ModelProto,
     *,
     quantization_data: LabeledDataset,
-    quantization_images: int = CALIBRATION_IMAGES,
+    quantization_images: int = QUANTIZATION_IMAGES,
     evaluation: LabeledDataset | None = None,
     max_drop: float | None = None,
 ) -> tuple[onnx.ModelProto, Artifact]:
@@ -69,32 +76,33 @@ def make_int8(
         The quantized model, and the contents of its metadata.
 
     Raises:
-        DataError: there are no images, or their classes are not labels of the model.
+        DataError: there are no images, none remain for the evaluation, or their classes are not labels of the model.
+        ImageError: an image cannot be read.
         ExportError: fewer than 70 % of the predictions equal those in fp32, or the loss is above `max_drop` with every
             layer in floating point.
     """
     artifact = artifact_of(original)
-    quantization_set, remaining = split_calibration(quantization_data, quantization_images)
+    quantization_set, remaining = split_quantization_images(quantization_data, quantization_images)
     sha256 = quantization_data.sha256()
+    evaluation_sha256 = sha256 if evaluation is None else evaluation.sha256()
+    if evaluation is not None and evaluation_sha256 == sha256:
+        evaluation = _check_remaining(remaining, len(quantization_set))
     with ExitStack() as stack:
         opened = stack.enter_context(prepare_images(quantization_set, artifact.preprocessing, sha256=sha256))
         evaluated = opened
         if evaluation is not None:
-            evaluation_sha256 = evaluation.sha256()
-            evaluation_set = remaining if evaluation_sha256 == sha256 else evaluation
             evaluated = stack.enter_context(
-                prepare_images(evaluation_set, artifact.preprocessing, sha256=evaluation_sha256, labels=artifact.labels)
+                prepare_images(evaluation, artifact.preprocessing, sha256=evaluation_sha256, labels=artifact.labels)
             )
         before = evaluate_candidate(original, evaluated, "fp32")
         quantized = quantize(original, list(opened.pixels))
         after, float_layers = evaluate_candidate(quantized, evaluated), list[str]()
-        if max_drop is not None and before.drop_to(after) > max_drop:
+        if max_drop is not None and not before.allows(after, max_drop):
             after, float_layers = restore_float_layers(quantized, before, evaluated, max_drop)
-        num_images = len(opened)
     record = Quantization(
         data=quantization_data.name,
         sha256=sha256,
-        images=num_images,
+        images=len(quantization_set),
         float_layers=tuple(float_layers),
         agreement=agreement(before.logits, after.logits, is_multi_label=artifact.is_multi_label),
         max_logit_difference=float(np.abs(before.logits - after.logits).max()),
@@ -105,6 +113,17 @@ def make_int8(
     artifact = replace(artifact, precision="int8", quantization=record, accuracy=after.accuracy)
     onnx.helper.set_model_props(after.model, artifact.to_metadata())
     return after.model, artifact
+
+
+def _check_remaining(remaining: LabeledDataset, num_chosen: int) -> LabeledDataset:
+    """Return the images that remain for the evaluation on the data that is also the quantization data."""
+    if not len(remaining):
+        raise DataError(
+            f"has no images for `evaluation` but the {num_chosen:,} quantization images",
+            source=remaining.name,
+            hint="lower `quantization_images`, or give other images as `evaluation`",
+        )
+    return remaining
 
 
 def evaluate_candidate(model: onnx.ModelProto, images: PreparedImages, precision: Precision = "auto") -> Candidate:
@@ -135,7 +154,7 @@ def check_agreement(agreement: float, max_logit_difference: float, name: str) ->
             f"only {100 * agreement:.1f} % of the predictions in int8 equal those in fp32 (at least "
             f"{100 * MIN_AGREEMENT:.0f} % must), so nothing was written",
             source=name,
-            hint="calibrate on images like those it was trained on",
+            hint="give `quantization_data` like the images that it was trained on",
         )
 
 
@@ -162,7 +181,7 @@ def restore_float_layers(
     powers = (2**power for power in range(len(ranked).bit_length()))
     for count in [*(power for power in powers if power < len(ranked)), len(ranked)]:
         after = evaluate_candidate(restore(quantized, before.model, ranked[:count]), images)
-        if before.drop_to(after) <= max_drop:
+        if before.allows(after, max_drop):
             return after, [layer for layer in quantizable_layers(before.model) if layer in ranked[:count]]
     raise ExportError(
         f"loses {before.drop_to(after):.2f} points of top-1 on {images.data} even with every layer in floating point "

@@ -3,7 +3,7 @@
 The convolutions of the stem and the linear layers of the blocks are quantized, weights symmetrically per output
 channel, activations asymmetrically. Three parts remain in floating point: the head, whose quantization accounts for
 the whole loss of accuracy; the two matrix products of attention; and the residual stream. The latter two cost no time
-in floating point, and their quantization would change a few per cent of the predictions (docs/speed.md).
+in floating point, and their quantization would change a few percent of the predictions (docs/speed.md).
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def _make_unsigned(model: onnx.ModelProto) -> None:
 
 
 def _finish(model: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelProto:
-    """Remove unused nodes and tensors, add shapes and metadata in int8, and check the model."""
+    """Remove unused nodes and tensors, set the precision in the metadata to int8, and check the model."""
     used, nodes = {OUTPUT}, []
     for node in reversed(model.graph.node):
         if used.intersection(node.output):

@@ -16,6 +16,7 @@ from levit.errors import ExportError
 from levit.images.decoding import read_image
 from levit.images.transform import normalize, preprocess
 from levit.runtime.engine import open_engine
+from levit.spec.architecture import Architecture
 
 # Maximum absolute difference of a logit relative to the largest absolute logit, by the precision of the weights.
 TOLERANCE = {"fp32": 1e-4, "fp16": 1e-2}
@@ -39,7 +40,7 @@ def verify(artifact: Path | bytes, checkpoint: Checkpoint, *, weight_precision: 
     """
     engine, name = open_engine(artifact, precision="fp32"), checkpoint.source.name
     worst = 0.0
-    for pixel_values in (_photos(checkpoint), _noise(checkpoint)):
+    for pixel_values in (_photos(checkpoint), noise(checkpoint.architecture)):
         expected = run_reference(checkpoint.weights, checkpoint.architecture, pixel_values)["logits"]
         _check_finite(expected, "the network", name)
         largest = np.abs(expected).max() or 1.0
@@ -77,7 +78,7 @@ def _photos(checkpoint: Checkpoint) -> NDArray[np.float32]:
     return np.ascontiguousarray(normalized[:, channels])
 
 
-def _noise(checkpoint: Checkpoint) -> NDArray[np.float32]:
-    architecture = checkpoint.architecture
+def noise(architecture: Architecture) -> NDArray[np.float32]:
+    """Random input of a network, with a fixed seed: float32 [3, channels, height, width]."""
     shape = (3, architecture.num_channels, *architecture.image_height_width)
     return np.random.default_rng(0).standard_normal(shape, np.float32)

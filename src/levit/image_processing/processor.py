@@ -32,7 +32,7 @@ class LevitImageProcessor(BaseLevitImageProcessor, PilBackend):
     """Image processor with Pillow, bit-identical to transformers' `LevitImageProcessorPil`.
 
     It resizes, crops, rescales and normalizes. It is called with one image, a batch, or nested lists of images: paths,
-    bytes of image files, PIL images of any mode, URLs (which are fetched), and arrays or tensors [H, W], [H, W, C],
+    bytes of image files, PIL images of any mode, URLs (which are downloaded), and arrays or tensors [H, W], [H, W, C],
     [C, H, W] or batches of these, with 8 or 16 bits, bool or floating point. Images are converted to RGB: gray is
     repeated, transparent images are blended on white, 16-bit values are scaled to 8 bits, True is 255. The EXIF
     orientation is applied to files, but not to PIL images. Images with as many channels as `image_mean` has values

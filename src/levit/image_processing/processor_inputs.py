@@ -113,7 +113,7 @@ def _read_file(source: str | PathLike[str] | bytes, options: Options, name: str 
 def _read_text(text: str, options: Options) -> Image.Image:
     """Read an image from a path, a URL, or a base64-encoded image file."""
     if text.startswith(("http://", "https://")):
-        return _read_file(_fetch(text), options, name=text)
+        return _read_file(_download(text), options, name=text)
     if text.startswith("data:image/"):
         return _read_file(_decode_base64(text.partition(",")[2]), options)
     try:
@@ -126,13 +126,13 @@ def _read_text(text: str, options: Options) -> Image.Image:
         raise
 
 
-def _fetch(url: str) -> bytes:
+def _download(url: str) -> bytes:
     try:
         response = httpx.get(url, timeout=_TIMEOUT, follow_redirects=True)
         response.raise_for_status()
         return response.content
     except Exception as error:  # InvalidURL, for instance, is not an HTTPError
-        raise ImageError(f"cannot be fetched ({first_line(error)})", source=url) from error
+        raise ImageError(f"cannot be downloaded ({first_line(error)})", source=url) from error
 
 
 def _decode_base64(text: str) -> bytes:

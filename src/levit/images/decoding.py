@@ -6,15 +6,14 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from os import PathLike
-from typing import TYPE_CHECKING, Any
 
 from PIL import Image, UnidentifiedImageError
-from PIL.JpegImagePlugin import JpegImageFile
 
 from levit.errors import ConfigError, ImageError, first_line
 from levit.fork_safe_lock import ForkSafeLock
+from levit.images.arrays import as_pixels
 from levit.images.metadata_removal import without_metadata
-from levit.images.opening import open_file
+from levit.images.opening import opened_file
 from levit.images.orientation import (
     UPRIGHT,
     current_orientation,
@@ -23,20 +22,15 @@ from levit.images.orientation import (
     turn_upright,
     without_orientation,
 )
+from levit.images.pixel_limit import MAX_PIXELS as MAX_PIXELS
+from levit.images.pixel_limit import check_size
 from levit.images.pixel_modes import convert_to_rgb, transparent_color
 from levit.images.sources import ImageSource as ImageSource
 from levit.images.sources import as_stored_image, is_array
 from levit.images.sources import describe_source as describe_source
 from levit.spec.architecture import Grid
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-MAX_PIXELS = 100_000_000
-"""Default limit on the number of pixels of an image as it is decoded."""
-
 _MAX_REDUCTION = 8  # a JPEG file can be decoded at 1/2, 1/4 or 1/8 of its size
-_MAX_JPEG_FACTOR = 4  # such a file may have this many times the limit of pixels: phones write 200 million
 
 # A scheme has at least two letters: C:// begins a path of Windows.
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://|data:", re.IGNORECASE)
@@ -45,19 +39,22 @@ _IMAGE_LOCKS = [ForkSafeLock() for _ in range(64)]
 _OBJECT_ALIGNMENT = 16  # bytes
 
 
-def snapshot_source(source: ImageSource) -> ImageSource:
+def snapshot_source(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> ImageSource:
     """Protect a source from later changes by its owner, so that another thread can decode it later.
 
     An array is copied, because its owner may fill it with the next video frame; likewise other memory, and an open
     file is read. A PIL image is decoded, because only one thread at a time can read its file, and its owner may change
-    its pixels. If that fails, the source is returned, and decoding it again raises the error.
+    its pixels, unless it has more than `max_pixels`. If that fails, the source is returned, and decoding it again
+    raises the error.
     """
     if is_array(source):
         return source.copy()
     if isinstance(source, str | bytes | PathLike):
         return source
     with suppress(Exception):
-        return read_image(source) if isinstance(source, Image.Image) else as_stored_image(source, "")
+        if isinstance(source, Image.Image):
+            return read_image(source, max_pixels=max_pixels)
+        return as_stored_image(source, "")
     return source
 
 
@@ -116,7 +113,9 @@ def read_reduced_image(
             image = _read_pil_image(source, name, max_pixels)
             return image, (image.height, image.width)
         if is_array(source):
-            image = convert_to_rgb(_from_array(source, name, max_pixels), name)
+            image = Image.fromarray(as_pixels(source, name))
+            check_size(image.size, name, max_pixels)
+            image = convert_to_rgb(image, name)
             return image, (image.height, image.width)
         return _read_file(source, name, min_side, max_pixels)
 
@@ -165,7 +164,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """
     name = describe_source(image)
     with image_errors(name), _lock_of(image):
-        _check_size(image, name, max_pixels=None)
+        check_size(image.size, name, None)
         transparency = transparent_color(image)
         image.load()
         return convert_to_rgb(image, name, transparency)
@@ -197,7 +196,7 @@ def _read_file(
 ) -> tuple[Image.Image, Grid]:
     """Decode an image file; one that Pillow refuses is tried again without its metadata."""
     if isinstance(source, str) and _URL.match(source):
-        raise ImageError("URLs are not fetched", source=name, hint="download the image and give the file")
+        raise ImageError("URLs are not downloaded", source=name, hint="download the image and give the file")
     try:
         return _decode_file(source, name, min_side, max_pixels, keeps_mode)
     except (ImageError, Warning):
@@ -220,8 +219,7 @@ def _decode_file(
     keeps_mode: Callable[[Image.Image], bool] | None,
 ) -> tuple[Image.Image, Grid]:
     # The image is closed also after an error, which may be kept in a list of results.
-    with open_file(source, name) as image:
-        _check_size(image, name, _MAX_JPEG_FACTOR * max_pixels if _is_sequential_jpeg(image) else max_pixels)
+    with opened_file(source, name, max_pixels, is_reducible=min_side is not None) as image:
         size, orientation = image.size, read_orientation(image)
         transparency = transparent_color(image)
         # The last column of a reduced image may be partial; after a rotation that would be its first one.
@@ -231,7 +229,7 @@ def _decode_file(
             and (orientation == UPRIGHT or is_divisible)
             and image.draft(image.mode, (min_side, min_side)) is not None
         )
-        _check_size(image, name, max_pixels)
+        check_size(image.size, name, max_pixels)
         image.load()
         if not is_jpeg:  # Pillow turns TIFF files while it loads them, and metadata of PNG files may follow the pixels
             size, orientation = image.size, read_orientation(image)
@@ -244,7 +242,7 @@ def _decode_file(
 def _read_pil_image(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
     """Decode a PIL image, which belongs to the caller and must not change: itself, if it is RGB and upright."""
     with _lock_of(image):
-        _check_size(image, name, max_pixels)
+        check_size(image.size, name, max_pixels)
         transparency = transparent_color(image)
         image.load()
         orientation = current_orientation(image)
@@ -255,34 +253,6 @@ def _read_pil_image(image: Image.Image, name: str, max_pixels: int) -> Image.Ima
 def _lock_of(image: Image.Image) -> ForkSafeLock:
     """Lock of a PIL image of the caller, whose file only one thread at a time can read; unequal images may share it."""
     return _IMAGE_LOCKS[id(image) // _OBJECT_ALIGNMENT % len(_IMAGE_LOCKS)]
-
-
-def _check_size(image: Image.Image, name: str, max_pixels: int | None) -> None:
-    pixels = image.width * image.height
-    if not pixels:
-        raise ImageError("the image has no pixels", source=name)
-    if max_pixels is not None and pixels > max_pixels:
-        raise ImageError(
-            f"{pixels / 1e6:.0f} megapixels are more than the limit of {max_pixels / 1e6:.0f}",
-            source=name,
-            hint="make it smaller, or raise `max_pixels`",
-        )
-
-
-def _is_sequential_jpeg(image: Image.Image) -> bool:
-    """Return whether an image can be decoded at reduced size in little memory; for a progressive file it is large."""
-    return isinstance(image, JpegImageFile) and "progressive" not in image.info
-
-
-def _from_array(array: NDArray[Any], name: str, max_pixels: int) -> Image.Image:
-    is_gray = array.ndim == 2 and array.dtype in ("uint8", "uint16")
-    is_color = array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == "uint8"
-    if not (is_gray or is_color):
-        expected = "uint8 [height, width, 3 or 4] or uint8 or uint16 [height, width]"
-        raise ImageError(f"an array must be {expected}, not {array.dtype} {list(array.shape)}", source=name)
-    image = Image.fromarray(array)
-    _check_size(image, name, max_pixels)
-    return image
 
 
 def _reason_and_hint(error: Exception) -> tuple[str, str | None]:

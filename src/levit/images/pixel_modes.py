@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # tags of TIFF files
 _WHITE_IS_ZERO = 0  # a value of the latter
 _MAX_8_BIT, _MAX_16_BIT = 255, 65535
+_BLOCK = 2**20  # pixels
 _HIGH_BYTES, _LOW_BYTES = "RGB;16B", "RGB;16L"  # raw modes: the first byte of each 16-bit value, and the second
 _GRAY_SCALES = {"L;2": 85, "L;4": 17}  # what Pillow multiplies gray values of 2 and 4 bits in a PNG file by
 
@@ -44,7 +45,7 @@ def transparent_color(image: Image.Image) -> Any:
 
 
 def _equals_deep_color(image: Image.Image, color: tuple[int, int, int]) -> NDArray[np.bool_] | None:
-    """Whether each pixel of an opened PNG file has a color of 16 bits per channel; None if it is damaged."""
+    """Return whether each pixel of an opened PNG file has a color of 16 bits per channel; None if it is damaged."""
     import numpy as np
     from PIL.PngImagePlugin import PngImageFile  # takes as long as decoding a photo
 
@@ -112,12 +113,24 @@ def _deep_gray_to_rgb(image: Image.Image, name: str, transparency: Any) -> Image
     else:
         bits = tags.get(_BITS_PER_SAMPLE)
         white = 2 ** bits[0] - 1 if isinstance(bits, tuple) and bits and 8 < bits[0] < 16 else _MAX_16_BIT
-    pixels = np.rint(np.minimum(values / (white / 255), 255)).astype(np.uint8)
+    table = np.rint(np.minimum(np.arange(_MAX_16_BIT + 1) / (white / 255), 255)).astype(np.uint8)
     if image.mode != "I" and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # which Pillow inverts in 8 bits only
-        pixels = 255 - pixels
-    if isinstance(transparency, int):
-        pixels[values == transparency] = 255
-    return Image.fromarray(pixels).convert("RGB")
+        table = 255 - table
+    if isinstance(transparency, int) and 0 <= transparency <= _MAX_16_BIT:
+        table[transparency] = 255
+    return Image.fromarray(_look_up(values, table)).convert("RGB")
+
+
+def _look_up(values: NDArray[Any], table: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Entry of a table for each value, by blocks, because numpy converts indices to 64 bits."""
+    import numpy as np
+
+    found = np.empty(values.size, np.uint8)
+    flat = values.reshape(-1)
+    for start in range(0, flat.size, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        np.take(table, flat[block], out=found[block], mode="clip")
+    return found.reshape(values.shape)
 
 
 def _full_scale(values: NDArray[Any], image: Image.Image, name: str) -> int:

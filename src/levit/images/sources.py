@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Protocol, Union, runtime_checkable
 
 from PIL import Image
 
 from levit.errors import ImageError
+from levit.images.arrays import as_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,16 +40,14 @@ class Tensor(Protocol):
 
 
 StoredImage = Union[str, PathLike[str], bytes, Image.Image, "NDArray[Any]"]
-"""Path, content of an image file, PIL image, or array: uint8 or uint16 [height, width] (gray), or uint8
-[height, width, 3] (RGB) or [height, width, 4] (RGBA)."""
+"""Path, content of an image file, PIL image, or array: uint8, bool, or floating-point in [0, 1]: [height, width], or
+with 1 (gray), 3 (RGB) or 4 (RGBA) channels, first or last; or gray uint16. See `levit.images.arrays.as_pixels`."""
 
 ImageSource = StoredImage | bytearray | memoryview | BinaryFile | Tensor
 """A `StoredImage`; the content of an image file as bytearray or memoryview, or as an open binary file; or a tensor of
-torch: uint8, or floating-point in [0, 1]: [height, width], [1, 3 or 4, height, width], or [height, width, 3 or 4]."""
+torch of the same forms as an array."""
 
 _TYPES = (str, PathLike, bytes, bytearray, memoryview, Image.Image, Tensor, BinaryFile)  # and arrays
-
-_MAX_CHANNELS = 4
 
 
 def is_image_source(source: object) -> TypeIs[ImageSource]:
@@ -111,7 +111,8 @@ def as_stored_image(source: ImageSource, name: str) -> StoredImage:
         return _pixels(source, name)
     if isinstance(source, BinaryFile):
         return _content(source, name)
-    raise ImageError("not a path, bytes, an open file, a PIL image, an array or a tensor", source=name)
+    hint = "for several images give a list, or use `stream`" if isinstance(source, Iterable) else None
+    raise ImageError("not a path, bytes, an open file, a PIL image, an array or a tensor", source=name, hint=hint)
 
 
 def _content(file: BinaryFile, name: str) -> bytes:
@@ -125,23 +126,9 @@ def _content(file: BinaryFile, name: str) -> bytes:
 
 
 def _pixels(tensor: Tensor, name: str) -> NDArray[Any]:
-    """Pixels of a tensor, with the channels last: uint8 [height, width] or [height, width, 3 or 4]."""
+    """Pixels of a tensor, with the channels last; a copy, because the tensor may change."""
     import numpy as np
 
-    is_float = tensor.is_floating_point()
     detached = tensor.detach()
-    array: NDArray[Any] = (detached.float() if is_float else detached).cpu().numpy()
-    if array.ndim == 3 and array.shape[0] <= _MAX_CHANNELS:
-        array = array.transpose(1, 2, 0)
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[..., 0]
-    if array.ndim not in (2, 3):
-        hint = "give the images of a batch one by one, or as a list" if array.ndim == 4 else None
-        raise ImageError(f"a tensor must be [channels, height, width], not {list(array.shape)}", source=name, hint=hint)
-    if is_float:
-        if array.size and not (array.min() >= 0 and array.max() <= 1):
-            raise ImageError(
-                "values of a floating-point tensor must be from 0 to 1", source=name, hint="leave out the normalization"
-            )
-        array = np.rint(array * 255).astype(np.uint8)
-    return np.array(array, order="C")  # a copy, because the tensor may change
+    array = (detached.float() if tensor.is_floating_point() else detached).cpu().numpy()
+    return np.array(as_pixels(array, name, kind="a tensor"), order="C")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from os import PathLike, fspath
@@ -12,8 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from levit.errors import ConfigError, DataError
+from levit.errors import ConfigError, DataError, LevitWarning
 from levit.images.opening import check_is_regular
+
+_MIN_SHARE = 0.95  # of the frames that a file states, because some containers state only about how many
+_MAX_DEVIATION = 2  # frames by which the times of a constant rate may be rounded
 
 
 class Frame(NamedTuple):
@@ -22,7 +26,7 @@ class Frame(NamedTuple):
     Attributes:
         number: number of the frame, from 0; skipped frames count.
         seconds: its time from the first frame of a file, or since a camera was opened.
-        pixels: uint8 [height, width, 3], RGB.
+        pixels: uint8 [height, width, 3], RGB; [0, 0, 3] for a frame of a file that cannot be decoded.
     """
 
     number: int
@@ -33,13 +37,15 @@ class Frame(NamedTuple):
 def read_frames(source: str | PathLike[str] | int, *, every: int = 1) -> Iterator[Frame]:
     """Yield the frames of a video file, or those of a camera until the iterator is closed.
 
+    A file that ends before the number of frames that it states is a `LevitWarning`.
+
     Args:
         source: a video file of any format that OpenCV reads, or the index of a camera, from 0.
         every: 1 for all frames, `n` for every n-th.
 
     Raises:
         ConfigError: `every` is less than 1.
-        DataError: the file does not exist or is no video, or there is no such camera.
+        DataError: the file does not exist or is not a video, or there is no such camera.
         ImageError: the file is not a regular file.
         ImportError: OpenCV is not installed.
     """
@@ -52,15 +58,18 @@ def _read(source: str | PathLike[str] | int, every: int) -> Iterator[Frame]:
     cv2 = _import_opencv()
     with _opened(cv2, source) as capture:
         clock = _camera_time() if isinstance(source, int) else _file_time(cv2, capture)
-        number = 0
+        number, seconds = 0, 0.0
         while capture.grab():
             seconds = clock(number)
             if number % every == 0:
                 is_read, pixels = capture.retrieve()
-                if not is_read:
-                    break
-                yield Frame(number, seconds, np.ascontiguousarray(pixels[..., ::-1]))
+                if is_read:
+                    yield Frame(number, seconds, np.ascontiguousarray(pixels[..., ::-1]))
+                elif not isinstance(source, int):
+                    yield Frame(number, seconds, np.empty((0, 0, 3), np.uint8))
             number += 1
+        if number and not isinstance(source, int):
+            _warn_if_incomplete(cv2, capture, fspath(source), number, seconds)
     if not number:
         raise DataError("no frame can be read", source=_name(source), hint="give a video, or convert it to MP4")
 
@@ -89,6 +98,18 @@ def _file_time(cv2: Any, capture: Any) -> Callable[[int], float]:
         return number / rate if rate > 0 else 0.0
 
     return seconds
+
+
+def _warn_if_incomplete(cv2: Any, capture: Any, name: str, number: int, seconds: float) -> None:
+    """Warn about a file of a constant rate that has far fewer frames than it states.
+
+    Of a file whose rate varies, OpenCV may estimate their number by a rate that is not the average one.
+    """
+    count, rate = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), capture.get(cv2.CAP_PROP_FPS)
+    is_constant = rate > 0 and abs(seconds * rate - (number - 1)) <= _MAX_DEVIATION
+    if is_constant and number < _MIN_SHARE * count:
+        reason = f"{number:,} of {count:,} frames can be read, because the file is incomplete or damaged"
+        warnings.warn(f"{name}: {reason}", LevitWarning, stacklevel=3)
 
 
 @contextmanager

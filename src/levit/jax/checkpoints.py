@@ -44,7 +44,7 @@ def load(
     """Load a checkpoint of any dialect as a network in JAX.
 
     Args:
-        path_or_id: file, folder or name on the hub, as for `levit.read_checkpoint`; or a checkpoint that was read.
+        path_or_id: file, folder or model ID on the hub, as for `levit.read_checkpoint`; or a checkpoint that was read.
         num_labels: number of classes. If it differs from the checkpoint's, the heads are newly initialized, with a
             warning.
         drop_path_rate: probability in [0, 1) of dropping a residual branch in training; default: the checkpoint's.

@@ -51,8 +51,8 @@ def distillation_loss(
         Scalar.
 
     Raises:
-        ConfigError: teacher_logits has another shape than distillation_logits, or the network has a single output
-            (regression).
+        ConfigError: teacher_logits has another shape than distillation_logits, or the network has a single output that
+            is not one of several possible labels.
     """
     cls_loss = loss_function(labels, cls_logits)
     if teacher_logits is None:
@@ -63,10 +63,8 @@ def distillation_loss(
             source="teacher_logits",
             hint="use a teacher with the same classes",
         )
-    if distillation_logits.shape[-1] == 1:
-        raise ConfigError(
-            "a network with one output (regression) has no distillation", source="teacher_logits", hint="omit it"
-        )
+    if distillation_logits.shape[-1] == 1 and not is_multi_label:
+        raise ConfigError("a network with one output has no distillation", source="teacher_logits", hint="omit it")
     teacher = teacher_logits.detach()
     if kind == "soft":
         loss = _divergence(distillation_logits, teacher, tau, independent=is_multi_label)

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers.modeling_outputs import ImageClassifierOutput, ModelOutput
 
+from levit.checkpoints.transformers_configuration import MULTI_LABEL
 from levit.errors import ConfigError
 from levit.model.backbone import LevitModel, override
 from levit.model.config import LevitConfig
@@ -187,7 +188,9 @@ class LevitForImageClassificationWithTeacher(LevitPreTrainedModel):
             if teacher_logits is not None:
                 raise ConfigError("requires labels", source="teacher_logits", hint="the first head is trained on them")
             return None
-        if teacher_logits is not None and self.config.problem_type == "regression":
+        problem, has_one_output = self.config.problem_type, cls_logits.shape[-1] == 1
+        is_regression = problem == "regression" or (has_one_output and problem != MULTI_LABEL)
+        if teacher_logits is not None and is_regression:
             raise ConfigError("regression has no distillation", source="teacher_logits", hint="omit it")
         return distillation_loss(
             cls_logits=cls_logits,

@@ -33,7 +33,7 @@ def load_checkpoint(
     """Load a checkpoint of any dialect as a network in evaluation mode.
 
     Args:
-        path_or_id: file, folder or name on the hub, as for `levit.read_checkpoint`; or a checkpoint that was read.
+        path_or_id: file, folder or model ID on the hub, as for `levit.read_checkpoint`; or a checkpoint that was read.
         num_labels: number of classes. If it differs from the checkpoint's, the heads are newly initialized, with a
             warning.
         **kwargs: `activation`, `image_size`, `revision` and `use_ema` of `levit.read_checkpoint`.
@@ -86,7 +86,7 @@ def load_image_processor(path_or_id: str | PathLike[str] | Checkpoint, **kwargs:
     less, with a `LevitWarning`.
 
     Args:
-        path_or_id: file, folder or name on the hub, as for `levit.read_checkpoint`; or a checkpoint that was read.
+        path_or_id: file, folder or model ID on the hub, as for `levit.read_checkpoint`; or a checkpoint that was read.
         **kwargs: options of `LevitImageProcessor` that replace those of the checkpoint, and `image_size` and
             `revision` of `levit.read_checkpoint`.
 

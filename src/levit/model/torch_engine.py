@@ -19,6 +19,7 @@ from levit.errors import EngineError, first_line
 from levit.fork_safe_lock import ForkSafeLock
 from levit.managed_engine import ManagedEngine, ProcessGuard, schedule
 from levit.model.folded_network import FoldedNetwork
+from levit.spec.network_input import NetworkInput
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _MAX_PENDING_BATCHES = 2  # one is computed while the next one is queued
@@ -77,6 +78,7 @@ class TorchEngine(ManagedEngine):
         self.precision, self.reason = _select_precision(precision, self._device)
         self._compiled = _supports_triton(self._device) if compiled is None else compiled
         self.metadata: Mapping[str, str] = checkpoint.as_artifact(self.precision).to_metadata()
+        self._input = NetworkInput.of_architecture("torch", checkpoint.architecture)
         self._compiled_networks: dict[int, NetworkFunction] = {}  # by batch size
         # One thread: a CUDA graph belongs to the thread that captured it, and with a second computing thread OpenMP
         # suspends its threads after every operation, which makes single images a third slower.
@@ -94,8 +96,9 @@ class TorchEngine(ManagedEngine):
             float32 [B, classes].
 
         Raises:
-            EngineError: the shape does not fit the network.
+            EngineError: the shape or dtype does not fit the network.
         """
+        self._input.check_values(pixel_values)
         return self._run(pixel_values, None)
 
     def run_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -108,8 +111,9 @@ class TorchEngine(ManagedEngine):
             float32 [B, classes].
 
         Raises:
-            EngineError: the shape does not fit the network.
+            EngineError: the shape or dtype does not fit the network.
         """
+        self._input.check_images(images)
         if not self._compiled or not len(images):
             return self._run(images, None)
         # One compiled network for single images, instead of one for each number of images.
@@ -123,8 +127,12 @@ class TorchEngine(ManagedEngine):
             batch_size: number of images in all batches of the stream except the last one, which may be smaller.
 
         Returns:
-            Future of float32 [B, classes]; its result raises EngineError if the shape does not fit the network.
+            Future of float32 [B, classes].
+
+        Raises:
+            EngineError: the shape or dtype does not fit the network.
         """
+        self._input.check_images(images)
         with self._computing():
             self._free_slots.acquire()
             try:
@@ -201,7 +209,7 @@ def _current_device(device: torch.device) -> AbstractContextManager[object]:
 
 
 def _supports_triton(device: torch.device) -> bool:
-    """Whether torch.compile has its compiler for a CUDA device: torch for Windows comes without Triton."""
+    """Return whether torch.compile has its compiler for a CUDA device: torch for Windows comes without Triton."""
     if device.type != "cuda" or find_spec("triton") is None:
         return False
     return torch.cuda.get_device_capability(device) >= (7, 0)

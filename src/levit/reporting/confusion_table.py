@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 from levit.evaluation.metrics import Counts
+from levit.reporting.html_page import html_text
 
 MAX_CLASSES = 30
 """Largest number of classes for which the table is readable; more are drawn as a picture."""
@@ -39,7 +39,7 @@ def confusion_table(confusion: Counts, names: Sequence[str], num_others: Sequenc
         num_others: for each true class, number of images that were predicted as a class that is not in the table.
     """
     has_others = any(num_others)
-    heads = "".join(f"<th><span>{escape(name)}</span></th>" for name in names)
+    heads = "".join(f"<th><span>{html_text(name)}</span></th>" for name in names)
     heads += "<th><span>other classes</span></th>" if has_others else ""
     rows = []
     for index, name in enumerate(names):
@@ -50,7 +50,9 @@ def confusion_table(confusion: Counts, names: Sequence[str], num_others: Sequenc
             for column, count in enumerate(counts)
         )
         cells += _cell(others, total, f"{name} predicted as another class", is_right=False) if has_others else ""
-        rows.append(f'<tr><th title="{escape(name)}">{escape(name)}</th>{cells}<td class="sum">{total:,}</td></tr>')
+        rows.append(
+            f'<tr><th title="{html_text(name)}">{html_text(name)}</th>{cells}<td class="sum">{total:,}</td></tr>'
+        )
     kind = ' class="few"' if len(names) <= _FEW else ""
     return (
         f'<div class="confusion"><table{kind}><thead><tr><th>true class</th>{heads}<th class="sum">'
@@ -66,5 +68,5 @@ def _cell(count: int, total: int, text: str, *, is_right: bool) -> str:
     color = "; color: #fff" if strength > _DARK else ""
     return (
         f'<td style="background: rgb({red} {green} {blue} / {strength:.2f}){color}" '
-        f'title="{escape(text)}: {count:,} of {total:,}">{count:,}</td>'
+        f'title="{html_text(text)}: {count:,} of {total:,}">{count:,}</td>'
     )

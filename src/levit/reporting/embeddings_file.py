@@ -106,7 +106,7 @@ def read_embeddings(file: Path) -> Embeddings:
     """Read a file that `write_embeddings` wrote.
 
     Raises:
-        DataError: the file does not exist, is damaged, or is no file of embeddings.
+        DataError: the file does not exist, is damaged, or is not a file of embeddings.
         ImportError: pyarrow, which parquet needs, is not installed.
     """
     hint = "write it with `levit embed`"

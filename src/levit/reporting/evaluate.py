@@ -1,21 +1,24 @@
-"""`levit.evaluate`: evaluation of a model, with the files of `levit evaluate --out` on request."""
+"""`levit.evaluate`, `levit.evaluate_multi_label`: evaluation of a model, with the files of `levit evaluate --out`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
 
 from levit.data.duplicates import Duplicates
-from levit.data.labeled_images import LabeledDataset, LabeledImage
+from levit.data.labeled_images import LabeledDataset
 from levit.data.open_data import open_data
+from levit.evaluation import multi_label
 from levit.evaluation.evaluator import evaluate_together
 from levit.evaluation.labeled_predictions import OnBadImage, Progress, without_progress
-from levit.evaluation.single_label_pass import Evaluation, OnPrediction
-from levit.reporting.evaluation_output import evaluate_and_write
+from levit.evaluation.multi_label import MultiLabelEvaluation
+from levit.evaluation.single_label_pass import Evaluation, OnPrediction, call_both
+from levit.reporting.evaluation_output import evaluate_and_write, write_multi_label_evaluation
+from levit.reporting.output_folder import output_folder
 from levit.runtime.classifier import DEFAULT_BATCH_SIZE, Classifier
 from levit.runtime.engine import Engine
-from levit.runtime.prediction import Prediction
 
 
 def evaluate(
@@ -51,8 +54,8 @@ def evaluate(
         on_bad_image: count images that cannot be read or have invalid labels ("skip"), or raise an error ("fail").
         batch_size: number of images that are computed at once.
         quantization_images: number of quantization images of the model, which are excluded, as
-            `levit.data.subsets.split_calibration` chooses them; None for the number in the metadata of the model, if it
-            was quantized on this data.
+            `levit.data.subsets.split_quantization_images` chooses them; None for the number in the metadata of the
+            model, if it was quantized on this data.
         duplicates: function that finds duplicate images, called after the pass; see `find_duplicates`.
         on_prediction: callback for each evaluated image.
         progress: wraps the iterator over all predictions, for example in a progress bar.
@@ -81,7 +84,7 @@ def evaluate(
     def run(models: Sequence[tuple[str, OnPrediction]]) -> list[Evaluation]:
         ((_, record),) = models
         return evaluate_together(
-            [(classifier, _both(record, on_prediction))], images, class_map=class_map,
+            [(classifier, call_both(record, on_prediction))], images, class_map=class_map,
             data_classes_only=data_classes_only, on_bad_image=on_bad_image, batch_size=batch_size,
             quantization_images=quantization_images, duplicates=duplicates, progress=progress,
         )  # fmt: skip
@@ -90,12 +93,49 @@ def evaluate(
     return evaluate_and_write(run, name, None, None if out is None else Path(out))[0]
 
 
-def _both(record: OnPrediction, on_prediction: OnPrediction | None) -> OnPrediction:
-    """A callback that calls two, the second of which may be missing."""
+def evaluate_multi_label(
+    model: str | PathLike[str] | Classifier | Engine | None,
+    data: str | PathLike[str] | LabeledDataset,
+    *,
+    out: str | PathLike[str] | None = None,
+    split: str | None = None,
+    allow_outside: bool = False,
+    class_map: Mapping[str, str] | None = None,
+    on_bad_image: OnBadImage = "skip",
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    quantization_images: int | None = None,
+    duplicates: Callable[[], Duplicates] | None = None,
+    progress: Progress = without_progress,
+) -> MultiLabelEvaluation:
+    """Evaluate a model that predicts each label independently, with the sigmoid of its logit as the score.
 
-    def call(item: LabeledImage, prediction: Prediction, target: int) -> None:
-        record(item, prediction, target)
-        if on_prediction is not None:
-            on_prediction(item, prediction, target)
+    All scores are kept in memory: four bytes for each image and label.
 
-    return call
+    Args:
+        model: a model as for `levit.Classifier`, or a classifier.
+        data: a path or name as for `levit.open_data`, or a data set; its images have any number of labels.
+        out: folder for `report.html`, `metrics.json` and `per_label.csv`: a new one, or that of an earlier evaluation;
+            None to write nothing.
+        split: name of the split ("validation", "test" or "train"), where the data has several.
+        allow_outside: whether a table of images may name files outside its folder.
+        class_map: label of the model for classes of the data set whose names differ from it.
+        on_bad_image: count images that cannot be read or have invalid labels ("skip"), or raise an error ("fail").
+        batch_size: number of images that are computed at once.
+        quantization_images: number of quantization images of the model, which are excluded, as for `levit.evaluate`.
+        duplicates: function that finds duplicate images, called after the pass; see `find_duplicates`.
+        progress: wraps the iterator over all predictions, for example in a progress bar.
+
+    Raises:
+        ConfigError: `on_bad_image` is unknown.
+        DataError: no image could be evaluated, or a class has no matching label of the model; or the folder has other
+            contents.
+        ImageError: with `on_bad_image="fail"`, an image cannot be read.
+    """
+    with nullcontext() if out is None else output_folder(Path(out)) as folder:
+        evaluation = multi_label.evaluate_multi_label(
+            model, data, split=split, allow_outside=allow_outside, class_map=class_map, on_bad_image=on_bad_image,
+            batch_size=batch_size, quantization_images=quantization_images, duplicates=duplicates, progress=progress,
+        )  # fmt: skip
+        if folder is not None:
+            write_multi_label_evaluation(evaluation, folder)
+    return evaluation

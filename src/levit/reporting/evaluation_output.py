@@ -12,9 +12,10 @@ from typing import Any
 from levit.data.labeled_images import LabeledImage
 from levit.evaluation.comparison import Comparison, ComparisonAccumulator, RecordedPredictions
 from levit.evaluation.multi_label import MultiLabelEvaluation
+from levit.evaluation.shown_names import shown_names
 from levit.evaluation.single_label_pass import Evaluation, OnPrediction
 from levit.reporting.evaluation_report import evaluation_report
-from levit.reporting.metrics_json import escape_surrogates, evaluation_metrics, format_json, multi_label_metrics
+from levit.reporting.metrics_json import evaluation_metrics, format_json
 from levit.reporting.mistakes_table import MISTAKES_FILE, MistakesTable
 from levit.reporting.multi_label_report import multi_label_report
 from levit.reporting.output_folder import METRICS_FILE, output_folder
@@ -71,7 +72,7 @@ def evaluate_and_write(
 def write_evaluation(evaluation: Evaluation, folder: Path, comparison: Comparison | None = None) -> None:
     """Write metrics.json, per_class.csv, confusion.csv and report.html into an existing folder."""
     _write_text(folder / METRICS_FILE, format_json(evaluation_metrics(evaluation, comparison)))
-    scores, labels = evaluation.per_class, evaluation.labels
+    scores, labels = evaluation.per_class, shown_names(evaluation.labels)
     header = ["class", "support", "predicted", "precision", "recall", "f1"]
     _write_csv(folder / "per_class.csv", header, (
         [labels[index], int(scores.support[index]), int(scores.predicted[index]),
@@ -80,28 +81,31 @@ def write_evaluation(evaluation: Evaluation, folder: Path, comparison: Compariso
     ))  # fmt: skip
     rows = ([labels[index], *evaluation.confusion[index].tolist()] for index in evaluation.class_indices)
     _write_csv(folder / "confusion.csv", ["class", *labels], rows)
-    _write_text(folder / "report.html", escape_surrogates(evaluation_report(evaluation, comparison)))
+    _write_text(folder / "report.html", evaluation_report(evaluation, comparison))
 
 
 def write_multi_label_evaluation(evaluation: MultiLabelEvaluation, folder: Path) -> None:
     """Write metrics.json, per_label.csv and report.html into an existing folder."""
-    _write_text(folder / METRICS_FILE, format_json(multi_label_metrics(evaluation)))
-    header = ["label", "support", "average_precision", "threshold", "f1"]
-    columns = (evaluation.support, evaluation.average_precision, evaluation.thresholds, evaluation.f1)
-    _write_csv(folder / "per_label.csv", header, zip(evaluation.labels, *columns, strict=True))
-    _write_text(folder / "report.html", escape_surrogates(multi_label_report(evaluation)))
+    _write_text(folder / METRICS_FILE, format_json(evaluation.to_dict()))
+    header = ["label", "support", "average_precision", "f1", "threshold", "best_f1"]
+    columns = (evaluation.average_precision, evaluation.f1, evaluation.thresholds, evaluation.best_f1)
+    _write_csv(folder / "per_label.csv", header, (
+        [label, support, *map(_format, values)]
+        for label, support, *values in zip(shown_names(evaluation.labels), evaluation.support, *columns, strict=True)
+    ))  # fmt: skip
+    _write_text(folder / "report.html", multi_label_report(evaluation))
 
 
 def _write_text(file: Path, text: str) -> None:
-    file.write_text(text, encoding="utf-8")
+    file.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _write_csv(file: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    with file.open("w", encoding="utf-8", newline="") as stream:
+    with file.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
 
 
 def _format(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.6f}"
+    return f"{value:.6f}" if math.isfinite(value) else ""

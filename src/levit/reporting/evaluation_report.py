@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from html import escape
-
 import numpy as np
 
 from levit.evaluation.comparison import Comparison, Disagreement
 from levit.evaluation.diagnostics import Mistake
 from levit.evaluation.metrics import Estimate
+from levit.evaluation.shown_names import shown_names
 from levit.evaluation.single_label_pass import Evaluation
 from levit.images.decoding import ImageSource
 from levit.reporting import confusion_table, html_page
 from levit.reporting.charts import draw_confusion_matrix, draw_reliability
+from levit.reporting.html_page import html_text
 from levit.spec.labels import has_top5
 
 _MANY_IMAGES = 100  # with fewer, the calibration error is mostly chance, and the speed that of the start
@@ -48,10 +48,11 @@ def _header(evaluation: Evaluation) -> str:
         else ""
     )
     return (
-        f"<h1>{escape(evaluation.model)}</h1>\n<p>evaluated on {evaluation.num_evaluated:,} images of "
-        f"<b>{escape(evaluation.data)}</b> by the engine {escape(evaluation.engine)} in {escape(evaluation.precision)}"
-        f'</p>\n<p class="dim">{_left_out(evaluation)}{html_page.excluded(evaluation.num_excluded)} '
-        f"Classes matched: {escape(matched)}.{restriction} Data: sha256 {evaluation.sha256[:16]}….</p>"
+        f"<h1>{html_text(evaluation.model)}</h1>\n<p>evaluated on {evaluation.num_evaluated:,} images of "
+        f"<b>{html_text(evaluation.data)}</b> by the engine {html_text(evaluation.engine)} in "
+        f'{html_text(evaluation.precision)}</p>\n<p class="dim">{_left_out(evaluation)}'
+        f"{html_page.excluded(evaluation.num_excluded)} "
+        f"Classes matched: {html_text(matched)}.{restriction} Data: sha256 {evaluation.sha256[:16]}….</p>"
     )
 
 
@@ -93,8 +94,9 @@ def _comparison(comparison: Comparison) -> str:
         ["neither", f"{comparison.num_neither:,}"],
     ]
     return (
-        f"<h2>Comparison with {escape(second_name)}</h2><p>{escape(second_name)}, computed by {escape(second.engine)} "
-        f"in {escape(second.precision)}, has {100 * second.top1.value:.2f} % top-1: {100 * gain.value:+.2f} points, "
+        f"<h2>Comparison with {html_text(second_name)}</h2><p>{html_text(second_name)}, computed by "
+        f"{html_text(second.engine)} in {html_text(second.precision)}, has "
+        f"{100 * second.top1.value:.2f} % top-1: {100 * gain.value:+.2f} points, "
         f"95 % interval {100 * gain.low:+.2f} to {100 * gain.high:+.2f}. Both give the same prediction for "
         f"{100 * comparison.agreement.value:.1f} % of the images.</p>"
         + html_page.table(["correct", "images"], rows)
@@ -106,22 +108,22 @@ def _disagreements(comparison: Comparison) -> str:
     if not comparison.disagreements:
         return "<p>No image is predicted correctly by only one of them.</p>"
     return (
-        f"<p>Images that only one of them predicts correctly, by the score of {escape(comparison.names[1])}:</p>"
+        f"<p>Images that only one of them predicts correctly, by the score of {html_text(comparison.names[1])}:</p>"
         + html_page.photos(_disagreement_photo(image, comparison.names) for image in comparison.disagreements)
     )
 
 
 def _disagreement_photo(image: Disagreement, names: tuple[str, str]) -> tuple[ImageSource, str, str]:
-    first, second = map(escape, names)
+    first, second = map(html_text, names)
     caption = (
-        f"{escape(image.target)}<br>{first}: {_verdict(image.first, is_correct=image.is_first_correct)}<br>{second}: "
-        f"{_verdict(image.second, is_correct=not image.is_first_correct)}{html_page.file_name(image.name)}"
+        f"{html_text(image.target)}<br>{first}: {_verdict(image.first, is_correct=image.is_first_correct)}<br>"
+        f"{second}: {_verdict(image.second, is_correct=not image.is_first_correct)}{html_page.file_name(image.name)}"
     )
     return image.image, image.target, caption
 
 
 def _verdict(predicted: str, *, is_correct: bool) -> str:
-    return "right" if is_correct else f"<b>{escape(predicted)}</b>"
+    return "right" if is_correct else f"<b>{html_text(predicted)}</b>"
 
 
 def _mistakes(evaluation: Evaluation) -> str:
@@ -143,8 +145,9 @@ def _shown(count: int, num_shown: int) -> str:
 
 
 def _mistake_photo(evaluation: Evaluation, mistake: Mistake) -> tuple[ImageSource, str, str]:
-    target, predicted = evaluation.labels[mistake.target], evaluation.labels[mistake.predicted]
-    caption = f"{escape(target)}, predicted as <b>{escape(predicted)}</b> ({100 * mistake.score:.0f}&nbsp;%)"
+    names = shown_names(evaluation.labels)
+    target, predicted = names[mistake.target], names[mistake.predicted]
+    caption = f"{html_text(target)}, predicted as <b>{html_text(predicted)}</b> ({100 * mistake.score:.0f}&nbsp;%)"
     return mistake.image, target, caption + html_page.file_name(mistake.name)
 
 
@@ -171,12 +174,13 @@ def _matrix(evaluation: Evaluation) -> str:
     if not _has_table(evaluation):
         return f'<img class="matrix" alt="confusion matrix" src="{draw_confusion_matrix(confusion)}">'
     num_others = (evaluation.confusion[indices].sum(axis=1) - confusion.sum(axis=1)).tolist()
-    return confusion_table.confusion_table(confusion, [evaluation.labels[index] for index in indices], num_others)
+    names = shown_names(evaluation.labels)
+    return confusion_table.confusion_table(confusion, [names[index] for index in indices], num_others)
 
 
 def _confused_pairs(evaluation: Evaluation) -> list[list[str]]:
     """Rows of the most frequent pairs of true and wrong predicted class."""
-    matrix, labels = evaluation.confusion, evaluation.labels
+    matrix, labels = evaluation.confusion, shown_names(evaluation.labels)
     wrong = matrix.copy()
     np.fill_diagonal(wrong, 0)
     order = np.argsort(-wrong, axis=None, kind="stable")[: html_page.MAX_ROWS]
@@ -202,7 +206,7 @@ def _calibration(evaluation: Evaluation) -> str:
 
 
 def _classes(evaluation: Evaluation) -> str:
-    scores, labels = evaluation.per_class, evaluation.labels
+    scores, labels = evaluation.per_class, shown_names(evaluation.labels)
     order = sorted(
         scores.occurring(evaluation.class_indices),
         key=lambda index: (np.nan_to_num(scores.f1[index]), labels[index]),

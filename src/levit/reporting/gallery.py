@@ -19,12 +19,12 @@ from levit.errors import DataError, ImageError, printable
 from levit.files import is_same_file, replacing
 from levit.images.decoding import MAX_PIXELS
 from levit.images.thumbnails import thumbnail_url
-from levit.reporting.html_page import page
+from levit.reporting.html_page import NO_PICTURE, html_text, page
 from levit.runtime.cpu_count import usable_cores
 from levit.runtime.prediction import UNKNOWN, Label, Prediction
 
 _SIDE = 320  # pixels of a thumbnail: twice its size on the page, for screens of high density
-_OTHERS = 2  # labels after the best one
+_OTHERS = 2  # labels after the top label
 _UNKNOWN_GROUP, _UNREADABLE_GROUP = -2, -1  # the groups of the classes are their indices
 _SUFFIXES = (".html", ".htm")
 _GRID = '<div class="grid">'
@@ -48,9 +48,8 @@ select, button { font: inherit; font-size: .9rem; color: inherit; background: va
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(11rem, 44vw), 1fr)); gap: 1.2rem .9rem; }
 .grid figure[hidden] { display: none; }
 .grid a { display: block; color: inherit; text-decoration: none; }
-.grid img, .none { display: block; width: 100%; aspect-ratio: 1; object-fit: cover; border-radius: .5rem;
+.grid img { display: block; width: 100%; aspect-ratio: 1; object-fit: cover; border-radius: .5rem;
   background: var(--line); }
-.none { display: grid; place-items: center; color: var(--dim); padding: 1rem; text-align: center; }
 .best { display: flex; justify-content: space-between; gap: .5rem; align-items: baseline; margin-top: .45rem; }
 .best > div { min-width: 0; overflow-wrap: anywhere; line-height: 1.25; } .best b { color: inherit; }
 .best > span, .other span { font-variant-numeric: tabular-nums; white-space: nowrap; flex: none; }
@@ -93,7 +92,7 @@ _Position = tuple[int, int]  # start and number of bytes in a file
 
 
 class _Entry(NamedTuple):
-    """Image of the gallery: its name, best labels or error, and where the data URL of its thumbnail is."""
+    """Image of the gallery: its name, top labels or error, and where the data URL of its thumbnail is."""
 
     name: str
     labels: list[Label]
@@ -103,7 +102,7 @@ class _Entry(NamedTuple):
 
     @property
     def score(self) -> float:
-        """Score of the best label; -1 after an error."""
+        """Score of the top label; -1 after an error."""
         return self.labels[0].score if self.labels else -1.0
 
     @property
@@ -216,8 +215,8 @@ class Gallery:
     def _heading(self) -> str:
         total = len(self._entries)
         number = f'<span id="shown">{total:,}</span> of {total:,} {"image" if total == 1 else "images"}'
-        model = f"classified by {escape(printable(self._model))}"
-        return f'<h1>{escape(printable(self._title))}</h1><p class="dim">{number}, {model}</p>'
+        model = f"classified by {html_text(self._model)}"
+        return f'<h1>{html_text(self._title)}</h1><p class="dim">{number}, {model}</p>'
 
 
 def check_page(file: Path, inputs: Iterable[str] = ()) -> None:
@@ -258,11 +257,11 @@ def _bar(counts: Counter[int], names: Sequence[str]) -> str:
 
 
 def _figure(entry: _Entry, index: int, url: str | None, folder: Path, unknown: str) -> str:
-    name = escape(printable(entry.name))
-    image = f'<img loading="lazy" alt="{name}" src="{url}">' if url else '<div class="none">no picture</div>'
+    name = html_text(entry.name)
+    image = f'<img loading="lazy" alt="{name}" src="{url}">' if url else NO_PICTURE
     data = f'data-label="{entry.group}" data-score="{entry.score:.6f}" data-index="{index}"'
     kind = ' class="unknown"' if entry.is_unknown else ""
-    file = f'<div class="file" title="{name}">{escape(printable(os.path.basename(entry.name)))}</div>'  # noqa: PTH119
+    file = f'<div class="file" title="{name}">{html_text(os.path.basename(entry.name))}</div>'  # noqa: PTH119
     return (
         f'<figure {data}{kind}><a href="{escape(_link(entry.name, folder))}" target="_blank">{image}</a>'
         f"<figcaption>{_caption(entry, unknown)}{file}</figcaption></figure>"
@@ -271,11 +270,11 @@ def _figure(entry: _Entry, index: int, url: str | None, folder: Path, unknown: s
 
 def _caption(entry: _Entry, unknown: str) -> str:
     if entry.error is not None:
-        return f'<div class="error">{escape(printable(entry.error))}</div>'
+        return f'<div class="error">{html_text(entry.error)}</div>'
     best, *others = entry.labels
-    best_name = escape(printable(best.name))
+    best_name = html_text(best.name)
     label = f'<b>{unknown}</b> <span class="dim">{best_name}?</span>' if entry.is_unknown else f"<b>{best_name}</b>"
-    names = [f"<div>{escape(printable(other.name))}</div>" for other in others]
+    names = [f"<div>{html_text(other.name)}</div>" for other in others]
     scores = [f"<span>{100 * other.score:.1f}&nbsp;%</span>" for other in others]
     rest = "".join(f'<div class="other">{name}{score}</div>' for name, score in zip(names, scores, strict=True))
     return (

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from html import escape
 
 import numpy as np
 
 from levit.data.duplicates import Duplicates
+from levit.errors import ImageError, printable
 from levit.evaluation.labeled_predictions import BadImage
 from levit.images.decoding import ImageSource
 from levit.images.thumbnails import thumbnail_url
 
 MAX_ROWS = 12
 """Maximum number of rows of a table of the worst results."""
+
+NO_PICTURE = '<div class="none">no picture</div>'
+"""In place of a thumbnail of an image that cannot be read any more."""
 
 _MAX_NAMES = 50
 
@@ -48,6 +53,8 @@ th { color: var(--dim); font-weight: 500; white-space: normal; vertical-align: b
 .photos { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); gap: .9rem; }
 figure { margin: 0; min-width: 0; break-inside: avoid; font-size: .85rem; } figure img { width: 100%; aspect-ratio: 1;
   object-fit: cover; border-radius: .4rem; }
+.none { display: grid; place-items: center; width: 100%; aspect-ratio: 1; border-radius: .4rem; padding: 1rem;
+  background: var(--line); color: var(--dim); text-align: center; }
 figcaption { overflow-wrap: anywhere; } figcaption b { color: var(--wrong); }
 figcaption code { display: block; color: var(--dim); font-size: .7rem; user-select: all; }
 details { margin: .5rem 0; } summary { cursor: pointer; }
@@ -56,10 +63,15 @@ details { margin: .5rem 0; } summary { cursor: pointer; }
 """
 
 
+def html_text(text: str) -> str:
+    """Text for a page, without characters that HTML, a terminal or the direction of text interpret."""
+    return escape(printable(text))
+
+
 def page(title: str, sections: Iterable[str], style: str = "") -> str:
     """Complete page, without the empty sections; `style` is added to the style sheet of all pages."""
     return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{html_text(title)}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<style>{_STYLE}{style}</style>\n</head>\n<body>\n<main>\n"
         + "\n".join(filter(None, sections))
@@ -69,27 +81,36 @@ def page(title: str, sections: Iterable[str], style: str = "") -> str:
 
 def cards(figures: Iterable[tuple[str, str]]) -> str:
     """Cards of the main metrics: value and description."""
-    shown = (f'<div class="card"><b>{escape(value)}</b><span>{escape(text)}</span></div>' for value, text in figures)
+    shown = (
+        f'<div class="card"><b>{html_text(value)}</b><span>{html_text(text)}</span></div>' for value, text in figures
+    )
     return f'<div class="cards">{"".join(shown)}</div>'
 
 
 def photos(figures: Iterable[tuple[ImageSource, str, str]]) -> str:
-    """Grid of thumbnails: image, alternative text, and caption as HTML."""
+    """Grid of thumbnails of images that a model has classified: image, alternative text, and caption as HTML."""
     shown = (
-        f'<figure><img loading="lazy" alt="{escape(alternative)}" src="{thumbnail_url(image)}">'
-        f"<figcaption>{caption}</figcaption></figure>"
+        f"<figure>{_thumbnail(image, alternative)}<figcaption>{caption}</figcaption></figure>"
         for image, alternative, caption in figures
     )
     return f'<div class="photos">{"".join(shown)}</div>'
 
 
+def _thumbnail(image: ImageSource, alternative: str) -> str:
+    try:
+        url = thumbnail_url(image, max_pixels=sys.maxsize)  # the limit of the model allowed it
+    except (ImageError, OSError):  # the file was deleted meanwhile
+        return NO_PICTURE
+    return f'<img loading="lazy" alt="{html_text(alternative)}" src="{url}">'
+
+
 def file_name(name: str) -> str:
     """Name of a file below a caption, which is selected as a whole, and broken into lines after slashes first."""
-    return f"<code>{escape(name).replace('/', '/<wbr>')}</code>"
+    return f"<code>{html_text(name).replace('/', '/<wbr>')}</code>"
 
 
 def percent(fraction: float) -> str:
-    """A fraction in [0, 1] in per cent; an empty text if it is not finite."""
+    """A fraction in [0, 1] in percent; an empty string if it is not finite."""
     return f"{100 * fraction:.1f} %" if np.isfinite(fraction) else ""
 
 
@@ -99,7 +120,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], text: int = 1) -
         f'<th class="text">{name}</th>' if index < text else f"<th>{name}</th>" for index, name in enumerate(header)
     )
     body = "".join(
-        "<tr>" + "".join(f'<td class="text">{escape(cell)}</td>' if index < text else f"<td>{escape(cell)}</td>"
+        "<tr>" + "".join(f'<td class="text">{html_text(cell)}</td>' if index < text else f"<td>{html_text(cell)}</td>"
                          for index, cell in enumerate(row)) + "</tr>"
         for row in rows
     )  # fmt: skip
@@ -127,7 +148,7 @@ def empty_classes(empty: Sequence[str]) -> str:
     """Section of the classes without an image; empty if there are none."""
     if not empty:
         return ""
-    names = " · ".join(escape(name) for name in empty[:_MAX_NAMES])
+    names = " · ".join(html_text(name) for name in empty[:_MAX_NAMES])
     return f"<h2>{_count(empty, 'class', 'classes')} without an image</h2><p>{names}</p>{_more(empty)}"
 
 
@@ -142,11 +163,13 @@ def duplicates(result: Duplicates | None) -> str:
         return ""
     text = f"{result.num_within:,} are copies of other evaluated images."
     if result.compared_splits:
-        text += f" {result.num_across:,} are also in {escape(' or '.join(result.compared_splits))}"
+        text += f" {result.num_across:,} are also in {html_text(' or '.join(result.compared_splits))}"
         text += ": accuracy on training images does not predict accuracy on new images." if result.num_across else "."
     rows = [[name, original] for name, original in result.examples[:_MAX_NAMES]]
     names = table(["image", "duplicate of"], rows, text=2)
-    return f"<h2>Duplicate images</h2><p>{text}</p>{names}{_more(result.examples)}"
+    num_named = len(result.examples)  # at most 100 of each kind
+    more = f"<p>… and more: metrics.json names {num_named:,} of them</p>" if num_named > _MAX_NAMES else ""
+    return f"<h2>Duplicate images</h2><p>{text}</p>{names}{more}"
 
 
 def _count(items: Sequence[object], singular: str, plural: str) -> str:

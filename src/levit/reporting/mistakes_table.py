@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from levit.data.labeled_images import LabeledImage
-from levit.reporting.metrics_json import escape_surrogates
+from levit.evaluation.shown_names import shown_names
 from levit.runtime.prediction import Prediction
 
 MISTAKES_FILE = "mistakes.csv"
@@ -24,7 +24,7 @@ class MistakesTable:
     """
 
     def __init__(self, file: Path) -> None:
-        self._stream = file.open("w", encoding="utf-8", newline="")
+        self._stream = file.open("w", encoding="utf-8", errors="backslashreplace", newline="")
         self._writer = csv.writer(self._stream, lineterminator="\n")
         self._writer.writerow(["image", "label", "prediction", "score", "label_score"])
 
@@ -33,8 +33,8 @@ class MistakesTable:
         (best,) = prediction.top(1)
         if best.index != target:
             scores = (f"{best.score:.6f}", f"{float(prediction.scores[target]):.6f}")
-            names = (item.name, prediction.labels[target], best.name)
-            self._writer.writerow([*map(escape_surrogates, names), *scores])
+            names = shown_names(prediction.labels)
+            self._writer.writerow([item.name, names[target], names[best.index], *scores])
 
     def __enter__(self) -> MistakesTable:
         return self

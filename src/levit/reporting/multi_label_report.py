@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from html import escape
-
 import numpy as np
 
 from levit.evaluation.multi_label import LabelMistake, MultiLabelEvaluation
+from levit.evaluation.shown_names import shown_names
 from levit.images.decoding import ImageSource
 from levit.reporting import html_page
 from levit.reporting.charts import draw_histogram
+from levit.reporting.html_page import html_text
 
 _NUM_BINS = 10
 
@@ -31,9 +31,9 @@ def multi_label_report(evaluation: MultiLabelEvaluation) -> str:
 
 def _header(evaluation: MultiLabelEvaluation) -> str:
     return (
-        f"<h1>{escape(evaluation.model)}</h1>\n<p>evaluated on {evaluation.num_evaluated:,} images of "
-        f"<b>{escape(evaluation.data)}</b>, any number of labels each, in {escape(evaluation.engine)}, "
-        f'{escape(evaluation.precision)}</p>\n<p class="dim">Of {evaluation.num_images:,} images '
+        f"<h1>{html_text(evaluation.model)}</h1>\n<p>evaluated on {evaluation.num_evaluated:,} images of "
+        f"<b>{html_text(evaluation.data)}</b>, any number of labels each, in {html_text(evaluation.engine)}, "
+        f'{html_text(evaluation.precision)}</p>\n<p class="dim">Of {evaluation.num_images:,} images '
         f"{evaluation.num_evaluated:,} were evaluated, {len(evaluation.bad_images):,} could not be used."
         f"{html_page.excluded(evaluation.num_excluded)} Data sha256 "
         f"{evaluation.sha256[:16]}….</p>"
@@ -45,7 +45,8 @@ def _cards(evaluation: MultiLabelEvaluation) -> str:
     return html_page.cards(
         [
             (html_page.percent(evaluation.mean_average_precision) or "none", "mean average precision"),
-            (html_page.percent(evaluation.mean_f1) or "none", "mean F1, each label at its best threshold"),
+            (html_page.percent(evaluation.mean_f1) or "none", "mean F1, each label from a score of 50 %"),
+            (html_page.percent(evaluation.mean_best_f1) or "none", "mean F1, each label from its best threshold"),
             (f"{num_occurring:,} of {len(evaluation.labels):,}", "labels that occur"),
             (f"{sum(evaluation.support) / evaluation.num_evaluated:.1f}", "labels per image, on average"),
             (f"{evaluation.images_per_second:,.0f}", "images per second, from file to label"),
@@ -63,7 +64,7 @@ def _mistakes(evaluation: MultiLabelEvaluation) -> str:
 
 def _mistake_photo(evaluation: MultiLabelEvaluation, mistake: LabelMistake) -> tuple[ImageSource, str, str]:
     kind = "missed" if mistake.is_present else "wrongly predicted"
-    label = escape(evaluation.labels[mistake.label])
+    label = html_text(shown_names(evaluation.labels)[mistake.label])
     caption = f"{kind}: <b>{label}</b> ({100 * mistake.score:.0f}&nbsp;%){html_page.file_name(mistake.name)}"
     return mistake.image, mistake.name, caption
 
@@ -75,18 +76,18 @@ def _histogram(evaluation: MultiLabelEvaluation) -> str:
 
 
 def _labels(evaluation: MultiLabelEvaluation) -> str:
-    labels, support = evaluation.labels, evaluation.support
+    labels, support = shown_names(evaluation.labels), evaluation.support
     order = [index for index, count in enumerate(support) if count]
     order.sort(key=lambda index: (evaluation.average_precision[index], labels[index]))
     rows = [
         [labels[index], f"{support[index]:,}", *(html_page.percent(values[index]) for values in
-         (evaluation.average_precision, evaluation.f1, evaluation.thresholds))]
+         (evaluation.average_precision, evaluation.f1, evaluation.best_f1, evaluation.thresholds))]
         for index in order
     ]  # fmt: skip
     note = (
-        '<p class="dim">A label is predicted where its score reaches the threshold, which is the score with the '
-        "highest F1. Thresholds are chosen on the same images, so F1 is optimistic. Labels that do not occur are in "
-        "per_label.csv.</p>"
+        '<p class="dim">F1 is that of predicting a label where its score is at least 50 %. The threshold is the score '
+        "from which on predicting it has the highest F1; it is chosen on the same images, so that the best F1 is "
+        "optimistic. Labels that do not occur are in per_label.csv.</p>"
     )
-    header = ["label", "images", "average precision", "F1", "threshold"]
+    header = ["label", "images", "average precision", "F1", "best F1", "threshold"]
     return html_page.hardest_and_all("labels", header, rows) + note

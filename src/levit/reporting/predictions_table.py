@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from levit.data.labeled_images import LabeledImage
+from levit.evaluation.shown_names import shown_names
 from levit.reporting.metrics_json import escape_surrogates
 from levit.runtime.prediction import Prediction
 
@@ -18,7 +20,7 @@ class PredictionsTable:
     """Writer of a parquet file with a row per image: name, label, and the five most probable labels with scores.
 
     Columns: `image`, `label`, `prediction1` … `prediction5` (strings) and `score1` … `score5` (float32 in [0, 1]); null
-    where the model has fewer classes.
+    where the model chose among fewer classes.
 
     Args:
         file: the file to write; it is complete when the context ends.
@@ -42,9 +44,11 @@ class PredictionsTable:
 
     def add(self, item: LabeledImage, prediction: Prediction, target: int) -> None:
         """Add the row of an image: an `on_prediction` callback of `evaluate`."""
-        row: dict[str, Any] = {"image": escape_surrogates(item.name), "label": prediction.labels[target]}
+        names = shown_names(prediction.labels)
+        row: dict[str, Any] = {"image": escape_surrogates(item.name), "label": escape_surrogates(names[target])}
         for rank, label in enumerate(prediction.top(_NUM_PREDICTIONS), start=1):
-            row |= {f"prediction{rank}": label.name, f"score{rank}": label.score}
+            if prediction.logits[label.index] > -inf:  # of the labels among which the model chose
+                row |= {f"prediction{rank}": escape_surrogates(names[label.index]), f"score{rank}": label.score}
         self._rows.append(row)
         if len(self._rows) == _BATCH_ROWS:
             self._flush()

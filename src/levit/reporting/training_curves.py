@@ -52,7 +52,7 @@ def draw_training_curves(file: Path, rows: Rows, metric: str, *, best: tuple[int
 
 
 def _plot_metric(axes: Axes, rows: Rows, metric: str, style: Mapping[str, Any]) -> None:
-    """Plot the metric in per cent, of the network and of its average."""
+    """Plot the metric in percent, of the network and of its average."""
     epochs = [row["epoch"] for row in rows]
     curves = {metric: ("validation", _GREEN), f"ema_{metric}": ("moving average", _ORANGE)}
     for name, (label, color) in curves.items():

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from levit.checkpoints.recognition import is_checkpoint
-from levit.errors import ConfigError
+from levit.errors import ConfigError, EngineError
 from levit.images.decoding import MAX_PIXELS, ImageSource
 from levit.images.sources import is_image_source
 from levit.runtime.engine import Engine, Precision
@@ -20,6 +20,7 @@ from levit.runtime.image_results import ImageComputation, ImageResult, convert_r
 from levit.runtime.opened_model import ModelOptions, OpenedModel, open_shared
 from levit.runtime.prediction import Embedding, Prediction
 from levit.spec.artifact import Artifact
+from levit.spec.field_values import check_count
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,19 +28,18 @@ if TYPE_CHECKING:
 
     from levit.checkpoints.checkpoint import Checkpoint
 
-# For type checkers, a list of paths is no list of images of any type, so both have an overload.
+# For type checkers, a list of paths is not a list of images of any type, so both have an overload.
 Image = TypeVar("Image", bound=ImageSource)
 Images = list[ImageSource] | tuple[ImageSource, ...]
 
 
 class Classifier:
-    """Image classifier with an exported model or a checkpoint.
+    """Image classifier for an exported model, a checkpoint or a model name.
 
     torch is needed only for `engine="torch"` and for checkpoints in `.pth` files.
 
     It may be shared between threads. The compiled network lives until `close()` or the end of a `with` block, or as
-    long as the classifier; see `levit.runtime.engine.Engine`, also about forked processes. An image for which a logit
-    is not finite has an error; a model that gives such logits for a uniform gray image is refused when that happens.
+    long as the classifier; see `levit.runtime.engine.Engine`, also about forked processes.
 
     Args:
         model: an exported `.onnx` file; a checkpoint (argument or result of `levit.read_checkpoint`), which is folded
@@ -52,9 +52,10 @@ class Classifier:
         threads: number of threads, at least 1; None for the number of cores that this process may use.
         max_pixels: largest accepted product of width and height, by default 100 million; larger images are refused
             before they are decoded. JPEG files decoded at a fraction of their size may have four times as many.
-        preprocessing: "fast", within 0.05 gray levels of Pillow in the mean (1 for JPEG files several times as large
+        preprocessing: "fast", within 0.05 gray levels of Pillow on average (1 for JPEG files several times as large
             as needed, which are decoded at a fraction of their size); or "exact", bit for bit as Pillow.
-        provider: execution provider of onnxruntime ("cpu", "cuda"), or device of torch ("cpu", "cuda", "mps").
+        provider: execution provider of onnxruntime ("cpu", "cuda", "coreml", or the full name of another one), or
+            device of torch ("cpu", "cuda", "mps").
         revision: branch, tag or commit, for a checkpoint on the hub.
 
     A classifier can be pickled, unless it was made from an opened engine: its copy in another process opens the same
@@ -63,9 +64,10 @@ class Classifier:
 
     Raises:
         CheckpointError: the model does not exist, is damaged, or has no revisions.
-        ConfigError: `preprocessing` is unknown, an option does not apply to an opened engine, or the preprocessing of
-            the model does not produce the network's input.
-        EngineError: the engine is not installed, or cannot open the model.
+        ConfigError: an option is invalid or does not apply to an opened engine, or the preprocessing of the model does
+            not produce the network's input.
+        EngineError: the engine is not installed, cannot open the model, or gives logits that are not finite for a
+            uniform gray image too, which is tried after the first such image; otherwise only this image has an error.
         TypeError: `model` is neither a name, a path, a checkpoint, an engine nor None.
 
     Examples:
@@ -94,9 +96,9 @@ class Classifier:
         self._options = ModelOptions(
             Path(model) if isinstance(model, PathLike) else model, engine, precision, threads, provider, revision
         )
-        self._max_pixels = max_pixels
+        self._max_pixels = check_count("max_pixels", max_pixels)
         self._exact = preprocessing == "exact"
-        self._is_copy = False
+        self._is_copy = self._is_closed = False
         self._feature_network = FeatureNetwork(self._options)
         self._opened = self._options.open()
 
@@ -117,6 +119,8 @@ class Classifier:
         return self._computation(opened, self.artifact.architecture.hidden_sizes[-1])
 
     def _computation(self, opened: OpenedModel, width: int) -> ImageComputation:
+        if self._is_closed:  # also with an engine that stays open
+            raise EngineError("the engine is closed", hint="open a new one")
         return opened.computation(
             width, threads=self._options.threads, max_pixels=self._max_pixels, is_exact=self._exact
         )
@@ -147,6 +151,8 @@ class Classifier:
         Later predictions raise an EngineError. An engine that was opened by the caller stays open, as does that of an
         unpickled classifier, which other copies may use.
         """
+        self._is_closed = True
+        vars(self).pop("_logits", None)
         if not self._is_copy:
             self._opened.close()
         self._feature_network.close()
@@ -186,6 +192,7 @@ class Classifier:
             "_max_pixels": self._max_pixels,
             "_exact": self._exact,
             "_is_copy": True,
+            "_is_closed": False,
         }
 
     @overload
@@ -199,7 +206,7 @@ class Classifier:
 
         Args:
             images: a path, the content of a file, an open file, a PIL image, an array or a tensor of torch (see
-                `levit.images.sources.ImageSource`), or a list of these.
+                `levit.images.sources.ImageSource`), or a list of these; for any other iterable use `stream`.
 
         Returns:
             One prediction; or a list in the order of the images, with bad images reported in `Prediction.error`.
@@ -227,9 +234,9 @@ class Classifier:
 
         Raises:
             TypeError: `images` is a single image.
-            ConfigError: `batch_size` is less than 1.
+            ConfigError: `batch_size` is not a whole number of at least 1.
             EngineError: the engine failed or is closed, or the model gives no finite logits at all. It ends the stream,
-                as does an exception of `images` itself.
+                as does an exception of `images` itself, after the predictions of the images before it.
         """
         return convert_results(self._logits.stream(images, batch_size), self._prediction)
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Union, get_args, runtime_checkable
 
 from levit.checkpoints.regular_files import check_regular_file
-from levit.errors import CheckpointError, EngineError, first_line
+from levit.errors import CheckpointError, ConfigError, EngineError, first_line
+from levit.spec.field_values import check_count
 
 if TYPE_CHECKING:
     from array import array
@@ -189,20 +190,21 @@ def open_engine(
         precision: precision of the arithmetic. "auto" is int8 where the file is quantized, with bf16 or fp32 for the
             other layers; otherwise bf16 where the processor computes it natively, or else fp32.
         threads: number of threads, at least 1; None for the number of cores that the process may use.
-        provider: execution provider of onnxruntime: "cpu", "cuda", or the full name of another provider.
+        provider: execution provider of onnxruntime: "cpu", "cuda", "coreml", or the full name of another provider.
         cache_dir: folder in which the engine may keep the compiled model for the next start.
 
     Raises:
-        ConfigError: LEVIT_NATIVE_INSTRUCTIONS names no instruction set of this processor.
-        EngineError: the engine or the precision is unknown, or the engine is not installed or cannot open the model.
+        ConfigError: the engine, the precision or the number of threads is unknown or invalid, `provider` is given to
+            another engine than onnxruntime, or LEVIT_NATIVE_INSTRUCTIONS names no instruction set of this processor.
+        EngineError: the engine is not installed, or cannot open the model or compute in this precision.
     """
     engines = ENGINES | EXPORT_ENGINES
     if engine in CHECKPOINT_ENGINES:
-        raise EngineError(f"engine {engine} opens checkpoints, not ONNX files", hint=f"use auto, {', '.join(engines)}")
+        raise ConfigError(f"engine {engine} opens checkpoints, not ONNX files", hint=f"use auto, {', '.join(engines)}")
     if engine != "auto" and engine not in engines:
         known = ", ".join(["auto", *engines, *CHECKPOINT_ENGINES])
-        raise EngineError(f"no engine is called {engine!r}", hint=f"use {known}")
-    validate_options(precision, threads)
+        raise ConfigError(f"is {engine!r}", source="engine", hint=f"use {known}")
+    threads = validate_options(precision, threads)
     content = model if isinstance(model, bytes) else Path(model)
     if isinstance(content, Path):
         _check_is_file(content)
@@ -217,8 +219,10 @@ def open_engine(
     if engine == "auto":
         engine = "onnxruntime" if provider is not None else default_engine()
     if provider is not None and engine != "onnxruntime":
-        raise EngineError(
-            f"`provider` is an option of onnxruntime, not of {engine}", hint="leave it out, or change the engine"
+        raise ConfigError(
+            f"is an option of onnxruntime, not of {engine}",
+            source="provider",
+            hint="leave it out, or change the engine",
         )
     options: dict[str, Any] = {} if provider is None else {"provider": provider}
     return engines[engine].load(engine)(content, precision=precision, threads=threads, cache_dir=folder, **options)
@@ -242,16 +246,15 @@ def _check_is_file(model: Path) -> None:
         raise EngineError(error.reason, source=error.source, hint=error.hint) from error
 
 
-def validate_options(precision: str, threads: int | None) -> None:
-    """Check the options that all engines share.
+def validate_options(precision: str, threads: int | None) -> int | None:
+    """Check the options that all engines share, and return the number of threads.
 
     Raises:
-        EngineError: the precision is unknown, or the number of threads is not a positive integer.
+        ConfigError: the precision is unknown, or the number of threads is not a positive integer.
     """
-    if threads is not None and (not isinstance(threads, int) or threads < 1):
-        raise EngineError(f"`threads` is {threads!r}", hint="give a whole number of at least 1")
     if precision not in get_args(Precision):
-        raise EngineError(f"`precision` is {precision!r}", hint=f"use one of {', '.join(get_args(Precision))}")
+        raise ConfigError(f"is {precision!r}", source="precision", hint=f"use one of {', '.join(get_args(Precision))}")
+    return None if threads is None else check_count("threads", threads)
 
 
 def default_engine() -> str:

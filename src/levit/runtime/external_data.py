@@ -1,4 +1,4 @@
-"""Refusal of ONNX files whose weights are in files outside their folder."""
+"""Weights of ONNX files in other files: whether there are any, and refusal of those outside the folder."""
 
 from __future__ import annotations
 
@@ -30,12 +30,7 @@ def check_external_data(model: Path | bytes, source: str) -> None:
         EngineError: a name is absolute or leads out of the folder, or is not that of a regular file; or the file cannot
             be read.
     """
-    try:
-        content = model if isinstance(model, bytes) else model.read_bytes()
-    except OSError as error:
-        raise EngineError(f"cannot be read ({error.strerror})", source=source) from error
-    if _KEY.encode() not in content:  # without parsing, which would import onnx
-        return
+    content = _read(model, source)
     folder = None if isinstance(model, bytes) else model.absolute().parent
     for location in _locations(content, source):
         name = printable(location)
@@ -50,8 +45,30 @@ def check_external_data(model: Path | bytes, source: str) -> None:
             raise EngineError(reason, source=source, hint=_HINT) from error
 
 
+def has_external_data(model: Path | bytes) -> bool:
+    """Whether weights of an ONNX model are in other files than its own.
+
+    Args:
+        model: an ONNX file, or its content.
+
+    Raises:
+        EngineError: the file cannot be read or is not an ONNX file.
+    """
+    source = str(model) if isinstance(model, Path) else "the model"
+    return next(_locations(_read(model, source), source), None) is not None
+
+
+def _read(model: Path | bytes, source: str) -> bytes:
+    try:
+        return model if isinstance(model, bytes) else model.read_bytes()
+    except OSError as error:
+        raise EngineError(f"cannot be read ({error.strerror})", source=source) from error
+
+
 def _locations(content: bytes, source: str) -> Iterator[str]:
     """Distinct names of the files that contain weights."""
+    if _KEY.encode() not in content:  # without parsing, which would import onnx
+        return
     import onnx
     from google.protobuf.message import DecodeError
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from levit.managed_engine import ManagedEngine
 from levit.spec.artifact import Artifact
+from levit.spec.network_input import NetworkInput
 
 Logits = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -49,9 +50,11 @@ class FakeEngine(ManagedEngine):
         self.metadata: Mapping[str, str] = artifact.to_metadata()
         self.batches: list[NDArray[np.float32]] = []
         self._logits = logits
+        self._input = NetworkInput(self.name)  # images of any size
 
     def run(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits of normalized images: float32 [B, channels, height, width] -> float32 [B, classes]."""
         with self._computing():
+            self._input.check_values(pixel_values)
             self.batches.append(pixel_values)
             return self._logits(pixel_values)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from levit.errors import CheckpointError, EngineError
+from levit.errors import CheckpointError, EngineError, LevitWarning
+from levit.runtime.external_data import has_external_data
+from levit.runtime.native_format import WrongLogitsError
 from levit.runtime.native_library import BF16_INSTRUCTIONS, chosen_instruction_set
 from levit.runtime.onnx_metadata import read_metadata
 from levit.spec.artifact import Artifact
@@ -15,8 +18,9 @@ if TYPE_CHECKING:
     from levit.runtime.native_engine import NativeEngine
 
 # Largest number of multiply-adds for one image, of networks for which the native engine was measured to be faster than
-# OpenVINO in batches of 16 and for one image, by instruction set and precision: int8 up to LeViT-384, bf16 up to
-# LeViT-256 (for LeViT-384 it is faster for one image only). `python benchmarks/native.py`, docs/speed.md.
+# OpenVINO, by instruction set and precision: int8 up to LeViT-384, bf16 up to LeViT-256. It was faster in batches of 16
+# and for one image, but for one row, LeViT-192 in bf16 for one image (0.63), a short measurement. For LeViT-384 in bf16
+# it was hardly faster at batch 16 (1.03). `python benchmarks/native.py`, benchmarks/results/native.md.
 NATIVE_IS_FASTER = {
     ("amx", "int8"): 2.4e9,
     ("amx", "bf16"): 1.2e9,
@@ -44,7 +48,7 @@ def native_precision(artifact: Artifact, precision: str, instruction_set: str) -
 
 
 def native_is_fastest(artifact: Artifact, precision: str = "auto") -> tuple[bool, str]:
-    """Whether the native engine is the fastest for a model on this machine.
+    """Return whether the native engine is the fastest for a model on this machine.
 
     Args:
         artifact: description of the model.
@@ -73,6 +77,9 @@ def open_native_if_fastest(
 ) -> NativeEngine | None:
     """Open an exported file in the native engine, if that is the fastest and computes its network.
 
+    A file whose logits it computes wrong is a warning. One with weights in other files would be packed at each start,
+    since the cache does not know their content, so it is left to other engines.
+
     Args:
         model: an ONNX file, or its content.
         precision: "auto", "fp32", "bf16" or "int8".
@@ -86,10 +93,15 @@ def open_native_if_fastest(
         ConfigError: LEVIT_NATIVE_INSTRUCTIONS names no instruction set of this processor.
     """
     try:
-        if not native_is_fastest(Artifact.from_metadata(read_metadata(model)), precision)[0]:
+        is_fastest, _ = native_is_fastest(Artifact.from_metadata(read_metadata(model)), precision)
+        if not is_fastest or has_external_data(model):
             return None
         from levit.runtime.native_engine import NativeEngine
 
         return NativeEngine(model, precision=precision, threads=threads, cache_dir=cache_dir)
+    except WrongLogitsError as error:
+        source = model if isinstance(model, Path) else "the model"
+        warnings.warn(f"{source}: the native engine is not used: {error.reason}", LevitWarning, stacklevel=2)
     except (CheckpointError, EngineError):
-        return None
+        pass
+    return None

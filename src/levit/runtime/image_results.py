@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from PIL.Image import Image
 
-from levit.errors import ConfigError, EngineError, ImageError
+from levit.errors import EngineError, ImageError
 from levit.images.decoding import ImageSource, describe_source, snapshot_source
 from levit.images.sources import is_image_source
 from levit.managed_engine import ProcessGuard, schedule
 from levit.runtime.decoded_batch import DecodedBatch, DecodingImage, Pixels, collect
 from levit.runtime.engine import ByteEngine, ImageEngine, Row
+from levit.spec.field_values import check_count
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,6 +60,7 @@ class ImageComputation:
         width: number of values that the network gives for each image.
         image_size: height and width of the network's input in pixels.
         threads: number of threads that decode images.
+        max_pixels: largest number of pixels of an image.
         source: name of the model in errors.
     """
 
@@ -70,11 +72,12 @@ class ImageComputation:
         width: int,
         image_size: tuple[int, int],
         threads: int,
+        max_pixels: int,
         source: str,
     ) -> None:
         self._engine, self._read = engine, read
         self._width, self._image_size = width, image_size
-        self._threads, self._source = threads, source
+        self._threads, self._max_pixels, self._source = threads, max_pixels, source
         self._is_verified = False
 
     def preprocess(self, image: ImageSource) -> NDArray[np.uint8]:
@@ -124,17 +127,17 @@ class ImageComputation:
 
         Raises:
             TypeError: `images` is a single image.
-            ConfigError: `batch_size` is less than 1.
-            EngineError: as for `one`; it ends the stream, as does an exception of `images` itself.
+            ConfigError: `batch_size` is not a whole number of at least 1.
+            EngineError: as for `one`; it ends the stream. An exception of `images` itself ends it after the results of
+                the images before it.
         """
         if is_image_source(images):
             raise TypeError("stream takes an iterable of images: call the classifier with a single image")
-        if batch_size < 1:
-            raise ConfigError(f"is {batch_size}", source="batch_size", hint="give at least 1")
-        return self._stream(iter(images), batch_size)
+        return self._stream(iter(images), check_count("batch_size", batch_size))
 
     def _stream(self, sources: Iterator[ImageSource], batch_size: int) -> Generator[ImageResult, None, None]:
         decoding: deque[DecodingImage] = deque()
+        failures: list[Exception] = []  # of the sources, at most one
         computing: deque[tuple[DecodedBatch, Future[NDArray[np.float32]]]] = deque()
         guard = ProcessGuard("this stream")
         is_exiting = sys.is_finalizing  # global names are gone when an unfinished stream is deleted at exit
@@ -142,8 +145,9 @@ class ImageComputation:
         try:
             while True:
                 guard.check()
-                for source in islice(sources, 2 * batch_size - len(decoding)):
-                    image = schedule(pool, self._read_pixels, snapshot_source(source))
+                for source in _until_failure(islice(sources, 2 * batch_size - len(decoding)), failures):
+                    snapshot = snapshot_source(source, max_pixels=self._max_pixels)
+                    image = schedule(pool, self._read_pixels, snapshot)
                     decoding.append(DecodingImage(describe_source(source), image))
                 if not decoding:
                     break
@@ -157,6 +161,8 @@ class ImageComputation:
                     yield from self._queued_results(*computing.popleft())
             for batch, rows in computing:
                 yield from self._queued_results(batch, rows)
+            if failures:
+                raise failures.pop()  # without a reference from this frame, which its traceback refers to
         finally:
             if not is_exiting():
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -227,6 +233,16 @@ class ImageComputation:
                     hint="its weights are damaged, or too large for the precision",
                 )
             self._is_verified = True
+
+
+def _until_failure(sources: Iterator[ImageSource], failures: list[Exception]) -> Iterator[ImageSource]:
+    """The sources up to an exception, which is kept; none after it."""
+    if failures:
+        return
+    try:
+        yield from sources
+    except Exception as error:
+        failures.append(error)
 
 
 def _has_numpy() -> bool:

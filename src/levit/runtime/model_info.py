@@ -62,11 +62,15 @@ def native_engine() -> str:
         fastest, *others = instruction_sets()
     except EngineError as error:
         return error.reason
-    return f"{fastest} (this processor also has {', '.join(others)})" if others else fastest
+    return f"{fastest} (also available: {', '.join(others)})" if others else fastest
 
 
-def default_execution(artifact: Artifact) -> tuple[str, str, str]:
+def default_execution(artifact: Artifact, file: Path | None = None) -> tuple[str, str, str]:
     """Predict how `levit.Classifier` runs a model on this machine by default.
+
+    Args:
+        artifact: description of the model.
+        file: its exported file, which the native engine may have refused before; None for a checkpoint.
 
     Returns:
         Name of the engine, precision, and the reasons for both.
@@ -77,8 +81,12 @@ def default_execution(artifact: Artifact) -> tuple[str, str, str]:
     from levit.runtime.native_library import chosen_instruction_set
 
     is_native, reason = native_is_fastest(artifact)
-    engine = default_engine()
-    if engine == "native" or (is_native and cache_folder("compiled") is not None):
+    folder, engine = cache_folder("compiled"), default_engine()
+    if is_native and engine != "native" and folder is not None and file is not None:
+        refusal = _native_refusal(file, folder)
+        if refusal is not None:
+            is_native, reason = False, f"the native engine is not used: {refusal}"
+    if engine == "native" or (is_native and folder is not None):
         precision, why = choose_native_precision("auto", artifact, chosen_instruction_set(), "the model")
         return "native", precision, f"{reason}; {why}"
     if engine == "onnxruntime":
@@ -93,3 +101,16 @@ def default_execution(artifact: Artifact) -> tuple[str, str, str]:
     }
     suffix = exactness[has_exact_int8()] if choice.precision == "int8" else ""
     return engine, choice.precision, f"{choice.reason}{suffix}; {reason}"
+
+
+def _native_refusal(file: Path, folder: Path) -> str | None:
+    """Why `engine="auto"` leaves a file to another engine, although the native one is faster for its size."""
+    from levit.runtime.external_data import has_external_data
+    from levit.runtime.native_models import find_refusal
+
+    if file.suffix.lower() == OPENVINO_SUFFIX:
+        return "the file is in OpenVINO's format"
+    if has_external_data(file):
+        return "the weights are in other files"
+    refusal = find_refusal(file, folder)
+    return None if refusal is None else refusal.reason

@@ -43,16 +43,17 @@ def open_model(
         engine: name of an engine for ONNX files or for checkpoints, or "auto".
         precision: precision of the arithmetic, as in `levit.runtime.engine.open_engine`.
         threads: number of threads; None for the number of cores that the process may use.
-        provider: execution provider of onnxruntime, or device of torch.
+        provider: execution provider of onnxruntime, or device of torch; see `levit.Classifier`.
         revision: branch, tag or commit, for a checkpoint on the hub.
 
     Raises:
         CheckpointError: the model does not exist, is damaged, or has no revisions.
+        ConfigError: an option is invalid, see `open_engine`.
         EngineError: the engine is not installed, or cannot open the model.
     """
     if engine in CHECKPOINT_ENGINES:
         checkpoint = _read_checkpoint(model, engine, revision)
-        validate_options(precision, threads)
+        threads = validate_options(precision, threads)
         return CHECKPOINT_ENGINES[engine].load(engine)(
             checkpoint, precision=precision, threads=threads or usable_cores(), provider=provider
         )
@@ -107,6 +108,33 @@ def find_artifact(model: str | PathLike[str] | None, *, revision: str | None = N
     Raises:
         CheckpointError: the file does not exist, is not a checkpoint, or has no revisions.
     """
+    file = find_model_file(model, revision=revision)
+    if model is None or is_artifact(model):
+        return file
+    from levit.checkpoints.reading import read_checkpoint_file  # exported files need none of its modules
+
+    folder = cache_folder("folded")
+    if folder is None:
+        return fold_checkpoint(read_checkpoint_file(file, model))
+    key = _content_key(model, file)
+    cached = _find_cached(folder, key)
+    if cached is not None:
+        return cached
+    content = fold_checkpoint(read_checkpoint_file(file, model))
+    cached = folder / f"{key}-{hashlib.sha256(content).hexdigest()}.onnx"
+    return cached if write_cached(content, cached) else content
+
+
+def find_model_file(model: str | PathLike[str] | None, *, revision: str | None = None) -> Path:
+    """Find the exported file or the weight file of a model, without reading it; published weights are downloaded.
+
+    Args:
+        model: as for `find_artifact`.
+        revision: as for `find_artifact`.
+
+    Raises:
+        CheckpointError: the file does not exist, or has no revisions.
+    """
     if model is None:
         check_no_revision(revision, EMBEDDED_MODEL, "the embedded model")
         return _EMBEDDED_FOLDER / EMBEDDED_MODEL
@@ -116,19 +144,7 @@ def find_artifact(model: str | PathLike[str] | None, *, revision: str | None = N
             raise CheckpointError("no such file", source=fspath(model))
         check_regular_file(Path(model))
         return Path(model)
-    from levit.checkpoints.reading import read_checkpoint_file  # exported files need none of its modules
-
-    weights = find_weights(model, revision=revision)
-    folder = cache_folder("folded")
-    if folder is None:
-        return fold_checkpoint(read_checkpoint_file(weights, model))
-    key = _content_key(model, weights)
-    cached = _find_cached(folder, key)
-    if cached is not None:
-        return cached
-    content = fold_checkpoint(read_checkpoint_file(weights, model))
-    cached = folder / f"{key}-{hashlib.sha256(content).hexdigest()}.onnx"
-    return cached if write_cached(content, cached) else content
+    return find_weights(model, revision=revision)
 
 
 def _find_cached(folder: Path, key: str) -> Path | None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
 from levit.errors import first_line
+from levit.images.transform import normalize
 from levit.runtime.int8_arithmetic import has_exact_int8
-from levit.runtime.native_format import OtherFormError
-from levit.runtime.native_network import NativeNetwork
+from levit.runtime.native_format import OtherFormError, UnverifiedError, WrongLogitsError
+from levit.runtime.native_network import COLORS, NativeNetwork
 from levit.spec.artifact import Artifact
 
 # Largest difference to the reference on a random image, relative to the largest logit: rounding in another order. In
@@ -27,7 +29,9 @@ _OPSET = 21  # the evaluator of onnx knows DequantizeLinear from 19 on; the oper
 def check_packed(packed: Mapping[str, bytes], model: onnx.ModelProto) -> None:
     """Compare the logits of a random image with those of OpenVINO, or of onnx's evaluator.
 
-    The latter is used where OpenVINO is not installed, or its sums in int8 saturate on this processor.
+    The latter is used where OpenVINO is not installed, or its sums in int8 saturate on this processor. The native
+    engine computes the image in one thread; the tests check that logits depend on neither threads nor batches. It
+    normalizes the pixels itself where an image has three channels.
 
     Args:
         packed: packed models by the precision of the layers that are not quantized.
@@ -35,25 +39,31 @@ def check_packed(packed: Mapping[str, bytes], model: onnx.ModelProto) -> None:
 
     Raises:
         CheckpointError: the metadata are missing or invalid.
-        OtherFormError: they differ by more than rounding, or the evaluator cannot compute the graph.
+        OtherFormError: the output has another shape, or the reference is not finite.
+        UnverifiedError: the evaluator cannot compute the graph.
+        WrongLogitsError: the logits differ by more than rounding.
     """
     artifact = Artifact.from_metadata({pair.key: pair.value for pair in model.metadata_props})
-    image = random_image(artifact)
+    image = pixels = random_image(artifact)
+    if pixels.dtype == np.uint8:
+        image = normalize(pixels, artifact.preprocessing)
     saturates = artifact.precision == "int8" and has_exact_int8() is False
     is_openvino = find_spec("openvino") is not None and not saturates
     name = "OpenVINO" if is_openvino else "onnx"
     expected = _run_openvino(model, image) if is_openvino else evaluate(model, image)
+    if not np.isfinite(expected).all():
+        raise OtherFormError(f"its logits of a random image are not finite in {name}, so they cannot be compared")
     for precision, content in packed.items():
         native = NativeNetwork(content, threads=1)
-        actual = native.run(image)
+        actual = native.run(pixels)
         native.close()
         if actual.shape != expected.shape:
             raise OtherFormError(f"its output has the shape {list(expected.shape)}, not {list(actual.shape)}")
         largest = max(float(np.abs(expected).max()), _SMALLEST)  # all logits may be zero
         difference = float(np.abs(actual - expected).max()) / largest
         tolerance = _TOLERANCES["int8" if artifact.precision == "int8" else precision]
-        if np.isfinite(expected).all() and not difference <= tolerance:
-            raise OtherFormError(f"its logits of a random image differ from those of {name} by {difference:.2g}")
+        if not difference <= tolerance:  # also where it is not a number
+            raise WrongLogitsError(f"its logits of a random image differ from those of {name} by {difference:.2g}")
 
 
 def evaluate(model: onnx.ModelProto, batch: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -67,7 +77,7 @@ def evaluate(model: onnx.ModelProto, batch: NDArray[np.float32]) -> NDArray[np.f
         The first output of the graph: logits, float32 [B, classes].
 
     Raises:
-        OtherFormError: the evaluator cannot compute the graph.
+        UnverifiedError: the evaluator cannot compute the graph.
 
     Examples:
         >>> from levit.runtime.model_resolution import find_artifact
@@ -85,16 +95,18 @@ def evaluate(model: onnx.ModelProto, batch: NDArray[np.float32]) -> NDArray[np.f
     try:
         (logits, *_) = ReferenceEvaluator(newer).run(None, {newer.graph.input[0].name: batch})
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise OtherFormError(f"the evaluator of onnx cannot compute it ({first_line(error)})") from error
+        raise UnverifiedError(f"the evaluator of onnx cannot compute it ({first_line(error)})") from error
     return np.asarray(logits, np.float32)
 
 
-def random_image(artifact: Artifact) -> NDArray[np.float32]:
-    """Smooth random image, normalized: float32 [1, channels, height, width]."""
+def random_image(artifact: Artifact) -> NDArray[Any]:
+    """Smooth random image: uint8 [1, height, width, 3], or of other channels normalized, float32 [1, channels, …]."""
     shape = (1, artifact.architecture.num_channels, *artifact.architecture.image_height_width)
     steps = np.random.default_rng(0).standard_normal(shape)
     smooth = np.cumsum(np.cumsum(steps, 2), 3)
-    image: NDArray[np.float32] = ((smooth - smooth.mean()) / max(smooth.std(), 1e-6)).astype(np.float32)
+    image: NDArray[Any] = ((smooth - smooth.mean()) / max(smooth.std(), 1e-6)).astype(np.float32)
+    if artifact.architecture.num_channels == COLORS:
+        image = np.clip(128 + 64 * image, 0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
     return image
 
 

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.util import find_spec
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,19 @@ from levit.managed_engine import ManagedEngine, ProcessGuard, schedule
 from levit.runtime.cpu_count import usable_cores
 from levit.runtime.engine import Engine, open_engine
 from levit.runtime.native_format import OtherFormError
-from levit.runtime.native_library import BF16_INSTRUCTIONS, INT16_INSTRUCTIONS, chosen_instruction_set
+from levit.runtime.native_library import (
+    BF16_INSTRUCTIONS,
+    INT16_INSTRUCTIONS,
+    MAX_INT16_KEYS,
+    chosen_instruction_set,
+)
 from levit.runtime.native_models import open_packed
 from levit.runtime.native_network import NativeNetwork
+from levit.runtime.onnx_metadata import read_metadata
+from levit.spec.architecture import Architecture
 from levit.spec.artifact import Artifact
+from levit.spec.blocks import AttentionBlock, encoder_blocks
+from levit.spec.network_input import NetworkInput
 
 if TYPE_CHECKING:
     from array import array
@@ -28,12 +38,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_INPUT = NetworkInput("the native engine")  # the network knows its sizes
+_WITHOUT_BF16 = "because this engine computes bf16 only with AMX and with Arm's i8mm"
+
+
 class NativeEngine(ManagedEngine):
     """Exported file in the native engine; a `ByteEngine`.
 
-    Quantized layers are computed in int8, all others in bf16 where the processor multiplies it (AMX, i8mm), or else
-    in fp32; attention between quantized layers also in int16. The weights are packed on first use, and kept in
-    `cache_dir`. An engine may be shared between threads.
+    Quantized layers are computed in int8, all others in bf16 with AMX and with Arm's i8mm, or else in fp32; attention
+    between quantized layers also in int16. The weights are packed on first use, and kept in `cache_dir`. An engine may
+    be shared between threads. The logits of an image depend neither on their number nor on the other images of a batch.
 
     Args:
         model: an ONNX file of `levit export`, or its content.
@@ -59,18 +73,15 @@ class NativeEngine(ManagedEngine):
         cache_dir: Path | None = None,
     ) -> None:
         super().__init__(ProcessGuard("this native engine"))  # the network has threads from the first batch on
-        bf16 = precision != "fp32" and chosen_instruction_set() in BF16_INSTRUCTIONS
         source = str(model) if isinstance(model, Path) else "the model"
-        packed = open_packed(
-            model, None if cache_dir is None else cache_dir / "native", bf16=bf16, half_attention=precision != "fp32"
-        )
+        artifact = Artifact.from_metadata(read_metadata(model))
+        self.precision, self.reason = choose_precision(precision, artifact, chosen_instruction_set(), source)
+        packed = open_packed(model, cache_dir, precision)
         threads = threads or usable_cores()
         self._network = NativeNetwork(packed, threads=threads)
         # Those of a stream; each is used by one thread at a time.
         self._idle = deque([self._network] if threads == 1 else [])
         self.metadata: Mapping[str, str] = self._network.metadata
-        artifact = Artifact.from_metadata(self.metadata)
-        self.precision, self.reason = choose_precision(precision, artifact, self._network.instruction_set, source)
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="levit-native")
         self._slots = threading.Semaphore(threads + 1)  # one batch of each thread, and one that waits
 
@@ -80,10 +91,9 @@ class NativeEngine(ManagedEngine):
         Raises:
             EngineError: the batch does not fit the network.
         """
-        import numpy as np
-
         with self._computing():
-            return self._network.run(np.asarray(pixel_values, np.float32))
+            _INPUT.check_values(pixel_values)
+            return self._network.run(pixel_values)
 
     def run_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Logits of images with the lowest latency: uint8 [B, height, width, 3] -> float32 [B, classes].
@@ -133,11 +143,7 @@ class NativeEngine(ManagedEngine):
 
 
 def _run_images(network: NativeNetwork, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    if images.dtype != "uint8":
-        raise EngineError(
-            f"the native engine cannot run a batch of shape {list(images.shape)}: images are uint8, and this is "
-            f"{images.dtype}"
-        )
+    _INPUT.check_images(images)
     return network.run(images)
 
 
@@ -184,14 +190,23 @@ def choose_precision(requested: str, artifact: Artifact, instruction_set: str, s
     """
     has_bf16 = instruction_set in BF16_INSTRUCTIONS
     in_float = "bf16" if requested != "fp32" and has_bf16 else "fp32"
+    reason = "which this processor computes natively" if has_bf16 else _WITHOUT_BF16
     if requested in ("fp32", in_float):
         reason = "as requested"
-    else:
-        reason = "which this processor computes natively" if has_bf16 else "because this processor has no fast bf16"
     if artifact.precision == "int8":
-        attention = " and attention in int16" if requested != "fp32" and instruction_set in INT16_INSTRUCTIONS else ""
+        is_int16 = requested != "fp32" and instruction_set in INT16_INSTRUCTIONS
+        attention = _int16_attention(artifact.architecture) if is_int16 else ""
         quantized = f"the file is quantized; other layers are computed in {in_float}{attention}"
         return "int8", f"{quantized}, {reason}; instructions: {instruction_set}"
     if requested == "int8":
         raise EngineError("not quantized", source=source, hint="export it in int8 with `levit export`")
     return in_float, f"{in_float}, {reason}; instructions: {instruction_set}"
+
+
+def _int16_attention(architecture: Architecture) -> str:
+    """Which attention of a quantized network is computed in int16, behind "other layers are computed in fp32"."""
+    blocks = [block for block in encoder_blocks(architecture) if isinstance(block, AttentionBlock)]
+    is_int16 = [prod(block.input_grid) <= MAX_INT16_KEYS for block in blocks]
+    if not any(is_int16):
+        return ""
+    return f" and attention{'' if all(is_int16) else f' over up to {MAX_INT16_KEYS:,} tokens'} in int16"

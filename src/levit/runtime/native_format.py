@@ -17,6 +17,14 @@ class OtherFormError(EngineError):
     """The native engine cannot compute a network of this form."""
 
 
+class WrongLogitsError(OtherFormError):
+    """The native engine computes other logits than the reference."""
+
+
+class UnverifiedError(OtherFormError):
+    """The logits are not verified, because the reference that is installed cannot compute the network."""
+
+
 def join_metadata(model_file: bytes, metadata: Mapping[str, str]) -> bytes:
     """Append the metadata of the exported file to a model file."""
     tail = json.dumps(dict(metadata)).encode()

@@ -92,7 +92,7 @@ class LayerReader:
             array: NDArray[Any] = numpy_helper.to_array(self._tensors[name])
         except (LookupError, TypeError, ValueError) as error:  # of another type or length
             raise _other_form(layer) from error
-        if array.dtype.kind in "cO":  # complex numbers and texts
+        if array.dtype.kind in "cO":  # complex numbers and strings
             raise _other_form(layer)
         return array
 

@@ -18,6 +18,7 @@ INSTRUCTIONS_VARIABLE = "LEVIT_NATIVE_INSTRUCTIONS"
 
 BF16_INSTRUCTIONS = ("amx", "i8mm")  # instruction sets with products of bf16
 INT16_INSTRUCTIONS = ("avx512", "avxvnni", "avx2", "portable")  # with attention in int16 between layers in int8
+MAX_INT16_KEYS = 1024  # tokens, above which attention is in fp32 (native/attention_int16.h)
 
 LIBRARY_NAME = "levit_native.so"  # beside this file, on every system; `hatch_build.py` writes it
 
@@ -98,6 +99,5 @@ def _load(file: Path) -> ctypes.CDLL:
         function.argtypes = [_POINTER, _POINTER, ctypes.c_int64, _POINTER]
     library.levit_close.restype, library.levit_close.argtypes = None, [_POINTER]
     library.levit_sizes.restype, library.levit_sizes.argtypes = None, [_POINTER, _POINTER]
-    library.levit_target.restype, library.levit_target.argtypes = _TEXT, [_POINTER]
     library.levit_supported.restype, library.levit_supported.argtypes = _TEXT, [ctypes.c_int]
     return library

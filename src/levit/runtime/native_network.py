@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _FLOAT_BYTES = 4
-_COLORS = 3  # channels of images that are normalized
+COLORS = 3  # channels of images that are normalized
 
 
 class NativeNetwork:
     """Packed model that the native library has opened.
 
-    Several threads may run it; their batches are computed one after the other. Its own threads start with the first
-    batch, so that a process may be forked before.
+    Several threads may run it; their batches are computed one after the other. `close` must not be called while one of
+    them does. Its own threads start with the first batch, so that a process may be forked before.
 
     Args:
         packed: result of `levit.runtime.native_packing.pack`, or its copy-on-write memory map.
@@ -47,17 +47,16 @@ class NativeNetwork:
         size, self.metadata = split_metadata(memoryview(packed))
         self._file = packed if isinstance(packed, mmap.mmap) else _in_pages(packed)
         error = ctypes.c_char_p()
-        name = instruction_set or chosen_instruction_set()
+        self.instruction_set = instruction_set or chosen_instruction_set()
         self._first = ctypes.c_char.from_buffer(self._file)  # while it exists, the map cannot be closed
         self._handle: int | None = self._library.levit_open(
-            ctypes.addressof(self._first), size, threads, name.encode(), ctypes.byref(error)
+            ctypes.addressof(self._first), size, threads, self.instruction_set.encode(), ctypes.byref(error)
         )
         if not self._handle:
             raise EngineError(f"the native library cannot open it ({(error.value or b'').decode()})")
         sizes = (ctypes.c_int32 * 4)()
         self._library.levit_sizes(self._handle, sizes)
         self._channels, self._height, self._width, self._labels = sizes
-        self.instruction_set: str = self._library.levit_target(self._handle).decode()
 
     def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         """Compute logits.
@@ -70,10 +69,12 @@ class NativeNetwork:
             Logits, float32 [B, classes].
 
         Raises:
-            EngineError: the shape does not fit, the network takes no pixels, or there is too little memory.
+            EngineError: the shape does not fit, the network is closed or takes no pixels, or there is too little
+                memory.
         """
         import numpy as np
 
+        handle = self._opened()
         is_pixels = batch.dtype == np.uint8
         if is_pixels:
             self._check_takes_pixels()
@@ -85,26 +86,37 @@ class NativeNetwork:
         batch = np.ascontiguousarray(batch)
         logits = np.empty((len(batch), self._labels), np.float32)
         function = self._library.levit_run_pixels if is_pixels else self._library.levit_run_values
-        if function(self._handle, batch.ctypes.data, len(batch), logits.ctypes.data):
+        if function(handle, batch.ctypes.data, len(batch), logits.ctypes.data):
             raise EngineError(f"the native engine cannot run a batch of shape {list(batch.shape)}: out of memory")
         return logits
 
     def run_bytes(self, images: Sequence[bytes]) -> list[array[float]]:
         """Compute logits without numpy, see `levit.runtime.engine.ByteEngine`."""
+        handle = self._opened()
         self._check_takes_pixels()
         size = self._height * self._width * self._channels
         if any(len(image) != size for image in images):
             reason = f"an image has {size} bytes: {self._height}x{self._width} pixels of {self._channels}"
             raise EngineError(f"the native engine cannot run images of another size: {reason}")
         logits = array("f", bytes(len(images) * self._labels * _FLOAT_BYTES))
-        if self._library.levit_run_pixels(self._handle, b"".join(images), len(images), logits.buffer_info()[0]):
+        if self._library.levit_run_pixels(handle, b"".join(images), len(images), logits.buffer_info()[0]):
             raise EngineError(f"the native engine cannot run {len(images)} images: out of memory")
         return [logits[start : start + self._labels] for start in range(0, len(logits), self._labels)]
 
+    def _opened(self) -> int:
+        """Handle of the library.
+
+        Raises:
+            EngineError: the network is closed.
+        """
+        if self._handle is None:
+            raise EngineError("the native network is closed", hint="open a new one")
+        return self._handle
+
     def _check_takes_pixels(self) -> None:
         """Refuse pixels where the model has no mean and deviation for them."""
-        if self._channels != _COLORS:
-            reason = f"the native engine normalizes images of {_COLORS} channels, not of {self._channels}"
+        if self._channels != COLORS:
+            reason = f"the native engine normalizes images of {COLORS} channels, not of {self._channels}"
             raise EngineError(reason, hint="give normalized values to `run`")
 
     def share(self, *, threads: int) -> NativeNetwork:

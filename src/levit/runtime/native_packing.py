@@ -20,7 +20,7 @@ from levit.deployment.node_names import HEAD
 from levit.runtime.native_format import FORMAT_VERSION, OtherFormError, join_metadata
 from levit.runtime.native_layers import Layer, LayerReader
 from levit.runtime.rewritten_graph import OUTPUT_KEY
-from levit.spec.architecture import Architecture
+from levit.spec.architecture import Architecture, Grid
 from levit.spec.artifact import Artifact
 from levit.spec.blocks import AttentionBlock, EncoderBlock, MlpBlock, StemLayer, encoder_blocks, stem_layers
 
@@ -74,7 +74,8 @@ class _Packer:
         if architecture.num_channels > MAX_CHANNELS:
             raise OtherFormError(f"the native engine reads at most {MAX_CHANNELS} channels")
         _check_activations(architecture)
-        convolutions = [self.convolution(layer, architecture) for layer in stem_layers(architecture)]
+        grids = [architecture.image_height_width, *architecture.stem_grids]  # inputs and outputs of the convolutions
+        convolutions = [self.convolution(layer, grids[index]) for index, layer in enumerate(stem_layers(architecture))]
         blocks = [self.block(block) for block in encoder_blocks(architecture)]
         self.labels = self.head(architecture)
         records = struct.calcsize(_HEADER) + sum(
@@ -108,10 +109,7 @@ class _Packer:
         activation = _ACTIVATIONS[architecture.activation]
         return b"LEVITNAT", FORMAT_VERSION, activation, size, *sizes, *counts, *scale, *shift
 
-    def convolution(self, layer: StemLayer, architecture: Architecture) -> tuple[int, ...]:
-        inputs = architecture.image_height_width
-        if layer.name != stem_layers(architecture)[0].name:
-            inputs = architecture.stem_grids[int(layer.name.removeprefix("stem.convolution")) - 2]
+    def convolution(self, layer: StemLayer, inputs: Grid) -> tuple[int, ...]:
         content = self.reader.layer(layer.name)
         before, after = layer.padding
         if before != after:

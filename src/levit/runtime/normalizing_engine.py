@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from levit.images.transform import normalize
 from levit.managed_engine import ManagedEngine, ProcessGuard, schedule
 from levit.runtime.engine import Engine, ImageEngine
+from levit.spec.artifact import Artifact
+from levit.spec.network_input import NetworkInput
 from levit.spec.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -41,21 +43,29 @@ class NormalizingEngine(ManagedEngine):
         self.name, self.precision, self.reason = engine.name, engine.precision, engine.reason
         self.metadata: Mapping[str, str] = engine.metadata
         self._engine = engine
+        architecture = Artifact.from_metadata(engine.metadata).architecture
+        self._input = NetworkInput.of_architecture(engine.name, architecture)
         self._preprocessing = preprocessing
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="levit-compute")
 
     def run(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits of normalized images: float32 [B, channels, height, width] -> float32 [B, classes]."""
-        return self._engine.run(pixel_values)
+        with self._computing():
+            return self._engine.run(pixel_values)
 
     def run_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Logits of images: uint8 [B, height, width, 3] -> float32 [B, classes]."""
-        return self.run(normalize(images, self._preprocessing))
+        with self._computing():
+            return self._run_images(images)
 
     def submit(self, images: NDArray[np.uint8], batch_size: int) -> Future[NDArray[np.float32]]:
         """Start computing one batch of a stream: uint8 [B, height, width, 3] -> future of float32 [B, classes]."""
         with self._computing():
-            return schedule(self._worker, self.run_images, images)
+            return schedule(self._worker, self._run_images, images)
+
+    def _run_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self._input.check_images(images)
+        return self._engine.run(normalize(images, self._preprocessing))
 
     def _release(self) -> None:
         self._worker.shutdown(wait=True)

@@ -18,6 +18,7 @@ from levit.managed_engine import ManagedEngine, ProcessGuard, schedule
 from levit.runtime.cpu_count import usable_cores
 from levit.runtime.external_data import check_external_data
 from levit.spec.artifact import Artifact
+from levit.spec.network_input import NetworkInput
 from levit.spec.preprocessing import Preprocessing
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "coreml": "CoreMLExecutionProvider"}
@@ -79,6 +80,7 @@ class OnnxRuntimeEngine(ManagedEngine):
             raise EngineError(
                 f"ONNX Runtime cannot use {provider_name} here", source=source, hint="are its libraries installed?"
             )
+        self._input = NetworkInput.of_shape("ONNX Runtime", self._session.get_inputs()[0].shape)
         self.metadata: Mapping[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         self.precision, self.reason = _choose_precision(precision, self.metadata, source)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="levit-onnxruntime")
@@ -91,6 +93,7 @@ class OnnxRuntimeEngine(ManagedEngine):
             EngineError: the batch does not fit the network.
         """
         with self._computing():
+            self._input.check_values(pixel_values)
             return _run(self._session, pixel_values)
 
     def run_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -118,6 +121,7 @@ class OnnxRuntimeEngine(ManagedEngine):
             return future
 
     def _run_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self._input.check_images(images)
         return _run(self._images_session, images.reshape(*images.shape[:2], images.shape[2] * images.shape[3]))
 
     @cached_property

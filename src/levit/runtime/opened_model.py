@@ -58,8 +58,8 @@ class ModelOptions:
 
         Raises:
             CheckpointError: the model does not exist, is damaged, or has no revisions.
-            ConfigError: an option does not apply to an opened engine, or the preprocessing of the model does not
-                produce the network's input.
+            ConfigError: an option is invalid or does not apply to an opened engine, or the preprocessing of the model
+                does not produce the network's input.
             EngineError: the engine is not installed, or cannot open the model.
             TypeError: `model` is of another type.
         """
@@ -125,6 +125,7 @@ class OpenedModel:
             width=width,
             image_size=self.artifact.architecture.image_height_width,
             threads=threads or usable_cores(),
+            max_pixels=max_pixels,
             source=self.artifact.source.name,
         )
 

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from levit.runtime.openvino_core import OPENVINO_GUARD, openvino, openvino_core
 from levit.runtime.openvino_graph import fuse_quantization, is_quantized, prepend_normalization
 from levit.runtime.openvino_queue import BatchQueue, compute
 from levit.spec.artifact import Artifact
+from levit.spec.network_input import NetworkInput
 
 _DEVICE = "CPU"
 _ELEMENT_TYPES = {"fp32": "f32", "bf16": "bf16"}
@@ -66,6 +67,7 @@ class OpenVinoEngine(ManagedEngine):
         with OPENVINO_GUARD.preparing():
             self._network = _read_network(model, self._source)
             self.metadata: Mapping[str, str] = _metadata(self._network)
+            self._input = NetworkInput.of_shape("OpenVINO", _input_shape(self._network))
             quantized = is_quantized(self._network)
             choice = choose_precision(precision, quantized=quantized, source=self._source)
             if quantized:
@@ -86,6 +88,7 @@ class OpenVinoEngine(ManagedEngine):
         Raises:
             EngineError: the batch does not fit the network, or OpenVINO cannot compile it.
         """
+        self._input.check_values(pixel_values)
         return self._infer(None, pixel_values)
 
     def run_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -94,6 +97,7 @@ class OpenVinoEngine(ManagedEngine):
         Raises:
             EngineError: the images do not fit the network, or OpenVINO cannot compile it.
         """
+        self._input.check_images(images)
         if not len(images):
             return self._infer(1, np.zeros((1, *images.shape[1:]), np.uint8))[:0]
         return np.concatenate([self._infer(1, images[index : index + 1]) for index in range(len(images))])
@@ -105,6 +109,7 @@ class OpenVinoEngine(ManagedEngine):
             EngineError: the images do not fit the network, or OpenVINO cannot compile it.
         """
         with self._computing():
+            self._input.check_images(images)
             with self._lock:
                 if batch_size not in self._queues:
                     self._queues[batch_size] = _queue(self._compile("THROUGHPUT", batch_size))
@@ -137,8 +142,10 @@ class OpenVinoEngine(ManagedEngine):
             cache = verified_cache(self._cache_dir, sorted(self.metadata.items()), sorted(settings.items()), batch_size)
         try:
             with cache as folder:
-                cached = {} if folder is None else {"CACHE_DIR": str(folder)}
-                return openvino_core().compile_model(network, _DEVICE, settings | cached)
+                if folder is not None:
+                    with suppress(RuntimeError):  # another process may delete a file that OpenVINO is writing there
+                        return openvino_core().compile_model(network, _DEVICE, settings | {"CACHE_DIR": str(folder)})
+                return openvino_core().compile_model(network, _DEVICE, settings)
         except RuntimeError as error:
             raise EngineError(f"OpenVINO cannot compile it ({last_line(error)})", source=self._source) from error
 
@@ -219,6 +226,12 @@ def _read_network(model: Path | bytes, source: str) -> openvino.Model:
 def _first_byte(file: Path) -> bytes:
     with file.open("rb") as stream:
         return stream.read(1)
+
+
+def _input_shape(network: openvino.Model) -> list[int | None]:
+    """Shape of the first input; None for a size that is not fixed, and an empty list for any shape."""
+    shape = network.input(0).get_partial_shape()
+    return [size.get_length() if size.is_static else None for size in shape] if shape.rank.is_static else []
 
 
 def _metadata(network: openvino.Model) -> dict[str, str]:

@@ -45,7 +45,7 @@ class Label:
 class Prediction:
     """Prediction for one image, or the error of an image that cannot be classified.
 
-    Notebooks show it as a thumbnail with the scores of the best labels.
+    Notebooks show it as a thumbnail with the scores of the top labels.
 
     Attributes:
         source: path of the image, or a description of an image in memory.
@@ -54,7 +54,7 @@ class Prediction:
         error: error of an image that cannot be classified, otherwise None.
         temperature: number above 0 by which the logits are divided before they become scores; 1 in a model that is not
             calibrated.
-        threshold: score in [0, 1] of the best label below which the prediction is unknown; 0 in a model that is not
+        threshold: score in [0, 1] of the top label below which the prediction is unknown; 0 in a model that is not
             calibrated.
         is_multi_label: True for a model with any number of labels per image, whose scores are independent.
         pixels: network input of the image, uint8 [height, width, 3], where a single image was classified; otherwise
@@ -77,7 +77,7 @@ class Prediction:
 
     @property
     def is_unknown(self) -> bool:
-        """True for a rejected image: the score of the best label is below the threshold."""
+        """True for a rejected image: the score of the top label is below the threshold."""
         return self.error is None and self.threshold > 0 and self._is_below_threshold(self.top(1)[0])
 
     @property
@@ -105,7 +105,7 @@ class Prediction:
         return [Label(self.labels[index], index, score) for index, score in best]
 
     def top_or_unknown(self, k: int = 5) -> list[Label]:
-        """The best `k` labels; of a rejected image "unknown", with the score of the best class, is the first of them.
+        """The top `k` labels; of a rejected image "unknown", with the score of the top label, is the first of them.
 
         Raises:
             ConfigError: `k` is less than 1.
@@ -124,7 +124,7 @@ class Prediction:
             k: number of labels, at least 1.
 
         Returns:
-            `{"file": …, "labels": [{"name": …, "index": …, "score": …}], "error": None or a text}`.
+            `{"file": …, "labels": [{"name": …, "index": …, "score": …}], "error": None or a string}`.
 
         Raises:
             ConfigError: `k` is less than 1.
@@ -142,7 +142,7 @@ class Prediction:
         return vars(self) | {"logits": self.logits, "pixels": self.pixels}
 
     def __repr__(self) -> str:
-        """The source with the best labels and their scores, on one line."""
+        """The source with the top labels and their scores, on one line."""
         if self.error is not None:
             return f"Prediction({self.source!r}: {printable(self.error.reason)})"
         best = ", ".join(f"{printable(label.name)} {100 * label.score:.1f} %" for label in self.top(_REPR_LABELS))
@@ -158,7 +158,7 @@ class Prediction:
 class _LazyArray:
     """Attribute that is assigned an array, a row without numpy or an image, and read as an array.
 
-    So a process that only prints the best labels does not import numpy.
+    So a process that only prints the top labels does not import numpy.
 
     Args:
         name: name of the attribute.

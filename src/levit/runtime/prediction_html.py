@@ -1,4 +1,4 @@
-"""A prediction as HTML for notebooks: thumbnail, best labels, bars of their scores."""
+"""A prediction as HTML for notebooks: thumbnail, top labels, bars of their scores."""
 
 from __future__ import annotations
 

@@ -52,10 +52,11 @@ def open_rewritten(
     if isinstance(content, Path) and content.suffix.lower() == OPENVINO_SUFFIX:
         reason = f"in OpenVINO's format, which has no {output}"
         raise EngineError(reason, source=content, hint="give the ONNX file")
+    fastest = "auto" if is_native else default_engine()
     is_usable = options.engine in ENGINES or (is_native and options.engine in ("auto", *EXPORT_ENGINES))
     engine = open_engine(
         rewrite(content),
-        engine=options.engine if is_usable else default_engine(),
+        engine=options.engine if is_usable else fastest,
         precision=options.precision,
         threads=options.threads,
         provider=options.provider if is_usable else None,

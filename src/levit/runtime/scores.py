@@ -24,12 +24,12 @@ def compute_scores(
     """Probability of each class.
 
     Args:
-        logits: float32 [classes].
+        logits: float32 [classes], or [images, classes].
         temperature: number above 0 by which the logits are divided.
         is_multi_label: whether the scores are sigmoids instead of a softmax.
 
     Returns:
-        float32 [classes], in [0, 1].
+        float32 of the same shape, in [0, 1].
 
     Examples:
         >>> import numpy as np
@@ -41,8 +41,8 @@ def compute_scores(
     scaled = logits.astype(np.float64) / temperature
     if is_multi_label:
         return sigmoid(scaled)
-    exponentials = np.exp(scaled - scaled.max())
-    return np.asarray(exponentials / exponentials.sum(), np.float32)
+    exponentials = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True), np.float32)
 
 
 def sigmoid(logits: NDArray[np.floating]) -> NDArray[np.float32]:

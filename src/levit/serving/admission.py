@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from levit.serving.errors import RequestError, overloaded
+from levit.serving.errors import RequestError, overloaded, too_many_images
 
 
 class Admission:
@@ -47,10 +47,8 @@ class Admission:
         """Add a number of images, or with a negative one remove them.
 
         Raises:
-            RequestError: as for `admit`.
+            RequestError: the queue is full (429).
         """
-        if images > self.capacity:
-            raise RequestError(413, f"{images} images are more than the service takes at once, {self.capacity}")
         if images > 0 and self.images + images > self.capacity:
             raise self._full()
         self.images += images
@@ -74,10 +72,13 @@ class Ticket:
         """Count more images of the same request.
 
         Raises:
-            RequestError: the queue is full, or could never take so many images.
+            RequestError: the queue is full (429), or could never take so many images (413).
         """
+        total = self._images + images
+        if total > self._admission.capacity:
+            raise too_many_images(total, self._admission.capacity)
         self._admission.change(images)
-        self._images += images
+        self._images = total
 
     def release(self, images: int) -> None:
         """Count fewer images, because they are finished or left out; more than are counted are ignored."""

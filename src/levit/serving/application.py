@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+import logging
+from typing import Any, cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -21,9 +22,22 @@ from levit.serving.health_routes import health_routes
 from levit.serving.inference_routes import inference_routes
 from levit.serving.page_routes import page_routes
 from levit.serving.prediction_routes import prediction_routes
+from levit.serving.route_documentation import HEADER_LENGTH, complete_description
 from levit.serving.service import Service
 
-_EXPOSED_HEADERS = ("Server-Timing", "Retry-After", "Inference-Header-Content-Length")
+_EXPOSED_HEADERS = ("Server-Timing", "Retry-After", HEADER_LENGTH)
+
+
+class _Routes(FastAPI):
+    """Routes that describe themselves with API keys and all errors."""
+
+    has_keys = False
+
+    def openapi(self) -> dict[str, Any]:
+        """The description, in the form of OpenAPI."""
+        if self.openapi_schema is None:
+            complete_description(super().openapi(), has_keys=self.has_keys)
+        return super().openapi()
 
 
 def create_application(service: Service) -> Application:
@@ -32,7 +46,10 @@ def create_application(service: Service) -> Application:
     Args:
         service: the service; it accepts requests after `service.load_in_thread()`.
     """
-    routes = FastAPI(title="levit", version=__version__, docs_url=None, redoc_url=None)
+    # The parser of forms would log each damaged one.
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
+    routes = _Routes(title="levit", version=__version__, docs_url=None, redoc_url=None)
+    routes.has_keys = bool(service.options.api_keys)
     routers = [prediction_routes(service), explanation_routes(service), inference_routes(service)]
     for router in (*routers, health_routes(service), page_routes(), documentation_routes(routes)):
         routes.include_router(router)
@@ -69,7 +86,7 @@ def _invalid_parameter(request: Request, error: Exception) -> Response:
 def _http_error(request: Request, error: Exception) -> Response:
     """Of the router: no such path, or another method."""
     error = cast(HTTPException, error)
-    reason = {404: f"there is nothing at {request.url.path}", 405: f"{request.method} is not possible here"}
+    reason = {404: f"not found: {request.url.path}", 405: f"method {request.method} not allowed"}
     text = reason.get(error.status_code, str(error.detail))
     return _error_response(RequestError(error.status_code, text, headers=error.headers))
 

@@ -17,6 +17,8 @@ from levit.serving.errors import RequestError
 DTYPES: dict[str, np.dtype[Any]] = {"UINT8": np.dtype(np.uint8), "FP32": np.dtype("<f4")}
 """Types of numbers; the values of BYTES are byte strings of any length."""
 
+_JSON_TYPES: dict[str, set[type]] = {"UINT8": {int}, "FP32": {int, float}}  # a bool is no number
+
 _LENGTH = struct.Struct("<I")  # before each element of BYTES
 _MAX_DIMENSIONS = 8
 
@@ -38,7 +40,7 @@ class Tensor(NamedTuple):
 
 
 def read_tensor(name: str, datatype: str, shape: tuple[int, ...], data: object) -> Tensor:
-    """Read a tensor from JSON data, flat or nested; BYTES are texts in base64.
+    """Read a tensor from JSON data, flat or nested; BYTES are strings in base64.
 
     Raises:
         RequestError: the data are not of the type and shape, 400.
@@ -47,21 +49,13 @@ def read_tensor(name: str, datatype: str, shape: tuple[int, ...], data: object) 
         >>> read_tensor("pixels", "UINT8", (1, 2), [[3, 4]]).values.tolist()
         [[3, 4]]
     """
-    if datatype == "BYTES":
-        texts = list(_flat(data))
-        _check_count(name, shape, len(texts))
-        return Tensor(name, datatype, shape, [_decode(name, text) for text in texts])
-    try:
-        array = np.array(data)
-    except ValueError as error:  # rows of unequal lengths
-        raise _mismatch(name, datatype, shape) from error
-    if array.dtype.kind not in ("iu" if datatype == "UINT8" else "iuf") and array.size:
+    if not isinstance(data, list):
         raise _mismatch(name, datatype, shape)
-    if datatype == "UINT8" and array.size and not (array.min() >= 0 and array.max() <= 255):
-        raise RequestError(400, f"input {name!r}: the values of UINT8 are from 0 to 255")
-    _check_count(name, shape, array.size)
-    with np.errstate(over="ignore"):  # infinity, whose logits are refused
-        return Tensor(name, datatype, shape, array.astype(DTYPES[datatype]).reshape(shape))
+    values = _flat(data)
+    _check_count(name, shape, len(values))
+    if datatype == "BYTES":
+        return Tensor(name, datatype, shape, [_decode(name, text) for text in values])
+    return Tensor(name, datatype, shape, _read_numbers(name, datatype, shape, values).reshape(shape))
 
 
 def read_binary_tensor(name: str, datatype: str, shape: tuple[int, ...], data: memoryview) -> Tensor:
@@ -75,9 +69,7 @@ def read_binary_tensor(name: str, datatype: str, shape: tuple[int, ...], data: m
         [b'ab']
     """
     if datatype == "BYTES":
-        elements = _split_elements(name, data)
-        _check_count(name, shape, len(elements))
-        return Tensor(name, datatype, shape, elements)
+        return Tensor(name, datatype, shape, _split_elements(name, shape, data))
     dtype = DTYPES[datatype]
     if len(data) != math.prod(shape) * dtype.itemsize:
         raise _mismatch(name, datatype, shape)
@@ -88,12 +80,14 @@ def check_shape(name: str, shape: object) -> tuple[int, ...]:
     """The shape of a tensor in JSON.
 
     Raises:
-        RequestError: it is not a list of sizes, 400.
+        RequestError: it is not a list of sizes, or one of them is 0, 400.
     """
     if not isinstance(shape, list) or not 0 < len(shape) <= _MAX_DIMENSIONS:
         raise RequestError(400, f"input {name!r}: shape must be a list of 1 to {_MAX_DIMENSIONS} sizes")
     if any(isinstance(size, bool) or not isinstance(size, int) or not 0 <= size < 2**31 for size in shape):
         raise RequestError(400, f"input {name!r}: shape must contain whole numbers")
+    if 0 in shape:  # numpy has no arrays of some of these shapes
+        raise RequestError(400, f"input {name!r} has no image: its shape is {shape}")
     return tuple(shape)
 
 
@@ -107,9 +101,23 @@ def write_elements(elements: Sequence[bytes]) -> bytes:
     return b"".join(_LENGTH.pack(len(element)) + element for element in elements)
 
 
-def _split_elements(name: str, data: memoryview) -> list[bytes]:
-    elements, position = [], 0
-    while position < len(data):
+def _read_numbers(name: str, datatype: str, shape: tuple[int, ...], values: list[Any]) -> NDArray[Any]:
+    """Array of one dimension; a value of another type is refused before numpy makes room for it."""
+    if not set(map(type, values)) <= _JSON_TYPES[datatype]:
+        raise _mismatch(name, datatype, shape)
+    if datatype == "UINT8" and not (min(values, default=0) >= 0 and max(values, default=0) <= 255):
+        raise RequestError(400, f"input {name!r}: the values of UINT8 are from 0 to 255")
+    try:
+        with np.errstate(over="ignore"):  # infinity, whose logits are refused
+            return np.fromiter(values, DTYPES[datatype], len(values))
+    except OverflowError as error:  # a whole number beyond every float
+        raise _mismatch(name, datatype, shape) from error
+
+
+def _split_elements(name: str, shape: tuple[int, ...], data: memoryview) -> list[bytes]:
+    elements: list[bytes] = []
+    position, count = 0, math.prod(shape)
+    while position < len(data) and len(elements) <= count:  # one more is enough for an error
         start = position + _LENGTH.size
         if start > len(data):
             raise RequestError(400, f"input {name!r}: an element of BYTES has no length")
@@ -118,12 +126,16 @@ def _split_elements(name: str, data: memoryview) -> list[bytes]:
         if position > len(data):
             raise RequestError(400, f"input {name!r}: an element of BYTES is incomplete")
         elements.append(bytes(data[start:position]))
+    _check_count(name, shape, len(elements))
     return elements
 
 
-def _flat(data: object) -> list[object]:
+def _flat(data: list[object]) -> list[object]:
     """The values of nested lists."""
-    values, pending = [], [data]
+    if list not in set(map(type, data)):
+        return data
+    values: list[object] = []
+    pending: list[object] = [data]
     while pending:
         item = pending.pop()
         if isinstance(item, list):
@@ -135,7 +147,7 @@ def _flat(data: object) -> list[object]:
 
 def _decode(name: str, text: object) -> bytes:
     if not isinstance(text, str):
-        raise RequestError(400, f"input {name!r}: the values of BYTES are texts in base64")
+        raise RequestError(400, f"input {name!r}: the values of BYTES must be strings in base64")
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:

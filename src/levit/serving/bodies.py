@@ -14,6 +14,7 @@ from levit.serving.lifecycle import Lifecycle
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 _MEMORY_FACTOR = 32  # limits of one body, for all bodies in memory
+_SMALL_PART = 4_096  # bytes; smaller parts are copied together, because an object for each takes more than its bytes
 
 
 class BodyReader:
@@ -81,7 +82,7 @@ class Body:
 
     def __init__(self, reader: BodyReader) -> None:
         self._reader = reader
-        self._parts: list[bytes] = []
+        self._parts: list[bytes | bytearray] = []
         self._size = 0
 
     def add(self, part: bytes) -> None:
@@ -90,7 +91,12 @@ class Body:
         Raises:
             RequestError: the body is too large (413), or there are too many bodies at once (429).
         """
-        self._parts.append(part)
+        if len(part) >= _SMALL_PART:
+            self._parts.append(part)
+        elif self._parts and isinstance(self._parts[-1], bytearray):
+            self._parts[-1] += part
+        elif part:
+            self._parts.append(bytearray(part))
         self._size += len(part)
         self._reader.held += len(part)
         if self._size > self._reader.limit:
@@ -99,8 +105,9 @@ class Body:
             raise overloaded("too many requests are being received")
 
     def content(self) -> bytes:
-        """All parts."""
-        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        """All parts; one large part is not copied."""
+        first = self._parts[0] if len(self._parts) == 1 else None
+        return first if isinstance(first, bytes) else b"".join(self._parts)
 
     def close(self) -> None:
         """Hold the bytes no longer; a second call does nothing."""

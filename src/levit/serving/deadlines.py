@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 
@@ -40,11 +39,6 @@ class Deadline:
         """Seconds until the deadline; negative after it."""
         return self._end - self._clock()
 
-    @property
-    def is_abandoned(self) -> bool:
-        """Whether the request has ended, so that no one needs the result."""
-        return self._is_abandoned
-
     def shorten(self, timeout: float) -> None:
         """Use an earlier deadline, a number of seconds from now; a later one is ignored."""
         end = self._clock() + timeout
@@ -73,22 +67,3 @@ class Deadline:
             raise RequestError(CLIENT_CLOSED_REQUEST, "the request has ended")
         if self.remaining <= 0:
             raise self.expired()
-
-
-def parse_timeout(text: str, limit: float) -> float:
-    """The timeout that a request asks for, in seconds, at most that of the service.
-
-    Raises:
-        RequestError: it is not a positive number.
-
-    Examples:
-        >>> parse_timeout("0.5", 30), parse_timeout("60", 30)
-        (0.5, 30)
-    """
-    try:
-        timeout = float(text)
-    except ValueError:
-        timeout = math.nan
-    if not timeout > 0:
-        raise RequestError(422, f"timeout is {text!r}: give a number of seconds above 0")
-    return min(timeout, limit)

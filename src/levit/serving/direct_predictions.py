@@ -56,7 +56,9 @@ def find_direct(method: bytes, url: bytes, headers: Headers) -> DirectRequest | 
     if match is None or method != b"POST":
         return None
     values = dict(reversed(headers))  # the first of each name
-    if b"expect" in values or not is_raw_type(values.get(b"content-type", b"").decode("latin-1")):
+    if b"expect" in values or b"content-encoding" in values:
+        return None
+    if not is_raw_type(values.get(b"content-type", b"").decode("latin-1")):
         return None
     length = values[b"content-length"].decode("latin-1") if b"content-length" in values else None
     top_k = int(match[3]) if match[3] else DEFAULT_TOP_K

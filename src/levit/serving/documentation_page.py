@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from typing import Any
@@ -12,17 +13,24 @@ from fastapi.responses import HTMLResponse
 
 _METHODS = ("get", "post")
 
-# Commands by route; further ones than the first show other forms of the body.
-_COMMANDS: Mapping[str, tuple[str, ...]] = {
+# JSON around a photo in base64, from a pipe, because systems limit the length of an argument.
+_AROUND_PHOTO = """{{ printf '{before}'; base64 < photo.jpg | tr -d '\\n'; printf '{after}'; }} | curl --json @-"""
+
+# Commands by route, and what follows the address; further ones than the first show other forms of the body.
+_COMMANDS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "/predictions/{model}": (
-        "curl --data-binary @photo.jpg {url}/predictions/default?top_k=3",
-        "curl -F files=@one.jpg -F files=@two.jpg {url}/predictions/default",
-        "curl --json '{{\"image\": \"'$(base64 -w0 photo.jpg)'\"}}' {url}/predictions/default",
+        ("curl --data-binary @photo.jpg", "?top_k=3"),
+        ("curl -F files=@one.jpg -F files=@two.jpg", ""),
+        (_AROUND_PHOTO.format(before='{"image": "', after='"}'), ""),
     ),
-    "/explanations/{model}": ("curl --data-binary @photo.jpg {url}/explanations/default",),
+    "/explanations/{model}": (("curl --data-binary @photo.jpg", ""),),
     "/v2/models/{model}/infer": (
-        'curl --json \'{{"inputs": [{{"name": "image", "datatype": "BYTES", "shape": [1], '
-        '"data": ["\'$(base64 -w0 photo.jpg)\'"]}}]}}\' {url}/v2/models/default/infer',
+        (
+            _AROUND_PHOTO.format(
+                before='{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": ["', after='"]}]}'
+            ),
+            "",
+        ),
     ),
 }
 
@@ -68,8 +76,9 @@ def render_documentation(schema: Mapping[str, Any], url: str) -> str:
 
 
 def _operation(method: str, path: str, operation: Mapping[str, Any], url: str) -> str:
-    commands = _COMMANDS.get(path, (f"curl {{url}}{path.replace('{model}', 'default')}",))
-    shown = "\n".join(command.format(url=url) for command in commands)
+    address = url + path.replace("{model}", "default")
+    commands = _COMMANDS.get(path, (("curl", ""),))
+    shown = "\n".join(f"{command} {shlex.quote(address + query)}" for command, query in commands)
     return (
         f'<article><h3><span class="{method}">{method.upper()}</span> <code>{escape(path)}</code></h3>'
         f"<p><strong>{escape(operation['summary'])}.</strong> {_paragraphs(operation.get('description', ''))}</p>"

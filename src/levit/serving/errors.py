@@ -44,7 +44,7 @@ class DisconnectedError(RequestError):
 
 
 def without_frames(error: LevitError) -> LevitError:
-    """The error without its traceback and its cause, whose frames would keep the request in memory.
+    """Remove the traceback and the cause of an error, whose frames would keep the request in memory; return it.
 
     The error and the frames refer to each other, so that only the garbage collector would free the request.
     """
@@ -55,6 +55,11 @@ def without_frames(error: LevitError) -> LevitError:
 def overloaded(reason: str, retry_after: int = 1) -> RequestError:
     """The error of a request that is refused because the queue is full; it may be sent again after some seconds."""
     return RequestError(429, reason, headers={"Retry-After": str(retry_after)})
+
+
+def too_many_images(images: int, capacity: int) -> RequestError:
+    """The error of a request with more images than the service ever takes."""
+    return RequestError(413, f"{images} images are more than the service takes at once, {capacity}")
 
 
 def unavailable(reason: str, retry_after: int = 1) -> RequestError:

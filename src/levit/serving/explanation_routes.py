@@ -12,16 +12,15 @@ from levit.explaining.explain import Explainer
 from levit.explaining.methods import method_entry
 from levit.serving.deadlines import Deadline
 from levit.serving.errors import RequestError
-from levit.serving.gateway import MODEL_KEY
-from levit.serving.prediction_requests import FORM_TYPE, JSON_TYPE, media_type
+from levit.serving.prediction_requests import FORM_TYPE, JSON_TYPE, check_encoding, media_type
 from levit.serving.prediction_routes import ModelName, Timeout
-from levit.serving.route_documentation import ERRORS
+from levit.serving.route_documentation import POST_ERRORS
 from levit.serving.served_model import ServedModel
 from levit.serving.service import Service
 
 ServedMethod = Literal["occlusion", "cam"]
 
-ClassIndex = Annotated[int | None, Query(ge=0, description="Index of the class; default: the best one.")]
+ClassIndex = Annotated[int | None, Query(ge=0, description="Index of the class; default: the most probable class.")]
 ClassName = Annotated[str | None, Query(description="Name of the class, instead of its index.")]
 MethodName = Annotated[ServedMethod, Query(description="occlusion: 197 forward passes; cam: one, and few values.")]
 
@@ -63,7 +62,7 @@ def explanation_routes(service: Service) -> APIRouter:
         summary="Show which parts of an image the score of a class depends on",
         response_class=Response,
         openapi_extra=_BODY,
-        responses=_RESPONSES | ERRORS,
+        responses=_RESPONSES | POST_ERRORS,
     )
     async def explain(
         request: Request,
@@ -74,8 +73,7 @@ def explanation_routes(service: Service) -> APIRouter:
         timeout: Timeout = None,
     ) -> Response:
         """The body is an image; the response is the object that `levit explain --json` prints."""
-        served = service.accept(model)
-        request.scope[MODEL_KEY] = served.name
+        served = service.accept(model, request.scope)
         _check_request(request, class_index, class_name)
         explainer = explainers.setdefault(served.name, _explainer(served))
         deadline = service.deadline(timeout)
@@ -85,7 +83,7 @@ def explanation_routes(service: Service) -> APIRouter:
             start = time.perf_counter()
             with service.admission.admit(method_entry(method).passes):
                 explained = _Explaining(explainer, body, requested, method, deadline)
-                content = await service.run(explained, deadline, receive)
+                content = await service.explain(explained, deadline, receive)
         headers = {
             "Server-Timing": f"total;dur={1000 * (time.perf_counter() - start):.2f}",
             "Cache-Control": "no-store",
@@ -97,10 +95,11 @@ def explanation_routes(service: Service) -> APIRouter:
 
 def _check_request(request: Request, class_index: int | None, class_name: str | None) -> None:
     """Raise an error unless the body is an image and at most one class is given."""
+    check_encoding(request.headers.get("content-encoding", ""))
     if media_type(request.headers.get("content-type", "")) in (FORM_TYPE, JSON_TYPE):
         raise RequestError(415, "an explanation is of one image: send the image itself")
     if class_index is not None and class_name is not None:
-        raise RequestError(422, "give either class_index or class_name")
+        raise RequestError(422, "give class_index or class_name, not both")
 
 
 def _explainer(served: ServedModel) -> Explainer:

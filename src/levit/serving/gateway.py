@@ -8,7 +8,7 @@ from typing import Any
 
 from levit.serving.error_responses import error_response, request_error
 from levit.serving.errors import RequestError
-from levit.serving.metrics import MODEL_KEY as MODEL_KEY
+from levit.serving.metrics import MODEL_KEY
 from levit.serving.security import SECURITY_HEADERS, check_origin
 from levit.serving.service import Service
 

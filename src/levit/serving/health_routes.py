@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
 from levit.serving.metrics import CONTENT_TYPE
-from levit.serving.route_documentation import ERRORS
+from levit.serving.route_documentation import errors
 from levit.serving.service import Service
 
 
@@ -23,7 +23,7 @@ def health_routes(service: Service) -> APIRouter:
         """Always 200 while the process runs."""
         return {"status": "ok"}
 
-    @router.get("/readyz", summary="Whether requests are accepted", responses={503: ERRORS[503]})
+    @router.get("/readyz", summary="Whether requests are accepted", responses=errors(503))
     async def ready() -> JSONResponse:
         """200 if requests are accepted; 503 while models are loaded, and after SIGTERM."""
         service.lifecycle.check_ready()

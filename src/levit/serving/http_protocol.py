@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from levit.serving.direct_predictions import DirectPrediction, find_direct
@@ -46,6 +47,7 @@ class HttpProtocol(HttpToolsProtocol):
     _write_timer: asyncio.TimerHandle | None = None
     _direct: DirectPrediction | None = None  # the last one
     _is_complete = False  # the last request, with its body
+    _is_refused = False  # what comes after the last request, which is discarded
     _linger_end: float | None = None  # time until which data are discarded, after the last response
     _has_progress = False  # a head, a part of a body, or the end of a request was received
     _unparsed = 0  # bytes since the last progress
@@ -64,8 +66,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._stop_receive_timer()
         self._stop_write_timer()
         self._unset_keepalive_if_required()
-        if self._direct is not None:
-            self._direct.disconnect()
+        self._leave_request()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -74,11 +75,14 @@ class HttpProtocol(HttpToolsProtocol):
             if self.loop.time() < self._linger_end:
                 self._start_receive_timer(self.linger_pause)
             return
+        if self._is_refused:
+            return
         self._has_progress = False
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._parse(data)
         self._unparsed = 0 if self._has_progress else self._unparsed + len(data)
         if self._unparsed > _HEAD_LIMIT:
-            self._refuse_head()
+            self._refuse(431, f"the head of the request is larger than {_HEAD_LIMIT:,} bytes")
         elif self._receive_timer is None and self.timeout_keep_alive_task is None and not self._is_in_progress():
             # Empty lines between two requests have ended the waiting for the next one.
             self._start_receive_timer(self.head_timeout)
@@ -103,6 +107,8 @@ class HttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """End the waiting, and start the request."""
         self._has_progress = True
+        if self._is_upgrade():
+            return
         self._stop_receive_timer()
         self._is_complete = False
         direct = self._direct_prediction()
@@ -123,6 +129,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Let the request know that its body is complete, or wait for the next one after an early response."""
+        if self._is_upgrade():
+            return
         self._has_progress = self._is_complete = True
         if self._linger_end is not None:
             self.transport.close()
@@ -154,10 +162,37 @@ class HttpProtocol(HttpToolsProtocol):
         """Respond to what is not HTTP."""
         self._refuse(400, "not a valid HTTP request")
 
+    def _parse(self, data: bytes) -> None:
+        """Parse a part of a request; one that offers another protocol goes on without the offer, as HTTP allows."""
+        rest: bytes | memoryview = data
+        try:
+            while True:
+                try:
+                    self.parser.feed_data(rest)
+                    return
+                except HttpParserUpgrade as upgrade:
+                    rest = memoryview(rest)[upgrade.args[0] :]
+                    if self._is_upgrade():
+                        self._parse_head_again()
+        except HttpParserError as error:
+            self.send_400_response(str(error))
+
+    def _is_upgrade(self) -> bool:
+        """Return whether a head offers another protocol, as Java's HttpClient does; the parser would lose its body."""
+        return bool(self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT")
+
+    def _parse_head_again(self) -> None:
+        """Parse the last head as if it had offered no other protocol."""
+        lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+        lines += [b"%s: %s" % field for field in self.headers if field[0] != b"upgrade"]
+        self.parser = HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+        self.parser.feed_data(b"\r\n".join([*lines, b"", b""]))
+
     def _direct_prediction(self) -> DirectPrediction | None:
         """The request as a direct prediction; None if it needs an application, or must wait for an earlier response."""
         is_waiting = self.flow.write_paused or not (self.cycle is None or self.cycle.response_complete)
-        if is_waiting or self._service.options.origins or self.parser.should_upgrade():
+        if is_waiting or self._service.options.origins:
             return None
         request = find_direct(self.parser.get_method(), self.url, self.headers)
         if request is None:
@@ -173,21 +208,32 @@ class HttpProtocol(HttpToolsProtocol):
         self.on_response_complete()
 
     def _is_in_progress(self) -> bool:
-        """Whether a request has no complete response."""
+        """Return whether a request has no complete response."""
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _refuse_head(self) -> None:
-        """End the connection of a client whose head has no end; a response now would be that of an earlier request."""
-        if self._is_in_progress():
-            self.transport.abort()
-        else:
-            self._refuse(431, f"the head of the request is larger than {_HEAD_LIMIT:,} bytes")
-
     def _refuse(self, status: int, reason: str) -> None:
-        """Respond to a request that cannot be read, and close the connection."""
-        self._is_complete = False
+        """Respond to what cannot be read, and close the connection; a complete request before it is finished first."""
+        is_complete, self._is_complete = self._is_complete, False  # the client may be sending more
+        self._is_refused = True
+        self._stop_receive_timer()
+        if self._is_in_progress():
+            if is_complete:
+                self.cycle.keep_alive = False
+                return
+            if self.pipeline or getattr(self.cycle, "response_started", False):
+                self.transport.abort()  # a response now would be that of another request
+                return
+            self._leave_request()
         headers, content = error_response(RequestError(status, reason))
         self._write(status, headers, content, keep_alive=False)
+
+    def _leave_request(self) -> None:
+        """End the request in progress, which is not needed any more."""
+        if self._direct is not None:
+            self._direct.disconnect()
+        if self._is_in_progress():
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
 
     def _write(self, status: int, headers: Headers, content: bytes, *, keep_alive: bool) -> None:
         fields = (*self.server_state.default_headers, *headers)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,24 +12,23 @@ from fastapi import APIRouter, Request, Response
 from levit import __version__
 from levit.errors import EngineError
 from levit.runtime.image_results import ImageResult
-from levit.serving.binary_tensors import Tensor
 from levit.serving.deadlines import Deadline
 from levit.serving.errors import RequestError, as_request_error
 from levit.serving.image_work import RequestImage
 from levit.serving.inference_requests import INPUTS, OUTPUTS, InferenceRequest, parse_inference
 from levit.serving.inference_responses import InferenceResponse, render_inference
-from levit.serving.route_documentation import ERRORS, INFERENCE_BODY, INFERENCE_RESPONSES
+from levit.serving.prediction_requests import check_encoding
+from levit.serving.prediction_routes import ModelName
+from levit.serving.route_documentation import HEADER_LENGTH, INFERENCE_BODY, INFERENCE_RESPONSES, POST_ERRORS, errors
 from levit.serving.served_model import VERSION, ServedModel
 from levit.serving.service import Service
-
-HEADER_LENGTH = "Inference-Header-Content-Length"
 
 EXTENSIONS = ["binary_tensor_data", "classification"]
 
 _INFER: dict[str, Any] = {
     "response_class": Response,
     "openapi_extra": INFERENCE_BODY,
-    "responses": INFERENCE_RESPONSES | ERRORS,
+    "responses": INFERENCE_RESPONSES | POST_ERRORS,
 }
 
 
@@ -37,7 +38,7 @@ def inference_routes(service: Service) -> APIRouter:
     Args:
         service: the service.
     """
-    router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"], responses=ERRORS)
+    router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 
     @router.get("", summary="Describe the server")
     async def server() -> dict[str, Any]:
@@ -49,7 +50,7 @@ def inference_routes(service: Service) -> APIRouter:
         """Always 200 while the process runs."""
         return {"live": True}
 
-    @router.get("/health/ready", summary="Whether requests are accepted")
+    @router.get("/health/ready", summary="Whether requests are accepted", responses=errors(503))
     async def ready() -> dict[str, bool]:
         """200 if requests are accepted, otherwise 503."""
         service.lifecycle.check_ready()
@@ -58,30 +59,42 @@ def inference_routes(service: Service) -> APIRouter:
     _add_descriptions(router, service)
 
     @router.post("/models/{model}/infer", summary="Compute logits and scores", **_INFER)
-    @router.post("/models/{model}/versions/{version}/infer", include_in_schema=False, **_INFER)
-    async def infer(request: Request, model: str, version: str = VERSION) -> Response:
+    async def infer(request: Request, model: ModelName) -> Response:
         """Compute logits and scores of images.
 
         The input is `image` (BYTES, encoded images), `pixels` (UINT8, RGB [N, H, W, 3] of any size) or `pixel_values`
         (FP32, normalized [N, 3, H, W]). Outputs are `logits` and `scores`, FP32 [N, classes]; with the parameter
-        `classification`, the best classes as texts "value:index:label". Binary data as in Triton.
+        `classification`, the most probable classes as strings "value:index:label". Binary data as in Triton.
         """
+        return await _infer(service, request, model, VERSION)
+
+    @router.post("/models/{model}/versions/{version}/infer", include_in_schema=False)
+    async def infer_version(request: Request, model: str, version: str) -> Response:
+        """The same of a version."""
         return await _infer(service, request, model, version)
 
     return router
 
 
 def _add_descriptions(router: APIRouter, service: Service) -> None:
-    @router.get("/models/{model}", summary="Describe a model")
-    @router.get("/models/{model}/versions/{version}", include_in_schema=False)
-    async def metadata(model: str, version: str = VERSION) -> dict[str, Any]:
+    @router.get("/models/{model}", summary="Describe a model", responses=errors(404, 503))
+    async def metadata(model: ModelName) -> dict[str, Any]:
         """Inputs and outputs of a model."""
+        return model_metadata(_find(service, model, VERSION))
+
+    @router.get("/models/{model}/ready", summary="Whether a model accepts requests", responses=errors(404, 503))
+    async def model_ready(model: ModelName) -> dict[str, Any]:
+        """200 if the model accepts requests, otherwise 503, or 404."""
+        return {"name": _find(service, model, VERSION).name, "ready": True}
+
+    @router.get("/models/{model}/versions/{version}", include_in_schema=False)
+    async def version_metadata(model: str, version: str) -> dict[str, Any]:
+        """The same of a version."""
         return model_metadata(_find(service, model, version))
 
-    @router.get("/models/{model}/ready", summary="Whether a model accepts requests")
     @router.get("/models/{model}/versions/{version}/ready", include_in_schema=False)
-    async def model_ready(model: str, version: str = VERSION) -> dict[str, Any]:
-        """200 if the model accepts requests, otherwise 503, or 404."""
+    async def version_ready(model: str, version: str) -> dict[str, Any]:
+        """The same of a version."""
         return {"name": _find(service, model, version).name, "ready": True}
 
 
@@ -89,14 +102,14 @@ async def _infer(service: Service, request: Request, model: str, version: str) -
     _find(service, model, version)
     served = service.accept(model, request.scope)
     headers, receive = request.headers, request.receive
-    if headers.get("content-encoding", "identity") != "identity":
-        raise RequestError(415, "compressed bodies are not supported")
+    check_encoding(headers.get("content-encoding", ""))
     deadline = service.deadline()
     async with service.bodies.read(receive, headers.get("content-length"), deadline) as body:
         with service.admission.admit(1) as ticket:
             length = headers.get(HEADER_LENGTH)
-            parsed = await service.parse(lambda: parse_inference(body, length), deadline, receive)
-            ticket.extend(_count(parsed.tensor) - 1)
+            parse = partial(parse_inference, body, length, max_images=service.admission.capacity)
+            parsed = await service.parse(parse, deadline, receive)
+            ticket.extend(len(parsed.tensor.values) - 1)
             if parsed.timeout is not None:
                 deadline.shorten(parsed.timeout)
             response = await _compute(service, served, parsed, deadline, request)
@@ -118,39 +131,26 @@ async def _compute(
 
     if parsed.tensor.datatype == "FP32":
         values = np.asarray(parsed.tensor.values)
-        return await service.run(lambda: render(_run(served, values)), deadline, request.receive)
+        return await service.infer(lambda: render(_run(service, served, values)), deadline, request.receive)
     images = [RequestImage(value, f"{parsed.tensor.name}[{index}]") for index, value in enumerate(parsed.tensor.values)]
     return await service.compute(served, images, render, deadline, request.receive)
 
 
-def _run(served: ServedModel, values: np.ndarray[Any, np.dtype[Any]]) -> list[ImageResult]:
+def _run(service: Service, served: ServedModel, values: np.ndarray[Any, np.dtype[Any]]) -> list[ImageResult]:
     """Logits of normalized values, float32 [N, 3, H, W]."""
     height, width = served.artifact.architecture.image_height_width
     if values.shape[1:] != (3, height, width):
         shape = list(values.shape)
         raise RequestError(400, f"input 'pixel_values' has the shape {shape}, not [N, 3, {height}, {width}]")
+    start = time.perf_counter()
     try:
         rows = served.opened.engine.run(values)
     except EngineError as error:
         raise RequestError(400, error.reason) from error
+    service.metrics.observe_batch(served.name, time.perf_counter() - start, len(values))
     if not np.isfinite(rows).all():
         raise RequestError(400, "the model gives a logit that is not finite for input 'pixel_values'")
     return [ImageResult(f"pixel_values[{index}]", row) for index, row in enumerate(rows)]
-
-
-def _count(tensor: Tensor) -> int:
-    """Number of images of a request.
-
-    Raises:
-        RequestError: there is none, or the shape is not that of images, 400.
-    """
-    count = len(tensor.values) if tensor.datatype == "BYTES" else tensor.shape[0]
-    if not count:
-        raise RequestError(400, f"input {tensor.name!r} has no image")
-    dimensions = {"UINT8": 4, "FP32": 4}.get(tensor.datatype)
-    if dimensions is not None and len(tensor.shape) != dimensions:
-        raise RequestError(400, f"input {tensor.name!r} has the shape {list(tensor.shape)}: give one of 4 sizes")
-    return count
 
 
 def _find(service: Service, model: str, version: str) -> ServedModel:

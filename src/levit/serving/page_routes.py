@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 _PAGE = "index.html"
 _MEDIA_TYPES = {
@@ -34,9 +35,15 @@ def page_files() -> dict[str, bytes]:
     }
 
 
-def _responder(name: str, content: bytes) -> Callable[[], Awaitable[Response]]:
-    async def respond() -> Response:
-        return Response(content, media_type=_MEDIA_TYPES[_suffix(name)], headers={"Cache-Control": "no-cache"})
+def _responder(name: str, content: bytes) -> Callable[[Request], Awaitable[Response]]:
+    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    headers = {"Cache-Control": "no-cache", "ETag": tag}
+
+    async def respond(request: Request) -> Response:
+        known = request.headers.get("if-none-match", "").split(",")
+        if tag in (item.strip().removeprefix("W/") for item in known):  # a proxy that compresses makes a weak one of it
+            return Response(status_code=304, headers=headers)
+        return Response(content, media_type=_MEDIA_TYPES[_suffix(name)], headers=headers)
 
     return respond
 

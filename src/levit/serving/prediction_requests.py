@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from levit.errors import ImageError
-from levit.serving.errors import RequestError
+from levit.serving.errors import RequestError, too_many_images
 from levit.serving.image_work import RequestImage
 
 RAW_TYPES = re.compile(r"image/.+|application/octet-stream|application/x-www-form-urlencoded|")
@@ -58,7 +58,7 @@ def media_type(content_type: str) -> str:
 
 
 def is_raw_type(content_type: str) -> bool:
-    """Whether a body is an image itself, by its header Content-Type.
+    """Return whether a body is an image itself, by its header Content-Type.
 
     Examples:
         >>> is_raw_type("image/jpeg"), is_raw_type(""), is_raw_type("application/json")
@@ -71,32 +71,44 @@ def _kind(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def parse_body(body: bytes, content_type: str) -> PredictionRequest:
+def check_encoding(content_encoding: str) -> None:
+    """Raise an error if a body is compressed, by its header Content-Encoding.
+
+    Raises:
+        RequestError: it is, 415.
+    """
+    if content_encoding.lower() not in ("", "identity"):
+        raise RequestError(415, "compressed bodies are not supported")
+
+
+def parse_body(body: bytes, content_type: str, *, max_images: int, check: Callable[[], None]) -> PredictionRequest:
     """Read the images of a body; called by a thread.
 
     Args:
         body: the body.
         content_type: its header Content-Type.
+        max_images: largest number of images, and of parts of a form.
+        check: function that raises an error if the result is not needed any more; called before each part of a form.
 
     Raises:
-        RequestError: the body is damaged (400), or has no image or another field (422).
+        RequestError: the body is damaged (400), has too many images (413), or no image or another field (422).
     """
     kind = media_type(content_type)
     if kind == FORM_TYPE:
-        return PredictionRequest(_form_files(body, content_type), is_list=True)
+        return PredictionRequest(_form_files(body, content_type, _FileCollector(max_images, check)), is_list=True)
     if kind == JSON_TYPE:
-        return _parse_json(body)
+        return _parse_json(body, max_images)
     return PredictionRequest([RequestImage(body)], is_list=False)
 
 
-def _parse_json(body: bytes) -> PredictionRequest:
+def _parse_json(body: bytes, max_images: int) -> PredictionRequest:
     values = load_json(body)
     if not isinstance(values, dict):
         raise RequestError(422, "the body must be a JSON object")
     if unknown := sorted(set(values) - _JSON_FIELDS):
         raise RequestError(422, f"unknown field {unknown[0]!r}: give image, images or top_k")
     if ("image" in values) == ("images" in values):
-        raise RequestError(422, "give either image or images")
+        raise RequestError(422, "give image or images, not both")
     top_k = values.get("top_k")
     if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
         raise RequestError(422, f"top_k is {json.dumps(top_k)[:80]}: give a whole number of at least 1")
@@ -105,6 +117,8 @@ def _parse_json(body: bytes) -> PredictionRequest:
     images = values["images"]
     if not isinstance(images, list) or not images:
         raise RequestError(422, "images must be a list with at least one image")
+    if len(images) > max_images:
+        raise too_many_images(len(images), max_images)
     decoded = [_decode_base64(image, f"images[{index}]") for index, image in enumerate(images)]
     return PredictionRequest(decoded, is_list=True, top_k=top_k)
 
@@ -124,7 +138,7 @@ def load_json(body: bytes | memoryview) -> Any:
 def _decode_base64(text: object, name: str) -> RequestImage:
     """An image from base64, with or without the prefix of a data URL; a damaged one has its error."""
     if not isinstance(text, str):
-        raise RequestError(422, f"{name} must be a text in base64")
+        raise RequestError(422, f"{name} must be a string in base64")
     if match := _DATA_URL.match(text):
         text = text[match.end() :]
     try:
@@ -133,13 +147,12 @@ def _decode_base64(text: object, name: str) -> RequestImage:
         return RequestImage(b"", name, ImageError("not base64", source=name))
 
 
-def _form_files(body: bytes, content_type: str) -> list[RequestImage]:
+def _form_files(body: bytes, content_type: str, collector: _FileCollector) -> list[RequestImage]:
     """Files of a form, in its order."""
     _, options = parse_options_header(content_type)
     boundary = options.get(b"boundary")
     if not boundary:
         raise RequestError(400, "the form has no boundary")
-    collector = _FileCollector()
     try:
         parser = MultipartParser(boundary, collector.callbacks(), max_size=len(body) + 1)  # type: ignore[arg-type]
         parser.write(body)
@@ -154,11 +167,15 @@ def _form_files(body: bytes, content_type: str) -> list[RequestImage]:
 
 
 class _FileCollector:
-    """Callbacks of the parser of forms, which keep the files."""
+    """Callbacks of the parser of forms, which keep the files.
 
-    def __init__(self) -> None:
+    The parser takes microseconds for each part, and a large body has room for 100,000 of them.
+    """
+
+    def __init__(self, max_parts: int, check: Callable[[], None]) -> None:
         self.files: list[RequestImage] = []
         self.is_complete = False
+        self._count, self._max_parts, self._check = 0, max_parts, check
         self._headers: dict[str, str] = {}
         self._name, self._value = bytearray(), bytearray()
         self._parts: list[bytes] = []
@@ -176,6 +193,10 @@ class _FileCollector:
         }
 
     def _begin(self) -> None:
+        self._check()
+        self._count += 1
+        if self._count > self._max_parts:
+            raise RequestError(413, f"the form has more parts than the service takes images at once, {self._max_parts}")
         self._headers, self._parts = {}, []
 
     def _end_header(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import MutableMapping
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -14,8 +15,15 @@ from levit.runtime.image_results import ImageResult
 from levit.serving.bodies import Receive
 from levit.serving.errors import as_request_error
 from levit.serving.image_work import RequestImage
-from levit.serving.prediction_requests import FORM_TYPE, JSON_TYPE, PredictionRequest, media_type, parse_body
-from levit.serving.route_documentation import ERRORS, PREDICTION_BODY, PREDICTION_RESPONSES
+from levit.serving.prediction_requests import (
+    FORM_TYPE,
+    JSON_TYPE,
+    PredictionRequest,
+    check_encoding,
+    media_type,
+    parse_body,
+)
+from levit.serving.route_documentation import POST_ERRORS, PREDICTION_BODY, PREDICTION_RESPONSES, errors
 from levit.serving.served_model import ServedModel
 from levit.serving.service import Service
 
@@ -41,7 +49,7 @@ def prediction_routes(service: Service) -> APIRouter:
         summary="Classify one image or several",
         response_class=Response,
         openapi_extra=PREDICTION_BODY,
-        responses=PREDICTION_RESPONSES | ERRORS,
+        responses=PREDICTION_RESPONSES | POST_ERRORS,
     )
     async def classify(request: Request, model: ModelName, top_k: TopK = None, timeout: Timeout = None) -> Response:
         """The body is an image itself, a form with one or more files, or JSON with images in base64.
@@ -52,7 +60,7 @@ def prediction_routes(service: Service) -> APIRouter:
         content, seconds = await predict(service, request.scope, request.receive, model, top_k=top_k, timeout=timeout)
         return Response(content, media_type="application/json", headers=response_headers(seconds))
 
-    @router.get("/models", summary="List the models", responses=ERRORS)
+    @router.get("/models", summary="List the models", responses=errors(503))
     async def models() -> dict[str, list[dict[str, Any]]]:
         """The models, with their labels, image size and accuracy; 503 until all are loaded."""
         service.lifecycle.check_loaded()
@@ -88,16 +96,18 @@ async def predict(
     """
     served = service.accept(model, scope)
     headers = Headers(raw=scope["headers"])
+    check_encoding(headers.get("content-encoding", ""))
     content_type = headers.get("content-type", "")
     kind = media_type(content_type)
-    deadline = service.deadline(timeout)
+    deadline, max_images = service.deadline(timeout), service.admission.capacity
     start = time.perf_counter()
     async with service.bodies.read(receive, headers.get("content-length"), deadline) as body:
         read = time.perf_counter()
         service.metrics.observe_stage(served.name, "read", read - start)
         with service.admission.admit(1) as ticket:
             if kind in (FORM_TYPE, JSON_TYPE):
-                parsed = await service.parse(lambda: parse_body(body, content_type), deadline, receive)
+                parse = partial(parse_body, body, content_type, max_images=max_images, check=deadline.check)
+                parsed = await service.parse(parse, deadline, receive)
                 ticket.extend(len(parsed.images) - 1)
             else:
                 parsed = PredictionRequest([RequestImage(body)], is_list=False)

@@ -37,6 +37,8 @@ SECURITY_HEADERS: list[tuple[bytes, bytes]] = [
 SECURITY_LINES = b"".join(name + b": " + value + b"\r\n" for name, value in SECURITY_HEADERS)
 """The same as they are sent."""
 
+_DEFAULT_PORTS = {b"http": b":80", b"https": b":443"}
+
 _OPEN_PATHS = ("/v2/health/",)
 _PROTECTED_PATHS = ("/predictions/", "/explanations/", "/models", "/metrics", "/v2")
 
@@ -64,7 +66,7 @@ class ApiKeys:
         Raises:
             RequestError: the request has no key, or a wrong one, 401.
         """
-        if not self._digests or not path.startswith(_PROTECTED_PATHS) or path.startswith(_OPEN_PATHS):
+        if not self._digests or not is_protected(path):
             return
         given = _given_key(headers)
         if given is None:
@@ -75,11 +77,22 @@ class ApiKeys:
             raise _refusal("the API key is wrong")
 
 
+def is_protected(path: str) -> bool:
+    """Return whether a path needs an API key, where the service has any.
+
+    Examples:
+        >>> is_protected("/v2/models/cats"), is_protected("/v2/health/live")
+        (True, False)
+    """
+    return path.startswith(_PROTECTED_PATHS) and not path.startswith(_OPEN_PATHS)
+
+
 def check_origin(headers: Iterable[tuple[bytes, bytes]], allowed: Collection[str]) -> None:
     """Raise an error if a page of another origin sends a request from a browser, and may not.
 
-    Without it, such a page could not read the response, but still let the service compute. All current browsers name
-    the relation of the two origins in the header `Sec-Fetch-Site`, which a page cannot change.
+    Without it, such a page could not read the response, but still let the service compute. Browsers name the relation
+    of the two origins in the header `Sec-Fetch-Site`, which a page cannot change. At an address of plain HTTP that is
+    not of this machine they leave it out; there `Origin`, which every such request has, must be the address itself.
 
     Args:
         headers: headers of the request, with names in lower case.
@@ -90,14 +103,20 @@ def check_origin(headers: Iterable[tuple[bytes, bytes]], allowed: Collection[str
 
     Examples:
         >>> check_origin([(b"sec-fetch-site", b"same-origin")], ())
+        >>> check_origin([(b"origin", b"http://lab:8000"), (b"host", b"lab:8000")], ())
         >>> check_origin([(b"sec-fetch-site", b"cross-site"), (b"origin", b"https://a.example")], ())
         Traceback (most recent call last):
         levit.serving.errors.RequestError: pages of https://a.example may not use this service: allow it with --cors
     """
     values = dict(headers)
-    if values.get(b"sec-fetch-site") not in (b"cross-site", b"same-site"):
+    sent, site = values.get(b"origin"), values.get(b"sec-fetch-site")
+    if site is None:
+        is_own = sent is None or _is_address(sent, values.get(b"host", b""))
+    else:
+        is_own = site not in (b"cross-site", b"same-site")
+    if is_own:
         return
-    origin = values.get(b"origin", b"null").decode("latin-1")
+    origin = (sent or b"null").decode("latin-1")
     if "*" not in allowed and origin not in allowed:
         raise RequestError(403, f"pages of {origin} may not use this service: allow it with --cors")
 
@@ -106,16 +125,17 @@ def read_api_keys(file: str | None, environment: Mapping[str, str] = os.environ)
     """Read the API keys from a file, one on each line, and from the environment variable LEVIT_API_KEY.
 
     Args:
-        file: text file in UTF-8; empty lines and lines that begin with # are left out. None reads no file.
+        file: text file in UTF-8, also with a byte order mark; empty lines and lines that begin with # are left out.
+            None reads no file.
         environment: the environment variables.
 
     Raises:
         ConfigError: the file cannot be read or has no key, or a key is shorter than 8 characters.
     """
-    keys = [environment[KEY_VARIABLE]] if environment.get(KEY_VARIABLE) else []
+    keys = [environment[KEY_VARIABLE].strip()] if environment.get(KEY_VARIABLE) else []
     if file is not None:
         try:
-            lines = [line.strip() for line in Path(file).read_text(encoding="utf-8").splitlines()]
+            lines = [line.strip() for line in Path(file).read_text(encoding="utf-8-sig").splitlines()]
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "not UTF-8"
             raise ConfigError(f"cannot be read ({reason})", source=file) from error
@@ -130,6 +150,12 @@ def read_api_keys(file: str | None, environment: Mapping[str, str] = os.environ)
             hint='make one with python -c "import secrets; print(secrets.token_urlsafe())"',
         )
     return tuple(keys)
+
+
+def _is_address(origin: bytes, host: bytes) -> bool:
+    """Return whether an origin is that of the address to which a request was sent, by its header Host."""
+    scheme, _, address = origin.lower().partition(b"://")
+    return host.lower() in (address, address + _DEFAULT_PORTS.get(scheme, b""))
 
 
 def _given_key(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:

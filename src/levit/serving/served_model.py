@@ -1,4 +1,4 @@
-"""Models of the service: each one opened, warmed up, with the queue of its decoded images."""
+"""Models of the service: opened and warmed up, by name."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class NamedModel:
 
     def __post_init__(self) -> None:
         if not NAME_PATTERN.fullmatch(self.name):
-            hint = "use letters, digits, '.', '_' and '-', at most 100"
+            hint = "give NAME=MODEL, with a name of letters, digits, '.', '_' and '-', at most 100"
             raise ConfigError(f"is {self.name!r}", source="the name of a model", hint=hint)
 
 
@@ -62,8 +62,10 @@ def parse_model(text: str) -> tuple[str, str]:
     if separator and NAME_PATTERN.fullmatch(name) and model:
         return name, model
     path = Path(text)
+    if path.name in ("", ".."):
+        path = path.resolve()
     stem = path.stem if path.suffix.lower() in (".onnx", ".safetensors", ".pth", ".pt", ".bin", ".ckpt") else path.name
-    return re.sub(r"[^A-Za-z0-9._-]", "-", stem.lstrip("._-")), text
+    return re.sub(r"[^A-Za-z0-9._-]", "-", stem).lstrip("._-"), text
 
 
 class ServedModel:
@@ -122,10 +124,6 @@ class ServedModel:
             self.compute([""] * count, [gray] * count, is_alone=True)
         self.opened.engine.run(np.zeros((1, 3, *size), np.float32))  # normalized values of the inference protocol
 
-    def close(self) -> None:
-        """Finish the computations in progress, and free the network."""
-        self.opened.close()
-
 
 class ModelTable:
     """Models of the service by name; empty until they are loaded.
@@ -141,7 +139,7 @@ class ModelTable:
         if not names or len(set(names)) < len(names):
             twice = next((name for name in names if names.count(name) > 1), "")
             reason = f"two models are called {twice!r}" if names else "there is no model"
-            raise ConfigError(reason, hint="give each a name of its own: NAME=MODEL")
+            raise ConfigError(reason, hint="give each a unique name: NAME=MODEL")
         self.names = tuple(names)
         self._models: dict[str, ServedModel] = {}
 
@@ -166,8 +164,3 @@ class ModelTable:
         if model is None:
             raise RequestError(404, f"no model is called {name!r}: there are {', '.join(self.names)}")
         return model
-
-    def close(self) -> None:
-        """Close all models."""
-        for model in self._models.values():
-            model.close()

@@ -52,9 +52,9 @@ class Service:
         self._requested = models
         threads = options.threads or usable_cores()
         self._images = ImageThreads(threads, self.metrics)
-        # An explanation would delay images, and the bodies of other requests, if it was done by the same threads.
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="levit-explain")
-        self._parsers = ThreadPoolExecutor(threads, thread_name_prefix="levit-parse")
+        # Slow work would delay images, and the bodies of other requests, if it was done by the same threads.
+        names = ("explain", "parse", "infer")
+        self._pools = {name: ThreadPoolExecutor(threads, thread_name_prefix=f"levit-{name}") for name in names}
 
     def load(self) -> None:
         """Open and warm up all models; takes seconds, so that a thread calls it.
@@ -114,11 +114,15 @@ class Service:
         return Deadline(self.options.timeout if timeout is None else min(timeout, self.options.timeout))
 
     async def parse(self, function: Callable[[], Value], deadline: Deadline, receive: Receive) -> Value:
-        """Call a function that parses a body, as `run` does; it does not wait for explanations."""
-        return await _run(self._parsers, function, deadline, receive)
+        """Call a function that parses a body, as `explain` does."""
+        return await _run(self._pools["parse"], function, deadline, receive)
 
-    async def run(self, function: Callable[[], Value], deadline: Deadline, receive: Receive) -> Value:
-        """Call a function in a thread, and wait for its result until the deadline or a disconnect.
+    async def infer(self, function: Callable[[], Value], deadline: Deadline, receive: Receive) -> Value:
+        """Call a function that computes normalized values, as `explain` does."""
+        return await _run(self._pools["infer"], function, deadline, receive)
+
+    async def explain(self, function: Callable[[], Value], deadline: Deadline, receive: Receive) -> Value:
+        """Call a function that explains an image in a thread; wait for it until the deadline or a disconnect.
 
         Args:
             function: the function, which may compute for long.
@@ -128,7 +132,7 @@ class Service:
         Raises:
             RequestError: the deadline is over, or the client has disconnected; or an error of the function.
         """
-        return await _run(self._threads, function, deadline, receive)
+        return await _run(self._pools["explain"], function, deadline, receive)
 
     async def compute(
         self,
@@ -153,7 +157,7 @@ class Service:
         """
         try:
             return await _result(self.submit(model, images, render, deadline), deadline, receive)
-        except RequestError:
+        except BaseException:
             deadline.abandon()
             raise
 
@@ -172,7 +176,7 @@ class Service:
     def close(self) -> None:
         """End the threads; work that has not begun is left out."""
         self._images.close()
-        for executor in (self._threads, self._parsers):
+        for executor in self._pools.values():
             executor.shutdown(wait=False, cancel_futures=True)
 
 
@@ -184,7 +188,7 @@ async def _run(executor: Executor, function: Callable[[], Value], deadline: Dead
     future, work = call_in_thread(executor, call)
     try:
         return await _result(future, deadline, receive)
-    except RequestError:
+    except BaseException:
         deadline.abandon()
         work.cancel()
         raise

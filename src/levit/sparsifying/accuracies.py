@@ -19,8 +19,8 @@ class Accuracies(NamedTuple):
     """Accuracies on the same images.
 
     Attributes:
-        before: the network without masks.
-        masked: the network with masks, without fine-tuning.
+        before: the network as it was given, with the masks that it had, if any.
+        masked: the network with the chosen masks, without fine-tuning.
         fine_tuned: the network after fine-tuning with the masks; None if there is none yet.
     """
 
@@ -37,13 +37,13 @@ def measure_accuracies(
 ) -> Accuracies:
     """Measure the accuracies in fp32.
 
+    Each network has the preprocessing and the labels that it was saved with.
+
     Args:
-        before: the network without masks.
-        masked: the network with masks.
+        before: the network as it was given.
+        masked: the network with the chosen masks.
         fine_tuned: the network after fine-tuning; None if there is none yet.
         evaluation: labeled images: a path or name as for `levit.open_data`, or a data set.
-
-    Each network has the preprocessing and the labels that it was saved with.
 
     Raises:
         DataError: the images cannot be used, or have no labels.

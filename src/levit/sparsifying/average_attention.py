@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 import numpy as np
@@ -18,8 +17,8 @@ from levit.deployment.build import build_artifact
 from levit.deployment.graph import INPUT
 from levit.deployment.node_names import SOFTMAX
 from levit.errors import DataError
-from levit.images.transform import normalize, read_and_preprocess
-from levit.runtime.cpu_count import usable_cores
+from levit.evaluation.prepared_images import preprocess_images
+from levit.images.transform import normalize
 from levit.runtime.openvino_core import openvino_core
 from levit.spec.preprocessing import Preprocessing
 
@@ -40,7 +39,7 @@ def average_attention(checkpoint: Checkpoint, data: LabeledDataset) -> Attention
 
     Raises:
         DataError: there is no image.
-        ImageError: an image cannot be read.
+        ImageError: an image cannot be read; `source` is its path, or the data set and its name there.
         ExportError: the network has no head.
     """
     blocks = attention_blocks(checkpoint.architecture)
@@ -73,7 +72,6 @@ def _with_average_outputs(network: onnx.ModelProto, names: list[str]) -> onnx.Mo
 
 def _batches(data: LabeledDataset, preprocessing: Preprocessing) -> Iterator[NDArray[np.uint8]]:
     """Batches of resized and cropped images, uint8 [B, height, width, 3], decoded on all cores."""
-    items = iter(data)
-    with ThreadPoolExecutor(usable_cores(), thread_name_prefix="levit-decode") as pool:
-        while batch := list(islice(items, _BATCH_SIZE)):
-            yield np.stack(list(pool.map(lambda item: read_and_preprocess(item.image, preprocessing), batch)))
+    images = (image for _, image in preprocess_images(data, preprocessing))
+    while batch := list(islice(images, _BATCH_SIZE)):
+        yield np.stack(batch)

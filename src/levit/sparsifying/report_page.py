@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from html import escape
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from levit.checkpoints.attention_masks import Masks
 from levit.images.thumbnails import data_url
-from levit.reporting.html_page import cards, page, percent, table
+from levit.reporting.html_page import cards, html_text, page, percent, table
 from levit.sparsifying.accuracies import Accuracies
 from levit.sparsifying.savings import LayerSavings, Savings
 
@@ -47,7 +45,7 @@ def report_page(
         f"{attention_mass:.1%} of its attention, and one more; the same keys for every image."
     )
     sections = [
-        f"<h1>Sparse attention of {escape(title)}</h1>",
+        f"<h1>Sparse attention of {html_text(title)}</h1>",
         f'<p class="dim">{introduction}</p>',
         cards(_figures(savings, accuracies)),
         _accuracy_note(accuracies),
@@ -89,7 +87,7 @@ def _accuracy_note(accuracies: Accuracies | None) -> str:
     else:
         outcome = f"{difference}, {100 * (fine_tuned.top1 - before.top1):+.1f} percentage points after fine-tuning."
     return (
-        f'<p class="dim">Accuracy on {escape(before.data)}, computed by {before.engine} in {before.precision}. '
+        f'<p class="dim">Accuracy on {html_text(before.data)}, computed by {before.engine} in {before.precision}. '
         f"Difference: {outcome}</p>"
     )
 
@@ -122,4 +120,4 @@ def _pictures(layer: LayerSavings, mask: NDArray[np.bool_]) -> str:
         f"<figcaption>{percent(layer.head_sparsity[head])}</figcaption></figure>"
         for head in range(layer.heads)
     )
-    return f'<h3>{escape(layer.name)}</h3><div class="heads">{figures}</div>'
+    return f'<h3>{html_text(layer.name)}</h3><div class="heads">{figures}</div>'

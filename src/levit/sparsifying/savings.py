@@ -48,7 +48,7 @@ class LayerSavings:
 
 @dataclass(frozen=True, kw_only=True)
 class Savings:
-    """What masks remove from a network.
+    """Counts of what masks remove from a network: entries of attention maps, multiply-adds and bytes.
 
     Attributes:
         layers: each attention, in order.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
@@ -16,6 +17,8 @@ from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.levit_folder import write_levit_folder
 from levit.checkpoints.reading import read_checkpoint
 from levit.checkpoints.vitcod_files import write_vitcod_masks
+from levit.checkpoints.weight_lookup import check_is_not_source
+from levit.checkpoints.weight_names import WEIGHT_FILES
 from levit.data.labeled_images import LabeledDataset
 from levit.data.open_data import open_data, open_split
 from levit.data.subsets import Subset
@@ -85,9 +88,10 @@ def sparsify(
 ) -> Sparsification:
     """Choose masks for the attention of a network, by its average over images (ViTCoD, arXiv 2210.09573).
 
-    Each query of each head keeps the fewest keys that have a share of its average attention, and one more. The output
-    folder then contains `masks.safetensors`; `checkpoint/`, the network with the masks, which `levit train` fine-tunes
-    and `levit export` exports; `report.html`; and `sparsity.json`.
+    Each query of each head keeps the fewest keys that have a share of its average attention, and one more. Keys that
+    masks of the checkpoint have removed before stay removed. The output folder then contains `masks.safetensors`;
+    `checkpoint/`, the network with the masks, which `levit train` fine-tunes and `levit export` exports; `report.html`;
+    and `sparsity.json`.
 
     Args:
         checkpoint: path or name, as for `levit.read_checkpoint`; or a checkpoint that was read.
@@ -104,7 +108,8 @@ def sparsify(
         split: name of the split, where the data has several; None for train, or all data without it.
 
     Raises:
-        CheckpointError: the checkpoint cannot be read, or the folder cannot be written.
+        CheckpointError: the checkpoint cannot be read, the folder cannot be written, or a file of the checkpoint or of
+            `fine_tuned` would be replaced.
         ConfigError: not exactly one of `attention_mass` and `sparsity` is given, a value is out of its range, or
             `fine_tuned` has other masks or is given without `evaluation`.
         DataError: the images cannot be used.
@@ -125,6 +130,7 @@ def sparsify(
         raise ConfigError(
             "has no effect without `evaluation`", source="fine_tuned", hint="give images for its accuracy"
         )
+    _check_is_not_source(Path(out), checkpoint, fine_tuned)
     source, tuned = _read(checkpoint), None if fine_tuned is None else _read(fine_tuned)
     if tuned is not None and not tuned.architecture.has_attention_masks:
         raise ConfigError(f"{tuned.source.name} has no attention masks", source="fine_tuned", hint="train with masks")
@@ -132,8 +138,9 @@ def sparsify(
         data = open_data(data, split=split) if split else open_split(data, "train")
     chosen = _choose_images(data, images)
     attention = average_attention(source, chosen)
-    mass = attention_mass if attention_mass is not None else find_mass(attention, sparsity or 0.0)
-    masks: Masks = {f"{key}.{MASK}": select_by_mass(array, mass) for key, array in attention.items()}
+    present = _own_masks(source, attention)
+    mass = attention_mass if attention_mass is not None else find_mass(attention, sparsity or 0.0, present)
+    masks: Masks = {f"{key}.{MASK}": select_by_mass(array, mass, present.get(key)) for key, array in attention.items()}
     masked = with_masks(source, masks)
     if tuned is not None:
         _check_same_masks(tuned, masks)
@@ -157,6 +164,23 @@ def _check(mass: float | None, sparsity: float | None, images: int | None, polar
         raise ConfigError(f"is {images}", source="images", hint="use at least 1")
     if polarize is not None and not 0 <= polarize <= 1:
         raise ConfigError(f"is {polarize:g}", source="polarize", hint="use a number from 0 to 1")
+
+
+def _check_is_not_source(folder: Path, *sources: str | PathLike[str] | Checkpoint | None) -> None:
+    """Raise an error if the weights of a network are one of the files to write."""
+    targets = [
+        *(folder / CHECKPOINT_FOLDER / name for name in WEIGHT_FILES), folder / MASKS_FILE, folder / POLARIZATION_FILE,
+    ]  # fmt: skip
+    for source in sources:
+        if isinstance(source, str | PathLike):
+            check_is_not_source(source, *targets)
+
+
+def _own_masks(checkpoint: Checkpoint, keys: Iterable[str]) -> Masks:
+    """Key of each attention -> its mask; empty if the network has none."""
+    if not checkpoint.architecture.has_attention_masks:
+        return {}
+    return {key: np.asarray(checkpoint.weights[f"{key}.{MASK}"], bool) for key in keys}
 
 
 def _read(checkpoint: str | PathLike[str] | Checkpoint) -> Checkpoint:
@@ -191,6 +215,10 @@ def _write(result: Sparsification, masks: Masks, masked: Checkpoint, *, polarize
     """Write all files; the summary last."""
     folder, name = result.folder, masked.source.name
     is_repeated = (folder / SUMMARY_FILE).exists()  # the files of the earlier run have other masks
+    html = report_page(
+        name, result.savings, masks, attention_mass=result.attention_mass, num_images=result.images,
+        accuracies=result.accuracies,
+    )  # fmt: skip
     write_levit_folder(masked, folder / CHECKPOINT_FOLDER)
     if vitcod:
         write_vitcod_masks(folder / VITCOD_FOLDER, masks, masked.architecture)
@@ -198,13 +226,9 @@ def _write(result: Sparsification, masks: Masks, masked: Checkpoint, *, polarize
         remove(folder / VITCOD_FOLDER)
     if polarize is None and is_repeated:
         remove(folder / POLARIZATION_FILE)
-    html = report_page(
-        name, result.savings, masks, attention_mass=result.attention_mass, num_images=result.images,
-        accuracies=result.accuracies,
-    )  # fmt: skip
     with updating_folder(folder, last=(SUMMARY_FILE,)) as partial:
         write_masks(partial / MASKS_FILE, masks)
-        (partial / REPORT_FILE).write_text(html, encoding="utf-8")
+        (partial / REPORT_FILE).write_text(html, encoding="utf-8", errors="backslashreplace")
         summary = {"checkpoint": name, "sha256": masked.source.sha256, **result.to_dict()}
         (partial / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
         if polarize is not None:

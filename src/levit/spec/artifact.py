@@ -25,7 +25,7 @@ FORMAT_VERSION = 2
 PREFIX = "levit."
 STORED_PRECISIONS = ("fp32", "fp16", "bf16", "fp64", "int8")
 
-# Fractions that format 1 stores in per cent.
+# Fractions that format 1 stores in percent.
 _PERCENTAGES = {
     "accuracy": ("top1", "top5"),
     "fp32": ("top1", "top5"),
@@ -52,7 +52,7 @@ class Source:
     """Origin of the weights.
 
     Attributes:
-        name: name for people: a name on the hub, or the name of the folder or file that was read.
+        name: name for people: a model ID on the hub, or the name of the folder or file that was read.
         dialect: library whose key names the file has, such as "transformers" or "timm-conv".
         sha256: hash of the file in hexadecimal, or None for a network in memory.
     """
@@ -101,11 +101,11 @@ class Quantization:
     Attributes:
         data: name of the data set on which the ranges of the activations were determined.
         sha256: hash of this data set in hexadecimal.
-        images: number of calibration images.
+        images: number of quantization images.
         float_layers: names of the layers that were returned to floating point to keep the accuracy.
         agreement: fraction of the images with the same prediction as in fp32, in [0, 1]; of the evaluation images
-            where accuracy was measured, otherwise of the calibration images. With several labels per image, F1 score of
-            the predicted labels.
+            where accuracy was measured, otherwise of the quantization images. With several labels per image, F1 score
+            of the predicted labels.
         max_logit_difference: largest absolute difference of a logit to fp32 on these images.
         is_in_sample: whether the images of agreement, difference and accuracy also determined the ranges or chose
             `float_layers`, so that these figures are optimistic.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import isfinite
+from operator import index
 from typing import Any, TypeGuard
 
 from levit.errors import ConfigError
@@ -14,7 +15,7 @@ _MAX_CHARACTERS = 100
 
 
 def shown(value: object) -> str:
-    """Representation of a value for an error message, shortened.
+    """Shortened representation of a value for error messages.
 
     Examples:
         >>> shown("cat"), shown([0] * 1000)[-7:]
@@ -48,6 +49,26 @@ def check_integer(name: str, value: object, *, minimum: int) -> int:
     if not is_integer(value) or value < minimum:
         raise ConfigError(f"{shown(value)} is not a whole number of at least {minimum}", source=name)
     return value
+
+
+def check_count(name: str, value: Any) -> int:
+    """Check an option that counts something, which may be an integer of numpy, and return it.
+
+    Raises:
+        ConfigError: it is not an integer, or less than 1; `source` is the name.
+
+    Examples:
+        >>> check_count("threads", 0)
+        Traceback (most recent call last):
+        levit.errors.ConfigError: threads is 0: give a whole number of at least 1
+    """
+    try:
+        count = index(value)
+    except TypeError:
+        count = 0
+    if count < 1:
+        raise ConfigError(f"is {shown(value)}", source=name, hint="give a whole number of at least 1")
+    return count
 
 
 def check_number(name: str, value: object) -> float:
@@ -106,13 +127,13 @@ def check_flag(name: str, value: object) -> bool:
 
 
 def check_text(name: str, value: object) -> str:
-    """Check a text, and return it.
+    """Check a string, and return it.
 
     Raises:
         ConfigError: it is another value; `source` is the name.
     """
     if not isinstance(value, str):
-        raise ConfigError(f"{shown(value)} is not a text", source=name)
+        raise ConfigError(f"{shown(value)} is not a string", source=name)
     return value
 
 

@@ -14,6 +14,13 @@ IMAGE_SUFFIXES = frozenset(f".{name}" for name in _FORMATS.split())
 HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
 """Suffixes of the formats that Pillow reads with the package `pillow-heif`."""
 
+PILLOW_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "DIB", "ICO", "JPEG2000", "TGA", "AVIF")
+"""Pillow's names of the former, frequent ones first (MPO files are JPEG files).
+
+Files of its other formats are refused, whatever their names: Pillow runs a program for some, such as EPS, and decodes
+others, such as ICNS, before their size is known.
+"""
+
 _SYSTEM_FOLDERS = frozenset(
     {"$recycle.bin", "__macosx", "__pycache__", "lost+found", "system volume information"}
     | {"#recycle", "#snapshot", "@eadir", "@recently-snapshot", "@recycle"}  # of file servers (Synology, QNAP)
@@ -21,13 +28,13 @@ _SYSTEM_FOLDERS = frozenset(
 
 
 def is_image(file: str) -> bool:
-    """Return whether a file name has the suffix of a readable format, and is not a metadata file of macOS (`._…`).
+    """Return whether a file name has the suffix of a readable format, and is not hidden, as metadata of macOS (`._…`).
 
     Examples:
         >>> is_image("photos/1.JPG"), is_image("photos/notes.txt"), is_image("__MACOSX/photos/._1.JPG")
         (True, False, False)
     """
-    return is_image_suffix(os.path.splitext(file)[1]) and not os.path.basename(file).startswith("._")  # noqa: PTH119, PTH122 (a Path for each file is slow)
+    return is_image_suffix(os.path.splitext(file)[1]) and not os.path.basename(file).startswith(".")  # noqa: PTH119, PTH122 (a Path for each file is slow)
 
 
 def is_image_suffix(suffix: str) -> bool:

@@ -27,7 +27,7 @@ from levit.training.sampler import SampleIndex
 _ASPECT_RATIOS = (3 / 4, 4 / 3)  # of resized crops
 _PADDING_DIVISOR = 8  # a padded crop is shifted by at most height / 8 and width / 8
 
-# Unsharp masks: standard deviation of the blur in pixels, and strength in per cent.
+# Unsharp masks: standard deviation of the blur in pixels, and strength in percent.
 _SHARPEN_RADIUS, _SHARPEN_PERCENT = (0.5, 2.0), (50, 250)
 
 # A JPEG file is decoded at the smallest scale at which the smallest square crop still has this many times the pixels of
@@ -135,13 +135,13 @@ def _build_color_policy(options: AugmentationOptions, size: Grid) -> Any:
         _, transform, _ = create_transform(
             input_size=(3, *size),
             is_training=True,
-            color_jitter=options.color_jitter or None,  # timm does not use it with a policy
+            color_jitter=options.color_jitter or None,  # timm uses it beside the policy 3a only
             auto_augment=policy,
             interpolation="bicubic",
             separate=True,
         )
     except (AssertionError, ValueError) as error:
-        reason = f"is {policy!r}, which is no policy of timm"
+        reason = f"is {policy!r}, which is not a policy of timm"
         raise ConfigError(reason, source="auto_augment", hint="use rand-m9-mstd0.5-inc1") from error
     for operation in _policy_operations(transform):
         if operation.aug_fn is posterize:  # newer releases of Pillow refuse to posterize to 0 bits

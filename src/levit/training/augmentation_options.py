@@ -12,13 +12,13 @@ class AugmentationOptions:
     """Augmentation of training images, and mixing of batches."""
 
     crop: str = option(
-        "resized", "Crop: resized (a random part) or padded (all, shifted by at most an eighth).",
+        "resized", "Random crop: resized (RandomResizedCrop) or padded (whole image, shifted by up to 1/8).",
         choices=("resized", "padded"),
     )  # fmt: skip
     min_crop: float = option(0.08, "Smallest area of a resized crop, as a fraction of the image.", low=0.001, high=1)
     flip: float = option(0.5, "Probability of a horizontal flip.", low=0, high=1)
     color_jitter: float = option(
-        0.4, "Jitter of brightness, contrast and saturation; not used with auto_augment.", low=0
+        0.4, "Jitter of brightness, contrast and saturation; with a policy of auto_augment only beside 3a.", low=0
     )
     auto_augment: str = option("none", "timm's policy, such as rand-m9-mstd0.5-inc1 (RandAugment), or none.")
     sharpen: float = option(

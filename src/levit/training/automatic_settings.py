@@ -16,7 +16,8 @@ With fewer than 100 validation images one of them is more than a percent of the 
 epochs is mostly luck: the last epoch is kept instead, whose learning rate is near zero. `benchmarks/small_data.py`
 compares the settings with the defaults.
 
-Training images are all those that are trained on: also those without labels, with a teacher, and those of no class.
+Training images are all those that are trained on: also those without labels, with a teacher, and
+out-of-distribution images.
 """
 
 from __future__ import annotations

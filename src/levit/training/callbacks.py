@@ -100,14 +100,14 @@ def check_callbacks(callbacks: object) -> None:
     """Check the argument `callbacks` of `levit.train`.
 
     Raises:
-        ConfigError: it is no list of callbacks.
+        ConfigError: it is not a list of callbacks.
     """
     hint = "give a list of objects of subclasses of levit.Callback"
     if not isinstance(callbacks, Sequence):
-        raise ConfigError(f"is {callbacks!r}, which is no list", source="callbacks", hint=hint)
+        raise ConfigError(f"is {callbacks!r}, which is not a list", source="callbacks", hint=hint)
     for callback in callbacks:
         if not isinstance(callback, Callback):
-            raise ConfigError(f"contains {callback!r}, which is no callback", source="callbacks", hint=hint)
+            raise ConfigError(f"contains {callback!r}, which is not a callback", source="callbacks", hint=hint)
 
 
 class CallbackList(Callback):

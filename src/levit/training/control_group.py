@@ -101,7 +101,7 @@ def wait_for_all(accelerator: Accelerator) -> None:
 
 @contextmanager
 def connection_errors() -> Iterator[None]:
-    """Raise a `LevitError` of one line where another process has ended or does not respond.
+    """Raise a one-line `LevitError` where another process has ended or does not respond.
 
     torch raises `RuntimeError` for it, with the name of the library that connects the processes.
     """

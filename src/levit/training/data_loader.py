@@ -34,7 +34,7 @@ class Sample(NamedTuple):
         errors: unreadable images, which were replaced or skipped.
         image: index of the image.
         view: number of its augmentation, from 0; 0 where their number is not limited.
-        is_outlier: whether it belongs to none of the classes.
+        is_outlier: whether it is out-of-distribution.
     """
 
     pixels: Tensor | None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,48 +18,74 @@ from levit.data.labeled_images import LabeledDataset, NoSplitError
 from levit.data.open_data import open_data
 from levit.data.subsets import stratified_split
 from levit.errors import ConfigError, DataError, LevitWarning
+from levit.training.data_options import DataOptions
 from levit.training.indexed_images import IndexedImages, index_images, index_unlabeled_images
-from levit.training.options import DataOptions
 
 IMAGE_COPIES = ".images"  # folder of copied images in the run directory, deleted at the end of the run
 
 _MAX_LISTED = 5  # classes in a message
 
 
-class TrainingData(NamedTuple):
+@dataclass(frozen=True)
+class TrainingData:
     """Training and validation set, opened but not read.
 
     Attributes:
         train: the training set.
         validation: the validation set; None where it is split off the training set.
         unlabeled: further training images, whose labels are ignored; None without them.
-        outliers: training images of none of the classes; None without them.
+        outliers: out-of-distribution training images; None without them.
+        train_splits: paths of those further images of which only the train split is read, by option: `unlabeled` and
+            `outliers`.
     """
 
     train: LabeledDataset
     validation: LabeledDataset | None
     unlabeled: LabeledDataset | None = None
     outliers: LabeledDataset | None = None
+    train_splits: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def datasets(self) -> tuple[LabeledDataset, ...]:
+        """All data sets."""
+        opened = (self.train, self.validation, self.unlabeled, self.outliers)
+        return tuple(dataset for dataset in opened if dataset is not None)
 
 
-def open_training_data(options: DataOptions) -> TrainingData:
+def open_training_data(options: DataOptions, *, keeps_unlabeled: bool = False) -> TrainingData:
     """Open the training and the validation set.
 
-    The training set is the train split of `data`, or all of it where it has no splits. The validation set is `val`, or
-    the validation split of `data`.
+    The training set is the train split of `data`, or all of it where it has no splits, and so are further images. The
+    validation set is `val`, or the validation split of `data`. Nothing else is opened.
+
+    Args:
+        options: paths of the images.
+        keeps_unlabeled: whether images without a label are trained on, with a teacher.
 
     Raises:
         ConfigError: there are further images without labels, and images of the data have several.
         DataError: the data cannot be read, has no train split, no labels or only one class, or training and validation
             set differ in their kind of labels.
     """
-    train, validation = _open_split(options, "train"), _open_split(options, "validation")
-    if train is None:
-        if validation is not None or _open_split(options, "test") is not None:
-            raise DataError("no train split", source=options.data)
-        train = open_data(options.data, allow_outside=options.allow_outside)
+    train, has_splits = _open_train_split(options.data, options)
+    validation = None
     if options.val is not None:
         validation = open_data(options.val, allow_outside=options.allow_outside)
+    elif has_splits:
+        validation = _open_split(options.data, "validation", options)
+    _check_labels(train, validation, options)
+    unlabeled = _unlabeled_path(options, train) if keeps_unlabeled else None
+    further, train_splits = dict[str, LabeledDataset](), dict[str, str]()
+    for name, path in (("unlabeled", unlabeled), ("outliers", options.outliers)):
+        if path is not None:
+            _check_single_label(name, path, train)
+            further[name], is_split = _open_train_split(path, options)
+            train_splits |= {name: path} if is_split else {}
+    return TrainingData(train, validation, further.get("unlabeled"), further.get("outliers"), train_splits)
+
+
+def _check_labels(train: LabeledDataset, validation: LabeledDataset | None, options: DataOptions) -> None:
+    """Check that a network can be trained and validated on the labels of these data sets."""
     if not train.classes:
         raise DataError("no labels", source=options.data, hint="put the images into one folder for each class")
     if len(train.classes) == 1 and not train.is_multi_label:
@@ -72,11 +98,6 @@ def open_training_data(options: DataOptions) -> TrainingData:
         kinds = {False: "one label", True: "several labels"}
         reason = f"{kinds[validation.is_multi_label]} per image, but {kinds[train.is_multi_label]} in {train.name}"
         raise DataError(reason, source=validation.name)
-    unlabeled = _open_unlabeled(options, train)
-    if unlabeled is not None and train.is_multi_label:
-        reason = f"is {options.unlabeled}, and images of {train.name} have several labels"
-        raise ConfigError(reason, source="unlabeled", hint="leave it out")
-    return TrainingData(train, validation, unlabeled, _open_outliers(options, train))
 
 
 def _hint_for_one_class(data: LabeledDataset) -> str:
@@ -94,7 +115,7 @@ def check_output_outside_data(data: TrainingData, directory: Path) -> None:
     Raises:
         ConfigError: it is inside.
     """
-    for dataset in data:
+    for dataset in data.datasets:
         if isinstance(dataset, FileListDataset) and dataset.is_grouped:
             folder = dataset.files.folder
             if directory.resolve().is_relative_to(folder.resolve()):
@@ -198,33 +219,48 @@ def count_labels(images: IndexedImages) -> NDArray[np.int64]:
     return counts
 
 
-def _open_split(options: DataOptions, split: str) -> LabeledDataset | None:
-    """A split of the data; None where it has no such split."""
+def _open_train_split(path: str, options: DataOptions) -> tuple[LabeledDataset, bool]:
+    """The train split of images, or all of them where there are no splits, and whether it is a split.
+
+    Raises:
+        DataError: there are other splits only, which are not for training.
+    """
+    train = _open_split(path, "train", options)
+    if train is not None:
+        return train, True
+    if any(_open_split(path, split, options) is not None for split in ("validation", "test")):
+        raise DataError("no train split", source=path)
+    return open_data(path, allow_outside=options.allow_outside), False
+
+
+def _open_split(path: str, split: str, options: DataOptions) -> LabeledDataset | None:
+    """A split of images; None where there is no such split."""
     try:
-        return open_data(options.data, split=split, allow_outside=options.allow_outside)
+        return open_data(path, split=split, allow_outside=options.allow_outside)
     except NoSplitError:
         return None
 
 
-def _open_unlabeled(options: DataOptions, train: LabeledDataset) -> LabeledDataset | None:
+def _unlabeled_path(options: DataOptions, train: LabeledDataset) -> str | None:
     """Further images without labels: those of the option, or of the folder `unlabeled` next to those of the splits."""
     if options.unlabeled is not None:
-        return open_data(options.unlabeled, allow_outside=options.allow_outside)
-    folders = [Path(options.data, name) for name in UNLABELED_FOLDERS]
+        return options.unlabeled
     if isinstance(train, FileListDataset) and train.files.folder != Path(options.data) and not train.is_multi_label:
-        folder = next((folder for folder in folders if folder.is_dir()), None)
-        return None if folder is None else open_data(folder, allow_outside=options.allow_outside)
+        folders = [Path(options.data, name) for name in UNLABELED_FOLDERS]
+        return next((str(folder) for folder in folders if folder.is_dir()), None)
     return None
 
 
-def _open_outliers(options: DataOptions, train: LabeledDataset) -> LabeledDataset | None:
-    """Training images of none of the classes."""
-    if options.outliers is None:
-        return None
+def _check_single_label(option: str, path: str, train: LabeledDataset) -> None:
+    """Check that images of the training set have one label, where others have none.
+
+    Raises:
+        ConfigError: they have several.
+    """
     if train.is_multi_label:
-        reason = f"is {options.outliers}, and images of {train.name} have any number of labels"
-        raise ConfigError(reason, source="outliers", hint="add the images to the data, without labels")
-    return open_data(options.outliers, allow_outside=options.allow_outside)
+        reason = f"is {path}, and images of {train.name} have any number of labels"
+        hint = "leave it out" if option == "unlabeled" else "add the images to the data, without labels"
+        raise ConfigError(reason, source=option, hint=hint)
 
 
 def _index(

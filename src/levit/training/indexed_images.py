@@ -26,6 +26,10 @@ class ImageStore(Protocol):
         """Return the path or the bytes of an image file."""
         ...
 
+    def view(self, index: int) -> Path | memoryview:
+        """Return the path or the bytes of an image file, without reading it."""
+        ...
+
     def labels(self, index: int) -> tuple[int, ...]:
         """Return the class indices of an image in the data set."""
         ...
@@ -44,8 +48,8 @@ class IndexedImages:
         classes: labels of the network.
         is_multi_label: whether an image may have any number of labels.
         rows: numbers of the images in `store`, int64 [images]; None for all of them.
-        first_outlier: number of the first image in `store` that is an outlier, an image of none of the classes, as are
-            all images after it; None without outliers.
+        first_outlier: number of the first image in `store` that is an outlier, an out-of-distribution image, as are all
+            images after it; None without outliers.
 
     Attributes:
         class_indices, classes, is_multi_label: the arguments.
@@ -73,6 +77,10 @@ class IndexedImages:
         """Return the path or the bytes of an image file."""
         return self._store.image(int(self._rows[index]))
 
+    def view(self, index: int) -> Path | memoryview:
+        """Return the path or the bytes of an image file, without reading it."""
+        return self._store.view(int(self._rows[index]))
+
     def labels(self, index: int) -> tuple[int, ...]:
         """Return the labels of an image, as indices into `classes`."""
         return tuple(self.class_indices[label] for label in self._store.labels(int(self._rows[index])))
@@ -82,12 +90,12 @@ class IndexedImages:
         return self._store.name(int(self._rows[index]))
 
     def is_outlier(self, index: int) -> bool:
-        """Whether an image belongs to none of the classes; it has no labels."""
+        """Return whether an image is out-of-distribution; it has no labels."""
         return bool(self._rows[index] >= self._first_outlier)
 
     @property
     def num_outliers(self) -> int:
-        """Number of images of none of the classes."""
+        """Number of out-of-distribution images."""
         return int((self._rows >= self._first_outlier).sum())
 
     @property
@@ -102,7 +110,7 @@ class IndexedImages:
         return self._followed_by(unlabeled, first_outlier=None)
 
     def with_outliers(self, outliers: ImageStore) -> IndexedImages:
-        """Return these images, which contain no outliers, followed by images of none of the classes."""
+        """Return these images, which contain no outliers, followed by out-of-distribution images."""
         return self._followed_by(outliers, first_outlier=len(self._store))
 
     def select(self, indices: NDArray[np.int64]) -> IndexedImages:
@@ -134,6 +142,9 @@ class _FileStore:
         return len(self._files)
 
     def image(self, index: int) -> ImageSource:
+        return self.view(index)
+
+    def view(self, index: int) -> Path | memoryview:
         return self._files.folder / self._files.name(index)
 
     def labels(self, index: int) -> tuple[int, ...]:
@@ -182,7 +193,7 @@ def index_images(
     if rows and keeps_unlabeled:
         rows = [*range(len(store))]
     if not rows:
-        raise DataError("no image has a label", source=data.name, hint="`levit data` shows what it contains")
+        raise no_label_error(data)
     if len(rows) < len(store) and writes:
         text = f"{data.name}: left out without a label: {len(store) - len(rows):,} of {len(store):,} images"
         warnings.warn(text, LevitWarning, stacklevel=2)
@@ -208,6 +219,11 @@ def index_unlabeled_images(data: LabeledDataset, copy: Path, *, writes: bool = T
     return pack_images((item._replace(labels=()) for item in data), copy) if writes else PackedImages(copy)
 
 
+def no_label_error(data: LabeledDataset) -> DataError:
+    """Create the error for data without any label."""
+    return DataError("no image has a label", source=data.name, hint="`levit data` shows what it contains")
+
+
 class _JoinedStore:
     """Images of a store, followed by those of another one without their labels."""
 
@@ -221,6 +237,10 @@ class _JoinedStore:
         first = len(self._labeled)
         return self._labeled.image(index) if index < first else self._unlabeled.image(index - first)
 
+    def view(self, index: int) -> Path | memoryview:
+        first = len(self._labeled)
+        return self._labeled.view(index) if index < first else self._unlabeled.view(index - first)
+
     def labels(self, index: int) -> tuple[int, ...]:
         return self._labeled.labels(index) if index < len(self._labeled) else ()
 
@@ -230,7 +250,7 @@ class _JoinedStore:
 
 
 def needs_copy(data: LabeledDataset) -> bool:
-    """Whether `index_images` copies the images, which takes minutes for large data sets."""
+    """Return whether `index_images` copies the images, which takes minutes for large data sets."""
     return not isinstance(data, FileListDataset)
 
 

@@ -119,7 +119,7 @@ class TrainingLoop:
         )  # fmt: skip
         batches = self._agreed_microbatches(prepared)
         try:
-            while self.progress.epoch < self.epochs and not self.progress.is_out_of_patience:
+            while not self.progress.is_complete(self.epochs):
                 self._train_steps(batches)
                 self._finish_epoch()
         except StopRequested:
@@ -214,9 +214,8 @@ class TrainingLoop:
             row, metric=self.options.metric, patience=self.options.patience, window=self.options.best_window,
             select=self.options.select,
         )  # fmt: skip
-        is_last = self.progress.epoch >= self.epochs or self.progress.is_out_of_patience
         with long_work(self.accelerator):
-            if is_last or self.progress.epoch % self.options.save_epochs == 0:
+            if self.progress.is_complete(self.epochs) or self.progress.epoch % self.options.save_epochs == 0:
                 self._save(best)
             elif best is not None:
                 self.checkpointer.hold(best)

@@ -29,7 +29,7 @@ class Loss(nn.Module):
         is_multi_label: whether an image may have any number of labels.
         distillation: kind, weight and temperature of distillation; see `levit.model.distillation.distillation_loss`.
         has_unlabeled: whether images may have no label; then their only loss is that of the teacher.
-        has_outliers: whether there are images of none of the classes. Both heads are trained to give them equal scores
+        has_outliers: whether there are out-of-distribution images. Both heads are trained to give them equal scores
             of all classes, whatever the teacher predicts (outlier exposure: Hendrycks et al., arXiv 1812.04606).
 
     Attributes:

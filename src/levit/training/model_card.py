@@ -37,7 +37,7 @@ class CardFacts:
         counts: training images of each label.
         num_training: training images with labels.
         num_unlabeled: training images without labels.
-        num_outliers: training images of none of the classes.
+        num_outliers: out-of-distribution training images.
         num_validation: validation images.
         data: where the training images come from.
         validation: where the validation images come from, in words.
@@ -48,7 +48,7 @@ class CardFacts:
         image_size: height and width of the input in pixels.
         hardware: devices and precision, in words.
         versions: packages with their versions, in words.
-        base_model: name on the hub of the weights that the training starts from; None if there is none.
+        base_model: model ID on the hub of the weights that the training starts from; None if there is none.
         license: license of those weights, by its name on the hub; None if it is not known.
     """
 
@@ -174,7 +174,7 @@ def _summary(facts: CardFacts, weights: CardWeights) -> str:
 
 
 def _usage(facts: CardFacts) -> str:
-    """Programs that classify a photo; the path stands for the folder of the card, or its name on the hub."""
+    """Programs that classify a photo; the path stands for the folder of the card, or its model ID on the hub."""
     if not facts.is_levit:
         return (
             "```python\nimport timm\n\n"
@@ -233,7 +233,8 @@ def _training_data(facts: CardFacts) -> str:
             ("training, without labels", f"{facts.num_unlabeled:,}", "trained on the predictions of the teacher alone")
         )
     if facts.num_outliers:
-        rows.append(("training, of no class", f"{facts.num_outliers:,}", "trained to have equal scores of all classes"))
+        purpose = "trained to have equal scores of all classes"
+        rows.append(("training, out-of-distribution", f"{facts.num_outliers:,}", purpose))
     rows.append(("validation", f"{facts.num_validation:,}", facts.validation))
     table = "\n".join(f"| {name} | {count} | {source} |" for name, count, source in rows)
     classes = ", ".join(f"{code(name)} {count:,}" for name, count in zip(facts.classes, facts.counts, strict=True))

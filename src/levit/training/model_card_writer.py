@@ -58,7 +58,7 @@ class ModelCardWriter(Callback):
         epoch = len(progress.history)
         if epoch == self._num_written:
             return
-        is_complete = epoch >= self._facts.options.schedule.total_epochs or progress.is_out_of_patience
+        is_complete = progress.is_complete(self._facts.options.schedule.total_epochs)
         with checkpoint_errors(self._run):
             if progress.best_epoch:
                 best = CardWeights(
@@ -97,7 +97,7 @@ def write_card(file: Path, text: str) -> bool:
 
 
 def is_written_by_levit(file: Path) -> bool:
-    """Whether a model card is one of this package, without changes."""
+    """Return whether a model card is one of this package, without changes."""
     try:
         content = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):

@@ -41,7 +41,7 @@ class OnnxClassifier(NamedTuple):
 
 
 def is_onnx(name: str) -> bool:
-    """Whether the name of a teacher is that of an ONNX file."""
+    """Return whether the name of a teacher is that of an ONNX file."""
     return name.lower().endswith(ONNX_SUFFIX)
 
 
@@ -57,7 +57,7 @@ def open_onnx_classifier(file: Path, source: str) -> OnnxClassifier:
         source: source of errors.
 
     Raises:
-        CheckpointError: the file is no image classifier, or it has no labels, or no size.
+        CheckpointError: the file is not an image classifier, or it has no labels, or no size.
     """
     if not file.is_file():
         raise CheckpointError("no such file", source=source)

@@ -54,7 +54,7 @@ def set_train_mode(network: nn.Module, *, freeze_batch_norm: bool) -> None:
 
 
 def is_head(name: str) -> bool:
-    """Whether a parameter of this name belongs to a classification head.
+    """Return whether a parameter of this name belongs to a classification head.
 
     Examples:
         >>> is_head("classifier_distill.linear.weight"), is_head("levit.encoder.stages.0.layers.0.x")
@@ -142,7 +142,7 @@ def _levit_groups(network: LevitPreTrainedModel, options: OptimizerOptions) -> l
 def _split_matrices(network: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Split each group into the matrices inside the network and the parameters that Muon leaves to NAdamW.
 
-    Parameters that a timm network excludes from weight decay are no matrices, whatever their shape.
+    Parameters that a timm network excludes from weight decay are not matrices, whatever their shape.
     """
     matrices = {
         id(parameter)

@@ -1,7 +1,8 @@
 """Options of timm's and DeiT's training scripts, and the options of this package with the same meaning.
 
-They are accepted by `levit train` and in recipes. An option whose name is the same there and here is not listed; one
-whose meaning differs is not accepted. Standard library only.
+They are accepted by `levit train` and in recipes. An option whose name is the same there and here is not listed, such
+as `batch_size` and `lr`, which have another meaning there (see "Options accepted from timm and DeiT" in
+`docs/how-to/training.md`). An option of another name whose meaning differs is not accepted. Standard library only.
 """
 
 from __future__ import annotations

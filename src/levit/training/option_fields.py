@@ -70,7 +70,7 @@ def _check_value(option_field: Field[Any], value: Any) -> None:
 def parse_text(option_field: Field[Any], value: Any) -> Any:
     """Convert text to a number where the field is a number: YAML 1.1 reads `5e-4` as text.
 
-    Text that is no number is returned as it is, for `validate_options` to reject.
+    Text that is not a number is returned as it is, for `validate_options` to reject.
     """
     expected = option_type(option_field)
     if isinstance(value, str) and expected in (int, float):

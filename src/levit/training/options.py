@@ -9,6 +9,7 @@ from typing import Any
 
 from levit.errors import ConfigError
 from levit.training.augmentation_options import AugmentationOptions
+from levit.training.data_options import DataOptions
 from levit.training.option_aliases import ALIASES
 from levit.training.option_fields import option, validate_options
 from levit.training.teacher_options import TeacherOptions
@@ -16,48 +17,15 @@ from levit.training.unused_options import check_no_unused_options
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataOptions:
-    """Training and validation images."""
-
-    data: str = option("", "Training set: labeled images that `levit data` reads.", changes_result=False)
-    val: str | None = option(
-        None, "Validation set; default: the validation split of the data, or a share of it.", changes_result=False
-    )
-    val_share: float = option(
-        0.1, "Fraction of every class for validation, where the data has no validation split.", low=0, high=0.9
-    )
-    unlabeled: str | None = option(
-        None, "Further images without labels, for training with a teacher.", changes_result=False
-    )
-    outliers: str | None = option(
-        None, "Images of none of the classes: the scores of all classes are trained to be equal.", changes_result=False
-    )
-    allow_outside: bool = option(
-        False, "Read images outside the folder of the data, where a table names them.", changes_result=False
-    )
-    workers: int | None = option(
-        None, "Number of processes that load images; default: by the number of cores.", low=0, changes_result=False
-    )
-    on_bad_image: str = option(
-        "skip", "Unreadable image: skip (the next one replaces it, a line reports it) or fail.",
-        choices=("skip", "fail"),
-    )  # fmt: skip
-
-    def __post_init__(self) -> None:
-        validate_options(self)
-        for name in ("val", "unlabeled", "outliers"):
-            if getattr(self, name) == "":
-                raise ConfigError("is empty", source=name, hint="give images, or leave it out")
-
-
-@dataclass(frozen=True, kw_only=True)
 class ModelOptions:
     """Network, its initial weights, and its frozen parts."""
 
-    model: str = option("levit-128s", "Network: a published size, a path, an id on the hub, or timm/NAME.")
+    model: str = option(
+        "levit-128s", "Network: a published size, a path, a model ID on the Hugging Face Hub, or timm/NAME."
+    )
     from_scratch: bool = option(False, "Start from random weights.")
     image_size: int | None = option(None, "Height and width of the input in pixels; default: that of the model.", low=1)
-    patch_size: int | None = option(None, "Pixels along a side of a token: 4, 8 or 16; requires random weights.", low=1)
+    patch_size: int | None = option(None, "Patch size in pixels (4, 8 or 16); only with `from_scratch`.", low=1)
     drop_path: float | None = option(
         None, "Drop path (stochastic depth) rate; default: that of the model.", low=0, high=0.99
     )
@@ -68,7 +36,7 @@ class ModelOptions:
         False, "ViTCoD's auto-encoders over the heads of queries and keys, folded into the saved weights."
     )
     new_heads: str = option(
-        "random", "Start of the heads for new classes: random, or linear-probe (logistic regression of the features).",
+        "random", "Initialization of heads for new classes: random, or linear-probe (logistic regression).",
         choices=("random", "linear-probe"),
     )  # fmt: skip
     freeze: str = option(
@@ -99,9 +67,13 @@ class OptimizerOptions:
     optimizer: str = option(
         "adamw", "Optimizer: adamw, or muon, whose steps take longer: for large batches.", choices=("adamw", "muon")
     )
-    weight_decay: float = option(0.025, "Weight decay; not of biases, norms and attention biases.", low=0)
-    layer_decay: float = option(1.0, "Factor of the learning rate from each block to the one before.", low=0.01, high=1)
-    clip: float = option(0.0, "Adaptive gradient clipping factor, not of the heads; 0 disables it.", low=0)
+    weight_decay: float = option(0.025, "Weight decay; not applied to biases, norms and attention biases.", low=0)
+    layer_decay: float = option(
+        1.0, "Layer-wise learning rate decay: factor per block toward the input.", low=0.01, high=1
+    )
+    clip: float = option(
+        0.0, "Adaptive gradient clipping (AGC) factor; not applied to the heads; 0 disables it.", low=0
+    )
     label_smoothing: float = option(0.1, "Label smoothing.", low=0, high=0.99)
     class_weights: str = option(
         "none", "Class weights: none or balanced (every class, or label, weighs the same).",
@@ -158,20 +130,22 @@ class RunOptions:
         choices=("best", "last"),
     )  # fmt: skip
     best_window: int | None = option(
-        None, "Epochs whose mean metric ranks an epoch; default: 3 with a moving average, otherwise 1.", low=1
+        None, "Epochs to average the metric over when choosing the best one; default: 3 with `ema`, otherwise 1.", low=1
     )
-    patience: int = option(0, "Early stopping: epochs without a better one (ties: lower loss); 0 disables it.", low=0)
+    patience: int = option(0, "Early stopping: epochs without improvement (ties: lower loss); 0 disables it.", low=0)
     seed: int = option(0, "Random seed.", low=0)
     precision: str = option(
-        "auto", "Precision; auto is bf16 where the hardware has it.", choices=("auto", "fp32", "bf16", "fp16")
+        "auto", "Precision; auto: bf16 where the hardware supports it.", choices=("auto", "fp32", "bf16", "fp16")
     )
     compile: bool = option(False, "Use torch.compile.")
     save_minutes: float = option(
         10.0, "Minutes between checkpoints within an epoch; 0 disables them.", low=0, changes_result=False
     )
-    save_epochs: int = option(1, "Epochs between checkpoints; the last one is saved.", low=1, changes_result=False)
+    save_epochs: int = option(
+        1, "Save a checkpoint every N epochs and after the last one.", low=1, changes_result=False
+    )
     keep_state: bool = option(
-        False, "Keep optimizer and average in the last state of a complete run.", changes_result=False
+        False, "Keep the optimizer state and moving average after the run completes.", changes_result=False
     )
     evaluation: bool = option(
         True, "Evaluate the saved model on the validation images at the end, with a report.", changes_result=False

@@ -48,7 +48,7 @@ def lock_run_directory(options: TrainingOptions, *, lock_seconds: float = _LOCK_
     try:
         _create(run)
         with _lock(run, lock_seconds):
-            existed = copies.exists()  # from a killed process; or a folder of the user, if this is no run directory
+            existed = copies.exists()  # from a killed process; or a folder of the user, if this is not a run directory
             check_run_directory(options)
             if (run / ARGUMENTS_FILE).exists():
                 shutil.rmtree(copies, ignore_errors=True)  # of a killed process; they would take the space of new ones
@@ -70,13 +70,13 @@ def check_run_directory(options: TrainingOptions) -> None:
     """Check that the run directory is empty, or contains the run that is to be resumed.
 
     Raises:
-        ConfigError: it contains a run that is not to be resumed or has other options, or something else.
+        ConfigError: it contains a run that is not to be resumed or has other options, or other files.
     """
     run = Path(options.run.out)
     arguments = run / ARGUMENTS_FILE
     if not arguments.exists():
         if any(not path.name.startswith(".") for path in run.iterdir()):
-            raise ConfigError(f"is {run}, which contains something else", source="out", hint="give a new folder")
+            raise ConfigError(f"is {run}, which is not empty", source="out", hint="give a new folder")
         return
     if not options.run.resume:
         hint = "continue it with `resume`, or give another folder"
@@ -109,13 +109,13 @@ def write_arguments(options: TrainingOptions, description: str) -> None:
     write_text(Path(options.run.out) / ARGUMENTS_FILE, f"# {versions}; {description}\n{text}")
 
 
-def check_free_space(run: Path, *, weights: int, copies: int, free: int | None = None) -> None:
+def check_free_space(run: Path, *, weights: int, others: int, free: int | None = None) -> None:
     """Check that the disk has space for the run.
 
     Args:
         run: the run directory.
         weights: size of the weights in bytes.
-        copies: size in bytes of the images that will be copied into it.
+        others: size in bytes of other files that will be written into it: copies of images, and logits of a teacher.
         free: free space in bytes; default: that of the disk. The space of the weights that the run already holds is
             available to it as well, because they are replaced.
 
@@ -123,7 +123,7 @@ def check_free_space(run: Path, *, weights: int, copies: int, free: int | None =
         LevitError: it has not.
     """
     held = sum(file.stat().st_size for file in _weight_files(run))
-    needed = max(_WEIGHT_COPIES * weights - held, _WEIGHT_COPIES // 2 * weights) + copies
+    needed = max(_WEIGHT_COPIES * weights - held, _WEIGHT_COPIES // 2 * weights) + others
     free = shutil.disk_usage(run).free if free is None else free
     if free < needed:
         reason = f"the run needs {needed / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free"

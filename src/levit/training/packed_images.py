@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import warnings
 from array import array
 from collections.abc import Iterable
+from contextlib import suppress
 from errno import EDQUOT, ENOSPC
 from functools import cached_property
 from itertools import islice, pairwise
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 
 from levit.data.file_hash import read_content
 from levit.data.labeled_images import LabeledDataset, LabeledImage
-from levit.errors import DataError, LevitError
+from levit.errors import DataError, LevitError, LevitWarning
 from levit.files import replacing
 from levit.images.decoding import ImageSource, read_image
 
@@ -42,7 +44,11 @@ class PackedImages:
 
     def image(self, index: int) -> bytes:
         """Return the bytes of an image file."""
-        return _part(self._bytes, self._index.ends, index).tobytes()
+        return self.view(index).tobytes()
+
+    def view(self, index: int) -> memoryview:
+        """Return the bytes of an image file, of which only those that are used are read."""
+        return _part(self._bytes, self._index.ends, index).data
 
     def labels(self, index: int) -> tuple[int, ...]:
         """Return the class indices of an image."""
@@ -57,6 +63,8 @@ class PackedImages:
 
     @cached_property
     def _bytes(self) -> NDArray[np.uint8]:
+        if not self._file.stat().st_size:  # an empty file cannot be mapped
+            return np.empty(0, np.uint8)
         return np.asarray(np.memmap(self._file, np.uint8, mode="r"))  # slices of a plain array are faster
 
     @cached_property
@@ -130,18 +138,23 @@ def pack_images(items: Iterable[LabeledImage], file: Path) -> PackedImages:
     The index is written last, so that the packed file is complete where there is an index.
 
     Args:
-        items: the images; those that are not files, such as arrays, become PNG files.
+        items: the images; those that are not files, such as arrays, become PNG files. A file that cannot be read is
+            empty in the copy, with a warning that names the first one, so that training treats it as an unreadable
+            image.
         file: the packed file.
 
     Raises:
-        DataError: an image file cannot be read.
         LevitError: the disk is full.
     """
-    index = _Index()
+    index, unreadable = _Index(), list[DataError]()
     try:
         with replacing(file) as partial, partial.open("wb") as stream:
             for item in items:
-                content = _read_bytes(item.image, item.name)
+                try:
+                    content = _read_bytes(item.image, item.name)
+                except DataError as error:
+                    content = b""
+                    unreadable.append(error)
                 stream.write(content)
                 index.add(len(content), item.labels, item.name)
             _index_file(file).unlink(missing_ok=True)  # of an earlier copy
@@ -154,17 +167,27 @@ def pack_images(items: Iterable[LabeledImage], file: Path) -> PackedImages:
             source=file.parent,
             hint="make room for a copy of the images, or choose another `out`",
         ) from error
+    if unreadable:
+        others = f", and {len(unreadable) - 1:,} more" if len(unreadable) > 1 else ""
+        warnings.warn(f"{unreadable[0]}{others}", LevitWarning, stacklevel=2)
     return PackedImages(file)
 
 
 def estimate_packed_size(data: LabeledDataset) -> int:
     """Estimate the size of a packed file in bytes, from the first images."""
-    sizes = [len(_read_bytes(item.image, item.name)) for item in islice(data, _NUM_SAMPLES)]
-    return sum(sizes) * len(data) // max(1, len(sizes))
+    size = count = 0
+    for count, item in enumerate(islice(data, _NUM_SAMPLES), start=1):  # noqa: B007
+        with suppress(DataError):  # `pack_images` reports it
+            size += len(_read_bytes(item.image, item.name))
+    return size * len(data) // max(1, count)
 
 
 def _read_bytes(image: ImageSource, name: str) -> bytes:
-    """The bytes of an image file."""
+    """The bytes of an image file.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     if isinstance(image, bytes):
         return image
     if isinstance(image, str | PathLike):

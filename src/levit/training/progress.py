@@ -20,7 +20,9 @@ BestWeights = Literal["network", "average"]
 
 @dataclass(kw_only=True)
 class Progress:
-    """Progress of a run; the rest of the run is a function of it, the weights, the options and the fingerprint.
+    """Progress of a training run: position, metrics per epoch and best epoch.
+
+    The rest of the run is a function of it, the weights, the options and the fingerprint.
 
     Attributes:
         epoch: number of completed epochs.
@@ -44,6 +46,10 @@ class Progress:
     best_epoch: int = 0
     best_weights: BestWeights | None = None
     is_out_of_patience: bool = False
+
+    def is_complete(self, epochs: int) -> bool:
+        """Whether a run of this number of epochs, cool-down included, ends here: at its last epoch, or early."""
+        return self.epoch >= epochs or self.is_out_of_patience
 
     def add(self, totals: list[float]) -> None:
         """Add loss, correct predictions and images of a microbatch, each summed over its images."""

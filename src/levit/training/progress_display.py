@@ -49,7 +49,7 @@ class ProgressDisplay(Callback):
     def on_train_start(self, progress: Progress) -> None:
         """Print the description and the position of the run, and show the bar."""
         position = f"; resumes epoch {progress.epoch + 1} after {progress.step} steps"
-        if progress.epoch >= self._epochs or progress.is_out_of_patience:
+        if progress.is_complete(self._epochs):
             position = f"; was complete after epoch {progress.epoch}"
         is_resumed = progress.epoch or progress.step
         self._print(self._description + (position if is_resumed else ""))

@@ -25,7 +25,8 @@ class RecipeSummary(NamedTuple):
         purpose: what it trains.
         image_size: height and width of the images in pixels; None for the size of the model.
         cost: duration and hardware, or "not measured".
-        result: accuracy, measured or expected.
+        result: accuracy, or "not measured".
+        is_measured: whether the result is of a run of this recipe; otherwise it is expected.
     """
 
     name: str
@@ -33,6 +34,7 @@ class RecipeSummary(NamedTuple):
     image_size: int | None
     cost: str
     result: str
+    is_measured: bool
 
 
 def read_recipe(file: str | Path) -> dict[str, Any]:
@@ -108,20 +110,23 @@ def _recipe_files() -> list[Path]:
 
 
 def _summarize(file: Path) -> RecipeSummary:
-    """Read the first sentences of the comment at the beginning of a recipe, and of its paragraphs Cost and Result."""
+    """Read the first sentences of the header of a recipe, and of its paragraphs Cost and Result or Expected."""
     lines = []
     for line in file.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
             break
         lines.append(line.removeprefix("#").strip())
     text = "\n".join(lines)
-    cost, result = (
-        re.search(rf"^(?:{name}): (.*)", text, re.DOTALL | re.MULTILINE) for name in ("Cost", "Result|Expected")
-    )
+    paragraphs = {
+        name: _first_clause(match[1])
+        for name in ("Cost", "Result", "Expected")
+        if (match := re.search(rf"^{name}: (.*)", text, re.DOTALL | re.MULTILINE))
+    }
+    result = paragraphs.get("Result", paragraphs.get("Expected", ""))
+    image_size = read_recipe(file).get("image_size")
     return RecipeSummary(
-        file.stem, _first_clause(text), read_recipe(file).get("image_size"),
-        *("" if match is None else _first_clause(match[1]) for match in (cost, result)),
-    )  # fmt: skip
+        file.stem, _first_clause(text), image_size, paragraphs.get("Cost", ""), result, "Result" in paragraphs
+    )
 
 
 def _first_clause(text: str) -> str:

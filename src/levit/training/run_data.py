@@ -28,9 +28,11 @@ from levit.training.options import TrainingOptions
 from levit.training.output_directory import check_free_space
 from levit.training.progress import Progress
 from levit.training.progress_display import print_line
+from levit.training.run_options import count_images
 from levit.training.sampler import DeterministicSampler
 from levit.training.shared_memory import LoaderShape, check_shared_memory, free_shared_memory
 from levit.training.student import Student
+from levit.training.teacher_cache import CacheShape, size_of_cache_files
 from levit.training.worker_count import choose_num_workers, num_validation_workers, processes_on_machine
 
 
@@ -55,21 +57,31 @@ def prepare_data(options: TrainingOptions, data: TrainingData, student: Student,
         DataError: images or classes cannot be used.
         LevitError: the disk has too little space.
     """
-    run, datasets = Path(options.run.out), [dataset for dataset in data if dataset is not None]
+    run = Path(options.run.out)
     index = partial(
         index_training_data, data, student.classes, copies=run / IMAGE_COPIES, val_share=options.data.val_share,
-        seed=options.run.seed, writes=accelerator.is_main_process, keeps_unlabeled=options.teacher.has_teacher,
+        seed=options.run.seed, writes=accelerator.is_main_process, keeps_unlabeled=options.teacher.uses_unlabeled,
     )  # fmt: skip
     images = None
     with long_work(accelerator):
         if accelerator.is_main_process:
             weights = sum(tensor.nbytes for tensor in student.network.state_dict().values())
-            check_free_space(run, weights=weights, copies=sum(map(estimate_copy_size, datasets)))
-            if copied := [dataset.name for dataset in datasets if needs_copy(dataset)]:
+            copies = sum(map(estimate_copy_size, data.datasets))
+            check_free_space(run, weights=weights, others=copies + _size_of_logits(options, data, student))
+            if copied := [dataset.name for dataset in data.datasets if needs_copy(dataset)]:
                 print_line(f"{' and '.join(copied)}: copying the images into {run / IMAGE_COPIES}")
             images = index()
     train, validation = images or index()  # the others open the copies of the first process
     return RunData(train, validation, _build_sampler(options, accelerator, len(train)))
+
+
+def _size_of_logits(options: TrainingOptions, data: TrainingData, student: Student) -> int:
+    """Estimate the bytes by which the file of the teacher's logits will be larger than those of an earlier process."""
+    if not options.teacher.teacher_views:
+        return 0
+    num_images, _ = count_images(data, options)
+    shape = CacheShape(num_images, options.teacher.teacher_views, len(student.classes))
+    return max(0, shape.nbytes - size_of_cache_files(Path(options.run.out)))
 
 
 def build_loaders(

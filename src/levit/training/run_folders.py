@@ -82,7 +82,7 @@ def _create(runs: Path) -> Path:
 
 
 def _is_incomplete(folder: Path, data: str) -> bool:
-    """Whether a run that can be read is not complete; a run that was stopped before its first save is not, either."""
+    """Return whether a readable run is incomplete, as is one that was stopped before its first save."""
     try:
         options = TrainingOptions.from_flat(**read_recipe(folder / ARGUMENTS_FILE))
         state = load_state(folder)
@@ -90,10 +90,7 @@ def _is_incomplete(folder: Path, data: str) -> bool:
         return False
     if data and not _is_same_data(data, options.data.data):
         return False
-    if state is None:
-        return True
-    progress = state.progress
-    return progress.epoch < options.schedule.total_epochs and not progress.is_out_of_patience
+    return state is None or not state.progress.is_complete(options.schedule.total_epochs)
 
 
 def _is_same_data(data: str, other: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ from levit.spec.variants import ALL_VARIANTS
 from levit.training.automatic_settings import MANY_IMAGES, automatic_settings, describe_settings
 from levit.training.collectives import broadcast_text
 from levit.training.control_group import long_work
+from levit.training.data_options import DataOptions
 from levit.training.datasets import TrainingData
 from levit.training.environment import choose_precision
+from levit.training.indexed_images import no_label_error
 from levit.training.initial_weights import choose_initial_weights
-from levit.training.options import TrainingOptions, option_defaults
+from levit.training.options import RunOptions, TrainingOptions, option_defaults
 from levit.training.output_directory import ARGUMENTS_FILE
 from levit.training.progress_display import print_line
 from levit.training.recipe import read_recipe
@@ -29,33 +31,38 @@ from levit.training.unused_options import without_overridden
 from levit.training.worker_count import processes_on_machine
 
 
-def find_resumed_run(options: TrainingOptions, given: Collection[str]) -> tuple[TrainingOptions, Collection[str]]:
+def find_resumed_run(values: Mapping[str, Any], given: Collection[str]) -> tuple[TrainingOptions, Collection[str]]:
     """Find the run that `resume` continues, and take the options that are not given from it.
 
-    Several processes that train together find the same run, because none has started to train.
+    Options are checked together with those of the run: one may have an effect only beside them. Several processes that
+    train together find the same run, because none has started to train.
 
     Args:
-        options: options of the run; without `out` the last incomplete run of the same data is resumed.
-        given: names of the options that are given.
+        values: values of some options, by name; without `out` the last incomplete run of the same data is resumed.
+        given: names of the options that are given; those without a value have their defaults.
 
     Returns:
         The options, and the names of those that are given: in a resumed run all of them.
 
     Raises:
-        ConfigError: there is no training set, neither given nor in a resumed run.
+        ConfigError: an option is invalid, or there is no training set, neither given nor in a resumed run.
     """
-    if options.run.resume and not options.run.out:
-        found = find_incomplete_run(options.data.data)
-        if found is None and not options.data.data:
+    run = RunOptions(**{name: values[name] for name in ("out", "resume") if name in values})
+    data = DataOptions(data=values.get("data", "")).data
+    out = run.out
+    if run.resume and not out:
+        found = find_incomplete_run(data)
+        if found is None and not data:
             hint = "give its run directory as `out`"
             raise ConfigError("is given, and no run in runs/ is incomplete", source="resume", hint=hint)
-        options = options.with_values(out="" if found is None else str(found))
-    arguments = Path(options.run.out, ARGUMENTS_FILE)
-    if options.run.resume and options.run.out and arguments.is_file():
-        values = {name: value for name, value in options.to_flat().items() if name in given}
-        keeps = {"out": options.run.out, "resume": True}
-        options = TrainingOptions.from_flat(**read_recipe(arguments) | values | keeps)
+        out = "" if found is None else str(found)
+    arguments = Path(out, ARGUMENTS_FILE)
+    if run.resume and out and arguments.is_file():
+        chosen = {name: value for name, value in {**option_defaults(), **values}.items() if name in given}
+        options = TrainingOptions.from_flat(**read_recipe(arguments) | chosen | {"out": out, "resume": True})
         given = every_option(options)
+    else:
+        options = TrainingOptions.from_flat(**{**values, "out": out})
     if not options.data.data:
         raise ConfigError("is missing", source="data", hint="give train(data=…)")
     return options, given
@@ -112,17 +119,24 @@ def count_images(data: TrainingData, options: TrainingOptions) -> tuple[int, int
     """Number of training and of validation images, about: before the images of each class are counted.
 
     A share for validation is at least one image of every class, and leaves every class one. Images without a label are
-    trained on with a teacher only.
+    trained on with the loss of a teacher only.
+
+    Raises:
+        DataError: no image has a label.
     """
     num_labeled = _count_labeled(data.train)
+    if not num_labeled:
+        raise no_label_error(data.train)
     num_training = num_labeled + _length(data.outliers)
-    if options.teacher.has_teacher:
+    if options.teacher.uses_unlabeled:
         num_training += len(data.train) - num_labeled + _length(data.unlabeled)
     if data.validation is not None:
         return num_training, len(data.validation)
     num_validation, num_classes = round(options.data.val_share * num_labeled), len(data.train.classes)
+    most = num_labeled - (1 if data.train.is_multi_label else num_classes)
     if options.data.val_share and not data.train.is_multi_label:
-        num_validation = max(num_validation, min(num_classes, num_labeled - num_classes))
+        num_validation = max(num_validation, num_classes)
+    num_validation = max(0, min(num_validation, most))
     return num_training - num_validation, num_validation
 
 

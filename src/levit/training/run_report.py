@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -12,11 +13,15 @@ from typing import cast
 
 import levit
 from levit.data.labeled_images import LabeledImage
-from levit.errors import LevitError
+from levit.errors import LevitError, LevitWarning
 from levit.evaluation.evaluator import evaluate_together
 from levit.evaluation.multi_label import evaluate_multi_label
 from levit.evaluation.single_label_pass import Evaluation, OnPrediction
-from levit.evaluation.training_images import TRAINING_IMAGES_FILE, write_training_images
+from levit.evaluation.training_images import (
+    TRAINING_IMAGES_FILE,
+    count_training_images,
+    write_training_images,
+)
 from levit.files import write_text
 from levit.images.sources import StoredImage
 from levit.reporting.evaluation_output import evaluate_and_write, write_multi_label_evaluation
@@ -24,6 +29,7 @@ from levit.reporting.output_folder import METRICS_FILE, output_folder
 from levit.runtime.classifier import Classifier
 from levit.training.callbacks import Callback
 from levit.training.indexed_images import IndexedImages
+from levit.training.options import TrainingOptions
 from levit.training.progress import Progress
 from levit.training.progress_display import print_line
 from levit.training.run_data import RunData
@@ -37,19 +43,21 @@ class RunReporter(Callback):
     """Writes `val_files.csv` when a run starts, and `evaluation/` when it is complete; for the first process.
 
     Args:
-        run: the run directory.
+        options: options of the run.
         images: training and validation images.
         name: name of the data in the report.
-        epochs: number of epochs of a complete run.
-        evaluates: whether the model is evaluated at the end.
+        is_levit: whether the network is a LeViT, which is evaluated at the end unless the options say otherwise.
     """
 
-    def __init__(self, run: Path, images: RunData, name: str, *, epochs: int, evaluates: bool) -> None:
-        self._run, self._images, self._name = run, images, name
-        self._epochs, self._evaluates = epochs, evaluates
+    def __init__(self, options: TrainingOptions, images: RunData, name: str, *, is_levit: bool) -> None:
+        self._options, self._images, self._name = options, images, name
+        self._run, self._evaluates = Path(options.run.out), options.run.evaluation and is_levit
 
     def on_train_start(self, progress: Progress) -> None:
-        """Write the names of the validation images, and the record of the training images."""
+        """Write the names of the validation images, and the record of the training images.
+
+        A warning counts the validation images that the initial weights or the teachers were trained on.
+        """
         is_resumed = progress.epoch or progress.step  # with the same images
         if is_resumed and (self._run / TRAINING_IMAGES_FILE).exists():
             return
@@ -61,16 +69,29 @@ class RunReporter(Callback):
             writer.writerow([validation.name(index), _label_text(validation, index)])
         with checkpoint_errors(self._run):
             write_text(self._run / VALIDATION_FILE, text.getvalue())
-            write_training_images(self._run, (train.image(index) for index in range(len(train))))
+            write_training_images(self._run, map(train.view, range(len(train))), _initial_weights(self._options))
+        self._warn_of_trained_images()
 
     def on_train_end(self, progress: Progress) -> None:
         """Evaluate the saved model of a complete run."""
-        is_complete = progress.epoch >= self._epochs or progress.is_out_of_patience
+        is_complete = progress.is_complete(self._options.schedule.total_epochs)
         if self._evaluates and is_complete and not _is_current(self._run):
             try:
                 evaluate_run(self._run, self._images.validation, self._name)
             except (LevitError, ImportError, OSError) as error:  # the run itself is complete
                 print_line(f"{self._run / EVALUATION_FOLDER} was not written: {error}")
+
+    def _warn_of_trained_images(self) -> None:
+        validation = self._images.validation
+        teachers = [path for name in self._options.teacher.names if (path := Path(name)).exists()]
+        for model in filter(None, [_initial_weights(self._options), *teachers]):
+            count = count_training_images(model, map(validation.view, range(len(validation))))
+            if count:
+                text = (
+                    f"{model} was trained on {count:,} of the {len(validation):,} validation images: the accuracy on "
+                    "them says little about others; give other images as `val`"
+                )
+                warnings.warn(text, LevitWarning, stacklevel=2)
 
 
 def evaluate_run(run: Path, images: IndexedImages, name: str) -> None:
@@ -126,11 +147,17 @@ class _ValidationSet:
         return digest.hexdigest()
 
 
+def _initial_weights(options: TrainingOptions) -> Path | None:
+    """Path of the initial weights; None for random weights, and for a name."""
+    path = Path(options.model.model)
+    return path if path.exists() and not options.model.from_scratch else None
+
+
 def _label_text(images: IndexedImages, index: int) -> str:
     return "|".join(images.classes[label] for label in images.labels(index))
 
 
 def _is_current(run: Path) -> bool:
-    """Whether the evaluation is one of the weights in the run directory: it was written later."""
+    """Return whether the evaluation is one of the weights in the run directory: it was written later."""
     metrics, weights = run / EVALUATION_FOLDER / METRICS_FILE, run / "model.safetensors"
     return metrics.exists() and weights.exists() and metrics.stat().st_mtime >= weights.stat().st_mtime

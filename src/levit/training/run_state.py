@@ -100,7 +100,7 @@ def checkpoint_errors(target: Path) -> Iterator[None]:
 
 
 def has_state(run: Path) -> bool:
-    """Whether a run has saved a state."""
+    """Return whether a run has saved a state."""
     return (run / LAST / STATE_FILE).is_file()
 
 

@@ -67,29 +67,26 @@ def build_training_loop(
         teachers = load_teachers(options.teacher)
         student = _build_student(options, data, choose_classes(teachers, options.teacher, data.train))
         teacher = open_teacher_of_run(
-            teachers, options.teacher, student, device=accelerator.device, precision=options.run.precision
-        )
+            teachers, options.teacher, student, device=accelerator.device, precision=options.run.precision,
+            num_processes=accelerator.num_processes,
+        )  # fmt: skip
     images = _prepare_images(options, data, student, accelerator)
     checkpointer = _build_checkpointer(options, student, teacher, images, accelerator)
     progress = _resume(checkpointer, options)
     source = _keep_logits(teacher, options, student, images, checkpointer.fingerprint, accelerator)
     batches, validation_batches = build_loaders(options, images, student, accelerator, progress)
-    loss = _build_loss(options, student, images).to(accelerator.device)
     step = TrainingStep(
-        model=checkpointer.model, accelerator=accelerator, loss=loss, options=options.optimizer,
-        seed=options.run.seed, teacher=source if isinstance(source, nn.Module) else None,
+        model=checkpointer.model, accelerator=accelerator, options=options.optimizer, seed=options.run.seed,
+        loss=_build_loss(options, student, images).to(accelerator.device),
+        teacher=source if isinstance(source, nn.Module) else None,
         autoencoders=find_head_autoencoders(checkpointer.model.network),
     )  # fmt: skip
-    preparation = MicrobatchPreparation(
-        mixup=_build_mixup(options, len(student.classes), images), device=accelerator.device,
-        seed=options.run.seed, accumulate=options.optimizer.accumulate,
-        teacher=None if isinstance(source, nn.Module) else source, is_multi_label=student.is_multi_label,
-    )  # fmt: skip
+    preparation = _build_preparation(options, student, images, source, accelerator)
     validator = Validator(
         batches=validation_batches, accelerator=accelerator, num_classes=len(student.classes),
         is_multi_label=student.is_multi_label,
     )  # fmt: skip
-    description = _describe(options, student, images, accelerator)
+    description = _describe(options, data, student, images, accelerator)
     facts = collect_facts(options, student, images, accelerator, has_validation_set=data.validation is not None)
     if accelerator.is_main_process:
         write_arguments(options, description)
@@ -173,9 +170,9 @@ def _resume(checkpointer: Checkpointer, options: TrainingOptions) -> Progress:
     hint = new_run_hint(checkpointer.run, options.model)
     check_fingerprint(state.fingerprint, checkpointer.fingerprint, checkpointer.run, hint)
     progress = state.progress
-    is_complete = progress.epoch >= options.schedule.total_epochs or progress.is_out_of_patience
-    if not state.tensors and not is_complete:  # `keep_state` keeps them
-        reason = f"cannot go on: it was complete after epoch {progress.epoch}, and its optimizer was not kept"
+    if not state.tensors and not progress.is_complete(options.schedule.total_epochs):  # `keep_state` keeps them
+        completed = f"the run completed after epoch {progress.epoch}"
+        reason = f"cannot be continued: {completed} and its optimizer state was not kept"
         raise ConfigError(reason, source=checkpointer.run, hint=hint)
     checkpointer.restore(state.tensors)
     return progress
@@ -214,6 +211,20 @@ def _keep_logits(
     return CachedTeacher(computed, create(), shape)
 
 
+def _build_preparation(
+    options: TrainingOptions,
+    student: Student,
+    images: RunData,
+    teacher: nn.Module | TeacherProcess | CachedTeacher | None,
+    accelerator: Accelerator,
+) -> MicrobatchPreparation:
+    return MicrobatchPreparation(
+        mixup=_build_mixup(options, len(student.classes), images), device=accelerator.device,
+        seed=options.run.seed, accumulate=options.optimizer.accumulate,
+        teacher=None if isinstance(teacher, nn.Module) else teacher, is_multi_label=student.is_multi_label,
+    )  # fmt: skip
+
+
 def _build_mixup(options: TrainingOptions, num_classes: int, images: RunData) -> Mixup | None:
     mixing = options.augmentation
     if not mixing.mixup and not mixing.cutmix:
@@ -240,30 +251,30 @@ def _build_callbacks(
     if accelerator.is_main_process:
         callbacks.append(ResultsTable(Path(options.run.out), options.run.metric))
         callbacks.append(ModelCardWriter(Path(options.run.out), facts))
-        callbacks.append(RunReporter(
-            Path(options.run.out), images, facts.data.name, epochs=options.schedule.total_epochs,
-            evaluates=options.run.evaluation and facts.is_levit,
-        ))  # fmt: skip
+        callbacks.append(RunReporter(options, images, facts.data.name, is_levit=facts.is_levit))
     if options.run.report_to != "none":
         callbacks.append(Tracker(accelerator, options))
     return callbacks
 
 
-def _describe(options: TrainingOptions, student: Student, images: RunData, accelerator: Accelerator) -> str:
+def _describe(
+    options: TrainingOptions, data: TrainingData, student: Student, images: RunData, accelerator: Accelerator
+) -> str:
     """One line about the run: network, image size, teacher, images, devices and precision."""
     count = sum(parameter.numel() for parameter in student.network.parameters())
     height, width = student.image_size
     unlabeled, outliers = images.train.num_unlabeled, images.train.num_outliers
     labeled, outputs = len(images.train.class_indices), len(student.classes)
     classes = f"{labeled} classes" if labeled == outputs else f"{labeled} of {outputs} classes"
+    of_split = {name: f" ({path}: train split)" for name, path in data.train_splits.items()}
     teacher = f", distilled from {', '.join(options.teacher.names)}" if options.teacher.has_teacher else ""
     return (
         f"{options.model.model}, {count / 1e6:.1f} million parameters, {height}x{width}{teacher}: "
         f"{len(images.train) - unlabeled - outliers:,} training images of {classes}"
-        f"{f' and {unlabeled:,} without labels' if unlabeled else ''}"
-        f"{f' and {outliers:,} of no class' if outliers else ''}, {len(images.validation):,} "
-        f"validation images{_few_images(options, len(images.validation))}, on {accelerator.num_processes} x "
-        f"{accelerator.device.type} in {options.run.precision}"
+        f"{f' and {unlabeled:,} without labels' if unlabeled else ''}{of_split.get('unlabeled', '')}"
+        f"{f' and {outliers:,} out-of-distribution images' if outliers else ''}{of_split.get('outliers', '')}, "
+        f"{len(images.validation):,} validation images{_few_images(options, len(images.validation))}, "
+        f"on {accelerator.num_processes} x {accelerator.device.type} in {options.run.precision}"
     )
 
 

@@ -113,26 +113,16 @@ def combine_hashes(hashes: Sequence[str]) -> str:
     return hashes[0] if len(hashes) == 1 else hashlib.blake2b("".join(hashes).encode(), digest_size=16).hexdigest()
 
 
-def open_teachers(names: Sequence[str], classes: Sequence[str], student: Preprocessing) -> Teacher | TeacherEnsemble:
-    """Load one teacher, or an ensemble of several; see `open_teacher`."""
-    return combine_teachers([open_teacher(name, classes, student) for name in names])
-
-
 def combine_teachers(teachers: Sequence[Teacher]) -> Teacher | TeacherEnsemble:
     """Combine teachers into one; a single teacher is returned as it is."""
     return teachers[0] if len(teachers) == 1 else TeacherEnsemble(teachers)
-
-
-def open_teacher(name: str, classes: Sequence[str], student: Preprocessing) -> Teacher:
-    """Load a teacher whose labels include the classes; see `load_teacher_network` and `build_teacher`."""
-    return build_teacher(name, load_teacher_network(name), classes, student)
 
 
 def load_teacher_network(name: str, image_size: int | None = None) -> ClassificationNetwork:
     """Load the network of a teacher.
 
     Args:
-        name: `timm/NAME`, the path of a run or of a checkpoint, or an id of transformers on the hub.
+        name: `timm/NAME`, the path of a run or of a checkpoint, or a model ID of transformers on the hub.
         image_size: height and width of its input in pixels, to which the attention biases of a LeViT are interpolated;
             None for its own.
 
@@ -227,7 +217,7 @@ def _load_network(name: str, image_size: int | None) -> ClassificationNetwork:
 
 
 def _is_levit(name: str) -> bool:
-    """Whether a name refers to a LeViT of any dialect, not to another network of transformers."""
+    """Return whether a name refers to a LeViT of any dialect, not to another network of transformers."""
     path = Path(name)
     if path.exists():
         config = read_json(path / CONFIG_FILE) if path.is_dir() else {}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
@@ -20,6 +21,7 @@ from levit.files import replacing
 
 TEACHER_LOGITS = ".teacher"  # folder in the run directory, deleted when the run is complete
 
+_COMPLETE = 0x3C00  # 1 in float16, instead of a checksum in files of earlier versions
 _ZEROS = bytes(1 << 24)  # written in pieces of this size
 
 
@@ -38,7 +40,7 @@ class CacheShape(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """Size in bytes: float16 [images, views, classes + 1]; the last value of a row is 1 once it is complete."""
+        """Size in bytes: float16 [images, views, classes + 1]; the last two bytes of a row are its checksum."""
         return 2 * self.images * self.views * (self.classes + 1)
 
 
@@ -88,7 +90,8 @@ class CachedTeacher:
 
     An image has a fixed number of augmentations, its views, so that its logits are those of the pixels that the student
     sees (Shen and Xing, arXiv 2112.01528). They are computed when a view occurs for the first time, rounded to float16,
-    and kept in a file, which a resumed run continues to use.
+    and kept in a file, which a resumed run continues to use. After a power loss, some parts of a row may be on the disk
+    and others not; its checksum shows it, and the row is computed again.
 
     Args:
         teacher: the teacher.
@@ -103,8 +106,8 @@ class CachedTeacher:
         self._teacher = teacher
         if (size := file.stat().st_size) != shape.nbytes:
             raise LevitError(f"is damaged: {size:,} bytes instead of {shape.nbytes:,}", source=file, hint="delete it")
-        self._logits: NDArray[np.float16] = np.memmap(
-            file, np.float16, "r+", shape=(shape.images, shape.views, shape.classes + 1)
+        self._rows: NDArray[np.uint16] = np.memmap(
+            file, np.uint16, "r+", shape=(shape.images, shape.views, shape.classes + 1)
         )
         self._pending: deque[Tensor] = deque()  # samples that the teacher computes
 
@@ -118,7 +121,9 @@ class CachedTeacher:
         Raises:
             LevitError: the process of the teacher has ended.
         """
-        missing = torch.from_numpy(self._read(samples)[:, -1] == 0).nonzero()[:, 0]
+        rows = self._read(samples)
+        is_complete = (rows[:, -1] == _checksums(rows[:, :-1])) | (rows[:, -1] == _COMPLETE)
+        missing = torch.from_numpy(~is_complete).nonzero()[:, 0]
         if len(missing):
             self._teacher.submit(pixel_values[missing.to(pixel_values.device)])
         self._pending.append(samples[missing])
@@ -133,17 +138,22 @@ class CachedTeacher:
         if len(missing):
             computed = self._teacher.collect(len(missing))
             images, views = missing.numpy().T
-            self._logits[images, views, :-1] = computed.float().cpu().numpy()
-            self._logits[images, views, -1] = 1  # afterwards, because the process may be killed at any time
-        return torch.from_numpy(self._read(samples)[:, :-1].astype(np.float32))
+            logits = computed.float().cpu().numpy().astype(np.float16).view(np.uint16)
+            self._rows[images, views] = np.concatenate([logits, _checksums(logits)[:, None]], axis=1)
+        return torch.from_numpy(self._read(samples)[:, :-1].copy().view(np.float16).astype(np.float32))
 
     def close(self) -> None:
         """End the process of the teacher."""
         self._teacher.close()
 
-    def _read(self, samples: Tensor) -> NDArray[np.float16]:
+    def _read(self, samples: Tensor) -> NDArray[np.uint16]:
         images, views = samples.numpy().T
-        return self._logits[images, views]
+        return self._rows[images, views]
+
+
+def _checksums(logits: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Checksum of each row of logits; an odd number, and thus neither that of an empty row nor `_COMPLETE`."""
+    return np.array([zlib.crc32(row.tobytes()) & 0xFFFF | 1 for row in logits], np.uint16)
 
 
 def create_cache_file(run: Path, shape: CacheShape, *identity: object) -> Path:
@@ -164,7 +174,7 @@ def create_cache_file(run: Path, shape: CacheShape, *identity: object) -> Path:
     file = run / TEACHER_LOGITS / f"logits-{digest}.f16"
     try:
         file.parent.mkdir(exist_ok=True)
-        for other in set(file.parent.glob("logits-*.f16")) - {file}:
+        for other in set(_cache_files(run)) - {file}:
             other.unlink(missing_ok=True)
         if not file.exists():  # not sparse: a full disk would end the process when a page is written
             with replacing(file) as partial, partial.open("wb") as stream:
@@ -175,3 +185,12 @@ def create_cache_file(run: Path, shape: CacheShape, *identity: object) -> Path:
         reason = f"cannot write the logits of the teacher, {shape.nbytes / 1e6:,.0f} MB ({error.strerror})"
         raise LevitError(reason, source=file, hint=hint) from error
     return file
+
+
+def size_of_cache_files(run: Path) -> int:
+    """Size in bytes of the files of a teacher's logits in a run directory, which the file of the run may replace."""
+    return sum(file.stat().st_size for file in _cache_files(run))
+
+
+def _cache_files(run: Path) -> Iterator[Path]:
+    return (run / TEACHER_LOGITS).glob("logits-*.f16")

@@ -76,7 +76,7 @@ def write_onnx_graph(
         source: source of errors.
 
     Raises:
-        CheckpointError: the file is no such classifier.
+        CheckpointError: the file is not such a classifier.
         ConfigError: it cannot take images of its size.
     """
     body = read_onnx(model, source)
@@ -104,7 +104,7 @@ def read_onnx(model: Path | bytes, source: str) -> Any:
     """Read an ONNX classifier of images as a network of OpenVINO.
 
     Raises:
-        CheckpointError: the file is no such classifier.
+        CheckpointError: the file is not such a classifier.
     """
     try:
         network = openvino_core().read_model(model)

@@ -41,6 +41,7 @@ from levit.training.teacher_options import TeacherOptions
 from levit.training.teacher_process import TeacherProcess
 from levit.training.teacher_server import TeacherSettings
 from levit.training.timm_networks import ClassificationNetwork
+from levit.training.worker_count import processes_on_machine
 
 _DATA_CLASSES = "use `teacher_classes=data`"
 _ELEMENT_TYPES = {"bf16": "bf16", "fp32": "f32"}
@@ -113,6 +114,7 @@ def open_teacher_of_run(
     *,
     device: torch.device,
     precision: str,
+    num_processes: int = 1,
 ) -> nn.Module | TeacherProcess | None:
     """Connect the teachers with the student, as one; None without distillation.
 
@@ -124,6 +126,7 @@ def open_teacher_of_run(
         student: the network that is trained.
         device: device of the training.
         precision: precision of the training: fp32, bf16 or fp16.
+        num_processes: number of processes that train together; those on one machine share its cores.
 
     Raises:
         ConfigError: a teacher cannot take images of its size, or OpenVINO cannot convert it.
@@ -131,13 +134,14 @@ def open_teacher_of_run(
     """
     if not teachers:
         return None
-    engine = options.teacher_engine
+    engine, on_cpu = options.teacher_engine, device.type == "cpu"
+    threads = torch.get_num_threads() if on_cpu else max(1, usable_cores() // processes_on_machine(num_processes))
     has_onnx = any(isinstance(teacher.network, OnnxClassifier) for teacher in teachers)
     if engine == "openvino" or has_onnx:
-        return _start_process(teachers, options, student, device=device, precision=precision)
-    if engine == "auto" and device.type == "cpu":
+        return _start_process(teachers, options, student, precision=precision, threads=threads)
+    if engine == "auto" and on_cpu:
         try:
-            return _start_process(teachers, options, student, device=device, precision=precision)
+            return _start_process(teachers, options, student, precision=precision, threads=threads)
         except ConversionError as error:
             warnings.warn(f"{error.source}: {error.reason}: torch computes it, slower", LevitWarning, stacklevel=2)
     networks = [
@@ -158,8 +162,8 @@ def _start_process(
     options: TeacherOptions,
     student: Student,
     *,
-    device: torch.device,
     precision: str,
+    threads: int,
 ) -> TeacherProcess:
     """Write the graphs of the teachers and start the process that computes them."""
     element_type = choose_precision("fp32" if precision == "fp32" else "auto", quantized=False).float_precision
@@ -171,8 +175,7 @@ def _start_process(
             for teacher, graph in zip(teachers, graphs, strict=True)
         ]
         settings = TeacherSettings(
-            graphs=tuple(map(str, graphs)), shape=(3, *size), precision=_ELEMENT_TYPES[element_type],
-            threads=torch.get_num_threads() if device.type == "cpu" else usable_cores(),
+            graphs=tuple(map(str, graphs)), shape=(3, *size), precision=_ELEMENT_TYPES[element_type], threads=threads,
         )  # fmt: skip
         source = teacher_source(",".join(options.names))
         return TeacherProcess(settings, source=source, fingerprint=combine_hashes(hashes))

@@ -12,7 +12,7 @@ class TeacherOptions:
     """Distillation teachers and loss."""
 
     teacher: str | None = option(
-        None, "Distillation teacher: a path (ONNX, too), an id on the hub or timm/NAME; several as A,B."
+        None, "Distillation teacher: a path (ONNX, too), a Hugging Face model ID or timm/NAME; several as A,B."
     )
     teacher_size: int | None = option(
         None, "Height and width of the teacher's input in pixels; default: its own.", low=1
@@ -22,10 +22,10 @@ class TeacherOptions:
         choices=("auto", "torch", "openvino"),
     )  # fmt: skip
     teacher_classes: str = option(
-        "data", "Classes of the network: those of the data, or all of the teacher's.", choices=("data", "all")
+        "data", "Classes to predict: those of the data, or all of the teacher's.", choices=("data", "all")
     )
     teacher_views: int = option(
-        0, "Augmentations of each image, whose teacher scores are computed once; 0: others in every epoch.", low=0
+        0, "Fixed augmentations per image, with cached teacher logits; 0: new augmentations every epoch.", low=0
     )
     distillation: str = option(
         "hard", "Target of the distillation head: the teacher's class (hard) or scores (soft).",
@@ -47,3 +47,8 @@ class TeacherOptions:
     def has_teacher(self) -> bool:
         """Whether the network is trained with distillation."""
         return bool(self.names)
+
+    @property
+    def uses_unlabeled(self) -> bool:
+        """Whether images without a label are trained on: they have no other loss than that of a teacher."""
+        return self.has_teacher and self.alpha > 0

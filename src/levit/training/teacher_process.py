@@ -8,7 +8,6 @@ import sys
 import tempfile
 import weakref
 from contextlib import suppress
-from types import TracebackType
 from typing import IO
 
 import numpy as np
@@ -26,9 +25,9 @@ _IMAGES_PER_WAIT = 60  # the largest teachers need seconds for an image on two c
 
 
 class TeacherProcess:
-    """Teachers that OpenVINO computes in a process of its own; a context manager, which ends it.
+    """Teachers that OpenVINO computes in a process of its own.
 
-    The process ends with its standard input, so also when this process is killed.
+    The process ends with its standard input: by `close`, and when this process is killed.
 
     Args:
         settings: graphs, pixels, precision and threads.
@@ -93,27 +92,9 @@ class TeacherProcess:
         self.submit(pixel_values)
         return self.collect(len(pixel_values)).to(pixel_values.device)
 
-    @property
-    def process_id(self) -> int:
-        """Number of the process."""
-        return self._process.pid
-
-    @property
-    def exit_code(self) -> int | None:
-        """Exit code of the process; None while it runs."""
-        return self._process.returncode
-
     def close(self) -> None:
         """End the process."""
         self._finalizer()
-
-    def __enter__(self) -> TeacherProcess:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _receive(self, batch_size: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
         stream = self._stream(self._process.stdout)

@@ -36,7 +36,7 @@ class ClassificationNetwork(NamedTuple):
 
 
 def is_timm_network(model: str) -> bool:
-    """Whether a name or a folder refers to a timm network other than LeViT."""
+    """Return whether a name or a folder refers to a timm network other than LeViT."""
     if model.startswith(TIMM_PREFIX):
         return not model.removeprefix(TIMM_PREFIX).startswith("levit")
     file = Path(model) / CONFIG_FILE

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import secrets
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
 from accelerate import Accelerator
 
+from levit.files import write_text
 from levit.training.callbacks import Callback
 from levit.training.options import TrainingOptions
 from levit.training.progress import Progress
 
+RUN_ID_FILE = ".wandb-id"  # in the run directory
+
 
 class Tracker(Callback):
     """Logs the metrics of every epoch to the experiment tracker of `report_to`.
+
+    Weights & Biases continues the run of a resumed run, whose number is in the run directory.
 
     Args:
         accelerator: accelerator that was built for this tracker; its first process logs.
@@ -32,7 +42,19 @@ class Tracker(Callback):
             for name, value in self._options.to_flat().items()
             if isinstance(value, bool | int | float | str)
         }
-        self._accelerator.init_trackers("levit", config)
+        settings = {"wandb": self._wandb_settings() if self._accelerator.is_main_process else {}}
+        self._accelerator.init_trackers("levit", config, init_kwargs=settings)
+
+    def _wandb_settings(self) -> dict[str, Any]:
+        """Name, folder and number of the run for Weights & Biases."""
+        run = Path(self._options.run.out)
+        number = ""
+        with suppress(OSError, UnicodeDecodeError):
+            number = (run / RUN_ID_FILE).read_text(encoding="ascii").strip()
+        if not number:
+            number = secrets.token_hex(8)
+            write_text(run / RUN_ID_FILE, number)
+        return {"name": run.resolve().name, "dir": str(run), "id": number, "resume": "allow"}
 
     def on_epoch_end(self, progress: Progress, *, is_best: bool) -> None:
         """Log the metrics of the epoch."""

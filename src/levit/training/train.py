@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -110,26 +110,30 @@ def train(
         if "data" in values:
             raise ConfigError("is given twice", source="data", hint="give it once")
         values["data"] = data
-    return run_training(TrainingOptions.from_flat(**values), callbacks, given=frozenset(values))
+    return run_training(values, callbacks, given=frozenset(values))
 
 
 def run_training(
-    options: TrainingOptions, callbacks: Sequence[Callback] = (), *, given: Collection[str] | None = None
+    values: TrainingOptions | Mapping[str, Any],
+    callbacks: Sequence[Callback] = (),
+    *,
+    given: Collection[str] | None = None,
 ) -> Run:
-    """Train as `train` does, with all options in groups.
+    """Train as `train` does, with options by name or in groups.
 
     Args:
-        options: options of the run.
+        values: options of the run, or values of some of them by name.
         callbacks: as in `train`.
-        given: names of the options whose values are used as they are; None for all of them. The others follow from the
-            number of images, from the hub and from a resumed run.
+        given: names of the options whose values are used as they are; None for all that `values` contains. The others
+            follow from the number of images, from the hub and from a resumed run.
     """
     check_main_process()
-    given = every_option(options) if given is None else given
-    options, given = find_resumed_run(options, given)
+    if isinstance(values, TrainingOptions):
+        given, values = every_option(values) if given is None else given, values.to_flat()
+    options, given = find_resumed_run(values, values if given is None else given)
     accelerator = build_accelerator(replace(options.run, precision=choose_precision(options.run.precision)))
     with long_work(accelerator):  # which may download images
-        data = open_training_data(options.data)
+        data = open_training_data(options.data, keeps_unlabeled=options.teacher.uses_unlabeled)
     with run_folder(options, accelerator) as options:
         accelerator.project_configuration.logging_dir = options.run.out  # of the tracker
         check_output_outside_data(data, Path(options.run.out))

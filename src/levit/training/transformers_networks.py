@@ -23,7 +23,7 @@ def load_transformers_network(name: str, source: str) -> ClassificationNetwork:
     Code that a folder or a repository contains (`auto_map` in its configuration) is never run.
 
     Args:
-        name: path of a folder, or id on the hub.
+        name: path of a folder, or model ID on the hub.
         source: source of errors.
 
     Raises:
@@ -65,7 +65,7 @@ def _errors_logged_only() -> Iterator[None]:
 
 
 def _names_code(name: str) -> bool:
-    """Whether a configuration file names code of its own."""
+    """Return whether a configuration file names code of its own."""
     from transformers import ImageProcessingMixin, PretrainedConfig
 
     for read in (PretrainedConfig.get_config_dict, ImageProcessingMixin.get_image_processor_dict):

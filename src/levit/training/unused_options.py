@@ -45,7 +45,7 @@ RULES: tuple[Rule, ...] = (
         ("teacher",), _has_no_teacher, "without a teacher", "give `teacher`",
     ),
     Rule(
-        ("distillation", "tau", "teacher_views"), ("teacher", "alpha"),
+        ("unlabeled", "teacher_size", "teacher_engine", "distillation", "tau", "teacher_views"), ("teacher", "alpha"),
         lambda values: values["alpha"] == 0 and not _has_no_teacher(values),
         "where the loss of the teacher has no weight", "use an `alpha` above 0",
     ),
@@ -66,8 +66,9 @@ RULES: tuple[Rule, ...] = (
         "without mixup and CutMix", "give `mixup` or `cutmix`",
     ),
     Rule(
-        ("color_jitter",), ("auto_augment",), lambda values: values["auto_augment"] != "none",
-        "with a policy of `auto_augment`", "use `auto_augment=none`", same_as_default=0.0,
+        ("color_jitter",), ("auto_augment",),
+        lambda values: values["auto_augment"] != "none" and "3a" not in values["auto_augment"],
+        "with this policy of `auto_augment`", "use `auto_augment=none` or `auto_augment=3a`", same_as_default=0.0,
     ),
     Rule(
         ("min_crop",), ("crop",), lambda values: values["crop"] == "padded",

@@ -13,6 +13,7 @@ export class Entry {
     this.milliseconds = null;
     this.error = null;
     this.explanations = new Map(); // promises by index of the class
+    this.controller = new AbortController(); // of its prediction
   }
 
   get best() {
@@ -28,8 +29,9 @@ export class Entry {
     return (this.prediction?.labels ?? []).filter((label) => label.index !== -1);
   }
 
-  /** Frees the memory of the image. */
+  /** Frees the memory of the image, and ends the request for its prediction. */
   release() {
+    this.controller.abort();
     URL.revokeObjectURL(this.address);
   }
 }

@@ -40,6 +40,8 @@ function watchDrop(add) {
 function watchCamera(capture, add) {
   const dialog = document.getElementById("camera");
   const video = document.getElementById("video");
+  const shoot = document.getElementById("shoot");
+  video.addEventListener("loadeddata", () => { shoot.disabled = false; }); // the first picture is there
   const stop = () => {
     video.srcObject?.getTracks().forEach((track) => track.stop());
     video.srcObject = null;
@@ -60,9 +62,10 @@ function watchCamera(capture, add) {
     } finally {
       isAsking = false;
     }
+    shoot.disabled = true;
     dialog.showModal();
   });
-  document.getElementById("shoot").addEventListener("click", () => {
+  shoot.addEventListener("click", () => {
     const canvas = document.createElement("canvas");
     [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
     canvas.getContext("2d").drawImage(video, 0, 0);

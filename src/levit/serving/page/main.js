@@ -3,7 +3,7 @@
 import { Entry, percent, tile, updateTile } from "./entries.js";
 import { watchIntake } from "./intake.js";
 import { fade, place, showEntry, showHeat, showNote } from "./result.js";
-import { explain, listModels, onKeyNeeded, predict } from "./service.js";
+import { explain, KeyError, listModels, onKeyNeeded, predict } from "./service.js";
 
 const PARALLEL = 4; // requests
 
@@ -11,7 +11,7 @@ const element = (id) => document.getElementById(id);
 const entries = [];
 const waiting = [];
 let [models, selected, running] = [[], null, 0];
-let awaited = null; // the call of heatOf that may still show its heat map
+let awaited = null; // the heat map that is awaited: {entry, index, controller}
 
 const modelOf = (name) => models.find((model) => model.name === name);
 
@@ -47,12 +47,25 @@ function work() {
 
 async function classify(entry) {
   try {
-    const { prediction, milliseconds } = await predict(entry.model, entry.file);
+    const { prediction, milliseconds } = await predict(entry.model, entry.file, entry.controller.signal);
     prediction.file = entry.name; // the request contains the image only
     Object.assign(entry, { prediction, milliseconds });
+    if (!models.length) loadModels(); // which needed a key, or the service was not there
   } catch (error) {
-    entry.error = error.message;
+    fail(entry, error.message);
+    // One "no" of the user is for all images.
+    if (error instanceof KeyError) waiting.splice(0).forEach((other) => fail(other, error.message));
+    return;
   }
+  show(entry);
+}
+
+function fail(entry, reason) {
+  entry.error = reason;
+  show(entry);
+}
+
+function show(entry) {
   updateTile(entry);
   if (entry !== selected) return;
   showEntry(entry, modelOf(entry.model), heatOf);
@@ -74,11 +87,12 @@ async function heatOf(label) {
     hideHeat();
     return;
   }
-  const call = { index: label.index };
+  abandon();
+  const call = { entry, index: label.index, controller: new AbortController() };
   awaited = call;
   element("explain").classList.add("busy");
   try {
-    const explanation = await explanationOf(entry, label.index);
+    const explanation = await explanationOf(call);
     if (call !== awaited) return;
     showHeat(explanation);
     showNote(entry, model);
@@ -93,11 +107,11 @@ async function heatOf(label) {
 }
 
 /** Explanation of a class, for which the service is asked once, unless that fails. */
-function explanationOf({ model, file, explanations }, index) {
+function explanationOf({ entry: { model, file, explanations }, index, controller }) {
   if (!explanations.has(index)) {
-    const explanation = explain(model, file, index);
+    const explanation = explain(model, file, index, controller.signal);
     explanations.set(index, explanation);
-    explanation.catch(() => explanations.delete(index));
+    explanation.catch(() => { if (explanations.get(index) === explanation) explanations.delete(index); });
   }
   return explanations.get(index);
 }
@@ -107,9 +121,15 @@ function stopWaiting() {
   element("explain").classList.remove("busy");
 }
 
-/** Hides the heat map; one that arrives later is not shown. */
-function hideHeat() {
+/** Ends the request for the heat map that is awaited, so that the service does not compute it. */
+function abandon() {
+  awaited?.controller.abort();
+  awaited?.entry.explanations.delete(awaited.index);
   stopWaiting();
+}
+
+function hideHeat() {
+  abandon();
   showHeat(null);
 }
 
@@ -148,15 +168,18 @@ function clear() {
   say("All images were removed from this page.");
 }
 
-function askForKey() {
+/** Asks the user for an API key; "" if the dialog is canceled. */
+function askForKey(isWrong) {
   const dialog = element("key-dialog");
+  element("key-wrong").hidden = !isWrong;
+  element("key").value = dialog.returnValue = "";
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(element("key").value), { once: true });
-    if (!dialog.open) dialog.showModal();
+    dialog.addEventListener("close", () => resolve(dialog.returnValue && element("key").value), { once: true });
+    dialog.showModal();
   });
 }
 
-async function start() {
+function start() {
   onKeyNeeded(askForKey);
   watchIntake(add);
   element("explain").addEventListener("click", () => {
@@ -167,7 +190,12 @@ async function start() {
   element("copy").addEventListener("click", copy);
   element("clear").addEventListener("click", clear);
   element("model").addEventListener("change", chooseModel);
+  element("close-key").addEventListener("click", () => element("key-dialog").close());
   addEventListener("resize", place);
+  loadModels();
+}
+
+async function loadModels() {
   try {
     models = await listModels(() => { element("about").textContent ||= "The model is loading."; });
   } catch (error) {

@@ -4,10 +4,14 @@ const RETRIES = 6;
 
 let apiKey = "";
 let askForKey = async () => "";
+let question = null; // promise of a key, while the user is asked for all requests together
 
 export class ServiceError extends Error {}
 
-/** Sets the function that asks the user for an API key; it returns "" if there is none. */
+/** The service needs a key, and the user gave none. */
+export class KeyError extends ServiceError {}
+
+/** Sets the function that asks the user for an API key, with whether the last one was wrong; "" is none. */
 export function onKeyNeeded(ask) {
   askForKey = ask;
 }
@@ -21,18 +25,18 @@ export async function listModels(onLoading) {
   return (await response.json()).models;
 }
 
-/** Labels of one image: {prediction, milliseconds}, with the time that the service took, or null. */
-export async function predict(model, file) {
+/** Labels of one image: {prediction, milliseconds}, with the time that the service took, or null; `signal` aborts. */
+export async function predict(model, file, signal) {
   const address = `/predictions/${encodeURIComponent(model)}?top_k=5`;
-  const response = await request(address, { method: "POST", body: file, headers: imageType(file) });
+  const response = await request(address, { method: "POST", body: file, headers: imageType(file), signal });
   const time = /dur=([\d.]+)/.exec(response.headers.get("Server-Timing") ?? "");
   return { prediction: await response.json(), milliseconds: time ? Number(time[1]) : null };
 }
 
-/** Map of one class, by its index, over one image: see /docs. */
-export async function explain(model, file, index) {
+/** Map of one class, by its index, over one image: see /docs; `signal` aborts. */
+export async function explain(model, file, index, signal) {
   const address = `/explanations/${encodeURIComponent(model)}?class_index=${index}`;
-  const response = await request(address, { method: "POST", body: file, headers: imageType(file) });
+  const response = await request(address, { method: "POST", body: file, headers: imageType(file), signal });
   return response.json();
 }
 
@@ -42,14 +46,13 @@ function imageType(file) {
 
 async function request(address, options = {}, onLoading = null) {
   for (let attempt = 0; ; attempt++) {
+    const key = apiKey;
     const response = await send(address, options);
     if (response.ok) return response;
-    if (response.status === 401 && attempt < RETRIES) {
-      const key = await askForKey();
-      if (key) {
-        apiKey = key;
-        continue;
-      }
+    if (response.status === 401) {
+      if (!(await getKey(key))) throw new KeyError("This service needs an API key.");
+      attempt--;
+      continue;
     }
     if (response.status === 503 && onLoading) {
       onLoading();
@@ -64,12 +67,33 @@ async function request(address, options = {}, onLoading = null) {
   }
 }
 
+/** Gets another key than one that was refused; false if the user gives none. */
+async function getKey(refused) {
+  if (apiKey !== refused) return true; // meanwhile
+  question ??= askForKey(refused !== "").finally(() => { question = null; });
+  const key = await question;
+  apiKey = key || apiKey;
+  return key !== "";
+}
+
 async function send(address, options) {
   const headers = { ...options.headers, ...(apiKey && { Authorization: `Bearer ${apiKey}` }) };
   try {
     return await fetch(address, { ...options, headers });
   } catch {
+    if (options.body && !(await isReadable(options.body))) {
+      throw new ServiceError("This file cannot be read. Was it changed or removed, or is it a folder?");
+    }
     throw new ServiceError("The service does not respond. Is levit serve still running?");
+  }
+}
+
+async function isReadable(file) {
+  try {
+    await file.slice(0, 1).arrayBuffer();
+    return true;
+  } catch {
+    return false;
   }
 }
 

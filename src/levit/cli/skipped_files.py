@@ -1,4 +1,4 @@
-"""Files in folders of images that are passed over because they are no images, by suffix."""
+"""Count of skipped non-image files by suffix."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _MAX_KINDS = 8
 _SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
 
 
-class PassedOverFiles:
-    """Counts of files that are passed over, by suffix; each file once. Hidden files and system files do not count.
+class SkippedFileCounter:
+    """Counter of skipped files, by suffix; each file once. Hidden files and system files do not count.
 
     Examples:
-        >>> files = PassedOverFiles()
+        >>> files = SkippedFileCounter()
         >>> for name in ("1.HEIC", "2.heic", "3.mov", "notes", ".DS_Store"):
         ...     files.add(name)
         >>> files.describe()
-        '4 files passed over: 2 .heic, 1 .mov, 1 without suffix: for HEIC files, pip install "levit[heif]"'
+        '4 files skipped: 2 .heic, 1 .mov, 1 without suffix: for HEIC files, pip install "levit[heif]"'
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class PassedOverFiles:
         if rest := sum(count for _, count in kinds[_MAX_KINDS:]):
             parts.append(f"{rest:,} others")
         hint = ': for HEIC files, pip install "levit[heif]"' if HEIF_SUFFIXES & self._counts.keys() else ""
-        return f"{total:,} {'file' if total == 1 else 'files'} passed over: {', '.join(parts)}{hint}"
+        return f"{total:,} {'file' if total == 1 else 'files'} skipped: {', '.join(parts)}{hint}"
 
     def warn(self) -> None:
         """Warn about the files, if there are any."""

@@ -1,0 +1,109 @@
+"""The limit of pixels applies to what is decoded, whatever size a file states."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+
+from levit.errors import ImageError
+from levit.images.decoding import read_image, read_reduced_image
+
+SIDE = 256
+LIMIT = SIDE * SIDE // 4
+REFUSED = r"65,536 pixels are more than the limit of 16,384: make it smaller, or raise `max_pixels`$"
+
+
+def encoded(image: Image.Image, kind: str, **options) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def segments(content: bytes) -> dict[int, bytes]:
+    """Segments of a JPEG file by their markers, without the markers; the scan is the part behind its header."""
+    found, start = {}, 2
+    while start < len(content):
+        marker, size = struct.unpack_from(">xBH", content, start)
+        found[marker] = found.get(marker, b"") + content[start : start + 2 + size]
+        start += 2 + size
+        if marker == 0xDA:
+            found[0] = content[start:-2]
+            break
+    return found
+
+
+def jpeg_of_three_scans() -> bytes:
+    """A JPEG file that is not progressive, with one scan for each color."""
+    gray = segments(encoded(Image.new("L", (SIDE, SIDE), 99), "JPEG"))
+    frame = struct.pack(">BHHB", 8, SIDE, SIDE, 3) + b"".join(bytes([index, 0x11, 0]) for index in (1, 2, 3))
+    scans = [b"\xff\xda" + struct.pack(">HBBB", 8, 1, index, 0) + b"\0\x3f\0" + gray[0] for index in (1, 2, 3)]
+    header = b"\xff\xc0" + struct.pack(">H", 2 + len(frame)) + frame
+    return b"\xff\xd8" + gray[0xDB] + header + gray[0xC4] + b"".join(scans) + b"\xff\xd9"
+
+
+def test_a_jpeg_file_with_one_scan_for_each_color_has_the_limit_itself():
+    content = jpeg_of_three_scans()
+    assert read_image(content, max_pixels=SIDE * SIDE).size == (SIDE, SIDE)
+    with pytest.raises(ImageError, match=REFUSED):
+        read_reduced_image(content, 64, max_pixels=LIMIT)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_a_jpeg_file_with_one_scan_may_have_four_times_the_limit(mode):
+    content = encoded(Image.new(mode, (SIDE, SIDE)), "JPEG")
+    assert read_reduced_image(content, 64, max_pixels=LIMIT)[1] == (SIDE, SIDE)
+    with pytest.raises(ImageError, match="more than the limit of 65,532"):
+        read_reduced_image(content, 64, max_pixels=LIMIT - 1)
+
+
+def icon(image: bytes) -> bytes:
+    """A Windows icon that states a size of 16x16."""
+    return struct.pack("<3H4B2H2I", 0, 1, 1, 16, 16, 0, 0, 1, 32, len(image), 22) + image
+
+
+def bitmap(header: bytes) -> bytes:
+    return icon(header + bytes(SIDE * SIDE * 4 + SIDE * SIDE // 8))
+
+
+ICONS = {
+    "PNG": icon(encoded(Image.new("RGB", (SIDE, SIDE)), "PNG")),
+    "bitmap": bitmap(struct.pack("<IIiHHIIIIII", 40, SIDE, 2 * SIDE, 1, 32, 0, 0, 0, 0, 0, 0)),
+    "bitmap upside down": bitmap(struct.pack("<IIiHHIIIIII", 40, SIDE, -2 * SIDE, 1, 32, 0, 0, 0, 0, 0, 0)),
+    "bitmap of OS/2": bitmap(struct.pack("<IHHHH", 12, SIDE, 2 * SIDE, 1, 24)),
+}
+
+
+@pytest.mark.parametrize("kind", ICONS)
+def test_the_image_in_an_icon_is_refused_before_it_is_decoded(kind, monkeypatch):
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: pytest.fail("it was decoded"))
+    with pytest.raises(ImageError, match=REFUSED):
+        read_image(ICONS[kind], max_pixels=LIMIT)
+
+
+def test_an_icon_within_the_limit_is_decoded():
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8))
+    np.testing.assert_array_equal(np.asarray(read_image(encoded(image, "ICO"), max_pixels=48 * 48)), np.asarray(image))
+
+
+@pytest.mark.parametrize("size", [7, 23, 40])
+def test_an_icon_that_is_cut_off_is_damaged(size):
+    with pytest.raises(ImageError, match=r"damaged|not an image"):
+        read_image(ICONS["PNG"][:size])
+
+
+def tiled_tiff(side: int) -> bytes:
+    """A compressed TIFF file of 10x10 pixels in one tile."""
+    pixels = zlib.compress(bytes(side * side))
+    tags = [(256, 10), (257, 10), (258, 8), (259, 8), (262, 1), (277, 1)]
+    tags += [(322, side), (323, side), (324, 134), (325, len(pixels))]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + struct.pack("<I", 0) + pixels
+
+
+def test_a_tile_that_is_larger_than_its_image_counts():
+    assert read_image(tiled_tiff(16)).size == (10, 10)
+    with pytest.raises(ImageError, match=REFUSED):
+        read_image(tiled_tiff(SIDE), max_pixels=LIMIT)
