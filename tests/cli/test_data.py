@@ -43,7 +43,7 @@ def test_json_is_a_list_of_splits(console, pets):
     train, validation = json.loads(result.out)
     assert (train["split"], train["images"], train["bad"]) == ("train", 3, 1)
     assert train["classes"] == {"cat": 2, "dog": 1}
-    reason = "not an image, or of a format that Pillow cannot read"
+    reason = "not an image of a supported format"
     assert train["bad_examples"] == [{"name": "cat/bad.jpg", "reason": reason}]
     assert (validation["split"], validation["images"], validation["bad"]) == ("validation", 1, 0)
     assert validation["duplicate_examples"] == [{"name": "cat/3.png", "first": "train: cat/1.png"}]

@@ -23,7 +23,7 @@ def test_the_features_of_all_images_are_written(console, model, photos, suffix):
     assert (result.code, result.out) == (1, "")
     assert result.err.splitlines() == [
         "levit: missing.jpg: no such file",
-        "levit: notes.txt: not an image, or of a format that Pillow cannot read",
+        "levit: notes.txt: not an image of a supported format",
         "levit: 1 file skipped: 1 .txt",
         f"levit: e{suffix}: 3 x 32 features of fruit",
     ]

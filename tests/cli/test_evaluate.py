@@ -45,7 +45,7 @@ def test_json_is_one_object_and_the_exit_code_reports_bad_images(console, model,
     assert images["bad"][0]["name"] == f"{LABELS[0]}/bad.jpg"
     result = console("evaluate", model, photos, "--on-bad-image", "fail")
     assert (result.code, result.out) == (2, "")
-    assert result.err.endswith("bad.jpg: not an image, or of a format that Pillow cannot read\n")
+    assert result.err.endswith("bad.jpg: not an image of a supported format\n")
 
 
 def test_provider_threads_and_the_limit_of_pixels_are_those_of_the_classifier(console, model, photos):

@@ -96,7 +96,7 @@ def test_unknown_has_its_best_guess_beside_it():
 
 def test_errors_do_not_repeat_the_file_and_break_between_words():
     assert words(table(failed(MISSING)))[1] == ["b.jpg", *["no", "such", "file:", "check", "the", "path"]]
-    message = "not an image, or of a format that Pillow cannot read"
+    message = "not an image of a supported format"
     lines = table(failed(ImageError(message, source="b.jpg")), top_k=1, width=40)
     assert max(map(cell_len, lines)) <= 40
     assert " ".join(" ".join(lines[1:]).split()) == f"b.jpg {message}"

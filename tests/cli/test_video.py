@@ -45,4 +45,4 @@ def test_a_file_that_is_no_video_is_an_error_of_one_line(model, photos):
     (photos / "clip.mp4").write_text("no video")
     process = start("video", "clip.mp4", "--model", model)  # in which OpenCV was not imported before
     assert (process.returncode, process.stdout) == (2, b"")
-    assert process.stderr == b"levit: clip.mp4: no video, or of a format that OpenCV cannot read\n"
+    assert process.stderr == b"levit: clip.mp4: not a video of a supported format\n"

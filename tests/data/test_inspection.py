@@ -35,7 +35,7 @@ def test_every_image_of_every_split_is_counted(pets):
     assert train.modes == {"RGB": 1, "L": 1, "CMYK": 1}
     assert train.size_quantiles() == {"height": (20, 40, 60), "width": (10, 30, 50)}
     assert (validation.num_images, validation.num_bad, sum(validation.modes.values())) == (3, 1, 2)
-    assert validation.bad_examples == [("dog/bad.jpg", "not an image, or of a format that Pillow cannot read")]
+    assert validation.bad_examples == [("dog/bad.jpg", "not an image of a supported format")]
 
 
 def test_duplicates_across_splits_are_found_by_content(pets):

@@ -64,7 +64,7 @@ def test_bad_images_are_counted_and_named_with_reasons():
     assert (evaluation.num_evaluated, evaluation.num_unlabeled) == (10, 1)
     assert evaluation.empty_classes == ()
     assert {bad.name: bad.reason for bad in evaluation.bad_images} == {
-        "unreadable": "not an image, or of a format that Pillow cannot read",
+        "unreadable": "not an image of a supported format",
         "out of range": "label 7 is none of 3 classes",
         "two labels": "more than one label",
     }

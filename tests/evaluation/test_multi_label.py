@@ -56,7 +56,7 @@ def test_bad_images_are_named_and_totals_are_consistent():
     evaluation = evaluate_multi_label(multi_label_classifier(), FlagDataset(UNREADABLE, OUT_OF_RANGE))
     assert evaluation.num_images == evaluation.num_evaluated + len(evaluation.bad_images) == 6
     assert {bad.name: bad.reason for bad in evaluation.bad_images} == {
-        "unreadable": "not an image, or of a format that Pillow cannot read",
+        "unreadable": "not an image of a supported format",
         "out of range": "label 7 is none of 3 classes",
     }
     for bad, kind in ((UNREADABLE, ImageError), (OUT_OF_RANGE, DataError)):

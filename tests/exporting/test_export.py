@@ -117,7 +117,7 @@ def test_a_folder_is_not_replaced(tmp_path, folder):
 
 
 def test_a_missing_checkpoint_raises_a_checkpoint_error(tmp_path):
-    with pytest.raises(CheckpointError, match="nowhere: not a file"):
+    with pytest.raises(CheckpointError, match="nowhere: no such file"):
         export("nowhere", tmp_path / "x.onnx")
 
 

@@ -102,7 +102,7 @@ REFUSED = {
     "None": (None, "NoneType is not a path, bytes, a PIL image, an array or a tensor"),
     "int": (7, "int is not a path, bytes, a PIL image, an array or a tensor"),
     "str_missing_path": ("does_not_exist.jpg", "does_not_exist.jpg: no such file"),
-    "str_not_an_image_file": ("README.md", "README.md: not an image, or of a format that Pillow cannot read"),
+    "str_not_an_image_file": ("README.md", "README.md: not an image of a supported format"),
 }
 
 

@@ -96,7 +96,7 @@ def test_content_that_is_not_an_image_is_an_error_that_names_the_url(server):
     folder, address = server
     (folder / "page.html").write_text("<h1>Cats</h1>")
     (folder / "half.jpg").write_bytes((EXAMPLES / "cat.jpg").read_bytes()[:5000])
-    for name, reason in (("page.html", "not an image, or of a format"), ("half.jpg", "damaged or incomplete")):
+    for name, reason in (("page.html", "not an image of a supported format"), ("half.jpg", "damaged or incomplete")):
         with pytest.raises(ImageError, match=f"^image 0: {address}/{name}: {reason}"):
             LevitImageProcessor()(f"{address}/{name}")
 

@@ -132,7 +132,7 @@ FORM = "must be uint8, bool, floating-point or gray uint16, [height, width] or w
         (torch.zeros(5, 8, 8, dtype=torch.uint8), f"a tensor {FORM}, not uint8 [5, 8, 8]"),
         (torch.zeros(3, 8, 8, dtype=torch.int64), f"a tensor {FORM}, not int64 [3, 8, 8]"),
         (io.StringIO("text"), 'a file in text mode: open it in binary mode, "rb"'),
-        (io.BytesIO(b"no image"), "not an image, or of a format that Pillow cannot read"),
+        (io.BytesIO(b"no image"), "not an image of a supported format"),
         (7, "not a path, bytes, an open file, a PIL image, an array or a tensor"),
         ({"cat.jpg"}, "an array or a tensor: for several images give a list, or use `stream`"),
         ((name for name in ["cat.jpg"]), "an array or a tensor: for several images give a list, or use `stream`"),

@@ -15,7 +15,7 @@ from tests.serving.server_process import form
 
 PHOTOS = [*sorted(EXAMPLES.glob("*.jpg")), *sorted((GOLDEN / "preprocess" / "images").iterdir())]
 CAT = (EXAMPLES / "cat.jpg").read_bytes()
-NOT_AN_IMAGE = "not an image, or of a format that Pillow cannot read"
+NOT_AN_IMAGE = "not an image of a supported format"
 
 
 @pytest.fixture(scope="module")

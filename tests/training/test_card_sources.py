@@ -20,7 +20,7 @@ from levit.training.card_sources import (
 from levit.training.data_options import DataOptions
 from levit.training.datasets import open_training_data
 from levit.training.options import ModelOptions, TrainingOptions
-from levit.training.run_options import complete_options
+from levit.training.run_options import complete_options, find_resumed_run
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,8 @@ def test_the_command_has_the_same_settings_on_few_images(colors, monkeypatch, va
     )
     result = CliRunner().invoke(app, arguments_of(shareable_command(options, "run"))[1:])
     assert result.exit_code == 0, result.output
-    [(again, given)] = runs
+    [run] = runs
+    again, given = find_resumed_run(*run)
     accelerator = SimpleNamespace(is_main_process=True, num_processes=1, device=torch.device("cpu"))
     data = open_training_data(DataOptions(data=str(colors)))
     assert complete_options(again, given, data, accelerator) == options

@@ -263,7 +263,7 @@ def _reason_and_hint(error: Exception) -> tuple[str, str | None]:
     if isinstance(error, PermissionError):
         return "not readable: permission denied", None
     if isinstance(error, UnidentifiedImageError):
-        return "not an image, or of a format that Pillow cannot read", None
+        return "not an image of a supported format", None
     if isinstance(error, Image.DecompressionBombError):
         return "more pixels than Pillow accepts", "make it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS too"
     return f"damaged or incomplete ({first_line(error)})", None

@@ -123,7 +123,7 @@ def _opened(cv2: Any, source: str | PathLike[str] | int) -> Iterator[Any]:
     capture = cv2.VideoCapture(source if isinstance(source, int) else fspath(source))
     try:
         if not capture.isOpened():
-            reason = "no such camera" if isinstance(source, int) else "no video, or of a format that OpenCV cannot read"
+            reason = "no such camera" if isinstance(source, int) else "not a video of a supported format"
             raise DataError(reason, source=_name(source))
         yield capture
     finally:

@@ -11,7 +11,7 @@ _LABELS = [
     {"name": "tiger cat", "index": 282, "score": 0.18},
 ]
 _PREDICTION = {"file": "cat.jpg", "labels": _LABELS, "error": None}
-_BAD = {"file": "notes.txt", "labels": [], "error": "notes.txt: not an image, or of a format that Pillow cannot read"}
+_BAD = {"file": "notes.txt", "labels": [], "error": "notes.txt: not an image of a supported format"}
 
 _LABEL_SCHEMA = {
     "type": "object",
