@@ -96,7 +96,8 @@ def test_frames_of_a_list_do_not_share_their_pixels(clip):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(None, "no such file"), (b"", "not a video"), (b"text" * 100, "not a video of a supported format")]
+    ("content", "message"),
+    [(None, "no such file"), (b"", "not a video"), (b"text" * 100, "not a video of a supported format")],
 )
 def test_files_that_are_no_videos_are_errors_of_one_line(tmp_path, content, message):
     if content is not None:
