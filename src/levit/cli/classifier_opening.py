@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from levit.cli.engine_options import Engine, Precision, Preprocessing
 from levit.errors import printable
@@ -28,19 +28,24 @@ def open_classifier(
     skip_model_converter()
     from levit.runtime.classifier import Classifier
 
-    classifier = Classifier(
-        model,
-        engine=engine.value,
-        precision=precision.value,
-        threads=threads,
-        provider=provider,
-        preprocessing=preprocessing.value,
-        max_pixels=raise_pillow_limit(max_pixels),
-        revision=revision,
-    )
+    options = classifier_options(engine, precision, provider, preprocessing, max_pixels, threads)
+    classifier = Classifier(model, revision=revision, **options)
     if verbose:
         _print_engine(classifier)
     return classifier
+
+
+def classifier_options(
+    engine: Engine,
+    precision: Precision,
+    provider: str | None,
+    preprocessing: Preprocessing,
+    max_pixels: int | None,
+    threads: int | None,
+) -> dict[str, Any]:
+    """Arguments of `levit.Classifier` by the options of a command."""
+    values = {"engine": engine.value, "precision": precision.value, "preprocessing": preprocessing.value}
+    return values | {"provider": provider, "max_pixels": raise_pillow_limit(max_pixels), "threads": threads}
 
 
 def raise_pillow_limit(max_pixels: int | None) -> int:

@@ -119,33 +119,19 @@ def evaluate(
     """
     if save_accuracy:
         _check_save_accuracy(model, data_classes_only=data_classes_only)
+    from levit.cli.classifier_opening import classifier_options
     from levit.data.open_data import open_with_other_splits
     from levit.data.read_once import ReadOnceDataset
     from levit.runtime.cpu_count import usable_cores
 
     opened, other_splits = open_with_other_splits(data, split=split, allow_outside=allow_outside)
     images = ReadOnceDataset(opened, threads=threads or usable_cores())
-    settings = _settings(engine, precision, provider, preprocessing, max_pixels, threads)
+    settings = classifier_options(engine, precision, provider, preprocessing, max_pixels, threads)
     run = _Run(
         model, images, other_splits, settings, revision, _read_class_map(class_map), data_classes_only, on_bad_image,
         batch_size, quantization_images, Path(out) if out is not None else None, find_duplicates, as_json,
     )  # fmt: skip
     _run(run, data, compare, save_accuracy=save_accuracy)
-
-
-def _settings(
-    engine: Engine,
-    precision: Precision,
-    provider: str | None,
-    preprocessing: Preprocessing,
-    max_pixels: int | None,
-    threads: int | None,
-) -> dict[str, Any]:
-    """Arguments of `levit.Classifier`."""
-    from levit.cli.classifier_opening import raise_pillow_limit
-
-    values = {"engine": engine.value, "precision": precision.value, "preprocessing": preprocessing.value}
-    return values | {"provider": provider, "max_pixels": raise_pillow_limit(max_pixels), "threads": threads}
 
 
 def _run(run: _Run, data: str, compare: str | None, *, save_accuracy: bool) -> None:
