@@ -5,12 +5,19 @@ BIN := $(VENV)/bin
 # Parallel test processes; modules are kept together, because their tests share fixtures.
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope
-# The versions that were tested; `make … CONSTRAINTS=/dev/null` takes the newest.
+# The versions that were tested; `make … CONSTRAINTS=/dev/null` takes the newest, also of what is installed.
 CONSTRAINTS ?= constraints.txt
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
+NEWEST = $(if $(filter /dev/null,$(CONSTRAINTS)),--upgrade --upgrade-strategy eager)
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) $(NEWEST)
+
+# Python 3.11 is what pyproject.toml requires.
+CHECK_PYTHON := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+WITH_ANOTHER_PYTHON := make $(or $(firstword $(MAKECMDGOALS)),demo) PYTHON=python3.12
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test packages quick check coverage sanitize bench docs constraints clean
+.PHONY: help demo serve test packages quick check coverage sanitize bench docs constraints clean python
+# With -j, two processes of pip would change one environment.
+.NOTPARALLEL:
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -53,40 +60,55 @@ bench: $(VENV)/.dev  ## Measure accuracy and speed, side by side with other impl
 	$(BIN)/python benchmarks/build_graph.py
 	$(BIN)/python benchmarks/attention.py
 	$(BIN)/python benchmarks/operation_times.py
-	$(BIN)/python benchmarks/native.py levit-128s levit-192 levit-256 levit-384 > benchmarks/results/native.md
+	$(BIN)/python benchmarks/native.py levit-128s levit-192 levit-256 levit-384
 	$(BIN)/python benchmarks/peers.py
 	$(BIN)/python benchmarks/training.py
 
 docs: $(VENV)/.docs  ## Build the documentation site into site/.
 	$(BIN)/mkdocs build --strict
 
-constraints: $(VENV)/.dev $(VENV)/.docs  ## Write the installed versions to constraints.txt; after `make test CONSTRAINTS=/dev/null`.
+constraints: CONSTRAINTS = /dev/null
+constraints: $(VENV)/.dev $(VENV)/.docs  ## Write the newest versions to constraints.txt; after `make test CONSTRAINTS=/dev/null`.
 	{ sed '/^[^#]/d' constraints.txt; $(BIN)/pip freeze --exclude-editable | grep -vE '^(nvidia|cuda)-'; } > .constraints
 	mv .constraints constraints.txt
 
 clean:  ## Remove everything that these targets create.
 	rm -rf $(VENV) site dist build coverage.txt .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf src/levit/runtime/levit_native.so src/levit/runtime/levit_native.txt gallery.html
+	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # As root, such as in a container; otherwise it only says what is missing.
 packages:
 	@.ci/install_packages || true
 
-# A stamp in .venv marks an installed set of extras; a changed pyproject.toml or other constraints install it again.
-$(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+# Checked each time, because pip's own message comes late and names no way out.
+python:
+	@[ -x $(BIN)/python ] || $(PYTHON) $(CHECK_PYTHON) || \
+		{ echo '$(PYTHON) is not Python 3.11 or later: $(WITH_ANOTHER_PYTHON)' >&2; exit 1; }
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); exit 1; }
+	@$(BIN)/python $(CHECK_PYTHON) || \
+		{ echo '$(BIN)/python is not Python 3.11 or later: rm -r $(VENV); $(WITH_ANOTHER_PYTHON)' >&2; exit 1; }
 
-$(VENV)/.base: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
+# The constraints that are used; the file changes only where they do.
+$(VENV)/.constraints: python
+	@echo '$(CONSTRAINTS)' | cmp -s - $@ || echo '$(CONSTRAINTS)' > $@
+
+# A stamp in .venv marks an installed set of extras. What is changed here, and other constraints, install it again;
+# the installation compiles the native engine.
+INSTALLED := pyproject.toml hatch_build.py $(wildcard native/*.*) $(filter-out /dev/null,$(CONSTRAINTS)) $(VENV)/.constraints
+
+$(VENV)/.base: $(INSTALLED)
 	$(PIP) --editable .
 	touch $@
 
-$(VENV)/.serve: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
+$(VENV)/.serve: $(INSTALLED)
 	$(PIP) --editable ".[serve]"
 	touch $@ $(VENV)/.base
 
-$(VENV)/.dev: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
+$(VENV)/.dev: $(INSTALLED)
 	$(PIP) --editable ".[dev]"
 	touch $@ $(VENV)/.base $(VENV)/.serve
 
-$(VENV)/.docs: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
+$(VENV)/.docs: $(INSTALLED)
 	$(PIP) --editable ".[docs]"
 	touch $@

@@ -1,10 +1,13 @@
 """Speed of the attention implementations (eager, sdpa), and accuracy by interpolation of the attention biases.
 
-python benchmarks/attention.py             the accuracy requires ../shared/data and pyarrow (`make bench` installs it)
+    python benchmarks/attention.py [--record]
+
+The accuracy requires ../shared/data and pyarrow (`make bench` installs it). Writes attention.json.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import statistics
@@ -26,10 +29,10 @@ from levit.model import attention
 from levit.model.attention_bias import resize_attention_biases
 from levit.spec.architecture import Grid
 from levit.spec.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from recording import RESULTS, add_record_option, result_file, write_json
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"
-RESULT = Path(__file__).parent / "results" / "attention.json"
 ROUNDS, IMAGES = 9, 1500
 
 Interpolation = Callable[[Tensor, Grid, Grid], Tensor]
@@ -37,9 +40,12 @@ Interpolation = Callable[[Tensor, Grid, Grid], Tensor]
 
 def main() -> None:
     """Measure, print and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_record_option(parser)
+    arguments = parser.parse_args()
     top1 = measure_accuracy() if DATA.exists() else recorded_accuracy()
     results = {"machine": describe_machine(), "images_per_second": measure_speed(), "top1": top1}
-    RESULT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_json(result_file("attention.json", is_recorded=arguments.record), results)
     print(json.dumps(results, indent=1))
 
 
@@ -74,7 +80,8 @@ def measure_speed() -> dict[str, dict[str, float]]:
 
 def recorded_accuracy() -> Any:
     """Accuracy of an earlier measurement, because this machine does not have the images; None without one."""
-    return json.loads(RESULT.read_text(encoding="utf-8"))["top1"] if RESULT.exists() else None
+    file = RESULTS / "attention.json"
+    return json.loads(file.read_text(encoding="utf-8"))["top1"] if file.exists() else None
 
 
 def measure_accuracy() -> dict[str, dict[int, float]]:

@@ -1,15 +1,14 @@
 """Time to fold a checkpoint and build its ONNX graph, for all published sizes with random weights.
 
-python benchmarks/build_graph.py
+python benchmarks/build_graph.py [--record]      writes build_graph.json
 """
 
 from __future__ import annotations
 
-import json
+import argparse
 import statistics
 import time
 from math import prod
-from pathlib import Path
 
 import numpy as np
 
@@ -18,13 +17,16 @@ from levit.deployment.folding import fold
 from levit.deployment.graph import build_graph
 from levit.spec.variants import VARIANTS
 from levit.spec.weight_shapes import weight_shapes
+from recording import add_record_option, result_file, write_json
 
-RESULT = Path(__file__).parent / "results" / "build_graph.json"
 ROUNDS = 5
 
 
 def main() -> None:
     """Measure, print the medians, and write them to the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_record_option(parser)
+    arguments = parser.parse_args()
     medians = {}
     print(f"median of {ROUNDS} rounds\n\n| variant | fold and build (s) |\n| --- | --- |")
     for variant in VARIANTS.values():
@@ -42,7 +44,7 @@ def main() -> None:
         medians[variant.name] = statistics.median(seconds)
         print(f"| `{variant.name}` | {medians[variant.name]:.2f} |")
     record = {"machine": describe_machine(), "seconds": medians}
-    RESULT.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write_json(result_file("build_graph.json", is_recorded=arguments.record), record)
 
 
 if __name__ == "__main__":

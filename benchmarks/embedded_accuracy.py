@@ -1,6 +1,6 @@
 """Accuracy and throughput of the embedded model and of its training weights, from encoded images to labels.
 
-    python benchmarks/embedded_accuracy.py                 measure, and compare with the accuracy recorded in the file
+    python benchmarks/embedded_accuracy.py [--record]      measure, and compare with the accuracy recorded in the file
     python benchmarks/embedded_accuracy.py --rebuild RUN   embed the weights of a run of configs/embedded.yaml first
 
 Needs ../shared/data (never part of the repository): photos-val.parquet chose the recipe, the epoch and the threshold;
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import shutil
 import sys
 import tempfile
@@ -31,12 +30,12 @@ from levit.data.labeled_images import LabeledDataset
 from levit.deployment.bias_interpolation import resize_checkpoint
 from levit.runtime.engine import Precision
 from levit.runtime.model_resolution import find_artifact
+from recording import add_record_option, result_file, write_json
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 TRAINING = DATA / "photos-train.parquet"
 VALIDATION = DATA / "photos-val.parquet"
 TEST = DATA / "tiny-imagenet-val.parquet"
-RESULT = Path(__file__).parent / "results" / "embedded_accuracy.json"
 IMAGE_SIZE = (112, 112)  # where the network, which is trained at 96 pixels, is more accurate
 NAME = "levit-128s at 112 px, 293 classes of ImageNet"
 CONFIGURATION = ("config.json", "preprocessor_config.json")
@@ -54,6 +53,7 @@ def main() -> int:
     """Measure, print, record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rebuild", type=Path, metavar="RUN")
+    add_record_option(parser)
     arguments = parser.parse_args()
     if not DATA.exists():
         print(f"{DATA} is missing: this measurement needs the shared data", file=sys.stderr)
@@ -72,8 +72,12 @@ def main() -> int:
             "bf16": (single, "bf16"),
             "embedded": (embedded, "auto"),
         }
+        if (
+            levit.Classifier(single, precision="bf16").engine.precision != "bf16"
+        ):  # a processor without its instructions
+            del models["bf16"]
         measured = {name: measure(name, model, precision) for name, (model, precision) in models.items()}
-    RESULT.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+    write_json(result_file("embedded_accuracy.json", is_recorded=arguments.record), measured)
     recorded = levit.Classifier().artifact.accuracy
     top1 = {name: values["validation"]["top1"] for name, values in measured.items()}
     drop = 100 * (top1["fp32"] - top1["embedded"])

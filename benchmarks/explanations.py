@@ -1,6 +1,8 @@
 """Checks of explanations by the embedded model, on test photos, as the literature asks for them.
 
-python benchmarks/explanations.py [CHECK …]      all checks by default; needs ../shared/data
+    python benchmarks/explanations.py [CHECK …] [--record]      all checks by default
+
+Needs ../shared/data. Writes explanations.json, whose other checks stay as they are.
 
 - areas, slow_areas: area under the curve of the score while the most important parts are replaced first (deletion,
   lower is better) or shown first (insertion, higher is better), with two fills; beside maps without the model.
@@ -11,6 +13,7 @@ python benchmarks/explanations.py [CHECK …]      all checks by default; needs 
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import time
@@ -28,9 +31,9 @@ from explanation_maps import Array, Maps, Pixels, grid_of, reference_maps
 from levit.data.open_data import open_data
 from levit.explaining.masks import CELLS, apply_masks, blur
 from levit.images.transform import read_and_preprocess
+from recording import add_record_option, result_file, write_json
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data" / "photos-val.parquet"
-RESULT = Path(__file__).parent / "results" / "explanations.json"
 
 IMAGES = 200  # of the deletion and insertion areas
 SLOW_IMAGES = 40  # of those for methods that take many passes, or torch
@@ -193,13 +196,18 @@ CHECKS: dict[str, Callable[[], dict[str, Any]]] = {
 
 def main() -> None:
     """Run the checks, print and record their results."""
-    results = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
-    for name in sys.argv[1:] or CHECKS:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checks", nargs="*", metavar="CHECK", choices=[*CHECKS, []])
+    add_record_option(parser)
+    arguments = parser.parse_args()
+    file = result_file("explanations.json", is_recorded=arguments.record)
+    results = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    for name in arguments.checks or CHECKS:
         start = time.perf_counter()
         results[name] = CHECKS[name]()
         print(json.dumps({name: results[name]}, indent=1))
         print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
-        RESULT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        write_json(file, results)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@
     python benchmarks/faults.py mutated_images --extend --minutes 60        further cases, added to those of the record
 
 Subjects: mutated_images, mutated_data, checkpoint_kinds, killed_training, killed_exports, failing_stream. Writes
-results/faults.json and results/faults.md; with `--count` or `--case` only with `--record`. With `--extend`, the cases
-after those of the record are run, until it has the full count, or as many more as `--count`. Files of failed cases are
-kept in the folder of `--keep`.
+results/faults.json and results/faults.md with `--record`. With `--extend`, the cases after those of the record are run,
+until it has the full count, or as many more as `--count`, and are added to the record. Files of failed cases are kept
+in the folder of `--keep`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def main() -> int:
         report = run_cases(_module(name), seed, numbers, processes=arguments.processes, end=end, kept=kept)
         print(_summary(name, report), flush=True)
         is_failed |= bool(report.failures)
-        if arguments.record or arguments.extend or not arguments.count:
+        if arguments.record or arguments.extend:
             _record(name, _describe_run(name, arguments, report), recorded)
     return int(is_failed)
 
@@ -68,9 +68,12 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=600.0, help="start no case of a subject after this time")
     parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / "levit-faults")
-    parser.add_argument("--record", action="store_true", help="record a run with --count too")
+    parser.add_argument("--record", action="store_true", help="write into benchmarks/results")
     parser.add_argument("--extend", action="store_true", help="run the cases after those of the record, and add them")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.case is not None and arguments.subject is None:
+        parser.error("--case needs a subject")
+    return arguments
 
 
 def _module(subject: str) -> str:

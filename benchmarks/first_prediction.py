@@ -1,16 +1,15 @@
 """Time from starting a process to its first prediction, and peak memory, compared with transformers' pipeline.
 
-    python benchmarks/first_prediction.py [--rounds 7]
+    python benchmarks/first_prediction.py [--rounds 7] [--record]
 
 Every measurement is a new process that classifies one photo; the rounds alternate between both programs, and medians
-are compared. Both use the same weights: the embedded model here, ../shared/data/starter in the pipeline. Without that
-folder, only levit is measured. Writes results/first_prediction.json.
+are compared. levit has the embedded model, in int8; the pipeline has its training weights in float32, at the same
+image size. Writes first_prediction.json.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -19,33 +18,38 @@ import tempfile
 import time
 from pathlib import Path
 
+import levit
 from levit.benchmarking.machine import describe_machine
+from levit.checkpoints.writing import write_checkpoint
+from levit.deployment.bias_interpolation import resize_checkpoint
+from levit.runtime.model_info import describe
+from peak_memory import peak_bytes
+from recording import add_record_option, result_file, write_json
 
-ROOT = Path(__file__).parent.parent
-STARTER = ROOT.parent / "shared" / "data" / "starter"
-PHOTO = ROOT / "examples" / "espresso.jpg"
-RESULT = Path(__file__).parent / "results" / "first_prediction.json"
+PHOTO = Path(__file__).parent.parent / "examples" / "espresso.jpg"
 
 PIPELINE = f"""
+import sys
 from transformers import pipeline
-print(pipeline("image-classification", model={str(STARTER)!r}, top_k=5)({str(PHOTO)!r}))
+print(pipeline("image-classification", model=sys.argv[1], top_k=5)({str(PHOTO)!r}))
 """
-COMMANDS = {
-    "levit predict": [sys.executable, "-m", "levit", "predict", str(PHOTO), "--json"],
-    "transformers.pipeline": [sys.executable, "-c", PIPELINE],
-}
+PREDICT = [sys.executable, "-m", "levit", "predict", str(PHOTO), "--json"]
 
 
 def main() -> None:
     """Measure, print the table and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
-    rounds = parser.parse_args().rounds
-    commands = {name: command for name, command in COMMANDS.items() if name == "levit predict" or STARTER.exists()}
-    runs: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
-    with tempfile.TemporaryDirectory() as cache:
-        environment = {**os.environ, "LEVIT_CACHE": cache, "HF_HUB_OFFLINE": "1"}
-        cold_start, _ = run(COMMANDS["levit predict"], environment)
+    add_record_option(parser)
+    arguments = parser.parse_args()
+    rounds = arguments.rounds
+    with tempfile.TemporaryDirectory() as folder:
+        model = write_model(Path(folder, "transformers"))
+        commands = {"levit predict": PREDICT, "transformers.pipeline": [sys.executable, "-c", PIPELINE, str(model)]}
+        runs: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+        environment = {**os.environ, "LEVIT_CACHE": str(Path(folder, "cache")), "HF_HUB_OFFLINE": "1"}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its bytecode
+        cold_start, _ = run(PREDICT, environment)
         print(f"levit predict, cold start with empty caches: {cold_start:.2f} s")
         for _ in range(rounds):
             for name, command in commands.items():
@@ -63,7 +67,13 @@ def main() -> None:
     for name, values in medians.items():
         print(f"| `{name}` | {values['seconds']:.2f} | {values['peak_megabytes']:.0f} MB |")
     record = {"machine": describe_machine(), "rounds": rounds, "cold_start_seconds": cold_start, "medians": medians}
-    RESULT.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write_json(result_file("first_prediction.json", is_recorded=arguments.record), record)
+
+
+def write_model(folder: Path) -> Path:
+    """Training weights of the embedded model for transformers, at the image size of the embedded model."""
+    size = describe(None)[0].architecture.image_height_width
+    return write_checkpoint(resize_checkpoint(levit.read_checkpoint("embedded"), size), folder)
 
 
 def run(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
@@ -76,7 +86,7 @@ def run(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
     seconds = time.perf_counter() - start
     if process.returncode or b"espresso" not in output:
         raise RuntimeError(f"{command[:4]} failed with exit code {process.returncode}")
-    return seconds, usage.ru_maxrss / 1024
+    return seconds, peak_bytes(usage) / 2**20
 
 
 if __name__ == "__main__":

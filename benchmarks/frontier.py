@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from peer_tables import PRECISIONS
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -21,32 +23,37 @@ def draw_frontier(
     rates: Mapping[str, Mapping[str, float]],
     published: Mapping[str, tuple[int, float, str]],
     levits: set[str],
+    levit_engine: str,
     file: Path,
 ) -> None:
     """Plot published top-1 over images per second, each network in the precision in which it is fastest.
+
+    Networks that were not measured are left out.
 
     Args:
         rates: "<network> <precision>" -> {"batch 16": images per second}.
         published: network -> image size, top-1 (%), source.
         levits: the networks that are joined by a line.
+        levit_engine: the engine that computes them.
         file: the file to write.
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
     axes = figure.subplots()
-    points = {name: (_fastest(rates, name), top1) for name, (_, top1, _) in published.items()}
-    axes.plot(*zip(*sorted(points[name] for name in levits), strict=True), color=LEVIT_COLOR, linewidth=2, zorder=1)
+    points = find_points(rates, published)
+    line = sorted(points[name] for name in levits & points.keys())
+    axes.plot([rate for rate, _ in line], [top1 for _, top1 in line], color=LEVIT_COLOR, linewidth=2, zorder=1)
     for name, (rate, top1) in points.items():
         axes.scatter(rate, top1, color=LEVIT_COLOR if name in levits else OTHER_COLOR, s=40, zorder=2)
     axes.set_xscale("log")
     axes.set_xticks(TICKS, [f"{tick:,}" for tick in TICKS])
     axes.minorticks_off()
-    low, high = min(rate for rate, _ in points.values()), max(rate for rate, _ in points.values())
-    axes.set_xlim(low / 1.2, high * 2.2)
+    if points:
+        axes.set_xlim(min(points.values())[0] / 1.2, max(points.values())[0] * 2.2)
     axes.set_xlabel(
         "images per second on 2 CPU cores, batch 16, fastest precision (logarithmic);\n"
-        "LeViT in its default engine, others in OpenVINO"
+        f"LeViT in the {levit_engine}, others in OpenVINO"
     )
     axes.set_ylabel("published ImageNet top-1 (%)")
     axes.grid(alpha=0.25)
@@ -56,9 +63,15 @@ def draw_frontier(
     figure.savefig(file)
 
 
-def _fastest(rates: Mapping[str, Mapping[str, float]], name: str) -> float:
-    measured = [f"{name} {precision}" for precision in ("fp32", "bf16", "int8")]
-    return max(rates[key]["batch 16"] for key in measured if key in rates)
+def find_points(
+    rates: Mapping[str, Mapping[str, float]], published: Mapping[str, tuple[int, float, str]]
+) -> dict[str, tuple[float, float]]:
+    """Images per second in the fastest precision, and top-1 (%), of each network that was measured."""
+    measured = {
+        name: [rates[key]["batch 16"] for key in (f"{name} {precision}" for precision in PRECISIONS) if key in rates]
+        for name in published
+    }
+    return {name: (max(values), published[name][1]) for name, values in measured.items() if values}
 
 
 def _draw_labels(axes: Axes, points: Mapping[str, tuple[float, float]], levits: set[str]) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
+
+from recording import RESULTS, write_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -31,7 +34,6 @@ from tests.documentation.console_commands import (  # noqa: E402
     write_photos,
 )
 
-RESULTS = Path(__file__).with_name("results") / "journey.md"
 ADDRESS = "https://github.com/levit-developers/levit"  # in place of the folder that was cloned
 SECTIONS = ("Look at photos", "Split them", "Train", "Use it")
 SETUP = ("make demo", '.venv/bin/pip install "levit[training,quantization]"')
@@ -50,19 +52,19 @@ def main() -> None:
     parser.add_argument("--fresh", action="store_true", help="clone the repository and install it first (7 GB)")
     parser.add_argument("--photos", type=Path, help="folder with a folder of photos for each class")
     parser.add_argument("--sections", nargs="+", default=SECTIONS, help="sections of the page")
-    parser.add_argument("--record", action="store_true", help="write results/journey.md")
+    parser.add_argument("--record", action="store_true", help="write benchmarks/results/journey.md")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="levit-journey-") as name:
         folder, python, steps = Path(name), Path(sys.executable), list[Step]()
         if arguments.fresh:
             clone = folder / "levit"
-            steps.append(run(f"git clone {ROOT} levit", folder, python))
+            steps.append(run(f"git clone {shlex.quote(str(ROOT))} levit", folder, python))
             steps += [run(command, clone, python) for command in SETUP]
             python = clone / ".venv" / "bin" / "python"
         prepare(folder, arguments.photos)
         steps += [run(command, folder, python) for command in commands_of("first-model.md", *arguments.sections)]
     if arguments.record:
-        RESULTS.write_text(render(steps), encoding="utf-8")
+        write_markdown(RESULTS / "journey.md", render(steps))
 
 
 def prepare(folder: Path, photos: Path | None) -> None:
@@ -87,7 +89,7 @@ def run(command: str, folder: Path, python: Path) -> Step:
     seconds = time.monotonic() - start
     if result.returncode:
         raise RuntimeError(f"{command}: {result.stderr[-2000:]}")
-    step = Step(command.replace(str(ROOT), ADDRESS), seconds)
+    step = Step(command.replace(shlex.quote(str(ROOT)), ADDRESS), seconds)
     print(f"{step.seconds:7.1f} s  {step.command}", flush=True)
     return step
 

@@ -1,29 +1,30 @@
 """Memory of a list of many labeled files. The names are synthetic; no file is read.
 
-    python benchmarks/many_files.py [--files 10000000]
+    python benchmarks/many_files.py [--files 10000000] [--record]
 
-Writes results/many_files.json.
+Writes many_files.json.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import time
 from pathlib import Path
 
 from levit.benchmarking.machine import describe_machine
 from levit.data.file_list import FileList
-
-RESULT = Path(__file__).parent / "results" / "many_files.json"
+from peak_memory import peak_bytes
+from recording import add_record_option, result_file, write_json
 
 
 def main() -> None:
     """Measure, print and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=10_000_000)
-    count = parser.parse_args().files
+    add_record_option(parser)
+    arguments = parser.parse_args()
+    count = arguments.files
     memory_before, start = _peak_memory(), time.perf_counter()
     files = FileList(Path("train"))
     for number in range(count):
@@ -36,12 +37,12 @@ def main() -> None:
         "files_per_second": count / seconds,
     }
     print(f"{count:,} files: {record['bytes_per_file']:.0f} bytes each, {record['files_per_second']:,.0f} per second")
-    RESULT.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write_json(result_file("many_files.json", is_recorded=arguments.record), record)
 
 
 def _peak_memory() -> int:
-    """Peak resident memory of this process in bytes (Linux)."""
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """Peak resident memory of this process in bytes."""
+    return peak_bytes(resource.getrusage(resource.RUSAGE_SELF))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """The native engine against OpenVINO: processor time of one thread per image; with AMX, also without it.
 
-    python benchmarks/native.py [levit-128s …] [--rounds 5] [--seconds 0.5]
+    python benchmarks/native.py [levit-128s …] [--rounds 5] [--seconds 0.5] [--record]
 
 Each configuration runs in a process of its own, in alternating rounds. The least processor time is compared, because it
 depends least on other programs; on a machine without other programs, `peers.py` measures images per second with all
-cores. Weights are random. Prints Markdown.
+cores. Weights are random. Writes native.md, or the file of `--out`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ from levit.runtime.engine import Precision, open_engine
 from levit.runtime.native_library import chosen_instruction_set
 from levit.runtime.normalizing_engine import as_image_engine
 from levit.spec.artifact import Artifact
+from markdown_tables import table
 from random_models import export_random
+from recording import add_record_option, result_file, write_markdown
 
 # Environment in which neither engine uses AMX.
 WITHOUT_AMX = {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16", "LEVIT_NATIVE_INSTRUCTIONS": "avx512"}
 ENGINES = ("native", "openvino")
 BATCHES = (16, 1)
+HEADER = ("network", "batch", "native, µs", "OpenVINO, µs", "ratio")
 
 
 def main() -> None:
@@ -38,12 +41,14 @@ def main() -> None:
     parser.add_argument("variants", nargs="*", default=["levit-128s"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.5)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="file to write, of another machine")
     parser.add_argument("--worker", nargs=3, metavar=("FILE", "ENGINE", "PRECISION"))
+    add_record_option(parser)
     arguments = parser.parse_args()
     if arguments.worker:
         work(*arguments.worker)
         return
-    print("| network | batch | native, µs | OpenVINO, µs | ratio |\n| --- | --- | --- | --- | --- |")
+    rows: list[list[str]] = []
     for variant in arguments.variants:
         for precision, environment in configurations():
             file = export_random(variant, "int8" if precision == "int8" else "fp32")
@@ -51,7 +56,10 @@ def main() -> None:
             for batch in BATCHES:
                 native, openvino = (best[engine, batch] for engine in ENGINES)
                 name = f"{variant} {precision}" + ", without AMX" * bool(environment)
-                print(f"| {name} | {batch} | {native:.0f} | {openvino:.0f} | {openvino / native:.2f} |")
+                rows.append([name, str(batch), f"{native:.0f}", f"{openvino:.0f}", f"{openvino / native:.2f}"])
+                print(*rows[-1], flush=True)
+    file = arguments.out or result_file("native.md", is_recorded=arguments.record)
+    write_markdown(file, "\n".join(table(HEADER, rows)) + "\n")
 
 
 def configurations() -> list[tuple[Precision, dict[str, str]]]:

@@ -21,7 +21,7 @@ import levit
 from levit.data.subsets import split_quantization_images
 from levit.evaluation.near_duplicates import find_near_duplicates
 from levit.evaluation.similarity import unit_vectors
-from levit.images.decoding import ImageSource, read_image
+from levit.images.decoding import read_image
 
 THRESHOLDS = (0.80, 0.85, 0.90, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99)
 
@@ -59,15 +59,10 @@ def main() -> None:
     classifier = levit.Classifier(arguments.model)
     for name in arguments.data:
         chosen, _ = split_quantization_images(levit.open_data(name), arguments.images)
-        images = [read_photo(item.image) for item in chosen]
+        images = [read_image(item.image) for item in chosen]
         features = classifier.embed(list(images))
         copies = {edit: classifier.embed([change(image) for image in images]) for edit, change in EDITS.items()}
         print_table(name, features, copies)
-
-
-def read_photo(source: ImageSource) -> Image.Image:
-    """The image, decoded."""
-    return read_image(source)
 
 
 def print_table(name: str, features: NDArray[np.float32], copies: dict[str, NDArray[np.float32]]) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import levit
+from levit.evaluation.similarity import unit_vectors
 
 NEIGHBORS = (1, 5, 20)
 
@@ -21,11 +22,6 @@ def embed(classify: levit.Classifier, path: str, count: int) -> tuple[NDArray[np
     """Features and labels of the first images of a data set."""
     items = [item for item in islice(iter(levit.open_data(path)), count) if item.labels]
     return classify.embed([item.image for item in items]), [item.labels[0] for item in items]
-
-
-def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Vectors of length 1."""
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
 def main() -> None:
@@ -41,7 +37,7 @@ def main() -> None:
     features, labels = embed(classify, arguments.train, arguments.num_train)
     queries, expected = embed(classify, arguments.test, arguments.num_test)
     mean = features.mean(axis=0)
-    similarities = unit(queries - mean) @ unit(features - mean).T
+    similarities = unit_vectors(queries - mean) @ unit_vectors(features - mean).T
     correct = dict.fromkeys(NEIGHBORS, 0)
     for row, label in zip(similarities, expected, strict=True):
         nearest = np.argsort(-row)[: max(NEIGHBORS)]

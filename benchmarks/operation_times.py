@@ -1,11 +1,11 @@
 """Profile of a network by kind of operation, compared with the machine's matrix-product peak.
 
-    python benchmarks/operation_times.py [--variant levit-128s] [--batch-size 16]
+    python benchmarks/operation_times.py [--variant levit-128s] [--batch-size 16] [--record]
 
 OpenVINO measures each operation (PERF_COUNT) in one stream on all cores. Weights are random, which does not change
 the speed. The peak is that of large matrix products, measured in the same process afterwards. Softmax and the matrix
 products of attention are often fused into one operation; both then belong to the kind "fused attention, …".
-Writes results/operation_times.md.
+Writes operation_times.md.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from levit.spec.blocks import AttentionBlock, count_flops, encoder_blocks, stem_
 from levit.spec.preprocessing import Preprocessing
 from levit.spec.variants import VARIANTS
 from peers import usable_precisions
-from random_models import WORK, export_random
+from random_models import export_random
+from recording import add_record_option, result_file, write_markdown
 
 PRODUCTS, OTHER = "attention products", "fused attention, transposition, element-wise"
 KINDS = {"Convolution": "stem", "FullyConnected": "linear layers", "MatMul": PRODUCTS, "Softmax": "softmax"}
-RESULT = Path(__file__).parent / "results" / "operation_times.md"
 WARM_UP_PASSES, PASSES = 20, 30
 
 
@@ -43,12 +43,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--variant", default="levit-128s", choices=sorted(VARIANTS))
     parser.add_argument("--batch-size", type=int, default=16)
+    add_record_option(parser)
     arguments = parser.parse_args()
     flops = {
         kind: count * arguments.batch_size
         for kind, count in _count_flops(VARIANTS[arguments.variant].architecture()).items()
     }
-    WORK.mkdir(exist_ok=True)
     lines = [
         f"# Time per kind of operation in {arguments.variant}",
         "",
@@ -62,7 +62,7 @@ def main() -> None:
         lines += _table(precision, times, flops, peak, arguments.batch_size)
     lines += ["", "<!-- --8<-- [end:all] -->"]
     print(*lines, sep="\n")
-    RESULT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_markdown(result_file("operation_times.md", is_recorded=arguments.record), "\n".join(lines) + "\n")
 
 
 def _table(

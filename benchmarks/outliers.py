@@ -1,33 +1,31 @@
 """Images that a model rejects as "unknown": of kinds that it has no class for, and of its validation images.
 
-    python benchmarks/outliers.py DATA/test [--model MODEL]      a folder for each kind, by configs/collect_outliers.py
+    python benchmarks/outliers.py DATA/test [--record]     a folder for each kind, by configs/collect_outliers.py
 
-Needs ../shared/data/photos-val.parquet, the images by which the threshold was chosen. The results are written to
-benchmarks/results/outliers.json.
+Needs ../shared/data/photos-val.parquet, the images by which the threshold was chosen. Writes outliers.json.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 import levit
+from recording import add_record_option, result_file, write_json
 
 VALIDATION = Path(__file__).parent.parent.parent / "shared" / "data" / "photos-val.parquet"
-RESULT = Path(__file__).parent / "results" / "outliers.json"
 
 
 def main() -> None:
     """Measure, print, record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--model", help="default: the embedded model")
+    add_record_option(parser)
     arguments = parser.parse_args()
-    model = levit.Classifier(arguments.model)
+    model = levit.Classifier()
     results: dict[str, dict[str, float]] = {"validation": measure_validation(model)}
     print(f"validation: {results['validation']}")
     for folder in sorted(path for path in arguments.data.iterdir() if path.is_dir()):
@@ -36,8 +34,7 @@ def main() -> None:
         results[folder.name] = {"images": len(predictions), "unknown": round(unknown / len(predictions), 3)}
         labels = Counter(item.top(1)[0].name for item in predictions if not item.is_unknown)
         print(f"{folder.name}: {results[folder.name]}, most frequent labels: {labels.most_common(3)}")
-    if arguments.model is None:
-        RESULT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_json(result_file("outliers.json", is_recorded=arguments.record), results)
 
 
 def measure_validation(model: levit.Classifier) -> dict[str, float]:

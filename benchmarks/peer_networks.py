@@ -20,7 +20,8 @@ from levit.images.transform import normalize, read_and_preprocess
 from levit.runtime.telemetry import telemetry_disabled
 from levit.spec.preprocessing import Preprocessing
 from levit.spec.variants import VARIANTS
-from random_models import WORK, random_checkpoint, scenes
+from random_models import random_checkpoint, scenes
+from recording import WORK
 
 # ImageNet top-1 (%) of the published variants.
 LEVITS = {name: round(100 * variant.published_top1, 1) for name, variant in VARIANTS.items() if variant.published_top1}
@@ -135,7 +136,7 @@ def main() -> None:
     """Create one file."""
     name, precision = sys.argv[1:]
     source = WORK / f"{name.replace(':', '-')}-fp32.onnx"
-    WORK.mkdir(exist_ok=True)
+    WORK.mkdir(parents=True, exist_ok=True)
     if not source.exists():
         _export(name, source)
     if precision == "int8":

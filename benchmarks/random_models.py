@@ -1,13 +1,16 @@
-"""Models with random weights and synthetic photos, generated once into benchmarks/.work (not committed)."""
+"""Models with random weights and synthetic photos, generated once into build/benchmarks (not committed)."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import levit
-from large_photos import draw_scene
+from recording import WORK
 
-WORK = Path(__file__).parent / ".work"
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tests.scenes import draw_scene
 
 
 def random_checkpoint(variant: str) -> Path:

@@ -1,12 +1,14 @@
 """Rejection of unknown images by a model of CIFAR-10 that is calibrated on half of the test images.
 
-python benchmarks/rejection.py RUN      a run on CIFAR-10, as of configs/cifar10.yaml; needs ../shared/data
+    python benchmarks/rejection.py RUN [--record]      a run on CIFAR-10, as of configs/cifar10.yaml
+
+Needs ../shared/data. Writes rejection.json.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 import tempfile
 from itertools import islice
 from pathlib import Path
@@ -17,19 +19,23 @@ from levit.data.open_data import open_data
 from levit.data.subsets import split_quantization_images
 from levit.evaluation.rejection import find_rejection
 from levit.exporting.artifact_files import record_rejection
+from recording import add_record_option, result_file, write_json
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
-RESULT = Path(__file__).parent / "results" / "rejection.json"
 CALIBRATION_IMAGES = 5000
 REQUESTS: tuple[dict[str, float], ...] = ({"coverage": 0.95}, {"coverage": 0.8}, {"target_precision": 0.95})
 
 
 def main() -> None:
     """Measure, print, record."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", metavar="RUN")
+    add_record_option(parser)
+    arguments = parser.parse_args()
     results = {}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "cifar10.onnx"
-        levit.export(sys.argv[1], file)
+        levit.export(arguments.run, file)
         test = open_data(DATA / "cifar10-test.parquet")
         calibration_set, remaining = split_quantization_images(test, CALIBRATION_IMAGES)
         for request in REQUESTS:
@@ -44,7 +50,7 @@ def main() -> None:
                 "Tiny-ImageNet": measure(model, list(islice(open_data(DATA / "tiny-imagenet-val.parquet"), 5000))),
             }
             print(name, json.dumps(results[name]))
-    RESULT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_json(result_file("rejection.json", is_recorded=arguments.record), results)
 
 
 def measure(model: levit.Classifier, items: list[LabeledImage]) -> dict[str, float]:

@@ -3,15 +3,16 @@
     python benchmarks/serving.py --record                                    # about 15 minutes, on a quiet machine
     python benchmarks/serving.py --seconds 2 --rounds 1 --without-peers      # a trial
 
-`wrk` (by apt) and LitServe (in build/benchmarks) are installed on first use. The model is the
-embedded one, for two kinds of photos: those in examples/, of 450 to 640 pixels, and small ones, of 64 to 168 pixels,
-with which the cost of HTTP itself shows.
+`wrk` (by apt) and LitServe (in build/benchmarks) are installed on first use. The model is the embedded one, in int8;
+`transformers.pipeline` has a network of the same size in float32. There are two kinds of photos: those in examples/, of
+450 to 640 pixels, and small ones, of 64 to 168 pixels, with which the cost of HTTP itself shows.
 
 | row | meaning |
 | --- | --- |
 | stream() | `Classifier.stream` on the contents of the same files in one process: images per second |
 | levit serve | the same files by `POST /predictions`, keep-alive, 32 connections of `wrk` |
-| transformers.pipeline behind FastAPI, in LitServe | LeViT-128S of the same image size in float32 |
+| transformers.pipeline in LitServe | the main comparison: images are computed in batches |
+| transformers.pipeline behind FastAPI | as many threads as cores, one core each |
 | random arrivals | latency at half of the throughput, with requests at random times (Poisson) |
 | one | median latency of one image after the other by HTTP, minus that of `Classifier(one)` |
 
@@ -38,6 +39,7 @@ import numpy as np
 
 import levit
 from levit.benchmarking.machine import describe_machine
+from recording import add_record_option
 from service_process import Server, levit_server, stop_servers_on_sigterm
 from serving_tables import SERVE, STREAM, record
 from serving_tools import Client, find_wrk, http_request, python_with, random_arrivals
@@ -203,7 +205,7 @@ def find_peers() -> dict[str, Peer]:
     litserve = [python_with("litserve", is_shared=True), str(PEERS / "litserve_pipeline.py"), "{port}"]
     fastapi = [sys.executable, str(PEERS / "fastapi_pipeline.py"), "{port}"]
     return {
-        "transformers.pipeline behind FastAPI": Peer(fastapi, "/healthz", "photos"),
+        "transformers.pipeline behind FastAPI, one thread per core": Peer(fastapi, "/healthz", "photos"),
         "transformers.pipeline in LitServe": Peer(litserve, "/health", AS_JSON),
     }
 
@@ -271,14 +273,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--single", type=int, default=SINGLE_IMAGES)
     parser.add_argument("--without-peers", action="store_true")
-    parser.add_argument("--record", action="store_true")
+    add_record_option(parser)
     options = parser.parse_args()
     stop_servers_on_sigterm()
     with tempfile.TemporaryDirectory() as folder:
         results = measure(Path(folder), options)
     print(json.dumps(results, indent=2))
-    if options.record:
-        record("speed", results)
+    record("speed", results, is_recorded=options.record)
 
 
 if __name__ == "__main__":

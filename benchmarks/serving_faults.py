@@ -28,6 +28,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
+from recording import add_record_option
 from service_process import Server, levit_server, stop_servers_on_sigterm
 from serving_mutations import CONTENTS, run_mutations, run_schema
 from serving_overload import run_overload
@@ -181,15 +182,14 @@ def main() -> None:
     parser.add_argument("--mutations", type=int, default=10_000)
     parser.add_argument("--examples", type=int, default=100)
     parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--record", action="store_true")
+    add_record_option(parser)
     options = parser.parse_args()
     stop_servers_on_sigterm()
     results = {}
     for name in options.runs or RUNS:
         results[name] = RUNS[name](options)
         print(name, json.dumps(results[name]), flush=True)
-        if options.record:
-            record("faults", {name: results[name]})
+        record("faults", {name: results[name]}, is_recorded=options.record)
 
 
 if __name__ == "__main__":

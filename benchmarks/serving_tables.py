@@ -1,35 +1,35 @@
-"""Recorded results of serving.py and serving_faults.py: results/serving.json, and its tables in results/serving.md.
+"""Results of serving.py and serving_faults.py: serving.json, and its tables in serving.md.
 
-python benchmarks/serving_tables.py      writes the tables again
+python benchmarks/serving_tables.py      writes the recorded tables again
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
-JSON, MARKDOWN = RESULTS / "serving.json", RESULTS / "serving.md"
+from markdown_tables import marked, table
+from recording import RESULTS, result_file, write_json, write_markdown
 
 STREAM, SERVE = "stream()", "levit serve"
 
 NOT_MEASURED = "Not recorded yet: `python benchmarks/{program}.py --record` writes this table."
 
 
-def record(part: str, values: Mapping[str, Any]) -> None:
-    """Record results, beside those that are recorded already, and write the tables.
+def record(part: str, values: Mapping[str, Any], *, is_recorded: bool) -> None:
+    """Write results, beside those that are written already, and the tables.
 
     Args:
         part: "speed", of serving.py, or "faults", of serving_faults.py.
         values: its results; those of faults by name of the run, of which others stay as they are.
+        is_recorded: whether they are written into the repository.
     """
-    results = json.loads(JSON.read_text(encoding="utf-8")) if JSON.exists() else {}
+    file = result_file("serving.json", is_recorded=is_recorded)
+    results = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     results[part] = {**results.get(part, {}), **values} if part == "faults" else dict(values)
-    JSON.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    MARKDOWN.write_text(markdown(results), encoding="utf-8")
-    print(f"written: {JSON}, {MARKDOWN}")
+    write_json(file, results)
+    write_markdown(file.with_suffix(".md"), markdown(results))
 
 
 def markdown(results: Mapping[str, Any]) -> str:
@@ -43,8 +43,8 @@ def markdown(results: Mapping[str, Any]) -> str:
         else [NOT_MEASURED.format(program="serving_faults")],
     }
     lines = ["# levit serve: speed and faults", ""]
-    for name, table in parts.items():
-        lines += [f"<!-- --8<-- [start:{name}] -->", "", *table, "", f"<!-- --8<-- [end:{name}] -->", ""]
+    for name, content in parts.items():
+        lines += marked(name, content)
     return "\n".join(lines)
 
 
@@ -55,8 +55,11 @@ def _throughput(speed: Mapping[str, Any]) -> list[str]:
         for name, row in rows.items()
     ]
     machine = ", ".join(speed["machine"].values())
-    table = _table(["", "images", "images per second", "processor time, ms per image", "levit serve is"], rows)
-    return [*table, "", f"{speed['rounds']} rounds of {speed['seconds']:g} seconds on {machine}."]
+    header = ["", "images", "images per second", "processor time, ms per image", "levit serve is"]
+    note = (
+        f"levit in int8, the others in float32. {speed['rounds']} rounds of {speed['seconds']:g} seconds on {machine}."
+    )
+    return [*table(header, rows), "", note]
 
 
 def _ratio(name: str, ratio: float) -> str:
@@ -81,14 +84,14 @@ def _latency(speed: Mapping[str, Any]) -> list[str]:
     half = ["requests per second at half load", "their latency, 50 % · 99 %"]
     header = ["images", "`Classifier(one)`", "by HTTP", "added", *half]
     note = "Milliseconds; medians of one image after the other, and percentiles of requests at random times."
-    return [*_table(header, rows), "", note]
+    return [*table(header, rows), "", note]
 
 
 def _faults(faults: Mapping[str, Mapping[str, Any]]) -> list[str]:
     rows = [
         [run, "; ".join(f"{name}: {_text(value)}" for name, value in values.items())] for run, values in faults.items()
     ]
-    return _table(["run", "result"], rows)
+    return table(["run", "result"], rows)
 
 
 def _text(value: object) -> str:
@@ -101,11 +104,6 @@ def _text(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _table(header: list[str], rows: list[list[str]]) -> list[str]:
-    return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
-
-
 if __name__ == "__main__":
-    MARKDOWN.write_text(
-        markdown(json.loads(JSON.read_text(encoding="utf-8")) if JSON.exists() else {}), encoding="utf-8"
-    )
+    recorded = json.loads((RESULTS / "serving.json").read_text(encoding="utf-8"))
+    (RESULTS / "serving.md").write_text(markdown(recorded), encoding="utf-8")

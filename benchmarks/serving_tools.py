@@ -14,28 +14,22 @@ import venv
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
 import numpy as np
 
-WORK = Path(__file__).resolve().parent.parent / "build" / "benchmarks"
+from recording import WORK
 
 
 def find_wrk() -> str:
-    """Path of `wrk`, which sends requests as fast as the responses come; apt installs it."""
-    return _find_command("wrk")
-
-
-def _find_command(name: str) -> str:
-    """Path of a command; apt installs it, which needs root."""
-    if shutil.which(name) is None:
-        for arguments in (["update"], ["install", "--yes", "--no-install-recommends", name]):
+    """Path of `wrk`, which sends requests as fast as the responses come; apt installs it, which needs root."""
+    if shutil.which("wrk") is None:
+        for arguments in (["update"], ["install", "--yes", "--no-install-recommends", "wrk"]):
             subprocess.run(["apt-get", *arguments], check=True, stdout=subprocess.DEVNULL)
-    found = shutil.which(name)
+    found = shutil.which("wrk")
     if found is None:
-        raise SystemExit(f"{name} is missing: install it")
+        raise SystemExit("wrk is missing: install it")
     return found
 
 

@@ -6,8 +6,8 @@ python benchmarks/small_data.py ../shared/data --weights embedded runs/mine --se
 python benchmarks/small_data.py ../shared/data --settings automatic defaults,lr=0.0003,epochs=60  # another recipe
 
 Each row is the mean over seeds, which choose the training images and, where they are fewer than 100, three of the ten
-classes. The networks are tested on images of the test set. Seconds are processor time, of all cores together. The
-results are written to benchmarks/results/small_data.md.
+classes. The networks are tested on images of the test set. Seconds are processor time, of all cores together. Writes
+small_data.md, or the file of `--out`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ import levit
 from levit.data.labeled_images import LabeledDataset, LabeledImage
 from levit.data.subsets import Subset
 from levit.training.automatic_settings import AUTOMATIC_SETTINGS
-
-RESULTS = Path(__file__).with_name("results") / "small_data.md"
+from recording import add_record_option, result_file
 
 
 class Row(NamedTuple):
@@ -119,8 +118,10 @@ def main() -> None:
     )  # fmt: skip
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--num-test", type=int, default=1000)
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, help="file to write")
+    add_record_option(parser)
     arguments = parser.parse_args()
+    file = arguments.out or result_file("small_data.md", is_recorded=arguments.record)
     names = ", ".join(sorted(AUTOMATIC_SETTINGS))
     lines = [
         f"CIFAR-10, {arguments.num_test:,} test images; automatic: {names} by the number of images.\n",
@@ -131,7 +132,7 @@ def main() -> None:
     for row in measure(arguments):
         print(row, flush=True)
         lines.append(str(row))
-        arguments.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

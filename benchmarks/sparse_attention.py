@@ -1,6 +1,6 @@
 """Sparse attention on a CPU: a masked network in OpenVINO; the products of one attention in torch, dense and in CSR.
 
-python benchmarks/sparse_attention.py      writes results/sparse_attention.md
+python benchmarks/sparse_attention.py [--record]      writes sparse_attention.md
 
 Each round measures the processor time of all variants in turn, with one thread; the fastest round of each is written.
 Both make the results independent of other processes, as far as that is possible. The masks keep the same number of
@@ -9,12 +9,12 @@ random keys for each query, because speed depends on their number only.
 
 from __future__ import annotations
 
+import argparse
 import time
 import warnings
 from collections.abc import Callable
 from functools import partial
 from math import inf
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -30,8 +30,8 @@ from levit.model.image_classification import LevitForImageClassification
 from levit.runtime.openvino_core import openvino_core
 from levit.sparsifying.savings import count_savings
 from levit.spec.variants import VARIANTS
+from recording import add_record_option, result_file, write_markdown
 
-RESULT = Path(__file__).parent / "results" / "sparse_attention.md"
 ROUNDS = 60
 SPARSITIES = (0.8, 0.9, 0.95)
 TOKENS, HEADS, KEY_DIM, VALUE_DIM = 196, 4, 16, 32  # the first stage of LeViT-128S
@@ -39,6 +39,9 @@ TOKENS, HEADS, KEY_DIM, VALUE_DIM = 196, 4, 16, 32  # the first stage of LeViT-1
 
 def main() -> None:
     """Measure, print and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_record_option(parser)
+    arguments = parser.parse_args()
     text = "\n".join([
         "# Sparse attention on a CPU", "",
         "`python benchmarks/sparse_attention.py`", "",
@@ -49,7 +52,7 @@ def main() -> None:
         f"The two products of one attention ({TOKENS} tokens, {HEADS} heads) in torch, one thread:", "",
         "| removed | dense, µs | CSR, µs | ratio |", "| --- | --- | --- | --- |", *product_speed(), "",
     ])  # fmt: skip
-    RESULT.write_text(text, encoding="utf-8")
+    write_markdown(result_file("sparse_attention.md", is_recorded=arguments.record), text)
     print(text)
 
 

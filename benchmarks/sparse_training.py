@@ -5,8 +5,9 @@ python benchmarks/sparse_training.py ../shared/data/cifar10-train.parquet ../sha
 
 The network is a LeViT-128S at 96 pixels, from the weights in the package, or that of `--model`. Fine-tuning is more
 training, so that there is also a network without masks that is fine-tuned likewise. The results are those of the last
-epochs, in fp32 on the test images, which select nothing. They are written to results/sparse_training.md, or to the
-page of `--result`, and the masks as a picture beside it; each network's report is in the folder of its masks.
+epochs, in fp32 on the test images, which select nothing. They are written to sparse_training.md, or to the page of
+`--result`, and the masks as a picture beside it, with --record into docs/images; each network's report is in the folder
+of its masks.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from levit.benchmarking.machine import describe_machine
 from levit.checkpoints.attention_masks import MASKS_FILE, Masks, read_masks
 from levit.files import write_bytes, write_text
 from levit.training.train import train
+from recording import add_record_option, result_file
 
-RESULT = Path(__file__).parent / "results" / "sparse_training.md"
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "sparse_masks.png"
 SPARSITIES = (0.8, 0.9)
 AVERAGED_IMAGES = 5000
@@ -64,8 +65,9 @@ def main() -> None:
         masked, removed = result.accuracies.masked.top1, result.savings.sparsity
         rows.append(Row(f"{sparsity:.0%} removed", result.attention_mass, removed, masked, fine_tuned))
     text = report(rows, options, result.images)
-    write_text(options.result, text)
-    picture = PICTURE if options.result == RESULT else options.result.with_suffix(".png")
+    page = options.result or result_file("sparse_training.md", is_recorded=options.record)
+    write_text(page, text)
+    picture = PICTURE if options.record and options.result is None else page.with_suffix(".png")
     write_bytes(picture, draw(read_masks(options.out / f"masks-{SPARSITIES[0]:g}" / MASKS_FILE)))
     print(text)
 
@@ -76,7 +78,8 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("train", help="training images, a parquet file whose rows are shuffled")
     parser.add_argument("test", help="test images")
     parser.add_argument("--out", type=Path, required=True, help="folder of all runs")
-    parser.add_argument("--result", type=Path, default=RESULT, help="page to write")
+    parser.add_argument("--result", type=Path, help="page to write")
+    add_record_option(parser)
     parser.add_argument("--model", default="embedded", help="weights from which the first training starts")
     parser.add_argument("--image-size", type=int, default=96)
     parser.add_argument("--images", type=int, default=49_500, help="number of training images, the first ones")

@@ -1,34 +1,34 @@
 """Effect of distillation: fine-tuning of the starter weights on CIFAR-10 with and without a teacher, several seeds.
 
-python benchmarks/teacher.py runs/cifar10 [--epochs 4] [--seeds 3]      needs ../shared/data; resumes where it stopped
+    python benchmarks/teacher.py runs/cifar10 [--epochs 4] [--seeds 3] [--record]      resumes where it stopped
 
 The teacher is a run on CIFAR-10 with seed 0; the validation set is the 5,000 images on which it was not trained. A step
-with a teacher takes longer, so there are also runs without a teacher of the same duration.
+with a teacher takes longer, so there are also runs without a teacher of the same duration. Needs ../shared/data.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import json
 import math
 import statistics
 import subprocess
 import sys
 from pathlib import Path
 
+from scipy.stats import t
+
 from levit.benchmarking.machine import describe_machine
 from levit.data.open_data import open_data
 from levit.files import replacing
 from levit.training.datasets import split_validation
 from levit.training.indexed_images import index_images
+from recording import add_record_option, result_file, write_json
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"
 WORK = ROOT / "runs" / "teacher"
-RESULT = Path(__file__).parent / "results" / "teacher.json"
 NO_TEACHER, TEACHER, EQUAL_TIME = "no teacher", "teacher", "no teacher, equal time"
-STUDENT_T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # quantiles of 97.5 %, by the number of seeds
 
 
 def main() -> None:
@@ -36,8 +36,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("teacher", type=Path)
     parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--seeds", type=int, choices=STUDENT_T, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="at least 2")
+    add_record_option(parser)
     options = parser.parse_args()
+    if options.seeds < 2:
+        parser.error("--seeds: give at least 2")
     write_images()
     runs = train_all(options.teacher, options.epochs, options.seeds)
     top1 = {name: summarize([run["top1"] for run in group]) for name, group in runs.items()}
@@ -57,7 +60,7 @@ def main() -> None:
         "difference": difference,
         "runs": runs,
     }
-    RESULT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_json(result_file("teacher.json", is_recorded=options.record), results)
 
 
 def train_all(teacher: Path, epochs: int, seeds: int) -> dict[str, list[dict[str, float]]]:
@@ -133,7 +136,7 @@ def best_top1(run: Path) -> float:
 
 def summarize(values: list[float]) -> dict[str, float]:
     """Mean, and half the width of its 95 % confidence interval."""
-    margin = STUDENT_T[len(values)] * statistics.stdev(values) / math.sqrt(len(values))
+    margin = float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
     return {"mean": round(statistics.mean(values), 5), "margin": round(margin, 5)}
 
 

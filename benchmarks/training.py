@@ -1,13 +1,15 @@
 """Speed of a training step, of image loading and of distillation, compared with transformers, timm and torchvision.
 
-python benchmarks/training.py [--rounds 5] [--compiled]      image loading and distillation need ../shared/data
+    python benchmarks/training.py [--rounds 5] [--compiled] [--record]
+
+Image loading and distillation need ../shared/data. Rows without a remark have the defaults of their library. Writes
+training.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
-import json
 import statistics
 import sys
 import time
@@ -23,13 +25,14 @@ from torch.nn import functional
 
 from levit.benchmarking.machine import describe_machine
 from levit.benchmarking.workers import Response, Worker, run_rounds, serve
+from recording import add_record_option, result_file, write_json
 
-RESULTS = Path(__file__).parent / "results"
 PHOTOS = Path(__file__).parent.parent.parent / "shared" / "data" / "photos"
 TEACHER = PHOTOS.parent / "teacher" / "tf_efficientnet_lite2"
 TEACHER_ENGINES, TEACHER_SIZES = ("torch", "openvino"), (160, 192)
 BATCH_SIZE, STEPS, CLASSES = 32, 4, 1000
-STEP_LIBRARIES = ("transformers", "timm", "levit")
+CHANNELS_LAST, FUSED = "channels-last", "fused AdamW"  # both are levit's defaults, and FUSED that of transformers
+STEP_LIBRARIES = ("transformers", f"transformers, {CHANNELS_LAST}", "timm", f"timm, {CHANNELS_LAST}, {FUSED}", "levit")
 PIPELINE_LIBRARIES = ("torchvision", "timm", "levit")
 POLICY = "rand-m9-mstd0.5-inc1"
 
@@ -40,6 +43,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--compiled", action="store_true", help="also measure steps with torch.compile (minutes more)")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
+    add_record_option(parser)
     options = parser.parse_args()
     if options.serve:
         benchmark, name = options.serve.split(":")
@@ -56,7 +60,7 @@ def main() -> None:
         "distillation", TEACHER_ENGINES if TEACHER.exists() else (), [f"{size} pixels" for size in TEACHER_SIZES],
         options.rounds,
     )  # fmt: skip
-    (RESULTS / "training.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_json(result_file("training.json", is_recorded=options.record), results)
 
 
 def measure(benchmark: str, names: Sequence[str], settings: Sequence[str], rounds: int) -> dict[str, dict[str, float]]:
@@ -88,10 +92,15 @@ class Step:
     def __init__(self, name: str) -> None:
         torch.manual_seed(0)
         self._network, self._optimizer, self._loss = _BUILDERS[name.split(",")[0]]()
+        is_channels_last = name.startswith("levit") or CHANNELS_LAST in name
+        if is_channels_last:
+            self._network.to(memory_format=torch.channels_last)
+        if FUSED in name:
+            self._optimizer = torch.optim.AdamW(self._network.parameters(), lr=1e-4, fused=True)
         if "compiled" in name:
             self._network = torch.compile(self._network)
         self._pixels = torch.randn(BATCH_SIZE, 3, 224, 224)
-        if name.startswith("levit"):
+        if is_channels_last:
             self._pixels = self._pixels.contiguous(memory_format=torch.channels_last)
         self._labels = torch.randint(0, CLASSES, (BATCH_SIZE,))
 
@@ -186,7 +195,7 @@ def _levit() -> Built:
     options = TrainingOptions.from_flat(model="levit-128s", from_scratch=True)
     labels = [str(number) for number in range(CLASSES)]
     student = build_student(options.model, options.teacher, labels, crop="resized", is_multi_label=False)
-    network = student.network.train().to(memory_format=torch.channels_last)
+    network = student.network.train()
     loss = Loss(label_smoothing=0.0, class_weights=None, is_multi_label=False, distillation=options.teacher)
 
     def cross_entropy(output: Any, labels: Tensor) -> Tensor:

@@ -162,12 +162,13 @@ class Torch:
 class Pipeline:
     """transformers.pipeline on files."""
 
-    def __init__(self, folder: str, threads: int) -> None:
+    def __init__(self, folder: str, precision: str, threads: int) -> None:
         import torch
         from transformers import pipeline
 
         torch.set_num_threads(threads)
-        self._classify = pipeline("image-classification", model=folder, batch_size=_BATCH_SIZE)
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self._classify = pipeline("image-classification", model=folder, batch_size=_BATCH_SIZE, dtype=dtype)
 
     def classify_files(self, files: list[str]) -> None:
         """Classify image files."""
@@ -175,9 +176,9 @@ class Pipeline:
 
 
 class TimmLoop:
-    """timm's data loader and its network in the fastest form, as in timm's validate.py."""
+    """torch's DataLoader with timm's transform, and timm's network in the fastest form, as in timm's validate.py."""
 
-    def __init__(self, network: str, workers: int, threads: int) -> None:
+    def __init__(self, network: str, workers: int, precision: str, threads: int) -> None:
         import torch
         from timm.data.config import resolve_model_data_config
         from timm.data.transforms_factory import create_transform
@@ -187,7 +188,8 @@ class TimmLoop:
         torch.set_num_threads(threads)
         built = build_network(network)
         self._transform = create_transform(**resolve_model_data_config(built), is_training=False)
-        folded: Any = fuse(built).requires_grad_(False).to(torch.bfloat16)
+        self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        folded: Any = fuse(built).requires_grad_(False).to(self._dtype)
         self._network: Any = torch.compile(folded, dynamic=False)
         self._workers, self._loaders = workers, dict[tuple[str, ...], Any]()
 
@@ -213,7 +215,7 @@ class TimmLoop:
             )
         with torch.inference_mode():
             for batch in self._loaders[key]:
-                self._network(batch.to(torch.bfloat16)).argmax(1)
+                self._network(batch.to(self._dtype)).argmax(1)
 
 
 def _build_preprocess(processor_class: str) -> Callable[[list[str]], Any]:

@@ -114,7 +114,7 @@ class FeatureExtractor:
         options = AugmentationOptions(min_crop=CROPS[crop], flip=0.0 if crop == "whole" else 0.5, color_jitter=0.0)
         size = (self._sizes[0], self._sizes[0])
         augmentation = Augmentation(options, self._preprocessing, size, seed=0)
-        values, labels = [], []
+        values, labels = list[Tensor](), list[int]()
         images = _labeled(data)
         while batch := list(islice(images, FEATURE_BATCH)):
             pixels = [augmentation(item.image, SampleIndex(0, number, 0)) for number, item in batch]
@@ -139,7 +139,7 @@ def train_classifier(classifier: nn.Linear, features: Features, held_out: Featur
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, total_steps=EPOCHS * steps)
     print(f"before: {measure_classifier(classifier, held_out)}", flush=True)
     for epoch in range(EPOCHS):
-        for rows in torch.randperm(len(features.labels)).split(BATCH_SIZE):
+        for rows in torch.split(torch.randperm(len(features.labels)), BATCH_SIZE):
             logits = classifier(functional.dropout(features.values[rows], DROPOUT))
             loss = functional.cross_entropy(logits, features.labels[rows], label_smoothing=LABEL_SMOOTHING)
             optimizer.zero_grad()

@@ -34,7 +34,7 @@ class Source(NamedTuple):
     split: str
     kind: str
     folder: str
-    count: int
+    limit: int
     min_side: int = 64
 
 
@@ -61,7 +61,7 @@ def main() -> None:
         count = 0
         for suffix, content in different_images(data / source.folder, source, taken):
             (folder / f"{count:05}{suffix}").write_bytes(content)
-            if (count := count + 1) == source.count:
+            if (count := count + 1) == source.limit:
                 break
         print(f"{folder}: {count:,} images from {source.folder}")
 

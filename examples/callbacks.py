@@ -1,7 +1,10 @@
-"""Train a network, write the loss of every step into a table, and stop at a validation accuracy of 95 %."""
+"""Train a network, write the loss of every step into a table, and stop at a validation accuracy of 95 %.
 
+python examples/callbacks.py PHOTOS OUT MODEL EPOCHS
+"""
+
+import argparse
 import signal
-import sys
 from pathlib import Path
 
 from accelerate import PartialState
@@ -35,9 +38,15 @@ class StopAtGoal(levit.Callback):
 
 
 if __name__ == "__main__":
-    photos, folder, model, epochs = sys.argv[1:]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos")
+    parser.add_argument("out")
+    parser.add_argument("model")
+    parser.add_argument("epochs", type=int)
+    arguments = parser.parse_args()
     run = levit.train(
-        data=photos, out=folder, model=model, epochs=int(epochs), callbacks=[StepTable("steps.csv"), StopAtGoal(0.95)]
-    )
+        data=arguments.photos, out=arguments.out, model=arguments.model, epochs=arguments.epochs,
+        callbacks=[StepTable("steps.csv"), StopAtGoal(0.95)],
+    )  # fmt: skip
     if run.best is not None:
         print(f"{run.folder}: {100 * run.best:.1f} % after epoch {run.best_epoch} of {run.epochs}")

@@ -3,12 +3,16 @@
 python examples/classify.py examples/*.jpg
 """
 
-import sys
+import argparse
 
 import levit
 
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("photos", nargs="+")
+photos = parser.parse_args().photos
+
 classify = levit.Classifier()  # the embedded model; or an exported file, or a checkpoint
-for prediction in classify.stream(sys.argv[1:]):
+for prediction in classify.stream(photos):
     if prediction.error:
         print(prediction.error)
     else:

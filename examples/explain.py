@@ -3,12 +3,15 @@
 python examples/explain.py examples/cat.jpg
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import levit
 
-photo = Path(sys.argv[1])
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("photo", type=Path)
+photo = parser.parse_args().photo
+
 with levit.Classifier() as classify, levit.Explainer() as explain:
     for label in classify(photo).top(2):
         explanation = explain(photo, class_name=label.index)

@@ -4,20 +4,18 @@ python examples/jax_train.py cifar10-train.parquet cifar10-test.parquet my-levit
 """
 
 import argparse
+from dataclasses import replace
+from io import BytesIO
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
+from PIL import Image, ImageOps
 
 import levit
 import levit.jax
-from levit.data.open_data import open_splits
-from levit.data.subsets import Subset
-from levit.images.decoding import read_image
-from levit.images.transform import normalize, preprocess
-from levit.spec.preprocessing import Preprocessing
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("train")
@@ -30,17 +28,33 @@ parser.add_argument("--images", type=int, help="number of training images; defau
 arguments = parser.parse_args()
 
 SIZE, PADDING = 32, 4
-preprocessing = Preprocessing(resize=SIZE, crop=(SIZE, SIZE))
+MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])  # those of the embedded model
+preprocessing = replace(levit.read_checkpoint("embedded").preprocessing, resize=SIZE, crop=(SIZE, SIZE))
 
 
 def read(path, split, count=None):
     """Read all images, or some of them, as uint8 [N, 32, 32, 3], with their labels and the names of the classes."""
-    splits = open_splits(path)
-    data = splits[split if split in splits else "all"]  # a file has no splits
-    chosen = np.random.default_rng(0).permutation(len(data))[:count]  # data may be ordered class by class
-    items = list(Subset(data, chosen))
-    images = [preprocess(read_image(item.image), preprocessing) for item in items]
-    return np.stack(images), np.array([item.labels[0] for item in items]), data.classes
+    try:
+        data = levit.open_data(path, split=split)
+    except levit.DataError:  # a file has no splits
+        data = levit.open_data(path)
+    chosen = {*np.random.default_rng(0).permutation(len(data))[:count]}  # data may be ordered class by class
+    items = [item for number, item in enumerate(data) if number in chosen]
+    return np.stack([fit(item.image) for item in items]), np.array([item.labels[0] for item in items]), data.classes
+
+
+def fit(image):
+    """Read an array, or the path or content of an image file, as uint8 [32, 32, 3]."""
+    if isinstance(image, np.ndarray):
+        picture = Image.fromarray(image)
+    else:
+        picture = Image.open(BytesIO(image) if isinstance(image, bytes) else image).convert("RGB")
+    return np.asarray(ImageOps.fit(picture, (SIZE, SIZE), Image.Resampling.BICUBIC))
+
+
+def normalize(images):
+    """Normalize uint8 [N, 32, 32, 3] to float32 [N, 3, 32, 32]."""
+    return ((images / 255 - MEAN) / STD).astype(np.float32).transpose(0, 3, 1, 2)
 
 
 def augment(images, generator):
@@ -69,7 +83,7 @@ def predict(model, pixel_values):
 def evaluate(model, images, labels):
     """Top-1 accuracy, a fraction."""
     batches = np.split(images, range(500, len(images), 500))
-    predicted = [predict(model, jnp.asarray(normalize(batch, preprocessing))) for batch in batches]
+    predicted = [predict(model, jnp.asarray(normalize(batch))) for batch in batches]
     return np.mean(np.concatenate(predicted) == labels)
 
 
@@ -100,7 +114,7 @@ for epoch in range(arguments.epochs):
     generator = np.random.default_rng(epoch)
     losses = []
     for batch in generator.permutation(len(images))[: steps * batch_size].reshape(steps, -1):
-        pixel_values = normalize(augment(images[batch], generator), preprocessing)
+        pixel_values = normalize(augment(images[batch], generator))
         losses.append(train_step(model, optimizer, jnp.asarray(pixel_values), jnp.asarray(labels[batch])))
     accuracy = evaluate(model, validation_images, validation_labels)
     print(f"epoch {epoch + 1}: loss {float(jnp.mean(jnp.stack(losses))):.3f}, top-1 {100 * accuracy:.1f} %", flush=True)

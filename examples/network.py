@@ -3,18 +3,22 @@
 python examples/network.py examples/cat.jpg facebook/levit-128S
 """
 
-import sys
+import argparse
 
 import torch
 from PIL import Image
 
 import levit
 
-image, name = Image.open(sys.argv[1]), sys.argv[2]
-processor = levit.load_image_processor(name)
-model = levit.load_checkpoint(name)
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("photo")
+parser.add_argument("model")
+arguments = parser.parse_args()
 
-inputs = processor(image, return_tensors="pt")
+processor = levit.load_image_processor(arguments.model)
+model = levit.load_checkpoint(arguments.model)
+
+inputs = processor(Image.open(arguments.photo), return_tensors="pt")
 with torch.no_grad():
     output = model(**inputs, output_hidden_states=True, output_attentions=True)
 

@@ -3,14 +3,18 @@
 python examples/serve_client.py 127.0.0.1:8000 examples/*.jpg
 """
 
+import argparse
 import json
-import sys
 from http.client import HTTPConnection
 from pathlib import Path
 
-address, *photos = sys.argv[1:]
-connection = HTTPConnection(address)
-for photo in photos:
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("address")
+parser.add_argument("photos", nargs="+")
+arguments = parser.parse_args()
+
+connection = HTTPConnection(arguments.address)
+for photo in arguments.photos:
     connection.request("POST", "/predictions/default?top_k=1", Path(photo).read_bytes())
     prediction = json.load(connection.getresponse())
     for label in prediction.get("labels", []):

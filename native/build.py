@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import sysconfig
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -85,13 +87,22 @@ def this_platform(compiler: Sequence[str]) -> Platform:
     known = PLATFORMS.get(f"{system}-{'arm64' if (system, machine) == ('macos', 'aarch64') else machine}")
     if _uses_zig(compiler) and known is not None and not is_musl:
         return known
-    return Platform(machine, "", sysconfig.get_platform().replace("-", "_").replace(".", "_"))
+    return Platform(machine, "", _wheel_platform())
+
+
+def _wheel_platform() -> str:
+    """Platform in the name of a wheel whose library is for this processor and version of the system only."""
+    if sys.platform != "darwin":
+        return sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    # Python may be for both processors, "universal2"; since macOS 11, names of wheels have no minor versions.
+    major, minor, *_ = f"{platform.mac_ver()[0]}.0".split(".")
+    return f"macosx_{major}_{minor if major == '10' else 0}_{platform.machine()}"
 
 
 def find_compiler() -> list[str] | None:
     """Command of a C++ compiler, the first of: $CXX, the package ziglang, clang++, g++; None if there is none."""
     if os.environ.get("CXX"):
-        return os.environ["CXX"].split()
+        return shlex.split(os.environ["CXX"], posix=os.name != "nt")  # in Windows, backslashes are part of a path
     if find_spec("ziglang") is not None:
         return [sys.executable, "-m", "ziglang", "c++"]
     for name in ("clang++", "g++"):
@@ -149,7 +160,7 @@ def build(
     with tempfile.TemporaryDirectory() as folder:
         objects = _compile(Path(folder), command, target, [], flags)
         linked = Path(folder) / library.name
-        _link(linked, objects, command, target, [*flags, "-shared", "-s"])
+        _link(Path(folder), linked, objects, command, target, [*flags, "-shared", "-s"])
         # A running process may have mapped the present file, so that is replaced, not overwritten.
         with tempfile.TemporaryDirectory(dir=library.parent) as beside:
             copy = Path(shutil.copy(linked, beside))
@@ -179,13 +190,14 @@ def build_program(
         OSError: the compiler fails; the message is its output.
     """
     target = target or this_platform(compiler)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         if library is None:
-            _link(program, _compile(Path(folder), compiler, target, sources, flags), compiler, target, flags)
-            return
-        jobs = [(file, file.stem, _base_flags(compiler, target)) for file in sources]
-        objects = [*_compile_all(Path(folder), compiler, jobs, flags), str(library), f"-Wl,-rpath,{library.parent}"]
-        _link(program, objects, compiler, target, flags)
+            objects = _compile(folder, compiler, target, sources, flags)
+        else:
+            jobs = [(file, file.stem, _base_flags(compiler, target)) for file in sources]
+            objects = [*_compile_all(folder, compiler, jobs, flags), str(library), f"-Wl,-rpath,{library.parent}"]
+        _link(folder, program, objects, compiler, target, flags)
 
 
 def _compile(
@@ -210,7 +222,7 @@ def _compile_all(
     objects = [str(folder / f"{name}.o") for _, name, _ in jobs]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         compiled = [
-            pool.submit(_run, [*common, *extra, *flags, "-c", str(file), "-o", output])
+            pool.submit(_run, [*common, *extra, *flags, "-c", str(file), "-o", output], folder)
             for (file, _, extra), output in zip(jobs, objects, strict=True)
         ]
         for job in compiled:
@@ -218,10 +230,12 @@ def _compile_all(
     return objects
 
 
-def _link(output: Path, objects: Sequence[str], command: Sequence[str], target: Platform, flags: Sequence[str]) -> None:
+def _link(
+    folder: Path, output: Path, objects: Sequence[str], command: Sequence[str], target: Platform, flags: Sequence[str]
+) -> None:
     """Link as C, which zig does faster: the sources need no library of C++."""
-    linker = [part.replace("c++", "cc") if part == "c++" else part for part in command]
-    _run([*linker, *_base_flags(command, target), *flags, *objects, "-lpthread", "-o", str(output)])
+    linker = ["cc" if part == "c++" else part for part in command]
+    _run([*linker, *_base_flags(command, target), *flags, *objects, "-lpthread", "-o", str(output)], folder)
 
 
 def _instruction_sets(command: Sequence[str], target: Platform) -> dict[str, list[str]]:
@@ -241,10 +255,30 @@ def _base_flags(command: Sequence[str], target: Platform, arm_features: str = ""
     return ["-march=x86-64"] if target.machine == "x86_64" else []
 
 
-def _run(command: Sequence[str]) -> None:
-    process = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # a compiler
+def _run(command: Sequence[str], folder: Path) -> None:
+    """Run a compiler, with a temporary folder for what it keeps.
+
+    Raises:
+        OSError: it fails; the message is the command and its output.
+    """
+    environment = os.environ | _zig_cache(folder)
+    process = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)  # noqa: S603
     if process.returncode:
         raise OSError(f"{' '.join(command)}\n{process.stdout}{process.stderr}")
+
+
+def _zig_cache(folder: Path) -> dict[str, str]:
+    """Variable that moves zig's cache into a folder, where that of the user is absent or cannot be written."""
+    if os.name == "nt" or "ZIG_GLOBAL_CACHE_DIR" in os.environ:
+        return {}
+    home, cache = os.environ.get("HOME"), os.environ.get("XDG_CACHE_HOME")
+    if cache or home:
+        with suppress(OSError):
+            default = (Path(cache) if cache else Path(str(home), ".cache")) / "zig"
+            default.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=default).close()
+            return {}
+    return {"ZIG_GLOBAL_CACHE_DIR": str(folder / "zig-cache")}
 
 
 if __name__ == "__main__":

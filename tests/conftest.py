@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
+import tests.environment  # noqa: F401  # before libraries that read the environment
+
+# isort: split
 import sys
 from pathlib import Path
 from uuid import uuid4
-
-# Both are set before the import of any library that reads them. No test uses a hub.
-os.environ["HF_HUB_OFFLINE"] = "1"
-# Parallel workers of pytest-xdist share the cores; more threads than cores make each operation many times slower.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
 from levit.checkpoints.checkpoint import Checkpoint
+from levit.logs import set_quiet
 from levit.spec.architecture import Architecture
 from levit.spec.artifact import Source
 from levit.spec.blocks import MASK
@@ -33,8 +30,13 @@ GOLDEN = Path(__file__).parent / "golden"
 EXAMPLES = ROOT / "examples"
 SHARED = ROOT.parent / "shared"
 
-# A busy machine is not an error.
-settings.register_profile("levit", deadline=None)
+# Messages are on standard error, as on the command line, and not in the root logger, which has handlers of pytest.
+set_quiet(False)
+
+# The same examples in each run, so that only a change of the code makes a test fail. A busy machine is not an error.
+settings.register_profile("levit", deadline=None, derandomize=True)
+# New examples: pytest --hypothesis-profile random
+settings.register_profile("random", deadline=None, derandomize=False)
 settings.load_profile("levit")
 
 # Examples that train, export or measure; `make quick` has faster tests of the same code.
@@ -66,7 +68,7 @@ def _caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _own_cache(_caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or fills the user's cache."""
+    """No test reads what another one cached; fixtures of modules and sessions share the cache of the environment."""
     cache = _caches / uuid4().hex
     cache.mkdir()
     monkeypatch.setenv("LEVIT_CACHE", str(cache))

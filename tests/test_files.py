@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from levit.files import remove, remove_partials, replacing, updating_folder, write_text
+from tests.marks import needs_links
 
 
 def test_a_file_is_replaced_when_it_is_complete(tmp_path):
@@ -34,6 +35,7 @@ def test_a_failed_write_leaves_only_the_old_file(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["labels.txt"]
 
 
+@needs_links
 def test_the_file_that_a_link_leads_to_is_replaced(tmp_path):
     (tmp_path / "there").mkdir()
     (tmp_path / "labels.txt").symlink_to(Path("there", "real.txt"))
@@ -100,14 +102,44 @@ def test_a_name_of_the_longest_length_can_be_written(tmp_path):
     assert target.read_text(encoding="utf-8") == "ok"
 
 
-def test_files_are_synced_before_they_are_renamed(tmp_path, monkeypatch):
-    synced = []
-    original = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append(descriptor), original(descriptor))[1])
+@pytest.fixture
+def events(monkeypatch) -> list[tuple[str, int]]:
+    """What is done to which file, by its inode number: "sync" and "rename"."""
+    events, sync, rename = [], os.fsync, Path.replace
+
+    def fsync(descriptor):
+        events.append(("sync", os.fstat(descriptor).st_ino))
+        sync(descriptor)
+
+    def replace(path, target):
+        events.append(("rename", path.stat().st_ino))
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(Path, "rename", replace)
+    return events
+
+
+def test_a_file_is_synced_before_it_is_renamed(tmp_path, events):
     with replacing(tmp_path / "a") as partial:
         partial.write_bytes(b"content")
-        assert not synced
-    assert synced
+        file = partial.stat().st_ino
+        assert not events
+    assert events[:2] == [("sync", file), ("rename", file)]
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_the_files_of_a_folder_are_synced_before_they_are_renamed(tmp_path, events, is_new):
+    if not is_new:
+        (tmp_path / "model").mkdir()
+    with updating_folder(tmp_path / "model") as partial:
+        for name in ("a", "b"):
+            (partial / name).write_bytes(b"content")
+        files = {file.stat().st_ino for file in partial.iterdir()}
+    assert {kind for kind, _ in events[: len(files)]} == {"sync"}
+    assert {number for _, number in events[: len(files)]} == files
+    assert [kind for kind, _ in events[len(files) :]].count("rename") == (1 if is_new else len(files))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not sync folders")
@@ -126,16 +158,23 @@ def test_a_file_system_that_cannot_sync_folders_is_no_error(tmp_path, monkeypatc
     assert (tmp_path / "a").read_text(encoding="utf-8") == "content"
 
 
-def test_a_folder_with_read_only_files_and_links_is_written(tmp_path):
+def test_a_folder_with_read_only_files_is_written(tmp_path):
     (tmp_path / "original").write_text("photo")
     (tmp_path / "original").chmod(0o444)
     with replacing(tmp_path / "copies") as partial:
         partial.mkdir()
         shutil.copy2(tmp_path / "original", partial / "copy")
-        if os.name != "nt":  # where links need a privilege
-            (partial / "link").symlink_to(tmp_path / "original")
-            (partial / "broken").symlink_to(tmp_path / "missing")
     assert (tmp_path / "copies" / "copy").read_text() == "photo"
+
+
+@needs_links
+def test_a_folder_with_links_is_written(tmp_path):
+    (tmp_path / "original").write_text("photo")
+    with replacing(tmp_path / "links") as partial:
+        partial.mkdir()
+        (partial / "link").symlink_to(tmp_path / "original")
+        (partial / "broken").symlink_to(tmp_path / "missing")
+    assert (tmp_path / "links" / "link").read_text() == "photo"
 
 
 def test_read_only_files_are_synced_and_deleted_on_windows(tmp_path, monkeypatch):

@@ -1,17 +1,12 @@
 """Locks that threads of the parent hold are free in a forked child."""
 
 import ast
-import os
-import subprocess
-import sys
 import threading
-
-import pytest
 
 from levit.fork_safe_lock import ForkSafeLock
 from tests.conftest import ROOT
-
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+from tests.marks import needs_fork
+from tests.processes import run_python
 
 HELD = """
 import os, signal, sys, threading
@@ -59,20 +54,19 @@ sys.exit(os.waitpid(child, 0)[1])
 """
 
 
-def run_python(code: str) -> tuple[int, str, str]:
-    command = [sys.executable, "-W", "ignore", "-c", code]
-    process = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=240)
+def outcome(code: str) -> tuple[int, str, str]:
+    process = run_python(code)
     return process.returncode, process.stdout, process.stderr
 
 
 @needs_fork
 def test_a_child_reads_images_whatever_locks_the_threads_of_its_parent_held():
-    assert run_python(HELD) == (0, "(451, 300) (451, 300)\n", "")
+    assert outcome(HELD) == (0, "(451, 300) (451, 300)\n", "")
 
 
 @needs_fork
 def test_the_thread_that_forks_keeps_its_lock_in_the_child():
-    assert run_python(KEPT) == (0, "", "")
+    assert outcome(KEPT) == (0, "", "")
 
 
 def test_one_thread_at_a_time_has_the_lock():

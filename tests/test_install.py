@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -28,10 +30,23 @@ def run(*command: object, **options) -> str:
 
 
 @pytest.fixture(scope="module")
-def wheels(tmp_path_factory) -> Path:
+def sources(tmp_path_factory) -> Path:
+    """Copy of the files of the sdist, from which wheels are built, so that nothing in the working tree changes."""
+    folder = tmp_path_factory.mktemp("sources")
+    targets = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]["targets"]
+    for name in ("pyproject.toml", *targets["sdist"]["include"]):
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "levit_native.*"))
+        else:
+            shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheels(sources, tmp_path_factory) -> Path:
     """Folder of the package's wheel and those of its dependencies."""
     folder = tmp_path_factory.mktemp("wheels")
-    run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT)
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, sources)
     (package,) = folder.glob("levit-*.whl")
     run(sys.executable, "-m", "pip", "download", "--quiet", "--dest", folder, package)
     return folder
@@ -68,9 +83,9 @@ def test_the_wheel_contains_the_recipes_and_the_networks_that_they_name(wheels):
     assert "levit/training/recipes/networks/resnet9-cifar/config.json" in names
 
 
-def test_a_wheel_for_another_system_contains_its_library(tmp_path):
+def test_a_wheel_for_another_system_contains_its_library(sources, tmp_path):
     environment = os.environ | {"LEVIT_NATIVE_PLATFORM": "linux-aarch64"}
-    run(sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path, ROOT, env=environment)
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path, sources, env=environment)
     (package,) = tmp_path.glob("levit-*.whl")
     assert package.name.endswith("-py3-none-manylinux_2_17_aarch64.whl")
     library = zipfile.ZipFile(package).read("levit/runtime/levit_native.so")

@@ -1,8 +1,5 @@
 """Engines in forked processes, in threads that outlive the program, and while they are closed."""
 
-import os
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,9 +8,8 @@ import pytest
 from levit.errors import EngineError
 from levit.managed_engine import ManagedEngine, ProcessGuard, schedule
 from levit.runtime.native_library import find_library
-from tests.conftest import ROOT
-
-TINY = "tests/golden/tiny/transformers"
+from tests.marks import needs_fork
+from tests.processes import run_python
 
 FORK = """
 import os, signal, sys
@@ -47,13 +43,7 @@ sys.exit(status)
 """
 
 
-def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-W", "ignore", "-c", code, *arguments]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}  # on a busy machine, waiting threads slow torch down
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=240, env=environment)
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@needs_fork
 @pytest.mark.parametrize(
     ("engine", "action"),
     [
@@ -72,7 +62,7 @@ def test_a_used_classifier_raises_an_error_in_a_forked_process(engine, action):
     assert 'start processes by the method "spawn"' in process.stdout
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@needs_fork
 @pytest.mark.parametrize(("engine", "action"), [("openvino", "unused"), ("onnxruntime", "new")])
 def test_a_forked_process_predicts_where_it_can(engine, action):
     pytest.importorskip(engine)
@@ -80,7 +70,7 @@ def test_a_forked_process_predicts_where_it_can(engine, action):
     assert (process.returncode, process.stdout, process.stderr) == (0, "predicted\n", "")
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@needs_fork
 def test_openvino_refuses_new_engines_in_a_forked_process():
     process = run_python(FORK, "openvino", "new")
     assert (process.returncode, process.stderr) == (0, "")
@@ -122,7 +112,7 @@ sys.exit(os.waitpid(child, 0)[1])
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@needs_fork
 @pytest.mark.parametrize("engine", ["computing", "native", "openvino"])
 def test_closing_a_used_engine_in_a_forked_process_waits_for_no_thread(engine):
     if engine == "openvino":

@@ -11,84 +11,81 @@ import pytest
 
 import levit
 from tests.conftest import EXAMPLES, ROOT
+from tests.processes import output_of, run_python
 
 LARGE_PACKAGES = [
     "torch", "transformers", "torchvision", "timm", "numpy", "onnx", "openvino", "PIL", "safetensors", "pandas", "jax",
 ]  # fmt: skip
 
-
-def run_python(code: str, *arguments: object) -> str:
-    """Run code in a new process, and return its output."""
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+PUBLIC_NAMES = [
+    "Architecture",
+    "Callback",
+    "Checkpoint",
+    "CheckpointError",
+    "Classifier",
+    "ConfigError",
+    "DataError",
+    "Embedding",
+    "EngineError",
+    "Explainer",
+    "Explanation",
+    "ExportError",
+    "ImageError",
+    "Label",
+    "LevitBackbone",
+    "LevitConfig",
+    "LevitError",
+    "LevitFeatureExtractor",
+    "LevitForImageClassification",
+    "LevitForImageClassificationWithTeacher",
+    "LevitForImageClassificationWithTeacherOutput",
+    "LevitImageProcessor",
+    "LevitImageProcessorFast",
+    "LevitImageProcessorPil",
+    "LevitModel",
+    "LevitPreTrainedModel",
+    "LevitWarning",
+    "Prediction",
+    "Progress",
+    "SplitReport",
+    "StepReport",
+    "TrainingOptions",
+    "__version__",
+    "benchmark",
+    "calibrate",
+    "convert",
+    "evaluate",
+    "evaluate_multi_label",
+    "explain",
+    "export",
+    "inspect",
+    "load_checkpoint",
+    "load_image_processor",
+    "open_data",
+    "open_engine",
+    "read_checkpoint",
+    "register",
+    "sparsify",
+    "split_data",
+    "train",
+]
 
 
 def imported_packages(code: str) -> set[str]:
     """Large packages that a new process has imported after some code."""
-    output = run_python(f"import json, sys\n{code}\nprint(json.dumps(list(sys.modules)))")
+    output = output_of(f"import json, sys\n{code}\nprint(json.dumps(list(sys.modules)))")
     return set(json.loads(output.splitlines()[-1])) & set(LARGE_PACKAGES)
 
 
 def test_the_public_names():
-    assert levit.__all__ == [
-        "Architecture",
-        "Callback",
-        "Checkpoint",
-        "CheckpointError",
-        "Classifier",
-        "ConfigError",
-        "DataError",
-        "Embedding",
-        "EngineError",
-        "Explainer",
-        "Explanation",
-        "ExportError",
-        "ImageError",
-        "Label",
-        "LevitBackbone",
-        "LevitConfig",
-        "LevitError",
-        "LevitFeatureExtractor",
-        "LevitForImageClassification",
-        "LevitForImageClassificationWithTeacher",
-        "LevitForImageClassificationWithTeacherOutput",
-        "LevitImageProcessor",
-        "LevitImageProcessorFast",
-        "LevitImageProcessorPil",
-        "LevitModel",
-        "LevitPreTrainedModel",
-        "LevitWarning",
-        "Prediction",
-        "Progress",
-        "SplitReport",
-        "StepReport",
-        "TrainingOptions",
-        "__version__",
-        "benchmark",
-        "calibrate",
-        "convert",
-        "evaluate",
-        "evaluate_multi_label",
-        "explain",
-        "export",
-        "inspect",
-        "load_checkpoint",
-        "load_image_processor",
-        "open_data",
-        "open_engine",
-        "read_checkpoint",
-        "register",
-        "sparsify",
-        "split_data",
-        "train",
-    ]
+    assert levit.__all__ == PUBLIC_NAMES
     assert dir(levit) == levit.__all__
     assert all(getattr(levit, name) is not None for name in levit.__all__)
 
 
 def test_help_lists_the_public_names_and_imports_no_large_package():
     code = "import pydoc, sys, levit; print(pydoc.plain(pydoc.render_doc(levit)))"
-    text = run_python(f"{code}; assert not set(sys.modules) & {set(LARGE_PACKAGES)!r}")
+    text = output_of(f"{code}; assert not set(sys.modules) & {set(LARGE_PACKAGES)!r}")
     assert [name for name in levit.__all__ if f"\n        {name}\n" not in text] == []
     assert len(text.splitlines()) < 120
 
@@ -96,8 +93,25 @@ def test_help_lists_the_public_names_and_imports_no_large_package():
 @pytest.mark.slow
 def test_a_star_import_gives_the_public_names():
     assert (
-        run_python("from levit import *; print(Classifier.__name__, Prediction.__name__)") == "Classifier Prediction\n"
+        output_of("from levit import *; print(Classifier.__name__, Prediction.__name__)") == "Classifier Prediction\n"
     )
+
+
+HIDE_TORCH = "import sys; sys.modules.update(dict.fromkeys(['torch', 'transformers', 'timm', 'accelerate']))"
+
+
+def test_without_torch_a_star_import_gives_the_names_that_need_none():
+    code = "import levit; from levit import *; print(Classifier.__name__, levit.__all__ == dir(levit), *levit.__all__)"
+    kind, is_same, *names = output_of(f"{HIDE_TORCH}; {code}").split()
+    assert (kind, is_same) == ("Classifier", "True")
+    left_out = set(levit.__all__) - set(names)
+    assert {"LevitModel", "LevitImageProcessor", "load_checkpoint", "train"} <= left_out
+    assert not left_out & {"Architecture", "evaluate", "export", "open_data", "read_checkpoint"}
+
+
+def test_without_torch_a_name_that_needs_it_is_an_error_with_a_hint():
+    process = run_python(f"{HIDE_TORCH}; from levit import LevitModel")
+    assert process.stderr.endswith('ImportError: levit.LevitModel needs torch: pip install "levit[torch]"\n')
 
 
 def test_every_public_name_is_documented():
@@ -163,7 +177,7 @@ try:
 except ImportError as error:
     print(error)
 """
-    assert run_python(code) == f'levit.jax needs {package}: pip install "levit[jax]"\n'
+    assert output_of(code) == f'levit.jax needs {package}: pip install "levit[jax]"\n'
 
 
 def test_predicting_and_describing_do_not_import_torch():
@@ -207,14 +221,22 @@ def test_the_readme_lists_the_variants_of_the_specification():
         assert f"| `{variant.name}` | {100 * variant.published_top1:.1f} | {parameters} | {flops} |" in readme
 
 
-def test_the_embedded_model_is_small_and_its_accuracy_is_in_the_readme():
+def test_the_embedded_model_is_small_and_its_accuracy_is_in_the_readme_and_its_card():
     from levit.runtime.model_resolution import find_artifact
 
     assert find_artifact(None).stat().st_size <= 8_000_000
     artifact = levit.Classifier().artifact
     assert artifact.accuracy.images == 2_930
-    assert f"{100 * artifact.accuracy.top1:.2f} %" in (ROOT / "README.md").read_text(encoding="utf-8")
-    assert f"{len(artifact.labels)} classes of ImageNet" in (ROOT / "README.md").read_text(encoding="utf-8")
+    for page in (ROOT / "README.md", ROOT / "src" / "levit" / "checkpoints" / "embedded" / "README.md"):
+        text = page.read_text(encoding="utf-8")
+        assert f"{100 * artifact.accuracy.top1:.2f} %" in text
+        assert f"{len(artifact.labels)} classes of ImageNet" in text
+
+
+def test_the_photos_in_the_package_have_a_source_and_a_license():
+    folder = Path(levit.__file__).parent / "exporting" / "photos"
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert [photo.name for photo in folder.glob("*.jpg") if f"| `{photo.name}` |" not in text] == []
 
 
 # Opens an engine, classifies a photo, and prints the changes in the state of the process.
@@ -253,7 +275,7 @@ print(json.dumps({"changes": changes, "blocked": blocked, "replaced": replaced})
 def process(request) -> dict[str, list[str]]:
     """Changes of a new process after opening an engine, and nothing else on standard output."""
     pytest.importorskip("matplotlib")
-    return json.loads(run_python(REPORT_CHANGES, request.param, EXAMPLES / "cat.jpg"))
+    return json.loads(output_of(REPORT_CHANGES, request.param, EXAMPLES / "cat.jpg"))
 
 
 def test_an_engine_does_not_block_or_replace_modules(process):
@@ -268,4 +290,4 @@ def test_an_engine_does_not_change_the_state_of_the_process(process, state):
 
 def test_openvino_is_complete_for_the_program_that_opened_an_engine():
     code = "import levit; levit.Classifier(engine='openvino'); import openvino, openvino_telemetry"
-    assert run_python(f"{code}; print(openvino.convert_model.__name__)") == "convert_model\n"
+    assert output_of(f"{code}; print(openvino.convert_model.__name__)") == "convert_model\n"

@@ -35,21 +35,23 @@ _NAMES = sorted(["__version__", *_MODULES])
 
 __doc__ += "".join(f"    {name}\n" for name in _NAMES)
 
-# Packages that the extras "torch" and "training" install.
-_EXTRA_PACKAGES = ("torch", "transformers", "accelerate", "timm")
+# Packages that the extras "torch" and "training" install, by the packages of levit that need them.
+_TORCH_PACKAGES = ("torch", "transformers")
+_TRAINING_PACKAGES = (*_TORCH_PACKAGES, "accelerate", "timm")
+_EXTRA_PACKAGES = {"model": _TORCH_PACKAGES, "image_processing": _TORCH_PACKAGES, "training": _TRAINING_PACKAGES}
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use (PEP 562)."""
     if name == "__all__" and not _is_module(sys._getframe(1), "pydoc"):
-        return _NAMES  # pydoc would show the whole help of each of them, 16,000 lines
+        return _available_names()  # pydoc would show the whole help of each of them, 16,000 lines
     if name not in _MODULES:
         raise AttributeError(f"module 'levit' has no attribute {name!r}")
     module = _MODULES[name]
     try:
         value = getattr(import_module(module), name)
     except ModuleNotFoundError as error:
-        if error.name not in _EXTRA_PACKAGES:
+        if error.name not in _TRAINING_PACKAGES:
             raise
         extra = "training" if module.startswith("levit.training.") else "torch"
         raise ImportError(f'levit.{name} needs {error.name}: pip install "levit[{extra}]"') from error
@@ -60,7 +62,16 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     if _is_module(sys._getframe(1), "inspect"):  # help(levit) would import everything, torch too where it is installed
         return [name for name in _NAMES if name in globals()]
-    return _NAMES
+    return _available_names()
+
+
+def _available_names() -> list[str]:
+    """Public names without those of extras that are not installed, so that a star import works."""
+    from importlib.util import find_spec
+
+    absent = {package for package in _TRAINING_PACKAGES if find_spec(package) is None}
+    needed = {name: _EXTRA_PACKAGES.get(module.split(".")[1], ()) for name, module in _MODULES.items()}
+    return [name for name in _NAMES if absent.isdisjoint(needed.get(name, ()))]
 
 
 def _is_module(frame: FrameType, name: str) -> bool:

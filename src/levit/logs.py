@@ -1,4 +1,4 @@
-"""The logger `levit`: progress and notes on standard error, unless the program has configured this logger.
+"""The logger `levit`: progress and notes on standard error, unless the program has configured logging.
 
 | logger | messages |
 | --- | --- |
@@ -33,26 +33,40 @@ class StandardErrorHandler(logging.Handler):
             self.handleError(record)
 
 
+class _DefaultHandler(StandardErrorHandler):
+    """Handler of a program that does not configure logging; the root logger's handlers replace it, whenever added."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a message, unless the handlers of the root logger get it."""
+        if not logging.root.handlers:
+            super().emit(record)
+
+
 def get_logger(name: str = "levit") -> logging.Logger:
     """Return the logger `levit` or one below it, and let `levit` write on standard error if nothing else is configured.
 
-    A program that adds a handler to `levit`, or sets its level, before the first message keeps its configuration.
+    A program that adds handlers to the root logger gets the messages there, at the level that it has set. One that adds
+    a handler to `levit`, or sets its level, before the first message keeps its configuration.
 
     Args:
         name: "levit" or "levit.training".
     """
-    root = logging.getLogger("levit")
-    if not root.handlers:
-        root.addHandler(StandardErrorHandler())
-        root.propagate = False
-    if root.level == logging.NOTSET:
-        root.setLevel(logging.INFO)
+    logger = logging.getLogger("levit")
+    if not (logger.propagate and logging.root.handlers):
+        if not logger.handlers:
+            logger.addHandler(_DefaultHandler())
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.INFO)
     return logging.getLogger(name)
 
 
 def set_quiet(is_quiet: bool) -> None:
-    """Suppress progress and warnings, or show them."""
-    get_logger().setLevel(logging.ERROR if is_quiet else logging.INFO)
+    """Suppress progress and warnings, or show them on standard error, whatever libraries add to the root logger."""
+    logger = logging.getLogger("levit")
+    if not logger.handlers:
+        logger.addHandler(StandardErrorHandler())
+        logger.propagate = False
+    logger.setLevel(logging.ERROR if is_quiet else logging.INFO)
 
 
 def is_quiet() -> bool:

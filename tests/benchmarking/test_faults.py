@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,18 +17,27 @@ pytest.importorskip("pyarrow")
 pytest.importorskip("scipy")
 pytest.importorskip("torch")
 pytest.importorskip("resource", reason="limits of memory are those of Unix")
-sys.path.insert(0, str(ROOT / "benchmarks"))
 
-import faults
-from fault_injection.case_pool import Outcome, Report, create_subject, run_case, run_cases
-from fault_injection.checkpoint_kinds import ALL_KINDS
-from fault_injection.data_layouts import LAYOUTS
-from fault_injection.mutated_data import LAYOUTS_IN_TURN
-from fault_injection.mutation import mutate
+with pytest.MonkeyPatch.context() as path:
+    path.syspath_prepend(ROOT / "benchmarks")
+    import faults
+    from fault_injection.case_pool import Outcome, Report, create_subject, run_case, run_cases
+    from fault_injection.checkpoint_kinds import ALL_KINDS
+    from fault_injection.data_layouts import LAYOUTS
+    from fault_injection.mutated_data import LAYOUTS_IN_TURN
+    from fault_injection.mutation import mutate
 
 NO_END = float("inf")
 MODULE = "tests.benchmarking.faulty_cases"
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="memory is limited and measured on Linux")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _importable_benchmarks() -> Iterator[None]:
+    """Let the processes that run cases import the benchmarks."""
+    with pytest.MonkeyPatch.context() as path:
+        path.syspath_prepend(ROOT / "benchmarks")
+        yield
 
 
 def case_of(subject: str, number: int, folder: Path) -> Outcome:
@@ -145,3 +155,14 @@ def test_a_record_that_is_extended_is_that_of_one_run_of_all_cases():
     recorded, added, whole = (faults._describe_run("mutated_images", arguments, report) for report in reports)
     assert faults._add(recorded, added, "mutated_images") == whole
     assert whole["command"] == "python benchmarks/faults.py mutated_images --count 12 --first 0 --seed 7"
+
+
+def test_the_recorded_table_is_that_of_the_recorded_runs():
+    assert faults._table(faults._read_records()) == faults.RESULT.with_suffix(".md").read_text(encoding="utf-8")
+
+
+def test_a_case_needs_a_subject(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["faults.py", "--case", "417"])
+    with pytest.raises(SystemExit, match="2"):
+        faults.main()
+    assert "--case needs a subject" in capsys.readouterr().err

@@ -47,3 +47,13 @@ def test_shapes_of_another_network_are_an_error():
 def test_an_image_size_of_zero_is_an_error():
     with pytest.raises(ConfigError, match="image_size"):
         read_checkpoint(GOLDEN / "tiny" / "facebook.pth", image_size=0)
+
+
+def test_a_network_of_too_many_stages_is_an_error():
+    shapes = {"levit.patch_embeddings.embedding_layer_1.convolution.weight": (8, 3, 3, 3)}
+    for stage in range(1000):
+        prefix = f"levit.encoder.stages.{stage}.layers.0"
+        shapes |= {f"{prefix}.attention_biases": (1, 16), f"{prefix}.queries.linear.weight": (8, 8)}
+        shapes[f"{prefix}.projection.linear.weight"] = (8, 8)
+    with pytest.raises(CheckpointError, match=r"^deep: .*more than 100 stages"):
+        infer_architecture(shapes, "deep")

@@ -1,12 +1,14 @@
 from itertools import product
 
+import numpy as np
 import pytest
+import torch
 
 from levit.checkpoints.architecture_inference import infer_architecture
 from levit.checkpoints.dialect_detection import detect_dialect
-from levit.checkpoints.dialects import WRITABLE
+from levit.checkpoints.dialects import BATCH_COUNT, WRITABLE
 from levit.checkpoints.json_files import read_json
-from levit.checkpoints.reading import assemble_checkpoint
+from levit.checkpoints.reading import assemble_checkpoint, read_checkpoint
 from levit.checkpoints.weight_files import StoredWeights, read_weight_file
 from levit.errors import CheckpointError
 from levit.spec.variants import ALL_VARIANTS, TIMM_VARIANTS, VARIANTS
@@ -46,6 +48,18 @@ def test_a_backbone_alone_is_detected(dialect):
     assert set(detected.canonical_names.values()) == {
         name for name in golden_shapes("transformers", "levit-128s") if "classifier" not in name
     }
+
+
+def test_a_fused_file_of_convolutions_is_detected_and_has_the_weights_of_linear_layers(tmp_path):
+    weights = torch.load(TINY / "facebook-fused.pth", weights_only=True)["model"]
+    is_linear = {key: key.startswith("blocks.") and key.endswith(".weight") for key in weights}
+    convolutions = {key: array[..., None, None] if is_linear[key] else array for key, array in weights.items()}
+    torch.save({"model": convolutions}, tmp_path / "fused.pth")
+    checkpoint, expected = read_checkpoint(tmp_path / "fused.pth"), read_checkpoint(TINY / "facebook-fused.pth")
+    assert (checkpoint.source.dialect, expected.source.dialect) == ("facebook-conv-fused", "facebook-fused")
+    assert checkpoint.architecture == expected.architecture
+    assert checkpoint.weights.keys() == expected.weights.keys()
+    assert all(np.array_equal(array, checkpoint.weights[name]) for name, array in expected.weights.items())
 
 
 def test_an_unknown_key_keeps_its_name():
@@ -92,6 +106,8 @@ def test_each_missing_key_of_a_file_is_named(file, has_configuration):
     arrays = read_weight_file(TINY / file).arrays
     names = detect_dialect({key: array.shape for key, array in arrays.items()}, file).canonical_names
     for key, name in names.items():
+        if name.endswith(BATCH_COUNT):  # torch does not need it
+            continue
         incomplete = StoredWeights(arrays={other: arrays[other] for other in arrays if other != key}, class_names=None)
         with pytest.raises(CheckpointError, match=r"1 missing \(") as caught:
             assemble_checkpoint(incomplete, config, {}, "file")

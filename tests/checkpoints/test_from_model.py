@@ -8,9 +8,10 @@ import transformers
 
 import levit
 from levit.checkpoints.from_model import checkpoint_from_model
+from levit.deployment.reference import run_reference
 from levit.errors import CheckpointError, LevitWarning
 from levit.spec.preprocessing import Preprocessing
-from tests.conftest import GOLDEN
+from tests.conftest import GOLDEN, relative
 
 TINY = GOLDEN / "tiny" / "transformers"
 
@@ -110,3 +111,34 @@ def test_adapters_inside_a_network_are_found_by_their_weights():
     model.classifier.linear.lora_A = torch.nn.Linear(2, 2)
     with pytest.raises(CheckpointError, match="merge_and_unload"):
         checkpoint_from_model(model)
+
+
+@pytest.mark.parametrize(("name", "activation"), [("levit_128s", "hardswish"), ("levit_conv_384_s8", "silu")])
+def test_a_network_of_timm_has_the_preprocessing_of_its_settings(name, activation):
+    timm = pytest.importorskip("timm")
+    values = {"num_classes": 3, "img_size": 64, "embed_dim": (16, 24, 32), "key_dim": 4, "depth": (1, 1, 1)}
+    settings = {"mean": (0.5, 0.5, 0.5), "crop_pct": 0.5}
+    network = timm.create_model(name, **values, pretrained_cfg_overlay=settings)
+    checkpoint = checkpoint_from_model(network)
+    architecture, preprocessing = checkpoint.architecture, checkpoint.preprocessing
+    assert (architecture.image_size, architecture.activation, architecture.num_labels) == ((64, 64), activation, 3)
+    assert (preprocessing.resize, preprocessing.crop, preprocessing.mean) == (128, (64, 64), (0.5, 0.5, 0.5))
+    assert checkpoint.source.name == f"<{type(network).__name__} in memory>"
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        expected = network.eval()(images)
+    assert relative(run_reference(checkpoint.weights, architecture, images.numpy())["logits"], expected.numpy()) < 1e-4
+
+
+def test_the_activation_and_the_class_names_of_a_network_of_timm_are_kept():
+    timm = pytest.importorskip("timm")
+    values = {"num_classes": 2, "img_size": 64, "embed_dim": (16, 24, 32), "key_dim": 4, "depth": (1, 1, 1)}
+    names = {"label_names": ["cat", "dog"]}
+    network = timm.create_model("levit_128s", **values, act_layer="gelu_tanh", pretrained_cfg_overlay=names)
+    checkpoint = checkpoint_from_model(network)
+    assert (checkpoint.architecture.activation, checkpoint.labels) == ("gelu_tanh", ("cat", "dog"))
+
+
+def test_another_network_without_a_configuration_is_an_error():
+    with pytest.raises(levit.CheckpointError, match=r"^Linear: not the keys of a LeViT"):
+        checkpoint_from_model(torch.nn.Linear(2, 2))

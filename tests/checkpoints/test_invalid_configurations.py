@@ -40,7 +40,7 @@ UNREAD = {
     },
     ("transformers", "preprocessor_config.json"): set(),
     ("timm", "config.json"): {
-        "num_classes", "num_features", "global_pool", "model_args", "num_labels", "mlp_ratios", "levit_drop_path_rate",
+        "num_classes", "num_features", "global_pool", "num_labels", "mlp_ratios", "levit_drop_path_rate",
         "problem_type", "activation", "model_args.num_classes", "model_args.embed_dim", "model_args.key_dim",
         "model_args.num_heads", "model_args.depth", "model_args.in_chans", "model_args.global_pool",
         "pretrained_cfg.tag", "pretrained_cfg.custom_load", "pretrained_cfg.input_size",
@@ -63,7 +63,7 @@ ACCEPTED = {
     },
     ("timm", "config.json"): {
         "label_names": {"null"},
-        "pretrained_cfg": set(VALUES),  # without a field of its own
+        **{section: {"null", "object", "huge side"} for section in ("model_args", "pretrained_cfg")},
         "model_args.img_size": {"null"},
         **{f"pretrained_cfg.{name}": {"null"} for name in ("interpolation", "crop_pct", "mean", "std")},
     },

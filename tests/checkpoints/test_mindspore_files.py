@@ -12,7 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from levit.checkpoints.mindspore_files import MAX_CONTENT, is_mindspore, read_mindspore, write_mindspore
+from levit.checkpoints.mindspore_files import (
+    MAX_CONTENT,
+    _bytes_field,
+    _varint,
+    is_mindspore,
+    read_mindspore,
+    write_mindspore,
+)
 from levit.checkpoints.reading import read_checkpoint
 from levit.checkpoints.weight_selection import select_weights
 from levit.checkpoints.writing import convert
@@ -232,3 +239,11 @@ levit.convert({str(PLAIN)!r}, {str(tmp_path / "out.ckpt")!r}, to="mindspore")
     assert read_mindspore(tmp_path / "out.ckpt").keys() == {
         name for name in read_mindspore(TRAINED) if "." in name and not name.startswith("moment1")
     }
+
+
+@pytest.mark.parametrize(("dims", "size"), [([1] * 65, 4), ([0, 2**40, 2**40], 0)])
+def test_a_shape_that_numpy_cannot_have_is_an_error(save, dims, size):
+    tensor = b"".join(b"\x08" + _varint(dim) for dim in dims) + _bytes_field(2, b"Float32")
+    value = _bytes_field(1, b"w") + _bytes_field(2, tensor + _bytes_field(3, bytes(size)))
+    with pytest.raises(CheckpointError, match=r"weights\.ckpt: w has a shape that NumPy cannot have \("):
+        read_mindspore(save(_bytes_field(1, value)))

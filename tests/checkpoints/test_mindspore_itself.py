@@ -16,6 +16,7 @@ from levit.checkpoints.mindspore_files import read_mindspore, write_mindspore
 from levit.checkpoints.reading import read_checkpoint
 from levit.checkpoints.writing import convert, write_checkpoint
 from levit.deployment.reference import run_reference
+from levit.errors import CheckpointError
 from levit.spec.architecture import Architecture
 from tests.conftest import EXAMPLES, GOLDEN, random_checkpoint, relative
 
@@ -79,7 +80,7 @@ def test_a_converted_checkpoint_comes_back_and_its_encryption_is_reported(python
     run(python, tmp_path)
     weights, original = read_checkpoint(tmp_path / "checked.ckpt").weights, read_checkpoint(source).weights
     assert all(np.array_equal(weights[name], original[name]) for name in original if not name.endswith("tracked"))
-    with pytest.raises(Exception, match="encrypted by MindSpore"):
+    with pytest.raises(CheckpointError, match="encrypted by MindSpore"):
         read_checkpoint(tmp_path / "encrypted.ckpt")
 
 

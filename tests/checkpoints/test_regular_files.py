@@ -15,9 +15,9 @@ TINY = GOLDEN / "tiny" / "transformers"
 needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in the file system")
 
 
-def test_a_file_and_a_link_to_one_are_regular(tmp_path):
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege")
+def test_a_link_to_a_file_is_regular(tmp_path):
     (tmp_path / "link").symlink_to(TINY / "config.json")
-    check_regular_file(TINY / "config.json")
     check_regular_file(tmp_path / "link")
 
 

@@ -1,5 +1,6 @@
 import io
 import tracemalloc
+import warnings
 import zipfile
 
 import numpy as np
@@ -34,11 +35,14 @@ def deflated(source, file):
 @pytest.mark.parametrize("key", ["head__l__weight", "stranger"])
 def test_an_expanded_view_is_refused_before_it_is_copied(tmp_path, key):
     file = with_tensors(tmp_path / "view.pth", **{key: torch.zeros(1).expand(64_000, 64_000)})
+    message = r"is \[64000, 64000\], 16,384\.0 MB, but all weights in the file have"
     tracemalloc.start()  # numpy and torch's arrays of numpy are traced
-    with pytest.raises(CheckpointError, match=r"is \[64000, 64000\], 16,384\.0 MB, but all weights in the file have"):
-        read_checkpoint(file)
-    assert tracemalloc.get_traced_memory()[1] < 50e6
-    tracemalloc.stop()
+    try:
+        with pytest.raises(CheckpointError, match=message):
+            read_checkpoint(file)
+        assert tracemalloc.get_traced_memory()[1] < 50e6
+    finally:
+        tracemalloc.stop()
 
 
 class Uninitialized:
@@ -98,3 +102,11 @@ def test_the_directory_of_an_archive_is_enough_for_the_check(tmp_path):
 def test_values_other_than_dense_tensors_are_not_counted(tmp_path):
     others = {"number": 3, "meta": torch.empty(1 << 30, device="meta"), "sparse": torch.eye(3).to_sparse()}
     check_tensor_sizes(others, tmp_path)
+
+
+def test_a_nested_tensor_is_an_error_of_one_line(tmp_path):
+    with warnings.catch_warnings(action="ignore"):  # the first nested tensor of a process is a warning
+        nested = torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)])
+    file = with_tensors(tmp_path / "nested.pth", stranger=nested)
+    with pytest.raises(CheckpointError, match=r"nested\.pth has tensors that are not plain numbers \(stranger: "):
+        read_weight_file(file)

@@ -1,4 +1,5 @@
 import io
+import json
 import sys
 
 import numpy as np
@@ -75,3 +76,10 @@ def test_half_precision_is_read(tmp_path):
     torch.save({"a": torch.tensor([1.5, 2.25], dtype=torch.bfloat16)}, buffer)
     (tmp_path / "half.pth").write_bytes(buffer.getvalue())
     assert read_weight_file(tmp_path / "half.pth").arrays["a"].tolist() == [1.5, 2.25]
+
+
+def test_a_shape_with_more_axes_than_numpy_has_is_an_error(tmp_path):
+    header = json.dumps({"a": {"dtype": "F32", "shape": [1] * 65, "data_offsets": [0, 4]}}).encode()
+    (tmp_path / "axes.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    with pytest.raises(CheckpointError, match=r"axes\.safetensors: not a safetensors file, or truncated \(maximum"):
+        read_weight_file(tmp_path / "axes.safetensors")

@@ -78,8 +78,10 @@ def test_the_weights_in_a_folder_are_found(tmp_path):
     assert find_weights(tmp_path).name == "model.safetensors"
 
 
-def test_weights_in_several_files_are_an_error(tmp_path):
-    (tmp_path / "model.safetensors.index.json").write_text("{}")
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_weights_in_several_files_are_an_error(tmp_path, name):
+    (tmp_path / f"{name}.index.json").write_text("{}")
+    (tmp_path / name.replace(".", "-00001-of-00002.")).touch()
     with pytest.raises(CheckpointError, match="in several files: save them in one"):
         find_weights(tmp_path)
 

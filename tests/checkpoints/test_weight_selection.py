@@ -104,3 +104,7 @@ def test_prefixes_in_safetensors_are_removed(tmp_path):
     assert levit.read_checkpoint(tmp_path).weights.keys() == expected.weights.keys()
     with pytest.raises(CheckpointError, match="no moving average"):
         levit.read_checkpoint(tmp_path, use_ema=True)
+
+
+def test_a_key_that_is_not_text_beside_the_names_of_mindspore_is_text():
+    assert select_weights({1: 5, "a.moving_mean": 6}, "file") == {"a.moving_mean": 6}

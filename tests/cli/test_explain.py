@@ -1,14 +1,13 @@
 """`levit explain`."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.conftest import EXAMPLES, ROOT
+from tests.processes import output_of
 
 
 def test_the_map_is_printed_as_characters(console, model, photos):
@@ -93,5 +92,4 @@ except SystemExit as error:
     assert not error.code, error.code
 assert not {{"torch", "transformers"}} & set(sys.modules)
 """
-    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
-    assert "espresso" in output
+    assert "espresso" in output_of(code)

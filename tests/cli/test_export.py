@@ -1,3 +1,6 @@
+"""The command `levit export`."""
+
+import errno
 import json
 import os
 from pathlib import Path
@@ -6,11 +9,15 @@ import onnx
 import pytest
 
 from tests.cli.console import start
+from tests.marks import needs_permissions
 from tests.runtime.small_model import LABELS
+
+# What the system says to the replacement of a folder by a file.
+IS_FOLDER = "Access is denied" if os.name == "nt" else os.strerror(errno.EISDIR)
 
 
 def below(folder: Path) -> list[str]:
-    return sorted(str(file.relative_to(folder)) for file in folder.rglob("*"))
+    return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*"))
 
 
 def test_an_exported_file_has_the_predictions_of_its_checkpoint(console, model, photos, tmp_path):
@@ -68,8 +75,8 @@ def test_an_existing_file_is_replaced(console, model, tmp_path):
     [
         ("fruit.bin", ": give a file name that ends in .onnx or .xml"),
         ("fruit", ": give a file name that ends in .onnx or .xml"),
-        ("missing/fruit.onnx", " cannot be written (No such file or directory)"),
-        ("folder.onnx", " cannot be written (Is a directory)"),
+        ("missing/fruit.onnx", f" cannot be written ({os.strerror(errno.ENOENT)})"),
+        ("folder.onnx", f" cannot be written ({IS_FOLDER})"),
     ],
 )
 def test_an_invalid_target_is_reported_in_one_line_and_nothing_is_written(console, model, tmp_path, target, reason):
@@ -80,12 +87,13 @@ def test_an_invalid_target_is_reported_in_one_line_and_nothing_is_written(consol
     assert below(tmp_path) == before
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root ignores permissions")
+@needs_permissions
 def test_a_folder_without_permission_is_reported_in_one_line(console, model, tmp_path):
     (tmp_path / "closed").mkdir(mode=0o500)
-    result = console("export", model, tmp_path / "closed" / "fruit.onnx")
+    target = tmp_path / "closed" / "fruit.onnx"
+    result = console("export", model, target)
     assert result.code == 2
-    assert result.err == f"levit: {tmp_path / 'closed' / 'fruit.onnx'} cannot be written (Permission denied)\n"
+    assert result.err == f"levit: {target} cannot be written ({os.strerror(errno.EACCES)})\n"
 
 
 def test_a_missing_checkpoint_is_reported_in_one_line_and_nothing_is_written(console, tmp_path):

@@ -6,7 +6,6 @@ import shutil
 import pytest
 
 import levit
-from levit.runtime.int8_arithmetic import has_exact_int8
 from levit.runtime.model_info import describe
 from tests.cli.console import start
 from tests.runtime.small_model import LABELS
@@ -110,15 +109,41 @@ def test_a_separate_process_prints_the_same(console, model):
     assert fields(process.stdout.decode()) == fields(console("info", model).out)
 
 
-def test_the_effect_of_the_processor_on_int8_is_stated(console, model):
+@pytest.fixture
+def use_instructions(monkeypatch):
+    """Function that lets the native engine have an instruction set."""
+
+    def use(instruction_set: str) -> None:
+        for module in ("fastest_engine", "native_library"):
+            monkeypatch.setattr(f"levit.runtime.{module}.chosen_instruction_set", lambda: instruction_set)
+
+    return use
+
+
+@pytest.mark.parametrize(
+    ("is_exact", "sentence"),
+    [
+        (True, "; this processor sums int8 exactly, with VNNI; "),
+        (False, "; this processor has no VNNI: int8 sums saturate, and some predictions differ, see docs/speed.md; "),
+        (None, "; "),
+    ],
+)
+def test_the_effect_of_the_processor_on_int8_is_stated(
+    console, model, monkeypatch, use_instructions, is_exact, sentence
+):
+    monkeypatch.setattr("levit.runtime.model_info.has_exact_int8", lambda: is_exact)
+    use_instructions("portable")
     stated = " ".join(fields(console("info").out)["runs"].split())
-    expected = {
-        True: "this processor sums int8 exactly, with VNNI",
-        False: "this processor has no VNNI: int8 sums saturate",
-        None: "the file is quantized",
-    }
-    if "in native" in stated:  # exact with all of its instructions, which are stated
-        assert "instructions: " in stated
-    else:
-        assert expected[has_exact_int8()] in stated
+    assert stated.startswith("in openvino, int8 (the file is quantized; ")
+    assert stated.endswith(
+        f"{sentence}the native engine is not known to be faster for this size in int8 with portable)"
+    )
+    assert stated.count("VNNI") == (is_exact is not None)
     assert "VNNI" not in console("info", model).out
+
+
+def test_the_instructions_of_the_native_engine_are_stated(console, use_instructions):
+    use_instructions("avx512")
+    stated = " ".join(fields(console("info").out)["runs"].split())
+    assert stated.startswith("in native, int8 (the fastest in int8 with avx512; the file is quantized; ")
+    assert stated.endswith("; instructions: avx512)")

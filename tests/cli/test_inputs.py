@@ -11,6 +11,7 @@ from levit.cli import inputs
 from levit.cli.inputs import ImageInput, MissingInput, Pause
 from levit.cli.skipped_files import SkippedFileCounter
 from levit.errors import DataError, LevitWarning
+from tests.marks import needs_links
 
 
 def iterate_inputs(arguments):
@@ -74,6 +75,7 @@ def test_a_pattern_that_matches_a_folder_and_its_content_gives_each_file_once(fi
     assert sorted(paths) == ["sub/c.webp", "sub/deep/d.Tiff"]
 
 
+@needs_links
 def test_a_pattern_does_not_follow_cyclic_links(files):
     (files / "sub" / "up").symlink_to("..")
     (files / "sub" / "self").symlink_to(".")
@@ -82,6 +84,7 @@ def test_a_pattern_does_not_follow_cyclic_links(files):
     assert list(iterate_inputs(["sub"])) == images("sub/c.webp", "sub/deep/d.Tiff")
 
 
+@needs_links
 def test_linked_folders_are_read_and_links_to_a_folder_that_contains_them_are_not(files):
     (files / "other").mkdir()
     (files / "other" / "e.jpg").touch()
@@ -143,6 +146,7 @@ def test_heic_files_are_read_where_the_package_is_installed(files, monkeypatch):
     assert images("sub/1.HEIC", "sub/c.webp") == list(iterate_inputs(["sub"]))[:2]
 
 
+@needs_links
 def test_broken_links_and_pipes_are_given_so_that_reading_them_raises_the_error(files):
     (files / "bare" / "broken.jpg").symlink_to("nowhere.jpg")
     assert list(iterate_inputs(["bare"])) == images("bare/broken.jpg")

@@ -57,8 +57,10 @@ def test_names_on_standard_input_are_classified_as_they_come(model, photos, styl
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
         for name in ("a.png", "b.jpg", "missing.jpg", "deep/er/c.png"):
             process.stdin.write(f"{name}\n")
-            while name not in process.stdout.readline():
-                pass  # the header, and further labels of the image before
+            line = ""
+            while name not in line:  # the header, and further labels of the image before
+                line = process.stdout.readline()
+                assert line
         process.stdin.close()
         assert process.wait(60) == 1
 

@@ -10,9 +10,8 @@ from rich.console import Console
 
 from levit.cli.prediction_table import TableWriter
 from levit.errors import ImageError
-from tests.cli.predictions import failed, predicted
+from tests.cli.predictions import CONTROLS, MISSING, failed, predicted
 
-MISSING = ImageError("no such file", source="b.jpg", hint="check the path")
 LONG = {"great white shark": 0.75, "tiger shark, Galeocerdo cuvieri, a long name": 0.25}
 
 
@@ -128,9 +127,6 @@ def test_the_table_has_one_header_and_is_printed_in_sections():
 def test_lines_of_any_names_fit_the_terminal(files, label, width, top_k):
     predictions = [predicted(file, **{label: 0.75, f"{label}!": 0.25}) for file in files]
     assert max(map(cell_len, table(*predictions, top_k=top_k, width=width))) <= width
-
-
-CONTROLS = "cat\x1b[2J\r\n\x9b1A\u202egod"
 
 
 def test_control_characters_are_escaped():

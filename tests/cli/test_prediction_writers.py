@@ -11,9 +11,8 @@ import pytest
 
 from levit.cli.prediction_writers import CsvWriter, JsonWriter
 from levit.errors import ImageError
-from tests.cli.predictions import failed, predicted
-
-MISSING = ImageError("no such file", source="b.jpg", hint="check the path")
+from tests.cli.predictions import CONTROLS, MISSING, failed, predicted
+from tests.conftest import ROOT
 
 
 def test_json_lines_are_flushed_and_not_escaped(capsys):
@@ -54,9 +53,6 @@ def test_unknown_is_the_first_label(capsys):
     assert capsys.readouterr().out.splitlines()[1] == "a.jpg,1,unknown,-1,0.750000,"
 
 
-CONTROLS = "cat\x1b[2J\r\n\x9b1A\u202egod"
-
-
 def test_control_characters_in_json_are_escaped_without_loss(capsys):
     JsonWriter(1).write(predicted(CONTROLS, **{CONTROLS: 1}))
     out = capsys.readouterr().out
@@ -78,5 +74,6 @@ def test_json_is_valid_in_an_ascii_encoding():
         "JsonWriter(1).write(predicted('é😀.jpg', cat=1))"
     )
     environment = {**os.environ, "PYTHONIOENCODING": "ascii:backslashreplace"}
-    out = subprocess.run([sys.executable, "-c", command], env=environment, capture_output=True, check=True).stdout
+    process = [sys.executable, "-c", command]
+    out = subprocess.run(process, env=environment, capture_output=True, check=True, cwd=ROOT).stdout
     assert json.loads(out)["file"] == "é😀.jpg"

@@ -7,7 +7,7 @@ import pytest
 from levit.images.video import read_frames
 from levit.runtime.classifier import Classifier
 from tests.cli.console import start
-from tests.images.test_video import write_video
+from tests.images.videos import write_video
 
 pytest.importorskip("cv2")
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import tarfile
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow
@@ -46,6 +49,62 @@ def write_parquet(path: Path, *, names=("cat", "dog"), labels=(1, 0, 1), column=
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
     pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), path)
     return path
+
+
+def write_tar(file: Path, members: Iterable[tuple[str, bytes]], mode: str = "w") -> Path:
+    """Write a tar file of these names and contents."""
+    with tarfile.open(file, mode) as archive:
+        for name, content in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return file
+
+
+def write_shard(file: Path, samples: Mapping[str, Mapping[str, bytes]], mode: str = "w") -> Path:
+    """Write a shard of WebDataset: contents by suffix of each sample, by its key."""
+    members = ((f"{key}.{suffix}", content) for key, sample in samples.items() for suffix, content in sample.items())
+    return write_tar(file, members, mode)
+
+
+def named_samples(*labels: object, field: str = "label") -> dict[str, dict[str, bytes]]:
+    """Samples of a shard with the keys 0, 1 and so on, whose labels are a field of JSON."""
+    return {
+        str(number): {"png": png(number), "json": json.dumps({field: label}).encode()}
+        for number, label in enumerate(labels)
+    }
+
+
+def write_annotation_list(folder: Path, *labels: int) -> Path:
+    """Write images 1.png, 2.png and so on of cats and dogs, and a list of them with their labels."""
+    write_images(folder, *(f"{number}.png" for number in range(1, len(labels) + 1)))
+    (folder / "classes.txt").write_text("cat\ndog\n")
+    lines = [f"{number}.png {label}\n" for number, label in enumerate(labels, start=1)]
+    (folder / "list.txt").write_text("".join(lines))
+    return folder / "list.txt"
+
+
+def coco_content(*labels: int) -> dict[str, list[dict[str, Any]]]:
+    """Annotations in COCO format of images 1.png, 2.png and so on of cats and dogs with these labels."""
+    return {
+        "images": [{"id": number, "file_name": f"{number}.png"} for number in range(1, len(labels) + 1)],
+        "annotations": [{"image_id": number, "category_id": label} for number, label in enumerate(labels, start=1)],
+        "categories": [{"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}],
+    }
+
+
+def write_coco(folder: Path, *labels: int) -> Path:
+    """Write the images and the file of `coco_content`."""
+    write_images(folder, *(f"{number}.png" for number in range(1, len(labels) + 1)))
+    (folder / "val2018.json").write_text(json.dumps(coco_content(*labels)))
+    return folder / "val2018.json"
+
+
+def write_real_labels(folder: Path, *labels: Sequence[int]) -> Path:
+    """Write validation images of ImageNet, and the labels of ImageNet-ReaL for them."""
+    write_images(folder, *(f"ILSVRC2012_val_{number:08}.JPEG" for number in range(1, len(labels) + 1)))
+    (folder / "real.json").write_text(json.dumps(labels))
+    return folder / "real.json"
 
 
 def write_cifar(folder: Path, *, binary: bool, count: int = 4) -> Path:

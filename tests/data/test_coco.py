@@ -5,7 +5,7 @@ import json
 import pytest
 
 from levit.data.open_data import open_data
-from levit.errors import DataError
+from levit.errors import DataError, LevitWarning
 from tests.data.datasets_on_disk import names_and_labels, write_images
 
 
@@ -35,6 +35,32 @@ def test_an_image_with_several_categories_makes_a_multi_label_data_set(tmp_path)
     data = open_data(tmp_path / "val2018.json")
     assert data.is_multi_label
     assert [item.labels for item in data] == [(1, 0), ()]
+
+
+def test_a_file_under_two_ids_with_different_categories_is_an_error_that_names_it(tmp_path):
+    content = coco(("daisy", "rose"))
+    content["images"].append({"id": 19, "file_name": "./b.jpg"})
+    content["annotations"] += [{"image_id": number, "category_id": 4} for number in (18, 19)]
+    (tmp_path / "val2018.json").write_text(json.dumps(content))
+    assert [item.labels for item in open_data(tmp_path / "val2018.json")] == [(1,), (0,), (0,)]
+    content["annotations"][-1]["category_id"] = 9
+    (tmp_path / "val2018.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"images\[2\]: 'b\.jpg' is listed before with another label: list it once"):
+        open_data(tmp_path / "val2018.json")
+
+
+def test_annotations_of_images_that_are_not_listed_are_left_out_with_a_warning(tmp_path):
+    content = coco(("daisy", "rose"))
+    content["annotations"] += [{"image_id": 20, "category_id": number} for number in (4, 9)]
+    (tmp_path / "val2018.json").write_text(json.dumps(content))
+    with pytest.warns(LevitWarning, match=r"annotations of 1 image that is not listed, and not read \(20\)$"):
+        data = open_data(tmp_path / "val2018.json")
+    assert [item.labels for item in data] == [(1,), ()]
+    assert not data.is_multi_label
+    content["annotations"].append({"image_id": "x", "category_id": 4})
+    (tmp_path / "val2018.json").write_text(json.dumps(content))
+    with pytest.warns(LevitWarning, match=r"annotations of 2 images that are not listed, and not read \(20\)$"):
+        open_data(tmp_path / "val2018.json")
 
 
 def test_an_unlisted_category_is_an_error(tmp_path):

@@ -9,21 +9,14 @@ from levit.data.labeled_images import LabeledImage
 from levit.data.open_data import open_data, open_with_other_splits
 from levit.errors import DataError, LevitWarning
 from tests.data.datasets_on_disk import png, write_cifar, write_images, write_parquet
+from tests.data.listed_dataset import ListedDataset
 
 
-class SmallDataset:
+class SmallDataset(ListedDataset):
     """Images whose gray values are the arguments, named by their position."""
 
-    name, classes, is_multi_label, is_any_label_correct, is_grouped = "small", ("cat",), False, False, False
-
     def __init__(self, *values: int) -> None:
-        self.values = values
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def __iter__(self):
-        return (LabeledImage(png(value), (0,), f"{index}") for index, value in enumerate(self.values))
+        super().__init__([LabeledImage(png(value), (0,), f"{index}") for index, value in enumerate(values)])
 
 
 def test_every_duplicate_is_counted_and_named_once():

@@ -1,8 +1,5 @@
 """Every reader fulfills the contract of LabeledDataset."""
 
-import io
-import json
-import tarfile
 from os import PathLike
 
 import numpy as np
@@ -13,7 +10,16 @@ from levit.data.open_data import open_data
 from levit.data.record_values import label_indices
 from levit.data.subsets import Subset
 from levit.images.decoding import read_image
-from tests.data.datasets_on_disk import png, write_cifar, write_images, write_parquet
+from tests.data.datasets_on_disk import (
+    named_samples,
+    write_annotation_list,
+    write_cifar,
+    write_coco,
+    write_images,
+    write_parquet,
+    write_real_labels,
+    write_shard,
+)
 
 
 def image_folder(root):
@@ -30,27 +36,15 @@ def metadata_table(root):
 
 
 def annotation_list(root):
-    write_images(root, "1.png", "2.png", "3.png")
-    (root / "classes.txt").write_text("cat\ndog\n")
-    (root / "list.txt").write_text("1.png 0\n2.png 1\n3.png 1\n")
-    return open_data(root / "list.txt")
+    return open_data(write_annotation_list(root, 0, 1, 1))
 
 
 def coco(root):
-    write_images(root, "1.png", "2.png", "3.png")
-    content = {
-        "images": [{"id": number, "file_name": f"{number}.png"} for number in (1, 2, 3)],
-        "annotations": [{"image_id": number, "category_id": number % 2} for number in (1, 2, 3)],
-        "categories": [{"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}],
-    }
-    (root / "val2018.json").write_text(json.dumps(content))
-    return open_data(root / "val2018.json")
+    return open_data(write_coco(root, 1, 0, 1))
 
 
 def imagenet_real(root):
-    write_images(root, *(f"ILSVRC2012_val_{number:08}.JPEG" for number in (1, 2, 3)))
-    (root / "real.json").write_text("[[0, 7], [1], []]")
-    return open_data(root / "real.json")
+    return open_data(write_real_labels(root, [0, 7], [1], []))
 
 
 def flowers(root):
@@ -69,13 +63,7 @@ def parquet(root):
 
 
 def tar_shards(root):
-    with tarfile.open(root / "pets.tar", "w") as archive:
-        for number, name in enumerate(("cat", "dog", "dog")):
-            for suffix, content in (("png", png(number)), ("json", json.dumps({"label": name}).encode())):
-                member = tarfile.TarInfo(f"{number}.{suffix}")
-                member.size = len(content)
-                archive.addfile(member, io.BytesIO(content))
-    return open_data(root / "pets.tar")
+    return open_data(write_shard(root / "pets.tar", named_samples("cat", "dog", "dog")))
 
 
 def subset(root):

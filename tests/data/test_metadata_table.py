@@ -13,7 +13,9 @@ from tests.data.datasets_on_disk import names_and_labels, write_images
 def test_a_table_gives_images_their_class(tmp_path, suffix):
     write_images(tmp_path, "a.png", "deep/b.png", "c.png")
     if suffix == "csv":
-        (tmp_path / "metadata.csv").write_text("\ufefffile_name,label\na.png,dog\ndeep/b.png,cat\nc.png,\n")
+        (tmp_path / "metadata.csv").write_text(
+            "\ufefffile_name,label\na.png,dog\ndeep/b.png,cat\nc.png,\n", encoding="utf-8"
+        )
     else:
         lines = [{"file_name": "a.png", "label": "dog"}, {"file_name": "deep/b.png", "label": "cat"}]
         (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, [*lines, {"file_name": "c.png"}])) + "\n")

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import tarfile
 
 import pytest
 
@@ -11,7 +10,7 @@ from levit.data.inspection import inspect_splits
 from levit.data.labeled_images import NoSplitError
 from levit.data.open_data import open_data, open_splits, open_with_other_splits
 from levit.errors import DataError
-from tests.data.datasets_on_disk import png, write_cifar, write_images, write_parquet
+from tests.data.datasets_on_disk import png, write_cifar, write_images, write_parquet, write_tar
 
 
 @pytest.mark.parametrize(
@@ -100,8 +99,7 @@ def test_an_empty_split_is_an_error(tmp_path):
 
 def test_archives_next_to_their_unpacked_folders_are_ignored(tmp_path):
     write_images(tmp_path, "train/cat/1.png", "train/dog/2.png", "val/cat/3.png", "val/dog/4.png")
-    with tarfile.open(tmp_path / "ILSVRC2012_img_val.tar", "w") as archive:
-        archive.add(tmp_path / "val" / "cat" / "3.png", "3.png")
+    write_tar(tmp_path / "ILSVRC2012_img_val.tar", [("3.png", png(3))])
     data, other_splits = open_with_other_splits(tmp_path)
     assert (data.classes, len(data), [*other_splits]) == (("cat", "dog"), 2, ["train"])
 

@@ -9,26 +9,21 @@ from hypothesis import strategies as st
 
 from levit.data.labeled_images import LabeledImage
 from levit.data.subsets import Subset, split_quantization_images, stratified_split, without_quantization_images
+from tests.data.listed_dataset import ListedDataset
 
 
-class NumberedDataset:
+class NumberedDataset(ListedDataset):
     """Images named by their numbers; the first half is of class 0, the second half of class 1."""
 
-    name, classes, is_multi_label, is_any_label_correct = "numbered", ("a", "b"), False, False
-
     def __init__(self, count: int, *, is_grouped: bool = False) -> None:
-        self.count, self.is_grouped, self.num_read = count, is_grouped, 0
-
-    def __len__(self) -> int:
-        return self.count
+        items = [LabeledImage(b"", (2 * number // count,), str(number)) for number in range(count)]
+        super().__init__(items, ("a", "b"), "numbered", is_grouped=is_grouped)
+        self.num_read = 0
 
     def __iter__(self):
-        for number in range(self.count):
+        for item in self.items:
             self.num_read += 1
-            yield LabeledImage(b"", (2 * number // self.count,), str(number))
-
-    def sha256(self) -> str:
-        return "0" * 64
+            yield item
 
 
 def names(data) -> list[str]:

@@ -9,17 +9,7 @@ import pytest
 
 from levit.data.open_data import open_data
 from levit.errors import DataError, LevitWarning
-from tests.data.datasets_on_disk import names_and_labels, png
-
-
-def write_shard(file, samples):
-    with tarfile.open(file, "w") as archive:
-        for key, sample in samples.items():
-            for suffix, content in sample.items():
-                member = tarfile.TarInfo(f"{key}.{suffix}")
-                member.size = len(content)
-                archive.addfile(member, io.BytesIO(content))
-    return file
+from tests.data.datasets_on_disk import named_samples, names_and_labels, png, write_shard, write_tar
 
 
 def test_the_samples_of_all_shards_are_one_data_set(tmp_path):
@@ -36,10 +26,7 @@ def test_the_samples_of_all_shards_are_one_data_set(tmp_path):
 
 
 def test_labels_may_be_class_names(tmp_path):
-    samples = {
-        str(index): {"png": png(1), "json": json.dumps({"label": name}).encode()}
-        for index, name in enumerate(("dog", "cat", "dog"))
-    }
+    samples = named_samples("dog", "cat", "dog")
     data = open_data(write_shard(tmp_path / "pets.tar", samples))
     assert (data.classes, data.is_multi_label) == (("cat", "dog"), False)
     assert [item.labels for item in data] == [(1,), (0,), (1,)]
@@ -51,10 +38,7 @@ def test_labels_may_be_class_names(tmp_path):
 
 @pytest.mark.parametrize(("field", "is_multi_label"), [("labels", True), ("label", True), ("label", False)])
 def test_labels_in_a_list_may_be_several_even_where_each_image_has_one(tmp_path, field, is_multi_label):
-    samples = {
-        name: {"png": png(1), "json": json.dumps({field: [name] if is_multi_label else name}).encode()}
-        for name in ("dog", "cat")
-    }
+    samples = named_samples(*([name] if is_multi_label else name for name in ("dog", "cat")), field=field)
     data = open_data(write_shard(tmp_path / "pets.tar", samples))
     assert (data.is_multi_label, [item.labels for item in data]) == (is_multi_label, [(1,), (0,)])
 
@@ -112,11 +96,7 @@ def test_numbers_below_zero_null_and_nan_are_no_labels_and_decimals_of_zero_are_
 
 
 def test_class_names_are_equal_in_both_forms_of_unicode_and_missing_values_are_no_classes(tmp_path):
-    names = ["caf\u00e9", "cafe\u0301", "nan", "None", ""]
-    samples = {
-        str(number): {"png": png(number), "json": json.dumps({"label": name}).encode()}
-        for number, name in enumerate(names)
-    }
+    samples = named_samples("caf\u00e9", "cafe\u0301", "nan", "None", "")
     data = open_data(write_shard(tmp_path / "pets.tar", samples))
     assert data.classes == ("caf\u00e9",)
     assert [item.labels for item in data] == [(0,), (0,), (), (), ()]
@@ -130,25 +110,17 @@ def test_numbers_beside_names_are_an_error(tmp_path):
 
 def test_metadata_of_macos_and_hidden_files_are_no_samples(tmp_path):
     (tmp_path / "classes.txt").write_text("cat\ndog\n")
-    with tarfile.open(tmp_path / "pets.tar", "w") as archive:
-        for name, content in (
-            ("./._1.png", b"Mac OS X"), ("./1.png", png(1)), ("./._1.cls", b"Mac OS X"), ("./1.cls", b"1"),
-            ("./.DS_Store", b"x"), ("./.png", png(9)),
-        ):  # fmt: skip
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    data = open_data(tmp_path / "pets.tar")
+    members = [
+        ("./._1.png", b"Mac OS X"), ("./1.png", png(1)), ("./._1.cls", b"Mac OS X"), ("./1.cls", b"1"),
+        ("./.DS_Store", b"x"), ("./.png", png(9)),
+    ]  # fmt: skip
+    data = open_data(write_tar(tmp_path / "pets.tar", members))
     assert [(item.image, item.labels) for item in data] == [(png(1), (1,))]
 
 
 def test_labels_apart_from_their_images_are_named_in_a_warning(tmp_path):
-    file = tmp_path / "pets.tar"
-    with tarfile.open(file, "w") as archive:
-        for name, content in (("1.png", png(1)), ("2.png", png(2)), ("1.cls", b"0"), ("2.cls", b"1")):
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
+    members = [("1.png", png(1)), ("2.png", png(2)), ("1.cls", b"0"), ("2.cls", b"1")]
+    file = write_tar(tmp_path / "pets.tar", members)
     with pytest.warns(LevitWarning, match=r"pets\.tar: 2 labels without an image next to them in the archive \(1\)"):
         data = open_data(file)
     assert [item.labels for item in data] == [(), ()]
@@ -167,19 +139,14 @@ def test_a_damaged_shard_is_an_error_of_one_line(tmp_path, content):
     assert "\n" not in str(caught.value)
 
 
-def shard_bytes(*, suffix="", mode="w"):
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode=mode) as archive:
-        for number in range(4):
-            member = tarfile.TarInfo(f"{number}{suffix}.png")
-            member.size = len(png(number))
-            archive.addfile(member, io.BytesIO(png(number)))
-    return bytearray(stream.getvalue())
+def shard_bytes(folder, *, suffix="", mode="w"):
+    members = ((f"{number}{suffix}.png", png(number)) for number in range(4))
+    return bytearray(write_tar(folder / "x.tar", members, mode).read_bytes())
 
 
 @pytest.mark.parametrize("bit", [0, 100, 124, 148, 257])
 def test_a_damaged_header_in_the_middle_is_an_error_that_counts_the_bytes_left(tmp_path, bit):
-    content = shard_bytes()
+    content = shard_bytes(tmp_path)
     assert len(open_bytes(tmp_path, content)) == 4
     content[2048 + bit] ^= 4  # the third header
     with pytest.raises(DataError, match=r"damaged header at byte 2,048 of 10,240: 8,192 bytes were left"):
@@ -193,17 +160,17 @@ def open_bytes(folder, content):
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz"])
 def test_an_archive_without_its_end_is_an_error(tmp_path, mode):
-    content = shard_bytes(mode=mode)
+    content = shard_bytes(tmp_path, mode=mode)
     assert len(open_bytes(tmp_path, content)) == 4
     with pytest.raises(DataError, match="not a tar file, or incomplete"):
         open_bytes(tmp_path, content[: 2048 if mode == "w" else len(content) // 2])
     with pytest.raises(DataError, match="it ends at byte 4,096 without an end marker"):
-        open_bytes(tmp_path, shard_bytes()[:4096])
+        open_bytes(tmp_path, shard_bytes(tmp_path)[:4096])
 
 
 def test_an_archive_after_the_end_of_another_is_an_error(tmp_path):
     with pytest.raises(DataError, match=r"bytes after the end of the archive: it may be several archives"):
-        open_bytes(tmp_path, shard_bytes() + shard_bytes(suffix="b"))
+        open_bytes(tmp_path, shard_bytes(tmp_path) + shard_bytes(tmp_path, suffix="b"))
 
 
 @pytest.mark.parametrize("size", [2**60, 2**87, -5])

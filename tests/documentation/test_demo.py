@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ def test_it_prints_three_commands():
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_runs_in_the_clone(command, tmp_path):
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    command = command.replace("$(BIN)", str(Path(sys.executable).parent))
+    command = command.replace("$(BIN)", shlex.quote(str(Path(sys.executable).parent)))
     run = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert run.stdout

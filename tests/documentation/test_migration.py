@@ -59,6 +59,8 @@ def test_the_snippets_for_transformers_give_the_same_predictions(run, tmp_path):
     # transformers' default image processor uses torchvision, this package's uses Pillow: up to two gray levels apart.
     assert np.abs(after["logits"] - before["logits"]).max() / scale < 0.05
     assert after["logits"].argmax() == before["logits"].argmax()
+    with_torchvision = snippets("transformers")[1].replace("LevitImageProcessor", "LevitImageProcessorFast")
+    np.testing.assert_array_equal(run_snippet(run, tmp_path, with_torchvision)["logits"], before["logits"])
     assert without_torch["best"] == registered["best"]
 
 

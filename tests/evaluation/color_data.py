@@ -1,34 +1,22 @@
 """Small data sets of images in one color each, for a classifier that predicts the strongest color channel."""
 
-from collections.abc import Iterator
-
 from levit.data.labeled_images import LabeledImage
+from tests.data.listed_dataset import ListedDataset
 from tests.runtime.small_model import uniform_image
 
 
-class ColorDataset:
+class ColorDataset(ListedDataset):
     """Ten images with one label each; the three that are labeled green are blue.
 
     Args:
         extra: images after these ten.
     """
 
-    name, classes, is_multi_label, is_any_label_correct = "colors", ("blue", "green", "red"), False, False
-    is_grouped = False
-
     def __init__(self, extra: list[LabeledImage] | None = None) -> None:
         correct = [LabeledImage(uniform_image(255 - 10 * index, 0, 0), (2,), f"red{index}") for index in range(6)]
         wrong = [LabeledImage(uniform_image(0, 0, 100 + index), (1,), f"green{index}") for index in range(3)]
-        self.items = [*correct, *wrong, LabeledImage(uniform_image(0, 0, 255), (0,), "blue0"), *(extra or [])]
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __iter__(self) -> Iterator[LabeledImage]:
-        return iter(self.items)
-
-    def sha256(self) -> str:
-        return "0" * 64
+        items = [*correct, *wrong, LabeledImage(uniform_image(0, 0, 255), (0,), "blue0"), *(extra or [])]
+        super().__init__(items, ("blue", "green", "red"), "colors")
 
 
 class RedDataset(ColorDataset):
@@ -39,33 +27,22 @@ class RedDataset(ColorDataset):
         self.items = self.items[:6]
 
 
-class FlagDataset:
+class FlagDataset(ListedDataset):
     """Four images with any number of labels each; one is blue and labeled red.
 
     Args:
         extra: images after these four.
     """
 
-    name, classes, is_multi_label, is_any_label_correct = "flags", ("blue", "red", "green"), True, False
-    is_grouped = False
-
     def __init__(self, *extra: LabeledImage) -> None:
-        self.items = [
+        items = [
             LabeledImage(uniform_image(250, 0, 250), (0, 1), "pink"),
             LabeledImage(uniform_image(240, 0, 10), (1,), "red"),
             LabeledImage(uniform_image(5, 0, 245), (1,), "blue, labeled red"),
             LabeledImage(uniform_image(0, 0, 0), (), "black"),
             *extra,
         ]
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __iter__(self) -> Iterator[LabeledImage]:
-        return iter(self.items)
-
-    def sha256(self) -> str:
-        return "0" * 64
+        super().__init__(items, ("blue", "red", "green"), "flags", is_multi_label=True)
 
 
 UNREADABLE = LabeledImage(b"no image", (0,), "unreadable")

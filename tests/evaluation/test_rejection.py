@@ -104,6 +104,7 @@ class LuckyDataset(ColorDataset):
     """A hundred red images; half of the labels are correct, at random, whatever the score."""
 
     def __init__(self) -> None:
+        super().__init__()
         is_correct = np.random.default_rng(7).permutation(np.arange(100) % 2)
         self.items = [
             LabeledImage(uniform_image(100 + index, 0, 0), (2,) if correct else (1,), str(index))

@@ -11,11 +11,13 @@ from levit.errors import CheckpointError, EngineError
 from levit.explaining.attention import AttentionNetwork, propagate
 from levit.explaining.attention_opening import open_attention_network
 from levit.images.transform import normalize
+from levit.runtime.model_resolution import find_artifact
 from levit.runtime.opened_model import ModelOptions
 from levit.spec.blocks import AttentionBlock, encoder_blocks
-from tests.conftest import random_checkpoint
+from tests.conftest import EXAMPLES, random_checkpoint
 from tests.runtime.small_model import SMALL, write_checkpoint
 
+CAT = EXAMPLES / "cat.jpg"
 CHECKPOINT = random_checkpoint(SMALL)
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
 
@@ -90,15 +92,15 @@ def test_the_embedded_model_has_the_image_size_of_its_exported_file():
 
 def test_an_exported_file_is_refused(tmp_path):
     with pytest.raises(EngineError, match=r"needs a checkpoint.*use `method` occlusion"):
-        levit.explain("examples/cat.jpg", model="src/levit/runtime/embedded/default.onnx", method="rollout")
+        levit.explain(CAT, model=find_artifact(None), method="rollout")
     with pytest.raises(CheckpointError):
-        levit.explain("examples/cat.jpg", model=tmp_path / "missing", method="rollout")
+        levit.explain(CAT, model=tmp_path / "missing", method="rollout")
 
 
 @pytest.mark.parametrize("method", ["gradient-attention", "rollout"])
 def test_a_checkpoint_is_explained_by_its_attention(tmp_path, method):
     folder = write_checkpoint(tmp_path / "fruit")
-    explanation = levit.explain("examples/cat.jpg", model=folder, class_name="fig", method=method)
+    explanation = levit.explain(CAT, model=folder, class_name="fig", method=method)
     assert explanation.label.name == "fig"
     assert explanation.is_class_specific == (method == "gradient-attention")
     assert explanation.heat.shape == (300, 451)

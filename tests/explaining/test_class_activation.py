@@ -11,6 +11,7 @@ from levit.errors import EngineError
 from levit.explaining.class_activation import open_token_network, token_logits, with_token_logits
 from levit.runtime.model_resolution import find_artifact
 from levit.runtime.opened_model import ModelOptions
+from tests.conftest import EXAMPLES
 from tests.runtime.small_model import LABELS, SMALL, write_checkpoint
 
 WIDE = replace(SMALL, image_size=(64, 96))
@@ -32,8 +33,8 @@ def test_the_mean_over_the_tokens_is_the_logit(tmp_path, engine):
 
 def test_the_embedded_model_has_two_by_two_tokens():
     options = {"engine": "openvino", "precision": "fp32", "threads": 1}
-    explanation = levit.explain("examples/espresso.jpg", method="cam", **options)
-    prediction = levit.Classifier(**options)("examples/espresso.jpg")
+    explanation = levit.explain(EXAMPLES / "espresso.jpg", method="cam", **options)
+    prediction = levit.Classifier(**options)(EXAMPLES / "espresso.jpg")
     assert explanation.values.shape == (2, 2)
     logit = prediction.logits[prediction.top(1)[0].index]
     assert explanation.values.mean() == pytest.approx(float(logit), rel=1e-4)

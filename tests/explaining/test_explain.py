@@ -107,7 +107,7 @@ def test_invalid_options_are_refused_before_the_image_is_read(options, message):
 
 def test_a_file_that_is_no_image_is_an_image_error():
     for source, reason in (
-        ("README.md", "not an image"),
+        (__file__, "not an image"),
         ("missing.jpg", "no such file"),
         (b"no image", "not an image"),
     ):

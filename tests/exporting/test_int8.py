@@ -21,11 +21,11 @@ from levit.exporting import int8
 from levit.exporting.artifact_files import artifact_of
 from levit.exporting.export import export
 from levit.exporting.int8 import Candidate, check_agreement, evaluate_candidate, make_int8, restore_float_layers
-from levit.exporting.quantization import quantizable_layers, quantize, restore
+from levit.exporting.quantization import quantize
 from levit.runtime.engine import open_engine
 from tests.conftest import EXAMPLES, random_checkpoint, relative
 from tests.exporting.hues import train, write_pictures
-from tests.runtime.small_model import SMALL, write_checkpoint
+from tests.runtime.small_model import SMALL
 
 NOISE = np.random.default_rng(0).standard_normal((8, 3, 32, 32), np.float32)
 
@@ -36,53 +36,8 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def untrained(tmp_path_factory):
-    """Checkpoint of random weights, for tests that do not depend on accuracy."""
-    return write_checkpoint(tmp_path_factory.mktemp("untrained"))
-
-
-@pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
     return write_pictures(tmp_path_factory.mktemp("pictures"))
-
-
-@pytest.fixture(scope="module")
-def original():
-    return build_artifact(random_checkpoint(SMALL))
-
-
-@pytest.fixture(scope="module")
-def quantized(original):
-    return quantize(original, list(np.random.default_rng(1).integers(0, 256, (16, 32, 32, 3), np.uint8)))
-
-
-def precisions(model: onnx.ModelProto) -> dict[str, bool]:
-    """For each convolution and matrix product, whether its input is quantized."""
-    made_by = {node.output[0]: node for node in model.graph.node}
-
-    def is_quantized(name: str) -> bool:
-        while made_by[name].op_type in ("Reshape", "Slice"):
-            name = made_by[name].input[0]
-        return made_by[name].op_type == "DequantizeLinear"
-
-    return {
-        node.name.removesuffix(".matmul"): node.input[0] in made_by and is_quantized(node.input[0])
-        for node in model.graph.node
-        if node.op_type in ("Conv", "MatMul")
-    }
-
-
-def test_all_layers_but_the_head_and_attention_are_quantized(original, quantized):
-    found = precisions(quantized)
-    assert {name for name, is_quantized in found.items() if is_quantized} == set(quantizable_layers(original))
-    others = {name.rpartition(".")[2] for name, is_quantized in found.items() if not is_quantized}
-    assert others == {"scores", "context", "head"}
-
-
-def test_activations_are_unsigned_and_weights_signed(quantized):
-    kinds = {tensor.name: tensor.data_type for tensor in quantized.graph.initializer}
-    activations = {kinds[node.input[2]] for node in quantized.graph.node if node.op_type == "QuantizeLinear"}
-    assert activations == {onnx.TensorProto.UINT8}
 
 
 def test_engines_agree_and_are_close_to_fp32(original, quantized):
@@ -104,23 +59,6 @@ def test_pixels_and_normalized_values_give_the_same_logits(original, quantized):
     outside = engine.run(normalize(images, random_checkpoint(SMALL).preprocessing))
     assert relative(engine.run_images(images), outside) < 0.02  # a value between two levels may be rounded to either
     assert relative(engine.submit(images, 4).result(), outside) < 0.02
-
-
-def test_returning_every_layer_gives_the_original(original, quantized):
-    restored = restore(quantized, original, quantizable_layers(original))
-    assert not any("Quantize" in node.op_type for node in restored.graph.node)
-    expected = open_engine(original.SerializeToString(), precision="fp32").run(NOISE)
-    np.testing.assert_array_equal(open_engine(restored.SerializeToString(), precision="fp32").run(NOISE), expected)
-
-
-def test_returning_one_layer_restores_its_weights_and_its_bias(original, quantized):
-    layer = "stage2.block1.mlp.up"
-    restored = restore(quantized, original, [layer])
-    assert [name for name in quantizable_layers(original) if not precisions(restored)[name]] == [layer]
-    tensors = {tensor.name: tensor for tensor in restored.graph.initializer}
-    for tensor in original.graph.initializer:
-        if tensor.name in (f"{layer}.weight", f"{layer}.bias"):
-            assert tensors[tensor.name] == tensor
 
 
 def test_metadata_of_an_int8_export_name_the_quantization_data(tmp_path, untrained, pictures):

@@ -13,12 +13,6 @@ from levit.evaluation import prepared_images
 from levit.exporting.export import export
 from levit.exporting.int8 import Candidate
 from tests.conftest import EXAMPLES
-from tests.runtime.small_model import write_checkpoint
-
-
-@pytest.fixture(scope="module")
-def untrained(tmp_path_factory):
-    return write_checkpoint(tmp_path_factory.mktemp("untrained"))
 
 
 @pytest.mark.parametrize(
@@ -26,6 +20,10 @@ def untrained(tmp_path_factory):
     [
         ({"weights": "int8"}, "int8 requires quantization images: give `quantization_data`"),
         ({"weights": "int4"}, "`weights` is 'int4': use one of fp32, fp16, int8"),
+        (
+            {"weights": "int8", "quantization_data": EXAMPLES, "quantization_images": 0},
+            "`quantization_images` is 0: use at least 1",
+        ),
         ({"weights": "fp16", "quantization_data": "x"}, "do not apply to weights in fp16"),
         (
             {"weights": "int8", "quantization_data": EXAMPLES, "max_drop": 1.0},

@@ -2,39 +2,53 @@ import logging
 import sys
 
 import numpy as np
+import onnx
 import pytest
 
-from levit.deployment.build import build_artifact
 from levit.exporting.quantization import quantizable_layers, quantize, restore
-from tests.conftest import random_checkpoint
-from tests.runtime.small_model import SMALL
+from levit.runtime.engine import open_engine
 
-IMAGES = list(np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8))
-
-
-@pytest.fixture(scope="module")
-def original():
-    return build_artifact(random_checkpoint(SMALL))
+NOISE = np.random.default_rng(0).standard_normal((8, 3, 32, 32), np.float32)
 
 
-@pytest.fixture(scope="module")
-def quantized(original):
-    return quantize(original, IMAGES)
+def precisions(model: onnx.ModelProto) -> dict[str, bool]:
+    """For each convolution and matrix product, whether its input is quantized."""
+    made_by = {node.output[0]: node for node in model.graph.node}
+
+    def is_quantized(name: str) -> bool:
+        while made_by[name].op_type in ("Reshape", "Slice"):
+            name = made_by[name].input[0]
+        return made_by[name].op_type == "DequantizeLinear"
+
+    return {
+        node.name.removesuffix(".matmul"): node.input[0] in made_by and is_quantized(node.input[0])
+        for node in model.graph.node
+        if node.op_type in ("Conv", "MatMul")
+    }
 
 
-def test_all_convolutions_and_linear_layers_except_the_head_are_quantizable(original):
-    names = [tensor.name for tensor in original.graph.initializer]
-    layers = {name.removesuffix(".weight") for name in names if name.endswith(".weight")}
-    assert set(quantizable_layers(original)) == layers - {"head"}
+def test_all_layers_but_the_head_and_attention_are_quantized(original, quantized):
+    found = precisions(quantized)
+    assert {name for name, is_quantized in found.items() if is_quantized} == set(quantizable_layers(original))
+    others = {name.rpartition(".")[2] for name, is_quantized in found.items() if not is_quantized}
+    assert others == {"scores", "context", "head"}
+
+
+def test_activations_are_unsigned_and_weights_signed(quantized):
+    kinds = {tensor.name: tensor.data_type for tensor in quantized.graph.initializer}
+    activations = {kinds[node.input[2]] for node in quantized.graph.node if node.op_type == "QuantizeLinear"}
+    dequantized = {node.input[0] for node in quantized.graph.node if node.op_type == "DequantizeLinear"}
+    assert activations == {onnx.TensorProto.UINT8}
+    assert {kinds[name] for name in dequantized & kinds.keys()} == {onnx.TensorProto.INT8}
 
 
 @pytest.mark.slow
-def test_quantization_restores_the_global_state_of_the_process(original, quantized, capsys):
+def test_quantization_restores_the_global_state_of_the_process(original, capsys):
     logger, stdout = logging.getLogger("nncf"), sys.stdout
     level = logger.level
     logger.setLevel(logging.WARNING)
     try:
-        quantize(original, IMAGES[:1])
+        quantize(original, [np.zeros((32, 32, 3), np.uint8)])
         assert logger.level == logging.WARNING
     finally:
         logger.setLevel(level)
@@ -43,8 +57,18 @@ def test_quantization_restores_the_global_state_of_the_process(original, quantiz
     assert logging.getLoggerClass() is logging.Logger
 
 
-@pytest.mark.slow
-def test_restoring_all_layers_results_in_the_original_network(original, quantized):
+def test_returning_every_layer_gives_the_original(original, quantized):
     restored = restore(quantized, original, quantizable_layers(original))
-    operations = [node.op_type for node in restored.graph.node]
-    assert operations == [node.op_type for node in original.graph.node]
+    assert [node.op_type for node in restored.graph.node] == [node.op_type for node in original.graph.node]
+    expected = open_engine(original.SerializeToString(), precision="fp32").run(NOISE)
+    np.testing.assert_array_equal(open_engine(restored.SerializeToString(), precision="fp32").run(NOISE), expected)
+
+
+def test_returning_one_layer_restores_its_weights_and_its_bias(original, quantized):
+    layer = "stage2.block1.mlp.up"
+    restored = restore(quantized, original, [layer])
+    assert [name for name in quantizable_layers(original) if not precisions(restored)[name]] == [layer]
+    tensors = {tensor.name: tensor for tensor in restored.graph.initializer}
+    for tensor in original.graph.initializer:
+        if tensor.name in (f"{layer}.weight", f"{layer}.bias"):
+            assert tensors[tensor.name] == tensor

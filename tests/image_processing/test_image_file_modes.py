@@ -12,6 +12,8 @@ from levit import ImageError, LevitImageProcessor, LevitImageProcessorFast
 from levit.images import decoding
 from levit.images.decoding import read_image, read_image_file
 from tests.conftest import GOLDEN
+from tests.image_processing.pixel_values import values
+from tests.images.image_files import encoded, png_chunk
 
 OURS = [LevitImageProcessor, LevitImageProcessorFast]
 NAMES = ("1bit.png", "cmyk.jpg", "exif6.jpg", "gray16.png", "la.png", "palette.png", "rgba.png")
@@ -40,16 +42,6 @@ CASES = {
     "1-bit without conversion": (Image.fromarray(GRAY > 99), "PNG", UNCHANGED),
     "floating point": (Image.fromarray(GRAY.astype(np.float32)), "TIFF", {}),
 }
-
-
-def values(cls, image, **options) -> np.ndarray:
-    return cls(**options)(image, return_tensors="np")["pixel_values"]
-
-
-def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, kind, **options)
-    return stream.getvalue()
 
 
 @pytest.mark.parametrize("cls", OURS)
@@ -112,9 +104,8 @@ def test_the_errors_of_files_do_not_depend_on_the_options(options, tmp_path, mon
 
 def test_a_file_whose_metadata_pillow_refuses_keeps_its_mode():
     content = encoded(Image.fromarray(GRAY))
-    text = b"zTXtComment\0\0" + zlib.compress(bytes(2_000_000))  # Pillow reads at most one megabyte
-    chunk = (len(text) - 4).to_bytes(4, "big") + text + zlib.crc32(text).to_bytes(4, "big")
-    damaged = content[:33] + chunk + content[33:]
+    text = zlib.compress(bytes(2_000_000))  # Pillow reads at most one megabyte
+    damaged = content[:33] + png_chunk(b"zTXt", b"Comment\0\0" + text) + content[33:]
     expected = values(LevitImageProcessor, GRAY, **ONE_CHANNEL)
     np.testing.assert_array_equal(values(LevitImageProcessor, damaged, **ONE_CHANNEL), expected)
 

@@ -1,7 +1,6 @@
 """Conversion of bit depth, channels and value range by the image processors."""
 
 import io
-import struct
 import warnings
 
 import numpy as np
@@ -11,6 +10,8 @@ from PIL import Image, ImageCms
 
 from levit import ConfigError, LevitImageProcessor, LevitImageProcessorFast
 from levit.images.decoding import read_image
+from tests.image_processing.pixel_values import values
+from tests.images.image_files import gray_tiff
 
 OURS = [LevitImageProcessor, LevitImageProcessorFast]
 
@@ -18,10 +19,6 @@ RGB = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
 GRAY = RGB[..., 0].copy()
 RGBA = np.dstack([RGB, GRAY])
 GRAY_16_BIT = GRAY.astype(np.uint16) * 257
-
-
-def values(cls, images, **options) -> np.ndarray:
-    return cls(**options)(images, return_tensors="np")["pixel_values"]
 
 
 @pytest.mark.parametrize("cls", OURS)
@@ -87,21 +84,17 @@ def test_a_pil_image_of_16_bits_has_the_values_of_its_array(cls, mode):
     np.testing.assert_allclose(values(cls, image, **options), values(cls, GRAY_16_BIT, **options), atol=1e-6)
 
 
-def deep_gray_tiff(*, white_is_zero: bool) -> bytes:
-    """A gray TIFF file of two pixels, 0 and the largest value: of 12 bits, or of 16 bits where zero is white."""
-    tags = {256: 2, 257: 1, 258: 12, 259: 1, 262: 1, 273: 122, 277: 1, 278: 1, 279: 3}
-    if white_is_zero:
-        tags |= {258: 16, 262: 0, 279: 4}
-    entries = b"".join(struct.pack("<HHLL", tag, 3, 1, value) for tag, value in tags.items())
-    pixels = b"\0\0\xff\xff" if white_is_zero else b"\x00\x0f\xff"
-    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + bytes(4) + pixels
-
-
-@pytest.mark.parametrize(("white_is_zero", "expected"), [(False, [0, 255]), (True, [255, 0])])
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (gray_tiff(12, b"\x00\x0f\xff"), [0, 255]),
+        (gray_tiff(16, b"\0\0\xff\xff", white_is_zero=True), [255, 0]),
+    ],
+    ids=["12 bits", "16 bits, inverted"],
+)
 @pytest.mark.parametrize("cls", OURS)
-def test_gray_tiff_files_of_any_depth_use_their_whole_range(cls, white_is_zero, expected):
+def test_gray_tiff_files_of_any_depth_use_their_whole_range(cls, content, expected):
     raw = {"do_resize": False, "do_center_crop": False, "do_rescale": False, "do_normalize": False}
-    content = deep_gray_tiff(white_is_zero=white_is_zero)
     with Image.open(io.BytesIO(content)) as image:
         for source in (content, image):
             assert values(cls, source, **raw)[0, 1, 0].tolist() == expected

@@ -112,7 +112,7 @@ def check_values(ours, stock, height, width, options, per_call):
 
 
 @pytest.mark.parametrize(("ours", "stock"), PAIRS)
-@settings(max_examples=10, derandomize=True)
+@settings(max_examples=10)
 @given(height=sides, width=sides, options=configurations, per_call=st.booleans())
 def test_some_options_result_in_the_values_of_transformers(ours, stock, height, width, options, per_call):
     check_values(ours, stock, height, width, options, per_call)
@@ -120,7 +120,7 @@ def test_some_options_result_in_the_values_of_transformers(ours, stock, height, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("ours", "stock"), PAIRS)
-@settings(max_examples=100, derandomize=True)
+@settings(max_examples=100)
 @given(height=sides, width=sides, options=configurations, per_call=st.booleans())
 def test_many_options_result_in_the_values_of_transformers(ours, stock, height, width, options, per_call):
     check_values(ours, stock, height, width, options, per_call)

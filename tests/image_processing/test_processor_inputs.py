@@ -12,9 +12,11 @@ from PIL import Image
 from transformers.models.levit.image_processing_levit import LevitImageProcessor as StockFast
 from transformers.models.levit.image_processing_pil_levit import LevitImageProcessorPil as StockPil
 
-from levit import ImageError, LevitImageProcessor, LevitImageProcessorFast
+from levit import ConfigError, ImageError, LevitImageProcessor, LevitImageProcessorFast, LevitWarning
 from levit.images.decoding import read_image
-from tests.conftest import EXAMPLES
+from tests.conftest import EXAMPLES, ROOT
+from tests.image_processing.pixel_values import values
+from tests.images.image_files import encoded
 
 OURS = [LevitImageProcessor, LevitImageProcessorFast]
 PHOTO = EXAMPLES / "cat.jpg"
@@ -27,16 +29,7 @@ RGBA = np.dstack([RGB, GRAY])
 ON_WHITE = np.asarray(read_image(RGBA))
 LA_ON_WHITE = np.asarray(read_image(Image.fromarray(RGBA).convert("LA")))
 GRAY_16_BIT = GRAY.astype(np.uint16) * 257
-
-
-def encoded(array: np.ndarray = RGB, kind: str = "PNG") -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(array).save(stream, kind)
-    return stream.getvalue()
-
-
-def values(cls, images, **options) -> np.ndarray:
-    return cls(**options)(images, return_tensors="np")["pixel_values"]
+PNG = encoded(Image.fromarray(RGB))
 
 
 def truncated() -> Image.Image:
@@ -70,7 +63,7 @@ CONVERTED = {
     "numpy_bool_HWC": (RGB > 99, (RGB > 99) * np.uint8(255)),
     "numpy_int64_HWC": (RGB.astype(np.int64), RGB),
     "numpy_uint16_HWC": (RGB.astype(np.uint16) * 257, RGB),
-    "bytes": (encoded(), RGB),
+    "bytes": (PNG, RGB),
 }
 
 # Entry -> input, and the equal uint8 image. LevitImageProcessorFast resizes floats in floating point.
@@ -102,7 +95,7 @@ REFUSED = {
     "None": (None, "NoneType is not a path, bytes, a PIL image, an array or a tensor"),
     "int": (7, "int is not a path, bytes, a PIL image, an array or a tensor"),
     "str_missing_path": ("does_not_exist.jpg", "does_not_exist.jpg: no such file"),
-    "str_not_an_image_file": ("README.md", "README.md: not an image of a supported format"),
+    "str_not_an_image_file": (str(ROOT / "README.md"), r".*README\.md: not an image of a supported format"),
 }
 
 
@@ -139,7 +132,7 @@ def test_floats_up_to_255_are_within_two_levels_of_uint8_without_overshoot(entry
 @pytest.mark.parametrize(("ours", "stock"), [(LevitImageProcessor, StockPil), (LevitImageProcessorFast, StockFast)])
 @pytest.mark.parametrize("entry", SCALED)
 def test_floats_up_to_1_have_the_values_of_the_references_and_a_warning(ours, stock, entry):
-    with pytest.warns(UserWarning, match=r"^the values are already between 0 and 1: set do_rescale=False$"):
+    with pytest.warns(LevitWarning, match=r"^the values are already between 0 and 1: set do_rescale=False$"):
         actual = values(ours, SCALED[entry])
     # The tolerance is the overshoot of transformers' torchvision class, in noise at most a third of the range.
     np.testing.assert_allclose(actual, values(stock, SCALED[entry]), atol=0.4 / 255 / 0.224)
@@ -152,7 +145,7 @@ def test_floats_up_to_1_have_the_values_of_the_references_and_a_warning(ours, st
 def test_an_ambiguous_channel_position_is_reported_in_a_warning(cls, entry):
     image, rgb, position = AMBIGUOUS[entry]
     with pytest.warns(
-        UserWarning, match=rf"^an image of shape .* is interpreted as channels {position}: set input_data"
+        LevitWarning, match=rf"^an image of shape .* is interpreted as channels {position}: set input_data"
     ):
         actual = values(cls, image)
     np.testing.assert_array_equal(actual, values(cls, Image.fromarray(rgb)))
@@ -207,9 +200,9 @@ def test_further_inputs_that_are_not_images_are_refused(cls, case):
 @pytest.mark.parametrize("cls", OURS)
 def test_files_are_read_from_paths_bytes_and_base64(cls, tmp_path):
     file = tmp_path / "photo.png"
-    file.write_bytes(encoded())
-    text = base64.b64encode(encoded()).decode()
-    for source in (str(file), file, encoded(), text, f"data:image/png;base64,{text}", [[str(file)]]):
+    file.write_bytes(PNG)
+    text = base64.b64encode(PNG).decode()
+    for source in (str(file), file, PNG, text, f"data:image/png;base64,{text}", [[str(file)]]):
         np.testing.assert_array_equal(values(cls, source), values(cls, RGB))
 
 
@@ -254,3 +247,22 @@ def test_the_exif_orientation_is_applied_to_files_only(cls, tmp_path):
         np.testing.assert_array_equal(values(cls, opened), values(cls, RGB))
     upright = np.ascontiguousarray(np.rot90(RGB, -1))
     np.testing.assert_array_equal(values(cls, Path(tmp_path / "turned.png")), values(cls, upright))
+
+
+def test_a_device_that_cannot_be_used_is_an_error_of_the_option():
+    with pytest.raises(ConfigError, match=r"^device: cuda:99 cannot be used \(.*\): use another device"):
+        LevitImageProcessorFast(device="cuda:99")(RGB, return_tensors="pt")
+
+
+@pytest.mark.parametrize("processor", OURS)
+@pytest.mark.parametrize("kind", ["sparse", "sparse batch", "quantized"])
+@pytest.mark.filterwarnings("ignore:.*quantiz.*:UserWarning", "ignore:.*quantiz.*:DeprecationWarning")
+def test_a_tensor_that_is_not_dense_is_refused(processor, kind):
+    pixels = torch.from_numpy(RGB.transpose(2, 0, 1)).float()
+    tensors = {
+        "sparse": lambda: pixels.to_sparse(),
+        "sparse batch": lambda: pixels[None].to_sparse(),
+        "quantized": lambda: torch.quantize_per_tensor(pixels, 1.0, 0, torch.quint8),
+    }
+    with pytest.raises(ImageError, match=r"^image 0: a sparse, quantized or nested tensor: give a dense tensor$"):
+        processor()(tensors[kind]())

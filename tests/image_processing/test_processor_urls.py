@@ -12,6 +12,7 @@ from levit.image_processing import processor_inputs
 from levit.images import decoding
 from tests.conftest import EXAMPLES, GOLDEN
 from tests.file_server import RedirectingHandler, running_server
+from tests.image_processing.pixel_values import values
 
 OURS = [LevitImageProcessor, LevitImageProcessorFast]
 IMAGES = [GOLDEN / "preprocess" / "images" / f"edge_{name}" for name in ("exif6.jpg", "gray16.png", "la.png")]
@@ -33,10 +34,6 @@ def server(tmp_path, monkeypatch):
     with running_server(partial(Handler, directory=tmp_path)) as address:
         yield tmp_path, address
         is_over.set()
-
-
-def values(cls, image, **options) -> np.ndarray:
-    return cls(**options)(image, return_tensors="np")["pixel_values"]
 
 
 @pytest.mark.parametrize("cls", OURS)

@@ -2,7 +2,6 @@
 
 import io
 import os
-import struct
 import threading
 import zlib
 from pathlib import Path
@@ -14,6 +13,7 @@ from PIL import Image
 from levit.errors import ImageError, printable
 from levit.images.decoding import describe_source, read_image, read_reduced_image, snapshot_source, to_rgb
 from tests.conftest import EXAMPLES, GOLDEN
+from tests.images.image_files import encoded, png_chunk, png_file
 
 PHOTO = EXAMPLES / "cat.jpg"
 
@@ -32,12 +32,6 @@ def test_every_mode_of_16_bit_gray_is_scaled(mode):
     values = np.array([[0, 257, 65535]], np.uint16)
     image = Image.frombytes(mode, (3, 1), values.astype({"I;16": "<u2", "I;16B": ">u2", "I": "<i4"}[mode]).tobytes())
     assert np.asarray(read_image(image))[0, :, 0].tolist() == [0, 1, 255]
-
-
-def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, kind, **options)
-    return stream.getvalue()
 
 
 def test_every_kind_of_source_gives_the_same_image(tmp_path):
@@ -178,16 +172,6 @@ def test_no_file_stays_open_after_decoding_or_while_an_error_is_kept(tmp_path):
     assert len(os.listdir("/proc/self/fd")) == len(before)  # noqa: PTH208
 
 
-def sparse_png(width: int, height: int) -> bytes:
-    """A PNG whose header states a large size and whose pixel data are one byte."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"0")) + chunk(b"IEND", b"")
-
-
 @pytest.mark.parametrize(
     ("width", "height", "message"),
     [
@@ -201,7 +185,7 @@ def sparse_png(width: int, height: int) -> bytes:
     ],
 )
 def test_an_image_with_too_many_pixels_is_refused_before_it_is_decoded(width, height, message):
-    content = sparse_png(width, height)
+    content = png_file(width, height, png_chunk(b"IDAT", zlib.compress(b"0")))
     with pytest.raises(ImageError) as caught:
         read_image(content)
     assert str(caught.value).startswith(f"<{len(content)} bytes>: {message}")

@@ -1,7 +1,6 @@
 """Fast preprocessing keeps its error budget; exact preprocessing equals Pillow bit for bit."""
 
 import io
-import sys
 
 import numpy as np
 import PIL
@@ -17,10 +16,8 @@ from levit.images.decoding import read_image, read_reduced_image
 from levit.images.transform import normalize, preprocess, read_and_preprocess, resize_and_crop_fast
 from levit.runtime.fake_engine import FakeEngine
 from levit.spec.preprocessing import Preprocessing
-from tests.conftest import EXAMPLES, ROOT
-
-sys.path.insert(0, str(ROOT / "benchmarks"))
-from large_photos import draw_scene
+from tests.conftest import EXAMPLES
+from tests.scenes import draw_scene
 
 DEFAULT = Preprocessing.for_image_size((224, 224))
 LARGE = [Preprocessing.for_image_size((384, 384)), Preprocessing(resize=(300, 200), crop=(260, 190))]

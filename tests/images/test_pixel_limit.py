@@ -1,6 +1,5 @@
 """The limit of pixels applies to what is decoded, whatever size a file states."""
 
-import io
 import struct
 import zlib
 
@@ -10,16 +9,11 @@ from PIL import Image, ImageFile
 
 from levit.errors import ImageError
 from levit.images.decoding import read_image, read_reduced_image
+from tests.images.image_files import encoded
 
 SIDE = 256
 LIMIT = SIDE * SIDE // 4
 REFUSED = r"65,536 pixels are more than the limit of 16,384: make it smaller, or raise `max_pixels`$"
-
-
-def encoded(image: Image.Image, kind: str, **options) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, kind, **options)
-    return stream.getvalue()
 
 
 def segments(content: bytes) -> dict[int, bytes]:

@@ -12,6 +12,7 @@ from PIL import Image, ImageCms
 from levit.errors import ImageError
 from levit.images.decoding import read_image, to_rgb
 from levit.images.pixel_modes import convert_to_rgb
+from tests.images.image_files import encoded, gray_tiff, png_chunk, png_file
 
 WHITE = (255, 255, 255)
 
@@ -61,9 +62,7 @@ def test_lab_images_have_the_colors_that_they_are_made_from():
     profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
     lab = ImageCms.profileToProfile(Image.fromarray(rgb), *profiles, outputMode="LAB")
     expected = np.asarray(ImageCms.profileToProfile(lab, *profiles[::-1], outputMode="RGB")).astype(int)
-    stream = io.BytesIO()
-    lab.save(stream, "TIFF")
-    for source in (lab, stream.getvalue()):
+    for source in (lab, encoded(lab, "TIFF")):
         pixels = np.asarray(read_image(source)).astype(int)
         np.testing.assert_array_equal(pixels, expected)
         assert np.abs(pixels - rgb).mean() < 2
@@ -108,14 +107,9 @@ def test_a_dark_pgm_file_of_16_bits_is_dark():
 
 
 def png(bit_depth: int, color: int, pixels: bytes, transparency: bytes, width: int = 2) -> bytes:
-    """A PNG file of one row."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    header = struct.pack(">IIBBBBB", width, 1, bit_depth, color, 0, 0, 0)
-    chunks = (b"IHDR", header), (b"tRNS", transparency), (b"IDAT", zlib.compress(b"\0" + pixels)), (b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks if each[1] or each[0] != b"tRNS")
+    """A PNG file of one row, with a transparent color."""
+    chunks = png_chunk(b"tRNS", transparency), png_chunk(b"IDAT", zlib.compress(b"\0" + pixels))
+    return png_file(width, 1, *chunks, bit_depth=bit_depth, color=color)
 
 
 GRAY, RGB = 0, 2
@@ -147,22 +141,13 @@ def test_the_transparent_color_of_a_png_file_is_in_its_own_units(case):
         assert np.asarray(read_image(image))[0, :, 0].tolist() == expected
 
 
-def tiff(bits: int, pixels: bytes, *, white_is_zero: bool = False, width: int = 2) -> bytes:
-    """A gray TIFF file of one row, little-endian."""
-    tags = {256: width, 257: 1, 258: bits, 259: 1, 262: 0 if white_is_zero else 1, 277: 1, 278: 1, 279: len(pixels)}
-    start = 8 + 2 + 12 * (len(tags) + 1) + 4
-    tags[273] = start
-    entries = b"".join(struct.pack("<HHLL", tag, 3, 1, tags[tag]) for tag in sorted(tags))
-    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + bytes(4) + pixels
-
-
 GRAY_TIFF = {
-    "16 bits": (tiff(16, struct.pack("<HH", 0, 65535)), [0, 255]),
-    "16 bits, inverted": (tiff(16, struct.pack("<HH", 0, 25700), white_is_zero=True), [255, 155]),
-    "12 bits": (tiff(12, b"\x00\x0f\xff"), [0, 255]),
-    "8 bits, inverted": (tiff(8, b"\x00\x64", white_is_zero=True), [255, 155]),
-    "4 bits": (tiff(4, b"\x0f"), [0, 255]),
-    "1 bit, inverted": (tiff(1, b"\x40", white_is_zero=True), [255, 0]),
+    "16 bits": (gray_tiff(16, struct.pack("<HH", 0, 65535)), [0, 255]),
+    "16 bits, inverted": (gray_tiff(16, struct.pack("<HH", 0, 25700), white_is_zero=True), [255, 155]),
+    "12 bits": (gray_tiff(12, b"\x00\x0f\xff"), [0, 255]),
+    "8 bits, inverted": (gray_tiff(8, b"\x00\x64", white_is_zero=True), [255, 155]),
+    "4 bits": (gray_tiff(4, b"\x0f"), [0, 255]),
+    "1 bit, inverted": (gray_tiff(1, b"\x40", white_is_zero=True), [255, 0]),
 }
 
 
@@ -209,8 +194,6 @@ def test_a_file_of_any_format_and_mode_equals_the_image_that_was_saved(kind, mod
         image.putalpha(gradient.rotate(270))
     else:
         image = image.convert(mode)
-    stream = io.BytesIO()
-    image.save(stream, kind)
     expected = np.asarray(read_image(image)).astype(int)
-    actual = np.asarray(read_image(stream.getvalue()).resize((64, 64))).astype(int)
+    actual = np.asarray(read_image(encoded(image, kind)).resize((64, 64))).astype(int)
     assert np.abs(actual - expected).mean() < (5 if kind in LOSSY else 0.01)

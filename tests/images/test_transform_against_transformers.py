@@ -41,7 +41,7 @@ def noise(width: int, height: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
 
 
-@settings(max_examples=150, derandomize=True)
+@settings(max_examples=150)
 @given(sides, sides, configurations)
 def test_every_configuration_gives_the_pixels_of_transformers(width, height, config):
     actual, expected = both(noise(width, height), config)

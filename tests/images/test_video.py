@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -9,19 +10,9 @@ from PIL import Image
 
 from levit.errors import ConfigError, DataError, ImageError, LevitWarning
 from levit.images.video import read_frames
+from tests.images.videos import COLORS, write_video
 
 cv2 = pytest.importorskip("cv2")
-
-COLORS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)]
-
-
-def write_video(file, frames: int = 12, codec: str = "MJPG") -> None:
-    """Video of 8 frames per second; each of four colors is shown for a quarter of it."""
-    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*codec), 8, (64, 48))
-    for number in range(frames):
-        color = COLORS[number * len(COLORS) // frames]
-        writer.write(np.full((48, 64, 3), color[::-1], np.uint8))
-    writer.release()
 
 
 @pytest.fixture
@@ -88,6 +79,48 @@ def test_a_frame_that_cannot_be_decoded_is_empty_and_the_others_follow(clip, mon
     frames = list(read_frames(clip))
     assert [frame.number for frame in frames] == list(range(12))
     assert [frame.pixels.shape for frame in frames[:3]] == [(48, 64, 3), (0, 0, 3), (48, 64, 3)]
+
+
+class FakeCapture:
+    """Opened camera or video without a file; its frames are images, or None where they cannot be read."""
+
+    frames: ClassVar[list] = []
+
+    def __init__(self, source) -> None:
+        self._left = list(self.frames)
+
+    def isOpened(self) -> bool:  # noqa: N802  # the name is OpenCV's
+        return True
+
+    def get(self, field) -> float:
+        return 0.0
+
+    def grab(self) -> bool:
+        if not self._left:
+            return False
+        self._frame = self._left.pop(0)
+        return True
+
+    def retrieve(self):
+        return self._frame is not None, self._frame
+
+    def release(self) -> None:
+        pass
+
+
+def test_a_frame_of_a_camera_that_cannot_be_read_is_left_out_and_counted(monkeypatch):
+    image = np.zeros((4, 6, 3), np.uint8)
+    monkeypatch.setattr(FakeCapture, "frames", [image, None, image])
+    monkeypatch.setattr(cv2, "VideoCapture", FakeCapture)
+    assert [(frame.number, frame.pixels.shape) for frame in read_frames(0)] == [(0, (4, 6, 3)), (2, (4, 6, 3))]
+
+
+def test_a_file_or_a_camera_without_a_frame_is_an_error(clip, monkeypatch):
+    monkeypatch.setattr(cv2, "VideoCapture", FakeCapture)
+    for source, name in ((clip, str(clip)), (3, "camera 3")):
+        with pytest.raises(DataError) as caught:
+            list(read_frames(source))
+        assert str(caught.value) == f"{name}: no frame can be read: give a video, or convert it to MP4"
 
 
 def test_frames_of_a_list_do_not_share_their_pixels(clip):

@@ -11,8 +11,7 @@ from levit.jax import LevitOutput
 from levit.jax.losses import distillation_loss
 from levit.model import distillation as torch_distillation
 
-GENERATOR = np.random.default_rng(0)
-CLS, DISTILLATION, TEACHER = (GENERATOR.normal(0, 2, (6, 4)).astype(np.float32) for _ in range(3))
+CLS, DISTILLATION, TEACHER = np.random.default_rng(0).normal(0, 2, (3, 6, 4)).astype(np.float32)
 LABELS = np.array([0, 1, 2, 3, 0, 1])
 
 
@@ -45,7 +44,7 @@ def test_the_distillation_loss_equals_that_of_torch(kind, teacher, smoothing):
 @pytest.mark.parametrize("kind", ["hard", "soft"])
 @pytest.mark.parametrize("teacher", [TEACHER, None], ids=["teacher", "no teacher"])
 def test_the_loss_of_several_labels_equals_that_of_torch(kind, teacher):
-    labels = (GENERATOR.random((6, 4)) < 0.5).astype(np.float32)
+    labels = (np.random.default_rng(1).random((6, 4)) < 0.5).astype(np.float32)
     options = {"distillation_type": kind, "distillation_alpha": 0.3, "distillation_tau": 2.5}
     loss = distillation_loss(output(), jnp.asarray(labels), teacher, is_multi_label=True, **options)
     expected = torch_distillation.distillation_loss(
@@ -78,6 +77,7 @@ def test_the_teacher_receives_no_gradient(kind):
         ((output(), LABELS, TEACHER[:, :3]), {}, "teacher_logits has shape [6, 3], the network's logits [6, 4]"),
         ((output(None), LABELS, TEACHER), {}, "teacher_logits requires a network with two heads"),
         ((output()._replace(cls_logits=None), LABELS), {}, "output: the network has no head"),
+        ((output()._replace(cls_logits=CLS[:, :1]), LABELS), {}, "output: a network with one output has no cross-ent"),
         ((output(), LABELS), {"distillation_type": "firm"}, "distillation_type: 'firm' is invalid"),
         ((output(), LABELS), {"distillation_tau": 0}, "distillation_tau: 0 is invalid"),
         ((output(), LABELS), {"label_smoothing": 1.5}, "label_smoothing is 1.5"),
@@ -89,3 +89,17 @@ def test_invalid_arguments_are_refused(arguments, options, message):
     with pytest.raises(levit.ConfigError) as error:
         distillation_loss(*arguments, **options)
     assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize("is_multi_label", [False, True])
+def test_a_class_that_the_teacher_excludes_has_no_part_in_the_soft_loss(is_multi_label):
+    labels = jax.nn.one_hot(LABELS, 4)
+
+    def loss(student, excluded):
+        teacher = jnp.asarray(TEACHER).at[:, 1].set(excluded)
+        options = {"distillation_type": "soft", "is_multi_label": is_multi_label}
+        return distillation_loss(output(student), labels, teacher, **options)
+
+    student = jnp.asarray(DISTILLATION)
+    np.testing.assert_allclose(loss(student, -jnp.inf), loss(student, -1000.0), rtol=1e-6)
+    assert jnp.isfinite(jax.grad(loss)(student, -jnp.inf)).all()

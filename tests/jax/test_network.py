@@ -12,7 +12,7 @@ from levit.checkpoints.checkpoint import Checkpoint
 from levit.deployment.reference import run_reference
 from levit.jax import LeViT, distillation_loss, from_checkpoint, load
 from levit.jax.checkpoints import WEIGHTS
-from levit.jax.layers import BatchNorm, Residual
+from levit.jax.layers import BatchNorm, Linear, Residual
 from levit.spec.variants import VARIANTS
 from levit.spec.weight_shapes import weight_shapes
 from tests.architectures import small_architecture
@@ -197,3 +197,7 @@ def test_invalid_images_are_refused(images, message):
     with pytest.raises(levit.ConfigError) as error:
         model(images, train=False)
     assert str(error.value) == message
+
+
+def test_a_standard_deviation_of_zero_initializes_a_head_to_zero():
+    assert not Linear(3, 2, std=0.0, rngs=nnx.Rngs(0)).weight[...].any()

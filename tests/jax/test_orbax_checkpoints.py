@@ -1,6 +1,7 @@
 """Checkpoints of orbax."""
 
-import numpy as np
+import shutil
+
 import orbax.checkpoint as ocp
 import pytest
 
@@ -9,6 +10,7 @@ import levit.jax
 from levit.jax.checkpoints import canonical_weights
 from tests.architectures import small_architecture
 from tests.conftest import random_checkpoint
+from tests.jax.test_checkpoints import assert_equal
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +23,8 @@ def saved(tmp_path_factory):
 def test_a_loaded_network_is_the_one_that_was_saved(saved):
     model, folder = saved
     loaded = levit.jax.load_orbax(folder)
-    assert (loaded.config, loaded.labels, loaded.preprocessing) == (model.config, model.labels, model.preprocessing)
     assert loaded.drop_path_rate == 0.25
-    expected = canonical_weights(model)
-    assert all(np.array_equal(array, expected[name]) for name, array in canonical_weights(loaded).items())
+    assert_equal(levit.jax.to_checkpoint(loaded), levit.jax.to_checkpoint(model))
 
 
 def test_the_weights_are_a_tree_under_canonical_names_that_orbax_alone_reads(saved):
@@ -39,6 +39,40 @@ def test_an_earlier_checkpoint_is_replaced(saved):
     levit.jax.save_orbax(other, folder.with_name("replaced"))
     levit.jax.save_orbax(saved[0], folder.with_name("replaced"))
     assert levit.jax.load_orbax(folder.with_name("replaced")).config.num_labels == 5
+
+
+def test_a_folder_with_other_content_is_kept(tmp_path, saved, monkeypatch):
+    shutil.copytree(saved[1], tmp_path / "checkpoint")
+    monkeypatch.chdir(tmp_path)
+    for folder in (tmp_path, "checkpoint", "."):
+        (tmp_path / folder / "photos.txt").write_text("mine", encoding="utf-8")
+        message = r"is not replaced, because it has other content than a checkpoint of .*save_orbax: give a new folder$"
+        with pytest.raises(levit.CheckpointError, match=message):
+            levit.jax.save_orbax(saved[0], folder)
+        assert (tmp_path / folder / "photos.txt").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_save_that_fails_keeps_the_earlier_checkpoint(tmp_path, saved, monkeypatch):
+    other = levit.jax.load(random_checkpoint(small_architecture(num_labels=2)))
+    levit.jax.save_orbax(other, tmp_path / "checkpoint")
+
+    def fail(*_args, **_options):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(ocp.CompositeCheckpointHandler, "save", fail)
+    with pytest.raises(levit.CheckpointError, match=r"checkpoint cannot be written \(No space left on device\)"):
+        levit.jax.save_orbax(saved[0], tmp_path / "checkpoint")
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+    assert levit.jax.load_orbax(tmp_path / "checkpoint").config.num_labels == 2
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_of_one_line(tmp_path, saved):
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "checkpoint"):
+        with pytest.raises(levit.CheckpointError, match=rf"{folder.name} cannot be written \(.*\)$") as error:
+            levit.jax.save_orbax(saved[0], folder)
+        assert len(str(error.value).splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize("content", [None, "", "damaged"])

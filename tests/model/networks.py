@@ -21,10 +21,13 @@ def smallest_config(**values) -> levit.LevitConfig:
     return levit.LevitConfig(**{"image_size": 64, **per_stage, **ratios, **values})
 
 
-def randomized(model: torch.nn.Module) -> torch.nn.Module:
+def randomized(model: torch.nn.Module, *, noise: float = 0.2) -> torch.nn.Module:
     """Add noise to all weights, because residual branches and biases are initialized to 0; set evaluation mode."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            size = 1.0 if "attention_biases" in name else 0.2
+            size = 1.0 if "attention_biases" in name else noise
             parameter.add_(torch.randn_like(parameter) * size)
+        for name, buffer in model.named_buffers():
+            if name.endswith("running_var"):
+                buffer.add_(torch.rand_like(buffer))
     return model.eval()

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -48,9 +50,16 @@ def test_the_implementation_can_be_changed_after_loading():
     assert torch.equal(model(IMAGES).logits, eager)
 
 
-def test_an_unknown_implementation_is_refused():
-    with pytest.raises(ValueError, match="flex"):
-        open_tiny(attn_implementation="flex")
+def test_an_implementation_that_only_transformers_has_is_refused_before_the_first_image():
+    message = "attn_implementation: 'paged|eager' is not supported: use 'eager' or 'sdpa'"
+    with pytest.raises(levit.ConfigError, match=f"^{re.escape(message)}$"):
+        levit.LevitModel(small_config(attn_implementation="paged|eager"))
+
+
+@pytest.mark.parametrize("name", ["flex", "flex_attention"])
+def test_an_unknown_implementation_is_refused_as_by_transformers(name):
+    with pytest.raises(ValueError, match=r"is not supported|does not support"):
+        levit.LevitModel(small_config(attn_implementation=name))
 
 
 @torch.no_grad()

@@ -147,3 +147,9 @@ def test_building_a_network_does_not_change_the_configuration():
     for _ in range(2):
         levit.LevitForImageClassification(config)
     assert config.to_dict() == before
+
+
+@pytest.mark.parametrize("id2label", [{"-1": "cat", "0": "dog"}, {"NaN": "cat", "0": "dog"}, ["cat", "dog"]])
+def test_class_names_for_other_numbers_than_those_of_the_classes_are_an_error(id2label):
+    with pytest.raises(ConfigError, match=r"^id2label does not map the numbers 0, 1, 2"):
+        LevitConfig(id2label=id2label)

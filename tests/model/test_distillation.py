@@ -141,3 +141,17 @@ def test_regression_has_no_distillation():
         model(IMAGES, labels=torch.rand(4), teacher_logits=torch.rand(4, 1))
     with pytest.raises(ConfigError, match="has no distillation"):
         model(IMAGES, labels=torch.tensor([0, 0, 0, 0]), teacher_logits=torch.rand(4, 1))
+
+
+@pytest.mark.parametrize("is_multi_label", [False, True])
+def test_a_class_that_the_teacher_excludes_has_no_part_in_the_soft_loss(is_multi_label):
+    model = network(distillation_type="soft", distillation_alpha=1.0)
+    labels = torch.rand(4, 3) if is_multi_label else LABELS
+    logits = torch.randn(4, 3)
+    losses = []
+    for value in (-torch.inf, -1000.0):
+        excluded = logits.index_fill(1, torch.tensor([1]), value)
+        losses.append(model(IMAGES, labels=labels, teacher_logits=excluded).loss)
+    torch.testing.assert_close(*losses)
+    losses[0].backward()
+    assert model.classifier_distill.linear.weight.grad.isfinite().all()

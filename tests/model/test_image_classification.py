@@ -1,5 +1,8 @@
+from inspect import signature
+
 import pytest
 import torch
+import transformers
 
 import levit
 from levit import LevitForImageClassification, LevitForImageClassificationWithTeacher
@@ -99,3 +102,10 @@ def test_the_logits_are_the_mean_of_two_heads():
     output = model(torch.randn(2, 3, 112, 112))
     assert torch.equal(output.logits, (output.cls_logits + output.distillation_logits) / 2)
     assert not torch.equal(output.cls_logits, output.distillation_logits)
+
+
+@pytest.mark.parametrize("name", ["LevitModel", *(model_class.__name__ for model_class in CLASSES)])
+def test_the_arguments_of_stock_transformers_come_first_in_its_order(name):
+    own, stock = (list(signature(getattr(library, name).forward).parameters) for library in (levit, transformers))
+    stock.remove("kwargs")
+    assert own[: len(stock)] == stock

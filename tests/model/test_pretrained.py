@@ -1,25 +1,17 @@
 """Loading, saving and weight initialization."""
 
+import shutil
+
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 import levit
 from tests.conftest import GOLDEN
+from tests.model.networks import randomized, small_config
 
 NAMES = ("LevitForImageClassification", "LevitForImageClassificationWithTeacher", "LevitModel")
-
-
-def randomized(model):
-    """Add noise to all weights and running variances, because residual branches are initialized to 0."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
-        for name, buffer in model.named_buffers():
-            if name.endswith("running_var"):
-                buffer.add_(torch.rand(buffer.shape, generator=generator))
-    return model.eval()
 
 
 @torch.no_grad()
@@ -41,14 +33,15 @@ def test_saved_networks_can_be_exchanged_with_stock_transformers(tmp_path, name,
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["levit-128s", "levit-384"])
 def test_published_networks_equal_stock_transformers(tmp_path, variant):
-    model = randomized(levit.LevitForImageClassificationWithTeacher(levit.LevitConfig.from_variant(variant)))
+    network = levit.LevitForImageClassificationWithTeacher(levit.LevitConfig.from_variant(variant))
+    model = randomized(network, noise=0.1)
     model.save_pretrained(tmp_path)
     stock = transformers.LevitForImageClassificationWithTeacher.from_pretrained(tmp_path)
     images = torch.randn(2, 3, 224, 224)
     assert torch.equal(stock(images).logits, model(images).logits)
 
 
-def test_a_missing_head_is_initialized_and_all_other_weights_are_loaded(caplog):
+def test_a_missing_head_is_initialized_and_all_other_weights_are_loaded():
     model = levit.LevitForImageClassificationWithTeacher.from_pretrained(GOLDEN / "tiny" / "transformers-single")
     saved = levit.read_checkpoint(GOLDEN / "tiny" / "transformers-single").weights
     for name, tensor in model.state_dict().items():
@@ -125,3 +118,51 @@ def test_another_number_of_classes_initializes_both_heads_and_loads_all_other_we
             assert not tensor.any()
         else:
             assert torch.equal(tensor, trained[name]), name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_unexpected_weights_are_reported_and_only_features_ignore_heads(tmp_path, name):
+    shutil.copytree(GOLDEN / "tiny" / "transformers", tmp_path / "old")
+    weights = load_file(tmp_path / "old" / "model.safetensors")
+    offsets = {"levit.encoder.stages.0.layers.0.module.attention_bias_idxs": torch.zeros(49, 49, dtype=torch.int64)}
+    misspelled = {"classifiers.linear.bias": torch.zeros(10)}
+    save_file(weights | offsets | misspelled, tmp_path / "old" / "model.safetensors", metadata={"format": "pt"})
+    _, report = getattr(levit, name).from_pretrained(tmp_path / "old", output_loading_info=True)
+    second_head = {key for key in weights if key.startswith("classifier_distill.")}
+    assert set(report["unexpected_keys"]) == {*misspelled, *(second_head if name == NAMES[0] else ())}
+
+
+def test_a_standard_deviation_of_zero_initializes_the_heads_to_zero():
+    model = levit.LevitForImageClassification(small_config(initializer_range=0))
+    assert not model.classifier.linear.weight.any()
+
+
+def test_the_preprocessing_of_a_checkpoint_is_saved_with_its_network(tmp_path):
+    model = levit.load_checkpoint(GOLDEN / "tiny" / "timm")
+    model.save_pretrained(tmp_path / "saved")
+    assert levit.read_checkpoint(tmp_path / "saved").preprocessing == model.preprocessing
+    levit.LevitModel(small_config()).save_pretrained(tmp_path / "new")
+    model.save_pretrained(tmp_path / "another process", is_main_process=False)
+    assert [path.parent.name for path in tmp_path.glob("*/preprocessor_config.json")] == ["saved"]
+
+
+@torch.no_grad()
+def test_a_configuration_of_stock_transformers_is_converted():
+    folder = GOLDEN / "tiny" / "transformers"
+    config = transformers.LevitConfig.from_pretrained(folder)
+    model, expected = (
+        levit.LevitForImageClassificationWithTeacher.from_pretrained(folder, config=value, attn_implementation="sdpa")
+        for value in (config, None)
+    )
+    assert isinstance(config, transformers.LevitConfig)
+    assert model.config.to_dict() == expected.config.to_dict()
+    assert model.config is model.levit.config
+    assert model.config._attn_implementation == "sdpa"
+    images = torch.randn(1, 3, 112, 112)
+    assert torch.equal(model(images).logits, expected(images).logits)
+    assert isinstance(levit.LevitBackbone(config).config, levit.LevitConfig)
+
+
+def test_the_configuration_of_another_network_is_an_error():
+    with pytest.raises(levit.ConfigError, match=r"^config: ViTConfig is not that of a LeViT: use LevitConfig$"):
+        levit.LevitModel(transformers.ViTConfig())

@@ -10,7 +10,7 @@ import pytest
 
 import levit
 from levit.data.labeled_images import LabeledImage
-from levit.errors import DataError, LevitError
+from levit.errors import DataError
 from levit.evaluation.comparison import Comparison
 from levit.evaluation.evaluator import evaluate_together
 from levit.evaluation.multi_label import evaluate_multi_label
@@ -95,15 +95,6 @@ def test_names_that_are_not_utf8_are_escaped(tmp_path):
     rows = pyarrow.parquet.read_table(tmp_path / "out/predictions.parquet").to_pylist()
     assert rows[-1]["image"] == r"caf\udce9.png"
     assert read_json(tmp_path / "out/metrics.json")["images"]["bad"][0]["name"]
-
-
-def test_a_failed_evaluation_leaves_the_earlier_one(tmp_path):
-    run(tmp_path / "out", ColorDataset())
-    before = (tmp_path / "out/metrics.json").read_bytes()
-    with pytest.raises(LevitError):
-        run(tmp_path / "out", ColorDataset(UNUSABLE), on_bad_image="fail")
-    assert (tmp_path / "out/metrics.json").read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_classes_of_the_same_name_are_distinguished_in_all_tables(tmp_path):

@@ -15,14 +15,9 @@ from levit.checkpoints.reading import read_checkpoint
 from levit.errors import CheckpointError, EngineError
 from levit.runtime.classifier import Classifier
 from tests.conftest import EXAMPLES, ROOT
-from tests.runtime.small_model import LABELS, color_classifier, write_checkpoint
+from tests.runtime.small_model import LABELS, color_classifier
 
 PHOTOS = [str(EXAMPLES / f"{name}.jpg") for name in ("cat", "espresso", "rocket")]
-
-
-@pytest.fixture
-def checkpoint(tmp_path):
-    return write_checkpoint(tmp_path / "fruit")
 
 
 def test_repr_has_model_classes_size_and_engine(checkpoint):

@@ -3,16 +3,8 @@
 import numpy as np
 import pytest
 
-from levit.deployment.build import build_artifact
 from levit.errors import ConfigError, EngineError
 from levit.runtime.engine import ENGINES, EngineEntry, open_engine
-from tests.conftest import random_checkpoint
-from tests.runtime.small_model import SMALL
-
-
-@pytest.fixture(scope="module")
-def content() -> bytes:
-    return build_artifact(random_checkpoint(SMALL)).SerializeToString()
 
 
 @pytest.mark.parametrize("name", ["auto", *ENGINES])

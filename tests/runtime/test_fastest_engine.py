@@ -22,7 +22,6 @@ from levit.runtime.native_library import INSTRUCTIONS_VARIABLE, SWITCH_VARIABLE,
 from levit.runtime.opened_model import ModelOptions
 from levit.spec.variants import ALL_VARIANTS
 from tests.conftest import random_checkpoint
-from tests.runtime.native_library import _library, native_library  # noqa: F401  # fixtures
 from tests.runtime.small_model import SMALL
 
 pytestmark = pytest.mark.usefixtures("native_library")

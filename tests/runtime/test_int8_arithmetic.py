@@ -5,7 +5,6 @@ import pytest
 from levit.errors import EngineError
 from levit.runtime import int8_arithmetic
 from levit.runtime.int8_arithmetic import exact_int8_engine, has_exact_int8
-from tests.runtime.native_library import _library, native_library  # noqa: F401  # fixtures
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """The native library is compiled for every platform on one machine."""
 
+import os
 import struct
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -79,6 +81,22 @@ def test_the_platforms_are_those_of_wheels():
     assert build.this_platform(["g++"]).triple == ""
 
 
+@pytest.mark.parametrize(
+    ("version", "machine", "tag"),
+    [
+        ("14.5", "arm64", "macosx_14_0_arm64"),
+        ("26.0", "x86_64", "macosx_26_0_x86_64"),
+        ("10.15.7", "x86_64", "macosx_10_15_x86_64"),
+    ],
+)
+def test_a_wheel_of_the_compiler_of_macos_is_for_one_processor(monkeypatch, version, machine, tag):
+    """Python may be for both, and its platform is then `macosx-10.13-universal2`."""
+    monkeypatch.setattr(build, "sys", SimpleNamespace(platform="darwin"))
+    names = {"machine": lambda: machine, "mac_ver": lambda: (version, ("", "", ""), machine)}
+    monkeypatch.setattr(build, "platform", SimpleNamespace(**names))
+    assert build.this_platform(["clang++"]).wheel == tag
+
+
 def test_the_release_has_a_wheel_for_every_platform():
     workflow = (ROOT / ".github" / "workflows" / "release.yml").read_text()
     assert f"for platform in {' '.join(build.PLATFORMS)}; do" in workflow
@@ -102,3 +120,9 @@ def test_an_unknown_platform_and_a_compiler_of_one_platform_are_errors(monkeypat
     monkeypatch.setenv("CXX", "g++")
     with pytest.raises(OSError, match="only ziglang compiles for linux-aarch64: pip install ziglang"):
         build.find_platform("linux-aarch64")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="backslashes are part of a path there")
+def test_the_path_of_a_compiler_may_have_spaces(monkeypatch):
+    monkeypatch.setenv("CXX", "'/opt/a compiler/c++' -static")
+    assert build.find_compiler() == ["/opt/a compiler/c++", "-static"]

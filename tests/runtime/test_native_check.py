@@ -14,7 +14,6 @@ from levit.runtime.native_check import check_packed, evaluate, random_image
 from levit.runtime.native_format import OtherFormError, UnverifiedError, WrongLogitsError
 from levit.runtime.native_packing import pack
 from tests.conftest import random_checkpoint
-from tests.runtime.native_library import _library, native_library  # noqa: F401  # fixtures
 from tests.runtime.small_model import SMALL
 
 pytestmark = pytest.mark.usefixtures("native_library")

@@ -18,7 +18,7 @@ from levit.runtime.native_network import NativeNetwork
 from levit.runtime.native_packing import pack
 from tests.architectures import ODD_WIDTHS
 from tests.conftest import random_checkpoint, relative
-from tests.runtime.native_library import SOURCES, _library, build_module, native_library  # noqa: F401  # fixtures
+from tests.runtime.native_library import SOURCES, build_module
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("native_library")]
 
@@ -71,7 +71,7 @@ def arm_program(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def x86_program(native_library, tmp_path_factory) -> Path:  # noqa: F811  # the fixture
+def x86_program(native_library, tmp_path_factory) -> Path:
     build = build_module()
     compiler = build.find_compiler()
     if shutil.which("qemu-x86_64") is None or compiler is None:

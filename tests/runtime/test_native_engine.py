@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 import levit
-from levit.deployment.build import build_artifact
 from levit.deployment.reference import run_reference
 from levit.errors import ConfigError, EngineError, LevitWarning
 from levit.images.transform import normalize, preprocess
@@ -37,7 +36,6 @@ from levit.runtime.opened_model import ModelOptions
 from levit.runtime.openvino_engine import OpenVinoEngine
 from tests.conftest import EXAMPLES, random_checkpoint, relative
 from tests.runtime.engine_checks import CHECKS, IMAGES, NOISE, CheckedEngine
-from tests.runtime.native_library import _library, native_library  # noqa: F401  # fixtures
 from tests.runtime.small_model import SMALL
 
 pytestmark = pytest.mark.usefixtures("native_library")
@@ -46,12 +44,7 @@ WITHOUT_BF16 = "because this engine computes bf16 only with AMX and with Arm's i
 
 
 @pytest.fixture(scope="module")
-def content() -> bytes:
-    return build_artifact(random_checkpoint(SMALL)).SerializeToString()
-
-
-@pytest.fixture(scope="module")
-def checked(content, native_library) -> CheckedEngine:  # noqa: F811  # the fixture
+def checked(content, native_library) -> CheckedEngine:
     weights = random_checkpoint(SMALL).weights
     return CheckedEngine(
         open_engine(content, engine="native", precision="fp32"),

@@ -13,7 +13,6 @@ from levit.runtime.native_library import (
     instruction_sets,
     load_library,
 )
-from tests.runtime.native_library import _library, native_library  # noqa: F401  # fixtures
 
 pytestmark = pytest.mark.usefixtures("native_library")
 
@@ -41,7 +40,19 @@ def test_a_library_that_does_not_exist_is_named(monkeypatch, tmp_path):
     assert str(caught.value) == f"engine native is not installed ({missing}): use `engine` openvino"
 
 
-def test_a_library_of_another_version_has_a_hint(monkeypatch, native_library):  # noqa: F811  # the fixture
+def test_the_reason_why_the_installation_has_no_library_is_named(monkeypatch, tmp_path):
+    monkeypatch.delenv(LIBRARY_VARIABLE)
+    monkeypatch.setattr(library_module, "__file__", str(tmp_path / "native_library.py"))
+    with pytest.raises(EngineError) as caught:
+        load_library()
+    assert caught.value.reason == "engine native is not installed (this installation has no native library)"
+    (tmp_path / "levit_native.txt").write_text("it could not be compiled: error: no space\n")
+    with pytest.raises(EngineError) as caught:
+        load_library()
+    assert caught.value.reason == "engine native is not installed (it could not be compiled: error: no space)"
+
+
+def test_a_library_of_another_version_has_a_hint(monkeypatch, native_library):
     monkeypatch.setattr(library_module, "FORMAT_VERSION", 99)
     with pytest.raises(EngineError, match="of model files, not 99: install levit again, or correct LEVIT_NATIVE_LIB"):
         library_module._load.__wrapped__(native_library)

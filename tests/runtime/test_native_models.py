@@ -10,7 +10,6 @@ from levit.runtime import native_check, native_models
 from levit.runtime.native_format import OtherFormError, UnverifiedError, WrongLogitsError
 from levit.runtime.native_models import find_refusal, open_packed
 from tests.conftest import random_checkpoint
-from tests.runtime.native_library import _library, native_library  # noqa: F401  # fixtures
 from tests.runtime.small_model import SMALL
 
 pytestmark = pytest.mark.usefixtures("native_library")

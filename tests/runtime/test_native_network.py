@@ -23,7 +23,6 @@ from levit.spec.architecture import Architecture, Downsample
 from levit.spec.variants import ALL_VARIANTS
 from tests.architectures import ODD_WIDTHS
 from tests.conftest import random_checkpoint, relative
-from tests.runtime.native_library import _library, native_library  # noqa: F401  # fixtures
 from tests.runtime.small_model import SMALL
 
 pytestmark = pytest.mark.usefixtures("native_library")

@@ -15,7 +15,6 @@ from levit.runtime.native_library import instruction_sets
 from levit.runtime.native_network import NativeNetwork
 from levit.runtime.native_packing import pack
 from tests.conftest import ROOT, random_checkpoint
-from tests.runtime.native_library import _library, native_library  # noqa: F401  # fixtures
 from tests.runtime.small_model import SMALL
 
 pytestmark = pytest.mark.usefixtures("native_library")

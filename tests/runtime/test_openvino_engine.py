@@ -25,11 +25,6 @@ NOISE = np.random.default_rng(0).standard_normal((6, 3, 32, 32), np.float32)
 IMAGES = np.random.default_rng(2).integers(0, 256, (5, 32, 32, 3), np.uint8)
 
 
-@pytest.fixture(scope="module")
-def content() -> bytes:
-    return build_artifact(random_checkpoint(SMALL)).SerializeToString()
-
-
 def expected(batch: np.ndarray) -> np.ndarray:
     return run_reference(random_checkpoint(SMALL).weights, SMALL, batch)["logits"]
 

@@ -14,7 +14,6 @@ from levit.runtime import image_results
 from levit.runtime.classifier import Classifier
 from levit.runtime.fake_engine import FakeEngine
 from tests.conftest import EXAMPLES
-from tests.runtime.native_library import _library, native_library  # noqa: F401  # fixtures
 from tests.runtime.small_model import color_artifact, uniform_image
 
 RED = uniform_image(255, 0, 0)

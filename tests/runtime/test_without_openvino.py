@@ -14,7 +14,6 @@ from levit.runtime.int8_arithmetic import has_exact_int8
 from levit.runtime.model_resolution import find_artifact
 from levit.runtime.native_check import evaluate
 from tests.conftest import EXAMPLES, ROOT
-from tests.runtime.native_library import _library, native_library  # noqa: F401  # fixtures
 from tests.runtime.small_model import write_checkpoint
 
 pytestmark = pytest.mark.usefixtures("native_library")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from levit.serving.application import create_application
 from levit.serving.options import ServiceOptions
 from levit.serving.served_model import NamedModel
 from levit.serving.service import Service
+from levit.spec.artifact import Artifact
 from tests.runtime.small_model import color_artifact, write_checkpoint
 from tests.serving.memory_connection import connections
 from tests.serving.page_browser import find_browser, launched_browser, opened_pages, running_service
@@ -36,10 +38,10 @@ def png(red: int, green: int, blue: int) -> bytes:
 class GatedEngine(FakeEngine):
     """Engine of colors that computes only while its gate is open; `started` counts the batches that have begun."""
 
-    def __init__(self) -> None:
+    def __init__(self, artifact: Artifact | None = None) -> None:
         self.gate = threading.Event()
         self.started = threading.Semaphore(0)
-        super().__init__(color_artifact(), self._wait)
+        super().__init__(artifact or color_artifact(), self._wait)
 
     def _wait(self, batch: np.ndarray) -> np.ndarray:
         self.started.release()
@@ -64,25 +66,34 @@ Run = Callable[..., None]
 
 
 @pytest.fixture(params=[create_application, connections], ids=["application", "connection"])
-def run(request: pytest.FixtureRequest) -> Run:
+def run(request: pytest.FixtureRequest) -> Iterator[Run]:
     """Run a coroutine function with a service in this process; the gate is open unless the test closes it.
 
     Requests go to the application, as of any ASGI server, or through a connection of the service's own server.
     """
 
-    def run(test: Callable[[Running], Awaitable[None]], *, is_loaded: bool = True, **options: Any) -> None:
-        asyncio.run(_run(test, request.param, is_loaded, options))
+    def run(
+        test: Callable[[Running], Awaitable[None]],
+        *,
+        is_loaded: bool = True,
+        artifact: Artifact | None = None,
+        **options: Any,
+    ) -> None:
+        asyncio.run(_run(test, request.param, GatedEngine(artifact), options, is_loaded=is_loaded))
 
-    return run
+    interval = sys.getswitchinterval()
+    yield run
+    sys.setswitchinterval(interval)  # a service that has loaded its models shortens it
 
 
 async def _run(
     test: Callable[[Running], Awaitable[None]],
     open_application: Callable[[Service], Any],
-    is_loaded: bool,
+    engine: GatedEngine,
     options: dict[str, Any],
+    *,
+    is_loaded: bool,
 ) -> None:
-    engine = GatedEngine()
     engine.gate.set()
     service = Service([NamedModel("colors", ModelOptions(engine))], ServiceOptions(**options))
     running = Running(service, open_application(service), engine)

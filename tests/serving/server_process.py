@@ -65,6 +65,11 @@ class ServerProcess:
         return self.process.returncode, errors
 
 
+def read_all(connection: socket.socket) -> bytes:
+    """What a server sends until it closes the connection."""
+    return b"".join(iter(lambda: connection.recv(65_536), b""))
+
+
 def form(files: Iterable[tuple[str, bytes]]) -> tuple[bytes, dict[str, str]]:
     """Body and headers of a form with files."""
     parts = [

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 import levit
+from levit.serving import explanation_routes
+from levit.serving.application import create_application
 from tests.conftest import EXAMPLES
 from tests.serving.page_browser import running_service
+from tests.serving.requests import request
 
 CAT = (EXAMPLES / "cat.jpg").read_bytes()
 
@@ -90,3 +93,20 @@ def test_an_explanation_counts_its_forward_passes(tmp_path):
         status, values = post(url, "/explanations/fruit", CAT)
         assert (status, values) == (413, {"error": "197 images are more than the service takes at once, 196"})
         assert post(url, "/explanations/fruit?method=cam", CAT)[0] == 200
+
+
+# Each connection in memory has an application of its own.
+@pytest.mark.parametrize("run", [create_application], ids=["application"], indirect=True)
+def test_the_explainer_of_a_model_is_made_once_and_responses_are_kept_by_no_cache(run, monkeypatch):
+    made, make = [], explanation_routes._explainer
+    monkeypatch.setattr(explanation_routes, "_explainer", lambda served: made.append(served.name) or make(served))
+
+    async def test(running):
+        for model in ("colors", "default"):
+            response = await request(running.application, "POST", f"/explanations/{model}", CAT)
+            assert response.status == 200
+            assert response.headers["server-timing"].startswith("total;dur=")
+            assert response.headers["cache-control"] == "no-store"
+        assert made == ["colors"]
+
+    run(test, capacity=200)

@@ -6,22 +6,27 @@ import threading
 import pytest
 
 from levit.serving.deadlines import Deadline
-from levit.serving.errors import RequestError
+from levit.serving.errors import DisconnectedError
 from tests.serving.requests import Connection
 
 
-def test_work_that_ends_after_its_deadline_reports_nothing_to_the_event_loop(run):
+def test_work_that_ends_after_its_request_reports_nothing_to_the_event_loop(run):
     async def test(running):
         reported = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
-        gate, ended = threading.Event(), threading.Event()
+        started, gate, ended = threading.Event(), threading.Event(), threading.Event()
 
         def work():
+            started.set()
             gate.wait(600)
             ended.set()
 
-        with pytest.raises(RequestError, match="no result within"):
-            await running.service.explain(work, Deadline(0.01), Connection([]).receive)
+        connection = Connection([])
+        explaining = asyncio.create_task(running.service.explain(work, Deadline(600), connection.receive))
+        assert await asyncio.to_thread(started.wait, 600)
+        connection.disconnect()
+        with pytest.raises(DisconnectedError):
+            await explaining
         gate.set()
         assert await asyncio.to_thread(ended.wait, 600)
         await running.service.explain(lambda: None, Deadline(600), Connection([]).receive)  # after it in the one thread

@@ -22,7 +22,7 @@ def test_triton_loads_a_numbered_version_with_a_configuration_and_labels(exporte
     """docs.nvidia.com/deeplearning/triton-inference-server: Model Repository, Model Configuration."""
     folder = tmp_path / "fruit"
     write_model_repository(exported, folder, "triton")
-    assert sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()) == [
+    assert sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()) == [
         "fruit/1/model.onnx", "fruit/config.pbtxt", "fruit/labels.txt",
     ]  # fmt: skip
     assert (folder / "fruit" / "labels.txt").read_text(encoding="utf-8").splitlines() == list(LABELS)

@@ -13,17 +13,11 @@ from http.client import HTTPConnection, HTTPException
 import pytest
 
 from tests.conftest import EXAMPLES
-from tests.serving.server_process import ServerProcess, form
+from tests.marks import needs_signals
+from tests.serving.server_process import ServerProcess, form, read_all
 
 CAT = (EXAMPLES / "cat.jpg").read_bytes()
 HEAD = b"POST /predictions/fruit HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(CAT)
-
-
-def read_all(connection) -> bytes:
-    content = b""
-    while part := connection.recv(65_536):
-        content += part
-    return content
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess:
@@ -56,7 +50,7 @@ def test_the_address_and_the_models_are_printed_when_they_are_ready(server):
         (["--max-body", "0"], "levit: --max-body is 0: give a finite number above 0\n"),
         (["--cors", "a.example"], "levit: --cors is 'a.example': give SCHEME://HOST or SCHEME://HOST:PORT, such as "),
         (["--api-keys", "missing.txt"], "levit: missing.txt cannot be read (No such file or directory)\n"),
-        (["--host", "host.invalid"], "levit: cannot listen on host.invalid:0 ("),
+        (["--host", "192.0.2.1"], "levit: cannot listen on 192.0.2.1:0 ("),  # of no machine (RFC 5737)
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -74,6 +68,7 @@ def test_a_port_that_is_in_use_is_one_line(server, fruit):
     assert result.stderr.endswith("give another --port\n")
 
 
+@needs_signals
 def test_sigterm_finishes_the_accepted_requests_and_exits_with_0(own_server):
     """Requests of several connections while the signal comes: each gets a prediction, a refusal, or no connection."""
 
@@ -104,6 +99,7 @@ def test_sigterm_finishes_the_accepted_requests_and_exits_with_0(own_server):
     assert statuses.count(200) >= 12
 
 
+@needs_signals
 def test_sigterm_loses_no_request_that_is_being_computed(own_server):
     body, headers = form((f"{index}.jpg", CAT) for index in range(200))
     with ThreadPoolExecutor(1) as pool:
@@ -117,6 +113,7 @@ def test_sigterm_loses_no_request_that_is_being_computed(own_server):
     assert {prediction["labels"][0]["name"] for prediction in predictions} == {predictions[0]["labels"][0]["name"]}
 
 
+@needs_signals
 def test_a_half_sent_body_does_not_delay_the_end(own_server):
     with own_server.connect() as connection:
         connection.sendall(HEAD + CAT[:100])
@@ -125,6 +122,7 @@ def test_a_half_sent_body_does_not_delay_the_end(own_server):
         assert read_all(connection).startswith(b"HTTP/1.1 503 ")
 
 
+@needs_signals
 def test_ctrl_c_ends_with_0(own_server):
     assert own_server.stop(signal.SIGINT) == (0, "")
 
@@ -200,6 +198,7 @@ def test_a_refusal_before_the_body_leaves_the_connection_open(server):
         assert read_all(connection).startswith(b"HTTP/1.1 200 OK")
 
 
+@needs_signals
 def test_a_service_for_other_machines_without_keys_warns(fruit, tmp_path):
     with ServerProcess(fruit, "--host", "0.0.0.0", "--drain", "0", cache=tmp_path) as process:
         code, errors = process.stop()

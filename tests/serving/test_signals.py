@@ -6,7 +6,10 @@ import signal
 import pytest
 
 from tests.conftest import EXAMPLES
-from tests.serving.server_process import ServerProcess
+from tests.marks import needs_signals
+from tests.serving.server_process import ServerProcess, read_all
+
+pytestmark = needs_signals
 
 CAT = (EXAMPLES / "cat.jpg").read_bytes()
 ATTEMPTS = 100_000  # requests for a state that comes at once
@@ -35,10 +38,6 @@ def drain(server: ServerProcess) -> None:
         if server.request("GET", "/readyz").status == 503:
             return
     pytest.fail("the server is ready after SIGTERM")
-
-
-def read_all(connection) -> bytes:
-    return b"".join(iter(lambda: connection.recv(65_536), b""))
 
 
 def test_ctrl_c_leaves_out_the_draining(patient_server):

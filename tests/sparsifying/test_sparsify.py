@@ -206,6 +206,19 @@ def test_a_network_with_other_masks_is_not_the_fine_tuned_one(checkpoint, photos
     assert not (tmp_path / "out").exists()
 
 
+def test_a_network_without_a_head_is_refused(photos, tmp_path):
+    backbone = random_checkpoint(small_architecture(num_classifiers=0))
+    with pytest.raises(levit.ExportError, match=r"^random: the network has no classification head: "):
+        levit.sparsify(backbone, photos, tmp_path / "out", sparsity=0.5)
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_without_labels_are_refused_for_the_accuracy(checkpoint, photos, tmp_path):
+    with pytest.raises(levit.DataError, match=r"0\.png has no label, or several: measuring accuracy"):
+        levit.sparsify(checkpoint, photos, tmp_path / "out", sparsity=0.5, images=1, evaluation=photos / "LABEL_0")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given
 
@@ -136,3 +137,20 @@ def test_other_layers_than_those_of_the_paper_are_detected(fields):
 
 def test_padding_after_the_image_keeps_the_grid():
     assert Architecture(padding=(0, 1)).stage_grids == Architecture().stage_grids
+
+
+def test_numbers_and_arrays_of_numpy_are_those_of_python():
+    fields = Architecture().to_dict() | {"image_size": np.array([224, 224]), "num_channels": np.int64(3)}
+    fields |= {name: np.array(fields[name]) for name in ("hidden_sizes", "depths", "mlp_ratio")}
+    fields["key_dim"] = [np.int32(size) for size in fields["key_dim"]]
+    fields["downsamples"] = [{**down, "stride": np.int64(2)} for down in fields["downsamples"]]
+    architecture = Architecture.from_dict(fields)
+    assert json.dumps(architecture.to_dict()) == json.dumps(Architecture().to_dict())
+    assert hash(architecture) == hash(Architecture())
+
+
+def test_a_network_has_a_limited_number_of_stages_and_blocks():
+    with pytest.raises(ConfigError, match=r"^hidden_sizes: 101 entries, but a network has at most 100 stages$"):
+        Architecture(hidden_sizes=(128,) * 101)
+    with pytest.raises(ConfigError, match=r"^depths: more than 1000 blocks \(\[500, 500, 1\]\)$"):
+        Architecture(depths=(500, 500, 1))

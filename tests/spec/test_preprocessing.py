@@ -18,6 +18,12 @@ def test_to_dict_and_from_dict_are_inverse_through_json(preprocessing):
     assert Preprocessing.from_dict(json.loads(json.dumps(preprocessing.to_dict()))) == preprocessing
 
 
+def test_a_field_of_a_newer_version_is_named():
+    values = Preprocessing.for_image_size((64, 64)).to_dict() | {"padding": 3}
+    with pytest.raises(ConfigError, match=r"^padding: unknown field of a preprocessing: written by a newer levit\?$"):
+        Preprocessing.from_dict(values)
+
+
 def test_a_result_that_does_not_fit_the_network_is_an_error():
     Preprocessing(resize=300, crop=(64, 64)).check_fits((64, 64))
     Preprocessing(resize=(64, 32), crop=None).check_fits((64, 32))

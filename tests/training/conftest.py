@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from PIL import Image
 
 import levit
@@ -23,10 +25,21 @@ from tests.training.runs import COLORS, TINY
 from tests.training.tiny import CLASSES, photo, save_levit
 
 
-@pytest.fixture(autouse=True)
-def _seeded_generator():
-    """Augmentation seeds torch's generator; without this, tests would depend on their order."""
-    torch.manual_seed(0)
+@pytest.fixture(autouse=True, scope="package")
+def _only_the_cpu() -> Iterator[None]:
+    """Train on the CPU, on which equal runs have equal bits; so do processes that inherit the variable."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CUDA_VISIBLE_DEVICES", "")
+        for kind in (torch.accelerator, torch.cuda):
+            patch.setattr(kind, "is_available", lambda: False)
+        yield
+
+
+@pytest.fixture(scope="module")
+def accelerator() -> Accelerator:
+    """A single process that computes in fp32."""
+    AcceleratorState._reset_state()  # a run in this process may have had another precision
+    return Accelerator(cpu=True, mixed_precision="no")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 
 import timm
 import torch
+import transformers
 from torch import nn
 
 import levit
@@ -18,7 +19,7 @@ from levit.training.teacher import Teacher, TeacherEnsemble, build_teacher, comb
 from levit.training.teacher_opening import load_teachers, open_teacher_of_run
 from levit.training.teacher_options import TeacherOptions
 from levit.training.teacher_process import TeacherProcess
-from tests.training.tiny import CLASSES, TIMM_NETWORK, config, trained
+from tests.training.tiny import CLASSES, TIMM_NETWORK, config, label_names, trained
 
 STUDENT = Preprocessing.for_image_size((32, 32))
 PIXELS = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(1))
@@ -71,6 +72,15 @@ def save_timm_network(folder: Path) -> Path:
     config_of_data = {"input_size": (3, 64, 64), "mean": (0.5,) * 3, "std": (0.25,) * 3, "crop_pct": 1.0}
     timm.models.save_for_hf(network, folder, labels, safe_serialization=True, data_config=config_of_data)
     return folder
+
+
+def save_resnet(folder: Path, classes: Sequence[str] = CLASSES) -> nn.Module:
+    """Write a tiny ResNet of transformers, without an image processor."""
+    sizes = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
+    shape = transformers.ResNetConfig(**sizes, **label_names(classes))
+    network = trained(transformers.ResNetForImageClassification(shape))
+    network.save_pretrained(folder)
+    return network
 
 
 def assert_close(logits: torch.Tensor, expected: torch.Tensor) -> None:

@@ -190,6 +190,7 @@ def train_blocked(options: TrainingOptions, field: str, count: int, file: Path) 
 
 def _call(target: Callable[..., None], arguments: tuple[Any, ...], environment: dict[str, str]) -> None:
     os.environ.update(environment)
+    torch.accelerator.is_available = lambda: False  # as in the process of the tests
     torch.set_num_threads(1)
     target(*arguments)
 

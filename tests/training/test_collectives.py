@@ -1,10 +1,7 @@
-"""Collective operations; test_interruption.py runs them on two processes."""
+"""Collective operations; test_several_processes.py runs them on two."""
 
 import numpy as np
-import pytest
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from torch import nn
 
 from levit.training.collectives import (
@@ -14,12 +11,6 @@ from levit.training.collectives import (
     broadcast_network,
     gather_rows,
 )
-
-
-@pytest.fixture(scope="module")
-def accelerator():
-    AcceleratorState._reset_state()  # a run in this process may have had another precision
-    return Accelerator(cpu=True, mixed_precision="no")
 
 
 def test_a_single_process_keeps_its_values(accelerator):

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,10 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
+from torch.distributed import distributed_c10d
 
 from levit.errors import LevitError
-from levit.training import signals
+from levit.training import control_group, signals
 from levit.training.collectives import all_reduce_flags
 from levit.training.control_group import connection_errors, long_work, sum_in_control_group, wait_for_all
 from levit.training.environment import build_accelerator
@@ -30,14 +29,14 @@ LONG = 10.0 * TIMEOUT  # seconds; a test that waits as long for the limit of a c
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="gloo connects processes on Unix")
 
 
-def run_together(processes: Any, target: Any, folder: Path, seconds: float = LONG) -> list[int | None]:
-    """Call a function in two processes that are connected, and wait for each other as long; return their exit codes."""
-    return wait(start_group(processes, call_connected, (target, folder, seconds), count=2))
+def run_together(processes: Any, target: Any, folder: Path) -> list[int | None]:
+    """Call a function in two processes that are connected; return their exit codes."""
+    return wait(start_group(processes, call_connected, (target, folder), count=2))
 
 
-def call_connected(target: Any, folder: Path, seconds: float) -> None:
+def call_connected(target: Any, folder: Path) -> None:
     options = RunOptions(out=str(folder), precision="fp32", report_to="none")
-    accelerator = build_accelerator(options, timeout=timedelta(seconds=seconds))
+    accelerator = build_accelerator(options, timeout=timedelta(seconds=LONG))
     sum_in_control_group([1])  # both have connected
     try:
         target(accelerator, folder)
@@ -80,16 +79,16 @@ def test_a_process_that_is_killed_ends_the_other_at_once(processes, tmp_path, ta
 
 
 def stop_first(accelerator: Accelerator, folder: Path) -> None:
+    distributed_c10d._set_pg_timeout(timedelta(seconds=3), control_group._control_group())
     with long_work(accelerator):
         if accelerator.is_main_process:
-            (folder / "stopped").write_text(str(os.getpid()))
             os.kill(os.getpid(), signal.SIGSTOP)
         # The other one reaches the end of the block.
 
 
 @pytest.mark.slow
 def test_a_process_that_stops_ends_the_other_within_the_limit(processes, tmp_path):
-    first, second = start_group(processes, call_connected, (stop_first, tmp_path, 3.0), count=2)
+    first, second = start_group(processes, call_connected, (stop_first, tmp_path), count=2)
     assert wait([second]) == [FAILURE]
     first.kill()
     assert "ended or does not respond (" in (tmp_path / "error-1").read_text()
@@ -97,17 +96,27 @@ def test_a_process_that_stops_ends_the_other_within_the_limit(processes, tmp_pat
 
 
 def work_long(accelerator: Accelerator, folder: Path) -> None:
-    with long_work(accelerator):
+    """The first process works until it has exchanged some heartbeats: the limit of each is that of a wait."""
+    heartbeats, exchange = threading.Semaphore(0), control_group._Heartbeat._exchange
+
+    def count(heartbeat: Any) -> bool:
+        goes_on = exchange(heartbeat)
+        heartbeats.release()
+        return goes_on
+
+    control_group._Heartbeat._exchange = count  # this process ends with the call
+    with long_work(accelerator, heartbeat_seconds=0.01):
         if accelerator.is_main_process:
-            time.sleep(12.0)
+            for _ in range(5):
+                assert heartbeats.acquire(timeout=TIMEOUT)
             (folder / "done").touch()
     assert (folder / "done").exists()
     assert all_reduce_flags([False, True], accelerator) == [False, True]
 
 
 @pytest.mark.slow
-def test_long_work_of_one_process_may_take_longer_than_the_limit(processes, tmp_path):
-    assert run_together(processes, work_long, tmp_path, seconds=6.0) == [0, 0]
+def test_heartbeats_are_exchanged_during_the_long_work_of_one_process(processes, tmp_path):
+    assert run_together(processes, work_long, tmp_path) == [0, 0]
 
 
 def fail_first(accelerator: Accelerator, folder: Path) -> None:
@@ -156,9 +165,7 @@ def test_a_second_sigterm_ends_the_wait_for_another_process(processes, tmp_path)
     assert run_together(processes, signal_twice, tmp_path) == [0, 0]
 
 
-def test_a_single_process_does_not_wait():
-    AcceleratorState._reset_state()
-    accelerator = Accelerator(cpu=True, mixed_precision="no")
+def test_a_single_process_does_not_wait(accelerator):
     with long_work(accelerator):
         pass
     wait_for_all(accelerator)

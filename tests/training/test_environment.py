@@ -23,7 +23,6 @@ def test_another_precision_is_kept(precision):
     assert choose_precision(precision) == precision
 
 
-@pytest.mark.skipif(torch.accelerator.is_available(), reason="this machine computes fp16")
 def test_fp16_needs_a_gpu():
     with pytest.raises(ConfigError, match=r"^precision is fp16, which needs a GPU: use bf16 or fp32"):
         choose_precision("fp16")

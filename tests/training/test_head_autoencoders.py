@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from accelerate import Accelerator
 
 import levit
 from levit.checkpoints.transformers_configuration import config_from_architecture
@@ -79,13 +78,13 @@ def test_the_file_of_vitcod_is_read_as_the_same_network(student, tmp_path):
     assert relative(run_reference(read.weights, read.architecture, images.numpy())["logits"], expected) < 1e-5
 
 
-def test_the_loss_has_all_reconstruction_losses(student):
+def test_the_loss_has_all_reconstruction_losses(student, accelerator):
     batch = Microbatch(torch.randn(4, 3, 64, 64), torch.eye(5)[:4])
     loss = Loss(label_smoothing=0.1, class_weights=None, is_multi_label=False, distillation=TeacherOptions())
     student.train()
     losses = [
         TrainingStep(
-            model=SimpleNamespace(prepared=student), accelerator=Accelerator(cpu=True), loss=loss, teacher=None,
+            model=SimpleNamespace(prepared=student), accelerator=accelerator, loss=loss, teacher=None,
             options=OptimizerOptions(), seed=0, autoencoders=autoencoders,
         )._forward(batch)[0]
         for autoencoders in ((), find_head_autoencoders(student))

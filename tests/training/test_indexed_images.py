@@ -11,6 +11,7 @@ from levit.data.open_data import open_data
 from levit.errors import DataError, LevitWarning
 from levit.training.indexed_images import estimate_copy_size, index_images, index_unlabeled_images, needs_copy
 from tests.data.datasets_on_disk import png, write_parquet
+from tests.data.listed_dataset import ListedDataset
 from tests.training.tiny import CLASSES
 
 
@@ -22,19 +23,9 @@ def rows(images):
     return [(images.image(number), images.labels(number), images.name(number)) for number in range(len(images))]
 
 
-class MultiLabel:
-    """Data set with two labels for one image and none for the other."""
-
-    name, classes, is_multi_label, is_any_label_correct, is_grouped = "several", CLASSES, True, False, False
-
-    def __len__(self):
-        return 2
-
-    def __iter__(self):
-        return iter([LabeledImage(png(1), (0, 2), "1.png"), LabeledImage(png(2), (), "2.png")])
-
-    def sha256(self):
-        return ""
+MULTI_LABEL = ListedDataset(
+    [LabeledImage(png(1), (0, 2), "1.png"), LabeledImage(png(2), (), "2.png")], CLASSES, is_multi_label=True
+)
 
 
 @pytest.mark.parametrize("kind", ["folder", "parquet"])
@@ -83,7 +74,7 @@ def test_files_without_a_label_are_left_out(tmp_path):
 
 
 def test_multi_label_images_without_a_label_are_kept(tmp_path):
-    assert [labels for _, labels, _ in rows(index(MultiLabel(), tmp_path))] == [(0, 2), ()]
+    assert [labels for _, labels, _ in rows(index(MULTI_LABEL, tmp_path))] == [(0, 2), ()]
 
 
 def test_data_without_any_label_is_an_error(tmp_path):
@@ -110,7 +101,7 @@ def test_an_error_leaves_an_earlier_copy_unchanged(parquet, tmp_path):
     assert rows(before) == [tuple(item) for item in open_data(parquet)]
 
 
-class Unread(MultiLabel):
+class Unread(ListedDataset):
     """Data set whose images must not be read again."""
 
     def __iter__(self):
@@ -118,10 +109,10 @@ class Unread(MultiLabel):
 
 
 def test_a_process_that_does_not_write_has_the_same_images_without_reading_the_data(tmp_path):
-    writer = index(MultiLabel(), tmp_path)
-    assert rows(index(Unread(), tmp_path, writes=False)) == rows(writer)
-    stores = [index_unlabeled_images(MultiLabel(), tmp_path / "unlabeled")]
-    stores.append(index_unlabeled_images(Unread(), tmp_path / "unlabeled", writes=False))
+    writer, unread = index(MULTI_LABEL, tmp_path), Unread(MULTI_LABEL.items, CLASSES, is_multi_label=True)
+    assert rows(index(unread, tmp_path, writes=False)) == rows(writer)
+    stores = [index_unlabeled_images(MULTI_LABEL, tmp_path / "unlabeled")]
+    stores.append(index_unlabeled_images(unread, tmp_path / "unlabeled", writes=False))
     unlabeled, reread = ([(s.image(n), s.labels(n), s.name(n)) for n in range(len(s))] for s in stores)
     assert unlabeled == reread == [(content, (), name) for content, _, name in rows(writer)]
 

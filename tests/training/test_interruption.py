@@ -63,12 +63,6 @@ CACHED = {"distillation": "soft", "teacher_views": 2, "cutmix": 1.0, "ema": 0.9,
 needs_sigkill = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 
 
-@pytest.fixture
-def options(run_options: TrainingOptions) -> TrainingOptions:
-    """Options of a run of six steps."""
-    return run_options
-
-
 @pytest.mark.parametrize(
     "values",
     [
@@ -79,11 +73,11 @@ def options(run_options: TrainingOptions) -> TrainingOptions:
     ],
 )
 def test_a_run_that_is_stopped_after_any_step_is_resumed_to_the_same_bits(
-    options: TrainingOptions, tmp_path: Path, values: dict[str, Any]
+    run_options: TrainingOptions, tmp_path: Path, values: dict[str, Any]
 ) -> None:
     if values in (DISTILLED, CACHED):
         values = {**values, "teacher": str(save_levit(tmp_path / "teacher", COLORS))}
-    options = options.with_values(**values)
+    options = run_options.with_values(**values)
     train(options)
     stopped = options.with_values(out=str(tmp_path / "stopped"), resume=True)
     for steps in (1, 2, 2):  # within an epoch, at its end, and across two epochs
@@ -92,8 +86,8 @@ def test_a_run_that_is_stopped_after_any_step_is_resumed_to_the_same_bits(
     assert_same_run(options.run.out, stopped.run.out)
 
 
-def test_a_run_that_is_stopped_before_its_first_step_starts_again(options: TrainingOptions, tmp_path: Path) -> None:
-    options = options.with_values(epochs=1)
+def test_a_run_that_is_stopped_before_its_first_step_starts_again(run_options: TrainingOptions, tmp_path: Path) -> None:
+    options = run_options.with_values(epochs=1)
     train(options)
     stopped = options.with_values(out=str(tmp_path / "stopped"), resume=True)
     assert not run_training(stopped, [StopAtStart()]).is_complete
@@ -103,18 +97,18 @@ def test_a_run_that_is_stopped_before_its_first_step_starts_again(options: Train
 
 
 def test_a_run_that_is_stopped_during_validation_is_resumed_to_the_same_bits(
-    options: TrainingOptions, tmp_path: Path
+    run_options: TrainingOptions, tmp_path: Path
 ) -> None:
-    train(options)
-    stopped = options.with_values(out=str(tmp_path / "stopped"), resume=True)
+    train(run_options)
+    stopped = run_options.with_values(out=str(tmp_path / "stopped"), resume=True)
     assert not run_training(stopped, [StopInValidation()]).is_complete
     state = load_state(Path(stopped.run.out))
     assert state is not None
     assert (state.progress.epoch, state.progress.step) == (0, 3)
     assert train(stopped).is_complete
-    assert_same_run(options.run.out, stopped.run.out)
+    assert_same_run(run_options.run.out, stopped.run.out)
     row = read_results(stopped.run.out)[0]  # the steps before the signal count
-    images = 3 * options.optimizer.batch_size
+    images = 3 * run_options.optimizer.batch_size
     assert row["seconds"] == pytest.approx(state.progress.seconds)
     assert row["images_per_second"] == pytest.approx(images / state.progress.seconds)
 
@@ -137,9 +131,9 @@ class SignalWhileWaiting:
     ids=["before a step", "between two microbatches"],
 )
 def test_a_signal_ends_the_wait_for_a_batch_that_never_arrives(
-    options: TrainingOptions, tmp_path: Path, accumulate: int, count: int, number: signal.Signals
+    run_options: TrainingOptions, tmp_path: Path, accumulate: int, count: int, number: signal.Signals
 ) -> None:
-    options = options.with_values(accumulate=accumulate)
+    options = run_options.with_values(accumulate=accumulate)
     train(options)
     stopped = options.with_values(out=str(tmp_path / "stopped"), resume=True)
     with lock_run_directory(stopped):
@@ -154,19 +148,19 @@ def test_a_signal_ends_the_wait_for_a_batch_that_never_arrives(
 
 
 def test_a_signal_while_an_image_is_read_damages_no_image(
-    options: TrainingOptions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run_options: TrainingOptions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names: list[str] = []
 
     def open_and_signal(*arguments: Any, **values: Any) -> Any:
         names.append(arguments[1])
-        if len(names) == options.optimizer.batch_size + 3:  # in the second step
+        if len(names) == run_options.optimizer.batch_size + 3:  # in the second step
             signal.raise_signal(signal.SIGINT)
         return opened_file(*arguments, **values)
 
     monkeypatch.setattr(decoding, "opened_file", open_and_signal)
-    assert not train(options, on_bad_image="fail").is_complete
-    state = load_state(Path(options.run.out))
+    assert not train(run_options, on_bad_image="fail").is_complete
+    state = load_state(Path(run_options.run.out))
     assert state is not None
     assert (state.progress.epoch, state.progress.step) == (0, 1)
     assert "StopRequested" not in capsys.readouterr().err
@@ -175,9 +169,9 @@ def test_a_signal_while_an_image_is_read_damages_no_image(
 @pytest.mark.slow
 @needs_sigkill
 def test_a_run_that_is_killed_at_each_kind_of_moment_is_resumed_to_the_same_bits(
-    options: TrainingOptions, processes: BaseContext, tmp_path: Path
+    run_options: TrainingOptions, processes: BaseContext, tmp_path: Path
 ) -> None:
-    options = options.with_values(save_minutes=AFTER_EVERY_STEP)
+    options = run_options.with_values(save_minutes=AFTER_EVERY_STEP)
     assert wait(start(processes, options)) == [0]
     killed = options.with_values(out=str(tmp_path / "killed"), resume=True)
     moments = [
@@ -193,9 +187,9 @@ def test_a_run_that_is_killed_at_each_kind_of_moment_is_resumed_to_the_same_bits
 @pytest.mark.slow
 @needs_sigkill
 def test_a_run_that_is_killed_while_it_saves_is_resumed_to_the_same_bits(
-    options: TrainingOptions, processes: BaseContext, tmp_path: Path
+    run_options: TrainingOptions, processes: BaseContext, tmp_path: Path
 ) -> None:
-    options = options.with_values(save_minutes=AFTER_EVERY_STEP)
+    options = run_options.with_values(save_minutes=AFTER_EVERY_STEP)
     assert wait(start(processes, options)) == [0]
     killed = options.with_values(out=str(tmp_path / "killed"), resume=True)
     run = tmp_path / "killed"
@@ -209,27 +203,27 @@ def test_a_run_that_is_killed_while_it_saves_is_resumed_to_the_same_bits(
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups")
-def test_ctrl_c_stops_the_command_and_its_workers_and_a_line_says_how_to_continue(options: TrainingOptions) -> None:
-    arguments = Path(options.run.out).with_suffix(".yaml")
-    endless = options.with_values(epochs=2000, workers=2, save_minutes=AFTER_EVERY_STEP)
+def test_ctrl_c_stops_the_command_and_its_workers_and_a_line_says_how_to_continue(run_options: TrainingOptions) -> None:
+    arguments = Path(run_options.run.out).with_suffix(".yaml")
+    endless = run_options.with_values(epochs=2000, workers=2, save_minutes=AFTER_EVERY_STEP)
     arguments.write_text(yaml.safe_dump(endless.to_flat()))
     command = [sys.executable, "-m", "levit", "train", "--config", str(arguments)]
     process = subprocess.Popen(
         command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
     with killed_at_end(process):
-        wait_until((Path(options.run.out) / "last" / "training_state.pt").exists)
+        wait_until((Path(run_options.run.out) / "last" / "training_state.pt").exists)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130
     assert "the same command with --resume continues" in errors
     assert "Traceback" not in errors
-    assert load_state(Path(options.run.out)) is not None
+    assert load_state(Path(run_options.run.out)) is not None
 
 
-def test_weights_that_are_not_finite_do_not_replace_the_last_finite_ones(options: TrainingOptions) -> None:
+def test_weights_that_are_not_finite_do_not_replace_the_last_finite_ones(run_options: TrainingOptions) -> None:
     """A run diverges when it is resumed with another learning rate; another run starts from its last weights."""
-    steady = options.with_values(epochs=1)
+    steady = run_options.with_values(epochs=1)
     run = train(steady).folder
     finite = read_tensors(run)
     wild = steady.with_values(epochs=2, lr=1e30, clip=0.0, warmup_epochs=0.0)
@@ -242,12 +236,12 @@ def test_weights_that_are_not_finite_do_not_replace_the_last_finite_ones(options
 
 
 def test_files_that_a_kill_at_the_very_end_left_out_are_written_when_the_run_is_resumed(
-    options: TrainingOptions,
+    run_options: TrainingOptions,
 ) -> None:
-    run = train(options, epochs=1).folder
+    run = train(run_options, epochs=1).folder
     average = (run / "ema" / "model.safetensors").read_bytes()
     shutil.rmtree(run / "ema")
     (run / "results.csv").unlink()
-    train(options, epochs=1, resume=True)
+    train(run_options, epochs=1, resume=True)
     assert (run / "ema" / "model.safetensors").read_bytes() == average
     assert len(read_results(run)) == 1

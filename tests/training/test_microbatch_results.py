@@ -2,17 +2,9 @@
 
 import pytest
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 
 from levit.training.failures import NonFiniteError
 from levit.training.microbatch_results import MicrobatchResult, read_results
-
-
-@pytest.fixture(scope="module")
-def accelerator():
-    AcceleratorState._reset_state()  # a run in this process may have had another precision
-    return Accelerator(cpu=True, mixed_precision="no")
 
 
 def result(step, loss, correct=1, images=4):

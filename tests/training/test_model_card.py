@@ -7,21 +7,10 @@ import pytest
 from huggingface_hub import ModelCard
 
 from levit.training.card_sources import DataSource
-from levit.training.model_card import CardFacts, CardWeights, code, write_model_card
+from levit.training.model_card import CardWeights, code, write_model_card
 from levit.training.options import TrainingOptions
+from tests.training.card_facts import FACTS, ROW
 
-CLASSES = ("cat", "dog", "a|b `c`\n# d")
-ROW = {
-    "epoch": 1, "train_loss": 1.5, "loss": 1.0, "top1": 0.5, "top5": 0.9, "f1": 0.4, "ema_loss": 0.9, "ema_top1": 0.6,
-    "ema_top5": 0.95, "ema_f1": 0.45, "seconds": 60.0,
-}  # fmt: skip
-FACTS = CardFacts(
-    options=TrainingOptions.from_flat(data="pets", out="run", epochs=2, ema=0.9), name="pets", classes=CLASSES,
-    counts=(100, 30, 7), num_training=137, num_unlabeled=0, num_outliers=0, num_validation=40,
-    data=DataSource("pets", "imagefolder", None), validation="its validation split", is_multi_label=False,
-    is_levit=True, is_stock=True, parameters=7_600_000, image_size=(96, 128), hardware="1 x cpu in bf16",
-    versions="levit 0.1.0", base_model="facebook/levit-128S", license="apache-2.0",
-)  # fmt: skip
 WEIGHTS = CardWeights(
     epoch=1, kind="average", is_best=True, history=[ROW, {**ROW, "epoch": 2, "ema_top1": 0.55}], is_complete=True,
     num_classes=3,

@@ -9,7 +9,7 @@ import torch
 from levit.training.model_card_writer import CARD_FILE, ModelCardWriter, collect_facts
 from levit.training.run_data import RunData
 from levit.training.run_state import LAST, STATE_FILE
-from tests.training.test_model_card_writer import progress
+from tests.training.card_facts import progress
 from tests.training.tiny import TIMM_NETWORK, save_levit
 
 

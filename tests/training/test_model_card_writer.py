@@ -5,20 +5,13 @@ import pytest
 from levit.errors import CheckpointError
 from levit.training.model_card_writer import CARD_FILE, ModelCardWriter, is_written_by_levit, write_card
 from levit.training.progress import Progress
-from tests.training.test_model_card import FACTS, ROW
+from tests.training.card_facts import FACTS, ROW, progress
 
 
 @pytest.fixture
 def run(tmp_path):
     (tmp_path / "ema").mkdir()
     return tmp_path
-
-
-def progress(epochs, **values):
-    history = [{**ROW, "epoch": epoch, "ema_top1": 0.1 * epoch} for epoch in range(1, epochs + 1)]
-    return Progress(
-        **{"epoch": epochs, "history": history, "best": 0.1, "best_epoch": 1, "best_weights": "average"} | values
-    )
 
 
 def test_the_cards_follow_the_epochs(run):

@@ -1,7 +1,6 @@
 """The run directory: its lock, the options of its run, and free space."""
 
 import errno
-import os
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -22,6 +21,7 @@ from levit.training.output_directory import (
     write_arguments,
 )
 from levit.training.recipe import read_recipe
+from tests.marks import needs_permissions
 
 
 @pytest.fixture
@@ -56,13 +56,13 @@ def test_a_directory_with_other_files_is_an_error(options, run):
 
 def test_a_file_is_not_a_directory(options, run):
     run.write_text("")
-    with pytest.raises(ConfigError, match=r"^out is .*run, which cannot be written \(File exists\)"):
+    with pytest.raises(ConfigError, match=r"^out is .*run, which cannot be written \("):
         start(options())
-    with pytest.raises(ConfigError, match=r"^out is .*run/deeper, which cannot be written \(Not a directory\)"):
+    with pytest.raises(ConfigError, match=r"^out is .*run.deeper, which cannot be written \("):
         start(options(out=str(run / "deeper")))
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may write everywhere")
+@needs_permissions
 def test_a_directory_without_write_permission_is_an_error(options, run):
     run.mkdir(mode=0o500)
     with pytest.raises(ConfigError, match=r"cannot be written \(Permission denied\)"):

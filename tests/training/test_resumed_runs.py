@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
@@ -17,14 +16,6 @@ from levit.training.run_state import load_state
 from levit.training.train import Run, run_training, train
 from tests.training.runs import COLORS, StopAfterSteps, assert_same_run
 from tests.training.tiny import save_levit
-
-DEVICE = str(torch.accelerator.current_accelerator() or "cpu") if torch.accelerator.is_available() else "cpu"
-
-
-@pytest.fixture
-def options(run_options: TrainingOptions) -> TrainingOptions:
-    """Options of a run of six steps."""
-    return run_options
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +52,7 @@ def test_open_choices_are_resolved_and_recorded(short_run: Run, short_options: T
     assert arguments["teacher"] is None
     description = text.splitlines()[0]
     assert "32x32: 48 training images of 3 classes, 18 validation images" in description
-    assert description.endswith(f", on 1 x {DEVICE} in {arguments['precision']}")
+    assert description.endswith(f", on 1 x cpu in {arguments['precision']}")
     assert train(short_options, resume=True).is_complete
 
 
@@ -91,9 +82,9 @@ def test_a_run_is_not_overwritten_and_not_resumed_with_other_options(
 
 
 @pytest.mark.slow
-def test_a_run_is_not_resumed_with_other_weights_of_its_teacher(options: TrainingOptions, tmp_path: Path) -> None:
+def test_a_run_is_not_resumed_with_other_weights_of_its_teacher(run_options: TrainingOptions, tmp_path: Path) -> None:
     save_levit(tmp_path / "teacher", COLORS)
-    distilled = options.with_values(teacher=str(tmp_path / "teacher"), epochs=1)
+    distilled = run_options.with_values(teacher=str(tmp_path / "teacher"), epochs=1)
     train(distilled)
     assert train(distilled, resume=True).is_complete
     weights = load_file(tmp_path / "teacher" / "model.safetensors")
@@ -102,9 +93,9 @@ def test_a_run_is_not_resumed_with_other_weights_of_its_teacher(options: Trainin
         train(distilled, resume=True)
 
 
-def test_a_run_is_not_resumed_with_other_images(options: TrainingOptions, colors: Path, tmp_path: Path) -> None:
+def test_a_run_is_not_resumed_with_other_images(run_options: TrainingOptions, colors: Path, tmp_path: Path) -> None:
     shutil.copytree(colors, tmp_path / "colors")
-    options = options.with_values(data=str(tmp_path / "colors"), epochs=1)
+    options = run_options.with_values(data=str(tmp_path / "colors"), epochs=1)
     train(options)
     red = tmp_path / "colors" / "train" / "red"
     (red / "0.png").rename(red / "another.png")
@@ -116,13 +107,15 @@ def test_a_run_is_not_resumed_with_other_images(options: TrainingOptions, colors
 
 
 @pytest.mark.parametrize("network", ["levit", pytest.param("timm/test_resnet", marks=pytest.mark.slow)])
-def test_a_run_is_resumed_without_its_initial_weights(options: TrainingOptions, tmp_path: Path, network: str) -> None:
+def test_a_run_is_resumed_without_its_initial_weights(
+    run_options: TrainingOptions, tmp_path: Path, network: str
+) -> None:
     if network == "levit":
         initial = save_levit(tmp_path / "initial", ("one", "two"), drop_path_rate=0.3)
     else:
-        plain = options.with_values(model=network, from_scratch=True, drop_path=None, epochs=1)
+        plain = run_options.with_values(model=network, from_scratch=True, drop_path=None, epochs=1)
         initial = train(plain, out=str(tmp_path / "initial")).folder
-    options = options.with_values(model=str(initial), from_scratch=False, drop_path=None, epochs=1)
+    options = run_options.with_values(model=str(initial), from_scratch=False, drop_path=None, epochs=1)
     train(options)
     stopped = options.with_values(out=str(tmp_path / "stopped"), resume=True)
     assert not run_training(stopped, [StopAfterSteps(1)]).is_complete

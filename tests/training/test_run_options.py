@@ -18,6 +18,7 @@ from levit.training.options import TrainingOptions
 from levit.training.output_directory import write_arguments
 from levit.training.recipe import read_recipe
 from levit.training.run_options import complete_options, count_images, every_option, find_resumed_run
+from tests.data.listed_dataset import ListedDataset
 from tests.training.runs import StopAfterSteps, assert_same_run
 
 
@@ -108,7 +109,7 @@ def test_every_class_keeps_a_training_image_whatever_the_share(here):
 
 
 def test_rows_without_any_label_are_an_error_without_a_teacher_and_with_one():
-    rows = Rows([LabeledImage(b"", (), "a")] * 20)
+    rows = ListedDataset([LabeledImage(b"", (), "a")] * 20, name="rows")
     for options in (TrainingOptions(), TrainingOptions.from_flat(teacher="run")):
         with pytest.raises(DataError, match=r"^rows: no image has a label: `levit data` shows what it contains$"):
             count_images(TrainingData(rows, None), options)
@@ -134,15 +135,9 @@ def test_images_without_labels_count_with_a_teacher_and_those_of_no_class_always
     assert count_images(separate, teacher) == (68, 14)
 
 
-class Rows(list):
-    """Images of a data set that is no list of files."""
-
-    name, classes, is_multi_label = "rows", ("a", "b"), False
-
-
 @pytest.mark.parametrize(("factor", "expected"), [(1, (18, 2)), (1000, (54_000, 6000))])
 def test_labels_are_counted_in_few_images_only_where_counting_reads_them(factor, expected):
-    rows = Rows([LabeledImage(b"", (0,), "a")] * 20 * factor + [LabeledImage(b"", (), "b")] * 40 * factor)
+    rows = ListedDataset([LabeledImage(b"", (0,), "a")] * 20 * factor + [LabeledImage(b"", (), "b")] * 40 * factor)
     assert count_images(TrainingData(rows, None), TrainingOptions()) == expected
 
 

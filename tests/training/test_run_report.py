@@ -19,7 +19,7 @@ VALUES = {"epochs": 1, "batch_size": 16, "precision": "fp32", "workers": 0, "rep
 
 @pytest.fixture(scope="module")
 def run(colors, network, tmp_path_factory):
-    """A run with a third of the training images for validation."""
+    """A run with a quarter of the training images for validation."""
     out = tmp_path_factory.mktemp("report") / "run"
     return levit.train(colors / "train", model=str(network), out=out, val_share=0.25, **VALUES)
 

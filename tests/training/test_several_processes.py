@@ -37,16 +37,10 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def options(run_options: TrainingOptions) -> TrainingOptions:
-    """Options of a run of six steps."""
-    return run_options
-
-
 def test_two_processes_compute_the_losses_of_one(
-    options: TrainingOptions, processes: BaseContext, tmp_path: Path
+    run_options: TrainingOptions, processes: BaseContext, tmp_path: Path
 ) -> None:
-    steady = options.with_values(drop_path=0.0, freeze_batch_norm=True)
+    steady = run_options.with_values(drop_path=0.0, freeze_batch_norm=True)
     one, two = steady.with_values(out=str(tmp_path / "one")), steady.with_values(out=str(tmp_path / "two"))
     train_together(processes, two)
     train(one)
@@ -56,9 +50,9 @@ def test_two_processes_compute_the_losses_of_one(
 
 
 def test_two_processes_that_are_killed_are_resumed_to_the_same_bits(
-    options: TrainingOptions, processes: BaseContext, tmp_path: Path
+    run_options: TrainingOptions, processes: BaseContext, tmp_path: Path
 ) -> None:
-    options = options.with_values(save_minutes=AFTER_EVERY_STEP)
+    options = run_options.with_values(save_minutes=AFTER_EVERY_STEP)
     train_together(processes, options)
     killed = options.with_values(out=str(tmp_path / "killed"), resume=True)
     assert wait(start(processes, killed, [KillAt("step", 2)], count=2)) == [-signal.SIGKILL] * 2
@@ -70,11 +64,11 @@ def test_two_processes_that_are_killed_are_resumed_to_the_same_bits(
 
 
 def test_signals_to_several_processes_stop_all_of_them_after_the_same_step(
-    options: TrainingOptions, processes: BaseContext
+    run_options: TrainingOptions, processes: BaseContext
 ) -> None:
     """Each process gets the signal twice, as from Slurm and from torchrun."""
-    train_together(processes, options.with_values(epochs=2000), [SignalAfterStep()])
-    state = load_state(Path(options.run.out))
+    train_together(processes, run_options.with_values(epochs=2000), [SignalAfterStep()])
+    state = load_state(Path(run_options.run.out))
     assert state is not None
     assert (state.progress.epoch, state.progress.step) == (0, 1)
 
@@ -84,7 +78,7 @@ def test_signals_to_several_processes_stop_all_of_them_after_the_same_step(
     [("batches", 2, (0, 1), 1), ("batches", 3, (0, 1), 2), ("validator", 0, (0, 3), 2)],
 )
 def test_a_signal_ends_the_wait_of_several_processes_for_a_batch_that_never_arrives(
-    options: TrainingOptions,
+    run_options: TrainingOptions,
     processes: BaseContext,
     tmp_path: Path,
     field: str,
@@ -93,7 +87,7 @@ def test_a_signal_ends_the_wait_of_several_processes_for_a_batch_that_never_arri
     num_signaled: int,
 ) -> None:
     """The first process waits for a microbatch of a step, or for a validation batch, and the other for it."""
-    options = options.with_values(accumulate=2)
+    options = run_options.with_values(accumulate=2)
     train_together(processes, options)
     stopped = options.with_values(out=str(tmp_path / "stopped"), resume=True)
     group = start_group(processes, train_blocked, (stopped, field, count, tmp_path / "waits"), count=2)
@@ -108,27 +102,29 @@ def test_a_signal_ends_the_wait_of_several_processes_for_a_batch_that_never_arri
     assert_same_run(options.run.out, stopped.run.out)
 
 
-def test_the_end_of_a_process_ends_the_others_with_an_error(options: TrainingOptions, processes: BaseContext) -> None:
-    assert wait(start(processes, options, [KillFirst("step", 2)], count=2)) == [-signal.SIGKILL, FAILURE]
-    message = Path(f"{options.run.out}.error").read_text()
+def test_the_end_of_a_process_ends_the_others_with_an_error(
+    run_options: TrainingOptions, processes: BaseContext
+) -> None:
+    assert wait(start(processes, run_options, [KillFirst("step", 2)], count=2)) == [-signal.SIGKILL, FAILURE]
+    message = Path(f"{run_options.run.out}.error").read_text()
     assert message.startswith("another of the processes that train together has ended or does not respond (Connection ")
 
 
 def test_a_process_without_a_validation_image_does_not_block_the_others(
-    options: TrainingOptions, processes: BaseContext, colors: Path, tmp_path: Path
+    run_options: TrainingOptions, processes: BaseContext, colors: Path, tmp_path: Path
 ) -> None:
     for name in COLORS:
         (tmp_path / "one" / name).mkdir(parents=True)
     shutil.copy(colors / "validation" / "red" / "0.png", tmp_path / "one" / "red" / "0.png")
-    train_together(processes, options.with_values(val=str(tmp_path / "one"), epochs=1))
-    assert len(read_results(options.run.out)) == 1
+    train_together(processes, run_options.with_values(val=str(tmp_path / "one"), epochs=1))
+    assert len(read_results(run_options.run.out)) == 1
 
 
 def test_two_processes_train_on_the_copy_that_the_first_one_makes(
-    options: TrainingOptions, processes: BaseContext, parquet: Path, photos: Path, tmp_path: Path
+    run_options: TrainingOptions, processes: BaseContext, parquet: Path, photos: Path, tmp_path: Path
 ) -> None:
     """As on the files themselves, whose names, labels and order are those of the parquet file."""
-    options = options.with_values(val_share=0.4, epochs=1, batch_size=8, save_minutes=0.0)
+    options = run_options.with_values(val_share=0.4, epochs=1, batch_size=8, save_minutes=0.0)
     train_together(processes, options.with_values(data=str(photos)))
     copied = options.with_values(data=str(parquet), out=str(tmp_path / "copied"))
     train_together(processes, copied)
@@ -148,13 +144,13 @@ if __name__ == "__main__":
 
 
 def test_a_script_started_by_torchrun_trains_a_teacher_and_then_its_student(
-    options: TrainingOptions, tmp_path: Path
+    run_options: TrainingOptions, tmp_path: Path
 ) -> None:
     (tmp_path / "script.py").write_text(TWO_RUNS)
-    (tmp_path / "options.yaml").write_text(yaml.safe_dump(options.with_values(epochs=1).to_flat()))
+    (tmp_path / "options.yaml").write_text(yaml.safe_dump(run_options.with_values(epochs=1).to_flat()))
     launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     command = [sys.executable, *launch, str(tmp_path / "script.py"), str(tmp_path / "options.yaml")]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, text=True, capture_output=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
-    assert [len(read_results(options.run.out + suffix)) for suffix in ("-teacher", "")] == [1, 1]
+    assert [len(read_results(run_options.run.out + suffix)) for suffix in ("-teacher", "")] == [1, 1]

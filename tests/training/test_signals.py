@@ -25,7 +25,7 @@ def clock():
     return Clock()
 
 
-def test_signals_that_arrive_together_request_one_stop(clock):
+def test_each_signal_requests_a_stop_and_neither_a_repeated_one_nor_a_later_sigterm_raises(clock):
     times = []
     with handle_signals(lambda: times.append(clock()), clock=clock):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):

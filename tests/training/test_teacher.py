@@ -19,8 +19,8 @@ from levit.images.transform import normalize
 from levit.spec.labels import default_labels
 from levit.spec.preprocessing import Preprocessing
 from levit.training.teacher import Teacher, hash_teacher
-from tests.training.opened_teachers import open_teacher, open_teachers
-from tests.training.tiny import CLASSES, TIMM_NETWORK, config, predict, save_levit, trained
+from tests.training.opened_teachers import open_teacher, open_teachers, save_resnet
+from tests.training.tiny import CLASSES, TIMM_NETWORK, config, label_names, predict, save_levit, trained
 
 STUDENT = Preprocessing.for_image_size((32, 32))
 HALF = Preprocessing(resize=36, crop=(32, 32), mean=(0.5,) * 3, std=(0.5,) * 3)
@@ -219,14 +219,6 @@ PROCESSORS = {
 }
 
 
-def save_resnet(folder, classes):
-    names = {"id2label": dict(enumerate(classes)), "label2id": {name: index for index, name in enumerate(classes)}}
-    sizes = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
-    network = trained(transformers.ResNetForImageClassification(transformers.ResNetConfig(**sizes, **names)))
-    network.save_pretrained(folder)
-    return network
-
-
 @pytest.mark.parametrize("kind", PROCESSORS)
 def test_another_transformers_network_is_a_teacher(tmp_path, kind):
     processor, size = PROCESSORS[kind]
@@ -250,9 +242,8 @@ def test_half_precision_weights_are_converted_to_float32(tmp_path):
 
 
 def test_an_image_size_that_the_teacher_refuses_is_named(tmp_path):
-    names = {"id2label": dict(enumerate(CLASSES)), "label2id": {name: index for index, name in enumerate(CLASSES)}}
     sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
-    shape = transformers.ViTConfig(image_size=32, patch_size=16, **sizes, **names)
+    shape = transformers.ViTConfig(image_size=32, patch_size=16, **sizes, **label_names(CLASSES))
     transformers.ViTForImageClassification(shape).save_pretrained(tmp_path)
     PROCESSORS["exact"][0].save_pretrained(tmp_path)
     with pytest.raises(ConfigError, match=r"^`teacher` .*: it cannot take images of 48x40 \(") as caught:

@@ -31,7 +31,7 @@ from tests.training.opened_teachers import (
     opened,
     save_timm_network,
 )
-from tests.training.tiny import CLASSES, config, save_levit, trained
+from tests.training.tiny import CLASSES, config, label_names, save_levit, trained
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +56,9 @@ def test_a_network_of_timm_gives_the_logits_of_torch(resnet):
 
 
 def test_a_network_of_transformers_gives_the_logits_of_torch(tmp_path):
-    names = {"id2label": dict(enumerate(CLASSES)), "label2id": {name: index for index, name in enumerate(CLASSES)}}
     shape = transformers.ViTConfig(
         image_size=48, patch_size=16, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=8,
-        **names,
+        **label_names(CLASSES),
     )  # fmt: skip
     trained(transformers.ViTForImageClassification(shape)).save_pretrained(tmp_path)
     transformers.ViTImageProcessor(size={"height": 48, "width": 48}).save_pretrained(tmp_path)
@@ -194,11 +193,9 @@ def test_a_size_that_a_teacher_refuses_is_named(artifact):
     assert "\n" not in str(caught.value)
 
 
-def test_the_hash_depends_on_the_weights_and_not_on_the_engine(resnet, artifact, tmp_path):
+def test_an_onnx_file_has_a_hash_of_its_own(resnet, artifact):
     with opened(resnet) as teacher, opened(artifact / "teacher.onnx") as other:
-        assert hash_teacher_of_run(teacher) == hash_teacher_of_run(open_(resnet, teacher_engine="torch"))
         assert hash_teacher_of_run(other) not in ("", hash_teacher_of_run(teacher))
-    assert hash_teacher_of_run(None) == ""
 
 
 def test_on_a_cpu_openvino_computes_a_teacher_by_default(resnet):

@@ -20,12 +20,6 @@ from levit.training.train import Run, run_training, train
 from tests.training.runs import COLORS, StopAfterSteps, assert_same_run, read_results
 
 
-@pytest.fixture
-def options(run_options: TrainingOptions) -> TrainingOptions:
-    """Options of a run of six steps."""
-    return run_options
-
-
 @pytest.fixture(scope="module")
 def long_run(colors: Path, network: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of eight epochs without augmentation of colors, with a moving average and TensorBoard."""
@@ -69,12 +63,12 @@ def test_the_programs_of_a_model_card_run(long_run: Run, colors: Path) -> None:
             exec(compile(source, "README.md", "exec"), {})
 
 
-def test_a_model_card_that_the_user_changed_stays(options: TrainingOptions) -> None:
-    assert not run_training(options, [StopAfterSteps(4)]).is_complete
-    card = Path(options.run.out) / "README.md"
+def test_a_model_card_that_the_user_changed_stays(run_options: TrainingOptions) -> None:
+    assert not run_training(run_options, [StopAfterSteps(4)]).is_complete
+    card = Path(run_options.run.out) / "README.md"
     assert "these are the weights after epoch 1 of 2" in card.read_text()
     card.write_text("# My model\n")
-    assert train(options, resume=True).is_complete
+    assert train(run_options, resume=True).is_complete
     assert card.read_text() == "# My model\n"
     assert "not complete" not in (card.parent / "ema" / "README.md").read_text()
 
@@ -103,10 +97,10 @@ class Watch(levit.Callback):
 
 
 def test_a_callback_sees_the_files_of_the_epoch_and_its_exception_ends_a_run_that_can_be_resumed(
-    options: TrainingOptions, tmp_path: Path
+    run_options: TrainingOptions, tmp_path: Path
 ) -> None:
-    train(options)
-    ended = options.with_values(out=str(tmp_path / "ended"), resume=True)
+    train(run_options)
+    ended = run_options.with_values(out=str(tmp_path / "ended"), resume=True)
     failing, last = Watch(ended.run.out, fails=True), Watch(ended.run.out, fails=False)
     with pytest.raises(ZeroDivisionError, match="a mistake in a callback"):
         train(ended, callbacks=[failing, last])
@@ -116,7 +110,7 @@ def test_a_callback_sees_the_files_of_the_epoch_and_its_exception_ends_a_run_tha
     watch = Watch(ended.run.out, fails=False)
     assert train(ended, callbacks=[watch]).is_complete
     assert watch.rows == [2]
-    assert_same_run(options.run.out, ended.run.out)
+    assert_same_run(run_options.run.out, ended.run.out)
 
 
 def test_accuracies_of_a_run_are_fractions(long_run: Run) -> None:
@@ -131,27 +125,27 @@ def test_the_accuracy_of_the_best_epoch_is_that_of_evaluate(long_run: Run, color
 
 
 def test_label_smoothing_and_class_weights_do_not_change_the_validation_loss(
-    options: TrainingOptions, tmp_path: Path
+    run_options: TrainingOptions, tmp_path: Path
 ) -> None:
     values = {"epochs": 1, "lr": 0.0, "min_lr": 0.0, "warmup_lr": 0.0, "ema": 0.0}
-    train(options, **values, label_smoothing=0.0)
-    train(options, **values, label_smoothing=0.3, class_weights="balanced", out=str(tmp_path / "smoothed"))
-    [plain], [smoothed] = read_results(options.run.out), read_results(tmp_path / "smoothed")
+    train(run_options, **values, label_smoothing=0.0)
+    train(run_options, **values, label_smoothing=0.3, class_weights="balanced", out=str(tmp_path / "smoothed"))
+    [plain], [smoothed] = read_results(run_options.run.out), read_results(tmp_path / "smoothed")
     assert smoothed["loss"] == plain["loss"]
     assert smoothed["train_loss"] != plain["train_loss"]
 
 
 @pytest.mark.slow
-def test_worker_processes_do_not_change_the_result(options: TrainingOptions, tmp_path: Path) -> None:
-    train(options, epochs=1)
-    train(options, epochs=1, workers=1, out=str(tmp_path / "workers"))
-    assert_same_run(options.run.out, tmp_path / "workers")
+def test_worker_processes_do_not_change_the_result(run_options: TrainingOptions, tmp_path: Path) -> None:
+    train(run_options, epochs=1)
+    train(run_options, epochs=1, workers=1, out=str(tmp_path / "workers"))
+    assert_same_run(run_options.run.out, tmp_path / "workers")
 
 
 def test_images_in_a_table_are_copied_during_the_run_and_a_line_says_so(
-    options: TrainingOptions, parquet: Path, capsys: pytest.CaptureFixture[str]
+    run_options: TrainingOptions, parquet: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = train(options, data=str(parquet), val_share=0.5, batch_size=8, epochs=1)
+    run = train(run_options, data=str(parquet), val_share=0.5, batch_size=8, epochs=1)
     assert run.is_complete
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == f"{parquet.name}: copying the images into {run.folder / '.images'}"
@@ -160,9 +154,9 @@ def test_images_in_a_table_are_copied_during_the_run_and_a_line_says_so(
 
 @pytest.mark.slow
 def test_a_run_stops_early_after_epochs_without_a_better_one(
-    options: TrainingOptions, capsys: pytest.CaptureFixture[str]
+    run_options: TrainingOptions, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    idle = options.with_values(
+    idle = run_options.with_values(
         epochs=30, patience=2, lr=1e-12, min_lr=0.0, warmup_lr=0.0, ema=0.0, freeze_batch_norm=True
     )
     run = train(idle)
@@ -175,15 +169,15 @@ def test_a_run_stops_early_after_epochs_without_a_better_one(
     assert (whole.epochs, whole.stopped_early) == (run.epochs, False)
 
 
-def test_of_equally_good_epochs_the_one_with_the_lowest_loss_is_the_best(options: TrainingOptions) -> None:
-    run = train(options, val_share=0.1, epochs=4, metric="top5", ema=0.0)  # there are three classes
+def test_of_equally_good_epochs_the_one_with_the_lowest_loss_is_the_best(run_options: TrainingOptions) -> None:
+    run = train(run_options, val_share=0.1, epochs=4, metric="top5", ema=0.0)  # there are three classes
     losses = [row["loss"] for row in read_results(run.folder)]
     assert {row["top5"] for row in read_results(run.folder)} == {1}
     assert run.best_epoch == 1 + losses.index(min(losses)) > 1
 
 
 @pytest.mark.slow
-def test_several_labels_per_image_are_trained_independently(options: TrainingOptions, tmp_path: Path) -> None:
+def test_several_labels_per_image_are_trained_independently(run_options: TrainingOptions, tmp_path: Path) -> None:
     folder, generator = tmp_path / "several", np.random.default_rng(0)
     for split, count in (("train", 40), ("validation", 16)):
         (folder / split).mkdir(parents=True)
@@ -195,7 +189,7 @@ def test_several_labels_per_image_are_trained_independently(options: TrainingOpt
             names = [name for name, is_present in zip(("red", "green", "blue"), present, strict=True) if is_present]
             lines.append(json.dumps({"file_name": f"{number}.png", "labels": names}))
         (folder / split / "metadata.jsonl").write_text("\n".join(lines))
-    run = train(options, data=str(folder), epochs=6, mixup=0.2, cutmix=0.0)
+    run = train(run_options, data=str(folder), epochs=6, mixup=0.2, cutmix=0.0)
     assert run.metric == "map"
     assert run.best is not None
     assert 0.7 < run.best <= 1

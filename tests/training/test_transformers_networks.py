@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from levit.errors import LevitError
 from levit.spec.preprocessing import Preprocessing
 from tests.conftest import ROOT
-from tests.training.opened_teachers import open_teacher
+from tests.training.opened_teachers import open_teacher, save_resnet
 from tests.training.tiny import CLASSES
 
 STUDENT = Preprocessing.for_image_size((32, 32))
@@ -26,9 +26,7 @@ STUDENT = Preprocessing.for_image_size((32, 32))
 def resnet(tmp_path_factory):
     """A tiny ResNet in the layout of transformers."""
     folder = tmp_path_factory.mktemp("resnet")
-    names = {"id2label": dict(enumerate(CLASSES)), "label2id": {name: index for index, name in enumerate(CLASSES)}}
-    sizes = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
-    transformers.ResNetForImageClassification(transformers.ResNetConfig(**sizes, **names)).save_pretrained(folder)
+    save_resnet(folder)
     transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
     return folder
 

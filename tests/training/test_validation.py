@@ -5,8 +5,6 @@ from math import inf, isnan, nan
 import numpy as np
 import pytest
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score, top_k_accuracy_score
@@ -16,12 +14,6 @@ from levit.errors import DataError, ImageError
 from levit.training.data_loader import Batch
 from levit.training.progress import ranking_key
 from levit.training.validation import Validator
-
-
-@pytest.fixture(scope="module")
-def accelerator():
-    AcceleratorState._reset_state()  # a run in this process may have had another precision
-    return Accelerator(cpu=True, mixed_precision="no")
 
 
 class FirstPixels(nn.Module):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,11 +28,15 @@ def photo(seed: int, size: tuple[int, int] = (40, 36)) -> Image.Image:
     return Image.fromarray(patches).resize(size, Image.Resampling.BILINEAR)
 
 
+def label_names(classes: Sequence[str]) -> dict[str, Any]:
+    """Fields of a configuration of transformers with the names of classes."""
+    return {"id2label": dict(enumerate(classes)), "label2id": {name: index for index, name in enumerate(classes)}}
+
+
 def config(classes: tuple[str, ...] = CLASSES, **values) -> levit.LevitConfig:
     """Three stages of one pair each: grids of 2x2, 1x1 and 1x1 tokens."""
     sizes = {"hidden_sizes": [16, 24, 32], "num_attention_heads": [1, 2, 2], "depths": [1] * 3, "key_dim": [8] * 3}
-    names = {"id2label": dict(enumerate(classes)), "label2id": {name: index for index, name in enumerate(classes)}}
-    return levit.LevitConfig(**{"image_size": 32, **sizes, **names, **values})
+    return levit.LevitConfig(**{"image_size": 32, **sizes, **label_names(classes), **values})
 
 
 def trained(network: nn.Module, seed: int = 0) -> nn.Module:

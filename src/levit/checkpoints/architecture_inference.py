@@ -10,6 +10,7 @@ from typing import Any
 
 from levit.errors import CheckpointError, ConfigError, first_line
 from levit.spec.architecture import Architecture, Downsample, Grid
+from levit.spec.architecture_fields import MAX_STAGES
 from levit.spec.blocks import MASK, Shape
 from levit.spec.variants import ALL_VARIANTS, Variant
 
@@ -81,6 +82,8 @@ def _infer(shapes: Mapping[str, Shape], image_size: int | Grid | None) -> Archit
     downsamples: list[Downsample] = []
     width = stem[-1][0]
     while len(stages) <= len(downsamples):  # each stage but the last ends with a downsampling
+        if len(stages) == MAX_STAGES:
+            raise ValueError(f"more than {MAX_STAGES} stages")
         prefix = f"levit.encoder.stages.{len(stages)}.layers"
         stage = dict(_EMPTY_STAGE, hidden_sizes=width)
         stages.append(stage)

@@ -58,11 +58,12 @@ def translate_weights(arrays: Weights, name: str) -> TranslatedWeights:
         fields = vit_pytorch_weights.ARCHITECTURE_FIELDS
         return TranslatedWeights(weights=from_vit_pytorch(plain, name), dialect=VIT_PYTORCH.name, fields=fields)
     detected = detect_dialect({key: array.shape for key, array in arrays.items()}, name)
+    # A key that is not in the dialect is unexpected, whatever its type.
     weights = {
-        canonical: canonical_array(arrays[key], canonical, name) for key, canonical in detected.canonical_names.items()
+        canonical: arrays[key] if key in detected.unknown else canonical_array(arrays[key], canonical, name)
+        for key, canonical in detected.canonical_names.items()
     }
     if detected.dialect.is_fused:
         weights |= identity_batch_norms(weights)
-    if not detected.dialect.counts_batches:
-        weights |= batch_counts(weights)
+    weights |= batch_counts(weights)
     return TranslatedWeights(weights=weights, dialect=detected.dialect.name, detected=detected)

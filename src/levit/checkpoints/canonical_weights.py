@@ -13,7 +13,7 @@ from levit.errors import CheckpointError
 
 _PRECISIONS = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32", "float64": "fp64"}  # the narrowest first
 
-_KEPT_TYPES = {BATCH_COUNT: ("int64",), MASK: ("bool",)}  # of all other weights: float32 and float64
+_COUNT_TYPES = (*_PRECISIONS, *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)))
 
 # A batch norm with these values only adds its bias.
 _IDENTITY = {"weight": 1.0, "running_mean": 0.0, "running_var": 1 - BATCH_NORM_EPSILON}
@@ -22,8 +22,8 @@ _IDENTITY = {"weight": 1.0, "running_mean": 0.0, "running_var": 1 - BATCH_NORM_E
 def canonical_array(array: NDArray[Any], name: str, source: str) -> NDArray[Any]:
     """Convert a stored array to the type and shape of a canonical weight.
 
-    Half precision becomes float32, which is exact; a 1x1 convolution becomes a linear layer. float32, float64 and the
-    int64 of `num_batches_tracked` are kept, and attention masks become bool.
+    Half precision becomes float32, which is exact; a 1x1 convolution becomes a linear layer. float32 and float64 are
+    kept, `num_batches_tracked` becomes int64, and attention masks become bool.
 
     Args:
         array: stored array.
@@ -35,16 +35,28 @@ def canonical_array(array: NDArray[Any], name: str, source: str) -> NDArray[Any]
     """
     if is_linear(name) and array.shape[2:] == (1, 1):
         array = array[:, :, 0, 0]
-    if name.endswith(f".{MASK}") and array.dtype.name == "uint8":
+    kind = name.rpartition(".")[2]
+    if kind == BATCH_COUNT and array.dtype.name in _COUNT_TYPES:
+        return _batch_count(array, name, source)
+    if kind == MASK and array.dtype.name == "uint8":
         return array.astype(bool)
-    kept = _KEPT_TYPES.get(name.rpartition(".")[2], ("float32", "float64"))
-    if array.dtype.name in kept:
+    if array.dtype.name in (("bool",) if kind == MASK else ("float32", "float64")):
         return array
     if array.dtype.name not in ("float16", "bfloat16"):
         raise CheckpointError(
             f"{name} is of type {array.dtype.name}", source=source, hint="convert it to float32, float16 or bfloat16"
         )
     return array.astype(np.float32)
+
+
+def _batch_count(array: NDArray[Any], name: str, source: str) -> NDArray[np.int64]:
+    """Convert numbers of batches, which some programs store in the type of the weights."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        count = array.astype(np.int64)
+        is_whole = np.array_equal(count.astype(array.dtype), array)
+    if not is_whole:
+        raise CheckpointError(f"{name} is not a whole number", source=source)
+    return count
 
 
 def identity_batch_norms(weights: Weights) -> Weights:
@@ -67,14 +79,14 @@ def identity_batch_norms(weights: Weights) -> Weights:
 
 
 def batch_counts(weights: Weights) -> Weights:
-    """Numbers of batches that batch norms have seen, 0, for files that lack them; torch does not need them.
+    """Numbers of batches that batch norms have seen, 0, where a file lacks them; torch does not need them.
 
     Args:
         weights: canonical weights.
     """
     statistic = ".running_var"
-    layers = (name.removesuffix(statistic) for name in weights if name.endswith(statistic))
-    return {f"{layer}.{BATCH_COUNT}": np.array(0) for layer in layers}
+    names = (f"{name.removesuffix(statistic)}.{BATCH_COUNT}" for name in weights if name.endswith(statistic))
+    return {name: np.array(0) for name in names if name not in weights}
 
 
 def _batch_norm(layer: str, channels: NDArray[Any], values: dict[str, float]) -> Weights:

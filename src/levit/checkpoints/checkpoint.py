@@ -13,6 +13,7 @@ from levit.errors import CheckpointError
 from levit.spec.architecture import Architecture
 from levit.spec.artifact import Artifact, Source
 from levit.spec.blocks import MASK
+from levit.spec.distillation import DISTILLATION_DEFAULTS
 from levit.spec.preprocessing import Preprocessing
 from levit.spec.weight_shapes import is_statistic, weight_shapes
 
@@ -36,6 +37,10 @@ class Checkpoint:
         drop_path_rate: probability in [0, 1) of skipping a residual branch in training.
         initializer_range: standard deviation of newly initialized heads, at least 0.
         is_multi_label: whether an image may have several labels; then scores are sigmoids instead of a softmax.
+        problem_type: "regression" or "single_label_classification", if a configuration of transformers has it.
+        distillation_type: loss of the second head, "hard" or "soft"; see `levit.LevitConfig`.
+        distillation_alpha: weight of that loss, in [0, 1].
+        distillation_tau: temperature of the soft loss, above 0.
 
     Raises:
         CheckpointError: weights are missing, unexpected, not finite or of the wrong shape, or the number of labels is
@@ -57,6 +62,10 @@ class Checkpoint:
     drop_path_rate: float = 0.0
     initializer_range: float = 0.02
     is_multi_label: bool = False
+    problem_type: str | None = None
+    distillation_type: str = DISTILLATION_DEFAULTS["distillation_type"]
+    distillation_alpha: float = DISTILLATION_DEFAULTS["distillation_alpha"]
+    distillation_tau: float = DISTILLATION_DEFAULTS["distillation_tau"]
 
     def __post_init__(self) -> None:
         check_weights(self.weights, self.architecture, self.source.name)

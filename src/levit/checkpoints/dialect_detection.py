@@ -20,11 +20,13 @@ class DetectedDialect:
         dialect: dialect of the keys.
         canonical_names: key -> canonical name. Offset tables are absent; a key that is not in the dialect keeps its
             name, so that it is reported as unexpected.
+        unknown: keys that are not in the dialect.
         missing: keys that are absent although other keys of the same block are present.
     """
 
     dialect: Dialect
     canonical_names: dict[str, str]
+    unknown: frozenset[str]
     missing: tuple[str, ...]
 
     def check_complete(self, name: str) -> None:
@@ -70,6 +72,7 @@ def detect_dialect(shapes: Mapping[str, tuple[int, ...]], name: str) -> Detected
     return DetectedDialect(
         dialect=next(dialect for dialect in DIALECTS if dialect.name == best.name),
         canonical_names={key: best_names.get(key, key) for key in shapes if not key.endswith(OFFSETS)},
+        unknown=frozenset(shapes) - frozenset(best_names),
         missing=tuple(
             key
             for position in find_blocks(best, shapes)

@@ -131,8 +131,8 @@ def _is_merged(position: BlockPosition, tensor: Tensor) -> bool:
 
 
 def is_optional(position: BlockPosition, tensor: Tensor) -> bool:
-    """Return whether a complete block can lack a tensor: an attention mask, or a bias in place of a batch norm."""
-    return tensor.name == MASK or tensor in BIASES_WITHOUT_NORM.get(position.kind, ())
+    """Return whether a complete block can lack a tensor: a count, a mask, or a bias in place of a batch norm."""
+    return tensor.name in (MASK, BATCH_COUNT) or tensor in BIASES_WITHOUT_NORM.get(position.kind, ())
 
 
 def is_linear(canonical: str) -> bool:

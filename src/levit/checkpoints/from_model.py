@@ -3,39 +3,27 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from levit.checkpoints.canonical_weights import canonical_array, count_heads
-from levit.checkpoints.checkpoint import Checkpoint, Weights
-from levit.checkpoints.dialect_detection import detect_dialect
+from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.hub import cached_file
 from levit.checkpoints.json_files import read_json
-from levit.checkpoints.training_fields import training_fields
-from levit.checkpoints.transformers_configuration import (
-    PREPROCESSOR_FILE,
-    architecture_from_config,
-    labels_from_config,
-    preprocessing_from_config,
-)
-from levit.checkpoints.weight_files import to_array
+from levit.checkpoints.reading import assemble_checkpoint
+from levit.checkpoints.transformers_configuration import MODEL_TYPES, PREPROCESSOR_FILE, preprocessing_from_config
+from levit.checkpoints.weight_files import StoredWeights, to_array
 from levit.checkpoints.weight_selection import strip_prefixes
 from levit.errors import CheckpointError, LevitWarning
 from levit.spec.architecture import Grid
-from levit.spec.artifact import Source
 from levit.spec.preprocessing import Preprocessing
 
 
 class TorchModel(Protocol):
-    """Network of levit or transformers.
-
-    Attributes:
-        config: a transformers configuration.
-    """
-
-    config: Any
+    """Network of torch: of levit or transformers, with its `config`; or of timm, with its `pretrained_cfg`."""
 
     def state_dict(self) -> Any:
         """Key -> tensor."""
@@ -47,50 +35,61 @@ def checkpoint_from_model(model: TorchModel) -> Checkpoint:
 
     The preprocessing is that of the checkpoint, for a network of `levit.load_checkpoint`; or that of the folder, or of
     the model in the hub's cache, that the network was loaded from. Otherwise it is the default for the image size, with
-    a `LevitWarning` if the network was loaded from anything.
+    a `LevitWarning` if the network was loaded from anything. A network of timm has that of its `pretrained_cfg`. What
+    the network of another library does not state is inferred from the weights, as for a file without a configuration.
 
     Args:
-        model: a network of levit, or a LeViT of transformers.
+        model: a network of levit, or a LeViT of transformers, timm or another library.
 
     Raises:
         CheckpointError: the weights are not those of a LeViT, or adapters of peft are not merged into them.
         ConfigError: the configuration is invalid.
     """
-    if not hasattr(model, "state_dict") or not hasattr(model, "config"):
-        raise CheckpointError(
-            f"a {type(model).__name__} is not a network", hint="give a network, or the path of a checkpoint"
-        )
     name = type(model).__name__
+    if not hasattr(model, "state_dict"):
+        raise CheckpointError(f"a {name} is not a network", hint="give a network, or the path of a checkpoint")
     _check_no_adapters(model, name)
     tensors = strip_prefixes(model.state_dict())
-    detected = detect_dialect({key: tuple(tensor.shape) for key, tensor in tensors.items()}, name)
-    weights: Weights = {
-        canonical: np.array(canonical_array(to_array(tensors[key]), canonical, name))
-        for key, canonical in detected.canonical_names.items()
+    arrays = {key: np.array(to_array(tensor)) for key, tensor in tensors.items()}
+    stored = StoredWeights(arrays=arrays, class_names=None)
+    config: Any = getattr(model, "config", None)
+    if not hasattr(config, "to_dict"):
+        return assemble_checkpoint(stored, _timm_configuration(model), {}, name, source_name=f"<{name} in memory>")
+    origin = getattr(config, "name_or_path", None) or f"<{name} in memory>"
+    values = {**config.to_dict(), "model_type": MODEL_TYPES[0]}  # a derived class of configurations has its own
+    checkpoint = assemble_checkpoint(stored, values, {}, name, source_name=Path(origin).name)
+    return replace(checkpoint, preprocessing=_preprocessing(model, config, checkpoint.architecture.image_height_width))
+
+
+def _timm_configuration(model: TorchModel) -> dict[str, Any]:
+    """What the config.json of a network of timm would contain; empty for the networks of other libraries.
+
+    It has no image size, which is that of the weights: `img_size` of `timm.create_model` does not change the settings.
+    """
+    settings = getattr(model, "pretrained_cfg", None)
+    if not isinstance(settings, Mapping) or not isinstance(settings.get("architecture"), str):
+        return {}
+    activation = getattr(getattr(model, "stem", None), "act1", None)
+    names: Any = settings.get("label_names") or ()
+    has_names = len(names) == getattr(model, "num_classes", None)
+    return {
+        "architecture": settings["architecture"],
+        "model_args": {} if activation is None else {"act_layer": type(activation).__name__},
+        "label_names": list(names) if has_names else None,
+        "pretrained_cfg": {**settings, "input_size": None},
     }
-    config = model.config.to_dict()
-    origin = getattr(model.config, "name_or_path", None) or f"<{name} in memory>"
-    architecture = architecture_from_config(config, num_classifiers=count_heads(weights))
-    return Checkpoint(
-        weights=weights,
-        architecture=architecture,
-        labels=labels_from_config(config),
-        preprocessing=_preprocessing(model, architecture.image_height_width),
-        source=Source(name=Path(origin).name, dialect=detected.dialect.name),
-        **training_fields(config),
-    )
 
 
-def _preprocessing(model: TorchModel, image_size: Grid) -> Preprocessing:
+def _preprocessing(model: TorchModel, config: Any, image_size: Grid) -> Preprocessing:
     attached = getattr(model, "preprocessing", None)
     if isinstance(attached, Preprocessing):
         return attached
-    origin = getattr(model.config, "name_or_path", None)
+    origin = getattr(config, "name_or_path", None)
     if not origin:
         return Preprocessing.for_image_size(image_size)
     file = Path(origin, PREPROCESSOR_FILE)
     if not file.exists():
-        file = cached_file(origin, PREPROCESSOR_FILE, getattr(model.config, "_commit_hash", None)) or file
+        file = cached_file(origin, PREPROCESSOR_FILE, getattr(config, "_commit_hash", None)) or file
     values = read_json(file)
     if not values:
         warnings.warn(

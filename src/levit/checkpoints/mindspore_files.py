@@ -143,7 +143,10 @@ def _array(tag: str, tensors: list[_Tensor], file: Path) -> NDArray[Any]:
             hint="download it again",
         )
     content = bytearray().join(tensor.content for tensor in tensors)  # aligned, and writable
-    return np.frombuffer(content, dtype).reshape(shape)
+    try:
+        return np.frombuffer(content, dtype).reshape(shape)
+    except ValueError as error:  # too many dims, or too large ones beside a dim of 0
+        raise CheckpointError(f"{tag} has a shape that NumPy cannot have ({error})", source=file) from None
 
 
 def _value(message: memoryview) -> tuple[str, _Tensor]:

@@ -229,6 +229,9 @@ def _inferred_configuration(
     if "activation" not in given:
         timm_fields["activation"] = timm_activation(config)
     architecture = infer_architecture(shapes, name, fields=translated.fields, **{**timm_fields, **given})
+    labels, num_labels = timm_labels(config), architecture.num_labels
+    if labels is not None and len(labels) != num_labels:
+        raise ConfigError(f"has {len(labels)} names for {num_labels} classes", source="label_names")
     size = architecture.image_height_width
     if is_timm(config):
         preprocessing = _timm_preprocessing(config, size, name)
@@ -236,7 +239,7 @@ def _inferred_configuration(
         preprocessing = preprocessing_from_config(processor, size)
     return _Configuration(
         architecture=architecture,
-        labels=timm_labels(config),
+        labels=labels,
         preprocessing=preprocessing,
         training=training_fields({"problem_type": config.get("problem_type")}),
     )

@@ -50,7 +50,8 @@ def check_tensor_sizes(tensors: Mapping[str, Any], file: Path) -> None:
     sizes: dict[str, int] = {}
     storages: dict[int, int] = {}
     for key, tensor in tensors.items():
-        if str(getattr(tensor, "layout", None)) == "torch.strided" and tensor.device.type == "cpu":
+        is_strided = str(getattr(tensor, "layout", None)) == "torch.strided"
+        if is_strided and tensor.device.type == "cpu" and not tensor.is_nested:  # a nested tensor has several shapes
             storage = tensor.untyped_storage()
             storages[storage.data_ptr()] = storage.nbytes()
             sizes[key] = prod(tensor.shape) * tensor.element_size()

@@ -11,13 +11,13 @@ from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.transformers_configuration import MULTI_LABEL
 from levit.errors import CheckpointError, ConfigError
 from levit.spec.architecture import Architecture, Grid
-from levit.spec.field_values import MAX_INTEGER, check_positive, check_text, shown
+from levit.spec.field_values import MAX_INTEGER, check_mapping, check_positive, check_text, shown
 from levit.spec.preprocessing import IMAGENET_MEAN, IMAGENET_STD, RESAMPLE_FILTERS, Preprocessing
 from levit.spec.variants import ALL_VARIANTS
 
 _FILTER_NUMBERS = {name: number for number, name in RESAMPLE_FILTERS.items()}
 _ACTIVATIONS = {"hardswish": "hard_swish", "silu": "silu", "gelu": "gelu", "gelu_tanh": "gelu_tanh"}
-_OTHER_NAMES = {"hardswish": "hardswish", "swish": "silu"}  # of timm, for the same functions
+_OTHER_NAMES = {"hardswish": "hardswish", "swish": "silu", "gelutanh": "gelu_tanh"}  # of timm, or of its modules
 _COMMON_CROP_RATIOS = (1.0, 0.9, 0.875, 0.95)
 _DEFAULT_CROP_RATIO = 0.875  # timm's default for files without crop_pct, although it is 0.9 for its own LeViTs
 
@@ -59,7 +59,7 @@ def timm_image_size(config: Mapping[str, Any]) -> int | Grid | None:
 
 def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     section = config.get(name)
-    return section if isinstance(section, Mapping) else {}
+    return {} if section is None else check_mapping(name, section)
 
 
 def timm_labels(config: Mapping[str, Any]) -> tuple[str, ...] | None:

@@ -11,7 +11,8 @@ from levit.checkpoints.image_processor_types import ImageProcessorType, image_pr
 from levit.checkpoints.training_fields import MULTI_LABEL as MULTI_LABEL
 from levit.errors import ConfigError, LevitWarning
 from levit.spec.architecture import Architecture, Downsample, Grid
-from levit.spec.field_values import check_flag, check_integer, check_number, is_integer, is_number, shown
+from levit.spec.distillation import DISTILLATION_DEFAULTS
+from levit.spec.field_values import check_flag, check_integer, check_number, is_integer, is_number, plain, shown
 from levit.spec.labels import default_labels
 from levit.spec.preprocessing import Preprocessing
 
@@ -53,7 +54,7 @@ def architecture_from_config(config: JsonObject, *, num_classifiers: int) -> Arc
     Raises:
         ConfigError: a field is invalid.
     """
-    config = {FIELD_ALIASES.get(name, name): value for name, value in config.items()}
+    config = {FIELD_ALIASES.get(name, name): plain(value) for name, value in config.items()}
     values: dict[str, Any] = {name: config[name] for name in _SCALAR_FIELDS if name in config}
     values |= {name: _stage_values(name, config[name]) for name in STAGE_FIELDS if name in config}
     if isinstance(values.get("patch_size"), list | tuple):
@@ -91,6 +92,8 @@ def config_from_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
         del values[name]
     heads = ("LevitModel", "LevitForImageClassification", "LevitForImageClassificationWithTeacher")
     drop_path = {"levit_drop_path_rate": checkpoint.drop_path_rate} if checkpoint.drop_path_rate else {}
+    problem = MULTI_LABEL if checkpoint.is_multi_label else checkpoint.problem_type
+    distillation = {name: getattr(checkpoint, name) for name in DISTILLATION_DEFAULTS}
     return {
         "architectures": [heads[checkpoint.architecture.num_classifiers]],
         "model_type": MODEL_TYPES[0],
@@ -98,7 +101,8 @@ def config_from_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
         **drop_path,
         "drop_path_rate": 0,  # stock transformers accepts only integers
         "initializer_range": checkpoint.initializer_range,
-        **({"problem_type": MULTI_LABEL} if checkpoint.is_multi_label else {}),
+        **({"problem_type": problem} if problem else {}),
+        **{name: value for name, value in distillation.items() if value != DISTILLATION_DEFAULTS[name]},
         "dtype": "float32",
         "id2label": {str(number): name for number, name in enumerate(checkpoint.labels)},
         "label2id": {name: number for number, name in enumerate(checkpoint.labels)},

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levit.checkpoints.checkpoint import Weights
-from levit.checkpoints.dialects import VIT_PYTORCH
+from levit.checkpoints.dialects import BATCH_COUNT, VIT_PYTORCH
 from levit.errors import CheckpointError
 from levit.spec.architecture import Architecture
 from levit.spec.blocks import AttentionBlock, encoder_blocks
@@ -216,6 +216,7 @@ def _scaled(array: Array, factor: float) -> Array:
 
 
 def _pop_norm(rest: Weights, key: str) -> Weights:
+    rest.setdefault(f"{key}.{BATCH_COUNT}", np.array(0))  # which torch does not need
     return {tensor: rest.pop(f"{key}.{tensor}") for tensor in BATCH_NORM_TENSORS}
 
 

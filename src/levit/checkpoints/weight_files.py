@@ -83,7 +83,7 @@ def _read_safetensors(file: Path) -> Weights:
             return {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118  # not a mapping
     except PermissionError as error:
         raise CheckpointError(f"cannot be read ({error.strerror or error})", source=file) from None
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError) as error:  # ValueError: a shape that NumPy cannot have
         raise CheckpointError(
             f"not a safetensors file, or truncated ({first_line(error)})", source=file, hint="download it again"
         ) from None

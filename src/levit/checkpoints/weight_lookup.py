@@ -136,7 +136,7 @@ def _find_in_folder(folder: Path) -> Path:
         if (folder / name).is_file():
             return folder / name
     names = sorted(file.name for file in folder.iterdir())
-    if f"{SAFETENSORS_FILE}.index.json" in names:
+    if any(f"{name}.index.json" in names for name in WEIGHT_FILES):
         raise CheckpointError(
             "these weights are in several files",
             source=folder,

@@ -43,7 +43,8 @@ def select_weights(content: object, name: str, *, use_ema: bool = False) -> dict
     if not isinstance(content, Mapping):
         raise CheckpointError(f"contains a {type(content).__name__}, not the weights of a network", source=name)
     weights, is_average = _weights_entry(content, use_ema=use_ema)
-    if any(str(key).endswith(_MINDSPORE_STATISTIC) for key in weights):
+    weights = {str(key): value for key, value in weights.items()}
+    if any(key.endswith(_MINDSPORE_STATISTIC) for key in weights):
         weights = _mindspore_entries(weights, use_ema=use_ema)
     network, prefix = _largest_group(weights, use_ema=use_ema)
     if use_ema and not (is_average or "n_averaged" in weights or "ema" in prefix):
@@ -111,12 +112,12 @@ def _suffixes(key: str) -> set[str]:
     return {".".join(parts[start:]) for start in range(1, len(parts))}
 
 
-def _largest_group(weights: Mapping[Any, Any], *, use_ema: bool) -> tuple[dict[str, Any], str]:
+def _largest_group(weights: Mapping[str, Any], *, use_ema: bool) -> tuple[dict[str, Any], str]:
     """Largest group of weights with the same prefixes of wrappers, without them; and these prefixes."""
     groups: dict[str, dict[str, Any]] = {}
     for key, value in weights.items():
-        prefix = _WRAPPERS.match(str(key))[0]  # type: ignore[index]  # it matches the empty string, too
-        groups.setdefault(prefix, {})[str(key)[len(prefix) :]] = value
+        prefix = _WRAPPERS.match(key)[0]  # type: ignore[index]  # it matches the empty string, too
+        groups.setdefault(prefix, {})[key[len(prefix) :]] = value
     largest = max(map(len, groups.values()), default=0)
     # Much smaller groups are not networks but the counters of an average, or a loss with weights.
     networks = [prefix for prefix, group in groups.items() if 2 * len(group) >= largest]

@@ -10,6 +10,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+import numpy as np
+
 from levit import __version__
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.checkpoints.from_model import TorchModel, checkpoint_from_model
@@ -79,7 +81,7 @@ def export(
 
     Args:
         checkpoint: file, folder or model ID on the hub, as for `levit.read_checkpoint`; a checkpoint that was read; or
-            a network of levit or transformers in memory.
+            a network of levit, transformers or timm in memory.
         path: file to write, `….onnx`, or `….xml` with `….bin` beside it for OpenVINO. An existing file is replaced when
             the new one is complete and verified, but not the checkpoint itself, nor a `….bin` without its `….xml`.
         weights: type of the stored weights. "fp16" halves the size of the file; the arithmetic is float32.
@@ -129,7 +131,8 @@ def export(
         size = (image_size, image_size) if isinstance(image_size, int) else image_size
         loaded = resize_checkpoint(loaded, size)
     weight_precision: WeightPrecision = "fp16" if weights == "fp16" else "fp32"
-    model = build_artifact(loaded, weight_precision=weight_precision, producer=f"levit {__version__}")
+    with np.errstate(over="ignore"):  # infinite weights give logits that `verify` refuses
+        model = build_artifact(loaded, weight_precision=weight_precision, producer=f"levit {__version__}")
     max_difference = verify(model.SerializeToString(), loaded, weight_precision=weight_precision)
     if weights == "int8" and quantization_data is not None:
         model, _ = make_int8(

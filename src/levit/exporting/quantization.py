@@ -120,7 +120,8 @@ def restore(quantized: onnx.ModelProto, original: onnx.ModelProto, layers: Colle
 
 
 def _import_nncf() -> ModuleType:
-    logger_class = logging.getLoggerClass()
+    logger_class, logger = logging.getLoggerClass(), logging.getLogger("nncf")
+    level = logger.level
     try:
         with telemetry_disabled():
             return import_module("nncf")
@@ -128,6 +129,7 @@ def _import_nncf() -> ModuleType:
         raise ImportError('int8 needs NNCF: pip install "levit[quantization]"') from error
     finally:
         logging.setLoggerClass(logger_class)  # the import replaces it for all loggers of the process
+        logger.setLevel(level)
 
 
 @contextmanager

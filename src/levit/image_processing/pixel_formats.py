@@ -12,7 +12,7 @@ from math import inf, isfinite
 import torch
 from torch import Tensor
 
-from levit.errors import ImageError
+from levit.errors import ImageError, LevitWarning
 from levit.image_processing.processor_options import Options
 
 # Minimum and maximum of an image.
@@ -74,7 +74,8 @@ def convert_depth(pixels: Tensor, value_range: ValueRange, options: Options) -> 
         )
     if pixels.is_floating_point():
         if options["do_rescale"] and options["rescale_factor"] != 1 and low >= 0 and 0 < high <= 1:
-            warnings.warn("the values are already between 0 and 1: set do_rescale=False", stacklevel=2)
+            text = "the values are already between 0 and 1: set do_rescale=False"
+            warnings.warn(text, LevitWarning, stacklevel=2)
         return pixels.to(torch.float32)
     return pixels.to(torch.uint8 if low >= 0 and high <= 255 else torch.float32)
 

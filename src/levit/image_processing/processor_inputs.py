@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from levit.errors import ConfigError, ImageError, first_line
+from levit.errors import ConfigError, ImageError, LevitWarning, first_line
 from levit.image_processing.pixel_formats import (
     convert_channels,
     convert_depth,
@@ -67,13 +67,13 @@ def open_images(images: Any, options: Options, device: str | None = None) -> lis
 
     Raises:
         ImageError: an input is not an image or cannot be used; the source begins with "image 3" for the fourth image.
-        ConfigError: `image_mean` does not fit the number of channels of an image.
+        ConfigError: `image_mean` does not fit the number of channels of an image, or the device cannot be used.
     """
     opened = []
     for index, source in enumerate(_flatten(images, options)):
         with image_errors(f"image {index}"):
             image = _channels_first(_load(source, options), source, options)
-            opened.append(image._replace(pixels=image.pixels.to(device)) if device else image)
+        opened.append(image._replace(pixels=_move(image.pixels, device)) if device else image)
     ranges = value_ranges([image.pixels for image in opened])
     for index, (image, value_range) in enumerate(zip(opened, ranges, strict=True)):
         with image_errors(f"image {index}"):
@@ -87,9 +87,24 @@ def _flatten(images: Any, options: Options) -> list[Any]:
     if isinstance(images, list | tuple):
         return [image for nested in images for image in _flatten(nested, options)]
     batch_dimensions = 3 if options["input_data_format"] == "none" else 4
-    if isinstance(images, np.ndarray | Tensor) and images.ndim == batch_dimensions:
+    if isinstance(images, np.ndarray | Tensor) and images.ndim == batch_dimensions and _is_dense(images):
         return list(images)
     return [images]
+
+
+def _is_dense(pixels: NDArray[Any] | Tensor) -> bool:
+    """Return whether the values of an array or a tensor are plain numbers, each of which is stored."""
+    if isinstance(pixels, np.ndarray):
+        return True
+    return pixels.layout == torch.strided and not pixels.is_quantized and not pixels.is_nested
+
+
+def _move(pixels: Tensor, device: str) -> Tensor:
+    try:
+        return pixels.to(device)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
+        hint = "use another device, or fewer images"
+        raise ConfigError(f"{device} cannot be used ({first_line(error)})", source="device", hint=hint) from error
 
 
 def _load(source: Any, options: Options) -> Tensor:
@@ -165,6 +180,8 @@ def _to_tensor(array: NDArray[Any]) -> Tensor:
 
 
 def _channels_first(pixels: Tensor, source: Any, options: Options) -> InputImage:
+    if not _is_dense(pixels):
+        raise ImageError("a sparse, quantized or nested tensor", hint="give a dense tensor")
     if pixels.is_complex():
         raise ImageError(f"a tensor of {pixels.dtype} has no real numbers")
     is_decoded = not isinstance(source, np.ndarray | Tensor)
@@ -197,6 +214,7 @@ def _is_channels_last(shape: tuple[int, ...], options: Options) -> bool:
         warnings.warn(
             f"an image of shape {list(shape)} is interpreted as channels {'last' if last else 'first'}: "
             "set input_data_format",
+            LevitWarning,
             stacklevel=2,
         )
     return last

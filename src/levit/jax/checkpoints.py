@@ -134,6 +134,7 @@ def to_checkpoint(model: LeViT, *, name: str = "<LeViT in JAX>") -> Checkpoint:
         preprocessing=model.preprocessing,
         source=Source(name=name, dialect=TRANSFORMERS.name),
         drop_path_rate=model.drop_path_rate,
+        initializer_range=model.initializer_range,
         is_multi_label=model.is_multi_label,
     )
 

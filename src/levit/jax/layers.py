@@ -175,13 +175,14 @@ class Linear(nnx.Module):
     Args:
         input_width: channels of the input.
         output_width: channels of the output.
-        std: standard deviation of the initial weights.
+        std: standard deviation of the initial weights, at least 0.
         rngs: random numbers of the initialization.
     """
 
     def __init__(self, input_width: int, output_width: int, *, std: float, rngs: nnx.Rngs) -> None:
         shape = (output_width, input_width)
-        self.weight = nnx.Param(std * jax.random.truncated_normal(rngs.params(), -2 / std, 2 / std, shape))
+        weight = std * jax.random.truncated_normal(rngs.params(), -2 / std, 2 / std, shape) if std else jnp.zeros(shape)
+        self.weight = nnx.Param(weight)
         self.bias = nnx.Param(jnp.zeros(output_width))
 
 

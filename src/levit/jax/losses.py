@@ -8,6 +8,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.scipy.special import entr
 
 from levit.errors import ConfigError
 from levit.jax.network import LevitOutput
@@ -31,7 +32,7 @@ def distillation_loss(
 
     - "hard": cross-entropy with the teacher's predicted classes as labels;
     - "soft": tau² times the Kullback-Leibler divergence of the student's distribution from the teacher's, both at
-      temperature tau.
+      temperature tau. Classes that the teacher excludes, by a logit of minus infinity, have no part in it.
 
     Without a teacher both heads are trained on the labels; a network with one head has cross-entropy only. Where an
     image may have several labels, each class has a binary cross-entropy and divergence of its own, averaged over
@@ -52,8 +53,9 @@ def distillation_loss(
         Scalar, the mean over images (nats).
 
     Raises:
-        ConfigError: an option is invalid, the network has no head, labels or teacher_logits have another shape than the
-            logits, or teacher_logits is given to a network with one head.
+        ConfigError: an option is invalid, the network has no head, or a single output that is not one of several
+            possible labels; labels or teacher_logits have another shape than the logits, or teacher_logits is given to
+            a network with one head.
 
     Examples:
         >>> import levit.jax
@@ -63,12 +65,11 @@ def distillation_loss(
         ()
     """
     check_distillation(distillation_type, distillation_alpha, distillation_tau)
-    if output.cls_logits is None:
-        raise ConfigError("the network has no head", source="output")
     cross_entropy = _binary_cross_entropy if is_multi_label else _cross_entropy
-    targets = _targets(jnp.asarray(labels), output.cls_logits.shape, is_multi_label=is_multi_label)
+    cls_logits = _check_head(output.cls_logits, is_multi_label=is_multi_label)
+    targets = _targets(jnp.asarray(labels), cls_logits.shape, is_multi_label=is_multi_label)
     targets = _smooth(targets, label_smoothing, choices=2 if is_multi_label else targets.shape[-1])
-    cls_loss = cross_entropy(output.cls_logits, targets)
+    cls_loss = cross_entropy(cls_logits, targets)
     if output.distillation_logits is None:
         if teacher_logits is not None:
             raise ConfigError("requires a network with two heads", source="teacher_logits")
@@ -90,6 +91,16 @@ def distillation_loss(
         predicted = teacher > 0 if is_multi_label else jax.nn.one_hot(teacher.argmax(axis=-1), teacher.shape[-1])
         loss = cross_entropy(output.distillation_logits, predicted.astype(jnp.float32))
     return (1 - alpha) * cls_loss + alpha * loss
+
+
+def _check_head(logits: Array | None, *, is_multi_label: bool) -> Array:
+    """Logits that can be trained on labels."""
+    if logits is None:
+        raise ConfigError("the network has no head", source="output")
+    if logits.shape[-1] == 1 and not is_multi_label:  # a softmax over one class is always 1, and its loss 0
+        hint = "set `is_multi_label`"
+        raise ConfigError("a network with one output has no cross-entropy", source="output", hint=hint)
+    return logits
 
 
 def _targets(labels: Array, shape: tuple[int, ...], *, is_multi_label: bool) -> Array:
@@ -118,10 +129,11 @@ def _binary_cross_entropy(logits: Array, targets: Array) -> Array:
 def _binary_divergence(student: Array, teacher: Array) -> Array:
     """Kullback-Leibler divergence of one Bernoulli distribution for each class, the mean over classes and images."""
     targets = jax.nn.sigmoid(teacher)
-    return _binary_cross_entropy(student, targets) - _binary_cross_entropy(teacher, targets)
+    entropy = (entr(targets) + entr(jax.nn.sigmoid(-teacher))).mean()
+    return _binary_cross_entropy(student, targets) - entropy
 
 
 def _divergence(student: Array, teacher: Array) -> Array:
     """Kullback-Leibler divergence of softmax distributions, summed over classes, the mean over images."""
-    log_teacher = jax.nn.log_softmax(teacher)
-    return (jnp.exp(log_teacher) * (log_teacher - jax.nn.log_softmax(student))).sum(axis=-1).mean()
+    targets = jax.nn.softmax(teacher)  # 0 for a class that the teacher excludes by a logit of minus infinity
+    return _cross_entropy(student, targets) - entr(targets).sum(axis=-1).mean()

@@ -89,7 +89,7 @@ class LeViT(nnx.Module):
         config = find_variant(config).architecture() if isinstance(config, str) else config
         _check(config, drop_path_rate)
         self.config, self.drop_path_rate, self.dtype = config, drop_path_rate, jnp.dtype(dtype)
-        self.is_multi_label = is_multi_label
+        self.initializer_range, self.is_multi_label = initializer_range, is_multi_label
         self.labels = default_labels(config.num_labels) if labels is None else tuple(labels)
         if len(self.labels) != config.num_labels:
             raise ConfigError(f"{len(self.labels)} names for {config.num_labels} classes", source="labels")

@@ -2,40 +2,48 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from flax import nnx
+from jax.experimental.multihost_utils import sync_global_devices
 from jax.typing import DTypeLike
 
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.errors import CheckpointError, errors_name, first_line
+from levit.files import remove, sync, temporary_path
 from levit.jax.checkpoints import from_checkpoint, to_checkpoint
 from levit.jax.network import LeViT
 from levit.spec.artifact import Artifact
 
 _WEIGHTS, _DESCRIPTION = "weights", "levit"  # items of the checkpoint
+_METADATA = "_CHECKPOINT_METADATA"  # a file that orbax writes into every checkpoint
+_NAMES_OF_ORBAX = ("_", "commit_success")  # beginnings of the names of its files
 
 
 def save_orbax(model: LeViT, folder: str | PathLike[str]) -> Path:
-    """Write a network as a checkpoint of orbax, replacing an earlier one.
+    """Write a network as a checkpoint of orbax, replacing an earlier one once the new one is complete.
 
     The item `weights` is a dictionary of arrays under canonical names, the item `levit` the architecture, labels and
     preprocessing as JSON.
 
     Args:
         model: the network.
-        folder: folder to write; on a cluster, one that all hosts share.
+        folder: folder to write: new, empty, or an earlier checkpoint; on a cluster, one that all hosts share.
 
     Returns:
         The folder.
 
     Raises:
-        CheckpointError: weights are not finite, or the folder cannot be written.
+        CheckpointError: weights are not finite, the folder has other content, or it cannot be written.
 
     Examples:
         >>> import levit.jax, tempfile
@@ -44,13 +52,17 @@ def save_orbax(model: LeViT, folder: str | PathLike[str]) -> Path:
         ...     levit.jax.load_orbax(save_orbax(model, f"{folder}/checkpoint")).config == model.config
         True
     """
-    folder = Path(folder)
-    checkpoint = to_checkpoint(model, name=folder.name)
-    description = checkpoint.as_artifact("fp32").to_metadata() | {"drop_path_rate": str(model.drop_path_rate)}
+    folder, target = Path(folder), Path(os.path.realpath(folder))
+    checkpoint = to_checkpoint(model, name=target.name)
+    description = checkpoint.as_artifact("fp32").to_metadata() | {
+        "drop_path_rate": str(checkpoint.drop_path_rate),
+        "initializer_range": str(checkpoint.initializer_range),
+    }
     items = {_WEIGHTS: ocp.args.StandardSave(checkpoint.weights), _DESCRIPTION: ocp.args.JsonSave(description)}
     try:
-        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
-            checkpointer.save(folder.absolute(), ocp.args.Composite(**items), force=True)
+        _check_replaceable(target)
+        with _replacing(target) as new, ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+            checkpointer.save(new, ocp.args.Composite(**items), force=True)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"cannot be written ({first_line(error)})", source=folder) from error
     return folder
@@ -78,9 +90,54 @@ def load_orbax(folder: str | PathLike[str], *, dtype: DTypeLike = jnp.float32, r
         preprocessing=artifact.preprocessing,
         source=artifact.source,
         drop_path_rate=float(description.get("drop_path_rate", 0)),
+        initializer_range=float(description.get("initializer_range", 0.02)),  # files of earlier versions have none
         is_multi_label=artifact.is_multi_label,
     )
     return from_checkpoint(checkpoint, dtype=dtype, rngs=rngs)
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Refuse a folder with any content but a checkpoint of `save_orbax`, because it would be deleted."""
+    names = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    is_own = names >= {_DESCRIPTION, _METADATA} and all(
+        name.startswith(_NAMES_OF_ORBAX) for name in names - {_WEIGHTS, _DESCRIPTION}
+    )
+    if names and not is_own:
+        reason = "is not replaced, because it has other content than a checkpoint of levit.jax.save_orbax"
+        raise CheckpointError(reason, source=folder, hint="give a new folder")
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
+    """Write a checkpoint beside its folder and rename it at the end, so that a failing save keeps the earlier one.
+
+    All hosts of a cluster write to one path, so its name is not random; the first host renames it.
+    """
+    partial, is_first_host = target.with_name(f".{target.name}.partial"), jax.process_index() == 0
+    try:
+        yield partial / "new"
+        if is_first_host:
+            sync(partial)
+            _exchange(partial / "new", target)
+        if jax.process_count() > 1:  # the others wait for it
+            sync_global_devices(f"levit.jax.save_orbax {target}")
+    finally:
+        if is_first_host:
+            remove(partial)
+
+
+def _exchange(new: Path, target: Path) -> None:
+    """Rename a folder to one that may exist, and delete the earlier one."""
+    earlier = temporary_path(target.parent)
+    if target.exists():
+        target.rename(earlier)
+    try:
+        new.rename(target)
+    except OSError:
+        if earlier.exists():
+            earlier.rename(target)
+        raise
+    remove(earlier)
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:

@@ -14,10 +14,10 @@ from transformers.modeling_outputs import BackboneOutput, BaseModelOutputWithPoo
 from levit.model.attention_functions import ATTENTION_FUNCTIONS, RecordingAttention
 from levit.model.config import LevitConfig
 from levit.model.encoder import Encoder, PatchEmbeddings, StageOutput, build_stem
-from levit.model.pretrained import LevitPreTrainedModel
+from levit.model.pretrained import IGNORED_KEYS, LevitPreTrainedModel
 
 # Features are usually computed with the weights of a classifier, whose heads are then not reported as unexpected.
-HEADS_PATTERN = [r"^classifier"]
+_IGNORED_KEYS = IGNORED_KEYS | {r"^classifier(_distill)?\.(batch_norm|linear)\."}
 
 
 class LevitModel(LevitPreTrainedModel):
@@ -39,10 +39,11 @@ class LevitModel(LevitPreTrainedModel):
         torch.Size([1, 12, 384])
     """
 
-    _keys_to_ignore_on_load_unexpected = HEADS_PATTERN
+    _keys_to_ignore_on_load_unexpected = _IGNORED_KEYS
 
     def __init__(self, config: LevitConfig) -> None:
         super().__init__(config)
+        config = self.config  # the configuration of transformers, converted
         architecture = config.architecture()
         self.patch_embeddings = build_stem(architecture)
         self.encoder = Encoder(architecture, drop_path_rate=config.drop_path_rate)
@@ -112,10 +113,11 @@ class LevitBackbone(BackboneMixin, LevitPreTrainedModel):
         [128, 256, 384]
     """
 
-    _keys_to_ignore_on_load_unexpected = HEADS_PATTERN
+    _keys_to_ignore_on_load_unexpected = _IGNORED_KEYS
 
     def __init__(self, config: LevitConfig) -> None:
         super().__init__(config)
+        config = self.config  # the configuration of transformers, converted
         architecture = config.architecture()
         self.num_features = [config.hidden_sizes[0], *config.hidden_sizes]
         self.patch_embeddings = build_stem(architecture)

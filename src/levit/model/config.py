@@ -16,6 +16,7 @@ from levit.checkpoints.transformers_configuration import (
     architecture_from_config,
     config_from_architecture,
     is_supported_by_transformers,
+    labels_from_config,
 )
 from levit.errors import ConfigError
 from levit.spec.architecture import Architecture
@@ -125,6 +126,8 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
             )
         kwargs.pop("stage_names", None)  # computed from the depths
         features, indices = kwargs.pop("out_features", None), kwargs.pop("out_indices", None)
+        if self.id2label is not None:
+            labels_from_config({"id2label": self.id2label})  # checks it; transformers accepts any numbers
         super().__post_init__(**kwargs)
         # Validated here, so that the error is raised where the configuration is created. The stored values are
         # normalized: lists, 2 instead of 2.0, one patch size, and none of the [""] entries that transformers saves.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -31,7 +32,8 @@ def distillation_loss(
     - "hard": the loss function of the first term, with the teacher's predicted classes as labels;
     - "soft": tau² times the Kullback-Leibler divergence of the student's distribution from the teacher's, both at
       temperature tau: the sum over classes and the mean over images, as in the paper. (The paper's code also divides
-      by the number of classes, which makes the term a thousand times smaller on ImageNet.)
+      by the number of classes, which makes the term a thousand times smaller on ImageNet.) Classes that the teacher
+      excludes, by a logit of minus infinity, have no part in it.
 
     Without a teacher both heads are trained on the labels.
 
@@ -80,9 +82,8 @@ def _divergence(student: Tensor, teacher: Tensor, tau: float, *, independent: bo
     student, teacher = student.float() / tau, teacher.float() / tau
     if independent:
         probabilities = teacher.sigmoid()
-        cross_entropy = functional.binary_cross_entropy_with_logits(student, probabilities)
-        return tau**2 * (cross_entropy - functional.binary_cross_entropy_with_logits(teacher, probabilities))
-    divergence = functional.kl_div(
-        student.log_softmax(dim=-1), teacher.log_softmax(dim=-1), reduction="batchmean", log_target=True
-    )
+        entropy = (torch.special.entr(probabilities) + torch.special.entr((-teacher).sigmoid())).mean()
+        return tau**2 * (functional.binary_cross_entropy_with_logits(student, probabilities) - entropy)
+    # Not with `log_target`, which multiplies minus infinity by 0 for a class that the teacher excludes.
+    divergence = functional.kl_div(student.log_softmax(dim=-1), teacher.softmax(dim=-1), reduction="batchmean")
     return tau**2 * divergence

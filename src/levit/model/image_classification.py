@@ -66,6 +66,7 @@ class LevitForImageClassification(LevitPreTrainedModel):
 
     def __init__(self, config: LevitConfig) -> None:
         super().__init__(config)
+        config = self.config  # the configuration of transformers, converted
         self.num_labels = config.num_labels
         self.levit = LevitModel(config)
         self.classifier = _build_head(config)
@@ -130,6 +131,7 @@ class LevitForImageClassificationWithTeacher(LevitPreTrainedModel):
 
     def __init__(self, config: LevitConfig) -> None:
         super().__init__(config)
+        config = self.config  # the configuration of transformers, converted
         self.num_labels = config.num_labels
         self.levit = LevitModel(config)
         self.classifier = _build_head(config)
@@ -139,9 +141,9 @@ class LevitForImageClassificationWithTeacher(LevitPreTrainedModel):
     def forward(
         self,
         pixel_values: Tensor | None = None,
-        labels: Tensor | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        labels: Tensor | None = None,
         output_attentions: bool | None = None,
         teacher_logits: Tensor | None = None,
         **kwargs: Any,
@@ -150,10 +152,10 @@ class LevitForImageClassificationWithTeacher(LevitPreTrainedModel):
 
         Args:
             pixel_values: [B, channels, height, width], floating point, normalized.
-            labels: as for `LevitForImageClassification`. Without teacher_logits both heads are trained on them.
             output_hidden_states: return the tokens after the stem and after each stage, too; default
                 `config.output_hidden_states`.
             return_dict: False returns a tuple; default `config.return_dict`.
+            labels: as for `LevitForImageClassification`. Without teacher_logits both heads are trained on them.
             output_attentions: return the attention probabilities of every attention block, too; default
                 `config.output_attentions`.
             teacher_logits: [B, classes], the teacher's logits for the same images, which the second head is trained

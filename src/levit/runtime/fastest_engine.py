@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 # Largest number of multiply-adds for one image, of networks for which the native engine was measured to be faster than
 # OpenVINO, by instruction set and precision: int8 up to LeViT-384, bf16 up to LeViT-256. It was faster in batches of 16
-# and for one image, but for one row, LeViT-192 in bf16 for one image (0.63), a short measurement. For LeViT-384 in bf16
-# it was hardly faster at batch 16 (1.03). `python benchmarks/native.py`, benchmarks/results/native.md.
+# and for one image (two rows of one image are to be measured again). For LeViT-384 in bf16 it was hardly faster at
+# batch 16 (1.03). `python benchmarks/native.py`, benchmarks/results/native.md.
 NATIVE_IS_FASTER = {
     ("amx", "int8"): 2.4e9,
     ("amx", "bf16"): 1.2e9,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -20,7 +21,8 @@ BF16_INSTRUCTIONS = ("amx", "i8mm")  # instruction sets with products of bf16
 INT16_INSTRUCTIONS = ("avx512", "avxvnni", "avx2", "portable")  # with attention in int16 between layers in int8
 MAX_INT16_KEYS = 1024  # tokens, above which attention is in fp32 (native/attention_int16.h)
 
-LIBRARY_NAME = "levit_native.so"  # beside this file, on every system; `hatch_build.py` writes it
+# Beside this file, on every system; `hatch_build.py` writes the library, or the reason why there is none.
+LIBRARY_NAME, REASON_NAME = "levit_native.so", "levit_native.txt"
 
 _POINTER, _TEXT = ctypes.c_void_p, ctypes.c_char_p
 
@@ -51,6 +53,8 @@ def _why_missing() -> str:
         return f"disabled by {SWITCH_VARIABLE}=0"
     if chosen := os.environ.get(LIBRARY_VARIABLE):
         return f"{LIBRARY_VARIABLE} names {chosen}, which is not a file"
+    with suppress(OSError):
+        return Path(__file__).with_name(REASON_NAME).read_text(encoding="utf-8").strip()
     return "this installation has no native library"
 
 

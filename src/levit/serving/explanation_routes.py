@@ -75,14 +75,15 @@ def explanation_routes(service: Service) -> APIRouter:
         """The body is an image; the response is the object that `levit explain --json` prints."""
         served = service.accept(model, request.scope)
         _check_request(request, class_index, class_name)
-        explainer = explainers.setdefault(served.name, _explainer(served))
+        if served.name not in explainers:
+            explainers[served.name] = _explainer(served)
         deadline = service.deadline(timeout)
         receive = request.receive
         requested = class_name if class_index is None else class_index
         async with service.bodies.read(receive, request.headers.get("content-length"), deadline) as body:
             start = time.perf_counter()
             with service.admission.admit(method_entry(method).passes):
-                explained = _Explaining(explainer, body, requested, method, deadline)
+                explained = _Explaining(explainers[served.name], body, requested, method, deadline)
                 content = await service.explain(explained, deadline, receive)
         headers = {
             "Server-Timing": f"total;dur={1000 * (time.perf_counter() - start):.2f}",

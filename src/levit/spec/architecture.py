@@ -12,16 +12,22 @@ from levit.spec.architecture_fields import (
     FLAGS,
     STAGE_FIELDS,
     check_activation,
+    check_stages,
     check_stem_channels,
     check_value_channels,
     height_width,
     pair,
-    per_stage,
 )
 from levit.spec.architecture_fields import Grid as Grid
-from levit.spec.field_values import check_integer, check_mapping, check_not_negative, check_positive, is_integer, shown
-
-MAX_DEPTH = 1000  # blocks per stage; limits the network that a damaged file can describe
+from levit.spec.field_values import (
+    check_integer,
+    check_mapping,
+    check_not_negative,
+    check_positive,
+    is_integer,
+    make_plain,
+    shown,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +51,9 @@ class Downsample:
     mlp_ratio: float = 2
     stride: int = 2
 
+    def __post_init__(self) -> None:
+        make_plain(self)
+
     def check(self, name: str) -> None:
         """Check all fields; `name` is the source of errors."""
         for field in ("key_dim", "num_attention_heads", "stride"):
@@ -58,10 +67,10 @@ class Downsample:
 class Architecture:
     """Hyperparameters that determine the shapes and the arithmetic of a LeViT (paper, section 4).
 
-    Fields with one value per stage are tuples of equal length, the number of stages. Names and defaults are those of
-    transformers' `LevitConfig`, with additions: `downsamples`, `activation`, `has_attention_masks`, `num_labels`,
-    `num_classifiers`; and the fields in which the network of vit-pytorch differs from that of the paper: two numbers as
-    `padding`, `stem_channels`, `stem_activation`, `attention_activation` and the three `…_batch_norm`.
+    Fields with one value per stage are tuples of equal length, the number of stages, at most 100. Names and defaults
+    are those of transformers' `LevitConfig`, with additions: `downsamples`, `activation`, `has_attention_masks`,
+    `num_labels`, `num_classifiers`; and the fields in which the network of vit-pytorch differs from that of the paper:
+    two numbers as `padding`, `stem_channels`, `stem_activation`, `attention_activation` and the three `…_batch_norm`.
 
     Attributes:
         image_size: height and width of the input in pixels, each at least 1; one number means a square.
@@ -76,7 +85,7 @@ class Architecture:
             channels up to it, so it must be at least 2 to the power of one less than the number of stem convolutions,
             unless `stem_channels` are given.
         num_attention_heads: heads of the attention blocks of each stage, at least 1.
-        depths: number of attention blocks in each stage, 0 to 1000; each is followed by an MLP block.
+        depths: number of attention blocks in each stage, together at most 1000; each is followed by an MLP block.
         key_dim: channels of a query and of a key in each head of each stage, at least 1.
         mlp_ratio: hidden width of the MLPs of each stage, as a multiple of `hidden_sizes`, at least 0; rounded down.
             0 omits the MLPs.
@@ -137,6 +146,7 @@ class Architecture:
     num_classifiers: Literal[0, 1, 2] = 2
 
     def __post_init__(self) -> None:
+        make_plain(self)
         _set(self, "image_size", height_width("image_size", self.image_size))
         for name in ("num_channels", "kernel_size", "stride", "patch_size"):
             check_integer(name, getattr(self, name), minimum=1)
@@ -144,7 +154,8 @@ class Architecture:
         for name in FLAGS:
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"{shown(getattr(self, name))} is not true or false", source=name)
-        self._check_stages()
+        for name, values in check_stages({name: getattr(self, name) for name in STAGE_FIELDS}).items():
+            _set(self, name, values)
         if self.downsamples is None:
             _set(self, "downsamples", self._default_downsamples())
         self._check_downsamples()
@@ -153,18 +164,6 @@ class Architecture:
             check_activation(name, getattr(self, name), is_optional=name != "activation")
         if not is_integer(self.num_classifiers) or self.num_classifiers not in (0, 1, 2):
             raise ConfigError(f"{shown(self.num_classifiers)} is not 0, 1 or 2", source="num_classifiers")
-
-    def _check_stages(self) -> None:
-        num_stages = len(self.hidden_sizes) if isinstance(self.hidden_sizes, Sequence) else 0
-        for name, check in STAGE_FIELDS.items():
-            values = per_stage(name, getattr(self, name), num_stages)
-            for index, value in enumerate(values):
-                check(f"{name}[{index}]", value)
-            _set(self, name, tuple(int(value) if value == int(value) else value for value in values))  # 2.0 is 2
-        for index, (ratio, key_dim) in enumerate(zip(self.attention_ratio, self.key_dim, strict=True)):
-            check_value_channels(f"attention_ratio[{index}]", ratio, key_dim)
-        if max(self.depths) > MAX_DEPTH:
-            raise ConfigError(f"more than {MAX_DEPTH} blocks in a stage ({list(self.depths)})", source="depths")
 
     def _default_downsamples(self) -> tuple[Downsample, ...]:
         heads = [width // self.key_dim[0] for width in self.hidden_sizes[:-1]]

@@ -11,6 +11,9 @@ from levit.spec.field_values import check_integer, check_not_negative, check_pos
 
 ACTIVATIONS = ("hardswish", "silu", "gelu", "gelu_tanh", "none")
 
+MAX_STAGES = 100  # limits the network that a damaged file can describe
+MAX_BLOCKS = 1000  # the same, of all stages together
+
 Grid = tuple[int, int]
 
 
@@ -56,7 +59,28 @@ def pair(name: str, value: Grid | int | Sequence[int], meaning: str, *, minimum:
     return values[0], values[1]
 
 
-def per_stage(name: str, values: object, num_stages: int) -> Sequence[Any]:
+def check_stages(fields: Mapping[str, object]) -> dict[str, tuple[Any, ...]]:
+    """Check the fields of `STAGE_FIELDS`, and convert them to tuples of equal length."""
+    widths = fields["hidden_sizes"]
+    num_stages = len(widths) if isinstance(widths, Sequence) else 0
+    if num_stages > MAX_STAGES and not isinstance(widths, str):
+        raise ConfigError(
+            f"{num_stages:,} entries, but a network has at most {MAX_STAGES} stages", source="hidden_sizes"
+        )
+    checked: dict[str, tuple[Any, ...]] = {}
+    for name, check in STAGE_FIELDS.items():
+        values = _per_stage(name, fields[name], num_stages)
+        for index, value in enumerate(values):
+            check(f"{name}[{index}]", value)
+        checked[name] = tuple(int(value) if value == int(value) else value for value in values)  # 2.0 is 2
+    for index, (ratio, key_dim) in enumerate(zip(checked["attention_ratio"], checked["key_dim"], strict=True)):
+        check_value_channels(f"attention_ratio[{index}]", ratio, key_dim)
+    if sum(checked["depths"]) > MAX_BLOCKS:
+        raise ConfigError(f"more than {MAX_BLOCKS} blocks ({shown(list(checked['depths']))})", source="depths")
+    return checked
+
+
+def _per_stage(name: str, values: object, num_stages: int) -> Sequence[Any]:
     """Values of a field with one value per stage, whose number is checked."""
     if isinstance(values, str) or not isinstance(values, Sequence):
         raise ConfigError(f"{shown(values)} is not a list with one value per stage", source=name)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from math import isfinite
 from operator import index
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from levit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 MAX_INTEGER = 2**31 - 1  # far above any size of a network, and below what arithmetic in float or int64 can represent
 
@@ -26,6 +30,26 @@ def shown(value: object) -> str:
     except ValueError:  # a number of thousands of digits
         text = "a number of thousands of digits"
     return text if len(text) <= _MAX_CHARACTERS else text[: _MAX_CHARACTERS - 1] + "…"
+
+
+def plain(value: Any) -> Any:
+    """Convert a number or an array of NumPy or torch to Python's; of a list or tuple, each entry.
+
+    Examples:
+        >>> import numpy as np
+        >>> plain(np.arange(3)), plain((np.int64(4), 8))
+        ([0, 1, 2], (4, 8))
+    """
+    if isinstance(value, list | tuple):
+        entries = [entry.tolist() if hasattr(entry, "tolist") else entry for entry in value]
+        return tuple(entries) if isinstance(value, tuple) else entries
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def make_plain(instance: DataclassInstance) -> None:
+    """Convert the fields of a dataclass, which may be frozen, by `plain`."""
+    for field in fields(instance):
+        object.__setattr__(instance, field.name, plain(getattr(instance, field.name)))
 
 
 def is_number(value: object) -> TypeGuard[float]:

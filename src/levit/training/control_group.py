@@ -65,7 +65,7 @@ def sum_in_control_group(values: Sequence[int]) -> list[int]:
 
 
 @contextmanager
-def long_work(accelerator: Accelerator) -> Iterator[None]:
+def long_work(accelerator: Accelerator, *, heartbeat_seconds: float = _HEARTBEAT_SECONDS) -> Iterator[None]:
     """Do work of any duration, and wait at the end of the block until every process has reached it.
 
     Meanwhile a thread of each process exchanges heartbeats with the others, so that a process that has ended or was
@@ -73,6 +73,7 @@ def long_work(accelerator: Accelerator) -> Iterator[None]:
 
     Args:
         accelerator: the processes; a single one does not wait.
+        heartbeat_seconds: seconds between two heartbeats.
 
     Raises:
         LevitError: another process has failed or ended, or does not respond.
@@ -80,7 +81,7 @@ def long_work(accelerator: Accelerator) -> Iterator[None]:
     if accelerator.num_processes == 1:
         yield
         return
-    heartbeat = _Heartbeat()
+    heartbeat = _Heartbeat(heartbeat_seconds)
     try:
         yield
     except BaseException:
@@ -119,8 +120,9 @@ def connection_errors() -> Iterator[None]:
 class _Heartbeat(threading.Thread):
     """Thread that exchanges whether processes are at work, until none is or one has failed."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
         super().__init__(daemon=True)
+        self._seconds = seconds
         self._group = _control_group()
         self._has_ended = threading.Event()
         self._has_failed = False
@@ -136,7 +138,7 @@ class _Heartbeat(threading.Thread):
         self._has_ended.set()
         with interruptible_wait():
             while self.is_alive():
-                self.join(_HEARTBEAT_SECONDS)
+                self.join(self._seconds)
         if self._error is not None:
             raise self._error
 
@@ -150,7 +152,7 @@ class _Heartbeat(threading.Thread):
         """Exchange heartbeats."""
         try:
             while self._exchange():
-                self._has_ended.wait(_HEARTBEAT_SECONDS)
+                self._has_ended.wait(self._seconds)
         except LevitError as error:
             self._error = error
 
