@@ -1,9 +1,9 @@
 import os
 
 import platformdirs
-import pytest
 
 from levit.checkpoints.cache import cache_folder, write_cached
+from tests.marks import needs_permissions
 
 
 def test_the_environment_variable_moves_the_cache(tmp_path, monkeypatch):
@@ -29,7 +29,7 @@ def test_a_folder_that_cannot_be_created_disables_the_cache(tmp_path, monkeypatc
     assert cache_folder("folded") is None
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+@needs_permissions
 def test_a_folder_that_cannot_be_written_disables_the_cache(tmp_path, monkeypatch):
     (tmp_path / "folded").mkdir(mode=0o500)
     monkeypatch.setenv("LEVIT_CACHE", str(tmp_path))

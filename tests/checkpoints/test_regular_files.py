@@ -10,12 +10,13 @@ from levit.checkpoints.reading import read_checkpoint
 from levit.checkpoints.regular_files import check_regular_file
 from levit.errors import CheckpointError
 from tests.conftest import GOLDEN
+from tests.marks import needs_links
 
 TINY = GOLDEN / "tiny" / "transformers"
 needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in the file system")
 
 
-@pytest.mark.skipif(os.name == "nt", reason="links need a privilege")
+@needs_links
 def test_a_link_to_a_file_is_regular(tmp_path):
     (tmp_path / "link").symlink_to(TINY / "config.json")
     check_regular_file(tmp_path / "link")

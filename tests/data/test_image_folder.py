@@ -11,6 +11,7 @@ from levit.data.open_data import open_data
 from levit.errors import DataError, LevitWarning
 from levit.spec import image_files
 from tests.data.datasets_on_disk import names_and_labels, png, write_images
+from tests.marks import needs_links
 
 
 @pytest.fixture
@@ -170,7 +171,7 @@ def test_class_names_in_both_forms_of_unicode_are_one_class(tmp_path):
     assert [item.labels for item in data if item.image.is_file()] == [(0,), (0,), (1,)]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+@needs_links
 @pytest.mark.usefixtures("without_heif")
 def test_linked_folders_are_read_loops_end_and_skipped_files_are_named(tmp_path):
     root = write_images(tmp_path / "photos", "cat/1.png")

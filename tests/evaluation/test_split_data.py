@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import levit
 from levit.errors import ConfigError, DataError, LevitWarning
 from tests.conftest import EXAMPLES
 from tests.data.datasets_on_disk import names_and_labels, write_images, write_parquet
+from tests.marks import needs_links
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_copies_and_edited_photos_stay_together(pets, tmp_path):
     assert parts["3.png"] == parts["again.png"]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+@needs_links
 def test_links_lead_to_the_files_from_any_folder(pets, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     split_without_features("pets", "deep/er/out", link=True)

@@ -14,6 +14,7 @@ from levit.images.decoding import read_image
 from levit.spec.image_files import IMAGE_SUFFIXES, PILLOW_FORMATS
 from tests.conftest import EXAMPLES
 from tests.images.image_files import encoded
+from tests.marks import needs_links
 
 HEIC_HEADER = b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf"
 HEIC_MESSAGE = 'HEIC files need the package pillow-heif: pip install "levit[heif]", or convert it to JPEG'
@@ -40,7 +41,7 @@ def test_a_folder_named_like_an_image_is_refused(tmp_path):
         read_image(tmp_path / "photo.jpg")
 
 
-@pytest.mark.skipif(os.name == "nt", reason="links need a privilege")
+@needs_links
 def test_a_broken_link_is_a_missing_file(tmp_path):
     (tmp_path / "photo.jpg").symlink_to("nowhere.jpg")
     with pytest.raises(ImageError, match=r"photo\.jpg: no such file$"):

@@ -2,7 +2,6 @@
 
 import copy
 import multiprocessing
-import os
 import pickle
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from levit.checkpoints.reading import read_checkpoint
 from levit.errors import CheckpointError, EngineError
 from levit.runtime.classifier import Classifier
 from tests.conftest import EXAMPLES, ROOT
+from tests.marks import needs_fork
 from tests.runtime.small_model import LABELS, color_classifier
 
 PHOTOS = [str(EXAMPLES / f"{name}.jpg") for name in ("cat", "espresso", "rocket")]
@@ -94,7 +94,7 @@ def test_a_classifier_works_in_a_pool_of_processes(checkpoint):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@needs_fork
 def test_in_a_forked_pool_the_error_is_raised_instead_of_a_wait(checkpoint):
     """In a process of its own, because forking the tests' process, which has threads, could hang."""
     code = """

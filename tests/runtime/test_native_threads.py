@@ -1,6 +1,5 @@
 """Threads of the native engine: which of them compute, equal logits, memory, and forked processes."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from levit.runtime.native_library import instruction_sets
 from levit.runtime.native_network import NativeNetwork
 from levit.runtime.native_packing import pack
 from tests.conftest import ROOT, random_checkpoint
+from tests.marks import needs_fork
 from tests.runtime.small_model import SMALL
 
 pytestmark = pytest.mark.usefixtures("native_library")
@@ -43,9 +43,6 @@ def test_logits_depend_on_neither_threads_nor_batches_nor_calls(precision):
             for count in (1, 1, 1, 2, 2, 2, 1, 1, 1, 1):  # the third batch of a size is computed by all threads
                 np.testing.assert_array_equal(network.run(images[:count]), expected[:count])
             network.close()
-
-
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
