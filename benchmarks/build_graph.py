@@ -15,8 +15,8 @@ import numpy as np
 from levit.benchmarking.machine import describe_machine
 from levit.deployment.folding import fold
 from levit.deployment.graph import build_graph
+from levit.spec.network import weight_shapes
 from levit.spec.variants import VARIANTS
-from levit.spec.weight_shapes import weight_shapes
 from recording import add_record_option, result_file, write_json
 
 ROUNDS = 5

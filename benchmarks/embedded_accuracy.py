@@ -28,8 +28,8 @@ import levit
 from levit.checkpoints.weight_lookup import EMBEDDED_WEIGHTS, find_weights
 from levit.data.labeled_images import LabeledDataset
 from levit.deployment.bias_interpolation import resize_checkpoint
-from levit.runtime.engine import Precision
 from levit.runtime.model_resolution import find_artifact
+from levit.spec.choices import Precision
 from recording import add_record_option, result_file, write_json
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"

@@ -20,10 +20,11 @@ from subprocess import PIPE, Popen
 
 import numpy as np
 
-from levit.runtime.engine import Precision, open_engine
+from levit.runtime.engine import open_engine
 from levit.runtime.native_library import chosen_instruction_set
 from levit.runtime.normalizing_engine import as_image_engine
 from levit.spec.artifact import Artifact
+from levit.spec.choices import Precision
 from markdown_tables import table
 from random_models import export_random
 from recording import add_record_option, result_file, write_markdown

@@ -26,7 +26,7 @@ from levit.runtime.cpu_count import usable_cores
 from levit.runtime.openvino_core import openvino
 from levit.runtime.openvino_graph import fuse_quantization, prepend_normalization
 from levit.spec.architecture import Architecture
-from levit.spec.blocks import AttentionBlock, count_flops, encoder_blocks, stem_layers
+from levit.spec.network import attention_blocks, count_flops, stem_layers
 from levit.spec.preprocessing import Preprocessing
 from levit.spec.variants import VARIANTS
 from peers import usable_precisions
@@ -54,13 +54,11 @@ def main() -> None:
         "",
         f"On {', '.join(describe_machine().values())}.",
     ]
-    lines += ["", "<!-- --8<-- [start:all] -->"]
     for precision in (name for name in ("fp32", "bf16", "int8") if name in usable_precisions()):
         file = export_random(arguments.variant, "int8" if precision == "int8" else "fp32")
         times = _profile(file, precision, arguments.batch_size)
         peak = 1e9 * measure_peak(precision, 2)
         lines += _table(precision, times, flops, peak, arguments.batch_size)
-    lines += ["", "<!-- --8<-- [end:all] -->"]
     print(*lines, sep="\n")
     write_markdown(result_file("operation_times.md", is_recorded=arguments.record), "\n".join(lines) + "\n")
 
@@ -92,8 +90,7 @@ def _count_flops(architecture: Architecture) -> dict[str, int]:
     """Multiply-adds per image, by kind of operation."""
     products = sum(
         block.num_heads * prod(block.input_grid) * prod(block.output_grid) * (block.key_dim + block.value_dim)
-        for block in encoder_blocks(architecture)
-        if isinstance(block, AttentionBlock)
+        for block in attention_blocks(architecture)
     )
     stem = sum(layer.flops() for layer in stem_layers(architecture))
     return {"stem": stem, PRODUCTS: products, "linear layers": count_flops(architecture) - stem - products}

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from levit.spec.blocks import count_flops
+from levit.spec.network import count_flops
 from levit.spec.variants import VARIANTS
-from markdown_tables import marked, table
+from markdown_tables import table
 from peer_networks import COMPETITORS, LEVITS
 
 PRECISIONS = ("fp32", "bf16", "int8")
@@ -56,7 +56,7 @@ def published() -> dict[str, tuple[int, float, str]]:
 def _runtimes(rates: Rates) -> list[str]:
     header = ["", "batch 16", "against transformers", "batch 1", "against transformers"]
     rows = _rows(rates, "transformers eager fp32", ("batch 16", "batch 1"))
-    return _section("runtimes", "LeViT-128S, 224 pixels, images per second", header, rows)
+    return _section("LeViT-128S, 224 pixels, images per second", header, rows)
 
 
 def _peak_shares(rates: Rates, peaks: Mapping[str, float]) -> list[str]:
@@ -73,7 +73,7 @@ def _peak_shares(rates: Rates, peaks: Mapping[str, float]) -> list[str]:
         "levit, images per second",
         "levit's share of that rate",
     ]
-    return _section("shares", "LeViT-128S at batch 16 and large matrix products, both in OpenVINO", header, rows)
+    return _section("LeViT-128S at batch 16 and large matrix products, both in OpenVINO", header, rows)
 
 
 def _frontier(rates: Rates, engine: str) -> list[str]:
@@ -83,7 +83,7 @@ def _frontier(rates: Rates, engine: str) -> list[str]:
     ]
     header = ["network", "pixels", "published top-1 (%)", "source", *PRECISIONS]
     title = f"LeViT in the {engine} and other networks in OpenVINO, batch 16, images per second"
-    return _section("frontier", title, header, rows)
+    return _section(title, header, rows)
 
 
 def _rate(rates: Rates, name: str) -> str:
@@ -95,7 +95,7 @@ def _files(rates: Rates) -> list[str]:
     requests = list(dict.fromkeys(request for row in rates.values() for request in row))
     header = ["", *(column for name in requests for column in (f"{name}, images per second", "against pipeline"))]
     rows = _rows(rates, f"{PIPELINE} fp32", requests)
-    return _section("files", "From JPEG files to labels, LeViT-128S", header, rows)
+    return _section("From JPEG files to labels, LeViT-128S", header, rows)
 
 
 def _rows(rates: Rates, base: str, requests: Sequence[str]) -> list[list[str]]:
@@ -113,8 +113,8 @@ def _cells(rate: float | None, base: float | None) -> tuple[str, str]:
     return f"{rate:,.4g}" if rate < 100 else f"{rate:,.0f}", ratio
 
 
-def _section(name: str, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"## {title}", "", *marked(name, table(header, rows))]
+def _section(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"## {title}", "", *table(header, rows), ""]
 
 
 if __name__ == "__main__":

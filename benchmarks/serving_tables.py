@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from markdown_tables import marked, table
+from markdown_tables import table
 from recording import RESULTS, result_file, write_json, write_markdown
 
 STREAM, SERVE = "stream()", "levit serve"
@@ -33,18 +33,18 @@ def record(part: str, values: Mapping[str, Any], *, is_recorded: bool) -> None:
 
 
 def markdown(results: Mapping[str, Any]) -> str:
-    """All tables, each between the marks by which the documentation includes it."""
+    """All tables, each below a heading."""
     speed = results.get("speed")
     parts = {
-        "throughput": _throughput(speed) if speed else [NOT_MEASURED.format(program="serving")],
-        "latency": _latency(speed) if speed else [NOT_MEASURED.format(program="serving")],
-        "faults": _faults(results["faults"])
+        "Throughput": _throughput(speed) if speed else [NOT_MEASURED.format(program="serving")],
+        "Latency": _latency(speed) if speed else [NOT_MEASURED.format(program="serving")],
+        "Overload, faults and kills": _faults(results["faults"])
         if "faults" in results
         else [NOT_MEASURED.format(program="serving_faults")],
     }
     lines = ["# levit serve: speed and faults", ""]
-    for name, content in parts.items():
-        lines += marked(name, content)
+    for title, content in parts.items():
+        lines += [f"## {title}", "", *content, ""]
     return "\n".join(lines)
 
 

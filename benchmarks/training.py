@@ -261,7 +261,7 @@ def _timm_transform() -> Augment:
 def _levit_transform() -> Augment:
     from levit.spec.preprocessing import Preprocessing
     from levit.training.augmentation import Augmentation
-    from levit.training.augmentation_options import AugmentationOptions
+    from levit.training.option_groups import AugmentationOptions
     from levit.training.sampler import SampleIndex
 
     options = AugmentationOptions(auto_augment=POLICY, erase=0.25)

@@ -26,6 +26,7 @@ import numpy as np
 
 from levit.benchmarking.timing import measure_latency, measure_throughput
 from levit.benchmarking.workers import Handler, Response, serve
+from levit.runtime.normalizing_engine import as_image_engine
 
 _BATCH_SIZE = 16  # for files
 _IMAGES_PER_TASK = 4  # of a batch that one thread preprocesses
@@ -39,14 +40,16 @@ class Levit:
         import levit
 
         self.classify = levit.Classifier(model, engine=engine, precision=precision, threads=threads)  # type: ignore[arg-type]
+        self._engine = as_image_engine(self.classify.engine, self.classify.artifact.preprocessing)
+        self._threads = threads
 
     def images_per_second(self, batch_size: int, seconds: float) -> float:
         """Measure random batches."""
         height, width = self.classify.artifact.architecture.image_height_width
         batch = np.random.default_rng(0).integers(0, 256, (batch_size, height, width, 3), np.uint8)
         if batch_size == 1:
-            return 1 / statistics.median(measure_latency(self.classify.engine, batch, seconds))
-        return measure_throughput(self.classify.engine, batch, seconds)
+            return 1 / statistics.median(measure_latency(self._engine, batch, seconds))
+        return measure_throughput(self._engine, batch, seconds, threads=self._threads)
 
     def classify_files(self, files: list[str]) -> None:
         """Classify image files."""

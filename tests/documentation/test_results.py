@@ -1,4 +1,4 @@
-"""docs/results.md: number of rows, parameter counts, and valid commands."""
+"""docs/results.md: published figures, parameter counts, and valid commands."""
 
 import re
 import shlex
@@ -8,49 +8,53 @@ import typer
 
 from levit.checkpoints.weight_lookup import URLS
 from levit.cli import app
-from levit.spec.blocks import count_flops
+from levit.spec.network import count_flops, count_parameters
 from levit.spec.variants import VARIANTS
-from levit.spec.weight_shapes import count_parameters
 from levit.training.recipe import find_recipe
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-ROWS = {
-    "CIFAR-10": 5,
-    "Flowers-102": 4,
-    "ImageNet": 5,
-    "ImageNet-ReaL": 5,
-    "ImageNet-V2": 5,
-    "iNaturalist 2018": 5,
-    "iNaturalist 2019": 5,
-    "Stanford Cars": 5,
-}
+DATA_SETS = 8
+MODELS = ["LeViT-128S", "LeViT-128", "LeViT-192", "LeViT-256", "LeViT-384"]
+MMPRETRAIN = [name for name in URLS if name.endswith("in1k")]
+
+
+def section(heading: str) -> str:
+    """Text below a heading, up to the next heading."""
+    return re.search(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#|\Z)", PAGE, re.DOTALL | re.MULTILINE)[1]
 
 
 def table(heading: str) -> list[list[str]]:
     """Cells of the table below a heading, without its header."""
-    section = re.search(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#|\Z)", PAGE, re.DOTALL | re.MULTILINE)
-    rows = [line for line in section[1].splitlines() if line.startswith("| ")]
+    rows = [line for line in section(heading).splitlines() if line.startswith("| ")]
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
 
 
-PAGE_WITHOUT_CONSOLE = re.sub(r"^\$ .*", "", PAGE, flags=re.MULTILINE)
-EVALUATION_COMMANDS = re.findall(r"levit evaluate [^`]*", PAGE_WITHOUT_CONSOLE.replace("`levit evaluate`", ""))
-TRAINING_COMMANDS = re.findall(r"levit train [^&`]*", PAGE_WITHOUT_CONSOLE)
+PUBLISHED = section("The authors' weights") + section("After fine-tuning")
+COMMANDS = re.findall(r"^\$ (levit .*)", PUBLISHED, re.MULTILINE)
 
 
-def test_the_page_has_all_39_rows():
-    assert {heading: len(table(heading)) for heading in ROWS} == ROWS
-    assert sum(ROWS.values()) == 39
-    for heading in ROWS:
-        for row in table(heading):
-            assert row[-2].startswith("`levit ")
-            assert row[-1].startswith("not measured: ")
+def test_own_measurements_come_first():
+    assert re.findall(r"^## (.*)", PAGE, re.MULTILINE)[0] == "Measured here"
+
+
+def test_each_size_has_a_figure_for_each_data_set_that_was_found():
+    evaluated, fine_tuned = table("The authors' weights"), table("After fine-tuning")
+    assert [row[0] for row in evaluated] == [row[0] for row in fine_tuned] == MODELS
+    assert all(re.fullmatch(r"\d\d\.\d\d?( / \d\d\.\d\d?)?", cell) for row in evaluated for cell in row[1:])
+    assert all(re.fullmatch(r"\d\d\.\d|—", cell) for row in fine_tuned for cell in row[1:])
+    assert sum(cell != "—" for row in fine_tuned for cell in row[1:]) == 8
+
+
+@pytest.mark.parametrize("row", table("The authors' weights"), ids=lambda row: row[0])
+def test_figures_of_the_authors_are_those_of_the_package(row):
+    published = f"{100 * VARIANTS[row[0].lower()].published_top1:.1f}"
+    assert row[1] == row[2].partition(" / ")[0] == published
+    assert abs(float(row[3].partition(" / ")[0]) - float(published)) < 0.2
 
 
 def test_the_names_of_mmpretrain_are_the_names_of_the_package():
-    names = [row[0].strip("`") for row in table("mmpretrain's table")]
-    assert names == [name for name in URLS if name.endswith("in1k")]
+    assert re.findall(r"`(levit-\w+_in1k)`", PUBLISHED) == MMPRETRAIN
 
 
 @pytest.mark.parametrize("row", table("Size"), ids=lambda row: row[0])
@@ -61,16 +65,27 @@ def test_parameters_and_multiply_adds_are_those_of_the_package(row):
         assert cell == f"{count_parameters(architecture) / 1e6:.2f} / {count_flops(architecture) / 1e6:.1f}"
 
 
-@pytest.mark.parametrize("command", EVALUATION_COMMANDS + TRAINING_COMMANDS)
-def test_commands_are_valid(command):
+@pytest.mark.parametrize("model", ["facebook/levit-128S", MMPRETRAIN[0]])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_are_valid(command, model):
     """Commands are parsed, but not run, because their data is not available."""
-    _, name, *arguments = shlex.split(command)
+    _, name, *arguments = shlex.split(command.replace("MODEL", model))
     parser = typer.main.get_command(app).commands[name]
     options = parser.make_context(name, arguments).params
     assert options["data"].startswith("/data/")
     assert "config" not in options or find_recipe(options["config"]).is_file()
 
 
-def test_every_row_has_a_command():
-    assert len(EVALUATION_COMMANDS) == 39 + 5
-    assert len(TRAINING_COMMANDS) == 24
+def test_each_data_set_has_its_commands():
+    kinds = [command.split()[1] for command in COMMANDS]
+    assert kinds.count("evaluate") == DATA_SETS
+    assert kinds.count("train") == DATA_SETS - 3  # the authors' weights are evaluated on three without training
+
+
+@pytest.mark.parametrize(
+    "command", [line for line in re.findall(r"levit train ([^\n&`]*)", PAGE) if "MODEL" not in line]
+)
+def test_commands_of_the_runs_are_valid(command):
+    parser = typer.main.get_command(app).commands["train"]
+    options = parser.make_context("train", shlex.split(command)).params
+    assert not options.get("config") or find_recipe(options["config"]).is_file()
