@@ -158,10 +158,10 @@ inline void pack_queries(const float* query, Index row, int count, int key_dim, 
 
 // Context of the queries [first, last) of a head, after the activation.
 inline void attend_int16(const Head& head, int first, int last, Scratch& scratch, const Output& out) {
-  int16_t* keys = reinterpret_cast<int16_t*>(scratch.half_keys);
-  int16_t* values = reinterpret_cast<int16_t*>(scratch.half_values);
+  int16_t* keys = reinterpret_cast<int16_t*>(scratch.keys_16_bit);
+  int16_t* values = reinterpret_cast<int16_t*>(scratch.values_16_bit);
   int16_t* powers = reinterpret_cast<int16_t*>(scratch.powers);
-  int16_t* queries = reinterpret_cast<int16_t*>(scratch.half_queries);
+  int16_t* queries = reinterpret_cast<int16_t*>(scratch.queries_16_bit);
   float *scores = scratch.scores, *bias = scratch.bias;
   const int padded = head.padded_keys, pairs = (head.keys + 1) / 2;
   const Index powers_row = (padded + 2 * LANES - 1) / (2 * LANES) * (2 * LANES);

@@ -1,7 +1,7 @@
 // Blocks of the encoder: attention and MLP, on the tokens of a group of images.
 #pragma once
 #include "attention.h"
-#include "attention_bf16.h"
+#include "attention_amx.h"
 #include "attention_int16.h"
 #include "stem.h"
 #include "team.h"
@@ -63,18 +63,18 @@ INLINE Output hidden_output(const Layer& next, float* values, uint8_t* codes, in
 }
 
 // Whether attention is computed in bf16: where AMX makes it faster and its input is no more exact.
-INLINE bool is_half(const Model& m, const Attention& a) {
-  return HAS_AMX && m.allows_half && is_encoded(a.query) && is_encoded(a.key) && is_encoded(a.value);
+INLINE bool is_bf16(const Model& m, const Attention& a) {
+  return HAS_AMX && m.allows_16_bit && is_encoded(a.query) && is_encoded(a.key) && is_encoded(a.value);
 }
 
 // Whether it is computed in int16, on other processors where that is faster than in fp32.
 INLINE bool is_int16(const Model& m, const Attention& a) {
-  return !HAS_AMX && INT16_IS_FASTER && m.allows_half && a.keys() <= MAX_INT16_KEYS && is_encoded(a.query) && is_encoded(a.key) && is_encoded(a.value);
+  return !HAS_AMX && INT16_IS_FASTER && m.allows_16_bit && a.keys() <= MAX_INT16_KEYS && is_encoded(a.query) && is_encoded(a.key) && is_encoded(a.value);
 }
 
 INLINE Output rows_output(const Model& m, const Attention& a, float* rows, Index width) {
   Output out{rows, nullptr, width, nullptr, {1, 0}, Activation::none};
-  if (is_half(m, a)) out.values = nullptr, out.halves = reinterpret_cast<uint16_t*>(rows);
+  if (is_bf16(m, a)) out.values = nullptr, out.bf16 = reinterpret_cast<uint16_t*>(rows);
   return out;
 }
 
@@ -92,9 +92,9 @@ inline void attend_heads(const Model& m, const Attention& a, Workspace& w, Scrat
     const Index query_at = Index(image) * a.queries(), key_at = Index(image) * a.keys();
     const int first = a.queries() * part / parts, last = a.queries() * (part + 1) / parts;
     const Output out = moved(context, query_at * value_width + head * a.value_dim);
-    if (is_half(m, a)) {
+    if (is_bf16(m, a)) {
       const auto rows = [](const float* from) { return reinterpret_cast<const uint16_t*>(from); };
-      const HalfHead h{&a, head, rows(queries) + query_at * key_width + head * a.key_dim, rows(keys) + key_at * key_width + head * a.key_dim,
+      const Bf16Head h{&a, head, rows(queries) + query_at * key_width + head * a.key_dim, rows(keys) + key_at * key_width + head * a.key_dim,
                        rows(values) + key_at * value_width + head * a.value_dim, key_width, key_width, value_width,
                        a.keys(), a.key_dim, a.value_dim};
       attend_bf16(h, first, last, scratch, out);

@@ -20,12 +20,12 @@ INLINE uint8_t* element(const Layer& reader, uint8_t* codes, Index index) {
 // Encode values for a layer in int8 or bf16.
 INLINE void encode(const Layer& reader, const float* values, Index count, uint8_t* codes) {
   if (reader.precision == Precision::bf16) {
-    uint16_t* halves = reinterpret_cast<uint16_t*>(codes);
+    uint16_t* bf16 = reinterpret_cast<uint16_t*>(codes);
     Index i = 0;
-    for (; i + LANES <= count; i += LANES) store_bf16(halves + i, load(values + i));
+    for (; i + LANES <= count; i += LANES) store_bf16(bf16 + i, load(values + i));
     for (uint16_t last[LANES]; i < count; i++) {
       store_bf16(last, splat(values[i]));
-      halves[i] = last[0];
+      bf16[i] = last[0];
     }
     return;
   }

@@ -14,7 +14,7 @@ struct Output {
   const float* residual;  // rows that are added, laid out as `values`; may be null
   Quantization quantization;
   Activation activation;
-  uint16_t* halves = nullptr;  // bf16
+  uint16_t* bf16 = nullptr;
 };
 
 INLINE Floats activate(Activation activation, Floats x) {
@@ -64,7 +64,7 @@ INLINE void finish_panels(const Layer& layer, const Output& out, const S* sums, 
   const Floats steps = splat(step), sixth = splat(step / 6), inverse = splat(1 / step), zero = splat(out.quantization.zero);
   float* const values = out.values;
   Code* const codes = out.codes;
-  uint16_t* const halves = out.halves;
+  uint16_t* const bf16 = out.bf16;
   const float* const residual = out.residual;
   const auto finish = [&](float factor, float offset, const auto& store_row) __attribute__((always_inline)) {
     for_rows<PANELS>(layer, factor, offset, out.row, sums, row, rows, panel, store_row);
@@ -74,10 +74,10 @@ INLINE void finish_panels(const Layer& layer, const Output& out, const S* sums, 
       UNROLL for (int p = 0; p < PANELS; p++) x[p] = activate_scaled<ACTIVATION>(x[p], steps, sixth, inverse, zero);
       store_codes(codes + at, x);
     });
-  } else if (halves && !values) {
+  } else if (bf16 && !values) {
     finish(1, 0, [=](Floats(&x)[PANELS], Index at) __attribute__((always_inline)) {
       UNROLL for (int p = 0; p < PANELS; p++) x[p] = activate(ACTIVATION, x[p]);
-      store_bf16(halves + at, x);
+      store_bf16(bf16 + at, x);
     });
   } else {
     finish(1, 0, [=](Floats(&x)[PANELS], Index at) __attribute__((always_inline)) {
@@ -86,7 +86,7 @@ INLINE void finish_panels(const Layer& layer, const Output& out, const S* sums, 
         if (residual) x[p] += load(residual + at + p * LANES);
         store(values + at + p * LANES, x[p]);
       }
-      if (halves) store_bf16(halves + at, x);
+      if (bf16) store_bf16(bf16 + at, x);
       if (!codes) return;
       UNROLL for (int p = 0; p < PANELS; p++) x[p] = x[p] * inverse + zero;
       store_codes(codes + at, x);
@@ -105,21 +105,21 @@ INLINE void finish_tile(const Layer& layer, const Output& out, const S* sums, in
 INLINE void encode_for(const Layer* reader, uint8_t* codes, Output& out) {
   if (reader == nullptr) return;
   if (reader->precision == Precision::int8) out.codes = reinterpret_cast<Code*>(codes), out.quantization = reader->input;
-  if (reader->precision == Precision::bf16) out.halves = reinterpret_cast<uint16_t*>(codes);
+  if (reader->precision == Precision::bf16) out.bf16 = reinterpret_cast<uint16_t*>(codes);
 }
 
 // Move a destination by a number of elements.
 INLINE Output moved(Output out, Index index) {
   if (out.values) out.values += index;
   if (out.codes) out.codes += index;
-  if (out.halves) out.halves += index;
+  if (out.bf16) out.bf16 += index;
   return out;
 }
 
 // One vector of a head's context, for the projection.
 INLINE void store_context(const Output& out, Index at, Floats x) {
   if (out.codes) store_codes(out.codes + at, x * splat(1 / out.quantization.step) + splat(out.quantization.zero));
-  else if (out.halves) store_bf16(out.halves + at, x);
+  else if (out.bf16) store_bf16(out.bf16 + at, x);
   else store(out.values + at, x);
 }
 

@@ -70,7 +70,7 @@ struct Sizes {
 
 struct Model {
   Activation activation;
-  bool allows_half;  // bf16 or int16 in the attention of layers that are not in fp32
+  bool allows_16_bit;  // bf16 or int16 in the attention of layers that are not in fp32
   int channels, height, width, labels;
   float pixel_scale[MAX_CHANNELS], pixel_shift[MAX_CHANNELS];
   int convolution_count, block_count;

@@ -74,8 +74,8 @@ class Reader {
     if (!h.labels || h.labels > MAX_WIDTH) return fail("wrong number of labels");
     if (!h.convolutions || h.convolutions > MAX_COUNT || h.blocks > MAX_COUNT || h.layers > 8 * MAX_COUNT)
       return fail("wrong number of layers");
-    if (h.allows_half > 1) return fail("unknown precision");
-    model.allows_half = h.allows_half;
+    if (h.allows_16_bit > 1) return fail("unknown precision");
+    model.allows_16_bit = h.allows_16_bit;
     model.activation = static_cast<Activation>(h.activation);
     model.channels = h.channels, model.height = h.height, model.width = h.width, model.labels = h.labels;
     memcpy(model.pixel_scale, h.pixel_scale, sizeof(h.pixel_scale));

@@ -12,7 +12,7 @@ struct Header {
   uint32_t version, activation;
   uint64_t size;  // of the file
   uint32_t channels, height, width, labels;
-  uint32_t layers, convolutions, blocks, allows_half;
+  uint32_t layers, convolutions, blocks, allows_16_bit;
   float pixel_scale[4], pixel_shift[4];
 };
 static_assert(sizeof(Header) == 88);

@@ -30,8 +30,8 @@ bool for_arrays(Workspace& w, const Sizes& s, uint64_t images, const F& use) {
 template <class F>
 bool for_arrays(Scratch& scratch, const Sizes& s, uint64_t, const F& use) {
   return use(scratch.keys, s.keys) && use(scratch.scores, MAX_QUERIES * s.scores) && use(scratch.bias, MAX_QUERIES * s.scores) &&
-         use(scratch.half_keys, s.keys) && use(scratch.half_values, s.values) &&
-         use(scratch.powers, MAX_QUERIES * (s.scores + LANES)) && use(scratch.half_queries, MAX_QUERIES * s.row);
+         use(scratch.keys_16_bit, s.keys) && use(scratch.values_16_bit, s.values) &&
+         use(scratch.powers, MAX_QUERIES * (s.scores + LANES)) && use(scratch.queries_16_bit, MAX_QUERIES * s.row);
 }
 
 template <class T>

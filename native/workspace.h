@@ -32,7 +32,7 @@ struct Scratch {
   float* scores;  // of a few queries
   float* bias;    // of these
   // In bf16 or int16: panels of keys and values of one head, and the powers of two and rows of a few queries.
-  uint16_t *half_keys, *half_values, *powers, *half_queries;
+  uint16_t *keys_16_bit, *values_16_bit, *powers, *queries_16_bit;
 };
 
 constexpr int MAX_QUERIES = 16;  // computed together

@@ -22,8 +22,8 @@ from levit.runtime.native_packing import pack
 from levit.spec.architecture import Architecture
 from levit.spec.artifact import Source
 from levit.spec.labels import default_labels
+from levit.spec.network import weight_shapes
 from levit.spec.preprocessing import Preprocessing
-from levit.spec.weight_shapes import weight_shapes
 
 ROOT = Path(__file__).parent.parent
 EMBEDDED = ROOT.parent / "src" / "levit" / "runtime" / "embedded" / "default.onnx"
@@ -59,7 +59,7 @@ def small_network() -> onnx.ModelProto:
 
 def model_file(model: onnx.ModelProto, *, bf16: bool) -> bytes:
     """Packed model without the metadata."""
-    packed = pack(model, bf16=bf16, half_attention=bf16)
+    packed = pack(model, bf16=bf16, attention_16_bit=bf16)
     return packed[: split_metadata(memoryview(packed))[0]]
 
 

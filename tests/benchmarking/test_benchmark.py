@@ -8,7 +8,7 @@ from levit.benchmarking import peak
 from levit.benchmarking.benchmark import benchmark
 from levit.benchmarking.peak import measure_peak, measure_peaks
 from levit.errors import CheckpointError, ConfigError, EngineError
-from levit.spec.blocks import count_flops
+from levit.spec.network import count_flops
 from tests.runtime.small_model import SMALL, write_checkpoint
 
 

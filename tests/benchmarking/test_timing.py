@@ -5,8 +5,8 @@ from concurrent.futures import Future
 import numpy as np
 import pytest
 
+from levit.benchmarking import timing
 from levit.benchmarking.timing import measure_latency, measure_throughput, quantile
-from levit.runtime.fake_engine import FakeEngine
 from tests.runtime.small_model import color_artifact
 
 IMAGES = np.zeros((4, 16, 16, 3), np.uint8)
@@ -61,12 +61,34 @@ def test_at_least_five_batches_are_timed():
     assert len(measure_latency(engine, IMAGES, 0, engine.clock)) == 5
 
 
-def test_an_engine_that_takes_normalized_values_receives_them():
-    batches = []
-    engine = FakeEngine(color_artifact(), lambda batch: batches.append(batch) or batch.mean((2, 3)))
-    assert measure_throughput(engine, IMAGES + 255, 0.01) > 0
-    assert batches[0].shape == (4, 3, 16, 16)
-    assert batches[0].max() == pytest.approx(1)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_batches_in_flight_follow_the_number_of_threads(threads):
+    engine, waiting = SlowEngine(), []
+    submit = engine.submit
+
+    class Pending(Future):
+        def result(self, timeout=None):
+            waiting.remove(self)
+            return super().result(timeout)
+
+    def submit_pending(images, batch_size):
+        future = Pending()
+        future.set_result(submit(images, batch_size).result())
+        waiting.append(future)
+        most.append(len(waiting))
+        return future
+
+    most, engine.submit = [], submit_pending
+    measure_throughput(engine, IMAGES, 10 * CALL_SECONDS, engine.clock, threads=threads)
+    assert max(most) == threads + 3  # one that is waited for, and two more
+
+
+def test_the_usable_cores_are_counted_once(monkeypatch):
+    calls = []
+    monkeypatch.setattr(timing, "usable_cores", lambda: calls.append(1) or 2)
+    engine = SlowEngine()
+    measure_throughput(engine, IMAGES, 2.1, engine.clock)
+    assert len(calls) == 1  # the count reads files, which would take the time of the engine
 
 
 def test_quantiles_are_ordered():

@@ -13,7 +13,7 @@ from levit.explaining.attention_opening import open_attention_network
 from levit.images.transform import normalize
 from levit.runtime.model_resolution import find_artifact
 from levit.runtime.opened_model import ModelOptions
-from levit.spec.blocks import AttentionBlock, encoder_blocks
+from levit.spec.network import attention_blocks
 from tests.conftest import EXAMPLES, random_checkpoint
 from tests.runtime.small_model import SMALL, write_checkpoint
 
@@ -28,7 +28,7 @@ def network() -> AttentionNetwork:
 
 
 def test_relevance_passes_stages_as_documented():
-    blocks = [block for block in encoder_blocks(SMALL) if isinstance(block, AttentionBlock)]
+    blocks = attention_blocks(SMALL)
     generator = torch.Generator().manual_seed(0)
     matrices = [
         torch.rand(np.prod(block.output_grid), np.prod(block.input_grid), generator=generator) for block in blocks
@@ -41,7 +41,7 @@ def test_relevance_passes_stages_as_documented():
 
 
 def test_rollout_of_uniform_attention_is_uniform():
-    blocks = [block for block in encoder_blocks(SMALL) if isinstance(block, AttentionBlock)]
+    blocks = attention_blocks(SMALL)
     uniform = [
         torch.full((int(np.prod(block.output_grid)), int(np.prod(block.input_grid))), 1 / np.prod(block.input_grid))
         for block in blocks

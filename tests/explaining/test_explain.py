@@ -2,6 +2,7 @@
 
 import io
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from PIL import Image
 import levit
 from levit.errors import ConfigError, EngineError, ImageError
 from levit.explaining.methods import METHODS
-from levit.runtime.fake_engine import FakeEngine
+from levit.images import transform
+from levit.spec.preprocessing import Preprocessing
+from tests.runtime.fake_engine import FakeEngine
 from tests.runtime.small_model import color_artifact
 
 NAMES = ("red", "green", "blue")
@@ -56,6 +59,29 @@ def test_the_map_of_a_photo_that_was_turned_by_its_metadata_is_upright(tmp_path)
     assert explanation.heat.shape == (60, 90)
     assert np.allclose(explanation.heat, levit.explain(image, model=color_engine(), class_name="red").heat)
     assert explanation.overlay().width == 90
+
+
+@pytest.mark.parametrize("width", [90, 6_500])
+def test_the_picture_of_a_photo_with_more_pixels_than_the_limit_is_drawn(width, tmp_path):
+    red_corner(60, width).resize((10 * width, 600)).save(tmp_path / "phone.jpg")
+    limit = 10 * width * 600 // 4
+    artifact = replace(color_artifact(NAMES, 32), preprocessing=Preprocessing(resize=36, crop=(32, 32)))
+    engine = FakeEngine(artifact, lambda batch: 20 * batch.mean((2, 3)))
+    explanation = levit.explain(tmp_path / "phone.jpg", model=engine, class_name="red", max_pixels=limit)
+    assert explanation.size == (600, 10 * width)
+    explanation.save(tmp_path / "heat.png")
+    with Image.open(tmp_path / "heat.png") as picture:
+        assert picture.width == min(10 * width // 2, 1600)
+
+
+def test_the_image_is_decoded_once(monkeypatch):
+    calls = []
+    read = transform.read_reduced_image
+    monkeypatch.setattr(
+        transform, "read_reduced_image", lambda *args, **limits: calls.append(1) or read(*args, **limits)
+    )
+    levit.explain(red_corner(), model=color_engine())
+    assert len(calls) == 1
 
 
 def test_every_kind_of_source_gives_the_same_map(tmp_path):

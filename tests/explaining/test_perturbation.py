@@ -1,5 +1,7 @@
 """Maps from perturbed copies, against a direct computation and against captum."""
 
+from concurrent.futures import Future
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,8 @@ from levit.errors import EngineError
 from levit.explaining.masks import CELLS, WINDOW, blur, occlusion_masks, random_masks
 from levit.explaining.perturbation import log_odds, masked_logits, occlusion_map, rise_map
 from levit.images.transform import normalize
-from levit.runtime.fake_engine import FakeEngine
 from levit.runtime.normalizing_engine import as_image_engine
+from tests.runtime.fake_engine import FakeEngine
 from tests.runtime.small_model import color_artifact, write_checkpoint
 
 SIZE = 32
@@ -85,6 +87,34 @@ def test_an_exception_of_the_check_ends_the_computation():
     with pytest.raises(EngineError, match="abandoned"):
         masked_logits(as_image_engine(engine, color_artifact().preprocessing), patch_image(), occlusion_masks(), check)
     assert len(engine.batches) <= 2
+
+
+class PendingEngine:
+    """Image engine whose batches are computed when their result is needed."""
+
+    def __init__(self):
+        self.pending = self.most = 0
+
+    def submit(self, images, batch_size):
+        engine = self
+
+        class Computing(Future):
+            def result(self, timeout=None):
+                if not self.done():
+                    engine.pending -= 1
+                    self.set_result(images.mean((1, 2), np.float32))
+                return super().result(timeout)
+
+        self.pending += 1
+        self.most = max(self.most, self.pending)
+        return Computing()
+
+
+@pytest.mark.parametrize(("max_batches", "most"), [(None, 13), (3, 3), (1, 1)])
+def test_the_engine_has_all_batches_at_once_unless_they_are_limited(max_batches, most):
+    engine, masks = PendingEngine(), occlusion_masks()
+    logits = masked_logits(engine, patch_image(), masks, max_batches=max_batches)
+    assert (logits.shape, engine.most) == ((1 + len(masks), 3), most)
 
 
 def test_occlusion_equals_that_of_captum(tmp_path):

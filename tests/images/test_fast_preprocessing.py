@@ -14,9 +14,9 @@ from levit.errors import ConfigError
 from levit.images import resizing
 from levit.images.decoding import read_image, read_reduced_image
 from levit.images.transform import normalize, preprocess, read_and_preprocess, resize_and_crop_fast
-from levit.runtime.fake_engine import FakeEngine
 from levit.spec.preprocessing import Preprocessing
 from tests.conftest import EXAMPLES
+from tests.runtime.fake_engine import FakeEngine
 from tests.scenes import draw_scene
 
 DEFAULT = Preprocessing.for_image_size((224, 224))

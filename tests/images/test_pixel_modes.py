@@ -162,7 +162,6 @@ def test_gray_tiff_files_of_every_depth_use_their_whole_range(case):
 FORMATS = {
     "BMP": ["1", "L", "P", "RGB"],
     "GIF": ["1", "L", "P"],
-    "ICO": ["RGB", "RGBA"],
     "JPEG": ["L", "RGB", "CMYK", "YCbCr"],
     "JPEG2000": ["L", "LA", "RGB", "RGBA", "YCbCr", "I;16"],
     "PNG": ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"],

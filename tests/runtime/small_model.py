@@ -8,11 +8,11 @@ from safetensors.numpy import save_file
 
 from levit.checkpoints.transformers_configuration import config_from_architecture
 from levit.runtime.classifier import Classifier
-from levit.runtime.fake_engine import FakeEngine
 from levit.spec.architecture import Architecture
 from levit.spec.artifact import Artifact, Source
 from levit.spec.preprocessing import Preprocessing
 from tests.conftest import random_weights
+from tests.runtime.fake_engine import FakeEngine
 
 LABELS = ("apple", "pear", "plum", "fig", "café")
 SMALL = Architecture(

@@ -15,8 +15,8 @@ from PIL import Image
 from levit.errors import ConfigError, EngineError, ImageError
 from levit.runtime.classifier import Classifier
 from levit.runtime.cpu_count import usable_cores
-from levit.runtime.fake_engine import FakeEngine
 from tests.conftest import EXAMPLES, GOLDEN
+from tests.runtime.fake_engine import FakeEngine
 from tests.runtime.small_model import color_artifact, color_classifier, uniform_image
 
 TINY = GOLDEN / "tiny"

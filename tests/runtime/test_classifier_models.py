@@ -13,9 +13,9 @@ import pytest
 import levit
 from levit.errors import CheckpointError, ConfigError, EngineError
 from levit.runtime.classifier import Classifier
-from levit.runtime.fake_engine import FakeEngine
 from levit.spec.preprocessing import Preprocessing
 from tests.conftest import EXAMPLES, GOLDEN, relative
+from tests.runtime.fake_engine import FakeEngine
 from tests.runtime.small_model import LABELS, color_artifact, uniform_image
 
 TINY = GOLDEN / "tiny"

@@ -150,6 +150,14 @@ def test_threads_open_the_features_once(checkpoint, monkeypatch):
         np.testing.assert_allclose(row, rows[0], atol=1e-6 * np.abs(rows[0]).max())
 
 
+def test_the_computation_of_the_features_is_kept(checkpoint, monkeypatch):
+    classify, calls = Classifier(checkpoint), []
+    monkeypatch.setattr("levit.runtime.opened_model.usable_cores", lambda: calls.append(1) or 1)
+    for photo in PHOTOS:
+        classify.embed(photo)
+    assert len(calls) == 1  # the cores are read from files, once and not for each photo
+
+
 def test_copies_open_the_features_once_and_leave_them_open(checkpoint, monkeypatch):
     content = pickle.dumps(Classifier(checkpoint, precision="fp32", threads=1).embed)  # as each task of a pool has it
     opened = []

@@ -8,12 +8,13 @@ from levit.deployment.reference import run_reference
 from levit.errors import EngineError
 from levit.runtime.classifier import Classifier
 from levit.runtime.engine import CHECKPOINT_ENGINES, ENGINES, open_engine
-from levit.runtime.fake_engine import FakeEngine
 from levit.runtime.model_resolution import open_model
 from levit.runtime.normalizing_engine import as_image_engine
+from levit.runtime.opened_model import ModelOptions
 from levit.spec.artifact import Artifact
 from tests.conftest import random_checkpoint
 from tests.runtime.engine_checks import CHECKS, IMAGES, NOISE, CheckedEngine
+from tests.runtime.fake_engine import FakeEngine
 from tests.runtime.small_model import SMALL, write_checkpoint
 
 ALL_ENGINES = [*ENGINES, *CHECKPOINT_ENGINES, "fake"]
@@ -33,7 +34,7 @@ def open_checked(name: str) -> CheckedEngine:
         return CheckedEngine(FakeEngine(checkpoint.as_artifact("fp32"), expected), expected)
     if name in CHECKPOINT_ENGINES:
         pytest.importorskip(CHECKPOINT_ENGINES[name].package)
-        engine = open_model(checkpoint, engine=name, precision="fp32", provider="cpu")
+        engine = open_model(ModelOptions(checkpoint, engine=name, precision="fp32", provider="cpu"))
     else:
         pytest.importorskip(ENGINES[name].package)
         content = build_artifact(checkpoint).SerializeToString()

@@ -14,27 +14,24 @@ from levit.deployment.build import build_artifact
 from levit.errors import LevitWarning
 from levit.runtime import fastest_engine
 from levit.runtime.engine import open_engine
-from levit.runtime.fastest_engine import NATIVE_IS_FASTER, native_is_fastest, native_precision, open_native_if_fastest
-from levit.runtime.features import open_features
+from levit.runtime.fastest_engine import NATIVE_IS_FASTER, native_is_fastest, open_native_if_fastest
 from levit.runtime.model_info import default_execution, describe
 from levit.runtime.model_resolution import find_artifact
 from levit.runtime.native_library import INSTRUCTIONS_VARIABLE, SWITCH_VARIABLE, instruction_sets
-from levit.runtime.opened_model import ModelOptions
+from levit.runtime.native_precision import float_precision
+from levit.runtime.opened_model import ModelOptions, OpenedModel
 from levit.spec.variants import ALL_VARIANTS
 from tests.conftest import random_checkpoint
+from tests.runtime.fake_engine import FakeEngine
 from tests.runtime.small_model import SMALL
 
 pytestmark = pytest.mark.usefixtures("native_library")
 
 
-def test_the_precision_depends_on_the_file_and_the_instructions():
-    quantized = replace(describe(None)[0], precision="int8")
-    stored = replace(quantized, precision="fp32", quantization=None)
-    assert native_precision(quantized, "fp32", "avx2") == "int8"
-    assert native_precision(stored, "auto", "amx") == native_precision(stored, "bf16", "amx") == "bf16"
-    assert native_precision(stored, "auto", "i8mm") == "bf16"
-    assert native_precision(stored, "auto", "dotprod") == "fp32"
-    assert native_precision(stored, "fp32", "amx") == native_precision(stored, "auto", "avx512") == "fp32"
+def test_the_precision_in_floating_point_depends_on_the_instructions():
+    assert float_precision("auto", "amx") == float_precision("bf16", "amx") == float_precision("auto", "i8mm") == "bf16"
+    assert float_precision("auto", "dotprod") == float_precision("auto", "avx512") == "fp32"
+    assert float_precision("fp32", "amx") == "fp32"
 
 
 @pytest.mark.parametrize("instruction_set", ["amx", "avx512", "avxvnni", "avx2", "portable"])
@@ -59,6 +56,24 @@ def test_the_rules_are_limited_to_measured_sizes(monkeypatch):
     for name, expected in (("levit-128s", True), ("levit-384", True), ("levit-512", False)):
         architecture = ALL_VARIANTS[name].architecture(num_labels=len(quantized.labels))
         assert native_is_fastest(replace(quantized, architecture=architecture))[0] == expected
+
+
+def test_without_a_cache_folder_the_reason_names_it(native_for_all, tmp_path, monkeypatch):
+    file = small_file(tmp_path / "small.onnx")
+    monkeypatch.setenv(CACHE_VARIABLE, "")
+    engine, _, reason = default_execution(describe(file)[0], file)
+    assert (engine, levit.Classifier(file).engine.name) == ("openvino", "openvino")
+    assert reason.endswith("the native engine is not used: it needs a cache folder, see LEVIT_CACHE")
+
+
+def test_networks_with_attention_masks_are_left_to_other_engines(native_for_all, tmp_path):
+    checkpoint = random_checkpoint(replace(SMALL, has_attention_masks=True))
+    file = tmp_path / "masked.onnx"
+    onnx.save(build_artifact(checkpoint), file)
+    artifact = describe(file)[0]
+    assert native_is_fastest(artifact) == (False, "the native engine computes no attention with masks")
+    assert levit.Classifier(file).engine.name == default_execution(artifact, file)[0] == "openvino"
+    assert not native_for_all.exists()  # it was not even packed
 
 
 def test_without_a_cache_or_a_library_another_engine_opens_it(monkeypatch):
@@ -136,11 +151,10 @@ def test_a_model_in_the_format_of_openvino_is_computed_by_openvino(native_for_al
 
 def test_features_for_an_engine_without_them_are_computed_by_the_fastest(native_for_all, tmp_path):
     file = small_file(tmp_path / "small.onnx")
-    with (
-        closing(ModelOptions(file).open()) as opened,
-        closing(open_features(ModelOptions(file, engine="torch"), opened)) as features,
-    ):
-        assert features.engine.name == "native"
+    engine, artifact = FakeEngine(describe(file)[0], lambda batch: batch), describe(file)[0]
+    opened = OpenedModel(ModelOptions(file, engine="torch"), engine, artifact, owns_engine=True)
+    with closing(opened):
+        assert opened.features.engine.name == "native"
 
 
 def test_both_engines_predict_the_same_class(monkeypatch):

@@ -133,7 +133,7 @@ def test_weights_in_a_graph_inside_of_a_node_are_found(tmp_path):
     node = onnx.helper.make_node("If", ["condition"], ["y"], then_branch=body, else_branch=body)
     model = onnx.helper.make_model(onnx.helper.make_graph([node], "outer", [], []))
     with pytest.raises(EngineError, match=r"its weights are in another file \(/etc/hostname\)"):
-        check_external_data(model.SerializeToString(), "the model")
+        check_external_data(model.SerializeToString())
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")

@@ -7,7 +7,9 @@ from pathlib import Path
 import onnx
 import pytest
 
+from levit.deployment import folding
 from levit.errors import CheckpointError
+from levit.runtime import model_resolution
 from levit.runtime.model_resolution import find_artifact
 from tests.runtime.small_model import LABELS, write_checkpoint
 
@@ -76,6 +78,13 @@ def test_a_changed_configuration_is_folded_again(checkpoint):
     after = find_artifact(checkpoint)
     assert after != before
     assert labels_of(after) == renamed
+
+
+def test_changed_code_folds_again(checkpoint, monkeypatch):
+    before, stamped = find_artifact(checkpoint), []
+    monkeypatch.setattr(model_resolution, "code_stamp", lambda *paths: stamped.extend(paths) or "another")
+    assert find_artifact(checkpoint) != before
+    assert Path(folding.__file__).parent in stamped
 
 
 def test_changed_weights_are_folded_again(checkpoint):

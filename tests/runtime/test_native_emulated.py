@@ -18,7 +18,7 @@ from levit.runtime.native_network import NativeNetwork
 from levit.runtime.native_packing import pack
 from tests.architectures import ODD_WIDTHS
 from tests.conftest import random_checkpoint, relative
-from tests.runtime.native_library import SOURCES, build_module
+from tests.runtime.native_library import build_module
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("native_library")]
 
@@ -47,9 +47,9 @@ def quantized() -> onnx.ModelProto:
 @cache
 def packed(precision: str) -> bytes:
     if precision == "int8":
-        return pack(quantized(), half_attention=True)
+        return pack(quantized(), attention_16_bit=True)
     is_bf16 = precision == "bf16"
-    return pack(build_artifact(random_checkpoint(ODD_WIDTHS)), bf16=is_bf16, half_attention=is_bf16)
+    return pack(build_artifact(random_checkpoint(ODD_WIDTHS)), bf16=is_bf16, attention_16_bit=is_bf16)
 
 
 def program_for(platform: str, program: Path) -> Path:
@@ -59,7 +59,7 @@ def program_for(platform: str, program: Path) -> Path:
     if "ziglang" not in compiler:
         pytest.skip(f"needs a compiler for {platform}: pip install ziglang")
     target = build.PLATFORMS[platform]
-    build.build_program(program, [SOURCES / "sanitize" / "compute.cpp"], compiler=compiler, target=target)
+    build.build_program(program, [Path(__file__).with_name("compute.cpp")], compiler=compiler, target=target)
     return program
 
 
@@ -77,7 +77,7 @@ def x86_program(native_library, tmp_path_factory) -> Path:
     if shutil.which("qemu-x86_64") is None or compiler is None:
         pytest.skip("needs qemu-user and a C++ compiler: .ci/install_packages")
     program = tmp_path_factory.mktemp("x86") / "compute"
-    build.build_program(program, [SOURCES / "sanitize" / "compute.cpp"], compiler=compiler, library=native_library)
+    build.build_program(program, [Path(__file__).with_name("compute.cpp")], compiler=compiler, library=native_library)
     return program
 
 

@@ -16,12 +16,11 @@ from levit.deployment.reference import run_reference
 from levit.errors import ConfigError, EngineError, LevitWarning
 from levit.images.transform import normalize, preprocess
 from levit.runtime.engine import open_engine
-from levit.runtime.features import open_features
 from levit.runtime.int8_arithmetic import has_exact_int8
 from levit.runtime.model_info import describe, native_engine
 from levit.runtime.model_resolution import find_artifact, open_model
 from levit.runtime.native_check import evaluate
-from levit.runtime.native_engine import NativeEngine, choose_precision
+from levit.runtime.native_engine import NativeEngine
 from levit.runtime.native_library import (
     BF16_INSTRUCTIONS,
     INSTRUCTIONS_VARIABLE,
@@ -32,6 +31,7 @@ from levit.runtime.native_library import (
 )
 from levit.runtime.native_network import NativeNetwork
 from levit.runtime.native_packing import pack
+from levit.runtime.native_precision import choose_precision
 from levit.runtime.opened_model import ModelOptions
 from levit.runtime.openvino_engine import OpenVinoEngine
 from tests.conftest import EXAMPLES, random_checkpoint, relative
@@ -100,11 +100,11 @@ def output_size() -> tuple[int, int]:
     return size
 
 
-@pytest.mark.parametrize("half_attention", [False, True])
-def test_every_instruction_set_gives_the_same_logits_in_int8(half_attention):
+@pytest.mark.parametrize("attention_16_bit", [False, True])
+def test_every_instruction_set_gives_the_same_logits_in_int8(attention_16_bit):
     path = find_artifact(None)
     assert isinstance(path, Path)
-    packed = pack(onnx.load(path), half_attention=half_attention)
+    packed = pack(onnx.load(path), attention_16_bit=attention_16_bit)
     images = np.random.default_rng(0).integers(0, 256, (5, *output_size(), 3), np.uint8)
     logits = {}
     for name in instruction_sets():
@@ -143,12 +143,9 @@ def test_the_engine_computes_pooled_features():
     rows = {}
     images = np.random.default_rng(0).integers(0, 256, (2, *output_size(), 3), np.uint8)
     for engine in ("native", "openvino"):
-        options = ModelOptions(None, engine=engine)
-        opened = options.open()
-        features = open_features(options, opened)
-        assert features.engine.name == engine
-        rows[engine] = features.image_engine.run_images(images)
-        features.close()
+        opened = ModelOptions(None, engine=engine).open()
+        assert opened.features.engine.name == engine
+        rows[engine] = opened.features.image_engine.run_images(images)
         opened.close()
     assert rows["native"].shape == (2, 384)
     assert relative(rows["native"], rows["openvino"]) < 0.05
@@ -183,7 +180,7 @@ def test_attention_over_many_tokens_is_in_fp32(image_size, attention):
 
 def test_precision_applies_to_the_layers_of_a_quantized_model_in_floating_point():
     images = np.random.default_rng(0).integers(0, 256, (2, *output_size(), 3), np.uint8)
-    engines = [open_model(None, engine="native", precision=precision) for precision in ("auto", "fp32")]
+    engines = [open_model(ModelOptions(None, "native", precision)) for precision in ("auto", "fp32")]
     assert [engine.precision for engine in engines] == ["int8", "int8"]
     assert "other layers are computed in fp32, as requested" in engines[1].reason
     assert relative(*(engine.run_images(images) for engine in engines)) < 0.05

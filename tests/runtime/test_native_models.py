@@ -1,6 +1,7 @@
 """Packed models, and the errors of files that are not packed, in the cache."""
 
 import os
+from pathlib import Path
 
 import onnx
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from levit.deployment.build import build_artifact
 from levit.runtime import native_check, native_models
 from levit.runtime.native_format import OtherFormError, UnverifiedError, WrongLogitsError
+from levit.runtime.native_library import find_library
 from levit.runtime.native_models import find_refusal, open_packed
 from tests.conftest import random_checkpoint
 from tests.runtime.small_model import SMALL
@@ -53,6 +55,16 @@ def test_another_version_and_other_instructions_are_verified_again(tmp_path, mod
     monkeypatch.setattr(native_models, "__version__", "another")
     open_packed(content, tmp_path)
     assert len(checks) == 3
+
+
+def test_other_code_and_another_library_are_verified_again(tmp_path, model, checks, monkeypatch):
+    stamped: list[Path] = []
+    monkeypatch.setattr(native_models, "code_stamp", lambda *files: stamped.extend(files) or str(len(checks)))
+    content = model.SerializeToString()
+    for number in (1, 2):
+        open_packed(content, tmp_path)
+        assert len(checks) == number
+    assert set(stamped) == {Path(native_models.__file__).parent, *native_models._CODE, find_library()}
 
 
 def with_node(model: onnx.ModelProto, present: str, **values: str) -> bytes:

@@ -61,7 +61,7 @@ ODD = {
 
 @cache
 def packed(architecture: Architecture, seed: int = 0, *, bf16: bool = False) -> bytes:
-    return pack(build_artifact(random_checkpoint(architecture, seed)), bf16=bf16, half_attention=bf16)
+    return pack(build_artifact(random_checkpoint(architecture, seed)), bf16=bf16, attention_16_bit=bf16)
 
 
 def images_and_logits(architecture: Architecture, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -23,10 +23,10 @@ pytestmark = pytest.mark.usefixtures("native_library")
 def network_and_images(precision: str) -> tuple[bytes, np.ndarray]:
     """Packed model whose numbers of heads three does not divide, and pixels of more images than a group has."""
     if precision == "int8":
-        content, size = pack(onnx.load(find_artifact(None)), half_attention=True), 112
+        content, size = pack(onnx.load(find_artifact(None)), attention_16_bit=True), 112
     else:
         model = build_artifact(random_checkpoint(SMALL))
-        content, size = pack(model, bf16=precision == "bf16", half_attention=precision == "bf16"), 32
+        content, size = pack(model, bf16=precision == "bf16", attention_16_bit=precision == "bf16"), 32
     return content, np.random.default_rng(0).integers(0, 256, (19, size, size, 3), np.uint8)
 
 
@@ -99,8 +99,8 @@ print(resident_bytes() - before)
 def test_a_forked_process_may_not_use_the_engine_of_its_parent():
     program = """
 import os, sys, numpy as np, levit
-from levit.runtime.model_resolution import open_model
-engine = open_model(None, engine="native")
+from levit.runtime.opened_model import ModelOptions
+engine = ModelOptions(None, engine="native").open().engine
 images = np.zeros((1, *levit.Classifier().artifact.preprocessing.output_size, 3), np.uint8)
 engine.run_images(images)
 child = os.fork()
@@ -119,8 +119,8 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 def test_a_process_that_is_forked_before_the_first_batch_may_use_the_engine():
     program = """
 import os, sys, numpy as np, levit
-from levit.runtime.model_resolution import open_model
-engine = open_model(None, engine="native")
+from levit.runtime.opened_model import ModelOptions
+engine = ModelOptions(None, engine="native").open().engine
 images = np.zeros((3, *levit.Classifier().artifact.preprocessing.output_size, 3), np.uint8)
 child = os.fork()
 if child == 0:

@@ -11,9 +11,9 @@ from levit.deployment.build import build_artifact
 from levit.errors import EngineError, ImageError
 from levit.runtime.classifier import Classifier
 from levit.runtime.engine import ENGINES, open_engine
-from levit.runtime.fake_engine import FakeEngine
 from levit.runtime.openvino_queue import BatchQueue
 from tests.conftest import random_checkpoint
+from tests.runtime.fake_engine import FakeEngine
 from tests.runtime.small_model import SMALL, color_artifact, color_classifier, uniform_image
 
 RED = uniform_image(255, 0, 0)

@@ -12,8 +12,8 @@ import pytest
 from levit.errors import EngineError
 from levit.runtime import image_results
 from levit.runtime.classifier import Classifier
-from levit.runtime.fake_engine import FakeEngine
 from tests.conftest import EXAMPLES
+from tests.runtime.fake_engine import FakeEngine
 from tests.runtime.small_model import color_artifact, uniform_image
 
 RED = uniform_image(255, 0, 0)

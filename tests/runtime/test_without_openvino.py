@@ -82,6 +82,24 @@ def test_commands_work_and_info_names_the_engine(tmp_path):
     assert len(lines) == 2
 
 
+def test_a_benchmark_leaves_out_the_peaks():
+    program = f"""
+from levit.benchmarking import benchmark
+def start(name, model, engine, precision, threads, environment):
+    options = {{"model": model, "engine": engine, "precision": precision, "threads": threads}}
+    program = {HIDING!r} + "from levit.benchmarking import model_worker, workers\\n"
+    program += "workers.serve(lambda: model_worker._start(**json.loads(sys.argv[1])))"
+    return benchmark.Worker(name, [sys.executable, "-P", "-c", program, json.dumps(options)], environment)
+benchmark.start_model_worker = start
+report = benchmark.benchmark(batch_sizes=[1], rounds=1, seconds=0.01)
+print(json.dumps(report.to_dict()))
+"""
+    values = json.loads(run_without(program))
+    assert values["peaks"] == {}
+    assert [(result["engine"], result["peak_share"]) for result in values["results"]] == [("native", None)]
+    assert values["machine"]["processor"]
+
+
 def test_what_needs_openvino_is_an_error_that_names_it(tmp_path):
     program = """
 import levit
@@ -93,7 +111,7 @@ except levit.LevitError as error:
     model = find_artifact(None)
     message = run_without(program, model, "openvino")
     assert message == "engine openvino is not installed (No module named 'openvino'): pip install openvino\n"
-    missing = run_without("try: import levit.benchmarking.machine\nexcept ImportError as error: print(error)")
+    missing = run_without("try: import levit.runtime.openvino_core\nexcept ImportError as error: print(error)")
     assert missing == "OpenVINO is missing (No module named 'openvino'): pip install openvino\n"
     other = onnx.load(model)
     other.graph.node[0].name = "renamed"

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from levit.runtime.fake_engine import FakeEngine
 from levit.runtime.opened_model import ModelOptions
 from levit.serving.application import create_application
 from levit.serving.options import ServiceOptions
 from levit.serving.served_model import NamedModel
 from levit.serving.service import Service
 from levit.spec.artifact import Artifact
+from tests.runtime.fake_engine import FakeEngine
 from tests.runtime.small_model import color_artifact, write_checkpoint
 from tests.serving.memory_connection import connections
 from tests.serving.page_browser import find_browser, launched_browser, opened_pages, running_service

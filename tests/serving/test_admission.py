@@ -9,11 +9,11 @@ from levit.serving.errors import RequestError
 
 
 @given(st.integers(1, 20), st.lists(st.tuples(st.integers(1, 25), st.integers(0, 25), st.integers(0, 30))))
-def test_the_capacity_is_never_exceeded_and_everything_is_released(capacity, requests):
+def test_the_capacity_is_never_exceeded_and_everything_is_counted_back(capacity, requests):
     seen, refusals = [], []
     admission = Admission(capacity)
     tickets = []
-    for images, more, released in requests:
+    for images, more, closed in requests:
         try:
             ticket = admission.admit(images)
             tickets.append(ticket)
@@ -21,8 +21,8 @@ def test_the_capacity_is_never_exceeded_and_everything_is_released(capacity, req
             ticket.extend(more)
         except RequestError as error:
             refusals.append((error.status, images + more <= capacity))
-        for ticket in tickets[: released % (len(tickets) + 1)]:
-            ticket.release(released)
+        for ticket in tickets[: closed % (len(tickets) + 1)]:
+            ticket.close()
         seen.append(admission.images)
     assert all(0 <= images <= capacity for images in seen)
     for ticket in tickets:

@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from levit.serving.bodies import Body, BodyReader
+from levit.serving.deadlines import Deadline
+from levit.serving.errors import RequestError
 from levit.serving.lifecycle import Lifecycle
 from tests.serving.conftest import png
 from tests.serving.requests import Connection, request, until
@@ -34,6 +36,23 @@ def test_a_body_whose_length_is_above_the_limit_is_refused_before_it_is_read(run
         assert (await request(running.application, "POST", path, headers=headers, connection=connection)).status == 413
 
     run(test, max_body=1000)
+
+
+def test_the_service_may_end_in_the_moment_of_the_deadline_of_a_body():
+    async def test():
+        lifecycle, loop, reported = Lifecycle(), asyncio.get_running_loop(), []
+        loop.set_exception_handler(lambda _, context: reported.append(context))
+
+        async def receive():
+            loop.call_soon(lifecycle.end)  # behind the end of the time for the body, in the same iteration
+            await asyncio.sleep(600)
+
+        with pytest.raises(RequestError) as refused:
+            async with BodyReader(1000, lifecycle).read(receive, None, Deadline(0.0)):
+                pass
+        assert (refused.value.status, reported) == (503, [])
+
+    asyncio.run(test())
 
 
 def test_bodies_that_need_too_much_memory_together_are_refused(run):

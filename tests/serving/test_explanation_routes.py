@@ -1,5 +1,6 @@
 """POST /explanations/{model}, by a real service."""
 
+import asyncio
 import json
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ from levit.serving import explanation_routes
 from levit.serving.application import create_application
 from tests.conftest import EXAMPLES
 from tests.serving.page_browser import running_service
-from tests.serving.requests import request
+from tests.serving.requests import request, until
 
 CAT = (EXAMPLES / "cat.jpg").read_bytes()
 
@@ -72,7 +73,7 @@ def test_the_best_class_is_the_default_and_cam_is_a_method(address):
         ("none", CAT, "image/jpeg", 404, "no model is called 'none'"),
         ("fruit", b"no image", "image/jpeg", 400, "not an image"),
         ("fruit", b"{}", "application/json", 415, "an explanation is of one image: send the image itself"),
-        ("fruit?class_index=99", CAT, "image/jpeg", 422, "class_name is 99, and the model has 5 classes"),
+        ("fruit?class_index=99", CAT, "image/jpeg", 422, "class_index is 99, and the model has 5 classes"),
         ("fruit?class_name=kiwi", CAT, "image/jpeg", 422, "unknown class 'kiwi'"),
         ("fruit?class_name=fig&class_index=1", CAT, "image/jpeg", 422, "give class_index or class_name, not both"),
         ("fruit?class_index=-1", CAT, "image/jpeg", 422, "class_index: "),
@@ -88,18 +89,33 @@ def test_errors_have_one_line_and_no_traceback(address, path, body, content_type
     assert queue_depth(address) == 0
 
 
-def test_an_explanation_counts_its_forward_passes(tmp_path):
-    with running_service(tmp_path, "--queue", "196") as url:
-        status, values = post(url, "/explanations/fruit", CAT)
-        assert (status, values) == (413, {"error": "197 images are more than the service takes at once, 196"})
-        assert post(url, "/explanations/fruit?method=cam", CAT)[0] == 200
+def test_an_explanation_of_any_method_fits_into_a_queue_of_one_image(tmp_path):
+    with running_service(tmp_path, "--queue", "1") as url:
+        for method in ("occlusion", "cam"):
+            assert post(url, f"/explanations/fruit?method={method}", CAT)[0] == 200
+
+
+@pytest.mark.parametrize("run", [create_application], ids=["application"], indirect=True)
+def test_an_explanation_counts_its_forward_passes(run):
+    async def test(running):
+        running.engine.gate.clear()
+        explaining = asyncio.create_task(request(running.application, "POST", "/explanations/colors", CAT))
+        await running.engine_started()
+        await until(lambda: running.service.admission.images == 197)
+        second = await request(running.application, "POST", "/explanations/colors", CAT)
+        assert (second.status, second.json["error"]) == (429, "the queue is full: 197 of 200 images")
+        running.engine.gate.set()
+        assert (await explaining).status == 200
+        assert running.service.admission.images == 0
+
+    run(test, capacity=200)
 
 
 # Each connection in memory has an application of its own.
 @pytest.mark.parametrize("run", [create_application], ids=["application"], indirect=True)
 def test_the_explainer_of_a_model_is_made_once_and_responses_are_kept_by_no_cache(run, monkeypatch):
-    made, make = [], explanation_routes._explainer
-    monkeypatch.setattr(explanation_routes, "_explainer", lambda served: made.append(served.name) or make(served))
+    made, make = [], explanation_routes.Explainer
+    monkeypatch.setattr(explanation_routes, "Explainer", lambda **options: made.append(options) or make(**options))
 
     async def test(running):
         for model in ("colors", "default"):
@@ -107,6 +123,6 @@ def test_the_explainer_of_a_model_is_made_once_and_responses_are_kept_by_no_cach
             assert response.status == 200
             assert response.headers["server-timing"].startswith("total;dur=")
             assert response.headers["cache-control"] == "no-store"
-        assert made == ["colors"]
+        assert len(made) == 1
 
     run(test, capacity=200)

@@ -22,14 +22,16 @@ def test_work_that_ends_after_its_request_reports_nothing_to_the_event_loop(run)
             ended.set()
 
         connection = Connection([])
-        explaining = asyncio.create_task(running.service.explain(work, Deadline(600), connection.receive))
+        explaining = asyncio.create_task(running.service.run("explain", work, Deadline(600), connection.receive))
         assert await asyncio.to_thread(started.wait, 600)
         connection.disconnect()
         with pytest.raises(DisconnectedError):
             await explaining
         gate.set()
         assert await asyncio.to_thread(ended.wait, 600)
-        await running.service.explain(lambda: None, Deadline(600), Connection([]).receive)  # after it in the one thread
+        await running.service.run(
+            "explain", lambda: None, Deadline(600), Connection([]).receive
+        )  # after it in the one thread
         assert reported == []
 
     run(test, threads=1)

@@ -278,7 +278,7 @@ def test_a_request_in_json_does_not_wait_for_explanations(run, path, values):
     async def test(running):
         gate = threading.Event()
         connection = Connection([])
-        explaining = asyncio.create_task(running.service.explain(gate.wait, Deadline(600), connection.receive))
+        explaining = asyncio.create_task(running.service.run("explain", gate.wait, Deadline(600), connection.receive))
         await asyncio.sleep(0)
         headers = {"content-type": "application/json"}
         response = await request(running.application, "POST", path, json.dumps(values).encode(), headers)

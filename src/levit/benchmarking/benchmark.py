@@ -21,7 +21,7 @@ from levit.checkpoints.cache import CACHE_VARIABLE
 from levit.errors import ConfigError
 from levit.runtime.model_resolution import find_model_file
 from levit.spec.architecture import Architecture
-from levit.spec.blocks import count_flops
+from levit.spec.network import count_flops
 
 _PEAK_SECONDS = 0.5
 
@@ -147,7 +147,7 @@ def _summarize(
         statistics.median(response[name] for response in responses)
         for name in ("images_per_second", "latency_p50", "latency_p95")
     )
-    flops = count_flops(Architecture.from_dict(info["architecture"]))
+    flops, peak = count_flops(Architecture.from_dict(info["architecture"])), peaks.get(info["precision"])
     return BenchmarkResult(
         model=model,
         engine=info["engine"],
@@ -159,5 +159,5 @@ def _summarize(
         cold_start=process.cold_start,
         warm_start=process.worker.start_seconds,
         peak_memory=responses[-1]["peak_memory"],
-        peak_share=images_per_second * flops / (1e9 * peaks[info["precision"]]),
+        peak_share=None if peak is None else images_per_second * flops / (1e9 * peak),
     )

@@ -22,7 +22,8 @@ class BenchmarkResult:
         warm_start: the same with the compiled model in the cache.
         peak_memory: peak resident memory of the process in bytes; None where the system does not report it.
         peak_share: fraction of the machine's peak, `images_per_second` times the multiply-adds per image divided by
-            the rate of large matrix products in the same precision; about 0 to 1.
+            the rate of large matrix products in the same precision; about 0 to 1. None without OpenVINO, which
+            computes these products.
     """
 
     model: str
@@ -35,7 +36,7 @@ class BenchmarkResult:
     cold_start: float
     warm_start: float
     peak_memory: int | None
-    peak_share: float
+    peak_share: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,8 @@ class BenchmarkReport:
 
     Attributes:
         machine: processor, cores, capabilities, system and versions, as text.
-        peaks: for each precision, 1e9 multiply-adds per second in large matrix products on all cores.
+        peaks: for each precision, 1e9 multiply-adds per second in large matrix products on all cores; empty without
+            OpenVINO.
         results: one for each model, engine, precision and batch size.
     """
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from levit.benchmarking.timing import measure_latency, measure_throughput, quantile
 from levit.benchmarking.workers import Handler, Response, Worker, serve
 from levit.runtime.classifier import Classifier
-from levit.runtime.engine import Engine
+from levit.runtime.engine import ImageEngine
+from levit.runtime.normalizing_engine import as_image_engine
 
 _WARM_UP_SECONDS = 0.3
 
@@ -39,10 +41,11 @@ def start_model_worker(
     return Worker(name, [sys.executable, "-P", "-m", __name__, json.dumps(options)], environment)
 
 
-def _start(model: str | None, **options: Any) -> tuple[Handler, Response]:
+def _start(model: str | None, *, threads: int | None, **options: Any) -> tuple[Handler, Response]:
     """Open the model, classify one random image, and return the handler of requests."""
-    classify = Classifier(model, **options)
-    artifact, engine = classify.artifact, classify.engine
+    classify = Classifier(model, threads=threads, **options)
+    artifact = classify.artifact
+    engine = as_image_engine(classify.engine, artifact.preprocessing)
     height, width = artifact.architecture.image_height_width
     image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     classify(image)
@@ -51,9 +54,9 @@ def _start(model: str | None, **options: Any) -> tuple[Handler, Response]:
     def handle(batch_size: int, seconds: float) -> Response:
         batch = np.repeat(image[None], batch_size, axis=0)
         if batch_size not in warm_batch_sizes:
-            _measure(engine, batch, _WARM_UP_SECONDS)  # compiles the model for this batch size
+            _measure(engine, batch, _WARM_UP_SECONDS, threads)  # compiles the model for this batch size
             warm_batch_sizes.add(batch_size)
-        return _measure(engine, batch, seconds)
+        return _measure(engine, batch, seconds, threads)
 
     info = {
         "name": artifact.source.name,
@@ -64,10 +67,10 @@ def _start(model: str | None, **options: Any) -> tuple[Handler, Response]:
     return handle, info
 
 
-def _measure(engine: Engine, batch: np.ndarray[Any, np.dtype[np.uint8]], seconds: float) -> Response:
+def _measure(engine: ImageEngine, batch: NDArray[np.uint8], seconds: float, threads: int | None) -> Response:
     latencies = measure_latency(engine, batch, seconds)
     return {
-        "images_per_second": measure_throughput(engine, batch, seconds),
+        "images_per_second": measure_throughput(engine, batch, seconds, threads=threads),
         "latency_p50": quantile(latencies, 0.5),
         "latency_p95": quantile(latencies, 0.95),
         "peak_memory": _peak_memory(),

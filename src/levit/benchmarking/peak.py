@@ -6,15 +6,16 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from levit.benchmarking.workers import Handler, Response, Worker, run_rounds, serve
 from levit.runtime.cpu_count import usable_cores
-from levit.runtime.openvino_core import openvino, openvino_core
 
-operations = openvino.opset13
+if TYPE_CHECKING:
+    from levit.runtime.openvino_core import openvino
 
 _ROWS, _WIDTH, _LAYERS = 2048, 1024, 4  # of a batch of activations and square weights that stay in the cache
 _MIN_PASSES = 5
@@ -33,8 +34,10 @@ def measure_peaks(
         threads: number of threads; None for the cores that this process may use.
 
     Returns:
-        For each precision, 1e9 multiply-adds per second.
+        For each precision, 1e9 multiply-adds per second; an empty dictionary without OpenVINO.
     """
+    if find_spec("openvino") is None:
+        return {}
     requests = [{"precision": precision, "seconds": seconds, "threads": threads} for precision in precisions]
     with Worker("peak", [sys.executable, "-P", "-m", __name__]) as worker:
         (responses,) = run_rounds([worker], requests, rounds).values()
@@ -55,6 +58,8 @@ def measure_peak(precision: str, seconds: float, threads: int | None = None) -> 
     Returns:
         1e9 multiply-adds per second.
     """
+    from levit.runtime.openvino_core import openvino_core
+
     generator = np.random.default_rng(0)
     settings = {
         "INFERENCE_PRECISION_HINT": _PRECISION_HINTS[precision],
@@ -76,17 +81,20 @@ def measure_peak(precision: str, seconds: float, threads: int | None = None) -> 
 
 def _build_model(generator: np.random.Generator, *, is_quantized: bool) -> openvino.Model:
     """Build a chain of matrix products with random weights."""
+    from levit.runtime.openvino_core import openvino
+
+    operations = openvino.opset13
     inputs = operations.parameter([_ROWS, _WIDTH], np.float32)
     x: Any = inputs
     for _ in range(_LAYERS):
         weight: Any = operations.constant(generator.standard_normal((_WIDTH, _WIDTH), np.float32) / _WIDTH**0.5)
         if is_quantized:
-            x, weight = _fake_quantize(x, levels=256), _fake_quantize(weight, levels=255)
+            x, weight = (_fake_quantize(operations, values, levels) for values, levels in ((x, 256), (weight, 255)))
         x = operations.matmul(x, weight, False, False)
     return openvino.Model([x], [inputs])
 
 
-def _fake_quantize(values: Any, *, levels: int) -> Any:
+def _fake_quantize(operations: Any, values: Any, levels: int) -> Any:
     low, high = np.float32(-4), np.float32(4)
     return operations.fake_quantize(values, low, high, low, high, levels=levels)
 

@@ -11,19 +11,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from levit.images.transform import normalize
 from levit.runtime.cpu_count import usable_cores
-from levit.runtime.engine import Engine, ImageEngine
-from levit.spec.artifact import Artifact
+from levit.runtime.engine import ImageEngine
 
 Clock = Callable[[], float]
 
-_EXTRA_IN_FLIGHT = 2  # batches in flight in addition to one for each core
+_EXTRA_IN_FLIGHT = 2  # batches in flight in addition to one for each thread
 _MIN_BATCHES = 5  # per measurement of latency
 
 
 def measure_throughput(
-    engine: Engine, images: NDArray[np.uint8], seconds: float, clock: Clock = time.perf_counter
+    engine: ImageEngine,
+    images: NDArray[np.uint8],
+    seconds: float,
+    clock: Clock = time.perf_counter,
+    *,
+    threads: int | None = None,
 ) -> float:
     """Measure the throughput of one batch after the other, with several in flight.
 
@@ -32,16 +35,17 @@ def measure_throughput(
         images: one batch, uint8 [B, height, width, 3].
         seconds: minimum duration.
         clock: current time in seconds.
+        threads: number of threads of the engine; None for the cores that this process may use.
 
     Returns:
         Images per second.
     """
-    submit = make_submitter(engine, images)
+    max_in_flight = (threads or usable_cores()) + _EXTRA_IN_FLIGHT
     in_flight: deque[Future[Any]] = deque()
     count, start = 0, clock()
     while clock() - start < seconds:
-        in_flight.append(submit())
-        if len(in_flight) > usable_cores() + _EXTRA_IN_FLIGHT:
+        in_flight.append(engine.submit(images, len(images)))
+        if len(in_flight) > max_in_flight:
             in_flight.popleft().result()
         count += len(images)
     for future in in_flight:
@@ -50,7 +54,7 @@ def measure_throughput(
 
 
 def measure_latency(
-    engine: Engine, images: NDArray[np.uint8], seconds: float, clock: Clock = time.perf_counter
+    engine: ImageEngine, images: NDArray[np.uint8], seconds: float, clock: Clock = time.perf_counter
 ) -> list[float]:
     """Measure the latency of a batch, while nothing else is computed.
 
@@ -63,32 +67,16 @@ def measure_latency(
     Returns:
         For each batch, seconds from the call to its logits.
     """
-    if len(images) == 1 and isinstance(engine, ImageEngine):
-        call: Callable[[], object] = lambda: engine.run_images(images)  # noqa: E731
-    else:
-        submit = make_submitter(engine, images)
-        call = lambda: submit().result()  # noqa: E731
     latencies: list[float] = []
     end = clock() + seconds
     while clock() < end or len(latencies) < _MIN_BATCHES:
         start = clock()
-        call()
+        if len(images) == 1:
+            engine.run_images(images)
+        else:
+            engine.submit(images, len(images)).result()
         latencies.append(clock() - start)
     return latencies
-
-
-def make_submitter(engine: Engine, images: NDArray[np.uint8]) -> Callable[[], Future[NDArray[np.float32]]]:
-    """Build a function that submits the batch in the same way as `levit.Classifier.stream`."""
-    if isinstance(engine, ImageEngine):
-        return lambda: engine.submit(images, len(images))
-    preprocessing = Artifact.from_metadata(engine.metadata).preprocessing
-
-    def run() -> Future[NDArray[np.float32]]:
-        future: Future[NDArray[np.float32]] = Future()
-        future.set_result(engine.run(normalize(images, preprocessing)))
-        return future
-
-    return run
 
 
 def quantile(values: list[float], fraction: float) -> float:

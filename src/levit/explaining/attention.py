@@ -18,7 +18,7 @@ from levit.checkpoints.checkpoint import Checkpoint
 from levit.images.transform import normalize
 from levit.model.loading import load_checkpoint
 from levit.spec.architecture import Architecture
-from levit.spec.blocks import AttentionBlock, encoder_blocks
+from levit.spec.network import attention_blocks
 
 
 class AttentionNetwork:
@@ -100,7 +100,7 @@ def propagate(attentions: Sequence[Tensor], architecture: Architecture) -> Tenso
     Returns:
         [last tokens, first tokens].
     """
-    blocks = [block for block in encoder_blocks(architecture) if isinstance(block, AttentionBlock)]
+    blocks = attention_blocks(architecture)
     relevance = torch.eye(attentions[0].shape[1], dtype=attentions[0].dtype)
     for block, attention in zip(blocks, attentions, strict=True):
         passed = attention @ relevance

@@ -6,9 +6,8 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from os import PathLike
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +19,17 @@ from levit.explaining.class_activation import open_token_network, token_logits
 from levit.explaining.class_choice import choose_class, find_class
 from levit.explaining.explanation import Explanation
 from levit.explaining.masks import occlusion_masks, random_masks
-from levit.explaining.methods import DEFAULT_MASKS, Method, method_entry
+from levit.explaining.methods import DEFAULT_MASKS, method_entry
 from levit.explaining.perturbation import Check, log_odds, masked_logits, nothing_to_check, occlusion_map, rise_map
 from levit.explaining.view import View
-from levit.images.decoding import MAX_PIXELS, ImageSource, describe_source, read_reduced_image, snapshot_source
-from levit.images.transform import read_and_preprocess
+from levit.images.decoding import MAX_PIXELS, ImageSource, describe_source, snapshot_source
+from levit.images.transform import read_network_input
 from levit.managed_engine import ManagedEngine
-from levit.runtime.engine import Engine, ImageEngine, Precision
+from levit.runtime.engine import Engine, ImageEngine
 from levit.runtime.opened_model import ModelOptions, OpenedModel
 from levit.runtime.prediction import Label, Prediction
 from levit.spec.artifact import Artifact
+from levit.spec.choices import ExplanationMethod, Precision, PreprocessingMode
 from levit.spec.field_values import check_count
 
 if TYPE_CHECKING:
@@ -49,7 +49,9 @@ class Explainer:
         model, engine, precision, threads, max_pixels, preprocessing, provider, revision: as for `levit.Classifier`.
             "gradient-attention" and "rollout" use the checkpoint itself, in torch and in fp32, with the embedded
             model's training weights for None.
-        opened: the model, if it is open already; it stays open.
+        opened: the model, if it is open already; it stays open, and `model` and its options are left out.
+        max_batches: largest number of batches of an explanation that are computed at once, at least 1; None for as many
+            as the engine takes. A service leaves threads to other requests with it.
 
     Raises:
         ConfigError: `preprocessing` is unknown. Errors of the model are raised by the first explanation.
@@ -70,17 +72,18 @@ class Explainer:
         precision: Precision = "auto",
         threads: int | None = None,
         max_pixels: int = MAX_PIXELS,
-        preprocessing: Literal["fast", "exact"] = "fast",
+        preprocessing: PreprocessingMode = "fast",
         provider: str | None = None,
         revision: str | None = None,
         opened: OpenedModel | None = None,
+        max_batches: int | None = None,
     ) -> None:
         if preprocessing not in ("fast", "exact"):
             raise ConfigError(f"is {preprocessing!r}", source="preprocessing", hint="use fast or exact")
-        model = Path(model) if isinstance(model, PathLike) else model
-        self._options = ModelOptions(model, engine, precision, threads, provider, revision)
+        options = ModelOptions(model, engine, precision, threads, provider, revision)
+        self._options = options if opened is None else opened.options
         self._max_pixels, self._exact = check_count("max_pixels", max_pixels), preprocessing == "exact"
-        self._given = opened
+        self._given, self._max_batches = opened, max_batches
         self._lock = threading.RLock()  # the token network needs the opened model
         self._networks: dict[str, Any] = {}  # those that are open
 
@@ -89,7 +92,7 @@ class Explainer:
         image: ImageSource,
         *,
         class_name: str | int | None = None,
-        method: Method = "occlusion",
+        method: ExplanationMethod = "occlusion",
         masks: int = DEFAULT_MASKS,
         seed: int = 0,
         check: Check = nothing_to_check,
@@ -118,7 +121,8 @@ class Explainer:
         artifact = self._attention_network.artifact if entry.needs_torch else self._opened.artifact
         if class_name is not None:
             find_class(class_name, artifact.labels)  # before anything is computed
-        pixels = read_and_preprocess(image, artifact.preprocessing, max_pixels=self._max_pixels, exact=self._exact)
+        seen, size = read_network_input(image, artifact.preprocessing, max_pixels=self._max_pixels, exact=self._exact)
+        pixels = np.asarray(seen)
         choose = partial(_choose, class_name, artifact.labels, name)
         if method == "cam":
             logits, index, values = self._class_activation(pixels, choose)
@@ -127,7 +131,6 @@ class Explainer:
         else:
             drawn = occlusion_masks() if method == "occlusion" else random_masks(masks, seed)
             logits, index, values = self._perturbation(pixels, choose, drawn, check, is_random=method == "rise")
-        size = read_reduced_image(image, 1, max_pixels=self._max_pixels)[1]
         return Explanation(
             source=name,
             method=method,
@@ -183,7 +186,7 @@ class Explainer:
     def _perturbation(
         self, pixels: Pixels, choose: Choose, masks: NDArray[np.float32], check: Check, *, is_random: bool
     ) -> Result:
-        logits = masked_logits(self._opened.image_engine, pixels, masks, check)
+        logits = masked_logits(self._opened.image_engine, pixels, masks, check, max_batches=self._max_batches)
         index = choose(logits[0])
         scores = log_odds(logits, index, is_multi_label=self._opened.artifact.is_multi_label)
         return logits[0], index, (rise_map if is_random else occlusion_map)(scores, masks)
@@ -207,7 +210,7 @@ def explain(
     *,
     model: str | PathLike[str] | Checkpoint | Engine | None = None,
     class_name: str | int | None = None,
-    method: Method = "occlusion",
+    method: ExplanationMethod = "occlusion",
     masks: int = DEFAULT_MASKS,
     seed: int = 0,
     **options: Any,

@@ -17,7 +17,7 @@ from PIL import Image
 from levit.errors import ConfigError
 from levit.explaining.view import View
 from levit.files import replacing
-from levit.images.decoding import MAX_PIXELS, ImageSource, read_image
+from levit.images.decoding import MAX_PIXELS, ImageSource, read_reduced_image
 from levit.runtime.prediction import Label
 from levit.spec.architecture import Grid
 
@@ -88,7 +88,10 @@ class Explanation:
         """
         from levit.explaining.overlay import draw_overlay
 
-        return draw_overlay(self, read_image(self.image, max_pixels=self.max_pixels), max_side)
+        side = 2 * max_side * min(self.size) // max(self.size)  # of the shorter side, twice as large as it is drawn
+        if self.size[0] * self.size[1] > self.max_pixels:  # accepted, because it can be decoded at half its size
+            side = min(side, min(self.size) // 2)
+        return draw_overlay(self, read_reduced_image(self.image, max(1, side), max_pixels=self.max_pixels)[0], max_side)
 
     def save(self, file: str | PathLike[str]) -> None:
         """Write the overlay as a picture, or the map as an array of numpy.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from levit.errors import ConfigError
 from levit.explaining.masks import CELLS, WINDOW
-
-Method = Literal["occlusion", "rise", "cam", "gradient-attention", "rollout"]
+from levit.spec.choices import ExplanationMethod
 
 DEFAULT_MASKS = 1000
 """Number of random masks of RISE."""
@@ -29,7 +28,7 @@ class MethodEntry(NamedTuple):
     unit: str
 
 
-METHODS: dict[Method, MethodEntry] = {
+METHODS: dict[ExplanationMethod, MethodEntry] = {
     "occlusion": MethodEntry(
         (CELLS - WINDOW + 1) ** 2 + 1,
         False,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 
@@ -17,8 +16,6 @@ BATCH_SIZE = 16
 ODDS_TEMPERATURE = 2.0
 """Temperature of the log-odds of maps, at which they localize best (docs/results.md)."""
 
-_MAX_PENDING = 4  # batches; an engine computes them in parallel
-
 Check = Callable[[], None]
 
 
@@ -27,7 +24,12 @@ def nothing_to_check() -> None:
 
 
 def masked_logits(
-    engine: ImageEngine, pixels: NDArray[np.uint8], masks: NDArray[np.float32], check: Check = nothing_to_check
+    engine: ImageEngine,
+    pixels: NDArray[np.uint8],
+    masks: NDArray[np.float32],
+    check: Check = nothing_to_check,
+    *,
+    max_batches: int | None = None,
 ) -> NDArray[np.float32]:
     """Logits of an image, and of copies of it that are blurred where a mask is 1.
 
@@ -36,6 +38,7 @@ def masked_logits(
         pixels: its input, uint8 [height, width, 3].
         masks: float32 [N, CELLS, CELLS] in [0, 1].
         check: called before each batch; an exception that it raises ends the computation.
+        max_batches: largest number of batches that are computed at once; None for as many as the engine takes.
 
     Returns:
         float32 [1 + N, classes]; the first row is of the image itself.
@@ -43,15 +46,13 @@ def masked_logits(
     Raises:
         EngineError: the engine failed or is closed.
     """
-    pending: deque[Future[NDArray[np.float32]]] = deque()
-    logits: list[NDArray[np.float32]] = []
-    for batch in _batches(pixels, masks):
+    computing: list[Future[NDArray[np.float32]]] = []
+    for number, batch in enumerate(_batches(pixels, masks)):
         check()
-        pending.append(engine.submit(batch, BATCH_SIZE))
-        if len(pending) > _MAX_PENDING:
-            logits.append(pending.popleft().result())
-    logits.extend(future.result() for future in pending)
-    return np.concatenate(logits)
+        if max_batches is not None and number >= max_batches:
+            computing[number - max_batches].result()
+        computing.append(engine.submit(batch, BATCH_SIZE))  # blocks while all threads of the engine are busy
+    return np.concatenate([future.result() for future in computing])
 
 
 def _batches(pixels: NDArray[np.uint8], masks: NDArray[np.float32]) -> Iterator[NDArray[np.uint8]]:

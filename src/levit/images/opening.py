@@ -17,7 +17,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from levit.errors import ImageError
 from levit.fork_safe_lock import ForkSafeLock
-from levit.images.pixel_limit import check_file, check_icons
+from levit.images.pixel_limit import check_file
 from levit.spec.image_files import PILLOW_FORMATS
 
 # The filter list of warnings is global state, so only one thread at a time may change it.
@@ -96,7 +96,7 @@ def _stream(source: str | PathLike[str] | bytes, name: str) -> BinaryIO:
 def _open_other(stream: BinaryIO, header: bytes, name: str, max_pixels: int) -> Image.Image:
     """Open a file of another format, and check its size."""
     if header.startswith(_ICON_SIGNATURE):
-        check_icons(stream, name, max_pixels)
+        raise ImageError("a Windows icon, which is not read", source=name, hint="convert it to PNG")
     try:
         return _open_with_pillow(stream, name, max_pixels)
     except UnidentifiedImageError:

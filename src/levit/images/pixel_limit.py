@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-from contextlib import suppress
-from typing import BinaryIO
 
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
@@ -18,9 +16,6 @@ MAX_PIXELS = 100_000_000
 _MAX_JPEG_FACTOR = 4  # a JPEG file may have this many times the limit of pixels: phones write 200 million
 _TILE_WIDTH, _TILE_LENGTH = 322, 323  # tags of TIFF files
 _START_OF_SCAN = b"\xff\xda"
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_OS2_HEADER_SIZE = 12  # bytes of the older header of a bitmap
-_ICON_ENTRY_SIZE = 16  # bytes
 
 
 def check_size(size: tuple[int, int], name: str, max_pixels: int | None) -> None:
@@ -80,37 +75,3 @@ def is_decoded_by_rows(image: Image.Image) -> bool:
         return bool(stream.read(len(header)) == header)
     finally:
         stream.seek(position)
-
-
-def check_icons(stream: BinaryIO, name: str, max_pixels: int) -> None:
-    """Refuse a Windows icon that contains a larger image than the limit, because Pillow decodes it as it opens it.
-
-    Args:
-        stream: the opened file.
-        name: name of the image for errors.
-        max_pixels: the limit.
-
-    Raises:
-        ImageError: the image is refused.
-    """
-    stream.seek(4)
-    directory = stream.read(2)
-    directory = stream.read(_ICON_ENTRY_SIZE * int.from_bytes(directory, "little"))
-    for start in range(0, len(directory), _ICON_ENTRY_SIZE):
-        with suppress(struct.error):  # cut off, which Pillow reports
-            (offset,) = struct.unpack_from("<I", directory, start + 12)
-            stream.seek(offset)
-            width, height = _icon_size(stream.read(24))
-            if width and height:
-                check_size((width, height), name, max_pixels)
-    stream.seek(0)
-
-
-def _icon_size(header: bytes) -> tuple[int, int]:
-    """Width and height of an image in an icon: a PNG file, or a bitmap of twice the height with a mask."""
-    if header.startswith(_PNG_SIGNATURE):
-        width, height = struct.unpack_from(">II", header, 16)
-        return width, height
-    (header_size,) = struct.unpack_from("<I", header)
-    width, height = struct.unpack_from("<HH" if header_size == _OS2_HEADER_SIZE else "<Ii", header, 4)
-    return width, abs(height) // 2

@@ -31,12 +31,12 @@ def read_and_preprocess(
     """Decode, resize and crop an image to an array: uint8 [height, width, 3]; see `read_network_input`."""
     import numpy as np
 
-    return np.asarray(read_network_input(source, preprocessing, max_pixels=max_pixels, exact=exact))
+    return np.asarray(read_network_input(source, preprocessing, max_pixels=max_pixels, exact=exact)[0])
 
 
 def read_network_input(
     source: ImageSource, preprocessing: Preprocessing, *, max_pixels: int = MAX_PIXELS, exact: bool = False
-) -> Image.Image:
+) -> tuple[Image.Image, Grid]:
     """Decode, resize and crop an image.
 
     Args:
@@ -48,7 +48,8 @@ def read_network_input(
             decoded at a fraction of its size (mean difference at most 1 gray level).
 
     Returns:
-        RGB, of the height and width of the network's input.
+        An RGB image, of the height and width of the network's input; and height and width of the upright image at full
+        size, in pixels.
 
     Raises:
         ImageError: the image cannot be decoded or resized, or is too large.
@@ -61,7 +62,7 @@ def read_network_input(
         resized = (
             resize_and_crop(image, preprocessing) if exact else resize_and_crop_fast(image, preprocessing, full_size)
         )
-        return resized.copy() if resized is source else resized  # the caller may change it
+        return resized.copy() if resized is source else resized, full_size  # the caller may change its image
     except Exception as error:  # MemoryError, for instance
         raise ImageError(f"cannot be resized ({first_line(error)})", source=describe_source(source)) from error
 

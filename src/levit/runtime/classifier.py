@@ -7,19 +7,19 @@ from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from levit.checkpoints.recognition import is_checkpoint
 from levit.errors import ConfigError, EngineError
 from levit.images.decoding import MAX_PIXELS, ImageSource
 from levit.images.sources import is_image_source
-from levit.runtime.engine import Engine, Precision
-from levit.runtime.features import FeatureNetwork
+from levit.runtime.engine import Engine
 from levit.runtime.image_results import DEFAULT_BATCH_SIZE as DEFAULT_BATCH_SIZE
 from levit.runtime.image_results import ImageComputation, ImageResult, convert_results
 from levit.runtime.opened_model import ModelOptions, OpenedModel, open_shared
 from levit.runtime.prediction import Embedding, Prediction
 from levit.spec.artifact import Artifact
+from levit.spec.choices import Precision, PreprocessingMode
 from levit.spec.field_values import check_count
 
 if TYPE_CHECKING:
@@ -87,43 +87,44 @@ class Classifier:
         precision: Precision = "auto",
         threads: int | None = None,
         max_pixels: int = MAX_PIXELS,
-        preprocessing: Literal["fast", "exact"] = "fast",
+        preprocessing: PreprocessingMode = "fast",
         provider: str | None = None,
         revision: str | None = None,
     ) -> None:
         if preprocessing not in ("fast", "exact"):
             raise ConfigError(f"is {preprocessing!r}", source="preprocessing", hint="use fast or exact")
-        self._options = ModelOptions(
-            Path(model) if isinstance(model, PathLike) else model, engine, precision, threads, provider, revision
-        )
+        self._options = ModelOptions(model, engine, precision, threads, provider, revision)
         self._max_pixels = check_count("max_pixels", max_pixels)
         self._exact = preprocessing == "exact"
         self._is_copy = self._is_closed = False
-        self._feature_network = FeatureNetwork(self._options)
         self._opened = self._options.open()
 
     @cached_property
     def _opened(self) -> OpenedModel:
         """The model; that of an unpickled classifier is opened on first use, and shared by all copies in a process."""
-        if self._is_copy and not is_checkpoint(self._options.model):
-            return open_shared(self._options)
-        return self._options.open()
+        return open_shared(self._options) if self._is_shared else self._options.open()
+
+    @property
+    def _is_shared(self) -> bool:
+        """Whether other copies in this process use the same opened model."""
+        return self._is_copy and not is_checkpoint(self._options.model)
 
     @cached_property
     def _logits(self) -> ImageComputation:
+        self._check_open()
         return self._computation(self._opened, len(self._opened.artifact.labels))
 
-    @property
+    @cached_property
     def _features(self) -> ImageComputation:
-        opened = self._feature_network.open(self._opened)
-        return self._computation(opened, self.artifact.architecture.hidden_sizes[-1])
+        self._check_open()
+        return self._computation(self._opened.features, self.artifact.architecture.hidden_sizes[-1])
 
-    def _computation(self, opened: OpenedModel, width: int) -> ImageComputation:
+    def _check_open(self) -> None:
         if self._is_closed:  # also with an engine that stays open
             raise EngineError("the engine is closed", hint="open a new one")
-        return opened.computation(
-            width, threads=self._options.threads, max_pixels=self._max_pixels, is_exact=self._exact
-        )
+
+    def _computation(self, opened: OpenedModel, width: int) -> ImageComputation:
+        return opened.computation(width, max_pixels=self._max_pixels, is_exact=self._exact)
 
     @property
     def engine(self) -> Engine:
@@ -133,7 +134,7 @@ class Classifier:
     @property
     def feature_engine(self) -> Engine:
         """The inference engine of `embed`, which is opened on first use."""
-        return self._feature_network.open(self._opened).engine
+        return self._opened.features.engine
 
     @property
     def artifact(self) -> Artifact:
@@ -152,10 +153,10 @@ class Classifier:
         unpickled classifier, which other copies may use.
         """
         self._is_closed = True
-        vars(self).pop("_logits", None)
-        if not self._is_copy:
+        for name in ("_logits", "_features"):
+            vars(self).pop(name, None)
+        if not self._is_shared and "_opened" in vars(self):
             self._opened.close()
-        self._feature_network.close()
 
     def __enter__(self) -> Self:
         """Return the classifier."""
@@ -188,7 +189,6 @@ class Classifier:
             raise TypeError("a classifier with an opened engine cannot be pickled: give it the model's file instead")
         return {
             "_options": options,
-            "_feature_network": FeatureNetwork(options, is_shared=not is_checkpoint(options.model)),
             "_max_pixels": self._max_pixels,
             "_exact": self._exact,
             "_is_copy": True,

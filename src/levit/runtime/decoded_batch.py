@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Union
 
 from PIL.Image import Image
 
-from levit.errors import ImageError
+from levit.errors import ImageError, without_frames
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,11 +40,5 @@ def collect(decoding: list[DecodingImage]) -> DecodedBatch:
             batch.images.append(item.image.result())
             batch.errors.append(None)
         except ImageError as error:
-            batch.errors.append(_without_traceback(error))
+            batch.errors.append(without_frames(error))
     return batch
-
-
-def _without_traceback(error: ImageError) -> ImageError:
-    """Drop the frames of an error, which would keep the image in memory as long as the prediction."""
-    error.__cause__ = error.__context__ = None
-    return error.with_traceback(None)

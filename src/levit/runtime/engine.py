@@ -8,10 +8,12 @@ from importlib import import_module
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Union, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Union, get_args, runtime_checkable
 
-from levit.checkpoints.regular_files import check_regular_file
-from levit.errors import CheckpointError, ConfigError, EngineError, first_line
+from levit.errors import ConfigError, EngineError, first_line
+from levit.files import check_regular_file
+from levit.runtime.model_file import ModelFile
+from levit.spec.choices import Precision
 from levit.spec.field_values import check_count
 
 if TYPE_CHECKING:
@@ -25,8 +27,6 @@ OPENVINO_SUFFIX = ".xml"
 
 Row = Union["array[float]", "NDArray[np.float32]"]
 """Numbers of one image: float32 [numbers]; without numpy, an `array.array` of this type."""
-
-Precision = Literal["auto", "fp32", "bf16", "int8"]
 
 
 @runtime_checkable
@@ -205,15 +205,15 @@ def open_engine(
         known = ", ".join(["auto", *engines, *CHECKPOINT_ENGINES])
         raise ConfigError(f"is {engine!r}", source="engine", hint=f"use {known}")
     threads = validate_options(precision, threads)
-    content = model if isinstance(model, bytes) else Path(model)
-    if isinstance(content, Path):
-        _check_is_file(content)
-        engine = _engine_of_format(content, engine)
+    file = ModelFile(model if isinstance(model, bytes) else Path(model))
+    if file.path is not None:
+        check_regular_file(file.path, EngineError)
+        engine = _engine_of_format(file.path, engine)
     folder = None if cache_dir is None else Path(cache_dir)
     if engine == "auto" and provider is None and folder is not None:
         from levit.runtime.fastest_engine import open_native_if_fastest
 
-        native = open_native_if_fastest(content, precision=precision, threads=threads, cache_dir=folder)
+        native = open_native_if_fastest(file, precision=precision, threads=threads, cache_dir=folder)
         if native is not None:
             return native
     if engine == "auto":
@@ -225,7 +225,7 @@ def open_engine(
             hint="leave it out, or change the engine",
         )
     options: dict[str, Any] = {} if provider is None else {"provider": provider}
-    return engines[engine].load(engine)(content, precision=precision, threads=threads, cache_dir=folder, **options)
+    return engines[engine].load(engine)(file, precision=precision, threads=threads, cache_dir=folder, **options)
 
 
 def _engine_of_format(model: Path, engine: str) -> str:
@@ -236,14 +236,6 @@ def _engine_of_format(model: Path, engine: str) -> str:
         reason = f"in OpenVINO's format, which engine {engine} cannot open"
         raise EngineError(reason, source=model, hint="use auto or openvino, or the ONNX file")
     return "openvino"
-
-
-def _check_is_file(model: Path) -> None:
-    """Refuse pipes and devices, which would wait forever or never end."""
-    try:
-        check_regular_file(model)
-    except CheckpointError as error:
-        raise EngineError(error.reason, source=error.source, hint=error.hint) from error
 
 
 def validate_options(precision: str, threads: int | None) -> int | None:

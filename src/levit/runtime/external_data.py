@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path, PureWindowsPath
+from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING
 
-from levit.checkpoints.regular_files import check_regular_file
-from levit.errors import CheckpointError, EngineError, as_sentence, first_line, printable
+from levit.errors import EngineError, as_sentence, first_line, printable
+from levit.files import check_regular_file
+from levit.runtime.model_file import AnyModel, ModelFile
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -16,7 +17,7 @@ _KEY = "location"  # of the name of a file with weights
 _HINT = "save the model with its weights in one file, or in files of its own folder"
 
 
-def check_external_data(model: Path | bytes, source: str) -> None:
+def check_external_data(model: AnyModel) -> None:
     """Check that all weights of an ONNX model are in its file, or in regular files in its folder or below it.
 
     An ONNX file may name any file of the machine as the place of a weight, and engines read it. Links in the folder of
@@ -24,28 +25,27 @@ def check_external_data(model: Path | bytes, source: str) -> None:
 
     Args:
         model: an ONNX file, or its content, which has no folder.
-        source: name of the model in errors.
 
     Raises:
         EngineError: a name is absolute or leads out of the folder, or is not that of a regular file; or the file cannot
             be read.
     """
-    content = _read(model, source)
-    folder = None if isinstance(model, bytes) else model.absolute().parent
-    for location in _locations(content, source):
+    file = ModelFile.of(model)
+    folder, source = file.folder, file.name
+    for location in _locations(file):
         name = printable(location)
         if folder is None:
             raise EngineError(f"its weights are in another file ({name})", source=source, hint=_HINT)
         if _leads_outside(location):
             raise EngineError(f"its weights are outside its folder ({name})", source=source, hint=_HINT)
         try:
-            check_regular_file(folder / location)
-        except CheckpointError as error:
+            check_regular_file(folder / location, EngineError)
+        except EngineError as error:
             reason = as_sentence(f"its file of weights {name}", error.reason)
             raise EngineError(reason, source=source, hint=_HINT) from error
 
 
-def has_external_data(model: Path | bytes) -> bool:
+def has_external_data(model: AnyModel) -> bool:
     """Whether weights of an ONNX model are in other files than its own.
 
     Args:
@@ -54,28 +54,20 @@ def has_external_data(model: Path | bytes) -> bool:
     Raises:
         EngineError: the file cannot be read or is not an ONNX file.
     """
-    source = str(model) if isinstance(model, Path) else "the model"
-    return next(_locations(_read(model, source), source), None) is not None
+    return next(_locations(ModelFile.of(model)), None) is not None
 
 
-def _read(model: Path | bytes, source: str) -> bytes:
-    try:
-        return model if isinstance(model, bytes) else model.read_bytes()
-    except OSError as error:
-        raise EngineError(f"cannot be read ({error.strerror})", source=source) from error
-
-
-def _locations(content: bytes, source: str) -> Iterator[str]:
+def _locations(file: ModelFile) -> Iterator[str]:
     """Distinct names of the files that contain weights."""
-    if _KEY.encode() not in content:  # without parsing, which would import onnx
+    if _KEY.encode() not in file.content:  # without parsing, which would import onnx
         return
     import onnx
     from google.protobuf.message import DecodeError
 
     try:
-        model = onnx.load_from_string(content)
+        model = onnx.load_from_string(file.content)
     except DecodeError as error:
-        raise EngineError(f"not an ONNX file ({first_line(error)})", source=source) from error
+        raise EngineError(f"not an ONNX file ({first_line(error)})", source=file.name) from error
     tensors = (message for message in _messages(model) if isinstance(message, onnx.TensorProto))
     yield from dict.fromkeys(entry.value for tensor in tensors for entry in tensor.external_data if entry.key == _KEY)
 

@@ -8,43 +8,27 @@ from typing import TYPE_CHECKING
 
 from levit.errors import CheckpointError, EngineError, LevitWarning
 from levit.runtime.external_data import has_external_data
+from levit.runtime.model_file import AnyModel, ModelFile
 from levit.runtime.native_format import WrongLogitsError
-from levit.runtime.native_library import BF16_INSTRUCTIONS, chosen_instruction_set
+from levit.runtime.native_library import chosen_instruction_set
+from levit.runtime.native_precision import float_precision
 from levit.runtime.onnx_metadata import read_metadata
 from levit.spec.artifact import Artifact
-from levit.spec.blocks import count_flops
+from levit.spec.network import count_flops
 
 if TYPE_CHECKING:
     from levit.runtime.native_engine import NativeEngine
 
 # Largest number of multiply-adds for one image, of networks for which the native engine was measured to be faster than
 # OpenVINO, by instruction set and precision: int8 up to LeViT-384, bf16 up to LeViT-256. It was faster in batches of 16
-# and for one image (two rows of one image are to be measured again). For LeViT-384 in bf16 it was hardly faster at
-# batch 16 (1.03). `python benchmarks/native.py`, benchmarks/results/native.md.
+# and for one image, but for one image of LeViT-192 in bf16, where two runs disagree (0.63 and 2.40). For LeViT-384 in
+# bf16 it was hardly faster at batch 16 (1.03). `python benchmarks/native.py`, benchmarks/results/native.md.
 NATIVE_IS_FASTER = {
     ("amx", "int8"): 2.4e9,
     ("amx", "bf16"): 1.2e9,
     ("avx512", "int8"): 2.4e9,
     ("avx2", "int8"): 2.4e9,
 }
-
-
-def native_precision(artifact: Artifact, precision: str, instruction_set: str) -> str:
-    """Precision in which the native engine would compute a model: "int8", "bf16", or "fp32".
-
-    Args:
-        artifact: description of the model.
-        precision: the requested precision, or "auto".
-        instruction_set: name of an instruction set, see `levit.runtime.native_library.instruction_sets`.
-
-    Examples:
-        >>> from levit.runtime.model_info import describe
-        >>> native_precision(describe(None)[0], "auto", "avx512")
-        'int8'
-    """
-    if artifact.precision == "int8":
-        return "int8"
-    return "bf16" if precision != "fp32" and instruction_set in BF16_INSTRUCTIONS else "fp32"
 
 
 def native_is_fastest(artifact: Artifact, precision: str = "auto") -> tuple[bool, str]:
@@ -66,14 +50,16 @@ def native_is_fastest(artifact: Artifact, precision: str = "auto") -> tuple[bool
         return False, error.reason
     if not artifact.architecture.has_layers_of_paper:
         return False, "the native engine is for networks with the layers of the paper"
-    computed = native_precision(artifact, precision, instruction_set)
+    if artifact.architecture.has_attention_masks:
+        return False, "the native engine computes no attention with masks"
+    computed = "int8" if artifact.precision == "int8" else float_precision(precision, instruction_set)
     if count_flops(artifact.architecture) <= NATIVE_IS_FASTER.get((instruction_set, computed), 0):
         return True, f"the fastest in {computed} with {instruction_set}"
     return False, f"the native engine is not known to be faster for this size in {computed} with {instruction_set}"
 
 
 def open_native_if_fastest(
-    model: Path | bytes, *, precision: str, threads: int | None, cache_dir: Path
+    model: AnyModel, *, precision: str, threads: int | None, cache_dir: Path
 ) -> NativeEngine | None:
     """Open an exported file in the native engine, if that is the fastest and computes its network.
 
@@ -92,16 +78,16 @@ def open_native_if_fastest(
     Raises:
         ConfigError: LEVIT_NATIVE_INSTRUCTIONS names no instruction set of this processor.
     """
+    file = ModelFile.of(model)
     try:
-        is_fastest, _ = native_is_fastest(Artifact.from_metadata(read_metadata(model)), precision)
-        if not is_fastest or has_external_data(model):
+        is_fastest, _ = native_is_fastest(Artifact.from_metadata(read_metadata(file)), precision)
+        if not is_fastest or has_external_data(file):
             return None
         from levit.runtime.native_engine import NativeEngine
 
-        return NativeEngine(model, precision=precision, threads=threads, cache_dir=cache_dir)
+        return NativeEngine(file, precision=precision, threads=threads, cache_dir=cache_dir)
     except WrongLogitsError as error:
-        source = model if isinstance(model, Path) else "the model"
-        warnings.warn(f"{source}: the native engine is not used: {error.reason}", LevitWarning, stacklevel=2)
+        warnings.warn(f"{file.name}: the native engine is not used: {error.reason}", LevitWarning, stacklevel=2)
     except (CheckpointError, EngineError):
         pass
     return None

@@ -152,8 +152,9 @@ class ImageComputation:
                 if not decoding:
                     break
                 batch = collect([decoding.popleft() for _ in range(min(batch_size, len(decoding)))])
-                is_nothing_pending = not computing and not decoding and len(batch.images) < batch_size
-                if is_nothing_pending:
+                is_last = not computing and not decoding  # the sources are exhausted, and all threads are idle
+                # The native engine computes a batch by all threads, the others images one by one or as `submit` does.
+                if is_last and (len(batch.images) < batch_size or isinstance(self._engine, ByteEngine)):
                     yield from self._results(batch.names, batch.errors, self._compute_now(batch.images))
                     continue
                 computing.append((batch, self._compute_queued(batch.images, batch_size)))

@@ -4,50 +4,33 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 from collections.abc import Mapping
-from pathlib import Path
 
 from levit.errors import EngineError
 from levit.runtime.native_library import find_library, instruction_sets
 
-_X86 = re.compile(r"^flags\s*:(.*)$", re.MULTILINE)
 _WITHOUT_VNNI = {"SSE41", "AVX", "AVX2", "AVX512_CORE"}  # values of ONEDNN_MAX_CPU_ISA
 
 
-def has_exact_int8(*, root: Path = Path("/"), environment: Mapping[str, str] = os.environ) -> bool | None:
+def has_exact_int8(*, environment: Mapping[str, str] = os.environ) -> bool | None:
     """Return whether products of int8 are summed exactly, by VNNI instructions.
 
     x86 processors without VNNI add pairs of products in 16 bits, which saturates at large values, so that the logits
     differ and a few predictions with them (docs/speed.md).
 
     Args:
-        root: folder that contains `proc`.
         environment: environment variables; ONEDNN_MAX_CPU_ISA may exclude VNNI.
 
     Returns:
-        None where it is not known: on other processors than x86, and on other systems than Linux without the native
-        library.
+        None where it is not known: on other processors than x86, and without the native library.
     """
-    has_vnni = _has_vnni(root / "proc/cpuinfo")
-    return has_vnni and environment.get("ONEDNN_MAX_CPU_ISA", "").upper() not in _WITHOUT_VNNI
-
-
-def _has_vnni(cpuinfo: Path) -> bool | None:
-    try:
-        match = _X86.search(cpuinfo.read_text(encoding="ascii", errors="replace"))
-    except OSError:  # another system than Linux
-        return _native_library_has_vnni()
-    return None if match is None else bool({"avx512_vnni", "avx_vnni"} & set(match[1].split()))
-
-
-def _native_library_has_vnni() -> bool | None:
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return None
     try:
-        return instruction_sets()[0] not in ("avx2", "portable")
+        has_vnni = instruction_sets()[0] not in ("avx2", "portable")
     except EngineError:
         return None
+    return has_vnni and environment.get("ONEDNN_MAX_CPU_ISA", "").upper() not in _WITHOUT_VNNI
 
 
 def exact_int8_engine() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from os import PathLike, fspath
 from pathlib import Path
 
-from levit.checkpoints.cache import cache_folder
+from levit.checkpoints.cache import CACHE_VARIABLE, cache_folder
 from levit.checkpoints.reading import read_checkpoint_file
 from levit.checkpoints.weight_lookup import find_weights
 from levit.errors import CheckpointError, EngineError, errors_name
@@ -14,6 +14,8 @@ from levit.runtime.int8_arithmetic import has_exact_int8
 from levit.runtime.model_resolution import find_artifact, is_artifact
 from levit.runtime.onnx_metadata import read_metadata
 from levit.spec.artifact import Artifact
+
+_SPEED_PAGE = "https://levit-developers.github.io/levit/speed/"
 
 
 def describe(model: str | PathLike[str] | None, *, revision: str | None = None) -> tuple[Artifact, int]:
@@ -77,8 +79,8 @@ def default_execution(artifact: Artifact, file: Path | None = None) -> tuple[str
     """
     from levit.runtime.engine import default_engine
     from levit.runtime.fastest_engine import native_is_fastest
-    from levit.runtime.native_engine import choose_precision as choose_native_precision
     from levit.runtime.native_library import chosen_instruction_set
+    from levit.runtime.native_precision import choose_precision as choose_native_precision
 
     is_native, reason = native_is_fastest(artifact)
     folder, engine = cache_folder("compiled"), default_engine()
@@ -86,7 +88,9 @@ def default_execution(artifact: Artifact, file: Path | None = None) -> tuple[str
         refusal = _native_refusal(file, folder)
         if refusal is not None:
             is_native, reason = False, f"the native engine is not used: {refusal}"
-    if engine == "native" or (is_native and folder is not None):
+    if is_native and engine != "native" and folder is None:
+        is_native, reason = False, f"the native engine is not used: it needs a cache folder, see {CACHE_VARIABLE}"
+    if engine == "native" or is_native:
         precision, why = choose_native_precision("auto", artifact, chosen_instruction_set(), "the model")
         return "native", precision, f"{reason}; {why}"
     if engine == "onnxruntime":
@@ -96,7 +100,7 @@ def default_execution(artifact: Artifact, file: Path | None = None) -> tuple[str
     choice = choose_precision("auto", quantized=artifact.precision == "int8")
     exactness = {
         True: "; this processor sums int8 exactly, with VNNI",
-        False: "; this processor has no VNNI: int8 sums saturate, and some predictions differ, see docs/speed.md",
+        False: f"; this processor has no VNNI: int8 sums saturate, and some predictions differ, see {_SPEED_PAGE}",
         None: "",
     }
     suffix = exactness[has_exact_int8()] if choice.precision == "int8" else ""

@@ -13,61 +13,54 @@ from levit import __version__
 from levit.checkpoints.cache import cache_folder, write_cached
 from levit.checkpoints.hashing import hash_file
 from levit.checkpoints.recognition import is_checkpoint
-from levit.checkpoints.regular_files import check_regular_file
 from levit.checkpoints.weight_lookup import check_no_revision, find_weights
 from levit.errors import CheckpointError, EngineError
+from levit.files import check_regular_file
+from levit.runtime.code_stamp import PACKAGE, code_stamp
 from levit.runtime.cpu_count import usable_cores
-from levit.runtime.engine import CHECKPOINT_ENGINES, OPENVINO_SUFFIX, Engine, Precision, open_engine, validate_options
+from levit.runtime.engine import CHECKPOINT_ENGINES, OPENVINO_SUFFIX, Engine, open_engine, validate_options
 
 if TYPE_CHECKING:
     from levit.checkpoints.checkpoint import Checkpoint
+    from levit.runtime.opened_model import ModelOptions
 
 EMBEDDED_MODEL = "default.onnx"
 
 _EMBEDDED_FOLDER = Path(__file__).with_name("embedded")
 
 
-def open_model(
-    model: str | Path | Checkpoint | None,
-    *,
-    engine: str = "auto",
-    precision: Precision = "auto",
-    threads: int | None = None,
-    provider: str | None = None,
-    revision: str | None = None,
-) -> Engine:
+def open_model(options: ModelOptions) -> Engine:
     """Open a model in an inference engine.
 
     Args:
-        model: a model as for `find_artifact`, or a checkpoint in memory.
-        engine: name of an engine for ONNX files or for checkpoints, or "auto".
-        precision: precision of the arithmetic, as in `levit.runtime.engine.open_engine`.
-        threads: number of threads; None for the number of cores that the process may use.
-        provider: execution provider of onnxruntime, or device of torch; see `levit.Classifier`.
-        revision: branch, tag or commit, for a checkpoint on the hub.
+        options: the model, a name, a file or a checkpoint in memory, and how it is opened.
 
     Raises:
         CheckpointError: the model does not exist, is damaged, or has no revisions.
         ConfigError: an option is invalid, see `open_engine`.
         EngineError: the engine is not installed, or cannot open the model.
+        TypeError: the model is of another type.
     """
-    if engine in CHECKPOINT_ENGINES:
-        checkpoint = _read_checkpoint(model, engine, revision)
-        threads = validate_options(precision, threads)
-        return CHECKPOINT_ENGINES[engine].load(engine)(
-            checkpoint, precision=precision, threads=threads or usable_cores(), provider=provider
+    model, name = options.model, options.engine
+    if not (model is None or isinstance(model, str | Path) or is_checkpoint(model)):
+        raise TypeError(f"model is a {type(model).__name__}: give a path, a name, a checkpoint or an engine")
+    if name in CHECKPOINT_ENGINES:
+        checkpoint = _read_checkpoint(model, name, options.revision)
+        threads = validate_options(options.precision, options.threads) or usable_cores()
+        return CHECKPOINT_ENGINES[name].load(name)(
+            checkpoint, precision=options.precision, threads=threads, provider=options.provider
         )
     if is_checkpoint(model):
-        check_no_revision(revision, model.source.name, "a checkpoint in memory")
+        check_no_revision(options.revision, model.source.name, "a checkpoint in memory")
         artifact: Path | bytes = fold_checkpoint(model)
     else:
-        artifact = find_artifact(model, revision=revision)
+        artifact = find_artifact(model, revision=options.revision)
     return open_engine(
         artifact,
-        engine=engine,
-        precision=precision,
-        threads=threads,
-        provider=provider,
+        engine=name,
+        precision=options.precision,
+        threads=options.threads,
+        provider=options.provider,
         cache_dir=cache_folder("compiled"),
     )
 
@@ -142,7 +135,7 @@ def find_model_file(model: str | PathLike[str] | None, *, revision: str | None =
         check_no_revision(revision, fspath(model), "an exported file")
         if not Path(model).exists():
             raise CheckpointError("no such file", source=fspath(model))
-        check_regular_file(Path(model))
+        check_regular_file(Path(model), CheckpointError)
         return Path(model)
     return find_weights(model, revision=revision)
 
@@ -166,11 +159,12 @@ def fold_checkpoint(checkpoint: Checkpoint) -> bytes:
 
 
 def _content_key(model: str | PathLike[str], weights: Path) -> str:
-    """Hash of everything that determines the artifact of a checkpoint; its metadata contain the name."""
+    """Hash of everything that determines the artifact of a checkpoint, also the code; its metadata contain the name."""
     from levit.checkpoints.reading import checkpoint_name
     from levit.checkpoints.transformers_configuration import CONFIG_FILE, PREPROCESSOR_FILE
 
-    parts = [__version__, checkpoint_name(model, weights), hash_file(weights)]
+    stamp = code_stamp(*(PACKAGE / name for name in ("checkpoints", "deployment", "spec")))
+    parts = [__version__, stamp, checkpoint_name(model, weights), hash_file(weights)]
     for name in (CONFIG_FILE, PREPROCESSOR_FILE):
         file = weights.with_name(name)
         parts.append(hash_file(file) if file.is_file() else "")

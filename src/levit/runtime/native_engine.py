@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.util import find_spec
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,19 +15,14 @@ from levit.errors import CheckpointError, EngineError, LevitWarning
 from levit.managed_engine import ManagedEngine, ProcessGuard, schedule
 from levit.runtime.cpu_count import usable_cores
 from levit.runtime.engine import Engine, open_engine
+from levit.runtime.model_file import AnyModel, ModelFile
 from levit.runtime.native_format import OtherFormError
-from levit.runtime.native_library import (
-    BF16_INSTRUCTIONS,
-    INT16_INSTRUCTIONS,
-    MAX_INT16_KEYS,
-    chosen_instruction_set,
-)
+from levit.runtime.native_library import chosen_instruction_set
 from levit.runtime.native_models import open_packed
 from levit.runtime.native_network import NativeNetwork
+from levit.runtime.native_precision import choose_precision
 from levit.runtime.onnx_metadata import read_metadata
-from levit.spec.architecture import Architecture
 from levit.spec.artifact import Artifact
-from levit.spec.blocks import AttentionBlock, encoder_blocks
 from levit.spec.network_input import NetworkInput
 
 if TYPE_CHECKING:
@@ -39,7 +33,6 @@ if TYPE_CHECKING:
 
 
 _INPUT = NetworkInput("the native engine")  # the network knows its sizes
-_WITHOUT_BF16 = "because this engine computes bf16 only with AMX and with Arm's i8mm"
 
 
 class NativeEngine(ManagedEngine):
@@ -66,17 +59,17 @@ class NativeEngine(ManagedEngine):
 
     def __init__(
         self,
-        model: Path | bytes,
+        model: AnyModel,
         *,
         precision: str = "auto",
         threads: int | None = None,
         cache_dir: Path | None = None,
     ) -> None:
         super().__init__(ProcessGuard("this native engine"))  # the network has threads from the first batch on
-        source = str(model) if isinstance(model, Path) else "the model"
-        artifact = Artifact.from_metadata(read_metadata(model))
-        self.precision, self.reason = choose_precision(precision, artifact, chosen_instruction_set(), source)
-        packed = open_packed(model, cache_dir, precision)
+        file = ModelFile.of(model)
+        artifact = Artifact.from_metadata(read_metadata(file))
+        self.precision, self.reason = choose_precision(precision, artifact, chosen_instruction_set(), file.name)
+        packed = open_packed(file, cache_dir, precision)
         threads = threads or usable_cores()
         self._network = NativeNetwork(packed, threads=threads)
         # Those of a stream; each is used by one thread at a time.
@@ -147,7 +140,7 @@ def _run_images(network: NativeNetwork, images: NDArray[np.uint8]) -> NDArray[np
     return network.run(images)
 
 
-def open_native_engine(model: Path | bytes, **options: Any) -> Engine:
+def open_native_engine(model: AnyModel, **options: Any) -> Engine:
     """Open an exported file in the native engine, or in OpenVINO if the native engine cannot compute its network.
 
     Args:
@@ -160,53 +153,14 @@ def open_native_engine(model: Path | bytes, **options: Any) -> Engine:
     Raises:
         EngineError: there is no native library, or neither engine can open the file.
     """
+    file = ModelFile.of(model)
     try:
-        return NativeEngine(model, **options)
+        return NativeEngine(file, **options)
     except (CheckpointError, OtherFormError) as error:
         reason = f"the native engine cannot compute this model: {error.reason}"
         if find_spec("openvino") is None:
-            source = str(model) if isinstance(model, Path) else "the model"
-            raise EngineError(reason, source=source, hint="pip install openvino") from error
-    engine = open_engine(model, engine="openvino", **options)
+            raise EngineError(reason, source=file.name, hint="pip install openvino") from error
+    engine = open_engine(file.path or file.content, engine="openvino", **options)
     engine.reason = f"{reason}; {engine.reason}"
     warnings.warn(f"{reason}; OpenVINO is used instead", LevitWarning, stacklevel=2)
     return engine
-
-
-def choose_precision(requested: str, artifact: Artifact, instruction_set: str, source: str) -> tuple[str, str]:
-    """Choose the precision of a model.
-
-    Args:
-        requested: "auto", "fp32", "bf16" or "int8". Of a quantized model it applies to the layers in floating point.
-        artifact: description of the model.
-        instruction_set: name of the instruction set, see `levit.runtime.native_library.instruction_sets`.
-        source: name of the model in errors.
-
-    Returns:
-        The precision, and the reason for it.
-
-    Raises:
-        EngineError: int8 is requested, and the model is not quantized.
-    """
-    has_bf16 = instruction_set in BF16_INSTRUCTIONS
-    in_float = "bf16" if requested != "fp32" and has_bf16 else "fp32"
-    reason = "which this processor computes natively" if has_bf16 else _WITHOUT_BF16
-    if requested in ("fp32", in_float):
-        reason = "as requested"
-    if artifact.precision == "int8":
-        is_int16 = requested != "fp32" and instruction_set in INT16_INSTRUCTIONS
-        attention = _int16_attention(artifact.architecture) if is_int16 else ""
-        quantized = f"the file is quantized; other layers are computed in {in_float}{attention}"
-        return "int8", f"{quantized}, {reason}; instructions: {instruction_set}"
-    if requested == "int8":
-        raise EngineError("not quantized", source=source, hint="export it in int8 with `levit export`")
-    return in_float, f"{in_float}, {reason}; instructions: {instruction_set}"
-
-
-def _int16_attention(architecture: Architecture) -> str:
-    """Which attention of a quantized network is computed in int16, behind "other layers are computed in fp32"."""
-    blocks = [block for block in encoder_blocks(architecture) if isinstance(block, AttentionBlock)]
-    is_int16 = [prod(block.input_grid) <= MAX_INT16_KEYS for block in blocks]
-    if not any(is_int16):
-        return ""
-    return f" and attention{'' if all(is_int16) else f' over up to {MAX_INT16_KEYS:,} tokens'} in int16"

@@ -14,21 +14,25 @@ from levit import __version__
 from levit.checkpoints.cache import write_cached
 from levit.checkpoints.hashing import hash_file
 from levit.errors import EngineError, first_line
+from levit.runtime.code_stamp import PACKAGE, code_stamp
 from levit.runtime.external_data import check_external_data
+from levit.runtime.model_file import AnyModel, ModelFile
 from levit.runtime.native_format import FORMAT_VERSION, OtherFormError, UnverifiedError, WrongLogitsError
-from levit.runtime.native_library import BF16_INSTRUCTIONS, chosen_instruction_set
+from levit.runtime.native_library import chosen_instruction_set, find_library
+from levit.runtime.native_precision import float_precision
 
 if TYPE_CHECKING:
     import onnx
 
 _FOLDER = "native"  # among compiled models
+_CODE = tuple(PACKAGE / name for name in ("runtime", "deployment", "spec"))  # with the code that packs and verifies
 
 
-def open_packed(model: Path | bytes, cache_dir: Path | None, precision: str = "auto") -> Any:
+def open_packed(model: AnyModel, cache_dir: Path | None, precision: str = "auto") -> Any:
     """Pack an exported file, or find it in the cache.
 
-    A packed model is checked once for each version of levit and each instruction set: its logits of a random image are
-    compared with those of another engine. The error of a network that is not computed is cached as well.
+    A packed model is checked once for each version of the code and each instruction set: its logits of a random image
+    are compared with those of another engine. The error of a network that is not computed is cached as well.
 
     Args:
         model: an ONNX file, or its content.
@@ -43,14 +47,14 @@ def open_packed(model: Path | bytes, cache_dir: Path | None, precision: str = "a
         EngineError: the file cannot be read or is not an ONNX file.
         OtherFormError: the native engine cannot compute the network, or its logits are wrong.
     """
-    content = _read(model)
-    key, folder = _key(content, precision), None if cache_dir is None else cache_dir / _FOLDER
+    file = ModelFile.of(model)
+    key, folder = _key(file.content, precision), None if cache_dir is None else cache_dir / _FOLDER
     if folder is not None:
         if (refusal := _find_refusal(folder, key)) is not None:
             raise refusal
         if (cached := _find_cached(folder, key)) is not None:
             return cached
-    network, is_complete = _load(content, model)
+    network, is_complete = _load(file)
     if not is_complete:  # the key does not depend on weights in other files
         folder = None
     try:
@@ -64,36 +68,26 @@ def open_packed(model: Path | bytes, cache_dir: Path | None, precision: str = "a
     return packed
 
 
-def find_refusal(model: Path | bytes, cache_dir: Path, precision: str = "auto") -> OtherFormError | None:
+def find_refusal(model: AnyModel, cache_dir: Path, precision: str = "auto") -> OtherFormError | None:
     """Find the error of `open_packed` that is cached for an exported file, or None.
 
     Raises:
         EngineError: the file cannot be read, or there is no native library.
     """
-    return _find_refusal(cache_dir / _FOLDER, _key(_read(model), precision))
-
-
-def _read(model: Path | bytes) -> bytes:
-    try:
-        return model.read_bytes() if isinstance(model, Path) else model
-    except OSError as error:
-        raise EngineError(f"cannot be read ({error.strerror})", source=_source(model)) from error
-
-
-def _source(model: Path | bytes) -> str:
-    return str(model) if isinstance(model, Path) else "the model"
+    return _find_refusal(cache_dir / _FOLDER, _key(ModelFile.of(model).content, precision))
 
 
 def _key(content: bytes, precision: str) -> str:
     """Hash of everything that determines a packed model, and of the code that verified it."""
-    parts = [hashlib.sha256(content).hexdigest(), __version__, chosen_instruction_set(), FORMAT_VERSION]
+    library = find_library()  # which may be in another folder
+    stamp = code_stamp(*_CODE, *([] if library is None else [library]))
+    parts = [hashlib.sha256(content).hexdigest(), __version__, stamp, chosen_instruction_set(), FORMAT_VERSION]
     return hashlib.sha256(repr([*parts, *_forms(precision)]).encode()).hexdigest()[:32]
 
 
 def _forms(precision: str) -> tuple[bool, bool]:
     """Whether layers that are not quantized are in bf16, and the attention between others in numbers of 16 bits."""
-    is_lower = precision != "fp32"
-    return is_lower and chosen_instruction_set() in BF16_INSTRUCTIONS, is_lower
+    return float_precision(precision, chosen_instruction_set()) == "bf16", precision != "fp32"
 
 
 def _find_cached(folder: Path, key: str) -> mmap.mmap | None:
@@ -127,19 +121,19 @@ def _write(file: Path, content: bytes) -> None:
         write_cached(content, file)
 
 
-def _load(content: bytes, model: Path | bytes) -> tuple[onnx.ModelProto, bool]:
+def _load(file: ModelFile) -> tuple[onnx.ModelProto, bool]:
     """The network with its weights, and whether all of it is in the one file."""
     import onnx  # not needed for a cached model
     from google.protobuf.message import DecodeError
 
-    check_external_data(model, _source(model))
+    check_external_data(file)
     try:
-        network = onnx.load_from_string(content)
+        network = onnx.load_from_string(file.content)
         external = [tensor for tensor in network.graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
-        if external and isinstance(model, Path):
-            onnx.load_external_data_for_model(network, str(model.absolute().parent))
+        if external:
+            onnx.load_external_data_for_model(network, str(file.folder))
     except (DecodeError, OSError, ValueError, onnx.checker.ValidationError) as error:
-        raise EngineError(f"not an ONNX file ({first_line(error)})", source=_source(model)) from error
+        raise EngineError(f"not an ONNX file ({first_line(error)})", source=file.name) from error
     return network, not external
 
 
@@ -147,8 +141,8 @@ def _pack_verified(network: onnx.ModelProto, precision: str) -> bytes:
     from levit.runtime.native_check import check_packed
     from levit.runtime.native_packing import pack
 
-    bf16, half_attention = _forms(precision)
-    packed = pack(network, bf16=bf16, half_attention=half_attention)
+    bf16, attention_16_bit = _forms(precision)
+    packed = pack(network, bf16=bf16, attention_16_bit=attention_16_bit)
     # Rounding to bf16 would hide small differences, so the same network is checked in fp32 too.
     check_packed({"bf16": packed, "fp32": pack(network)} if bf16 else {"fp32": packed}, network)
     return packed

@@ -22,7 +22,8 @@ from levit.runtime.native_layers import Layer, LayerReader
 from levit.runtime.rewritten_graph import OUTPUT_KEY
 from levit.spec.architecture import Architecture, Grid
 from levit.spec.artifact import Artifact
-from levit.spec.blocks import AttentionBlock, EncoderBlock, MlpBlock, StemLayer, encoder_blocks, stem_layers
+from levit.spec.blocks import AttentionBlock, EncoderBlock, MlpBlock, StemLayer
+from levit.spec.network import encoder_blocks, stem_layers
 
 MAX_CHANNELS = 4  # of the input image
 
@@ -34,13 +35,13 @@ _ACTIVATIONS = {"hardswish": 1, "silu": 2}
 _HEADER, _LAYER, _CONVOLUTION, _BLOCK = "<8s2IQ8I4f4f", "<4I3Q2f", "<8I", "<10IQ"
 
 
-def pack(model: onnx.ModelProto, *, bf16: bool = False, half_attention: bool = False) -> bytes:
+def pack(model: onnx.ModelProto, *, bf16: bool = False, attention_16_bit: bool = False) -> bytes:
     """Pack an exported network.
 
     Args:
         model: content of an exported file, in fp32, fp16 or int8.
         bf16: whether layers that are not quantized are stored and computed in bf16, except the head.
-        half_attention: whether attention between layers in int8 or bf16 is computed with numbers of 16 bits.
+        attention_16_bit: whether attention between layers in int8 or bf16 is computed with numbers of 16 bits.
 
     Returns:
         Content of a model file, followed by the metadata of the exported file. Its precision in the metadata is that
@@ -52,7 +53,7 @@ def pack(model: onnx.ModelProto, *, bf16: bool = False, half_attention: bool = F
     """
     metadata = {pair.key: pair.value for pair in model.metadata_props}
     artifact = Artifact.from_metadata(metadata)
-    packer = _Packer(LayerReader(model), artifact, bf16, half_attention, is_features=OUTPUT_KEY in metadata)
+    packer = _Packer(LayerReader(model), artifact, bf16, attention_16_bit, is_features=OUTPUT_KEY in metadata)
     return join_metadata(packer.pack(), metadata)
 
 
@@ -60,9 +61,9 @@ class _Packer:
     """Layers and blocks of one network, in order, with the arrays that they refer to."""
 
     def __init__(
-        self, reader: LayerReader, artifact: Artifact, bf16: bool, half_attention: bool, *, is_features: bool
+        self, reader: LayerReader, artifact: Artifact, bf16: bool, attention_16_bit: bool, *, is_features: bool
     ) -> None:
-        self.reader, self.artifact, self.bf16, self.half_attention = reader, artifact, bf16, half_attention
+        self.reader, self.artifact, self.bf16, self.attention_16_bit = reader, artifact, bf16, attention_16_bit
         self.is_features, self.labels = is_features, 0
         self.layers: list[tuple[Any, ...]] = []
         self.arrays: list[NDArray[Any]] = []
@@ -105,7 +106,7 @@ class _Packer:
         if architecture.num_channels == 3:
             scale[:3], shift[:3] = self.artifact.preprocessing.scale_and_shift()
         sizes = architecture.num_channels, *architecture.image_height_width, self.labels
-        counts = len(self.layers), convolutions, blocks, self.half_attention
+        counts = len(self.layers), convolutions, blocks, self.attention_16_bit
         activation = _ACTIVATIONS[architecture.activation]
         return b"LEVITNAT", FORMAT_VERSION, activation, size, *sizes, *counts, *scale, *shift
 

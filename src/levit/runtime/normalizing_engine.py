@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from levit.errors import EngineError
 from levit.images.transform import normalize
 from levit.managed_engine import ManagedEngine, ProcessGuard, schedule
 from levit.runtime.engine import Engine, ImageEngine
@@ -16,6 +18,9 @@ from levit.spec.preprocessing import Preprocessing
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+_MAX_PENDING_BATCHES = 2  # one is computed and one waits
 
 
 def as_image_engine(engine: Engine, preprocessing: Preprocessing) -> ImageEngine:
@@ -47,6 +52,7 @@ class NormalizingEngine(ManagedEngine):
         self._input = NetworkInput.of_architecture(engine.name, architecture)
         self._preprocessing = preprocessing
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="levit-compute")
+        self._slots = threading.Semaphore(_MAX_PENDING_BATCHES)
 
     def run(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits of normalized images: float32 [B, channels, height, width] -> float32 [B, classes]."""
@@ -59,9 +65,19 @@ class NormalizingEngine(ManagedEngine):
             return self._run_images(images)
 
     def submit(self, images: NDArray[np.uint8], batch_size: int) -> Future[NDArray[np.float32]]:
-        """Start computing one batch of a stream: uint8 [B, height, width, 3] -> future of float32 [B, classes]."""
+        """Start computing one batch of a stream: uint8 [B, height, width, 3] -> future of float32 [B, classes].
+
+        It blocks while two batches are pending.
+        """
         with self._computing():
-            return schedule(self._worker, self._run_images, images)
+            self._slots.acquire()
+            try:
+                future = schedule(self._worker, self._run_images, images)
+            except EngineError:
+                self._slots.release()
+                raise
+            future.add_done_callback(lambda _: self._slots.release())
+            return future
 
     def _run_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         self._input.check_images(images)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from levit.checkpoints.protocol_buffers import read_fields
 from levit.errors import EngineError
+from levit.runtime.model_file import AnyModel, ModelFile
 
 _METADATA, _KEY, _VALUE = 14, 1, 2  # numbers of the fields of ModelProto and StringStringEntryProto
 
 
-def read_metadata(model: Path | bytes) -> dict[str, str]:
+def read_metadata(model: AnyModel) -> dict[str, str]:
     """Read the metadata of an ONNX file.
 
     Args:
@@ -28,9 +29,9 @@ def read_metadata(model: Path | bytes) -> dict[str, str]:
         >>> read_metadata(find_artifact(None))["levit.precision"]
         '"int8"'
     """
-    source = str(model) if isinstance(model, Path) else "the model"
+    source = ModelFile.of(model).name
     try:
-        content = memoryview(_map(model) if isinstance(model, Path) else model)
+        content = memoryview(_map(model) if isinstance(model, Path) else ModelFile.of(model).content)
         messages = [value for number, value in read_fields(content) if number == _METADATA]
         return dict(_entry(message) for message in messages if not isinstance(message, int))
     except OSError as error:

@@ -17,6 +17,7 @@ from levit.errors import EngineError, first_line
 from levit.managed_engine import ManagedEngine, ProcessGuard, schedule
 from levit.runtime.cpu_count import usable_cores
 from levit.runtime.external_data import check_external_data
+from levit.runtime.model_file import AnyModel, ModelFile
 from levit.spec.artifact import Artifact
 from levit.spec.network_input import NetworkInput
 from levit.spec.preprocessing import Preprocessing
@@ -50,7 +51,7 @@ class OnnxRuntimeEngine(ManagedEngine):
 
     def __init__(
         self,
-        model: Path | bytes,
+        model: AnyModel,
         *,
         precision: str = "auto",
         threads: int | None = None,
@@ -59,20 +60,21 @@ class OnnxRuntimeEngine(ManagedEngine):
     ) -> None:
         guard = ProcessGuard("this engine of ONNX Runtime")
         super().__init__(guard)
-        source = str(model) if isinstance(model, Path) else "the model"
+        file = ModelFile.of(model)
+        source = file.name
         if precision == "bf16":
             raise EngineError("onnxruntime has no bf16", hint="use `precision` auto, or `engine` openvino")
         provider_name = _find_provider(provider or "cpu")
         self._options = onnxruntime.SessionOptions()
         self._options.intra_op_num_threads = threads or usable_cores()
         self._options.log_severity_level = 3  # errors only; they are raised anyway
-        if isinstance(model, Path):  # as in OpenVINO, the weights may be in other files of the folder
-            self._options.add_session_config_entry(_EXTERNAL_DATA, str(model.absolute().parent))
+        if file.folder is not None:  # as in OpenVINO, the weights may be in other files of the folder
+            self._options.add_session_config_entry(_EXTERNAL_DATA, str(file.folder))
         self._providers = [provider_name]
-        check_external_data(model, source)
+        check_external_data(file)
         guard.check()  # a session has threads from the start
+        self._model = file.content
         try:
-            self._model = model.read_bytes() if isinstance(model, Path) else model
             self._session = self._open(self._model)
         except Exception as error:  # the exceptions of ONNX Runtime have no common base class
             raise EngineError(f"ONNX Runtime cannot open it ({first_line(error)})", source=source) from error

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
-from levit.checkpoints.recognition import is_checkpoint
+from PIL.Image import Image
+
 from levit.checkpoints.weight_lookup import check_no_revision
-from levit.errors import ConfigError, errors_name
+from levit.errors import ConfigError, EngineError, errors_name
+from levit.fork_safe_lock import ForkSafeLock
+from levit.images.sources import ImageSource
 from levit.images.transform import read_network_input
 from levit.managed_engine import ManagedEngine
 from levit.runtime.cpu_count import usable_cores
-from levit.runtime.engine import Engine, ImageEngine, Precision, validate_options
+from levit.runtime.engine import Engine, ImageEngine, validate_options
 from levit.runtime.image_results import ImageComputation, ImageResult
 from levit.runtime.model_resolution import open_model
 from levit.runtime.normalizing_engine import as_image_engine
 from levit.runtime.prediction import Prediction
 from levit.spec.artifact import Artifact
+from levit.spec.choices import Precision
 
 if TYPE_CHECKING:
     from levit.checkpoints.checkpoint import Checkpoint
@@ -41,6 +45,11 @@ class ModelOptions:
     threads: int | None = None
     provider: str | None = None
     revision: str | None = None
+
+    def __post_init__(self) -> None:
+        """Make a path of any other object that stands for one."""
+        if isinstance(self.model, PathLike):
+            object.__setattr__(self, "model", Path(self.model))
 
     @property
     def source(self) -> str | None:
@@ -71,60 +80,68 @@ class ModelOptions:
                 reason = "`engine`, `precision` and `provider` do not apply"
                 raise ConfigError(reason, source="an opened engine", hint="leave them out")
             return self._describe(model, owns_engine=False)
-        model = Path(model) if isinstance(model, PathLike) else model
-        if not (model is None or isinstance(model, str | Path) or is_checkpoint(model)):
-            raise TypeError(f"model is a {type(model).__name__}: give a path, a name, a checkpoint or an engine")
-        engine = open_model(
-            model,
-            engine=self.engine,
-            precision=self.precision,
-            threads=self.threads,
-            provider=self.provider,
-            revision=self.revision,
-        )
-        return self._describe(engine, owns_engine=True)
+        return self._describe(open_model(self), owns_engine=True)
 
     def _describe(self, engine: Engine, *, owns_engine: bool) -> OpenedModel:
-        artifact = _read_artifact(engine, self.source)
-        return OpenedModel(engine, as_image_engine(engine, artifact.preprocessing), artifact, owns_engine)
+        return OpenedModel(self, engine, _read_artifact(engine, self.source), owns_engine=owns_engine)
 
 
-@dataclass(frozen=True)
 class OpenedModel:
-    """Opened model.
+    """Opened model; it may be shared between threads.
 
-    Attributes:
+    Args:
+        options: options with which it was opened.
         engine: the engine, as it was opened or given.
-        image_engine: the same, with normalization.
         artifact: description of the model.
         owns_engine: False for an engine that was opened by someone else, who closes it.
+
+    Attributes:
+        options, engine, artifact: the arguments.
+        image_engine: the engine, with normalization.
     """
 
-    engine: Engine
-    image_engine: ImageEngine
-    artifact: Artifact
-    owns_engine: bool
+    def __init__(self, options: ModelOptions, engine: Engine, artifact: Artifact, *, owns_engine: bool) -> None:
+        self.options, self.engine, self.artifact = options, engine, artifact
+        self.image_engine: ImageEngine = as_image_engine(engine, artifact.preprocessing)
+        self._owns_engine = owns_engine
+        self._lock = ForkSafeLock()
+        self._features: OpenedModel | None = None
+        self._is_closed = False
 
-    def computation(
-        self, width: int, *, threads: int | None, max_pixels: int, is_exact: bool = False
-    ) -> ImageComputation:
-        """Computation of images by this model.
+    @property
+    def features(self) -> OpenedModel:
+        """The network up to its pooled features, opened on first use, once for all threads.
+
+        Raises:
+            EngineError: the model is closed; or as for `levit.runtime.features.open_features`.
+        """
+        from levit.runtime.features import open_features  # which imports this module
+
+        with self._lock:
+            if self._is_closed:
+                raise EngineError("the engine is closed", hint="open a new one")
+            if self._features is None:
+                self._features = open_features(self)
+            return self._features
+
+    def computation(self, width: int, *, max_pixels: int, is_exact: bool = False) -> ImageComputation:
+        """Computation of images by this model, which are decoded by as many threads as its options have.
 
         Args:
             width: number of values that the network gives for each image.
-            threads: number of threads that decode images; None for the number of cores that this process may use.
             max_pixels: largest number of pixels of an image.
             is_exact: True for preprocessing that is bit for bit as Pillow.
         """
-        read = partial(
-            read_network_input, preprocessing=self.artifact.preprocessing, max_pixels=max_pixels, exact=is_exact
-        )
+
+        def read(image: ImageSource) -> Image:
+            return read_network_input(image, self.artifact.preprocessing, max_pixels=max_pixels, exact=is_exact)[0]
+
         return ImageComputation(
             self.image_engine,
             read,
             width=width,
             image_size=self.artifact.architecture.image_height_width,
-            threads=threads or usable_cores(),
+            threads=self.options.threads or usable_cores(),
             max_pixels=max_pixels,
             source=self.artifact.source.name,
         )
@@ -144,9 +161,13 @@ class OpenedModel:
         )
 
     def close(self) -> None:
-        """Finish the computations in progress, and free the network; a second call does nothing."""
+        """Finish the computations in progress, and free the networks; a second call does nothing."""
+        with self._lock:
+            self._is_closed = True
+            if self._features is not None:
+                self._features.close()
         for engine in (self.image_engine, self.engine):
-            if isinstance(engine, ManagedEngine) and (self.owns_engine or engine is not self.engine):
+            if isinstance(engine, ManagedEngine) and (self._owns_engine or engine is not self.engine):
                 engine.close()
 
 

@@ -19,6 +19,7 @@ from levit.runtime.compiled_cache import verified_cache
 from levit.runtime.cpu_count import usable_cores, visible_cores
 from levit.runtime.engine import OPENVINO_SUFFIX
 from levit.runtime.external_data import check_external_data
+from levit.runtime.model_file import AnyModel, ModelFile
 from levit.runtime.openvino_core import OPENVINO_GUARD, openvino, openvino_core
 from levit.runtime.openvino_graph import fuse_quantization, is_quantized, prepend_normalization
 from levit.runtime.openvino_queue import BatchQueue, compute
@@ -51,21 +52,22 @@ class OpenVinoEngine(ManagedEngine):
 
     def __init__(
         self,
-        model: Path | bytes,
+        model: AnyModel,
         *,
         precision: str = "auto",
         threads: int | None = None,
         cache_dir: Path | None = None,
     ) -> None:
         super().__init__(OPENVINO_GUARD)
-        self._source = str(model) if isinstance(model, Path) else "the model"
-        if isinstance(model, Path) and model.suffix.lower() == OPENVINO_SUFFIX:
-            _check_starts_with(b"<", model, self._source, "OpenVINO's format")
+        file = ModelFile.of(model)
+        self._source = file.name
+        if file.path is not None and file.path.suffix.lower() == OPENVINO_SUFFIX:
+            _check_starts_with(b"<", file, "OpenVINO's format")
         else:
-            _check_starts_with(b"\x08", model, self._source, "an ONNX file")  # tag of the first field, the version
-            check_external_data(model, self._source)
+            _check_starts_with(b"\x08", file, "an ONNX file")  # tag of the first field, the version
+            check_external_data(file)
         with OPENVINO_GUARD.preparing():
-            self._network = _read_network(model, self._source)
+            self._network = _read_network(file)
             self.metadata: Mapping[str, str] = _metadata(self._network)
             self._input = NetworkInput.of_shape("OpenVINO", _input_shape(self._network))
             quantized = is_quantized(self._network)
@@ -74,8 +76,9 @@ class OpenVinoEngine(ManagedEngine):
                 fuse_quantization(self._network)
         self.precision, self.reason = choice.precision, choice.reason
         self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _ELEMENT_TYPES[choice.float_precision]}
-        if threads is not None or usable_cores() < visible_cores():
-            self._settings["INFERENCE_NUM_THREADS"] = threads or usable_cores()
+        count = threads or usable_cores()
+        if threads is not None or count < visible_cores():
+            self._settings["INFERENCE_NUM_THREADS"] = count
         self._cache_dir = cache_dir
         self._lock = threading.Lock()
         self._compiled: dict[int | None, openvino.CompiledModel] = {}  # by batch size
@@ -206,26 +209,17 @@ def choose_precision(requested: str, *, quantized: bool, source: str = "the mode
     return PrecisionChoice(in_float, in_float, f"{in_float}, {reason}")
 
 
-def _check_starts_with(tag: bytes, model: Path | bytes, source: str, kind: str) -> None:
+def _check_starts_with(tag: bytes, file: ModelFile, kind: str) -> None:
     """Refuse other files before OpenVINO tries all of its readers, some of which print to stderr."""
-    try:
-        start = model[:1] if isinstance(model, bytes) else _first_byte(model)
-    except OSError as error:
-        raise EngineError(f"cannot be read ({error.strerror})", source=source) from error
-    if start != tag:
-        raise EngineError(f"not {kind}", source=source)
+    if file.content[:1] != tag:
+        raise EngineError(f"not {kind}", source=file.name)
 
 
-def _read_network(model: Path | bytes, source: str) -> openvino.Model:
+def _read_network(file: ModelFile) -> openvino.Model:
     try:
-        return openvino_core().read_model(model)
+        return openvino_core().read_model(file.content if file.path is None else file.path)
     except RuntimeError as error:
-        raise EngineError(f"OpenVINO cannot open it ({last_line(error)})", source=source) from error
-
-
-def _first_byte(file: Path) -> bytes:
-    with file.open("rb") as stream:
-        return stream.read(1)
+        raise EngineError(f"OpenVINO cannot open it ({last_line(error)})", source=file.name) from error
 
 
 def _input_shape(network: openvino.Model) -> list[int | None]:

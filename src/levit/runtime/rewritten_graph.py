@@ -10,7 +10,6 @@ from levit.checkpoints.recognition import is_checkpoint
 from levit.errors import EngineError
 from levit.runtime.engine import ENGINES, EXPORT_ENGINES, OPENVINO_SUFFIX, default_engine, open_engine
 from levit.runtime.model_resolution import find_artifact, fold_checkpoint
-from levit.runtime.normalizing_engine import as_image_engine
 from levit.runtime.opened_model import ModelOptions, OpenedModel
 from levit.spec.artifact import Artifact
 
@@ -65,4 +64,4 @@ def open_rewritten(
     found = Artifact.from_metadata(engine.metadata)
     if (found.architecture, found.labels) != (artifact.architecture, artifact.labels):
         raise EngineError("another model has replaced it since it was opened", source=artifact.source.name)
-    return OpenedModel(engine, as_image_engine(engine, artifact.preprocessing), artifact, owns_engine=True)
+    return OpenedModel(options, engine, artifact, owns_engine=True)

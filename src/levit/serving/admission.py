@@ -8,7 +8,7 @@ from levit.serving.errors import RequestError, overloaded, too_many_images
 class Admission:
     """Number of images that are waiting or being computed, and its limit; used by the event loop's thread only.
 
-    An explanation counts as many images as it has forward passes.
+    An explanation counts as many images as it has forward passes, or the whole capacity if that is less.
 
     Args:
         capacity: largest number of images at once, at least 1.
@@ -80,16 +80,10 @@ class Ticket:
         self._admission.change(images)
         self._images = total
 
-    def release(self, images: int) -> None:
-        """Count fewer images, because they are finished or left out; more than are counted are ignored."""
-        images = min(images, self._images)
-        if images:
-            self._images -= images
-            self._admission.change(-images)
-
     def close(self) -> None:
         """Count none of the images any more; a second call does nothing."""
-        self.release(self._images)
+        self._admission.change(-self._images)
+        self._images = 0
 
     def __enter__(self) -> Ticket:
         """Return the ticket."""

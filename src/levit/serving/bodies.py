@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
+from functools import partial
 from typing import Any
 
 from levit.serving.deadlines import Deadline
@@ -61,7 +62,7 @@ class BodyReader:
         with closing(Body(self)) as body:
             try:
                 async with asyncio.timeout(deadline.remaining) as timeout:
-                    with self._lifecycle.waiting(lambda: timeout.reschedule(0)):
+                    with self._lifecycle.waiting(partial(_expire, timeout)):
                         async for part in _parts(receive):
                             body.add(part)
             except TimeoutError as error:
@@ -119,6 +120,12 @@ class Body:
 def too_slow() -> RequestError:
     """The error of a body that is not complete at the deadline."""
     return RequestError(408, "the body of the request was not complete in time")
+
+
+def _expire(timeout: asyncio.Timeout) -> None:
+    """End the time for a body, unless it has ended in the same iteration of the event loop."""
+    with suppress(RuntimeError):
+        timeout.reschedule(0)
 
 
 async def _parts(receive: Receive) -> AsyncIterator[bytes]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from levit.exporting.model_repository import NAME_PATTERN
 from levit.serving.admission import Ticket
 from levit.serving.bodies import Body, too_slow
 from levit.serving.deadlines import Deadline
@@ -18,7 +19,6 @@ from levit.serving.metrics import MODEL_KEY
 from levit.serving.prediction_requests import is_raw_type
 from levit.serving.prediction_routes import DEFAULT_TOP_K, Rendering, response_headers
 from levit.serving.security import check_origin
-from levit.serving.served_model import NAME_PATTERN
 from levit.serving.service import Service
 
 Respond = Callable[[int, Headers, bytes], None]

@@ -43,15 +43,6 @@ class DisconnectedError(RequestError):
         return type(self), ()
 
 
-def without_frames(error: LevitError) -> LevitError:
-    """Remove the traceback and the cause of an error, whose frames would keep the request in memory; return it.
-
-    The error and the frames refer to each other, so that only the garbage collector would free the request.
-    """
-    error.__cause__ = error.__context__ = None
-    return error.with_traceback(None)
-
-
 def overloaded(reason: str, retry_after: int = 1) -> RequestError:
     """The error of a request that is refused because the queue is full; it may be sent again after some seconds."""
     return RequestError(429, reason, headers={"Retry-After": str(retry_after)})

@@ -49,7 +49,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 def explanation_routes(service: Service) -> APIRouter:
-    """The route of explanations; one counts as many images as it has forward passes.
+    """The route of explanations; one counts as many images as it has forward passes, at most those of the queue.
 
     Args:
         service: the service.
@@ -74,17 +74,17 @@ def explanation_routes(service: Service) -> APIRouter:
     ) -> Response:
         """The body is an image; the response is the object that `levit explain --json` prints."""
         served = service.accept(model, request.scope)
-        _check_request(request, class_index, class_name)
+        _check_request(request, class_index, class_name, classes=len(served.artifact.labels))
         if served.name not in explainers:
-            explainers[served.name] = _explainer(served)
+            explainers[served.name] = _explainer(served, service)
         deadline = service.deadline(timeout)
         receive = request.receive
         requested = class_name if class_index is None else class_index
         async with service.bodies.read(receive, request.headers.get("content-length"), deadline) as body:
             start = time.perf_counter()
-            with service.admission.admit(method_entry(method).passes):
+            with service.admission.admit(min(method_entry(method).passes, service.options.capacity)):
                 explained = _Explaining(explainers[served.name], body, requested, method, deadline)
-                content = await service.explain(explained, deadline, receive)
+                content = await service.run("explain", explained, deadline, receive)
         headers = {
             "Server-Timing": f"total;dur={1000 * (time.perf_counter() - start):.2f}",
             "Cache-Control": "no-store",
@@ -94,28 +94,24 @@ def explanation_routes(service: Service) -> APIRouter:
     return router
 
 
-def _check_request(request: Request, class_index: int | None, class_name: str | None) -> None:
-    """Raise an error unless the body is an image and at most one class is given."""
+def _check_request(request: Request, class_index: int | None, class_name: str | None, *, classes: int) -> None:
+    """Raise an error unless the body is an image and at most one class is given, which the model has if it is an index.
+
+    The name of a class is looked up by the explainer.
+    """
     check_encoding(request.headers.get("content-encoding", ""))
     if media_type(request.headers.get("content-type", "")) in (FORM_TYPE, JSON_TYPE):
         raise RequestError(415, "an explanation is of one image: send the image itself")
     if class_index is not None and class_name is not None:
         raise RequestError(422, "give class_index or class_name, not both")
+    if class_index is not None and class_index >= classes:
+        reason = f"class_index is {class_index}, and the model has {classes} classes"
+        raise RequestError(422, f"{reason}: indices are 0 to {classes - 1}")
 
 
-def _explainer(served: ServedModel) -> Explainer:
+def _explainer(served: ServedModel, service: Service) -> Explainer:
     """Explainer with the network that the service has opened."""
-    options = served.options
-    return Explainer(
-        options.model,
-        engine=options.engine,
-        precision=options.precision,
-        threads=options.threads,
-        provider=options.provider,
-        revision=options.revision,
-        max_pixels=served.max_pixels,
-        opened=served.opened,
-    )
+    return Explainer(opened=served.opened, max_pixels=served.max_pixels, max_batches=service.explanation_batches)
 
 
 class _Explaining:

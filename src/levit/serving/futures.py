@@ -8,8 +8,7 @@ from concurrent.futures import Executor, Future
 from contextlib import suppress
 from typing import TypeVar
 
-from levit.errors import LevitError
-from levit.serving.errors import without_frames
+from levit.errors import LevitError, without_frames
 
 Value = TypeVar("Value")
 

@@ -43,7 +43,7 @@ class ImageThreads:
 
     A thread decodes one image after the other. As soon as enough images for a batch are decoded, or there are no more
     to decode, it computes them. Under light load an image is computed at once and alone; under heavy load batches are
-    full. The engines compute the same logits either way.
+    full. The native engine computes the same logits either way, others within rounding.
 
     Args:
         count: number of threads, at least 1.

@@ -11,11 +11,10 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from levit.errors import ImageError, LevitError
+from levit.errors import ImageError, LevitError, without_frames
 from levit.images.decoding import ImageSource, describe_source
 from levit.runtime.image_results import NO_NUMBERS, ImageResult
 from levit.serving.deadlines import Deadline
-from levit.serving.errors import without_frames
 from levit.serving.futures import complete_future
 from levit.serving.served_model import ServedModel
 

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from levit.exporting.model_repository import VERSION
 from levit.runtime.image_results import ImageResult
 from levit.serving.binary_tensors import DTYPES, write_elements
 from levit.serving.inference_requests import InferenceRequest, RequestedOutput
-from levit.serving.served_model import VERSION, ServedModel
+from levit.serving.served_model import ServedModel
 
 
 class InferenceResponse(NamedTuple):

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 
 from levit import __version__
 from levit.errors import EngineError
+from levit.exporting.model_repository import VERSION
 from levit.runtime.image_results import ImageResult
 from levit.serving.deadlines import Deadline
 from levit.serving.errors import RequestError, as_request_error
@@ -20,7 +21,7 @@ from levit.serving.inference_responses import InferenceResponse, render_inferenc
 from levit.serving.prediction_requests import check_encoding
 from levit.serving.prediction_routes import ModelName
 from levit.serving.route_documentation import HEADER_LENGTH, INFERENCE_BODY, INFERENCE_RESPONSES, POST_ERRORS, errors
-from levit.serving.served_model import VERSION, ServedModel
+from levit.serving.served_model import ServedModel
 from levit.serving.service import Service
 
 EXTENSIONS = ["binary_tensor_data", "classification"]
@@ -108,7 +109,7 @@ async def _infer(service: Service, request: Request, model: str, version: str) -
         with service.admission.admit(1) as ticket:
             length = headers.get(HEADER_LENGTH)
             parse = partial(parse_inference, body, length, max_images=service.admission.capacity)
-            parsed = await service.parse(parse, deadline, receive)
+            parsed = await service.run("parse", parse, deadline, receive)
             ticket.extend(len(parsed.tensor.values) - 1)
             if parsed.timeout is not None:
                 deadline.shorten(parsed.timeout)
@@ -131,7 +132,7 @@ async def _compute(
 
     if parsed.tensor.datatype == "FP32":
         values = np.asarray(parsed.tensor.values)
-        return await service.infer(lambda: render(_run(service, served, values)), deadline, request.receive)
+        return await service.run("infer", lambda: render(_run(service, served, values)), deadline, request.receive)
     images = [RequestImage(value, f"{parsed.tensor.name}[{index}]") for index, value in enumerate(parsed.tensor.values)]
     return await service.compute(served, images, render, deadline, request.receive)
 

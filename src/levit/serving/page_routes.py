@@ -21,7 +21,7 @@ def page_routes() -> APIRouter:
     """The routes of the page and its files; browsers ask each time whether a file has changed."""
     router = APIRouter(include_in_schema=False)
     for name, content in page_files().items():
-        router.add_api_route("/" if name == _PAGE else f"/{name}", _responder(name, content), methods=["GET", "HEAD"])
+        router.add_api_route("/" if name == _PAGE else f"/{name}", _responder(name, content))
     return router
 
 

@@ -107,7 +107,7 @@ async def predict(
         with service.admission.admit(1) as ticket:
             if kind in (FORM_TYPE, JSON_TYPE):
                 parse = partial(parse_body, body, content_type, max_images=max_images, check=deadline.check)
-                parsed = await service.parse(parse, deadline, receive)
+                parsed = await service.run("parse", parse, deadline, receive)
                 ticket.extend(len(parsed.images) - 1)
             else:
                 parsed = PredictionRequest([RequestImage(body)], is_list=False)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levit.errors import ConfigError
+from levit.exporting.model_repository import NAME_PATTERN
 from levit.runtime.image_results import DEFAULT_BATCH_SIZE, ImageComputation, ImageResult
 from levit.runtime.opened_model import ModelOptions, OpenedModel
 from levit.serving.errors import RequestError
@@ -22,13 +23,7 @@ DEFAULT_NAME = "default"
 EMBEDDED = "-"
 """The embedded model in the arguments of the command."""
 
-VERSION = "1"
-"""The only version of each model, for the Open Inference Protocol."""
-
 _NATIVE_BATCH_SIZE = 8  # more are no faster for one thread
-
-NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-"""Names of models."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +72,7 @@ class ServedModel:
         max_pixels: largest number of pixels of an image.
 
     Attributes:
-        name, options, max_pixels: the arguments.
+        name, max_pixels: the arguments.
         opened: the opened model.
         computation: its computation of images.
         batch_size: number of decoded images that are enough for a batch under heavy load.
@@ -87,12 +82,9 @@ class ServedModel:
     """
 
     def __init__(self, name: str, options: ModelOptions, *, max_pixels: int) -> None:
-        self.name, self.options = name, options
+        self.name, self.max_pixels = name, max_pixels
         self.opened: OpenedModel = options.open()
-        self.max_pixels = max_pixels
-        self.computation: ImageComputation = self.opened.computation(
-            len(self.artifact.labels), threads=options.threads, max_pixels=max_pixels
-        )
+        self.computation: ImageComputation = self.opened.computation(len(self.artifact.labels), max_pixels=max_pixels)
         # Others have batches of one size, and fill up smaller ones.
         self._takes_any_batch = self.opened.engine.name == "native"
         self.batch_size = _NATIVE_BATCH_SIZE if self._takes_any_batch else DEFAULT_BATCH_SIZE

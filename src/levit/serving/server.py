@@ -144,5 +144,5 @@ class _Server(uvicorn.Server):
         loop.call_soon_threadsafe(lambda: loop.call_later(seconds, self._end))
 
     def _end(self) -> None:
+        self.should_exit = True  # first, so that no error of a request can keep the server from ending
         self._service.lifecycle.end()
-        self.should_exit = True

@@ -6,8 +6,8 @@ import asyncio
 import sys
 import threading
 from collections.abc import Callable, MutableMapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Literal, TypeVar
 
 from levit.errors import errors_name
 from levit.runtime.cpu_count import usable_cores
@@ -26,6 +26,7 @@ from levit.serving.security import ApiKeys
 from levit.serving.served_model import ModelTable, NamedModel, ServedModel
 
 Value = TypeVar("Value")
+Pool = Literal["parse", "infer", "explain"]
 
 _SWITCH_INTERVAL = 0.001  # seconds after which a thread lets the event loop run
 
@@ -38,6 +39,9 @@ class Service:
     Args:
         models: the models.
         options: options of the service.
+
+    Attributes:
+        explanation_batches: number of batches of an explanation that are computed at once.
     """
 
     def __init__(self, models: Sequence[NamedModel], options: ServiceOptions) -> None:
@@ -53,8 +57,11 @@ class Service:
         threads = options.threads or usable_cores()
         self._images = ImageThreads(threads, self.metrics)
         # Slow work would delay images, and the bodies of other requests, if it was done by the same threads.
-        names = ("explain", "parse", "infer")
-        self._pools = {name: ThreadPoolExecutor(threads, thread_name_prefix=f"levit-{name}") for name in names}
+        counts: dict[Pool, int] = {"explain": 1, "parse": threads, "infer": threads}
+        self._pools = {
+            name: ThreadPoolExecutor(count, thread_name_prefix=f"levit-{name}") for name, count in counts.items()
+        }
+        self.explanation_batches = max(1, threads // 2)  # of one explanation at a time, so that predictions go on
 
     def load(self) -> None:
         """Open and warm up all models; takes seconds, so that a thread calls it.
@@ -113,18 +120,11 @@ class Service:
         """Deadline of a request that begins now; its own timeout, in seconds, can only shorten that of the service."""
         return Deadline(self.options.timeout if timeout is None else min(timeout, self.options.timeout))
 
-    async def parse(self, function: Callable[[], Value], deadline: Deadline, receive: Receive) -> Value:
-        """Call a function that parses a body, as `explain` does."""
-        return await _run(self._pools["parse"], function, deadline, receive)
-
-    async def infer(self, function: Callable[[], Value], deadline: Deadline, receive: Receive) -> Value:
-        """Call a function that computes normalized values, as `explain` does."""
-        return await _run(self._pools["infer"], function, deadline, receive)
-
-    async def explain(self, function: Callable[[], Value], deadline: Deadline, receive: Receive) -> Value:
-        """Call a function that explains an image in a thread; wait for it until the deadline or a disconnect.
+    async def run(self, pool: Pool, function: Callable[[], Value], deadline: Deadline, receive: Receive) -> Value:
+        """Call a function in a thread; wait for it until the deadline or a disconnect.
 
         Args:
+            pool: which threads call it: those that parse bodies, that compute normalized values, or that explain.
             function: the function, which may compute for long.
             deadline: deadline of the request.
             receive: function that waits for the next part of the request, which is its disconnect.
@@ -132,7 +132,18 @@ class Service:
         Raises:
             RequestError: the deadline is over, or the client has disconnected; or an error of the function.
         """
-        return await _run(self._pools["explain"], function, deadline, receive)
+
+        def call() -> Value:
+            deadline.check()
+            return function()
+
+        future, work = call_in_thread(self._pools[pool], call)
+        try:
+            return await _result(future, deadline, receive)
+        except BaseException:
+            deadline.abandon()
+            work.cancel()
+            raise
 
     async def compute(
         self,
@@ -178,20 +189,6 @@ class Service:
         self._images.close()
         for executor in self._pools.values():
             executor.shutdown(wait=False, cancel_futures=True)
-
-
-async def _run(executor: Executor, function: Callable[[], Value], deadline: Deadline, receive: Receive) -> Value:
-    def call() -> Value:
-        deadline.check()
-        return function()
-
-    future, work = call_in_thread(executor, call)
-    try:
-        return await _result(future, deadline, receive)
-    except BaseException:
-        deadline.abandon()
-        work.cancel()
-        raise
 
 
 async def _result(future: asyncio.Future[Value], deadline: Deadline, receive: Receive) -> Value:

@@ -1,4 +1,4 @@
-"""Engine without a network, for tests of code that uses an engine."""
+"""Engine without a network."""
 
 from __future__ import annotations
 
@@ -23,22 +23,6 @@ class FakeEngine(ManagedEngine):
 
     Attributes:
         batches: inputs of all calls of `run`, each float32 [B, channels, height, width].
-
-    Examples:
-        >>> import levit, numpy as np
-        >>> from levit.spec.artifact import Source
-        >>> from levit.spec.preprocessing import Preprocessing
-        >>> artifact = Artifact(
-        ...     architecture=levit.Architecture(num_labels=2),
-        ...     preprocessing=Preprocessing.for_image_size((224, 224)),
-        ...     labels=("dark", "bright"),
-        ...     precision="fp32",
-        ...     source=Source(name="fake", dialect="none"),
-        ... )
-        >>> mean = lambda batch: batch.mean((1, 2, 3))
-        >>> engine = FakeEngine(artifact, lambda batch: np.stack([-mean(batch), mean(batch)], axis=1))
-        >>> levit.Classifier(engine)(np.full((9, 9, 3), 255, np.uint8)).top(1)[0].name
-        'bright'
     """
 
     name = "fake"

@@ -6,7 +6,7 @@
 namespace levit::LEVIT_TARGET {
 
 // One head of one image: rows of queries, keys and values in bf16.
-struct HalfHead {
+struct Bf16Head {
   const Attention* attention;
   int index;
   const uint16_t *query, *key, *value;
@@ -48,7 +48,7 @@ INLINE void transpose_pairs_bf16(const uint16_t* keys, Index row, uint16_t* out)
 }
 
 // Keys as panels of 16, zero beyond the last key.
-inline void pack_keys_bf16(const HalfHead& head, uint16_t* out) {
+inline void pack_keys_bf16(const Bf16Head& head, uint16_t* out) {
   uint16_t last[16 * 16];
   for (int first = 0; first < head.padded(); first += 16)
     for (int d = 0; d < head.key_dim; d += 16, out += 16 * 16) {
@@ -65,7 +65,7 @@ inline void pack_keys_bf16(const HalfHead& head, uint16_t* out) {
 }
 
 // Values as panels of 16 channels: [pairs of keys][16 channels][2], zero beyond the last key.
-inline void pack_values_bf16(const HalfHead& head, uint16_t* out) {
+inline void pack_values_bf16(const Bf16Head& head, uint16_t* out) {
   alignas(64) uint16_t order[32];
   for (int i = 0; i < 32; i++) order[i] = static_cast<uint16_t>((i & 1) * 16 + i / 2);
   const __m512i interleave = _mm512_load_si512(order);
@@ -113,7 +113,7 @@ INLINE void configure_attention(int key_steps) {
 }
 
 // Scores of 16 queries: float [16][padded keys].
-INLINE void score_tiles(const HalfHead& head, const uint16_t* query, const uint16_t* keys, int steps, float* scores) {
+INLINE void score_tiles(const Bf16Head& head, const uint16_t* query, const uint16_t* keys, int steps, float* scores) {
   const int panels = head.padded() / 16, pairs = head.key_dim / 2;
   const Index panel = 32 * pairs, row = 4 * head.padded();
   finish_memory_accesses();
@@ -140,7 +140,7 @@ INLINE void score_tiles(const HalfHead& head, const uint16_t* query, const uint1
 }
 
 // Sums of 16 queries and up to four panels of values, [16][64].
-INLINE void context_tiles(const HalfHead& head, const uint16_t* powers, const uint16_t* values, int count, float* sums) {
+INLINE void context_tiles(const Bf16Head& head, const uint16_t* powers, const uint16_t* values, int count, float* sums) {
   const int pairs = head.padded_pairs() / 2;
   const Index panel = 32 * pairs;
   finish_memory_accesses();
@@ -164,8 +164,8 @@ INLINE void context_tiles(const HalfHead& head, const uint16_t* powers, const ui
 }
 
 // Context of the queries [first, last) of a head, after the activation.
-inline void attend_bf16(const HalfHead& head, int first, int last, Scratch& scratch, const Output& out) {
-  uint16_t *keys = scratch.half_keys, *values = scratch.half_values, *powers = scratch.powers;
+inline void attend_bf16(const Bf16Head& head, int first, int last, Scratch& scratch, const Output& out) {
+  uint16_t *keys = scratch.keys_16_bit, *values = scratch.values_16_bit, *powers = scratch.powers;
   pack_keys_bf16(head, keys);
   pack_values_bf16(head, values);
   const int steps = steps_of_tile(head.key_dim / 2), padded = head.padded(), pairs = head.padded_pairs();
@@ -196,7 +196,7 @@ inline void attend_bf16(const HalfHead& head, int first, int last, Scratch& scra
 
 #else
 
-inline void attend_bf16(const HalfHead&, int, int, Scratch&, const Output&) {}
+inline void attend_bf16(const Bf16Head&, int, int, Scratch&, const Output&) {}
 
 #endif
 
