@@ -28,7 +28,7 @@ from levit.data.labeled_images import LabeledDataset, LabeledImage
 from levit.data.open_data import open_split
 from levit.errors import DataError
 from levit.training.augmentation import Augmentation
-from levit.training.augmentation_options import AugmentationOptions
+from levit.training.option_groups import AugmentationOptions
 from levit.training.sampler import SampleIndex
 from levit.training.teacher import match_teacher_classes
 from levit.training.timm_networks import ClassificationNetwork, load_timm_network, write_timm_config

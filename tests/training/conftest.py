@@ -16,9 +16,9 @@ from PIL import Image
 
 import levit
 from levit.data.open_data import open_data
-from levit.training.data_options import DataOptions
 from levit.training.datasets import IMAGE_COPIES, index_training_data, open_training_data
 from levit.training.indexed_images import IndexedImages
+from levit.training.option_groups import DataOptions
 from levit.training.options import TrainingOptions
 from levit.training.student import build_student
 from tests.training.runs import COLORS, TINY

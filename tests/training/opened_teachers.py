@@ -14,10 +14,10 @@ from torch import nn
 
 import levit
 from levit.spec.preprocessing import Preprocessing
+from levit.training.option_groups import TeacherOptions
 from levit.training.student import Student
 from levit.training.teacher import Teacher, TeacherEnsemble, build_teacher, combine_teachers, load_teacher_network
 from levit.training.teacher_opening import load_teachers, open_teacher_of_run
-from levit.training.teacher_options import TeacherOptions
 from levit.training.teacher_process import TeacherProcess
 from tests.training.tiny import CLASSES, TIMM_NETWORK, config, label_names, trained
 

@@ -23,13 +23,13 @@ from torch.distributed import TCPStore
 
 from levit.errors import LevitError
 from levit.training import run_state
+from levit.training.build_loop import build_training_loop
 from levit.training.callbacks import Callback, StepReport
 from levit.training.datasets import open_training_data
 from levit.training.environment import build_accelerator
 from levit.training.options import TrainingOptions
 from levit.training.output_directory import lock_run_directory
 from levit.training.progress import Progress
-from levit.training.setup import build_training_loop
 from levit.training.train import run_training
 
 FAILURE = 7  # exit code of a process that ends with a `LevitError`

@@ -13,7 +13,7 @@ from levit.errors import ConfigError, ImageError
 from levit.images.transform import normalize, read_and_preprocess
 from levit.spec.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from levit.training.augmentation import Augmentation, EvaluationTransform
-from levit.training.augmentation_options import AugmentationOptions
+from levit.training.option_groups import AugmentationOptions
 from levit.training.sampler import SampleIndex
 
 PREPROCESSING = Preprocessing.for_image_size((32, 32))

@@ -11,9 +11,12 @@ from levit.training.options import TrainingOptions, option_defaults
 from levit.training.unused_options import without_overridden
 
 
-def settings(num_images, num_validation_images=1000, **values):
+def settings(num_images, num_validation_images=1000, *, is_levit=True, is_multi_label=False, **values):
     options = TrainingOptions.from_flat(**values)
-    return automatic_settings(options, set(values), num_images=num_images, num_validation_images=num_validation_images)
+    return automatic_settings(
+        options, set(values), num_images=num_images, num_validation_images=num_validation_images, is_levit=is_levit,
+        is_multi_label=is_multi_label,
+    )  # fmt: skip
 
 
 @draw(strategies.integers(1, 10**6), strategies.integers(0, 10**5))
@@ -38,6 +41,16 @@ def test_few_images_are_repeated_for_enough_steps(num_images, steps):
 def test_many_images_and_random_weights_have_the_defaults():
     assert settings(5000) == {}
     assert settings(54, from_scratch=True) == {}
+
+
+def test_networks_of_timm_have_no_layer_decay_because_some_have_many_layers():
+    levit, timm = settings(54), settings(54, is_levit=False)
+    assert levit.items() - timm.items() == {("lr", 1e-3), ("layer_decay", 0.75), ("new_heads", "linear-probe")}
+    assert timm.items() < levit.items()
+
+
+def test_new_heads_of_several_labels_are_random():
+    assert settings(54).items() - settings(54, is_multi_label=True).items() == {("new_heads", "linear-probe")}
 
 
 def test_with_few_validation_images_the_last_epoch_is_kept_unless_the_user_chooses_epochs():
@@ -71,6 +84,6 @@ def test_settings_without_an_effect_beside_given_ones_are_left_out():
 
 def test_they_are_described_on_one_line():
     assert describe_settings(settings(54, 6)) == (
-        "select last, batch_size 16, epochs 15, lr 0.001, warmup_epochs 1.5, layer_decay 0.75, ema 0.95, "
+        "select last, lr 0.001, layer_decay 0.75, batch_size 16, epochs 15, warmup_epochs 1.5, ema 0.95, "
         "ema_warmup True, min_crop 0.35, save_epochs 5, freeze_batch_norm True, new_heads linear-probe"
     )

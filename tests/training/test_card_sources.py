@@ -17,9 +17,9 @@ from levit.training.card_sources import (
     public_name,
     shareable_command,
 )
-from levit.training.data_options import DataOptions
 from levit.training.datasets import open_training_data
-from levit.training.options import ModelOptions, TrainingOptions
+from levit.training.option_groups import DataOptions, ModelOptions
+from levit.training.options import TrainingOptions
 from levit.training.run_options import complete_options, find_resumed_run
 
 

@@ -20,7 +20,7 @@ from levit.training import control_group, signals
 from levit.training.collectives import all_reduce_flags
 from levit.training.control_group import connection_errors, long_work, sum_in_control_group, wait_for_all
 from levit.training.environment import build_accelerator
-from levit.training.options import RunOptions
+from levit.training.option_groups import RunOptions
 from levit.training.signals import handle_signals
 from tests.training.process_groups import FAILURE, TIMEOUT, start_group, wait, wait_until
 

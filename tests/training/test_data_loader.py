@@ -15,7 +15,6 @@ from levit.data.open_data import open_data
 from levit.errors import DataError, ImageError, LevitError
 from levit.spec.preprocessing import Preprocessing
 from levit.training.augmentation import Augmentation, EvaluationTransform
-from levit.training.augmentation_options import AugmentationOptions
 from levit.training.data_loader import (
     ImageDataset,
     LoaderSettings,
@@ -23,6 +22,7 @@ from levit.training.data_loader import (
     validation_batches,
 )
 from levit.training.indexed_images import IndexedImages, index_images
+from levit.training.option_groups import AugmentationOptions
 from levit.training.sampler import DeterministicSampler, SampleIndex
 from tests.data.datasets_on_disk import png
 from tests.training.image_stores import gray_images

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from levit.errors import ConfigError, DataError, LevitWarning
-from levit.training.data_options import DataOptions
 from levit.training.datasets import (
     IMAGE_COPIES,
     check_output_outside_data,
@@ -17,6 +16,7 @@ from levit.training.datasets import (
     open_training_data,
     split_validation,
 )
+from levit.training.option_groups import DataOptions
 from tests.data.datasets_on_disk import write_images, write_parquet
 from tests.training.image_stores import labeled_images, labels, names
 from tests.training.tiny import CLASSES

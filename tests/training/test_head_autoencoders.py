@@ -17,9 +17,8 @@ from levit.training.head_autoencoders import (
 )
 from levit.training.losses import Loss
 from levit.training.microbatches import Microbatch
-from levit.training.options import OptimizerOptions
+from levit.training.option_groups import OptimizerOptions, TeacherOptions
 from levit.training.step import TrainingStep
-from levit.training.teacher_options import TeacherOptions
 from levit.training.train import train
 from tests.architectures import small_architecture
 from tests.conftest import random_weights, relative

@@ -26,12 +26,12 @@ import yaml
 from levit.errors import LevitError
 from levit.images import decoding
 from levit.images.opening import opened_file
+from levit.training.build_loop import build_training_loop
 from levit.training.datasets import open_training_data
 from levit.training.environment import build_accelerator
 from levit.training.options import TrainingOptions
 from levit.training.output_directory import lock_run_directory
 from levit.training.run_state import load_state
-from levit.training.setup import build_training_loop
 from levit.training.train import run_training, train
 from tests.training.process_groups import (
     TIMEOUT,

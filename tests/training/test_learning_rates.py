@@ -6,7 +6,7 @@ import pytest
 
 import levit
 from levit.training.optimizer import build_optimizer, build_schedule
-from levit.training.options import OptimizerOptions, ScheduleOptions
+from levit.training.option_groups import OptimizerOptions, ScheduleOptions
 from tests.training.tiny import config
 
 
@@ -62,6 +62,14 @@ def test_the_shortest_run_has_a_positive_learning_rate_in_every_step(network, st
 def test_the_warm_up_may_be_most_of_a_run(network):
     _, rates = learning_rates(network, 2, 8, epochs=4, warmup_epochs=3.0, lr=0.1, warmup_lr=0.0)
     assert [of_groups[0] for of_groups in rates[:6]] == pytest.approx([0.1 * step / 6 for step in range(6)])
+
+
+@pytest.mark.parametrize("warmup_epochs", [2.0, 5.0])
+def test_a_warm_up_as_long_as_the_run_is_half_of_it(network, warmup_epochs):
+    _, rates = learning_rates(network, 4, 8, epochs=2, warmup_epochs=warmup_epochs, lr=0.1, warmup_lr=0.0)
+    first = [of_groups[0] for of_groups in rates]
+    assert first[:4] == pytest.approx([0.1 * step / 4 for step in range(4)])
+    assert 0.1 > first[4] > first[5] > first[6] > first[7] > 0
 
 
 def test_the_warm_up_does_not_start_above_the_peak_learning_rate(network):

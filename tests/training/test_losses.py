@@ -11,8 +11,8 @@ from torch.nn import functional
 
 import levit
 from levit.training.losses import Loss, balanced_class_weights, balanced_label_weights
+from levit.training.option_groups import TeacherOptions
 from levit.training.student import HeadLogits, read_logits
-from levit.training.teacher_options import TeacherOptions
 from tests.training.tiny import config, trained
 
 CLASSES = 5

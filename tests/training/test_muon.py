@@ -9,7 +9,7 @@ from torch import nn
 from levit.training import optimizer as optimizer_module
 from levit.training.muon import Float32Muon
 from levit.training.optimizer import build_optimizer
-from levit.training.options import OptimizerOptions
+from levit.training.option_groups import OptimizerOptions
 
 ORTHOGONALIZE = timm.optim.muon.zeropower_via_newtonschulz
 

@@ -19,7 +19,7 @@ from levit.training.optimizer import (
     is_head,
     set_train_mode,
 )
-from levit.training.options import ModelOptions, OptimizerOptions
+from levit.training.option_groups import ModelOptions, OptimizerOptions
 from tests.training.tiny import TIMM_NETWORK, config
 
 

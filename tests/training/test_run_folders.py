@@ -9,11 +9,10 @@ import yaml
 from filelock import FileLock
 
 from levit.errors import ConfigError
-from levit.training.fingerprint import Fingerprint
 from levit.training.output_directory import LOCK_FILE, lock_run_directory, write_arguments
 from levit.training.progress import Progress
 from levit.training.run_folders import find_incomplete_run, new_run_folder
-from levit.training.run_state import RunState, save_state
+from levit.training.run_state import Fingerprint, RunState, save_state
 
 
 @pytest.fixture

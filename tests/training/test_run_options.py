@@ -12,8 +12,8 @@ from PIL import Image
 import levit
 from levit.data.labeled_images import LabeledImage
 from levit.errors import ConfigError, DataError
-from levit.training.data_options import DataOptions
 from levit.training.datasets import TrainingData, open_training_data
+from levit.training.option_groups import DataOptions
 from levit.training.options import TrainingOptions
 from levit.training.output_directory import write_arguments
 from levit.training.recipe import read_recipe

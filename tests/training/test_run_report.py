@@ -2,8 +2,10 @@
 
 import csv
 import json
+import os
 import re
 import shutil
+import sys
 import warnings
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 import levit
 from levit.errors import LevitWarning
 from levit.evaluation.training_images import TRAINING_IMAGES_FILE
+from levit.training.model_card_writer import is_written_by_levit
 from tests.training.runs import StopAfterSteps, StopAtStart
 
 VALUES = {"epochs": 1, "batch_size": 16, "precision": "fp32", "workers": 0, "report_to": "none"}
@@ -56,6 +59,25 @@ def test_the_list_selects_the_test_set_of_a_split(run, colors, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert levit.evaluate(run.folder, tmp_path / "split", split="test").num_evaluated == 12
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux allows any bytes in file names")
+def test_names_in_another_encoding_are_listed_with_their_bytes(colors, network, tmp_path):
+    from levit.evaluation.split_data import split_data
+
+    photos = tmp_path / os.fsdecode(b"caf\xe9")
+    for file in sorted((colors / "train").glob("*/*.png")):
+        target = photos / file.parent.name / os.fsdecode(b"\xe9" + file.name.encode())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, target)
+    values = VALUES | {"model": str(network), "val_share": 0.25}
+    run = levit.train(photos, out=tmp_path / "run", **values)
+    assert b"blue/\xe9" in (run.folder / "val_files.csv").read_bytes()
+    assert (run.folder / "evaluation" / "metrics.json").exists()
+    assert is_written_by_levit(run.folder / "README.md")
+    assert levit.train(photos, out=tmp_path / "run", resume=True, **values).is_complete
+    split_data(photos, tmp_path / "split", test_files=run.folder / "val_files.csv", similarity=None)
+    assert len(list((tmp_path / "split" / "test").glob("*/*.png"))) == 12
 
 
 def test_an_evaluation_on_training_images_is_warned_about(run, colors):

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from levit.errors import CheckpointError
 from levit.files import temporary_path
-from levit.training.fingerprint import Fingerprint
 from levit.training.progress import Progress
 from levit.training.run_state import (
     LAST,
     STATE_FILE,
+    Fingerprint,
     RunState,
     drop_tensors,
     finish_interrupted_save,

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from levit.training import run_options
 from levit.training.datasets import IMAGE_COPIES
 from levit.training.options import TrainingOptions
 from levit.training.run_state import load_state
@@ -47,6 +48,23 @@ def test_two_processes_compute_the_losses_of_one(
     for row, other in zip(read_results(one.run.out), read_results(two.run.out), strict=True):
         assert row["train_loss"] == pytest.approx(other["train_loss"], abs=1e-5)
         assert row["loss"] == pytest.approx(other["loss"], abs=1e-5)
+
+
+def _find_run(folder: Path) -> None:
+    """Write the run that each process resumes; the second process would find another one."""
+    if os.environ["RANK"] == "1":
+        run_options.find_incomplete_run = lambda data: folder / "other"  # type: ignore[assignment]
+    os.chdir(folder)
+    options, _ = run_options.find_resumed_run({"resume": True}, {"resume"})
+    (folder / os.environ["RANK"]).write_text(options.run.out)
+
+
+def test_processes_resume_the_run_that_the_first_one_finds(processes: BaseContext, tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "train"
+    run.mkdir(parents=True)
+    (run / "args.yaml").write_text("data: photos\n")
+    assert wait(start_group(processes, _find_run, (tmp_path,), count=2)) == [0, 0]
+    assert [(tmp_path / rank).read_text() for rank in "01"] == [str(Path("runs", "train"))] * 2
 
 
 def test_two_processes_that_are_killed_are_resumed_to_the_same_bits(

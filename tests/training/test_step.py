@@ -13,10 +13,9 @@ import levit
 from levit.training.losses import Loss
 from levit.training.microbatches import Microbatch
 from levit.training.model_state import ModelState, build_model_state
-from levit.training.options import ModelOptions, OptimizerOptions, ScheduleOptions
+from levit.training.option_groups import ModelOptions, OptimizerOptions, ScheduleOptions, TeacherOptions
 from levit.training.step import TrainingStep
 from levit.training.student import read_logits
-from levit.training.teacher_options import TeacherOptions
 from tests.training.tiny import config, trained
 
 PLAIN = Loss(label_smoothing=0.1, class_weights=None, is_multi_label=False, distillation=TeacherOptions())

@@ -65,14 +65,20 @@ def test_a_missing_distillation_head_starts_as_a_copy_of_the_classifier(build, c
     torch.testing.assert_close(result.logits, predict(levit.load_checkpoint(str(checkpoint)), PIXELS))
 
 
-def test_both_heads_are_kept_with_a_teacher_and_the_first_without(build, tmp_path):
+@pytest.mark.parametrize("teacher", ["run", None])
+def test_both_heads_of_the_same_classes_are_kept_with_a_teacher_and_without(build, tmp_path, teacher):
     folder = save_levit(tmp_path / "two", CLASSES, kind=levit.LevitForImageClassificationWithTeacher)
     with torch.no_grad():
         before = levit.load_checkpoint(str(folder))(PIXELS)
-        after = build(folder, teacher="run").network.eval()(PIXELS)
+        after = build(folder, teacher=teacher).network.eval()(PIXELS)
     assert torch.equal(before.cls_logits, after.cls_logits)
     assert torch.equal(before.distillation_logits, after.distillation_logits)
-    assert torch.equal(predict(build(folder).network, PIXELS), before.cls_logits)
+
+
+def test_a_network_of_two_heads_has_one_for_other_classes_without_a_teacher(build, tmp_path):
+    folder = save_levit(tmp_path / "two", CLASSES, kind=levit.LevitForImageClassificationWithTeacher)
+    assert isinstance(build(folder, ("emu", "owl")).network, levit.LevitForImageClassification)
+    assert isinstance(build(folder, from_scratch=True).network, levit.LevitForImageClassification)
 
 
 def test_the_distillation_settings_are_in_the_configuration(build, checkpoint):

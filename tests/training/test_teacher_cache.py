@@ -12,10 +12,10 @@ from levit.errors import LevitError
 from levit.training.data_loader import Batch, ImageDataset
 from levit.training.losses import Loss
 from levit.training.microbatches import MicrobatchPreparation
+from levit.training.option_groups import TeacherOptions
 from levit.training.sampler import SampleIndex
 from levit.training.student import HeadLogits
 from levit.training.teacher_cache import CachedTeacher, CacheShape, NetworkTeacher, create_cache_file
-from levit.training.teacher_options import TeacherOptions
 from tests.training.image_stores import gray_images
 
 SHAPE = CacheShape(images=6, views=2, classes=3)
@@ -101,18 +101,6 @@ def test_a_row_that_is_on_the_disk_in_part_is_computed_again(tmp_path):
     teacher = CountingTeacher()
     assert torch.equal(logits_of(open_cache(tmp_path, teacher), batch), first)
     assert teacher.images == 2
-
-
-def test_rows_of_earlier_versions_are_complete_where_they_end_with_one(tmp_path):
-    batch = batch_of((0, 0), (4, 1))
-    first = logits_of(open_cache(tmp_path), batch)
-    (file,) = tmp_path.glob(".teacher/*")
-    rows = np.fromfile(file, np.float16).reshape(SHAPE.images, SHAPE.views, SHAPE.classes + 1)
-    rows[[0, 4], [0, 1], -1] = 1
-    rows.tofile(file)
-    teacher = CountingTeacher()
-    assert torch.equal(logits_of(open_cache(tmp_path, teacher), batch), first)
-    assert teacher.images == 0
 
 
 def test_another_teacher_or_augmentation_has_another_file(tmp_path):

@@ -14,12 +14,11 @@ from safetensors.torch import load_file, save_file
 
 import levit
 from levit.errors import ConfigError, DataError, LevitWarning
-from levit.evaluation.evaluator import evaluate
 from levit.spec.labels import default_labels, imagenet_classes
 from levit.spec.preprocessing import Preprocessing
+from levit.training.option_groups import TeacherOptions
 from levit.training.options import TrainingOptions
 from levit.training.teacher_opening import LoadedTeacher, choose_classes
-from levit.training.teacher_options import TeacherOptions
 from levit.training.timm_networks import ClassificationNetwork
 from levit.training.train import run_training, train
 from tests.training.runs import StopAfterSteps, assert_same_run, read_results
@@ -78,7 +77,7 @@ def test_a_network_with_all_classes_of_its_teacher_can_predict_one_that_the_data
     assert int(output.distillation_logits.argmax()) == ZEBRA
     assert all(row["top1"] <= row["top5"] == 1 for row in read_results(run.folder))
     with pytest.warns(LevitWarning, match=r"was trained on 18 of these 18 images"):
-        evaluation = evaluate(run.folder, data, split="validation")
+        evaluation = levit.evaluate(run.folder, data, split="validation")
     assert evaluation.top1.value == pytest.approx(run.best, abs=1 / 18 + 1e-6)
     assert evaluation.class_indices == (0, 2, 4)
 
@@ -101,7 +100,7 @@ def test_a_run_on_wordnet_ids_has_names_and_is_evaluated_and_fine_tuned_on_the_i
 ) -> None:
     run = train(options, ema=0.0, mixup=0.0, cutmix=0.0, mix_share=1.0, epochs=4)
     assert labels_of(run.folder) == labels_of(run.folder / "last") == NAMES
-    assert evaluate(run.folder, data, split="validation").top1.value == pytest.approx(run.best, abs=1 / 18 + 1e-6)
+    assert levit.evaluate(run.folder, data, split="validation").top1.value == pytest.approx(run.best, abs=1 / 18 + 1e-6)
     again = train(options, model=str(run.folder), out=str(tmp_path / "again"), lr=0.0, min_lr=0.0, warmup_lr=0.0)
     assert labels_of(again.folder) == NAMES
     before, after = (load_file(folder / "model.safetensors") for folder in (run.folder, again.folder))
@@ -129,7 +128,8 @@ def test_a_run_of_an_earlier_version_with_ids_as_labels_is_resumed_to_the_same_b
 
 
 def loaded(name: str, *labels: str) -> LoadedTeacher:
-    return LoadedTeacher(name, ClassificationNetwork(torch.nn.Identity(), Preprocessing(resize=32, crop=None), labels))
+    network = ClassificationNetwork(torch.nn.Identity(), Preprocessing(resize=32, crop=None), labels)
+    return LoadedTeacher(name, network, weights_hash="")
 
 
 def choose(*teachers: LoadedTeacher, classes: tuple[str, ...] = (), choice: str = "all", is_multi_label: bool = False):

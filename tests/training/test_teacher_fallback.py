@@ -99,7 +99,7 @@ def test_a_batch_that_openvino_cannot_compute_is_an_error_of_one_line(tmp_path):
     graph = tmp_path / "one.xml"
     openvino.save_model(convert_for_one_image(None), graph, compress_to_fp16=False)
     settings = TeacherSettings(graphs=(str(graph),), shape=(3, 32, 32), precision="f32", threads=1)
-    with closing(TeacherProcess(settings, fingerprint="", source="one")) as teacher:
+    with closing(TeacherProcess(settings, source="one")) as teacher:
         torch.testing.assert_close(teacher(PIXELS[:1]), PIXELS[:1].mean((2, 3)))
         with pytest.raises(LevitError, match=r"^one: OpenVINO cannot compute it \(.+\)$") as caught:
             teacher(PIXELS)
@@ -109,5 +109,5 @@ def test_a_batch_that_openvino_cannot_compute_is_an_error_of_one_line(tmp_path):
 def test_a_graph_that_openvino_cannot_open_is_an_error_of_one_line(tmp_path):
     settings = TeacherSettings(graphs=(str(tmp_path / "no.xml"),), shape=(3, 32, 32), precision="f32", threads=1)
     with pytest.raises(LevitError, match=r"^none: OpenVINO cannot compute it \(.+\)$") as caught:
-        TeacherProcess(settings, fingerprint="", source="none")
+        TeacherProcess(settings, source="none")
     assert "\n" not in str(caught.value)

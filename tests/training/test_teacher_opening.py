@@ -19,7 +19,6 @@ from levit.spec.preprocessing import Preprocessing
 from levit.training import teacher_opening
 from levit.training.onnx_teacher import open_onnx_classifier
 from levit.training.teacher import Teacher
-from levit.training.teacher_opening import hash_teacher_of_run
 from levit.training.teacher_process import TeacherProcess
 from tests.training.opened_teachers import (
     PIXELS,
@@ -191,11 +190,6 @@ def test_a_size_that_a_teacher_refuses_is_named(artifact):
     with pytest.raises(ConfigError, match=r"^`teacher` .*: it cannot take images of 48x48 \(") as caught:
         open_(artifact / "teacher.onnx", teacher_size=48)
     assert "\n" not in str(caught.value)
-
-
-def test_an_onnx_file_has_a_hash_of_its_own(resnet, artifact):
-    with opened(resnet) as teacher, opened(artifact / "teacher.onnx") as other:
-        assert hash_teacher_of_run(other) not in ("", hash_teacher_of_run(teacher))
 
 
 def test_on_a_cpu_openvino_computes_a_teacher_by_default(resnet):

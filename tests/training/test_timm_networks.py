@@ -11,7 +11,7 @@ import levit
 from levit.data.imagenet_names import wordnet_ids
 from levit.errors import CheckpointError, ConfigError
 from levit.spec.labels import imagenet_classes
-from levit.training.options import ModelOptions
+from levit.training.option_groups import ModelOptions
 from levit.training.timm_networks import create_timm_network, is_timm_network
 from tests.training.tiny import CLASSES, TIMM_NETWORK, by_class, photo, predict, trained
 

@@ -13,7 +13,6 @@ import yaml
 from PIL import Image
 
 import levit
-from levit.evaluation.evaluator import evaluate
 from levit.training.options import TrainingOptions
 from levit.training.progress import Progress
 from levit.training.train import Run, run_training, train
@@ -119,7 +118,7 @@ def test_accuracies_of_a_run_are_fractions(long_run: Run) -> None:
 
 
 def test_the_accuracy_of_the_best_epoch_is_that_of_evaluate(long_run: Run, colors: Path) -> None:
-    evaluation = evaluate(long_run.folder, colors, split="validation")
+    evaluation = levit.evaluate(long_run.folder, colors, split="validation")
     # Logits that are almost equal may be ordered differently by the rounding of another engine.
     assert evaluation.top1.value == pytest.approx(long_run.best, abs=1 / 18 + 1e-6)
 

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from levit.errors import ConfigError, DataError, LevitWarning
-from levit.training.data_options import DataOptions
 from levit.training.datasets import count_labels, hash_images, open_training_data
-from levit.training.teacher_options import TeacherOptions
+from levit.training.option_groups import DataOptions, TeacherOptions
 from tests.data.datasets_on_disk import write_images, write_parquet
 from tests.training.image_stores import names
 

@@ -20,8 +20,8 @@ from levit.images.resizing import resize_box
 from levit.images.transform import normalize, read_and_preprocess
 from levit.spec.architecture import Grid
 from levit.spec.preprocessing import Preprocessing
-from levit.training.augmentation_options import AugmentationOptions
 from levit.training.determinism import derive_seed
+from levit.training.option_groups import AugmentationOptions
 from levit.training.sampler import SampleIndex
 
 _ASPECT_RATIOS = (3 / 4, 4 / 3)  # of resized crops

@@ -2,15 +2,17 @@
 
 | training images | steps | batch | average over |
 | --- | --- | --- | --- |
-| fewer than 75 | at least 60 | 16 | 20 steps |
-| fewer than 200 | at least 120 | 16 | 20 steps |
-| fewer than 5,000 | at least 300 | 32 | 33 steps |
+| fewer than 75 | 60 | 16 | 20 steps |
+| fewer than 200 | 120 | 16 | 20 steps |
+| fewer than 5,000 | 300 | 32 | 33 steps |
 | more | the defaults of `levit.TrainingOptions` | | |
 
-With fewer than 5,000 images the learning rate is 1e-3, with a layer decay of 0.75, the warm-up is a tenth of the run,
-a random crop keeps at least 35 % of an image, and the statistics of batch norms are frozen, because those of small
-batches change the features. The heads of a LeViT for new classes start as a linear probe. Random weights, which need
-longer training, keep the defaults. A state is saved every 20 steps or more, because saving takes longer than a step.
+The number of epochs is the smallest that has these steps, and at least 10. With fewer than 5,000 images the warm-up
+is a tenth of the run, a random crop keeps at least 35 % of an image, and the statistics of batch norms are frozen,
+because those of small batches change the features. A LeViT has a learning rate of 1e-3 with a layer decay of 0.75, and
+its heads for new classes start as a linear probe. Networks of timm keep the learning rate of the defaults, without
+layer decay: some have so many layers that the first ones would be frozen in effect. Random weights, which need longer
+training, keep all defaults. A state is saved every 20 steps or more, because saving takes longer than a step.
 
 With fewer than 100 validation images one of them is more than a percent of the accuracy, so that the best of many
 epochs is mostly luck: the last epoch is kept instead, whose learning rate is near zero. `benchmarks/small_data.py`
@@ -60,7 +62,8 @@ def automatic_settings(
     *,
     num_images: int,
     num_validation_images: int,
-    allows_linear_probe: bool = True,
+    is_levit: bool = True,
+    is_multi_label: bool = False,
 ) -> dict[str, Any]:
     """Choose the settings of a run that fine-tunes trained weights.
 
@@ -69,7 +72,8 @@ def automatic_settings(
         given: names of the options whose values the user gives, which are not chosen.
         num_images: number of training images.
         num_validation_images: number of validation images.
-        allows_linear_probe: whether new heads may start as a linear probe: those of a LeViT, for images with one label.
+        is_levit: whether the network is a LeViT, not one of timm.
+        is_multi_label: whether an image may have any number of labels; new heads then do not start as a linear probe.
 
     Returns:
         Values of those of `AUTOMATIC_SETTINGS` that are not given and differ from the defaults.
@@ -86,9 +90,11 @@ def automatic_settings(
     if num_validation_images < FEW_VALIDATION_IMAGES and not {"metric", "patience", "best_window"} & set(given):
         settings["select"] = "last"
     if num_images < MANY_IMAGES and not options.model.from_scratch:
+        if is_levit:
+            settings |= {"lr": 1e-3, "layer_decay": 0.75}
         settings |= _fine_tuning(options, given, num_images)
         settings["freeze_batch_norm"] = not options.model.sync_bn
-        if allows_linear_probe:
+        if is_levit and not is_multi_label:
             settings["new_heads"] = "linear-probe"
     defaults = option_defaults()
     return {name: value for name, value in settings.items() if name not in given and value != defaults[name]}
@@ -115,7 +121,7 @@ def _fine_tuning(options: TrainingOptions, given: Collection[str], num_images: i
     if "epochs" not in given:
         epochs = max(10, ceil(schedule.steps / steps_per_epoch))
     return {
-        "batch_size": batch_size, "epochs": epochs, "lr": 1e-3, "warmup_epochs": round(epochs / 10, 1),
-        "layer_decay": 0.75, "ema": schedule.ema, "ema_warmup": True, "min_crop": 0.35,
+        "batch_size": batch_size, "epochs": epochs, "warmup_epochs": round(epochs / 10, 1),
+        "ema": schedule.ema, "ema_warmup": True, "min_crop": 0.35,
         "save_epochs": min(epochs, ceil(_SAVE_STEPS / steps_per_epoch)),
     }  # fmt: skip

@@ -12,7 +12,8 @@ from levit.checkpoints.hub import cached_file
 from levit.checkpoints.weight_lookup import HUB_NAMES
 from levit.checkpoints.weight_names import WEIGHT_FILES
 from levit.training.automatic_settings import AUTOMATIC_SETTINGS
-from levit.training.options import ModelOptions, TrainingOptions, option_fields
+from levit.training.option_groups import ModelOptions
+from levit.training.options import TrainingOptions, option_fields
 
 _PATH_OPTIONS = ("data", "val", "unlabeled", "outliers", "model", "attention_mask", "teacher")
 _KINDS = {".parquet": "parquet", ".tar": "webdataset"}  # of the hub's readers, by the end of a file name

@@ -17,10 +17,9 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from levit.training.failures import NonFiniteError
-from levit.training.fingerprint import Fingerprint
 from levit.training.model_state import ModelState
 from levit.training.progress import BestWeights, Progress
-from levit.training.run_state import RunState, checkpoint_errors, drop_tensors, save_state
+from levit.training.run_state import Fingerprint, RunState, checkpoint_errors, drop_tensors, save_state
 from levit.training.student import Student
 
 AVERAGE = "ema"

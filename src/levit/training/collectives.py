@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import PartialState
 from accelerate.utils import broadcast_object_list
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -27,10 +28,7 @@ def all_reduce_flags(flags: Sequence[bool], accelerator: Accelerator) -> list[bo
 
 def all_reduce_sums(values: Sequence[float], accelerator: Accelerator) -> list[float]:
     """Sum numbers over all processes, in float64."""
-    if accelerator.num_processes == 1:
-        return list(values)
-    sums: Tensor = accelerator.reduce(torch.tensor(values, dtype=torch.float64, device=accelerator.device))
-    return sums.tolist()
+    return all_reduce_rows([values], accelerator)[0]
 
 
 def all_reduce_rows(rows: Sequence[Sequence[float]], accelerator: Accelerator) -> list[list[float]]:
@@ -72,7 +70,7 @@ def broadcast_network(network: nn.Module, accelerator: Accelerator) -> None:
             torch.distributed.broadcast(tensor, 0)
 
 
-def broadcast_text(text: str, accelerator: Accelerator) -> str:
+def broadcast_text(text: str, accelerator: Accelerator | PartialState) -> str:
     """Return the text of the first process.
 
     Raises:

@@ -16,8 +16,7 @@ from levit.errors import DataError, ImageError, LevitError, first_line
 from levit.images.decoding import ImageSource
 from levit.training.indexed_images import IndexedImages
 from levit.training.sampler import DeterministicSampler, SampleIndex
-from levit.training.shared_memory import describe_shared_memory, shared_memory_error
-from levit.training.worker_count import num_validation_workers
+from levit.training.worker_count import describe_shared_memory, num_validation_workers, shared_memory_error
 from levit.training.worker_processes import RESPONSE_SECONDS, WorkerInit, killed_after, recorded, worker_context
 
 OnBadImage = Literal["fail", "replace", "skip"]

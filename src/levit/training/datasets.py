@@ -16,10 +16,10 @@ from levit.data.file_list import FileListDataset
 from levit.data.image_folder import UNLABELED_FOLDERS
 from levit.data.labeled_images import LabeledDataset, NoSplitError
 from levit.data.open_data import open_data
-from levit.data.subsets import stratified_split
+from levit.data.splitting import assign_parts
 from levit.errors import ConfigError, DataError, LevitWarning
-from levit.training.data_options import DataOptions
 from levit.training.indexed_images import IndexedImages, index_images, index_unlabeled_images
+from levit.training.option_groups import DataOptions
 
 IMAGE_COPIES = ".images"  # folder of copied images in the run directory, deleted at the end of the run
 
@@ -172,7 +172,7 @@ def index_training_data(
 
 
 def split_validation(images: IndexedImages, fraction: float, seed: int) -> tuple[IndexedImages, IndexedImages]:
-    """Split images into a training and a validation set, class by class; see `levit.data.subsets.stratified_split`.
+    """Split images into a training and a validation set, class by class; see `levit.data.splitting.assign_parts`.
 
     Args:
         images: all images.
@@ -186,11 +186,11 @@ def split_validation(images: IndexedImages, fraction: float, seed: int) -> tuple
     candidates = np.arange(len(images))
     if not images.is_multi_label:  # images without a label are for training only
         candidates = np.array([index for index, of_image in enumerate(labels) if of_image], np.int64)
-    _, chosen = stratified_split(
-        [labels[index] for index in candidates], len(images.classes), fraction, seed,
-        is_multi_label=images.is_multi_label,
+    parts = assign_parts(
+        [labels[index] for index in candidates], np.arange(len(candidates)), num_classes=len(images.classes),
+        fractions={"val": fraction}, seed=seed, is_multi_label=images.is_multi_label,
     )  # fmt: skip
-    validation = candidates[chosen]
+    validation = candidates[[part == "val" for part in parts]]
     train = np.setdiff1d(np.arange(len(images)), validation)
     if not len(validation):
         if fraction:  # no share takes the only image of a class

@@ -15,11 +15,11 @@ from accelerate.utils import InitProcessGroupKwargs
 from levit.errors import ConfigError
 from levit.model.torch_engine import has_bfloat16
 from levit.training.control_group import COLLECTIVE_TIMEOUT, connect_control_group, connection_errors
-from levit.training.options import RunOptions
+from levit.training.option_groups import RunOptions
 
 
 def build_accelerator(options: RunOptions, *, timeout: timedelta = COLLECTIVE_TIMEOUT) -> Accelerator:
-    """Connect the processes that train together, and choose their devices and precision.
+    """Choose the devices and the precision of a run, after its processes are connected.
 
     Args:
         options: `precision` (not "auto"), `report_to` and `out`.
@@ -29,21 +29,36 @@ def build_accelerator(options: RunOptions, *, timeout: timedelta = COLLECTIVE_TI
         ImportError: the experiment tracker is not installed.
         LevitError: another process does not connect.
     """
-    AcceleratorState._reset_state()  # an earlier run in this process may have had another precision
     tracker = None if options.report_to == "none" else options.report_to
     check_tracker(tracker)
+    connect_processes(timeout)
+    AcceleratorState._reset_state()  # an earlier run in this process may have had another precision
+    return Accelerator(
+        cpu=not torch.accelerator.is_available(),
+        mixed_precision="no" if options.precision == "fp32" else options.precision,
+        log_with=tracker,
+        project_dir=options.out,
+    )
+
+
+def connect_processes(timeout: timedelta = COLLECTIVE_TIMEOUT) -> PartialState:
+    """Connect the processes that train together, unless they are; all processes call it at the same point.
+
+    Args:
+        timeout: as in `build_accelerator`.
+
+    Raises:
+        LevitError: another process does not connect.
+    """
     with connection_errors():
-        accelerator = Accelerator(
-            kwargs_handlers=[InitProcessGroupKwargs(timeout=timeout)],
+        state = PartialState(
             cpu=not torch.accelerator.is_available(),  # otherwise several processes do not connect
-            mixed_precision="no" if options.precision == "fp32" else options.precision,
-            log_with=tracker,
-            project_dir=options.out,
+            **InitProcessGroupKwargs(timeout=timeout).to_kwargs(),
         )
-        if accelerator.num_processes > 1:
+        if state.num_processes > 1:
             connect_control_group(timeout)
             _disconnect_at_exit()
-    return accelerator
+    return state
 
 
 def check_tracker(name: str | None) -> None:

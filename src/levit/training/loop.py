@@ -20,7 +20,7 @@ from levit.training.data_loader import Batch
 from levit.training.failures import NonFiniteError
 from levit.training.microbatch_results import MicrobatchResult, read_results
 from levit.training.microbatches import Microbatch, MicrobatchPreparation
-from levit.training.options import RunOptions
+from levit.training.option_groups import RunOptions
 from levit.training.progress import EMA_PREFIX, BestWeights, Metrics, Progress
 from levit.training.sampler import DeterministicSampler
 from levit.training.signals import StopRequested, handle_signals

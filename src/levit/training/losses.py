@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from levit.model.distillation import distillation_loss
+from levit.training.option_groups import TeacherOptions
 from levit.training.student import HeadLogits
-from levit.training.teacher_options import TeacherOptions
 
 
 class Loss(nn.Module):

@@ -12,7 +12,7 @@ from timm.utils import ModelEmaV3
 from torch import nn
 
 from levit.training.optimizer import build_optimizer, build_schedule, freeze_parameters, set_train_mode
-from levit.training.options import ModelOptions, OptimizerOptions, ScheduleOptions
+from levit.training.option_groups import ModelOptions, OptimizerOptions, ScheduleOptions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from levit.checkpoints.transformers_configuration import (
     preprocessing_from_config,
 )
 from levit.errors import CheckpointError
-from levit.runtime.openvino_engine import OpenVinoEngine
+from levit.runtime.onnx_metadata import read_metadata
 from levit.spec.architecture import Grid
 from levit.spec.artifact import Artifact
 from levit.spec.labels import IMAGENET_CLASSES, default_labels
@@ -65,7 +65,7 @@ def open_onnx_classifier(file: Path, source: str) -> OnnxClassifier:
     count = int(network.output(0).get_partial_shape()[1].get_length())
     shape = network.get_parameters()[0].get_partial_shape()
     fixed = None if shape[2].is_dynamic or shape[3].is_dynamic else (shape[2].get_length(), shape[3].get_length())
-    metadata = OpenVinoEngine(file).metadata
+    metadata = read_metadata(file)
     if _LABELS_KEY in metadata:
         artifact = Artifact.from_metadata(metadata)
         preprocessing, labels = artifact.preprocessing, tuple(artifact.labels)

@@ -17,7 +17,7 @@ from levit.errors import ConfigError
 from levit.model.pretrained import LevitPreTrainedModel
 from levit.model.torch_engine import has_bfloat16
 from levit.training.muon import Float32Muon
-from levit.training.options import ModelOptions, OptimizerOptions, ScheduleOptions
+from levit.training.option_groups import ModelOptions, OptimizerOptions, ScheduleOptions
 
 _LAYER = re.compile(r"levit\.encoder\.stages\.(\d+)\.layers\.(\d+)\.")
 

@@ -31,7 +31,7 @@ def option_type(option_field: Field[Any]) -> type:
     """The type of a field's value, `| None` left out: str, int, float or bool.
 
     Examples:
-        >>> from levit.training.options import ModelOptions
+        >>> from levit.training.option_groups import ModelOptions
         >>> [option_type(option_field).__name__ for option_field in fields(ModelOptions)][:3]
         ['str', 'bool', 'int']
     """

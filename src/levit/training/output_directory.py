@@ -19,8 +19,8 @@ from levit.files import write_text
 from levit.training.checkpointer import AVERAGE
 from levit.training.datasets import IMAGE_COPIES
 from levit.training.options import TrainingOptions
-from levit.training.recipe import read_recipe
-from levit.training.run_state import LAST, STATE_FILE, finish_interrupted_save, has_state, new_run_hint
+from levit.training.resuming import check_options
+from levit.training.run_state import LAST, finish_interrupted_save
 
 ARGUMENTS_FILE = "args.yaml"
 
@@ -82,17 +82,7 @@ def check_run_directory(options: TrainingOptions) -> None:
         hint = "continue it with `resume`, or give another folder"
         raise ConfigError(f"is {run}, which contains a run", source="out", hint=hint)
     finish_interrupted_save(run)
-    previous = TrainingOptions.from_flat(**read_recipe(arguments))
-    if (changed := previous.differences(options)) and has_state(run):
-        names = ", ".join(f"`{name}`" for name in changed)
-        hint = f"give the values in {arguments}, or {new_run_hint(run, options.model)}"
-        raise ConfigError(f"cannot resume with other values of {names}", source=run, hint=hint)
-    if (run / LAST).is_dir() and not has_state(run):
-        reason = f"cannot be resumed, because {run / LAST / STATE_FILE} was removed"
-        raise ConfigError(reason, source=run, hint=new_run_hint(run, options.model))
-    if (previous.data.data, previous.data.val) != (options.data.data, options.data.val):
-        text = f"{run}: resumed with images at another path; only their names and labels are compared"
-        warnings.warn(text, LevitWarning, stacklevel=2)
+    check_options(options, arguments)
 
 
 def write_arguments(options: TrainingOptions, description: str) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from levit.data.file_hash import read_content
+from levit.data.file_content import read_content
 from levit.data.labeled_images import LabeledDataset, LabeledImage
 from levit.errors import DataError, LevitError, LevitWarning
 from levit.files import replacing

@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from levit.checkpoints.regular_files import check_regular_file
-from levit.errors import CheckpointError, ConfigError, first_line
+from levit.errors import ConfigError, first_line
+from levit.files import check_regular_file
 from levit.training.option_aliases import resolve_aliases
 from levit.training.option_fields import parse_text
 from levit.training.options import check_option_names, option_fields
@@ -57,10 +57,8 @@ def read_recipe(file: str | Path) -> dict[str, Any]:
 
     path = find_recipe(file)
     try:
-        check_regular_file(path)
+        check_regular_file(path, ConfigError)
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except CheckpointError as error:
-        raise ConfigError(error.reason, source=file, hint=error.hint) from error
     except OSError as error:
         raise ConfigError(f"cannot be read ({error.strerror})", source=file) from error
     except (UnicodeDecodeError, yaml.YAMLError) as error:

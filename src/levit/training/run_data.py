@@ -11,7 +11,7 @@ import numpy as np
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from levit.errors import LevitError, LevitWarning
+from levit.errors import LevitWarning
 from levit.training.augmentation import Augmentation, EvaluationTransform
 from levit.training.control_group import long_work
 from levit.training.data_loader import (
@@ -30,10 +30,14 @@ from levit.training.progress import Progress
 from levit.training.progress_display import print_line
 from levit.training.run_options import count_images
 from levit.training.sampler import DeterministicSampler
-from levit.training.shared_memory import LoaderShape, check_shared_memory, free_shared_memory
 from levit.training.student import Student
 from levit.training.teacher_cache import CacheShape, size_of_cache_files
-from levit.training.worker_count import choose_num_workers, num_validation_workers, processes_on_machine
+from levit.training.worker_count import (
+    check_shared_memory,
+    choose_num_workers,
+    free_shared_memory,
+    reduce_num_workers,
+)
 
 
 class RunData(NamedTuple):
@@ -96,10 +100,10 @@ def build_loaders(
     validation = ImageDataset(
         data.validation, EvaluationTransform(student.preprocessing), on_bad_image="skip" if skips else "fail"
     )
-    device, num_processes = accelerator.device.type, accelerator.num_processes
     settings = LoaderSettings(
-        num_workers=_choose_num_workers(options, data, student, num_processes, on_cpu=device == "cpu"),
-        process=accelerator.process_index, num_processes=num_processes, pin_memory=device == "cuda",
+        num_workers=_choose_num_workers(options, data, student, accelerator),
+        process=accelerator.process_index, num_processes=accelerator.num_processes,
+        pin_memory=accelerator.device.type == "cuda",
     )  # fmt: skip
     return (
         training_batches(
@@ -109,30 +113,22 @@ def build_loaders(
     )
 
 
-def _choose_num_workers(
-    options: TrainingOptions, data: RunData, student: Student, num_processes: int, *, on_cpu: bool
-) -> int:
+def _choose_num_workers(options: TrainingOptions, data: RunData, student: Student, accelerator: Accelerator) -> int:
     """Choose the number of workers; fewer than by the number of cores where the shared memory is small.
 
     Raises:
         LevitError: the shared memory is too small for the number that the user requests.
     """
+    num_processes, on_cpu = accelerator.num_processes, accelerator.device.type == "cpu"
     num_workers = choose_num_workers(options.data.workers, num_processes, on_cpu=on_cpu)
     height, width = student.image_size
     batch_bytes = 4 * data.sampler.microbatch_size * (3 * height * width + len(student.classes))
     free = free_shared_memory()
-    while num_workers:
-        train = LoaderShape(num_workers, batch_bytes)
-        validation = LoaderShape(num_validation_workers(num_workers), 2 * batch_bytes)
-        try:
-            check_shared_memory([train, validation] * processes_on_machine(num_processes), free)
-        except LevitError:
-            if options.data.workers is not None:
-                raise
-            num_workers -= 1
-        else:
-            break
-    return num_workers
+    if options.data.workers is not None:
+        check_shared_memory(num_workers, batch_bytes, num_processes, free)
+        return num_workers
+    warns = accelerator.is_main_process
+    return reduce_num_workers(num_workers, batch_bytes, num_processes, free, warns=warns)
 
 
 def compute_class_weights(images: IndexedImages, class_weights: str) -> NDArray[np.float32] | None:

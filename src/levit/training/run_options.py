@@ -16,12 +16,12 @@ from levit.spec.variants import ALL_VARIANTS
 from levit.training.automatic_settings import MANY_IMAGES, automatic_settings, describe_settings
 from levit.training.collectives import broadcast_text
 from levit.training.control_group import long_work
-from levit.training.data_options import DataOptions
 from levit.training.datasets import TrainingData
-from levit.training.environment import choose_precision
+from levit.training.environment import choose_precision, connect_processes
 from levit.training.indexed_images import no_label_error
 from levit.training.initial_weights import choose_initial_weights
-from levit.training.options import RunOptions, TrainingOptions, option_defaults
+from levit.training.option_groups import DataOptions, RunOptions
+from levit.training.options import TrainingOptions, option_defaults
 from levit.training.output_directory import ARGUMENTS_FILE
 from levit.training.progress_display import print_line
 from levit.training.recipe import read_recipe
@@ -34,8 +34,8 @@ from levit.training.worker_count import processes_on_machine
 def find_resumed_run(values: Mapping[str, Any], given: Collection[str]) -> tuple[TrainingOptions, Collection[str]]:
     """Find the run that `resume` continues, and take the options that are not given from it.
 
-    Options are checked together with those of the run: one may have an effect only beside them. Several processes that
-    train together find the same run, because none has started to train.
+    Options are checked together with those of the run: one may have an effect only beside them. Processes that train
+    together take the run that the first one finds.
 
     Args:
         values: values of some options, by name; without `out` the last incomplete run of the same data is resumed.
@@ -46,16 +46,17 @@ def find_resumed_run(values: Mapping[str, Any], given: Collection[str]) -> tuple
 
     Raises:
         ConfigError: an option is invalid, or there is no training set, neither given nor in a resumed run.
+        LevitError: another process has ended, or does not respond.
     """
     run = RunOptions(**{name: values[name] for name in ("out", "resume") if name in values})
     data = DataOptions(data=values.get("data", "")).data
     out = run.out
     if run.resume and not out:
-        found = find_incomplete_run(data)
-        if found is None and not data:
+        processes = connect_processes()  # only one tries the locks of runs, which the others would find locked
+        out = broadcast_text(str(find_incomplete_run(data) or "") if processes.is_main_process else "", processes)
+        if not out and not data:
             hint = "give its run directory as `out`"
             raise ConfigError("is given, and no run in runs/ is incomplete", source="resume", hint=hint)
-        out = "" if found is None else str(found)
     arguments = Path(out, ARGUMENTS_FILE)
     if run.resume and out and arguments.is_file():
         chosen = {name: value for name, value in {**option_defaults(), **values}.items() if name in given}
@@ -102,7 +103,7 @@ def complete_options(
     num_images, num_validation = count_images(data, options)
     settings = automatic_settings(
         options, given, num_images=num_images, num_validation_images=num_validation,
-        allows_linear_probe=not data.train.is_multi_label and not is_timm_network(options.model.model),
+        is_levit=not is_timm_network(options.model.model), is_multi_label=data.train.is_multi_label,
     )  # fmt: skip
     values = options.to_flat() | settings
     settings = without_overridden(settings, given, values, option_defaults())

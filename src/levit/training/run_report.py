@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import cast
@@ -14,18 +14,14 @@ from typing import cast
 import levit
 from levit.data.labeled_images import LabeledImage
 from levit.errors import LevitError, LevitWarning
-from levit.evaluation.evaluator import evaluate_together
-from levit.evaluation.multi_label import evaluate_multi_label
-from levit.evaluation.single_label_pass import Evaluation, OnPrediction
 from levit.evaluation.training_images import (
     TRAINING_IMAGES_FILE,
     count_training_images,
     write_training_images,
 )
-from levit.files import write_text
+from levit.files import write_bytes
 from levit.images.sources import StoredImage
-from levit.reporting.evaluation_output import evaluate_and_write, write_multi_label_evaluation
-from levit.reporting.output_folder import METRICS_FILE, output_folder
+from levit.reporting.output_folder import METRICS_FILE
 from levit.runtime.classifier import Classifier
 from levit.training.callbacks import Callback
 from levit.training.indexed_images import IndexedImages
@@ -68,7 +64,7 @@ class RunReporter(Callback):
         for index in range(len(validation)):
             writer.writerow([validation.name(index), _label_text(validation, index)])
         with checkpoint_errors(self._run):
-            write_text(self._run / VALIDATION_FILE, text.getvalue())
+            write_bytes(self._run / VALIDATION_FILE, text.getvalue().encode(errors="surrogateescape"))
             write_training_images(self._run, map(train.view, range(len(train))), _initial_weights(self._options))
         self._warn_of_trained_images()
 
@@ -106,17 +102,9 @@ def evaluate_run(run: Path, images: IndexedImages, name: str) -> None:
         LevitError: the model cannot be opened, no image can be read, or the files cannot be written.
         ImportError: pyarrow is not installed.
     """
-    data, out = _ValidationSet(images, name), run / EVALUATION_FOLDER
+    evaluate = levit.evaluate_multi_label if images.is_multi_label else levit.evaluate
     with Classifier(levit.read_checkpoint(run)) as classifier:
-        if images.is_multi_label:
-            with output_folder(out) as folder:
-                write_multi_label_evaluation(evaluate_multi_label(classifier, data), folder)
-            return
-
-        def evaluate(models: Sequence[tuple[str, OnPrediction]]) -> list[Evaluation]:
-            return evaluate_together([(classifier, callback) for _, callback in models], data)
-
-        evaluate_and_write(evaluate, str(run), None, out)
+        evaluate(classifier, _ValidationSet(images, name), out=run / EVALUATION_FOLDER)
 
 
 class _ValidationSet:

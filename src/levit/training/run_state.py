@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,14 +12,30 @@ import torch
 
 from levit.errors import CheckpointError, first_line
 from levit.files import remove, remove_partials, replacing
-from levit.training.fingerprint import Fingerprint
-from levit.training.options import ModelOptions
+from levit.training.option_groups import ModelOptions
 from levit.training.progress import Progress
 
 LAST = "last"
 STATE_FILE = "training_state.pt"
 
 _COMPLETE = ".last.complete"  # a complete state that was not renamed to `last` yet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fingerprint:
+    """Inputs of a run besides its options; a saved state can be resumed with the same inputs only.
+
+    Attributes:
+        images: hash of the names and labels of the training and validation images, in order.
+        step_size: images in a step.
+        num_processes: number of processes that train together; another number is only a warning.
+        teacher: hash of the teacher's weights; empty without a teacher.
+    """
+
+    images: str
+    step_size: int
+    num_processes: int
+    teacher: str = ""
 
 
 class RunState(NamedTuple):

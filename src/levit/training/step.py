@@ -17,7 +17,7 @@ from levit.training.microbatch_results import MicrobatchResult
 from levit.training.microbatches import Microbatch
 from levit.training.model_state import ModelState
 from levit.training.optimizer import clip_gradients
-from levit.training.options import OptimizerOptions
+from levit.training.option_groups import OptimizerOptions
 from levit.training.student import read_logits
 
 

@@ -43,8 +43,7 @@ from levit.training.head_autoencoders import (
     fold_head_autoencoders,
     write_vitcod_checkpoint,
 )
-from levit.training.options import ModelOptions
-from levit.training.teacher_options import TeacherOptions
+from levit.training.option_groups import ModelOptions, TeacherOptions
 from levit.training.timm_networks import ClassificationNetwork, create_timm_network, is_timm_network, write_timm_config
 
 
@@ -135,7 +134,8 @@ def build_student(
 
     Args:
         options: name or path of the network, image size, patch size and drop path rate.
-        teacher: distillation; with a teacher the network has two heads.
+        teacher: distillation; with a teacher the network has two heads, and also where both heads of the checkpoint
+            are kept.
         classes: classes of the training set, or of the teacher.
         crop: crop of the augmentation.
         is_multi_label: whether an image may have any number of labels.
@@ -182,8 +182,9 @@ def _build_levit(
     classes = readable_names(classes)
     settings = _label_settings(classes, is_multi_label=is_multi_label) | _distillation_settings(teacher)
     config = _configure(options, checkpoint, settings)
-    kind = LevitForImageClassificationWithTeacher if teacher.has_teacher else LevitForImageClassification
-    network = kind(config)
+    keeps_both = checkpoint is not None and keeps_heads and checkpoint.architecture.num_classifiers == 2
+    has_two_heads = teacher.has_teacher or keeps_both  # without a teacher, both are trained on the labels
+    network = (LevitForImageClassificationWithTeacher if has_two_heads else LevitForImageClassification)(config)
     if checkpoint is not None and not options.from_scratch:
         _load_weights(network, checkpoint, keeps_heads=keeps_heads)
     if options.head_autoencoders:

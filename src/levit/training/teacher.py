@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -93,24 +92,6 @@ class TeacherEnsemble(nn.Module):
     def forward(self, pixel_values: Tensor) -> Tensor:
         """Compute logits of the student's classes; see `Teacher.forward`."""
         return torch.stack([teacher(pixel_values) for teacher in self.teachers]).mean(dim=0)
-
-
-def hash_teacher(teacher: nn.Module | None) -> str:
-    """Hash of the weights, 32 hexadecimal digits; empty without a teacher."""
-    if teacher is None:
-        return ""
-    if isinstance(teacher, TeacherEnsemble):
-        return combine_hashes([hash_teacher(one) for one in teacher.teachers])
-    digest = hashlib.blake2b(digest_size=16)
-    for name, tensor in teacher.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def combine_hashes(hashes: Sequence[str]) -> str:
-    """Combine the hashes of several teachers into one; that of a single teacher is returned as it is."""
-    return hashes[0] if len(hashes) == 1 else hashlib.blake2b("".join(hashes).encode(), digest_size=16).hexdigest()
 
 
 def combine_teachers(teachers: Sequence[Teacher]) -> Teacher | TeacherEnsemble:

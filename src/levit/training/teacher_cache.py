@@ -21,7 +21,6 @@ from levit.files import replacing
 
 TEACHER_LOGITS = ".teacher"  # folder in the run directory, deleted when the run is complete
 
-_COMPLETE = 0x3C00  # 1 in float16, instead of a checksum in files of earlier versions
 _ZEROS = bytes(1 << 24)  # written in pieces of this size
 
 
@@ -122,7 +121,7 @@ class CachedTeacher:
             LevitError: the process of the teacher has ended.
         """
         rows = self._read(samples)
-        is_complete = (rows[:, -1] == _checksums(rows[:, :-1])) | (rows[:, -1] == _COMPLETE)
+        is_complete = rows[:, -1] == _checksums(rows[:, :-1])
         missing = torch.from_numpy(~is_complete).nonzero()[:, 0]
         if len(missing):
             self._teacher.submit(pixel_values[missing.to(pixel_values.device)])
@@ -152,7 +151,7 @@ class CachedTeacher:
 
 
 def _checksums(logits: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """Checksum of each row of logits; an odd number, and thus neither that of an empty row nor `_COMPLETE`."""
+    """Checksum of each row of logits; an odd number, and thus not that of an empty row."""
     return np.array([zlib.crc32(row.tobytes()) & 0xFFFF | 1 for row in logits], np.uint16)
 
 

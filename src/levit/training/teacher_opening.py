@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 import warnings
 from collections import Counter
@@ -25,19 +26,17 @@ from levit.runtime.cpu_count import usable_cores
 from levit.runtime.openvino_engine import choose_precision
 from levit.spec.architecture import Grid
 from levit.training.onnx_teacher import OnnxClassifier, is_onnx, open_onnx_classifier
+from levit.training.option_groups import TeacherOptions
 from levit.training.student import Student
 from levit.training.teacher import (
     build_teacher,
-    combine_hashes,
     combine_teachers,
-    hash_teacher,
     load_teacher_network,
     match_teacher_classes,
     resize_preprocessing,
     teacher_source,
 )
 from levit.training.teacher_graph import ConversionError, write_onnx_graph, write_torch_graph
-from levit.training.teacher_options import TeacherOptions
 from levit.training.teacher_process import TeacherProcess
 from levit.training.teacher_server import TeacherSettings
 from levit.training.timm_networks import ClassificationNetwork
@@ -53,10 +52,12 @@ class LoadedTeacher(NamedTuple):
     Attributes:
         name: its name in the options.
         network: its network with labels and preprocessing.
+        weights_hash: hash of its weights, or of its ONNX file.
     """
 
     name: str
     network: ClassificationNetwork | OnnxClassifier
+    weights_hash: str
 
 
 def load_teachers(options: TeacherOptions) -> list[LoadedTeacher]:
@@ -70,9 +71,18 @@ def load_teachers(options: TeacherOptions) -> list[LoadedTeacher]:
     for name in options.names:
         if is_onnx(name) and options.teacher_engine == "torch":
             raise ConfigError(f"is torch, and {name} is an ONNX file", source="teacher_engine", hint="use openvino")
-        network = open_onnx_classifier(Path(name), teacher_source(name)) if is_onnx(name) else None
-        teachers.append(LoadedTeacher(name, network or load_teacher_network(name, options.teacher_size)))
+        if is_onnx(name):
+            classifier = open_onnx_classifier(Path(name), teacher_source(name))
+            teachers.append(LoadedTeacher(name, classifier, hash_file(classifier.file)))
+        else:
+            network = load_teacher_network(name, options.teacher_size)
+            teachers.append(LoadedTeacher(name, network, _hash_weights(network.network)))
     return teachers
+
+
+def hash_teachers(teachers: Sequence[LoadedTeacher]) -> str:
+    """Hash of the weights of all teachers, in their order; empty without one."""
+    return "".join(teacher.weights_hash for teacher in teachers)
 
 
 def choose_classes(teachers: Sequence[LoadedTeacher], options: TeacherOptions, data: LabeledDataset) -> tuple[str, ...]:
@@ -99,10 +109,10 @@ def choose_classes(teachers: Sequence[LoadedTeacher], options: TeacherOptions, d
     labels = readable_names(first.network.labels)
     if repeated := [label for label, count in Counter(labels).items() if count > 1]:
         raise DataError(f"it has two labels {repeated[0]!r}", source=teacher_source(first.name), hint=_DATA_CLASSES)
-    for name, network in others:
-        if not are_same_classes(network.labels, labels):
+    for teacher in others:
+        if not are_same_classes(teacher.network.labels, labels):
             reason = f"its labels are not those of {first.name}"
-            raise DataError(reason, source=teacher_source(name), hint=_DATA_CLASSES)
+            raise DataError(reason, source=teacher_source(teacher.name), hint=_DATA_CLASSES)
     match_teacher_classes(first.name, data.classes, labels)
     return labels
 
@@ -146,15 +156,10 @@ def open_teacher_of_run(
             warnings.warn(f"{error.source}: {error.reason}: torch computes it, slower", LevitWarning, stacklevel=2)
     networks = [
         build_teacher(name, network, student.classes, student.preprocessing, image_size=options.teacher_size)
-        for name, network in teachers
+        for name, network, _ in teachers
         if isinstance(network, ClassificationNetwork)
     ]
     return combine_teachers(networks).to(device).to(memory_format=torch.channels_last)
-
-
-def hash_teacher_of_run(teacher: nn.Module | TeacherProcess | None) -> str:
-    """Hash of the weights of all teachers; empty without one."""
-    return teacher.fingerprint if isinstance(teacher, TeacherProcess) else hash_teacher(teacher)
 
 
 def _start_process(
@@ -170,40 +175,37 @@ def _start_process(
     size = student.image_size
     with tempfile.TemporaryDirectory(prefix="levit-teacher-") as folder:
         graphs = [Path(folder, f"{number}.xml") for number in range(len(teachers))]
-        hashes = [
+        for teacher, graph in zip(teachers, graphs, strict=True):
             _write_graph(teacher, options, student, size, graph)
-            for teacher, graph in zip(teachers, graphs, strict=True)
-        ]
         settings = TeacherSettings(
             graphs=tuple(map(str, graphs)), shape=(3, *size), precision=_ELEMENT_TYPES[element_type], threads=threads,
         )  # fmt: skip
-        source = teacher_source(",".join(options.names))
-        return TeacherProcess(settings, source=source, fingerprint=combine_hashes(hashes))
+        return TeacherProcess(settings, source=teacher_source(",".join(options.names)))
 
 
-def _write_graph(teacher: LoadedTeacher, options: TeacherOptions, student: Student, size: Grid, graph: Path) -> str:
-    """Write the graph of a teacher; return the hash of its weights."""
-    name, network = teacher
-    if isinstance(network, ClassificationNetwork):
-        if isinstance(network.network, LevitPreTrainedModel):
-            return _write_levit_graph(name, network, student, size, graph)
+def _write_graph(teacher: LoadedTeacher, options: TeacherOptions, student: Student, size: Grid, graph: Path) -> None:
+    """Write the graph of a teacher; the folded one of a LeViT is faster than a conversion of its network."""
+    name, network, _ = teacher
+    file: Path | bytes
+    if isinstance(network, OnnxClassifier):
+        file, preprocessing = network.file, resize_preprocessing(network.preprocessing, options.teacher_size)
+    elif isinstance(network.network, LevitPreTrainedModel):
+        preprocessing = network.preprocessing
+        checkpoint = replace(checkpoint_from_model(network.network), preprocessing=preprocessing)
+        file = build_artifact(checkpoint).SerializeToString()
+    else:
         module = build_teacher(name, network, student.classes, student.preprocessing, image_size=options.teacher_size)
         write_torch_graph(module, size, graph, source=teacher_source(name))
-        return hash_teacher(module)
+        return
     write_onnx_graph(
-        network.file, graph, preprocessing=resize_preprocessing(network.preprocessing, options.teacher_size),
-        student=student.preprocessing, size=size, source=teacher_source(name),
-        class_indices=match_teacher_classes(name, student.classes, network.labels),
+        file, graph, preprocessing=preprocessing, student=student.preprocessing, size=size,
+        source=teacher_source(name), class_indices=match_teacher_classes(name, student.classes, network.labels),
     )  # fmt: skip
-    return hash_file(network.file)
 
 
-def _write_levit_graph(name: str, network: ClassificationNetwork, student: Student, size: Grid, graph: Path) -> str:
-    """Write the folded graph of a LeViT, which is faster than a conversion of its network."""
-    checkpoint = replace(checkpoint_from_model(network.network), preprocessing=network.preprocessing)
-    write_onnx_graph(
-        build_artifact(checkpoint).SerializeToString(), graph, preprocessing=network.preprocessing,
-        student=student.preprocessing, size=size, source=teacher_source(name),
-        class_indices=match_teacher_classes(name, student.classes, network.labels),
-    )  # fmt: skip
-    return hash_teacher(nn.ModuleDict({"network": network.network}))  # with the names of weights in a `Teacher`
+def _hash_weights(network: nn.Module) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

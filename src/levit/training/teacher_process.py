@@ -31,23 +31,20 @@ class TeacherProcess:
 
     Args:
         settings: graphs, pixels, precision and threads.
-        fingerprint: hash of the teachers' weights.
         source: source of errors.
         max_wait: seconds in which it has to start, and to compute a batch, with as much again for every 60 images; then
             it is killed.
 
     Attributes:
-        fingerprint, max_wait: the arguments.
+        max_wait: the argument.
         num_classes: number of classes.
 
     Raises:
         LevitError: the process cannot start or compute.
     """
 
-    def __init__(
-        self, settings: TeacherSettings, *, fingerprint: str, source: str, max_wait: float = RESPONSE_SECONDS
-    ) -> None:
-        self.fingerprint, self.max_wait = fingerprint, max_wait
+    def __init__(self, settings: TeacherSettings, *, source: str, max_wait: float = RESPONSE_SECONDS) -> None:
+        self.max_wait = max_wait
         self._source, self._shape = source, settings.shape
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the process
         self._process = subprocess.Popen(  # noqa: S603  # this interpreter

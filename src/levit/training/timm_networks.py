@@ -19,7 +19,7 @@ from levit.errors import CheckpointError, ConfigError, first_line
 from levit.spec.architecture import Grid
 from levit.spec.labels import default_labels
 from levit.spec.preprocessing import Preprocessing
-from levit.training.options import ModelOptions
+from levit.training.option_groups import ModelOptions
 
 TIMM_PREFIX = "timm/"
 

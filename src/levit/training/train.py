@@ -13,6 +13,7 @@ from accelerate import Accelerator
 
 from levit.errors import ConfigError
 from levit.files import remove
+from levit.training.build_loop import build_training_loop
 from levit.training.callbacks import Callback, check_callbacks
 from levit.training.control_group import connection_errors, long_work
 from levit.training.datasets import TrainingData, check_output_outside_data, open_training_data
@@ -22,7 +23,6 @@ from levit.training.failures import suggest_options
 from levit.training.options import TrainingOptions
 from levit.training.output_directory import lock_run_directory
 from levit.training.run_options import complete_options, every_option, find_resumed_run, run_folder
-from levit.training.setup import build_training_loop
 from levit.training.teacher_cache import TEACHER_LOGITS
 from levit.training.worker_processes import check_main_process
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from levit.errors import ConfigError
-from levit.training.teacher_options import TeacherOptions
+from levit.training.option_groups import TeacherOptions
 
 Values = Mapping[str, Any]
 """All options of a run, by name."""

@@ -1,11 +1,18 @@
-"""Number of worker processes that load images."""
+"""Number of worker processes that load images: by the cores, and by the shared memory that their batches need."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import warnings
+from pathlib import Path
 
+from levit.errors import LevitError, LevitWarning
 from levit.runtime.cpu_count import usable_cores
 
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # of Linux; other systems have no such limit
+
+_BATCHES_PER_WORKER = 2  # those that a worker prepares ahead; see `prefetch_factor` of torch's DataLoader
 _MAX_VALIDATION_WORKERS = 4  # they stay alive beside those of training
 _MAX_WORKERS = 16
 
@@ -38,3 +45,67 @@ def choose_num_workers(workers: int | None, num_processes: int, *, on_cpu: bool,
     if on_cpu and cores <= 2 * num_processes:
         return 0
     return max(1, min(_MAX_WORKERS, cores // num_processes - int(on_cpu)))
+
+
+def reduce_num_workers(num_workers: int, batch_bytes: int, num_processes: int, free: int | None, *, warns: bool) -> int:
+    """Reduce the number of workers until their batches fit into the shared memory.
+
+    Args:
+        num_workers: number of worker processes of each training process.
+        batch_bytes: size in bytes of a batch of training images; one of validation images has twice as many.
+        num_processes: processes that train together.
+        free: free shared memory in bytes; None without a limit.
+        warns: whether a smaller number is warned about.
+    """
+    try:
+        check_shared_memory(num_workers, batch_bytes, num_processes, free)
+    except LevitError as error:
+        fitting = (
+            count for count in range(num_workers) if _required_bytes(count, batch_bytes, num_processes) <= (free or 0)
+        )
+        reduced = max(fitting)  # no worker needs none
+        if warns:
+            text = f"{error.source}: {error.reason}: {reduced} instead of {num_workers} workers load images, slower"
+            warnings.warn(f"{text}; give more shared memory (docker run --shm-size=8g)", LevitWarning, stacklevel=2)
+        return reduced
+    return num_workers
+
+
+def check_shared_memory(num_workers: int, batch_bytes: int, num_processes: int, free: int | None) -> None:
+    """Check that the batches of all workers on this machine fit into the shared memory; see `reduce_num_workers`.
+
+    Raises:
+        LevitError: they do not.
+    """
+    required = _required_bytes(num_workers, batch_bytes, num_processes)
+    if free is not None and required > free:
+        raise shared_memory_error(
+            f"the batches of workers need {required / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free"
+        )
+
+
+def free_shared_memory(folder: Path = SHARED_MEMORY) -> int | None:
+    """Free shared memory in bytes; None where the system does not limit it."""
+    return shutil.disk_usage(folder).free if folder.is_dir() else None
+
+
+def shared_memory_error(reason: str) -> LevitError:
+    """An error of the shared memory, with the ways to avoid it."""
+    hint = "set `workers` to 0 or give fewer, a smaller `batch_size`, or more shared memory (docker run --shm-size=8g)"
+    return LevitError(reason, source=SHARED_MEMORY, hint=hint)
+
+
+def describe_shared_memory(folder: Path = SHARED_MEMORY) -> str:
+    """Size of the shared memory, as text."""
+    if not folder.is_dir():
+        return "the shared memory"
+    return f"the shared memory of {shutil.disk_usage(folder).total / 1e6:,.0f} MB"
+
+
+def _required_bytes(num_workers: int, batch_bytes: int, num_processes: int) -> int:
+    """Shared memory in bytes of the batches that the workers of both loaders prepare ahead, and of those in use."""
+    if not num_workers:
+        return 0
+    training = (_BATCHES_PER_WORKER * num_workers + 1) * batch_bytes
+    validation = (_BATCHES_PER_WORKER * num_validation_workers(num_workers) + 1) * 2 * batch_bytes
+    return processes_on_machine(num_processes) * (training + validation)

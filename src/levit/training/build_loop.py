@@ -19,7 +19,6 @@ from levit.training.checkpointer import Checkpointer
 from levit.training.control_group import long_work, wait_for_all
 from levit.training.datasets import TrainingData, hash_images
 from levit.training.determinism import derive_seed
-from levit.training.fingerprint import Fingerprint, check_fingerprint
 from levit.training.head_autoencoders import find_head_autoencoders
 from levit.training.linear_probe import start_heads
 from levit.training.loop import TrainingLoop
@@ -30,16 +29,16 @@ from levit.training.model_card_writer import ModelCardWriter, collect_facts
 from levit.training.model_state import build_model_state
 from levit.training.options import TrainingOptions
 from levit.training.output_directory import write_arguments
-from levit.training.progress import Progress
 from levit.training.progress_display import ProgressDisplay
 from levit.training.results_table import ResultsTable
+from levit.training.resuming import restore_state
 from levit.training.run_data import RunData, build_loaders, compute_class_weights, prepare_data
 from levit.training.run_report import RunReporter
-from levit.training.run_state import LAST, has_state, load_state, new_run_hint
+from levit.training.run_state import LAST, Fingerprint, has_state
 from levit.training.step import TrainingStep
 from levit.training.student import Student, build_student
 from levit.training.teacher_cache import CachedTeacher, CacheShape, NetworkTeacher, create_cache_file
-from levit.training.teacher_opening import choose_classes, hash_teacher_of_run, load_teachers, open_teacher_of_run
+from levit.training.teacher_opening import choose_classes, hash_teachers, load_teachers, open_teacher_of_run
 from levit.training.teacher_process import TeacherProcess
 from levit.training.trackers import Tracker
 from levit.training.validation import Validator
@@ -71,8 +70,8 @@ def build_training_loop(
             num_processes=accelerator.num_processes,
         )  # fmt: skip
     images = _prepare_images(options, data, student, accelerator)
-    checkpointer = _build_checkpointer(options, student, teacher, images, accelerator)
-    progress = _resume(checkpointer, options)
+    checkpointer = _build_checkpointer(options, student, hash_teachers(teachers), images, accelerator)
+    progress = restore_state(checkpointer, options)
     source = _keep_logits(teacher, options, student, images, checkpointer.fingerprint, accelerator)
     batches, validation_batches = build_loaders(options, images, student, accelerator, progress)
     step = TrainingStep(
@@ -139,7 +138,7 @@ def _prepare_images(
 def _build_checkpointer(
     options: TrainingOptions,
     student: Student,
-    teacher: nn.Module | TeacherProcess | None,
+    teacher_hash: str,
     images: RunData,
     accelerator: Accelerator,
 ) -> Checkpointer:
@@ -150,32 +149,12 @@ def _build_checkpointer(
         schedule=options.schedule,
     )  # fmt: skip
     fingerprint = Fingerprint(
-        images=hash_images(images.train, images.validation), teacher=hash_teacher_of_run(teacher),
+        images=hash_images(images.train, images.validation), teacher=teacher_hash,
         step_size=images.sampler.step_size, num_processes=accelerator.num_processes,
     )  # fmt: skip
     return Checkpointer(
         run=Path(options.run.out), accelerator=accelerator, student=student, model=model, fingerprint=fingerprint
     )
-
-
-def _resume(checkpointer: Checkpointer, options: TrainingOptions) -> Progress:
-    """Restore the saved state, if there is one.
-
-    Raises:
-        ConfigError: the run started with other images, another teacher or another step size.
-    """
-    state = load_state(checkpointer.run)
-    if state is None:
-        return Progress()
-    hint = new_run_hint(checkpointer.run, options.model)
-    check_fingerprint(state.fingerprint, checkpointer.fingerprint, checkpointer.run, hint)
-    progress = state.progress
-    if not state.tensors and not progress.is_complete(options.schedule.total_epochs):  # `keep_state` keeps them
-        completed = f"the run completed after epoch {progress.epoch}"
-        reason = f"cannot be continued: {completed} and its optimizer state was not kept"
-        raise ConfigError(reason, source=checkpointer.run, hint=hint)
-    checkpointer.restore(state.tensors)
-    return progress
 
 
 def _build_loss(options: TrainingOptions, student: Student, images: RunData) -> Loss:
