@@ -19,8 +19,8 @@ from levit.spec.architecture import Architecture
 from levit.spec.artifact import Source
 from levit.spec.blocks import MASK
 from levit.spec.labels import default_labels
+from levit.spec.network import weight_shapes
 from levit.spec.preprocessing import Preprocessing
-from levit.spec.weight_shapes import weight_shapes
 
 # Part of a package of transformers' tests, into which test_upstream.py copies them.
 collect_ignore_glob = ["model/upstream/*.py"]

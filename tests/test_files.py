@@ -35,6 +35,11 @@ def test_a_failed_write_leaves_only_the_old_file(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["labels.txt"]
 
 
+def test_bytes_of_a_name_that_are_not_utf_8_are_written_as_escapes(tmp_path):
+    write_text(tmp_path / "card.md", b"caf\xe9".decode(errors="surrogateescape"))
+    assert (tmp_path / "card.md").read_bytes() == rb"caf\udce9"
+
+
 @needs_links
 def test_the_file_that_a_link_leads_to_is_replaced(tmp_path):
     (tmp_path / "there").mkdir()

@@ -81,7 +81,7 @@ CLOSE = """
 import os, signal, sys, threading
 import numpy as np
 from levit.managed_engine import ManagedEngine, ProcessGuard
-from levit.runtime.model_resolution import open_model
+from levit.runtime.opened_model import ModelOptions
 
 class WaitingEngine(ManagedEngine):
     def run(self):
@@ -96,7 +96,7 @@ if sys.argv[1] == "computing":
     threading.Thread(target=engine.run, daemon=True).start()
     started.wait()
 else:
-    engine = open_model(None, engine=sys.argv[1], threads=3)
+    engine = ModelOptions(None, engine=sys.argv[1], threads=3).open().engine
     for _ in range(3):  # the native engine shares an image between its threads from the third on
         engine.run_images(images)
     engine.submit(images, 2).result()

@@ -8,8 +8,8 @@ import levit
 from levit.data.inspection import inspect_splits
 from levit.data.open_data import open_splits
 from levit.errors import DataError, LevitError
-from levit.training.data_options import DataOptions
 from levit.training.datasets import open_training_data
+from levit.training.option_groups import DataOptions
 from tests.data.datasets_on_disk import write_images
 from tests.runtime.small_model import write_checkpoint
 
@@ -45,11 +45,24 @@ def train(root, **options):
     return len(open_training_data(DataOptions(data=str(root / "data"), **options)).train)
 
 
+def sparsify(root, **options):
+    return levit.sparsify(root / "fruit", root / "data", root / "sparse", sparsity=0.4, **options).images
+
+
+def evaluate_a_sparse_network(root, **options):
+    result = levit.sparsify(
+        root / "fruit", root, root / "sparse", sparsity=0.4, evaluation=root / "data", images=1, **options
+    )
+    return result.accuracies.masked.images
+
+
 def inspect(root, **options):
     return inspect_splits(open_splits(root / "data", **options))[0].num_images
 
 
-@pytest.mark.parametrize("read", [evaluate, evaluate_multi_label, calibrate, train, inspect])
+@pytest.mark.parametrize(
+    "read", [evaluate, evaluate_multi_label, calibrate, train, sparsify, evaluate_a_sparse_network, inspect]
+)
 def test_images_outside_the_folder_are_read_only_if_they_are_allowed(root, read):
     with pytest.raises(DataError, match=r"row 1: '\.\./1\.png' is outside .*: .*set `allow_outside`"):
         read(root)

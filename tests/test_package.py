@@ -209,9 +209,8 @@ def test_the_example_program_runs():
 
 
 def test_the_readme_lists_the_variants_of_the_specification():
-    from levit.spec.blocks import count_flops
+    from levit.spec.network import count_flops, count_parameters
     from levit.spec.variants import VARIANTS
-    from levit.spec.weight_shapes import count_parameters
 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for variant in VARIANTS.values():

@@ -17,8 +17,11 @@ A one-line `LevitWarning` is issued where a result differs from the request.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
+
+AnyError = TypeVar("AnyError", bound="LevitError")
 
 # Control characters, line separators, surrogates, and the controls of the direction of text.
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -126,6 +129,15 @@ def errors_name(source: object) -> Iterator[None]:
         raise type(error)(error.reason, source=source, hint=error.hint) from error
 
 
+def without_frames(error: AnyError) -> AnyError:
+    """Remove the traceback and the cause of an error, whose frames would keep an image in memory; return it.
+
+    The error and the frames refer to each other, so that only the garbage collector would free the image.
+    """
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
+
 def as_sentence(source: str | None, reason: str, hint: str | None = None) -> str:
     """The parts of an error as one sentence.
 
@@ -138,6 +150,17 @@ def as_sentence(source: str | None, reason: str, hint: str | None = None) -> str
     if source and _VERB.fullmatch(reason.partition(" ")[0]):
         source, reason = None, f"{source} {reason}"
     return ": ".join(part for part in (source, reason, hint) if part)
+
+
+def first_few(texts: Iterable[str], limit: int = 3, separator: str = ", ") -> str:
+    """The first of several texts, with an ellipsis if there are more.
+
+    Examples:
+        >>> first_few("abc"), first_few("abcd")
+        ('a, b, c', 'a, b, c, …')
+    """
+    texts = list(texts)
+    return separator.join([*texts[:limit], *(["…"] if len(texts) > limit else [])])
 
 
 def first_line(error: BaseException, *, limit: int = 200) -> str:

@@ -1,4 +1,4 @@
-"""Atomic writes: a file or folder appears under its name only when it is complete and on the disk."""
+"""Atomic writes: a file or folder appears under its name only when it is complete and on the disk; checks of files."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 from uuid import uuid4
 
 _ON_WINDOWS = os.name == "nt"
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 _CANNOT_SYNC_FOLDERS = (errno.EACCES, errno.EBADF, errno.EINVAL, errno.ENOTSUP)
 
 
@@ -90,8 +97,11 @@ def updating_folder(target: Path, *, last: Collection[str] = ()) -> Iterator[Pat
 
 
 def write_text(target: Path, text: str) -> None:
-    """Create or replace a UTF-8 text file atomically; newlines are written as they are."""
-    write_bytes(target, text.encode("utf-8"))
+    """Create or replace a UTF-8 text file atomically; newlines are written as they are.
+
+    The surrogates that Python has for bytes of file names that are not UTF-8 are written as escapes.
+    """
+    write_bytes(target, text.encode("utf-8", "backslashreplace"))
 
 
 def write_bytes(target: Path, content: bytes) -> None:
@@ -103,6 +113,25 @@ def write_bytes(target: Path, content: bytes) -> None:
 def is_same_file(first: str | PathLike[str], second: str | PathLike[str]) -> bool:
     """Return whether two paths lead to the same existing file."""
     return Path(first).exists() and Path(second).exists() and Path(first).samefile(second)
+
+
+def check_regular_file(file: Path, error: Callable[..., Exception]) -> None:
+    """Check that a path is a regular file, or a link to one, without opening it; a pipe or device could wait forever.
+
+    Args:
+        file: path that should be a file.
+        error: class of the error to raise, a `LevitError`.
+
+    Raises:
+        LevitError: it does not exist, cannot be examined, or is of another kind.
+    """
+    try:
+        mode = file.stat().st_mode
+    except (OSError, ValueError) as cause:  # ValueError: a NUL character
+        raise error(f"cannot be read ({getattr(cause, 'strerror', None) or cause})", source=file) from None
+    if not stat.S_ISREG(mode):
+        kind = _KINDS.get(stat.S_IFMT(mode), "of an unknown kind")
+        raise error(f"{kind}, not a regular file", source=file, hint="give a file")
 
 
 def temporary_path(folder: Path) -> Path:

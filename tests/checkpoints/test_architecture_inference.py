@@ -7,8 +7,8 @@ from levit.checkpoints.architecture_inference import infer_architecture
 from levit.checkpoints.reading import read_checkpoint
 from levit.errors import CheckpointError, ConfigError
 from levit.spec.architecture import Architecture
+from levit.spec.network import weight_shapes
 from levit.spec.variants import VARIANTS
-from levit.spec.weight_shapes import weight_shapes
 from tests.architectures import architectures
 from tests.conftest import GOLDEN
 

@@ -11,8 +11,8 @@ from levit.checkpoints.json_files import read_json
 from levit.checkpoints.reading import assemble_checkpoint, read_checkpoint
 from levit.checkpoints.weight_files import StoredWeights, read_weight_file
 from levit.errors import CheckpointError
+from levit.spec.network import weight_shapes
 from levit.spec.variants import ALL_VARIANTS, TIMM_VARIANTS, VARIANTS
-from levit.spec.weight_shapes import weight_shapes
 from tests.checkpoints.golden_keys import DIALECTS_BY_NAME, golden_shapes
 from tests.conftest import GOLDEN
 

@@ -7,8 +7,8 @@ import pytest
 
 from levit.checkpoints.json_files import read_json
 from levit.checkpoints.reading import read_checkpoint
-from levit.checkpoints.regular_files import check_regular_file
 from levit.errors import CheckpointError
+from levit.files import check_regular_file
 from tests.conftest import GOLDEN
 from tests.marks import needs_links
 
@@ -19,18 +19,18 @@ needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in 
 @needs_links
 def test_a_link_to_a_file_is_regular(tmp_path):
     (tmp_path / "link").symlink_to(TINY / "config.json")
-    check_regular_file(tmp_path / "link")
+    check_regular_file(tmp_path / "link", CheckpointError)
 
 
 @pytest.mark.parametrize(("name", "reason"), [("absent", "No such file"), ("a\0b", "null")])
 def test_a_path_without_a_file_is_an_error(tmp_path, name, reason):
     with pytest.raises(CheckpointError, match=f"cannot be read .*{reason}"):
-        check_regular_file(tmp_path / name)
+        check_regular_file(tmp_path / name, CheckpointError)
 
 
 def test_a_folder_is_an_error(tmp_path):
     with pytest.raises(CheckpointError, match="a folder, not a regular file"):
-        check_regular_file(tmp_path)
+        check_regular_file(tmp_path, CheckpointError)
 
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no devices in the file system")

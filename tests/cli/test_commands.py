@@ -50,7 +50,7 @@ def test_prediction_imports_no_validation_library():
     assert run.stdout.splitlines()[-1] == ""
 
 
-@pytest.mark.parametrize("name", DOCUMENTED)
+@pytest.mark.parametrize("name", [name for name in DOCUMENTED if name != "train"])  # whose page names --help instead
 def test_the_documentation_has_a_section_with_every_option(name):
     (section,) = (part for part in CLI_PAGE.split("\n## ") if name in part.partition("\n")[0].split(", "))
     for option in get_group(make_app(name)).commands[name].params:

@@ -121,8 +121,8 @@ def test_an_option_for_int8_is_named_by_its_flag(console, model, tmp_path):
     result = console("export", model, tmp_path / "fruit.onnx", "--quantization-data", tmp_path)
     assert result.code == 2
     assert result.err == (
-        "levit: --quantization-data, --quantization-images, --evaluation and --max-drop do not apply to weights in "
-        "fp32: use --weights int8\n"
+        "levit: --quantization-data, --quantization-images, --evaluation, --max-drop and --class-map do not apply to "
+        "weights in fp32: use --weights int8\n"
     )
 
 
@@ -149,6 +149,14 @@ def test_a_layout_does_not_replace_a_folder(console, model, tmp_path, layout):
     assert (result.code, result.out) == (2, "")
     assert result.err == f"levit: {tmp_path / 'fruit'}: exists already: give another folder, or delete it\n"
     assert below(tmp_path) == ["fruit"]
+
+
+def test_a_layout_contains_an_onnx_file(console, model, tmp_path):
+    result = console("export", model, tmp_path / "fruit", "--layout", "triton", "--format", "openvino")
+    assert (result.code, result.out) == (2, "")
+    assert result.err == "levit: --layout writes an ONNX file, which both servers load: leave out --format openvino\n"
+    assert below(tmp_path) == []
+    assert console("export", model, tmp_path / "fruit", "--layout", "triton", "--format", "onnx").code == 0
 
 
 def test_an_unknown_layout_is_a_usage_error(console, model, tmp_path):

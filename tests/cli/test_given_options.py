@@ -1,9 +1,12 @@
 """Options of the command line reach the function of the library with their values."""
 
+from pathlib import Path
+
 import pytest
 import typer
 from PIL import Image
 
+import levit.reporting.evaluate  # noqa: F401  # otherwise it could be imported while a test replaces `Classifier`
 from tests.cli.console import Result
 
 MACHINE = ["--precision", "fp32", "--engine", "onnxruntime", "--provider", "cpu", "--threads", "3", "--revision", "v1"]
@@ -53,15 +56,29 @@ def arguments_of(console, monkeypatch):
         ),
         (
             "exporting.calibrate.calibrate",
-            "calibrate a.onnx data --coverage 0.5 --target-precision 0.9 --split test --skip 4 --allow-outside",
+            "calibrate a.onnx data --coverage 0.5 --target-precision 0.9 --split test --skip 4 --class-map map.json "
+            "--allow-outside",
             ("a.onnx", "data"),
             {
+                "class_map": {"cat": "tabby"},
                 "coverage": 0.5,
                 "target_precision": 0.9,
                 "split": "test",
                 "quantization_images": 4,
                 "allow_outside": True,
             },
+        ),
+        (
+            "exporting.export.export",
+            "export a b.onnx --weights int8 --evaluation data --class-map map.json --allow-outside",
+            ("a", "b.onnx"),
+            {"class_map": {"cat": "tabby"}, "evaluation": "data", "allow_outside": True},
+        ),
+        (
+            "sparsifying.sparsify.sparsify",
+            "sparsify a data --out out --evaluation data --class-map map.json --allow-outside",
+            ("a", "data", "out"),
+            {"class_map": {"cat": "tabby"}, "evaluation": "data", "allow_outside": True},
         ),
         (
             "data.open_data.open_with_other_splits",
@@ -88,11 +105,12 @@ def arguments_of(console, monkeypatch):
             {"preprocessing": "exact", "max_pixels": 9, **MACHINE_VALUES},
         ),
     ],
-    ids=["split", "calibrate", "data of evaluate", "model of evaluate", "video", "explain"],
+    ids=["split", "calibrate", "export", "sparsify", "data of evaluate", "model of evaluate", "video", "explain"],
 )
 def test_each_option_is_passed_on(arguments_of, tmp_path, monkeypatch, function, command, arguments, values):
     (tmp_path / "data" / "cat").mkdir(parents=True)
     Image.new("RGB", (4, 4)).save(tmp_path / "data" / "cat" / "1.png")
+    (tmp_path / "map.json").write_text('{"cat": "tabby"}')
     monkeypatch.chdir(tmp_path)
     given, options = arguments_of(f"levit.{function}", *command.split())
     assert given == arguments
@@ -104,14 +122,14 @@ def test_options_of_an_evaluation_are_passed_on(arguments_of, tmp_path, monkeypa
     Image.new("RGB", (4, 4)).save(tmp_path / "data" / "cat" / "1.png")
     (tmp_path / "map.json").write_text('{"cat": "tabby"}')
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("levit.runtime.classifier.Classifier", lambda *_, **__: None)
+    monkeypatch.setattr("levit.runtime.classifier.Classifier", lambda name, **_: name)
     command = (
         "evaluate a.onnx data --batch-size 3 --skip 0 --on-bad-image fail --class-map map.json --data-classes-only "
-        "--no-duplicates"
+        "--no-duplicates --out out --compare b.onnx"
     )
-    _, options = arguments_of("levit.evaluation.evaluator.evaluate_together", *command.split())
+    _, options = arguments_of("levit.reporting.evaluate.evaluate", *command.split())
     del options["progress"]
     assert options == {
         "batch_size": 3, "quantization_images": 0, "on_bad_image": "fail", "class_map": {"cat": "tabby"},
-        "data_classes_only": True, "duplicates": None,
+        "data_classes_only": True, "duplicates": None, "out": Path("out"), "compare": "b.onnx",
     }  # fmt: skip

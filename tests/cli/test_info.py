@@ -1,6 +1,7 @@
 """The command `levit info`."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -8,7 +9,11 @@ import pytest
 import levit
 from levit.runtime.model_info import describe
 from tests.cli.console import start
+from tests.conftest import ROOT
 from tests.runtime.small_model import LABELS
+
+[SITE] = re.findall(r"^site_url: (.+)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+SPEED_PAGE = f"{SITE}speed/"
 
 
 def fields(output: str) -> dict[str, str]:
@@ -124,7 +129,7 @@ def use_instructions(monkeypatch):
     ("is_exact", "sentence"),
     [
         (True, "; this processor sums int8 exactly, with VNNI; "),
-        (False, "; this processor has no VNNI: int8 sums saturate, and some predictions differ, see docs/speed.md; "),
+        (False, f"; this processor has no VNNI: int8 sums saturate, and some predictions differ, see {SPEED_PAGE}; "),
         (None, "; "),
     ],
 )

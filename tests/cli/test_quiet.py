@@ -5,11 +5,11 @@ import pytest
 
 @pytest.mark.parametrize("position", [0, 1, 5])
 def test_quiet_is_accepted_before_and_after_the_command(console, model, tmp_path, position):
-    arguments = ["export", model, tmp_path / "a.onnx", "--size", "64"]
+    arguments = ["convert", model, tmp_path / "a.pth", "--to", "facebook"]
     arguments.insert(position, "--quiet")
     result = console(*arguments)
-    assert (result.code, result.err) == (0, "")  # without a warning about the former name of --image-size
-    assert "written" in result.out
+    assert (result.code, result.err) == (0, "")  # without a warning about the names of the classes
+    assert result.out == f"{tmp_path / 'a.pth'}\n"
 
 
 def test_quiet_suppresses_the_line_of_verbose(console, model, photos):
@@ -20,7 +20,7 @@ def test_quiet_suppresses_the_line_of_verbose(console, model, photos):
 
 
 def test_quiet_shows_errors(console, tmp_path):
-    result = console("--quiet", "export", tmp_path / "missing", tmp_path / "x.onnx", "--size", "0x0")
+    result = console("--quiet", "export", tmp_path / "missing", tmp_path / "x.onnx", "--image-size", "0x0")
     assert result.code == 2
     assert "--image-size" in result.err
     result = console("--quiet", "info", tmp_path / "missing")
@@ -30,7 +30,7 @@ def test_quiet_shows_errors(console, tmp_path):
 def test_quiet_names_parameters_by_the_flags_of_the_command(console, model, tmp_path):
     result = console("--quiet", "export", model, tmp_path / "x.onnx", "--max-drop", "1")
     assert result.err.startswith(
-        "levit: --quantization-data, --quantization-images, --evaluation and --max-drop do not"
+        "levit: --quantization-data, --quantization-images, --evaluation, --max-drop and --class-map do not"
     )
 
 
@@ -41,4 +41,4 @@ def test_a_file_called_quiet_is_classified_behind_two_dashes(console, model, pho
 
 def test_a_command_is_not_quiet_after_a_quiet_one(console, model, tmp_path):
     console("--quiet", "info", model)
-    assert "deprecated" in console("export", model, tmp_path / "a.onnx", "--size", "64").err
+    assert "cannot contain" in console("convert", model, tmp_path / "a.pth", "--to", "facebook").err

@@ -45,7 +45,7 @@ def test_json_is_one_object(console, pets, tmp_path):
         (["--similarity", "2"], "--similarity is 2.0: give a number above 0, and at most 1"),
         (["--similarity", "0.9", "--no-similar"], "--similarity and --no-similar exclude each other"),
         (["--test", "0.6", "--val", "0.4"], "--test and --val leave no image for training"),
-        (["--val-files", "missing.txt"], "missing.txt: "),
+        (["--val-files", "missing.txt"], "missing.txt cannot be read (No such file or directory)"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )

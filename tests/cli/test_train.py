@@ -1,8 +1,6 @@
 """`levit train`: options from the command line and from files, and its output."""
 
-import csv
 import json
-import re
 
 import numpy as np
 import pytest
@@ -12,6 +10,7 @@ from PIL import Image
 
 import levit
 from levit.cli import app
+from levit.training.automatic_settings import AUTOMATIC_SETTINGS
 from levit.training.option_aliases import ALIASES
 from levit.training.options import GROUPS, option_fields
 from tests.training.runs import TINY
@@ -62,6 +61,16 @@ def test_help_texts_name_other_options_by_their_flags():
     assert "grows to --ema (" in parameters["ema_warmup"].help
 
 
+def test_defaults_that_are_chosen_by_the_number_of_images_are_stated_as_such():
+    parameters = {parameter.name: parameter for parameter in typer.main.get_command(app).commands["train"].params}
+    for name in AUTOMATIC_SETTINGS:
+        assert "(default: by the number of " in parameters[name].help
+    assert parameters["batch_size"].help.endswith("(default: by the number of images; 64 from 5,000 on)")
+    assert parameters["select"].help.endswith("(default: by the number of validation images; best from 100 on)")
+    assert parameters["ema_warmup"].help.endswith("(default: by the number of images)")
+    assert parameters["weight_decay"].help.endswith("(default: 0.025)")
+
+
 def test_the_panels_of_the_help_page_are_the_option_groups(console):
     page = console("train", "--help").out
     for title in ("Data", "Model", "Distillation", "Optimization", "Schedule", "Augmentation", "Run"):
@@ -80,15 +89,15 @@ def test_options_of_timm_and_deit_are_named_beside_the_option_only(console):
 def test_it_prints_the_run_directory_and_the_accuracy_in_per_cent(console, photos, quick, tmp_path):
     result = console("train", photos, "--out", tmp_path / "run", *quick)
     assert result.code == 0, result.err
-    with (tmp_path / "run" / "results.csv").open() as stream:
-        [row] = csv.DictReader(stream)
-    assert row["epoch"] == "1"
-    assert result.out == f"{tmp_path / 'run'}: top1 {100 * float(row['ema_top1']):.2f} % in epoch 1\n"
+    metrics = json.loads((tmp_path / "run" / "evaluation" / "metrics.json").read_text())
+    accuracy = f"top-1 {100 * metrics['top1']['value']:.2f} % (95 % interval "
+    assert result.out.startswith(f"{tmp_path / 'run'}: {accuracy}")
+    assert result.out.endswith(") of 2 validation images\n")
+    assert "top-1" not in result.err  # there is one accuracy
     assert "6 training images of 2 classes, 2 validation images" in result.err
     assert "epoch 1/1: loss" in result.err
     assert "settings for 6 training images: select last, lr 0.001" in result.err
     assert "(too few to choose an epoch by: the last one is kept)" in result.err
-    assert re.search(r"top-1 [\d.]+ % \(95 % interval [\d.]+ to [\d.]+\) of 2 validation images", result.err)
     assert f"  levit evaluate {tmp_path / 'run'} photos" in result.err
     assert " of 2 validation images" in console("info", tmp_path / "run").out.replace("\n", " ")
 

@@ -2,13 +2,18 @@
 
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from levit.cli.training_summary import next_commands
+import levit
+from levit.cli.training_summary import describe_accuracy, list_files, next_commands
 from levit.training.train import Run
 from tests.data.datasets_on_disk import write_parquet
+from tests.evaluation.color_data import ColorDataset, FlagDataset
+from tests.evaluation.models import multi_label_classifier
+from tests.runtime.small_model import color_classifier
 from tests.training.opened_teachers import save_timm_network
 from tests.training.tiny import CLASSES, photo, save_levit
 
@@ -19,6 +24,35 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save_levit(tmp_path / "run", CLASSES)
     return tmp_path
+
+
+def test_an_evaluation_of_one_label_per_image_is_described(here, console):
+    levit.evaluate(color_classifier(), ColorDataset(), out="run/evaluation")
+    accuracy = "70.00 % (95 % interval 39.68 to 89.22) of 10 validation images"
+    run = run_in(Path("run"), validation=None)
+    assert describe_accuracy(run) == [f"top-1 {accuracy}"]
+    [files] = list_files(run.folder)
+    names = ("evaluation/report.html", "evaluation/mistakes.csv", "val_files.csv")
+    assert all(str(Path("run", name)) in files for name in names)
+    assert accuracy in " ".join(console("info", "run").out.split())
+
+
+def test_an_evaluation_of_several_labels_per_image_is_described_without_a_table_of_mistakes(here, console):
+    levit.evaluate_multi_label(multi_label_classifier(), FlagDataset(), out="run/evaluation")
+    accuracy = "mean average precision 100.00 % of 4 validation images"
+    run = run_in(Path("run"), validation=None)
+    assert describe_accuracy(run) == [accuracy]
+    [files] = list_files(run.folder)
+    assert str(Path("run", "evaluation", "report.html")) in files
+    assert "mistakes" not in files
+    assert accuracy in " ".join(console("info", "run").out.split())
+
+
+def test_without_an_evaluation_the_accuracy_is_that_of_the_best_epoch(here):
+    run = run_in(Path("run"), validation=None)
+    assert describe_accuracy(run) == ["top1 90.00 % in epoch 1"]
+    assert describe_accuracy(replace(run, metric="loss")) == ["loss 0.9000 in epoch 1"]
+    assert describe_accuracy(replace(run, best=None)) == list_files(run.folder) == []
 
 
 def write_photos(folder):

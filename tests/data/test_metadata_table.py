@@ -1,6 +1,7 @@
 """Tables metadata.csv and metadata.jsonl give images their labels."""
 
 import json
+from contextlib import nullcontext
 
 import pytest
 
@@ -22,6 +23,26 @@ def test_a_table_gives_images_their_class(tmp_path, suffix):
     data = open_data(tmp_path)
     assert (data.classes, data.is_multi_label) == (("cat", "dog"), False)
     assert names_and_labels(data) == [("a.png", ("dog",)), ("deep/b.png", ("cat",)), ("c.png", ())]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("pets.csv", "file_name,label\na.png,cat\n"), ("pets.jsonl", '{"file_name": "a.png", "label": "cat"}\n')],
+)
+def test_a_table_of_any_name_is_given_as_the_data(tmp_path, name, text):
+    write_images(tmp_path, "a.png")
+    (tmp_path / name).write_text(text)
+    data = open_data(tmp_path / name)
+    assert (data.name, names_and_labels(data)) == (name, [("a.png", ("cat",))])
+
+
+@pytest.mark.parametrize("allow_outside", [False, True])
+def test_a_table_that_is_given_may_name_files_outside_its_folder_if_that_is_allowed(tmp_path, allow_outside):
+    write_images(tmp_path, "a.png")
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables/pets.csv").write_text("file_name,label\n../a.png,cat\n")
+    with nullcontext() if allow_outside else pytest.raises(DataError, match="outside"):
+        assert len(open_data(tmp_path / "tables/pets.csv", allow_outside=allow_outside)) == 1
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 import os
 import sys
 
+import numpy as np
+import pyarrow.parquet
 import pytest
 
 from levit.data.duplicates import find_duplicates
@@ -10,6 +12,7 @@ from levit.data.inspection import inspect_splits
 from levit.data.labeled_images import NoSplitError
 from levit.data.open_data import open_data, open_splits, open_with_other_splits
 from levit.errors import DataError
+from levit.reporting.embeddings_file import Embeddings, write_embeddings
 from tests.data.datasets_on_disk import png, write_cifar, write_images, write_parquet, write_tar
 
 
@@ -60,6 +63,32 @@ def test_a_missing_optional_package_is_an_error_of_one_line_that_says_what_to_in
     with pytest.raises(ImportError, match=message) as caught:
         open_data(name)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "data/x.parquet"])
+@pytest.mark.parametrize("image", ["data/1.png", "1.png"])
+def test_a_parquet_file_without_images_beside_images_is_not_the_data(tmp_path, name, image):
+    write_images(tmp_path, image)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    write_embeddings(Embeddings([image], np.float32([[1, 2]]), "LeViT-128S"), tmp_path / name)
+    assert [item.name for item in open_data(tmp_path)] == [image]
+    (tmp_path / image).unlink()
+    with pytest.raises(DataError, match=r"no column of images \(it has file, features\)"):
+        open_data(tmp_path)
+
+
+def test_labels_in_a_parquet_file_are_not_ignored(tmp_path):
+    write_images(tmp_path, "1.png")
+    table = pyarrow.table({"file_name": ["1.png"], "label": ["cat"]})
+    pyarrow.parquet.write_table(table, tmp_path / "metadata.parquet")
+    with pytest.raises(DataError, match=r"no column of images \(it has file_name, label\)"):
+        open_data(tmp_path)
+
+
+def test_a_parquet_file_of_images_beside_other_images_is_the_data(tmp_path):
+    write_images(tmp_path, "assets/logo.png")
+    write_parquet(tmp_path / "pets.parquet")
+    assert (len(open_data(tmp_path)), open_data(tmp_path).classes) == (3, ("cat", "dog"))
 
 
 @pytest.mark.parametrize("split", [None, "val", "validation", "test", "train"])

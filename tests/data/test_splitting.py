@@ -1,6 +1,9 @@
 """Images are assigned to parts class by class, and groups stay together."""
 
+from collections import Counter
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,6 +61,43 @@ def test_another_seed_gives_another_choice():
     labels, groups = [(0,)] * 100, np.arange(100)
     choices = [assign_parts(labels, groups, num_classes=1, fractions={"test": 0.2}, seed=seed) for seed in (0, 0, 1)]
     assert choices[0] == choices[1] != choices[2]
+
+
+@pytest.mark.parametrize(
+    ("labels", "fraction", "is_multi_label", "chosen"),
+    [
+        ([(index % 3,) for index in range(30)], 0.2, False, [0, 1, 5, 17, 24, 28]),
+        ([(index % 3,) if index % 4 else (0, 2) for index in range(20)], 0.3, True, [3, 8, 12, 13, 14, 16]),
+    ],
+    ids=["one label", "several labels"],
+)
+def test_a_seed_gives_the_same_choice_in_every_version(labels, fraction, is_multi_label, chosen):
+    """Runs that are resumed, and evaluations of their validation images, depend on it."""
+    parts = assign_parts(
+        labels, np.arange(len(labels)), num_classes=3, fractions={"val": fraction}, seed=7,
+        is_multi_label=is_multi_label,
+    )  # fmt: skip
+    assert [index for index, part in enumerate(parts) if part == "val"] == chosen
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.floats(0, 1), st.integers(0, 3))
+def test_images_are_chosen_from_every_class_and_one_of_each_is_left(classes, fraction, seed):
+    labels = [(label,) for label in classes]
+    parts = assign_parts(labels, np.arange(len(labels)), num_classes=5, fractions={"val": fraction}, seed=seed)
+    counts = Counter(labels)
+    chosen = Counter(label for label, part in zip(labels, parts, strict=True) if part == "val")
+    for label, count in counts.items():
+        expected = max(1, round(fraction * count)) if fraction else 0
+        assert chosen[label] == min(expected, count - 1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_only_image_with_a_label_is_for_training(seed):
+    labels = [(0, 1), (0,), (), (0, 2), (2,)]
+    parts = assign_parts(labels, np.arange(5), num_classes=3, fractions={"val": 0.6}, seed=seed, is_multi_label=True)
+    assert parts[0] == "train"  # the only image of class 1
+    assert {label for image, part in zip(labels, parts, strict=True) for label in image if part == "train"} == {0, 1, 2}
+    assert "val" in parts
 
 
 def test_chosen_images_take_their_group_along():

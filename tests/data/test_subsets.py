@@ -1,14 +1,13 @@
-"""Subsets and splits contain every image once, and every class is represented."""
+"""Subsets contain every image once, and every class is represented."""
 
 from collections import Counter
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from levit.data.labeled_images import LabeledImage
-from levit.data.subsets import Subset, split_quantization_images, stratified_split, without_quantization_images
+from levit.data.subsets import Subset, split_quantization_images, without_quantization_images
 from tests.data.listed_dataset import ListedDataset
 
 
@@ -72,29 +71,3 @@ def test_without_quantization_images_no_image_is_excluded():
     data = NumberedDataset(3)
     assert without_quantization_images(data, 0) is data
     assert names(without_quantization_images(data, 2)) == ["2"]
-
-
-@given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.floats(0, 1), st.integers(0, 3))
-def test_a_stratified_split_takes_the_fraction_of_every_class_and_leaves_one_image(classes, fraction, seed):
-    labels = [(label,) for label in classes]
-    first, second = stratified_split(labels, 5, fraction, seed)
-    assert sorted([*first, *second]) == list(range(len(labels)))
-    counts, in_second = Counter(labels), Counter(labels[index] for index in second)
-    for label, count in counts.items():
-        expected = max(1, round(fraction * count)) if fraction else 0
-        assert in_second[label] == min(expected, count - 1)
-
-
-def test_a_stratified_split_is_determined_by_its_seed():
-    labels = [(number % 3,) for number in range(30)]
-    splits = [tuple(stratified_split(labels, 3, 0.2, seed)[1]) for seed in (0, 0, 1)]
-    assert splits[0] == splits[1] != splits[2]
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_the_only_image_with_a_label_stays_in_the_first_part(seed):
-    labels = [(0, 1), (0,), (), (0, 2), (2,)]
-    first, second = stratified_split(labels, 3, 0.6, seed, is_multi_label=True)
-    assert 0 in first  # the only image of class 1
-    assert {label for index in first for label in labels[index]} == {0, 1, 2}
-    assert len(second) > 0

@@ -9,7 +9,8 @@ from scipy.special import ndtr
 
 from levit.deployment.folding import FoldedWeights
 from levit.spec.architecture import Architecture
-from levit.spec.blocks import AttentionBlock, encoder_blocks, stem_layers
+from levit.spec.blocks import AttentionBlock
+from levit.spec.network import encoder_blocks, stem_layers
 
 
 class FoldedNetwork:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from levit.runtime.classifier import Classifier
-from levit.runtime.fake_engine import FakeEngine
+from tests.runtime.fake_engine import FakeEngine
 from tests.runtime.small_model import color_artifact
 
 

@@ -10,22 +10,21 @@ from levit.evaluation.comparison import (
     Comparison,
     ComparisonAccumulator,
     RecordedPredictions,
-    distinct_names,
+    model_names,
     paired_difference,
 )
 from levit.evaluation.evaluator import evaluate
 from levit.runtime.classifier import Classifier
-from levit.runtime.fake_engine import FakeEngine
 from tests.evaluation.color_data import UNUSABLE, ColorDataset
 from tests.evaluation.models import always_green_classifier, crane_classifier
+from tests.runtime.fake_engine import FakeEngine
 from tests.runtime.small_model import color_artifact, color_classifier
 
 
 def compare(first: Classifier, second: Classifier, data: ColorDataset) -> Comparison:
-    recorded = RecordedPredictions()
-    evaluation = evaluate(first, data, on_prediction=recorded.add)
-    accumulator = ComparisonAccumulator(recorded)
-    return accumulator.result(evaluation, evaluate(second, data, on_prediction=accumulator.add))
+    comparison = evaluate(first, data, compare=second).comparison
+    assert comparison is not None
+    return comparison
 
 
 def test_images_are_counted_by_the_models_that_predict_them_correctly():
@@ -53,7 +52,7 @@ def test_images_are_counted_by_the_models_that_predict_them_correctly():
 )
 def test_models_of_one_name_are_distinguished_by_what_differs(changes, given, names):
     evaluation = replace(evaluate(color_classifier(), ColorDataset()), precision="fp32", engine="fake")
-    assert distinct_names(evaluation, replace(evaluation, **changes), given) == names
+    assert model_names(evaluation, replace(evaluation, **changes), given) == names
 
 
 def test_a_model_agrees_with_itself():

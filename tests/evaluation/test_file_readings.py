@@ -12,7 +12,6 @@ import json, sys
 from collections import Counter
 
 import levit
-from levit.evaluation.evaluator import evaluate_together
 from levit.evaluation.rejection import find_rejection
 from tests.runtime.small_model import color_classifier
 
@@ -27,7 +26,7 @@ model = color_classifier()
 counts = []
 for run in (
     lambda: levit.evaluate(model, sys.argv[1]),
-    lambda: evaluate_together([(model, None), (color_classifier(), None)], levit.open_data(sys.argv[1])),
+    lambda: levit.evaluate(model, sys.argv[1], compare=color_classifier()),
     lambda: find_rejection(model, levit.open_data(sys.argv[1])),
 ):
     opened.clear()

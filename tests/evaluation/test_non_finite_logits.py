@@ -9,8 +9,8 @@ from levit.evaluation.evaluator import evaluate
 from levit.evaluation.prepared_images import prepare_images
 from levit.evaluation.rejection import find_rejection
 from levit.runtime.classifier import Classifier
-from levit.runtime.fake_engine import FakeEngine
 from tests.evaluation.color_data import ColorDataset
+from tests.runtime.fake_engine import FakeEngine
 from tests.runtime.small_model import color_artifact, uniform_image
 
 BLACK = LabeledImage(uniform_image(0, 0, 0), (0,), "black")

@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 
+import levit
 from levit.data.labeled_images import LabeledImage
 from levit.deployment.build import build_artifact
-from levit.errors import DataError, ImageError
-from levit.evaluation.evaluator import evaluate
+from levit.errors import DataError, ImageError, LevitWarning
 from levit.evaluation.prepared_images import agreement, prepare_images
 from levit.runtime.classifier import Classifier
 from levit.runtime.engine import open_engine
 from tests.conftest import random_checkpoint
-from tests.evaluation.color_data import UNLABELED, UNREADABLE, ColorDataset
+from tests.data.listed_dataset import ListedDataset
+from tests.evaluation.color_data import OUT_OF_RANGE, TWO_LABELS, UNLABELED, UNREADABLE, ColorDataset, FlagDataset
 from tests.runtime.small_model import SMALL, color_artifact, color_classifier
 
 SHA256 = "0" * 64
@@ -24,7 +25,7 @@ def test_accuracy_is_that_of_the_evaluator():
         assert not images.pixels.flags.writeable
         logits = images.compute_logits(classifier.engine)
         accuracy = images.accuracy(classifier.engine, logits)
-    assert accuracy == evaluate(classifier, ColorDataset()).accuracy
+    assert accuracy == levit.evaluate(classifier, ColorDataset()).accuracy
 
 
 def test_logits_are_those_of_the_classifier():
@@ -41,14 +42,44 @@ def test_logits_are_those_of_the_classifier():
     np.testing.assert_array_equal(logits, expected)
 
 
-def test_images_without_exactly_one_label_are_refused():
+def test_images_without_a_label_are_left_out_and_counted():
     artifact = color_artifact()
-    for data in (ColorDataset([UNLABELED]), ColorDataset([UNLABELED._replace(labels=(0, 1))])):
-        with (
-            pytest.raises(DataError, match="unlabeled has no label, or several"),
-            prepare_images(data, artifact.preprocessing, sha256=SHA256, labels=artifact.labels),
-        ):
-            pass
+    with (
+        pytest.warns(LevitWarning, match="^colors: 1 image has no label, and is left out$"),
+        prepare_images(
+            ColorDataset([UNLABELED]), artifact.preprocessing, sha256=SHA256, labels=artifact.labels
+        ) as images,
+    ):
+        assert len(images) == len(images.targets) == 10
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (ColorDataset([TWO_LABELS]), "^colors: two labels: more than one label: measuring accuracy needs"),
+        (ColorDataset([OUT_OF_RANGE]), "^colors: out of range: label 7 is none of 3 classes"),
+        (FlagDataset(), "^flags: its images have several labels each: give images with one label each"),
+        (ListedDataset([UNLABELED], ("red",)), "^listed has no images with a label"),
+        (ListedDataset([UNLABELED], ()), "^listed: no labels: put the images into one folder for each class"),
+    ],
+    ids=["several", "out of range", "multi-label", "unlabeled", "no classes"],
+)
+def test_images_that_accuracy_cannot_be_measured_on_are_refused(data, message):
+    artifact = color_artifact()
+    with (
+        pytest.raises(DataError, match=message),
+        prepare_images(data, artifact.preprocessing, sha256=SHA256, labels=artifact.labels),
+    ):
+        pass
+
+
+def test_classes_of_other_names_are_mapped():
+    classifier, artifact, data = color_classifier(), color_artifact(), ColorDataset()
+    data.classes = ("blue", "green", "crimson")
+    names = {"crimson": "red"}
+    with prepare_images(data, artifact.preprocessing, sha256=SHA256, labels=artifact.labels, class_map=names) as images:
+        accuracy = images.accuracy(classifier.engine, images.compute_logits(classifier.engine))
+    assert accuracy == levit.evaluate(classifier, ColorDataset()).accuracy
 
 
 def test_unreadable_images_are_named_and_empty_data_raises_an_error():

@@ -7,13 +7,13 @@ import pytest
 
 from levit.data.subsets import split_quantization_images
 from levit.errors import LevitWarning
-from levit.evaluation.evaluator import evaluate, evaluate_together
+from levit.evaluation.evaluator import evaluate
 from levit.evaluation.multi_label import evaluate_multi_label
 from levit.evaluation.rejection import find_rejection
 from levit.runtime.classifier import Classifier
-from levit.runtime.fake_engine import FakeEngine
 from levit.spec.artifact import Quantization, Rejection
 from tests.evaluation.color_data import ColorDataset, FlagDataset
+from tests.runtime.fake_engine import FakeEngine
 from tests.runtime.small_model import color_artifact, color_classifier
 
 
@@ -43,9 +43,12 @@ def test_images_that_set_the_ranges_are_left_out_without_being_named():
 
 
 def test_images_that_set_the_ranges_of_either_model_are_left_out_of_a_comparison():
-    models = [color_classifier(), quantized_on(ColorDataset(), 4), quantized_on(ColorDataset(), 2)]
-    evaluations = evaluate_together([(model, None) for model in models], ColorDataset())
-    assert [evaluation.num_excluded for evaluation in evaluations] == [4, 4, 4]
+    for counts in ((4, 2), (2, 4)):
+        first, second = (quantized_on(ColorDataset(), count) for count in counts)
+        evaluation = evaluate(first, ColorDataset(), compare=second)
+        assert (evaluation.num_excluded, evaluation.comparison.second.num_excluded) == (4, 4)
+    evaluation = evaluate(color_classifier(), ColorDataset(), compare=quantized_on(ColorDataset(), 3))
+    assert (evaluation.num_excluded, evaluation.comparison.second.num_excluded) == (3, 3)
 
 
 def test_a_data_set_of_another_hash_or_a_subset_is_evaluated_completely():

@@ -17,10 +17,11 @@ from levit.evaluation.rejection import (
 )
 from levit.evaluation.training_images import write_training_images
 from levit.runtime.classifier import Classifier
-from levit.runtime.fake_engine import FakeEngine
 from levit.runtime.scores import compute_scores
 from tests.data.datasets_on_disk import png
-from tests.evaluation.color_data import UNLABELED, ColorDataset, RedDataset
+from tests.data.listed_dataset import ListedDataset
+from tests.evaluation.color_data import UNLABELED, ColorDataset, FlagDataset, RedDataset
+from tests.runtime.fake_engine import FakeEngine
 from tests.runtime.small_model import color_artifact, color_classifier, uniform_image
 
 
@@ -143,9 +144,33 @@ def test_images_that_the_model_was_trained_on_are_counted(tmp_path, monkeypatch)
         find_rejection(color_classifier(), ColorDataset([LabeledImage(png(7), (0,), "seen")]))
 
 
-def test_images_without_a_label_are_refused():
-    with pytest.raises(DataError, match="colors: 1 image has no label"):
-        find_rejection(color_classifier(), ColorDataset([UNLABELED]))
+def test_images_without_a_label_are_left_out_and_counted():
+    with pytest.warns(LevitWarning, match="^colors: 2 images have no label, and are left out$"):
+        rejection = find_rejection(color_classifier(), ColorDataset([UNLABELED, UNLABELED]))
+    assert rejection == find_rejection(color_classifier(), ColorDataset())
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (FlagDataset(), "^flags: its images have several labels each: give images with one label each"),
+        (ListedDataset([UNLABELED], ("red",)), "^listed has no images with a label"),
+        (ListedDataset([UNLABELED], ()), "^listed: no labels: put the images into one folder for each class"),
+    ],
+    ids=["multi-label", "unlabeled", "no classes"],
+)
+def test_data_without_one_label_per_image_is_refused_before_it_is_classified(data, message):
+    with pytest.raises(DataError, match=message):
+        find_rejection(color_classifier(), data)
+
+
+def test_classes_of_other_names_are_mapped():
+    data = ColorDataset()
+    data.classes = ("blue", "green", "crimson")
+    with pytest.raises(DataError, match=r"the model has no label for 1 of 3 classes .*: give `class_map`"):
+        find_rejection(color_classifier(), data)
+    rejection = find_rejection(color_classifier(), data, class_map={"crimson": "red"})
+    assert rejection == find_rejection(color_classifier(), ColorDataset())
 
 
 @pytest.mark.parametrize(

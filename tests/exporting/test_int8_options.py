@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 import levit.exporting.export as export_module
-from levit.errors import DataError, ExportError
+from levit.errors import ConfigError, DataError
 from levit.evaluation import prepared_images
 from levit.exporting.export import export
 from levit.exporting.int8 import Candidate
@@ -19,20 +19,24 @@ from tests.conftest import EXAMPLES
     ("options", "message"),
     [
         ({"weights": "int8"}, "int8 requires quantization images: give `quantization_data`"),
-        ({"weights": "int4"}, "`weights` is 'int4': use one of fp32, fp16, int8"),
+        ({"weights": "int4"}, "^weights is 'int4': use one of fp32, fp16, int8"),
         (
             {"weights": "int8", "quantization_data": EXAMPLES, "quantization_images": 0},
-            "`quantization_images` is 0: use at least 1",
+            "^quantization_images is 0: use at least 1",
         ),
         ({"weights": "fp16", "quantization_data": "x"}, "do not apply to weights in fp16"),
         (
             {"weights": "int8", "quantization_data": EXAMPLES, "max_drop": 1.0},
-            "`max_drop` requires labeled images: give `evaluation`",
+            "^max_drop has no effect without `evaluation`: give labeled images",
+        ),
+        (
+            {"weights": "int8", "quantization_data": EXAMPLES, "class_map": {"cat": "tabby"}},
+            "^class_map has no effect without `evaluation`: give labeled images",
         ),
         *(
             (
                 {"weights": "int8", "quantization_data": EXAMPLES, "evaluation": EXAMPLES, "max_drop": max_drop},
-                f"`max_drop` is {max_drop:g}: use a finite number of at least 0",
+                f"^max_drop is {max_drop:g}: use a finite number of at least 0",
             )
             for max_drop in (np.nan, np.inf, -1)
         ),
@@ -40,12 +44,12 @@ from tests.conftest import EXAMPLES
     ids=str,
 )
 def test_options_that_exclude_each_other_are_errors(tmp_path, untrained, options, message):
-    with pytest.raises(ExportError, match=message):
+    with pytest.raises(ConfigError, match=message):
         export(untrained, tmp_path / "x.onnx", **options)
 
 
 def test_images_without_labels_are_refused_for_evaluation(tmp_path, untrained):
-    with pytest.raises(DataError, match=r"espresso\.jpg has no label, or several"):
+    with pytest.raises(DataError, match=r"^examples: no labels: put the images into one folder for each class"):
         export(untrained, tmp_path / "x.onnx", weights="int8", quantization_data=EXAMPLES, evaluation=EXAMPLES,
                quantization_images=2)  # fmt: skip
 

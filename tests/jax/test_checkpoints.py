@@ -47,10 +47,11 @@ def test_a_saved_network_is_the_one_that_was_loaded(tmp_path):
     assert_equal_weights(levit.read_checkpoint(file).weights, checkpoint.weights)
 
 
-def test_fields_that_are_not_the_defaults_are_saved_and_loaded(tmp_path):
+@pytest.mark.parametrize("problem", [{"is_multi_label": True}, {"problem_type": "regression"}], ids=str)
+def test_fields_that_are_not_the_defaults_are_saved_and_loaded(tmp_path, problem):
     checkpoint = replace(
-        random_checkpoint(small_architecture()), initializer_range=0.5, drop_path_rate=0.25, is_multi_label=True,
-        labels=tuple("abcde"),
+        random_checkpoint(small_architecture()), initializer_range=0.5, drop_path_rate=0.25, labels=tuple("abcde"),
+        distillation_type="soft", distillation_alpha=0.25, distillation_tau=3.0, **problem,
     )  # fmt: skip
     model = levit.jax.load(checkpoint)
     assert_equal(levit.jax.to_checkpoint(model), checkpoint)

@@ -13,8 +13,8 @@ from levit.deployment.reference import run_reference
 from levit.jax import LeViT, distillation_loss, from_checkpoint, load
 from levit.jax.checkpoints import WEIGHTS
 from levit.jax.layers import BatchNorm, Linear, Residual
+from levit.spec.network import weight_shapes
 from levit.spec.variants import VARIANTS
-from levit.spec.weight_shapes import weight_shapes
 from tests.architectures import small_architecture
 from tests.conftest import GOLDEN, agrees, random_checkpoint, relative
 

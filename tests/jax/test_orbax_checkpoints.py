@@ -1,5 +1,6 @@
 """Checkpoints of orbax."""
 
+import json
 import shutil
 
 import orbax.checkpoint as ocp
@@ -86,3 +87,12 @@ def test_other_folders_are_refused_in_one_line(content, tmp_path, saved):
     with pytest.raises(levit.CheckpointError, match=r"other is not a checkpoint of levit\.jax\.save_orbax") as error:
         levit.jax.load_orbax(folder)
     assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("value", [None, "", "none"])
+def test_a_damaged_description_is_refused_in_one_line(value, tmp_path, saved):
+    folder = shutil.copytree(saved[1], tmp_path / "damaged")
+    description = json.loads((folder / "levit" / "metadata").read_text(encoding="utf-8")) | {"drop_path_rate": value}
+    (folder / "levit" / "metadata").write_text(json.dumps(description), encoding="utf-8")
+    with pytest.raises(levit.CheckpointError, match=r"damaged is not a checkpoint of levit\.jax\.save_orbax"):
+        levit.jax.load_orbax(folder)

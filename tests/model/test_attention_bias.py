@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from levit.model.attention_bias import offset_table
-from levit.spec.blocks import AttentionBlock, encoder_blocks
+from levit.spec.network import attention_blocks
 from levit.spec.variants import VARIANTS
 
 
@@ -13,6 +13,5 @@ def test_offsets_of_subsampled_queries():
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_offsets_equal_those_of_the_specification(name):
-    for block in encoder_blocks(VARIANTS[name].architecture()):
-        if isinstance(block, AttentionBlock):
-            assert np.array_equal(offset_table(block.input_grid, block.stride), block.offset_table()), block.name
+    for block in attention_blocks(VARIANTS[name].architecture()):
+        assert np.array_equal(offset_table(block.input_grid, block.stride), block.offset_table()), block.name

@@ -5,8 +5,8 @@ import transformers
 
 import levit
 from levit import ConfigError, LevitConfig
+from levit.spec.network import count_parameters
 from levit.spec.variants import VARIANTS
-from levit.spec.weight_shapes import count_parameters
 
 DOCUMENTED = {
     "image_size": 224,

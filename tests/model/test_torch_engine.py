@@ -86,7 +86,7 @@ def test_a_classifier_uses_the_torch_engine(checkpoint):
 
 def test_unsupported_options_raise_an_engine_error(checkpoint, tmp_path):
     for options, message in (
-        ({"precision": "int8"}, "the torch engine does not support int8"),
+        ({"precision": "int8"}, "the torch engine does not support int8: export it in int8 with `levit export`"),
         ({"provider": "abacus"}, "torch has no device type 'abacus'"),
         ({"provider": "cuda:99"}, "torch device 'cuda:99' is not available"),
     ):

@@ -66,7 +66,8 @@ def test_a_parquet_file_with_other_columns_is_an_error(tmp_path):
 @pytest.mark.parametrize("features", [["text"], [1.5], [[1.5, 2.5]]])
 def test_features_of_another_type_are_an_error(tmp_path, features):
     table = pyarrow.table({"file": ["a.jpg"], "features": features})
-    metadata = {"levit": '{"model": "LeViT-128S", "sha256": null}'}
+    write_embeddings(EMBEDDINGS, tmp_path / "e.parquet")
+    metadata = pyarrow.parquet.read_schema(tmp_path / "e.parquet").metadata
     pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), tmp_path / "e.parquet")
     with pytest.raises(DataError, match="no file of embeddings"):
         read_embeddings(tmp_path / "e.parquet")
@@ -86,3 +87,10 @@ def test_the_name_is_checked_before_anything_is_computed(tmp_path, monkeypatch):
     check_suffix(tmp_path / "e.npz")
     with pytest.raises(ImportError, match=r'pip install "levit\[evaluation\]", or use \.npz'):
         check_suffix(tmp_path / "e.parquet")
+
+
+@pytest.mark.parametrize("name", ["features.npz", "features.parquet", "photos"])
+def test_a_folder_is_no_file_of_embeddings(tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(DataError, match=f"{name}: a folder, not a regular file: give a file"):
+        read_embeddings(tmp_path / name)

@@ -11,27 +11,12 @@ import pytest
 import levit
 from levit.data.labeled_images import LabeledImage
 from levit.errors import DataError
-from levit.evaluation.comparison import Comparison
-from levit.evaluation.evaluator import evaluate_together
 from levit.evaluation.multi_label import evaluate_multi_label
-from levit.evaluation.single_label_pass import Evaluation
-from levit.reporting.evaluation_output import evaluate_and_write, write_multi_label_evaluation
+from levit.reporting.evaluation_output import write_multi_label_evaluation
+from tests.data.datasets_on_disk import write_images
 from tests.evaluation.color_data import OUT_OF_RANGE, UNREADABLE, UNUSABLE, ColorDataset, FlagDataset, RedDataset
 from tests.evaluation.models import always_green_classifier, crane_classifier, multi_label_classifier
-from tests.runtime.small_model import color_classifier, uniform_image
-
-MODELS = {"colors": color_classifier, "green": always_green_classifier}
-
-
-def run(
-    folder: Path, data: ColorDataset, other_model: str | None = None, **options: str
-) -> tuple[Evaluation, Comparison | None]:
-    return evaluate_and_write(
-        lambda models: evaluate_together([(MODELS[name](), add) for name, add in models], data, **options),
-        "colors",
-        other_model,
-        folder,
-    )
+from tests.runtime.small_model import LABELS, color_classifier, uniform_image, write_checkpoint
 
 
 def read_json(file: Path) -> dict:
@@ -39,8 +24,8 @@ def read_json(file: Path) -> dict:
 
 
 def test_all_files_are_written_and_agree(tmp_path):
-    evaluation, comparison = run(tmp_path / "out", ColorDataset(UNUSABLE))
-    assert comparison is None
+    evaluation = levit.evaluate(color_classifier(), ColorDataset(UNUSABLE), out=tmp_path / "out")
+    assert evaluation.comparison is None
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "metrics.json", "report.html", "predictions.parquet", "mistakes.csv", "per_class.csv", "confusion.csv",
     }  # fmt: skip
@@ -59,7 +44,7 @@ def test_all_files_are_written_and_agree(tmp_path):
         assert list(csv.reader(stream))[2] == ["green", "0", "0", "3"]
 
 
-def test_the_function_writes_the_same_files_and_calls_back(tmp_path):
+def test_it_calls_back_for_each_image_and_writes_the_mistakes(tmp_path):
     called = []
     evaluation = levit.evaluate(
         color_classifier(),
@@ -75,23 +60,46 @@ def test_the_function_writes_the_same_files_and_calls_back(tmp_path):
 
 
 def test_means_are_over_the_classes_with_images(tmp_path):
-    run(tmp_path / "out", RedDataset())
+    levit.evaluate(color_classifier(), RedDataset(), out=tmp_path / "out")
     metrics = read_json(tmp_path / "out/metrics.json")
     assert [metrics[f"mean_{name}"] for name in ("recall", "precision", "f1")] == [1, 1, 1]
 
 
 def test_a_comparison_is_written(tmp_path):
-    _, comparison = run(tmp_path / "out", ColorDataset(), "green")
+    evaluation = levit.evaluate(
+        color_classifier(), ColorDataset(), out=tmp_path / "out", compare=always_green_classifier()
+    )
     values = read_json(tmp_path / "out/metrics.json")["comparison"]
     assert (values["model"], values["images"]["only_first"]) == ("colors", 7)
-    assert values["gain"]["value"] == comparison.gain.value == pytest.approx(-0.4)
+    assert values["gain"]["value"] == evaluation.comparison.gain.value == pytest.approx(-0.4)
     assert "-40.00 points" in (tmp_path / "out/report.html").read_text(encoding="utf-8")
+
+
+def test_models_are_compared_by_path_and_named_by_their_files(tmp_path):
+    file = levit.export(write_checkpoint(tmp_path / "fruit"), tmp_path / "fruit.onnx").path
+    data = write_images(tmp_path / "photos", *(f"{label}/1.png" for label in LABELS))
+    called = []
+    evaluation = levit.evaluate(
+        file, data, compare=tmp_path / "fruit", on_prediction=lambda item, *_: called.append(item.name)
+    )
+    comparison = evaluation.comparison
+    assert comparison.names == ("fruit (fruit.onnx)", "fruit (fruit)")
+    assert (comparison.agreement.value, comparison.gain.value) == (1, 0)
+    assert len(called) == evaluation.num_evaluated == comparison.second.num_evaluated == len(LABELS)
+
+
+@pytest.mark.parametrize("read", [levit.Classifier, levit.read_checkpoint, Path])
+def test_a_model_is_a_path_a_checkpoint_or_a_classifier(tmp_path, read):
+    model = read(write_checkpoint(tmp_path / "fruit"))
+    data = write_images(tmp_path / "photos", *(f"{label}/1.png" for label in LABELS))
+    assert levit.evaluate(model, data).num_evaluated == len(LABELS)
 
 
 def test_names_that_are_not_utf8_are_escaped(tmp_path):
     name = b"caf\xe9.png".decode(errors="surrogateescape")
     pixels = uniform_image(0, 255, 0)
-    run(tmp_path / "out", ColorDataset([LabeledImage(pixels, (0,), name), LabeledImage(b"no image", (0,), name)]))
+    data = ColorDataset([LabeledImage(pixels, (0,), name), LabeledImage(b"no image", (0,), name)])
+    levit.evaluate(color_classifier(), data, out=tmp_path / "out")
     rows = pyarrow.parquet.read_table(tmp_path / "out/predictions.parquet").to_pylist()
     assert rows[-1]["image"] == r"caf\udce9.png"
     assert read_json(tmp_path / "out/metrics.json")["images"]["bad"][0]["name"]

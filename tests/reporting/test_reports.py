@@ -7,7 +7,6 @@ import numpy as np
 
 from levit.data.duplicates import Duplicates
 from levit.data.labeled_images import LabeledImage
-from levit.evaluation.comparison import ComparisonAccumulator, RecordedPredictions
 from levit.evaluation.evaluator import evaluate
 from levit.evaluation.metrics import class_metrics
 from levit.evaluation.multi_label import evaluate_multi_label
@@ -55,11 +54,7 @@ def test_many_classes_are_drawn_as_a_picture():
 
 
 def test_no_sentence_and_no_table_is_without_content():
-    recorded = RecordedPredictions()
-    first = evaluate(color_classifier(), RedDataset(), on_prediction=recorded.add)
-    accumulator = ComparisonAccumulator(recorded)
-    second = evaluate(color_classifier(), RedDataset(), on_prediction=accumulator.add)
-    page = evaluation_report(first, accumulator.result(first, second))
+    page = evaluation_report(evaluate(color_classifier(), RedDataset(), compare=color_classifier()))
     assert "There are none." in page
     assert "No image is predicted correctly by only one of them." in page
     assert "<th>of the class</th>" not in page
@@ -140,11 +135,7 @@ def test_classes_without_images_are_left_out_of_the_table():
 
 
 def test_report_of_a_comparison_shows_the_disagreements():
-    recorded = RecordedPredictions()
-    first = evaluate(color_classifier(), ColorDataset(), on_prediction=recorded.add)
-    accumulator = ComparisonAccumulator(recorded)
-    second = evaluate(always_green_classifier(), ColorDataset(), on_prediction=accumulator.add)
-    page = evaluation_report(first, accumulator.result(first, second))
+    page = evaluation_report(evaluate(color_classifier(), ColorDataset(), compare=always_green_classifier()))
     assert "-40.00 points" in page
     assert page.count("<figure>") == 3 + 10
     assert "only colors (first)" in page

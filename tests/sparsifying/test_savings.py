@@ -2,7 +2,7 @@ import numpy as np
 
 from levit.checkpoints.attention_masks import mask_shapes
 from levit.sparsifying.savings import count_savings
-from levit.spec.blocks import count_flops, encoder_blocks
+from levit.spec.network import count_flops, encoder_blocks
 from levit.spec.variants import find_variant
 
 ARCHITECTURE = find_variant("levit-128s").architecture()

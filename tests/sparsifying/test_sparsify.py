@@ -214,7 +214,7 @@ def test_a_network_without_a_head_is_refused(photos, tmp_path):
 
 
 def test_images_without_labels_are_refused_for_the_accuracy(checkpoint, photos, tmp_path):
-    with pytest.raises(levit.DataError, match=r"0\.png has no label, or several: measuring accuracy"):
+    with pytest.raises(levit.DataError, match=r"^LABEL_0: no labels: put the images into one"):
         levit.sparsify(checkpoint, photos, tmp_path / "out", sparsity=0.5, images=1, evaluation=photos / "LABEL_0")
     assert not (tmp_path / "out").exists()
 
@@ -229,6 +229,7 @@ def test_images_without_labels_are_refused_for_the_accuracy(checkpoint, photos, 
         ({"sparsity": 0.99}, "sparsity is 0.99, but one key for each query leaves a sparsity of 0.9"),
         ({"sparsity": 0.5, "images": 0}, "images is 0: use at least 1"),
         ({"sparsity": 0.5, "fine_tuned": "run"}, "fine_tuned has no effect without `evaluation`"),
+        ({"sparsity": 0.5, "class_map": {"a": "b"}}, "class_map has no effect without `evaluation`"),
         ({"sparsity": 0.5, "polarize": 2}, "polarize is 2: use a number from 0 to 1"),
     ],
 )

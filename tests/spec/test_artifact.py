@@ -51,12 +51,6 @@ def test_accuracies_and_rates_are_fractions_in_the_metadata_too():
     assert Artifact.from_metadata(artifact.to_metadata()) == artifact
 
 
-def test_metadata_without_is_multi_label_mean_one_label_per_image():
-    metadata = ARTIFACT.to_metadata()
-    del metadata["levit.is_multi_label"]
-    assert Artifact.from_metadata(metadata) == ARTIFACT
-
-
 def test_metadata_are_readable_text():
     metadata = ARTIFACT.to_metadata()
     assert all(isinstance(value, str) for value in metadata.values())
@@ -68,6 +62,8 @@ def test_metadata_are_readable_text():
     [
         ({"levit.format_version": None}, "not exported by levit"),
         ({"levit.format_version": "99"}, "pip install --upgrade levit"),
+        ({"levit.format_version": "1"}, "damaged"),
+        ({"levit.is_multi_label": None}, "damaged"),
         ({"levit.labels": None}, "damaged"),
         ({"levit.architecture": "[]"}, "damaged"),
         ({"levit.labels": "[oops"}, "damaged"),
@@ -110,28 +106,6 @@ def read_with(name, value):
 def test_records_with_valid_values_are_read():
     assert read_with("rejection", REJECTION).rejection.coverage == 0.9
     assert read_with("quantization", QUANTIZATION | {"fp32": MEASURED}).quantization.fp32.top1 == 0.4
-
-
-@pytest.mark.parametrize("float_layers", [[], ["stem"]])
-def test_records_of_format_1_which_are_in_per_cent_are_read(float_layers):
-    accuracy = MEASURED | {"top1": 40, "top5": 70}
-    quantization = {"agreement": 99, "float_layers": float_layers, "fp32": accuracy}
-    records = {
-        "format_version": 1,
-        "accuracy": accuracy,
-        "rejection": REJECTION | {"coverage": 90, "precision": 80},
-        "quantization": QUANTIZATION | quantization,
-    }
-    for name in ("rejection", "quantization"):
-        del records[name]["is_in_sample"]
-    metadata = ARTIFACT.to_metadata() | {f"levit.{name}": json.dumps(value) for name, value in records.items()}
-    artifact = Artifact.from_metadata(metadata)
-    assert artifact.accuracy == artifact.quantization.fp32 == Accuracy(**MEASURED)
-    assert artifact.rejection == Rejection(**(REJECTION | {"is_in_sample": True}))
-    assert (artifact.quantization.agreement, artifact.quantization.is_in_sample) == (0.99, bool(float_layers))
-    without_evaluation = metadata | {"levit.quantization": json.dumps(records["quantization"] | {"fp32": None})}
-    assert Artifact.from_metadata(without_evaluation).quantization.is_in_sample
-    assert Artifact.from_metadata(artifact.to_metadata()) == artifact
 
 
 def test_the_embedded_model_has_its_accuracy_threshold_and_quantization_inside():

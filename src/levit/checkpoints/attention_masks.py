@@ -17,16 +17,12 @@ from levit.checkpoints.weight_files import read_weight_file
 from levit.errors import CheckpointError
 from levit.files import write_bytes
 from levit.spec.architecture import Architecture
-from levit.spec.blocks import MASK, AttentionBlock, Shapes, encoder_blocks
+from levit.spec.blocks import MASK, Shapes
+from levit.spec.network import attention_blocks
 
 MASKS_FILE = "masks.safetensors"
 
 Masks = dict[str, NDArray[np.bool_]]
-
-
-def attention_blocks(architecture: Architecture) -> list[AttentionBlock]:
-    """All attention blocks of a network, in order."""
-    return [block for block in encoder_blocks(architecture) if isinstance(block, AttentionBlock)]
 
 
 def mask_shapes(architecture: Architecture) -> Shapes:

@@ -9,17 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from levit.errors import CheckpointError
+from levit.errors import CheckpointError, first_few
 from levit.spec.architecture import Architecture
 from levit.spec.artifact import Artifact, Source
 from levit.spec.blocks import MASK
 from levit.spec.distillation import DISTILLATION_DEFAULTS
+from levit.spec.network import is_statistic, weight_shapes
 from levit.spec.preprocessing import Preprocessing
-from levit.spec.weight_shapes import is_statistic, weight_shapes
 
 Weights = dict[str, NDArray[Any]]
-
-_MAX_KEYS_IN_ERRORS = 3  # of each kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +26,7 @@ class Checkpoint:
 
     Attributes:
         weights: canonical name -> array, float32 or float64; `num_batches_tracked` is int64, an attention mask is bool.
-            The names and shapes are those of `levit.spec.weight_shapes.weight_shapes`.
+            The names and shapes are those of `levit.spec.network.weight_shapes`.
         architecture: hyperparameters of the network.
         labels: class names, in the order of the logits; see `levit.spec.labels.default_labels` for files without names.
         preprocessing: preprocessing of images.
@@ -133,10 +131,6 @@ def check_weights(weights: Weights, architecture: Architecture, name: str) -> No
 
 def _check_none(problems: Mapping[str, list[str]], name: str) -> None:
     """Check that no weight has one of the problems."""
-    summary = "; ".join(f"{len(keys)} {problem} ({_shorten(keys)})" for problem, keys in problems.items() if keys)
+    summary = "; ".join(f"{len(keys)} {problem} ({first_few(keys)})" for problem, keys in problems.items() if keys)
     if summary:
         raise CheckpointError(f"the weights do not fit the configuration: {summary}", source=name)
-
-
-def _shorten(keys: list[str]) -> str:
-    return ", ".join(keys[:_MAX_KEYS_IN_ERRORS]) + (", …" if len(keys) > _MAX_KEYS_IN_ERRORS else "")

@@ -7,9 +7,7 @@ from dataclasses import dataclass, replace
 
 from levit.checkpoints.dialects import DIALECTS, OFFSETS, TRANSFORMERS, Dialect, is_linear, is_optional
 from levit.checkpoints.key_translation import find_blocks, translate_keys
-from levit.errors import CheckpointError
-
-_MAX_KEYS_IN_ERRORS = 3
+from levit.errors import CheckpointError, first_few
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +37,8 @@ class DetectedDialect:
             CheckpointError: the reason counts the missing keys and names the first ones.
         """
         if self.missing:
-            count, examples = len(self.missing), ", ".join(self.missing[:_MAX_KEYS_IN_ERRORS])
-            ellipsis = ", …" if count > _MAX_KEYS_IN_ERRORS else ""
             raise CheckpointError(
-                f"an incomplete LeViT of {self.dialect.name}, {count} missing ({examples}{ellipsis})",
+                f"an incomplete LeViT of {self.dialect.name}, {len(self.missing)} missing ({first_few(self.missing)})",
                 source=name,
                 hint="download the file again, or save all weights",
             )
@@ -66,7 +62,7 @@ def detect_dialect(shapes: Mapping[str, tuple[int, ...]], name: str) -> Detected
             if len(names) > len(best_names) and _is_compatible(variant, shapes, names):
                 best, best_names = variant, names
     if best is None:
-        examples = ", ".join(sorted(shapes)[:_MAX_KEYS_IN_ERRORS]) or "none at all"
+        examples = first_few(sorted(shapes)) or "none at all"
         known = ", ".join(dialect.name for dialect in DIALECTS)
         raise CheckpointError(f"not the keys of a LeViT (known: {known}); it has {examples}", source=name)
     return DetectedDialect(

@@ -31,7 +31,7 @@ class AutoencoderNames:
         linear: weight of the layer of queries, keys and values.
         norm: its batch norm.
         projection: weight of the output projection.
-        encoder: an encoder, with `{letter}` for "q" or "k" and `{name}` for "query" or "key".
+        encoder: an encoder, with `{letter}` for "q" or "k" and `{word}` for "query" or "key".
         decoder: a decoder, likewise.
     """
 

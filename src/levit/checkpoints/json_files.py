@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from levit.checkpoints.regular_files import check_regular_file
 from levit.errors import CheckpointError, first_line
+from levit.files import check_regular_file
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def read_json(file: Path) -> dict[str, Any]:
     """
     if not file.exists():
         return {}
-    check_regular_file(file)
+    check_regular_file(file, CheckpointError)
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

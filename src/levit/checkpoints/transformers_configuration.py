@@ -11,6 +11,7 @@ from levit.checkpoints.image_processor_types import ImageProcessorType, image_pr
 from levit.checkpoints.training_fields import MULTI_LABEL as MULTI_LABEL
 from levit.errors import ConfigError, LevitWarning
 from levit.spec.architecture import Architecture, Downsample, Grid
+from levit.spec.architecture_fields import STAGE_FIELDS
 from levit.spec.distillation import DISTILLATION_DEFAULTS
 from levit.spec.field_values import check_flag, check_integer, check_number, is_integer, is_number, plain, shown
 from levit.spec.labels import default_labels
@@ -40,8 +41,7 @@ EXTENDED_FIELDS: dict[str, Any] = {
     "has_attention_masks": False,
 }
 
-_SCALAR_FIELDS = ("num_channels", "kernel_size", "stride", "padding", "patch_size", "activation", *EXTENDED_FIELDS)
-STAGE_FIELDS = ("hidden_sizes", "num_attention_heads", "depths", "key_dim", "mlp_ratio", "attention_ratio")
+SCALAR_FIELDS = ("num_channels", "kernel_size", "stride", "padding", "patch_size", "activation", *EXTENDED_FIELDS)
 
 
 def architecture_from_config(config: JsonObject, *, num_classifiers: int) -> Architecture:
@@ -55,7 +55,7 @@ def architecture_from_config(config: JsonObject, *, num_classifiers: int) -> Arc
         ConfigError: a field is invalid.
     """
     config = {FIELD_ALIASES.get(name, name): plain(value) for name, value in config.items()}
-    values: dict[str, Any] = {name: config[name] for name in _SCALAR_FIELDS if name in config}
+    values: dict[str, Any] = {name: config[name] for name in SCALAR_FIELDS if name in config}
     values |= {name: _stage_values(name, config[name]) for name in STAGE_FIELDS if name in config}
     if isinstance(values.get("patch_size"), list | tuple):
         values["patch_size"] = _equal_patch_size(values["patch_size"])
@@ -73,7 +73,7 @@ def config_from_architecture(architecture: Architecture) -> dict[str, Any]:
     `num_labels` replaces the labels, which the file contains as `id2label`.
     """
     height, width = architecture.image_height_width
-    values: dict[str, Any] = {name: getattr(architecture, name) for name in _SCALAR_FIELDS}
+    values: dict[str, Any] = {name: getattr(architecture, name) for name in SCALAR_FIELDS}
     values |= {name: list(getattr(architecture, name)) for name in STAGE_FIELDS}
     values |= {name: list(value) for name, value in values.items() if isinstance(value, tuple)}
     values["image_size"] = height if height == width else [height, width]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from levit.errors import CheckpointError
+from levit.errors import CheckpointError, first_few
 from levit.spec.architecture import Architecture
 
 _STEM_CHANNELS = (32, 64, 128)
-_MAX_DIFFERENCES = 3  # in an error
 
 
 def check_vit_pytorch(architecture: Architecture, library: str, name: str, *, is_flax: bool = False) -> None:
@@ -28,12 +27,8 @@ def check_vit_pytorch(architecture: Architecture, library: str, name: str, *, is
         if is_other
     ]
     if differences:
-        summary = "; ".join(differences[:_MAX_DIFFERENCES]) + ("; …" if len(differences) > _MAX_DIFFERENCES else "")
-        raise CheckpointError(
-            f"{library} has another network under the name LeViT: {summary}",
-            source=name,
-            hint="use another format",
-        )
+        reason = f"{library} has another network under the name LeViT: {first_few(differences, separator='; ')}"
+        raise CheckpointError(reason, source=name, hint="use another format")
 
 
 def _layers(a: Architecture, is_flax: bool) -> list[tuple[bool, str]]:

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from levit.checkpoints.checkpoint import Weights
 from levit.checkpoints.dialects import BATCH_COUNT, VIT_PYTORCH
-from levit.errors import CheckpointError
+from levit.errors import CheckpointError, first_few
 from levit.spec.architecture import Architecture
-from levit.spec.blocks import AttentionBlock, encoder_blocks
+from levit.spec.blocks import AttentionBlock
 from levit.spec.layer_shapes import BATCH_NORM_TENSORS
+from levit.spec.network import attention_blocks
 
 # Canonical name of a head -> key; the distillation head comes first in a state dict.
 HEADS = {"classifier_distill": "distill_head", "classifier": "mlp_head"}
@@ -71,7 +72,7 @@ def from_vit_pytorch(
     except (ValueError, IndexError, ZeroDivisionError) as error:
         raise CheckpointError(f"not the weights of a LeViT of {library} ({error})", source=name) from None
     if rest:
-        examples = ", ".join(sorted((keys or {}).get(key, key) for key in rest)[:3])
+        examples = first_few(sorted((keys or {}).get(key, key) for key in rest))
         raise CheckpointError(f"{len(rest)} unexpected weights ({examples}), {library}", source=name)
     _check_heads(weights, name)
     return weights
@@ -98,7 +99,7 @@ def to_vit_pytorch(weights: Mapping[str, Array], architecture: Architecture) -> 
     for index in range(_STEM_LAYERS):
         for tensor in ("weight", "bias"):
             arrays[f"conv_embedding.{index}.{tensor}"] = weights[f"{_stem_key(index)}.{tensor}"]
-    blocks = {block.key: block for block in encoder_blocks(architecture) if isinstance(block, AttentionBlock)}
+    blocks = {block.key: block for block in attention_blocks(architecture)}
     for pair in _block_pairs(architecture.depths):
         arrays |= _write_attention(weights, pair, blocks[pair.attention])
         for layer, tensor in _mlp_tensors():

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levit.checkpoints.attention_masks import Masks, check_masks
-from levit.checkpoints.regular_files import check_regular_file
 from levit.errors import CheckpointError, first_line
-from levit.files import replacing
+from levit.files import check_regular_file, replacing
 from levit.spec.architecture import Architecture
-from levit.spec.blocks import MASK, AttentionBlock, stage_blocks
+from levit.spec.blocks import MASK, AttentionBlock
+from levit.spec.network import stage_blocks
 
 
 def read_vitcod_masks(folder: str | PathLike[str], architecture: Architecture) -> Masks:
@@ -78,7 +78,7 @@ def _files(architecture: Architecture) -> dict[str, list[AttentionBlock]]:
 
 
 def _read(file: Path) -> NDArray[np.bool_]:
-    check_regular_file(file)
+    check_regular_file(file, CheckpointError)
     try:
         array = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError, MemoryError, OverflowError) as error:

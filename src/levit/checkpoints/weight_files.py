@@ -15,11 +15,11 @@ from levit.checkpoints.flax_files import SUFFIX as FLAX_SUFFIX
 from levit.checkpoints.flax_files import read_flax
 from levit.checkpoints.mindspore_files import is_mindspore, read_mindspore
 from levit.checkpoints.pickles import read_pickle
-from levit.checkpoints.regular_files import check_regular_file
 from levit.checkpoints.stored_sizes import check_tensor_sizes
 from levit.checkpoints.weight_names import PICKLE_SUFFIXES, is_pickle
 from levit.checkpoints.weight_selection import class_names, select_weights
 from levit.errors import CheckpointError, first_line
+from levit.files import check_regular_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ def read_weight_file(file: Path, *, use_ema: bool = False) -> StoredWeights:
         CheckpointError: the file is damaged, encrypted, of another format, not a regular file, or contains code; or its
             weights would need much more memory than the file.
     """
-    check_regular_file(file)
+    check_regular_file(file, CheckpointError)
     if file.suffix == ".safetensors":
         content: Any = _read_safetensors(file)
     elif is_mindspore(file):

@@ -8,9 +8,9 @@ from os import PathLike, fspath
 from pathlib import Path
 
 from levit.checkpoints.cache import cache_folder
-from levit.checkpoints.regular_files import check_regular_file
 from levit.checkpoints.weight_names import SAFETENSORS_FILE, WEIGHT_FILES, is_weight_file, list_some
 from levit.errors import CheckpointError
+from levit.files import check_regular_file
 
 # Published names. The last eight digits in the name of a file are the first ones of the SHA-256 of its content.
 HUB_NAMES = {
@@ -56,7 +56,7 @@ def find_weights(path_or_id: str | PathLike[str], *, revision: str | None = None
     if _exists(path):
         check_no_revision(revision, name, "a local file or folder")
         file = _find_in_folder(path) if path.is_dir() else path
-        check_regular_file(file)
+        check_regular_file(file, CheckpointError)
         return file
     if name == EMBEDDED_WEIGHTS:
         check_no_revision(revision, name, "a model inside the package")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from levit.errors import first_few
+
 SAFETENSORS_FILE = "model.safetensors"
 PICKLE_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".pth.tar")  # of files that torch writes
 WEIGHT_FILES = (SAFETENSORS_FILE, "pytorch_model.bin")  # in order of preference
-
-_MAX_NAMES_IN_ERRORS = 5
 
 
 def is_pickle(path: Path) -> bool:
@@ -24,6 +24,4 @@ def is_weight_file(name: str) -> bool:
 
 def list_some(names: Sequence[str]) -> str:
     """Content of a folder for an error message: the first names."""
-    if not names:
-        return "which is empty"
-    return f"only {', '.join(names[:_MAX_NAMES_IN_ERRORS])}{', …' if len(names) > _MAX_NAMES_IN_ERRORS else ''}"
+    return f"only {first_few(names, 5)}" if names else "which is empty"

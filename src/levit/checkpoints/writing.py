@@ -33,9 +33,8 @@ from levit.checkpoints.weight_names import SAFETENSORS_FILE, WEIGHT_FILES, is_pi
 from levit.errors import CheckpointError
 from levit.files import updating_folder
 from levit.spec.architecture import Grid
-from levit.spec.blocks import AttentionBlock, all_blocks
+from levit.spec.network import attention_blocks, weight_shapes
 from levit.spec.preprocessing import Preprocessing
-from levit.spec.weight_shapes import weight_shapes
 
 _DIALECTS = {dialect.name: dialect for dialect in (*WRITABLE, VIT_PYTORCH, FLAX)}
 _FOLDER_DIALECTS = ("transformers", "timm", "timm-conv")  # a folder with a configuration; other dialects are one file
@@ -163,8 +162,7 @@ def _offset_tables(checkpoint: Checkpoint) -> Weights:
     """Canonical name of each attention's biases -> its offset table [queries, keys], int64."""
     return {
         f"{block.key}.{BIASES}": np.array(block.offset_table(), np.int64)
-        for block in all_blocks(checkpoint.architecture)
-        if isinstance(block, AttentionBlock)
+        for block in attention_blocks(checkpoint.architecture)
     }
 
 

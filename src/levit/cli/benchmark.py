@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from levit.cli.engine_options import JsonOption, ThreadsOption, named_model
+from levit.cli.shared_options import JsonOption, ThreadsOption, named_model
 from levit.errors import printable
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _speed_table(report: BenchmarkReport) -> Table:
             f"{result.images_per_second:,.0f}",
             f"{1e3 * result.latency_p50:.2f}",
             f"{1e3 * result.latency_p95:.2f}",
-            f"{100 * result.peak_share:.0f} %",
+            "unknown" if result.peak_share is None else f"{100 * result.peak_share:.0f} %",
         )
         for result in report.results
     ]
@@ -152,5 +152,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 
 
 def _format_peaks(report: BenchmarkReport) -> str:
+    if not report.peaks:
+        return "unknown: it is measured with OpenVINO, which is not installed"
     rates = ", ".join(f"{peak:,.0f} in {precision}" for precision, peak in report.peaks.items())
     return f"{rates} (1e9 multiply-adds per second in large matrix products)"

@@ -7,8 +7,14 @@ from typing import Annotated
 
 import typer
 
-from levit.cli.engine_options import JsonOption
-from levit.cli.evaluate import AllowOutsideOption, SkipOption
+from levit.cli.shared_options import (
+    AllowOutsideOption,
+    ClassMapOption,
+    JsonOption,
+    SkipOption,
+    SplitOption,
+    read_class_map,
+)
 
 
 def calibrate(
@@ -26,9 +32,8 @@ def calibrate(
     target_precision: Annotated[
         float | None, typer.Option(help="Instead of --coverage: required precision of the kept predictions.")
     ] = None,
-    split: Annotated[
-        str | None, typer.Option(help="Split of the data: validation, test or train; default: the first that exists.")
-    ] = None,
+    split: SplitOption = None,
+    class_map: ClassMapOption = None,
     quantization_images: SkipOption = None,
     allow_outside: AllowOutsideOption = False,
     as_json: JsonOption = False,
@@ -48,6 +53,7 @@ def calibrate(
         coverage=coverage,
         target_precision=target_precision,
         quantization_images=quantization_images,
+        class_map=read_class_map(class_map),
         allow_outside=allow_outside,
     )
     if as_json:

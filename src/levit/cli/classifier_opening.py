@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from levit.cli.engine_options import Engine, Precision, Preprocessing
 from levit.errors import printable
+from levit.spec.choices import EngineName, Precision, PreprocessingMode
 
 if TYPE_CHECKING:
     from levit.runtime.classifier import Classifier
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 def open_classifier(
     model: str | None,
     revision: str | None,
-    engine: Engine,
+    engine: EngineName,
     precision: Precision,
     provider: str | None,
-    preprocessing: Preprocessing,
+    preprocessing: PreprocessingMode,
     max_pixels: int | None,
     threads: int | None,
     *,
@@ -36,16 +36,22 @@ def open_classifier(
 
 
 def classifier_options(
-    engine: Engine,
+    engine: EngineName,
     precision: Precision,
     provider: str | None,
-    preprocessing: Preprocessing,
+    preprocessing: PreprocessingMode,
     max_pixels: int | None,
     threads: int | None,
 ) -> dict[str, Any]:
     """Arguments of `levit.Classifier` by the options of a command."""
-    values = {"engine": engine.value, "precision": precision.value, "preprocessing": preprocessing.value}
-    return values | {"provider": provider, "max_pixels": raise_pillow_limit(max_pixels), "threads": threads}
+    return {
+        "engine": engine,
+        "precision": precision,
+        "provider": provider,
+        "preprocessing": preprocessing,
+        "max_pixels": raise_pillow_limit(max_pixels),
+        "threads": threads,
+    }
 
 
 def raise_pillow_limit(max_pixels: int | None) -> int:

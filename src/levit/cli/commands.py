@@ -3,41 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
 
 import typer
-
-from levit.cli.renamed_options import renamed_options
 
 
 @dataclass(frozen=True)
 class Command:
-    """Where the function of a command is, and the settings with which typer registers it.
+    """Where the function of a command is.
 
     Attributes:
         module: name of the module in `levit.cli`.
         function: name of the function; None for that of the module.
-        settings: keyword arguments of `typer.Typer.command`.
+        help: text in place of the function's docstring.
     """
 
     module: str
     function: str | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    help: str | None = None
 
     def load(self) -> Callable[..., None]:
         """Import the module, and return the function."""
         function: Callable[..., None] = getattr(import_module(f"levit.cli.{self.module}"), self.function or self.module)
         return function
 
-
-_EXPORT_OPTIONS = {
-    "size": "image-size",
-    "precision": "weights",
-    "calibration": "quantization-data",
-    "calibration-images": "quantization-images",
-}
 
 COMMANDS: Mapping[str, Command] = {
     "predict": Command("predict"),
@@ -48,16 +38,14 @@ COMMANDS: Mapping[str, Command] = {
     "info": Command("info"),
     "models": Command("models"),
     "convert": Command("convert"),
-    "export": Command("export", settings={"context_settings": renamed_options(_EXPORT_OPTIONS)}),
+    "export": Command("export"),
     "data": Command("data"),
     "split": Command("split"),
     "evaluate": Command("evaluate"),
-    "val": Command("evaluate", settings={"help": "Alias of evaluate."}),
+    "val": Command("evaluate", help="Alias of evaluate."),
     "train": Command("train"),
     "sparsify": Command("sparsify"),
-    "calibrate": Command(
-        "calibrate", settings={"context_settings": renamed_options({"precision": "target-precision"})}
-    ),
+    "calibrate": Command("calibrate"),
     "benchmark": Command("benchmark"),
     "serve": Command("serve"),
 }
@@ -78,4 +66,4 @@ def add_commands(app: typer.Typer, names: Iterable[str]) -> None:
     """
     for name in names:
         command = COMMANDS[name]
-        app.command(name, **command.settings)(command.load())
+        app.command(name, help=command.help)(command.load())

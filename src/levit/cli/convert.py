@@ -2,39 +2,14 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from levit.cli.engine_options import JsonOption, RevisionOption
 from levit.cli.image_size import ImageSize, parse_image_size
+from levit.cli.shared_options import JsonOption, RevisionOption
 from levit.errors import printable
-
-
-class Activation(StrEnum):
-    """Activation of the network."""
-
-    HARDSWISH = "hardswish"
-    SILU = "silu"
-    GELU = "gelu"
-    GELU_TANH = "gelu_tanh"
-
-
-class Dialect(StrEnum):
-    """Library whose key names and files are written."""
-
-    TRANSFORMERS = "transformers"
-    TIMM = "timm"
-    TIMM_CONV = "timm-conv"
-    FACEBOOK = "facebook"
-    FACEBOOK_CONV = "facebook-conv"
-    MMPRETRAIN = "mmpretrain"
-    MINDSPORE = "mindspore"
-    MINDSPORE_PLAIN = "mindspore-plain"
-    VIT_PYTORCH = "vit-pytorch"
-    FLAX = "flax"
-
+from levit.spec.choices import Activation, WritableDialect
 
 SourceArgument = Annotated[
     str, typer.Argument(metavar="SRC", help="A folder, a file, or a name such as facebook/levit-128S.")
@@ -47,7 +22,7 @@ TargetArgument = Annotated[
         "(Flax).",
     ),
 ]
-DialectOption = Annotated[Dialect, typer.Option(help="Library to convert to.")]
+DialectOption = Annotated[WritableDialect, typer.Option(help="Library to convert to.")]
 ActivationOption = Annotated[
     Activation | None,
     typer.Option(
@@ -85,13 +60,13 @@ def convert(
     path = convert_checkpoint(
         source,
         target,
-        to=to.value,
-        activation=activation and activation.value,
+        to=to,
+        activation=activation,
         image_size=image_size,
         revision=revision,
         use_ema=use_ema,
     )
     if as_json:
-        print_json({"path": str(path), "dialect": to.value})
+        print_json({"path": str(path), "dialect": to})
     else:
         typer.echo(printable(str(path)))

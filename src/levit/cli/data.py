@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from levit.cli.engine_options import ThreadsOption
-from levit.cli.evaluate import AllowOutsideOption
+from levit.cli.shared_options import AllowOutsideOption, ThreadsOption
 
 if TYPE_CHECKING:
     from levit.data.inspection import SplitSummary

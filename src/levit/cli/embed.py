@@ -7,35 +7,33 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from levit.cli.classifier_opening import open_classifier, raise_pillow_limit, skip_model_converter
-from levit.cli.engine_options import (
+from levit.cli.inputs import ImageInput, MissingInput, iterate_inputs
+from levit.cli.shared_options import (
     BatchSizeOption,
-    Engine,
     EngineOption,
     JsonLinesOption,
     JsonOption,
     MaxPixelsOption,
     ModelOption,
     PathsArgument,
-    Precision,
     PrecisionOption,
-    Preprocessing,
     PreprocessingOption,
     ProviderOption,
     RevisionOption,
     ThreadsOption,
 )
-from levit.cli.inputs import ImageInput, MissingInput, iterate_inputs
 from levit.cli.skipped_files import SkippedFileCounter
 from levit.errors import printable
 
 if TYPE_CHECKING:
     from levit.reporting.embeddings_file import Embeddings
     from levit.runtime.classifier import Classifier
+    from levit.spec.choices import Precision
 
 OutOption = Annotated[
     str, typer.Option("--out", "-o", metavar="FILE", help="File to write: .parquet, or .npz of NumPy.")
@@ -51,10 +49,10 @@ def embed(
     model: ModelOption = None,
     revision: RevisionOption = None,
     batch_size: BatchSizeOption = 16,
-    precision: PrecisionOption = Precision.AUTO,
-    engine: EngineOption = Engine.AUTO,
+    precision: PrecisionOption = "auto",
+    engine: EngineOption = "auto",
     provider: ProviderOption = None,
-    preprocessing: PreprocessingOption = Preprocessing.FAST,
+    preprocessing: PreprocessingOption = "fast",
     max_pixels: MaxPixelsOption = None,
     threads: ThreadsOption = None,
     as_json: JsonOption = False,
@@ -74,8 +72,9 @@ def embed(
     if not embeddings.files:
         raise DataError("is not written, because no image could be read", source=out, hint="give images or folders")
     used = classifier.feature_engine
-    precision = Precision(used.precision) if precision is Precision.AUTO else precision
-    embeddings = replace(embeddings, engine=used.name, precision=precision.value, preprocessing=preprocessing.value)
+    if precision == "auto":
+        precision = cast("Precision", used.precision)
+    embeddings = replace(embeddings, engine=used.name, precision=precision, preprocessing=preprocessing)
     write_embeddings(embeddings, Path(out))
     shape = " x ".join(f"{size:,}" for size in embeddings.features.shape)
     get_logger().info("%s", printable(f"{out}: {shape} features of {embeddings.model}"))

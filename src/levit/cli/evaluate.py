@@ -2,55 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from levit.cli.engine_options import (
+from levit.cli.shared_options import (
+    AllowOutsideOption,
     BatchSizeOption,
-    Engine,
+    ClassMapOption,
     EngineOption,
     JsonOption,
     MaxPixelsOption,
-    Precision,
     PrecisionOption,
-    Preprocessing,
     PreprocessingOption,
     ProviderOption,
     RevisionOption,
+    SkipOption,
+    SplitOption,
     ThreadsOption,
+    read_class_map,
 )
+from levit.spec.choices import OnBadImage
 
 if TYPE_CHECKING:
     from levit.data.duplicates import Duplicates
     from levit.data.labeled_images import LabeledDataset
     from levit.data.read_once import ReadOnceDataset
-    from levit.evaluation.comparison import Comparison
     from levit.evaluation.multi_label import MultiLabelEvaluation
-    from levit.evaluation.single_label_pass import Evaluation, OnPrediction
+    from levit.evaluation.single_label_pass import Evaluation
     from levit.runtime.classifier import Classifier
 
-
-class OnBadImage(StrEnum):
-    """Handling of images that cannot be evaluated."""
-
-    SKIP = "skip"
-    FAIL = "fail"
-
+_Evaluation = TypeVar("_Evaluation", "Evaluation", "MultiLabelEvaluation")
 
 ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="Exported file, checkpoint or model name; -: the embedded model.")
 ]
 DataArgument = Annotated[
-    str, typer.Argument(metavar="DATA", help="Labeled images: a folder, a parquet file, or a list of files.")
-]
-SplitOption = Annotated[
-    str | None, typer.Option(help="Split of the data: validation, test or train; default: the first that exists.")
+    str, typer.Argument(metavar="DATA", help="Labeled images: a folder, a table, a parquet file, or a list of files.")
 ]
 OutOption = Annotated[
     str | None,
@@ -58,23 +50,11 @@ OutOption = Annotated[
         "--out", "-o", metavar="DIR", help="Write report.html, metrics.json, tables and predictions to a folder."
     ),
 ]
-ClassMapOption = Annotated[
-    str | None,
-    typer.Option(metavar="FILE.json", help="JSON file that maps class names of the data to labels of the model."),
-]
 DataClassesOnlyOption = Annotated[
     bool, typer.Option("--data-classes-only", help="Predict only classes that occur in the data.")
 ]
 OnBadImageOption = Annotated[
     OnBadImage, typer.Option(help="Count and name images that cannot be evaluated, or fail at the first.")
-]
-SkipOption = Annotated[
-    int | None,
-    typer.Option(
-        "--skip",
-        min=0,
-        help="Number of quantization images to exclude; default: read from the model if it was quantized on this data.",
-    ),
 ]
 CompareOption = Annotated[
     str | None, typer.Option(metavar="MODEL", help="Evaluate a second model and show where the two differ.")
@@ -85,9 +65,6 @@ SaveAccuracyOption = Annotated[
 DuplicatesOption = Annotated[
     bool, typer.Option("--duplicates/--no-duplicates", help="Look for duplicate images, also in the other splits.")
 ]
-AllowOutsideOption = Annotated[
-    bool, typer.Option("--allow-outside", help="Read images outside the folder of the data, where a table names them.")
-]
 
 
 def evaluate(
@@ -97,12 +74,12 @@ def evaluate(
     out: OutOption = None,
     class_map: ClassMapOption = None,
     data_classes_only: DataClassesOnlyOption = False,
-    on_bad_image: OnBadImageOption = OnBadImage.SKIP,
+    on_bad_image: OnBadImageOption = "skip",
     quantization_images: SkipOption = None,
-    engine: EngineOption = Engine.AUTO,
-    precision: PrecisionOption = Precision.AUTO,
+    engine: EngineOption = "auto",
+    precision: PrecisionOption = "auto",
     provider: ProviderOption = None,
-    preprocessing: PreprocessingOption = Preprocessing.FAST,
+    preprocessing: PreprocessingOption = "fast",
     max_pixels: MaxPixelsOption = None,
     threads: ThreadsOption = None,
     batch_size: BatchSizeOption = 16,
@@ -120,24 +97,16 @@ def evaluate(
     if save_accuracy:
         _check_save_accuracy(model, data_classes_only=data_classes_only)
     from levit.cli.classifier_opening import classifier_options
-    from levit.data.open_data import open_with_other_splits
-    from levit.data.read_once import ReadOnceDataset
-    from levit.runtime.cpu_count import usable_cores
 
-    opened, other_splits = open_with_other_splits(data, split=split, allow_outside=allow_outside)
-    images = ReadOnceDataset(opened, threads=threads or usable_cores())
+    images, other_splits = _open_images(data, split, threads, allow_outside=allow_outside)
     settings = classifier_options(engine, precision, provider, preprocessing, max_pixels, threads)
     run = _Run(
-        model, images, other_splits, settings, revision, _read_class_map(class_map), data_classes_only, on_bad_image,
+        model, images, other_splits, settings, revision, read_class_map(class_map), data_classes_only, on_bad_image,
         batch_size, quantization_images, Path(out) if out is not None else None, find_duplicates, as_json,
     )  # fmt: skip
-    _run(run, data, compare, save_accuracy=save_accuracy)
-
-
-def _run(run: _Run, data: str, compare: str | None, *, save_accuracy: bool) -> None:
-    if not run.images.is_multi_label:
+    if not images.is_multi_label:
         run.evaluate(compare, save_accuracy=save_accuracy)
-    elif compare is not None or save_accuracy or run.data_classes_only:
+    elif compare is not None or save_accuracy or data_classes_only:
         flags = "--compare, --save-accuracy and --data-classes-only"
         raise typer.BadParameter(f"{data}: {flags} need images with one label each")
     else:
@@ -151,6 +120,18 @@ def _check_save_accuracy(model: str, *, data_classes_only: bool) -> None:
     from levit.exporting.artifact_files import check_updatable
 
     check_updatable(Path(model))
+
+
+def _open_images(
+    data: str, split: str | None, threads: int | None, *, allow_outside: bool
+) -> tuple[ReadOnceDataset, dict[str, LabeledDataset]]:
+    """The images to evaluate on, and the other splits of the data by name."""
+    from levit.data.open_data import open_with_other_splits
+    from levit.data.read_once import ReadOnceDataset
+    from levit.runtime.cpu_count import usable_cores
+
+    images, other_splits = open_with_other_splits(data, split=split, allow_outside=allow_outside)
+    return ReadOnceDataset(images, threads=threads or usable_cores()), other_splits
 
 
 @dataclass(frozen=True)
@@ -174,71 +155,49 @@ class _Run:
     def evaluate(self, compare: str | None, *, save_accuracy: bool) -> None:
         """Evaluate images with one label each."""
         from levit.cli.evaluation_summary import print_evaluation
-        from levit.cli.json_output import print_json
-        from levit.reporting.metrics_json import evaluation_metrics
+        from levit.reporting.evaluate import evaluate
 
-        evaluation, comparison = self._evaluate_and_write(compare)
-        if self.as_json:
-            print_json(evaluation_metrics(evaluation, comparison))
-        else:
-            print_evaluation(evaluation, comparison, self.out)
+        model, other = self._open_model(self.model), None if compare is None else self._open_model(compare)
+        evaluation = evaluate(
+            model, self.images, compare=other, data_classes_only=self.data_classes_only, **self._options(model, other)
+        )
         if save_accuracy:
             from levit.exporting.artifact_files import record_accuracy
 
             record_accuracy(self.model, evaluation.accuracy)
-        if evaluation.bad_images:
-            raise typer.Exit(1)
+        self._finish(evaluation, print_evaluation)
 
     def evaluate_multi_label(self) -> None:
         """Evaluate images with any number of labels each."""
         from levit.cli.evaluation_summary import print_multi_label_evaluation
+        from levit.reporting.evaluate import evaluate_multi_label
+
+        model = self._open_model(self.model)
+        self._finish(evaluate_multi_label(model, self.images, **self._options(model)), print_multi_label_evaluation)
+
+    def _options(self, *models: Classifier | None) -> dict[str, Any]:
+        """Arguments that both kinds of evaluation have."""
+        from levit.cli.progress_bar import track
+
+        return {
+            "out": self.out,
+            "class_map": self.class_map,
+            "on_bad_image": self.on_bad_image,
+            "batch_size": self.batch_size,
+            "quantization_images": self.quantization_images,
+            "duplicates": partial(self._find_duplicates, [*filter(None, models)]) if self.finds_duplicates else None,
+            "progress": lambda predictions: track(predictions, f"evaluating on {self.images.name}"),
+        }
+
+    def _finish(self, evaluation: _Evaluation, print_summary: Callable[[_Evaluation, Path | None], None]) -> None:
         from levit.cli.json_output import print_json
 
-        evaluation = self._evaluate_and_write_multi_label()
         if self.as_json:
             print_json(evaluation.to_dict())
         else:
-            print_multi_label_evaluation(evaluation, self.out)
+            print_summary(evaluation, self.out)
         if evaluation.bad_images:
             raise typer.Exit(1)
-
-    def _evaluate_and_write(self, compare: str | None) -> tuple[Evaluation, Comparison | None]:
-        from levit.cli.progress_bar import track
-        from levit.evaluation.evaluator import evaluate_together
-        from levit.reporting.evaluation_output import evaluate_and_write
-
-        def run(models: Sequence[tuple[str, OnPrediction]]) -> list[Evaluation]:
-            opened = [self._open_model(name) for name, _ in models]
-            return evaluate_together(
-                [(classifier, callback) for classifier, (_, callback) in zip(opened, models, strict=True)],
-                self.images,
-                class_map=self.class_map,
-                data_classes_only=self.data_classes_only,
-                on_bad_image=self.on_bad_image.value,
-                batch_size=self.batch_size,
-                quantization_images=self.quantization_images,
-                duplicates=partial(self._find_duplicates, opened) if self.finds_duplicates else None,
-                progress=lambda predictions: track(predictions, f"evaluating on {self.images.name}"),
-            )
-
-        return evaluate_and_write(run, self.model, compare, self.out)
-
-    def _evaluate_and_write_multi_label(self) -> MultiLabelEvaluation:
-        from levit.cli.progress_bar import track
-        from levit.reporting.evaluate import evaluate_multi_label
-
-        classifier = self._open_model(self.model)
-        return evaluate_multi_label(
-            classifier,
-            self.images,
-            out=self.out,
-            class_map=self.class_map,
-            on_bad_image=self.on_bad_image.value,
-            batch_size=self.batch_size,
-            quantization_images=self.quantization_images,
-            duplicates=partial(self._find_duplicates, [classifier]) if self.finds_duplicates else None,
-            progress=lambda predictions: track(predictions, f"evaluating on {self.images.name}"),
-        )
 
     def _open_model(self, name: str) -> Classifier:
         from levit.runtime.classifier import Classifier
@@ -262,20 +221,3 @@ class _Run:
             threads=self.settings["threads"] or usable_cores(),
             progress=lambda hashed: track(hashed, "looking for duplicates"),
         )
-
-
-def _read_class_map(file: str | None) -> dict[str, str] | None:
-    """Read a JSON object of class names and labels.
-
-    Raises:
-        DataError: the file cannot be read, or is not an object of class names and labels.
-    """
-    if file is None:
-        return None
-    from levit.data.record_values import read_json
-    from levit.errors import DataError
-
-    mapping = read_json(Path(file))
-    if not isinstance(mapping, dict) or not all(isinstance(label, str) for label in mapping.values()):
-        raise DataError('give one object of class names and labels, as {"moggy": "tabby, tabby cat"}', source=file)
-    return mapping

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _MAX_NAMES = 5
 
 
-def print_evaluation(evaluation: Evaluation, comparison: Comparison | None, out: Path | None) -> None:
+def print_evaluation(evaluation: Evaluation, out: Path | None) -> None:
     """Print an evaluation with one label per image; `out` is the output folder."""
     fields = {
         "model": f"{evaluation.model} ({evaluation.engine}, {evaluation.precision})",
@@ -35,8 +35,8 @@ def print_evaluation(evaluation: Evaluation, comparison: Comparison | None, out:
     }
     fields |= _excluded(evaluation.num_excluded)
     fields |= _data_problems(evaluation.bad_images, evaluation.empty_classes, evaluation.duplicates, out)
-    if comparison is not None:
-        fields |= _comparison(comparison)
+    if evaluation.comparison is not None:
+        fields |= _comparison(evaluation.comparison)
     _print(fields, out)
 
 

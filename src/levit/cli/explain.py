@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from levit.cli.engine_options import (
-    Engine,
+from levit.cli.shared_options import (
     EngineOption,
     JsonOption,
     MaxPixelsOption,
     ModelOption,
-    Precision,
     PrecisionOption,
-    Preprocessing,
     PreprocessingOption,
     ProviderOption,
     RevisionOption,
     ThreadsOption,
 )
+from levit.spec.choices import ExplanationMethod
 
 if TYPE_CHECKING:
     from levit.explaining.explanation import Explanation
-
-
-class MethodName(StrEnum):
-    """Method of explanation."""
-
-    OCCLUSION = "occlusion"
-    RISE = "rise"
-    CAM = "cam"
-    GRADIENT_ATTENTION = "gradient-attention"
-    ROLLOUT = "rollout"
 
 
 ImageArgument = Annotated[str, typer.Argument(metavar="IMAGE", help="The image.")]
@@ -43,7 +30,7 @@ ClassOption = Annotated[
     typer.Option("--class", metavar="NAME", help="Name or index of the class; default: the most probable class."),
 ]
 MethodOption = Annotated[
-    MethodName,
+    ExplanationMethod,
     typer.Option(
         help="How the map is computed; the last two need torch and a checkpoint; rollout is not class-specific."
     ),
@@ -61,17 +48,17 @@ SeedOption = Annotated[int | None, typer.Option(min=0, help="Seed of these masks
 def explain(
     image: ImageArgument,
     class_name: ClassOption = None,
-    method: MethodOption = MethodName.OCCLUSION,
+    method: MethodOption = "occlusion",
     out: OutOption = None,
     masks: MasksOption = None,
     seed: SeedOption = None,
     as_json: JsonOption = False,
     model: ModelOption = None,
     revision: RevisionOption = None,
-    precision: PrecisionOption = Precision.AUTO,
-    engine: EngineOption = Engine.AUTO,
+    precision: PrecisionOption = "auto",
+    engine: EngineOption = "auto",
     provider: ProviderOption = None,
-    preprocessing: PreprocessingOption = Preprocessing.FAST,
+    preprocessing: PreprocessingOption = "fast",
     max_pixels: MaxPixelsOption = None,
     threads: ThreadsOption = None,
 ) -> None:
@@ -93,21 +80,21 @@ def explain(
     skip_model_converter()
     explainer = Explainer(
         model,
-        engine=engine.value,
-        precision=precision.value,
+        engine=engine,
+        precision=precision,
         threads=threads,
         max_pixels=raise_pillow_limit(max_pixels),
-        preprocessing=preprocessing.value,
+        preprocessing=preprocessing,
         provider=provider,
         revision=revision,
     )
-    _write(explainer(image, class_name=class_name, method=method.value, **options), out, as_json=as_json)
+    _write(explainer(image, class_name=class_name, method=method, **options), out, as_json=as_json)
 
 
-def _rise_options(method: MethodName, masks: int | None, seed: int | None) -> dict[str, Any]:
+def _rise_options(method: ExplanationMethod, masks: int | None, seed: int | None) -> dict[str, Any]:
     """The options of RISE that are given; other methods have none."""
     given = {name: value for name, value in (("masks", masks), ("seed", seed)) if value is not None}
-    if given and method is not MethodName.RISE:
+    if given and method != "rise":
         raise typer.BadParameter("--masks and --seed are options of --method rise: leave them out")
     return given
 

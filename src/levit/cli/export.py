@@ -4,39 +4,23 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import asdict, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from levit.cli.engine_options import JsonOption, RevisionOption
-from levit.cli.evaluate import AllowOutsideOption
 from levit.cli.image_size import ImageSize, parse_image_size
 from levit.cli.server_layout import LayoutOption, exported_file
+from levit.cli.shared_options import AllowOutsideOption, ClassMapOption, JsonOption, RevisionOption, read_class_map
+from levit.spec.choices import ExportFormat, StoredWeights
 
 if TYPE_CHECKING:
     from levit.exporting.export import ExportReport
 
 
-class StoredWeights(StrEnum):
-    """Type of the stored weights, for int8 also of the arithmetic."""
-
-    FP32 = "fp32"
-    FP16 = "fp16"
-    INT8 = "int8"
-
-
 CheckpointArgument = Annotated[
     str, typer.Argument(metavar="CHECKPOINT", help="A folder, a file, or a name such as facebook/levit-128S.")
 ]
-
-
-class ExportFormat(StrEnum):
-    """Format of the exported file."""
-
-    ONNX = "onnx"
-    OPENVINO = "openvino"
 
 
 OutputArgument = Annotated[
@@ -93,12 +77,13 @@ ImageSizeOption = Annotated[
 def export(
     checkpoint: CheckpointArgument,
     output: OutputArgument,
-    weights: WeightsOption = StoredWeights.FP32,
+    weights: WeightsOption = "fp32",
     format: FormatOption = None,  # noqa: A002 (the name of the flag)
     quantization_data: QuantizationDataOption = None,
     quantization_images: QuantizationImagesOption = None,
     evaluation: EvaluationOption = None,
     max_drop: MaxDropOption = None,
+    class_map: ClassMapOption = None,
     image_size: ImageSizeOption = None,
     revision: RevisionOption = None,
     allow_outside: AllowOutsideOption = False,
@@ -109,20 +94,15 @@ def export(
     from levit.cli.json_output import print_json
     from levit.exporting.export import export as export_checkpoint
 
+    if layout is not None and format == "openvino":
+        raise typer.BadParameter("--layout writes an ONNX file, which both servers load: leave out --format openvino")
     with exported_file(output, layout) as file:
         report = export_checkpoint(
-            checkpoint,
-            file,
-            weights=weights.value,
-            format=None if format is None else format.value,
-            image_size=image_size,
-            quantization_data=quantization_data,
-            quantization_images=quantization_images,
-            evaluation=evaluation,
-            max_drop=max_drop,
-            revision=revision,
+            checkpoint, file, weights=weights, format=format,
+            image_size=image_size, quantization_data=quantization_data, quantization_images=quantization_images,
+            evaluation=evaluation, max_drop=max_drop, class_map=read_class_map(class_map), revision=revision,
             allow_outside=allow_outside,
-        )
+        )  # fmt: skip
     if layout is not None:
         report = replace(report, path=Path(output, Path(output).name, "1", "model.onnx"))
     if as_json:

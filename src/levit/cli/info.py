@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from levit.cli.engine_options import RevisionOption, named_model
+from levit.cli.shared_options import RevisionOption, named_model
+from levit.errors import first_few
 
 if TYPE_CHECKING:
     from levit.spec.artifact import Artifact
@@ -44,8 +45,7 @@ def info(
 
 def _values(artifact: Artifact, num_bytes: int, file: Path | None) -> dict[str, Any]:
     from levit.runtime.model_info import default_execution, native_engine
-    from levit.spec.blocks import count_flops
-    from levit.spec.weight_shapes import count_parameters
+    from levit.spec.network import count_flops, count_parameters
 
     height, width = artifact.architecture.image_height_width
     metadata = {name.removeprefix("levit."): json.loads(value) for name, value in artifact.to_metadata().items()}
@@ -71,10 +71,9 @@ def _values(artifact: Artifact, num_bytes: int, file: Path | None) -> dict[str, 
 
 def _fields(artifact: Artifact, values: dict[str, Any], model: str | None) -> dict[str, str]:
     from levit.cli.output import accuracy_fields
-    from levit.cli.training_summary import validation_accuracy
 
     architecture = artifact.architecture
-    labels = ", ".join(artifact.labels[:4]) + (", …" if len(artifact.labels) > 4 else "")
+    labels = first_few(artifact.labels, 4)
     several = " (any number of them in an image)" if artifact.is_multi_label else ""
     return {
         "model": f"{artifact.source.name} ({artifact.source.dialect})",
@@ -84,8 +83,15 @@ def _fields(artifact: Artifact, values: dict[str, Any], model: str | None) -> di
         "multiply-adds": f"{values['flops'] / 1e6:,.0f} M",
         "classes": f"{len(artifact.labels)}: {labels}{several}",
         "weights": f"{artifact.precision}, {values['bytes'] / 1e6:.1f} MB",
-        **(accuracy_fields(artifact) or {"accuracy": validation_accuracy(Path(model or "")) or "not recorded"}),
+        **(accuracy_fields(artifact) or _validation_accuracy(Path(model or ""))),
         "runs in": "{}, {} ({})".format(*values["runs_in"].values()),
         "native engine": values["native_engine"],
         "sha256": artifact.source.sha256 or "unknown",
     }
+
+
+def _validation_accuracy(run: Path) -> dict[str, str]:
+    from levit.cli.training_summary import validation_accuracy
+
+    metric, value = validation_accuracy(run) or ("top-1", "not recorded")
+    return {"accuracy" if metric == "top-1" else metric: value}

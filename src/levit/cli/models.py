@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from levit.spec.artifact import Artifact
 
 _WIDTH = 48  # columns of a terminal that shows all values; a narrower one leaves out the size
 
@@ -20,7 +23,8 @@ class ModelRow:
     """Model that has a name.
 
     Attributes:
-        name: name for `--model`; "-" for the embedded model, which is also the default.
+        name: name for `--model`; "-" for the embedded model, which is also the default; "embedded" for the weights
+            from which it was exported.
         kind: where it comes from: "embedded", "hub", "facebook" or "openmmlab".
         image_size: height and width of the input in pixels.
         classes: number of classes.
@@ -50,7 +54,7 @@ def models(
     """
     from levit.cli.json_output import print_json
 
-    rows = [_embedded_row(), *_published_rows()]
+    rows = [*_embedded_rows(), *_published_rows()]
     if as_json:
         for row in rows:
             print_json(asdict(row))
@@ -58,14 +62,19 @@ def models(
     _print_table(rows)
 
 
-def _embedded_row() -> ModelRow:
+def _embedded_rows() -> list[ModelRow]:
+    from levit.checkpoints.weight_lookup import EMBEDDED_WEIGHTS
     from levit.runtime.model_info import describe
-    from levit.spec.weight_shapes import count_parameters
 
-    artifact, _ = describe(None)
+    return [_embedded_row(name, describe(model)[0]) for name, model in (("-", None), (EMBEDDED_WEIGHTS,) * 2)]
+
+
+def _embedded_row(name: str, artifact: Artifact) -> ModelRow:
+    from levit.spec.network import count_parameters
+
     accuracy = artifact.accuracy
     return ModelRow(
-        name="-",
+        name=name,
         kind="embedded",
         image_size=artifact.architecture.image_height_width[0],
         classes=len(artifact.labels),
@@ -78,8 +87,8 @@ def _embedded_row() -> ModelRow:
 
 def _published_rows() -> list[ModelRow]:
     from levit.checkpoints.weight_lookup import HUB_NAMES, URLS, is_cached
+    from levit.spec.network import count_parameters
     from levit.spec.variants import VARIANTS
-    from levit.spec.weight_shapes import count_parameters
 
     rows = []
     for name in (*HUB_NAMES, *URLS):
@@ -114,8 +123,11 @@ def _print_table(rows: list[ModelRow]) -> None:
     for row in rows:
         size = [f"{row.parameters / 1e6:.1f} M"] if shows_size else []
         accuracy = "" if row.top1 is None else f"{100 * row.top1:.1f} %"
-        name = f"{row.name} (embedded)" if row.kind == "embedded" else row.name
+        name = f"{row.name} (default)" if row.name == "-" else row.name
         table.add_row(name, *size, accuracy, "yes" if row.is_cached else "no")
     console.print(table)
-    classes = next(row.classes for row in rows if row.kind == "embedded")
-    console.print(f"Top-1 of ImageNet as published; of the embedded model, on its own {classes} classes.", style="dim")
+    notes = (
+        f"Top-1 of ImageNet as published; of the embedded model (-), on its own {rows[0].classes} classes. "
+        "embedded: its weights before quantization, from which levit train can start."
+    )
+    console.print(notes, style="dim")

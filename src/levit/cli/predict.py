@@ -13,25 +13,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from levit.cli.classifier_opening import open_classifier
-from levit.cli.engine_options import (
+from levit.cli.inputs import Input, MissingInput, Pause, iterate_inputs
+from levit.cli.shared_options import (
     BatchSizeOption,
-    Engine,
     EngineOption,
     JsonLinesOption,
     MaxPixelsOption,
     ModelOption,
     PathsArgument,
-    Precision,
     PrecisionOption,
-    Preprocessing,
     PreprocessingOption,
     ProviderOption,
     RevisionOption,
     ThreadsOption,
 )
-from levit.cli.inputs import Input, MissingInput, Pause, iterate_inputs
 from levit.cli.skipped_files import SkippedFileCounter
-from levit.errors import printable
+from levit.errors import first_few, printable
 
 if TYPE_CHECKING:
     from levit.cli.prediction_writers import PredictionWriter
@@ -70,10 +67,10 @@ def predict(
     copy_below: CopyBelowOption = None,
     gallery: GalleryOption = None,
     batch_size: BatchSizeOption = 16,
-    precision: PrecisionOption = Precision.AUTO,
-    engine: EngineOption = Engine.AUTO,
+    precision: PrecisionOption = "auto",
+    engine: EngineOption = "auto",
     provider: ProviderOption = None,
-    preprocessing: PreprocessingOption = Preprocessing.FAST,
+    preprocessing: PreprocessingOption = "fast",
     max_pixels: MaxPixelsOption = None,
     threads: ThreadsOption = None,
     verbose: VerboseOption = False,
@@ -148,8 +145,7 @@ def _gallery(file: str, paths: Sequence[str], classifier: Classifier, max_pixels
     from levit.images.decoding import MAX_PIXELS
     from levit.reporting.gallery import Gallery
 
-    names = ", ".join(paths[:3]) + (", …" if len(paths) > 3 else "")
-    return Gallery(Path(file), names, classifier.artifact.source.name, max_pixels=max_pixels or MAX_PIXELS)
+    return Gallery(Path(file), first_few(paths), classifier.artifact.source.name, max_pixels=max_pixels or MAX_PIXELS)
 
 
 @dataclass(frozen=True)

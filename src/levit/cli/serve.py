@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from levit.cli.engine_options import (
-    Engine,
+from levit.cli.shared_options import (
     EngineOption,
     MaxPixelsOption,
-    Precision,
     PrecisionOption,
     ProviderOption,
     RevisionOption,
     ThreadsOption,
     named_model,
 )
+from levit.spec.choices import EngineName, Precision
 
 if TYPE_CHECKING:
     from levit.serving.options import ServiceOptions
@@ -61,8 +60,8 @@ def serve(
     max_pixels: MaxPixelsOption = None,
     api_keys: KeysOption = None,
     origins: OriginOption = None,
-    engine: EngineOption = Engine.AUTO,
-    precision: PrecisionOption = Precision.AUTO,
+    engine: EngineOption = "auto",
+    precision: PrecisionOption = "auto",
     provider: ProviderOption = None,
     revision: RevisionOption = None,
     threads: ThreadsOption = None,
@@ -121,7 +120,7 @@ def _check_extra() -> None:
 
 def _named_models(
     models: list[str],
-    engine: Engine,
+    engine: EngineName,
     precision: Precision,
     provider: str | None,
     revision: str | None,
@@ -132,7 +131,7 @@ def _named_models(
 
     pairs = [parse_model(model) for model in models or [EMBEDDED]]
     return [
-        NamedModel(name, ModelOptions(named_model(model), engine.value, precision.value, threads, provider, revision))
+        NamedModel(name, ModelOptions(named_model(model), engine, precision, threads, provider, revision))
         for name, model in pairs
     ]
 

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
-
-class ServerLayout(StrEnum):
-    """Folder of another server."""
-
-    OPENVINO_MODEL_SERVER = "openvino-model-server"
-    TRITON = "triton"
-
+from levit.spec.choices import ServerLayout
 
 LayoutOption = Annotated[
     ServerLayout | None,
@@ -31,10 +24,10 @@ def exported_file(output: str, layout: ServerLayout | None) -> Iterator[str]:
     if layout is None:
         yield output
         return
-    from levit.serving.model_repository import check_repository, write_model_repository
+    from levit.exporting.model_repository import check_repository, write_model_repository
 
     check_repository(Path(output))
     with TemporaryDirectory(prefix="levit-") as folder:
         file = Path(folder, "model.onnx")
         yield str(file)
-        write_model_repository(file, Path(output), layout.value)
+        write_model_repository(file, Path(output), layout)

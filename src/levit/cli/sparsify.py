@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from levit.cli.engine_options import JsonOption
+from levit.cli.shared_options import AllowOutsideOption, ClassMapOption, JsonOption, read_class_map
 
 if TYPE_CHECKING:
     from levit.sparsifying.sparsify import Sparsification
@@ -54,6 +54,8 @@ def sparsify(
     split: Annotated[
         str | None, typer.Option(help="Split of the data; default: train, if the data has splits.")
     ] = None,
+    class_map: ClassMapOption = None,
+    allow_outside: AllowOutsideOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make attention sparse: choose the keys that each query keeps, the same for all images (ViTCoD).
@@ -67,6 +69,7 @@ def sparsify(
     result = sparsify_checkpoint(
         checkpoint, data, out, attention_mass=attention_mass, sparsity=sparsity, images=images,
         evaluation=evaluation, fine_tuned=fine_tuned, polarize=polarize, vitcod=vitcod, split=split,
+        class_map=read_class_map(class_map), allow_outside=allow_outside,
     )  # fmt: skip
     if as_json:
         print_json(result.to_dict())

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from levit.cli.engine_options import JsonOption
-from levit.cli.evaluate import AllowOutsideOption
+from levit.cli.shared_options import AllowOutsideOption, JsonOption
 from levit.errors import printable
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 import levit
-from levit.cli.engine_options import JsonOption
+from levit.cli.shared_options import JsonOption
 from levit.cli.training_options import with_training_options
 from levit.cli.training_summary import print_run
 from levit.training.automatic_settings import AUTOMATIC_SETTINGS

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from levit.cli.error_message import render_flags
+from levit.training.automatic_settings import AUTOMATIC_SETTINGS, FEW_VALIDATION_IMAGES, MANY_IMAGES
 from levit.training.option_aliases import ALIASES, SYNONYMS, Alias
 from levit.training.option_fields import option_type
 from levit.training.options import GROUPS, option_fields
@@ -54,7 +55,10 @@ def _annotation(option_field: Field[Any], panel: str) -> Any:
     """The type of an option, its help text with the default, and its panel."""
     kind, choices = option_type(option_field), option_field.metadata["choices"]
     text = render_flags(option_field.metadata["help"], _FLAGS)
-    notes = [f"default: {option_field.default}"] if option_field.default is not None and kind is not bool else []
+    default = None if kind is bool else option_field.default
+    notes = [] if default is None else [f"default: {default}"]
+    if option_field.name in AUTOMATIC_SETTINGS:
+        notes = [_automatic_default(option_field.name, default)]
     if synonyms := SYNONYMS.get(option_field.name):
         notes.append(f"also {', '.join('--' + name.replace('_', '-') for name in synonyms)}")
     if notes:
@@ -64,6 +68,12 @@ def _annotation(option_field: Field[Any], panel: str) -> Any:
         *names, help=text, metavar="|".join(choices) or None, show_default=False, rich_help_panel=panel
     )
     return Annotated[kind | None, details]
+
+
+def _automatic_default(name: str, default: Any) -> str:
+    """Note on an option that is chosen by the number of images, except where there are many."""
+    images, many = ("validation images", FEW_VALIDATION_IMAGES) if name == "select" else ("images", MANY_IMAGES)
+    return f"default: by the number of {images}" + ("" if default is None else f"; {default} from {many:,} on")
 
 
 def _alias_annotation(alias: Alias) -> Any:

@@ -22,43 +22,54 @@ def print_run(run: Run, *, as_json: bool) -> None:
     from levit.cli.json_output import print_json
     from levit.training.progress_display import print_line
 
-    best = run.best
     if as_json:
         names = ("is_complete", "stopped_early", "metric", "best", "best_epoch", "epochs")
         print_json({"run": str(run.folder)} | {name: getattr(run, name) for name in names})
-    elif run.is_complete and best is not None:
-        value = f"{best:.4f}" if run.metric == "loss" else f"{100 * best:.2f} %"
-        typer.echo(f"{run.folder}: {run.metric} {value} in epoch {run.best_epoch}")
     elif run.is_complete:
-        typer.echo(run.folder)
+        typer.echo(": ".join([str(run.folder), *describe_accuracy(run)]))
     if run.is_complete:
-        for line in [*describe_evaluation(run.folder), *next_commands(run)]:
+        for line in [*list_files(run.folder), *next_commands(run)]:
             print_line(line)
     else:
         print_line(f"stopped and saved: the same command with --resume continues {run.folder}")
 
 
-def describe_evaluation(run: Path) -> list[str]:
-    """Accuracy on the validation images with its interval, and the files about them; empty without an evaluation."""
-    accuracy = validation_accuracy(run)
-    if accuracy is None:
+def describe_accuracy(run: Run) -> list[str]:
+    """Accuracy on the validation images: that of the evaluation, or of the best epoch; empty without either.
+
+    They differ in a few images, because the training prepares images exactly and the evaluation as predictions do.
+    """
+    if (accuracy := validation_accuracy(run.folder)) is not None:
+        return [" ".join(accuracy)]
+    if run.best is None:
         return []
-    return [
-        f"top-1 {accuracy}",
-        f"report: {run / 'evaluation' / 'report.html'}; mistakes: {run / 'evaluation' / 'mistakes.csv'}; "
-        f"validation images: {run / 'val_files.csv'}",
-    ]
+    value = f"{run.best:.4f}" if run.metric == "loss" else f"{100 * run.best:.2f} %"
+    return [f"{run.metric} {value} in epoch {run.best_epoch}"]
 
 
-def validation_accuracy(run: Path) -> str | None:
-    """Top-1 accuracy of a run on its validation images, with its interval; None without an evaluation."""
+def list_files(run: Path) -> list[str]:
+    """A line with the files about the validation images; empty without an evaluation."""
+    report, mistakes = run / "evaluation" / "report.html", run / "evaluation" / "mistakes.csv"
+    if not report.exists():
+        return []
+    named = f"mistakes: {mistakes}; " if mistakes.exists() else ""  # images with several labels have no such table
+    return [f"report: {report}; {named}validation images: {run / 'val_files.csv'}"]
+
+
+def validation_accuracy(run: Path) -> tuple[str, str] | None:
+    """Metric and value of the accuracy of a run on its validation images; None without an evaluation.
+
+    It is the top-1 accuracy with its interval, or the mean average precision where images have any number of labels.
+    """
     try:
         metrics = json.loads((run / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
+        images = f"of {int(metrics['images']['evaluated']):,} validation images"
+        if "top1" not in metrics:
+            return "mean average precision", f"{100 * float(metrics['mean_average_precision']):.2f} % {images}"
         value, low, high = (100 * float(metrics["top1"][name]) for name in ("value", "low", "high"))
-        count = int(metrics["images"]["evaluated"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return f"{value:.2f} % (95 % interval {low:.2f} to {high:.2f}) of {count:,} validation images"
+    return "top-1", f"{value:.2f} % (95 % interval {low:.2f} to {high:.2f}) {images}"
 
 
 def next_commands(run: Run) -> list[str]:

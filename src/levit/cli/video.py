@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from levit.cli.classifier_opening import open_classifier
-from levit.cli.engine_options import (
+from levit.cli.shared_options import (
     BatchSizeOption,
-    Engine,
     EngineOption,
     ModelOption,
-    Precision,
     PrecisionOption,
-    Preprocessing,
     PreprocessingOption,
     ProviderOption,
     RevisionOption,
@@ -40,10 +37,10 @@ def video(
     model: ModelOption = None,
     revision: RevisionOption = None,
     batch_size: BatchSizeOption = 16,
-    precision: PrecisionOption = Precision.AUTO,
-    engine: EngineOption = Engine.AUTO,
+    precision: PrecisionOption = "auto",
+    engine: EngineOption = "auto",
     provider: ProviderOption = None,
-    preprocessing: PreprocessingOption = Preprocessing.FAST,
+    preprocessing: PreprocessingOption = "fast",
     threads: ThreadsOption = None,
 ) -> None:
     """Classify the frames of a video file or a camera: one line per frame, with its time in seconds.

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from levit.checkpoints.hashing import hash_file
 from levit.data.labeled_images import LabeledImage
-from levit.data.record_values import check_regular, class_names, in_record, label_index, read_text
+from levit.data.record_values import class_names, in_record, label_index, read_text
 from levit.data.split_names import no_split_error
 from levit.errors import DataError, first_line
+from levit.files import check_regular_file
 
 _SIDE, _IMAGE_BYTES = 32, 3 * 32 * 32
 _BATCHES = {"train": [f"data_batch_{number}" for number in range(1, 6)], "test": ["test_batch"]}
@@ -116,7 +117,7 @@ def _read_pickled_names(folder: Path) -> tuple[str, ...]:
 
 def _unpickle(file: Path) -> Mapping[str, Any]:
     """Read a pickled dictionary of arrays, numbers and strings; a pickle with any other global is refused."""
-    check_regular(file)
+    check_regular_file(file, DataError)
     try:
         content = file.read_bytes()
         _check_memory(content)

@@ -9,9 +9,7 @@ from typing import NamedTuple
 
 from levit.data.imagenet_names import names_of_ambiguous, normalize_spelling, wordnet_id, wordnet_ids
 from levit.data.record_values import normalize_name
-from levit.errors import DataError
-
-_MAX_SHOWN = 3  # names in an error
+from levit.errors import DataError, first_few
 
 
 @dataclass(frozen=True)
@@ -84,14 +82,14 @@ def match_classes(
             unmatched.append(name)
     if unmatched:
         raise DataError(
-            f"the model has no label for {len(unmatched)} of {len(classes)} classes ({_quote(unmatched)})"
+            f"the model has no label for {len(unmatched)} of {len(classes)} classes ({first_few(map(repr, unmatched))})"
             f"{_explain(unmatched[0])}",
             source=source,
             hint="give `class_map`, a mapping from class names to labels",
         )
     repeated = [labels[index] for index, count in Counter(class_indices).items() if count > 1]
     if repeated:
-        reason = f"several classes are the same label of the model ({_quote(repeated)})"
+        reason = f"several classes are the same label of the model ({first_few(map(repr, repeated))})"
         raise DataError(reason, source=source, hint="give `class_map`")
     return ClassMatch(tuple(class_indices), dict(rule_counts))
 
@@ -122,9 +120,9 @@ def normalize_class_name(name: str) -> str:
 
 def _check_class_map(class_map: Mapping[str, str], classes: Sequence[str], labels: Sequence[str], source: str) -> None:
     if unknown := sorted({*class_map} - {*classes}):
-        raise DataError(f"{source} has no class {_quote(unknown)}", source="`class_map`")
+        raise DataError(f"{source} has no class {first_few(map(repr, unknown))}", source="`class_map`")
     if unknown := sorted({*class_map.values()} - {*labels}):
-        raise DataError(f"the model has no label {_quote(unknown)}", source="`class_map`")
+        raise DataError(f"the model has no label {first_few(map(repr, unknown))}", source="`class_map`")
 
 
 def _rules(classes: Sequence[str], labels: Sequence[str]) -> Iterator[_Rule]:
@@ -158,10 +156,6 @@ def _indices_by_key(keys: Sequence[str | None]) -> dict[str, list[int]]:
         if key is not None:
             indices.setdefault(key, []).append(index)
     return indices
-
-
-def _quote(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:_MAX_SHOWN])) + (", …" if len(names) > _MAX_SHOWN else "")
 
 
 def _explain(name: str) -> str:

@@ -13,7 +13,7 @@ from itertools import islice
 import numpy as np
 from PIL import Image
 
-from levit.data.file_hash import read_content
+from levit.data.file_content import read_content
 from levit.data.labeled_images import LabeledDataset, LabeledImage
 from levit.errors import DataError, LevitWarning, first_line
 from levit.images.sources import StoredImage

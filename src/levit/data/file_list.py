@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from levit.data.file_hash import read_content
+from levit.data.file_content import read_content
 from levit.data.labeled_images import LabeledImage
 from levit.data.record_values import describe
 from levit.errors import DataError

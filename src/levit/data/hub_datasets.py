@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from levit.data.file_hash import read_content
+from levit.data.file_content import read_content
 from levit.data.image_columns import IMAGE_COLUMNS, LABEL_COLUMNS, choose_column
 from levit.data.labeled_images import LabeledImage, NoSplitError
 from levit.data.record_values import in_record, label_indices, normalize_name

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from levit.data.duplicates import hash_content
-from levit.data.file_hash import read_content
+from levit.data.file_content import read_content
 from levit.data.labeled_images import LabeledDataset, LabeledImage
 from levit.errors import ImageError
 from levit.images.decoding import read_reduced_image

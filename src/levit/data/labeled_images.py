@@ -60,3 +60,24 @@ class LabeledDataset(Protocol):
     def sha256(self) -> str:
         """Hash of the files that were read: 64 hexadecimal digits, equal only for equal images in equal order."""
         ...
+
+
+class DatasetView:
+    """Base class of data sets that read another one; they have its name, classes, flags, number of images and hash.
+
+    Args:
+        data: the data set that is read.
+    """
+
+    def __init__(self, data: LabeledDataset) -> None:
+        self.name, self.classes = data.name, data.classes
+        self.is_multi_label, self.is_any_label_correct = data.is_multi_label, data.is_any_label_correct
+        self.is_grouped = data.is_grouped
+        self._data = data
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def sha256(self) -> str:
+        """Hash of the data set that is read."""
+        return self._data.sha256()

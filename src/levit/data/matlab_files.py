@@ -12,8 +12,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from levit.data.record_values import check_regular, parse_json
+from levit.data.record_values import parse_json
 from levit.errors import DataError, first_line
+from levit.files import check_regular_file
 
 _WORKER = Path(__file__).with_name("matlab_worker.py")
 _TIME_LIMIT = 120  # seconds; the largest file of the known data sets takes one
@@ -32,7 +33,7 @@ def read_matlab(*files: Path) -> list[Mapping[str, Any]]:
     if find_spec("scipy") is None or find_spec("scipy.io") is None:
         raise ImportError('reading .mat files needs scipy: pip install "levit[evaluation]"')
     for file in files:
-        check_regular(file)
+        check_regular_file(file, DataError)
     return _read(tuple((file.absolute(), file.stat().st_mtime_ns, file.stat().st_size) for file in files))
 
 

@@ -1,4 +1,4 @@
-"""Images with a table of labels: `metadata.csv` or `metadata.jsonl`, as in the `imagefolder` of `datasets`."""
+"""Images with a table of labels: `metadata.csv` or `metadata.jsonl`, as in the `imagefolder` of `datasets`, or any."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 
 from levit.data.file_list import FileList, FileListDataset, check_labels_agree
 from levit.data.image_listing import list_images
-from levit.data.record_values import check_regular, class_name, describe, file_name, in_record, parse_json
+from levit.data.record_values import class_name, describe, file_name, in_record, parse_json
 from levit.errors import DataError, LevitWarning, first_line
+from levit.files import check_regular_file
 
 _FILE_NAMES = ("metadata.csv", "metadata.jsonl")
 
@@ -26,7 +27,7 @@ def open_image_table(table: Path, *, below: str = "", allow_outside: bool = Fals
 
     `label` is one class name; `labels` are several, as a list or separated by `|`. The classes are all class names that
     occur, in alphabetical order. Spaces around names and values are ignored. A warning counts the images in the folder
-    that are not in the table.
+    that are not in its `metadata.csv` or `metadata.jsonl`.
 
     Args:
         table: the table.
@@ -51,9 +52,10 @@ def open_image_table(table: Path, *, below: str = "", allow_outside: bool = Fals
             files.add(name, [class_indices[label] for label in label_names])
     if not len(files):
         return None
-    _warn_of_unlisted(table, below, files)
-    is_multi_label = any(has_list for _, _, has_list in rows)
-    name = (table.parent / below).name
+    name, is_multi_label = table.name, any(has_list for _, _, has_list in rows)
+    if name in _FILE_NAMES:  # the table of the whole folder
+        name = (table.parent / below).name or str(table.parent)
+        _warn_of_unlisted(table, below, files)
     return FileListDataset(name=name, classes=classes, files=files, is_multi_label=is_multi_label)
 
 
@@ -82,7 +84,7 @@ def _read_rows(table: Path, *, allow_outside: bool) -> Iterator[tuple[str, list[
 
 
 def _read(table: Path) -> Iterator[Mapping[str, Any]]:
-    check_regular(table)
+    check_regular_file(table, DataError)
     try:
         with table.open(encoding="utf-8-sig", newline="") as stream:
             yield from _csv_rows(stream) if table.suffix == ".csv" else _json_rows(stream)

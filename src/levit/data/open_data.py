@@ -8,11 +8,13 @@ from codecs import BOM_UTF8
 from contextlib import suppress
 from os import PathLike, fspath
 from pathlib import Path
+from typing import cast
 
 from levit.data.labeled_images import LabeledDataset, NoSplitError
-from levit.data.record_values import check_regular, describe
+from levit.data.record_values import describe
 from levit.data.split_names import SPLIT_NAMES, canonical_split, select_split_files
 from levit.errors import DataError, LevitWarning
+from levit.files import check_regular_file
 
 _HUB_NAME = re.compile(r"[a-z0-9][\w.-]*/[\w.-]+$", re.ASCII | re.IGNORECASE)
 _SPLITS = ("train", "validation", "test")
@@ -29,9 +31,10 @@ def open_data(path: str | PathLike[str], *, split: str | None = None, allow_outs
     - or CIFAR-10, Flowers-102 or Stanford Cars as their authors distribute them, ImageNet's flat validation images
       with the devkit or a list of synsets, or ImageNet-V2.
 
-    A file is a parquet file or tar shard; a list of files and class indices, such as mmpretrain's `meta/val.txt`; or
-    the labels of ImageNet-ReaL (`real.json`) or iNaturalist (`val2018.json`) next to their images. A name such as
-    `user/flowers` that is not a path is a data set of the Hugging Face Hub, which needs `datasets`.
+    A file is a parquet file or tar shard; a table of any name, with the columns of `metadata.csv`; a list of files and
+    class indices, such as mmpretrain's `meta/val.txt`; or the labels of ImageNet-ReaL (`real.json`) or iNaturalist
+    (`val2018.json`) next to their images. A name such as `user/flowers` that is not a path is a data set of the Hugging
+    Face Hub, which needs `datasets`.
 
     Args:
         path: the file or folder, or the name on the hub.
@@ -151,7 +154,7 @@ def open_with_other_splits(
 def _open_folder(folder: Path, split: str | None, *, allow_outside: bool) -> LabeledDataset:
     from levit.data import cifar, image_folder, imagenet, matlab_datasets, metadata_table
 
-    if shards := _shards(folder, "*.parquet") or _shards(folder, "data/*.parquet"):
+    if shards := _parquet_files(folder):
         from levit.data.parquet import ParquetDataset
 
         return ParquetDataset(select_split_files(shards, split), name=folder.name, allow_outside=allow_outside)
@@ -182,13 +185,25 @@ def _open_folder(folder: Path, split: str | None, *, allow_outside: bool) -> Lab
     return image_folder.open_image_folder(split_folder)
 
 
+def _parquet_files(folder: Path) -> list[Path]:
+    """Parquet files of images; next to image files, one without a column of images is another file, as of `embed`."""
+    from levit.data.image_listing import list_images
+    from levit.data.parquet import has_images
+
+    files = _shards(folder, "*.parquet") or _shards(folder, "data/*.parquet")
+    if not files or next(list_images(folder), None) is None:
+        return files
+    # metadata.parquet may have their labels, as in `datasets`: an error is better than images without labels.
+    return [file for file in files if file.name == "metadata.parquet" or has_images(file)]
+
+
 def _shards(folder: Path, pattern: str) -> list[Path]:
     """Files that match a pattern, sorted, without the metadata files of macOS (`._…`)."""
     return sorted(file for file in folder.glob(pattern) if not file.name.startswith("._"))
 
 
 def _open_file(file: Path, *, allow_outside: bool) -> LabeledDataset:
-    check_regular(file)
+    check_regular_file(file, DataError)
     if file.suffix == ".txt":
         from levit.data.annotation_lists import open_annotations
 
@@ -208,5 +223,9 @@ def _open_file(file: Path, *, allow_outside: bool) -> LabeledDataset:
         from levit.data.parquet import ParquetDataset
 
         return ParquetDataset([file], allow_outside=allow_outside)
-    hint = "give a folder of images, a .parquet or .tar file, or a list (.txt, .json)"
+    if file.suffix in (".csv", ".jsonl"):
+        from levit.data.metadata_table import open_image_table
+
+        return cast(LabeledDataset, open_image_table(file, allow_outside=allow_outside))  # None only for a subfolder
+    hint = "give a folder of images, a .parquet or .tar file, a table (.csv, .jsonl), or a list (.txt, .json)"
     raise DataError("not labeled data", source=file, hint=hint)

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from levit.data.file_hash import hash_files
+from levit.data.file_content import hash_files
 from levit.data.image_columns import IMAGE_COLUMNS, LABEL_COLUMNS, choose_column
 from levit.data.labeled_images import LabeledImage
 from levit.data.parquet_features import find_columns, read_class_names
-from levit.data.record_values import check_regular, describe, file_name, in_record, label_indices
+from levit.data.record_values import describe, file_name, in_record, label_indices
 from levit.errors import DataError, first_line
+from levit.files import check_regular_file
 
 _BATCH_SIZE = 256
 
@@ -123,12 +124,23 @@ class ParquetDataset:
         return tuple(map(self.classes.index, classes))
 
 
+def has_images(file: Path) -> bool:
+    """Return whether a parquet file has a column of images.
+
+    Raises:
+        DataError: it is not a parquet file.
+        ImportError: pyarrow is not installed.
+    """
+    with _open(file) as opened:
+        return bool(_image_columns(opened.schema_arrow))
+
+
 def _open(file: Path) -> Any:
     try:
         from pyarrow import parquet
     except ImportError as error:
         raise ImportError('reading parquet needs pyarrow: pip install "levit[evaluation]"') from error
-    check_regular(file)
+    check_regular_file(file, DataError)
     try:
         return parquet.ParquetFile(file)
     except Exception as error:  # pyarrow and the operating system raise errors of many types
@@ -137,13 +149,17 @@ def _open(file: Path) -> Any:
 
 def _choose_columns(file: Path, schema: Any) -> tuple[str, str | None]:
     """Columns of images and of labels; None without labels."""
-    names, (images, labels) = schema.names, find_columns(schema.metadata or {})
-    images = [name for name in names if name in images or name in IMAGE_COLUMNS]
+    names, (_, labels) = schema.names, find_columns(schema.metadata or {})
     labels = [name for name in names if name in labels] or [name for name in names if name in LABEL_COLUMNS]
-    image = choose_column(images, IMAGE_COLUMNS, "images", file)
+    image = choose_column(_image_columns(schema), IMAGE_COLUMNS, "images", file)
     if image is None:
         raise DataError(f"no column of images (it has {', '.join(names)})", source=file)
     return image, choose_column(labels, LABEL_COLUMNS, "labels", file)
+
+
+def _image_columns(schema: Any) -> list[str]:
+    images, _ = find_columns(schema.metadata or {})
+    return [name for name in schema.names if name in images or name in IMAGE_COLUMNS]
 
 
 def _check_columns(file: Path, schema: Any, image: str, label: str | None) -> None:

@@ -12,9 +12,9 @@ from os import PathLike
 from PIL import Image
 
 from levit.data.duplicates import ContentHash
-from levit.data.file_hash import read_content
+from levit.data.file_content import read_content
 from levit.data.file_list import FileListDataset
-from levit.data.labeled_images import LabeledDataset, LabeledImage
+from levit.data.labeled_images import DatasetView, LabeledDataset, LabeledImage
 from levit.images.sources import StoredImage
 
 _BATCH_SIZE = 64
@@ -34,7 +34,7 @@ def read_once(data: LabeledDataset) -> LabeledDataset:
     return ReadOnceDataset(data, threads=_NUM_THREADS) if isinstance(data, FileListDataset) else data
 
 
-class ReadOnceDataset:
+class ReadOnceDataset(DatasetView):
     """Data set that yields the content of files instead of their paths, and keeps their hashes.
 
     After a pass over all images, `sha256` and `hashes` need no file of a list of files (folders, tables) again. The
@@ -52,15 +52,10 @@ class ReadOnceDataset:
     """
 
     def __init__(self, data: LabeledDataset, *, threads: int = 1) -> None:
-        self.name, self.classes = data.name, data.classes
-        self.is_multi_label, self.is_any_label_correct = data.is_multi_label, data.is_any_label_correct
-        self.is_grouped = data.is_grouped
-        self._data, self._threads = data, threads
+        super().__init__(data)
+        self._threads = threads
         self._hashes, self._states = bytearray(_HASH_BYTES * len(data)), bytearray(len(data))
         self._names: list[str] = []
-
-    def __len__(self) -> int:
-        return len(self._data)
 
     def __iter__(self) -> Iterator[LabeledImage]:
         items, index = iter(self._data), 0
@@ -111,25 +106,17 @@ class ReadOnceDataset:
             self._hashes[_HASH_BYTES * index : _HASH_BYTES * (index + 1)] = digest
 
 
-class _HashedDataset:
+class _HashedDataset(DatasetView):
     """A data set that was read, with hashes for images."""
 
     def __init__(self, data: ReadOnceDataset) -> None:
-        self.name, self.classes = data.name, data.classes
-        self.is_multi_label, self.is_any_label_correct = data.is_multi_label, data.is_any_label_correct
-        self.is_grouped, self._data = data.is_grouped, data
-
-    def __len__(self) -> int:
-        return len(self._data)
+        super().__init__(data)
+        self._read = data
 
     def __iter__(self) -> Iterator[LabeledImage]:
         for index in range(len(self)):
-            content_hash = ContentHash(self._data.content_hash(index))
-            yield LabeledImage(content_hash, (), self._data.image_name(index))
-
-    def sha256(self) -> str:
-        """Hash of the data set that was read."""
-        return self._data.sha256()
+            content_hash = ContentHash(self._read.content_hash(index))
+            yield LabeledImage(content_hash, (), self._read.image_name(index))
 
 
 def _read(item: LabeledImage) -> tuple[StoredImage, bytes]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from levit.errors import DataError, first_line
+from levit.files import check_regular_file
 
 MAX_LABEL = 2**31 - 1
 """Largest class index that a file may contain."""
@@ -193,15 +194,19 @@ def file_name(value: Any, folder: Path, *, allow_outside: bool = False) -> str:
     return name
 
 
-def read_text(file: Path) -> str:
+def read_text(file: Path, *, errors: str = "strict") -> str:
     """Read a text file in UTF-8, with or without a byte order mark.
+
+    Args:
+        file: the file.
+        errors: "surrogateescape" for a list of files, whose names may have other bytes.
 
     Raises:
         DataError: it cannot be read, is not a regular file, or is not UTF-8.
     """
-    check_regular(file)
+    check_regular_file(file, DataError)
     try:
-        return file.read_text(encoding="utf-8-sig")
+        return file.read_text(encoding="utf-8-sig", errors=errors)
     except (OSError, ValueError) as error:
         raise DataError(f"cannot be read ({first_line(error)})", source=file) from error
 
@@ -227,20 +232,6 @@ def parse_json(text: str | bytes) -> Any:
         raise DataError("too deeply nested JSON") from None
     except ValueError as error:
         raise DataError(first_line(error)) from None
-
-
-def check_regular(file: Path) -> None:
-    """Check that a path is not a pipe or device, whose reading could wait forever.
-
-    Raises:
-        DataError: it is one, or there is no such file.
-    """
-    try:
-        is_regular = file.is_file()
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot be read ({first_line(error)})", source=file) from error
-    if not is_regular:
-        raise DataError("not a regular file" if file.exists() else "no such file", source=file)
 
 
 def describe(value: Any) -> str:

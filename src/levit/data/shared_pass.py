@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import tee
 
-from levit.data.labeled_images import LabeledDataset, LabeledImage
+from levit.data.labeled_images import DatasetView, LabeledDataset, LabeledImage
 
 
 def share_pass(data: LabeledDataset, count: int) -> list[LabeledDataset]:
@@ -28,20 +28,12 @@ def share_pass(data: LabeledDataset, count: int) -> list[LabeledDataset]:
     return [_SharedPass(data, images) for images in tee(iter(data), count)]
 
 
-class _SharedPass:
+class _SharedPass(DatasetView):
     """One reader of a pass."""
 
     def __init__(self, data: LabeledDataset, images: Iterator[LabeledImage]) -> None:
-        self.name, self.classes, self.is_grouped = data.name, data.classes, data.is_grouped
-        self.is_multi_label, self.is_any_label_correct = data.is_multi_label, data.is_any_label_correct
-        self._data, self._images = data, images
-
-    def __len__(self) -> int:
-        return len(self._data)
+        super().__init__(data)
+        self._images = images
 
     def __iter__(self) -> Iterator[LabeledImage]:
         return self._images
-
-    def sha256(self) -> str:
-        """Hash of the whole data set."""
-        return self._data.sha256()

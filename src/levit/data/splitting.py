@@ -68,7 +68,7 @@ def assign_parts(
         labels: class indices of each image.
         groups: for each image the number of the first image of its group; see `group_images`.
         num_classes: number of classes.
-        fractions: fraction of the images for "val" and for "test", each in [0, 1); a part that is missing gets none.
+        fractions: fraction of the images for "val" and for "test", each in [0, 1]; a part that is missing gets none.
         seed: seed of the random choice.
         is_multi_label: whether an image may have any number of labels.
         chosen: images that are in "val" or "test" in any case, with their groups; the fractions then apply to the rest.
@@ -99,8 +99,8 @@ def assign_parts(
             fraction = fractions.get(part, 0.0)
             count = max(1, round(fraction * num_images)) if fraction else 0
             for group in (members[position] for position in order):
-                is_free = group not in part_of_group and (num_left[list(labels[group])] > 1).all()
-                if is_free and size_of[group] <= count:
+                is_free = size_of[group] <= count and group not in part_of_group
+                if is_free and (num_left[list(labels[group])] > 1).all():
                     part_of_group[group] = part
                     num_left[list(labels[group])] -= 1
                     count -= size_of[group]

@@ -1,18 +1,18 @@
-"""Subsets of labeled data: quantization images, and stratified splits into training and validation images."""
+"""Subsets of labeled data, such as quantization images."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from levit.data.labeled_images import LabeledDataset, LabeledImage
+from levit.data.labeled_images import DatasetView, LabeledDataset, LabeledImage
 
 Indices = NDArray[np.int64]
 
 
-class Subset:
+class Subset(DatasetView):
     """Images of a data set that are chosen by their numbers, in the order of the data set.
 
     Name, classes, flags and hash are those of the whole data set.
@@ -28,10 +28,8 @@ class Subset:
     """
 
     def __init__(self, data: LabeledDataset, indices: Indices) -> None:
-        self.name, self.classes = data.name, data.classes
-        self.is_multi_label, self.is_any_label_correct = data.is_multi_label, data.is_any_label_correct
-        self.is_grouped = data.is_grouped
-        self._data, self._indices = data, np.sort(indices)
+        super().__init__(data)
+        self._indices = np.sort(indices)
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -45,10 +43,6 @@ class Subset:
             if number == next_number:
                 yield item
                 next_number = next(numbers, None)
-
-    def sha256(self) -> str:
-        """Hash of the whole data set."""
-        return self._data.sha256()
 
 
 def split_quantization_images(data: LabeledDataset, count: int) -> tuple[Subset, Subset]:
@@ -85,47 +79,3 @@ def without_quantization_images(data: LabeledDataset, count: int) -> LabeledData
         ['rocket.jpg']
     """
     return split_quantization_images(data, count)[1] if count else data
-
-
-def stratified_split(
-    labels: Sequence[Sequence[int]], num_classes: int, fraction: float, seed: int, *, is_multi_label: bool = False
-) -> tuple[Indices, Indices]:
-    """Split images at random into a training and a validation part, class by class.
-
-    The only image with some label stays in the first part, so that every class keeps a training image. If images may
-    have several labels, the fraction applies to all images together instead of class by class.
-
-    Args:
-        labels: class indices of each image.
-        num_classes: number of classes.
-        fraction: fraction of the images of each class for the second part, in [0, 1]; above 0, it is at least one image
-            of every class that has two or more.
-        seed: seed of the random choice.
-        is_multi_label: whether an image may have any number of labels.
-
-    Returns:
-        Numbers of the images of the first and of the second part, in ascending order.
-
-    Examples:
-        >>> training, validation = stratified_split([(0,), (0,), (1,), (1,), (1,)], 2, fraction=0.2, seed=0)
-        >>> len(training), len(validation)
-        (3, 2)
-    """
-    remaining = np.zeros(num_classes, np.int64)
-    strata: dict[tuple[int, ...], list[int]] = {}
-    for index, image_labels in enumerate(labels):
-        remaining[list(image_labels)] += 1
-        strata.setdefault(() if is_multi_label else tuple(image_labels), []).append(index)
-    is_chosen = np.zeros(len(labels), bool)
-    for stratum in sorted(strata):
-        members = strata[stratum]
-        count = max(1, round(fraction * len(members))) if fraction else 0
-        for position in np.random.default_rng([seed, *stratum]).permutation(len(members)):
-            if not count:
-                break
-            image_labels = list(labels[members[position]])
-            if (remaining[image_labels] > 1).all():
-                is_chosen[members[position]] = True
-                remaining[image_labels] -= 1
-                count -= 1
-    return np.flatnonzero(~is_chosen), np.flatnonzero(is_chosen)

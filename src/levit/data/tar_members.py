@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from levit.data.record_values import check_regular
 from levit.errors import DataError, first_line
+from levit.files import check_regular_file
 
 _MAX_COMPRESSION = 10_000  # a member larger than this multiple of the archive's size cannot be in it
 _CHUNK_BYTES = 1 << 20
@@ -27,7 +27,7 @@ def iterate_members(archive: Path, is_needed: Callable[[str], bool]) -> Iterator
     Raises:
         DataError: the file is not a tar file, a header is damaged, or the end of the archive is missing.
     """
-    check_regular(archive)
+    check_regular_file(archive, DataError)
     try:
         with tarfile.open(archive, _mode(archive), tarinfo=_CheckedHeader) as stream:
             max_size = _MAX_COMPRESSION * archive.stat().st_size

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from levit.data.class_names import read_class_names
-from levit.data.file_hash import hash_files
+from levit.data.file_content import hash_files
 from levit.data.labeled_images import LabeledImage
 from levit.data.record_values import (
     class_name,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.errors import ConfigError
 from levit.spec.architecture import Grid
-from levit.spec.blocks import AttentionBlock, encoder_blocks
+from levit.spec.network import attention_blocks
 from levit.spec.preprocessing import Preprocessing
 
 
@@ -45,10 +45,9 @@ def resize_checkpoint(checkpoint: Checkpoint, image_size: Grid) -> Checkpoint:
         )
     architecture = replace(checkpoint.architecture, image_size=image_size)
     weights = dict(checkpoint.weights)
-    for old, new in zip(encoder_blocks(checkpoint.architecture), encoder_blocks(architecture), strict=True):
-        if isinstance(old, AttentionBlock) and isinstance(new, AttentionBlock):
-            key = f"{old.key}.attention_biases"
-            weights[key] = resize_attention_biases(weights[key], old.input_grid, new.input_grid)
+    for old, new in zip(attention_blocks(checkpoint.architecture), attention_blocks(architecture), strict=True):
+        key = f"{old.key}.attention_biases"
+        weights[key] = resize_attention_biases(weights[key], old.input_grid, new.input_grid)
     preprocessing = _resize_preprocessing(checkpoint.preprocessing, image_size)
     return replace(checkpoint, architecture=architecture, weights=weights, preprocessing=preprocessing)
 

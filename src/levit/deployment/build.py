@@ -11,8 +11,7 @@ from levit.deployment.folding import fold
 from levit.deployment.graph import WeightPrecision, build_graph
 from levit.errors import ExportError, errors_name
 from levit.spec.architecture import Architecture
-from levit.spec.blocks import AttentionBlock, encoder_blocks
-from levit.spec.weight_shapes import count_parameters
+from levit.spec.network import attention_blocks, count_parameters
 
 _MAX_BYTES = 2**31 - 2**24  # the limit of a file of ONNX, 2 GiB, less what nodes and metadata take at most
 
@@ -41,7 +40,7 @@ def build_artifact(
 
 def _check_size(architecture: Architecture, weight_precision: WeightPrecision) -> None:
     """Check, before anything is made, that the weights and the expanded attention biases fit into one file."""
-    blocks = [block for block in encoder_blocks(architecture) if isinstance(block, AttentionBlock)]
+    blocks = attention_blocks(architecture)
     num_biases = sum(block.num_heads * prod(block.output_grid) * prod(block.input_grid) for block in blocks)
     num_bytes = 4 * num_biases + (2 if weight_precision == "fp16" else 4) * count_parameters(architecture)
     if num_bytes > _MAX_BYTES:

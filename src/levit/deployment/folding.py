@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from levit.checkpoints.dialects import BATCH_NORM_EPSILON
 from levit.spec.architecture import Architecture
-from levit.spec.blocks import MASK, AttentionBlock, MlpBlock, StemLayer, encoder_blocks, heads, stem_layers
+from levit.spec.blocks import MASK, AttentionBlock, MlpBlock, StemLayer
+from levit.spec.network import encoder_blocks, heads, stem_layers
 
 Array = NDArray[np.float64]
 FoldedWeights = dict[str, Array]
 
-_EPSILON = 1e-5  # of each batch norm
 _MASKED = -1e4  # its exponential is 0 in every precision, and fp16 can represent it, unlike float32's minimum
 
 
@@ -120,7 +121,7 @@ def _linear_with_bias(weights: Mapping[str, Array], key: str) -> tuple[Array, Ar
 
 def _batch_norm(weights: Mapping[str, Array], key: str) -> tuple[Array, Array]:
     """Scale and shift of a batch norm with fixed statistics."""
-    scale = weights[f"{key}.weight"] / np.sqrt(weights[f"{key}.running_var"] + _EPSILON)
+    scale = weights[f"{key}.weight"] / np.sqrt(weights[f"{key}.running_var"] + BATCH_NORM_EPSILON)
     return scale, weights[f"{key}.bias"] - weights[f"{key}.running_mean"] * scale
 
 

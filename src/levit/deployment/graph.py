@@ -31,7 +31,8 @@ from levit.deployment.node_names import (
 )
 from levit.errors import ExportError
 from levit.spec.architecture import Architecture
-from levit.spec.blocks import AttentionBlock, MlpBlock, StemLayer, encoder_blocks, stem_layers
+from levit.spec.blocks import AttentionBlock, MlpBlock, StemLayer
+from levit.spec.network import encoder_blocks, stem_layers
 
 OPSET = 17
 INPUT, OUTPUT, BATCH = "pixel_values", "logits", "batch"

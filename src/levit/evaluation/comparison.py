@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import sqrt
 from pathlib import PurePath
+from typing import Any
 
 from levit.data.labeled_images import LabeledImage
 from levit.errors import DataError
@@ -44,10 +45,9 @@ class Disagreement:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Two models on the same images.
+    """Comparison of a model with a second one on the same images.
 
     Attributes:
-        first: evaluation of the first model.
         second: evaluation of the second model.
         names: names of both models, which differ: with the precision, the engine or the file where one model is
             evaluated in two forms.
@@ -61,7 +61,6 @@ class Comparison:
         disagreements: up to 24 images that one of them predicts correctly, by descending score of the second model.
     """
 
-    first: Evaluation
     second: Evaluation
     names: tuple[str, str]
     agreement: Estimate
@@ -71,6 +70,23 @@ class Comparison:
     num_neither: int
     gain: Estimate
     disagreements: tuple[Disagreement, ...] = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The comparison as plain JSON values: fractions in [0, 1]."""
+        return {
+            "model": self.second.model,
+            "engine": self.second.engine,
+            "precision": self.second.precision,
+            "top1": asdict(self.second.top1),
+            "gain": asdict(self.gain),
+            "agreement": asdict(self.agreement),
+            "images": {
+                "both_correct": self.num_both_correct,
+                "only_first": self.num_only_first,
+                "only_second": self.num_only_second,
+                "neither": self.num_neither,
+            },
+        }
 
 
 class RecordedPredictions:
@@ -144,7 +160,7 @@ class ComparisonAccumulator:
         Args:
             first: evaluation of the first model.
             second: evaluation of the second model.
-            given: files or names by which the models were opened.
+            given: files of the models; empty where there is none.
 
         Raises:
             DataError: they were evaluated on different numbers of images.
@@ -158,9 +174,8 @@ class ComparisonAccumulator:
             )
         only_first, only_second = self._counts[True, False], self._counts[False, True]
         return Comparison(
-            first=first,
             second=second,
-            names=distinct_names(first, second, given),
+            names=model_names(first, second, given),
             agreement=proportion(self._num_same, self._num_images),
             num_both_correct=self._counts[True, True],
             num_only_first=only_first,
@@ -171,13 +186,13 @@ class ComparisonAccumulator:
         )
 
 
-def distinct_names(first: Evaluation, second: Evaluation, given: tuple[str, str]) -> tuple[str, str]:
+def model_names(first: Evaluation, second: Evaluation, given: tuple[str, str]) -> tuple[str, str]:
     """Names of two models that differ: two forms of one model have precision, engine or file in it.
 
     Args:
         first: evaluation of the first model.
         second: evaluation of the second model.
-        given: files or names by which the models were opened.
+        given: files of the models; empty where there is none.
     """
     if first.model != second.model:
         return first.model, second.model

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
+from levit.data.class_matching import ClassMatch, match_classes
 from levit.data.duplicates import Duplicates
 from levit.data.labeled_images import LabeledDataset, LabeledImage
-from levit.errors import ConfigError, DataError, ImageError, LevitError
+from levit.errors import ConfigError, DataError, ImageError, LevitError, LevitWarning
 from levit.images.decoding import ImageSource
 from levit.runtime.classifier import DEFAULT_BATCH_SIZE, Classifier
 from levit.runtime.prediction import Prediction
+from levit.spec.choices import OnBadImage
 
-OnBadImage = Literal["skip", "fail"]
 Progress = Callable[[Iterator[Prediction]], Iterator[Prediction]]
 
 
@@ -152,6 +154,31 @@ class LabeledPredictions:
         if self._on_bad_image == "fail":
             raise error
         self.bad_images.append(BadImage(name, ": ".join(filter(None, (error.reason, error.hint)))))
+
+
+def match_labels(data: LabeledDataset, labels: Sequence[str], class_map: Mapping[str, str] | None = None) -> ClassMatch:
+    """Match the classes of images that have one label each with the labels of a model.
+
+    Args:
+        data: the images.
+        labels: labels of the model.
+        class_map: for some classes, the label of the model.
+
+    Raises:
+        DataError: the images have no labels or any number of them, or the classes do not match.
+    """
+    if data.is_multi_label:
+        raise DataError("its images have several labels each", source=data.name, hint="give images with one label each")
+    if not data.classes:
+        raise DataError("no labels", source=data.name, hint="put the images into one folder for each class")
+    return match_classes(data.classes, labels, data.name, class_map)
+
+
+def warn_of_unlabeled(data: LabeledDataset, count: int) -> None:
+    """Warn that a number of images of a data set have no label, if there are any."""
+    if count:
+        text = "1 image has no label, and is" if count == 1 else f"{count:,} images have no label, and are"
+        warnings.warn(f"{data.name}: {text} left out", LevitWarning, stacklevel=4)
 
 
 def with_name(error: ImageError, item: LabeledImage, data: LabeledDataset) -> ImageError:

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite, nan
-from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -16,14 +15,12 @@ from numpy.typing import NDArray
 from levit.data.class_matching import match_classes
 from levit.data.duplicates import Duplicates
 from levit.data.labeled_images import LabeledDataset, LabeledImage
-from levit.data.open_data import open_data
 from levit.data.read_once import read_once
 from levit.errors import DataError, LevitWarning
 from levit.evaluation.diagnostics import NUM_MISTAKES
 from levit.evaluation.labeled_predictions import (
     BadImage,
     LabeledPredictions,
-    OnBadImage,
     Progress,
     describe_problems,
     without_progress,
@@ -36,9 +33,9 @@ from levit.evaluation.top_k import TopK
 from levit.evaluation.training_images import TrainingImageCounter
 from levit.images.decoding import ImageSource
 from levit.runtime.classifier import DEFAULT_BATCH_SIZE, Classifier
-from levit.runtime.engine import Engine
 from levit.runtime.prediction import Prediction
 from levit.runtime.scores import sigmoid
+from levit.spec.choices import OnBadImage
 
 _THRESHOLD = 0.5  # score from which on a label is predicted
 
@@ -158,11 +155,9 @@ class MultiLabelEvaluation:
 
 
 def evaluate_multi_label(
-    model: str | PathLike[str] | Classifier | Engine | None,
-    data: str | PathLike[str] | LabeledDataset,
+    classifier: Classifier,
+    data: LabeledDataset,
     *,
-    split: str | None = None,
-    allow_outside: bool = False,
     class_map: Mapping[str, str] | None = None,
     on_bad_image: OnBadImage = "skip",
     batch_size: int = DEFAULT_BATCH_SIZE,
@@ -170,16 +165,15 @@ def evaluate_multi_label(
     duplicates: Callable[[], Duplicates] | None = None,
     progress: Progress = without_progress,
 ) -> MultiLabelEvaluation:
-    """Evaluate a model on images with any number of labels: `levit.evaluate_multi_label` without its files.
+    """Evaluate a model on images with any number of labels.
 
-    The arguments are those of `levit.evaluate_multi_label`.
+    It is `levit.evaluate_multi_label` of an opened model and opened data, without its files. The other arguments are
+    those of `levit.evaluate_multi_label`.
 
     Raises:
         ConfigError, DataError, ImageError: as for `levit.evaluate_multi_label`.
     """
-    classifier = model if isinstance(model, Classifier) else Classifier(model)
-    opened = open_data(data, split=split, allow_outside=allow_outside) if isinstance(data, str | PathLike) else data
-    data = read_once(opened)
+    data = read_once(data)
     indices = _match_labels(data, classifier, class_map)
     kept, num_excluded = exclude_quantization_images([classifier.artifact], data, quantization_images)
     predictions = LabeledPredictions(kept, is_multi_label=True, on_bad_image=on_bad_image)

@@ -38,44 +38,21 @@ class SimilarPair(NamedTuple):
     similarity: float
 
 
-def find_near_duplicates(features: NDArray[np.float32], *, threshold: float = THRESHOLD) -> list[SimilarPair]:
-    """Find the pairs of images whose features have at least this cosine.
+def group_near_duplicates(features: NDArray[np.float32], *, threshold: float = THRESHOLD) -> NDArray[np.int64]:
+    """Group the images that near-duplicates connect, in memory that does not grow with the number of pairs.
 
     Unlike `levit.evaluation.similarity.most_similar`, nothing is subtracted from the features, so that the similarity
     of two images does not depend on the others. The time grows with the square of the number of images.
 
     Args:
         features: pooled features of the images, float32 [N, C], as from `levit.Classifier.embed`.
-        threshold: smallest similarity, in (0, 1].
-
-    Returns:
-        The pairs, ordered by first and second row.
-
-    Raises:
-        ConfigError: the threshold is out of range.
-
-    Examples:
-        >>> features = np.float32([[1, 0], [0, 1], [2, 0.1]])
-        >>> [(pair.first, pair.second) for pair in find_near_duplicates(features)]
-        [(0, 2)]
-    """
-    check_threshold(threshold)
-    return sorted(
-        SimilarPair(start + row, other + column, float(similarities[row, column]))
-        for start, other, similarities in _blocks(features, threshold)
-        for row, column in np.argwhere(similarities).tolist()
-    )
-
-
-def group_near_duplicates(features: NDArray[np.float32], *, threshold: float = THRESHOLD) -> NDArray[np.int64]:
-    """Group the images that near-duplicates connect, in memory that does not grow with the number of pairs.
-
-    Args:
-        features: as for `find_near_duplicates`.
-        threshold: as for `find_near_duplicates`.
+        threshold: smallest cosine of the features of near-duplicates, in (0, 1].
 
     Returns:
         For each row the first row of its group, int64 [N].
+
+    Raises:
+        ConfigError: the threshold is out of range.
 
     Examples:
         >>> group_near_duplicates(np.float32([[1, 0], [0, 1], [2, 0.1]])).tolist()
@@ -93,11 +70,14 @@ def find_most_similar(features: NDArray[np.float32], *, threshold: float = THRES
     """Find for each image that is a near-duplicate of earlier ones the most similar of these.
 
     Args:
-        features: as for `find_near_duplicates`.
-        threshold: as for `find_near_duplicates`.
+        features: as for `group_near_duplicates`.
+        threshold: as for `group_near_duplicates`.
 
     Returns:
         The pairs, ordered by the second row; of equally similar images, `first` is the first.
+
+    Raises:
+        ConfigError: the threshold is out of range.
 
     Examples:
         >>> features = np.float32([[1, 0.2], [1, 0], [2, 0.1]])

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from levit.data.class_matching import match_classes
 from levit.data.labeled_images import LabeledDataset
 from levit.data.read_once import read_once
 from levit.errors import ConfigError, DataError, LevitWarning
-from levit.evaluation.labeled_predictions import LabeledPredictions
+from levit.evaluation.labeled_predictions import LabeledPredictions, match_labels, warn_of_unlabeled
 from levit.evaluation.quantization_images import exclude_quantization_images
 from levit.evaluation.training_images import TrainingImageCounter
 from levit.runtime.classifier import Classifier
@@ -36,6 +35,7 @@ def find_rejection(
     coverage: float | None = None,
     target_precision: float | None = None,
     quantization_images: int | None = None,
+    class_map: Mapping[str, str] | None = None,
 ) -> Rejection:
     """Find a temperature and a threshold on labeled images.
 
@@ -50,25 +50,26 @@ def find_rejection(
     Args:
         classifier: the model.
         data: images of the model's classes that it was not trained on, each with one label, or with several of which
-            any is correct (ImageNet-ReaL).
+            any is correct (ImageNet-ReaL). Those without a label are left out, and a warning counts them.
         coverage: fraction of the images whose score must reach the threshold, in (0, 1]; 0.95 if neither is given.
         target_precision: alternative to `coverage`: fraction of the predictions above the threshold that must be
             correct.
         quantization_images: number of quantization images of the quantization to int8, which are excluded, as
             `levit.data.subsets.split_quantization_images` chooses them; None for the number in the metadata of the
             model, if it was quantized on this data.
+        class_map: label of the model for classes of the data whose names differ from it.
 
     Raises:
         ConfigError: both are given or out of range, or the model is a multi-label model.
-        DataError: an image has no label, or several that are not alternatives, a class has no matching label, no image
-            remains, or no threshold reaches the precision.
+        DataError: an image has several labels that are not alternatives, a class has no matching label, no image with
+            a label remains, or no threshold reaches the precision.
         ImageError: an image cannot be read.
         ImportError: scipy is not installed.
     """
     _check(classifier, coverage, target_precision)
     data = read_once(data)
     kept, _ = exclude_quantization_images([classifier.artifact], data, quantization_images)
-    logits, targets = _predict(classifier, kept)
+    logits, targets = _predict(classifier, kept, class_map)
     is_correct = logits.argmax(axis=1) == targets
     if is_correct.all():
         text = f"all {len(is_correct):,} images are classified correctly, so the scores cannot be calibrated"
@@ -105,12 +106,14 @@ def _check(classifier: Classifier, coverage: float | None, target_precision: flo
             raise ConfigError(f"is {value}", source=name, hint="give a fraction above 0 and at most 1")
 
 
-def _predict(classifier: Classifier, data: LabeledDataset) -> tuple[Logits, Targets]:
+def _predict(
+    classifier: Classifier, data: LabeledDataset, class_map: Mapping[str, str] | None
+) -> tuple[Logits, Targets]:
     """Logits float32 [images, classes] and targets int64 [images].
 
     Where any of several labels is correct, the target is the predicted label if it is among them, or else the first.
     """
-    indices = match_classes(data.classes, classifier.labels, data.name).class_indices
+    indices = match_labels(data, classifier.labels, class_map).class_indices
     predictions = LabeledPredictions(data, on_bad_image="fail")
     logits, targets = [], []
     for item, prediction in TrainingImageCounter(classifier.path).watch(predictions.stream(classifier)):
@@ -118,12 +121,11 @@ def _predict(classifier: Classifier, data: LabeledDataset) -> tuple[Logits, Targ
         classes = [indices[label] for label in item.labels]
         best = int(prediction.logits.argmax())
         targets.append(best if best in classes else classes[0])
-    if predictions.num_unlabeled:
-        count = predictions.num_unlabeled
-        reason = "1 image has no label" if count == 1 else f"{count} images have no label"
-        raise DataError(reason, source=data.name, hint="calibrate on labeled images")
     if not logits:
+        if predictions.num_unlabeled:
+            raise DataError("has no images with a label", source=data.name)
         raise DataError("no image remains after the quantization images are excluded", source=data.name)
+    warn_of_unlabeled(data, predictions.num_unlabeled)
     return np.stack(logits), np.array(targets, np.int64)
 
 

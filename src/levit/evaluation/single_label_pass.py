@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from levit.data.class_matching import ClassMatch, match_classes
+from levit.data.class_matching import ClassMatch
 from levit.data.duplicates import Duplicates
 from levit.data.labeled_images import LabeledDataset, LabeledImage
 from levit.errors import ConfigError, DataError
@@ -19,14 +19,18 @@ from levit.evaluation.diagnostics import Diagnostics, Mistake
 from levit.evaluation.labeled_predictions import (
     BadImage,
     LabeledPredictions,
-    OnBadImage,
     Progress,
     describe_problems,
+    match_labels,
 )
 from levit.evaluation.metrics import Calibration, ClassMetrics, Counts, Estimate, proportion
 from levit.runtime.classifier import Classifier
 from levit.runtime.prediction import Prediction
 from levit.spec.artifact import Accuracy
+from levit.spec.choices import OnBadImage
+
+if TYPE_CHECKING:
+    from levit.evaluation.comparison import Comparison
 
 _BATCH_SIZE = 64  # images per update of the counts
 
@@ -65,6 +69,7 @@ class Evaluation:
         calibration: agreement of scores with accuracy.
         mistakes: the most confident mistakes, in descending order of their scores.
         images_per_second: throughput from encoded image to prediction.
+        comparison: comparison with a second model; None without one.
     """
 
     model: str
@@ -90,6 +95,7 @@ class Evaluation:
     calibration: Calibration = field(repr=False)
     mistakes: tuple[Mistake, ...] = field(repr=False)
     images_per_second: float
+    comparison: Comparison | None = field(default=None, repr=False)
 
     @property
     def candidates(self) -> tuple[str, ...]:
@@ -119,7 +125,7 @@ class Evaluation:
         Means are those of `ClassMetrics.means` over the classes of the data set.
         """
         recall, precision, f1 = self.per_class.means(self.class_indices)
-        return {
+        return ({} if self.comparison is None else {"comparison": self.comparison.to_dict()}) | {
             "model": self.model,
             "engine": self.engine,
             "precision": self.precision,
@@ -147,13 +153,13 @@ class Evaluation:
         }
 
 
-def call_both(first: OnPrediction, second: OnPrediction | None) -> OnPrediction:
-    """A callback that calls two, the second of which may be missing."""
+def call_all(*callbacks: OnPrediction | None) -> OnPrediction:
+    """A callback that calls several, of which some may be missing."""
+    present = [callback for callback in callbacks if callback is not None]
 
     def call(item: LabeledImage, prediction: Prediction, target: int) -> None:
-        first(item, prediction, target)
-        if second is not None:
-            second(item, prediction, target)
+        for callback in present:
+            callback(item, prediction, target)
 
     return call
 
@@ -255,9 +261,7 @@ def _match_labels(data: LabeledDataset, labels: tuple[str, ...], class_map: Mapp
         raise DataError(
             "its images have several labels each", source=data.name, hint="use `levit.evaluate_multi_label`"
         )
-    if not data.classes:
-        raise DataError("no labels", source=data.name, hint="put the images into one folder for each class")
-    return match_classes(data.classes, labels, data.name, class_map)
+    return match_labels(data, labels, class_map)
 
 
 def _targets(items: Sequence[LabeledImage], class_indices: Sequence[int]) -> Counts:

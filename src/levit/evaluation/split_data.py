@@ -205,7 +205,7 @@ def _warn_of_moved(images: FileListDataset, groups: NDArray[np.int64], chosen: M
 
 def _find_listed(images: FileListDataset, file: Path) -> list[int]:
     """Numbers of the images that a file lists, by their names in the data or as paths."""
-    lines = read_text(file).splitlines()
+    lines = read_text(file, errors="surrogateescape").splitlines()
     if file.suffix == ".csv":
         lines = [row.get("file") or "" for row in csv.DictReader(lines)]
     names = {images.files.name(index): index for index in range(len(images))}

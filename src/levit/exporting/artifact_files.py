@@ -9,9 +9,8 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError
 
-from levit.checkpoints.regular_files import check_regular_file
 from levit.errors import CheckpointError, EngineError, ExportError, errors_name, first_line
-from levit.files import write_bytes
+from levit.files import check_regular_file, write_bytes
 from levit.runtime.engine import OPENVINO_SUFFIX
 from levit.runtime.external_data import check_external_data
 from levit.spec.artifact import PREFIX, Accuracy, Artifact, Rejection
@@ -86,9 +85,9 @@ def record_rejection(path: str | PathLike[str], rejection: Rejection) -> Artifac
 
 
 def _update_metadata(path: Path, **changes: Accuracy | Rejection) -> Artifact:
-    check_regular_file(path)
+    check_regular_file(path, CheckpointError)
     try:
-        check_external_data(path, str(path))
+        check_external_data(path)
         model = onnx.load(path)
     except EngineError as error:
         raise CheckpointError(error.reason, source=path, hint=error.hint) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 
@@ -21,6 +22,7 @@ def calibrate(
     coverage: float | None = None,
     target_precision: float | None = None,
     quantization_images: int | None = None,
+    class_map: Mapping[str, str] | None = None,
     allow_outside: bool = False,
 ) -> Rejection:
     """Calibrate the scores of an exported file, and set the threshold below which its prediction is "unknown".
@@ -31,12 +33,14 @@ def calibrate(
     Args:
         model: exported `.onnx` file, which is changed.
         data: labeled images as for `levit.open_data`, or a data set: images of the model's classes that it was not
-            trained on, each with one label, or with several of which any is correct (ImageNet-ReaL).
+            trained on, each with one label, or with several of which any is correct (ImageNet-ReaL). Those without a
+            label are left out, and a warning counts them.
         split: name of the split ("validation", "test" or "train"), where the data has several.
         coverage: fraction of the images with a prediction other than "unknown", in (0, 1]; 0.95 if neither is given.
         target_precision: alternative to `coverage`: fraction of these predictions that must be correct, in (0, 1].
         quantization_images: number of quantization images of the quantization to int8, which are excluded; None for the
             number in the metadata of the model, if it was quantized on this data.
+        class_map: label of the model for classes of the data set whose names differ from it.
         allow_outside: whether a table of images may name files outside its folder.
 
     Returns:
@@ -65,6 +69,7 @@ def calibrate(
         coverage=coverage,
         target_precision=target_precision,
         quantization_images=quantization_images,
+        class_map=class_map,
     )
     record_rejection(file, rejection)
     return rejection

@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
@@ -21,20 +22,18 @@ from levit.data.open_data import open_data, open_split
 from levit.deployment.bias_interpolation import resize_checkpoint
 from levit.deployment.build import build_artifact
 from levit.deployment.graph import WeightPrecision
-from levit.errors import ExportError
+from levit.errors import ConfigError, ExportError
 from levit.exporting.artifact_files import artifact_of, write_model
 from levit.exporting.int8 import QUANTIZATION_IMAGES, make_int8
 from levit.exporting.verification import verify
 from levit.spec.architecture import Grid
 from levit.spec.artifact import Artifact
+from levit.spec.choices import ExportFormat, StoredWeights
 
 if TYPE_CHECKING:
     import onnx
 
-StoredWeights = Literal["fp32", "fp16", "int8"]
-Format = Literal["onnx", "openvino"]
-
-SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml"}
+SUFFIXES: dict[ExportFormat, str] = {"onnx": ".onnx", "openvino": ".xml"}
 
 MAX_DROP = 0.5  # default of `max_drop` with evaluation images, in percentage points of top-1
 
@@ -63,12 +62,13 @@ def export(
     path: str | PathLike[str],
     *,
     weights: StoredWeights = "fp32",
-    format: Format | None = None,  # noqa: A002 (the name in other libraries)
+    format: ExportFormat | None = None,  # noqa: A002 (the name in other libraries)
     image_size: int | Grid | None = None,
     quantization_data: str | PathLike[str] | None = None,
     quantization_images: int | None = None,
     evaluation: str | PathLike[str] | None = None,
     max_drop: float | None = None,
+    class_map: Mapping[str, str] | None = None,
     revision: str | None = None,
     allow_outside: bool = False,
 ) -> ExportReport:
@@ -95,9 +95,11 @@ def export(
         quantization_images: for int8: maximum number of quantization images; None for 1000.
         evaluation: for int8: labeled images, as for `levit.open_data`; of data with splits, the first of validation,
             test and train that exists. The accuracy before and after quantization is written into the file. If these
-            are the same images as those of `quantization_data`, the ones that are used there are excluded.
+            are the same images as those of `quantization_data`, the ones that are used there are excluded. Images
+            without a label are left out, and a warning counts them.
         max_drop: for int8, with `evaluation`: loss of top-1 accuracy in percentage points, above which layers are
             returned to floating point; None for 0.5.
+        class_map: for int8, with `evaluation`: label of the model for classes whose names differ from it.
         revision: branch, tag or commit of a checkpoint on the hub.
         allow_outside: for int8: whether tables of images may name files outside their folder.
 
@@ -106,11 +108,11 @@ def export(
 
     Raises:
         CheckpointError: the checkpoint cannot be read, would be overwritten, or has no revisions.
-        ConfigError: the image size is too small.
+        ConfigError: an option is invalid, or the image size is too small.
         DataError: the images cannot be used.
         ImageError: an image cannot be read.
-        ExportError: an option is invalid; the file cannot be written; its logits differ from the checkpoint's; or the
-            accuracy loss in int8 is too large.
+        ExportError: the file cannot be written, its logits differ from the checkpoint's, or the accuracy loss in int8
+            is too large.
         ImportError: NNCF is not installed, for int8.
 
     Examples:
@@ -125,7 +127,7 @@ def export(
     _check_target(target, format)
     if isinstance(checkpoint, str | PathLike):
         check_is_not_source(checkpoint, *_files(target))
-    _check_options(weights, quantization_data, quantization_images, evaluation, max_drop)
+    _check_options(weights, quantization_data, quantization_images, evaluation, max_drop, class_map)
     loaded = _read(checkpoint, revision)
     if image_size is not None:
         size = (image_size, image_size) if isinstance(image_size, int) else image_size
@@ -141,6 +143,7 @@ def export(
             quantization_images=QUANTIZATION_IMAGES if quantization_images is None else quantization_images,
             evaluation=open_data(evaluation, allow_outside=allow_outside) if evaluation is not None else None,
             max_drop=MAX_DROP if max_drop is None and evaluation is not None else max_drop,
+            class_map=class_map,
         )
     num_bytes = _write(model, target)
     return ExportReport(path=target, artifact=artifact_of(model), max_difference=max_difference, num_bytes=num_bytes)
@@ -155,10 +158,10 @@ def _write(model: onnx.ModelProto, target: Path) -> int:
     return write_openvino(model, target)
 
 
-def _check_target(target: Path, file_format: Format | None) -> None:
+def _check_target(target: Path, file_format: ExportFormat | None) -> None:
     """Check the name of the file to write, and that its folder exists."""
     if file_format is not None and file_format not in SUFFIXES:
-        raise ExportError(f"`format` is {file_format!r}", hint=f"use one of {', '.join(SUFFIXES)}")
+        raise ConfigError(f"is {file_format!r}", source="format", hint=f"use one of {', '.join(SUFFIXES)}")
     suffixes = SUFFIXES.values() if file_format is None else [SUFFIXES[file_format]]
     if target.suffix not in suffixes:
         raise ExportError(f"give a file name that ends in {' or '.join(suffixes)}", source=target)
@@ -184,26 +187,29 @@ def _check_options(
     quantization_images: int | None,
     evaluation: str | PathLike[str] | None,
     max_drop: float | None,
+    class_map: Mapping[str, str] | None,
 ) -> None:
     if weights not in get_args(StoredWeights):
-        raise ExportError(f"`weights` is {weights!r}", hint=f"use one of {', '.join(get_args(StoredWeights))}")
+        hint = f"use one of {', '.join(get_args(StoredWeights))}"
+        raise ConfigError(f"is {weights!r}", source="weights", hint=hint)
     if weights == "int8" and quantization_data is None:
-        raise ExportError(
+        raise ConfigError(
             "int8 requires quantization images", hint="give `quantization_data`, a folder or a .parquet file"
         )
-    int8_options = (quantization_data, quantization_images, evaluation, max_drop)
+    int8_options = (quantization_data, quantization_images, evaluation, max_drop, class_map)
     if weights != "int8" and any(option is not None for option in int8_options):
-        raise ExportError(
-            "`quantization_data`, `quantization_images`, `evaluation` and `max_drop` do not apply to weights in "
-            f"{weights}",
+        raise ConfigError(
+            "`quantization_data`, `quantization_images`, `evaluation`, `max_drop` and `class_map` do not apply to "
+            f"weights in {weights}",
             hint="use `weights` int8",
         )
     if quantization_images is not None and quantization_images < 1:
-        raise ExportError(f"`quantization_images` is {quantization_images}", hint="use at least 1")
-    if max_drop is not None and evaluation is None:
-        raise ExportError("`max_drop` requires labeled images", hint="give `evaluation`")
+        raise ConfigError(f"is {quantization_images}", source="quantization_images", hint="use at least 1")
+    for name, value in (("max_drop", max_drop), ("class_map", class_map)):
+        if value is not None and evaluation is None:
+            raise ConfigError("has no effect without `evaluation`", source=name, hint="give labeled images")
     if max_drop is not None and not 0 <= max_drop < math.inf:
-        raise ExportError(f"`max_drop` is {max_drop:g}", hint="use a finite number of at least 0")
+        raise ConfigError(f"is {max_drop:g}", source="max_drop", hint="use a finite number of at least 0")
 
 
 def _read(checkpoint: str | PathLike[str] | Checkpoint | TorchModel, revision: str | None) -> Checkpoint:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import onnx
@@ -15,9 +17,10 @@ from levit.evaluation.prepared_images import Logits, PreparedImages, agreement, 
 from levit.exporting.artifact_files import artifact_of
 from levit.exporting.quantization import quantizable_layers, quantize, restore
 from levit.images.transform import normalize
-from levit.runtime.engine import Precision, open_engine
+from levit.runtime.engine import open_engine
 from levit.runtime.int8_arithmetic import exact_int8_engine
 from levit.spec.artifact import Accuracy, Artifact, Quantization
+from levit.spec.choices import Precision
 
 QUANTIZATION_IMAGES = 1000
 """Default of `quantization_images`."""
@@ -59,6 +62,7 @@ def make_int8(
     quantization_images: int = QUANTIZATION_IMAGES,
     evaluation: LabeledDataset | None = None,
     max_drop: float | None = None,
+    class_map: Mapping[str, str] | None = None,
 ) -> tuple[onnx.ModelProto, Artifact]:
     """Quantize an artifact, and return layers to floating point until the accuracy is within the allowed loss.
 
@@ -71,6 +75,7 @@ def make_int8(
         evaluation: labeled images to measure accuracy on; where they are the same data as `quantization_data`, without
             the images that are used. None compares predictions on the images that are used.
         max_drop: allowed loss of top-1 accuracy in percentage points; None for any loss.
+        class_map: label of the model for classes of `evaluation` whose names differ from it.
 
     Returns:
         The quantized model, and the contents of its metadata.
@@ -84,16 +89,13 @@ def make_int8(
     artifact = artifact_of(original)
     quantization_set, remaining = split_quantization_images(quantization_data, quantization_images)
     sha256 = quantization_data.sha256()
-    evaluation_sha256 = sha256 if evaluation is None else evaluation.sha256()
-    if evaluation is not None and evaluation_sha256 == sha256:
-        evaluation = _check_remaining(remaining, len(quantization_set))
+    evaluation, own_sha256 = _evaluation_images(evaluation, remaining, sha256, len(quantization_set))
+    prepare = partial(prepare_images, preprocessing=artifact.preprocessing)
     with ExitStack() as stack:
-        opened = stack.enter_context(prepare_images(quantization_set, artifact.preprocessing, sha256=sha256))
-        evaluated = opened
+        evaluated = opened = stack.enter_context(prepare(quantization_set, sha256=sha256))
         if evaluation is not None:
-            evaluated = stack.enter_context(
-                prepare_images(evaluation, artifact.preprocessing, sha256=evaluation_sha256, labels=artifact.labels)
-            )
+            images = prepare(evaluation, sha256=own_sha256, labels=artifact.labels, class_map=class_map)
+            evaluated = stack.enter_context(images)
         before = evaluate_candidate(original, evaluated, "fp32")
         quantized = quantize(original, list(opened.pixels))
         after, float_layers = evaluate_candidate(quantized, evaluated), list[str]()
@@ -115,15 +117,21 @@ def make_int8(
     return after.model, artifact
 
 
-def _check_remaining(remaining: LabeledDataset, num_chosen: int) -> LabeledDataset:
-    """Return the images that remain for the evaluation on the data that is also the quantization data."""
+def _evaluation_images(
+    evaluation: LabeledDataset | None, remaining: LabeledDataset, sha256: str, num_chosen: int
+) -> tuple[LabeledDataset | None, str]:
+    """The images to evaluate on, those that remain where they are also the quantization data, and their hash."""
+    if evaluation is None:
+        return None, sha256
+    if (own_sha256 := evaluation.sha256()) != sha256:
+        return evaluation, own_sha256
     if not len(remaining):
         raise DataError(
             f"has no images for `evaluation` but the {num_chosen:,} quantization images",
             source=remaining.name,
             hint="lower `quantization_images`, or give other images as `evaluation`",
         )
-    return remaining
+    return remaining, own_sha256
 
 
 def evaluate_candidate(model: onnx.ModelProto, images: PreparedImages, precision: Precision = "auto") -> Candidate:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,13 +21,14 @@ from levit.checkpoints.checkpoint import Checkpoint, Weights
 from levit.checkpoints.dialects import HEADS, TRANSFORMERS
 from levit.checkpoints.levit_folder import write_levit_folder
 from levit.checkpoints.reading import read_checkpoint
+from levit.checkpoints.training_fields import TrainingFields
 from levit.checkpoints.writing import write_checkpoint
 from levit.errors import ConfigError, LevitWarning
 from levit.jax.attention import AttentionMask
 from levit.jax.network import LeViT
 from levit.spec.artifact import Source
 from levit.spec.labels import default_labels
-from levit.spec.weight_shapes import weight_shapes
+from levit.spec.network import weight_shapes
 
 WEIGHTS = (nnx.Param, nnx.BatchStat, AttentionMask)  # variables that are weights; others are random numbers
 
@@ -98,13 +99,11 @@ def from_checkpoint(
         )
     model = LeViT(
         architecture,
-        drop_path_rate=checkpoint.drop_path_rate,
         dtype=dtype,
         labels=default_labels(architecture.num_labels) if is_new_head else checkpoint.labels,
         preprocessing=checkpoint.preprocessing,
-        initializer_range=checkpoint.initializer_range,
-        is_multi_label=checkpoint.is_multi_label,
         rngs=rngs or nnx.Rngs(0),
+        **_training_fields(checkpoint),
     )
     kept = {name: array for name, array in checkpoint.weights.items() if not (is_new_head and name.startswith(HEADS))}
     set_weights(model, kept)
@@ -133,9 +132,7 @@ def to_checkpoint(model: LeViT, *, name: str = "<LeViT in JAX>") -> Checkpoint:
         labels=model.labels,
         preprocessing=model.preprocessing,
         source=Source(name=name, dialect=TRANSFORMERS.name),
-        drop_path_rate=model.drop_path_rate,
-        initializer_range=model.initializer_range,
-        is_multi_label=model.is_multi_label,
+        **_training_fields(model),
     )
 
 
@@ -187,6 +184,11 @@ def set_weights(model: LeViT, weights: Mapping[str, np.ndarray[Any, Any]]) -> No
         if (name := _name(path)) in weights:
             variable.set_value(jnp.asarray(weights[name], variable[...].dtype))
     nnx.update(model, state)
+
+
+def _training_fields(source: Checkpoint | LeViT) -> TrainingFields:
+    """The fields that concern training, which a checkpoint and a network have under the same names."""
+    return cast(TrainingFields, {name: getattr(source, name) for name in TrainingFields.__annotations__})
 
 
 def _name(path: tuple[Any, ...]) -> str:

@@ -15,13 +15,13 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
+from levit.checkpoints.dialects import BATCH_NORM_EPSILON
 from levit.spec.blocks import HeadBlock, MlpBlock, StemLayer
 
 Activation = Callable[[Array], Array]
 
 ACTIVATIONS: dict[str, Activation] = {"hardswish": jax.nn.hard_swish, "silu": jax.nn.silu}
 
-_EPSILON = 1e-5  # of each batch norm
 _MOMENTUM = 0.1  # weight of a batch in the running statistics, as in torch; flax's momentum is that of the past, 0.9
 
 
@@ -60,7 +60,7 @@ class BatchNorm(nnx.Module):
             axes = tuple(range(x.ndim - 1))
             mean, variance = x.mean(axes), x.var(axes)
             self._update(mean, variance * (count / (count - 1)))
-        scale = self.weight[...] * jax.lax.rsqrt(variance + _EPSILON)
+        scale = self.weight[...] * jax.lax.rsqrt(variance + BATCH_NORM_EPSILON)
         return ((x - mean) * scale + self.bias[...]).astype(dtype)
 
     def _update(self, mean: Array, variance: Array) -> None:

@@ -17,8 +17,10 @@ from levit.errors import ConfigError
 from levit.jax.attention import Attention, SubsamplingAttention
 from levit.jax.layers import ACTIVATIONS, ClassificationHead, ConvolutionBatchNorm, Mlp, Residual
 from levit.spec.architecture import Architecture
-from levit.spec.blocks import EncoderBlock, MlpBlock, heads, stage_blocks, stem_layers
+from levit.spec.blocks import EncoderBlock, MlpBlock
+from levit.spec.distillation import DISTILLATION_DEFAULTS
 from levit.spec.labels import default_labels
+from levit.spec.network import heads, stage_blocks, stem_layers
 from levit.spec.preprocessing import Preprocessing
 from levit.spec.variants import find_variant
 
@@ -57,6 +59,8 @@ class LeViT(nnx.Module):
         initializer_range: standard deviation of the initial weights of the heads.
         is_multi_label: whether an image may have several labels, for the files that `levit.jax.save` writes, and for
             `levit.jax.distillation_loss`.
+        problem_type, distillation_type, distillation_alpha, distillation_tau: settings of other libraries' training, as
+            in `levit.LevitConfig`, for the files that `levit.jax.save` writes only.
         rngs: random numbers: the stream `params` for initial weights, `dropout` for drop path.
 
     Raises:
@@ -84,12 +88,18 @@ class LeViT(nnx.Module):
         preprocessing: Preprocessing | None = None,
         initializer_range: float = 0.02,
         is_multi_label: bool = False,
+        problem_type: str | None = None,
+        distillation_type: str = DISTILLATION_DEFAULTS["distillation_type"],
+        distillation_alpha: float = DISTILLATION_DEFAULTS["distillation_alpha"],
+        distillation_tau: float = DISTILLATION_DEFAULTS["distillation_tau"],
         rngs: nnx.Rngs,
     ) -> None:
         config = find_variant(config).architecture() if isinstance(config, str) else config
         _check(config, drop_path_rate)
         self.config, self.drop_path_rate, self.dtype = config, drop_path_rate, jnp.dtype(dtype)
         self.initializer_range, self.is_multi_label = initializer_range, is_multi_label
+        self.problem_type, self.distillation_type = problem_type, distillation_type
+        self.distillation_alpha, self.distillation_tau = distillation_alpha, distillation_tau
         self.labels = default_labels(config.num_labels) if labels is None else tuple(labels)
         if len(self.labels) != config.num_labels:
             raise ConfigError(f"{len(self.labels)} names for {config.num_labels} classes", source="labels")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,13 +19,18 @@ from jax.experimental.multihost_utils import sync_global_devices
 from jax.typing import DTypeLike
 
 from levit.checkpoints.checkpoint import Checkpoint
+from levit.checkpoints.training_fields import MULTI_LABEL, TrainingFields, training_fields
 from levit.errors import CheckpointError, errors_name, first_line
 from levit.files import remove, sync, temporary_path
 from levit.jax.checkpoints import from_checkpoint, to_checkpoint
 from levit.jax.network import LeViT
 from levit.spec.artifact import Artifact
+from levit.spec.distillation import DISTILLATION_DEFAULTS
 
 _WEIGHTS, _DESCRIPTION = "weights", "levit"  # items of the checkpoint
+_TRAINING_FIELDS = ("drop_path_rate", "initializer_range", "problem_type", *DISTILLATION_DEFAULTS)
+"""Further fields of the description: those of a configuration of transformers that concern training."""
+
 _METADATA = "_CHECKPOINT_METADATA"  # a file that orbax writes into every checkpoint
 _NAMES_OF_ORBAX = ("_", "commit_success")  # beginnings of the names of its files
 
@@ -54,10 +60,11 @@ def save_orbax(model: LeViT, folder: str | PathLike[str]) -> Path:
     """
     folder, target = Path(folder), Path(os.path.realpath(folder))
     checkpoint = to_checkpoint(model, name=target.name)
-    description = checkpoint.as_artifact("fp32").to_metadata() | {
-        "drop_path_rate": str(checkpoint.drop_path_rate),
-        "initializer_range": str(checkpoint.initializer_range),
-    }
+    training = {name: getattr(checkpoint, name) for name in _TRAINING_FIELDS}
+    if checkpoint.is_multi_label:
+        training["problem_type"] = MULTI_LABEL
+    description = checkpoint.as_artifact("fp32").to_metadata()
+    description |= {name: json.dumps(value) for name, value in training.items()}
     items = {_WEIGHTS: ocp.args.StandardSave(checkpoint.weights), _DESCRIPTION: ocp.args.JsonSave(description)}
     try:
         _check_replaceable(target)
@@ -80,7 +87,7 @@ def load_orbax(folder: str | PathLike[str], *, dtype: DTypeLike = jnp.float32, r
         CheckpointError: the folder is not such a checkpoint, or is damaged.
     """
     folder = Path(folder)
-    weights, description = _read(folder)
+    weights, description, training = _read(folder)
     with errors_name(folder.name):
         artifact = Artifact.from_metadata(description)
     checkpoint = Checkpoint(
@@ -89,9 +96,7 @@ def load_orbax(folder: str | PathLike[str], *, dtype: DTypeLike = jnp.float32, r
         labels=artifact.labels,
         preprocessing=artifact.preprocessing,
         source=artifact.source,
-        drop_path_rate=float(description.get("drop_path_rate", 0)),
-        initializer_range=float(description.get("initializer_range", 0.02)),  # files of earlier versions have none
-        is_multi_label=artifact.is_multi_label,
+        **training,
     )
     return from_checkpoint(checkpoint, dtype=dtype, rngs=rngs)
 
@@ -140,12 +145,14 @@ def _exchange(new: Path, target: Path) -> None:
     remove(earlier)
 
 
-def _read(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, str], TrainingFields]:
     items = {_WEIGHTS: ocp.args.StandardRestore(), _DESCRIPTION: ocp.args.JsonRestore()}
     try:
         with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
             restored = checkpointer.restore(folder.absolute(), ocp.args.Composite(**items))
-        return restored[_WEIGHTS], restored[_DESCRIPTION]
-    except (OSError, KeyError, ValueError) as error:
+        description = restored[_DESCRIPTION]
+        training = training_fields({name: json.loads(description[name]) for name in _TRAINING_FIELDS})
+        return restored[_WEIGHTS], description, training
+    except (OSError, KeyError, TypeError, ValueError) as error:
         reason = f"is not a checkpoint of levit.jax.save_orbax, or is damaged ({first_line(error)})"
         raise CheckpointError(reason, source=folder) from error

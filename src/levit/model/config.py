@@ -12,7 +12,7 @@ from levit.checkpoints.transformers_configuration import (
     EXTENDED_FIELDS,
     FIELD_ALIASES,
     MODEL_TYPES,
-    STAGE_FIELDS,
+    SCALAR_FIELDS,
     architecture_from_config,
     config_from_architecture,
     is_supported_by_transformers,
@@ -20,6 +20,7 @@ from levit.checkpoints.transformers_configuration import (
 )
 from levit.errors import ConfigError
 from levit.spec.architecture import Architecture
+from levit.spec.architecture_fields import STAGE_FIELDS
 from levit.spec.distillation import DISTILLATION_DEFAULTS, check_distillation
 from levit.spec.variants import find_variant
 
@@ -164,7 +165,7 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
         Raises:
             ConfigError: a value is invalid; the message names the field.
         """
-        fields = {name: getattr(self, name) for name in self._ARCHITECTURE_FIELDS}
+        fields = {name: getattr(self, name) for name in ("image_size", "down_ops", *SCALAR_FIELDS, *STAGE_FIELDS)}
         return architecture_from_config(fields | {"id2label": self.id2label}, num_classifiers=num_classifiers)
 
     @classmethod
@@ -218,21 +219,3 @@ class LevitConfig(BackboneConfigMixin, PreTrainedConfig):
     def is_stock(self) -> bool:
         """Return whether stock transformers computes this network correctly."""
         return is_supported_by_transformers(self.architecture())
-
-    _ARCHITECTURE_FIELDS = (
-        "image_size",
-        "num_channels",
-        "kernel_size",
-        "stride",
-        "padding",
-        "patch_size",
-        "hidden_sizes",
-        "num_attention_heads",
-        "depths",
-        "key_dim",
-        "mlp_ratio",
-        "attention_ratio",
-        "down_ops",
-        "activation",
-        *EXTENDED_FIELDS,
-    )

@@ -15,7 +15,8 @@ from levit.model.attention import Attention, SubsamplingAttention
 from levit.model.attention_functions import AttentionFunction
 from levit.model.layers import ConvolutionBatchNorm, Mlp, Residual
 from levit.spec.architecture import Architecture, Grid
-from levit.spec.blocks import EncoderBlock, MlpBlock, StemLayer, stage_blocks, stem_layers
+from levit.spec.blocks import EncoderBlock, MlpBlock, StemLayer
+from levit.spec.network import stage_blocks, stem_layers
 
 
 class PatchEmbeddings(nn.Module):

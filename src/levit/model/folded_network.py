@@ -13,7 +13,8 @@ from levit.checkpoints.checkpoint import Checkpoint
 from levit.deployment.folding import fold
 from levit.errors import ConfigError
 from levit.model.activations import ACTIVATIONS
-from levit.spec.blocks import AttentionBlock, encoder_blocks, stem_layers
+from levit.spec.blocks import AttentionBlock
+from levit.spec.network import encoder_blocks, stem_layers
 
 
 class FoldedNetwork(nn.Module):

@@ -232,7 +232,7 @@ def _select_precision(precision: str, device: torch.device) -> tuple[str, str]:
     if precision == "int8":
         raise EngineError(
             "the torch engine does not support int8",
-            hint="export the checkpoint with `precision` int8 and open it with `engine` openvino",
+            hint="export it in int8 with `levit export`, and open the file with another `engine`",
         )
     if precision != "auto":
         return precision, f"on {device}, {precision}, as requested"

@@ -8,16 +8,15 @@ import os
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from levit.checkpoints.regular_files import check_regular_file
 from levit.errors import ConfigError, DataError, first_line
-from levit.files import write_bytes
+from levit.files import check_regular_file, write_bytes
 from levit.reporting.metrics_json import escape_surrogates
-from levit.runtime.engine import Precision
+from levit.spec.choices import Precision, PreprocessingMode
 
 _PARQUET, _NUMPY = ".parquet", ".npz"
 _METADATA_KEY = "levit"
@@ -44,7 +43,7 @@ class Embeddings:
     sha256: str | None = None
     engine: str = "auto"
     precision: Precision = "auto"
-    preprocessing: Literal["fast", "exact"] = "fast"
+    preprocessing: PreprocessingMode = "fast"
     folder: Path = field(default_factory=Path.cwd)
 
     def path(self, name: str) -> Path:
@@ -112,7 +111,7 @@ def read_embeddings(file: Path) -> Embeddings:
     hint = "write it with `levit embed`"
     if not file.exists():
         raise DataError("no such file", source=file, hint=hint)
-    check_regular_file(file)
+    check_regular_file(file, DataError)
     arrow = _pyarrow() if file.suffix.lower() == _PARQUET else None
     try:
         files, features, model = _read_numpy(file) if arrow is None else _read_parquet(file, arrow)
@@ -143,11 +142,10 @@ def _description(embeddings: Embeddings, file: Path) -> dict[str, str | None]:
 
 
 def _described(files: list[str], features: NDArray[Any], values: dict[str, Any], file: Path) -> Embeddings:
-    """Embeddings with the values of `_description`; files of older versions have only the model."""
-    folder = (file.resolve().parent / values["folder"]).resolve() if "folder" in values else Path.cwd()
-    engine, precision = str(values.get("engine", "auto")), values.get("precision", "auto")
-    preprocessing = values.get("preprocessing", "fast")
-    return Embeddings(files, features, str(values["model"]), values["sha256"], engine, precision, preprocessing, folder)
+    """Embeddings with the values of `_description`."""
+    folder = (file.resolve().parent / values["folder"]).resolve()
+    computed = {name: values[name] for name in ("sha256", "engine", "precision", "preprocessing")}
+    return Embeddings(files, features, str(values["model"]), **computed, folder=folder)
 
 
 def _read_numpy(file: Path) -> tuple[list[str], NDArray[Any], str]:

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
 
+from levit.checkpoints.checkpoint import Checkpoint
 from levit.data.duplicates import Duplicates
 from levit.data.labeled_images import LabeledDataset
 from levit.data.open_data import open_data
-from levit.evaluation import multi_label
-from levit.evaluation.evaluator import evaluate_together
-from levit.evaluation.labeled_predictions import OnBadImage, Progress, without_progress
+from levit.evaluation import evaluator, multi_label
+from levit.evaluation.labeled_predictions import Progress, without_progress
 from levit.evaluation.multi_label import MultiLabelEvaluation
-from levit.evaluation.single_label_pass import Evaluation, OnPrediction, call_both
-from levit.reporting.evaluation_output import evaluate_and_write, write_multi_label_evaluation
+from levit.evaluation.single_label_pass import Evaluation, OnPrediction, call_all
+from levit.reporting.evaluation_output import evaluation_folder, write_evaluation, write_multi_label_evaluation
 from levit.reporting.output_folder import output_folder
 from levit.runtime.classifier import DEFAULT_BATCH_SIZE, Classifier
 from levit.runtime.engine import Engine
+from levit.spec.choices import OnBadImage
 
 
 def evaluate(
-    model: str | PathLike[str] | Classifier | Engine | None,
+    model: str | PathLike[str] | Checkpoint | Classifier | Engine | None,
     data: str | PathLike[str] | LabeledDataset,
     *,
     out: str | PathLike[str] | None = None,
+    compare: str | PathLike[str] | Checkpoint | Classifier | Engine | None = None,
     split: str | None = None,
     allow_outside: bool = False,
     class_map: Mapping[str, str] | None = None,
@@ -46,6 +48,9 @@ def evaluate(
         data: a path or name as for `levit.open_data`, or a data set.
         out: folder for `report.html`, `metrics.json`, tables and predictions: a new one, or that of an earlier
             evaluation; None to write nothing.
+        compare: second model, which is evaluated on the same images: `comparison` of the result has its evaluation, the
+            difference in accuracy and the images where they differ. None for none; `levit.Classifier()` for the
+            embedded model.
         split: name of the split ("validation", "test" or "train"), where the data has several.
         allow_outside: whether a table of images may name files outside its folder.
         class_map: label of the model for classes of the data set whose names differ from it.
@@ -55,10 +60,10 @@ def evaluate(
         batch_size: number of images that are computed at once.
         quantization_images: number of quantization images of the model, which are excluded, as
             `levit.data.subsets.split_quantization_images` chooses them; None for the number in the metadata of the
-            model, if it was quantized on this data.
+            models, if one was quantized on this data.
         duplicates: function that finds duplicate images, called after the pass; see `find_duplicates`.
-        on_prediction: callback for each evaluated image.
-        progress: wraps the iterator over all predictions, for example in a progress bar.
+        on_prediction: callback for each evaluated image with the prediction of `model`.
+        progress: wraps the iterator over all predictions of `model`, for example in a progress bar.
 
     Raises:
         ConfigError: `on_bad_image` is unknown.
@@ -70,31 +75,32 @@ def evaluate(
     Examples:
         >>> from levit.data.labeled_images import LabeledImage
         >>> class Cups:
-        ...     name, classes, is_multi_label, is_any_label_correct = "cups", ("espresso",), False, False
+        ...     name, classes = "cups", ("espresso",)
+        ...     is_multi_label = is_any_label_correct = is_grouped = False
         ...     def __len__(self): return 1
         ...     def __iter__(self): return iter([LabeledImage("examples/espresso.jpg", (0,), "espresso.jpg")])
         ...     def sha256(self): return "0" * 64
         >>> import levit
         >>> levit.evaluate(None, Cups()).top1.value
         1.0
+        >>> levit.evaluate(None, Cups(), compare="embedded").comparison.agreement.value
+        1.0
     """
-    images = open_data(data, split=split, allow_outside=allow_outside) if isinstance(data, str | PathLike) else data
-    classifier = model if isinstance(model, Classifier) else Classifier(model)
-
-    def run(models: Sequence[tuple[str, OnPrediction]]) -> list[Evaluation]:
-        ((_, record),) = models
-        return evaluate_together(
-            [(classifier, call_both(record, on_prediction))], images, class_map=class_map,
-            data_classes_only=data_classes_only, on_bad_image=on_bad_image, batch_size=batch_size,
-            quantization_images=quantization_images, duplicates=duplicates, progress=progress,
+    images = _open_data(data, split, allow_outside=allow_outside)
+    classifier, other = _open_model(model), None if compare is None else _open_model(compare)
+    with nullcontext((None, None)) if out is None else evaluation_folder(Path(out)) as (folder, add_row):
+        evaluation = evaluator.evaluate(
+            classifier, images, compare=other, class_map=class_map, data_classes_only=data_classes_only,
+            on_bad_image=on_bad_image, batch_size=batch_size, quantization_images=quantization_images,
+            duplicates=duplicates, on_prediction=call_all(add_row, on_prediction), progress=progress,
         )  # fmt: skip
-
-    name = classifier.artifact.source.name
-    return evaluate_and_write(run, name, None, None if out is None else Path(out))[0]
+        if folder is not None:
+            write_evaluation(evaluation, folder)
+    return evaluation
 
 
 def evaluate_multi_label(
-    model: str | PathLike[str] | Classifier | Engine | None,
+    model: str | PathLike[str] | Checkpoint | Classifier | Engine | None,
     data: str | PathLike[str] | LabeledDataset,
     *,
     out: str | PathLike[str] | None = None,
@@ -131,11 +137,20 @@ def evaluate_multi_label(
             contents.
         ImageError: with `on_bad_image="fail"`, an image cannot be read.
     """
+    images, classifier = _open_data(data, split, allow_outside=allow_outside), _open_model(model)
     with nullcontext() if out is None else output_folder(Path(out)) as folder:
         evaluation = multi_label.evaluate_multi_label(
-            model, data, split=split, allow_outside=allow_outside, class_map=class_map, on_bad_image=on_bad_image,
-            batch_size=batch_size, quantization_images=quantization_images, duplicates=duplicates, progress=progress,
+            classifier, images, class_map=class_map, on_bad_image=on_bad_image, batch_size=batch_size,
+            quantization_images=quantization_images, duplicates=duplicates, progress=progress,
         )  # fmt: skip
         if folder is not None:
             write_multi_label_evaluation(evaluation, folder)
     return evaluation
+
+
+def _open_model(model: str | PathLike[str] | Checkpoint | Classifier | Engine | None) -> Classifier:
+    return model if isinstance(model, Classifier) else Classifier(model)
+
+
+def _open_data(data: str | PathLike[str] | LabeledDataset, split: str | None, *, allow_outside: bool) -> LabeledDataset:
+    return open_data(data, split=split, allow_outside=allow_outside) if isinstance(data, str | PathLike) else data

@@ -18,17 +18,12 @@ from levit.spec.labels import has_top5
 _MANY_IMAGES = 100  # with fewer, the calibration error is mostly chance, and the speed that of the start
 
 
-def evaluation_report(evaluation: Evaluation, comparison: Comparison | None = None) -> str:
-    """HTML page with metrics, mistakes, confusion matrix, calibration, problems of the data, and every class.
-
-    Args:
-        evaluation: evaluation of the model that the page is about.
-        comparison: comparison of this model with a second one.
-    """
+def evaluation_report(evaluation: Evaluation) -> str:
+    """HTML page with metrics, mistakes, confusion matrix, calibration, problems of the data, and every class."""
     sections = [
         _header(evaluation),
         _cards(evaluation),
-        _comparison(comparison) if comparison is not None else "",
+        _comparison(evaluation.comparison) if evaluation.comparison is not None else "",
         _mistakes(evaluation),
         _confusion(evaluation),
         _calibration(evaluation),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from os import PathLike
 from typing import NamedTuple
 
@@ -34,6 +35,9 @@ def measure_accuracies(
     masked: Checkpoint,
     fine_tuned: Checkpoint | None,
     evaluation: str | PathLike[str] | LabeledDataset,
+    *,
+    class_map: Mapping[str, str] | None = None,
+    allow_outside: bool = False,
 ) -> Accuracies:
     """Measure the accuracies in fp32.
 
@@ -44,23 +48,26 @@ def measure_accuracies(
         masked: the network with the chosen masks.
         fine_tuned: the network after fine-tuning; None if there is none yet.
         evaluation: labeled images: a path or name as for `levit.open_data`, or a data set.
+        class_map: label of the networks for classes of the data whose names differ from it.
+        allow_outside: whether a table of images may name files outside its folder.
 
     Raises:
         DataError: the images cannot be used, or have no labels.
         ExportError: a network has no head.
         ImageError: an image cannot be read.
     """
-    data = open_data(evaluation) if isinstance(evaluation, str | PathLike) else evaluation
-    first, second = _measure(data, before, masked)
-    third = None if fine_tuned is None else _measure(data, fine_tuned)[0]
+    if isinstance(evaluation, str | PathLike):
+        evaluation = open_data(evaluation, allow_outside=allow_outside)
+    first, second = _measure(evaluation, class_map, before, masked)
+    third = None if fine_tuned is None else _measure(evaluation, class_map, fine_tuned)[0]
     return Accuracies(first, second, third)
 
 
-def _measure(data: LabeledDataset, *checkpoints: Checkpoint) -> list[Accuracy]:
+def _measure(data: LabeledDataset, class_map: Mapping[str, str] | None, *checkpoints: Checkpoint) -> list[Accuracy]:
     """Accuracies of networks with the same preprocessing and the same labels."""
     preprocessing, labels = checkpoints[0].preprocessing, checkpoints[0].labels
     accuracies = []
-    with prepare_images(data, preprocessing, sha256=data.sha256(), labels=labels) as images:
+    with prepare_images(data, preprocessing, sha256=data.sha256(), labels=labels, class_map=class_map) as images:
         for checkpoint in checkpoints:
             engine = open_engine(build_artifact(checkpoint).SerializeToString(), precision="fp32")
             accuracy = images.accuracy(engine, images.compute_logits(engine))

@@ -10,7 +10,6 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from levit.checkpoints.attention_masks import attention_blocks
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.data.labeled_images import LabeledDataset
 from levit.deployment.build import build_artifact
@@ -20,6 +19,7 @@ from levit.errors import DataError
 from levit.evaluation.prepared_images import preprocess_images
 from levit.images.transform import normalize
 from levit.runtime.openvino_core import openvino_core
+from levit.spec.network import attention_blocks
 from levit.spec.preprocessing import Preprocessing
 
 AttentionMaps = dict[str, NDArray[np.float64]]

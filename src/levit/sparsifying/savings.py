@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from levit.checkpoints.attention_masks import attention_blocks
 from levit.spec.architecture import Architecture
-from levit.spec.blocks import MASK, AttentionBlock, count_flops
+from levit.spec.blocks import MASK, AttentionBlock
+from levit.spec.network import attention_blocks, count_flops
 
 _BYTES_PER_ENTRY = 2  # scores in half precision
 _BITS_PER_BYTE = 8

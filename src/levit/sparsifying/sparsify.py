@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
@@ -85,6 +85,8 @@ def sparsify(
     polarize: float | None = None,
     vitcod: bool = False,
     split: str | None = None,
+    class_map: Mapping[str, str] | None = None,
+    allow_outside: bool = False,
 ) -> Sparsification:
     """Choose masks for the attention of a network, by its average over images (ViTCoD, arXiv 2210.09573).
 
@@ -106,12 +108,14 @@ def sparsify(
             of the queries keep come first, in [0, 1] (see `levit.sparsifying.polarization`).
         vitcod: write the masks as files of ViTCoD, too, into `vitcod/`.
         split: name of the split, where the data has several; None for train, or all data without it.
+        class_map: with `evaluation`: label of the network for classes of these images whose names differ from it.
+        allow_outside: whether a table of images may name files outside its folder.
 
     Raises:
         CheckpointError: the checkpoint cannot be read, the folder cannot be written, or a file of the checkpoint or of
             `fine_tuned` would be replaced.
         ConfigError: not exactly one of `attention_mass` and `sparsity` is given, a value is out of its range, or
-            `fine_tuned` has other masks or is given without `evaluation`.
+            `fine_tuned` has other masks, or it or `class_map` is given without `evaluation`.
         DataError: the images cannot be used.
         ExportError: the network has no head.
         ImageError: an image cannot be read.
@@ -126,17 +130,13 @@ def sparsify(
         True
     """
     _check(attention_mass, sparsity, images, polarize)
-    if fine_tuned is not None and evaluation is None:
-        raise ConfigError(
-            "has no effect without `evaluation`", source="fine_tuned", hint="give images for its accuracy"
-        )
+    if evaluation is None:
+        _check_unused(fine_tuned=fine_tuned, class_map=class_map)
     _check_is_not_source(Path(out), checkpoint, fine_tuned)
     source, tuned = _read(checkpoint), None if fine_tuned is None else _read(fine_tuned)
     if tuned is not None and not tuned.architecture.has_attention_masks:
         raise ConfigError(f"{tuned.source.name} has no attention masks", source="fine_tuned", hint="train with masks")
-    if isinstance(data, str | PathLike):
-        data = open_data(data, split=split) if split else open_split(data, "train")
-    chosen = _choose_images(data, images)
+    chosen = _choose_images(_open(data, split, allow_outside=allow_outside), images)
     attention = average_attention(source, chosen)
     present = _own_masks(source, attention)
     mass = attention_mass if attention_mass is not None else find_mass(attention, sparsity or 0.0, present)
@@ -147,7 +147,9 @@ def sparsify(
     result = Sparsification(
         folder=Path(out), attention_mass=mass, images=len(chosen),
         savings=count_savings(source.architecture, masks),
-        accuracies=None if evaluation is None else measure_accuracies(source, masked, tuned, evaluation),
+        accuracies=None if evaluation is None else measure_accuracies(
+            source, masked, tuned, evaluation, class_map=class_map, allow_outside=allow_outside
+        ),
     )  # fmt: skip
     _write(result, masks, masked, polarize=polarize, vitcod=vitcod)
     return result
@@ -164,6 +166,12 @@ def _check(mass: float | None, sparsity: float | None, images: int | None, polar
         raise ConfigError(f"is {images}", source="images", hint="use at least 1")
     if polarize is not None and not 0 <= polarize <= 1:
         raise ConfigError(f"is {polarize:g}", source="polarize", hint="use a number from 0 to 1")
+
+
+def _check_unused(**options: object) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise ConfigError("has no effect without `evaluation`", source=name, hint="give labeled images")
 
 
 def _check_is_not_source(folder: Path, *sources: str | PathLike[str] | Checkpoint | None) -> None:
@@ -200,6 +208,15 @@ def _check_same_masks(fine_tuned: Checkpoint, masks: Masks) -> None:
             source="fine_tuned",
             hint="repeat the checkpoint, the data and the options with which its masks were chosen",
         )
+
+
+def _open(data: str | PathLike[str] | LabeledDataset, split: str | None, *, allow_outside: bool) -> LabeledDataset:
+    """The images of the split; without a name of one, those of the training split, or all of them."""
+    if not isinstance(data, str | PathLike):
+        return data
+    if split is None:
+        return open_split(data, "train", allow_outside=allow_outside)
+    return open_data(data, split=split, allow_outside=allow_outside)
 
 
 def _choose_images(data: LabeledDataset, count: int | None) -> LabeledDataset:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 from levit.errors import ConfigError
+from levit.spec.choices import Activation
 from levit.spec.field_values import check_integer, check_not_negative, check_positive, shown
 
-ACTIVATIONS = ("hardswish", "silu", "gelu", "gelu_tanh", "none")
+ACTIVATIONS = (*get_args(Activation), "none")
 
 MAX_STAGES = 100  # limits the network that a damaged file can describe
 MAX_BLOCKS = 1000  # the same, of all stages together

@@ -25,14 +25,6 @@ FORMAT_VERSION = 2
 PREFIX = "levit."
 STORED_PRECISIONS = ("fp32", "fp16", "bf16", "fp64", "int8")
 
-# Fractions that format 1 stores in percent.
-_PERCENTAGES = {
-    "accuracy": ("top1", "top5"),
-    "fp32": ("top1", "top5"),
-    "quantization": ("agreement",),
-    "rejection": ("coverage", "precision"),
-}
-
 # Checks of the fields that describe the images of a measurement.
 _DATA: dict[str, Callable[[str, object], object]] = {
     "data": check_text,
@@ -229,7 +221,7 @@ class Artifact:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Artifact:
-        """Inverse of `to_metadata`; files of all earlier formats are read, and other keys are ignored.
+        """Inverse of `to_metadata`; other keys are ignored.
 
         Raises:
             CheckpointError: the metadata are not those of levit, of a newer format, or damaged; `source` is None.
@@ -247,12 +239,10 @@ class Artifact:
             labels = values["labels"]
             if not isinstance(labels, list):
                 raise TypeError("labels is not a list of names")
-            version = check_integer("format_version", values["format_version"], minimum=1)
+            version = check_integer("format_version", values["format_version"], minimum=FORMAT_VERSION)
             if version > FORMAT_VERSION:
                 reason = f"artifact format {version} is newer than this levit reads ({FORMAT_VERSION})"
                 raise CheckpointError(reason, hint="pip install --upgrade levit")
-            if version == 1:
-                _upgrade(values)
             artifact = cls(
                 architecture=Architecture.from_dict(values["architecture"]),
                 preprocessing=Preprocessing.from_dict(values["preprocessing"]),
@@ -260,9 +250,9 @@ class Artifact:
                 precision=values["precision"],
                 source=Source(**values["source"]),
                 accuracy=_accuracy(values["accuracy"]),
-                quantization=_quantization(values.get("quantization")),  # files of levit 0.1 have none
-                rejection=_rejection(values.get("rejection")),
-                is_multi_label=values.get("is_multi_label", False),
+                quantization=_quantization(values["quantization"]),
+                rejection=_rejection(values["rejection"]),
+                is_multi_label=values["is_multi_label"],
                 producer=values["producer"],
             )
             artifact.preprocessing.check_fits(artifact.architecture.image_height_width)
@@ -270,17 +260,6 @@ class Artifact:
         except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
             reason = f"damaged levit.* metadata ({first_line(error)})"
             raise CheckpointError(reason, hint="export the checkpoint again") from error
-
-
-def _upgrade(values: Mapping[str, Any]) -> None:
-    """Convert the values of format 1, which has percentages, to those of format 2."""
-    quantization = values.get("quantization")
-    records = {"accuracy": values["accuracy"], "rejection": values.get("rejection"), "quantization": quantization}
-    if quantization:
-        records["fp32"] = quantization["fp32"]
-    for kind, record in records.items():
-        for name in _PERCENTAGES[kind] if record else ():
-            record[name] = check_not_negative(name, record[name]) / 100
 
 
 def _accuracy(values: Mapping[str, Any] | None) -> Accuracy | None:
@@ -291,9 +270,8 @@ def _quantization(values: Mapping[str, Any] | None) -> Quantization | None:
     if values is None:
         return None
     fields = {"float_layers": tuple(values["float_layers"]), "fp32": _accuracy(values["fp32"])}
-    is_in_sample = values["fp32"] is None or bool(values["float_layers"])  # in files of format 1
-    return Quantization(**({"is_in_sample": is_in_sample} | {**values} | fields))
+    return Quantization(**({**values} | fields))
 
 
 def _rejection(values: Mapping[str, Any] | None) -> Rejection | None:
-    return None if values is None else Rejection(**({"is_in_sample": True} | {**values}))  # True in files of format 1
+    return None if values is None else Rejection(**values)

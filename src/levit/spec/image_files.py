@@ -6,7 +6,7 @@ import os
 from functools import cache
 from importlib.util import find_spec
 
-_FORMATS = "avif bmp dib gif ico j2k jfif jp2 jpe jpeg jpg mpo pbm pgm png pnm ppm tga tif tiff webp"
+_FORMATS = "avif bmp dib gif j2k jfif jp2 jpe jpeg jpg mpo pbm pgm png pnm ppm tga tif tiff webp"
 
 IMAGE_SUFFIXES = frozenset(f".{name}" for name in _FORMATS.split())
 """Suffixes of the formats that Pillow reads."""
@@ -14,11 +14,11 @@ IMAGE_SUFFIXES = frozenset(f".{name}" for name in _FORMATS.split())
 HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
 """Suffixes of the formats that Pillow reads with the package `pillow-heif`."""
 
-PILLOW_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "DIB", "ICO", "JPEG2000", "TGA", "AVIF")
+PILLOW_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "DIB", "JPEG2000", "TGA", "AVIF")
 """Pillow's names of the former, frequent ones first (MPO files are JPEG files).
 
 Files of its other formats are refused, whatever their names: Pillow runs a program for some, such as EPS, and decodes
-others, such as ICNS, before their size is known.
+others, such as ICO and ICNS, before their size is known.
 """
 
 _SYSTEM_FOLDERS = frozenset(

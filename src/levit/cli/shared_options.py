@@ -1,37 +1,13 @@
-"""Options of several commands: model, engine, precision, preprocessing, output as JSON."""
+"""Options of several commands: model, engine, precision, preprocessing, labeled data, output as JSON."""
 
 from __future__ import annotations
 
-from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-
-class Engine(StrEnum):
-    """Inference engine."""
-
-    AUTO = "auto"
-    OPENVINO = "openvino"
-    ONNXRUNTIME = "onnxruntime"
-    NATIVE = "native"
-    TORCH = "torch"
-
-
-class Precision(StrEnum):
-    """Precision of the arithmetic."""
-
-    AUTO = "auto"
-    FP32 = "fp32"
-    BF16 = "bf16"
-    INT8 = "int8"
-
-
-class Preprocessing(StrEnum):
-    """Decoding and resizing of images."""
-
-    FAST = "fast"
-    EXACT = "exact"
+from levit.spec.choices import EngineName, Precision, PreprocessingMode
 
 
 def named_model(name: str | None) -> str | None:
@@ -39,7 +15,7 @@ def named_model(name: str | None) -> str | None:
     return None if name == "-" else name
 
 
-EngineOption = Annotated[Engine, typer.Option(help="Inference engine; auto: the fastest that is installed.")]
+EngineOption = Annotated[EngineName, typer.Option(help="Inference engine; auto: the fastest that is installed.")]
 PrecisionOption = Annotated[
     Precision,
     typer.Option(
@@ -48,7 +24,7 @@ PrecisionOption = Annotated[
     ),
 ]
 PreprocessingOption = Annotated[
-    Preprocessing, typer.Option(help="Image decoding and resizing; exact matches Pillow bit for bit.")
+    PreprocessingMode, typer.Option(help="Image decoding and resizing; exact matches Pillow bit for bit.")
 ]
 BatchSizeOption = Annotated[int, typer.Option(min=1, help="Number of images computed at once.")]
 RevisionOption = Annotated[
@@ -81,5 +57,40 @@ MaxPixelsOption = Annotated[
 ThreadsOption = Annotated[
     int | None, typer.Option(min=1, help="Number of threads; default: the number of cores that this process may use.")
 ]
+SplitOption = Annotated[
+    str | None, typer.Option(help="Split of the data: validation, test or train; default: the first that exists.")
+]
+ClassMapOption = Annotated[
+    str | None,
+    typer.Option(metavar="FILE.json", help="JSON file that maps class names of the data to labels of the model."),
+]
+SkipOption = Annotated[
+    int | None,
+    typer.Option(
+        "--skip",
+        min=0,
+        help="Number of quantization images to exclude; default: read from the model if it was quantized on this data.",
+    ),
+]
+AllowOutsideOption = Annotated[
+    bool, typer.Option("--allow-outside", help="Read images outside the folder of the data, where a table names them.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 JsonLinesOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per image.")]
+
+
+def read_class_map(file: str | None) -> dict[str, str] | None:
+    """Read a JSON object of class names and labels.
+
+    Raises:
+        DataError: the file cannot be read, or is not an object of class names and labels.
+    """
+    if file is None:
+        return None
+    from levit.data.record_values import read_json
+    from levit.errors import DataError
+
+    mapping = read_json(Path(file))
+    if not isinstance(mapping, dict) or not all(isinstance(label, str) for label in mapping.values()):
+        raise DataError('give one object of class names and labels, as {"moggy": "tabby, tabby cat"}', source=file)
+    return mapping
