@@ -2,12 +2,13 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from levit.evaluation.similarity import most_similar
-from levit.reporting.embeddings_file import read_embeddings
+from levit.reporting.embeddings_file import read_embeddings, write_embeddings
 from levit.runtime.classifier import Classifier
 from tests.marks import needs_links
 from tests.runtime.small_model import write_checkpoint
@@ -94,9 +95,13 @@ def test_similar_computes_as_embed_did(console, model, photos):
 def test_features_of_another_model_are_refused(console, model, photos, tmp_path):
     assert console("embed", "a.png", "-m", model, "-o", "e.npz").code == 0
     other = write_checkpoint(tmp_path / "other", seed=1)
-    result = console("similar", "a.png", "-i", "e.npz", "-m", other)
-    assert (result.code, result.out) == (2, "")
-    assert result.err == "levit: e.npz has features of another model, fruit, than other: give that model by --model\n"
+    features = read_embeddings(photos / "e.npz")
+    write_embeddings(replace(features, precision="int8"), photos / "int8.npz")  # which the other model lacks
+    for file in ("e.npz", "int8.npz"):
+        result = console("similar", "a.png", "-i", file, "-m", other)
+        assert (result.code, result.out) == (2, "")
+        reason = f"{file} has features of another model, fruit, than other"
+        assert result.err == f"levit: {reason}: give that model by --model\n"
 
 
 def test_an_existing_file_stays_if_no_image_can_be_read(console, model, photos):

@@ -140,7 +140,7 @@ def test_names_are_printed_as_given(console, model, photos):
         (["a.png", "--speed", "9"], "--speed"),
         (["a.png", "--copy-below", "0.5"], "--link and --copy-below need --sort-into DIR: add it"),
         (["deep", "--sort-into", "deep/sorted"], "deep/sorted is inside deep, which is searched for images"),
-        (["a.png", "--gallery", "missing/page.html"], "missing/page.html cannot be written"),
+        (["a.png", "--gallery", "missing/page.html"], "missing/page.html: its folder does not exist"),
         (["--gallery", "a.png", "b.jpg"], "a.png cannot be written as a page: give a name that ends in .html"),
     ],
     ids=str,

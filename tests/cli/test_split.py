@@ -34,7 +34,7 @@ def test_json_is_one_object(console, pets, tmp_path):
     result = console("split", pets, "--out", tmp_path / "out", "--no-similar", "--val", "0", "--json")
     assert json.loads(result.out) == {
         "folder": str(tmp_path / "out"), "list": str(tmp_path / "out" / "split.csv"), "classes": 2,
-        "images": {"train": 16, "test": 4}, "copies": 0, "similar": 0, "untested_classes": [],
+        "images": {"train": 16, "test": 4}, "copies": 0, "similar": 0, "missing_classes": {},
     }  # fmt: skip
 
 

@@ -96,7 +96,7 @@ def test_it_prints_the_run_directory_and_the_accuracy_in_per_cent(console, photo
     assert "top-1" not in result.err  # there is one accuracy
     assert "6 training images of 2 classes, 2 validation images" in result.err
     assert "epoch 1/1: loss" in result.err
-    assert "settings for 6 training images: select last, lr 0.001" in result.err
+    assert "settings by the number of training images: select last, lr 0.001" in result.err
     assert "(too few to choose an epoch by: the last one is kept)" in result.err
     assert f"  levit evaluate {tmp_path / 'run'} photos" in result.err
     assert " of 2 validation images" in console("info", tmp_path / "run").out.replace("\n", " ")

@@ -85,7 +85,7 @@ def test_any_of_several_labels_is_correct_where_they_are_alternatives():
 
 
 def test_scores_stay_with_a_warning_if_every_prediction_is_correct():
-    with pytest.warns(LevitWarning, match="^colors: all 6 images are classified correctly, so the scores cannot"):
+    with pytest.warns(LevitWarning, match="^colors: all 6 images are classified correctly, so the temperature of"):
         rejection = find_rejection(color_classifier(), RedDataset())
     assert (rejection.temperature, rejection.precision) == (1, 1)
 

@@ -37,7 +37,7 @@ def test_every_file_is_in_one_part_with_its_class(pets, tmp_path):
     report = split_without_features(pets, tmp_path / "out")
     assert report.num_images == {"train": 15, "val": 2, "test": 4}
     assert (report.num_classes, report.num_copies, report.num_similar) == (2, 1, 0)
-    assert report.untested_classes == ()
+    assert report.missing_classes == {}
     files = files_below(tmp_path / "out") - {"split.csv"}
     assert {name.partition("/")[2] for name in files} == files_below(pets)
     assert len(files) == 21
@@ -199,10 +199,11 @@ def test_images_without_a_label_are_for_training(pets, tmp_path):
     assert len([item for item in levit.open_data(tmp_path / "out", split="train") if not item.labels]) == 2
 
 
-def test_classes_without_test_images_are_named(pets, tmp_path):
+def test_classes_without_images_in_a_part_are_named(pets, tmp_path):
     write_images(pets, "bird/1.png")
-    assert split_without_features(pets, tmp_path / "out").untested_classes == ("bird",)
-    assert split_without_features(pets, tmp_path / "train-only", test=0).untested_classes == ()
+    missing = {"test": ("bird",), "val": ("bird",)}
+    assert split_without_features(pets, tmp_path / "out").missing_classes == missing
+    assert split_without_features(pets, tmp_path / "train-only", test=0, val=0).missing_classes == {}
 
 
 def test_nothing_is_overwritten(pets, tmp_path):

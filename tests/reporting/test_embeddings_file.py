@@ -55,6 +55,7 @@ def test_damaged_files_are_errors_of_one_line(tmp_path, suffix, content):
     with pytest.raises(DataError, match="no file of embeddings") as caught:
         read_embeddings(file)
     assert "\n" not in str(caught.value)
+    assert "pickle" not in str(caught.value)
 
 
 def test_a_parquet_file_with_other_columns_is_an_error(tmp_path):

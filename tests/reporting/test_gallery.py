@@ -117,9 +117,15 @@ def test_an_interrupted_run_leaves_the_earlier_page(tmp_path):
     assert (tmp_path / "gallery.html").read_text() == "earlier"
 
 
-@pytest.mark.parametrize("file", ["", "missing/gallery.html", "photo.jpg", "gallery"])
-def test_a_folder_that_does_not_exist_or_another_suffix_is_an_error(tmp_path, file):
-    with pytest.raises(DataError, match=r"cannot be written as a page: give a name that ends in \.html"):
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        *((file, r"cannot be written as a page: give a name that ends in \.html") for file in ("", "a.jpg", "gallery")),
+        ("missing/gallery.html", "its folder does not exist: create the folder"),
+    ],
+)
+def test_a_folder_that_does_not_exist_or_another_suffix_is_an_error(tmp_path, file, message):
+    with pytest.raises(DataError, match=message):
         Gallery(tmp_path / file, "photos", "LeViT")
 
 

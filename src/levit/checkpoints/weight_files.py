@@ -59,7 +59,8 @@ def read_weight_file(file: Path, *, use_ema: bool = False) -> StoredWeights:
         raise CheckpointError(
             "unknown type of file",
             source=file,
-            hint=f"give a .safetensors file, a {', '.join((*PICKLE_SUFFIXES, FLAX_SUFFIX))} file, or their folder",
+            hint=f"give a .safetensors file, a {', '.join((*PICKLE_SUFFIXES, FLAX_SUFFIX))} file, or their folder; "
+            "exported models are .onnx and .xml files",
         )
     weights = select_weights(content, str(file), use_ema=use_ema)
     check_tensor_sizes(weights, file)

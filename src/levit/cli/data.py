@@ -155,12 +155,19 @@ def _fields(summary: SplitSummary) -> dict[str, str]:
     if summary.num_bad:
         fields["unreadable"] = _first([f"{name} ({reason})" for name, reason in summary.bad_examples], summary.num_bad)
     if summary.num_duplicates:
-        duplicates = [f"{name} is {first}" for name, first in summary.duplicate_examples]
+        duplicates = [f"{name} is a copy of {_in_split(first)}" for name, first in summary.duplicate_examples]
         fields["duplicates"] = _first(duplicates, summary.num_duplicates)
     if summary.num_similar is not None:
-        similar = [f"{name} is like {first} ({value:.3f})" for name, first, value in summary.similar_examples]
+        similar = [
+            f"{name} is like {_in_split(first)} ({value:.3f})" for name, first, value in summary.similar_examples
+        ]
         fields["near-duplicates"] = _first(similar, summary.num_similar) or "none"
     return fields
+
+
+def _in_split(name: str) -> str:
+    """Name of an image with that of its split, if the data has splits."""
+    return name.removeprefix("all: ")
 
 
 def _class_sizes(summary: SplitSummary) -> str:

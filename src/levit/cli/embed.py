@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -28,11 +28,12 @@ from levit.cli.shared_options import (
     ThreadsOption,
 )
 from levit.cli.skipped_files import SkippedFileCounter
-from levit.errors import printable
+from levit.errors import EngineError, printable
 
 if TYPE_CHECKING:
     from levit.reporting.embeddings_file import Embeddings
     from levit.runtime.classifier import Classifier
+    from levit.spec.artifact import Source
     from levit.spec.choices import Precision
 
 OutOption = Annotated[
@@ -106,20 +107,18 @@ def similar(
     from levit.reporting.embeddings_file import read_embeddings
     from levit.reporting.metrics_json import escape_surrogates
     from levit.runtime.classifier import Classifier
+    from levit.runtime.model_info import describe
 
     embeddings = read_embeddings(Path(file))
     skip_model_converter()
-    classifier = Classifier(
-        model,
-        revision=revision,
-        engine=embeddings.engine,
-        precision=embeddings.precision,
-        preprocessing=embeddings.preprocessing,
-        provider=provider,
-        threads=threads,
-        max_pixels=raise_pillow_limit(max_pixels),
-    )
-    _check_is_same_model(classifier, embeddings, file)
+    settings: dict[str, Any] = {"engine": embeddings.engine, "precision": embeddings.precision}
+    settings |= {"preprocessing": embeddings.preprocessing, "max_pixels": raise_pillow_limit(max_pixels)}
+    try:
+        classifier = Classifier(model, revision=revision, provider=provider, threads=threads, **settings)
+    except EngineError:  # the model lacks the precision of the file, if it is another one
+        _check_is_same_model(describe(model, revision=revision)[0].source, embeddings, file)
+        raise
+    _check_is_same_model(classifier.artifact.source, embeddings, file)
     query = classifier.embed(image)
     neighbors = most_similar(query, embeddings.features, top_k=max(1, len(embeddings.files)))
     itself = escape_surrogates(str(Path(image).resolve()))  # as the names in the file
@@ -164,10 +163,9 @@ def _embed(classifier: Classifier, paths: list[str], batch_size: int) -> tuple[E
     return Embeddings(files, features, source.name, source.sha256), errors + missing
 
 
-def _check_is_same_model(classifier: Classifier, embeddings: Embeddings, file: str) -> None:
+def _check_is_same_model(source: Source, embeddings: Embeddings, file: str) -> None:
     from levit.errors import DataError
 
-    source = classifier.artifact.source
     if source.sha256 is None and embeddings.sha256 is None:
         is_same = source.name == embeddings.model
     else:

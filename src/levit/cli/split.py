@@ -90,7 +90,7 @@ def _values(report: SplitReport) -> dict[str, Any]:
         "classes": report.num_classes,
         "copies": report.num_copies,
         "similar": report.num_similar,
-        "untested_classes": list(report.untested_classes),
+        "missing_classes": {part: list(names) for part, names in report.missing_classes.items()},
     }
 
 
@@ -101,12 +101,10 @@ def _print(report: SplitReport) -> None:
     fields = {"written": f"{report.folder}: {images}", "classes": f"{report.num_classes:,}"}
     if report.num_copies or report.num_similar:
         fields["kept together"] = f"{report.num_copies:,} copies and {report.num_similar:,} near-duplicates of others"
-    if report.untested_classes:
-        names = "; ".join(report.untested_classes[:_MAX_NAMES])
-        more = (
-            f"; and {len(report.untested_classes) - _MAX_NAMES:,} more" if report.untested_classes[_MAX_NAMES:] else ""
-        )
-        fields["not in test"] = f"{names}{more}: too few images that are not duplicates"
+    for part, missing in report.missing_classes.items():
+        names = "; ".join(missing[:_MAX_NAMES])
+        more = f"; and {len(missing) - _MAX_NAMES:,} more" if missing[_MAX_NAMES:] else ""
+        fields[f"not in {part}"] = f"{names}{more}: too few images that are not duplicates"
     fields["list"] = str(report.list_file)
     fields["then"] = f"levit train {printable(shlex.quote(str(report.folder)))}"
     print_fields(fields)

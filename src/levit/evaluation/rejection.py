@@ -72,8 +72,8 @@ def find_rejection(
     logits, targets = _predict(classifier, kept, class_map)
     is_correct = logits.argmax(axis=1) == targets
     if is_correct.all():
-        text = f"all {len(is_correct):,} images are classified correctly, so the scores cannot be calibrated"
-        warnings.warn(f"{data.name}: {text}: use more or harder images", LevitWarning, stacklevel=2)
+        text = f"all {len(is_correct):,} images are classified correctly, so the temperature of the scores stays 1"
+        warnings.warn(f"{data.name}: {text}: calibrate with more or harder images", LevitWarning, stacklevel=2)
     fit = partial(_fit, coverage=coverage, target_precision=target_precision, name=data.name)
     temperature, threshold = fit(logits, targets)
     is_accepted = _accept_held_out(fit, logits, targets)

@@ -45,7 +45,7 @@ class SplitReport:
         num_classes: number of classes.
         num_copies: number of images with the content of an earlier one.
         num_similar: number of further images that are near-duplicates of an earlier one.
-        untested_classes: names of the classes with images, none of which is in the test part, where there is one.
+        missing_classes: for each part with images, names of the classes of which it has none, but another part has.
     """
 
     folder: Path
@@ -54,7 +54,7 @@ class SplitReport:
     num_classes: int
     num_copies: int
     num_similar: int
-    untested_classes: tuple[str, ...]
+    missing_classes: Mapping[Part, tuple[str, ...]]
 
 
 def split_data(
@@ -126,7 +126,7 @@ def split_data(
         num_classes=len(images.classes),
         num_copies=num_copies,
         num_similar=len(images) - len(np.unique(groups)) - num_copies,
-        untested_classes=_untested(labels, parts, images.classes),
+        missing_classes=_missing_classes(labels, parts, images.classes),
     )
 
 
@@ -249,9 +249,12 @@ def _numbered(groups: NDArray[np.int64]) -> list[int]:
     return [numbers.get(group, 0) for group in groups.tolist()]
 
 
-def _untested(labels: list[tuple[int, ...]], parts: list[Part], classes: tuple[str, ...]) -> tuple[str, ...]:
-    if "test" not in parts:
-        return ()
-    occurring = {label for image in labels for label in image}
-    tested = {label for image, part in zip(labels, parts, strict=True) if part == "test" for label in image}
-    return tuple(classes[label] for label in sorted(occurring - tested))
+def _missing_classes(
+    labels: list[tuple[int, ...]], parts: list[Part], classes: tuple[str, ...]
+) -> dict[Part, tuple[str, ...]]:
+    found: dict[Part, set[int]] = {part: set() for part in parts}
+    for image, part in zip(labels, parts, strict=True):
+        found[part].update(image)
+    occurring = set[int]().union(*found.values())
+    missing = {part: sorted(occurring - labels_of_part) for part, labels_of_part in found.items()}
+    return {part: tuple(classes[label] for label in absent) for part, absent in missing.items() if absent}

@@ -194,7 +194,7 @@ def _check_options(
         raise ConfigError(f"is {weights!r}", source="weights", hint=hint)
     if weights == "int8" and quantization_data is None:
         raise ConfigError(
-            "int8 requires quantization images", hint="give `quantization_data`, a folder or a .parquet file"
+            "int8 requires quantization images", hint="give `quantization_data`, such as a folder of images"
         )
     int8_options = (quantization_data, quantization_images, evaluation, max_drop, class_map)
     if weights != "int8" and any(option is not None for option in int8_options):

@@ -118,7 +118,9 @@ def read_embeddings(file: Path) -> Embeddings:
         values = json.loads(model)
         embeddings = _described(files, features, values, file)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"no file of embeddings ({first_line(error)})", source=file, hint=hint) from error
+        is_archive = arrow is not None or zipfile.is_zipfile(file)  # numpy reports other files as pickles
+        reason = f"no file of embeddings{f' ({first_line(error)})' if is_archive else ''}"
+        raise DataError(reason, source=file, hint=hint) from error
     if features.ndim != 2 or len(features) != len(files) or features.dtype != np.float32:
         raise DataError(f"no file of embeddings (features are {list(features.shape)})", source=file, hint=hint)
     return embeddings

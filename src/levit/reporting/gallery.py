@@ -229,9 +229,11 @@ def check_page(file: Path, inputs: Iterable[str] = ()) -> None:
     Raises:
         DataError: the name does not end in .html or .htm, the folder does not exist, or the file is one of the images.
     """
-    if file.suffix.lower() not in _SUFFIXES or file.is_dir() or not file.parent.is_dir():
-        hint = "give a name that ends in .html, such as gallery.html, in a folder that exists"
+    if file.suffix.lower() not in _SUFFIXES or file.is_dir():
+        hint = "give a name that ends in .html, such as gallery.html"
         raise DataError("cannot be written as a page", source=file, hint=hint)
+    if not file.parent.is_dir():
+        raise DataError("its folder does not exist", source=file, hint="create the folder")
     if any(is_same_file(file, name) for name in inputs):
         raise DataError("is one of the images", source=file, hint="give another name to the page")
 

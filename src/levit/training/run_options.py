@@ -108,7 +108,7 @@ def complete_options(
     values = options.to_flat() | settings
     settings = without_overridden(settings, given, values, option_defaults())
     if settings and accelerator.is_main_process:
-        print_line(f"settings for {num_images:,} training images: {describe_settings(settings)}")
+        print_line(f"settings by the number of training images: {describe_settings(settings)}")
     values = options.to_flat() | settings
     values["metric"] = _choose_metric(options, is_multi_label=data.train.is_multi_label)
     values["precision"] = choose_precision(options.run.precision)
