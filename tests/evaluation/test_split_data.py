@@ -84,7 +84,9 @@ def test_links_lead_to_the_files_from_any_folder(pets, tmp_path, monkeypatch):
 
 def test_the_files_of_a_list_and_their_copies_are_held_out(pets, tmp_path):
     (tmp_path / "held-out.txt").write_text(f"dog/1.png\n\n{pets / 'cat' / '3.png'}\n")
-    report = split_without_features(pets, tmp_path / "out", test_files=tmp_path / "held-out.txt")
+    message = r"^pets: 1 image is held out because of duplicates in a list: .* trained on them \(cat/again\.png\)$"
+    with pytest.warns(LevitWarning, match=message):
+        report = split_without_features(pets, tmp_path / "out", test_files=tmp_path / "held-out.txt")
     assert report.num_images == {"train": 18, "test": 3}
     names = {"test/dog/1.png", "test/cat/3.png", "test/cat/again.png"}
     assert {name for name in files_below(tmp_path / "out") if name.startswith("test/")} == names

@@ -194,13 +194,24 @@ def _chosen_images(images: FileListDataset, lists: Mapping[Part, str | PathLike[
 
 
 def _warn_of_moved(images: FileListDataset, groups: NDArray[np.int64], chosen: Mapping[Part, Sequence[int]]) -> None:
-    """Warn about images that are listed for `val/`, and are in `test/` because of duplicates that are listed for it."""
+    """Warn about images that duplicates in a list bring into another part: listed for `val/`, or not listed at all.
+
+    A model may have been trained on those that are not listed, as by `levit train`, which compares no contents.
+    """
     tested = {int(groups[index]) for index in chosen.get("test", ())}
     moved = [index for index in chosen.get("val", ()) if int(groups[index]) in tested]
-    if moved:
-        count = "1 image is" if len(moved) == 1 else f"{len(moved):,} images are"
-        text = f"{images.name}: {count} in test/ instead of val/, because of duplicates in the list of test/"
-        warnings.warn(f"{text} ({images.files.name(moved[0])})", LevitWarning, stacklevel=3)
+    _warn(images, moved, "in test/ instead of val/, because of duplicates in the list of test/")
+    listed = {index for indices in chosen.values() for index in indices}
+    listed_groups = {int(groups[index]) for index in listed}
+    brought = [index for index in range(len(images)) if int(groups[index]) in listed_groups and index not in listed]
+    _warn(images, brought, "held out because of duplicates in a list: evaluate no model there that was trained on them")
+
+
+def _warn(images: FileListDataset, indices: Sequence[int], what: str) -> None:
+    if indices:
+        count = "1 image is" if len(indices) == 1 else f"{len(indices):,} images are"
+        text = f"{images.name}: {count} {what} ({images.files.name(indices[0])})"
+        warnings.warn(text, LevitWarning, stacklevel=4)
 
 
 def _find_listed(images: FileListDataset, file: Path) -> list[int]:
