@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="only on Linux workers are forked from a server"),
 ]
 
-# Loads the first of 50 batches with two workers, and prints their process ids.
+# Loads the first two of 50 batches, one by each of two workers, which have then started, and prints their process ids.
 SCRIPT = """
 import multiprocessing, os, signal, sys, time
 from levit.training.data_loader import ImageDataset, LoaderSettings, validation_batches
@@ -30,7 +30,7 @@ if __name__ == "__main__":
     os.register_at_fork(before=lambda: print("forks", flush=True))
     dataset = ImageDataset(gray_images(*range(100)), first_pixel, on_bad_image="skip")
     batches = iter(validation_batches(dataset, LoaderSettings(num_workers=2), batch_size=2))
-    next(batches)
+    next(batches), next(batches)
     print(*(process.pid for process in multiprocessing.active_children()), flush=True)
 """
 
@@ -65,7 +65,7 @@ def finished(tmp_path_factory) -> tuple[list[str], str]:
     """Output lines and errors of a process that sends SIGTERM to its group, ignores it, and loads all batches."""
     continuation = """signal.signal(signal.SIGTERM, lambda *_: None)
 os.killpg(0, signal.SIGTERM)
-print(1 + sum(1 for _ in batches))"""
+print(2 + sum(1 for _ in batches))"""
     with start(tmp_path_factory.mktemp("finished"), continuation) as process:
         output, errors = process.communicate(timeout=600)
     return output.splitlines(), errors
