@@ -157,6 +157,30 @@ def schedule(
         raise EngineError("no thread can be started, because the program is ending", hint=_JOIN) from error
 
 
+def schedule_in_slot(
+    slots: threading.Semaphore,
+    executor: Executor,
+    function: Callable[Parameters, Result],
+    *args: Parameters.args,
+    **kwargs: Parameters.kwargs,
+) -> Future[Result]:
+    """Call a function in a thread of an executor as soon as one of the slots is free, which it occupies until it ends.
+
+    It blocks until then, so that no more calls wait than there are slots.
+
+    Raises:
+        EngineError: as `schedule`.
+    """
+    slots.acquire()
+    try:
+        future = schedule(executor, function, *args, **kwargs)
+    except EngineError:
+        slots.release()
+        raise
+    future.add_done_callback(lambda _: slots.release())
+    return future
+
+
 _JOIN = "join threads that predict before the main thread ends"
 _engines: WeakSet[ManagedEngine] = WeakSet()
 _engines_of_the_parent: list[ManagedEngine] = []

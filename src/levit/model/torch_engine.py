@@ -17,7 +17,7 @@ from torch import Tensor
 from levit.checkpoints.checkpoint import Checkpoint
 from levit.errors import EngineError, first_line
 from levit.fork_safe_lock import ForkSafeLock
-from levit.managed_engine import ManagedEngine, ProcessGuard, schedule
+from levit.managed_engine import ManagedEngine, ProcessGuard, schedule, schedule_in_slot
 from levit.model.folded_network import FoldedNetwork
 from levit.spec.network_input import NetworkInput
 
@@ -134,14 +134,9 @@ class TorchEngine(ManagedEngine):
         """
         self._input.check_images(images)
         with self._computing():
-            self._free_slots.acquire()
-            try:
-                future = schedule(self._executor, self._compute, images, batch_size if self._compiled else None)
-            except EngineError:
-                self._free_slots.release()
-                raise
-            future.add_done_callback(lambda _: self._free_slots.release())
-            return future
+            return schedule_in_slot(
+                self._free_slots, self._executor, self._compute, images, batch_size if self._compiled else None
+            )
 
     def _run(self, batch: NDArray[Any], batch_size: int | None) -> NDArray[np.float32]:
         with self._computing():

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from levit.errors import CheckpointError, EngineError, LevitWarning
-from levit.managed_engine import ManagedEngine, ProcessGuard, schedule
+from levit.managed_engine import ManagedEngine, ProcessGuard, schedule_in_slot
 from levit.runtime.cpu_count import usable_cores
 from levit.runtime.engine import Engine, open_engine
 from levit.runtime.model_file import AnyModel, ModelFile
@@ -109,14 +109,7 @@ class NativeEngine(ManagedEngine):
         not fit the network.
         """
         with self._computing():
-            self._slots.acquire()
-            try:
-                future = schedule(self._workers, self._run_alone, images)
-            except EngineError:
-                self._slots.release()
-                raise
-            future.add_done_callback(lambda _: self._slots.release())
-            return future
+            return schedule_in_slot(self._slots, self._workers, self._run_alone, images)
 
     def _run_alone(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Compute a batch in this thread."""

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from levit.errors import EngineError
 from levit.images.transform import normalize
-from levit.managed_engine import ManagedEngine, ProcessGuard, schedule
+from levit.managed_engine import ManagedEngine, ProcessGuard, schedule_in_slot
 from levit.runtime.engine import Engine, ImageEngine
 from levit.spec.artifact import Artifact
 from levit.spec.network_input import NetworkInput
@@ -70,14 +69,7 @@ class NormalizingEngine(ManagedEngine):
         It blocks while two batches are pending.
         """
         with self._computing():
-            self._slots.acquire()
-            try:
-                future = schedule(self._worker, self._run_images, images)
-            except EngineError:
-                self._slots.release()
-                raise
-            future.add_done_callback(lambda _: self._slots.release())
-            return future
+            return schedule_in_slot(self._slots, self._worker, self._run_images, images)
 
     def _run_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         self._input.check_images(images)

@@ -14,7 +14,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from levit.errors import EngineError, first_line
-from levit.managed_engine import ManagedEngine, ProcessGuard, schedule
+from levit.managed_engine import ManagedEngine, ProcessGuard, schedule_in_slot
 from levit.runtime.cpu_count import usable_cores
 from levit.runtime.external_data import check_external_data
 from levit.runtime.model_file import AnyModel, ModelFile
@@ -113,14 +113,7 @@ class OnnxRuntimeEngine(ManagedEngine):
         The future raises EngineError if the images do not fit the network.
         """
         with self._computing():
-            self._slots.acquire()
-            try:
-                future = schedule(self._worker, self._run_images, images)
-            except EngineError:
-                self._slots.release()
-                raise
-            future.add_done_callback(lambda _: self._slots.release())
-            return future
+            return schedule_in_slot(self._slots, self._worker, self._run_images, images)
 
     def _run_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         self._input.check_images(images)
