@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,10 @@ LEVIT_COLOR, OTHER_COLOR = "#0b6e4f", "#767b84"
 TICKS = (50, 100, 200, 300, 500, 1000, 2000, 3000)
 
 # Candidate positions of a label relative to its point: offset in typographic points, horizontal alignment.
-_LABEL_POSITIONS = [((7, 4), "left"), ((-7, 4), "right"), ((7, -11), "left"), ((-7, -11), "right"), ((7, -20), "left")]
+_LABEL_POSITIONS = [
+    ((7, 4), "left"), ((-7, 4), "right"), ((7, -11), "left"), ((-7, -11), "right"), ((-6, -2), "right"),
+    ((7, -20), "left"),
+]  # fmt: skip
 _MARKER_RADIUS = 8  # pixels
 
 
@@ -50,7 +54,7 @@ def draw_frontier(
     axes.set_xticks(TICKS, [f"{tick:,}" for tick in TICKS])
     axes.minorticks_off()
     if points:
-        axes.set_xlim(min(points.values())[0] / 1.2, max(points.values())[0] * 2.2)
+        axes.set_xlim(min(points.values())[0] / 1.2, max(points.values())[0] * 2.6)
     axes.set_xlabel(
         "images per second on 2 CPU cores, batch 16, fastest precision (logarithmic);\n"
         f"LeViT in the {levit_engine}, others in OpenVINO"
@@ -75,12 +79,16 @@ def find_points(
 
 
 def _draw_labels(axes: Axes, points: Mapping[str, tuple[float, float]], levits: set[str]) -> None:
-    """Write each name at the first position where it covers no point and no other name, LeViT first."""
+    """Write each name at the first position where it covers no point, no other name and no line, LeViT first."""
+    import numpy as np
     from matplotlib.patheffects import withStroke
     from matplotlib.transforms import Bbox
 
     centers = [axes.transData.transform(point) for point in points.values()]
     occupied: list[Any] = [Bbox([center - _MARKER_RADIUS, center + _MARKER_RADIUS]) for center in centers]
+    line = axes.transData.transform(sorted(points[name] for name in levits & points.keys()))
+    for start, end in itertools.pairwise(line):
+        occupied += [Bbox([place - 1, place + 1]) for place in np.linspace(start, end, 50)]
     for name in sorted(points, key=lambda network: network not in levits):
         color, weight = (LEVIT_COLOR, "bold") if name in levits else (OTHER_COLOR, "normal")
         for offset, alignment in _LABEL_POSITIONS:

@@ -20,6 +20,7 @@ from subprocess import PIPE, Popen
 
 import numpy as np
 
+from levit.benchmarking.machine import describe_machine
 from levit.runtime.engine import open_engine
 from levit.runtime.native_library import chosen_instruction_set
 from levit.runtime.normalizing_engine import as_image_engine
@@ -60,7 +61,9 @@ def main() -> None:
                 rows.append([name, str(batch), f"{native:.0f}", f"{openvino:.0f}", f"{openvino / native:.2f}"])
                 print(*rows[-1], flush=True)
     file = arguments.out or result_file("native.md", is_recorded=arguments.record)
-    write_markdown(file, "\n".join(table(HEADER, rows)) + "\n")
+    machine = ", ".join(describe_machine().values())
+    note = f"Least processor time of {arguments.rounds} rounds of {arguments.seconds:g} seconds on {machine}."
+    write_markdown(file, "\n".join([*table(HEADER, rows), "", note]) + "\n")
 
 
 def configurations() -> list[tuple[Precision, dict[str, str]]]:

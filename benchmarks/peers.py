@@ -35,6 +35,7 @@ from levit.benchmarking.peak import measure_peaks
 from levit.benchmarking.workers import Worker
 from levit.errors import EngineError, first_line
 from levit.runtime.cpu_count import usable_cores
+from levit.runtime.native_library import BF16_INSTRUCTIONS, chosen_instruction_set
 from levit.runtime.openvino_core import openvino_core
 from peer_networks import COMPETITORS, LEVITS, peer_file
 from peer_tables import PIPELINE, PRECISIONS, levit_engine, markdown, published
@@ -124,8 +125,9 @@ def runtime_workers() -> dict[str, Options]:
             workers[f"OpenVINO on {library} graph {precision}"] = _openvino(network, precision)
     for precision in ("fp32", "int8"):
         workers[f"levit, ONNX Runtime {precision}"] = _levit("levit-128s", precision, "onnxruntime")
-    workers["levit, native fp32"] = _levit("levit-128s", "fp32", "native")
-    workers["levit, native int8"] = _levit("levit-128s", "int8", "native")
+    for precision in PRECISIONS:
+        if precision != "bf16" or chosen_instruction_set() in BF16_INSTRUCTIONS:
+            workers[f"levit, native {precision}"] = _levit("levit-128s", precision, "native")
     checkpoint = {"runtime": "levit", "model": partial(random_checkpoint, "levit-128s"), "engine": "torch"}
     for precision in ("fp32", "bf16"):
         workers[f"levit, torch {precision}"] = checkpoint | {"precision": precision}

@@ -84,7 +84,7 @@ inline void attend_heads(const Model& m, const Attention& a, Workspace& w, Scrat
   const float* keys = queries + w.images * a.queries() * key_width;
   const float* values = keys + w.images * a.keys() * key_width;
   const int padded = (a.keys() + LANES - 1) / LANES * LANES;
-  const Output context = hidden_output(a.projection, w.context, w.context_codes, value_width, m.activation);
+  const Output context = hidden_output(a.projection, w.context, w.context_codes, value_width, m.attention_activation);
   const int parts = images * a.heads % member.count ? member.count : 1;  // of the queries of a head
   const int units = images * a.heads * parts;
   for (int unit = member.begin(units); unit < member.end(units); unit++) {
@@ -147,7 +147,7 @@ inline void run_attention(const Model& m, const Attention& a, Stream& stream, Wo
 
 inline void run_mlp(const Model& m, const Mlp& mlp, Stream& stream, Workspace& w, int rows, const Layer* next, const Member& member) {
   const Input in = stream_input(mlp.up, stream, w, rows, mlp.up.inputs, member);
-  apply_part(mlp.up, in, rows, hidden_output(mlp.down, w.hidden, w.hidden_codes, mlp.up.outputs, m.activation), member);
+  apply_part(mlp.up, in, rows, hidden_output(mlp.down, w.hidden, w.hidden_codes, mlp.up.outputs, m.mlp_activation), member);
   member.wait();
   const Input hidden{w.hidden, w.hidden_codes, mlp.up.outputs, 0};
   apply_part(mlp.down, hidden, rows, stream_output(stream, true, mlp.down.outputs, next), member);

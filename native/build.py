@@ -29,7 +29,8 @@ _AVX512 = [
     *("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mprefer-vector-width=512"),
 ]
 
-# Flags of each instruction set; the keys are the names of the targets in processor.cpp.
+# Flags of each instruction set; the keys are the names of the targets in processor.cpp. They are linked in this order:
+# of an inline function that several objects contain, the linker keeps the first, which must be for every processor.
 _X86 = {
     "portable": [],
     "avx2": _AVX2,
@@ -151,12 +152,15 @@ def build(
         flags: further flags.
 
     Raises:
-        OSError: there is no compiler, or it fails; the message is its output.
+        OSError: there is no compiler, or it fails, in which case the message is its output; or the processor is
+            big-endian, and model files are not.
     """
     command = list(compiler or find_compiler() or [])
     if not command:
         raise OSError("no C++ compiler: pip install ziglang")
     target = target or this_platform(command)
+    if sys.byteorder == "big" and not target.triple:
+        raise OSError("the native engine is for little-endian processors")
     with tempfile.TemporaryDirectory() as folder:
         objects = _compile(Path(folder), command, target, [], flags)
         linked = Path(folder) / library.name

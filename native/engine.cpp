@@ -1,7 +1,8 @@
-// The C interface: open a model file, compute logits, close.
+// The engine: its threads and memory, and how a batch is divided among them.
 #include <cstdlib>
 #include <cstring>
 
+#include "levit_native.h"
 #include "model_file.h"
 #include "platform.h"
 #include "processor.h"
@@ -39,6 +40,8 @@ struct TeamChoice {
   }
 };
 
+}  // namespace
+
 struct Engine {
   const Target* target;
   Model* model;
@@ -55,6 +58,8 @@ struct Engine {
   int team;             // threads that work on the same image, or 1
   TeamChoice* choices;  // by the number of images
 };
+
+namespace {
 
 // Images of a batch for each thread. A larger batch is computed in parts, so that `features` and `logits` stay small.
 constexpr Index MAX_IMAGES = 1024;
@@ -201,9 +206,7 @@ void close(Engine* e) {
 
 using levit::Engine;
 
-// Open a model file in memory, which must stay there, at a multiple of 64, until the engine is closed. `target`: name of
-// an instruction set. Returns nullptr, and a sentence in `error`, if it cannot be opened.
-EXPORT Engine* levit_open(const uint8_t* file, uint64_t size, int threads, const char* target, const char** error) {
+Engine* levit_open(const uint8_t* file, uint64_t size, int threads, const char* target, const char** error) {
   *error = "out of memory";
   Engine* e = static_cast<Engine*>(calloc(1, sizeof(Engine)));
   if (e == nullptr) return nullptr;
@@ -219,32 +222,25 @@ EXPORT Engine* levit_open(const uint8_t* file, uint64_t size, int threads, const
   return nullptr;
 }
 
-// Logits of 8-bit images [images][height][width][channels], float32 [images][labels]. Returns 0, or 1 without memory or
-// without an engine. Several threads may call it; their batches are computed one after the other.
-EXPORT int levit_run_pixels(Engine* e, const uint8_t* pixels, int64_t images, float* logits) {
+int levit_run_pixels(Engine* e, const uint8_t* pixels, int64_t images, float* logits) {
   return levit::compute(e, pixels, nullptr, images, logits);
 }
 
-// Logits of normalized images, float32 [images][channels][height][width].
-EXPORT int levit_run_values(Engine* e, const float* values, int64_t images, float* logits) {
+int levit_run_values(Engine* e, const float* values, int64_t images, float* logits) {
   return levit::compute(e, nullptr, values, images, logits);
 }
 
-// No other function of the engine may be running, or be called later.
-EXPORT void levit_close(Engine* e) { levit::close(e); }
+void levit_close(Engine* e) { levit::close(e); }
 
-// Channels, height and width of an image, and number of labels.
-EXPORT void levit_sizes(const Engine* e, int32_t* sizes) {
+void levit_sizes(const Engine* e, int32_t* sizes) {
   const levit::Model& m = *e->model;
   sizes[0] = m.channels, sizes[1] = m.height, sizes[2] = m.width, sizes[3] = m.labels;
 }
 
-// Name of the n-th instruction set that this processor supports, fastest first; nullptr after the last.
-EXPORT const char* levit_supported(int n) {
+const char* levit_supported(int n) {
   for (int i = 0; i < levit::TARGET_COUNT; i++)
     if (levit::is_supported(*levit::TARGETS[i]) && n-- == 0) return levit::TARGETS[i]->name;
   return nullptr;
 }
 
-// Version of the format of the model files that this library reads.
-EXPORT uint32_t levit_format() { return levit::file::VERSION; }
+uint32_t levit_format() { return levit::file::VERSION; }

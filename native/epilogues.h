@@ -18,7 +18,14 @@ struct Output {
 };
 
 INLINE Floats activate(Activation activation, Floats x) {
-  return activation == Activation::hardswish ? hardswish(x) : activation == Activation::silu ? silu(x) : x;
+  switch (activation) {
+    case Activation::hardswish: return hardswish(x);
+    case Activation::silu: return silu(x);
+    case Activation::gelu: return gelu(x);
+    case Activation::gelu_tanh: return gelu_tanh(x);
+    case Activation::none: break;
+  }
+  return x;
 }
 
 INLINE Floats scaled(Ints sums, Floats scale, Floats bias) { return to_floats(sums) * scale + bias; }
@@ -45,12 +52,14 @@ INLINE void for_rows(const Layer& layer, float factor, float offset, Index out_r
   }
 }
 
+// Activation that is not known where the code is compiled, because choosing it takes less time than computing it.
+constexpr Activation ANY = static_cast<Activation>(-1);
+
 // Codes of the activation of values that are in units of the step already, without the zero point.
-template <Activation ACTIVATION>
-INLINE Floats activate_scaled(Floats x, Floats step, Floats sixth, Floats inverse, Floats zero) {
-  if constexpr (ACTIVATION == Activation::none) return x;
-  if constexpr (ACTIVATION == Activation::silu) return silu(x * step) * inverse + zero;
-  return x * min(max(x * sixth + splat(.5f), splat(0.f)), splat(1.f)) + zero;  // hardswish
+INLINE Floats activate_scaled(Activation activation, Floats x, Floats step, Floats sixth, Floats inverse, Floats zero) {
+  if (activation == Activation::none) return x;
+  if (activation == Activation::hardswish) return x * min(max(x * sixth + splat(.5f), splat(0.f)), splat(1.f)) + zero;
+  return activate(activation, x * step) * inverse + zero;
 }
 
 template <int VECTORS>
@@ -60,6 +69,7 @@ INLINE void store_bf16(uint16_t* p, const Floats (&values)[VECTORS]) {
 
 template <Activation ACTIVATION, int PANELS, class S>
 INLINE void finish_panels(const Layer& layer, const Output& out, const S* sums, int row, int rows, int panel) {
+  const Activation activation = ACTIVATION == ANY ? out.activation : ACTIVATION;
   const float step = out.quantization.step;
   const Floats steps = splat(step), sixth = splat(step / 6), inverse = splat(1 / step), zero = splat(out.quantization.zero);
   float* const values = out.values;
@@ -70,19 +80,19 @@ INLINE void finish_panels(const Layer& layer, const Output& out, const S* sums, 
     for_rows<PANELS>(layer, factor, offset, out.row, sums, row, rows, panel, store_row);
   };
   if (codes && !values) {
-    finish(1 / step, ACTIVATION == Activation::none ? out.quantization.zero : 0.f, [=](Floats(&x)[PANELS], Index at) __attribute__((always_inline)) {
-      UNROLL for (int p = 0; p < PANELS; p++) x[p] = activate_scaled<ACTIVATION>(x[p], steps, sixth, inverse, zero);
+    finish(1 / step, activation == Activation::none ? out.quantization.zero : 0.f, [=](Floats(&x)[PANELS], Index at) __attribute__((always_inline)) {
+      UNROLL for (int p = 0; p < PANELS; p++) x[p] = activate_scaled(activation, x[p], steps, sixth, inverse, zero);
       store_codes(codes + at, x);
     });
   } else if (bf16 && !values) {
     finish(1, 0, [=](Floats(&x)[PANELS], Index at) __attribute__((always_inline)) {
-      UNROLL for (int p = 0; p < PANELS; p++) x[p] = activate(ACTIVATION, x[p]);
+      UNROLL for (int p = 0; p < PANELS; p++) x[p] = activate(activation, x[p]);
       store_bf16(bf16 + at, x);
     });
   } else {
     finish(1, 0, [=](Floats(&x)[PANELS], Index at) __attribute__((always_inline)) {
       UNROLL for (int p = 0; p < PANELS; p++) {
-        x[p] = activate(ACTIVATION, x[p]);
+        x[p] = activate(activation, x[p]);
         if (residual) x[p] += load(residual + at + p * LANES);
         store(values + at + p * LANES, x[p]);
       }
@@ -155,7 +165,7 @@ inline void apply_layer(const Layer& layer, const Input& in, int rows, int first
   switch (out.activation) {
     case Activation::none: return apply<Activation::none>(layer, in, rows, first, last, out);
     case Activation::hardswish: return apply<Activation::hardswish>(layer, in, rows, first, last, out);
-    case Activation::silu: return apply<Activation::silu>(layer, in, rows, first, last, out);
+    default: return apply<ANY>(layer, in, rows, first, last, out);
   }
 }
 

@@ -13,7 +13,7 @@ constexpr int LANES = 16;           // outputs of one panel of weights
 constexpr int MAX_CHANNELS = 4;     // of the input image
 
 enum class Precision : uint32_t { fp32 = 0, int8 = 1, bf16 = 2 };
-enum class Activation : uint32_t { none = 0, hardswish = 1, silu = 2 };
+enum class Activation : uint32_t { none = 0, hardswish = 1, silu = 2, gelu = 3, gelu_tanh = 4 };
 
 // Quantization of the input of a layer: code = round(value / step) + zero, in [0, 255].
 struct Quantization {
@@ -69,7 +69,7 @@ struct Sizes {
 };
 
 struct Model {
-  Activation activation;
+  Activation stem_activation, attention_activation, mlp_activation;
   bool allows_16_bit;  // bf16 or int16 in the attention of layers that are not in fp32
   int channels, height, width, labels;
   float pixel_scale[MAX_CHANNELS], pixel_shift[MAX_CHANNELS];

@@ -68,7 +68,9 @@ class Reader {
     const file::Header& h = header_;
     if (memcmp(h.magic, file::MAGIC, sizeof(h.magic)) || h.version != file::VERSION) return fail("not a model file");
     if (h.size != size_) return fail("the file is incomplete");
-    if (h.activation != 1 && h.activation != 2) return fail("unknown activation");
+    const uint32_t activations[] = {h.stem_activation, h.attention_activation, h.mlp_activation};
+    for (uint32_t activation : activations)
+      if (activation > static_cast<uint32_t>(Activation::gelu_tanh)) return fail("unknown activation");
     if (!h.channels || h.channels > MAX_CHANNELS || !h.height || h.height > MAX_SIDE || !h.width || h.width > MAX_SIDE)
       return fail("wrong size of the image");
     if (!h.labels || h.labels > MAX_WIDTH) return fail("wrong number of labels");
@@ -76,7 +78,9 @@ class Reader {
       return fail("wrong number of layers");
     if (h.allows_16_bit > 1) return fail("unknown precision");
     model.allows_16_bit = h.allows_16_bit;
-    model.activation = static_cast<Activation>(h.activation);
+    model.stem_activation = static_cast<Activation>(h.stem_activation);
+    model.attention_activation = static_cast<Activation>(h.attention_activation);
+    model.mlp_activation = static_cast<Activation>(h.mlp_activation);
     model.channels = h.channels, model.height = h.height, model.width = h.width, model.labels = h.labels;
     memcpy(model.pixel_scale, h.pixel_scale, sizeof(h.pixel_scale));
     memcpy(model.pixel_shift, h.pixel_shift, sizeof(h.pixel_shift));
@@ -106,24 +110,13 @@ class Reader {
     layer.input = {r.step, r.zero};
     grow(model_->sizes.row, inputs);
     if (!view(r.bias, r.outputs, layer.bias)) return false;
-    if (r.precision == 2) {
-      const uint16_t* weights;
-      if (!view(r.weights, depth * r.outputs, weights)) return false;
-      layer.weights = weights;
-      return true;
-    }
-    if (!is_int8) {
-      const float* weights;
-      if (!view(r.weights, depth * r.outputs, weights)) return false;
-      layer.weights = weights;
-      return true;
-    }
+    const uint8_t* weights;
+    if (!view(r.weights, depth * r.outputs * (4 / unit), weights)) return false;
+    layer.weights = weights;
+    if (!is_int8) return true;
     if (!is_finite(r.step) || r.step <= 0 || !is_finite(1 / r.step) || !(r.zero >= 0 && r.zero <= 255))
       return fail("wrong quantization");
-    const int8_t* weights;
-    if (!view(r.weights, depth * r.outputs, weights) || !view(r.scale, r.outputs, layer.scale)) return false;
-    layer.weights = weights;
-    return true;
+    return view(r.scale, r.outputs, layer.scale);
   }
 
   bool convolutions(Model& model) {

@@ -5,17 +5,17 @@
 namespace levit::file {
 
 constexpr char MAGIC[8] = {'L', 'E', 'V', 'I', 'T', 'N', 'A', 'T'};
-constexpr uint32_t VERSION = 2;
+constexpr uint32_t VERSION = 3;
 
 struct Header {
   char magic[8];
-  uint32_t version, activation;
+  uint32_t version, allows_16_bit;
   uint64_t size;  // of the file
   uint32_t channels, height, width, labels;
-  uint32_t layers, convolutions, blocks, allows_16_bit;
+  uint32_t layers, convolutions, blocks, stem_activation, attention_activation, mlp_activation;
   float pixel_scale[4], pixel_shift[4];
 };
-static_assert(sizeof(Header) == 88);
+static_assert(sizeof(Header) == 96);
 
 struct Layer {
   uint32_t precision, inputs, segments, outputs;

@@ -4,12 +4,6 @@
 #include <sched.h>
 #include <cstdint>
 
-#if defined(_WIN32)
-#define EXPORT extern "C" __declspec(dllexport)
-#else
-#define EXPORT extern "C" __attribute__((visibility("default")))
-#endif
-
 namespace levit {
 
 // Memory at a multiple of 64; nullptr if there is none.

@@ -91,7 +91,7 @@ INLINE Output convolution_output(const Model& m, int index, Workspace& w, int im
   const Convolution& next = m.convolutions[index + 1];
   const int side = (index + 1) % 2;
   out.row = next.channels;
-  out.activation = m.activation;
+  out.activation = m.stem_activation;
   if (is_encoded(next.layer)) encode_for(&next.layer, w.stem_codes[side], out);
   else out.values = w.stem_values[side];
   return moved(out, (Index(next.padding) * padded_width(next) + next.padding) * next.channels);

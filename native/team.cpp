@@ -21,7 +21,7 @@ void pause_briefly() {
 }  // namespace
 
 void Barrier::wait(int count) {
-  const int phase = __atomic_load_n(&phase_, __ATOMIC_RELAXED);
+  const unsigned phase = __atomic_load_n(&phase_, __ATOMIC_RELAXED);
   if (__atomic_fetch_add(&arrived_, 1, __ATOMIC_ACQ_REL) == count - 1) {
     __atomic_store_n(&arrived_, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&phase_, phase + 1, __ATOMIC_RELEASE);
@@ -38,18 +38,20 @@ class Threads {
   pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
   Work work = nullptr;
   void* context = nullptr;
-  int used = 0, job = 0, running = 0, sleeping = 0;
+  int used = 0, running = 0, sleeping = 0;
+  unsigned job = 0;  // it may wrap
   bool stopping = false;
 
   void serve(int index) {
-    for (int seen = 0;;) {
-      for (int spin = 0; spin < SPINS_FOR_WORK && __atomic_load_n(&job, __ATOMIC_ACQUIRE) == seen; spin++) pause_briefly();
+    bool is_used = true;  // by the last job; threads that are not used would spin beside it
+    for (unsigned seen = 0;;) {
+      for (int spins = is_used ? SPINS_FOR_WORK : 0; spins && __atomic_load_n(&job, __ATOMIC_ACQUIRE) == seen; spins--) pause_briefly();
       pthread_mutex_lock(&mutex);
       sleeping++;
       while (job == seen) pthread_cond_wait(&changed, &mutex);
       sleeping--;
       seen = job;
-      const bool is_used = index < used;
+      is_used = index < used;
       pthread_mutex_unlock(&mutex);
       if (__atomic_load_n(&stopping, __ATOMIC_ACQUIRE)) return;
       if (!is_used) continue;

@@ -10,7 +10,8 @@ class Barrier {
   void wait(int count);
 
  private:
-  int arrived_ = 0, phase_ = 0;
+  int arrived_ = 0;
+  unsigned phase_ = 0;  // it may wrap
 };
 
 // One thread of a team. Every thread of the team computes a part of each operation.

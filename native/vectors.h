@@ -248,11 +248,31 @@ INLINE Floats hardswish(Floats x) {
   return x * min(max(x * splat(1 / 6.f) + splat(.5f), splat(0.f)), splat(1.f));
 }
 
-INLINE Floats silu(Floats x) {
+INLINE Floats sigmoid(Floats x) {
   const Floats scaled = x * splat(-1.44269504f);  // exp(-x) = 2^scaled
   const Floats power = exp2(min(scaled, splat(0.f)) - max(scaled, splat(0.f)));  // 2^-|scaled|
   const Floats one = splat(1.f);
-  return x * ((scaled < splat(0.f) ? one : power) / (one + power));
+  return (scaled < splat(0.f) ? one : power) / (one + power);
+}
+
+INLINE Floats silu(Floats x) { return x * sigmoid(x); }
+
+// x times the normal distribution function of x, whose absolute error is 1e-7 (Abramowitz and Stegun, 7.1.26).
+INLINE Floats gelu(Floats x) {
+  const Floats one = splat(1.f), size = max(x, -x);
+  const Floats t = one / (one + size * splat(0.23164190f));
+  Floats p = splat(0.53070271f);
+  p = p * t + splat(-0.72657601f);
+  p = p * t + splat(0.71070687f);
+  p = p * t + splat(-0.14224837f);
+  p = p * t + splat(0.12741480f);
+  const Floats tail = p * t * exp2(x * x * splat(-0.72134752f));  // of the distribution beyond |x|
+  return x * (x < splat(0.f) ? tail : one - tail);
+}
+
+// Its approximation by tanh: (1 + tanh(y)) / 2 is the sigmoid of 2 y.
+INLINE Floats gelu_tanh(Floats x) {
+  return x * sigmoid(x * (splat(1.59576912f) + splat(0.07135482f) * x * x));
 }
 
 INLINE float sum(Floats v) {

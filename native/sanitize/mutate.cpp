@@ -9,15 +9,13 @@
 #include <cstdlib>
 #include <cstring>
 
-struct Engine;
-extern "C" {
-Engine* levit_open(const uint8_t* file, uint64_t size, int threads, const char* target, const char** error);
-int levit_run_pixels(Engine* e, const uint8_t* pixels, int64_t images, float* logits);
-void levit_close(Engine* e);
-const char* levit_supported(int n);
-}
+#include "../levit_native.h"
+#include "../model_file.h"
 
 namespace {
+
+using levit::Engine;
+using levit::file::Header;
 
 uint64_t state;
 uint64_t random_number() {
@@ -25,12 +23,10 @@ uint64_t random_number() {
   return state;
 }
 
-struct Header {  // the first fields of native/model_file.h
-  char magic[8];
-  uint32_t version, activation;
-  uint64_t size;
-  uint32_t channels, height, width, labels, layers, convolutions, blocks;
-};
+uint64_t size_of_records(const Header& header) {
+  return sizeof(Header) + sizeof(levit::file::Layer) * header.layers + sizeof(levit::file::Convolution) * header.convolutions +
+         sizeof(levit::file::Block) * header.blocks;
+}
 
 void mutate(uint8_t* file, uint64_t size, uint64_t records) {
   const uint32_t numbers[] = {0, 1, 2, 15, 16, 17, 64, 255, 65536, 0x7fffffff, 0x80000000, 0xfffffff0, 0xffffffff};
@@ -96,7 +92,7 @@ int main(int argc, char** argv) {
     free(original);
     return 0;
   }
-  const uint64_t records = 88 + 48 * header.layers + 32 * header.convolutions + 48 * header.blocks;
+  const uint64_t records = size_of_records(header);
   state = 88172645463325252u + strtoull(argv[3], nullptr, 10);
   long accepted = 0, targets = 0;
   while (levit_supported(static_cast<int>(targets))) targets++;

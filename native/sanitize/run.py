@@ -26,10 +26,10 @@ from levit.spec.network import weight_shapes
 from levit.spec.preprocessing import Preprocessing
 
 ROOT = Path(__file__).parent.parent
-EMBEDDED = ROOT.parent / "src" / "levit" / "runtime" / "embedded" / "default.onnx"
 sys.path.insert(0, str(ROOT))
 
 import build  # noqa: E402  # native/build.py
+from int8_model import quantize_layers  # noqa: E402  # beside this file
 
 SMALL = Architecture(
     image_size=32,
@@ -67,26 +67,26 @@ def main(files: int) -> None:
     """Build and run both programs.
 
     Args:
-        files: number of mutated model files.
+        files: number of mutated model files in each precision.
     """
     compiler = next((name for name in ("g++", "clang++") if shutil.which(name)), None)
     if compiler is None:
         sys.exit("the sanitizers need g++ or clang++")
     with tempfile.TemporaryDirectory() as folder:
-        small, large = small_network(), onnx.load(EMBEDDED)
+        small = small_network()
         models = [
-            ("fp32", model_file(small, bf16=False), files),
-            ("bf16", model_file(small, bf16=True), files),
-            ("int8", model_file(large, bf16=True), max(files // 50, 1)),  # it is 60 times as large
+            ("fp32", model_file(small, bf16=False)),
+            ("bf16", model_file(small, bf16=True)),
+            ("int8", model_file(quantize_layers(small), bf16=True)),
         ]
-        for name, content, _ in models:
+        for name, content in models:
             (Path(folder) / name).write_bytes(content)
         for sanitizers in ("address,undefined", "thread"):
             program = Path(folder) / sanitizers.partition(",")[0]
             flags = [f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all", "-g", "-O1"]
             build.build_program(program, [ROOT / "sanitize" / "mutate.cpp"], compiler=[compiler], flags=flags)
-            for name, _, count in models:
-                arguments = [str(count), "1"] if program.name == "address" else ["0", "4"]
+            for name, _ in models:
+                arguments = [str(files), "1"] if program.name == "address" else ["0", "4"]
                 command = [str(program), str(Path(folder) / name), *arguments]
                 print(name, flush=True)
                 subprocess.run(command, check=True)  # noqa: S603  # the program built above

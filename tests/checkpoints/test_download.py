@@ -1,4 +1,5 @@
 import hashlib
+import os
 import urllib.error
 from functools import partial
 
@@ -10,6 +11,7 @@ from levit.checkpoints.weight_lookup import URLS, find_weights
 from levit.errors import CheckpointError
 from tests.conftest import GOLDEN
 from tests.file_server import RedirectingHandler, running_server
+from tests.marks import needs_permissions
 
 TINY = GOLDEN / "tiny"
 
@@ -82,6 +84,29 @@ def test_a_damaged_file_in_the_cache_is_downloaded_again(server, monkeypatch, tm
     file.write_bytes(file.read_bytes()[:1000])
     assert find_weights(f"{address}/{name}").read_bytes() == (folder / name).read_bytes()
     assert len(requests) == 2
+
+
+def test_the_use_of_a_downloaded_file_is_marked(server, monkeypatch, tmp_path):
+    folder, address, _ = server
+    monkeypatch.setenv("LEVIT_CACHE", str(tmp_path / "cache"))
+    name = serve(folder)
+    file = find_weights(f"{address}/{name}")
+    os.utime(file, (0, 0))
+    assert find_weights(f"{address}/{name}").stat().st_mtime > 0
+
+
+@needs_permissions
+def test_a_cache_that_cannot_be_written_is_read_and_other_files_are_temporary(server, monkeypatch, tmp_path):
+    folder, address, requests = server
+    monkeypatch.setenv("LEVIT_CACHE", str(tmp_path / "cache"))
+    name = serve(folder)
+    cached = find_weights(f"{address}/{name}")
+    other = (folder / name).rename(folder / f"Other-{name}").name
+    cached.parent.chmod(0o500)
+    assert find_weights(f"{address}/{name}") == cached
+    for _ in range(2):
+        assert find_weights(f"{address}/{other}").parent != cached.parent
+    assert requests == [f"/{name}", f"/{other}"]
 
 
 def test_without_a_cache_downloads_share_one_temporary_folder(server, monkeypatch):

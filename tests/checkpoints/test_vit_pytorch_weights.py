@@ -12,9 +12,8 @@ from levit.checkpoints.reading import read_checkpoint
 from levit.checkpoints.writing import convert, write_checkpoint
 from levit.deployment.build import build_artifact
 from levit.deployment.reference import run_reference
-from levit.errors import CheckpointError, LevitWarning
+from levit.errors import CheckpointError
 from levit.runtime.engine import open_engine
-from levit.runtime.fastest_engine import native_is_fastest
 from levit.runtime.native_library import find_library
 from tests.conftest import GOLDEN, relative
 
@@ -49,20 +48,13 @@ def test_network_and_engines_give_the_logits_of_the_library():
         assert relative(logits, golden["logits_f64"]) < 1e-5
 
 
-def test_the_native_engine_is_not_selected():
-    is_fastest, reason = native_is_fastest(read_checkpoint(ONE_HEAD / "levit.pt").as_artifact("fp32"))
-    assert not is_fastest
-    assert find_library() is None or "layers of the paper" in reason
-
-
 @pytest.mark.skipif(find_library() is None, reason="needs the native engine")
-def test_openvino_replaces_the_native_engine():
-    model = build_artifact(read_checkpoint(ONE_HEAD / "levit.pt"))
-    with pytest.warns(LevitWarning, match="the native engine cannot compute this model: the native engine does not"):
-        engine = open_engine(model.SerializeToString(), engine="native", precision="fp32")
-    assert engine.name == "openvino"
+def test_the_native_engine_gives_the_logits_of_the_library():
     golden = expected(ONE_HEAD)
-    assert relative(engine.run(golden["input"]), golden["logits_f64"]) < 1e-5
+    content = build_artifact(read_checkpoint(ONE_HEAD / "levit.pt")).SerializeToString()
+    with open_engine(content, engine="native", precision="fp32") as engine:
+        assert engine.name == "native"
+        assert relative(engine.run(golden["input"]), golden["logits_f64"]) < 1e-5
 
 
 def test_the_network_is_saved_and_loaded_and_trains(tmp_path):

@@ -6,14 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-struct Engine;
-extern "C" {
-Engine* levit_open(const uint8_t* file, uint64_t size, int threads, const char* target, const char** error);
-int levit_run_pixels(Engine* e, const uint8_t* pixels, int64_t images, float* logits);
-void levit_close(Engine* e);
-void levit_sizes(const Engine* e, int32_t* sizes);
-const char* levit_supported(int n);
-}
+#include "../../native/levit_native.h"
 
 namespace {
 
@@ -41,7 +34,7 @@ int main(int argc, char** argv) {
   if (file == nullptr || pixels == nullptr || out == nullptr) return 2;
   for (int n = 0; levit_supported(n); n++) {
     const char* error;
-    Engine* engine = levit_open(file, size, atoi(argv[4]), levit_supported(n), &error);
+    levit::Engine* engine = levit_open(file, size, atoi(argv[4]), levit_supported(n), &error);
     if (engine == nullptr) return puts(error), 1;
     int32_t sizes[4];
     levit_sizes(engine, sizes);

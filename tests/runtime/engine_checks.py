@@ -72,6 +72,13 @@ def check_logits_do_not_depend_on_the_memory_layout(checked: CheckedEngine) -> N
     np.testing.assert_array_equal(checked.engine.run(np.asfortranarray(NOISE)), checked.engine.run(NOISE))
 
 
+def check_arrays_may_be_read_only(checked: CheckedEngine) -> None:
+    noise, images = NOISE[:2].copy(), IMAGES[:2].copy()
+    noise.flags.writeable = images.flags.writeable = False
+    assert np.array_equal(checked.engine.run(noise), checked.engine.run(NOISE[:2]))
+    assert np.array_equal(checked.image_engine.run_images(images), checked.image_engine.run_images(IMAGES[:2]))
+
+
 def check_logits_are_not_overwritten_by_the_next_run(checked: CheckedEngine) -> None:
     first = checked.engine.run(NOISE)
     copy = first.copy()

@@ -16,9 +16,9 @@ from tests.conftest import ROOT
 SOURCES = ROOT / "native"
 
 
-def build_module() -> ModuleType:
-    """`native/build.py`, which is not in a package."""
-    spec = importlib.util.spec_from_file_location("native_build", SOURCES / "build.py")
+def native_module(path: str) -> ModuleType:
+    """Python file in `native/`, which is not a package."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, SOURCES / path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -33,7 +33,7 @@ def fresh_library(folder: Path) -> Path | None:
     newest = max(file.stat().st_mtime for file in SOURCES.iterdir() if file.is_file())
     if library is not None and library.stat().st_mtime >= newest:
         return library
-    build = build_module()
+    build = native_module("build.py")
     if build.find_compiler() is None:
         return None
     build.build(folder / "levit_native.so")

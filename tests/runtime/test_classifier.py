@@ -175,6 +175,26 @@ def test_closing_a_stream_leaves_the_queued_images_unread():
     assert len(list(remaining)) == 32  # two batches were taken
 
 
+class MeetingPhoto(os.PathLike):
+    """Photo that is read after as many others are being read, each by a thread of its own, as meet at the barrier."""
+
+    def __init__(self, barrier: threading.Barrier) -> None:
+        self._barrier: threading.Barrier | None = barrier
+
+    def __fspath__(self) -> str:
+        if self._barrier is not None and threading.current_thread() in decoding_threads():
+            barrier, self._barrier = self._barrier, None
+            barrier.wait(60)
+        return str(EXAMPLES / "cat.jpg")
+
+
+def test_all_threads_decode_also_where_they_are_more_than_the_images_of_two_batches():
+    engine = ImmediateEngine(color_artifact(), lambda batch: pytest.fail("only images are computed"))
+    barrier = threading.Barrier(8)
+    stream = Classifier(engine, threads=8).stream([MeetingPhoto(barrier) for _ in range(16)], batch_size=2)
+    assert [prediction.error for prediction in stream] == [None] * 16
+
+
 def test_an_exception_of_the_images_is_raised_and_ends_the_threads():
     def failing():
         yield PRIMARY["red"]

@@ -22,6 +22,7 @@ from levit.runtime.native_precision import float_precision
 from levit.runtime.opened_model import ModelOptions, OpenedModel
 from levit.spec.variants import ALL_VARIANTS
 from tests.conftest import random_checkpoint
+from tests.marks import needs_permissions
 from tests.runtime.fake_engine import FakeEngine
 from tests.runtime.small_model import SMALL
 
@@ -66,12 +67,32 @@ def test_without_a_cache_folder_the_reason_names_it(native_for_all, tmp_path, mo
     assert reason.endswith("the native engine is not used: it needs a cache folder, see LEVIT_CACHE")
 
 
+def test_a_file_is_not_packed_where_it_cannot_be_kept(native_for_all, tmp_path, monkeypatch):
+    file = small_file(tmp_path / "small.onnx")
+    native_for_all.parent.mkdir(parents=True)
+    native_for_all.touch()  # in the way of the folder
+    monkeypatch.setattr("levit.runtime.native_packing.pack", lambda *_, **__: pytest.fail("it was packed"))
+    engine, _, reason = default_execution(describe(file)[0], file)
+    assert (engine, levit.Classifier(file).engine.name) == ("openvino", "openvino")
+    assert reason.endswith("it is not in the cache, which cannot be written, see LEVIT_CACHE")
+
+
+@needs_permissions
+def test_a_packed_file_in_a_cache_that_cannot_be_written_is_used(native_for_all, tmp_path):
+    file, other = small_file(tmp_path / "small.onnx"), small_file(tmp_path / "other.onnx", "LogSoftmax")
+    assert levit.Classifier(file).engine.name == "native"
+    native_for_all.chmod(0o500)
+    for path, expected in ((file, "native"), (other, "openvino")):
+        assert levit.Classifier(path).engine.name == expected
+        assert default_execution(describe(path)[0], path)[0] == expected
+
+
 def test_networks_with_attention_masks_are_left_to_other_engines(native_for_all, tmp_path):
     checkpoint = random_checkpoint(replace(SMALL, has_attention_masks=True))
     file = tmp_path / "masked.onnx"
     onnx.save(build_artifact(checkpoint), file)
     artifact = describe(file)[0]
-    assert native_is_fastest(artifact) == (False, "the native engine computes no attention with masks")
+    assert native_is_fastest(artifact) == (False, "the native engine does not support attention with masks")
     assert levit.Classifier(file).engine.name == default_execution(artifact, file)[0] == "openvino"
     assert not native_for_all.exists()  # it was not even packed
 

@@ -11,6 +11,7 @@ from levit.deployment import folding
 from levit.errors import CheckpointError
 from levit.runtime import model_resolution
 from levit.runtime.model_resolution import find_artifact
+from tests.marks import needs_permissions
 from tests.runtime.small_model import LABELS, write_checkpoint
 
 
@@ -118,6 +119,24 @@ def test_a_cache_that_cannot_be_written_is_no_error(checkpoint):
     cached.mkdir()
     assert labels_of(find_artifact(checkpoint)) == LABELS
     assert list(cached.parent.iterdir()) == [cached]
+
+
+@needs_permissions
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_file_that_cannot_be_read_is_an_error_that_names_it(checkpoint, name):
+    (checkpoint / name).chmod(0)
+    with pytest.raises(CheckpointError) as caught:
+        find_artifact(checkpoint)
+    assert str(caught.value) == f"{checkpoint / name} cannot be read (Permission denied)"
+
+
+@needs_permissions
+def test_a_cache_of_another_user_is_read(checkpoint):
+    cached = find_artifact(checkpoint)
+    cached.parent.chmod(0o500)
+    assert find_artifact(checkpoint) == cached
+    rename_labels(checkpoint)
+    assert isinstance(find_artifact(checkpoint), bytes)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from tests.conftest import ROOT
-from tests.runtime.native_library import build_module
+from tests.runtime.native_library import native_module
 
-build = build_module()
+build = native_module("build.py")
 
 FUNCTIONS = [b"levit_open", b"levit_run_pixels", b"levit_run_values", b"levit_close", b"levit_format"]
 
@@ -27,6 +27,15 @@ def machine(library: Path) -> str:
     header = struct.unpack_from("<I", content, 0x3C)[0]
     assert content[header : header + 4] == b"PE\0\0"
     return {0x8664: "windows-x86_64"}[struct.unpack_from("<H", content, header + 4)[0]]
+
+
+def sections(library: bytes) -> set[str]:
+    """Names of the sections of a library of Linux."""
+    (offset,) = struct.unpack_from("<Q", library, 0x28)
+    size, count, names = struct.unpack_from("<3H", library, 0x3A)
+    headers = [struct.unpack_from("<IIQQQQ", library, offset + size * index) for index in range(count)]
+    start = headers[names][4]
+    return {library[start + name :].split(b"\0", 1)[0].decode() for name, *_ in headers}
 
 
 def mach_o_exports(content: bytes) -> list[bytes]:
@@ -71,6 +80,10 @@ def test_the_library_is_compiled_for_every_platform(name, tmp_path):
     content = library.read_bytes()
     names = b" ".join(mach_o_exports(content)) if name.startswith("macos") else content
     assert [function for function in FUNCTIONS if function not in names] == []
+    if name.startswith("linux"):
+        found = sections(content)
+        assert ".text" in found
+        assert found & {".init_array", ".ctors", ".bss"} == set()  # no constructors, and no state of the process
 
 
 def test_the_platforms_are_those_of_wheels():
@@ -120,6 +133,13 @@ def test_an_unknown_platform_and_a_compiler_of_one_platform_are_errors(monkeypat
     monkeypatch.setenv("CXX", "g++")
     with pytest.raises(OSError, match="only ziglang compiles for linux-aarch64: pip install ziglang"):
         build.find_platform("linux-aarch64")
+
+
+def test_a_big_endian_processor_is_an_error(monkeypatch, tmp_path):
+    monkeypatch.setattr(build, "sys", SimpleNamespace(byteorder="big"))
+    target = build.Platform("s390x", "", "linux_s390x")
+    with pytest.raises(OSError, match=r"^the native engine is for little-endian processors$"):
+        build.build(tmp_path / "levit_native.so", compiler=["c++"], target=target)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="backslashes are part of a path there")

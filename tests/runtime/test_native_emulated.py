@@ -18,7 +18,7 @@ from levit.runtime.native_network import NativeNetwork
 from levit.runtime.native_packing import pack
 from tests.architectures import ODD_WIDTHS
 from tests.conftest import random_checkpoint, relative
-from tests.runtime.native_library import build_module
+from tests.runtime.native_library import native_module
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("native_library")]
 
@@ -54,7 +54,7 @@ def packed(precision: str) -> bytes:
 
 def program_for(platform: str, program: Path) -> Path:
     """Compile the program that computes logits for another platform."""
-    build = build_module()
+    build = native_module("build.py")
     compiler = build.find_compiler() or []
     if "ziglang" not in compiler:
         pytest.skip(f"needs a compiler for {platform}: pip install ziglang")
@@ -72,7 +72,7 @@ def arm_program(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def x86_program(native_library, tmp_path_factory) -> Path:
-    build = build_module()
+    build = native_module("build.py")
     compiler = build.find_compiler()
     if shutil.which("qemu-x86_64") is None or compiler is None:
         pytest.skip("needs qemu-user and a C++ compiler: .ci/install_packages")

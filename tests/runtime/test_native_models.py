@@ -1,6 +1,7 @@
 """Packed models, and the errors of files that are not packed, in the cache."""
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import onnx
@@ -8,7 +9,7 @@ import pytest
 
 from levit.deployment.build import build_artifact
 from levit.runtime import native_check, native_models
-from levit.runtime.native_format import OtherFormError, UnverifiedError, WrongLogitsError
+from levit.runtime.native_format import OtherFormError, WrongLogitsError
 from levit.runtime.native_library import find_library
 from levit.runtime.native_models import find_refusal, open_packed
 from tests.conftest import random_checkpoint
@@ -35,13 +36,15 @@ def checks(monkeypatch) -> list[str]:
     return done
 
 
-def test_the_use_of_a_packed_model_is_marked_because_the_cache_deletes_its_oldest_files(tmp_path, model):
-    content = model.SerializeToString()
-    open_packed(content, tmp_path)
-    (cached,) = (tmp_path / "native").iterdir()
-    os.utime(cached, (0, 0))
-    open_packed(content, tmp_path)
-    assert cached.stat().st_mtime > 0
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_the_use_of_a_cached_file_is_marked_because_the_cache_deletes_its_oldest_ones(tmp_path, model, is_refused):
+    content = with_node(model, "stage1.block1.mlp.up", name="renamed" if is_refused else "stage1.block1.mlp.up")
+    for _ in range(2):
+        with pytest.raises(OtherFormError) if is_refused else nullcontext():
+            open_packed(content, tmp_path)
+        (cached,) = (tmp_path / "native").iterdir()
+        assert cached.stat().st_mtime > 0
+        os.utime(cached, (0, 0))
 
 
 def test_another_version_and_other_instructions_are_verified_again(tmp_path, model, checks, monkeypatch):
@@ -100,11 +103,10 @@ def test_a_network_of_another_form_is_refused_without_being_packed_again(tmp_pat
     assert find_refusal(content, tmp_path) is None
 
 
-def test_a_network_that_the_reference_cannot_compute_is_tried_again(tmp_path, model, monkeypatch):
-    def refuse(packed, network):
-        raise UnverifiedError("the evaluator of onnx cannot compute it")
-
-    monkeypatch.setattr(native_check, "check_packed", refuse)
-    with pytest.raises(UnverifiedError):
-        open_packed(model.SerializeToString(), tmp_path)
-    assert not list(tmp_path.iterdir())  # another reference may be installed later
+def test_a_network_is_tried_again_with_another_version_of_onnx(tmp_path, model, checks, monkeypatch):
+    content = with_node(model, "stage1.block1.attention.softmax", op_type="LogSoftmax")
+    for name in ("1.0", "1.0", "2.0"):
+        monkeypatch.setattr(native_models, "_onnx_version", lambda name=name: name)
+        with pytest.raises(WrongLogitsError):
+            open_packed(content, tmp_path)
+    assert len(checks) == 2

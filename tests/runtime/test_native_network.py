@@ -19,44 +19,13 @@ from levit.runtime.native_format import split_metadata
 from levit.runtime.native_library import instruction_sets, load_library
 from levit.runtime.native_network import NativeNetwork
 from levit.runtime.native_packing import pack
-from levit.spec.architecture import Architecture, Downsample
+from levit.spec.architecture import ACTIVATIONS, Architecture
 from levit.spec.variants import ALL_VARIANTS
-from tests.architectures import ODD_WIDTHS
 from tests.conftest import random_checkpoint, relative
+from tests.runtime.odd_architectures import ODD
 from tests.runtime.small_model import SMALL
 
 pytestmark = pytest.mark.usefixtures("native_library")
-
-ODD = {
-    "odd widths and a grid that is not square": ODD_WIDTHS,
-    "another stem, one stage without blocks, no MLP": Architecture(
-        image_size=(33, 40),
-        patch_size=9,
-        stride=3,
-        kernel_size=5,
-        padding=2,
-        hidden_sizes=(16, 24),
-        depths=(0, 1),
-        num_attention_heads=(1, 2),
-        key_dim=(8, 5),
-        mlp_ratio=(0, 1),
-        attention_ratio=(2, 2),
-        num_labels=1,
-    ),
-    "one channel, one convolution, a subsampling by three": Architecture(
-        image_size=20,
-        num_channels=1,
-        patch_size=2,
-        hidden_sizes=(17, 33),
-        depths=(1, 1),
-        num_attention_heads=(3, 1),
-        key_dim=(16, 33),
-        mlp_ratio=(2, 2),
-        attention_ratio=(1, 2),
-        downsamples=(Downsample(key_dim=3, num_attention_heads=5, stride=3, mlp_ratio=0),),
-        num_labels=17,
-    ),
-}
 
 
 @cache
@@ -118,9 +87,9 @@ def test_logits_in_bf16_differ_from_the_reference_by_rounding(name):
     st.tuples(st.integers(16, 60), st.integers(16, 60)),
     st.lists(st.tuples(st.integers(8, 40), st.integers(1, 3), st.integers(1, 20)), min_size=1, max_size=3),
     st.sampled_from([1, 1.5, 2]),
-    st.sampled_from(["hardswish", "silu"]),
+    st.tuples(*[st.sampled_from(ACTIVATIONS)] * 3),
 )
-def test_logits_of_random_networks_are_those_of_the_reference(image_size, stages, ratio, activation):
+def test_logits_of_random_networks_are_those_of_the_reference(image_size, stages, ratio, activations):
     widths, heads, key_dims = zip(*stages, strict=True)
     count = len(stages)
     architecture = Architecture(
@@ -131,7 +100,9 @@ def test_logits_of_random_networks_are_those_of_the_reference(image_size, stages
         key_dim=key_dims,
         mlp_ratio=(ratio,) * count,
         attention_ratio=(ratio,) * count,
-        activation=activation,
+        activation=activations[0],
+        stem_activation=activations[1],
+        attention_activation=activations[2],
         num_labels=3,
     )
     images, expected = images_and_logits(architecture, 2)
@@ -190,7 +161,7 @@ def test_vectors_beyond_a_row_of_the_attention_bias_are_in_the_file_too():
     content = packed(SMALL)
     end, _ = split_metadata(memoryview(content))
     layers, convolutions = struct.unpack_from("<2I", content, 40)
-    block = 88 + 48 * layers + 32 * convolutions  # sizes of the records, native/model_file.h
+    block = 96 + 48 * layers + 32 * convolutions  # sizes of the records, native/model_file.h
     _, heads, _, _, height, width = struct.unpack_from("<6I", content, block)
     row = -(-(width - 1 + -(-width // 16) * 16) // 16) * 16
     for offset in (0, (end - 4 * heads * height * row) // 64 * 64):

@@ -1,5 +1,6 @@
 """The OpenVINO engine: precisions, files, cache, and the end of the process."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -71,12 +72,12 @@ def test_a_model_opens_from_a_file_as_from_its_content(content, tmp_path):
 def test_the_compiled_model_is_cached_and_gives_the_same_logits(content, tmp_path):
     first = OpenVinoEngine(content, precision="fp32", cache_dir=tmp_path)
     logits = first.run(NOISE)
-    files = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*") if file.is_file()}
-    assert sorted(file.suffix for file in files) == [".blob", ".json"]
+    assert sorted(file.suffix for file in tmp_path.rglob("*") if file.is_file()) == [".blob", ".json"]
     second = OpenVinoEngine(content, precision="fp32", cache_dir=tmp_path)
     assert second.metadata == first.metadata
     np.testing.assert_array_equal(second.run(NOISE), logits)
-    assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*") if file.is_file()} == files
+    was_cached = [engine._compiled[None].get_property("LOADED_FROM_CACHE") for engine in (first, second)]
+    assert was_cached == [False, True]
 
 
 def change_bits(file: Path) -> None:
@@ -109,6 +110,15 @@ def test_a_compiled_model_without_a_hash_is_replaced(content, tmp_path, text):
     hashes.unlink() if text is None else hashes.write_text(text)
     np.testing.assert_array_equal(OpenVinoEngine(content, precision="fp32", cache_dir=tmp_path).run(NOISE), logits)
     assert cached.name in hashes.read_text()
+
+
+def test_the_use_of_a_compiled_model_is_marked_because_the_cache_deletes_its_oldest_files(content, tmp_path):
+    OpenVinoEngine(content, precision="fp32", cache_dir=tmp_path).run(NOISE)
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    for file in files:
+        os.utime(file, (0, 0))
+    OpenVinoEngine(content, precision="fp32", cache_dir=tmp_path).run(NOISE)
+    assert sorted(file.suffix for file in files if file.stat().st_mtime > 0) == [".blob", ".json"]
 
 
 def test_networks_are_compiled_without_a_cache_that_cannot_be_written(content, tmp_path):

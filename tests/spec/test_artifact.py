@@ -6,7 +6,7 @@ import pytest
 from levit.errors import CheckpointError
 from levit.runtime.model_info import describe
 from levit.spec.architecture import Architecture
-from levit.spec.artifact import Accuracy, Artifact, Quantization, Rejection, Source
+from levit.spec.artifact import Accuracy, Artifact, Quantization, Rejection, Source, TrainingImages
 from levit.spec.preprocessing import Preprocessing
 
 ARTIFACT = Artifact(
@@ -23,7 +23,8 @@ ACCURACY = Accuracy(
 
 
 def test_to_metadata_and_from_metadata_are_inverse_with_other_keys_present():
-    artifact = replace(ARTIFACT, accuracy=ACCURACY, is_multi_label=True)
+    images = TrainingImages(hashes="AQAAAAAAAAA=", fraction=0.25)
+    artifact = replace(ARTIFACT, accuracy=ACCURACY, is_multi_label=True, training_images=images)
     assert Artifact.from_metadata({"author": "Ada", **artifact.to_metadata()}) == artifact
 
 
@@ -95,6 +96,7 @@ QUANTIZATION = {
     "data": "val", "sha256": "0", "images": 10, "float_layers": ["a"], "agreement": 0.99, "max_logit_difference": 0.1,
     "is_in_sample": True, "fp32": None,
 }  # fmt: skip
+RECORDS = ("accuracy", "rejection", "quantization", "training_images")
 HUGE = int("9" * 4000)
 NO_VALUES = [None, "x", True, -1, float("nan"), float("inf"), HUGE, [1], {"a": 1}]
 
@@ -131,7 +133,13 @@ def test_a_fraction_outside_0_to_1_is_an_error(name, value):
 
 
 @pytest.mark.parametrize(
-    ("record", "values"), [("accuracy", MEASURED), ("rejection", REJECTION), ("quantization", QUANTIZATION)]
+    ("record", "values"),
+    [
+        ("accuracy", MEASURED),
+        ("rejection", REJECTION),
+        ("quantization", QUANTIZATION),
+        ("training_images", {"hashes": "AQAAAAAAAAA=", "fraction": 0.5}),
+    ],
 )
 def test_no_field_of_a_record_may_have_a_value_of_another_type(record, values):
     for name in values:
@@ -156,7 +164,7 @@ def test_no_field_of_a_record_may_have_a_value_of_another_type(record, values):
         *(("source", {"name": value, "dialect": "timm"}) for value in NO_VALUES if value != "x"),
         *(("architecture", value) for value in NO_VALUES),
         *(("preprocessing", value) for value in NO_VALUES),
-        *((name, value) for name in ("accuracy", "rejection", "quantization") for value in ([], "", 0, False, {})),
+        *((name, value) for name in RECORDS for value in ([], "", 0, False, {})),
         ("architecture", ARTIFACT.architecture.to_dict() | {"downsamples": [3, 4]}),
         ("architecture", ARTIFACT.architecture.to_dict() | {"downsamples": [{"heads": 3}, {"heads": 3}]}),
         ("preprocessing", ARTIFACT.preprocessing.to_dict() | {"crop": [64, 64]}),

@@ -10,11 +10,12 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from levit.checkpoints.cache import cache_folder
+from levit.checkpoints.cache import cache_folder, is_writable, mark_as_used
 from levit.checkpoints.hashing import hash_file
 from levit.errors import CheckpointError, first_line
 from levit.files import replacing
@@ -36,7 +37,7 @@ def download_verified(url: str) -> Path:
             accidents only, such as an incomplete file.
 
     Returns:
-        The file in the cache, or in a temporary folder if there is no cache.
+        The file in the cache, or in a temporary folder if there is no cache or it cannot be written.
 
     Raises:
         CheckpointError: the name contains no hash, or not all of it for http; the download fails; or the file has
@@ -58,8 +59,12 @@ def download_verified(url: str) -> Path:
             source=url,
             hint=f"use https, or a file whose name has all {_HASH_DIGITS} digits",
         )
-    file = (cache_folder("downloads") or _temporary_folder()) / name
-    if file.is_file() and hash_file(file).startswith(suffix[1]):
+    folder = cache_folder("downloads")
+    if folder is not None and _is_intact(folder / name, suffix[1]):
+        mark_as_used(folder / name)
+        return folder / name
+    file = (folder if folder is not None and is_writable(folder) else _temporary_folder()) / name
+    if _is_intact(file, suffix[1]):
         return file
     try:
         with replacing(file) as partial:
@@ -75,6 +80,13 @@ def download_verified(url: str) -> Path:
             hint=f"check the network, or download it elsewhere and give the file (or put it at {file})",
         ) from error
     return file
+
+
+def _is_intact(file: Path, digits: str) -> bool:
+    """Whether a file exists, can be read, and has a hash that begins with these digits."""
+    with suppress(OSError):
+        return file.is_file() and hash_file(file).startswith(digits)
+    return False
 
 
 @cache

@@ -112,7 +112,7 @@ def read_checkpoint_file(
         image_size: as in `read_checkpoint`.
         use_ema: as in `read_checkpoint`.
     """
-    sha256 = _hash(file)
+    sha256 = hash_checkpoint_file(file)
     stored = fold_head_autoencoders(read_weight_file(file, use_ema=use_ema), fspath(path_or_id))
     config, processor = read_json(file.with_name(CONFIG_FILE)), read_json(file.with_name(PREPROCESSOR_FILE))
     return assemble_checkpoint(
@@ -275,7 +275,12 @@ def _stored_labels(stored: StoredWeights, num_labels: int, name: str) -> tuple[s
     return stored.class_names if num_labels else None
 
 
-def _hash(file: Path) -> str:
+def hash_checkpoint_file(file: Path) -> str:
+    """SHA-256 of a file of a checkpoint, in hexadecimal.
+
+    Raises:
+        CheckpointError: the file cannot be read.
+    """
     try:
         return hash_file(file)
     except OSError as error:

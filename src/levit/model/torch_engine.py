@@ -161,7 +161,7 @@ class TorchEngine(ManagedEngine):
             batch = np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), batch.dtype)])
         try:
             with _current_device(self._device):
-                values = torch.from_numpy(np.ascontiguousarray(batch)).to(self._device)
+                values = torch.from_numpy(np.require(batch, requirements=["C", "W"])).to(self._device)
                 logits: Tensor = (self._network if batch_size is None else self._compiled_network(values))(values)
                 return logits[:count].cpu().numpy()
         except RuntimeError as error:

@@ -222,8 +222,8 @@ class Classifier:
     def stream(self, images: Iterable[ImageSource], *, batch_size: int = DEFAULT_BATCH_SIZE) -> Iterator[Prediction]:
         """Classify any number of images, in order and in bounded memory.
 
-        Images are decoded while earlier ones are computed. At most two batches are decoded ahead, at most one batch
-        per thread is computed or queued, and no more images than that are taken from `images`.
+        Images are decoded while earlier ones are computed. At most two batches or two images per thread are decoded
+        ahead, at most one batch per thread is computed or queued, and no more images are taken from `images`.
 
         Args:
             images: iterable of image sources as for `__call__`; a generator may be endless, and may reuse an array.

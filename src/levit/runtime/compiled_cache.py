@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from levit.checkpoints.cache import write_cached
+from levit.checkpoints.cache import mark_as_used, write_cached
 from levit.checkpoints.hashing import hash_file
 
 _HASHES = "sha256.json"  # name of a compiled file -> its hash
@@ -53,6 +53,9 @@ def _delete_damaged(folder: Path) -> dict[str, str]:
         sha256 = hash_file(file)
         if isinstance(expected, dict) and expected.get(file.name) == sha256:
             verified[file.name] = sha256
+            mark_as_used(file)
         else:
             file.unlink(missing_ok=True)
+    if verified:
+        mark_as_used(folder / _HASHES)
     return verified

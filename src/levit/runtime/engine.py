@@ -126,14 +126,14 @@ class EngineEntry(NamedTuple):
     Attributes:
         module: module of the engine, imported on first use.
         class_name: class in that module, or a function with the same parameters.
-        package: package whose presence means that the engine is installed.
+        package: package whose presence means that the engine is installed; empty for one of this package.
         install_command: command that installs the engine.
     """
 
     module: str
     class_name: str
-    package: str
-    install_command: str
+    package: str = ""
+    install_command: str = ""
 
     def load(self, name: str) -> Callable[..., Engine]:
         """Import the class of the engine.
@@ -162,7 +162,7 @@ ENGINES = {
 
 # Engines for the networks of `levit export` only.
 EXPORT_ENGINES = {
-    "native": EngineEntry("levit.runtime.native_engine", "open_native_engine", "levit", "pip install levit"),
+    "native": EngineEntry("levit.runtime.native_engine", "open_native_engine"),
 }
 
 # Engines for checkpoints.
@@ -186,7 +186,7 @@ def open_engine(
         model: an ONNX file, or its content; or the `.xml` file of a model in OpenVINO's format, for that engine only.
         engine: "openvino", "onnxruntime", "native" for files of `levit export`, or "auto" for the fastest that is
             installed. That is the native engine where it was measured to be faster (see
-            `levit.runtime.fastest_engine`), if there is a folder for its packed weights.
+            `levit.runtime.fastest_engine`), if its packed weights are or can be kept in `cache_dir`.
         precision: precision of the arithmetic. "auto" is int8 where the file is quantized, with bf16 or fp32 for the
             other layers; otherwise bf16 where the processor computes it natively, or else fp32.
         threads: number of threads, at least 1; None for the number of cores that the process may use.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from levit.errors import CheckpointError, EngineError, LevitWarning
 from levit.runtime.external_data import has_external_data
 from levit.runtime.model_file import AnyModel, ModelFile
-from levit.runtime.native_format import WrongLogitsError
+from levit.runtime.native_format import WrongLogitsError, unsupported_layers
 from levit.runtime.native_library import chosen_instruction_set
 from levit.runtime.native_precision import float_precision
 from levit.runtime.onnx_metadata import read_metadata
@@ -48,10 +48,8 @@ def native_is_fastest(artifact: Artifact, precision: str = "auto") -> tuple[bool
         instruction_set = chosen_instruction_set()
     except EngineError as error:
         return False, error.reason
-    if not artifact.architecture.has_layers_of_paper:
-        return False, "the native engine is for networks with the layers of the paper"
-    if artifact.architecture.has_attention_masks:
-        return False, "the native engine computes no attention with masks"
+    if layers := unsupported_layers(artifact.architecture):
+        return False, f"the native engine does not support {layers}"
     computed = "int8" if artifact.precision == "int8" else float_precision(precision, instruction_set)
     if count_flops(artifact.architecture) <= NATIVE_IS_FASTER.get((instruction_set, computed), 0):
         return True, f"the fastest in {computed} with {instruction_set}"
@@ -63,8 +61,9 @@ def open_native_if_fastest(
 ) -> NativeEngine | None:
     """Open an exported file in the native engine, if that is the fastest and computes its network.
 
-    A file whose logits it computes wrong is a warning. One with weights in other files would be packed at each start,
-    since the cache does not know their content, so it is left to other engines.
+    A file whose logits it computes wrong is a warning. A file that would be packed at each start is left to other
+    engines: one with weights in other files, whose content the cache does not know, or one that is not in a cache that
+    cannot be written.
 
     Args:
         model: an ONNX file, or its content.
@@ -84,7 +83,10 @@ def open_native_if_fastest(
         if not is_fastest or has_external_data(file):
             return None
         from levit.runtime.native_engine import NativeEngine
+        from levit.runtime.native_models import can_keep
 
+        if not can_keep(file, cache_dir, precision):
+            return None
         return NativeEngine(file, precision=precision, threads=threads, cache_dir=cache_dir)
     except WrongLogitsError as error:
         warnings.warn(f"{file.name}: the native engine is not used: {error.reason}", LevitWarning, stacklevel=2)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from levit.deployment.node_names import HEAD, POOL, WEIGHT
-from levit.errors import EngineError
 from levit.runtime.opened_model import OpenedModel
-from levit.runtime.rewritten_graph import OUTPUT_KEY, open_rewritten
+from levit.runtime.rewritten_graph import OUTPUT_KEY, MissingOutputError, open_rewritten
 
 
 def open_features(opened: OpenedModel) -> OpenedModel:
@@ -20,7 +19,7 @@ def open_features(opened: OpenedModel) -> OpenedModel:
         An engine whose output is float32 [B, hidden_sizes[-1]].
 
     Raises:
-        EngineError: the model is an opened engine, or its file is not one that levit exported.
+        MissingOutputError: the model is an opened engine, or its file is not one that levit exported.
     """
     return open_rewritten(
         opened.options,
@@ -42,7 +41,7 @@ def without_head(model: Path | bytes) -> bytes:
         Content of an ONNX file with the output `pool`, float32 [N, hidden_sizes[-1]].
 
     Raises:
-        EngineError: the network has no weights of a head, so levit did not export it.
+        MissingOutputError: the network has no weights of a head, so levit did not export it.
     """
     import onnx
 
@@ -53,7 +52,7 @@ def without_head(model: Path | bytes) -> bytes:
     widths = [tensor.dims[0] for tensor in graph.initializer if tensor.name.startswith(HEAD + WEIGHT)]  # also in fp16
     if not widths:
         source = model if isinstance(model, Path) else None
-        raise EngineError("the file has no pooled features: it was not exported by levit", source=source)
+        raise MissingOutputError("the file has no pooled features: it was not exported by levit", source=source)
     needed, kept = {POOL}, []
     for node in reversed(graph.node):
         if needed.intersection(node.output):

@@ -141,11 +141,12 @@ class ImageComputation:
         computing: deque[tuple[DecodedBatch, Future[NDArray[np.float32]]]] = deque()
         guard = ProcessGuard("this stream")
         is_exiting = sys.is_finalizing  # global names are gone when an unfinished stream is deleted at exit
+        ahead = 2 * max(batch_size, self._threads)  # two small batches would leave some of many threads idle
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="levit-decode")
         try:
             while True:
                 guard.check()
-                for source in _until_failure(islice(sources, 2 * batch_size - len(decoding)), failures):
+                for source in _until_failure(islice(sources, ahead - len(decoding)), failures):
                     snapshot = snapshot_source(source, max_pixels=self._max_pixels)
                     image = schedule(pool, self._read_pixels, snapshot)
                     decoding.append(DecodingImage(describe_source(source), image))

@@ -80,8 +80,9 @@ def default_execution(artifact: Artifact, file: Path | None = None) -> tuple[str
     from levit.runtime.engine import default_engine
     from levit.runtime.fastest_engine import native_is_fastest
     from levit.runtime.native_library import chosen_instruction_set
-    from levit.runtime.native_precision import choose_precision as choose_native_precision
+    from levit.runtime.native_precision import choose_native_precision
 
+    quantized = artifact.precision == "int8"
     is_native, reason = native_is_fastest(artifact)
     folder, engine = cache_folder("compiled"), default_engine()
     if is_native and engine != "native" and folder is not None and file is not None:
@@ -91,13 +92,13 @@ def default_execution(artifact: Artifact, file: Path | None = None) -> tuple[str
     if is_native and engine != "native" and folder is None:
         is_native, reason = False, f"the native engine is not used: it needs a cache folder, see {CACHE_VARIABLE}"
     if engine == "native" or is_native:
-        precision, why = choose_native_precision("auto", artifact, chosen_instruction_set(), "the model")
-        return "native", precision, f"{reason}; {why}"
+        chosen = choose_native_precision("auto", quantized=quantized, instruction_set=chosen_instruction_set())
+        return "native", chosen.precision, f"{reason}; {chosen.reason}"
     if engine == "onnxruntime":
-        return engine, "int8" if artifact.precision == "int8" else "fp32", f"OpenVINO is not installed; {reason}"
-    from levit.runtime.openvino_engine import choose_precision  # imports OpenVINO
+        return engine, "int8" if quantized else "fp32", f"OpenVINO is not installed; {reason}"
+    from levit.runtime.openvino_engine import choose_openvino_precision  # imports OpenVINO
 
-    choice = choose_precision("auto", quantized=artifact.precision == "int8")
+    choice = choose_openvino_precision("auto", quantized=quantized)
     exactness = {
         True: "; this processor sums int8 exactly, with VNNI",
         False: f"; this processor has no VNNI: int8 sums saturate, and some predictions differ, see {_SPEED_PAGE}",
@@ -110,11 +111,12 @@ def default_execution(artifact: Artifact, file: Path | None = None) -> tuple[str
 def _native_refusal(file: Path, folder: Path) -> str | None:
     """Why `engine="auto"` leaves a file to another engine, although the native one is faster for its size."""
     from levit.runtime.external_data import has_external_data
-    from levit.runtime.native_models import find_refusal
+    from levit.runtime.native_models import can_keep, find_refusal
 
     if file.suffix.lower() == OPENVINO_SUFFIX:
         return "the file is in OpenVINO's format"
     if has_external_data(file):
         return "the weights are in other files"
-    refusal = find_refusal(file, folder)
-    return None if refusal is None else refusal.reason
+    if (refusal := find_refusal(file, folder)) is not None:
+        return refusal.reason
+    return None if can_keep(file, folder) else f"it is not in the cache, which cannot be written, see {CACHE_VARIABLE}"

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import suppress
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from levit import __version__
-from levit.checkpoints.cache import cache_folder, write_cached
-from levit.checkpoints.hashing import hash_file
+from levit.checkpoints.cache import cache_folder, find_verified, write_verified
 from levit.checkpoints.recognition import is_checkpoint
 from levit.checkpoints.weight_lookup import check_no_revision, find_weights
 from levit.errors import CheckpointError, EngineError
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
 EMBEDDED_MODEL = "default.onnx"
 
 _EMBEDDED_FOLDER = Path(__file__).with_name("embedded")
+_FOLDED_SUFFIX = ".onnx"
 
 
 def open_model(options: ModelOptions) -> Engine:
@@ -99,7 +98,7 @@ def find_artifact(model: str | PathLike[str] | None, *, revision: str | None = N
         The file; or its content, for a checkpoint that cannot be cached.
 
     Raises:
-        CheckpointError: the file does not exist, is not a checkpoint, or has no revisions.
+        CheckpointError: the file does not exist, cannot be read, is not a checkpoint, or has no revisions.
     """
     file = find_model_file(model, revision=revision)
     if model is None or is_artifact(model):
@@ -110,12 +109,11 @@ def find_artifact(model: str | PathLike[str] | None, *, revision: str | None = N
     if folder is None:
         return fold_checkpoint(read_checkpoint_file(file, model))
     key = _content_key(model, file)
-    cached = _find_cached(folder, key)
+    cached = find_verified(folder, key, _FOLDED_SUFFIX)
     if cached is not None:
         return cached
     content = fold_checkpoint(read_checkpoint_file(file, model))
-    cached = folder / f"{key}-{hashlib.sha256(content).hexdigest()}.onnx"
-    return cached if write_cached(content, cached) else content
+    return write_verified(folder, key, _FOLDED_SUFFIX, content) or content
 
 
 def find_model_file(model: str | PathLike[str] | None, *, revision: str | None = None) -> Path:
@@ -140,16 +138,6 @@ def find_model_file(model: str | PathLike[str] | None, *, revision: str | None =
     return find_weights(model, revision=revision)
 
 
-def _find_cached(folder: Path, key: str) -> Path | None:
-    """Find the undamaged cached file of a key, and mark it as used, since the cache deletes its oldest files."""
-    for file in folder.glob(f"{key}-*.onnx"):
-        if file.is_file() and file.name == f"{key}-{hash_file(file)}.onnx":
-            with suppress(OSError):
-                os.utime(file)
-            return file
-    return None
-
-
 def fold_checkpoint(checkpoint: Checkpoint) -> bytes:
     """Fold a checkpoint into the content of an ONNX file."""
     from levit.deployment.build import build_artifact  # imports onnx, which a cached checkpoint does not need
@@ -160,12 +148,12 @@ def fold_checkpoint(checkpoint: Checkpoint) -> bytes:
 
 def _content_key(model: str | PathLike[str], weights: Path) -> str:
     """Hash of everything that determines the artifact of a checkpoint, also the code; its metadata contain the name."""
-    from levit.checkpoints.reading import checkpoint_name
+    from levit.checkpoints.reading import checkpoint_name, hash_checkpoint_file
     from levit.checkpoints.transformers_configuration import CONFIG_FILE, PREPROCESSOR_FILE
 
     stamp = code_stamp(*(PACKAGE / name for name in ("checkpoints", "deployment", "spec")))
-    parts = [__version__, stamp, checkpoint_name(model, weights), hash_file(weights)]
+    parts = [__version__, stamp, checkpoint_name(model, weights), hash_checkpoint_file(weights)]
     for name in (CONFIG_FILE, PREPROCESSOR_FILE):
         file = weights.with_name(name)
-        parts.append(hash_file(file) if file.is_file() else "")
+        parts.append(hash_checkpoint_file(file) if file.is_file() else "")
     return hashlib.sha256(os.fsencode("\n".join(parts))).hexdigest()

@@ -1,9 +1,8 @@
-"""Check of a packed model: its logits of a random image against those of another implementation."""
+"""Check of a packed model: its logits of a random image against those of onnx's evaluator."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,7 @@ from numpy.typing import NDArray
 
 from levit.errors import first_line
 from levit.images.transform import normalize
-from levit.runtime.int8_arithmetic import has_exact_int8
-from levit.runtime.native_format import OtherFormError, UnverifiedError, WrongLogitsError
+from levit.runtime.native_format import OtherFormError, WrongLogitsError
 from levit.runtime.native_network import COLORS, NativeNetwork
 from levit.spec.artifact import Artifact
 
@@ -27,11 +25,12 @@ _OPSET = 21  # the evaluator of onnx knows DequantizeLinear from 19 on; the oper
 
 
 def check_packed(packed: Mapping[str, bytes], model: onnx.ModelProto) -> None:
-    """Compare the logits of a random image with those of OpenVINO, or of onnx's evaluator.
+    """Compare the logits of a random image with those of onnx's evaluator.
 
-    The latter is used where OpenVINO is not installed, or its sums in int8 saturate on this processor. The native
-    engine computes the image in one thread; the tests check that logits depend on neither threads nor batches. It
-    normalizes the pixels itself where an image has three channels.
+    It is the reference because it computes the graph by numpy alone: an engine would start threads, which a process
+    that is forked later lacks, and the sums of some saturate in int8. The native engine computes the image in one
+    thread; the tests check that logits depend on neither threads nor batches. It normalizes the pixels itself where an
+    image has three channels.
 
     Args:
         packed: packed models by the precision of the layers that are not quantized.
@@ -39,20 +38,16 @@ def check_packed(packed: Mapping[str, bytes], model: onnx.ModelProto) -> None:
 
     Raises:
         CheckpointError: the metadata are missing or invalid.
-        OtherFormError: the output has another shape, or the reference is not finite.
-        UnverifiedError: the evaluator cannot compute the graph.
+        OtherFormError: the output has another shape, or the reference is not finite or cannot be computed.
         WrongLogitsError: the logits differ by more than rounding.
     """
     artifact = Artifact.from_metadata({pair.key: pair.value for pair in model.metadata_props})
     image = pixels = random_image(artifact)
     if pixels.dtype == np.uint8:
         image = normalize(pixels, artifact.preprocessing)
-    saturates = artifact.precision == "int8" and has_exact_int8() is False
-    is_openvino = find_spec("openvino") is not None and not saturates
-    name = "OpenVINO" if is_openvino else "onnx"
-    expected = _run_openvino(model, image) if is_openvino else evaluate(model, image)
+    expected = evaluate(model, image)
     if not np.isfinite(expected).all():
-        raise OtherFormError(f"its logits of a random image are not finite in {name}, so they cannot be compared")
+        raise OtherFormError("its logits of a random image are not finite, so they cannot be compared")
     for precision, content in packed.items():
         native = NativeNetwork(content, threads=1)
         actual = native.run(pixels)
@@ -63,11 +58,13 @@ def check_packed(packed: Mapping[str, bytes], model: onnx.ModelProto) -> None:
         difference = float(np.abs(actual - expected).max()) / largest
         tolerance = _TOLERANCES["int8" if artifact.precision == "int8" else precision]
         if not difference <= tolerance:  # also where it is not a number
-            raise WrongLogitsError(f"its logits of a random image differ from those of {name} by {difference:.2g}")
+            raise WrongLogitsError(f"its logits of a random image differ from those of onnx by {difference:.2g}")
 
 
 def evaluate(model: onnx.ModelProto, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Compute an exported file with the evaluator of onnx, in numpy: about half a second for an image.
+    """Compute an exported file with the evaluator of onnx, in numpy.
+
+    One image takes 0.2 s of processor time in the embedded model, and 1.8 s in LeViT-384 at 224 pixels.
 
     Args:
         model: content of the exported file.
@@ -77,7 +74,7 @@ def evaluate(model: onnx.ModelProto, batch: NDArray[np.float32]) -> NDArray[np.f
         The first output of the graph: logits, float32 [B, classes].
 
     Raises:
-        UnverifiedError: the evaluator cannot compute the graph.
+        OtherFormError: the evaluator cannot compute the graph.
 
     Examples:
         >>> from levit.runtime.model_resolution import find_artifact
@@ -95,7 +92,7 @@ def evaluate(model: onnx.ModelProto, batch: NDArray[np.float32]) -> NDArray[np.f
     try:
         (logits, *_) = ReferenceEvaluator(newer).run(None, {newer.graph.input[0].name: batch})
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise UnverifiedError(f"the evaluator of onnx cannot compute it ({first_line(error)})") from error
+        raise OtherFormError(f"the evaluator of onnx cannot compute it ({first_line(error)})") from error
     return np.asarray(logits, np.float32)
 
 
@@ -108,9 +105,3 @@ def random_image(artifact: Artifact) -> NDArray[Any]:
     if artifact.architecture.num_channels == COLORS:
         image = np.clip(128 + 64 * image, 0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
     return image
-
-
-def _run_openvino(model: onnx.ModelProto, image: NDArray[np.float32]) -> NDArray[np.float32]:
-    from levit.runtime.engine import open_engine
-
-    return open_engine(model.SerializeToString(), engine="openvino", precision="fp32", threads=1).run(image)

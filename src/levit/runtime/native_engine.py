@@ -20,7 +20,7 @@ from levit.runtime.native_format import OtherFormError
 from levit.runtime.native_library import chosen_instruction_set
 from levit.runtime.native_models import open_packed
 from levit.runtime.native_network import NativeNetwork
-from levit.runtime.native_precision import choose_precision
+from levit.runtime.native_precision import choose_native_precision
 from levit.runtime.onnx_metadata import read_metadata
 from levit.spec.artifact import Artifact
 from levit.spec.network_input import NetworkInput
@@ -68,7 +68,12 @@ class NativeEngine(ManagedEngine):
         super().__init__(ProcessGuard("this native engine"))  # the network has threads from the first batch on
         file = ModelFile.of(model)
         artifact = Artifact.from_metadata(read_metadata(file))
-        self.precision, self.reason = choose_precision(precision, artifact, chosen_instruction_set(), file.name)
+        self.precision, _, self.reason = choose_native_precision(
+            precision,
+            quantized=artifact.precision == "int8",
+            instruction_set=chosen_instruction_set(),
+            source=file.name,
+        )
         packed = open_packed(file, cache_dir, precision)
         threads = threads or usable_cores()
         self._network = NativeNetwork(packed, threads=threads)

@@ -7,9 +7,11 @@ import struct
 from collections.abc import Mapping
 
 from levit.errors import EngineError
+from levit.spec.architecture import Architecture
 
-FORMAT_VERSION = 2  # of the model file, see native/model_file.h
+FORMAT_VERSION = 3  # of the model file, see native/model_file.h
 
+_MAX_CHANNELS = 4  # of the input image
 _TAIL = "<Q"  # length of the metadata, at the end of the file
 
 
@@ -21,8 +23,15 @@ class WrongLogitsError(OtherFormError):
     """The native engine computes other logits than the reference."""
 
 
-class UnverifiedError(OtherFormError):
-    """The logits are not verified, because the reference that is installed cannot compute the network."""
+def unsupported_layers(architecture: Architecture) -> str | None:
+    """Name what the native engine does not support of a network; None if it computes all of it."""
+    if architecture.num_channels > _MAX_CHANNELS:
+        return f"an input of more than {_MAX_CHANNELS} channels"
+    if not isinstance(architecture.padding, int):
+        return "padding that differs between the sides of an image"
+    if architecture.has_attention_masks:
+        return "attention with masks"
+    return None
 
 
 def join_metadata(model_file: bytes, metadata: Mapping[str, str]) -> bytes:

@@ -18,8 +18,6 @@ SWITCH_VARIABLE, LIBRARY_VARIABLE = "LEVIT_NATIVE", "LEVIT_NATIVE_LIBRARY"
 INSTRUCTIONS_VARIABLE = "LEVIT_NATIVE_INSTRUCTIONS"
 
 BF16_INSTRUCTIONS = ("amx", "i8mm")  # instruction sets with products of bf16
-INT16_INSTRUCTIONS = ("avx512", "avxvnni", "avx2", "portable")  # with attention in int16 between layers in int8
-MAX_INT16_KEYS = 1024  # tokens, above which attention is in fp32 (native/attention_int16.h)
 
 # Beside this file, on every system; `hatch_build.py` writes the library, or the reason why there is none.
 LIBRARY_NAME, REASON_NAME = "levit_native.so", "levit_native.txt"

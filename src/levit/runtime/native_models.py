@@ -5,19 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from levit import __version__
-from levit.checkpoints.cache import write_cached
-from levit.checkpoints.hashing import hash_file
+from levit.checkpoints.cache import find_verified, is_writable, mark_as_used, write_cached, write_verified
 from levit.errors import EngineError, first_line
 from levit.runtime.code_stamp import PACKAGE, code_stamp
 from levit.runtime.external_data import check_external_data
 from levit.runtime.model_file import AnyModel, ModelFile
-from levit.runtime.native_format import FORMAT_VERSION, OtherFormError, UnverifiedError, WrongLogitsError
+from levit.runtime.native_format import FORMAT_VERSION, OtherFormError, WrongLogitsError
 from levit.runtime.native_library import chosen_instruction_set, find_library
 from levit.runtime.native_precision import float_precision
 
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
     import onnx
 
 _FOLDER = "native"  # among compiled models
+_SUFFIX = ".levit"
 _CODE = tuple(PACKAGE / name for name in ("runtime", "deployment", "spec"))  # with the code that packs and verifies
 
 
@@ -32,7 +31,7 @@ def open_packed(model: AnyModel, cache_dir: Path | None, precision: str = "auto"
     """Pack an exported file, or find it in the cache.
 
     A packed model is checked once for each version of the code and each instruction set: its logits of a random image
-    are compared with those of another engine. The error of a network that is not computed is cached as well.
+    are compared with those of onnx's evaluator. The error of a network that is not computed is cached as well.
 
     Args:
         model: an ONNX file, or its content.
@@ -52,7 +51,7 @@ def open_packed(model: AnyModel, cache_dir: Path | None, precision: str = "auto"
     if folder is not None:
         if (refusal := _find_refusal(folder, key)) is not None:
             raise refusal
-        if (cached := _find_cached(folder, key)) is not None:
+        if (cached := _find_packed(folder, key)) is not None:
             return cached
     network, is_complete = _load(file)
     if not is_complete:  # the key does not depend on weights in other files
@@ -60,12 +59,24 @@ def open_packed(model: AnyModel, cache_dir: Path | None, precision: str = "auto"
     try:
         packed = _pack_verified(network, precision)
     except OtherFormError as error:
-        if folder is not None and not isinstance(error, UnverifiedError):
+        if folder is not None:
             _keep_refusal(folder, key, error)
         raise
     if folder is not None:
-        _write(folder / f"{key}-{hashlib.sha256(packed).hexdigest()}.levit", packed)
+        write_verified(folder, key, _SUFFIX, packed)
     return packed
+
+
+def can_keep(model: AnyModel, cache_dir: Path, precision: str = "auto") -> bool:
+    """Return whether the packed model of an exported file is in the cache, or could be written to it.
+
+    Raises:
+        EngineError: the file cannot be read, or there is no native library.
+    """
+    folder = cache_dir / _FOLDER
+    return (
+        is_writable(folder) or find_verified(folder, _key(ModelFile.of(model).content, precision), _SUFFIX) is not None
+    )
 
 
 def find_refusal(model: AnyModel, cache_dir: Path, precision: str = "auto") -> OtherFormError | None:
@@ -90,35 +101,36 @@ def _forms(precision: str) -> tuple[bool, bool]:
     return float_precision(precision, chosen_instruction_set()) == "bf16", precision != "fp32"
 
 
-def _find_cached(folder: Path, key: str) -> mmap.mmap | None:
-    """Map the undamaged packed model of a key, and mark it as used, since the cache deletes its oldest files."""
-    for file in folder.glob(f"{key}-*.levit"):
-        with suppress(OSError, ValueError):
-            if file.name == f"{key}-{hash_file(file)}.levit":
-                with suppress(OSError):
-                    os.utime(file)
-                with file.open("rb") as stream:
-                    # Nothing is written to it, but ctypes takes the address of writable memory only.
-                    return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
+def _find_packed(folder: Path, key: str) -> mmap.mmap | None:
+    """Map the packed model of a key."""
+    file = find_verified(folder, key, _SUFFIX)
+    if file is not None:
+        with suppress(OSError, ValueError), file.open("rb") as stream:  # another process may delete it
+            # Nothing is written to it, but ctypes takes the address of writable memory only.
+            return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
     return None
 
 
 def _find_refusal(folder: Path, key: str) -> OtherFormError | None:
+    """The cached error of a key; another version of onnx may evaluate the network otherwise."""
+    file = folder / f"{key}.json"
     with suppress(OSError, ValueError, LookupError, TypeError):
-        kept = json.loads((folder / f"{key}.json").read_bytes())
-        return (WrongLogitsError if kept["is_wrong"] else OtherFormError)(str(kept["reason"]))
+        kept = json.loads(file.read_bytes())
+        if kept["onnx"] == _onnx_version():
+            mark_as_used(file)
+            return (WrongLogitsError if kept["is_wrong"] else OtherFormError)(str(kept["reason"]))
     return None
 
 
 def _keep_refusal(folder: Path, key: str, error: OtherFormError) -> None:
-    kept = {"reason": error.reason, "is_wrong": isinstance(error, WrongLogitsError)}
-    _write(folder / f"{key}.json", json.dumps(kept).encode())
+    kept = {"reason": error.reason, "is_wrong": isinstance(error, WrongLogitsError), "onnx": _onnx_version()}
+    write_cached(json.dumps(kept).encode(), folder / f"{key}.json")
 
 
-def _write(file: Path, content: bytes) -> None:
-    with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_cached(content, file)
+def _onnx_version() -> str:
+    from importlib.metadata import version  # which takes longer to import than a cached model to open
+
+    return version("onnx")
 
 
 def _load(file: ModelFile) -> tuple[onnx.ModelProto, bool]:

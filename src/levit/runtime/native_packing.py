@@ -17,7 +17,7 @@ import onnx
 from numpy.typing import NDArray
 
 from levit.deployment.node_names import HEAD
-from levit.runtime.native_format import FORMAT_VERSION, OtherFormError, join_metadata
+from levit.runtime.native_format import FORMAT_VERSION, OtherFormError, join_metadata, unsupported_layers
 from levit.runtime.native_layers import Layer, LayerReader
 from levit.runtime.rewritten_graph import OUTPUT_KEY
 from levit.spec.architecture import Architecture, Grid
@@ -25,14 +25,12 @@ from levit.spec.artifact import Artifact
 from levit.spec.blocks import AttentionBlock, EncoderBlock, MlpBlock, StemLayer
 from levit.spec.network import encoder_blocks, stem_layers
 
-MAX_CHANNELS = 4  # of the input image
-
 _FP32, _INT8, _BF16 = 0, 1, 2  # precisions of layers
 _LANES = 16
 _ALIGNMENT = 64
 _LOG2_E = log2(np.e)
-_ACTIVATIONS = {"hardswish": 1, "silu": 2}
-_HEADER, _LAYER, _CONVOLUTION, _BLOCK = "<8s2IQ8I4f4f", "<4I3Q2f", "<8I", "<10IQ"
+_ACTIVATIONS = {"none": 0, "hardswish": 1, "silu": 2, "gelu": 3, "gelu_tanh": 4}
+_HEADER, _LAYER, _CONVOLUTION, _BLOCK = "<8s2IQ10I4f4f", "<4I3Q2f", "<8I", "<10IQ"
 
 
 def pack(model: onnx.ModelProto, *, bf16: bool = False, attention_16_bit: bool = False) -> bytes:
@@ -72,9 +70,8 @@ class _Packer:
 
     def pack(self) -> bytes:
         architecture = self.artifact.architecture
-        if architecture.num_channels > MAX_CHANNELS:
-            raise OtherFormError(f"the native engine reads at most {MAX_CHANNELS} channels")
-        _check_activations(architecture)
+        if layers := unsupported_layers(architecture):
+            raise OtherFormError(f"{layers} is not supported")
         grids = [architecture.image_height_width, *architecture.stem_grids]  # inputs and outputs of the convolutions
         convolutions = [self.convolution(layer, grids[index]) for index, layer in enumerate(stem_layers(architecture))]
         blocks = [self.block(block) for block in encoder_blocks(architecture)]
@@ -106,22 +103,22 @@ class _Packer:
         if architecture.num_channels == 3:
             scale[:3], shift[:3] = self.artifact.preprocessing.scale_and_shift()
         sizes = architecture.num_channels, *architecture.image_height_width, self.labels
-        counts = len(self.layers), convolutions, blocks, self.attention_16_bit
-        activation = _ACTIVATIONS[architecture.activation]
-        return b"LEVITNAT", FORMAT_VERSION, activation, size, *sizes, *counts, *scale, *shift
+        counts = len(self.layers), convolutions, blocks
+        activations = architecture.stem_activation, architecture.attention_activation, architecture.activation
+        codes = [_ACTIVATIONS[activation or architecture.activation] for activation in activations]
+        begin = b"LEVITNAT", FORMAT_VERSION, self.attention_16_bit, size
+        return *begin, *sizes, *counts, *codes, *scale, *shift
 
     def convolution(self, layer: StemLayer, inputs: Grid) -> tuple[int, ...]:
         content = self.reader.layer(layer.name)
-        before, after = layer.padding
-        if before != after:
-            raise OtherFormError(f"the padding of {layer.name} differs before and after the image")
+        padding, _ = layer.padding
         shape = layer.output_channels, layer.input_channels, layer.kernel_size, layer.kernel_size
         _check_shape(layer.name, content, shape)
         weight = _pad(content.weight.transpose(2, 3, 1, 0), 2, (1, layer.input_channels), self.width)
         weight = weight.reshape(layer.kernel_size, -1, layer.output_channels)
         channels, self.width = self.width, _round_up(layer.output_channels, _LANES)
         self.add(content, weight, (1, layer.output_channels), bf16=self.bf16)
-        return channels, layer.kernel_size, layer.stride, before, *inputs, *layer.output_grid
+        return channels, layer.kernel_size, layer.stride, padding, *inputs, *layer.output_grid
 
     def head(self, architecture: Architecture) -> int:
         """Add the head, and return its number of outputs; that of pooled features is the identity."""
@@ -194,12 +191,6 @@ class _Packer:
         self.arrays.append(array)
         self.size = _round_up(position + array.nbytes, _ALIGNMENT)
         return position
-
-
-def _check_activations(architecture: Architecture) -> None:
-    used = {architecture.activation, architecture.stem_activation, architecture.attention_activation} - {None}
-    if len(used) > 1 or not used <= _ACTIVATIONS.keys():
-        raise OtherFormError(f"the native engine does not compute the activation {', '.join(sorted(map(str, used)))}")
 
 
 def _check_shape(name: str, layer: Layer, expected: tuple[int, ...]) -> None:

@@ -18,12 +18,14 @@ from levit.managed_engine import ManagedEngine, ProcessGuard, schedule_in_slot
 from levit.runtime.cpu_count import usable_cores
 from levit.runtime.external_data import check_external_data
 from levit.runtime.model_file import AnyModel, ModelFile
+from levit.runtime.precision import choose_precision
 from levit.spec.artifact import Artifact
 from levit.spec.network_input import NetworkInput
 from levit.spec.preprocessing import Preprocessing
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "coreml": "CoreMLExecutionProvider"}
 
+_WITHOUT_BF16 = "because ONNX Runtime has no bf16"
 _EXTERNAL_DATA = "session.model_external_initializers_file_folder_path"
 
 _MAX_PENDING_BATCHES = 2  # one is computed and one waits
@@ -65,11 +67,7 @@ class OnnxRuntimeEngine(ManagedEngine):
         if precision == "bf16":
             raise EngineError("onnxruntime has no bf16", hint="use `precision` auto, or `engine` openvino")
         provider_name = _find_provider(provider or "cpu")
-        self._options = onnxruntime.SessionOptions()
-        self._options.intra_op_num_threads = threads or usable_cores()
-        self._options.log_severity_level = 3  # errors only; they are raised anyway
-        if file.folder is not None:  # as in OpenVINO, the weights may be in other files of the folder
-            self._options.add_session_config_entry(_EXTERNAL_DATA, str(file.folder))
+        self._options = _session_options(threads, file.folder)
         self._providers = [provider_name]
         check_external_data(file)
         guard.check()  # a session has threads from the start
@@ -84,7 +82,10 @@ class OnnxRuntimeEngine(ManagedEngine):
             )
         self._input = NetworkInput.of_shape("ONNX Runtime", self._session.get_inputs()[0].shape)
         self.metadata: Mapping[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
-        self.precision, self.reason = _choose_precision(precision, self.metadata, source)
+        quantized = self.metadata.get("levit.precision") == '"int8"'
+        self.precision, _, self.reason = choose_precision(
+            precision, quantized=quantized, has_bf16=False, without_bf16=_WITHOUT_BF16, source=source
+        )
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="levit-onnxruntime")
         self._slots = threading.Semaphore(_MAX_PENDING_BATCHES)
 
@@ -182,6 +183,15 @@ def _run(session: onnxruntime.InferenceSession, values: NDArray[Any]) -> NDArray
     return np.asarray(logits, np.float32)
 
 
+def _session_options(threads: int | None, folder: Path | None) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or usable_cores()
+    options.log_severity_level = 3  # errors only; they are raised anyway
+    if folder is not None:  # as in OpenVINO, the weights may be in other files of the folder
+        options.add_session_config_entry(_EXTERNAL_DATA, str(folder))
+    return options
+
+
 def _find_provider(provider: str) -> str:
     available: list[str] = onnxruntime.get_available_providers()
     name = _PROVIDERS.get(provider.lower(), provider)
@@ -189,13 +199,3 @@ def _find_provider(provider: str) -> str:
         hint = 'pip install "onnxruntime-gpu"' if name == _PROVIDERS["cuda"] else None
         raise EngineError(f"onnxruntime has no provider {provider!r} here (it has {', '.join(available)})", hint=hint)
     return name
-
-
-def _choose_precision(requested: str, metadata: Mapping[str, str], source: str) -> tuple[str, str]:
-    """Precision of a model, and the reason for it."""
-    quantized = metadata.get("levit.precision") == '"int8"'
-    if requested == "int8" and not quantized:
-        raise EngineError("not quantized", source=source, hint="export it in int8 with `levit export`")
-    if quantized:
-        return "int8", "the file is quantized; other layers are computed in fp32, because ONNX Runtime has no bf16"
-    return "fp32", "fp32, as requested" if requested == "fp32" else "fp32, because ONNX Runtime has no bf16"

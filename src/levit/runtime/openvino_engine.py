@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +23,12 @@ from levit.runtime.model_file import AnyModel, ModelFile
 from levit.runtime.openvino_core import OPENVINO_GUARD, openvino, openvino_core
 from levit.runtime.openvino_graph import fuse_quantization, is_quantized, prepend_normalization
 from levit.runtime.openvino_queue import BatchQueue, compute
+from levit.runtime.precision import PrecisionChoice, choose_precision
 from levit.spec.artifact import Artifact
 from levit.spec.network_input import NetworkInput
 
 _DEVICE = "CPU"
+_WITHOUT_BF16 = "because this processor has no native bf16"
 _ELEMENT_TYPES = {"fp32": "f32", "bf16": "bf16"}
 
 
@@ -39,7 +41,7 @@ class OpenVinoEngine(ManagedEngine):
 
     Args:
         model: an ONNX file, or its content; or the `.xml` file of OpenVINO's format.
-        precision: "auto", "fp32", "bf16" or "int8", see `choose_precision`.
+        precision: "auto", "fp32", "bf16" or "int8", see `choose_openvino_precision`.
         threads: number of threads; None for the number of cores that the process may use.
         cache_dir: folder in which OpenVINO keeps compiled networks.
 
@@ -71,7 +73,7 @@ class OpenVinoEngine(ManagedEngine):
             self.metadata: Mapping[str, str] = _metadata(self._network)
             self._input = NetworkInput.of_shape("OpenVINO", _input_shape(self._network))
             quantized = is_quantized(self._network)
-            choice = choose_precision(precision, quantized=quantized, source=self._source)
+            choice = choose_openvino_precision(precision, quantized=quantized, source=self._source)
             if quantized:
                 fuse_quantization(self._network)
         self.precision, self.reason = choice.precision, choice.reason
@@ -168,22 +170,8 @@ def _queue(compiled: openvino.CompiledModel) -> BatchQueue:
     return BatchQueue([compiled.create_infer_request() for _ in range(count)], shape)
 
 
-class PrecisionChoice(NamedTuple):
-    """Precision in which OpenVINO computes a model on this processor.
-
-    Attributes:
-        precision: "int8", "bf16" or "fp32".
-        float_precision: precision of the layers that are not quantized, "bf16" or "fp32".
-        reason: explanation, one line of text.
-    """
-
-    precision: str
-    float_precision: str
-    reason: str
-
-
-def choose_precision(requested: str, *, quantized: bool, source: str = "the model") -> PrecisionChoice:
-    """Choose the precision of a model on this processor.
+def choose_openvino_precision(requested: str, *, quantized: bool, source: str = "the model") -> PrecisionChoice:
+    """Choose the precision of a model on this processor, as `levit.runtime.precision.choose_precision`.
 
     Args:
         requested: "auto", "fp32", "bf16" or "int8". Of a quantized model it applies to the layers in floating point.
@@ -194,19 +182,9 @@ def choose_precision(requested: str, *, quantized: bool, source: str = "the mode
         EngineError: int8 is requested, and the model is not quantized.
     """
     has_bf16 = "BF16" in openvino_core().get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
-    if requested == "int8" and not quantized:
-        raise EngineError("not quantized", source=source, hint="export it in int8 with `levit export`")
-    if requested in ("auto", "int8"):
-        in_float = "bf16" if has_bf16 else "fp32"
-        reason = "which this processor computes natively" if has_bf16 else "because this processor has no native bf16"
-    else:
-        in_float = requested if has_bf16 else "fp32"
-        reason = "as requested" if in_float == requested else "because this processor has no native bf16"
-    if quantized:
-        return PrecisionChoice(
-            "int8", in_float, f"the file is quantized; other layers are computed in {in_float}, {reason}"
-        )
-    return PrecisionChoice(in_float, in_float, f"{in_float}, {reason}")
+    return choose_precision(
+        requested, quantized=quantized, has_bf16=has_bf16, without_bf16=_WITHOUT_BF16, source=source
+    )
 
 
 def _check_starts_with(tag: bytes, file: ModelFile, kind: str) -> None:

@@ -16,6 +16,10 @@ from levit.spec.artifact import Artifact
 OUTPUT_KEY = "levit.output"  # in the metadata, which distinguish compiled networks in the cache
 
 
+class MissingOutputError(EngineError):
+    """The output cannot be had from this form of the model, so that a second attempt fails, too."""
+
+
 def open_rewritten(
     options: ModelOptions,
     artifact: Artifact,
@@ -37,8 +41,9 @@ def open_rewritten(
         is_native: whether the native engine computes the output.
 
     Raises:
-        EngineError: the model is an opened engine or in OpenVINO's format, its file is not one that levit exported, or
-            another one has replaced it since it was opened.
+        MissingOutputError: the model is an opened engine or in OpenVINO's format, or its file is not one that levit
+            exported.
+        EngineError: another model has replaced it since it was opened, or it cannot be opened.
     """
     model = options.model
     if is_checkpoint(model):
@@ -47,10 +52,10 @@ def open_rewritten(
         content = find_artifact(model, revision=options.revision)
     else:
         reason = f"{output} need the model's file, and an opened engine has only its logits"
-        raise EngineError(reason, source=artifact.source.name, hint=hint)
+        raise MissingOutputError(reason, source=artifact.source.name, hint=hint)
     if isinstance(content, Path) and content.suffix.lower() == OPENVINO_SUFFIX:
         reason = f"in OpenVINO's format, which has no {output}"
-        raise EngineError(reason, source=content, hint="give the ONNX file")
+        raise MissingOutputError(reason, source=content, hint="give the ONNX file")
     fastest = "auto" if is_native else default_engine()
     is_usable = options.engine in ENGINES or (is_native and options.engine in ("auto", *EXPORT_ENGINES))
     engine = open_engine(

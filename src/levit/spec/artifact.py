@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from levit.errors import CheckpointError, ConfigError, first_line
 from levit.spec.architecture import Architecture
@@ -35,8 +35,8 @@ _DATA: dict[str, Callable[[str, object], object]] = {
 
 def _check(record: object, name: str | None, /, **checks: Callable[[str, object], object]) -> None:
     """Check fields of a record, each by its function."""
-    for field, check in checks.items():
-        check(f"{name}.{field}" if name else field, getattr(record, field))
+    for attribute, check in checks.items():
+        check(f"{name}.{attribute}" if name else attribute, getattr(record, attribute))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +151,22 @@ class Rejection:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainingImages:
+    """Training images of a model by hashes of their content, so that an evaluation on them can be recognized.
+
+    Attributes:
+        hashes: uint64 numbers in base64 (little-endian), ascending; see `levit.evaluation.training_images`.
+        fraction: fraction of the training images that they are, in [0, 1].
+    """
+
+    hashes: str = field(repr=False)
+    fraction: float
+
+    def __post_init__(self) -> None:
+        _check(self, "training_images", hashes=check_text, fraction=check_fraction)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Artifact:
     """Description of an exported model, stored in the metadata of its ONNX file.
 
@@ -165,6 +181,7 @@ class Artifact:
         rejection: calibration of the scores and the threshold of rejection, or None without calibration.
         is_multi_label: whether an image may have several labels; then scores are sigmoids instead of a softmax.
         producer: name and version of the program that exported the model.
+        training_images: some of the images that it was trained on, or None without a record of them.
 
     Examples:
         >>> artifact = Artifact(
@@ -188,6 +205,7 @@ class Artifact:
     rejection: Rejection | None = None
     is_multi_label: bool = False
     producer: str = ""
+    training_images: TrainingImages | None = None
 
     def __post_init__(self) -> None:
         _check(self, None, precision=check_text, is_multi_label=check_flag, producer=check_text)
@@ -215,6 +233,8 @@ class Artifact:
             "is_multi_label": self.is_multi_label,
             "producer": self.producer,
         }
+        if self.training_images is not None:
+            values["training_images"] = asdict(self.training_images)
         texts = {PREFIX + name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}
         # A file name that is not valid UTF-8 must not make the metadata invalid.
         return {name: text.encode(errors="replace").decode() for name, text in texts.items()}
@@ -249,11 +269,12 @@ class Artifact:
                 labels=tuple(labels),
                 precision=values["precision"],
                 source=Source(**values["source"]),
-                accuracy=_accuracy(values["accuracy"]),
+                accuracy=_read(Accuracy, values["accuracy"]),
                 quantization=_quantization(values["quantization"]),
-                rejection=_rejection(values["rejection"]),
+                rejection=_read(Rejection, values["rejection"]),
                 is_multi_label=values["is_multi_label"],
                 producer=values["producer"],
+                training_images=_read(TrainingImages, values.get("training_images")),
             )
             artifact.preprocessing.check_fits(artifact.architecture.image_height_width)
             return artifact
@@ -262,16 +283,15 @@ class Artifact:
             raise CheckpointError(reason, hint="export the checkpoint again") from error
 
 
-def _accuracy(values: Mapping[str, Any] | None) -> Accuracy | None:
-    return None if values is None else Accuracy(**values)
+_Record = TypeVar("_Record", Accuracy, Rejection, TrainingImages)
+
+
+def _read(record: type[_Record], values: Mapping[str, Any] | None) -> _Record | None:
+    return None if values is None else record(**values)
 
 
 def _quantization(values: Mapping[str, Any] | None) -> Quantization | None:
     if values is None:
         return None
-    fields = {"float_layers": tuple(values["float_layers"]), "fp32": _accuracy(values["fp32"])}
+    fields = {"float_layers": tuple(values["float_layers"]), "fp32": _read(Accuracy, values["fp32"])}
     return Quantization(**({**values} | fields))
-
-
-def _rejection(values: Mapping[str, Any] | None) -> Rejection | None:
-    return None if values is None else Rejection(**values)
