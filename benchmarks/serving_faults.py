@@ -121,7 +121,7 @@ def wait_for_rest(server: Server) -> dict[str, float]:
 
 
 def run_kills(kills: int) -> dict[str, Any]:
-    """SIGTERM while eight connections send, and a server that is killed and started again."""
+    """SIGTERM while eight connections send; a server that is killed while they send, and started again."""
     statuses: Counter[str] = Counter()
     codes: Counter[int] = Counter()
     for _ in range(kills):
@@ -132,8 +132,12 @@ def run_kills(kills: int) -> dict[str, Any]:
             codes[server.process.wait(60)] += 1
             for future in running:
                 statuses += future.result()
-    with levit_server() as server:
+    with levit_server() as server, ThreadPoolExecutor(CLIENTS) as pool:
+        running = [pool.submit(_send_until_refused, server) for _ in range(CLIENTS)]
+        time.sleep(1)
         server.process.kill()
+        for future in running:
+            future.result()
     with levit_server() as server, Client(server.port) as client:
         status = client.send(REQUESTS[0]).status
     return {"terminated": kills, "responses": dict(statuses), "exit codes": dict(codes), "status after kill -9": status}

@@ -32,6 +32,7 @@ FACTOR = 4  # connections per place of the queue, and requests per second as a m
 PROBE_SECONDS = 3
 MEASURING_INTERVAL = 0.05  # seconds between the requests of the process that measures
 SINGLE_IMAGES = 100
+READY = b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 @dataclass
@@ -60,6 +61,15 @@ class Load:
             self.wrong += json.loads(body)["labels"] != self.expected[index]
 
 
+@dataclass
+class Probes:
+    """Responses under overload to single requests: seconds of those with 429, and of whether the service is ready."""
+
+    refused: list[float] = field(default_factory=list)
+    ready: list[float] = field(default_factory=list)
+    statuses: Counter[str] = field(default_factory=Counter)
+
+
 def run_overload(seconds: float) -> dict[str, Any]:
     """Four times as many requests per second as the server computes, from four times as many connections as its queue.
 
@@ -73,7 +83,7 @@ def run_overload(seconds: float) -> dict[str, Any]:
         before = median_milliseconds(server, requests)
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
             sending = process.submit(send_load, server.port, FACTOR * capacity, Load(requests, expected), seconds)
-            refused = measure_refusals(server.port, requests, sending)
+            probes = measure_responses(server.port, requests, sending)
             load = sending.result()
         after = median_milliseconds(server, requests)
         gauges = server.gauges()
@@ -83,7 +93,9 @@ def run_overload(seconds: float) -> dict[str, Any]:
         "requests per second": sum(load.statuses.values()) / seconds,
         "responses by status": dict(load.statuses),
         "wrong predictions": load.wrong,
-        "milliseconds of 429 (50 %, 99 %, largest)": _milliseconds(refused),
+        "milliseconds of 429 (50 %, 99 %, largest)": _milliseconds(probes.refused),
+        "milliseconds of /readyz": _milliseconds(probes.ready),
+        "/readyz by status": dict(probes.statuses),
         "the same in the busy process of the load": _milliseconds(load.refused),
         "milliseconds of one image before and after": [before, after],
         "images in the queue at the end": gauges["levit_queue_images"],
@@ -105,17 +117,20 @@ def median_milliseconds(server: Server, requests: list[bytes]) -> float:
     return 1000 * statistics.median(times)
 
 
-def measure_refusals(port: int, requests: list[bytes], sending: Future[Load]) -> list[float]:
-    """Seconds of the responses with 429 to requests one after the other, while another process sends the load."""
-    refused: list[float] = []
+def measure_responses(port: int, requests: list[bytes], sending: Future[Load]) -> Probes:
+    """Send requests one after the other, while another process sends the load."""
+    probes = Probes()
     following = itertools.cycle(requests)
     with Client(port) as client:
         while not sending.done():
             response = client.send(next(following))
             if response.status == 429:
-                refused.append(response.seconds)
+                probes.refused.append(response.seconds)
+            response = client.send(READY)
+            probes.ready.append(response.seconds)
+            probes.statuses[str(response.status)] += 1
             time.sleep(MEASURING_INTERVAL)
-    return refused
+    return probes
 
 
 def send_load(port: int, rate: float, load: Load, seconds: float) -> Load:

@@ -56,9 +56,8 @@ def _throughput(speed: Mapping[str, Any]) -> list[str]:
     ]
     machine = ", ".join(speed["machine"].values())
     header = ["", "images", "images per second", "processor time, ms per image", "levit serve is"]
-    note = (
-        f"levit in int8, the others in float32. {speed['rounds']} rounds of {speed['seconds']:g} seconds on {machine}."
-    )
+    rounds = f"{speed['rounds']} rounds of {speed['seconds']:g} seconds"
+    note = f"levit in int8, the others in float32. Medians, of the ratios too, of {rounds} on {machine}."
     return [*table(header, rows), "", note]
 
 

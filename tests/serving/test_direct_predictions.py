@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from levit.serving.direct_predictions import DirectPrediction
 from levit.spec.artifact import Rejection
 from tests.runtime.small_model import color_artifact
 from tests.serving.conftest import png
+from tests.serving.memory_connection import connect
 from tests.serving.requests import request
 
 RED, GRAY, YELLOW = png(255, 0, 0), png(128, 128, 128), png(255, 255, 0)
@@ -38,6 +40,20 @@ def test_pages_of_allowed_origins_may_read_the_headers_of_the_service(run, path)
         response = await request(running.application, "POST", path, RED, headers)
         exposed = response.headers["access-control-expose-headers"].split(", ")
         assert set(exposed) == {"Server-Timing", "Retry-After", "Inference-Header-Content-Length"}
+
+    run(test, origins=("https://example.org",))
+
+
+def test_only_requests_of_pages_leave_the_fast_path_of_a_service_for_other_origins(run):
+    async def test(running):
+        for origin, is_direct in (b"", True), (b"Origin: https://example.org\r\n", False):
+            protocol, transport = connect(running.service)
+            protocol.data_received(b"POST /predictions/colors HTTP/1.1\r\nHost: x\r\n" + origin)
+            protocol.data_received(b"Content-Length: %d\r\n\r\n%s" % (len(RED), RED))
+            assert isinstance(protocol.cycle, DirectPrediction) == is_direct
+            status, headers, _ = await transport.response
+            assert (status, b"access-control-allow-origin" in dict(headers)) == (200, not is_direct)
+            protocol.connection_lost(None)
 
     run(test, origins=("https://example.org",))
 

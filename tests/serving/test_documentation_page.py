@@ -97,6 +97,18 @@ def test_the_description_has_the_api_keys_and_no_parameter_that_is_none(run, api
     run(test, api_keys=api_keys)
 
 
+@pytest.mark.parametrize("api_keys", [(), ("correct horse",)], ids=["without keys", "with keys"])
+def test_the_commands_have_a_key_where_one_is_needed(run, api_keys):
+    async def test(running):
+        lines = commands((await request(running.application, "GET", "/docs")).body.decode())
+        assert len(lines) > 10
+        for line in lines:
+            is_needed = bool(api_keys) and re.search("/health|/readyz", line) is None
+            assert (" -H 'Authorization: Bearer KEY' " in line) == is_needed, line
+
+    run(test, api_keys=api_keys)
+
+
 def test_the_version_of_a_model_is_a_part_of_the_path_only(run):
     async def test(running):
         for path, status in (("/v2/models/colors?version=2", 200), ("/v2/models/colors/versions/2", 404)):
@@ -105,15 +117,20 @@ def test_the_version_of_a_model_is_a_part_of_the_path_only(run):
     run(test)
 
 
-def commands(run) -> list[str]:
+def commands(page: str) -> list[str]:
+    """Commands of a page."""
+    blocks = re.findall("<pre>(.*?)</pre>", page, re.DOTALL)
+    return [line for block in blocks for line in html.unescape(block).split("\n") if "curl" in line]
+
+
+def commands_with_base64(run) -> list[str]:
     """Commands of the page that contain a photo in base64."""
     found = []
 
     async def test(running):
         schema = (await request(running.application, "GET", "/openapi.json")).json
-        blocks = re.findall("<pre>(.*?)</pre>", render_documentation(schema, "http://127.0.0.1:8000"), re.DOTALL)
-        lines = [line for block in blocks for line in html.unescape(block).split("\n")]
-        found.extend(line for line in lines if "base64" in line and "curl" in line)
+        page = render_documentation(schema, "http://127.0.0.1:8000")
+        found.extend(line for line in commands(page) if "base64" in line)
 
     run(test)
     return found
@@ -126,7 +143,7 @@ def test_a_command_with_a_photo_in_base64_works_for_a_large_photo(run, shell, tm
         pytest.skip(f"needs {shell}")
     photo = random.Random(0).randbytes(200_000)
     (tmp_path / "photo.jpg").write_bytes(photo)
-    lines = commands(run)
+    lines = commands_with_base64(run)
     assert len(lines) == 2
     for line in lines:
         script = f"curl() {{ cat; }}; {line}"

@@ -96,6 +96,17 @@ def test_an_explanation_of_any_method_fits_into_a_queue_of_one_image(tmp_path):
 
 
 @pytest.mark.parametrize("run", [create_application], ids=["application"], indirect=True)
+def test_a_method_that_a_model_does_not_have_is_an_error_of_the_request(run):
+    async def test(running):
+        response = await request(running.application, "POST", "/explanations/colors?method=cam", CAT)
+        assert response.status == 422
+        assert response.json["error"].endswith("give the file, or use `method` occlusion")
+        assert "retry-after" not in response.headers
+
+    run(test)
+
+
+@pytest.mark.parametrize("run", [create_application], ids=["application"], indirect=True)
 def test_an_explanation_counts_its_forward_passes(run):
     async def test(running):
         running.engine.gate.clear()

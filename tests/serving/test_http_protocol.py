@@ -222,6 +222,22 @@ def test_a_connection_is_closed_after_a_response_while_the_service_drains(run):
     run(test)
 
 
+@pytest.mark.parametrize("query", ["", "?timeout=600"], ids=["direct", "application"])
+def test_a_request_from_before_the_drain_is_the_last_one_of_its_connection(run, query):
+    async def test(running):
+        protocol, transport = connect(running.service)
+        running.engine.gate.clear()
+        protocol.data_received(post(f"/predictions/colors{query}"))
+        await running.engine_started()
+        running.service.lifecycle.drain()
+        running.engine.gate.set()
+        status, headers, _ = await transport.response
+        assert (status, dict(headers)[b"connection"]) == (200, b"close")
+        await until_closed(protocol, transport)
+
+    run(test)
+
+
 def predict(body: bytes, media_type: str, query: str = "") -> bytes:
     head = f"POST /predictions/colors{query} HTTP/1.1\r\nHost: x\r\nContent-Type: {media_type}\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import levit
+from levit.errors import EngineError
 from tests.conftest import EXAMPLES
-from tests.serving.requests import Response, request
+from tests.serving.requests import Response, metric, request
 
 CAT = (EXAMPLES / "cat.jpg").read_bytes()
 TEXT = base64.b64encode(CAT).decode()
@@ -171,12 +172,37 @@ def test_a_compressed_request_is_refused(server):
     assert server.request("POST", PATH, body, {"Content-Encoding": "identity"}).status == 200
 
 
+def test_a_version_that_a_model_does_not_have_is_counted_with_its_model(run):
+    async def test(running):
+        response = await request(running.application, "POST", "/v2/models/colors/versions/2/infer")
+        assert (response.status, response.json) == (404, {"error": "model 'colors' has no version '2': there is 1"})
+        assert metric(running.service, 'levit_requests_total{model="colors",status="404"}') == 1
+
+    run(test)
+
+
+COLORS = {"name": "pixel_values", "datatype": "FP32", "shape": [1, 3, 16, 16], "data": [0.5] * 768}
+
+
+def test_a_failure_of_the_engine_is_no_error_of_the_request(run):
+    async def test(running):
+        def fail(batch):
+            raise EngineError("the network cannot be computed")
+
+        running.engine._logits = fail
+        body, headers = json.dumps({"inputs": [COLORS]}).encode(), {"Content-Type": "application/json"}
+        response = await request(running.application, "POST", "/v2/models/colors/infer", body, headers)
+        assert (response.status, response.json) == (500, {"error": "the network cannot be computed"})
+        assert "retry-after" not in response.headers
+
+    run(test)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_logit_that_is_not_finite_is_an_error(run, value):
     async def test(running):
         running.engine._logits = lambda batch: np.full((len(batch), 3), value, np.float32)
-        tensor = {"name": "pixel_values", "datatype": "FP32", "shape": [1, 3, 16, 16], "data": [0.5] * 768}
-        body, headers = json.dumps({"inputs": [tensor]}).encode(), {"Content-Type": "application/json"}
+        body, headers = json.dumps({"inputs": [COLORS]}).encode(), {"Content-Type": "application/json"}
         response = await request(running.application, "POST", "/v2/models/colors/infer", body, headers)
         error = "the model gives a logit that is not finite for input 'pixel_values'"
         assert (response.status, response.json) == (400, {"error": error})

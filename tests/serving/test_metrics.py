@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from levit.serving.application import create_application
 from tests.serving.conftest import png
 from tests.serving.requests import metric, request, until
 
@@ -41,6 +42,19 @@ def test_images_are_counted_by_their_result(run):
         assert (await request(running.application, "POST", "/predictions/colors", body, JSON)).status == 200
         assert metric(running.service, 'levit_images_total{model="colors",result="ok"}') == 3
         assert metric(running.service, 'levit_images_total{model="colors",result="error"}') == 3
+
+    run(test)
+
+
+@pytest.mark.parametrize("run", [create_application], ids=["application"], indirect=True)
+def test_explanations_are_counted_and_their_stages_observed(run):
+    async def test(running):
+        assert (await request(running.application, "POST", "/explanations/colors", RED)).status == 200
+        assert (await request(running.application, "POST", "/explanations/colors", b"no image")).status == 400
+        assert metric(running.service, 'levit_images_total{model="colors",result="ok"}') == 1
+        assert metric(running.service, 'levit_images_total{model="colors",result="error"}') == 1
+        stages = {name: metric(running.service, stage(name)) for name in ("read", "queue", "explain")}
+        assert stages == {"read": 2, "queue": 2, "explain": 1}
 
     run(test)
 

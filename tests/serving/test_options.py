@@ -48,8 +48,10 @@ def test_a_file_without_usable_keys_is_refused(tmp_path, content, message):
 def test_spaces_and_a_byte_order_mark_are_no_part_of_a_key(tmp_path):
     (tmp_path / "keys.txt").write_bytes("\ufefffirst key\r\n".encode())
     assert read_api_keys(str(tmp_path / "keys.txt"), {"LEVIT_API_KEY": " third key\n"}) == ("third key", "first key")
-    with pytest.raises(ConfigError, match="fewer than 8 characters"):  # and not a service without a key
-        read_api_keys(None, {"LEVIT_API_KEY": " "})
+    for file in (None, str(tmp_path / "keys.txt")):
+        message = "LEVIT_API_KEY: an API key has fewer than 8 characters"
+        with pytest.raises(ConfigError, match=message):  # and not a service without a key
+            read_api_keys(file, {"LEVIT_API_KEY": " "})
 
 
 @pytest.mark.parametrize(
@@ -80,6 +82,8 @@ def test_what_is_no_origin_is_refused(origin):
 def test_a_model_without_a_name_has_that_of_its_file():
     assert parse_model("runs/my flowers") == ("my-flowers", "runs/my flowers")
     assert parse_model("models/cats.v2.onnx") == ("cats.v2", "models/cats.v2.onnx")
+    for file in ("model.xml", "model.ONNX", "model.msgpack", "model.pth.tar"):
+        assert parse_model(f"runs/{file}") == ("model", f"runs/{file}")
     assert parse_model("facebook/levit-128S") == ("levit-128S", "facebook/levit-128S")
     assert parse_model("école.onnx") == ("cole", "école.onnx")
     assert parse_model("-") == ("default", "-")

@@ -53,18 +53,6 @@ def test_an_image_gets_its_labels_and_scores(open_page, page_address):
     assert page.inner_text("#status").startswith(f"cat.jpg: {labels[0]['name']}, ")
 
 
-def test_many_images_stay_in_the_list_of_the_visit(open_page):
-    page = open_page()
-    upload(page, *PHOTOS, *PHOTOS, *PHOTOS, *PHOTOS)
-    assert page.locator("#entries li").count() == 12
-    page.click("#entries li:last-child button")
-    assert page.get_attribute("#entries li:last-child button", "aria-current") == "true"
-    assert page.inner_text("#file-name") == "cat.jpg"
-    page.click("#clear")
-    assert page.locator("#entries li").count() == 0
-    assert page.is_visible(".invitation")
-
-
 def test_a_broken_file_is_a_sentence_and_the_others_have_results(open_page, tmp_path):
     broken = tmp_path / "broken <b>.jpg"
     broken.write_bytes((EXAMPLES / "cat.jpg").read_bytes()[:40])
@@ -150,7 +138,7 @@ def test_the_error_of_a_heat_map_is_shown_with_its_image_until_one_succeeds(open
     upload(page, *PHOTOS[:2])
     held = HeldRequests(page, "**/explanations/**")
     held.click(FIRST)
-    page.click("#entries li:first-child button")  # the other image
+    page.click("#entries li:last-child button")  # the other image
     wait_until(page, lambda: held.aborted == held.routes)
     assert page.is_hidden("#note")
     held.click(FIRST)
@@ -267,6 +255,19 @@ def test_a_service_with_keys_asks_for_one_and_a_busy_one_is_asked_again(open_pag
     wait_for_results(page, 1)
     assert seen == [None, "Bearer correct horse", "Bearer correct horse"]
     assert len(names(page)) == len(LABELS)
+
+
+def test_a_prediction_without_a_certain_label_is_unknown(open_page):
+    unknown = {"name": "unknown", "index": -1, "score": 0.2}
+    labels = [unknown, {"name": "fig", "index": 2, "score": 0.2}, {"name": "lime", "index": 1, "score": 0.1}]
+    page = open_page()
+    page.route("**/predictions/**", lambda route: route.fulfill(json={"file": "", "labels": labels, "error": None}))
+    upload(page, PHOTOS[0])
+    assert page.inner_text("#headline") == "unknown"
+    assert page.inner_text("#eyebrow") == "No class is certain enough"
+    assert page.inner_text("#note") == "The best score is 20.0\u00a0%."
+    assert names(page) == ["fig", "lime"]
+    assert violations(page) == []
 
 
 def test_a_service_that_has_ended_is_a_sentence(open_page):

@@ -1,8 +1,19 @@
 """Files of the page: a browser that has one gets it again only after it has changed."""
 
+import re
+
 import pytest
 
+from levit.serving.documentation_page import render_documentation
+from levit.serving.page_routes import page_files
 from tests.serving.requests import request
+
+
+def test_a_proxy_may_serve_the_pages_below_a_path_of_its_own():
+    texts = {name: content.decode() for name, content in page_files().items()}
+    texts["docs"] = render_documentation({"paths": {}, "info": {"version": "1"}}, "http://127.0.0.1:8000")
+    for name, text in texts.items():
+        assert re.findall("""["'`(]/[a-z"]""", text) == [], name
 
 
 @pytest.mark.parametrize("known", ["{}", "W/{}", '"other", {}'])

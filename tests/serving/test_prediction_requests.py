@@ -37,6 +37,16 @@ def test_as_many_images_as_the_service_takes_are_parsed_and_no_more(content_type
     assert refusal.value.status == 413
 
 
+@pytest.mark.parametrize("disposition", [b'form-data; name="top_k"', b"form-data"])
+def test_a_field_of_a_form_that_is_no_file_is_refused(disposition):
+    body, headers = form([("a.jpg", RED)])
+    body = b"--BOUNDARY\r\nContent-Disposition: " + disposition + b"\r\n\r\n3\r\n" + body
+    with pytest.raises(RequestError, match=r"of the form is no file: send options as \?top_k=3") as refusal:
+        parse_body(body, headers["Content-Type"], max_images=3, check=lambda: None)
+    assert refusal.value.status == 422
+    assert ("'top_k'" in refusal.value.reason) == (b"name" in disposition)
+
+
 def test_a_form_is_not_parsed_after_the_end_of_its_request():
     checks = []
 

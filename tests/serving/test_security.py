@@ -50,7 +50,14 @@ def test_other_origins_are_refused_unless_they_are_allowed(run):
         for headers in (sent, origin):
             assert (await request(running.application, "POST", "/predictions/colors", RED, headers)).status == 200
         preflight = origin | {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key"}
-        assert (await request(running.application, "OPTIONS", "/predictions/colors", headers=preflight)).status == 200
+        allowed = await request(running.application, "OPTIONS", "/predictions/colors", headers=preflight)
+        other = preflight | {"Origin": "https://other.example"}
+        refused = await request(running.application, "OPTIONS", "/predictions/colors", headers=other)
+        assert (allowed.status, refused.status) == (200, 400)
+        assert refused.json == {"error": "Disallowed CORS origin"}
+        assert "access-control-allow-origin" not in refused.headers
+        for response in (allowed, refused):
+            assert "default-src 'none'" in response.headers["content-security-policy"]
 
     run(test)
     run(test_allowed, origins=("https://example.org",), api_keys=())

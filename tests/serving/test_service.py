@@ -25,6 +25,8 @@ def test_a_full_queue_refuses_a_request_and_accepts_one_when_it_is_empty_again(r
         refused = await request(running.application, "POST", "/predictions/colors", RED)
         assert (refused.status, refused.headers["retry-after"]) == (429, "1")
         assert refused.json == {"error": "the queue is full: 2 of 2 images"}
+        for path in ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"):
+            assert (await request(running.application, "GET", path)).status == 200
         assert metric(running.service, "levit_queue_images") == 2
         running.engine.gate.set()
         assert [response.json["labels"][0]["name"] for response in await asyncio.gather(first, second)] == [
@@ -181,7 +183,7 @@ def test_a_failure_of_the_engine_is_an_error_without_a_traceback(run, capfd):
     async def test(running):
         running.engine._logits = lambda batch: 1 / 0
         refused = await request(running.application, "POST", "/predictions/colors", RED)
-        assert (refused.status, refused.json) == (503, {"error": "the computation failed (ZeroDivisionError)"})
+        assert (refused.status, refused.json) == (500, {"error": "the computation failed (ZeroDivisionError)"})
         running.engine._logits = lambda batch: 20 * batch.mean((2, 3))
         assert (await request(running.application, "POST", "/predictions/colors", RED)).status == 200
 
@@ -203,7 +205,7 @@ def test_the_other_images_of_a_request_are_not_computed_after_a_failure_of_the_e
         headers = {"Content-Type": "application/json"}
         refused = await request(running.application, "POST", "/predictions/colors", body, headers)
         after = await request(running.application, "POST", "/predictions/colors", RED)  # in the order of the queue
-        assert (refused.status, after.status) == (503, 503)
+        assert (refused.status, after.status) == (500, 500)
         assert sum(computed) < 200
 
     run(test, threads=1)

@@ -8,21 +8,20 @@ from typing import Any, cast
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 from levit import __version__
 from levit.errors import LevitError
+from levit.serving.cross_origin import CrossOriginMiddleware
 from levit.serving.documentation_page import documentation_routes
-from levit.serving.error_responses import error_content
-from levit.serving.errors import RequestError, as_request_error
+from levit.serving.errors import RequestError, as_request_error, error_content
 from levit.serving.explanation_routes import explanation_routes
 from levit.serving.gateway import Application, Gateway
 from levit.serving.health_routes import health_routes
 from levit.serving.inference_routes import inference_routes
+from levit.serving.openapi import HEADER_LENGTH, complete_description
 from levit.serving.page_routes import page_routes
 from levit.serving.prediction_routes import prediction_routes
-from levit.serving.route_documentation import HEADER_LENGTH, complete_description
 from levit.serving.service import Service
 
 _EXPOSED_HEADERS = ("Server-Timing", "Retry-After", HEADER_LENGTH)
@@ -59,7 +58,7 @@ def create_application(service: Service) -> Application:
     routes.add_exception_handler(Exception, _internal_error)
     application: Application = Gateway(routes, service)
     if service.options.origins:
-        application = CORSMiddleware(
+        application = CrossOriginMiddleware(
             application,
             allow_origins=service.options.origins,
             allow_methods=["GET", "POST"],

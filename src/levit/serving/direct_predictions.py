@@ -6,18 +6,18 @@ import asyncio
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from levit.exporting.model_repository import NAME_PATTERN
 from levit.serving.admission import Ticket
 from levit.serving.bodies import Body, too_slow
 from levit.serving.deadlines import Deadline
-from levit.serving.error_responses import Headers, error_response, request_error
-from levit.serving.errors import CLIENT_CLOSED_REQUEST
+from levit.serving.errors import CLIENT_CLOSED_REQUEST, Headers, error_response, request_error
 from levit.serving.image_work import RequestImage
 from levit.serving.metrics import MODEL_KEY
 from levit.serving.prediction_requests import is_raw_type
-from levit.serving.prediction_routes import DEFAULT_TOP_K, Rendering, response_headers
+from levit.serving.prediction_routes import DEFAULT_TOP_K, render_predictions, response_headers
 from levit.serving.security import check_origin
 from levit.serving.service import Service
 
@@ -134,7 +134,7 @@ class DirectPrediction:
         self._complete = time.perf_counter()
         service.metrics.observe_stage(self._model.name, "read", self._complete - self._start)
         self._ticket = service.admission.admit(1)
-        render = Rendering(service, self._model, self._request.top_k, is_list=False)
+        render = partial(render_predictions, service, self._model, top_k=self._request.top_k, is_list=False)
         images = [RequestImage(self._body.content())]
         service.submit(self._model, images, render, self._deadline).add_done_callback(self._deliver)
 

@@ -67,10 +67,10 @@ def render_documentation(schema: Mapping[str, Any], url: str) -> str:
     body = "".join(f"<section><h2>{escape(tag)}</h2>{''.join(items)}</section>" for tag, items in sections.items())
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>levit: API</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="/icon.svg">'
-        '<link rel="stylesheet" href="/docs.css"></head><body><header><h1>API of this service</h1>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="icon.svg">'
+        '<link rel="stylesheet" href="docs.css"></head><body><header><h1>API of this service</h1>'
         f"<p>levit {escape(schema['info']['version'])}. Errors are always <code>{{&quot;error&quot;: &quot;…&quot;}}"
-        '</code>. For programs: <a href="/openapi.json">openapi.json</a>. <a href="/">The page</a></p></header>'
+        '</code>. For programs: <a href="openapi.json">openapi.json</a>. <a href="./">The page</a></p></header>'
         f"<main>{body}</main></body></html>"
     )
 
@@ -78,7 +78,8 @@ def render_documentation(schema: Mapping[str, Any], url: str) -> str:
 def _operation(method: str, path: str, operation: Mapping[str, Any], url: str) -> str:
     address = url + path.replace("{model}", "default")
     commands = _COMMANDS.get(path, (("curl", ""),))
-    shown = "\n".join(f"{command} {shlex.quote(address + query)}" for command, query in commands)
+    key = "" if {} in operation.get("security", [{}]) else " -H 'Authorization: Bearer KEY'"
+    shown = "\n".join(f"{command}{key} {shlex.quote(address + query)}" for command, query in commands)
     return (
         f'<article><h3><span class="{method}">{method.upper()}</span> <code>{escape(path)}</code></h3>'
         f"<p><strong>{escape(operation['summary'])}.</strong> {_paragraphs(operation.get('description', ''))}</p>"

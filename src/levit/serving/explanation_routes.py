@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import time
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
+from levit.errors import ImageError
 from levit.explaining.explain import Explainer
 from levit.explaining.methods import method_entry
 from levit.serving.deadlines import Deadline
 from levit.serving.errors import RequestError
+from levit.serving.json_content import encode_json
+from levit.serving.openapi import POST_ERRORS
 from levit.serving.prediction_requests import FORM_TYPE, JSON_TYPE, check_encoding, media_type
-from levit.serving.prediction_routes import ModelName, Timeout
-from levit.serving.route_documentation import POST_ERRORS
+from levit.serving.prediction_routes import ModelName, Timeout, response_headers
 from levit.serving.served_model import ServedModel
 from levit.serving.service import Service
 
@@ -22,7 +24,7 @@ ServedMethod = Literal["occlusion", "cam"]
 
 ClassIndex = Annotated[int | None, Query(ge=0, description="Index of the class; default: the most probable class.")]
 ClassName = Annotated[str | None, Query(description="Name of the class, instead of its index.")]
-MethodName = Annotated[ServedMethod, Query(description="occlusion: 197 forward passes; cam: one, and few values.")]
+MethodName = Annotated[ServedMethod, Query(description="occlusion: 197 forward passes; cam: two, and few values.")]
 
 _GRID = {"type": "array", "items": {"type": "array", "items": {"type": "number"}}}
 _BODY: dict[str, Any] = {
@@ -80,16 +82,16 @@ def explanation_routes(service: Service) -> APIRouter:
         deadline = service.deadline(timeout)
         receive = request.receive
         requested = class_name if class_index is None else class_index
+        start = time.perf_counter()
         async with service.bodies.read(receive, request.headers.get("content-length"), deadline) as body:
-            start = time.perf_counter()
+            read = time.perf_counter()
+            service.metrics.observe_stage(served.name, "read", read - start)
             with service.admission.admit(min(method_entry(method).passes, service.options.capacity)):
-                explained = _Explaining(explainers[served.name], body, requested, method, deadline)
-                content = await service.run("explain", explained, deadline, receive)
-        headers = {
-            "Server-Timing": f"total;dur={1000 * (time.perf_counter() - start):.2f}",
-            "Cache-Control": "no-store",
-        }
-        return Response(content, media_type="application/json", headers=headers)
+                render = partial(
+                    _render, service, served, explainers[served.name], body, requested, method, deadline, read
+                )
+                content = await service.run("explain", render, deadline, receive)
+        return Response(content, media_type="application/json", headers=response_headers(time.perf_counter() - read))
 
     return router
 
@@ -114,18 +116,24 @@ def _explainer(served: ServedModel, service: Service) -> Explainer:
     return Explainer(opened=served.opened, max_pixels=served.max_pixels, max_batches=service.explanation_batches)
 
 
-class _Explaining:
-    """Function that explains an image and renders the content of the response; called by a thread."""
-
-    def __init__(
-        self, explainer: Explainer, body: bytes, requested: str | int | None, method: ServedMethod, deadline: Deadline
-    ) -> None:
-        self._explainer, self._body = explainer, body
-        self._requested, self._method, self._deadline = requested, method, deadline
-
-    def __call__(self) -> bytes:
-        """Content of the response, JSON; batches after the deadline or a disconnect are left out."""
-        explanation = self._explainer(
-            self._body, class_name=self._requested, method=self._method, check=self._deadline.check
-        )
-        return json.dumps(explanation.to_dict(), ensure_ascii=False).encode("utf-8", "backslashreplace")
+def _render(
+    service: Service,
+    served: ServedModel,
+    explainer: Explainer,
+    body: bytes,
+    requested: str | int | None,
+    method: ServedMethod,
+    deadline: Deadline,
+    since: float,
+) -> bytes:
+    """Explain an image; called by a thread. Batches after the deadline or a disconnect are left out."""
+    metrics, start = service.metrics, time.perf_counter()
+    metrics.observe_stage(served.name, "queue", start - since)
+    try:
+        explanation = explainer(body, class_name=requested, method=method, check=deadline.check)
+    except ImageError:
+        metrics.count_images(served.name, 0, 1)
+        raise
+    metrics.count_images(served.name, 1, 0)
+    metrics.observe_stage(served.name, "explain", time.perf_counter() - start)
+    return encode_json(explanation.to_dict())

@@ -6,8 +6,8 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from levit.serving.error_responses import error_response, request_error
-from levit.serving.errors import RequestError
+from levit.serving.errors import RequestError, error_response, request_error
+from levit.serving.lifecycle import Lifecycle
 from levit.serving.metrics import MODEL_KEY
 from levit.serving.security import SECURITY_HEADERS, check_origin
 from levit.serving.service import Service
@@ -40,7 +40,7 @@ class Gateway:
         has_body = scope["method"] != "HEAD"
         if not has_body:  # every path that GET reads
             scope = {**scope, "method": "GET"}
-        response = _Response(send, is_last=self._service.lifecycle.is_draining, has_body=has_body)
+        response = _Response(send, self._service.lifecycle, has_body=has_body)
         start = time.perf_counter()
         metrics.requests_in_progress += 1
         try:
@@ -60,9 +60,9 @@ class Gateway:
 class _Response:
     """Response of one request: its status, with further headers, and no body for HEAD."""
 
-    def __init__(self, send: Send, *, is_last: bool, has_body: bool) -> None:
+    def __init__(self, send: Send, lifecycle: Lifecycle, *, has_body: bool) -> None:
         self._send = send
-        self._is_last, self._has_body = is_last, has_body
+        self._lifecycle, self._has_body = lifecycle, has_body
         self.status: int | None = None
 
     async def send(self, message: Message) -> None:
@@ -70,7 +70,7 @@ class _Response:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = [*message.get("headers", ()), *SECURITY_HEADERS]
-            if self._is_last:
+            if self._lifecycle.is_draining:  # which may have begun after the request
                 message["headers"].append((b"connection", b"close"))
         elif not self._has_body:
             message["body"] = b""

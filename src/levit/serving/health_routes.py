@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
 from levit.serving.metrics import CONTENT_TYPE
-from levit.serving.route_documentation import errors
+from levit.serving.openapi import errors
 from levit.serving.service import Service
 
 

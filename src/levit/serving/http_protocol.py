@@ -6,14 +6,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from levit.serving.direct_predictions import DirectPrediction, find_direct
-from levit.serving.error_responses import Headers, error_response
-from levit.serving.errors import RequestError
+from levit.serving.errors import Headers, RequestError, error_response
 from levit.serving.security import SECURITY_LINES
 from levit.serving.service import Service
+from levit.serving.upgrade_offers import UpgradeOffers
 
 WRITE_TIMEOUT = 30
 """Seconds after which the connection of a client that reads nothing of its response is closed."""
@@ -21,7 +20,7 @@ WRITE_TIMEOUT = 30
 _HEAD_LIMIT = 65_536  # bytes
 
 
-class HttpProtocol(HttpToolsProtocol):
+class HttpProtocol(UpgradeOffers):
     """Connection of a client, which is closed if the client is too slow, or sends a head without an end.
 
     A client has some seconds for the head of a request, for the rest of a refused body, and to read a part of a
@@ -79,7 +78,7 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self._has_progress = False
         self._unset_keepalive_if_required()
-        self._parse(data)
+        self.parse(data)
         self._unparsed = 0 if self._has_progress else self._unparsed + len(data)
         if self._unparsed > _HEAD_LIMIT:
             self._refuse(431, f"the head of the request is larger than {_HEAD_LIMIT:,} bytes")
@@ -107,7 +106,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """End the waiting, and start the request."""
         self._has_progress = True
-        if self._is_upgrade():
+        if self.is_offer():
             return
         self._stop_receive_timer()
         self._is_complete = False
@@ -129,7 +128,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Let the request know that its body is complete, or wait for the next one after an early response."""
-        if self._is_upgrade():
+        if self.is_offer():
             return
         self._has_progress = self._is_complete = True
         if self._linger_end is not None:
@@ -162,37 +161,11 @@ class HttpProtocol(HttpToolsProtocol):
         """Respond to what is not HTTP."""
         self._refuse(400, "not a valid HTTP request")
 
-    def _parse(self, data: bytes) -> None:
-        """Parse a part of a request; one that offers another protocol goes on without the offer, as HTTP allows."""
-        rest: bytes | memoryview = data
-        try:
-            while True:
-                try:
-                    self.parser.feed_data(rest)
-                    return
-                except HttpParserUpgrade as upgrade:
-                    rest = memoryview(rest)[upgrade.args[0] :]
-                    if self._is_upgrade():
-                        self._parse_head_again()
-        except HttpParserError as error:
-            self.send_400_response(str(error))
-
-    def _is_upgrade(self) -> bool:
-        """Return whether a head offers another protocol, as Java's HttpClient does; the parser would lose its body."""
-        return bool(self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT")
-
-    def _parse_head_again(self) -> None:
-        """Parse the last head as if it had offered no other protocol."""
-        lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
-        lines += [b"%s: %s" % field for field in self.headers if field[0] != b"upgrade"]
-        self.parser = HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
-        self.parser.feed_data(b"\r\n".join([*lines, b"", b""]))
-
     def _direct_prediction(self) -> DirectPrediction | None:
         """The request as a direct prediction; None if it needs an application, or must wait for an earlier response."""
         is_waiting = self.flow.write_paused or not (self.cycle is None or self.cycle.response_complete)
-        if is_waiting or self._service.options.origins:
+        is_shared = self._service.options.origins and any(name == b"origin" for name, _ in self.headers)
+        if is_waiting or is_shared:  # with a page of another origin, which reads headers that the application adds
             return None
         request = find_direct(self.parser.get_method(), self.url, self.headers)
         if request is None:

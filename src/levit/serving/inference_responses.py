@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ from levit.exporting.model_repository import VERSION
 from levit.runtime.image_results import ImageResult
 from levit.serving.binary_tensors import DTYPES, write_elements
 from levit.serving.inference_requests import InferenceRequest, RequestedOutput
+from levit.serving.json_content import encode_json
 from levit.serving.served_model import ServedModel
 
 
@@ -47,7 +47,7 @@ def render_inference(
     response: dict[str, Any] = {"model_name": served.name, "model_version": VERSION, "outputs": outputs}
     if request.identifier is not None:
         response["id"] = request.identifier
-    header = json.dumps(response, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    header = encode_json(response)
     is_binary = any(output.is_binary for output in request.outputs)
     return InferenceResponse(b"".join([header, *binary]), len(header) if is_binary else None)
 
@@ -63,18 +63,23 @@ def _render_output(
     requested: RequestedOutput, values: NDArray[np.float32], labels: Sequence[str]
 ) -> tuple[dict[str, Any], bytes]:
     """Entry of an output in the JSON, and its binary data."""
-    data: list[float] | list[str]
+    content: list[str] | NDArray[np.float32]
     if requested.classes is None:
-        shape, datatype = list(values.shape), "FP32"
-        data, binary = values.ravel().tolist(), values.astype(DTYPES[datatype]).tobytes()
+        content, datatype, shape = values.ravel(), "FP32", list(values.shape)
     else:
         texts = [text for row in values for text in _best_classes(row, labels, requested.classes)]
-        shape, datatype = [len(values), len(texts) // max(1, len(values))], "BYTES"
-        data, binary = texts, write_elements([text.encode("utf-8", "backslashreplace") for text in texts])
+        content, datatype, shape = texts, "BYTES", [len(values), len(texts) // max(1, len(values))]
     output: dict[str, Any] = {"name": requested.name, "datatype": datatype, "shape": shape}
     if requested.is_binary:
+        binary = _binary(content)
         return output | {"parameters": {"binary_data_size": len(binary)}}, binary
-    return output | {"data": data}, b""
+    return output | {"data": content if isinstance(content, list) else content.tolist()}, b""
+
+
+def _binary(content: list[str] | NDArray[np.float32]) -> bytes:
+    if isinstance(content, list):
+        return write_elements([text.encode("utf-8", "backslashreplace") for text in content])
+    return content.astype(DTYPES["FP32"]).tobytes()
 
 
 def _best_classes(row: NDArray[np.float32], labels: Sequence[str], count: int) -> list[str]:

@@ -10,7 +10,6 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 
 from levit import __version__
-from levit.errors import EngineError
 from levit.exporting.model_repository import VERSION
 from levit.runtime.image_results import ImageResult
 from levit.serving.deadlines import Deadline
@@ -18,9 +17,9 @@ from levit.serving.errors import RequestError, as_request_error
 from levit.serving.image_work import RequestImage
 from levit.serving.inference_requests import INPUTS, OUTPUTS, InferenceRequest, parse_inference
 from levit.serving.inference_responses import InferenceResponse, render_inference
+from levit.serving.openapi import HEADER_LENGTH, INFERENCE_BODY, INFERENCE_RESPONSES, POST_ERRORS, errors
 from levit.serving.prediction_requests import check_encoding
 from levit.serving.prediction_routes import ModelName
-from levit.serving.route_documentation import HEADER_LENGTH, INFERENCE_BODY, INFERENCE_RESPONSES, POST_ERRORS, errors
 from levit.serving.served_model import ServedModel
 from levit.serving.service import Service
 
@@ -100,12 +99,13 @@ def _add_descriptions(router: APIRouter, service: Service) -> None:
 
 
 async def _infer(service: Service, request: Request, model: str, version: str) -> Response:
-    _find(service, model, version)
     served = service.accept(model, request.scope)
+    _check_version(model, version)
     headers, receive = request.headers, request.receive
     check_encoding(headers.get("content-encoding", ""))
-    deadline = service.deadline()
+    deadline, start = service.deadline(), time.perf_counter()
     async with service.bodies.read(receive, headers.get("content-length"), deadline) as body:
+        service.metrics.observe_stage(served.name, "read", time.perf_counter() - start)
         with service.admission.admit(1) as ticket:
             length = headers.get(HEADER_LENGTH)
             parse = partial(parse_inference, body, length, max_images=service.admission.capacity)
@@ -123,18 +123,22 @@ async def _infer(service: Service, request: Request, model: str, version: str) -
 async def _compute(
     service: Service, served: ServedModel, parsed: InferenceRequest, deadline: Deadline, request: Request
 ) -> InferenceResponse:
-    def render(results: list[ImageResult]) -> InferenceResponse:
-        errors = [result.error for result in results if result.error is not None]
-        service.metrics.count_images(served.name, len(results) - len(errors), len(errors))
-        if errors:
-            raise as_request_error(errors[0])
-        return render_inference(served, parsed, results)
-
+    render = partial(_render, service, served, parsed)
     if parsed.tensor.datatype == "FP32":
         values = np.asarray(parsed.tensor.values)
         return await service.run("infer", lambda: render(_run(service, served, values)), deadline, request.receive)
     images = [RequestImage(value, f"{parsed.tensor.name}[{index}]") for index, value in enumerate(parsed.tensor.values)]
     return await service.compute(served, images, render, deadline, request.receive)
+
+
+def _render(
+    service: Service, served: ServedModel, parsed: InferenceRequest, results: list[ImageResult]
+) -> InferenceResponse:
+    errors = [result.error for result in results if result.error is not None]
+    service.metrics.count_images(served.name, len(results) - len(errors), len(errors))
+    if errors:
+        raise as_request_error(errors[0])
+    return render_inference(served, parsed, results)
 
 
 def _run(service: Service, served: ServedModel, values: np.ndarray[Any, np.dtype[Any]]) -> list[ImageResult]:
@@ -144,10 +148,7 @@ def _run(service: Service, served: ServedModel, values: np.ndarray[Any, np.dtype
         shape = list(values.shape)
         raise RequestError(400, f"input 'pixel_values' has the shape {shape}, not [N, 3, {height}, {width}]")
     start = time.perf_counter()
-    try:
-        rows = served.opened.engine.run(values)
-    except EngineError as error:
-        raise RequestError(400, error.reason) from error
+    rows = served.opened.engine.run(values)
     service.metrics.observe_batch(served.name, time.perf_counter() - start, len(values))
     if not np.isfinite(rows).all():
         raise RequestError(400, "the model gives a logit that is not finite for input 'pixel_values'")
@@ -161,9 +162,13 @@ def _find(service: Service, model: str, version: str) -> ServedModel:
         RequestError: the service is not ready (503), or there is no such model (404).
     """
     service.lifecycle.check_ready()
+    _check_version(model, version)
+    return service.models.find(model)
+
+
+def _check_version(model: str, version: str) -> None:
     if version != VERSION:
         raise RequestError(404, f"model {model!r} has no version {version!r}: there is {VERSION}")
-    return service.models.find(model)
 
 
 def model_metadata(served: ServedModel) -> dict[str, Any]:

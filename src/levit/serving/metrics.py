@@ -57,8 +57,8 @@ class Metrics:
             "levit_images", "Images with a result or an error.", ["model", "result"], registry=registry
         )
         self._stage_seconds = Histogram(
-            "levit_stage_seconds", "Time of each stage: read, queue, decode; compute is per batch.", ["model", "stage"],
-            buckets=_SECONDS, registry=registry,
+            "levit_stage_seconds", "Time of each stage: read, queue, decode, explain; compute is per batch.",
+            ["model", "stage"], buckets=_SECONDS, registry=registry,
         )  # fmt: skip
         self._batch_images = Histogram(
             "levit_batch_images", "Images computed at once.", ["model"], buckets=_BATCH_SIZES, registry=registry

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import math
-import re
 from dataclasses import dataclass
 
 from levit.errors import ConfigError
 from levit.images.decoding import MAX_PIXELS
+from levit.serving.security import normalize_origin
 
 MAX_BODY = 10_000_000
 """Default limit of the body of a request, in bytes."""
-
-
-# As browsers send it: without a path, and with a host of ASCII characters.
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
-_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +61,7 @@ class ServiceOptions:
                 raise ConfigError(f"is {getattr(self, name)}", source=name, hint="give at least 1")
         if not 0 <= self.port <= 65_535:
             raise ConfigError(f"is {self.port}", source="port", hint="give a number from 0 to 65535")
-        object.__setattr__(self, "origins", tuple(map(_as_sent, self.origins)))
+        object.__setattr__(self, "origins", tuple(map(normalize_origin, self.origins)))
 
     @property
     def is_loopback(self) -> bool:
@@ -77,12 +72,3 @@ class ServiceOptions:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
-
-
-def _as_sent(text: str) -> str:
-    """An origin as browsers send it: in lower case, without a slash at the end, without the usual port."""
-    origin = text.lower().removesuffix("/")
-    if origin != "*" and not _ORIGIN.fullmatch(origin):
-        hint = "give SCHEME://HOST or SCHEME://HOST:PORT, such as https://example.org, or * for all"
-        raise ConfigError(f"is {text!r}", source="origins", hint=hint)
-    return origin.removesuffix(_DEFAULT_PORTS.get(origin.partition(":")[0], "/"))

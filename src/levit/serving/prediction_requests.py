@@ -82,7 +82,7 @@ def check_encoding(content_encoding: str) -> None:
 
 
 def parse_body(body: bytes, content_type: str, *, max_images: int, check: Callable[[], None]) -> PredictionRequest:
-    """Read the images of a body; called by a thread.
+    """Read the images of a form, or of JSON; called by a thread.
 
     Args:
         body: the body.
@@ -93,12 +93,9 @@ def parse_body(body: bytes, content_type: str, *, max_images: int, check: Callab
     Raises:
         RequestError: the body is damaged (400), has too many images (413), or no image or another field (422).
     """
-    kind = media_type(content_type)
-    if kind == FORM_TYPE:
+    if media_type(content_type) == FORM_TYPE:
         return PredictionRequest(_form_files(body, content_type, _FileCollector(max_images, check)), is_list=True)
-    if kind == JSON_TYPE:
-        return _parse_json(body, max_images)
-    return PredictionRequest([RequestImage(body)], is_list=False)
+    return _parse_json(body, max_images)
 
 
 def _parse_json(body: bytes, max_images: int) -> PredictionRequest:
@@ -206,9 +203,11 @@ class _FileCollector:
 
     def _end(self) -> None:
         _, options = parse_options_header(self._headers.get("content-disposition", ""))
-        if b"filename" in options:
-            name = options[b"filename"].decode("utf-8", "replace")
-            self.files.append(RequestImage(b"".join(self._parts), name or f"files[{len(self.files)}]"))
+        if b"filename" not in options:
+            field = options.get(b"name", b"").decode("utf-8", "replace")[:80]
+            raise RequestError(422, f"the field {field!r} of the form is no file: send options as ?top_k=3")
+        name = options[b"filename"].decode("utf-8", "replace")
+        self.files.append(RequestImage(b"".join(self._parts), name or f"files[{len(self.files)}]"))
 
     def _complete(self) -> None:
         self.is_complete = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
@@ -37,7 +38,9 @@ SECURITY_HEADERS: list[tuple[bytes, bytes]] = [
 SECURITY_LINES = b"".join(name + b": " + value + b"\r\n" for name, value in SECURITY_HEADERS)
 """The same as they are sent."""
 
-_DEFAULT_PORTS = {b"http": b":80", b"https": b":443"}
+# As browsers send it: without a path, and with a host of ASCII characters.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 _OPEN_PATHS = ("/v2/health/",)
 _PROTECTED_PATHS = ("/predictions/", "/explanations/", "/models", "/metrics", "/v2")
@@ -87,6 +90,23 @@ def is_protected(path: str) -> bool:
     return path.startswith(_PROTECTED_PATHS) and not path.startswith(_OPEN_PATHS)
 
 
+def normalize_origin(text: str) -> str:
+    """An origin as browsers send it: in lower case, without a slash at the end, without the usual port.
+
+    Raises:
+        ConfigError: it is neither an origin nor "*".
+
+    Examples:
+        >>> normalize_origin("https://Example.org:443/")
+        'https://example.org'
+    """
+    origin = text.lower().removesuffix("/")
+    if origin != "*" and not _ORIGIN.fullmatch(origin):
+        hint = "give SCHEME://HOST or SCHEME://HOST:PORT, such as https://example.org, or * for all"
+        raise ConfigError(f"is {text!r}", source="origins", hint=hint)
+    return origin.removesuffix(_DEFAULT_PORTS.get(origin.partition(":")[0], "/"))
+
+
 def check_origin(headers: Iterable[tuple[bytes, bytes]], allowed: Collection[str]) -> None:
     """Raise an error if a page of another origin sends a request from a browser, and may not.
 
@@ -133,6 +153,7 @@ def read_api_keys(file: str | None, environment: Mapping[str, str] = os.environ)
         ConfigError: the file cannot be read or has no key, or a key is shorter than 8 characters.
     """
     keys = [environment[KEY_VARIABLE].strip()] if environment.get(KEY_VARIABLE) else []
+    _check_lengths(keys, KEY_VARIABLE)
     if file is not None:
         try:
             lines = [line.strip() for line in Path(file).read_text(encoding="utf-8-sig").splitlines()]
@@ -142,20 +163,24 @@ def read_api_keys(file: str | None, environment: Mapping[str, str] = os.environ)
         found = [line for line in lines if line and not line.startswith("#")]
         if not found:
             raise ConfigError("has no API key", source=file, hint="write one key on each line")
+        _check_lengths(found, file)
         keys += found
+    return tuple(keys)
+
+
+def _check_lengths(keys: Iterable[str], source: str) -> None:
     if any(len(key) < _MIN_KEY_LENGTH for key in keys):
         raise ConfigError(
             f"an API key has fewer than {_MIN_KEY_LENGTH} characters",
-            source=file or KEY_VARIABLE,
+            source=source,
             hint='make one with python -c "import secrets; print(secrets.token_urlsafe())"',
         )
-    return tuple(keys)
 
 
 def _is_address(origin: bytes, host: bytes) -> bool:
     """Return whether an origin is that of the address to which a request was sent, by its header Host."""
-    scheme, _, address = origin.lower().partition(b"://")
-    return host.lower() in (address, address + _DEFAULT_PORTS.get(scheme, b""))
+    scheme, _, address = origin.decode("latin-1").lower().partition("://")
+    return host.decode("latin-1").lower() in (address, address + _DEFAULT_PORTS.get(scheme, ""))
 
 
 def _given_key(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:

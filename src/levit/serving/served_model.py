@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from levit.checkpoints.weight_names import is_weight_file
 from levit.errors import ConfigError
 from levit.exporting.model_repository import NAME_PATTERN
 from levit.runtime.image_results import DEFAULT_BATCH_SIZE, ImageComputation, ImageResult
+from levit.runtime.model_resolution import is_artifact
 from levit.runtime.opened_model import ModelOptions, OpenedModel
 from levit.serving.errors import RequestError
 from levit.spec.artifact import Artifact
@@ -59,7 +61,8 @@ def parse_model(text: str) -> tuple[str, str]:
     path = Path(text)
     if path.name in ("", ".."):
         path = path.resolve()
-    stem = path.stem if path.suffix.lower() in (".onnx", ".safetensors", ".pth", ".pt", ".bin", ".ckpt") else path.name
+    is_file = is_artifact(path) or is_weight_file(path.name.lower())  # other dots are part of a name
+    stem = path.stem.removesuffix(".pth") if is_file else path.name  # of .pth.tar
     return re.sub(r"[^A-Za-z0-9._-]", "-", stem).lstrip("._-"), text
 
 

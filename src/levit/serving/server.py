@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import math
 import signal
@@ -72,7 +73,9 @@ def _listen(options: ServiceOptions) -> socket.socket:
         return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        name = "host" if isinstance(error, socket.gaierror | UnicodeError) else "port"
+        reason = reason.partition(" (while attempting")[0]  # `create_server` appends the address
+        is_host = isinstance(error, socket.gaierror | UnicodeError) or error.errno == errno.EADDRNOTAVAIL
+        name = "host" if is_host else "port"
         reason = f"cannot listen on {options.host}:{options.port} ({reason})"
         raise ConfigError(reason, hint=f"give another `{name}`") from error
 

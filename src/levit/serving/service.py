@@ -99,7 +99,7 @@ class Service:
         sys.setswitchinterval(_SWITCH_INTERVAL)
         self.lifecycle.finish_loading()
 
-    def accept(self, model: str, scope: MutableMapping[str, Any] | None = None) -> ServedModel:
+    def accept(self, model: str, scope: MutableMapping[str, Any]) -> ServedModel:
         """Find the model of a request, and check that the request would be accepted now.
 
         Args:
@@ -111,8 +111,7 @@ class Service:
         """
         self.lifecycle.check_ready()
         served = self.models.find(model)
-        if scope is not None:
-            scope[MODEL_KEY] = served.name
+        scope[MODEL_KEY] = served.name
         self.admission.check()
         return served
 

@@ -55,7 +55,6 @@ export function tile(entry, onSelect) {
   button.append(picture, caption);
   item.append(button);
   entry.button = button;
-  drawThumbnail(picture, entry.file);
   updateTile(entry);
   return item;
 }
@@ -69,7 +68,7 @@ export function updateTile(entry) {
   entry.button.querySelector(".caption").replaceChildren(bold, small);
   entry.button.classList.toggle("failed", entry.error !== null);
   entry.button.classList.toggle("waiting", entry.error === null && entry.best === null);
-  entry.button.setAttribute("aria-label", `${title}, ${note}, ${entry.name}`);
+  entry.button.setAttribute("aria-label", [...new Set([title, note, entry.name])].join(", "));
 }
 
 function summary(entry) {
@@ -78,7 +77,9 @@ function summary(entry) {
   return [entry.best.name, percent(entry.best.score)];
 }
 
-async function drawThumbnail(canvas, file) {
+/** Draws the image of an entry in its tile; the pixels of a photo are 50 MB, so the caller limits how many at once. */
+export async function drawThumbnail({ button, file }) {
+  const canvas = button.querySelector(".thumb");
   [canvas.width, canvas.height] = [THUMBNAIL, (THUMBNAIL * 3) / 4];
   try {
     const image = await createImageBitmap(file);

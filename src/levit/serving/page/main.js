@@ -1,16 +1,17 @@
 // The page: images in, labels and heat maps out. All state is in this module and ends with the page.
 
-import { Entry, percent, tile, updateTile } from "./entries.js";
+import { drawThumbnail, Entry, percent, tile, updateTile } from "./entries.js";
 import { watchIntake } from "./intake.js";
 import { fade, place, showEntry, showHeat, showNote } from "./result.js";
 import { explain, KeyError, listModels, onKeyNeeded, predict } from "./service.js";
 
-const PARALLEL = 4; // requests
+const PARALLEL = 4; // images at once, each with a request and, for its thumbnail, its decoded pixels
 
 const element = (id) => document.getElementById(id);
 const entries = [];
 const waiting = [];
 let [models, selected, running] = [[], null, 0];
+let batch = []; // entries that were added since all others were finished
 let awaited = null; // the heat map that is awaited: {entry, index, controller}
 
 const modelOf = (name) => models.find((model) => model.name === name);
@@ -25,11 +26,10 @@ function add(files) {
   document.body.classList.add("has-images");
   element("history").hidden = false;
   const added = files.map((file) => new Entry(file, element("model").value || "default"));
-  for (const entry of added) {
-    entries.unshift(entry);
-    element("entries").prepend(tile(entry, select));
-  }
+  entries.unshift(...added);
+  element("entries").prepend(...added.map((entry) => tile(entry, choose)));
   waiting.push(...added);
+  batch.push(...added);
   select(added[0]);
   say(files.length === 1 ? `Classifying ${added[0].name}.` : `Classifying ${files.length} images.`);
   work();
@@ -43,9 +43,21 @@ function work() {
       work();
     });
   }
+  if (running === 0) finish();
 }
 
-async function classify(entry) {
+/** Reports the end of several images. */
+function finish() {
+  const classified = batch.filter((entry) => !entry.error).length;
+  if (batch.length > 1) say(`${classified} of ${batch.length} images are classified. ${stateOf(selected)}`);
+  batch = [];
+}
+
+function classify(entry) {
+  return Promise.all([drawThumbnail(entry), requestLabels(entry)]);
+}
+
+async function requestLabels(entry) {
   try {
     const { prediction, milliseconds } = await predict(entry.model, entry.file, entry.controller.signal);
     prediction.file = entry.name; // the request contains the image only
@@ -69,7 +81,18 @@ function show(entry) {
   updateTile(entry);
   if (entry !== selected) return;
   showEntry(entry, modelOf(entry.model), heatOf);
-  say(entry.error ?? `${entry.name}: ${entry.best.name}, ${percent(entry.best.score)}.`);
+  say(stateOf(entry));
+}
+
+function stateOf({ name, error, best }) {
+  return `${name}: ${error ?? (best ? `${best.name}, ${percent(best.score)}.` : "not yet classified.")}`;
+}
+
+/** Selects an image in the list, which is below the image that it shows. */
+function choose(entry) {
+  select(entry);
+  element("viewer").scrollIntoView({ block: "nearest" });
+  say(stateOf(entry));
 }
 
 function select(entry) {
@@ -157,7 +180,7 @@ function copyBySelection(text) {
 }
 
 function clear() {
-  waiting.length = 0;
+  waiting.length = batch.length = 0;
   entries.splice(0).forEach((entry) => entry.release());
   selected = null;
   hideHeat();

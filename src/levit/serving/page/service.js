@@ -1,4 +1,5 @@
 // Requests to the service. Every failure is a ServiceError whose message is a sentence.
+// Addresses are relative, so that a proxy may serve the page below a path of its own.
 
 const RETRIES = 6;
 
@@ -21,13 +22,13 @@ export function onKeyNeeded(ask) {
  * While they are loading, the service is asked again and again, and `onLoading` is called each time.
  */
 export async function listModels(onLoading) {
-  const response = await request("/models", {}, onLoading);
+  const response = await request("models", {}, onLoading);
   return (await response.json()).models;
 }
 
 /** Labels of one image: {prediction, milliseconds}, with the time that the service took, or null; `signal` aborts. */
 export async function predict(model, file, signal) {
-  const address = `/predictions/${encodeURIComponent(model)}?top_k=5`;
+  const address = `predictions/${encodeURIComponent(model)}?top_k=5`;
   const response = await request(address, { method: "POST", body: file, headers: imageType(file), signal });
   const time = /dur=([\d.]+)/.exec(response.headers.get("Server-Timing") ?? "");
   return { prediction: await response.json(), milliseconds: time ? Number(time[1]) : null };
@@ -35,7 +36,7 @@ export async function predict(model, file, signal) {
 
 /** Map of one class, by its index, over one image: see /docs; `signal` aborts. */
 export async function explain(model, file, index, signal) {
-  const address = `/explanations/${encodeURIComponent(model)}?class_index=${index}`;
+  const address = `explanations/${encodeURIComponent(model)}?class_index=${index}`;
   const response = await request(address, { method: "POST", body: file, headers: imageType(file), signal });
   return response.json();
 }
