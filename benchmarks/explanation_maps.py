@@ -82,7 +82,8 @@ class Maps:
 
             self._torch = AttentionNetwork(self._checkpoint)
         is_gradient = method == "gradient-attention"
-        return self._torch.gradient_attention(pixels, index) if is_gradient else self._torch.rollout(pixels)
+        attention = self._torch.run(pixels)
+        return attention.times_gradient(index) if is_gradient else attention.rollout()
 
     def compute_classes(self, method: str, pixels: Pixels, indices: Sequence[int]) -> list[Array]:
         """Maps of several classes by one of the methods without torch, from the same passes of the network."""

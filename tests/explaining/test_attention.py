@@ -51,7 +51,7 @@ def test_rollout_of_uniform_attention_is_uniform():
 
 
 def test_rollout_is_a_distribution_over_the_first_tokens(network):
-    values = network.rollout(PIXELS)
+    values = network.run(PIXELS).rollout()
     assert (values.shape, values.dtype) == (SMALL.stage_grids[0], np.float32)
     assert values.min() >= 0
     assert values.sum() == pytest.approx(1, abs=1e-5)
@@ -61,26 +61,30 @@ def test_gradient_attention_differs_between_classes():
     architecture = replace(SMALL, image_size=128)  # 8 x 8, 4 x 4 and 2 x 2 tokens
     network = AttentionNetwork(random_checkpoint(architecture))
     pixels = np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8)
-    maps = [network.gradient_attention(pixels, index) for index in range(architecture.num_labels)]
+    maps = [network.run(pixels).times_gradient(index) for index in range(architecture.num_labels)]
     assert all(values.shape == (8, 8) and values.min() >= 0 for values in maps)
     shares = [values / values.sum() for values in maps if values.sum()]
     assert len(shares) >= 2
     assert np.abs(shares[0] - shares[1]).max() > 1e-3
 
 
+def maps_of(network: AttentionNetwork) -> list[np.ndarray]:
+    attention = network.run(PIXELS)
+    return [attention.rollout(), attention.times_gradient(1), attention.logits]
+
+
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_maps_do_not_depend_on_whether_the_caller_records_gradients(network, mode):
     with mode():
         own = AttentionNetwork(CHECKPOINT)
-        maps = [own.gradient_attention(PIXELS, 1), own.rollout(PIXELS), own.logits(PIXELS)]
-    expected = [network.gradient_attention(PIXELS, 1), network.rollout(PIXELS), network.logits(PIXELS)]
-    for ours, theirs in zip(maps, expected, strict=True):
+        maps = maps_of(own)
+    for ours, theirs in zip(maps, maps_of(network), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
 def test_logits_are_those_of_the_checkpoint(network):
     expected = levit.load_checkpoint(CHECKPOINT)(torch.from_numpy(normalize(PIXELS[None], CHECKPOINT.preprocessing)))
-    assert np.allclose(network.logits(PIXELS), expected.logits[0].detach().numpy(), atol=1e-6)
+    assert np.allclose(network.run(PIXELS).logits, expected.logits[0].detach().numpy(), atol=1e-6)
 
 
 def test_the_embedded_model_has_the_image_size_of_its_exported_file():
@@ -98,9 +102,13 @@ def test_an_exported_file_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("method", ["gradient-attention", "rollout"])
-def test_a_checkpoint_is_explained_by_its_attention(tmp_path, method):
+def test_a_checkpoint_is_explained_by_its_attention_of_one_pass(tmp_path, method):
     folder = write_checkpoint(tmp_path / "fruit")
-    explanation = levit.explain(CAT, model=folder, class_name="fig", method=method)
+    with levit.Explainer(folder) as explain:
+        passes = []
+        explain._attention_network._network.register_forward_pre_hook(lambda *_: passes.append(1))
+        explanation = explain(CAT, class_name="fig", method=method)
+    assert passes == [1]
     assert explanation.label.name == "fig"
     assert explanation.is_class_specific == (method == "gradient-attention")
     assert explanation.heat.shape == (300, 451)

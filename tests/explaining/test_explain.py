@@ -12,6 +12,7 @@ import levit
 from levit.errors import ConfigError, EngineError, ImageError
 from levit.explaining.methods import METHODS
 from levit.images import transform
+from levit.spec.artifact import Rejection
 from levit.spec.preprocessing import Preprocessing
 from tests.runtime.fake_engine import FakeEngine
 from tests.runtime.small_model import color_artifact
@@ -104,6 +105,21 @@ def test_the_best_class_and_its_score_are_those_of_the_classifier():
     with levit.Classifier(color_engine()) as classify:
         (best,) = classify(red_corner()).top(1)
     assert levit.explain(red_corner(), model=color_engine()).label == best
+
+
+def test_the_best_class_of_a_rejected_image_is_unknown_but_no_class_that_was_asked_for():
+    rejection = Rejection(
+        temperature=1.0, threshold=0.9999, coverage=0.5, precision=0.9, data="colors", sha256="0" * 64, images=10,
+        is_in_sample=True,
+    )  # fmt: skip
+    artifact = replace(color_artifact(NAMES, 32), rejection=rejection)
+    engine = FakeEngine(artifact, lambda batch: batch.mean((2, 3)))
+    best = levit.explain(red_corner(), model=engine)
+    assert best.to_dict()["is_unknown"]
+    assert best.title.startswith("unknown (red?) ")
+    asked = levit.explain(red_corner(), model=engine, class_name="green")
+    assert not asked.is_unknown
+    assert asked.title.startswith("green ")
 
 
 def test_values_are_a_dictionary_for_json():

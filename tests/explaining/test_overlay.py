@@ -17,6 +17,7 @@ def explanation(name: str = "tabby", *, method: str = "occlusion", values=((0, 0
         source="gray.png",
         method=method,
         label=Label(name, 1, 0.5),
+        is_unknown=False,
         is_class_specific=method != "rollout",
         values=np.float32(values),
         view=View(0, 50, 100, 100),

@@ -41,49 +41,63 @@ class AttentionNetwork:
         self._preprocessing = checkpoint.preprocessing
         self._architecture = checkpoint.architecture
 
-    def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Logits of an image: uint8 [height, width, 3] -> float32 [classes]."""
-        logits, _ = self._run(pixels)
-        return logits.detach().numpy()
-
-    def gradient_attention(self, pixels: NDArray[np.uint8], index: int) -> NDArray[np.float32]:
-        """Relevance of the first tokens for a class, from attention times its gradient, positive values only.
+    def run(self, pixels: NDArray[np.uint8]) -> Attention:
+        """Attention of one image, from a single forward pass.
 
         Args:
             pixels: network input, uint8 [height, width, 3].
+        """
+        with torch.inference_mode(False), torch.enable_grad():  # whatever the caller has chosen
+            # The input requires a gradient, so that all attention probabilities are part of the graph.
+            values = torch.from_numpy(normalize(pixels[None], self._preprocessing)).requires_grad_()
+            output = self._network(values, output_attentions=True)
+            return Attention(output.logits[0], output.attentions, self._architecture)
+
+
+class Attention:
+    """Attention of every block for one image.
+
+    Args:
+        logits: [classes], with their graph.
+        attentions: attention probabilities of each block, [1, heads, queries, keys], of the same graph.
+        architecture: of the network.
+
+    Attributes:
+        logits: float32 [classes].
+    """
+
+    def __init__(self, logits: Tensor, attentions: Sequence[Tensor], architecture: Architecture) -> None:
+        self.logits: NDArray[np.float32] = logits.detach().numpy()
+        self._logits, self._attentions, self._architecture = logits, attentions, architecture
+
+    def times_gradient(self, index: int) -> NDArray[np.float32]:
+        """Relevance of the first tokens for a class, from attention times its gradient, positive values only.
+
+        A second call raises an error of torch, because the first one frees the graph.
+
+        Args:
             index: index of the class.
 
         Returns:
             float32 [rows, columns] of the tokens after the stem, at least 0.
         """
-        with torch.inference_mode(False), torch.enable_grad():  # whatever the caller has chosen
-            logits, attentions = self._run(pixels)
-            gradients = torch.autograd.grad(logits[index], attentions)
+        with torch.inference_mode(False), torch.enable_grad():
+            gradients = torch.autograd.grad(self._logits[index], self._attentions)
         products = [
-            (gradient * attention).clamp(min=0) for gradient, attention in zip(gradients, attentions, strict=True)
+            (gradient * attention).clamp(min=0) for gradient, attention in zip(gradients, self._attentions, strict=True)
         ]
         return self._relevance([product[0].mean(0) for product in products])
 
-    def rollout(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def rollout(self) -> NDArray[np.float32]:
         """Share of the first tokens in the attention of the last ones, the same for every class.
 
         Within a stage, attention and residual connection have equal weights, so that each step keeps the sum 1.
 
-        Args:
-            pixels: network input, uint8 [height, width, 3].
-
         Returns:
             float32 [rows, columns] of the tokens after the stem; at least 0, with the sum 1.
         """
-        _, attentions = self._run(pixels)
-        relevance = self._relevance([attention[0].mean(0) for attention in attentions])
+        relevance = self._relevance([attention[0].mean(0) for attention in self._attentions])
         return np.asarray(relevance / relevance.sum(), np.float32)
-
-    def _run(self, pixels: NDArray[np.uint8]) -> tuple[Tensor, Sequence[Tensor]]:
-        # The input requires a gradient, so that all attention probabilities are part of the graph.
-        values = torch.from_numpy(normalize(pixels[None], self._preprocessing)).requires_grad_()
-        output = self._network(values, output_attentions=True)
-        return output.logits[0], output.attentions
 
     def _relevance(self, attentions: Sequence[Tensor]) -> NDArray[np.float32]:
         relevance = propagate([attention.detach() for attention in attentions], self._architecture).mean(0)

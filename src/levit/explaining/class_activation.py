@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levit.deployment.node_names import HEAD, MATMUL, POOL
-from levit.errors import EngineError
 from levit.runtime.engine import ImageEngine
 from levit.runtime.opened_model import ModelOptions
-from levit.runtime.rewritten_graph import OUTPUT_KEY, open_rewritten
+from levit.runtime.rewritten_graph import OUTPUT_KEY, MissingOutputError, open_rewritten
 from levit.spec.architecture import Architecture
 from levit.spec.artifact import Artifact
 
@@ -28,7 +27,7 @@ def open_token_network(options: ModelOptions, artifact: Artifact) -> ImageEngine
         An engine whose output is float32 [B, tokens * classes].
 
     Raises:
-        EngineError: the model is an opened engine, or its file is not one that levit exported.
+        MissingOutputError: the model is an opened engine, or its file is not one that levit exported.
     """
     hint = "give the file, or use `method` occlusion"
     return open_rewritten(options, artifact, with_token_logits, output="class activation maps", hint=hint).image_engine
@@ -61,7 +60,7 @@ def with_token_logits(model: Path | bytes) -> bytes:
         Content of an ONNX file with the output `token_logits`, float32 [N, tokens * classes].
 
     Raises:
-        EngineError: the network does not end in the mean of tokens and a head, so levit did not export it.
+        MissingOutputError: the network does not end in the mean of tokens and a head, so levit did not export it.
     """
     import onnx
 
@@ -72,7 +71,7 @@ def with_token_logits(model: Path | bytes) -> bytes:
     nodes = {node.name: node for node in graph.node}
     if not {POOL, HEAD, HEAD + MATMUL} <= set(nodes):
         source = model if isinstance(model, Path) else None
-        raise EngineError("the file has no last tokens: it was not exported by levit", source=source)
+        raise MissingOutputError("the file has no last tokens: it was not exported by levit", source=source)
     artifact = Artifact.from_metadata({item.key: item.value for item in network.metadata_props})
     values = prod(artifact.architecture.stage_grids[-1]) * artifact.architecture.num_labels
     pool, product = nodes[POOL], nodes[HEAD + MATMUL]

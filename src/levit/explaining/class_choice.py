@@ -8,39 +8,25 @@ from difflib import get_close_matches
 from operator import index as as_index
 from typing import SupportsIndex
 
-import numpy as np
-from numpy.typing import NDArray
-
 from levit.data.class_matching import normalize_class_name
 from levit.errors import ConfigError
 
 _INDEX = re.compile(r"\s*\d{1,9}\s*")
 
 
-def choose_class(requested: str | int | None, labels: Sequence[str], logits: NDArray[np.float32]) -> int:
+def find_class(requested: str | int, labels: Sequence[str]) -> int:
     """Index of the class to explain.
 
     Args:
-        requested: name of a class, in any spelling that `levit evaluate` accepts; its index, also as a string; or None
-            for the class with the largest logit.
+        requested: name of a class, in any spelling that `levit evaluate` accepts; or its index, also as a string.
         labels: names of the classes.
-        logits: float32 [classes].
 
     Raises:
         ConfigError: no class has this name or index, or several classes have the name.
 
     Examples:
-        >>> choose_class("Golden_Retriever", ("tabby", "golden retriever"), np.float32([1, 0]))
+        >>> find_class("Golden_Retriever", ("tabby", "golden retriever"))
         1
-    """
-    return int(np.argmax(logits)) if requested is None else find_class(requested, labels)
-
-
-def find_class(requested: str | int, labels: Sequence[str]) -> int:
-    """Index of the class of a name, or of an index.
-
-    Raises:
-        ConfigError: as for `choose_class`.
     """
     if not isinstance(requested, str):
         requested = _as_integer(requested)

@@ -16,7 +16,7 @@ from levit.checkpoints.checkpoint import Checkpoint
 from levit.errors import ConfigError, ImageError
 from levit.explaining.attention_opening import open_attention_network
 from levit.explaining.class_activation import open_token_network, token_logits
-from levit.explaining.class_choice import choose_class, find_class
+from levit.explaining.class_choice import find_class
 from levit.explaining.explanation import Explanation
 from levit.explaining.masks import occlusion_masks, random_masks
 from levit.explaining.methods import DEFAULT_MASKS, method_entry
@@ -113,17 +113,15 @@ class Explainer:
             EngineError: the model cannot be opened, or the method needs another form of it.
         """
         entry = method_entry(method)
-        if masks < 1:
-            raise ConfigError(f"is {masks}", source="masks", hint="give at least 1")
-        if seed < 0:
-            raise ConfigError(f"is {seed}", source="seed", hint="give at least 0")
+        for option, value, smallest in (("masks", masks, 1), ("seed", seed, 0)):
+            if value < smallest:
+                raise ConfigError(f"is {value}", source=option, hint=f"give at least {smallest}")
         name, image = describe_source(image), snapshot_source(image, max_pixels=self._max_pixels)
         artifact = self._attention_network.artifact if entry.needs_torch else self._opened.artifact
-        if class_name is not None:
-            find_class(class_name, artifact.labels)  # before anything is computed
+        requested = None if class_name is None else find_class(class_name, artifact.labels)
         seen, size = read_network_input(image, artifact.preprocessing, max_pixels=self._max_pixels, exact=self._exact)
         pixels = np.asarray(seen)
-        choose = partial(_choose, class_name, artifact.labels, name)
+        choose = partial(_choose, requested, name)
         if method == "cam":
             logits, index, values = self._class_activation(pixels, choose)
         elif entry.needs_torch:
@@ -131,10 +129,12 @@ class Explainer:
         else:
             drawn = occlusion_masks() if method == "occlusion" else random_masks(masks, seed)
             logits, index, values = self._perturbation(pixels, choose, drawn, check, is_random=method == "rise")
+        prediction = _predict(logits, artifact, name)
         return Explanation(
             source=name,
             method=method,
-            label=_label(logits, index, artifact, name),
+            label=Label(artifact.labels[index], index, float(prediction.scores[index])),
+            is_unknown=prediction.is_unknown and prediction.top(1)[0].index == index,
             is_class_specific=entry.is_class_specific,
             values=values,
             view=View.of_image(size, artifact.preprocessing),
@@ -192,17 +192,16 @@ class Explainer:
         return logits[0], index, (rise_map if is_random else occlusion_map)(scores, masks)
 
     def _class_activation(self, pixels: Pixels, choose: Choose) -> Result:
-        tokens = token_logits(self._token_network, pixels, self._opened.artifact.architecture)
-        logits = tokens.mean((0, 1))
+        (logits,) = self._opened.image_engine.run_images(pixels[None])  # those of `levit.Classifier`
         index = choose(logits)
+        tokens = token_logits(self._token_network, pixels, self._opened.artifact.architecture)
         return logits, index, tokens[..., index]
 
     def _attention(self, pixels: Pixels, choose: Choose, *, is_class_specific: bool) -> Result:
-        network = self._attention_network
-        logits = network.logits(pixels)
-        index = choose(logits)
-        values = network.gradient_attention(pixels, index) if is_class_specific else network.rollout(pixels)
-        return logits, index, values
+        attention = self._attention_network.run(pixels)
+        index = choose(attention.logits)
+        values = attention.times_gradient(index) if is_class_specific else attention.rollout()
+        return attention.logits, index, values
 
 
 def explain(
@@ -223,7 +222,7 @@ def explain(
 
     - "occlusion": decrease of the log-odds of the class where a window is blurred, at 14 x 14 positions.
     - "rise": log-odds of the class where random parts are blurred, averaged over the masks that keep a part.
-    - "cam": logit of the class of each of the last tokens, whose mean is the logit of the image; a single pass.
+    - "cam": logit of the class of each of the last tokens, whose mean is the logit of the image; two passes.
     - "gradient-attention": attention times its gradient, through all stages; from a checkpoint.
     - "rollout": attention through all stages, the same for every class; from a checkpoint.
 
@@ -255,19 +254,19 @@ def explain(
         return explainer(image, class_name=class_name, method=method, masks=masks, seed=seed)
 
 
-def _choose(requested: str | int | None, labels: tuple[str, ...], name: str, logits: Logits) -> int:
+def _choose(requested: int | None, name: str, logits: Logits) -> int:
     if not np.isfinite(logits).all():
         raise ImageError("the model gives a logit that is not finite", source=name)
-    return choose_class(requested, labels, logits)
+    return int(np.argmax(logits)) if requested is None else requested
 
 
-def _label(logits: Logits, index: int, artifact: Artifact, name: str) -> Label:
+def _predict(logits: Logits, artifact: Artifact, name: str) -> Prediction:
     rejection = artifact.rejection
-    prediction = Prediction(
+    return Prediction(
         name,
         logits,
         artifact.labels,
         temperature=rejection.temperature if rejection else 1.0,
+        threshold=rejection.threshold if rejection else 0.0,
         is_multi_label=artifact.is_multi_label,
     )
-    return Label(artifact.labels[index], index, float(prediction.scores[index]))

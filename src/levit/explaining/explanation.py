@@ -18,7 +18,7 @@ from levit.errors import ConfigError
 from levit.explaining.view import View
 from levit.files import replacing
 from levit.images.decoding import MAX_PIXELS, ImageSource, read_reduced_image
-from levit.runtime.prediction import Label
+from levit.runtime.prediction import UNKNOWN, Label
 from levit.spec.architecture import Grid
 
 
@@ -32,6 +32,7 @@ class Explanation:
         source: path of the image, or a description of an image in memory.
         method: name of the method, as in `levit.explain`.
         label: the class that is explained, with its score for the whole image.
+        is_unknown: True for the most probable class of an image that the model rejects, because its score is too low.
         is_class_specific: False for rollout, whose map is the same for every class.
         values: float32 [rows, columns], in the resolution of the method, over the part of the image that the network
             sees. Units: a decrease of the log-odds of the class, at temperature 2, for "occlusion" (a difference to the
@@ -44,6 +45,7 @@ class Explanation:
     source: str
     method: str
     label: Label
+    is_unknown: bool
     is_class_specific: bool
     values: NDArray[np.float32]
     view: View
@@ -67,10 +69,16 @@ class Explanation:
         largest = above.max()
         return np.asarray(above / largest if largest > 0 else above, np.float32)
 
+    @property
+    def title(self) -> str:
+        """The class with its score in percent; of a rejected image with the label "unknown" before it."""
+        name = f"{UNKNOWN} ({self.label.name}?)" if self.is_unknown else self.label.name
+        return f"{name} {100 * self.label.score:.1f} %"
+
     def describe(self) -> str:
-        """The class with its score and the method, as text on one line."""
+        """The title and the method, as text on one line."""
         note = "" if self.is_class_specific else ", the same for every class"
-        return f"{self.label.name} {100 * self.label.score:.1f} % ({self.method}{note})"
+        return f"{self.title} ({self.method}{note})"
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """The map in pixels of the image, for numpy."""
@@ -115,14 +123,15 @@ class Explanation:
         """The explanation as values that JSON can store; the same that `levit explain --json` prints.
 
         Returns:
-            `{"file": …, "method": …, "label": {"name": …, "index": …, "score": …}, "is_class_specific": …,
-            "width": …, "height": …, "view": {"top": …, "left": …, "height": …, "width": …}, "values": [[…]],
-            "relative": [[…]]}`; rows of `values` from top to bottom, six significant digits.
+            `{"file": …, "method": …, "label": {"name": …, "index": …, "score": …}, "is_unknown": …,
+            "is_class_specific": …, "width": …, "height": …, "view": {"top": …, "left": …, "height": …, "width": …},
+            "values": [[…]], "relative": [[…]]}`; rows of `values` from top to bottom, six significant digits.
         """
         return {
             "file": self.source,
             "method": self.method,
             "label": asdict(self.label),
+            "is_unknown": self.is_unknown,
             "is_class_specific": self.is_class_specific,
             "width": self.size[1],
             "height": self.size[0],

@@ -19,28 +19,19 @@ class MethodEntry(NamedTuple):
         passes: forward passes of the network for one image, where a backward pass counts as two.
         needs_torch: True for a method that uses the network in torch, from a checkpoint.
         is_class_specific: False for a method whose map is the same for every class.
-        unit: what a value of the map is.
     """
 
     passes: int
     needs_torch: bool
     is_class_specific: bool
-    unit: str
 
 
 METHODS: dict[ExplanationMethod, MethodEntry] = {
-    "occlusion": MethodEntry(
-        (CELLS - WINDOW + 1) ** 2 + 1,
-        False,
-        True,
-        "decrease of the log-odds (temperature 2) of the class where a part is blurred",
-    ),
-    "rise": MethodEntry(
-        DEFAULT_MASKS + 1, False, True, "log-odds (temperature 2) of the class with a part, minus the mean"
-    ),
-    "cam": MethodEntry(1, False, True, "logit of the class of each last token"),
-    "gradient-attention": MethodEntry(3, True, True, "attention times its gradient, through all stages"),
-    "rollout": MethodEntry(1, True, False, "share of the attention through all stages"),
+    "occlusion": MethodEntry((CELLS - WINDOW + 1) ** 2 + 1, False, True),
+    "rise": MethodEntry(DEFAULT_MASKS + 1, False, True),
+    "cam": MethodEntry(2, False, True),
+    "gradient-attention": MethodEntry(3, True, True),
+    "rollout": MethodEntry(1, True, False),
 }
 
 

@@ -84,7 +84,7 @@ def _with_caption(image: Image.Image, explanation: Explanation) -> Image.Image:
     """Add a strip below an image: label and score, and the method."""
     size = max(11, min(image.width // 22, 40))
     margin = size // 2
-    title = f"{printable(explanation.label.name)}  {100 * explanation.label.score:.1f} %"
+    title = printable(explanation.title)
     note = explanation.method if explanation.is_class_specific else f"{explanation.method}, the same for every class"
     canvas = Image.new("RGB", (image.width, image.height + 3 * size + margin), _PAPER)
     canvas.paste(image)
