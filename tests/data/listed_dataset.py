@@ -21,7 +21,6 @@ class ListedDataset:
     name: str = "listed"
     is_multi_label: bool = False
     is_any_label_correct: bool = False
-    is_grouped: bool = False
 
     def __len__(self) -> int:
         return len(self.items)

@@ -1,4 +1,4 @@
-"""CIFAR-10 in both versions of its authors; damaged files and pickles that contain code are refused."""
+"""CIFAR-10 and CIFAR-100 in both versions of their authors; damaged files and pickles that contain code are refused."""
 
 import pickle
 
@@ -6,7 +6,7 @@ import pytest
 
 from levit.data.open_data import open_data
 from levit.errors import DataError
-from tests.data.datasets_on_disk import write_cifar
+from tests.data.datasets_on_disk import write_cifar, write_cifar_100
 
 
 @pytest.mark.parametrize("binary", [False, True])
@@ -22,12 +22,26 @@ def test_both_versions_give_images_and_labels(tmp_path, binary):
 
 
 @pytest.mark.parametrize("binary", [False, True])
+def test_the_classes_of_cifar_100_are_the_fine_ones(tmp_path, binary):
+    data = open_data(write_cifar_100(tmp_path / "cifar", binary=binary))
+    assert (data.name, data.classes) == ("cifar test", ("apple", "bear", "bee"))
+    items = list(data)
+    assert [item.labels for item in items] == [(2,), (0,)]
+    assert [item.image[0, 0].tolist() for item in items] == [[1, 1, 1], [2, 2, 2]]
+
+
+@pytest.mark.parametrize("split", ["train", "TRAIN", "training"])
+def test_a_split_is_found_by_any_of_its_names(tmp_path, split):
+    assert open_data(write_cifar_100(tmp_path / "cifar", binary=True), split=split).name == "cifar train"
+
+
+@pytest.mark.parametrize("binary", [False, True])
 def test_a_missing_file_or_split_is_an_error(tmp_path, binary):
     folder = write_cifar(tmp_path / "cifar", binary=binary)
     (folder / ("data_batch_3.bin" if binary else "data_batch_3")).unlink()
     with pytest.raises(DataError, match=r"data_batch_3.* is missing: unpack the archive again"):
         open_data(folder, split="train")
-    with pytest.raises(DataError, match=r"no split 'all' \(available: test, train\)"):
+    with pytest.raises(DataError, match=r"no split 'all' \(available: train, test\)"):
         open_data(folder, split="all")
 
 
@@ -48,7 +62,7 @@ def test_a_pickle_that_contains_code_is_refused(tmp_path, capsys):
 def test_a_damaged_file_is_an_error_of_one_line(tmp_path, content):
     folder = write_cifar(tmp_path / "cifar", binary=False)
     (folder / "test_batch").write_bytes(content)
-    with pytest.raises(DataError, match=r"not a (file|batch) of CIFAR-10") as caught:
+    with pytest.raises(DataError, match=r"not a (file|batch) of CIFAR") as caught:
         open_data(folder)
     assert "\n" not in str(caught.value)
 
@@ -65,7 +79,7 @@ def test_invalid_labels_are_an_error_of_one_line(tmp_path, labels):
     folder = write_cifar(tmp_path / "cifar", binary=False)
     values = pickle.loads((folder / "test_batch").read_bytes(), encoding="bytes") | {b"labels": labels}
     (folder / "test_batch").write_bytes(pickle.dumps(values))
-    with pytest.raises(DataError, match=r"test_batch: (not a batch of CIFAR-10|labels: )"):
+    with pytest.raises(DataError, match=r"test_batch: (not a batch of CIFAR|labels: )"):
         open_data(folder)
     (folder / "batches.meta").write_bytes(pickle.dumps({b"label_names": 3}))
     with pytest.raises(DataError, match=r"batches\.meta: its class names are not strings"):
@@ -85,6 +99,6 @@ def test_invalid_labels_are_an_error_of_one_line(tmp_path, labels):
 def test_a_pickle_that_claims_much_memory_is_refused_before_it_is_allocated(tmp_path, content, reason):
     folder = write_cifar(tmp_path / "cifar", binary=False)
     (folder / "test_batch").write_bytes(content)
-    with pytest.raises(DataError, match=rf"not a file of CIFAR-10 \({reason}") as caught:
+    with pytest.raises(DataError, match=rf"not a file of CIFAR \({reason}") as caught:
         open_data(folder)
     assert "\n" not in str(caught.value)

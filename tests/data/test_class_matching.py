@@ -40,6 +40,14 @@ def test_the_class_map_takes_precedence():
     assert (match.class_indices, match.rule_counts) == ((1, 2), {"given": 2})
 
 
+def test_several_classes_may_have_a_label_that_the_class_map_names():
+    labels = ["cat", "dog"]
+    assert match_classes(["siamese", "manx"], labels, "x", {"siamese": "cat", "manx": "cat"}).class_indices == (0, 0)
+    assert match_classes(["cat", "dog", "manx"], labels, "x", {"manx": "cat"}).class_indices == (0, 1, 0)
+    with pytest.raises(DataError, match=r"same label of the model \('dog'\): name their labels in `class_map`"):
+        match_classes(["dog", "Dog", "manx"], labels, "x", {"manx": "cat"})
+
+
 @pytest.mark.parametrize(
     ("classes", "labels", "mapping", "message"),
     [

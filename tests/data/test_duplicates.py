@@ -71,10 +71,10 @@ def test_images_that_cannot_be_read_are_no_duplicates(tmp_path):
 
 
 def test_duplicates_are_found_in_every_layout(tmp_path):
-    assert find_duplicates(*open_with_other_splits(write_cifar(tmp_path / "cifar", binary=False))).num_across == 4
+    assert find_duplicates(*open_with_other_splits(write_cifar(tmp_path / "cifar", binary=False))[:2]).num_across == 4
     (tmp_path / "shards").mkdir()
     for name in ("train", "test"):
         write_parquet(tmp_path / "shards" / f"{name}-0.parquet")
-    assert find_duplicates(*open_with_other_splits(tmp_path / "shards")).num_across == 3
+    assert find_duplicates(*open_with_other_splits(tmp_path / "shards")[:2]).num_across == 3
     write_images(tmp_path / "photos", "train/cat/1.png", "val/cat/22.png", "test/cat/333.png")
-    assert find_duplicates(*open_with_other_splits(tmp_path / "photos")).num_across == 0
+    assert find_duplicates(*open_with_other_splits(tmp_path / "photos")[:2]).num_across == 0

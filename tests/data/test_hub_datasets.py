@@ -44,6 +44,10 @@ json.dump({
     "no images": error_message("user/texts"),
     "two kinds of labels": describe(open_data("user/cifar")),
     "unclear labels": error_message("user/paintings"),
+    "masks": describe(open_data("user/masks")),
+    "class names": describe(open_data("user/birds")),
+    "several class names": describe(open_data("user/trees")),
+    "numbers": error_message("user/numbers"),
 }, sys.stdout)
 """
 
@@ -75,6 +79,29 @@ def write_two_columns_of_labels(file, columns):
     pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), file)
 
 
+def write_with_broken_masks(file):
+    """Write images of a cat and a dog, each with a mask that is not an image."""
+    contents = ((png(0), png(1)), (b"", b"x"))
+    images, masks = ([{"bytes": content, "path": "0.png"} for content in row] for row in contents)
+    features = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": ["cat", "dog"]}}
+    metadata = {"huggingface": json.dumps({"info": {"features": features | {"mask": {"_type": "Image"}}}})}
+    table = pyarrow.table({"image": images, "label": [0, 1], "mask": masks})
+    pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), file)
+
+
+def write_labels(file, labels):
+    """Write images with these labels, whose column has no type of its own."""
+    images = [{"bytes": png(number), "path": "0.png"} for number in range(len(labels))]
+    metadata = {"huggingface": json.dumps({"info": {"features": {"image": {"_type": "Image"}} | feature_of(labels)}})}
+    table = pyarrow.table({"image": images, "label": labels})
+    pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), file)
+
+
+def feature_of(labels):
+    value = {"_type": "Value", "dtype": "int64" if isinstance(labels[0], int) else "string"}
+    return {"label": {"_type": "List", "feature": value} if isinstance(labels[0], list) else value}
+
+
 @pytest.fixture(scope="module")
 def homes(tmp_path_factory):
     """Two caches with the same data sets."""
@@ -102,6 +129,13 @@ def homes(tmp_path_factory):
         pyarrow.parquet.write_table(pyarrow.table({"title": ["one", "two"], "stars": [1, 2]}), texts)
         for name, columns in {"cifar": ("coarse_label", "fine_label"), "paintings": ("style", "genre")}.items():
             write_two_columns_of_labels(make_snapshot(home, name) / "data" / "train-00000-of-00001.parquet", columns)
+        for name, labels in {
+            "birds": ["owl", "emu", None],
+            "trees": [["oak"], [], ["fir"]],
+            "numbers": [1, 0, 1],
+        }.items():
+            write_labels(make_snapshot(home, name) / "data" / "train-00000-of-00001.parquet", labels)
+        write_with_broken_masks(make_snapshot(home, "masks") / "data" / "train-00000-of-00001.parquet")
         homes.append(home)
     return homes
 
@@ -146,6 +180,20 @@ def test_one_of_several_columns_of_labels_is_chosen_by_its_name(results):
     assert data_sets["two kinds of labels"]["classes"] == ["fine_label"]
     message = "user/paintings: several columns of labels (style, genre), and none is called labels or label: rename"
     assert data_sets["unclear labels"].startswith(message)
+
+
+def test_labels_may_be_class_names_but_not_numbers_without_names(results):
+    data_sets, _ = results
+    birds, trees = data_sets["class names"], data_sets["several class names"]
+    assert (birds["classes"], [labels for labels, _ in birds["rows"]]) == (["emu", "owl"], [[1], [0], []])
+    assert (trees["classes"], [labels for labels, _ in trees["rows"]]) == (["fir", "oak"], [[1], [], [0]])
+    assert (birds["is_multi_label"], trees["is_multi_label"]) == (False, True)
+    assert data_sets["numbers"].startswith("user/numbers: the numbers in column label have no class names: rename")
+
+
+def test_only_the_columns_of_images_and_labels_are_decoded(results):
+    data_sets, _ = results
+    assert [labels for labels, _ in data_sets["masks"]["rows"]] == [[0], [1]]
 
 
 def test_the_validation_split_may_be_called_valid(results):

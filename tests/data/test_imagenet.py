@@ -74,6 +74,14 @@ def test_an_image_of_imagenet_real_has_any_number_of_labels(tmp_path):
         open_data(tmp_path / "real.json")
 
 
+@pytest.mark.parametrize("folder", ["", "val/", "ILSVRC2012_img_val/"])
+def test_the_images_of_imagenet_real_may_be_in_folders_of_classes(tmp_path, folder):
+    write_images(tmp_path, *(f"{folder}{WORDNET_IDS[9 - n]}/ILSVRC2012_val_{n:08}.JPEG" for n in (1, 2)))
+    write_images(tmp_path, f"train/{WORDNET_IDS[0]}/n01440764_1.JPEG" if folder else "notes.txt")
+    (tmp_path / "real.json").write_text("[[1, 2], [3]]")
+    assert [item.labels for item in open_data(tmp_path / "real.json")] == [(3,), (1, 2)]
+
+
 def test_an_unknown_synset_is_an_error_that_names_it(tmp_path):
     write_validation(tmp_path / "val")
     (tmp_path / "synset_labels.txt").write_text(f"{WORDNET_IDS[3]}\nn99999999\n")

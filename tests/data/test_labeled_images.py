@@ -50,7 +50,7 @@ def imagenet_real(root):
 def flowers(root):
     write_images(root, *(f"jpg/image_{number:05}.jpg" for number in (1, 2, 3)))
     scipy.io.savemat(root / "imagelabels.mat", {"labels": [[1, 2, 2]]})
-    scipy.io.savemat(root / "setid.mat", {"trnid": [[1]], "valid": [[1]], "tstid": [[1, 2, 3]]})
+    scipy.io.savemat(root / "setid.mat", {"trnid": [[1]], "valid": [[1, 2, 3]], "tstid": [[1]]})
     return open_data(root)
 
 
@@ -83,7 +83,7 @@ def test_a_reader_fulfills_the_contract_of_a_labeled_data_set(tmp_path, reader):
     assert isinstance(data.name, str)
     assert isinstance(data.classes, tuple)
     assert all(isinstance(name, str) for name in data.classes)
-    flags = data.is_multi_label, data.is_any_label_correct, data.is_grouped
+    flags = data.is_multi_label, data.is_any_label_correct
     assert all(isinstance(flag, bool) for flag in flags)
     items = list(data)
     assert len(items) == len(data) == 3

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from levit.data.open_data import open_data
+from levit.data.open_data import open_data, open_with_other_splits
 from levit.errors import DataError
 from tests.conftest import ROOT
 from tests.data.datasets_on_disk import names_and_labels, write_images
@@ -17,10 +17,13 @@ def test_flowers_102(tmp_path):
     write_images(tmp_path, *(f"jpg/image_{number:05}.jpg" for number in range(1, 6)))
     scipy.io.savemat(tmp_path / "imagelabels.mat", {"labels": [[77, 1, 102, 1, 2]]})
     scipy.io.savemat(tmp_path / "setid.mat", {"trnid": [[1, 2]], "valid": [[5]], "tstid": [[4, 3]]})
-    data = open_data(tmp_path)
+    data = open_data(tmp_path, split="Test")
     assert (data.name, len(data.classes)) == ("Flowers-102 test", 102)
     assert names_and_labels(data) == [("jpg/image_00004.jpg", ("1",)), ("jpg/image_00003.jpg", ("102",))]
-    assert [item.labels for item in open_data(tmp_path, split="validation")] == [(1,)]
+    for split in ("validation", "val", None):  # the default is that of every data set
+        assert [item.labels for item in open_data(tmp_path, split=split)] == [(1,)]
+    data, other_splits, _ = open_with_other_splits(tmp_path)
+    assert (data.name, [*other_splits]) == ("Flowers-102 validation", ["train", "test"])
     with pytest.raises(DataError, match=r"no split 'all' \(available: train, validation, test\)"):
         open_data(tmp_path, split="all")
     (tmp_path / "setid.mat").write_bytes(b"not a .mat file")
@@ -49,7 +52,7 @@ def test_a_changed_file_is_read_again(tmp_path):
     scipy.io.savemat(tmp_path / "setid.mat", {"tstid": [[1, 2]]})
     for labels in ([[1, 2]], [[3, 2, 1]]):
         scipy.io.savemat(tmp_path / "imagelabels.mat", {"labels": labels})
-        assert [item.labels[0] + 1 for item in open_data(tmp_path)] == labels[0][:2]
+        assert [item.labels[0] + 1 for item in open_data(tmp_path, split="test")] == labels[0][:2]
 
 
 def test_stanford_cars(tmp_path):
@@ -68,7 +71,7 @@ def test_stanford_cars(tmp_path):
     write_annotations("cars_test_annos_withlabels.mat", (1, "00001.jpg"), (2, "00002.jpg"))
     expected = [("cars_test/00001.jpg", (names[0],)), ("cars_test/00002.jpg", (names[1],))]
     assert names_and_labels(open_data(tmp_path)) == expected
-    assert names_and_labels(open_data(tmp_path, split="train")) == [("cars_train/00001.jpg", (names[1],))]
+    assert names_and_labels(open_data(tmp_path, split="Training")) == [("cars_train/00001.jpg", (names[1],))]
     with pytest.raises(DataError, match=r"no split 'validation' \(available: train, test\)"):
         open_data(tmp_path, split="validation")
 
@@ -85,7 +88,7 @@ def test_stanford_cars(tmp_path):
 )
 def test_invalid_variables_are_an_error_of_one_line(tmp_path, variables, message):
     scipy.io.savemat(tmp_path / "imagelabels.mat", variables)
-    scipy.io.savemat(tmp_path / "setid.mat", {"tstid": [[1]]})
+    scipy.io.savemat(tmp_path / "setid.mat", {"valid": [[1]]})
     with pytest.raises(DataError, match=message) as caught:
         open_data(tmp_path)
     assert caught.value.source == str(tmp_path / "imagelabels.mat")
@@ -94,6 +97,6 @@ def test_invalid_variables_are_an_error_of_one_line(tmp_path, variables, message
 
 def test_a_number_without_a_label_is_an_error(tmp_path):
     scipy.io.savemat(tmp_path / "imagelabels.mat", {"labels": [[1, 2]]})
-    scipy.io.savemat(tmp_path / "setid.mat", {"tstid": [[3]]})
+    scipy.io.savemat(tmp_path / "setid.mat", {"valid": [[3]]})
     with pytest.raises(DataError, match=r"setid\.mat: there are labels for the images 1 to 2 only"):
         open_data(tmp_path)

@@ -209,5 +209,5 @@ def test_images_of_other_splits_are_not_missed_in_a_table(tmp_path):
     assert len(open_data(tmp_path, split="train")) == 1
     message = r"test: 1 image is not in metadata\.csv, and not read \(test/3\.png\)"
     with pytest.warns(LevitWarning, match=message) as caught:
-        data, others = open_with_other_splits(tmp_path, split="test")
+        data, others, _ = open_with_other_splits(tmp_path, split="test")
     assert (len(data), [*others], len(caught)) == (1, ["train"], 1)

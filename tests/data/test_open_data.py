@@ -13,7 +13,15 @@ from levit.data.labeled_images import NoSplitError
 from levit.data.open_data import open_data, open_splits, open_with_other_splits
 from levit.errors import DataError
 from levit.reporting.embeddings_file import Embeddings, write_embeddings
-from tests.data.datasets_on_disk import png, write_cifar, write_images, write_parquet, write_tar
+from tests.data.datasets_on_disk import (
+    named_samples,
+    png,
+    write_cifar,
+    write_images,
+    write_parquet,
+    write_shard,
+    write_tar,
+)
 
 
 @pytest.mark.parametrize(
@@ -94,14 +102,15 @@ def test_a_parquet_file_of_images_beside_other_images_is_the_data(tmp_path):
 @pytest.mark.parametrize("split", [None, "val", "validation", "test", "train"])
 def test_the_other_splits_are_all_but_the_opened_one(tmp_path, split):
     write_images(tmp_path, "train/cat/1.png", "val/cat/22.png", "test/cat/333.png")
-    data, other_splits = open_with_other_splits(tmp_path, split=split)
+    data, other_splits, name = open_with_other_splits(tmp_path, split=split)
     assert data.sha256() == open_data(tmp_path, split=split).sha256()
     opened = {None: "validation", "val": "validation"}.get(split, split)
-    assert list(other_splits) == [name for name in ("train", "validation", "test") if name != opened]
+    assert name == opened
+    assert list(other_splits) == [other for other in ("train", "validation", "test") if other != opened]
 
 
 def test_other_splits_are_found_in_every_layout(tmp_path):
-    data, other_splits = open_with_other_splits(write_cifar(tmp_path / "cifar", binary=False))
+    data, other_splits, _ = open_with_other_splits(write_cifar(tmp_path / "cifar", binary=False))
     assert (data.name, list(other_splits)) == ("cifar test", ["train"])
     assert list(open_splits(tmp_path / "cifar")) == ["train", "test"]
     (tmp_path / "shards").mkdir()
@@ -111,10 +120,18 @@ def test_other_splits_are_found_in_every_layout(tmp_path):
     assert open_with_other_splits(tmp_path / "shards" / "test-0.parquet")[1] == {}
 
 
+def test_the_split_of_tar_shards_is_known_by_their_names(tmp_path):
+    for name in ("named/train-0.tar", "named/dev-0.tar", "folders/train/0.tar", "none/0.tar"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        write_tar(tmp_path / name, [("1.png", png(1)), ("1.json", b'{"label": "cat"}')])
+    names = [open_with_other_splits(tmp_path / folder)[2] for folder in ("named", "folders", "none")]
+    assert names == ["validation", "train", None]
+
+
 def test_another_split_that_cannot_be_opened_is_left_out(tmp_path):
     write_images(tmp_path, "val/cat/1.png")
     (tmp_path / "train").mkdir()
-    data, other_splits = open_with_other_splits(tmp_path)
+    data, other_splits, _ = open_with_other_splits(tmp_path)
     assert (len(data), other_splits) == (1, {})
 
 
@@ -126,11 +143,58 @@ def test_an_empty_split_is_an_error(tmp_path):
         open_splits(tmp_path)
 
 
+def write_shards(file, *labels):
+    """Write a parquet file or a tar shard of cats and dogs."""
+    if file.suffix == ".tar":
+        write_shard(file, named_samples(*labels))
+    else:
+        write_parquet(file, labels=tuple(map(("cat", "dog").index, labels)))
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "tar"])
+def test_shards_in_folders_of_splits_are_the_splits(tmp_path, suffix):
+    for split, labels in (("train", ("cat", "dog")), ("val", ("dog",))):
+        (tmp_path / split).mkdir()
+        write_shards(tmp_path / split / f"0000.{suffix}", *labels)
+    assert {name: len(data) for name, data in open_splits(tmp_path).items()} == {"train": 2, "validation": 1}
+    assert open_data(tmp_path).sha256() == open_data(tmp_path, split="val").sha256()
+    with pytest.raises(NoSplitError, match=r"no split 'test' \(available: train, val\)"):
+        open_data(tmp_path, split="test")
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "tar"])
+@pytest.mark.parametrize("names", [("plain_text",), ("data", "assets")])
+def test_shards_may_be_in_the_only_subfolder_or_in_data(tmp_path, suffix, names):
+    for name in names:
+        (tmp_path / name).mkdir()
+    for split, labels in (("train", ("cat", "dog")), ("test", ("dog",))):
+        write_shards(tmp_path / names[0] / f"{split}-00000-of-00001.{suffix}", *labels)
+    assert {name: len(data) for name, data in open_splits(tmp_path).items()} == {"train": 2, "test": 1}
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "tar"])
+def test_shards_that_are_not_found_are_in_the_error(tmp_path, suffix):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"0.{suffix}").touch()
+    message = rf"no images in it \(.*\): not read: 2 \.{suffix} files \(one/0\.{suffix}\); give their folder"
+    with pytest.raises(DataError, match=message):
+        open_data(tmp_path)
+
+
 def test_archives_next_to_their_unpacked_folders_are_ignored(tmp_path):
     write_images(tmp_path, "train/cat/1.png", "train/dog/2.png", "val/cat/3.png", "val/dog/4.png")
     write_tar(tmp_path / "ILSVRC2012_img_val.tar", [("3.png", png(3))])
-    data, other_splits = open_with_other_splits(tmp_path)
+    data, other_splits, _ = open_with_other_splits(tmp_path)
     assert (data.classes, len(data), [*other_splits]) == (("cat", "dog"), 2, ["train"])
+
+
+def test_an_archive_next_to_the_flat_images_of_imagenet_is_ignored(tmp_path):
+    write_images(tmp_path / "val", "ILSVRC2012_val_00000001.JPEG")
+    write_tar(tmp_path / "val" / "ILSVRC2012_img_val.tar", [("ILSVRC2012_val_00000001.JPEG", png(3))])
+    (tmp_path / "val" / "synset_labels.txt").write_text("n01440764\n")
+    for folder in (tmp_path, tmp_path / "val"):
+        assert [item.labels for item in open_data(folder)] == [(0,)]
 
 
 def test_metadata_files_of_macos_are_not_read_as_archives(tmp_path):

@@ -67,7 +67,10 @@ def test_the_split_is_found_in_the_file_names(tmp_path):
     [
         ("broken", r"broken\.parquet: not a parquet file"),
         ("text", r"text\.parquet: no column of images \(it has text\)"),
-        ("nameless", r"nameless\.parquet: its labels have no names: write it with datasets and a ClassLabel column"),
+        (
+            "nameless",
+            r"nameless\.parquet: its 2 classes have no names: write them into classes\.txt next to it, in order",
+        ),
     ],
 )
 def test_an_unusable_file_is_an_error_of_one_line(tmp_path, name, message):
@@ -106,6 +109,12 @@ def test_what_is_no_class_index_is_an_error_that_names_the_row(tmp_path):
         file = replace_column(write_parquet(tmp_path / "pets.parquet"), 1, "label", labels)
         with pytest.raises(DataError, match=message):
             list(open_data(file))
+
+
+def test_a_column_of_paths_may_be_large_text(tmp_path):
+    table = pyarrow.table({"image": pyarrow.array(["1.png"], pyarrow.large_string()), "label": ["cat"]})
+    pyarrow.parquet.write_table(table, tmp_path / "pets.parquet")
+    assert [item.image for item in open_data(tmp_path / "pets.parquet")] == [str(tmp_path / "1.png")]
 
 
 def test_null_nan_and_negative_numbers_are_no_labels_and_whole_floats_are(tmp_path):

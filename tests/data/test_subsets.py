@@ -14,9 +14,9 @@ from tests.data.listed_dataset import ListedDataset
 class NumberedDataset(ListedDataset):
     """Images named by their numbers; the first half is of class 0, the second half of class 1."""
 
-    def __init__(self, count: int, *, is_grouped: bool = False) -> None:
+    def __init__(self, count: int) -> None:
         items = [LabeledImage(b"", (2 * number // count,), str(number)) for number in range(count)]
-        super().__init__(items, ("a", "b"), "numbered", is_grouped=is_grouped)
+        super().__init__(items, ("a", "b"), "numbered")
         self.num_read = 0
 
     def __iter__(self):
@@ -43,9 +43,9 @@ def test_a_subset_reads_no_further_than_its_last_image():
     assert names(Subset(data, np.array([], int))) == []
 
 
-@given(st.integers(1, 200), st.integers(0, 250), st.booleans())
-def test_every_image_is_in_one_part_of_a_split(count, num_chosen, is_grouped):
-    parts = split_quantization_images(NumberedDataset(count, is_grouped=is_grouped), num_chosen)
+@given(st.integers(1, 200), st.integers(0, 250))
+def test_every_image_is_in_one_part_of_a_split(count, num_chosen):
+    parts = split_quantization_images(NumberedDataset(count), num_chosen)
     chosen, remaining = (names(part) for part in parts)
     assert sorted(chosen + remaining, key=int) == [str(number) for number in range(count)]
     lengths = [min(num_chosen, count), max(0, count - num_chosen)]
@@ -53,16 +53,14 @@ def test_every_image_is_in_one_part_of_a_split(count, num_chosen, is_grouped):
 
 
 @given(st.integers(1, 20), st.integers(1, 30), st.integers(1, 200))
-def test_quantization_images_of_a_grouped_data_set_are_evenly_spread_over_classes(classes, class_size, num_chosen):
-    chosen, _ = split_quantization_images(NumberedDataset(classes * class_size, is_grouped=True), num_chosen)
+def test_quantization_images_are_evenly_spread_over_classes(classes, class_size, num_chosen):
+    chosen, _ = split_quantization_images(NumberedDataset(classes * class_size), num_chosen)
     counts = Counter(int(name) // class_size for name in names(chosen))
     assert max(counts.values()) - min(counts[number] for number in range(classes)) <= 1
 
 
-def test_the_first_images_are_chosen_unless_the_data_set_is_grouped():
-    chosen, _ = split_quantization_images(NumberedDataset(12), 7)
-    assert names(chosen) == ["0", "1", "2", "3", "4", "5", "6"]
-    chosen, remaining = split_quantization_images(NumberedDataset(12, is_grouped=True), 4)
+def test_quantization_images_are_evenly_spaced():
+    chosen, remaining = split_quantization_images(NumberedDataset(12), 4)
     assert names(chosen) == ["0", "3", "6", "9"]
     assert Counter(item.labels for item in remaining) == {(0,): 4, (1,): 4}
 

@@ -27,6 +27,16 @@ def test_classes_are_matched_by_name():
     assert evaluation.accuracy.images == 10
 
 
+@pytest.mark.parametrize("data_classes_only", [False, True])
+def test_classes_that_the_class_map_gives_the_same_label_are_one(data_classes_only):
+    """The three images labeled green are blue."""
+    evaluation = evaluate(
+        color_classifier(), ColorDataset(), class_map={"green": "blue"}, data_classes_only=data_classes_only
+    )
+    assert (evaluation.top1.value, evaluation.class_indices) == (1, (0, 2))
+    assert evaluation.confusion.tolist() == [[6, 0, 0], [0, 0, 0], [0, 0, 4]]  # red, green, blue
+
+
 def test_the_model_may_be_restricted_to_the_classes_of_the_data():
     """Of four images labeled green, blue is the strongest color, and green the second one of three."""
     colors = [(200, 0, 0)] * 6 + [(0, 90, 120)] * 3 + [(90, 0, 120)]
@@ -78,24 +88,20 @@ MISSING = LabeledImage("missing.png", (0,), "missing")
 
 
 @settings(max_examples=50)
-@given(
-    st.lists(st.sampled_from([CORRECT, WRONG, MISSING, *UNUSABLE]), max_size=12), st.integers(1, 5), st.integers(0, 3)
-)
-def test_totals_are_consistent_for_any_data(items, batch_size, quantization_images):
+@given(st.lists(st.sampled_from([CORRECT, WRONG, MISSING, *UNUSABLE]), max_size=12), st.integers(1, 5))
+def test_totals_are_consistent_for_any_data(items, batch_size):
     data = ColorDataset()
     data.items = [*items, CORRECT]
-    quantization_images = min(quantization_images, len(items))
-    evaluation = evaluate(color_classifier(), data, batch_size=batch_size, quantization_images=quantization_images)
-    kept = data.items[quantization_images:]
-    names = [item.name for item in kept]
+    evaluation = evaluate(color_classifier(), data, batch_size=batch_size)
+    names = [item.name for item in data.items]
     bad = [bad.name for bad in evaluation.bad_images]
-    assert evaluation.num_images == len(kept) == evaluation.num_evaluated + evaluation.num_unlabeled + len(bad)
+    assert evaluation.num_images == len(names) == evaluation.num_evaluated + evaluation.num_unlabeled + len(bad)
     assert evaluation.num_evaluated == evaluation.confusion.sum() == sum(name in ("correct", "wrong") for name in names)
     assert np.trace(evaluation.confusion) == names.count("correct")
     assert evaluation.num_unlabeled == names.count("unlabeled")
     expected = {MISSING.name, UNREADABLE.name, OUT_OF_RANGE.name, TWO_LABELS.name}
     assert sorted(bad) == sorted(name for name in names if name in expected)
-    occurring = {label for item in kept for label in item.labels}
+    occurring = {label for item in data.items for label in item.labels}
     assert evaluation.empty_classes == tuple(name for label, name in enumerate(data.classes) if label not in occurring)
 
 
@@ -118,11 +124,6 @@ def test_any_of_several_labels_may_be_correct():
     assert evaluation.confusion.tolist() == [[6, 0, 0], [0, 0, 4], [0, 0, 2]]
 
 
-def test_quantization_images_are_left_out():
-    evaluation = evaluate(color_classifier(), ColorDataset(), quantization_images=9)
-    assert (evaluation.num_images, evaluation.num_evaluated, evaluation.top1.value) == (1, 1, 1)
-
-
 def test_callback_receives_every_evaluated_image():
     calls = []
     evaluate(
@@ -137,7 +138,7 @@ def test_data_that_cannot_be_evaluated_is_an_error_of_one_line():
     with pytest.raises(ConfigError, match="on_bad_image is 'ignore': use skip or fail"):
         evaluate(color_classifier(), ColorDataset(), on_bad_image="ignore")
     with pytest.raises(DataError, match="none of its 0 images could be evaluated"):
-        evaluate(color_classifier(), ColorDataset(), quantization_images=100)
+        evaluate(color_classifier(), ListedDataset([], ("red",)))
     without_classes = ColorDataset()
     without_classes.classes = ()
     with pytest.raises(DataError, match="no labels: put the images into one folder for each class"):

@@ -6,7 +6,7 @@ import pytest
 from levit.data.labeled_images import LabeledImage
 from levit.errors import DataError, ImageError, LevitWarning
 from levit.evaluation.multi_label import evaluate_multi_label
-from levit.evaluation.training_images import write_training_images
+from levit.evaluation.training_images import hash_contents, write_training_images
 from levit.runtime.classifier import Classifier
 from tests.data.datasets_on_disk import png
 from tests.evaluation.color_data import OUT_OF_RANGE, UNREADABLE, FlagDataset
@@ -32,6 +32,13 @@ def test_metrics_follow_their_definitions():
     assert evaluation.mean_best_f1 == 1.0
     assert evaluation.thresholds[0] > 0.9
     assert evaluation.thresholds[2] == np.inf
+
+
+def test_classes_that_the_class_map_gives_the_same_label_are_one():
+    evaluation = evaluate_multi_label(multi_label_classifier(), FlagDataset(), class_map={"blue": "red"})
+    assert evaluation.labels == ("red", "green")
+    assert evaluation.support == (3, 0)
+    assert evaluation.average_precision[0] == pytest.approx(1)
 
 
 def test_f1_is_that_of_scores_of_a_half_and_not_of_thresholds_chosen_on_the_images():
@@ -65,7 +72,7 @@ def test_bad_images_are_named_and_totals_are_consistent():
 
 
 def test_images_that_the_model_was_trained_on_are_counted(tmp_path, monkeypatch):
-    write_training_images(tmp_path, [png(7), png(8)])
+    write_training_images(tmp_path, hash_contents([png(7), png(8)]))
     monkeypatch.setattr(Classifier, "path", tmp_path)
     data = FlagDataset(LabeledImage(png(7), (1,), "seen"), LabeledImage(png(9), (1,), "new"))
     with pytest.warns(LevitWarning, match=r"was trained on 1 of these 6 images: its accuracy on them says little"):

@@ -82,16 +82,29 @@ def test_classes_of_other_names_are_mapped():
     assert accuracy == levit.evaluate(classifier, ColorDataset()).accuracy
 
 
-def test_unreadable_images_are_named_and_empty_data_raises_an_error():
-    preprocessing = color_artifact().preprocessing
-    missing = UNREADABLE._replace(image="missing.png")
-    for image, message in ((UNREADABLE, "^colors: unreadable: not an image"), (missing, "^missing.png: no such file")):
+def test_unreadable_images_are_left_out_counted_and_named():
+    artifact, missing = color_artifact(), UNREADABLE._replace(image="missing.png")
+    for extra, message in (
+        ([UNREADABLE], "^colors: 1 image cannot be used, and is left out: colors: unreadable: not an image"),
+        ([missing, UNREADABLE], "^colors: 2 images cannot be used, and are left out: missing.png: no such file$"),
+    ):
         with (
-            pytest.raises(ImageError, match=message),
-            prepare_images(ColorDataset([image]), preprocessing, sha256=SHA256),
+            pytest.warns(LevitWarning, match=message) as warned,
+            prepare_images(
+                ColorDataset(extra), artifact.preprocessing, sha256=SHA256, labels=artifact.labels
+            ) as images,
         ):
-            pass
-    empty = ColorDataset()
+            assert len(images) == len(images.targets) == 10
+        assert len(warned) == 1
+
+
+def test_data_without_an_image_that_can_be_read_is_an_error():
+    preprocessing, empty = color_artifact().preprocessing, ColorDataset()
+    with (
+        pytest.raises(ImageError, match=r"^listed: none of its images can be used: listed: unreadable: not an image"),
+        prepare_images(ListedDataset([UNREADABLE]), preprocessing, sha256=SHA256),
+    ):
+        pass
     empty.items = []
     with pytest.raises(DataError, match="has no images"), prepare_images(empty, preprocessing, sha256=SHA256):
         pass

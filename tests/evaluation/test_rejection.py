@@ -8,19 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from levit.data.labeled_images import LabeledImage
-from levit.errors import ConfigError, DataError, LevitWarning
+from levit.errors import ConfigError, DataError, ImageError, LevitWarning
 from levit.evaluation.rejection import (
     find_rejection,
     fit_temperature,
     threshold_for_coverage,
     threshold_for_precision,
 )
-from levit.evaluation.training_images import write_training_images
+from levit.evaluation.training_images import hash_contents, sample_training_images, write_training_images
 from levit.runtime.classifier import Classifier
 from levit.runtime.scores import compute_scores
 from tests.data.datasets_on_disk import png
 from tests.data.listed_dataset import ListedDataset
-from tests.evaluation.color_data import UNLABELED, ColorDataset, FlagDataset, RedDataset
+from tests.evaluation.color_data import UNLABELED, UNREADABLE, ColorDataset, FlagDataset, RedDataset
 from tests.runtime.fake_engine import FakeEngine
 from tests.runtime.small_model import color_artifact, color_classifier, uniform_image
 
@@ -131,23 +131,27 @@ def test_figures_of_few_images_are_marked_as_in_sample():
     assert (rejection.coverage, rejection.precision, rejection.images) == (1, 0.75, 4)
 
 
-def test_quantization_images_are_left_out():
-    assert find_rejection(color_classifier(), ColorDataset(), quantization_images=4).images == 6
-    with pytest.raises(DataError, match="colors: no image remains"):
-        find_rejection(color_classifier(), ColorDataset(), quantization_images=10)
-
-
-def test_images_that_the_model_was_trained_on_are_counted(tmp_path, monkeypatch):
-    write_training_images(tmp_path, [png(7), png(8)])
-    monkeypatch.setattr(Classifier, "path", tmp_path)
-    with pytest.warns(LevitWarning, match=r"was trained on 1 of these 11 images: its accuracy on them says little"):
-        find_rejection(color_classifier(), ColorDataset([LabeledImage(png(7), (0,), "seen")]))
+def test_images_that_an_exported_model_was_trained_on_are_counted(tmp_path):
+    write_training_images(tmp_path, hash_contents([png(7), png(8)]))
+    artifact = replace(color_artifact(), training_images=sample_training_images(tmp_path))
+    classifier = Classifier(FakeEngine(artifact, lambda batch: batch.mean((2, 3))))
+    with pytest.warns(LevitWarning, match="^colors was trained on 1 of these 11 images: its accuracy on them says lit"):
+        find_rejection(classifier, ColorDataset([LabeledImage(png(7), (0,), "seen")]))
 
 
 def test_images_without_a_label_are_left_out_and_counted():
     with pytest.warns(LevitWarning, match="^colors: 2 images have no label, and are left out$"):
         rejection = find_rejection(color_classifier(), ColorDataset([UNLABELED, UNLABELED]))
     assert rejection == find_rejection(color_classifier(), ColorDataset())
+
+
+def test_images_that_cannot_be_read_are_left_out_and_counted():
+    message = "^colors: 1 image cannot be used, and is left out: colors: unreadable: not an image"
+    with pytest.warns(LevitWarning, match=message):
+        rejection = find_rejection(color_classifier(), ColorDataset([UNREADABLE]))
+    assert rejection == find_rejection(color_classifier(), ColorDataset())
+    with pytest.raises(ImageError, match=r"^listed: none of its images can be used: listed: unreadable: not an image"):
+        find_rejection(color_classifier(), ListedDataset([UNREADABLE], ("red",)))
 
 
 @pytest.mark.parametrize(

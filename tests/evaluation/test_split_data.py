@@ -142,16 +142,18 @@ def test_a_table_with_several_labels_keeps_them(tmp_path):
     assert labels == {f"{number}.png": ("a/b", "c")[: number % 3] for number in range(10)}
 
 
-def test_classes_that_cannot_be_folders_are_written_as_a_table(tmp_path):
+@pytest.mark.parametrize("name", ["x/y", "unlabeled", "x.", "con", "NUL", "com1.old", 256 * "x"])
+def test_classes_that_cannot_be_folders_are_written_as_a_table(tmp_path, name):
     write_images(tmp_path / "data", "1.png", "22.png", "333.png", "4444.png")
     (tmp_path / "data" / "metadata.csv").write_text(
-        "file_name,label\n1.png,unlabeled\n22.png,unlabeled\n333.png,x/y\n4444.png,x/y\n"
+        f"file_name,label\n1.png,cat\n22.png,cat\n333.png,{name}\n4444.png,{name}\n"
     )
     split_without_features(tmp_path / "data", tmp_path / "out", test=0.5, val=0)
     for part in ("train", "test"):
         data = levit.open_data(tmp_path / "out", split=part)
-        assert data.classes == ("unlabeled", "x/y")
-        assert sorted(names for _, names in names_and_labels(data)) == [("unlabeled",), ("x/y",)]
+        assert {*data.classes} == {"cat", name}
+        assert {names for _, names in names_and_labels(data)} == {("cat",), (name,)}
+    assert (tmp_path / "out" / "metadata.jsonl").exists()
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,14 @@ import pytest
 import torch
 
 import levit
-from levit.errors import CheckpointError, ExportError
+from levit.errors import CheckpointError, ExportError, LevitWarning
+from levit.evaluation.training_images import hash_contents, write_training_images
 from levit.exporting import verification
 from levit.exporting.export import export
 from levit.spec.architecture import Architecture
 from tests.conftest import EXAMPLES, random_checkpoint, random_weights
-from tests.runtime.small_model import SMALL
+from tests.data.datasets_on_disk import write_images
+from tests.runtime.small_model import LABELS, SMALL, write_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +53,22 @@ def test_the_metadata_contains_labels_and_preprocessing(tmp_path, folder):
     exported = levit.Classifier(tmp_path / "tiny.onnx", precision="fp32")(EXAMPLES / "cat.jpg")
     expected = levit.Classifier(folder, precision="fp32")(EXAMPLES / "cat.jpg")
     np.testing.assert_array_equal(exported.logits, expected.logits)
+
+
+def test_an_exported_run_knows_its_training_images_wherever_the_file_is(tmp_path):
+    run = write_checkpoint(tmp_path / "run")
+    for number, label in enumerate(LABELS):
+        write_images(tmp_path / "photos" / label, f"{number:0{number + 1}}.png")
+    write_training_images(run, hash_contents([tmp_path / "photos" / LABELS[0] / "0.png"]))
+    exported = export(run, tmp_path / "fruit.onnx").path
+    message = r"fruit\.onnx was trained on 1 of these 5 images: its accuracy on them says little"
+    with pytest.warns(LevitWarning, match=message):
+        levit.evaluate(exported, tmp_path / "photos")
+    with pytest.warns(LevitWarning, match=message):
+        levit.calibrate(exported, tmp_path / "photos")
+    artifact = levit.Classifier(exported).artifact
+    assert artifact.rejection is not None
+    assert artifact.training_images.fraction == 1  # a change of the metadata keeps the record
 
 
 def test_fp16_weights_make_a_smaller_file(tmp_path, folder):

@@ -1,6 +1,7 @@
 """int8 quantization: layers, agreement of engines, accuracy within the allowed loss, or an error."""
 
 import json
+import shutil
 import subprocess
 import sys
 from contextlib import suppress
@@ -17,6 +18,7 @@ from levit.data.subsets import split_quantization_images
 from levit.deployment.build import build_artifact
 from levit.errors import ExportError
 from levit.evaluation.prepared_images import agreement, prepare_images
+from levit.evaluation.training_images import hash_contents, write_training_images
 from levit.exporting import int8
 from levit.exporting.artifact_files import artifact_of
 from levit.exporting.export import export
@@ -62,8 +64,12 @@ def test_pixels_and_normalized_values_give_the_same_logits(original, quantized):
 
 
 def test_metadata_of_an_int8_export_name_the_quantization_data(tmp_path, untrained, pictures):
-    report = export(untrained, tmp_path / "x.onnx", weights="int8", quantization_data=pictures, quantization_images=20)
-    quantization = levit.Classifier(tmp_path / "x.onnx").artifact.quantization
+    run = shutil.copytree(untrained, tmp_path / "run")
+    write_training_images(run, hash_contents([b"photo"]))
+    report = export(run, tmp_path / "x.onnx", weights="int8", quantization_data=pictures, quantization_images=20)
+    artifact = levit.Classifier(tmp_path / "x.onnx").artifact
+    assert artifact.training_images.fraction == 1
+    quantization = artifact.quantization
     assert quantization == report.artifact.quantization
     assert (quantization.images, quantization.float_layers, quantization.fp32) == (20, (), None)
     assert quantization.is_in_sample  # predictions are compared on the images that set the ranges
@@ -145,7 +151,7 @@ def test_predictions_of_several_labels_are_compared_by_their_f1_score(monkeypatc
 class CountedDataset:
     """Noise images with one label each, and counts of their readings and hashings."""
 
-    is_multi_label, is_any_label_correct, is_grouped = False, False, False
+    is_multi_label = is_any_label_correct = False
 
     def __init__(self, name: str, classes: tuple[str, ...], seed: int) -> None:
         self.name, self.classes = name, classes

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,8 @@ import pytest
 import levit
 from levit.errors import ExportError
 from levit.exporting.model_repository import write_model_repository
-from tests.conftest import EXAMPLES
-from tests.runtime.small_model import LABELS, write_checkpoint
+from tests.conftest import EXAMPLES, random_checkpoint
+from tests.runtime.small_model import LABELS, SMALL, write_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,13 @@ def test_triton_loads_a_numbered_version_with_a_configuration_and_labels(exporte
         'input[{name:"pixel_values"data_type:TYPE_FP32dims:[3,32,32]}]'
         'output[{name:"logits"data_type:TYPE_FP32dims:[5]label_filename:"labels.txt"}]dynamic_batching{}'
     )
+
+
+def test_the_configuration_has_the_channels_of_the_network(tmp_path):
+    checkpoint = random_checkpoint(replace(SMALL, num_channels=4))
+    exported = levit.export(checkpoint, tmp_path / "four.onnx").path
+    write_model_repository(exported, tmp_path / "four", "triton")
+    assert "dims: [ 4, 32, 32 ]" in (tmp_path / "four" / "four" / "config.pbtxt").read_text()
 
 
 def test_the_configuration_fits_the_network(exported, tmp_path):

@@ -39,10 +39,12 @@ def test_removed_keys_have_no_attention():
         assert array[mask].all()
 
 
-def test_a_damaged_image_is_named():
+def test_a_damaged_image_is_named_and_left_out():
     checkpoint, data = random_checkpoint(small_architecture()), ColorDataset([UNREADABLE])
-    with pytest.raises(levit.ImageError, match=r"^colors: unreadable: not an image"):
-        average_attention(checkpoint, data)
+    with pytest.warns(levit.LevitWarning, match=r"^colors: 1 image cannot be used, .*: unreadable: not an image"):
+        averages = average_attention(checkpoint, data)
+    for key, average in average_attention(checkpoint, ColorDataset()).items():
+        np.testing.assert_array_equal(averages[key], average)
 
 
 def test_no_images_are_an_error():

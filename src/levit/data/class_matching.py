@@ -17,7 +17,7 @@ class ClassMatch:
     """Assignment of the classes of a data set to the labels of a model.
 
     Attributes:
-        class_indices: for each class of the data set, the index of the model's label of the same name.
+        class_indices: for each class of the data set, the index of the model's label.
         rule_counts: number of classes matched by each rule: "given" (by `class_map`), "name", "spelling", "ImageNet".
     """
 
@@ -56,11 +56,12 @@ def match_classes(
         classes: class names of the data set.
         labels: labels of the model.
         source: name of the data set, for errors.
-        class_map: for some classes, the label of the model.
+        class_map: for some classes, the label of the model. Several classes may have a label that it names, as the
+            breeds of cats for a model that knows cats only.
 
     Raises:
-        DataError: a class has no label or more than one, or two classes have the same label; the message names
-            the first of them.
+        DataError: a class has no label or more than one, or two classes have the same label, which is not in
+            `class_map`; the message names the first of them.
 
     Examples:
         >>> match_classes(["Dog", "n02123045"], ["tabby, tabby cat", "dog"], "pets").class_indices
@@ -87,10 +88,12 @@ def match_classes(
             source=source,
             hint="give `class_map`, a mapping from class names to labels",
         )
+    given = {*class_map.values()}
     repeated = [labels[index] for index, count in Counter(class_indices).items() if count > 1]
+    repeated = [label for label in repeated if label not in given]
     if repeated:
         reason = f"several classes are the same label of the model ({first_few(map(repr, repeated))})"
-        raise DataError(reason, source=source, hint="give `class_map`")
+        raise DataError(reason, source=source, hint="name their labels in `class_map`")
     return ClassMatch(tuple(class_indices), dict(rule_counts))
 
 

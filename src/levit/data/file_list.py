@@ -83,6 +83,7 @@ class FileListDataset:
 
     Attributes:
         files: the files, with random access to their names and labels.
+        is_class_folder: whether every folder in the folder of the files is a class.
     """
 
     name: str
@@ -90,7 +91,7 @@ class FileListDataset:
     files: FileList = field(repr=False)
     is_multi_label: bool = False
     is_any_label_correct: bool = False
-    is_grouped: bool = False
+    is_class_folder: bool = False
 
     def __len__(self) -> int:
         return len(self.files)

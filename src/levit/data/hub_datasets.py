@@ -14,18 +14,20 @@ from typing import Any
 from levit.data.file_content import read_content
 from levit.data.image_columns import IMAGE_COLUMNS, LABEL_COLUMNS, choose_column
 from levit.data.labeled_images import LabeledImage, NoSplitError
-from levit.data.record_values import in_record, label_indices, normalize_name
+from levit.data.record_values import in_record, label_indices, label_names, normalize_name
 from levit.data.split_names import find_split_name, no_split_error
 from levit.errors import DataError, first_line
 from levit.logs import is_quiet
 
+_LABEL_TYPE = re.compile(r"u?int\d+|(large_)?string")
 _SHARD_NAME = re.compile(r"(.*)-\d{5}-of-(\d{5})(?:-\w+)?\.\w+")
 
 
 class HubDataset:
-    """Split of a hub data set with an Image and a ClassLabel column; see `levit.data.labeled_images.LabeledDataset`.
+    """Split of a hub data set with columns of images and labels; see `levit.data.labeled_images.LabeledDataset`.
 
-    For several columns of one type see `levit.data.image_columns`.
+    The labels are a ClassLabel, or class names in a column `label`, `labels` or `fine_label`. For several columns of
+    one type see `levit.data.image_columns`.
 
     Without a network, it is read from the cache of `datasets`, or from the cache of the hub
     (`hf download user/flowers --repo-type dataset`).
@@ -36,7 +38,7 @@ class HubDataset:
 
     Raises:
         DataError: it cannot be downloaded, is incomplete, has no images or no such split, or does not show by name
-            which of several columns to read.
+            which of several columns to read, or its labels are numbers without names.
         ImportError: datasets is not installed.
     """
 
@@ -55,15 +57,18 @@ class HubDataset:
         # With several labels per image, the feature is a list of ClassLabel.
         features = {column: getattr(feature, "feature", feature) for column, feature in rows.features.items()}
         labels = [column for column, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
+        labels = labels or [column for column, feature in features.items() if _is_label(column, feature)]
         image = choose_column(images, IMAGE_COLUMNS, "images", name)
         label = choose_column(labels, LABEL_COLUMNS, "labels", name)
         if image is None:
             raise DataError(f"no column of images (it has {', '.join(kinds)})", source=name)
         self._image, self._label = image, label
-        self.classes: tuple[str, ...] = tuple(map(normalize_name, features[label].names)) if label else ()
-        self.is_multi_label = label is not None and kinds[label] != "ClassLabel"
-        self.is_any_label_correct = self.is_grouped = False
-        self._rows: Any = rows.cast_column(image, datasets.Image(decode=False))
+        self.is_multi_label = label is not None and kinds[label] != type(features[label]).__name__
+        self.is_any_label_correct = False
+        columns = [image] if label is None else [image, label]  # others, such as masks, would be decoded for each row
+        self._rows: Any = rows.select_columns(columns).cast_column(image, datasets.Image(decode=False))
+        self._class_indices: dict[str, int] | None = None  # of labels that are class names
+        self.classes: tuple[str, ...] = () if label is None else self._read_classes(name, label, features[label])
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -74,7 +79,7 @@ class HubDataset:
             content, path = image.get("bytes"), image.get("path")
             source = content if content is not None else path or b""  # b"": decoding it raises the error
             try:
-                yield LabeledImage(source, label_indices(label), path or f"row {number}")
+                yield LabeledImage(source, self._label_indices(label), path or f"row {number}")
             except DataError as error:
                 raise in_record(error, self.name, f"row {number}") from None
 
@@ -87,6 +92,31 @@ class HubDataset:
                 content = content or read_content(str(item.image))
             digest.update(repr(item.labels).encode() + hashlib.sha256(content).digest())
         return digest.hexdigest()
+
+    def _read_classes(self, name: str, column: str, feature: Any) -> tuple[str, ...]:
+        """Names in a ClassLabel, or the labels themselves, if they are names."""
+        if hasattr(feature, "names"):
+            return tuple(map(normalize_name, feature.names))
+        if "string" not in feature.dtype:
+            hint = "rename the column, or give it the type ClassLabel"
+            raise DataError(f"the numbers in column {column} have no class names", source=name, hint=hint)
+        rows = self._rows.select_columns([column])
+        try:
+            classes = sorted({class_name for row in rows for class_name in label_names(row[column])})
+        except DataError as error:
+            raise in_record(error, name, f"column {column}") from None
+        self._class_indices = {class_name: index for index, class_name in enumerate(classes)}
+        return tuple(classes)
+
+    def _label_indices(self, label: Any) -> tuple[int, ...]:
+        if self._class_indices is None:
+            return label_indices(label)
+        return tuple(self._class_indices[class_name] for class_name in label_names(label))
+
+
+def _is_label(column: str, feature: Any) -> bool:
+    """Return whether a column has class names or numbers of classes, by its name and type."""
+    return column in LABEL_COLUMNS and _LABEL_TYPE.fullmatch(str(getattr(feature, "dtype", ""))) is not None
 
 
 def _load(datasets: Any, name: str, split: str | None) -> tuple[Any, str]:

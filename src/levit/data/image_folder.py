@@ -60,10 +60,18 @@ def open_image_folder(folder: Path) -> FileListDataset:
         for file in list_images(folder, subfolder, skipped=skipped):
             files.add(file, ())
     if not len(files):
-        found = skipped.describe()
+        found = skipped.describe() or _describe_shards(folder)
         raise DataError(f"no images in it ({_SUFFIXES})", source=folder, hint=f"not read: {found}" if found else None)
     skipped.warn(folder)
-    return FileListDataset(name=folder.name or str(folder), classes=tuple(classes), files=files, is_grouped=True)
+    return FileListDataset(name=folder.name or str(folder), classes=tuple(classes), files=files, is_class_folder=True)
+
+
+def _describe_shards(folder: Path) -> str:
+    """Number and first name of the parquet or tar files below a folder; empty if there are none."""
+    for pattern in ("*.parquet", "*.tar"):
+        if files := sorted(file.relative_to(folder).as_posix() for file in folder.rglob(pattern)):
+            return f"{len(files):,} {pattern[1:]} files ({files[0]}); give their folder"
+    return ""
 
 
 def _class_folders(folder: Path) -> dict[str, list[str]]:

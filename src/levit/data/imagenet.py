@@ -15,6 +15,7 @@ from levit.errors import DataError
 from levit.spec.labels import IMAGENET_CLASSES, imagenet_classes
 
 _VALIDATION_IMAGE = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG$")
+_VALIDATION_PATTERN = "ILSVRC2012_val_????????.JPEG"
 _DEVKIT = "ILSVRC2012_devkit_t12"
 _GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 _SYNSET_LISTS = ("imagenet_2012_validation_synset_labels.txt", "synset_labels.txt", "val_synsets.txt")
@@ -23,7 +24,7 @@ _WORDNET_IDS = tuple(identifier for identifier, _ in imagenet_classes())
 
 def is_flat_validation(folder: Path) -> bool:
     """Return whether a folder contains the validation images as in the archive of ILSVRC 2012."""
-    return next(folder.glob("ILSVRC2012_val_????????.JPEG"), None) is not None
+    return any(folder.glob(_VALIDATION_PATTERN))
 
 
 def open_flat_validation(folder: Path) -> FileListDataset:
@@ -57,13 +58,14 @@ def open_version_2(folder: Path) -> FileListDataset:
         if (folder / str(number)).is_dir():
             for name in list_images(folder, str(number)):
                 files.add(name, (number,))
-    return FileListDataset(name=f"ImageNet-V2 ({folder.name})", classes=_WORDNET_IDS, files=files, is_grouped=True)
+    return FileListDataset(name=f"ImageNet-V2 ({folder.name})", classes=_WORDNET_IDS, files=files, is_class_folder=True)
 
 
 def open_real_labels(file: Path) -> FileListDataset:
     """Open ImageNet-ReaL: `real.json`, a list of labels for each validation image in order, which may be empty.
 
-    The images are in the folder of the file, or in `val` or `ILSVRC2012_img_val` there.
+    The images are in the folder of the file, or in `val` or `ILSVRC2012_img_val` there, all in one folder or in those
+    of their classes (`n01440764`).
 
     Raises:
         DataError: the file is of another format, there are no images, or more images than lists of labels.
@@ -72,7 +74,8 @@ def open_real_labels(file: Path) -> FileListDataset:
     if not isinstance(labels, list) or not all(isinstance(image_labels, list) for image_labels in labels):
         raise DataError("not the labels of ImageNet-ReaL, a list of lists of numbers", source=file)
     candidates = [file.parent / name for name in ("", "val", "ILSVRC2012_img_val")]
-    folder = next((candidate for candidate in candidates if is_flat_validation(candidate)), None)
+    patterns = (_VALIDATION_PATTERN, f"n????????/{_VALIDATION_PATTERN}")
+    folder = next((place for pattern in patterns for place in candidates if any(place.glob(pattern))), None)
     if folder is None:
         raise DataError("no ILSVRC2012_val_….JPEG next to it, in val or in ILSVRC2012_img_val", source=file)
     files = _list_validation_images(folder, _check_labels(file, labels))

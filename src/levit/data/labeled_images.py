@@ -40,14 +40,12 @@ class LabeledDataset(Protocol):
         classes: class names, indexed by labels; empty if the images have no labels.
         is_multi_label: whether an image may show any number of classes, all of which are to be predicted.
         is_any_label_correct: whether one of several labels is enough for a correct prediction (ImageNet-ReaL).
-        is_grouped: whether images are ordered class by class, so that the first images are of few classes.
     """
 
     name: str
     classes: tuple[str, ...]
     is_multi_label: bool
     is_any_label_correct: bool
-    is_grouped: bool
 
     def __len__(self) -> int:
         """Number of images."""
@@ -72,7 +70,6 @@ class DatasetView:
     def __init__(self, data: LabeledDataset) -> None:
         self.name, self.classes = data.name, data.classes
         self.is_multi_label, self.is_any_label_correct = data.is_multi_label, data.is_any_label_correct
-        self.is_grouped = data.is_grouped
         self._data = data
 
     def __len__(self) -> int:

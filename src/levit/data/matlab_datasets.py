@@ -9,7 +9,7 @@ from typing import Any
 from levit.data.file_list import FileList, FileListDataset
 from levit.data.matlab_files import as_list, malformed_fields, read_matlab
 from levit.data.record_values import class_names, file_name, label_index, whole_number
-from levit.data.split_names import no_split_error
+from levit.data.split_names import choose_split
 from levit.errors import DataError
 
 _FLOWER_SPLITS = {"train": "trnid", "validation": "valid", "test": "tstid"}
@@ -29,15 +29,13 @@ def open_flowers(folder: Path, split: str | None) -> FileListDataset:
 
     Args:
         folder: folder of the data set.
-        split: train, validation or test; None for test.
+        split: as for `find_split_name`, of train, validation and test.
 
     Raises:
         DataError: there is no such split, or a file is not a MATLAB file.
         ImportError: scipy is not installed.
     """
-    split = split or "test"
-    if split not in _FLOWER_SPLITS:
-        raise no_split_error(folder, split, _FLOWER_SPLITS)
+    split = choose_split(folder, _FLOWER_SPLITS, split)
     names = ("imagelabels.mat", "setid.mat")
     label_variables, split_variables = read_matlab(*(folder / name for name in names))
     labels = _numbers(label_variables, "labels", folder / names[0])
@@ -63,15 +61,13 @@ def open_cars(folder: Path, split: str | None) -> FileListDataset:
 
     Args:
         folder: folder of the data set.
-        split: train or test; None for test.
+        split: as for `find_split_name`, of train and test.
 
     Raises:
         DataError: there is no such split, its annotations are missing, or a file is not a MATLAB file.
         ImportError: scipy is not installed.
     """
-    split = split or "test"
-    if split not in _CAR_ANNOTATIONS:
-        raise no_split_error(folder, split, _CAR_ANNOTATIONS)
+    split = choose_split(folder, _CAR_ANNOTATIONS, split)
     candidates = [parent / _CAR_ANNOTATIONS[split] for parent in (folder / "devkit", folder)]
     table = next((file for file in candidates if file.is_file()), None)
     if table is None:

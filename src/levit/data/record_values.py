@@ -125,6 +125,20 @@ def class_name(value: Any) -> str | None:
     return None if name in _NO_NAMES else name
 
 
+def label_names(value: Any) -> tuple[str, ...]:
+    """Class names in a field, as `class_name` reads them: one, or a list.
+
+    Raises:
+        DataError: the value is, or contains, neither text nor a whole number.
+
+    Examples:
+        >>> label_names("cat"), label_names(["dog", "cat"]), label_names(None)
+        (('cat',), ('dog', 'cat'), ())
+    """
+    names = map(class_name, value if isinstance(value, list | tuple) else [value])
+    return tuple(dict.fromkeys(name for name in names if name is not None))
+
+
 def class_names(values: Any) -> tuple[str, ...]:
     """The names of all classes, in order: a list of strings.
 

@@ -18,11 +18,10 @@ from levit.data.image_folder import UNLABELED_FOLDERS
 from levit.data.splitting import PARTS, Part
 from levit.errors import DataError
 from levit.files import updating_folder
+from levit.spec.folder_names import is_folder_name
 from levit.spec.image_files import is_image, is_system_folder
 
 LIST_FILE = "split.csv"
-
-_NOT_IN_NAMES = frozenset('<>:"/\\|?*')  # in names of folders, on one system or another
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def uses_class_folders(data: FileListDataset) -> bool:
     return (
         not data.is_multi_label
         and len({*names}) == len(names)
-        and all(map(_is_folder_name, data.classes))
+        and all(map(_is_class_folder, data.classes))
         and all(_is_listed(_name_below(data.files.name(index), ())) for index in range(len(data)))
     )
 
@@ -159,14 +158,8 @@ def _write_list(placed: Sequence[PlacedFile], file: Path) -> None:
         )
 
 
-def _is_folder_name(name: str) -> bool:
-    return (
-        name.casefold() not in UNLABELED_FOLDERS
-        and name == name.strip().rstrip(".")
-        and name.isprintable()
-        and not _NOT_IN_NAMES.intersection(name)
-        and not is_system_folder(name)
-    )
+def _is_class_folder(name: str) -> bool:
+    return is_folder_name(name) and name.casefold() not in UNLABELED_FOLDERS and not is_system_folder(name)
 
 
 def _is_listed(name: str) -> bool:

@@ -59,6 +59,38 @@ def no_split_error(source: object, split: str, available: Collection[str]) -> No
     return NoSplitError(f"no split {split!r} (available: {', '.join(available) or 'none'})", source=source)
 
 
+def choose_split(source: object, available: Collection[str], split: str | None) -> str:
+    """Choose one of the splits of a data set as `find_split_name`.
+
+    Args:
+        source: source of the error.
+        available: names of the splits, at least one of which is a name of validation, test or train.
+        split: as for `find_split_name`.
+
+    Raises:
+        NoSplitError: there is no such split.
+
+    Examples:
+        >>> choose_split("cifar", ["train", "test"], "Training")
+        'train'
+    """
+    name = find_split_name(available, split)
+    if name is None:
+        raise no_split_error(source, str(split), available)
+    return name
+
+
+def split_of_file(file: Path) -> str | None:
+    """The split in the name of a file, or else of its folder; None where neither contains one.
+
+    Examples:
+        >>> split_of_file(Path("pets/pets-val-0.tar")), split_of_file(Path("pets/train/0.tar"))
+        ('validation', 'train')
+    """
+    names = map(canonical_split, reversed([file.parent.name, *re.split(r"[-_.]", file.stem)]))
+    return next((name for name in names if name is not None), None)
+
+
 def select_split_files(files: Sequence[Path], split: str | None) -> list[Path]:
     """Select the files of a split by their names: `validation-00000-of-00002.parquet`, `flowers-train-0007.tar`.
 

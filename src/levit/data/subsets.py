@@ -45,11 +45,26 @@ class Subset(DatasetView):
                 next_number = next(numbers, None)
 
 
-def split_quantization_images(data: LabeledDataset, count: int) -> tuple[Subset, Subset]:
-    """Split off the images that determine the ranges of int8 activations.
+def evenly_spaced(length: int, count: int) -> Indices:
+    """Numbers of evenly spaced images, so that every class is represented where they are ordered class by class.
 
-    These are the first images. In a grouped data set, whose images are ordered class by class, they are evenly spaced,
-    so that every class is represented.
+    Args:
+        length: number of images, at least 1.
+        count: number of them to choose; limited to `length`.
+
+    Returns:
+        The chosen numbers, ascending: int64 [count].
+
+    Examples:
+        >>> evenly_spaced(12, 4).tolist()
+        [0, 3, 6, 9]
+    """
+    count = min(count, length)
+    return np.arange(count, dtype=np.int64) * length // max(count, 1)
+
+
+def split_quantization_images(data: LabeledDataset, count: int) -> tuple[Subset, Subset]:
+    """Split off the images that determine the ranges of int8 activations: evenly spaced ones.
 
     Args:
         data: the data set.
@@ -64,9 +79,7 @@ def split_quantization_images(data: LabeledDataset, count: int) -> tuple[Subset,
         >>> [item.name for item in chosen], len(remaining)
         (['cat.jpg', 'espresso.jpg', 'officer.jpg'], 1)
     """
-    count = min(count, len(data))
-    numbers = np.arange(count)
-    chosen = numbers * len(data) // count if data.is_grouped and count else numbers
+    chosen = evenly_spaced(len(data), count)
     return Subset(data, chosen), Subset(data, np.setdiff1d(np.arange(len(data)), chosen))
 
 

@@ -18,6 +18,7 @@ from levit.data.record_values import (
     label_index_in_text,
     parse_json,
 )
+from levit.data.split_names import split_of_file
 from levit.data.tar_members import iterate_members
 from levit.errors import DataError, LevitWarning
 from levit.spec.image_files import IMAGE_SUFFIXES, is_image_suffix
@@ -40,13 +41,16 @@ class TarDataset:
     Raises:
         DataError: a file is not a tar file, is damaged or incomplete, there are no images, a label is invalid, or the
             classes have no names.
+
+    Attributes:
+        split: the split in the name of the first shard or of its folder; None where there is none.
     """
 
-    is_any_label_correct = is_grouped = False
+    is_any_label_correct = False
 
     def __init__(self, shards: Sequence[Path], *, name: str | None = None) -> None:
         self.name = name or shards[0].name
-        self._shards = list(shards)
+        self._shards, self.split = list(shards), split_of_file(shards[0])
         labels, orphans, has_list = list[list[int | str]](), list[str](), False
         for shard in shards:
             for key, sample in _samples(shard, with_images=False):

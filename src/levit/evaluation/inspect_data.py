@@ -61,7 +61,7 @@ def inspect(
     """
     if similarity is not None:
         check_threshold(similarity)
-    splits = _open(data, split, allow_outside=allow_outside)
+    splits = open_inspected(data, split, allow_outside=allow_outside)
     digests: list[bytes] = []
 
     def with_digests(images: Iterator[InspectedImage]) -> Iterator[InspectedImage]:
@@ -76,12 +76,13 @@ def inspect(
     return summaries
 
 
-def _open(
+def open_inspected(
     data: str | PathLike[str] | LabeledDataset | Mapping[str, LabeledDataset],
     split: str | None,
     *,
     allow_outside: bool,
 ) -> Mapping[str, LabeledDataset]:
+    """Open the data of `inspect`, whose arguments these are; data sets by the names of their splits."""
     if isinstance(data, Mapping):
         return data
     if not isinstance(data, str | PathLike):

@@ -76,22 +76,33 @@ class LabeledPredictions:
         data: the images; `data.classes` are not empty.
         is_multi_label: whether an image may have any number of labels, including none.
         on_bad_image: count bad images ("skip"), or raise an error at the first one ("fail").
+        on_bad_label: the same for images with invalid labels; None for `on_bad_image`.
 
     Attributes:
         num_images: number of images read so far.
         num_unlabeled: number of images without a label, where labels are needed.
         bad_images: the bad images.
+        first_error: error of the first bad image; None where there is none.
 
     Raises:
         ConfigError: `on_bad_image` is unknown.
     """
 
-    def __init__(self, data: LabeledDataset, *, is_multi_label: bool = False, on_bad_image: OnBadImage) -> None:
+    def __init__(
+        self,
+        data: LabeledDataset,
+        *,
+        is_multi_label: bool = False,
+        on_bad_image: OnBadImage,
+        on_bad_label: OnBadImage | None = None,
+    ) -> None:
         if on_bad_image not in get_args(OnBadImage):
             raise ConfigError(f"is {on_bad_image!r}", source="on_bad_image", hint="use skip or fail")
-        self._data, self._is_multi_label, self._on_bad_image = data, is_multi_label, on_bad_image
+        self._data, self._is_multi_label = data, is_multi_label
+        self._on_bad_image, self._on_bad_label = on_bad_image, on_bad_label or on_bad_image
         self.num_images = self.num_unlabeled = 0
         self.bad_images: list[BadImage] = []
+        self.first_error: LevitError | None = None
         self._occurs = bytearray(len(data.classes))
         self._pending: deque[LabeledImage] = deque()  # handed to the classifier, prediction not yet returned
 
@@ -113,7 +124,7 @@ class LabeledPredictions:
             Each image that is not bad, with its prediction.
 
         Raises:
-            DataError: with `on_bad_image="fail"`, an image has invalid labels.
+            DataError: with `on_bad_label="fail"`, an image has invalid labels.
             ImageError: with `on_bad_image="fail"`, an image cannot be read.
         """
         for prediction in progress(classifier.stream(self._sources(), batch_size=batch_size)):
@@ -121,7 +132,7 @@ class LabeledPredictions:
             if prediction.error is None:
                 yield item, prediction
             else:
-                self._add_bad_image(item.name, with_name(prediction.error, item, self._data))
+                self._add_bad_image(item.name, with_name(prediction.error, item, self._data), self._on_bad_image)
 
     @property
     def empty_classes(self) -> tuple[str, ...]:
@@ -138,7 +149,8 @@ class LabeledPredictions:
             if not item.labels and not self._is_multi_label:
                 self.num_unlabeled += 1
             elif (reason := self._label_error(item)) is not None:
-                self._add_bad_image(item.name, DataError(reason, source=f"{self._data.name}: {item.name}"))
+                error = DataError(reason, source=f"{self._data.name}: {item.name}")
+                self._add_bad_image(item.name, error, self._on_bad_label)
             else:
                 self._pending.append(item)
                 yield item.image
@@ -150,9 +162,10 @@ class LabeledPredictions:
         invalid = [label for label in item.labels if not 0 <= label < num_classes]
         return f"label {invalid[0]} is none of {num_classes} classes" if invalid else None
 
-    def _add_bad_image(self, name: str, error: LevitError) -> None:
-        if self._on_bad_image == "fail":
+    def _add_bad_image(self, name: str, error: LevitError, on_bad: OnBadImage) -> None:
+        if on_bad == "fail":
             raise error
+        self.first_error = self.first_error or error
         self.bad_images.append(BadImage(name, ": ".join(filter(None, (error.reason, error.hint)))))
 
 
@@ -179,6 +192,18 @@ def warn_of_unlabeled(data: LabeledDataset, count: int) -> None:
     if count:
         text = "1 image has no label, and is" if count == 1 else f"{count:,} images have no label, and are"
         warnings.warn(f"{data.name}: {text} left out", LevitWarning, stacklevel=4)
+
+
+def warn_of_unusable(data: LabeledDataset, count: int, first: LevitError | None) -> None:
+    """Warn that a number of images of a data set cannot be used, with the error of the first, if there are any."""
+    if first is not None:
+        text = "1 image cannot be used, and is" if count == 1 else f"{count:,} images cannot be used, and are"
+        warnings.warn(f"{data.name}: {text} left out: {first.source}: {first.reason}", LevitWarning, stacklevel=4)
+
+
+def none_usable(data: LabeledDataset, first: LevitError) -> ImageError:
+    """The error of a data set of which no image can be used, with the error of the first."""
+    return ImageError(f"none of its images can be used: {first.source}: {first.reason}", source=data.name)
 
 
 def with_name(error: ImageError, item: LabeledImage, data: LabeledDataset) -> ImageError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite, nan
 from typing import Any
@@ -18,6 +18,7 @@ from levit.data.labeled_images import LabeledDataset, LabeledImage
 from levit.data.read_once import read_once
 from levit.errors import DataError, LevitWarning
 from levit.evaluation.diagnostics import NUM_MISTAKES
+from levit.evaluation.evaluation_set import HashProgress, duplicates_of, split_of, without_hash_progress
 from levit.evaluation.labeled_predictions import (
     BadImage,
     LabeledPredictions,
@@ -71,6 +72,7 @@ class MultiLabelEvaluation:
         precision: precision of its arithmetic.
         data: name of the data set.
         sha256: hash of the data set, 64 hexadecimal digits.
+        split: name of its split; None where the data has none, or was not opened by its path.
         labels: the labels of the model that are classes of the data set, in the order of the data set.
         num_images: number of images in the data set, without those that were excluded.
         num_excluded: number of images that were excluded, because they determined the ranges of an int8 model.
@@ -98,6 +100,7 @@ class MultiLabelEvaluation:
     precision: str
     data: str
     sha256: str
+    split: str | None
     labels: tuple[str, ...] = field(repr=False)
     num_images: int
     num_excluded: int
@@ -135,7 +138,7 @@ class MultiLabelEvaluation:
             "model": self.model,
             "engine": self.engine,
             "precision": self.precision,
-            "data": {"name": self.data, "sha256": self.sha256, "classes": len(labels)},
+            "data": {"name": self.data, "sha256": self.sha256, "split": self.split, "classes": len(labels)},
             "images": {
                 "total": self.num_images,
                 "excluded": self.num_excluded,
@@ -161,8 +164,8 @@ def evaluate_multi_label(
     class_map: Mapping[str, str] | None = None,
     on_bad_image: OnBadImage = "skip",
     batch_size: int = DEFAULT_BATCH_SIZE,
-    quantization_images: int | None = None,
-    duplicates: Callable[[], Duplicates] | None = None,
+    find_duplicates: bool = True,
+    duplicates_progress: HashProgress = without_hash_progress,
     progress: Progress = without_progress,
 ) -> MultiLabelEvaluation:
     """Evaluate a model on images with any number of labels.
@@ -175,26 +178,27 @@ def evaluate_multi_label(
     """
     data = read_once(data)
     indices = _match_labels(data, classifier, class_map)
-    kept, num_excluded = exclude_quantization_images([classifier.artifact], data, quantization_images)
+    kept, num_excluded = exclude_quantization_images([classifier.artifact], data)
     predictions = LabeledPredictions(kept, is_multi_label=True, on_bad_image=on_bad_image)
-    accumulator = _Accumulator(len(indices))
+    accumulator = _Accumulator(indices)
     pairs = predictions.stream(classifier, batch_size=batch_size, progress=progress)
-    accumulator.add_all(TrainingImageCounter(classifier.path).watch(pairs), indices)
+    accumulator.add_all(TrainingImageCounter(classifier).watch(pairs))
     if not accumulator.scores:
         raise DataError(f"none of its {predictions.num_images} images could be evaluated", source=data.name)
-    warn_of_own_images(classifier.artifact, data, num_excluded=num_excluded if quantization_images is None else None)
+    warn_of_own_images(classifier.artifact, data, num_excluded=num_excluded)
     return MultiLabelEvaluation(
         model=classifier.artifact.source.name,
         engine=classifier.engine.name,
         precision=classifier.engine.precision,
         data=data.name,
         sha256=data.sha256(),
-        labels=tuple(classifier.labels[index] for index in indices),
+        split=split_of(data),
+        labels=tuple(classifier.labels[index] for index in dict.fromkeys(indices)),
         num_images=predictions.num_images,
         num_excluded=num_excluded,
         bad_images=tuple(predictions.bad_images),
         empty_classes=predictions.empty_classes,
-        duplicates=duplicates() if duplicates else None,
+        duplicates=duplicates_of(data, num_excluded, duplicates_progress) if find_duplicates else None,
         mistakes=tuple(accumulator.mistakes.items()),
         **accumulator.metrics(),
     )
@@ -220,32 +224,32 @@ class _Accumulator:
     """Scores, labels and worst mistakes of the images so far.
 
     Args:
-        num_labels: number of labels of the evaluation.
+        class_indices: for each class of the data, the index of its label; several classes may have the same one.
     """
 
-    def __init__(self, num_labels: int) -> None:
-        self._num_labels = num_labels
+    def __init__(self, class_indices: Sequence[int]) -> None:
+        self._label_indices = [*dict.fromkeys(class_indices)]
+        self._positions = [self._label_indices.index(index) for index in class_indices]
         self.scores: list[NDArray[np.float32]] = []
         self.truth: list[NDArray[np.bool_]] = []
         self.mistakes = TopK[LabelMistake](NUM_MISTAKES)
         self._seconds = 0.0
 
-    def add_all(self, pairs: Iterable[tuple[LabeledImage, Prediction]], indices: Sequence[int]) -> None:
+    def add_all(self, pairs: Iterable[tuple[LabeledImage, Prediction]]) -> None:
         """Add images with their predictions, and measure the time that it takes.
 
         Args:
             pairs: the images, with predictions that are computed while they are added.
-            indices: indices of the labels of the evaluation.
         """
         start = time.perf_counter()
         for item, prediction in pairs:
-            self.add(item, sigmoid(prediction.logits[indices]))
+            self.add(item, sigmoid(prediction.logits[self._label_indices]))
         self._seconds += time.perf_counter() - start
 
     def add(self, item: LabeledImage, scores: NDArray[np.float32]) -> None:
         """Add one image with the scores of its labels: float32 [labels]."""
-        truth = np.zeros(self._num_labels, np.bool_)
-        truth[list(item.labels)] = True
+        truth = np.zeros(len(self._label_indices), np.bool_)
+        truth[[self._positions[label] for label in item.labels]] = True
         self.scores.append(scores)
         self.truth.append(truth)
         distance = np.where(truth, 1 - scores, scores)
@@ -257,7 +261,7 @@ class _Accumulator:
     def metrics(self) -> dict[str, Any]:
         """The fields of `MultiLabelEvaluation` that depend on scores, labels and time alone."""
         scores, truth = np.stack(self.scores), np.stack(self.truth)
-        labels = range(self._num_labels)
+        labels = range(len(self._label_indices))
         average_precisions = tuple(average_precision(scores[:, label], truth[:, label]) for label in labels)
         best = [best_threshold(scores[:, label], truth[:, label]) for label in labels]
         predicted = scores >= np.float32(_THRESHOLD)

@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 from levit.data.labeled_images import LabeledDataset, LabeledImage
 from levit.errors import DataError, ImageError
 from levit.evaluation.accumulator import MetricAccumulator, top_classes
-from levit.evaluation.labeled_predictions import match_labels, warn_of_unlabeled, with_name
+from levit.evaluation.labeled_predictions import (
+    match_labels,
+    none_usable,
+    warn_of_unlabeled,
+    warn_of_unusable,
+    with_name,
+)
 from levit.images.transform import normalize, read_and_preprocess
 from levit.runtime.classifier import DEFAULT_BATCH_SIZE
 from levit.runtime.cpu_count import usable_cores
@@ -99,8 +105,8 @@ def prepare_images(
 ) -> Iterator[PreparedImages]:
     """Decode a data set once, into a temporary file that is deleted at the end of the context.
 
-    Where accuracy is measured, images without a label are left out, and a warning counts them. The file takes 3 bytes
-    for each pixel: 7.5 GB for 50,000 images of 224x224.
+    Images that cannot be read are left out, and where accuracy is measured those without a label; a warning counts
+    them. The file takes 3 bytes for each pixel: 7.5 GB for 50,000 images of 224x224.
 
     Args:
         data: the images.
@@ -115,7 +121,7 @@ def prepare_images(
     Raises:
         DataError: there is no image, or none with a label; an image has several labels, or one of no class; or a class
             has no matching label.
-        ImageError: an image cannot be read; `source` is its path, or the data set and its name there.
+        ImageError: no image can be read.
         OSError: the temporary file cannot be written.
     """
     indices = None if labels is None else match_labels(data, labels, class_map).class_indices
@@ -129,7 +135,6 @@ def prepare_images(
                 targets.append(indices[item.labels[0]])
         if not shape[0]:
             raise DataError("has no images with a label" if len(data) else "has no images", source=data.name)
-        warn_of_unlabeled(data, len(data) - shape[0])
         file.flush()
         pixels = np.memmap(file, np.uint8, "r", shape=shape)
         yield PreparedImages(
@@ -162,7 +167,7 @@ def agreement(logits: Logits, other_logits: Logits, *, is_multi_label: bool = Fa
 def preprocess_images(
     data: LabeledDataset, preprocessing: Preprocessing, *, needs_label: bool = False
 ) -> Iterator[tuple[LabeledImage, NDArray[np.uint8]]]:
-    """Decode, resize and crop images on all cores.
+    """Decode, resize and crop images on all cores; at the end, warn of the images that were left out.
 
     Args:
         data: the images.
@@ -170,22 +175,35 @@ def preprocess_images(
         needs_label: whether images without a label are left out, and one with several is an error.
 
     Yields:
-        Each image, in order, with its pixels, uint8 [height, width, 3].
+        Each image that can be read, in order, with its pixels, uint8 [height, width, 3].
 
     Raises:
         DataError, ImageError: as for `prepare_images`.
     """
 
-    def read(item: LabeledImage) -> NDArray[np.uint8]:
+    def read(item: LabeledImage) -> NDArray[np.uint8] | ImageError:
         try:
             return read_and_preprocess(item.image, preprocessing)
         except ImageError as error:
-            raise with_name(error, item, data) from error
+            return with_name(error, item, data)
 
+    num_read = num_bad = 0
+    first_error: ImageError | None = None
     items = _with_label(data) if needs_label else iter(data)
     with ThreadPoolExecutor(usable_cores(), thread_name_prefix="levit-decode") as pool:
         while chunk := list(islice(items, _CHUNK)):
-            yield from zip(chunk, pool.map(read, chunk), strict=True)
+            for item, image in zip(chunk, pool.map(read, chunk), strict=True):
+                if isinstance(image, ImageError):
+                    num_bad += 1
+                    first_error = first_error or image
+                else:
+                    num_read += 1
+                    yield item, image
+    if first_error is not None and not num_read:
+        raise none_usable(data, first_error)
+    warn_of_unusable(data, num_bad, first_error)
+    if needs_label and num_read:
+        warn_of_unlabeled(data, len(data) - num_read - num_bad)
 
 
 def _with_label(data: LabeledDataset) -> Iterator[LabeledImage]:

@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 from levit.data.labeled_images import LabeledDataset
 from levit.data.read_once import read_once
 from levit.errors import ConfigError, DataError, LevitWarning
-from levit.evaluation.labeled_predictions import LabeledPredictions, match_labels, warn_of_unlabeled
+from levit.evaluation.labeled_predictions import (
+    LabeledPredictions,
+    match_labels,
+    none_usable,
+    warn_of_unlabeled,
+    warn_of_unusable,
+)
 from levit.evaluation.quantization_images import exclude_quantization_images
 from levit.evaluation.training_images import TrainingImageCounter
 from levit.runtime.classifier import Classifier
@@ -34,14 +40,14 @@ def find_rejection(
     *,
     coverage: float | None = None,
     target_precision: float | None = None,
-    quantization_images: int | None = None,
     class_map: Mapping[str, str] | None = None,
 ) -> Rejection:
     """Find a temperature and a threshold on labeled images.
 
     The temperature turns scores into probabilities (Guo et al., 2017): it minimizes the negative log-likelihood of the
     labels and changes no prediction. Where all predictions are correct, the likelihood has no such minimum: the
-    temperature is then 1, and a warning is issued. Below the threshold the prediction is "unknown".
+    temperature is then 1, and a warning is issued. Below the threshold the prediction is "unknown". Images with which
+    an int8 model was quantized are excluded.
 
     Coverage and precision are measured by cross-validation: each fifth of the images with the temperature and the
     threshold of the other four fifths. With fewer than five images, or if no image reaches the threshold of the
@@ -50,25 +56,23 @@ def find_rejection(
     Args:
         classifier: the model.
         data: images of the model's classes that it was not trained on, each with one label, or with several of which
-            any is correct (ImageNet-ReaL). Those without a label are left out, and a warning counts them.
+            any is correct (ImageNet-ReaL). Those without a label, and those that cannot be read, are left out, and a
+            warning counts them.
         coverage: fraction of the images whose score must reach the threshold, in (0, 1]; 0.95 if neither is given.
         target_precision: alternative to `coverage`: fraction of the predictions above the threshold that must be
             correct.
-        quantization_images: number of quantization images of the quantization to int8, which are excluded, as
-            `levit.data.subsets.split_quantization_images` chooses them; None for the number in the metadata of the
-            model, if it was quantized on this data.
         class_map: label of the model for classes of the data whose names differ from it.
 
     Raises:
         ConfigError: both are given or out of range, or the model is a multi-label model.
         DataError: an image has several labels that are not alternatives, a class has no matching label, no image with
             a label remains, or no threshold reaches the precision.
-        ImageError: an image cannot be read.
+        ImageError: no image can be read.
         ImportError: scipy is not installed.
     """
     _check(classifier, coverage, target_precision)
     data = read_once(data)
-    kept, _ = exclude_quantization_images([classifier.artifact], data, quantization_images)
+    kept, _ = exclude_quantization_images([classifier.artifact], data)
     logits, targets = _predict(classifier, kept, class_map)
     is_correct = logits.argmax(axis=1) == targets
     if is_correct.all():
@@ -114,17 +118,18 @@ def _predict(
     Where any of several labels is correct, the target is the predicted label if it is among them, or else the first.
     """
     indices = match_labels(data, classifier.labels, class_map).class_indices
-    predictions = LabeledPredictions(data, on_bad_image="fail")
+    predictions = LabeledPredictions(data, on_bad_image="skip", on_bad_label="fail")
     logits, targets = [], []
-    for item, prediction in TrainingImageCounter(classifier.path).watch(predictions.stream(classifier)):
+    for item, prediction in TrainingImageCounter(classifier).watch(predictions.stream(classifier)):
         logits.append(prediction.logits)
         classes = [indices[label] for label in item.labels]
         best = int(prediction.logits.argmax())
         targets.append(best if best in classes else classes[0])
     if not logits:
-        if predictions.num_unlabeled:
-            raise DataError("has no images with a label", source=data.name)
-        raise DataError("no image remains after the quantization images are excluded", source=data.name)
+        if predictions.first_error is not None:
+            raise none_usable(data, predictions.first_error)
+        raise DataError("has no images with a label", source=data.name)
+    warn_of_unusable(data, len(predictions.bad_images), predictions.first_error)
     warn_of_unlabeled(data, predictions.num_unlabeled)
     return np.stack(logits), np.array(targets, np.int64)
 

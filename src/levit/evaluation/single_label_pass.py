@@ -50,6 +50,7 @@ class Evaluation:
         precision: precision of its arithmetic, such as "bf16".
         data: name of the data set.
         sha256: hash of the data set, 64 hexadecimal digits.
+        split: name of its split; None where the data has none, or was not opened by its path.
         labels: labels of the model.
         data_classes_only: whether the model chose among the classes of the data set only; its accuracies are at least
             those over all labels, and not to be compared with them.
@@ -68,7 +69,8 @@ class Evaluation:
         confusion: number of images by true and predicted label: int64 [labels, labels].
         calibration: agreement of scores with accuracy.
         mistakes: the most confident mistakes, in descending order of their scores.
-        images_per_second: throughput from encoded image to prediction.
+        images_per_second: throughput from encoded image to prediction; None with a second model, because both share
+            the processor and the reading of the images.
         comparison: comparison with a second model; None without one.
     """
 
@@ -77,6 +79,7 @@ class Evaluation:
     precision: str
     data: str
     sha256: str
+    split: str | None
     labels: tuple[str, ...] = field(repr=False)
     data_classes_only: bool
     matched: Mapping[str, int]
@@ -94,7 +97,7 @@ class Evaluation:
     confusion: Counts = field(repr=False)
     calibration: Calibration = field(repr=False)
     mistakes: tuple[Mistake, ...] = field(repr=False)
-    images_per_second: float
+    images_per_second: float | None
     comparison: Comparison | None = field(default=None, repr=False)
 
     @property
@@ -133,6 +136,7 @@ class Evaluation:
             "data": {
                 "name": self.data,
                 "sha256": self.sha256,
+                "split": self.split,
                 "classes": len(self.class_indices),
                 "matched": dict(self.matched),
             },
@@ -226,7 +230,9 @@ class SingleLabelPass:
             return prediction
         return replace(prediction, logits=np.where(self._excluded, np.float32(-np.inf), prediction.logits))
 
-    def result(self, *, duplicates: Duplicates | None, num_excluded: int) -> Evaluation:
+    def result(
+        self, *, split: str | None, duplicates: Duplicates | None, num_excluded: int, is_timed: bool
+    ) -> Evaluation:
         """The evaluation, after all steps."""
         classifier, metrics, predictions = self._classifier, self._metrics, self._predictions
         return Evaluation(
@@ -235,6 +241,7 @@ class SingleLabelPass:
             precision=classifier.engine.precision,
             data=self._data.name,
             sha256=self._data.sha256(),
+            split=split,
             labels=classifier.labels,
             data_classes_only=self._data_classes_only,
             matched=self._match.rule_counts,
@@ -247,12 +254,12 @@ class SingleLabelPass:
             duplicates=duplicates,
             top1=proportion(metrics.num_correct, metrics.num_images),
             top5=proportion(metrics.num_top5_correct, metrics.num_images),
-            class_indices=tuple(sorted(self._match.class_indices)),
+            class_indices=tuple(sorted({*self._match.class_indices})),
             per_class=metrics.class_metrics(),
             confusion=self._diagnostics.confusion,
             calibration=self._diagnostics.calibration(),
             mistakes=self._diagnostics.mistakes(),
-            images_per_second=metrics.num_images / self._seconds,
+            images_per_second=metrics.num_images / self._seconds if is_timed else None,
         )
 
 

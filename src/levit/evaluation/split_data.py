@@ -175,7 +175,7 @@ def _open_files(data: str | PathLike[str], split: str | None, *, allow_outside: 
 
 def _check_is_apart(out: Path, images: FileListDataset) -> None:
     folder = images.files.folder
-    if images.is_grouped and out.resolve().is_relative_to(folder.resolve()):
+    if images.is_class_folder and out.resolve().is_relative_to(folder.resolve()):
         reason = f"is inside {folder}, where every folder is a class of images"
         raise DataError(reason, source=out, hint="choose another folder")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import islice
 from os import PathLike
 from pathlib import Path
@@ -14,55 +16,98 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levit.data.labeled_images import LabeledImage
+from levit.data.subsets import evenly_spaced
 from levit.errors import LevitWarning
 from levit.files import replacing
+from levit.runtime.classifier import Classifier
 from levit.runtime.prediction import Prediction
+from levit.spec.artifact import TrainingImages
 
 TRAINING_IMAGES_FILE = "train_images.npy"
 """In a run directory: uint64 [images], sorted; for each training image a hash of a part of its content."""
 
+_MAX_EXPORTED = 8192  # 87 kB of text, a hundredth of a small model
 _BATCH_SIZE, _NUM_THREADS = 1024, 16  # reading waits for the disk
 _PART_BYTES = 4096  # from the middle, because files of one camera or program start and end with the same bytes
 
 
-def write_training_images(run: Path, images: Iterable[object], initial: Path | None = None) -> None:
-    """Record the training images of a run.
+def hash_contents(images: Iterable[object]) -> NDArray[np.uint64]:
+    """Hash the content of images, of which 4 kB are read.
 
-    4 kB of each file are read, and 8 bytes are recorded. Images that are neither files nor their content are left out.
+    Args:
+        images: file, or its content, of each image.
+
+    Returns:
+        uint64 [images]; 0 for an image that is neither a file nor its content, or cannot be read.
+
+    Examples:
+        >>> first, copy, other = hash_contents([b"cat", b"cat", b"dog"])
+        >>> bool(first == copy), bool(first == other)
+        (True, False)
+    """
+    hashes, remaining = list[int](), iter(images)
+    with ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="levit-hash") as pool:
+        while batch := list(islice(remaining, _BATCH_SIZE)):
+            hashes += [value or 0 for value in pool.map(_hash, batch)]
+    return np.array(hashes, np.uint64)
+
+
+def write_training_images(run: Path, hashes: NDArray[np.uint64], initial: Path | None = None) -> None:
+    """Record the training images of a run.
 
     Args:
         run: the run directory.
-        images: file, or its content, of each image.
+        hashes: hash of each image, by `hash_contents`; those of 0 are left out.
         initial: path of the initial weights, whose training images are recorded, too, if they have a record.
     """
-    hashes = _hash_all(images)
+    hashes = hashes[hashes > 0]
     if initial is not None:
         hashes = np.concatenate([hashes, _read(initial)])
     with replacing(run / TRAINING_IMAGES_FILE) as partial, partial.open("wb") as stream:
         np.save(stream, np.unique(hashes))
 
 
-def count_training_images(model: Path, images: Iterable[object]) -> int:
+def count_training_images(model: Path, hashes: NDArray[np.uint64]) -> int:
     """Number of images that a model was trained on; 0 where it has no record.
 
     Args:
         model: path of the model, as for `TrainingImageCounter`.
-        images: file, or its content, of each image; not read without a record.
+        hashes: hash of each image, by `hash_contents`.
     """
-    recorded = _read(model)
-    return int(np.isin(_hash_all(images), recorded).sum()) if len(recorded) else 0
+    return int(np.isin(hashes[hashes > 0], _read(model)).sum())
+
+
+def sample_training_images(model: Path) -> TrainingImages | None:
+    """At most 8,192 evenly spaced entries of the record of a model, for the metadata of an exported file.
+
+    Args:
+        model: path of the model, as for `TrainingImageCounter`.
+
+    Returns:
+        The entries; None where it has no record.
+    """
+    hashes = _read(model)
+    if not len(hashes):
+        return None
+    chosen = hashes[evenly_spaced(len(hashes), _MAX_EXPORTED)]
+    text = base64.b64encode(chosen.astype("<u8").tobytes()).decode("ascii")
+    return TrainingImages(hashes=text, fraction=len(chosen) / len(hashes))
 
 
 class TrainingImageCounter:
     """Counts the images of an evaluation that a model was trained on, under whatever name.
 
     Args:
-        model: path of the model; a run directory, or a checkpoint in one, has the record of its images.
+        classifier: the model; a run directory, or a checkpoint in one, has the record of its images, and an exported
+            file a part of it.
     """
 
-    def __init__(self, model: Path | None) -> None:
-        self._model, self._count = model, 0
-        self._hashes = np.empty(0, np.uint64) if model is None else _read(model)
+    def __init__(self, classifier: Classifier) -> None:
+        path, exported = classifier.path, classifier.artifact.training_images
+        self._model, self._count = path or classifier.artifact.source.name, 0
+        self._hashes, self._is_sample = np.empty(0, np.uint64) if path is None else _read(path), False
+        if not len(self._hashes) and exported is not None:
+            self._hashes, self._is_sample = _decode(exported), exported.fraction < 1
 
     def add(self, image: object) -> None:
         """Count an image, a file or its content, if it has the content of a training image."""
@@ -85,7 +130,8 @@ class TrainingImageCounter:
     def warn(self, num_images: int) -> None:
         """Warn if any of the `num_images` that were evaluated was counted."""
         if self._count:
-            text = f"{self._model} was trained on {self._count:,} of these {num_images:,} images"
+            count = f"at least {self._count:,}" if self._is_sample else f"{self._count:,}"
+            text = f"{self._model} was trained on {count} of these {num_images:,} images"
             warnings.warn(f"{text}: its accuracy on them says little about others", LevitWarning, stacklevel=3)
 
 
@@ -102,13 +148,12 @@ def _read(model: Path) -> NDArray[np.uint64]:
     return np.empty(0, np.uint64)
 
 
-def _hash_all(images: Iterable[object]) -> NDArray[np.uint64]:
-    """Hashes of those images that have one."""
-    hashes, remaining = list[int](), iter(images)
-    with ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="levit-hash") as pool:
-        while batch := list(islice(remaining, _BATCH_SIZE)):
-            hashes += [value for value in pool.map(_hash, batch) if value is not None]
-    return np.array(hashes, np.uint64)
+def _decode(record: TrainingImages) -> NDArray[np.uint64]:
+    """The hashes in the metadata of an exported file; empty if they are damaged."""
+    with suppress(ValueError):
+        hashes = np.frombuffer(base64.b64decode(record.hashes, validate=True), "<u8")
+        return np.sort(hashes.astype(np.uint64))
+    return np.empty(0, np.uint64)
 
 
 def _hash(image: object) -> int | None:

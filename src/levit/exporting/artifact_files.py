@@ -13,12 +13,20 @@ from levit.errors import CheckpointError, EngineError, ExportError, errors_name,
 from levit.files import check_regular_file, write_bytes
 from levit.runtime.engine import OPENVINO_SUFFIX
 from levit.runtime.external_data import check_external_data
-from levit.spec.artifact import PREFIX, Accuracy, Artifact, Rejection
+from levit.spec.artifact import PREFIX, Accuracy, Artifact, Rejection, TrainingImages
 
 
 def artifact_of(model: onnx.ModelProto) -> Artifact:
     """Read the metadata of a model in memory."""
     return Artifact.from_metadata({pair.key: pair.value for pair in model.metadata_props})
+
+
+def record_in_memory(model: onnx.ModelProto, **changes: Accuracy | Rejection | TrainingImages) -> Artifact:
+    """Change fields of the metadata of a model in memory, and return the new metadata."""
+    artifact = replace(artifact_of(model), **changes)  # type: ignore[arg-type]
+    others = {pair.key: pair.value for pair in model.metadata_props if not pair.key.startswith(PREFIX)}
+    onnx.helper.set_model_props(model, others | artifact.to_metadata())
+    return artifact
 
 
 def write_model(model: onnx.ModelProto, path: Path) -> int:
@@ -94,8 +102,6 @@ def _update_metadata(path: Path, **changes: Accuracy | Rejection) -> Artifact:
     except (OSError, DecodeError) as error:
         raise CheckpointError(f"not an ONNX file ({first_line(error)})", source=path) from error
     with errors_name(path):
-        artifact = replace(artifact_of(model), **changes)  # type: ignore[arg-type]
-    others = {pair.key: pair.value for pair in model.metadata_props if not pair.key.startswith(PREFIX)}
-    onnx.helper.set_model_props(model, others | artifact.to_metadata())
+        artifact = record_in_memory(model, **changes)
     write_model(model, path)
     return artifact

@@ -21,7 +21,6 @@ def calibrate(
     split: str | None = None,
     coverage: float | None = None,
     target_precision: float | None = None,
-    quantization_images: int | None = None,
     class_map: Mapping[str, str] | None = None,
     allow_outside: bool = False,
 ) -> Rejection:
@@ -34,12 +33,10 @@ def calibrate(
         model: exported `.onnx` file, which is changed.
         data: labeled images as for `levit.open_data`, or a data set: images of the model's classes that it was not
             trained on, each with one label, or with several of which any is correct (ImageNet-ReaL). Those without a
-            label are left out, and a warning counts them.
+            label, and those that cannot be read, are left out, and a warning counts them.
         split: name of the split ("validation", "test" or "train"), where the data has several.
         coverage: fraction of the images with a prediction other than "unknown", in (0, 1]; 0.95 if neither is given.
         target_precision: alternative to `coverage`: fraction of these predictions that must be correct, in (0, 1].
-        quantization_images: number of quantization images of the quantization to int8, which are excluded; None for the
-            number in the metadata of the model, if it was quantized on this data.
         class_map: label of the model for classes of the data set whose names differ from it.
         allow_outside: whether a table of images may name files outside its folder.
 
@@ -50,7 +47,7 @@ def calibrate(
         CheckpointError: `model` is not an exported `.onnx` file.
         ConfigError: both fractions are given or out of range, or the model is a multi-label model.
         DataError: the data cannot be used; see `find_rejection`.
-        ImageError: an image cannot be read.
+        ImageError: no image can be read.
         ExportError: the file cannot be written.
         ImportError: scipy is not installed.
 
@@ -68,7 +65,6 @@ def calibrate(
         images,
         coverage=coverage,
         target_precision=target_precision,
-        quantization_images=quantization_images,
         class_map=class_map,
     )
     record_rejection(file, rejection)

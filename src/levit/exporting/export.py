@@ -23,7 +23,8 @@ from levit.deployment.bias_interpolation import resize_checkpoint
 from levit.deployment.build import build_artifact
 from levit.deployment.graph import WeightPrecision
 from levit.errors import ConfigError, ExportError
-from levit.exporting.artifact_files import artifact_of, write_model
+from levit.evaluation.training_images import sample_training_images
+from levit.exporting.artifact_files import artifact_of, record_in_memory, write_model
 from levit.exporting.int8 import QUANTIZATION_IMAGES, make_int8
 from levit.exporting.verification import verify
 from levit.spec.architecture import Grid
@@ -77,7 +78,9 @@ def export(
     The file has the input `pixel_values` float32 [N, channels, height, width], the output `logits` float32
     [N, classes], opset 17, a dynamic batch size, and labels, preprocessing and source in its metadata. Its logits in
     fp32 arithmetic are compared with the reference; if they differ, nothing is written. An int8 network is also
-    compared with fp32 on images, and a file in OpenVINO's format, once it is written, with the network on noise.
+    compared with fp32 on images, and a file in OpenVINO's format, once it is written, with the network on noise. The
+    metadata of an exported run have hashes of up to 8,192 of its training images, so that `levit.evaluate` warns where
+    a model is evaluated on them.
 
     Args:
         checkpoint: file, folder or model ID on the hub, as for `levit.read_checkpoint`; a checkpoint that was read; or
@@ -96,7 +99,7 @@ def export(
         evaluation: for int8: labeled images, as for `levit.open_data`; of data with splits, the first of validation,
             test and train that exists. The accuracy before and after quantization is written into the file. If these
             are the same images as those of `quantization_data`, the ones that are used there are excluded. Images
-            without a label are left out, and a warning counts them.
+            without a label, and those that cannot be read, are left out, and a warning counts them.
         max_drop: for int8, with `evaluation`: loss of top-1 accuracy in percentage points, above which layers are
             returned to floating point; None for 0.5.
         class_map: for int8, with `evaluation`: label of the model for classes whose names differ from it.
@@ -110,7 +113,7 @@ def export(
         CheckpointError: the checkpoint cannot be read, would be overwritten, or has no revisions.
         ConfigError: an option is invalid, or the image size is too small.
         DataError: the images cannot be used.
-        ImageError: an image cannot be read.
+        ImageError: no image can be read.
         ExportError: the file cannot be written, its logits differ from the checkpoint's, or the accuracy loss in int8
             is too large.
         ImportError: NNCF is not installed, for int8.
@@ -136,6 +139,7 @@ def export(
     with np.errstate(over="ignore"):  # infinite weights give logits that `verify` refuses
         model = build_artifact(loaded, weight_precision=weight_precision, producer=f"levit {__version__}")
     max_difference = verify(model.SerializeToString(), loaded, weight_precision=weight_precision)
+    _record_training_images(model, checkpoint)
     if weights == "int8" and quantization_data is not None:
         model, _ = make_int8(
             model,
@@ -147,6 +151,14 @@ def export(
         )
     num_bytes = _write(model, target)
     return ExportReport(path=target, artifact=artifact_of(model), max_difference=max_difference, num_bytes=num_bytes)
+
+
+def _record_training_images(model: onnx.ModelProto, checkpoint: str | PathLike[str] | Checkpoint | TorchModel) -> None:
+    """Copy a part of the record of a training run, if the checkpoint is one, into the metadata."""
+    if isinstance(checkpoint, str | PathLike) and Path(checkpoint).exists():
+        images = sample_training_images(Path(checkpoint))
+        if images is not None:
+            record_in_memory(model, training_images=images)
 
 
 def _write(model: onnx.ModelProto, target: Path) -> int:

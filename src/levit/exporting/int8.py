@@ -82,7 +82,7 @@ def make_int8(
 
     Raises:
         DataError: there are no images, none remain for the evaluation, or their classes are not labels of the model.
-        ImageError: an image cannot be read.
+        ImageError: no image can be read.
         ExportError: fewer than 70 % of the predictions equal those in fp32, or the loss is above `max_drop` with every
             layer in floating point.
     """

@@ -26,7 +26,8 @@ _MAX_BATCH = 16
 def write_model_repository(model: Path, folder: Path, layout: ServerLayout) -> None:
     """Write an exported file as the folder that another server loads; the folder is complete or absent.
 
-    Both servers take normalized values, `pixel_values` FP32 [N, 3, height, width], and give `logits` FP32 [N, classes].
+    Both servers take normalized values, `pixel_values` FP32 [N, channels, height, width], and give `logits` FP32
+    [N, classes].
 
     - "openvino-model-server": `NAME/1/model.onnx`, `NAME/labels.txt`, and `config.json`, whose path is relative to it.
     - "triton": `NAME/1/model.onnx`, `NAME/config.pbtxt`, and `NAME/labels.txt`, from which the server takes the names
@@ -83,7 +84,7 @@ input [
   {{
     name: "pixel_values"
     data_type: TYPE_FP32
-    dims: [ 3, {height}, {width} ]
+    dims: [ {artifact.architecture.num_channels}, {height}, {width} ]
   }}
 ]
 output [

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
 
 from levit.checkpoints.checkpoint import Checkpoint
-from levit.data.duplicates import Duplicates
 from levit.data.labeled_images import LabeledDataset
-from levit.data.open_data import open_data
 from levit.evaluation import evaluator, multi_label
+from levit.evaluation.evaluation_set import HashProgress, open_evaluation_set, without_hash_progress
 from levit.evaluation.labeled_predictions import Progress, without_progress
 from levit.evaluation.multi_label import MultiLabelEvaluation
 from levit.evaluation.single_label_pass import Evaluation, OnPrediction, call_all
@@ -34,14 +33,15 @@ def evaluate(
     data_classes_only: bool = False,
     on_bad_image: OnBadImage = "skip",
     batch_size: int = DEFAULT_BATCH_SIZE,
-    quantization_images: int | None = None,
-    duplicates: Callable[[], Duplicates] | None = None,
+    find_duplicates: bool = True,
+    duplicates_progress: HashProgress = without_hash_progress,
     on_prediction: OnPrediction | None = None,
     progress: Progress = without_progress,
 ) -> Evaluation:
     """Evaluate a model on labeled images, and write a report.
 
-    Each file of a folder or of a table is read once, for its prediction and for the hash of the data.
+    Each file of a folder or of a table is read once, for its prediction and for the hash of the data; with a model in
+    int8 twice, because images that determined its ranges are excluded.
 
     Args:
         model: a model as for `levit.Classifier`, or a classifier.
@@ -58,10 +58,9 @@ def evaluate(
             classes; otherwise among all of its labels.
         on_bad_image: count images that cannot be read or have invalid labels ("skip"), or raise an error ("fail").
         batch_size: number of images that are computed at once.
-        quantization_images: number of quantization images of the model, which are excluded, as
-            `levit.data.subsets.split_quantization_images` chooses them; None for the number in the metadata of the
-            models, if one was quantized on this data.
-        duplicates: function that finds duplicate images, called after the pass; see `find_duplicates`.
+        find_duplicates: whether duplicate images are counted, also those in the other splits of the data, whose files
+            are read for it; only of data that is given by its path.
+        duplicates_progress: wraps the iterator over the images of each split that are compared.
         on_prediction: callback for each evaluated image with the prediction of `model`.
         progress: wraps the iterator over all predictions of `model`, for example in a progress bar.
 
@@ -76,7 +75,7 @@ def evaluate(
         >>> from levit.data.labeled_images import LabeledImage
         >>> class Cups:
         ...     name, classes = "cups", ("espresso",)
-        ...     is_multi_label = is_any_label_correct = is_grouped = False
+        ...     is_multi_label = is_any_label_correct = False
         ...     def __len__(self): return 1
         ...     def __iter__(self): return iter([LabeledImage("examples/espresso.jpg", (0,), "espresso.jpg")])
         ...     def sha256(self): return "0" * 64
@@ -91,8 +90,8 @@ def evaluate(
     with nullcontext((None, None)) if out is None else evaluation_folder(Path(out)) as (folder, add_row):
         evaluation = evaluator.evaluate(
             classifier, images, compare=other, class_map=class_map, data_classes_only=data_classes_only,
-            on_bad_image=on_bad_image, batch_size=batch_size, quantization_images=quantization_images,
-            duplicates=duplicates, on_prediction=call_all(add_row, on_prediction), progress=progress,
+            on_bad_image=on_bad_image, batch_size=batch_size, find_duplicates=find_duplicates,
+            duplicates_progress=duplicates_progress, on_prediction=call_all(add_row, on_prediction), progress=progress,
         )  # fmt: skip
         if folder is not None:
             write_evaluation(evaluation, folder)
@@ -109,8 +108,8 @@ def evaluate_multi_label(
     class_map: Mapping[str, str] | None = None,
     on_bad_image: OnBadImage = "skip",
     batch_size: int = DEFAULT_BATCH_SIZE,
-    quantization_images: int | None = None,
-    duplicates: Callable[[], Duplicates] | None = None,
+    find_duplicates: bool = True,
+    duplicates_progress: HashProgress = without_hash_progress,
     progress: Progress = without_progress,
 ) -> MultiLabelEvaluation:
     """Evaluate a model that predicts each label independently, with the sigmoid of its logit as the score.
@@ -127,8 +126,8 @@ def evaluate_multi_label(
         class_map: label of the model for classes of the data set whose names differ from it.
         on_bad_image: count images that cannot be read or have invalid labels ("skip"), or raise an error ("fail").
         batch_size: number of images that are computed at once.
-        quantization_images: number of quantization images of the model, which are excluded, as for `levit.evaluate`.
-        duplicates: function that finds duplicate images, called after the pass; see `find_duplicates`.
+        find_duplicates: as for `levit.evaluate`.
+        duplicates_progress: as for `levit.evaluate`.
         progress: wraps the iterator over all predictions, for example in a progress bar.
 
     Raises:
@@ -141,7 +140,7 @@ def evaluate_multi_label(
     with nullcontext() if out is None else output_folder(Path(out)) as folder:
         evaluation = multi_label.evaluate_multi_label(
             classifier, images, class_map=class_map, on_bad_image=on_bad_image, batch_size=batch_size,
-            quantization_images=quantization_images, duplicates=duplicates, progress=progress,
+            find_duplicates=find_duplicates, duplicates_progress=duplicates_progress, progress=progress,
         )  # fmt: skip
         if folder is not None:
             write_multi_label_evaluation(evaluation, folder)
@@ -153,4 +152,6 @@ def _open_model(model: str | PathLike[str] | Checkpoint | Classifier | Engine | 
 
 
 def _open_data(data: str | PathLike[str] | LabeledDataset, split: str | None, *, allow_outside: bool) -> LabeledDataset:
-    return open_data(data, split=split, allow_outside=allow_outside) if isinstance(data, str | PathLike) else data
+    if not isinstance(data, str | PathLike):
+        return data
+    return open_evaluation_set(data, split=split, allow_outside=allow_outside)

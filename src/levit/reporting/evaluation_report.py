@@ -61,10 +61,9 @@ def _left_out(evaluation: Evaluation) -> str:
 def _cards(evaluation: Evaluation) -> str:
     recall, _, f1 = evaluation.per_class.means(evaluation.class_indices)
     top5 = (f"{100 * evaluation.top5.value:.2f} %", f"top-5 accuracy, {_interval(evaluation.top5)}")
-    of_many = [
-        (f"{100 * evaluation.calibration.error:.1f} %", "calibration error of the scores"),
-        (f"{evaluation.images_per_second:,.0f}", "images per second, from file to label"),
-    ]
+    of_many = [(f"{100 * evaluation.calibration.error:.1f} %", "calibration error of the scores")]
+    if evaluation.images_per_second is not None:
+        of_many.append((f"{evaluation.images_per_second:,.0f}", "images per second, from file to label"))
     return html_page.cards(
         [
             (f"{100 * evaluation.top1.value:.2f} %", f"top-1 accuracy, {_interval(evaluation.top1)}"),

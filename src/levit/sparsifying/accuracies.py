@@ -54,7 +54,7 @@ def measure_accuracies(
     Raises:
         DataError: the images cannot be used, or have no labels.
         ExportError: a network has no head.
-        ImageError: an image cannot be read.
+        ImageError: no image can be read.
     """
     if isinstance(evaluation, str | PathLike):
         evaluation = open_data(evaluation, allow_outside=allow_outside)

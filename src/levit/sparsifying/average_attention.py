@@ -39,7 +39,7 @@ def average_attention(checkpoint: Checkpoint, data: LabeledDataset) -> Attention
 
     Raises:
         DataError: there is no image.
-        ImageError: an image cannot be read; `source` is its path, or the data set and its name there.
+        ImageError: no image can be read.
         ExportError: the network has no head.
     """
     blocks = attention_blocks(checkpoint.architecture)

@@ -21,7 +21,7 @@ from levit.checkpoints.weight_lookup import check_is_not_source
 from levit.checkpoints.weight_names import WEIGHT_FILES
 from levit.data.labeled_images import LabeledDataset
 from levit.data.open_data import open_data, open_split
-from levit.data.subsets import Subset
+from levit.data.subsets import Subset, evenly_spaced
 from levit.errors import ConfigError, DataError
 from levit.files import remove, updating_folder
 from levit.sparsifying.accuracies import Accuracies, measure_accuracies
@@ -118,7 +118,7 @@ def sparsify(
             `fine_tuned` has other masks, or it or `class_map` is given without `evaluation`.
         DataError: the images cannot be used.
         ExportError: the network has no head.
-        ImageError: an image cannot be read.
+        ImageError: no image can be read.
 
     Examples:
         >>> import levit, tempfile
@@ -220,12 +220,12 @@ def _open(data: str | PathLike[str] | LabeledDataset, split: str | None, *, allo
 
 
 def _choose_images(data: LabeledDataset, count: int | None) -> LabeledDataset:
-    """Spread a number of images evenly over the data, which may be ordered class by class."""
+    """Spread a number of images evenly over the data."""
     if not len(data):
         raise DataError("has no images", source=data.name)
     if count is None or count >= len(data):
         return data
-    return Subset(data, np.linspace(0, len(data) - 1, count).astype(np.int64))
+    return Subset(data, evenly_spaced(len(data), count))
 
 
 def _write(result: Sparsification, masks: Masks, masked: Checkpoint, *, polarize: float | None, vitcod: bool) -> None:
