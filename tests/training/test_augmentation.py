@@ -18,7 +18,7 @@ from levit.training.sampler import SampleIndex
 
 PREPROCESSING = Preprocessing.for_image_size((32, 32))
 FIRST = SampleIndex(0, 0, 0)
-EVERYTHING = {"auto_augment": "rand-m9-mstd0.5-inc1", "erase": 1.0}
+EVERYTHING = {"auto_augment": "rand-m9-mstd0.5-inc1", "erase": 1.0, "downscale": 1.0, "blur": 1.0, "jpeg": 1.0}
 NOTHING = {"flip": 0.0, "color_jitter": 0.0}
 
 

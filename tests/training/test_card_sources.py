@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -141,6 +142,13 @@ def test_the_license_of_published_weights_is_known(hub_cache):
     assert base("levit-128s", from_scratch=True) == (None, None)
     assert base("ann/pets") == ("ann/pets", None)
     assert base("timm/resnet10t") == (None, None)
+
+
+def test_the_license_of_the_weights_in_the_package_is_known(tmp_path, monkeypatch):
+    assert base("embedded") == (None, "apache-2.0")
+    monkeypatch.chdir(tmp_path)
+    Path("embedded").mkdir()  # a run of this name
+    assert base("embedded") == (None, None)
 
 
 def test_a_path_that_no_longer_exists_is_no_name_on_the_hub(hub_cache):

@@ -43,9 +43,14 @@ def test_a_loss_of_nan_names_the_last_finite_weights(options):
 
 def test_too_little_memory_names_the_options(options):
     error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nOf the allocated memory")
-    match = r"^8 images at once exceed the memory of cpu: use `accumulate=4` or a smaller `batch_size`, with another"
-    with pytest.raises(LevitError, match=match):
-        raise_error(options(accumulate=2), error)
+    chosen, start = options(accumulate=2), r"^8 images at once exceed the memory of cpu: "
+    with pytest.raises(LevitError, match=f"{start}start again with `resume` and with `accumulate=4` or a smaller `bat"):
+        raise_error(chosen, error)
+    last = Path(chosen.run.out) / "last"
+    last.mkdir(parents=True)
+    (last / "training_state.pt").touch()
+    with pytest.raises(LevitError, match=f"{start}continue with `resume` and with `accumulate=4`$"):
+        raise_error(chosen, error)
 
 
 @pytest.mark.parametrize("error", [LevitError("full"), KeyboardInterrupt(), RuntimeError("bug")])

@@ -121,7 +121,7 @@ def test_trained_heads_of_the_same_classes_are_kept(build, checkpoint: Path) -> 
     assert not build("levit-128s", from_scratch=True).has_new_heads
 
 
-def test_a_run_starts_from_the_regression(run_options: TrainingOptions) -> None:
+def test_a_run_starts_from_the_regression(run_options: TrainingOptions, capsys: pytest.CaptureFixture[str]) -> None:
     """With a learning rate of almost zero, it is what remains."""
     values = {"epochs": 1, "lr": 1e-9, "min_lr": 0.0, "warmup_lr": 0.0, "ema": 0.0, "freeze_batch_norm": True}
     accuracies = {
@@ -129,6 +129,8 @@ def test_a_run_starts_from_the_regression(run_options: TrainingOptions) -> None:
         for kind in ("random", "linear-probe")
     }
     assert accuracies["linear-probe"] > max(0.8, accuracies["random"])
+    lines = capsys.readouterr().err.splitlines()
+    assert lines.count("new heads: logistic regression of the features of 48 training images") == 1
 
 
 @pytest.mark.parametrize(

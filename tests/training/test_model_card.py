@@ -55,6 +55,12 @@ def test_data_of_the_hub_and_other_licenses_are_metadata():
     )
 
 
+def test_weights_in_the_package_are_named_as_such():
+    start = "The training started from the weights in the package levit."
+    assert start in write(options=TrainingOptions.from_flat(data="pets", out="run", model="embedded", epochs=2))
+    assert start not in write()
+
+
 def test_it_has_the_sections_of_a_card():
     headings = re.findall(r"^(#+ .*)$", write(), re.MULTILINE)
     sections = ("How to use it", "Intended use", "Limits", "Training data", "Training", "Results", "License")

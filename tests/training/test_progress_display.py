@@ -116,20 +116,28 @@ def test_an_unreadable_image_is_reported_once(capsys):
     ]
 
 
-def test_steps_are_shown_on_a_terminal_only(capsys):
-    display = build()
+def test_without_a_terminal_steps_are_printed_once_a_minute(capsys):
+    now = [0.0]
+    display = build(epochs=2, steps_per_epoch=100, clock=lambda: now[0])
     display.on_train_start(Progress())
     capsys.readouterr()
-    display.on_step(report(1, 1))
+    for step in range(1, 14):
+        now[0] += 10.0
+        display.on_step(report(1, step))
     display.on_validation_start(Progress())
     display.on_exit()
-    assert capsys.readouterr() == ("", "")
+    assert capsys.readouterr().err.splitlines() == [
+        f"epoch 1/2, step {step}/100: loss 1.000  top1 50.0 %  lr 1.0e-01  100 images/s  {remaining} left"
+        for step, remaining in ((6, "32 min 20 s"), (12, "31 min 20 s"))
+    ]
 
 
 def test_other_processes_show_unreadable_images_only(open_terminal):
     terminal = open_terminal()
-    display = build(is_main_process=False)
+    now = [0.0]
+    display = build(is_main_process=False, clock=lambda: now[0])
     display.on_train_start(Progress())
+    now[0] = 1000.0
     display.on_step(report(1, 1))
     display.on_epoch_end(after_epochs(1), is_best=True)
     display.on_train_end(after_epochs(5, is_out_of_patience=True))

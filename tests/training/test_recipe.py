@@ -82,6 +82,12 @@ def test_a_file_has_precedence_over_a_name(tmp_path, monkeypatch):
     assert read_recipe("small-data") == {"epochs": 3}
 
 
+def test_a_folder_of_the_name_of_a_recipe_is_not_read(tmp_path, monkeypatch):
+    (tmp_path / "outliers").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert find_recipe("outliers") == ROOT / "configs" / "outliers.yaml"
+
+
 @pytest.mark.parametrize(
     ("name", "hint"), [("smal-data", "did you mean 'small-data'?"), ("x", "use one of cifar10, cifar10-convnet, ")]
 )

@@ -73,12 +73,29 @@ def test_a_run_is_not_overwritten_and_not_resumed_with_other_options(
     with pytest.raises(ConfigError, match="which contains a run: continue it with `resume`"):
         train(short_options)
     with pytest.raises(ConfigError, match=r"cannot resume with other values of `epochs`, `lr`"):
-        train(short_options, lr=1e-3, epochs=3, resume=True)
+        train(short_options, lr=1e-3, epochs=3, accumulate=2, resume=True)
     moved = shutil.copytree(short_options.data.data, tmp_path / "moved")
     with pytest.warns(LevitWarning, match="at another path"):
         again = train(short_options, data=str(moved), resume=True)
     assert again.is_complete
     assert again.epochs == 1
+
+
+def test_a_run_is_resumed_with_fewer_images_at_once(run_options: TrainingOptions) -> None:
+    assert not run_training(run_options, [StopAfterSteps(1)]).is_complete
+    with pytest.warns(LevitWarning, match="started with `accumulate` 1 and resumed with 2: results are not bit-exact"):
+        assert train(run_options, accumulate=2, resume=True).is_complete
+    assert train(run_options, accumulate=2, resume=True).is_complete
+
+
+def test_another_name_of_the_same_images_is_not_another_path(
+    run_options: TrainingOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = run_options.with_values(epochs=1)
+    train(options)
+    folder = Path(options.data.data)
+    monkeypatch.chdir(folder.parent)
+    assert train(options, data=f"{folder.name}/", resume=True).is_complete
 
 
 @pytest.mark.slow

@@ -67,6 +67,14 @@ def test_a_given_option_that_differs_from_the_resumed_run_is_an_error(colors, va
         levit.train(resume=True, epochs=3)
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_is_not_a_training_set(here, resume):
+    Path("runs/photos").mkdir(parents=True)
+    write_arguments(TrainingOptions.from_flat(data="photos", out="runs/photos"), "")
+    with pytest.raises(ConfigError, match=r"^data is runs/photos, a run: give it as `out` with `resume` to continue"):
+        levit.train("runs/photos", resume=resume)
+
+
 def test_options_are_checked_beside_those_of_the_resumed_run(here):
     first = TrainingOptions.from_flat(
         data="photos", out="run", teacher="t", unlabeled="more", tau=2.0, distillation="soft"

@@ -112,6 +112,18 @@ def test_one_training_image_among_others_is_warned_about(run, colors, tmp_path):
         levit.evaluate(run.folder, tmp_path / "mixed")
 
 
+def test_validation_images_that_are_copies_of_training_images_are_warned_about(colors, network, tmp_path):
+    shutil.copytree(colors / "validation", tmp_path / "validation")
+    shutil.copy(colors / "train" / "green" / "7.png", tmp_path / "validation" / "red" / "copy.png")
+    values = VALUES | {"model": str(network), "val": tmp_path / "validation", "callbacks": [StopAtStart()]}
+    match = (
+        r"^validation images that are copies of training images: 1 of 19 \(red/copy\.png of green/7\.png\): .*"
+        "`levit split` keeps them together$"
+    )
+    with pytest.warns(LevitWarning, match=match):
+        levit.train(colors / "train", out=tmp_path / "run", **values)
+
+
 @pytest.mark.parametrize("option", ["model", "teacher"])
 def test_validation_images_that_the_initial_weights_or_the_teacher_know_are_warned_about(
     run, colors, network, tmp_path, option

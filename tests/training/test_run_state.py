@@ -109,7 +109,7 @@ def test_tensors_are_restored(tmp_path):
 def test_the_tensors_of_a_complete_run_can_be_deleted(tmp_path):
     save(tmp_path, 3)
     state = load_state(tmp_path)
-    drop_tensors(tmp_path, state)
+    drop_tensors(tmp_path, FINGERPRINT, state.progress)
     assert load_state(tmp_path) == (FINGERPRINT, state.progress, {})
     assert (tmp_path / LAST / "model.safetensors").read_bytes() == b"weights"
     assert sorted(names(tmp_path / LAST)) == ["model.safetensors", STATE_FILE]

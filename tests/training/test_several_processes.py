@@ -7,13 +7,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import pytest
 import yaml
 
-from levit.training import run_options
+from levit.errors import LevitWarning
+from levit.training import build_loop, run_options
 from levit.training.datasets import IMAGE_COPIES
 from levit.training.options import TrainingOptions
 from levit.training.run_state import load_state
@@ -48,6 +50,25 @@ def test_two_processes_compute_the_losses_of_one(
     for row, other in zip(read_results(one.run.out), read_results(two.run.out), strict=True):
         assert row["train_loss"] == pytest.approx(other["train_loss"], abs=1e-5)
         assert row["loss"] == pytest.approx(other["loss"], abs=1e-5)
+
+
+def _train_with_new_heads(options: TrainingOptions) -> None:
+    """Train, where the second process has no regression."""
+    if os.environ["RANK"] == "1":
+        build_loop.start_heads = None  # type: ignore[assignment]
+    train(options)
+
+
+def test_new_heads_of_two_processes_start_as_those_of_one(
+    run_options: TrainingOptions, processes: BaseContext, tmp_path: Path
+) -> None:
+    steady = run_options.with_values(drop_path=0.0, freeze_batch_norm=True, new_heads="linear-probe", epochs=1)
+    one, two = steady.with_values(out=str(tmp_path / "one")), steady.with_values(out=str(tmp_path / "two"))
+    assert wait(start_group(processes, _train_with_new_heads, (two,), count=2)) == [0, 0]
+    train(one)
+    [row], [other] = read_results(one.run.out), read_results(two.run.out)
+    names = ("train_loss", "loss", "ema_loss")
+    assert [row[name] for name in names] == pytest.approx([other[name] for name in names], abs=1e-5)
 
 
 def _find_run(folder: Path) -> None:
@@ -126,6 +147,29 @@ def test_the_end_of_a_process_ends_the_others_with_an_error(
     assert wait(start(processes, run_options, [KillFirst("step", 2)], count=2)) == [-signal.SIGKILL, FAILURE]
     message = Path(f"{run_options.run.out}.error").read_text()
     assert message.startswith("another of the processes that train together has ended or does not respond (Connection ")
+
+
+def _record_warnings(options: TrainingOptions, folder: Path) -> None:
+    """Train, and write the warnings of each process."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        train(options)
+    texts = [str(warning.message) for warning in caught if issubclass(warning.category, LevitWarning)]
+    (folder / os.environ["RANK"]).write_text("\n".join(texts))
+
+
+def test_only_the_first_process_warns(
+    run_options: TrainingOptions, processes: BaseContext, colors: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(colors, tmp_path / "colors")
+    for file in (tmp_path / "colors" / "validation" / "red").iterdir():
+        file.unlink()
+    options = run_options.with_values(data=str(tmp_path / "colors"), batch_size=18, accumulate=2, epochs=1)
+    assert wait(start_group(processes, _record_warnings, (options, tmp_path), count=2)) == [0, 0]
+    first, second = ((tmp_path / rank).read_text() for rank in "01")
+    assert "no image of 'red'" in first
+    assert "`batch_size` is 18: a step has 16 images" in first
+    assert second == ""
 
 
 def test_a_process_without_a_validation_image_does_not_block_the_others(

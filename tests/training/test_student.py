@@ -1,6 +1,7 @@
 """Initial weights of a student, and the checkpoint files that it writes."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -204,6 +205,14 @@ def test_the_saved_weights_are_the_given_ones(student, tmp_path):
     average = {name: torch.full_like(tensor, 2) for name, tensor in student.network.state_dict().items()}
     student.save(tmp_path, average)
     assert all((array == 2).all() for array in levit.read_checkpoint(str(tmp_path)).weights.values())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+@pytest.mark.parametrize("model", ["levit-128s", TIMM_NETWORK])
+def test_the_saved_files_have_the_same_permissions(build, model, tmp_path):
+    student = build(model, from_scratch=True, image_size=64)
+    student.save(tmp_path / "run", student.network.state_dict())
+    assert len({file.stat().st_mode for file in (tmp_path / "run").iterdir()}) == 1
 
 
 @pytest.mark.parametrize("model", ["levit-128s", TIMM_NETWORK])

@@ -49,11 +49,19 @@ class FailAfterEpoch(Callback):
             raise ZeroDivisionError
 
 
-def test_tensorboard_has_each_epoch_once_with_the_values_of_the_table_of_results(run_options):
-    """The third epoch is logged twice, because its state was not saved."""
+class FailAfterSave(FailAfterEpoch):
+    """A mistake after an epoch was saved, and before it was logged."""
+
+    def on_checkpoint(self, progress):
+        self.on_epoch_end(progress, is_best=False)
+
+
+@pytest.mark.parametrize("failure", [FailAfterEpoch(3), FailAfterSave(2)], ids=["after the log", "before the log"])
+def test_tensorboard_has_each_epoch_once_with_the_values_of_the_table_of_results(run_options, failure):
+    """The third epoch is logged twice, because its state was not saved; or the second one is logged by another run."""
     options = run_options.with_values(epochs=4, save_epochs=2, report_to="tensorboard")
     with pytest.raises(ZeroDivisionError):
-        train(options, callbacks=[FailAfterEpoch(3)])
+        train(options, callbacks=[failure])
     run = train(options, resume=True)
     logged = EventAccumulator(str(run.folder / "tensorboard"))
     logged.Reload()

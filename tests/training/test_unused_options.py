@@ -12,6 +12,7 @@ CASES = [
     ({"teacher": "run", "alpha": 0.0}, {"teacher": "run", "distillation": "soft"}),
     ({"teacher": "run"}, {"teacher": "run", "distillation": "soft"}),
     ({"teacher": "run", "alpha": 1.0}, {"teacher": "run", "alpha": 0.9}),
+    ({"teacher": "run", "distillation": "soft", "alpha": 1.0}, {"teacher": "run", "alpha": 1.0}),
     ({}, {"ema": 0.99}),
     ({}, {"cutmix": 1.0}),
     ({"auto_augment": "rand-m9"}, {"auto_augment": "3a"}),
@@ -25,7 +26,8 @@ CASES = [
 ]
 OTHER_VALUES = {
     "unlabeled": "more", "teacher_size": 64, "teacher_engine": "torch", "teacher_classes": "all", "teacher_views": 3,
-    "distillation": "soft", "alpha": 0.9, "tau": 3.0, "label_smoothing": 0.2, "ema_warmup": True, "mix_share": 0.5,
+    "distillation": "soft", "alpha": 0.9, "tau": 3.0, "label_smoothing": 0.2, "class_weights": "balanced",
+    "ema_warmup": True, "mix_share": 0.5,
     "color_jitter": 0.2, "min_crop": 0.3, "warmup_lr": 1e-5, "val_share": 0.2, "patience": 5, "best_window": 2,
     "new_heads": "linear-probe", "sync_bn": True, "layer_decay": 0.8, "clip": 0.1, "head_autoencoders": True,
 }  # fmt: skip

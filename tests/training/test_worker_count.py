@@ -47,17 +47,16 @@ def test_the_default_batches_do_not_fit_into_the_shared_memory_of_a_container():
 def test_the_workers_of_a_container_are_reduced_with_a_warning():
     text = r"^/dev/shm: the batches of workers need 1,272 MB, and 64 MB are free: 0 instead of 7 workers load images"
     with pytest.warns(LevitWarning, match=text):
-        assert reduce_num_workers(7, BATCH, 1, CONTAINER, warns=True) == 0
+        assert reduce_num_workers(7, BATCH, 1, CONTAINER) == 0
     with pytest.warns(LevitWarning, match="need 1,272 MB, and 1,050 MB are free: 4 instead of 7 workers load images"):
-        assert reduce_num_workers(7, BATCH, 1, 1_050_000_000, warns=True) == 4
+        assert reduce_num_workers(7, BATCH, 1, 1_050_000_000) == 4
 
 
-def test_workers_that_fit_and_processes_that_are_not_the_first_do_not_warn():
+def test_workers_that_fit_do_not_warn():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert reduce_num_workers(7, BATCH, 1, CONTAINER, warns=False) == 0
-        assert reduce_num_workers(7, BATCH, 1, 2_000_000_000, warns=True) == 7
-        assert reduce_num_workers(7, BATCH, 1, None, warns=True) == 7
+        assert reduce_num_workers(7, BATCH, 1, 2_000_000_000) == 7
+        assert reduce_num_workers(7, BATCH, 1, None) == 7
 
 
 def test_batches_of_both_loaders_and_of_all_processes_are_added():

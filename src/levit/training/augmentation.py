@@ -16,10 +16,11 @@ from torch import Tensor
 
 from levit.errors import ConfigError
 from levit.images.decoding import ImageSource, read_image, read_reduced_image
-from levit.images.resizing import resize_box
+from levit.images.resizing import Box, resize_box
 from levit.images.transform import normalize, read_and_preprocess
 from levit.spec.architecture import Grid
 from levit.spec.preprocessing import Preprocessing
+from levit.training.degradation import degrade_crop
 from levit.training.determinism import derive_seed
 from levit.training.option_groups import AugmentationOptions
 from levit.training.sampler import SampleIndex
@@ -36,7 +37,7 @@ _MIN_OVERSAMPLING = 2
 
 
 class Augmentation:
-    """Random crop, flip, color policy and erasing of timm, reproducible for each sample.
+    """Random crop, its degradation, flip, color policy and erasing of timm, reproducible for each sample.
 
     Args:
         options: the augmentation.
@@ -85,19 +86,24 @@ class Augmentation:
         min_side = int(_MIN_OVERSAMPLING * max(self._size) / self._options.min_crop**0.5)
         image, _ = read_reduced_image(source, min_side)
         top, left, height, width = RandomResizedCropAndInterpolation.get_params(image, scale, _ASPECT_RATIOS)
-        box = (left, top, left + width, top + height)
-        return resize_box(image, self._size[::-1], Image.Resampling.BICUBIC, box)
+        box = (float(left), float(top), float(left + width), float(top + height))
+        return self._resize(image, box)
 
     def _padded_crop(self, source: ImageSource) -> Image.Image:
         """Whole image, resized and randomly shifted; the border is filled by reflection."""
         image = read_image(source)
         box = (0.0, 0.0, float(image.width), float(image.height))
-        pixels = np.asarray(resize_box(image, self._size[::-1], Image.Resampling.BICUBIC, box))
+        pixels = np.asarray(self._resize(image, box))
         rows, columns = (side // _PADDING_DIVISOR for side in self._size)
         padded = np.pad(pixels, ((rows, rows), (columns, columns), (0, 0)), mode="reflect")
         top, left = random.randint(0, 2 * rows), random.randint(0, 2 * columns)  # noqa: S311
         height, width = self._size
         return Image.fromarray(padded[top : top + height, left : left + width])
+
+    def _resize(self, image: Image.Image, box: Box) -> Image.Image:
+        """Part of an image, degraded, in the size of the network's input."""
+        image, box = degrade_crop(image, box, self._size, self._options)
+        return resize_box(image, self._size[::-1], Image.Resampling.BICUBIC, box)
 
 
 class EvaluationTransform:

@@ -16,6 +16,7 @@ from levit.errors import ConfigError, first_line
 from levit.training.automatic_settings import FEW_VALIDATION_IMAGES
 from levit.training.callbacks import Callback, CallbackList
 from levit.training.checkpointer import Checkpointer
+from levit.training.collectives import broadcast_network
 from levit.training.control_group import long_work, wait_for_all
 from levit.training.datasets import TrainingData, hash_images
 from levit.training.determinism import derive_seed
@@ -29,7 +30,7 @@ from levit.training.model_card_writer import ModelCardWriter, collect_facts
 from levit.training.model_state import build_model_state
 from levit.training.options import TrainingOptions
 from levit.training.output_directory import write_arguments
-from levit.training.progress_display import ProgressDisplay
+from levit.training.progress_display import ProgressDisplay, print_line
 from levit.training.results_table import ResultsTable
 from levit.training.resuming import restore_state
 from levit.training.run_data import RunData, build_loaders, compute_class_weights, prepare_data
@@ -131,7 +132,12 @@ def _prepare_images(
     """Index the images, on which new heads may start as a linear probe."""
     images = prepare_data(options, data, student, accelerator)
     if options.model.new_heads == "linear-probe" and student.has_new_heads:
-        start_heads(student, images.train)
+        with long_work(accelerator):
+            if accelerator.is_main_process:
+                count = len(images.train) - images.train.num_unlabeled - images.train.num_outliers
+                print_line(f"new heads: logistic regression of the features of {count:,} training images")
+                start_heads(student, images.train)
+        broadcast_network(student.network.to(accelerator.device), accelerator)
     return images
 
 

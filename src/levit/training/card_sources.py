@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from levit.checkpoints.hub import cached_file
-from levit.checkpoints.weight_lookup import HUB_NAMES
+from levit.checkpoints.weight_lookup import EMBEDDED_WEIGHTS, HUB_NAMES
 from levit.checkpoints.weight_names import WEIGHT_FILES
 from levit.training.automatic_settings import AUTOMATIC_SETTINGS
 from levit.training.option_groups import ModelOptions
@@ -19,6 +19,7 @@ _PATH_OPTIONS = ("data", "val", "unlabeled", "outliers", "model", "attention_mas
 _KINDS = {".parquet": "parquet", ".tar": "webdataset"}  # of the hub's readers, by the end of a file name
 _LINE_LENGTH = 100  # of a command
 _AUTHORS_LICENSE = "apache-2.0"  # of facebookresearch/LeViT and its weights on the hub
+_PACKAGE_LICENSE = "apache-2.0"  # of this package and the weights in it
 
 
 class DataSource(NamedTuple):
@@ -120,6 +121,16 @@ def describe_data(data: str) -> DataSource:
     return DataSource(name, _KINDS.get(Path(name).suffix, "imagefolder"), None)
 
 
+def is_embedded(model: str) -> bool:
+    """Return whether a model is that of the weights in this package, and no file or folder of their name.
+
+    Examples:
+        >>> is_embedded("embedded"), is_embedded("levit-128s")
+        (True, False)
+    """
+    return model == EMBEDDED_WEIGHTS and not Path(model).exists()
+
+
 def find_base_model(options: ModelOptions) -> tuple[str | None, str | None]:
     """Name on the hub and license of the weights that a training starts from; None where they are not known.
 
@@ -128,6 +139,8 @@ def find_base_model(options: ModelOptions) -> tuple[str | None, str | None]:
     """
     if options.from_scratch:
         return None, None
+    if is_embedded(options.model):
+        return None, _PACKAGE_LICENSE
     hub_id = HUB_NAMES.get(options.model.lower(), options.model)
     folder = Path(options.model)
     if folder.exists():

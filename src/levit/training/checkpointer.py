@@ -19,7 +19,7 @@ from torch.distributed.checkpoint.state_dict import (
 from levit.training.failures import NonFiniteError
 from levit.training.model_state import ModelState
 from levit.training.progress import BestWeights, Progress
-from levit.training.run_state import Fingerprint, RunState, checkpoint_errors, drop_tensors, save_state
+from levit.training.run_state import Fingerprint, RunState, checkpoint_errors, save_state
 from levit.training.student import Student
 
 AVERAGE = "ema"
@@ -103,15 +103,6 @@ class Checkpointer:
         if self.accelerator.is_main_process:
             with checkpoint_errors(self.run):
                 self._save_average()
-
-    def drop_tensors(self, progress: Progress) -> None:
-        """Delete optimizer and average from the state of a complete run: it is not resumed, and they are large.
-
-        Raises:
-            CheckpointError: the state cannot be written.
-        """
-        if self.accelerator.is_main_process:
-            drop_tensors(self.run, RunState(self.fingerprint, progress, {}))
 
     def _weights(self, best: BestWeights, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """The weights of the network, or those of its average."""

@@ -102,7 +102,7 @@ def _check_labels(train: LabeledDataset, validation: LabeledDataset | None, opti
 
 def _hint_for_one_class(data: LabeledDataset) -> str:
     """What to do about data of one class, whose folder may be the one that contains the classes."""
-    if isinstance(data, FileListDataset) and data.is_grouped:
+    if isinstance(data, FileListDataset) and data.is_class_folder:
         folder = data.files.folder / data.classes[0]
         if folder.is_dir() and sum(path.is_dir() for path in folder.iterdir()) > 1:
             return f"if its folders are the classes, give {folder}"
@@ -116,7 +116,7 @@ def check_output_outside_data(data: TrainingData, directory: Path) -> None:
         ConfigError: it is inside.
     """
     for dataset in data.datasets:
-        if isinstance(dataset, FileListDataset) and dataset.is_grouped:
+        if isinstance(dataset, FileListDataset) and dataset.is_class_folder:
             folder = dataset.files.folder
             if directory.resolve().is_relative_to(folder.resolve()):
                 reason = f"is {directory}, inside {folder}, where every folder is a class of images"

@@ -37,9 +37,16 @@ def suggest_options(options: TrainingOptions, microbatch_size: int, device: torc
     except NonFiniteError as error:
         raise LevitError(str(error), hint=_restart_hint(options)) from error
     except torch.OutOfMemoryError as error:
-        hint = f"use `accumulate={2 * options.optimizer.accumulate}` or a smaller `batch_size`, with another `out`"
         reason = f"{microbatch_size} images at once exceed the memory of {device}"
-        raise LevitError(reason, hint=hint) from error
+        raise LevitError(reason, hint=_memory_hint(options)) from error
+
+
+def _memory_hint(options: TrainingOptions) -> str:
+    """Hint to continue with fewer images at once."""
+    fewer = f"`accumulate={2 * options.optimizer.accumulate}`"
+    if not has_state(Path(options.run.out)):
+        return f"start again with `resume` and with {fewer} or a smaller `batch_size`"
+    return f"continue with `resume` and with {fewer}"
 
 
 def _restart_hint(options: TrainingOptions) -> str:

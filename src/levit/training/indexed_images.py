@@ -194,7 +194,7 @@ def index_images(
         rows = [*range(len(store))]
     if not rows:
         raise no_label_error(data)
-    if len(rows) < len(store) and writes:
+    if len(rows) < len(store):
         text = f"{data.name}: left out without a label: {len(store) - len(rows):,} of {len(store):,} images"
         warnings.warn(text, LevitWarning, stacklevel=2)
     return IndexedImages(

@@ -8,7 +8,7 @@ from typing import Any
 from levit.errors import printable
 from levit.evaluation.accumulator import TOP_K
 from levit.spec.architecture import Grid
-from levit.training.card_sources import DataSource, public_name, shareable_command
+from levit.training.card_sources import DataSource, is_embedded, public_name, shareable_command
 from levit.training.options import TrainingOptions
 from levit.training.progress import DEFAULT_WINDOW, EMA_PREFIX, BestWeights, Metrics
 from levit.training.progress_display import format_duration
@@ -250,6 +250,8 @@ def _training(facts: CardFacts, weights: CardWeights) -> str:
     start = f"the weights of {code(public_name(options.model.model))}"
     if options.model.from_scratch:
         start = "random weights"
+    elif is_embedded(options.model.model):
+        start = "the weights in the package levit"
     text = f"The training started from {start}."
     if teacher.has_teacher:
         names = " and ".join(code(public_name(name)) for name in teacher.names)

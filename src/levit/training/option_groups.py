@@ -200,6 +200,11 @@ class AugmentationOptions:
         0.4, "Jitter of brightness, contrast and saturation; with a policy of auto_augment only beside 3a.", low=0
     )
     auto_augment: str = option("none", "timm's policy, such as rand-m9-mstd0.5-inc1 (RandAugment), or none.")
+    downscale: float = option(
+        0.0, "Probability of reducing a crop to 30 to 70 % of the input size, with aliasing or without.", low=0, high=1
+    )
+    blur: float = option(0.0, "Probability of Gaussian blur of a crop, at most at the input size.", low=0, high=1)
+    jpeg: float = option(0.0, "Probability of JPEG compression of a crop, at most at the input size.", low=0, high=1)
     sharpen: float = option(
         0.0, "Probability of unsharp masking: small images that are enlarged become as sharp as photos.", low=0, high=1
     )

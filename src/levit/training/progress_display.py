@@ -1,4 +1,4 @@
-"""Progress on standard error: a line for each epoch and, on a terminal, a bar for the current one."""
+"""Progress on standard error: a line for each epoch, and for the current one a bar, or a line each minute."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from levit.logs import get_logger, is_quiet
 from levit.training.callbacks import Callback, StepReport
 from levit.training.data_loader import Batch
 from levit.training.progress import EMA_PREFIX, Progress
+
+_LINE_SECONDS = 60.0  # between two lines about steps, where there is no bar
 
 
 class ProgressDisplay(Callback):
@@ -44,6 +46,7 @@ class ProgressDisplay(Callback):
         self._bar: Any = None
         self._task: Any = None
         self._start, self._first_step = clock(), 0
+        self._printed_at = self._start
         self._unreadable: set[str] = set()
 
     def on_train_start(self, progress: Progress) -> None:
@@ -54,6 +57,7 @@ class ProgressDisplay(Callback):
         is_resumed = progress.epoch or progress.step
         self._print(self._description + (position if is_resumed else ""))
         self._start, self._first_step = self._clock(), progress.epoch * self._steps + progress.step
+        self._printed_at = self._start
         if self._is_main_process and sys.stderr.isatty() and not is_quiet():
             self._show_bar()
 
@@ -73,16 +77,22 @@ class ProgressDisplay(Callback):
                 self._print(f"{error}; {action}", on_every_process=True)
 
     def on_step(self, report: StepReport) -> None:
-        """Update the bar."""
+        """Update the bar; without a terminal, print a line each minute."""
+        now = self._clock()
+        if self._bar is None and now - self._printed_at < _LINE_SECONDS:
+            return
+        done = (report.epoch - 1) * self._steps + report.step
+        seconds_per_step = (now - self._start) / max(1, done - self._first_step)
+        remaining = format_duration(seconds_per_step * (self._epochs * self._steps - done))
+        state = (
+            f"loss {report.loss:.3f}  top1 {100 * report.train_top1:.1f} %  lr {report.lr:.1e}  "
+            f"{report.images_per_second:,.0f} images/s  {remaining} left"
+        )
         if self._bar is not None:
-            done = (report.epoch - 1) * self._steps + report.step
-            seconds_per_step = (self._clock() - self._start) / max(1, done - self._first_step)
-            remaining = format_duration(seconds_per_step * (self._epochs * self._steps - done))
-            state = (
-                f"loss {report.loss:.3f}  top1 {100 * report.train_top1:.1f} %  lr {report.lr:.1e}  "
-                f"{report.images_per_second:,.0f} images/s  {remaining} left"
-            )
             self._update(report.epoch - 1, report.step, state)
+        else:
+            self._print(f"epoch {report.epoch}/{self._epochs}, step {report.step:,}/{self._steps:,}: {state}")
+            self._printed_at = now
 
     def on_validation_start(self, progress: Progress) -> None:
         """Show the validation in the bar."""

@@ -82,7 +82,7 @@ def find_recipe(file: str | Path) -> Path:
         ConfigError: there is no such name.
     """
     path = Path(file)
-    if path.exists() or path.suffix in (".yaml", ".yml", ".json") or len(path.parts) != 1:
+    if path.is_file() or path.suffix in (".yaml", ".yml", ".json") or len(path.parts) != 1:
         return path
     recipes = {recipe.stem: recipe for recipe in _recipe_files()}
     if path.name not in recipes:

@@ -21,21 +21,39 @@ def check_options(options: TrainingOptions, arguments: Path) -> None:
         arguments: `args.yaml` in its run directory.
 
     Raises:
-        ConfigError: options differ that change what is computed, or the state was removed. Another path of the images
-            is a warning.
+        ConfigError: options differ that change what is computed, or the state was removed. Other images at a time, by
+            `accumulate`, and another path of the images are warnings.
     """
     run = Path(options.run.out)
     previous = TrainingOptions.from_flat(**read_recipe(arguments))
-    if (changed := previous.differences(options)) and has_state(run):
-        names = ", ".join(f"`{name}`" for name in changed)
+    changed = previous.differences(options) if has_state(run) else []
+    if refused := [name for name in changed if name != "accumulate"]:
+        names = ", ".join(f"`{name}`" for name in refused)
         hint = f"give the values in {arguments}, or {new_run_hint(run, options.model)}"
         raise ConfigError(f"cannot resume with other values of {names}", source=run, hint=hint)
+    if changed:
+        counts = f"{previous.optimizer.accumulate} and resumed with {options.optimizer.accumulate}"
+        text = f"{run}: started with `accumulate` {counts}: results are not bit-exact"
+        warnings.warn(text, LevitWarning, stacklevel=2)
     if (run / LAST).is_dir() and not has_state(run):
         reason = f"cannot be resumed, because {run / LAST / STATE_FILE} was removed"
         raise ConfigError(reason, source=run, hint=new_run_hint(run, options.model))
-    if (previous.data.data, previous.data.val) != (options.data.data, options.data.val):
+    paths, others = ((part.data, part.val) for part in (previous.data, options.data))
+    if not all(map(is_same_data, paths, others)):
         text = f"{run}: resumed with images at another path; only their names and labels are compared"
         warnings.warn(text, LevitWarning, stacklevel=2)
+
+
+def is_same_data(first: str | None, second: str | None) -> bool:
+    """Return whether two names of data are equal, or paths of one file or folder.
+
+    Examples:
+        >>> is_same_data("photos/", "./photos"), is_same_data("photos", None)
+        (True, False)
+    """
+    if first is None or second is None:
+        return first == second
+    return first == second or Path(first).resolve() == Path(second).resolve()
 
 
 def restore_state(checkpointer: Checkpointer, options: TrainingOptions) -> Progress:
@@ -84,7 +102,7 @@ def check_fingerprint(saved: Fingerprint, current: Fingerprint, run: object, hin
         raise ConfigError(
             f"cannot resume with {current.step_size} images in a step on {current.num_processes} processes, because "
             f"the run started with {saved.step_size} on {saved.num_processes}",
-            source=run, hint=f"use as many processes as before, or {hint}",
+            source=run, hint=f"use as many processes and `accumulate` as before, or {hint}",
         )  # fmt: skip
     if saved.num_processes != current.num_processes:
         text = f"{run}: started on {saved.num_processes} processes and resumed on {current.num_processes}: results"

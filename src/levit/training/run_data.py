@@ -127,8 +127,7 @@ def _choose_num_workers(options: TrainingOptions, data: RunData, student: Studen
     if options.data.workers is not None:
         check_shared_memory(num_workers, batch_bytes, num_processes, free)
         return num_workers
-    warns = accelerator.is_main_process
-    return reduce_num_workers(num_workers, batch_bytes, num_processes, free, warns=warns)
+    return reduce_num_workers(num_workers, batch_bytes, num_processes, free)
 
 
 def compute_class_weights(images: IndexedImages, class_weights: str) -> NDArray[np.float32] | None:
@@ -147,7 +146,7 @@ def _build_sampler(options: TrainingOptions, accelerator: Accelerator, num_image
         num_microbatches=accelerator.num_processes * options.optimizer.accumulate, seed=options.run.seed,
         repeats=options.augmentation.repeats,
     )  # fmt: skip
-    if sampler.step_size != batch_size and accelerator.is_main_process:
+    if sampler.step_size != batch_size:
         reason = f"there are {num_images} training images"
         if num_images >= batch_size:
             reason = "microbatches have an even number of images"

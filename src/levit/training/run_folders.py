@@ -14,6 +14,7 @@ from levit.errors import CheckpointError, ConfigError
 from levit.training.options import TrainingOptions
 from levit.training.output_directory import ARGUMENTS_FILE, LOCK_FILE
 from levit.training.recipe import read_recipe
+from levit.training.resuming import is_same_data
 from levit.training.run_state import load_state
 
 RUNS = Path("runs")
@@ -88,13 +89,9 @@ def _is_incomplete(folder: Path, data: str) -> bool:
         state = load_state(folder)
     except (CheckpointError, ConfigError):
         return False
-    if data and not _is_same_data(data, options.data.data):
+    if data and not is_same_data(data, options.data.data):
         return False
     return state is None or not state.progress.is_complete(options.schedule.total_epochs)
-
-
-def _is_same_data(data: str, other: str) -> bool:
-    return data == other or Path(data).resolve() == Path(other).resolve()
 
 
 def _is_locked(folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,11 +46,15 @@ def find_resumed_run(values: Mapping[str, Any], given: Collection[str]) -> tuple
         The options, and the names of those that are given: in a resumed run all of them.
 
     Raises:
-        ConfigError: an option is invalid, or there is no training set, neither given nor in a resumed run.
+        ConfigError: an option is invalid, there is no training set, neither given nor in a resumed run, or the training
+            set is a run.
         LevitError: another process has ended, or does not respond.
     """
     run = RunOptions(**{name: values[name] for name in ("out", "resume") if name in values})
     data = DataOptions(data=values.get("data", "")).data
+    if data and os.path.isfile(os.path.join(data, ARGUMENTS_FILE)):  # noqa: PTH113, PTH118  # no error for any name
+        hint = "give it as `out` with `resume` to continue it, or as `model` to start from its weights"
+        raise ConfigError(f"is {data}, a run", source="data", hint=hint)
     out = run.out
     if run.resume and not out:
         processes = connect_processes()  # only one tries the locks of runs, which the others would find locked

@@ -11,12 +11,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 import levit
 from levit.data.labeled_images import LabeledImage
 from levit.errors import LevitError, LevitWarning
 from levit.evaluation.training_images import (
     TRAINING_IMAGES_FILE,
     count_training_images,
+    hash_contents,
     write_training_images,
 )
 from levit.files import write_bytes
@@ -52,7 +56,8 @@ class RunReporter(Callback):
     def on_train_start(self, progress: Progress) -> None:
         """Write the names of the validation images, and the record of the training images.
 
-        A warning counts the validation images that the initial weights or the teachers were trained on.
+        Warnings count the validation images that are copies of training images, or that the initial weights or the
+        teachers were trained on.
         """
         is_resumed = progress.epoch or progress.step  # with the same images
         if is_resumed and (self._run / TRAINING_IMAGES_FILE).exists():
@@ -63,10 +68,12 @@ class RunReporter(Callback):
         writer.writerow(["file", "label"])
         for index in range(len(validation)):
             writer.writerow([validation.name(index), _label_text(validation, index)])
+        hashes, hashes_of_validation = (hash_contents(map(each.view, range(len(each)))) for each in (train, validation))
         with checkpoint_errors(self._run):
             write_bytes(self._run / VALIDATION_FILE, text.getvalue().encode(errors="surrogateescape"))
-            write_training_images(self._run, map(train.view, range(len(train))), _initial_weights(self._options))
-        self._warn_of_trained_images()
+            write_training_images(self._run, hashes, _initial_weights(self._options))
+        self._warn_of_copies(hashes, hashes_of_validation)
+        self._warn_of_trained_images(hashes_of_validation)
 
     def on_train_end(self, progress: Progress) -> None:
         """Evaluate the saved model of a complete run."""
@@ -77,15 +84,28 @@ class RunReporter(Callback):
             except (LevitError, ImportError, OSError) as error:  # the run itself is complete
                 print_line(f"{self._run / EVALUATION_FOLDER} was not written: {error}")
 
-    def _warn_of_trained_images(self) -> None:
-        validation = self._images.validation
+    def _warn_of_copies(self, hashes: NDArray[np.uint64], hashes_of_validation: NDArray[np.uint64]) -> None:
+        """Warn of validation images with the content of training images."""
+        copies = np.flatnonzero(np.isin(hashes_of_validation, hashes[hashes > 0]))
+        if len(copies):
+            original = int(np.flatnonzero(hashes == hashes_of_validation[copies[0]])[0])
+            train, validation = self._images.train, self._images.validation
+            text = (
+                f"validation images that are copies of training images: {len(copies):,} of {len(validation):,} "
+                f"({validation.name(int(copies[0]))} of {train.name(original)}): the accuracy on them says little "
+                "about others; `levit data` lists copies, and `levit split` keeps them together"
+            )
+            warnings.warn(text, LevitWarning, stacklevel=2)
+
+    def _warn_of_trained_images(self, hashes_of_validation: NDArray[np.uint64]) -> None:
+        """Warn of validation images that the initial weights or the teachers were trained on."""
         teachers = [path for name in self._options.teacher.names if (path := Path(name)).exists()]
         for model in filter(None, [_initial_weights(self._options), *teachers]):
-            count = count_training_images(model, map(validation.view, range(len(validation))))
+            count = count_training_images(model, hashes_of_validation)
             if count:
                 text = (
-                    f"{model} was trained on {count:,} of the {len(validation):,} validation images: the accuracy on "
-                    "them says little about others; give other images as `val`"
+                    f"{model} was trained on {count:,} of the {len(hashes_of_validation):,} validation images: the "
+                    "accuracy on them says little about others; give other images as `val`"
                 )
                 warnings.warn(text, LevitWarning, stacklevel=2)
 
@@ -112,7 +132,7 @@ class _ValidationSet:
 
     def __init__(self, images: IndexedImages, name: str) -> None:
         self.name, self.classes, self.is_multi_label = name, images.classes, images.is_multi_label
-        self.is_any_label_correct, self.is_grouped = False, True
+        self.is_any_label_correct = False
         self._images = images
 
     def __len__(self) -> int:

@@ -76,18 +76,19 @@ def save_state(run: Path, state: RunState, write_model: Callable[[Path], None]) 
         finish_interrupted_save(run)
 
 
-def drop_tensors(run: Path, state: RunState) -> None:
-    """Replace the saved state of a complete run by its fingerprint and its progress, a few kilobytes.
+def drop_tensors(run: Path, fingerprint: Fingerprint, progress: Progress) -> None:
+    """Replace the saved state of a complete run by one without tensors, a few kilobytes: it is not resumed.
 
     Args:
         run: the run directory.
-        state: the state of the run, whose tensors are left out.
+        fingerprint: inputs of the run.
+        progress: progress of the run.
 
     Raises:
         CheckpointError: the file cannot be written; the state is as before.
     """
     with checkpoint_errors(run / LAST), replacing(run / LAST / STATE_FILE) as partial:
-        _write_state(partial, state._replace(tensors={}))
+        _write_state(partial, RunState(fingerprint, progress, {}))
 
 
 def _write_state(file: Path, state: RunState) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from levit.checkpoints.attention_masks import read_masks, with_masks
@@ -109,7 +109,8 @@ class Student:
             else:
                 network = ClassificationNetwork(self.network, self.preprocessing, self.classes)
                 write_timm_config(network, partial, self.image_size, is_multi_label=self.is_multi_label)
-            save_file(tensors, partial / SAFETENSORS_FILE, metadata={"format": "pt"})
+            # Not by safetensors' save_file, which makes the file readable by its owner only.
+            (partial / SAFETENSORS_FILE).write_bytes(save(tensors, metadata={"format": "pt"}))
             if find_head_autoencoders(self.network):
                 write_vitcod_checkpoint(partial / VITCOD_FILE, self.network, weights)
 

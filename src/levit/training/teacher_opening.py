@@ -23,7 +23,7 @@ from levit.deployment.build import build_artifact
 from levit.errors import ConfigError, DataError, LevitWarning
 from levit.model.pretrained import LevitPreTrainedModel
 from levit.runtime.cpu_count import usable_cores
-from levit.runtime.openvino_engine import choose_precision
+from levit.runtime.openvino_engine import choose_openvino_precision
 from levit.spec.architecture import Grid
 from levit.training.onnx_teacher import OnnxClassifier, is_onnx, open_onnx_classifier
 from levit.training.option_groups import TeacherOptions
@@ -171,7 +171,8 @@ def _start_process(
     threads: int,
 ) -> TeacherProcess:
     """Write the graphs of the teachers and start the process that computes them."""
-    element_type = choose_precision("fp32" if precision == "fp32" else "auto", quantized=False).float_precision
+    requested = "fp32" if precision == "fp32" else "auto"
+    element_type = choose_openvino_precision(requested, quantized=False).float_precision
     size = student.image_size
     with tempfile.TemporaryDirectory(prefix="levit-teacher-") as folder:
         graphs = [Path(folder, f"{number}.xml") for number in range(len(teachers))]

@@ -37,7 +37,6 @@ class TeacherProcess:
 
     Attributes:
         max_wait: the argument.
-        num_classes: number of classes.
 
     Raises:
         LevitError: the process cannot start or compute.
@@ -53,7 +52,7 @@ class TeacherProcess:
             start_new_session=True,  # signals of the terminal are for the training process
         )  # fmt: skip
         self._finalizer = weakref.finalize(self, _end, self._process, self._errors)
-        self.num_classes = self._receive(1).shape[1]
+        self._receive(1)  # it has started
 
     def submit(self, pixel_values: Tensor) -> None:
         """Start computing the logits of a batch; `collect` returns them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import nn
 from levit.checkpoints.json_files import read_json
 from levit.checkpoints.timm_configuration import is_timm, timm_labels, timm_preprocessing, timm_transform
 from levit.checkpoints.transformers_configuration import CONFIG_FILE, MULTI_LABEL
+from levit.checkpoints.weight_names import SAFETENSORS_FILE
 from levit.data.class_matching import are_same_classes
 from levit.errors import CheckpointError, ConfigError, first_line
 from levit.spec.architecture import Grid
@@ -104,6 +106,7 @@ def write_timm_config(network: ClassificationNetwork, folder: Path, image_size: 
     data_config = {"input_size": (3, *image_size), **timm_transform(network.preprocessing, image_size)}
     labels = {"label_names": list(network.labels)}
     save_for_hf(contiguous, folder, labels, safe_serialization=True, data_config=data_config)
+    shutil.copymode(folder / CONFIG_FILE, folder / SAFETENSORS_FILE)  # timm's weights are readable by their owner only
     config = read_json(folder / CONFIG_FILE)
     config["model_args"].pop("num_classes", None)  # also a top-level entry, and transformers passes it a second time
     if is_multi_label:

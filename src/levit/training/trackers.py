@@ -31,10 +31,15 @@ class Tracker(Callback):
         self._accelerator, self._options = accelerator, options
 
     def on_train_start(self, progress: Progress) -> None:
-        """Open the tracker."""
+        """Open the tracker, and log the last epoch of a resumed run again: it may have been saved and not logged."""
+        self._open(progress)
+        if progress.history:
+            self._log(progress)
+
+    def _open(self, progress: Progress) -> None:
         if self._options.run.report_to == "tensorboard":  # it writes into a folder of that name
-            # Epochs that an interrupted process logged after its last checkpoint are logged again.
-            settings = {"tensorboard": {"purge_step": progress.epoch + 1}}
+            # The last saved epoch, and those that an interrupted process logged after it, are logged again.
+            settings = {"tensorboard": {"purge_step": max(1, progress.epoch)}}
             self._accelerator.init_trackers("tensorboard", init_kwargs=settings)  # the options are in args.yaml
             return
         config = {
@@ -58,6 +63,9 @@ class Tracker(Callback):
 
     def on_epoch_end(self, progress: Progress, *, is_best: bool) -> None:
         """Log the metrics of the epoch."""
+        self._log(progress)
+
+    def _log(self, progress: Progress) -> None:
         metrics = {name: value for name, value in progress.history[-1].items() if name != "epoch"}
         self._accelerator.log(metrics, step=progress.epoch)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from levit.errors import ConfigError
+from levit.errors import ConfigError, LevitWarning
 from levit.files import remove
 from levit.training.build_loop import build_training_loop
 from levit.training.callbacks import Callback, check_callbacks
@@ -23,6 +24,7 @@ from levit.training.failures import suggest_options
 from levit.training.options import TrainingOptions
 from levit.training.output_directory import lock_run_directory
 from levit.training.run_options import complete_options, every_option, find_resumed_run, run_folder
+from levit.training.run_state import drop_tensors
 from levit.training.teacher_cache import TEACHER_LOGITS
 from levit.training.worker_processes import check_main_process
 
@@ -92,10 +94,11 @@ def train(
         >>> import levit, tempfile
         >>> from PIL import Image
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for color in ("red", "green", "red", "green", "red", "green"):
+        ...     for color in ("red", "green"):
         ...         photos = Path(folder, "photos", color)
-        ...         photos.mkdir(parents=True, exist_ok=True)
-        ...         Image.new("RGB", (40, 30), color).save(photos / f"{len(list(photos.iterdir()))}.png")
+        ...         photos.mkdir(parents=True)
+        ...         for width in (40, 50, 60):
+        ...             Image.new("RGB", (width, 30), color).save(photos / f"{width}.png")
         ...     run = levit.train(
         ...         f"{folder}/photos", out=f"{folder}/run", model="levit-128s", from_scratch=True, image_size=32,
         ...         epochs=1, batch_size=4, workers=0, report_to="none",
@@ -132,12 +135,15 @@ def run_training(
         given, values = every_option(values) if given is None else given, values.to_flat()
     options, given = find_resumed_run(values, values if given is None else given)
     accelerator = build_accelerator(replace(options.run, precision=choose_precision(options.run.precision)))
-    with long_work(accelerator):  # which may download images
-        data = open_training_data(options.data, keeps_unlabeled=options.teacher.uses_unlabeled)
-    with run_folder(options, accelerator) as options:
-        accelerator.project_configuration.logging_dir = options.run.out  # of the tracker
-        check_output_outside_data(data, Path(options.run.out))
-        return _train_on(data, complete_options(options, given, data, accelerator), callbacks, accelerator)
+    with warnings.catch_warnings():
+        if not accelerator.is_main_process:  # the first one warns for all
+            warnings.simplefilter("ignore", LevitWarning)
+        with long_work(accelerator):  # which may download images
+            data = open_training_data(options.data, keeps_unlabeled=options.teacher.uses_unlabeled)
+        with run_folder(options, accelerator) as options:
+            accelerator.project_configuration.logging_dir = options.run.out  # of the tracker
+            check_output_outside_data(data, Path(options.run.out))
+            return _train_on(data, complete_options(options, given, data, accelerator), callbacks, accelerator)
 
 
 def _train_on(
@@ -149,9 +155,9 @@ def _train_on(
         microbatch_size, device = loop.sampler.microbatch_size, accelerator.device
         with deterministic_algorithms(device), suggest_options(options, microbatch_size, device):
             is_complete = loop.run()
-        if is_complete and not options.run.keep_state:
-            loop.checkpointer.drop_tensors(loop.progress)
         if is_complete and accelerator.is_main_process:
+            if not options.run.keep_state:
+                drop_tensors(Path(options.run.out), loop.checkpointer.fingerprint, loop.progress)
             remove(Path(options.run.out, TEACHER_LOGITS))
     progress = loop.progress
     return Run(

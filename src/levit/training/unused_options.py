@@ -59,6 +59,11 @@ RULES: tuple[Rule, ...] = (
         "where the loss of the labels has no weight", "use an `alpha` below 1",
     ),
     Rule(
+        ("class_weights",), ("teacher", "alpha", "distillation"),  # hard distillation weights the teacher's classes
+        lambda values: values["alpha"] == 1 and values["distillation"] == "soft" and not _has_no_teacher(values),
+        "where only the teacher's scores are trained on", "use an `alpha` below 1",
+    ),
+    Rule(
         ("ema_warmup",), ("ema",), lambda values: not values["ema"], "without a moving average", "give `ema`",
     ),
     Rule(

@@ -47,28 +47,23 @@ def choose_num_workers(workers: int | None, num_processes: int, *, on_cpu: bool,
     return max(1, min(_MAX_WORKERS, cores // num_processes - int(on_cpu)))
 
 
-def reduce_num_workers(num_workers: int, batch_bytes: int, num_processes: int, free: int | None, *, warns: bool) -> int:
-    """Reduce the number of workers until their batches fit into the shared memory.
+def reduce_num_workers(num_workers: int, batch_bytes: int, num_processes: int, free: int | None) -> int:
+    """Reduce the number of workers until their batches fit into the shared memory, with a warning.
 
     Args:
         num_workers: number of worker processes of each training process.
         batch_bytes: size in bytes of a batch of training images; one of validation images has twice as many.
         num_processes: processes that train together.
         free: free shared memory in bytes; None without a limit.
-        warns: whether a smaller number is warned about.
     """
-    try:
-        check_shared_memory(num_workers, batch_bytes, num_processes, free)
-    except LevitError as error:
-        fitting = (
-            count for count in range(num_workers) if _required_bytes(count, batch_bytes, num_processes) <= (free or 0)
-        )
-        reduced = max(fitting)  # no worker needs none
-        if warns:
-            text = f"{error.source}: {error.reason}: {reduced} instead of {num_workers} workers load images, slower"
-            warnings.warn(f"{text}; give more shared memory (docker run --shm-size=8g)", LevitWarning, stacklevel=2)
-        return reduced
-    return num_workers
+    shortage = _describe_shortage(num_workers, batch_bytes, num_processes, free)
+    if not shortage:
+        return num_workers
+    counts = range(num_workers)  # no worker needs no memory
+    reduced = max(count for count in counts if not _describe_shortage(count, batch_bytes, num_processes, free))
+    text = f"{SHARED_MEMORY}: {shortage}: {reduced} instead of {num_workers} workers load images, slower"
+    warnings.warn(f"{text}; give more shared memory (docker run --shm-size=8g)", LevitWarning, stacklevel=2)
+    return reduced
 
 
 def check_shared_memory(num_workers: int, batch_bytes: int, num_processes: int, free: int | None) -> None:
@@ -77,11 +72,8 @@ def check_shared_memory(num_workers: int, batch_bytes: int, num_processes: int, 
     Raises:
         LevitError: they do not.
     """
-    required = _required_bytes(num_workers, batch_bytes, num_processes)
-    if free is not None and required > free:
-        raise shared_memory_error(
-            f"the batches of workers need {required / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free"
-        )
+    if shortage := _describe_shortage(num_workers, batch_bytes, num_processes, free):
+        raise shared_memory_error(shortage)
 
 
 def free_shared_memory(folder: Path = SHARED_MEMORY) -> int | None:
@@ -100,6 +92,14 @@ def describe_shared_memory(folder: Path = SHARED_MEMORY) -> str:
     if not folder.is_dir():
         return "the shared memory"
     return f"the shared memory of {shutil.disk_usage(folder).total / 1e6:,.0f} MB"
+
+
+def _describe_shortage(num_workers: int, batch_bytes: int, num_processes: int, free: int | None) -> str:
+    """How much shared memory is missing, as text; empty where the batches fit."""
+    required = _required_bytes(num_workers, batch_bytes, num_processes)
+    if free is None or required <= free:
+        return ""
+    return f"the batches of workers need {required / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free"
 
 
 def _required_bytes(num_workers: int, batch_bytes: int, num_processes: int) -> int:
