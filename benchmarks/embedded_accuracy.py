@@ -2,6 +2,8 @@
 
     python benchmarks/embedded_accuracy.py [--record]      measure, and compare with the accuracy recorded in the file
     python benchmarks/embedded_accuracy.py --rebuild RUN   embed the weights of a run of configs/embedded.yaml first
+    python benchmarks/embedded_accuracy.py --photos DIR    measure on sharp photos, too: a clone of
+                                                           https://github.com/EliSchwartz/imagenet-sample-images
 
 Needs ../shared/data (never part of the repository): photos-val.parquet chose the recipe, the epoch and the threshold;
 tiny-imagenet-val.parquet, with 200 of the 293 classes, chose nothing, and is also evaluated among its own classes only.
@@ -22,7 +24,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 import levit
 from levit.checkpoints.weight_lookup import EMBEDDED_WEIGHTS, find_weights
@@ -53,6 +55,7 @@ def main() -> int:
     """Measure, print, record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rebuild", type=Path, metavar="RUN")
+    parser.add_argument("--photos", type=Path, metavar="DIR", help="photos named by WordNet id and class")
     add_record_option(parser)
     arguments = parser.parse_args()
     if not DATA.exists():
@@ -65,6 +68,9 @@ def main() -> int:
         write_training_weights(arguments.rebuild, find_weights(EMBEDDED_WEIGHTS).parent)
         write_artifact(embedded)
     with tempfile.TemporaryDirectory() as folder:
+        evaluations = dict(EVALUATIONS)
+        if arguments.photos is not None:
+            evaluations["photos"] = (link_photos(arguments.photos, Path(folder, "photos")), False)
         single = Path(folder) / "single.onnx"
         levit.export(EMBEDDED_WEIGHTS, single, image_size=IMAGE_SIZE)
         models: dict[str, tuple[Path, Precision]] = {
@@ -76,7 +82,7 @@ def main() -> int:
             levit.Classifier(single, precision="bf16").engine.precision != "bf16"
         ):  # a processor without its instructions
             del models["bf16"]
-        measured = {name: measure(name, model, precision) for name, (model, precision) in models.items()}
+        measured = {name: measure(name, *model, evaluations) for name, model in models.items()}
     write_json(result_file("embedded_accuracy.json", is_recorded=arguments.record), measured)
     recorded = levit.Classifier().artifact.accuracy
     top1 = {name: values["validation"]["top1"] for name, values in measured.items()}
@@ -90,7 +96,8 @@ def main() -> int:
 def write_training_weights(run: Path, folder: Path) -> None:
     """Copy the weights of a run into the package, in half precision."""
     tensors = {name: _half(tensor) for name, tensor in load_file(run / "model.safetensors").items()}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    # Not by safetensors' save_file, which makes the file readable by its owner only.
+    (folder / "model.safetensors").write_bytes(save(tensors, metadata={"format": "pt"}))
     for name in CONFIGURATION:
         shutil.copyfile(run / name, folder / name)
 
@@ -140,14 +147,26 @@ def coverage_of_right_predictions(model: Path) -> float:
     return float((values >= np.quantile(values[is_right], 1 - KEPT)).mean())
 
 
-def measure(name: str, model: Path, precision: Precision) -> dict[str, dict[str, float]]:
+def link_photos(source: Path, target: Path) -> Path:
+    """A folder with the photos of the embedded model's classes, one folder for each class, as links."""
+    classes = levit.open_data(VALIDATION).classes
+    for photo in sorted(source.glob("n????????_*.JPEG")):
+        if (name := photo.name.partition("_")[0]) in classes:
+            (target / name).mkdir(parents=True, exist_ok=True)
+            (target / name / photo.name).symlink_to(photo.resolve())
+    return target
+
+
+def measure(
+    name: str, model: Path, precision: Precision, evaluations: dict[str, tuple[Path, bool]]
+) -> dict[str, dict[str, float]]:
     """Accuracy, and images per second from encoded image to label."""
     classifier = levit.Classifier(model, precision=precision)
     values = {}
-    for title, (data, data_classes_only) in EVALUATIONS.items():
+    for title, (data, data_classes_only) in evaluations.items():
         evaluation = levit.evaluate(classifier, data, data_classes_only=data_classes_only)
         top1, top5, images = evaluation.top1.value, evaluation.top5.value, evaluation.num_evaluated
-        speed = round(evaluation.images_per_second)
+        speed = round(evaluation.images_per_second or 0)
         print(
             f"{name} in {evaluation.engine} {evaluation.precision}, {title}: {top1:.2%} top-1, {top5:.2%} top-5 of "
             f"{images:,} images; {speed} images/s",
