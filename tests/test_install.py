@@ -34,9 +34,10 @@ def sources(tmp_path_factory) -> Path:
     """Copy of the files of the sdist, from which wheels are built, so that nothing in the working tree changes."""
     folder = tmp_path_factory.mktemp("sources")
     targets = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]["targets"]
+    compiled = shutil.ignore_patterns("__pycache__", "levit_native.so", "levit_native.txt")
     for name in ("pyproject.toml", *targets["sdist"]["include"]):
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "levit_native.*"))
+            shutil.copytree(ROOT / name, folder / name, ignore=compiled)
         else:
             shutil.copy2(ROOT / name, folder / name)
     return folder

@@ -22,7 +22,7 @@ def root(tmp_path_factory):
     (root / "data").mkdir()
     (root / "data" / "metadata.csv").write_text("file_name,label\n../1.png,apple\n../2.png,pear\n")
     (root / "broken").mkdir()
-    (root / "broken" / "metadata.csv").write_text("file_name,label\n../gone.png,apple\n../2.png,pear\n")
+    (root / "broken" / "metadata.csv").write_text("file_name,label\n../gone.png,apple\n../lost.png,pear\n")
     levit.export(write_checkpoint(root / "fruit"), root / "fruit.onnx")
     return root
 
@@ -70,7 +70,7 @@ def test_images_outside_the_folder_are_read_only_if_they_are_allowed(root, read)
 
 
 def test_quantization_images_outside_the_folder_are_read_only_if_they_are_allowed(root, tmp_path):
-    """One of them is missing, so that nothing is quantized."""
+    """They are missing, so that nothing is quantized."""
     arguments = {"weights": "int8", "quantization_data": root / "broken"}
     with pytest.raises(DataError, match=r"row 1: '\.\./gone\.png' is outside"):
         levit.export(root / "fruit", tmp_path / "x.onnx", **arguments)

@@ -2,11 +2,13 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
 from levit.cli import json_output
+from levit.cli.data import _class_sizes
 from tests.conftest import EXAMPLES
 from tests.marks import needs_links
 
@@ -27,6 +29,15 @@ def test_the_table_shows_every_split_and_the_contact_sheet_is_drawn(console, pet
     assert "1, 0 without a label, 0 unreadable, 1 duplicates" in result.out
     assert "3.png is a copy of train: cat/1.png" in result.out
     assert (tmp_path / "sheet.png").stat().st_size > 100
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [(3, "3: class2 3, class1 2, class0 1"), (21, "21, of 1 (class0) to 21 images (class20)")]
+)
+def test_the_images_of_each_class_are_counted(count, expected):
+    images_per_class = [*range(1, count + 1)]
+    summary = SimpleNamespace(classes=[f"class{index}" for index in range(count)], images_per_class=images_per_class)
+    assert _class_sizes(summary) == expected
 
 
 def test_a_contact_sheet_in_place_of_an_image_is_refused(console, pets):

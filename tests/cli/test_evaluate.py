@@ -9,6 +9,7 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from levit.runtime.classifier import Classifier
+from tests.data.datasets_on_disk import write_parquet
 from tests.runtime.small_model import LABELS, write_checkpoint
 
 
@@ -51,6 +52,12 @@ def test_json_is_one_object_and_the_exit_code_reports_bad_images(console, model,
 def test_provider_threads_and_the_limit_of_pixels_are_those_of_the_classifier(console, model, photos):
     result = console("evaluate", model, photos, "--provider", "cpu", "--threads", "1", "--json")
     assert (result.code, json.loads(result.out)["engine"]) == (0, "onnxruntime")
+    large = photos / "val" / LABELS[0] / "large.png"
+    Image.new("RGB", (64, 64)).save(large)
+    result = console("evaluate", model, photos, "--max-pixels", "1024")
+    assert result.code == 1
+    assert "raise --max-pixels" in " ".join(result.out.split())
+    large.unlink()
     result = console("evaluate", model, photos, "--max-pixels", "9", "--on-bad-image", "fail")
     assert (result.code, result.out) == (2, "")
     assert result.err.endswith("more than the limit of 9: make it smaller, or raise --max-pixels\n")
@@ -68,6 +75,7 @@ def test_duplicates_and_empty_classes_are_named(console, model, photos, tmp_path
     fields = {line.split("  ")[0]: " ".join(line.split()) for line in result.out.splitlines()}
     assert fields["empty classes"].endswith(f"1: {LABELS[2]}")
     assert "2 also in train, 1 twice in the data" in fields["duplicates"]
+    assert f" is a copy of train: {LABELS[0]}/seen.png" in fields["duplicates"]
     images = json.loads((tmp_path / "out/metrics.json").read_text())["images"]
     assert images["empty_classes"] == [LABELS[2]]
     duplicates = images["duplicates"]
@@ -109,6 +117,7 @@ def test_a_second_model_is_compared(console, model, photos, tmp_path):
     result = console("evaluate", model, photos, "--compare", model, "--out", tmp_path / "out")
     assert (result.code, result.err) == (0, "")
     assert "100.00 % the same prediction" in result.out
+    assert "images per second" not in result.out
     values = json.loads((tmp_path / "out/metrics.json").read_text())["comparison"]
     assert values["gain"]["value"] == 0
     assert "Comparison with fruit" in (tmp_path / "out/report.html").read_text(encoding="utf-8")
@@ -184,14 +193,16 @@ def test_an_accuracy_over_some_of_the_labels_is_not_saved(console, model, photos
     assert file.read_bytes() == before
 
 
-def test_quantization_images_are_left_out(console, model, photos):
-    images = json.loads(console("evaluate", model, photos, "--skip", "4", "--json").out)["images"]
-    assert (images["excluded"], images["total"], images["evaluated"]) == (4, 6, 6)
-    images = json.loads(console("evaluate", model, photos, "--skip", "0", "--json").out)["images"]
-    assert (images["excluded"], images["total"]) == (0, 10)
-    result = console("evaluate", model, photos, "--skip", "-1")
-    assert (result.code, result.out) == (2, "")
-    assert "--skip" in result.err
+def test_the_split_that_was_chosen_is_named(console, model, photos, tmp_path):
+    def summary(data):
+        return " ".join(console("evaluate", model, data, "--out", tmp_path / "out").out.split())
+
+    assert " data val: 10 images" in summary(photos)
+    (tmp_path / "shards").mkdir()
+    for split in ("test", "train"):
+        write_parquet(tmp_path / "shards" / f"{split}-0.parquet", names=LABELS)
+    assert " data shards, test split: 3 images" in summary(tmp_path / "shards")
+    assert json.loads((tmp_path / "out/metrics.json").read_text())["data"]["split"] == "test"
 
 
 def test_images_with_several_labels_are_evaluated_label_by_label(console, model, photos, tmp_path):

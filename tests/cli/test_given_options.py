@@ -56,7 +56,7 @@ def arguments_of(console, monkeypatch):
         ),
         (
             "exporting.calibrate.calibrate",
-            "calibrate a.onnx data --coverage 0.5 --target-precision 0.9 --split test --skip 4 --class-map map.json "
+            "calibrate a.onnx data --coverage 0.5 --target-precision 0.9 --split test --class-map map.json "
             "--allow-outside",
             ("a.onnx", "data"),
             {
@@ -64,7 +64,6 @@ def arguments_of(console, monkeypatch):
                 "coverage": 0.5,
                 "target_precision": 0.9,
                 "split": "test",
-                "quantization_images": 4,
                 "allow_outside": True,
             },
         ),
@@ -81,10 +80,10 @@ def arguments_of(console, monkeypatch):
             {"class_map": {"cat": "tabby"}, "evaluation": "data", "allow_outside": True},
         ),
         (
-            "data.open_data.open_with_other_splits",
-            "evaluate a.onnx data --split test --allow-outside",
+            "evaluation.evaluation_set.open_evaluation_set",
+            "evaluate a.onnx data --split test --allow-outside --threads 3",
             ("data",),
-            {"split": "test", "allow_outside": True},
+            {"split": "test", "allow_outside": True, "threads": 3},
         ),
         (
             "runtime.classifier.Classifier",
@@ -124,12 +123,12 @@ def test_options_of_an_evaluation_are_passed_on(arguments_of, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("levit.runtime.classifier.Classifier", lambda name, **_: name)
     command = (
-        "evaluate a.onnx data --batch-size 3 --skip 0 --on-bad-image fail --class-map map.json --data-classes-only "
+        "evaluate a.onnx data --batch-size 3 --on-bad-image fail --class-map map.json --data-classes-only "
         "--no-duplicates --out out --compare b.onnx"
     )
     _, options = arguments_of("levit.reporting.evaluate.evaluate", *command.split())
-    del options["progress"]
+    del options["progress"], options["duplicates_progress"]
     assert options == {
-        "batch_size": 3, "quantization_images": 0, "on_bad_image": "fail", "class_map": {"cat": "tabby"},
-        "data_classes_only": True, "duplicates": None, "out": Path("out"), "compare": "b.onnx",
+        "batch_size": 3, "on_bad_image": "fail", "class_map": {"cat": "tabby"},
+        "data_classes_only": True, "find_duplicates": False, "out": Path("out"), "compare": "b.onnx",
     }  # fmt: skip

@@ -130,6 +130,7 @@ def test_only_files_below_a_score_are_copied(photo, tmp_path):
         (["AC/DC", "AC_DC", "ac:dc"], ["AC_DC", "AC_DC_2", "ac_dc_3"]),
         (["..", "", " . "], ["_", "__2", "__3"]),
         (["unknown", "CON", "a" * 300], ["unknown_2", "CON_", "a" * 100]),
+        (["con.txt", "nul", "console"], ["con_.txt", "nul_", "console"]),
         (["crane, bird", "crane\x1b\n"], ["crane, bird", "crane__"]),
         (["猫" * 90, "猫" * 91], ["猫" * 81, "猫" * 81 + "_2"]),
     ],

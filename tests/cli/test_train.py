@@ -108,7 +108,7 @@ def test_recipes_are_listed(console):
     assert "small-data" in result.out
     assert "image size: 224 pixels" in result.out
     assert "expected: 76.6 % top-1, the authors' figure for their weights" in result.out
-    assert "result: 54.23 % top-1 on 2,930 validation photos at 96 pixels" in result.out
+    assert "result: 54.20 % top-1 on 2,930 validation photos at 96 pixels" in result.out
 
 
 def test_resume_without_a_run_is_an_error(console, tmp_path, monkeypatch):

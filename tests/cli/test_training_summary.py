@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import levit
-from levit.cli.training_summary import describe_accuracy, list_files, next_commands
+from levit.cli.training_summary import describe_accuracy, list_files, next_commands, print_run
 from levit.training.train import Run
 from tests.data.datasets_on_disk import write_parquet
 from tests.evaluation.color_data import ColorDataset, FlagDataset
@@ -53,6 +53,18 @@ def test_without_an_evaluation_the_accuracy_is_that_of_the_best_epoch(here):
     assert describe_accuracy(run) == ["top1 90.00 % in epoch 1"]
     assert describe_accuracy(replace(run, metric="loss")) == ["loss 0.9000 in epoch 1"]
     assert describe_accuracy(replace(run, best=None)) == list_files(run.folder) == []
+
+
+@pytest.mark.parametrize("has_state", [False, True])
+def test_a_stopped_run_says_whether_it_was_saved(here, capsys, has_state):
+    if has_state:
+        Path("run", "last").mkdir()
+        Path("run", "last", "training_state.pt").touch()
+    print_run(replace(run_in(Path("run"), validation=None), is_complete=False), as_json=False)
+    line = "stopped and saved: the same command with --resume continues run"
+    if not has_state:
+        line = "stopped before a state was saved: the same command with --resume starts run again"
+    assert capsys.readouterr() == ("", f"{line}\n")
 
 
 def write_photos(folder):

@@ -65,9 +65,9 @@ def test_every_photo_of_the_shared_data_stays_within_the_error_budget(shared_dat
 @pytest.mark.slow
 def test_predictions_stay_the_same(shared_data):
     photos = [str(photo) for photo in sorted((shared_data / "photos").iterdir())]
-    # In int8 a code of an activation may change: 4 of these photos, whose best labels differ by up to 0.033, get the
-    # second one. The same weights in floating point change one of them, whose best labels differ by 0.0007.
-    for model, bound in ((shared_data / "starter", 0), ("embedded", 0.001), (None, 0.04)):
+    # In int8 a code of an activation may change: 3 of these photos, whose best labels differ by up to 0.016, get the
+    # second one. The same weights in floating point change one of them, whose best labels differ by 0.006.
+    for model, bound in ((shared_data / "starter", 0), ("embedded", 0.01), (None, 0.03)):
         fast, exact = (levit.Classifier(model, precision="fp32", preprocessing=mode) for mode in ("fast", "exact"))
         changes = 0
         for prediction, expected in zip(fast.stream(photos), exact.stream(photos), strict=True):
@@ -75,7 +75,7 @@ def test_predictions_stay_the_same(shared_data):
             is_same = prediction.top(1)[0].index == first.index
             assert is_same or first.score - second.score < bound
             changes += not is_same
-        assert changes <= {0: 0, 0.001: 1, 0.04: 5}[bound]
+        assert changes <= {0: 0, 0.01: 2, 0.03: 5}[bound]
 
 
 @pytest.mark.parametrize("resample", [1, 2, 3, 4, 5])

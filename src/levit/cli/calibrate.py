@@ -11,7 +11,6 @@ from levit.cli.shared_options import (
     AllowOutsideOption,
     ClassMapOption,
     JsonOption,
-    SkipOption,
     SplitOption,
     read_class_map,
 )
@@ -34,7 +33,6 @@ def calibrate(
     ] = None,
     split: SplitOption = None,
     class_map: ClassMapOption = None,
-    quantization_images: SkipOption = None,
     allow_outside: AllowOutsideOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -52,7 +50,6 @@ def calibrate(
         split=split,
         coverage=coverage,
         target_precision=target_precision,
-        quantization_images=quantization_images,
         class_map=read_class_map(class_map),
         allow_outside=allow_outside,
     )

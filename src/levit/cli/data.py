@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from levit.data.labeled_images import LabeledDataset
 
 _MAX_SHOWN = 5  # names in a field of the table
+_MAX_CLASSES = 20  # of which each is listed with its number of images
 
 
 SourceArgument = Annotated[
@@ -54,11 +56,11 @@ def data(
     from levit.cli.json_output import print_json
     from levit.cli.progress_bar import track
     from levit.data.image_folder import describe_splits
-    from levit.evaluation.inspect_data import inspect
+    from levit.evaluation.inspect_data import inspect, open_inspected
     from levit.evaluation.near_duplicates import THRESHOLD
     from levit.reporting.contact_sheet import draw_contact_sheet
 
-    splits = _open(source, split, allow_outside=allow_outside)
+    splits = open_inspected(source, split, allow_outside=allow_outside)
     if contact_sheet is not None:  # first, so that an invalid file name is an error before all images are read
         _check_sheet(Path(contact_sheet), splits)
         draw_contact_sheet([*splits.values()], Path(contact_sheet))
@@ -78,15 +80,7 @@ def data(
         raise typer.Exit(1)
 
 
-def _open(source: str, split: str | None, *, allow_outside: bool) -> dict[str, LabeledDataset]:
-    from levit.data.open_data import open_data, open_splits
-
-    if split is None:
-        return open_splits(source, allow_outside=allow_outside)
-    return {split: open_data(source, split=split, allow_outside=allow_outside)}
-
-
-def _check_sheet(file: Path, splits: dict[str, LabeledDataset]) -> None:
+def _check_sheet(file: Path, splits: Mapping[str, LabeledDataset]) -> None:
     """Refuse a contact sheet in place of an image of the data."""
     from levit.data.file_list import FileListDataset
     from levit.errors import DataError
@@ -177,6 +171,8 @@ def _class_sizes(summary: SplitSummary) -> str:
     (most, largest), (fewest, smallest) = sizes[0], sizes[-1]
     if most == fewest:
         return f"{len(sizes):,}, of {most:,} images each"
+    if len(sizes) <= _MAX_CLASSES:
+        return f"{len(sizes):,}: " + ", ".join(f"{name} {count:,}" for count, name in sizes)
     return f"{len(sizes):,}, of {fewest:,} ({smallest}) to {most:,} images ({largest})"
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -21,7 +20,6 @@ from levit.cli.shared_options import (
     PreprocessingOption,
     ProviderOption,
     RevisionOption,
-    SkipOption,
     SplitOption,
     ThreadsOption,
     read_class_map,
@@ -29,9 +27,7 @@ from levit.cli.shared_options import (
 from levit.spec.choices import OnBadImage
 
 if TYPE_CHECKING:
-    from levit.data.duplicates import Duplicates
-    from levit.data.labeled_images import LabeledDataset
-    from levit.data.read_once import ReadOnceDataset
+    from levit.evaluation.evaluation_set import EvaluationSet
     from levit.evaluation.multi_label import MultiLabelEvaluation
     from levit.evaluation.single_label_pass import Evaluation
     from levit.runtime.classifier import Classifier
@@ -75,7 +71,6 @@ def evaluate(
     class_map: ClassMapOption = None,
     data_classes_only: DataClassesOnlyOption = False,
     on_bad_image: OnBadImageOption = "skip",
-    quantization_images: SkipOption = None,
     engine: EngineOption = "auto",
     precision: PrecisionOption = "auto",
     provider: ProviderOption = None,
@@ -97,12 +92,13 @@ def evaluate(
     if save_accuracy:
         _check_save_accuracy(model, data_classes_only=data_classes_only)
     from levit.cli.classifier_opening import classifier_options
+    from levit.evaluation.evaluation_set import open_evaluation_set
 
-    images, other_splits = _open_images(data, split, threads, allow_outside=allow_outside)
+    images = open_evaluation_set(data, split=split, allow_outside=allow_outside, threads=threads)
     settings = classifier_options(engine, precision, provider, preprocessing, max_pixels, threads)
     run = _Run(
-        model, images, other_splits, settings, revision, read_class_map(class_map), data_classes_only, on_bad_image,
-        batch_size, quantization_images, Path(out) if out is not None else None, find_duplicates, as_json,
+        model, images, settings, revision, read_class_map(class_map), data_classes_only, on_bad_image, batch_size,
+        Path(out) if out is not None else None, find_duplicates, as_json,
     )  # fmt: skip
     if not images.is_multi_label:
         run.evaluate(compare, save_accuracy=save_accuracy)
@@ -122,32 +118,18 @@ def _check_save_accuracy(model: str, *, data_classes_only: bool) -> None:
     check_updatable(Path(model))
 
 
-def _open_images(
-    data: str, split: str | None, threads: int | None, *, allow_outside: bool
-) -> tuple[ReadOnceDataset, dict[str, LabeledDataset]]:
-    """The images to evaluate on, and the other splits of the data by name."""
-    from levit.data.open_data import open_with_other_splits
-    from levit.data.read_once import ReadOnceDataset
-    from levit.runtime.cpu_count import usable_cores
-
-    images, other_splits = open_with_other_splits(data, split=split, allow_outside=allow_outside)
-    return ReadOnceDataset(images, threads=threads or usable_cores()), other_splits
-
-
 @dataclass(frozen=True)
 class _Run:
     """Arguments of the command that both kinds of evaluation share."""
 
     model: str
-    images: ReadOnceDataset
-    other_splits: dict[str, LabeledDataset]
+    images: EvaluationSet
     settings: dict[str, Any]
     revision: str | None
     class_map: dict[str, str] | None
     data_classes_only: bool
     on_bad_image: OnBadImage
     batch_size: int
-    quantization_images: int | None
     out: Path | None
     finds_duplicates: bool
     as_json: bool
@@ -159,7 +141,7 @@ class _Run:
 
         model, other = self._open_model(self.model), None if compare is None else self._open_model(compare)
         evaluation = evaluate(
-            model, self.images, compare=other, data_classes_only=self.data_classes_only, **self._options(model, other)
+            model, self.images, compare=other, data_classes_only=self.data_classes_only, **self._options()
         )
         if save_accuracy:
             from levit.exporting.artifact_files import record_accuracy
@@ -173,9 +155,9 @@ class _Run:
         from levit.reporting.evaluate import evaluate_multi_label
 
         model = self._open_model(self.model)
-        self._finish(evaluate_multi_label(model, self.images, **self._options(model)), print_multi_label_evaluation)
+        self._finish(evaluate_multi_label(model, self.images, **self._options()), print_multi_label_evaluation)
 
-    def _options(self, *models: Classifier | None) -> dict[str, Any]:
+    def _options(self) -> dict[str, Any]:
         """Arguments that both kinds of evaluation have."""
         from levit.cli.progress_bar import track
 
@@ -184,8 +166,8 @@ class _Run:
             "class_map": self.class_map,
             "on_bad_image": self.on_bad_image,
             "batch_size": self.batch_size,
-            "quantization_images": self.quantization_images,
-            "duplicates": partial(self._find_duplicates, [*filter(None, models)]) if self.finds_duplicates else None,
+            "find_duplicates": self.finds_duplicates,
+            "duplicates_progress": lambda hashed: track(hashed, "looking for duplicates"),
             "progress": lambda predictions: track(predictions, f"evaluating on {self.images.name}"),
         }
 
@@ -204,20 +186,3 @@ class _Run:
 
         revision = self.revision if name == self.model else None
         return Classifier(None if name == "-" else name, revision=revision, **self.settings)
-
-    def _find_duplicates(self, models: Sequence[Classifier]) -> Duplicates:
-        from levit.cli.progress_bar import track
-        from levit.data.duplicates import find_duplicates
-        from levit.data.subsets import without_quantization_images
-        from levit.evaluation.quantization_images import count_quantization_images
-        from levit.runtime.cpu_count import usable_cores
-
-        count = self.quantization_images
-        if count is None:
-            count = count_quantization_images([classifier.artifact for classifier in models], self.images)
-        return find_duplicates(
-            without_quantization_images(self.images.hashes(), count),
-            self.other_splits,
-            threads=self.settings["threads"] or usable_cores(),
-            progress=lambda hashed: track(hashed, "looking for duplicates"),
-        )

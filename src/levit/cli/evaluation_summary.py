@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from levit.cli.error_message import IMAGE_FLAGS, render_flags
 from levit.cli.output import print_fields
+from levit.data.split_names import canonical_split
 from levit.spec.labels import has_top5
 
 if TYPE_CHECKING:
@@ -24,15 +26,16 @@ def print_evaluation(evaluation: Evaluation, out: Path | None) -> None:
     """Print an evaluation with one label per image; `out` is the output folder."""
     fields = {
         "model": f"{evaluation.model} ({evaluation.engine}, {evaluation.precision})",
-        "data": f"{evaluation.data}: {evaluation.num_images:,} images, {evaluation.num_evaluated:,} evaluated, "
+        "data": f"{_data(evaluation)}: {evaluation.num_images:,} images, {evaluation.num_evaluated:,} evaluated, "
         f"{evaluation.num_unlabeled:,} without a label, {len(evaluation.bad_images):,} could not be used",
         "classes": ", ".join(f"{count} matched by {rule}" for rule, count in evaluation.matched.items()),
         **_restriction(evaluation),
         "top-1": _percent(evaluation.top1),
         **({"top-5": _percent(evaluation.top5)} if has_top5(evaluation.candidates) else {}),
         "calibration": f"scores differ from the accuracy by {100 * evaluation.calibration.error:.1f} points on average",
-        "speed": f"{evaluation.images_per_second:,.0f} images per second, from file to label",
     }
+    if evaluation.images_per_second is not None:
+        fields["speed"] = f"{evaluation.images_per_second:,.0f} images per second, from file to label"
     fields |= _excluded(evaluation.num_excluded)
     fields |= _data_problems(evaluation.bad_images, evaluation.empty_classes, evaluation.duplicates, out)
     if evaluation.comparison is not None:
@@ -44,7 +47,7 @@ def print_multi_label_evaluation(evaluation: MultiLabelEvaluation, out: Path | N
     """Print an evaluation with any number of labels per image; `out` is the output folder."""
     fields = {
         "model": f"{evaluation.model} ({evaluation.engine}, {evaluation.precision})",
-        "data": f"{evaluation.data}: {evaluation.num_images:,} images, {evaluation.num_evaluated:,} evaluated, "
+        "data": f"{_data(evaluation)}: {evaluation.num_images:,} images, {evaluation.num_evaluated:,} evaluated, "
         f"{len(evaluation.bad_images):,} could not be used",
         "labels": f"{sum(count > 0 for count in evaluation.support):,} of {len(evaluation.labels):,} occur",
         "mean average precision": f"{100 * evaluation.mean_average_precision:.2f} %",
@@ -53,6 +56,14 @@ def print_multi_label_evaluation(evaluation: MultiLabelEvaluation, out: Path | N
     fields |= _excluded(evaluation.num_excluded)
     fields |= _data_problems(evaluation.bad_images, evaluation.empty_classes, evaluation.duplicates, out)
     _print(fields, out)
+
+
+def _data(evaluation: Evaluation | MultiLabelEvaluation) -> str:
+    """Name of the data, with that of its split where the name does not end with it."""
+    name, split = evaluation.data, evaluation.split
+    last_word = name.rpartition(" ")[2]
+    is_named = split is None or (canonical_split(last_word) or last_word) == split
+    return name if is_named else f"{name}, {split} split"
 
 
 def _restriction(evaluation: Evaluation) -> dict[str, str]:
@@ -87,7 +98,8 @@ def _data_problems(
     """Problems of the data that limit the meaning of the metrics; empty if there are none."""
     hint = "" if out else ": --out DIR names them"
     fields = {
-        f"bad image {number}": f"{image.name}: {image.reason}" for number, image in enumerate(bad[:_MAX_NAMES], 1)
+        f"bad image {number}": f"{image.name}: {render_flags(image.reason, IMAGE_FLAGS)}"
+        for number, image in enumerate(bad[:_MAX_NAMES], 1)
     }
     if len(bad) > _MAX_NAMES:
         fields["bad images"] = f"… and {len(bad) - _MAX_NAMES:,} more{hint}"
@@ -104,7 +116,8 @@ def _duplicates(duplicates: Duplicates, hint: str) -> dict[str, str]:
     if duplicates.num_within or duplicates.num_across:
         name, original = duplicates.examples[0]
         across = f"{duplicates.num_across:,} also in {splits}, " if splits else ""
-        fields["duplicates"] = f"{across}{duplicates.num_within:,} twice in the data; {name} is {original}{hint}"
+        example = f"{name} is a copy of {original}"
+        fields["duplicates"] = f"{across}{duplicates.num_within:,} twice in the data; {example}{hint}"
     if duplicates.skipped_splits:
         skipped = ", ".join(f"{name} with {count:,} images" for name, count in duplicates.skipped_splits.items())
         fields["not compared"] = f"{skipped}: too large, or damaged: levit data reads these splits too"

@@ -64,14 +64,6 @@ ClassMapOption = Annotated[
     str | None,
     typer.Option(metavar="FILE.json", help="JSON file that maps class names of the data to labels of the model."),
 ]
-SkipOption = Annotated[
-    int | None,
-    typer.Option(
-        "--skip",
-        min=0,
-        help="Number of quantization images to exclude; default: read from the model if it was quantized on this data.",
-    ),
-]
 AllowOutsideOption = Annotated[
     bool, typer.Option("--allow-outside", help="Read images outside the folder of the data, where a table names them.")
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable
@@ -17,12 +16,11 @@ from typing import TYPE_CHECKING
 from levit.checkpoints.hashing import hash_file
 from levit.errors import DataError
 from levit.files import replacing
+from levit.spec.folder_names import as_folder_name
 
 if TYPE_CHECKING:
     from levit.runtime.prediction import Prediction
 
-_NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # in names of folders, on one system or another
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # names of devices of Windows
 _SORTED_LEVELS = 2  # of names in the folder: that of the label, and that of the file
 _MAX_FOLDER = 100  # characters of the name of a folder
 _MAX_BYTES = 255  # of a name on the file systems of Linux
@@ -180,9 +178,7 @@ def _folder_names(labels: list[str]) -> list[str]:
     names: list[str] = []
     seen: set[str] = set()
     for label in labels:
-        name = _NOT_IN_NAMES.sub("_", label).strip(" .")[:_MAX_FOLDER]
-        name = _shortened(name, _MAX_BYTES - _NUMBER_BYTES).rstrip(" .") or "_"
-        name = f"{name}_" if _RESERVED.fullmatch(name) else name
+        name = _shortened(as_folder_name(label)[:_MAX_FOLDER], _MAX_BYTES - _NUMBER_BYTES).rstrip(" .")
         numbered = chain([name], (f"{name}_{number}" for number in count(2)))
         unique = next(name for name in numbered if name.casefold() not in seen)
         seen.add(unique.casefold())

@@ -21,6 +21,7 @@ def print_run(run: Run, *, as_json: bool) -> None:
     """Print the result on standard output, and for a complete run files and commands on standard error."""
     from levit.cli.json_output import print_json
     from levit.training.progress_display import print_line
+    from levit.training.run_state import has_state
 
     if as_json:
         names = ("is_complete", "stopped_early", "metric", "best", "best_epoch", "epochs")
@@ -30,8 +31,10 @@ def print_run(run: Run, *, as_json: bool) -> None:
     if run.is_complete:
         for line in [*list_files(run.folder), *next_commands(run)]:
             print_line(line)
-    else:
+    elif has_state(run.folder):
         print_line(f"stopped and saved: the same command with --resume continues {run.folder}")
+    else:
+        print_line(f"stopped before a state was saved: the same command with --resume starts {run.folder} again")
 
 
 def describe_accuracy(run: Run) -> list[str]:
